@@ -1,0 +1,174 @@
+package codec
+
+import (
+	"strconv"
+	"time"
+)
+
+// Framing is how the end of a response body is told (RFC 9112 section 6.3).
+type Framing uint8
+
+const (
+	// FramingChunked is the chunked transfer coding, HTTP/1.1's default.
+	FramingChunked Framing = iota
+	// FramingClose ends the body with the connection: HTTP/1.0, or fronts
+	// that hold chunks back.
+	FramingClose
+)
+
+// Terminator returns the bytes that end a body of the framing, nil for
+// FramingClose. They must not be written to.
+func (f Framing) Terminator() []byte {
+	if f == FramingChunked {
+		return chunkTerminator
+	}
+	return nil
+}
+
+// StreamOpening is the blank line that every stream begins with (PROTOCOL 1.5).
+// It must not be written to.
+var StreamOpening = []byte("\r\n")
+
+var chunkTerminator = []byte("0\r\n\r\n")
+
+// maxChunkHead is the most that the size line of a chunk of this package takes:
+// eight hexadecimal digits and CRLF.
+const maxChunkHead = 10
+
+// putChunkHead writes the size line of a chunk of n bytes so that it ends at
+// buf[end], and returns where it begins.
+func putChunkHead(buf []byte, end, n int) int {
+	buf[end-1] = '\n'
+	buf[end-2] = '\r'
+	i := end - 2
+	for {
+		i--
+		buf[i] = hexDigits[n&0xF]
+		n >>= 4
+		if n == 0 {
+			return i
+		}
+	}
+}
+
+// AppendChunk appends body as one piece of a response body in the framing. An
+// empty piece adds nothing: a chunk of length 0 would end the body (RFC 9112
+// section 7.1).
+func AppendChunk(dst []byte, f Framing, body []byte) []byte {
+	if f == FramingClose || len(body) == 0 {
+		return append(dst, body...)
+	}
+	dst = strconv.AppendUint(dst, uint64(len(body)), 16)
+	dst = append(dst, "\r\n"...)
+	dst = append(dst, body...)
+	return append(dst, "\r\n"...)
+}
+
+// StreamHead is what varies in the response head of a stream (PROTOCOL 1.5).
+type StreamHead struct {
+	Framing Framing
+	HTTP10  bool // needs FramingClose (RFC 9112 section 6.1)
+	// Close asks for "Connection: close": streams that end by plan
+	// (PROTOCOL 12.39).
+	Close bool
+	// Origin is the value of an allowed Origin header, "" without one. It
+	// must hold no control bytes.
+	Origin string
+	// AllowHeaders is the value of Access-Control-Request-Headers to echo
+	// to an allowed origin. It must hold no control bytes.
+	AllowHeaders string
+	Date         time.Time
+}
+
+const (
+	headBeforeConnection = "Cache-Control: private, no-cache, no-store, no-transform, must-revalidate, max-age=0\r\n"
+	headAfterConnection  = "Content-Type: text/event-stream; charset=utf-8\r\n" +
+		"Expire: 0\r\n" +
+		"Pragma: no-cache\r\n" +
+		"Vary: Origin\r\n" +
+		"X-Accel-Buffering: no\r\n" +
+		"Date: "
+	httpTimeFormat = "Mon, 02 Jan 2006 15:04:05 GMT" // RFC 9110 section 5.6.7
+)
+
+// AppendStreamHead appends the response head of a stream up to and with its
+// blank line.
+func AppendStreamHead(dst []byte, h *StreamHead) []byte {
+	if h.HTTP10 {
+		dst = append(dst, "HTTP/1.0 200 OK\r\n"...)
+	} else {
+		dst = append(dst, "HTTP/1.1 200 OK\r\n"...)
+	}
+	dst = AppendCORS(dst, h.Origin, h.AllowHeaders)
+	dst = append(dst, headBeforeConnection...)
+	if h.Close || h.Framing == FramingClose {
+		dst = append(dst, "Connection: close\r\n"...)
+	} else {
+		dst = append(dst, "Connection: keep-alive\r\n"...)
+	}
+	dst = append(dst, headAfterConnection...)
+	dst = h.Date.UTC().AppendFormat(dst, httpTimeFormat)
+	if h.Framing == FramingChunked {
+		dst = append(dst, "\r\nTransfer-Encoding: chunked"...)
+	}
+	return append(dst, "\r\n\r\n"...)
+}
+
+// AppendCORS appends the header lines that let a browser page of an allowed
+// origin read the answer (PROTOCOL 1.7): none without an origin.
+func AppendCORS(dst []byte, origin, allowHeaders string) []byte {
+	if origin == "" {
+		return dst
+	}
+	dst = append(dst, "Access-Control-Allow-Credentials: true\r\n"...)
+	if allowHeaders != "" {
+		dst = append(dst, "Access-Control-Allow-Headers: "...)
+		dst = append(dst, allowHeaders...)
+		dst = append(dst, "\r\n"...)
+	}
+	dst = append(dst, "Access-Control-Allow-Origin: "...)
+	dst = append(dst, origin...)
+	return append(dst, "\r\n"...)
+}
+
+// PlainResponse is a whole answer with a text body, for connections that the
+// HTTP server has given up already.
+type PlainResponse struct {
+	HTTP10       bool
+	Status       int
+	Text         string // the status in words
+	Origin       string // as in StreamHead
+	AllowHeaders string // as in StreamHead
+	Body         string
+	Date         time.Time
+}
+
+// AppendPlainResponse appends the answer; the connection ends with it.
+func AppendPlainResponse(dst []byte, r *PlainResponse) []byte {
+	if r.HTTP10 {
+		dst = append(dst, "HTTP/1.0 "...)
+	} else {
+		dst = append(dst, "HTTP/1.1 "...)
+	}
+	dst = strconv.AppendInt(dst, int64(r.Status), 10)
+	dst = append(dst, ' ')
+	dst = append(dst, r.Text...)
+	dst = append(dst, "\r\n"...)
+	dst = AppendCORS(dst, r.Origin, r.AllowHeaders)
+	dst = append(dst, "Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\nVary: Origin\r\nDate: "...)
+	dst = r.Date.UTC().AppendFormat(dst, httpTimeFormat)
+	dst = append(dst, "\r\nContent-Length: "...)
+	dst = strconv.AppendInt(dst, int64(len(r.Body)), 10)
+	dst = append(dst, "\r\n\r\n"...)
+	return append(dst, r.Body...)
+}
+
+// AppendHTTPError appends the body of an HTTP error: one line of JSON
+// (PROTOCOL 12.40).
+func AppendHTTPError(dst []byte, status int, message string) []byte {
+	dst = append(dst, `{"error":{"code":`...)
+	dst = strconv.AppendInt(dst, int64(status), 10)
+	dst = append(dst, `,"message":`...)
+	dst = AppendString(dst, message)
+	return append(dst, "}}\n"...)
+}

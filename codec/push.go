@@ -1,0 +1,383 @@
+package codec
+
+import (
+	"strconv"
+	"unicode/utf8"
+)
+
+// ClientInfo describes a connection in presence, join and leave
+// (PROTOCOL 2.2).
+type ClientInfo struct {
+	User     string
+	Client   string // UUID of the session
+	ConnInfo JSON   // from the token, the connect hook or API refresh
+	ChanInfo JSON   // of this one subscription
+}
+
+// Tag is one key and value that a publisher attached to a publication.
+type Tag struct{ Key, Value string }
+
+// Publication is one message in a channel. It is immutable once published.
+type Publication struct {
+	Data    JSON // zero only in namespaces of the binary format
+	Info    *ClientInfo
+	Tags    []Tag  // sorted by key
+	Offset  uint64 // place in the channel's history, 0 if not kept there
+	Epoch   string // of the history; on the wire only with offset 1
+	Version uint64 // as given by the publisher
+	Time    int64  // Unix milliseconds of the publish, 0 if unknown
+	Delta   bool   // the publisher asked for deltas
+}
+
+// Size is what a publication counts for in byte limits: its payload and
+// strings, without the fixed cost of the struct.
+func (p *Publication) Size() int {
+	n := p.Data.Len()
+	for _, t := range p.Tags {
+		n += len(t.Key) + len(t.Value)
+	}
+	if c := p.Info; c != nil {
+		n += len(c.User) + len(c.Client) + c.ConnInfo.Len() + c.ChanInfo.Len()
+	}
+	return n
+}
+
+// object appends the members of one JSON object and keeps track of commas.
+// The zero value with dst set is ready after begin.
+type object struct {
+	dst   []byte
+	comma bool
+}
+
+func (o *object) begin() { o.dst = append(o.dst, '{'); o.comma = false }
+func (o *object) end()   { o.dst = append(o.dst, '}'); o.comma = true }
+
+// key appends `"name":`; name must need no escaping.
+func (o *object) key(name string) {
+	if o.comma {
+		o.dst = append(o.dst, ',')
+	}
+	o.comma = true
+	o.dst = append(o.dst, '"')
+	o.dst = append(o.dst, name...)
+	o.dst = append(o.dst, '"', ':')
+}
+
+// The following append a member unless the value is the zero value.
+
+func (o *object) str(name, v string) {
+	if v != "" {
+		o.strAlways(name, v)
+	}
+}
+
+func (o *object) strAlways(name, v string) {
+	o.key(name)
+	o.dst = AppendString(o.dst, v)
+}
+
+func (o *object) json(name string, v JSON) {
+	if !v.IsZero() {
+		o.key(name)
+		o.dst = v.Append(o.dst)
+	}
+}
+
+func (o *object) uint(name string, v uint64) {
+	if v != 0 {
+		o.uintAlways(name, v)
+	}
+}
+
+func (o *object) uintAlways(name string, v uint64) {
+	o.key(name)
+	o.dst = strconv.AppendUint(o.dst, v, 10)
+}
+
+func (o *object) int(name string, v int64) {
+	if v != 0 {
+		o.key(name)
+		o.dst = strconv.AppendInt(o.dst, v, 10)
+	}
+}
+
+func (o *object) bool(name string, v bool) {
+	if v {
+		o.key(name)
+		o.dst = append(o.dst, "true"...)
+	}
+}
+
+// pushOpen begins `{"channel":C,"kind":{`; pushClose ends both objects.
+func pushOpen(dst []byte, channel, kind string) object {
+	o := object{dst: dst}
+	o.begin()
+	o.str("channel", channel)
+	o.key(kind)
+	o.begin()
+	return o
+}
+
+func pushClose(o *object) []byte {
+	o.end()
+	o.end()
+	return o.dst
+}
+
+// AppendPub appends the push of a publication.
+func AppendPub(dst []byte, channel string, p *Publication) []byte {
+	o := object{dst: dst}
+	o.begin()
+	o.str("channel", channel)
+	o.key("pub")
+	o.dst = AppendPublication(o.dst, p)
+	o.end()
+	return o.dst
+}
+
+// AppendPublication appends the publication object itself, as it stands in pub
+// pushes and among the recovered publications of a connect push.
+func AppendPublication(dst []byte, p *Publication) []byte {
+	o := object{dst: dst}
+	o.begin()
+	o.json("data", p.Data)
+	if p.Info != nil {
+		o.key("info")
+		o.dst = AppendClientInfo(o.dst, p.Info)
+		o.comma = true
+	}
+	o.uint("offset", p.Offset)
+	appendTags(&o, p.Tags)
+	if p.Offset == 1 {
+		o.str("epoch", p.Epoch)
+	}
+	o.uint("version", p.Version)
+	o.end()
+	return o.dst
+}
+
+// AppendDeltaPub appends the push of a publication for subscribers that
+// negotiated deltas: data is a JSON string, the delta against the payload
+// before it if there is one, the whole payload otherwise; epoch and version
+// are left out (PROTOCOL 2.2).
+func AppendDeltaPub(dst []byte, channel string, p *Publication, delta string) []byte {
+	o := object{dst: dst}
+	o.begin()
+	o.str("channel", channel)
+	o.key("pub")
+	o.dst = AppendDeltaPublication(o.dst, p, delta)
+	o.end()
+	return o.dst
+}
+
+// AppendDeltaPublication is [AppendPublication] in the form of
+// [AppendDeltaPub]. A delta that cuts a character in two is no text and cannot
+// travel in a JSON string: the whole payload goes out in its place.
+func AppendDeltaPublication(dst []byte, p *Publication, delta string) []byte {
+	if !utf8.ValidString(delta) {
+		delta = ""
+	}
+	o := object{dst: dst}
+	o.begin()
+	text := p.Data.String()
+	if delta != "" {
+		text = delta
+	}
+	o.strAlways("data", text)
+	if p.Info != nil {
+		o.key("info")
+		o.dst = AppendClientInfo(o.dst, p.Info)
+		o.comma = true
+	}
+	o.uint("offset", p.Offset)
+	appendTags(&o, p.Tags)
+	o.bool("delta", delta != "")
+	o.end()
+	return o.dst
+}
+
+func appendTags(o *object, tags []Tag) {
+	if len(tags) == 0 {
+		return
+	}
+	o.key("tags")
+	o.dst = AppendTags(o.dst, tags)
+}
+
+// AppendTags appends tags as a JSON object of strings.
+func AppendTags(dst []byte, tags []Tag) []byte {
+	dst = append(dst, '{')
+	for i, t := range tags {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendString(dst, t.Key)
+		dst = append(dst, ':')
+		dst = AppendString(dst, t.Value)
+	}
+	return append(dst, '}')
+}
+
+// AppendClientInfo appends a client info object; user and client are always
+// present (PROTOCOL 2.2).
+func AppendClientInfo(dst []byte, c *ClientInfo) []byte {
+	o := object{dst: dst}
+	o.begin()
+	o.strAlways("user", c.User)
+	o.strAlways("client", c.Client)
+	o.json("conn_info", c.ConnInfo)
+	o.json("chan_info", c.ChanInfo)
+	o.end()
+	return o.dst
+}
+
+// AppendJoin appends a join push.
+func AppendJoin(dst []byte, channel string, c *ClientInfo) []byte {
+	return appendPresenceEvent(dst, channel, "join", c)
+}
+
+// AppendLeave appends a leave push.
+func AppendLeave(dst []byte, channel string, c *ClientInfo) []byte {
+	return appendPresenceEvent(dst, channel, "leave", c)
+}
+
+func appendPresenceEvent(dst []byte, channel, kind string, c *ClientInfo) []byte {
+	o := pushOpen(dst, channel, kind)
+	o.key("info")
+	o.dst = AppendClientInfo(o.dst, c)
+	return pushClose(&o)
+}
+
+// SubscribeResult tells a client what one of its subscriptions is
+// (PROTOCOL 2.2).
+type SubscribeResult struct {
+	Channel       string
+	Recoverable   bool
+	Positioned    bool
+	Recovered     bool
+	WasRecovering bool
+	Delta         bool
+	Epoch         string
+	Offset        uint64
+	Publications  []*Publication
+	Data          JSON
+}
+
+func (o *object) subscribeResult(r *SubscribeResult) {
+	o.begin()
+	o.bool("recoverable", r.Recoverable)
+	o.str("epoch", r.Epoch)
+	if len(r.Publications) > 0 {
+		o.key("publications")
+		o.dst = append(o.dst, '[')
+		for i, p := range r.Publications {
+			if i > 0 {
+				o.dst = append(o.dst, ',')
+			}
+			if r.Delta {
+				o.dst = AppendDeltaPublication(o.dst, p, "")
+			} else {
+				o.dst = AppendPublication(o.dst, p)
+			}
+		}
+		o.dst = append(o.dst, ']')
+	}
+	o.bool("recovered", r.Recovered)
+	o.uint("offset", r.Offset)
+	o.bool("positioned", r.Positioned)
+	o.json("data", r.Data)
+	o.bool("was_recovering", r.WasRecovering)
+	o.bool("delta", r.Delta)
+	o.end()
+}
+
+// ConnectResult is the content of the connect push (PROTOCOL 2.2).
+type ConnectResult struct {
+	Client  string
+	Version string
+	Session string
+	Data    JSON
+	Subs    []SubscribeResult
+	Expires bool
+	TTL     uint32 // seconds, with Expires
+	Ping    uint32 // seconds, 0 when pings are off
+	Time    int64  // Unix milliseconds, 0 unless configured
+}
+
+// AppendConnect appends the connect push.
+func AppendConnect(dst []byte, r *ConnectResult) []byte {
+	o := pushOpen(dst, "", "connect")
+	o.str("client", r.Client)
+	o.str("version", r.Version)
+	o.json("data", r.Data)
+	if len(r.Subs) > 0 {
+		o.key("subs")
+		o.begin()
+		for i := range r.Subs {
+			if o.comma {
+				o.dst = append(o.dst, ',')
+			}
+			o.dst = AppendString(o.dst, r.Subs[i].Channel)
+			o.dst = append(o.dst, ':')
+			o.subscribeResult(&r.Subs[i])
+		}
+		o.end()
+	}
+	o.bool("expires", r.Expires)
+	o.uint("ttl", uint64(r.TTL))
+	o.uint("ping", uint64(r.Ping))
+	o.str("session", r.Session)
+	o.int("time", r.Time)
+	return pushClose(&o)
+}
+
+// AppendSubscribe appends the push that tells of a subscription made by the
+// server after the connect. Publications and Recovered do not travel in it
+// (PROTOCOL 2.2).
+func AppendSubscribe(dst []byte, r *SubscribeResult) []byte {
+	o := object{dst: dst}
+	o.begin()
+	o.str("channel", r.Channel)
+	o.key("subscribe")
+	short := SubscribeResult{
+		Recoverable: r.Recoverable, Epoch: r.Epoch, Offset: r.Offset,
+		Positioned: r.Positioned, Data: r.Data,
+	}
+	o.subscribeResult(&short)
+	o.end()
+	return o.dst
+}
+
+// AppendUnsubscribe appends an unsubscribe push.
+func AppendUnsubscribe(dst []byte, channel string, d *Disconnect) []byte {
+	o := pushOpen(dst, channel, "unsubscribe")
+	o.uint("code", uint64(d.Code))
+	o.str("reason", d.Reason)
+	return pushClose(&o)
+}
+
+// AppendDisconnect appends a disconnect push. Code 0 without a reason gives an
+// empty object (PROTOCOL 1.6).
+func AppendDisconnect(dst []byte, d *Disconnect) []byte {
+	o := pushOpen(dst, "", "disconnect")
+	o.uint("code", uint64(d.Code))
+	o.str("reason", d.Reason)
+	return pushClose(&o)
+}
+
+// AppendRefresh appends the push that follows an API refresh; expires false
+// says that the connection no longer expires.
+func AppendRefresh(dst []byte, expires bool, ttl uint32) []byte {
+	o := pushOpen(dst, "", "refresh")
+	o.bool("expires", expires)
+	o.uint("ttl", uint64(ttl))
+	return pushClose(&o)
+}
+
+// AppendMessage appends a message push: data outside any channel. The protocol
+// defines it; no server method sends it (PROTOCOL 2.2).
+func AppendMessage(dst []byte, data JSON) []byte {
+	o := pushOpen(dst, "", "message")
+	o.json("data", data)
+	return pushClose(&o)
+}
