@@ -1,0 +1,178 @@
+// Package actor runs turns: the one primitive behind publish lanes and loops.
+//
+// An [Actor] is an inbox with many writers and one reader, and a [Behavior]
+// that the reader calls. The first post into an idle actor submits its turn to
+// a [Pool]; at most one turn of an actor runs at a time, so whatever a behavior
+// owns needs no lock. While a turn runs, posts accumulate: under load batching
+// comes by itself, and an idle actor answers at once. There is no timer and no
+// fixed delay.
+//
+// The package knows nothing of channels, streams or frames.
+package actor
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Behavior is what an actor does. All its methods are called from the actor's
+// turn only, never two at once.
+type Behavior[T any] interface {
+	// Begin precedes each pass over the inbox.
+	Begin()
+	// Handle takes one post. When it panics, Panicked is called and then
+	// Handle again with the same post and again set, so that a task made of
+	// many steps can go on behind the step that failed; a task of one step
+	// returns at once then.
+	Handle(post T, again bool)
+	// Flush follows each pass over the inbox and may run long; more asks for
+	// another turn, before which new posts are handled.
+	Flush() (more bool)
+	// Panicked learns of a panic in Handle or Flush.
+	Panicked(v any)
+}
+
+// Actor is an inbox and the turns that empty it. Make it with [New].
+type Actor[T any] struct {
+	// Immutable after New.
+	pool     Submitter
+	behavior Behavior[T]
+	run      func() // bound once: a method value allocates each time
+
+	// Guarded by mu.
+	mu    sync.Mutex
+	inbox []T
+
+	// Owned by the turn.
+	spare []T
+	next  int // index in the batch of the post in hand
+
+	// Atomic.
+	scheduled atomic.Bool
+	depth     atomic.Int64
+}
+
+// maxSpare is the largest inbox, in posts, that is kept for reuse after a
+// burst.
+const maxSpare = 1 << 14
+
+// maxPanics is how often in a row one post may panic before it is given up: a
+// guard against a behavior that makes no progress when called again.
+const maxPanics = 1 << 20
+
+// New returns an idle actor whose turns run on pool.
+func New[T any](pool Submitter, b Behavior[T]) *Actor[T] {
+	a := &Actor[T]{pool: pool, behavior: b}
+	a.run = a.turns
+	return a
+}
+
+// Post puts p into the inbox. It never blocks on the actor's work and never
+// fails; the order of posts of one goroutine is kept. Any goroutine, the
+// actor's own turn included.
+func (a *Actor[T]) Post(p T) {
+	a.mu.Lock()
+	a.inbox = append(a.inbox, p)
+	a.mu.Unlock()
+	a.depth.Add(1)
+	a.wake()
+}
+
+func (a *Actor[T]) wake() {
+	if !a.scheduled.Load() && a.scheduled.CompareAndSwap(false, true) {
+		a.pool.Submit(a.run)
+	}
+}
+
+// Depth returns how many posts wait or are being handled. Any goroutine.
+func (a *Actor[T]) Depth() int { return int(a.depth.Load()) }
+
+// Idle reports whether no turn is running or due and the inbox is empty. Any
+// goroutine; the answer may be old by the time it is read.
+func (a *Actor[T]) Idle() bool { return !a.scheduled.Load() && a.depth.Load() == 0 }
+
+// turns runs until there is nothing to do. Once the inbox looks empty the
+// scheduled flag is dropped first and the inbox looked at again after: a post
+// that came in between either sees the flag down and submits, or is seen here.
+func (a *Actor[T]) turns() {
+	for {
+		batch := a.take()
+		n := len(batch)
+		a.behavior.Begin()
+		a.handle(batch)
+		a.release(batch)
+		a.depth.Add(-int64(n))
+		if a.flush() || n > 0 {
+			continue
+		}
+		a.scheduled.Store(false)
+		if a.empty() || !a.scheduled.CompareAndSwap(false, true) {
+			return
+		}
+	}
+}
+
+func (a *Actor[T]) take() []T {
+	a.mu.Lock()
+	batch := a.inbox
+	a.inbox = a.spare
+	a.mu.Unlock()
+	a.spare = nil
+	return batch
+}
+
+func (a *Actor[T]) empty() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.inbox) == 0
+}
+
+// release keeps the batch as the next inbox, without the references in it.
+func (a *Actor[T]) release(batch []T) {
+	clear(batch)
+	if cap(batch) <= maxSpare {
+		a.spare = batch[:0]
+	}
+}
+
+func (a *Actor[T]) handle(batch []T) {
+	again, panics := false, 0
+	for a.next = 0; a.next < len(batch); {
+		before := a.next
+		if a.handleFrom(batch, again) {
+			return
+		}
+		again = true
+		if a.next != before {
+			panics = 0
+		}
+		if panics++; panics > maxPanics {
+			a.next++
+			again = false
+		}
+	}
+}
+
+// handleFrom handles posts from a.next on until the end or a panic, after which
+// a.next names the post that panicked.
+func (a *Actor[T]) handleFrom(batch []T, again bool) (done bool) {
+	defer a.recover()
+	for ; a.next < len(batch); a.next++ {
+		a.behavior.Handle(batch[a.next], again)
+		again = false
+	}
+	return true
+}
+
+func (a *Actor[T]) flush() (more bool) {
+	defer a.recover()
+	more = true // after a panic there may be more to flush
+	more = a.behavior.Flush()
+	return more
+}
+
+func (a *Actor[T]) recover() {
+	if v := recover(); v != nil {
+		a.behavior.Panicked(v)
+	}
+}
