@@ -1,0 +1,180 @@
+package loop
+
+import (
+	"syscall"
+	"time"
+
+	"sluice/codec"
+)
+
+// The end of a stream, in order:
+//
+//	Close:  no more frames are taken and Handler.Closed is told; what is
+//	        queued, the last frame and the terminator are written
+//	finish: our half of the connection is shut down; input is dropped until
+//	        the client ends its half
+//	cut:    the socket is closed and the slot is free
+//
+// Each step but the last has a deadline, after which the stream is cut.
+const (
+	// lingerTime is how long a client may take to end its half.
+	lingerTime = time.Second
+	// slowTime is how long a slow client may take to be told so.
+	slowTime = time.Second
+)
+
+// Close ends a stream in good order: what is queued goes out, then last (nil
+// for none) and the terminator of the framing, then the connection. What is
+// not written within the given time is cut off. Closing a stream twice does
+// nothing. On-loop only.
+func (l *Loop) Close(ref Ref, reason Reason, last *codec.Frame, within time.Duration) {
+	s := l.live(ref)
+	if s == nil {
+		return
+	}
+	l.detach(ref.Slot, reason)
+	if last != nil {
+		l.enqueue(ref.Slot, item{frame: last, shared: true})
+	}
+	if end := terminators[s.framing]; end != nil {
+		l.enqueue(ref.Slot, item{frame: end})
+	}
+	l.closing(ref.Slot, within)
+}
+
+// CloseBare is [Loop.Close] for a stream whose queue ends the body already.
+// On-loop only.
+func (l *Loop) CloseBare(ref Ref, reason Reason, within time.Duration) {
+	if l.live(ref) == nil {
+		return
+	}
+	l.detach(ref.Slot, reason)
+	l.closing(ref.Slot, within)
+}
+
+// closing gives a detached stream its deadline.
+func (l *Loop) closing(slot uint32, within time.Duration) {
+	s := l.at(slot)
+	s.ends = tickAfter(l.now + int64(within))
+	l.arm(slot)
+	if s.queue == 0 {
+		l.finish(slot)
+	}
+}
+
+var terminators = [...]*codec.Frame{
+	codec.FramingChunked: codec.RawFrame(codec.FramingChunked.Terminator()),
+	codec.FramingClose:   nil,
+}
+
+// Cut ends a stream at once, in the middle of a frame if need be. On-loop only.
+func (l *Loop) Cut(ref Ref, reason Reason) {
+	if s := l.live(ref); s != nil {
+		l.fail(ref.Slot, reason)
+	}
+}
+
+// detach makes a live stream a closing one: the handler learns of it now, once.
+func (l *Loop) detach(slot uint32, reason Reason) {
+	s := l.at(slot)
+	s.state, s.reason, s.wants = stateClosing, reason, 0
+	l.stats.Closes[reason]++
+	l.handler.Closed(Ref{slot, s.gen}, reason)
+}
+
+// slow ends a stream whose client does not keep up: whole unsent frames are
+// dropped, the one in flight is completed, and if the rest goes out in time
+// the client is told.
+func (l *Loop) slow(slot uint32, reason Reason) {
+	s := l.at(slot)
+	if s.state != stateLive {
+		return
+	}
+	l.stats.Dropped += uint64(l.dropUnsent(slot))
+	l.Close(Ref{slot, s.gen}, reason, l.opt.SlowFrame, slowTime)
+}
+
+// fail ends a stream that cannot be written to, or should not be.
+func (l *Loop) fail(slot uint32, reason Reason) {
+	s := l.at(slot)
+	if s.state == stateLive {
+		l.detach(slot, reason)
+	}
+	l.cut(slot)
+}
+
+// finish follows the last byte of a closing stream.
+func (l *Loop) finish(slot uint32) {
+	s := l.at(slot)
+	if err := syscall.Shutdown(int(s.fd), syscall.SHUT_WR); err != nil {
+		l.cut(slot)
+		return
+	}
+	s.state = stateLinger
+	s.ends = tickAfter(l.now + int64(lingerTime))
+	l.arm(slot)
+	l.readInput(slot) // the client may have ended its half already
+}
+
+// cut closes the socket and frees the slot.
+func (l *Loop) cut(slot uint32) {
+	s := l.at(slot)
+	if s.state == stateFree {
+		return
+	}
+	if s.blocked {
+		l.stats.Blocked--
+	}
+	fd := int(s.fd)
+	l.poller.forget(fd)
+	l.freeSlot(slot)
+	// After the slot is free, so that no path finds the number again.
+	_ = syscall.Close(fd)
+}
+
+// readInput drops what the client sent. Nothing is expected behind an SSE
+// request; the end of the stream, or too much of anything else, ends it.
+func (l *Loop) readInput(slot uint32) {
+	s := l.at(slot)
+	for {
+		n, err := syscall.Read(int(s.fd), l.sink)
+		switch {
+		case n > 0:
+			s.input += uint32(n)
+			if s.input > uint32(l.opt.InputMax) {
+				l.fail(slot, ReasonInput)
+				return
+			}
+			if n < len(l.sink) {
+				return
+			}
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			return
+		default: // end of file, or an error that ends the connection
+			l.fail(slot, ReasonClientGone)
+			return
+		}
+	}
+}
+
+// shedTotal closes this loop's largest stalled queue while all loops together
+// hold more than Options.QueuesMaxTotal.
+func (l *Loop) shedTotal() {
+	for l.total.Load() > l.opt.QueuesMaxTotal {
+		worst, bytes := -1, 0
+		for i := range l.slabs {
+			for j := range l.slabs[i] {
+				s := &l.slabs[i][j]
+				if s.state == stateLive && s.blocked && s.queue != 0 && l.queues[s.queue-1].bytes > bytes {
+					worst, bytes = i<<slabBits+j, l.queues[s.queue-1].bytes
+				}
+			}
+		}
+		if worst < 0 {
+			return
+		}
+		l.slow(uint32(worst), ReasonSlowTotal)
+		l.publishTotal()
+	}
+}

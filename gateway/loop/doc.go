@@ -1,0 +1,19 @@
+// Package loop moves bytes: each [Loop] owns an epoll instance, the sockets
+// adopted into it and what is queued for them, and it is the only code that
+// makes system calls on them.
+//
+//	hijack handler ── Detach ──► fd ── task ──► Adopt ──► stream (slot, gen)
+//	hub, session   ── task ───► Send / Close ──► out-queue ──► one writev
+//	poller goroutine ─ epoll_wait ─► readiness ─► flush, drain input, close
+//
+// A loop is an actor: everything below runs in its turn, so a stream needs no
+// lock, no goroutine and no time.Timer. A turn first handles all posts, which
+// append frames to out-queues, and then flushes the streams that have any,
+// giving way to new posts every millisecond or 512 writes.
+//
+// Promises: frames leave a stream in the order they were sent, each whole; a
+// frame whose first byte was written is completed or the stream is cut; every
+// out-queue is bounded in bytes and age; every stream ends with exactly one
+// Handler.Closed and a [Reason]. The package knows nothing of channels,
+// sessions or JSON.
+package loop

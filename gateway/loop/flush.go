@@ -1,0 +1,192 @@
+package loop
+
+import (
+	"errors"
+	"io"
+	"syscall"
+
+	"sluice/codec"
+)
+
+const (
+	// maxWriteBytes and maxWriteFrames bound one writev, so that one stream
+	// with much to say cannot hold up the others.
+	maxWriteBytes  = 256 << 10
+	maxWriteFrames = 64
+	// turnWrites and turnNanos are when a flush gives way to new posts.
+	turnWrites = 512
+	turnNanos  = 1e6
+)
+
+// flushDirty writes the queues of dirty streams until none is left or the turn
+// has run long enough; more says that some are.
+func (l *Loop) flushDirty() (more bool) {
+	start := l.clock()
+	for writes := 0; len(l.dirty) > 0; writes++ {
+		if writes == turnWrites || writes&15 == 15 && l.clock()-start > turnNanos {
+			return true
+		}
+		slot := l.popDirty()
+		s := l.at(slot)
+		s.dirty = false
+		if s.queue == 0 || s.blocked {
+			continue
+		}
+		l.cur = slot + 1
+		l.flushStream(slot)
+		l.cur = 0
+		if s.queue != 0 && !s.blocked {
+			l.markDirty(slot)
+		}
+	}
+	return false
+}
+
+// popDirty takes the streams in the order in which they became dirty.
+func (l *Loop) popDirty() uint32 {
+	slot := l.dirty[l.dirtyHead]
+	l.dirtyHead++
+	if l.dirtyHead == len(l.dirty) {
+		l.dirty, l.dirtyHead = l.dirty[:0], 0
+	}
+	return slot
+}
+
+// flushStream makes one write of what the stream has queued and settles what
+// came of it: progress, EAGAIN, an error, the end of a closing stream.
+func (l *Loop) flushStream(slot uint32) {
+	s := l.at(slot)
+	q := &l.queues[s.queue-1]
+	want := l.gather(s, q)
+	n, err := l.write(int(s.fd), want)
+	l.iov.reset()
+	switch {
+	case err == nil:
+		l.stats.Writes++
+		l.stats.Bytes += uint64(n)
+		l.advanceQueue(slot, n)
+		if s.queue == 0 {
+			l.unblock(slot)
+			if s.state == stateClosing {
+				l.finish(slot)
+			}
+		} else if n < want {
+			l.block(slot)
+		}
+	case errors.Is(err, syscall.EAGAIN):
+		l.stats.Again++
+		l.block(slot)
+	default:
+		l.fail(slot, writeReason(err))
+	}
+}
+
+// writeReason maps an error of write(2) to what happened to the peer.
+func writeReason(err error) Reason {
+	switch {
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF):
+		return ReasonClientGone
+	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, syscall.EHOSTUNREACH):
+		return ReasonPeerTimeout
+	}
+	return ReasonWriteError
+}
+
+// gather fills l.iov with the pieces of the first frames of the queue, and
+// returns how many bytes they are.
+func (l *Loop) gather(s *stream, q *outQueue) (want int) {
+	skip := q.sent
+	for i := q.head; i < len(q.items) && i-q.head < maxWriteFrames && want < maxWriteBytes; i++ {
+		id, data := q.items[i].pieces(s.framing)
+		want += l.push(id, &skip)
+		want += l.push(data, &skip)
+	}
+	return want
+}
+
+// push adds a piece to l.iov without its first *skip bytes, which are written
+// already.
+func (l *Loop) push(piece []byte, skip *int) int {
+	if *skip >= len(piece) {
+		*skip -= len(piece)
+		return 0
+	}
+	piece = piece[*skip:]
+	*skip = 0
+	l.check.read(piece)
+	l.iov.add(piece)
+	return len(piece)
+}
+
+// pieces returns the bytes of the item in the framing of its stream; id may be
+// empty.
+func (it *item) pieces(f codec.Framing) (id, data []byte) {
+	if f == codec.FramingChunked {
+		if it.id != nil {
+			return it.id, it.frame.Chunked(false)
+		}
+		return nil, it.frame.Chunked(it.shared)
+	}
+	if it.id == nil && it.shared {
+		return it.frame.PlainID(), it.frame.PlainData()
+	}
+	return it.id, it.frame.PlainData()
+}
+
+func (it *item) size(f codec.Framing) int {
+	id, data := it.pieces(f)
+	return len(id) + len(data)
+}
+
+// advanceQueue takes n written bytes off the stream's queue.
+func (l *Loop) advanceQueue(slot uint32, n int) {
+	s := l.at(slot)
+	q := &l.queues[s.queue-1]
+	q.sent += n
+	for q.head < len(q.items) {
+		it := &q.items[q.head]
+		size := it.size(s.framing)
+		if q.sent < size {
+			break
+		}
+		q.sent -= size
+		l.stats.Frames++
+		l.charge(q, -it.cost())
+		l.check.released(it.frame)
+		*it = item{}
+		q.head++
+	}
+	if q.head == len(q.items) {
+		l.recycle(s)
+		return
+	}
+	q.since = l.now
+}
+
+// block waits for epoll to say that the socket takes bytes again.
+func (l *Loop) block(slot uint32) {
+	s := l.at(slot)
+	if !s.blocked {
+		s.blocked = true
+		l.stats.Blocked++
+		if err := l.poller.watchWrite(int(s.fd), slot, s.gen, true); err != nil {
+			l.fail(slot, ReasonWriteError)
+			return
+		}
+	}
+	l.arm(slot)
+}
+
+func (l *Loop) unblock(slot uint32) {
+	s := l.at(slot)
+	if !s.blocked {
+		return
+	}
+	s.blocked = false
+	l.stats.Blocked--
+	if err := l.poller.watchWrite(int(s.fd), slot, s.gen, false); err != nil {
+		l.fail(slot, ReasonWriteError)
+		return
+	}
+	l.arm(slot)
+}

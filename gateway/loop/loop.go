@@ -1,0 +1,312 @@
+package loop
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/codec"
+	"sluice/gateway/actor"
+)
+
+// Task is work for a loop's turn, posted from outside.
+type Task interface {
+	// Run does it, on-loop. again says that an earlier call panicked: a
+	// task of many steps goes on behind the failed one, others return.
+	Run(l *Loop, again bool)
+}
+
+// Handler is what stands above a loop: it is told of timers and ends. All its
+// methods are called on-loop and must not block.
+type Handler interface {
+	// Timer is called once for each [Loop.SetTimer].
+	Timer(ref Ref)
+	// Closed is called exactly once for each adopted stream, when it takes
+	// no more frames; its slot is used anew only later.
+	Closed(ref Ref, reason Reason)
+}
+
+// Options of a [Loop]. Zero fields mean the defaults named.
+type Options struct {
+	QueueMaxSize   int           // bytes a stream may have queued; 1 MiB
+	QueueMaxAge    time.Duration // age of a blocked stream's oldest frame; 30 s
+	QueuesMaxTotal int64         // bytes queued by all loops of a group; 1 GiB
+	InputMax       int           // bytes a client may send behind its request; 64 KiB
+	// SlowFrame is sent last to a stream that was too slow; nil for none.
+	SlowFrame *codec.Frame
+	// OnPanic learns of panics in turns, for the log; may be nil.
+	OnPanic func(v any, stack []byte)
+	// Verify reads every byte handed to the kernel and checks that frames do
+	// not change while queued. For tests: the race detector does not see raw
+	// system calls.
+	Verify bool
+}
+
+func (o Options) withDefaults() Options {
+	if o.QueueMaxSize <= 0 {
+		o.QueueMaxSize = 1 << 20
+	}
+	if o.QueueMaxAge <= 0 {
+		o.QueueMaxAge = 30 * time.Second
+	}
+	if o.QueuesMaxTotal <= 0 {
+		o.QueuesMaxTotal = 1 << 30
+	}
+	if o.InputMax <= 0 {
+		o.InputMax = 64 << 10
+	}
+	return o
+}
+
+// Loop owns the streams of one epoll instance. Make it with [NewGroup].
+type Loop struct {
+	// Immutable after New.
+	id      int
+	opt     Options
+	poller  *poller
+	actor   *actor.Actor[Task]
+	handler Handler
+	start   time.Time
+	total   *atomic.Int64 // bytes queued by all loops of the group
+
+	// Owned by the turn.
+	now       int64 // nanoseconds since start, read once each pass
+	slabs     [][]stream
+	free      []uint32
+	queues    []outQueue
+	spare     []uint32 // free entries of queues, each index+1
+	dirty     []uint32
+	dirtyHead int
+	wheel     wheel
+	expired   []Ref
+	iov       iovecs
+	sink      []byte
+	cur       uint32 // slot+1 of the stream in hand, for panics
+	told      int64  // QueuedBytes as last added to total
+	stats     Stats
+	check     *checker // nil unless Options.Verify
+
+	// Atomic.
+	dueAt atomic.Int64 // when the wheel wants a turn, 0 for never
+
+	wg sync.WaitGroup // the poller goroutine
+}
+
+// Stats are the counters of a loop since its start, and its present state.
+type Stats struct {
+	Open        int    // streams, closing ones included
+	Blocked     int    // streams waiting for the kernel to take bytes
+	QueuedBytes int64  // in all out-queues
+	Writes      uint64 // write system calls that took bytes
+	Again       uint64 // write system calls that met a full socket
+	Bytes       uint64 // written
+	Frames      uint64 // written whole
+	Dropped     uint64 // frames for closing streams, or dropped as slow
+	Stale       uint64 // readiness of a stream that is gone
+	Panics      uint64
+	Adopted     uint64
+	Closes      [reasonCount]uint64
+}
+
+// Add sums other into s.
+func (s *Stats) Add(other *Stats) {
+	s.Open += other.Open
+	s.Blocked += other.Blocked
+	s.QueuedBytes += other.QueuedBytes
+	s.Writes += other.Writes
+	s.Again += other.Again
+	s.Bytes += other.Bytes
+	s.Frames += other.Frames
+	s.Dropped += other.Dropped
+	s.Stale += other.Stale
+	s.Panics += other.Panics
+	s.Adopted += other.Adopted
+	for i := range s.Closes {
+		s.Closes[i] += other.Closes[i]
+	}
+}
+
+func newLoop(id int, pool actor.Submitter, opt Options, total *atomic.Int64) (*Loop, error) {
+	p, err := newPoller()
+	if err != nil {
+		return nil, fmt.Errorf("loop: cannot make a poller: %w", err)
+	}
+	l := &Loop{
+		id: id, opt: opt.withDefaults(), poller: p, total: total,
+		start: time.Now(), sink: make([]byte, 4096),
+	}
+	if opt.Verify {
+		l.check = newChecker()
+	}
+	l.actor = actor.New[Task](pool, (*behavior)(l))
+	return l, nil
+}
+
+// ID returns the loop's index in its group. Any goroutine.
+func (l *Loop) ID() int { return l.id }
+
+// Post gives the loop a task. It never blocks and never fails; tasks of one
+// goroutine run in order. Any goroutine.
+func (l *Loop) Post(t Task) { l.actor.Post(t) }
+
+// Backlog returns how many tasks wait. Any goroutine.
+func (l *Loop) Backlog() int { return l.actor.Depth() }
+
+// Now returns the loop's clock: nanoseconds since the loop was made, read once
+// for each pass over the inbox. On-loop only.
+func (l *Loop) Now() int64 { return l.now }
+
+// Time returns the wall clock time of [Loop.Now]. On-loop only.
+func (l *Loop) Time() time.Time { return l.start.Add(time.Duration(l.now)) }
+
+// Stats returns the counters. On-loop only.
+func (l *Loop) Stats() *Stats { return &l.stats }
+
+// Framing returns the framing of an open stream. On-loop only.
+func (l *Loop) Framing(slot uint32) codec.Framing { return l.at(slot).framing }
+
+// Ref returns the Ref of the stream in a slot. On-loop only.
+func (l *Loop) Ref(slot uint32) Ref { return Ref{slot, l.at(slot).gen} }
+
+// Live reports whether ref names a stream that takes frames. On-loop only.
+func (l *Loop) Live(ref Ref) bool { return l.live(ref) != nil }
+
+// Hand notes which stream a task is about to work on: if it panics, that stream
+// is closed and no other. On-loop only.
+func (l *Loop) Hand(slot uint32) { l.cur = slot + 1 }
+
+func (l *Loop) clock() int64 { return int64(time.Since(l.start)) }
+
+// behavior is the Loop as its actor sees it, so that Handle and Flush are not
+// methods that others can call.
+type behavior Loop
+
+func (b *behavior) Begin() { b.now = (*Loop)(b).clock() }
+
+func (b *behavior) Handle(t Task, again bool) {
+	l := (*Loop)(b)
+	l.cur = 0
+	t.Run(l, again)
+	l.cur = 0
+}
+
+func (b *behavior) Flush() (more bool) {
+	l := (*Loop)(b)
+	if ticksAt(l.now) > l.wheel.tick || len(l.expired) > 0 {
+		l.advance()
+	}
+	more = l.flushDirty()
+	l.publishTotal()
+	if l.stats.Blocked > 0 && l.total.Load() > l.opt.QueuesMaxTotal {
+		l.shedTotal()
+	}
+	l.dueAt.Store(l.wheel.nextDue())
+	l.poller.armed(l.wheel.count > 0)
+	return more
+}
+
+func (b *behavior) Panicked(v any) {
+	l := (*Loop)(b)
+	l.stats.Panics++
+	l.iov.reset()
+	slot := l.cur
+	l.cur = 0
+	if l.opt.OnPanic != nil {
+		l.opt.OnPanic(v, debug.Stack())
+	}
+	if slot != 0 && int((slot-1)>>slabBits) < len(l.slabs) {
+		l.fail(slot-1, ReasonPanic)
+	}
+}
+
+func (l *Loop) publishTotal() {
+	if d := l.stats.QueuedBytes - l.told; d != 0 {
+		l.total.Add(d)
+		l.told = l.stats.QueuedBytes
+	}
+}
+
+// poll waits for readiness and passes it on as tasks: the loop's only goroutine
+// of its own.
+func (l *Loop) poll() {
+	defer l.wg.Done()
+	for {
+		r := readyPool.Get().(*ready)
+		n, closed := l.poller.wait(r.events[:])
+		if closed {
+			return
+		}
+		r.n, r.next = n, 0
+		due := l.dueAt.Load()
+		if n > 0 || due != 0 && l.clock() >= due {
+			l.Post(r)
+			continue
+		}
+		readyPool.Put(r)
+	}
+}
+
+// ready is a batch of readiness on its way from the poller to the turn.
+type ready struct {
+	events  [128]event
+	n, next int
+}
+
+var readyPool = sync.Pool{New: func() any { return new(ready) }}
+
+// Run implements Task.
+func (r *ready) Run(l *Loop, _ bool) {
+	for r.next < r.n {
+		ev := &r.events[r.next]
+		r.next++
+		l.handleReady(ev)
+	}
+	readyPool.Put(r)
+}
+
+// handleReady treats what epoll said about one stream. Writability comes first:
+// a client that sent its end may still read what is queued. Then input is
+// drained, and only then is a hang-up taken as the end.
+func (l *Loop) handleReady(ev *event) {
+	s := l.at(ev.slot)
+	if s.gen != ev.gen || s.state == stateFree {
+		l.stats.Stale++
+		return
+	}
+	l.cur = ev.slot + 1
+	if ev.writable && s.blocked && s.queue != 0 {
+		l.flushWritable(ev.slot)
+	}
+	if s.gen == ev.gen && ev.readable {
+		l.readInput(ev.slot)
+	}
+	if s.gen == ev.gen && ev.hangup {
+		l.fail(ev.slot, ReasonClientGone)
+	}
+	l.cur = 0
+}
+
+// flushWritable writes until the socket is full again or the queue is empty:
+// with edge-triggered epoll nothing else will say that there is room.
+func (l *Loop) flushWritable(slot uint32) {
+	s := l.at(slot)
+	gen := s.gen
+	s.blocked = false
+	l.stats.Blocked--
+	l.flushStream(slot)
+	if s.gen != gen || s.state == stateFree {
+		return
+	}
+	if !s.blocked {
+		if err := l.poller.watchWrite(int(s.fd), slot, s.gen, false); err != nil {
+			l.fail(slot, ReasonWriteError)
+			return
+		}
+		l.arm(slot)
+		if s.queue != 0 {
+			l.markDirty(slot)
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package loop
+
+import (
+	"sluice/codec"
+)
+
+// item is one frame in an out-queue.
+type item struct {
+	frame *codec.Frame
+	// id is an id chunk of the stream's own, in its framing, that goes in
+	// front of the frame's data; nil for none.
+	id []byte
+	// shared says that the frame's own id chunk is part of the event.
+	shared bool
+	// exempt keeps it out of the queue's limit.
+	exempt bool
+}
+
+// cost is what the item counts for in its queue.
+func (it *item) cost() int {
+	if it.exempt {
+		return 0
+	}
+	return len(it.id) + it.frame.Len() + itemCost
+}
+
+// outQueue is what a stream has yet to write. It exists only while that is not
+// nothing: emptied queues go back to Loop.spare without references in them.
+type outQueue struct {
+	items []item
+	head  int   // index of the first item not yet written whole
+	sent  int   // bytes of that item already written
+	bytes int   // bound by Options.QueueMaxSize: lengths plus itemCost each
+	since int64 // when the first item was queued, or last advanced
+}
+
+const (
+	// itemCost is what a queued frame counts for beyond its bytes.
+	itemCost = 64
+	// keepItems is the largest backing array an emptied queue keeps.
+	keepItems = 32
+)
+
+// IDMode says which id line a frame is sent with.
+type IDMode uint8
+
+const (
+	// NoID leaves the frame's id line out.
+	NoID IDMode = iota
+	// SharedID sends the frame's own id line.
+	SharedID
+)
+
+// Send queues a frame for a stream; it leaves with the flush of this turn.
+// Frames for a stream that is closing are dropped: its client has been told.
+// A stream whose queue is over its limit, though a flush was tried, is closed
+// as slow. On-loop only.
+func (l *Loop) Send(slot uint32, f *codec.Frame, mode IDMode) {
+	l.send(slot, item{frame: f, shared: mode == SharedID})
+}
+
+// SendOwnID is [Loop.Send] with an id chunk made for this stream, in its
+// framing, in front of the frame's data. id must not be written to afterwards.
+// On-loop only.
+func (l *Loop) SendOwnID(slot uint32, f *codec.Frame, id []byte) {
+	l.send(slot, item{frame: f, id: id})
+}
+
+// SendExempt is [Loop.Send] without the limit on bytes: for a stream's opening,
+// which has a limit of its own. On-loop only.
+func (l *Loop) SendExempt(slot uint32, f *codec.Frame) {
+	l.send(slot, item{frame: f, shared: true, exempt: true})
+}
+
+func (l *Loop) send(slot uint32, it item) {
+	s := l.at(slot)
+	if s.state != stateLive {
+		l.stats.Dropped++
+		return
+	}
+	l.enqueue(slot, it)
+	if l.queues[s.queue-1].bytes > l.opt.QueueMaxSize {
+		l.overfull(slot)
+	}
+}
+
+// overfull is the slow path of send: a queue over its limit is first offered
+// to the kernel, since everything in it may have come in this very turn.
+func (l *Loop) overfull(slot uint32) {
+	s := l.at(slot)
+	for s.state == stateLive && !s.blocked && s.queue != 0 {
+		l.flushStream(slot)
+	}
+	if s.state == stateLive && s.queue != 0 && l.queues[s.queue-1].bytes > l.opt.QueueMaxSize {
+		l.slow(slot, ReasonSlowBytes)
+	}
+}
+
+// enqueue appends without any limit.
+func (l *Loop) enqueue(slot uint32, it item) {
+	s := l.at(slot)
+	if s.queue == 0 {
+		s.queue = l.newQueue()
+	}
+	q := &l.queues[s.queue-1]
+	if q.head == len(q.items) || q.head > 0 && len(q.items) == cap(q.items) {
+		q.shift()
+	}
+	if len(q.items) == 0 {
+		q.since = l.now
+	}
+	q.items = append(q.items, it)
+	l.charge(q, it.cost())
+	l.check.queued(it.frame)
+	l.markDirty(slot)
+}
+
+// shift moves the unwritten items to the front of the backing array.
+func (q *outQueue) shift() {
+	n := copy(q.items, q.items[q.head:])
+	clear(q.items[n:])
+	q.items, q.head = q.items[:n], 0
+}
+
+func (l *Loop) charge(q *outQueue, n int) {
+	q.bytes += n
+	l.stats.QueuedBytes += int64(n)
+}
+
+func (l *Loop) newQueue() uint32 {
+	if n := len(l.spare); n > 0 {
+		i := l.spare[n-1]
+		l.spare = l.spare[:n-1]
+		return i
+	}
+	l.queues = append(l.queues, outQueue{})
+	return uint32(len(l.queues))
+}
+
+// dropQueue forgets what a stream has yet to write.
+func (l *Loop) dropQueue(slot uint32) {
+	s := l.at(slot)
+	if s.queue == 0 {
+		return
+	}
+	q := &l.queues[s.queue-1]
+	for i := q.head; i < len(q.items); i++ {
+		l.check.released(q.items[i].frame)
+	}
+	l.charge(q, -q.bytes)
+	l.recycle(s)
+}
+
+// recycle gives an emptied queue back, without any reference left in it.
+func (l *Loop) recycle(s *stream) {
+	q := &l.queues[s.queue-1]
+	clear(q.items[:len(q.items)])
+	items := q.items[:0]
+	if cap(items) > keepItems {
+		items = nil
+	}
+	*q = outQueue{items: items}
+	l.spare = append(l.spare, s.queue)
+	s.queue = 0
+}
+
+// dropUnsent drops all queued frames but the one whose first byte is out, and
+// reports how many.
+func (l *Loop) dropUnsent(slot uint32) int {
+	s := l.at(slot)
+	if s.queue == 0 {
+		return 0
+	}
+	q := &l.queues[s.queue-1]
+	keep := q.head
+	if q.sent > 0 {
+		keep++
+	}
+	n := len(q.items) - keep
+	for i := keep; i < len(q.items); i++ {
+		l.charge(q, -q.items[i].cost())
+		l.check.released(q.items[i].frame)
+	}
+	clear(q.items[keep:])
+	q.items = q.items[:keep]
+	if keep == q.head {
+		l.charge(q, -q.bytes)
+		l.recycle(s)
+	}
+	return n
+}
+
+// Queued returns how many bytes wait for the stream, as limits count them.
+// On-loop only.
+func (l *Loop) Queued(slot uint32) int {
+	if q := l.at(slot).queue; q != 0 {
+		return l.queues[q-1].bytes
+	}
+	return 0
+}
+
+func (l *Loop) markDirty(slot uint32) {
+	s := l.at(slot)
+	if !s.dirty && !s.blocked {
+		s.dirty = true
+		l.dirty = append(l.dirty, slot)
+	}
+}

@@ -1,0 +1,156 @@
+package loop
+
+import (
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller is one epoll instance and an eventfd that wakes its wait. Readiness is
+// edge-triggered; EPOLLOUT is asked for only after a write met EAGAIN. The user
+// data of an event is slot and generation: descriptors are reused by the
+// kernel, generations are not.
+type poller struct {
+	// Immutable after newPoller.
+	epfd, wakefd int
+
+	// Owned by the goroutine in wait.
+	raw [128]unix.EpollEvent
+
+	// Atomic.
+	timers atomic.Bool // some timer is set: wait no longer than pollCap
+	closed atomic.Bool
+}
+
+type event struct {
+	slot, gen                  uint32
+	readable, writable, hangup bool
+}
+
+const (
+	// pollCap bounds one wait while timers are set, so that the turn need
+	// not wake the poller for each timer it sets.
+	pollCap = 50 * time.Millisecond
+	// wakeSlot marks the eventfd's own events; no slab is that large.
+	wakeSlot = ^uint32(0)
+)
+
+func newPoller() (*poller, error) {
+	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	wakefd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		_ = unix.Close(epfd)
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	p := &poller{epfd: epfd, wakefd: wakefd}
+	if err := p.ctl(unix.EPOLL_CTL_ADD, wakefd, wakeSlot, 0, unix.EPOLLIN|unix.EPOLLET); err != nil {
+		p.release()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *poller) ctl(op, fd int, slot, gen uint32, events uint32) error {
+	ev := unix.EpollEvent{Events: events, Fd: int32(slot), Pad: int32(gen)}
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.epfd, op, fd, &ev))
+}
+
+const readEvents = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET
+
+// add begins to watch a socket for input and hang-up.
+func (p *poller) add(fd int, slot, gen uint32) error {
+	return p.ctl(unix.EPOLL_CTL_ADD, fd, slot, gen, readEvents)
+}
+
+// watchWrite turns the watch for writability on or off. Turning it on reports
+// at once if the socket is writable already, so no edge is lost.
+func (p *poller) watchWrite(fd int, slot, gen uint32, on bool) error {
+	events := uint32(readEvents)
+	if on {
+		events |= unix.EPOLLOUT
+	}
+	return p.ctl(unix.EPOLL_CTL_MOD, fd, slot, gen, events)
+}
+
+// forget ends the watch. The HTTP server may hold a duplicate of the socket for
+// a moment longer, so closing our descriptor alone would not end it
+// (epoll(7), question 6).
+func (p *poller) forget(fd int) {
+	_ = unix.EpollCtl(p.epfd, unix.EPOLL_CTL_DEL, fd, nil)
+}
+
+// armed tells the poller whether any timer is set. On-loop only.
+func (p *poller) armed(timers bool) {
+	if p.timers.Load() == timers {
+		return
+	}
+	p.timers.Store(timers)
+	if timers {
+		p.wake()
+	}
+}
+
+// wake ends a wait early. Any goroutine.
+func (p *poller) wake() {
+	one := [8]byte{1}
+	_, _ = unix.Write(p.wakefd, one[:])
+}
+
+// wait blocks until something is ready or a timer may be due. One goroutine.
+func (p *poller) wait(events []event) (n int, closed bool) {
+	timeout := -1
+	if p.timers.Load() {
+		timeout = int(pollCap / time.Millisecond)
+	}
+	got, err := unix.EpollWait(p.epfd, p.raw[:len(events)], timeout)
+	if p.closed.Load() {
+		return 0, true
+	}
+	if err != nil { // EINTR: nothing was lost
+		return 0, false
+	}
+	for i := range got {
+		ev := &p.raw[i]
+		if uint32(ev.Fd) == wakeSlot {
+			var drain [8]byte
+			_, _ = unix.Read(p.wakefd, drain[:])
+			continue
+		}
+		events[n] = event{
+			slot: uint32(ev.Fd), gen: uint32(ev.Pad),
+			readable: ev.Events&unix.EPOLLIN != 0,
+			writable: ev.Events&unix.EPOLLOUT != 0,
+			hangup:   ev.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0,
+		}
+		n++
+	}
+	return n, false
+}
+
+// close ends wait for good.
+func (p *poller) close() {
+	p.closed.Store(true)
+	p.wake()
+}
+
+// release closes the descriptors, once nobody waits.
+func (p *poller) release() {
+	_ = unix.Close(p.epfd)
+	_ = unix.Close(p.wakefd)
+}
+
+func dupCloseOnExec(fd int) (int, error) {
+	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+}
+
+// setUserTimeout is best effort: Unix sockets have no such option.
+func setUserTimeout(fd int, d time.Duration) {
+	if d > 0 {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d/time.Millisecond))
+	}
+}

@@ -1,0 +1,135 @@
+//go:build !linux
+
+package loop
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller stands in for epoll where there is none: a goroutine for each socket
+// waits in poll(2). It is for development on other systems, not for load.
+type poller struct {
+	events chan event
+	done   chan struct{}
+	timers atomic.Bool
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	watched map[int]*watch
+}
+
+type watch struct {
+	slot, gen uint32
+	write     bool
+	stop      bool
+}
+
+type event struct {
+	slot, gen                  uint32
+	readable, writable, hangup bool
+}
+
+const pollCap = 50 * time.Millisecond
+
+func newPoller() (*poller, error) {
+	return &poller{
+		events: make(chan event, 128), done: make(chan struct{}), watched: make(map[int]*watch),
+	}, nil
+}
+
+func (p *poller) add(fd int, slot, gen uint32) error {
+	w := &watch{slot: slot, gen: gen}
+	p.mu.Lock()
+	p.watched[fd] = w
+	p.mu.Unlock()
+	go p.watch(fd, w)
+	return nil
+}
+
+// watch asks for one stream's readiness again and again, until it is forgotten.
+func (p *poller) watch(fd int, w *watch) {
+	for {
+		p.mu.Lock()
+		stop, write := w.stop, w.write
+		p.mu.Unlock()
+		if stop {
+			return
+		}
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		if write {
+			fds[0].Events |= unix.POLLOUT
+		}
+		n, err := unix.Poll(fds, int(pollCap/time.Millisecond))
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return
+		}
+		if n <= 0 {
+			continue
+		}
+		got := fds[0].Revents
+		ev := event{
+			slot: w.slot, gen: w.gen,
+			readable: got&unix.POLLIN != 0,
+			writable: got&unix.POLLOUT != 0,
+			hangup:   got&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0,
+		}
+		select {
+		case p.events <- ev:
+		case <-p.done:
+			return
+		}
+		time.Sleep(time.Millisecond) // level-triggered: let the turn act on it
+	}
+}
+
+func (p *poller) watchWrite(fd int, _, _ uint32, on bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.watched[fd]; w != nil {
+		w.write = on
+	}
+	return nil
+}
+
+func (p *poller) forget(fd int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.watched[fd]; w != nil {
+		w.stop = true
+		delete(p.watched, fd)
+	}
+}
+
+func (p *poller) armed(timers bool) { p.timers.Store(timers) }
+
+func (p *poller) wait(events []event) (n int, closed bool) {
+	t := time.NewTimer(pollCap)
+	defer t.Stop()
+	select {
+	case events[0] = <-p.events:
+		return 1, false
+	case <-t.C:
+		return 0, false
+	case <-p.done:
+		return 0, true
+	}
+}
+
+func (p *poller) close()   { close(p.done) }
+func (p *poller) release() {}
+
+func dupCloseOnExec(fd int) (int, error) {
+	n, err := syscall.Dup(fd)
+	if err == nil {
+		syscall.CloseOnExec(n)
+	}
+	return n, err
+}
+
+func setUserTimeout(int, time.Duration) {}

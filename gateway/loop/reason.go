@@ -1,0 +1,51 @@
+package loop
+
+// Reason is why a stream ended, for counters and logs. What its client was
+// told is a disconnect of package codec.
+type Reason uint8
+
+// The reasons. Each stream ends with exactly one.
+const (
+	ReasonClientGone   Reason = iota // the client closed or reset the connection
+	ReasonPeerTimeout                // sent bytes stayed unacknowledged (TCP_USER_TIMEOUT)
+	ReasonWriteError                 // the kernel refused a write otherwise
+	ReasonInput                      // the client sent more than Options.InputMax
+	ReasonSlowBytes                  // the out-queue passed Options.QueueMaxSize
+	ReasonSlowAge                    // the oldest unsent frame passed Options.QueueMaxAge
+	ReasonSlowTotal                  // the largest stalled queue when all passed Options.QueuesMaxTotal
+	ReasonPanic                      // a bug, kept to this one stream
+	ReasonAdopt                      // the kernel refused to watch the socket
+	ReasonShutdown                   // the server stops
+	ReasonDisconnect                 // ended by the server API or a hook
+	ReasonExpired                    // the connection or a subscription expired
+	ReasonInsufficient               // a position was lost, or a hold overflowed
+	ReasonStale                      // the connect took too long
+	ReasonLimit                      // a limit was passed while connected
+	ReasonRefused                    // the connect was refused after the head
+	ReasonLifetime                   // Options of the session said so
+	ReasonBounded                    // a bounded stream came to its end
+	reasonCount
+)
+
+var reasonNames = [reasonCount]string{
+	"client_gone", "peer_timeout", "write_error", "input", "slow_bytes", "slow_age",
+	"slow_total", "panic", "adopt", "shutdown", "disconnect", "expired", "insufficient_state",
+	"stale", "limit", "refused", "lifetime", "bounded",
+}
+
+// String returns the name used in metrics.
+func (r Reason) String() string {
+	if r < reasonCount {
+		return reasonNames[r]
+	}
+	return "unknown"
+}
+
+// Reasons returns all reasons in order: the labels of the close counters.
+func Reasons() []Reason {
+	all := make([]Reason, reasonCount)
+	for i := range all {
+		all[i] = Reason(i)
+	}
+	return all
+}

@@ -1,0 +1,142 @@
+package loop
+
+import "sluice/codec"
+
+// Ref names a stream of one loop: a slot, and a generation that changes each
+// time the slot is used anew, so that an old Ref never reaches a new stream.
+type Ref struct{ Slot, Gen uint32 }
+
+type streamState uint8
+
+const (
+	stateFree    streamState = iota
+	stateLive                // takes frames
+	stateClosing             // writes what is queued, then ends
+	stateLinger              // has ended its half, waits for the client's
+)
+
+// stream is one open response: nothing but where its bytes go. It holds no
+// pointer, so a million of them cost the garbage collector nothing.
+type stream struct {
+	fd      int32
+	gen     uint32
+	queue   uint32 // index+1 in Loop.queues, 0 while nothing is queued
+	input   uint32 // bytes the client sent and nobody wants
+	timer   timer
+	wants   uint64 // tick at which Handler.Timer is due, 0 if none
+	ends    uint64 // tick at which a closing or lingering stream is cut
+	state   streamState
+	reason  Reason // why it closes
+	framing codec.Framing
+	blocked bool // the last write met EAGAIN: epoll reports writability
+	dirty   bool // is in Loop.dirty
+}
+
+const (
+	slabBits = 10
+	slabSize = 1 << slabBits
+)
+
+// at returns the stream of a slot that exists.
+func (l *Loop) at(slot uint32) *stream {
+	return &l.slabs[slot>>slabBits][slot&(slabSize-1)]
+}
+
+// live returns the stream that ref names while it takes frames, nil otherwise.
+func (l *Loop) live(ref Ref) *stream {
+	if int(ref.Slot>>slabBits) >= len(l.slabs) {
+		return nil
+	}
+	s := l.at(ref.Slot)
+	if s.gen != ref.Gen || s.state != stateLive {
+		return nil
+	}
+	return s
+}
+
+// newSlot returns a free slot; its generation is already new.
+func (l *Loop) newSlot() uint32 {
+	if n := len(l.free); n > 0 {
+		slot := l.free[n-1]
+		l.free = l.free[:n-1]
+		return slot
+	}
+	base := uint32(len(l.slabs)) << slabBits
+	slab := make([]stream, slabSize)
+	l.slabs = append(l.slabs, slab)
+	for i := uint32(slabSize - 1); i > 0; i-- {
+		l.free = append(l.free, base+i)
+	}
+	return base
+}
+
+// freeSlot ends the life of a stream's slot. Its fd is closed already.
+func (l *Loop) freeSlot(slot uint32) {
+	l.clearTimer(slot)
+	l.dropQueue(slot)
+	s := l.at(slot)
+	*s = stream{gen: s.gen + 1, fd: -1, dirty: s.dirty}
+	l.free = append(l.free, slot)
+	l.stats.Open--
+}
+
+// SetTimer asks for one Handler.Timer call at or up to 50 ms after ns, on the
+// loop's clock ([Loop.Now]); it replaces the call asked for before. Zero asks
+// for none. On-loop only.
+func (l *Loop) SetTimer(slot uint32, ns int64) {
+	s := l.at(slot)
+	if s.state != stateLive {
+		return
+	}
+	s.wants = 0
+	if ns > 0 {
+		s.wants = tickAfter(ns)
+	}
+	l.arm(slot)
+}
+
+// arm sets the stream's one timer to the first of its deadlines.
+func (l *Loop) arm(slot uint32) {
+	s := l.at(slot)
+	due := s.wants
+	if s.ends != 0 && (due == 0 || s.ends < due) {
+		due = s.ends
+	}
+	if s.state == stateLive && s.blocked && s.queue != 0 {
+		aged := tickAfter(l.queues[s.queue-1].since + int64(l.opt.QueueMaxAge))
+		if due == 0 || aged < due {
+			due = aged
+		}
+	}
+	l.setTimer(slot, due)
+}
+
+// fire handles a timer of the wheel: the stream may have several deadlines.
+func (l *Loop) fire(ref Ref) {
+	s := l.at(ref.Slot)
+	if s.gen != ref.Gen || s.state == stateFree {
+		return
+	}
+	l.cur = ref.Slot + 1
+	defer func() { l.cur = 0 }()
+	tick := l.wheel.tick
+	if s.state != stateLive {
+		if s.ends <= tick {
+			l.cut(ref.Slot)
+			return
+		}
+		l.arm(ref.Slot)
+		return
+	}
+	if s.blocked && s.queue != 0 && tickAfter(l.queues[s.queue-1].since+int64(l.opt.QueueMaxAge)) <= tick {
+		l.slow(ref.Slot, ReasonSlowAge)
+		return
+	}
+	if s.wants != 0 && s.wants <= tick {
+		s.wants = 0
+		l.handler.Timer(ref)
+	}
+	if l.live(ref) != nil {
+		l.arm(ref.Slot)
+	}
+}

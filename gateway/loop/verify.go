@@ -1,0 +1,62 @@
+package loop
+
+import (
+	"fmt"
+
+	"sluice/codec"
+)
+
+// checker proves, in tests, that frames do not change between the moment they
+// are first queued and their last release by this loop. A nil checker does
+// nothing.
+type checker struct {
+	frames map[*codec.Frame]*checked
+	sum    byte
+}
+
+type checked struct {
+	sum  uint64
+	refs int
+}
+
+func newChecker() *checker { return &checker{frames: make(map[*codec.Frame]*checked)} }
+
+func (c *checker) queued(f *codec.Frame) {
+	if c == nil {
+		return
+	}
+	k := c.frames[f]
+	if k == nil {
+		k = &checked{sum: f.Sum()}
+		c.frames[f] = k
+	}
+	k.refs++
+}
+
+func (c *checker) released(f *codec.Frame) {
+	if c == nil {
+		return
+	}
+	k := c.frames[f]
+	if k == nil {
+		panic("BUG: loop: a frame was released that was not queued")
+	}
+	k.refs--
+	if k.refs > 0 {
+		return
+	}
+	delete(c.frames, f)
+	if sum := f.Sum(); sum != k.sum {
+		panic(fmt.Sprintf("BUG: loop: a frame changed while it was queued (%x, then %x)", k.sum, sum))
+	}
+}
+
+// read touches every byte that goes to the kernel, for the race detector.
+func (c *checker) read(b []byte) {
+	if c == nil {
+		return
+	}
+	for _, v := range b {
+		c.sum ^= v
+	}
+}

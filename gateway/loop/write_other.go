@@ -1,0 +1,33 @@
+//go:build !linux
+
+package loop
+
+import "syscall"
+
+// iovecs is the scratch list of one write.
+type iovecs struct {
+	pieces [][]byte
+	joined []byte
+}
+
+func (v *iovecs) add(b []byte) { v.pieces = append(v.pieces, b) }
+
+func (v *iovecs) reset() {
+	clear(v.pieces)
+	v.pieces = v.pieces[:0]
+}
+
+// write joins the gathered pieces and writes them at once.
+func (l *Loop) write(fd, _ int) (int, error) {
+	v := &l.iov
+	v.joined = v.joined[:0]
+	for _, p := range v.pieces {
+		v.joined = append(v.joined, p...)
+	}
+	for {
+		n, err := syscall.Write(fd, v.joined)
+		if err != syscall.EINTR {
+			return max(n, 0), err
+		}
+	}
+}
