@@ -1,0 +1,147 @@
+package auth
+
+import (
+	"crypto/sha256"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+const (
+	cacheShards = 16
+
+	// maxCachedToken bounds what a cached token can cost: an identity is not
+	// larger than the token it came from, give or take its structs.
+	maxCachedToken = 4 << 10
+
+	// maxEntryAge bounds the age of an answer, so that the year an expiry is
+	// capped to is measured from about now.
+	maxEntryAge = time.Hour
+)
+
+// entry is what a verification found, apart from the time of day.
+type entry struct {
+	// Immutable after put.
+	identity   *Identity // nil: the token was out of time, nothing more is known
+	exp, nbf   time.Time // of the token, zero if absent
+	until      time.Time // verify again from here on
+	generation uint64    // of the keys
+}
+
+func (e *entry) inTime(now time.Time) bool {
+	return (e.exp.IsZero() || now.Before(e.exp)) && !now.Before(e.nbf)
+}
+
+// usable reports whether the entry can answer for the token now.
+func (e *entry) usable(generation uint64, now time.Time) bool {
+	return e.generation == generation && now.Before(e.until) && (e.identity != nil || !e.inTime(now))
+}
+
+// judge answers for a usable entry.
+func (e *entry) judge(now time.Time) (*Identity, error) {
+	if !e.inTime(now) {
+		return nil, errNotInTime
+	}
+	if at := e.identity.ExpireAt; at > 0 && at < now.Unix() {
+		return nil, errExpired
+	}
+	return e.identity, nil
+}
+
+// digest stands for a secret text without keeping it.
+type digest [sha256.Size]byte
+
+func digestOf(text string) digest {
+	// Why: a conversion would copy the text to the heap (TestHotPathsDoNotAllocate);
+	// Sum256 only reads it.
+	return sha256.Sum256(unsafe.Slice(unsafe.StringData(text), len(text)))
+}
+
+// tokenCache remembers a bounded number of tokens. Tokens get in only after
+// their signature was found right, so a stranger cannot push others out.
+type tokenCache struct {
+	shards [cacheShards]cacheShard
+}
+
+// cacheShard is a clock: slots in a ring, and a hand that passes over those
+// used since it came by last.
+type cacheShard struct {
+	// Immutable after newTokenCache.
+	size      int
+	evictions *atomic.Uint64
+
+	// Guarded by mu.
+	mu    sync.Mutex
+	index map[digest]int32 // to slots
+	slots []cacheSlot
+	hand  int
+}
+
+type cacheSlot struct {
+	key   digest
+	entry *entry
+	used  bool
+}
+
+// newTokenCache returns a cache of size tokens, rounded up to full shards, that
+// counts what it forgets.
+func newTokenCache(size int, evictions *atomic.Uint64) *tokenCache {
+	c := &tokenCache{}
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.size = (size + cacheShards - 1) / cacheShards
+		s.evictions = evictions
+		s.index = make(map[digest]int32)
+	}
+	return c
+}
+
+func (c *tokenCache) shard(key *digest) *cacheShard { return &c.shards[key[0]%cacheShards] }
+
+// get returns the entry of a token if there is one that can answer now.
+func (c *tokenCache) get(key digest, generation uint64, now time.Time) (*entry, bool) {
+	s := c.shard(&key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, ok := s.index[key]
+	if !ok || !s.slots[i].entry.usable(generation, now) {
+		return nil, false
+	}
+	s.slots[i].used = true
+	return s.slots[i].entry, true
+}
+
+// put remembers a token, in place of what was known of it.
+func (c *tokenCache) put(key digest, e *entry) {
+	s := c.shard(&key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, known := s.index[key]
+	switch {
+	case known:
+		s.slots[i].entry = e
+		return
+	case len(s.slots) < s.size:
+		i = int32(len(s.slots))
+		s.slots = append(s.slots, cacheSlot{})
+	default:
+		i = s.free()
+	}
+	s.slots[i] = cacheSlot{key: key, entry: e}
+	s.index[key] = i
+}
+
+// free makes room in a full ring and returns the slot. Caller holds mu.
+func (s *cacheShard) free() int32 {
+	for {
+		i := s.hand
+		s.hand = (s.hand + 1) % len(s.slots)
+		if slot := &s.slots[i]; !slot.used {
+			delete(s.index, slot.key)
+			s.evictions.Add(1)
+			return int32(i)
+		}
+		s.slots[i].used = false
+	}
+}

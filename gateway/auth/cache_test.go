@@ -1,0 +1,219 @@
+package auth
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/require"
+
+	"sluice/codec"
+)
+
+func requireCounts(t *testing.T, v *Verifier, hits, misses uint64) {
+	t.Helper()
+	require.Equal(t, hits, v.Stats().CacheHits.Load(), "hits")
+	require.Equal(t, misses, v.Stats().CacheMisses.Load(), "misses")
+}
+
+func TestSecondUseOfATokenComesFromTheCache(t *testing.T) {
+	v := newTestVerifier(t, nil)
+	token := mint(t, `{"sub":"42"}`)
+	first := requireIdentity(t, v, token, "42")
+	requireCounts(t, v, 0, 1)
+	require.Same(t, first, requireIdentity(t, v, token, "42"))
+	requireCounts(t, v, 1, 1)
+	requireIdentity(t, v, mint(t, `{"sub":"43"}`), "43")
+	requireCounts(t, v, 1, 2)
+}
+
+func TestRefusedTokensDoNotEnterTheCache(t *testing.T) {
+	v := newTestVerifier(t, func(o *Options) { o.DisallowAnonymousConnectionTokens = true })
+	for _, token := range []string{mint(t, `{"sub":"42"}`) + "A", mint(t, `{"channel":"x"}`), mint(t, `{}`), "junk"} {
+		for range 2 {
+			_, err := v.VerifyConnect(token, now)
+			require.Error(t, err)
+		}
+	}
+	requireCounts(t, v, 0, 8)
+	require.Equal(t, uint64(8), v.Stats().Refused.Load())
+}
+
+func TestCachedTokenEndsAtItsExp(t *testing.T) {
+	v := newTestVerifier(t, nil)
+	exp := now.Unix() + 10
+	token := mint(t, fmt.Sprintf(`{"sub":"42","exp":%d,"expire_at":0}`, exp))
+	requireIdentity(t, v, token, "42")
+	id, err := v.VerifyConnect(token, time.Unix(exp, 0).Add(-1))
+	require.NoError(t, err)
+	require.Equal(t, "42", id.User)
+	requireError(t, v, token, time.Unix(exp, 0), codec.ErrTokenExpired)
+	requireError(t, v, token, time.Unix(exp+1000, 0), codec.ErrTokenExpired)
+	requireCounts(t, v, 3, 1) // the end is known from the cache too
+	// A clock that was set back.
+	requireIdentity(t, v, token, "42")
+}
+
+func TestTokenFirstSeenOutOfTimeIsVerifiedAgainWhenInTime(t *testing.T) {
+	v := newTestVerifier(t, nil)
+	nbf := now.Unix() + 10
+	token := mint(t, fmt.Sprintf(`{"sub":"42","nbf":%d,"exp":%d}`, nbf, nbf+10))
+	requireError(t, v, token, now, codec.ErrTokenExpired)
+	requireError(t, v, token, now.Add(time.Second), codec.ErrTokenExpired)
+	requireCounts(t, v, 1, 1)
+	id, err := v.VerifyConnect(token, time.Unix(nbf, 0))
+	require.NoError(t, err)
+	require.Equal(t, "42", id.User)
+	requireCounts(t, v, 1, 2)
+	requireError(t, v, token, time.Unix(nbf+10, 0), codec.ErrTokenExpired)
+	requireError(t, v, token, time.Unix(nbf, 0).Add(-1), codec.ErrTokenExpired)
+	requireCounts(t, v, 3, 2)
+}
+
+func TestCachedTokenIsVerifiedAgainAfterAnHour(t *testing.T) {
+	v := newTestVerifier(t, nil)
+	token := mint(t, `{"sub":"42","exp":1e11}`)
+	first := requireIdentity(t, v, token, "42").ExpireAt
+	id, err := v.VerifyConnect(token, now.Add(maxEntryAge-1))
+	require.NoError(t, err)
+	require.Equal(t, first, id.ExpireAt)
+	requireCounts(t, v, 1, 1)
+	id, err = v.VerifyConnect(token, now.Add(maxEntryAge))
+	require.NoError(t, err)
+	require.Equal(t, first+3600, id.ExpireAt) // a year from now again
+	requireCounts(t, v, 1, 2)
+}
+
+func TestLongTokensAreNotCached(t *testing.T) {
+	v := newTestVerifier(t, nil)
+	token := mint(t, fmt.Sprintf(`{"sub":"42","info":"%4000d"}`, 1))
+	require.Greater(t, len(token), maxCachedToken)
+	requireIdentity(t, v, token, "42")
+	requireIdentity(t, v, token, "42")
+	requireCounts(t, v, 0, 2)
+}
+
+func TestCacheCanBeOff(t *testing.T) {
+	v := newTestVerifier(t, func(o *Options) { o.CacheSize = -1 })
+	token := mint(t, `{"sub":"42"}`)
+	requireIdentity(t, v, token, "42")
+	requireIdentity(t, v, token, "42")
+	requireCounts(t, v, 0, 2)
+}
+
+// changingKeys is a source whose key can be exchanged.
+type changingKeys struct {
+	// Atomic.
+	secret atomic.Pointer[string]
+	gen    atomic.Uint64
+	err    atomic.Pointer[error]
+}
+
+func (k *changingKeys) methods() []string { return []string{"HS256"} }
+
+func (k *changingKeys) keys(string, string, time.Time) ([]jwt.VerificationKey, time.Time, error) {
+	if err := k.err.Load(); err != nil {
+		return nil, time.Time{}, *err
+	}
+	return []jwt.VerificationKey{[]byte(*k.secret.Load())}, time.Time{}, nil
+}
+
+func (k *changingKeys) generation() uint64 { return k.gen.Load() }
+
+func (k *changingKeys) set(secret string) {
+	k.secret.Store(&secret)
+	k.gen.Add(1)
+}
+
+func TestCachedTokensEndWithTheirKey(t *testing.T) {
+	keys := &changingKeys{}
+	keys.set(secret)
+	v := newVerifier(&Options{}, claimRules{}, keys)
+	token := mint(t, `{"sub":"42"}`)
+	requireIdentity(t, v, token, "42")
+	requireIdentity(t, v, token, "42")
+	requireCounts(t, v, 1, 1)
+	keys.set("another")
+	requireInvalid(t, v, token)
+	requireCounts(t, v, 1, 2)
+	keys.set(secret)
+	requireIdentity(t, v, token, "42")
+	requireIdentity(t, v, token, "42")
+	requireCounts(t, v, 2, 3)
+}
+
+func TestKeySourceDecidesWhatItsFailureMeans(t *testing.T) {
+	keys := &changingKeys{}
+	v := newVerifier(&Options{}, claimRules{}, keys)
+	fail := func(err error) { keys.err.Store(&err) }
+	fail(fmt.Errorf("key server: %w", codec.DisconnectServerError))
+	requireDisconnect(t, v, mint(t, `{}`), codec.DisconnectServerError)
+	fail(fmt.Errorf("no such key"))
+	requireInvalid(t, v, mint(t, `{}`))
+}
+
+func TestCacheStaysWithinItsSizeAndKeepsWhatIsUsed(t *testing.T) {
+	const size = 64
+	var evictions atomic.Uint64
+	c := newTokenCache(size, &evictions)
+	entryOf := func(user string) *entry {
+		return &entry{identity: &Identity{User: user}, until: now.Add(time.Hour)}
+	}
+	hot := digestOf("hot")
+	c.put(hot, entryOf("hot"))
+	for i := range 100 * size {
+		_, ok := c.get(hot, 0, now)
+		require.True(t, ok, "after %d others", i)
+		name := fmt.Sprint(i)
+		c.put(digestOf(name), entryOf(name))
+	}
+	held := 0
+	for i := range c.shards {
+		s := &c.shards[i]
+		require.LessOrEqual(t, len(s.slots), size/cacheShards)
+		require.Len(t, s.index, len(s.slots))
+		for key, at := range s.index {
+			require.Equal(t, key, s.slots[at].key)
+			require.Equal(t, key, digestOf(s.slots[at].entry.identity.User))
+		}
+		held += len(s.slots)
+	}
+	require.LessOrEqual(t, held, size)
+	require.Equal(t, uint64(100*size+1-held), evictions.Load())
+	c.put(hot, entryOf("hot again"))
+	e, ok := c.get(hot, 0, now)
+	require.True(t, ok)
+	require.Equal(t, "hot again", e.identity.User)
+	require.Equal(t, uint64(100*size+1-held), evictions.Load())
+}
+
+func TestVerifierServesManyGoroutines(t *testing.T) {
+	keys := &changingKeys{}
+	keys.set(secret)
+	v := newVerifier(&Options{CacheSize: 32}, claimRules{}, keys)
+	tokens := make([]string, 100)
+	for i := range tokens {
+		tokens[i] = mint(t, fmt.Sprintf(`{"sub":"%d","channels":["a"]}`, i))
+	}
+	const workers, rounds = 8, 300
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := range rounds {
+				n := (w*31 + i*7) % len(tokens)
+				id, err := v.VerifyConnect(tokens[n], now)
+				if err != nil || id.User != fmt.Sprint(n) {
+					t.Errorf("token %d: %+v, %v", n, id, err)
+				}
+				if i%50 == 0 {
+					keys.set(secret)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.Equal(t, uint64(workers*rounds), v.Stats().CacheHits.Load()+v.Stats().CacheMisses.Load())
+}

@@ -1,0 +1,286 @@
+package auth
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	json "github.com/goccy/go-json"
+
+	"sluice/codec"
+)
+
+// connectClaims is the payload of a connection token (PROTOCOL 4.3). What may
+// have several types stays raw here.
+type connectClaims struct {
+	Sub      json.RawMessage       `json:"sub"`
+	Exp      json.RawMessage       `json:"exp"`
+	Nbf      json.RawMessage       `json:"nbf"`
+	ExpireAt *int64                `json:"expire_at"`
+	Aud      json.RawMessage       `json:"aud"`
+	Iss      string                `json:"iss"`
+	Info     json.RawMessage       `json:"info"`
+	B64Info  string                `json:"b64info"`
+	Meta     json.RawMessage       `json:"meta"`
+	Channels []string              `json:"channels"`
+	Subs     map[string]*subClaims `json:"subs"`
+	Channel  string                `json:"channel"`
+}
+
+// subClaims are the options of one channel in a token (PROTOCOL 4.4).
+type subClaims struct {
+	Info     json.RawMessage `json:"info"`
+	B64Info  string          `json:"b64info"`
+	Data     json.RawMessage `json:"data"`
+	B64Data  string          `json:"b64data"`
+	Override struct {
+		Presence           *boolValue `json:"presence"`
+		JoinLeave          *boolValue `json:"join_leave"`
+		ForcePushJoinLeave *boolValue `json:"force_push_join_leave"`
+		ForcePositioning   *boolValue `json:"force_positioning"`
+		ForceRecovery      *boolValue `json:"force_recovery"`
+	} `json:"override"`
+}
+
+type boolValue struct {
+	Value bool `json:"value"`
+}
+
+func (b *boolValue) toggle() Toggle {
+	switch {
+	case b == nil:
+		return Unset
+	case b.Value:
+		return On
+	}
+	return Off
+}
+
+// claims are decoded and of the right types, but not judged yet.
+type claims struct {
+	connectClaims
+	user     string
+	audience []string
+	exp, nbf time.Time // zero if absent
+}
+
+// decodeClaims decodes the payload of a token. Every error means an invalid
+// token.
+func decodeClaims(payload []byte, userIDClaim string) (*claims, error) {
+	// Why: Compact refuses what JSON decoders are lenient about and bounds the
+	// depth, so that the decoder below works on harmless text only.
+	text, err := codec.AppendCompact(make([]byte, 0, len(payload)), payload, codec.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	if text[0] != '{' {
+		return nil, errors.New("claims: a JSON object expected")
+	}
+	c := &claims{}
+	if err := json.Unmarshal(text, &c.connectClaims); err != nil {
+		return nil, fmt.Errorf("claims: %w", err)
+	}
+	if c.user, err = userID(text, c.Sub, userIDClaim); err != nil {
+		return nil, err
+	}
+	if c.audience, err = stringList(c.Aud); err != nil {
+		return nil, fmt.Errorf("claim aud: %w", err)
+	}
+	if c.exp, err = numericDate(c.Exp); err != nil {
+		return nil, fmt.Errorf("claim exp: %w", err)
+	}
+	if c.nbf, err = numericDate(c.Nbf); err != nil {
+		return nil, fmt.Errorf("claim nbf: %w", err)
+	}
+	return c, nil
+}
+
+func absent(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
+
+// userID returns the user that the claims name. "sub" is a string; in a claim
+// of the operator's choice a number counts as its text.
+func userID(text []byte, sub json.RawMessage, claim string) (string, error) {
+	value, name, number := sub, "sub", false
+	if claim != "" {
+		var all map[string]json.RawMessage
+		if err := json.Unmarshal(text, &all); err != nil {
+			return "", fmt.Errorf("claims: %w", err)
+		}
+		value, name, number = all[claim], claim, true
+	}
+	if absent(value) {
+		return "", nil
+	}
+	if number && isNumber(value) {
+		return string(value), nil
+	}
+	var s string
+	if err := json.Unmarshal(value, &s); err != nil {
+		return "", fmt.Errorf("claim %s: %w", name, err)
+	}
+	// Why: the decoder may hand out a piece of the whole payload, which a
+	// cached identity would keep alive.
+	return strings.Clone(s), nil
+}
+
+// isNumber reports whether a JSON value is a number.
+func isNumber(value []byte) bool { return value[0] == '-' || value[0] >= '0' && value[0] <= '9' }
+
+// stringList decodes a string or a list of strings (RFC 7519 section 4.1.3).
+func stringList(raw json.RawMessage) ([]string, error) {
+	if absent(raw) {
+		return nil, nil
+	}
+	if raw[0] == '"' {
+		var s string
+		err := json.Unmarshal(raw, &s)
+		return []string{s}, err
+	}
+	var list []string
+	err := json.Unmarshal(raw, &list)
+	return list, err
+}
+
+// farFuture stands for every later time, in Unix seconds: the last second of
+// the year 9999. Everything before 1970 counts as 1970.
+const farFuture = 253402300799
+
+// numericDate decodes seconds since 1970 (RFC 7519 section 2): a number, or a
+// string that is one (PROTOCOL 4.3). Zero means absent.
+func numericDate(raw json.RawMessage) (time.Time, error) {
+	if absent(raw) {
+		return time.Time{}, nil
+	}
+	text := string(raw)
+	if raw[0] == '"' {
+		if err := json.Unmarshal(raw, &text); err != nil {
+			return time.Time{}, err
+		}
+		number, err := codec.Compact([]byte(text), codec.Limits{})
+		if err != nil || number.String() != text {
+			return time.Time{}, fmt.Errorf("%q: a number expected", text)
+		}
+	}
+	if !isNumber([]byte(text)) {
+		return time.Time{}, fmt.Errorf("%s: a number expected", text)
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return time.Unix(min(max(n, 0), farFuture), 0), nil
+	}
+	// The only error left is a number out of range, and f then is an infinity.
+	f, _ := strconv.ParseFloat(text, 64)
+	whole, part := math.Modf(min(max(f, 0), farFuture))
+	return time.Unix(int64(whole), int64(part*1e9)), nil
+}
+
+// matches is the check of issuer and audience that comes before the signature:
+// one of the values has to match, if there is an expression.
+func matches(name string, re *regexp.Regexp, values ...string) error {
+	if re == nil || slices.ContainsFunc(values, func(v string) bool { return v != "" && re.MatchString(v) }) {
+		return nil
+	}
+	return fmt.Errorf("claim %s: %q: a match of %s expected", name, values, re)
+}
+
+// contains is the check of issuer and audience that comes after the signature.
+func contains(name, want string, values ...string) error {
+	if want == "" || slices.Contains(values, want) {
+		return nil
+	}
+	return fmt.Errorf("claim %s: %q: %q expected", name, values, want)
+}
+
+// expireAt returns when the connection expires, 0 for never.
+func (c *claims) expireAt() int64 {
+	switch {
+	case c.ExpireAt != nil:
+		return max(*c.ExpireAt, 0)
+	case !c.exp.IsZero():
+		return c.exp.Unix()
+	}
+	return 0
+}
+
+// grants returns the channels of the token.
+func (c *claims) grants() ([]SubGrant, error) {
+	if len(c.Subs) == 0 {
+		return channelGrants(c.Channels), nil
+	}
+	grants := make([]SubGrant, 0, len(c.Subs))
+	for _, ch := range slices.Sorted(maps.Keys(c.Subs)) {
+		if ch == "" {
+			continue
+		}
+		g, err := c.Subs[ch].grant(ch)
+		if err != nil {
+			return nil, fmt.Errorf("claim subs: channel %q: %w", ch, err)
+		}
+		grants = append(grants, g)
+	}
+	return grants, nil
+}
+
+func channelGrants(channels []string) []SubGrant {
+	if len(channels) == 0 {
+		return nil
+	}
+	grants := make([]SubGrant, 0, len(channels))
+	seen := make(map[string]bool, len(channels))
+	for _, ch := range channels {
+		if ch != "" && !seen[ch] {
+			seen[ch] = true
+			grants = append(grants, SubGrant{Channel: strings.Clone(ch)})
+		}
+	}
+	return grants
+}
+
+func (s *subClaims) grant(ch string) (SubGrant, error) {
+	g := SubGrant{Channel: strings.Clone(ch)}
+	if s == nil { // "channel": null
+		return g, nil
+	}
+	var err error
+	if g.Info, err = jsonOrBase64("info", s.Info, s.B64Info); err != nil {
+		return g, err
+	}
+	if g.Data, err = jsonOrBase64("data", s.Data, s.B64Data); err != nil {
+		return g, err
+	}
+	o := &s.Override
+	g.Override = Override{
+		Presence:           o.Presence.toggle(),
+		JoinLeave:          o.JoinLeave.toggle(),
+		ForcePushJoinLeave: o.ForcePushJoinLeave.toggle(),
+		ForcePositioning:   o.ForcePositioning.toggle(),
+		ForceRecovery:      o.ForceRecovery.toggle(),
+	}
+	return g, nil
+}
+
+// jsonOrBase64 returns the value of a claim that has a base64 twin, which
+// wins. What the twin holds must be JSON too: nothing else fits a stream.
+func jsonOrBase64(name string, raw json.RawMessage, b64 string) (codec.JSON, error) {
+	if b64 != "" {
+		decoded, err := base64.StdEncoding.DecodeString(b64)
+		if err != nil {
+			return codec.JSON{}, fmt.Errorf("b64%s: standard base64 expected: %w", name, err)
+		}
+		value, err := codec.Compact(decoded, codec.Limits{})
+		if err != nil {
+			return codec.JSON{}, fmt.Errorf("b64%s: JSON expected inside: %w", name, err)
+		}
+		return value, nil
+	}
+	if len(raw) == 0 {
+		return codec.JSON{}, nil
+	}
+	return codec.Compact(raw, codec.Limits{})
+}

@@ -1,0 +1,124 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// keySource knows the keys that tokens are signed with. Its methods may be
+// called from any goroutine.
+type keySource interface {
+	// methods returns every "alg" that the source can have a key for. It is
+	// asked once.
+	methods() []string
+	// keys returns what may have signed a token with this algorithm and key
+	// id, in the order to try; it holds until the given time, zero for no end.
+	// An error that wraps a codec.Disconnect decides what the client is told,
+	// any other is an invalid token.
+	keys(alg, kid string, now time.Time) (keys []jwt.VerificationKey, until time.Time, err error)
+	// generation changes whenever a key went away; tokens that were verified
+	// before do not count any more.
+	generation() uint64
+}
+
+// minRSABits is what crypto/rsa itself wants of a key at least.
+const minRSABits = 1024
+
+// staticKeys are the keys of the configuration, by algorithm: a key is only
+// ever used with the algorithms of its own family and, for ECDSA, its curve,
+// whatever the token says. That is what keeps an RSA public key from being
+// taken for an HMAC secret.
+type staticKeys struct {
+	byAlg         map[string][]jwt.VerificationKey
+	previous      []jwt.VerificationKey // HMAC keys with the previous one, nil without
+	previousUntil int64                 // Unix seconds, 0 = no end
+}
+
+func newStaticKeys(o *Options) (*staticKeys, error) {
+	k := &staticKeys{byAlg: make(map[string][]jwt.VerificationKey), previousUntil: o.HMACPreviousSecretKeyValidUntil}
+	k.addHMAC(o)
+	return k, errors.Join(k.addRSA(o.RSAPublicKey), k.addECDSA(o.ECDSAPublicKey))
+}
+
+func (k *staticKeys) addHMAC(o *Options) {
+	var main []jwt.VerificationKey
+	if o.HMACSecretKey != "" {
+		main = []jwt.VerificationKey{[]byte(o.HMACSecretKey)}
+	}
+	if o.HMACPreviousSecretKey != "" {
+		k.previous = append(main[:len(main):len(main)], []byte(o.HMACPreviousSecretKey))
+	}
+	if len(main) > 0 || len(k.previous) > 0 {
+		k.allow(main, jwt.SigningMethodHS256, jwt.SigningMethodHS384, jwt.SigningMethodHS512)
+	}
+}
+
+func (k *staticKeys) addRSA(text string) error {
+	if text == "" {
+		return nil
+	}
+	key, err := jwt.ParseRSAPublicKeyFromPEM([]byte(text))
+	if err != nil {
+		return fmt.Errorf("auth: client.token.rsa_public_key: an RSA public key in PEM form expected: %w", err)
+	}
+	if bits := key.N.BitLen(); bits < minRSABits {
+		return fmt.Errorf("auth: client.token.rsa_public_key has %d bits: at least %d expected", bits, minRSABits)
+	}
+	k.allow([]jwt.VerificationKey{key}, jwt.SigningMethodRS256, jwt.SigningMethodRS384, jwt.SigningMethodRS512)
+	return nil
+}
+
+func (k *staticKeys) addECDSA(text string) error {
+	if text == "" {
+		return nil
+	}
+	key, err := jwt.ParseECPublicKeyFromPEM([]byte(text))
+	if err != nil {
+		return fmt.Errorf("auth: client.token.ecdsa_public_key: an ECDSA public key in PEM form expected: %w", err)
+	}
+	bits := key.Curve.Params().BitSize
+	for _, m := range []*jwt.SigningMethodECDSA{jwt.SigningMethodES256, jwt.SigningMethodES384, jwt.SigningMethodES512} {
+		if m.CurveBits == bits {
+			k.allow([]jwt.VerificationKey{key}, m)
+			return nil
+		}
+	}
+	return fmt.Errorf("auth: client.token.ecdsa_public_key has the curve %s: P-256, P-384 or P-521 expected", key.Curve.Params().Name)
+}
+
+func (k *staticKeys) allow(keys []jwt.VerificationKey, methods ...jwt.SigningMethod) {
+	for _, m := range methods {
+		k.byAlg[m.Alg()] = keys
+	}
+}
+
+func (k *staticKeys) methods() []string {
+	algs := make([]string, 0, len(k.byAlg)) // not nil: nil would allow every algorithm
+	for alg := range k.byAlg {
+		algs = append(algs, alg)
+	}
+	return algs
+}
+
+func (k *staticKeys) keys(alg, _ string, now time.Time) ([]jwt.VerificationKey, time.Time, error) {
+	if k.previous == nil || !isHMAC(alg) {
+		return k.byAlg[alg], time.Time{}, nil
+	}
+	if k.previousUntil == 0 {
+		return k.previous, time.Time{}, nil
+	}
+	if now.Unix() > k.previousUntil {
+		return k.byAlg[alg], time.Time{}, nil
+	}
+	return k.previous, time.Unix(k.previousUntil+1, 0), nil
+}
+
+func isHMAC(alg string) bool {
+	_, ok := jwt.GetSigningMethod(alg).(*jwt.SigningMethodHMAC)
+	return ok
+}
+
+func (k *staticKeys) generation() uint64 { return 0 }

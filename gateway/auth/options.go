@@ -1,0 +1,79 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+)
+
+// DefaultCacheSize is how many verified tokens a Verifier remembers.
+const DefaultCacheSize = 10_000
+
+// Options configure a [Verifier]; unless said otherwise the fields are the keys
+// under client.token (PROTOCOL 4.2, 4.3, 9.2).
+type Options struct {
+	HMACSecretKey                   string // used as raw bytes
+	HMACPreviousSecretKey           string // tried after HMACSecretKey
+	HMACPreviousSecretKeyValidUntil int64  // Unix seconds, 0 = no end
+	RSAPublicKey                    string // PEM: public key or certificate
+	ECDSAPublicKey                  string // PEM: public key or certificate
+
+	Audience      string // one of "aud" must equal it
+	AudienceRegex string // one of "aud" must match it, unanchored; not with Audience
+	Issuer        string // "iss" must equal it
+	IssuerRegex   string // "iss" must match it, unanchored; not with Issuer
+	UserIDClaim   string // the claim that holds the user id, instead of "sub"
+
+	// Insecure is client.insecure: connections do not expire. Tokens do.
+	Insecure bool
+	// InsecureSkipTokenSignatureVerify is the key of that name under client:
+	// everything but the signature is checked.
+	InsecureSkipTokenSignatureVerify bool
+	// DisallowAnonymousConnectionTokens is the key of that name under client.
+	DisallowAnonymousConnectionTokens bool
+
+	// CacheSize is how many verified tokens are remembered: 0 means
+	// DefaultCacheSize, less than 0 none.
+	CacheSize int
+}
+
+var userIDClaimPattern = regexp.MustCompile(`^[a-zA-Z_]+$`)
+
+// claimRules are the checks of Options that need no key, ready to use.
+type claimRules struct {
+	audience, issuer           string
+	audienceRegex, issuerRegex *regexp.Regexp
+	userIDClaim                string
+	disallowAnonymous          bool
+	insecure                   bool
+}
+
+func newClaimRules(o *Options) (claimRules, error) {
+	var errs []error
+	either := func(name, exact, pattern string) *regexp.Regexp {
+		if exact != "" && pattern != "" {
+			errs = append(errs, fmt.Errorf("auth: client.token.%s is %q and %s_regex is %q: only one of the two expected", name, exact, name, pattern))
+		}
+		if pattern == "" {
+			return nil
+		}
+		re, err := regexp.Compile(pattern)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("auth: client.token.%s_regex is %q: an RE2 expression expected: %w", name, pattern, err))
+		}
+		return re
+	}
+	r := claimRules{
+		audience:          o.Audience,
+		issuer:            o.Issuer,
+		audienceRegex:     either("audience", o.Audience, o.AudienceRegex),
+		issuerRegex:       either("issuer", o.Issuer, o.IssuerRegex),
+		userIDClaim:       o.UserIDClaim,
+		disallowAnonymous: o.DisallowAnonymousConnectionTokens,
+		insecure:          o.Insecure,
+	}
+	if o.UserIDClaim != "" && !userIDClaimPattern.MatchString(o.UserIDClaim) {
+		errs = append(errs, fmt.Errorf("auth: client.token.user_id_claim is %q: letters and '_' expected", o.UserIDClaim))
+	}
+	return r, errors.Join(errs...)
+}

@@ -1,0 +1,111 @@
+package channel
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"sluice/codec"
+)
+
+// Rules answers every question about channel names. It is immutable; all
+// methods may be called from any goroutine.
+type Rules struct {
+	// Immutable after NewRules.
+	sep        Separators
+	maxLength  int
+	without    *Options
+	namespaces map[string]*Options
+}
+
+// NewRules checks c and returns the rules of it. The error joins everything
+// that is wrong; each part names the namespace, the option, its value and what
+// was expected (PROTOCOL 9.2).
+func NewRules(c Config) (*Rules, error) {
+	var problems []error
+	c.HistoryMetaTTL = cmp.Or(c.HistoryMetaTTL, DefaultHistoryMetaTTL)
+	root := &checker{scope: "channel"}
+	root.global(&c)
+	problems = append(problems, root.problems...)
+
+	r := &Rules{sep: c.Separators, maxLength: c.MaxLength, namespaces: make(map[string]*Options, len(c.Namespaces))}
+	var errs []error
+	r.without, errs = resolve(&c, "", c.WithoutNamespace)
+	problems = append(problems, errs...)
+	for i, ns := range c.Namespaces {
+		if err := checkName(i, ns.Name); err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		if r.namespaces[ns.Name] != nil {
+			problems = append(problems, fmt.Errorf("channel: namespaces[%d]: name %q is taken by another namespace: unique names expected", i, ns.Name))
+			continue
+		}
+		o, errs := resolve(&c, ns.Name, ns.Options)
+		problems = append(problems, errs...)
+		r.namespaces[ns.Name] = o
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return r, nil
+}
+
+// resolve returns the effective options of one namespace and what is wrong
+// with them.
+func resolve(c *Config, name string, o Options) (*Options, []error) {
+	check := &checker{scope: "channel: without_namespace"}
+	if name != "" {
+		check.scope = fmt.Sprintf("channel: namespace %q", name)
+	}
+	check.own(&o)
+	o.Name = name
+	o.AllowedDeltaTypes = slices.Clone(o.AllowedDeltaTypes)
+	o.HistoryMetaTTL = cmp.Or(o.HistoryMetaTTL, c.HistoryMetaTTL)
+	o.PublicationDataFormat = cmp.Or(o.PublicationDataFormat, c.PublicationDataFormat)
+	o.ForceRecoveryMode = cmp.Or(o.ForceRecoveryMode, RecoveryStream)
+	o.SlowPolicy = cmp.Or(o.SlowPolicy, SlowDisconnect)
+	o.SubscriptionType = cmp.Or(o.SubscriptionType, TypeStream)
+	check.effective(&o)
+	if o.ChannelRegex != "" {
+		re, err := regexp.Compile(o.ChannelRegex)
+		if err != nil {
+			check.bad("channel_regex", o.ChannelRegex, fmt.Sprintf("an RE2 expression expected: %v", err))
+		}
+		o.regex = re
+	}
+	return &o, check.problems
+}
+
+// Lookup returns the options of the namespace that ch lies in, or
+// codec.ErrUnknownChannel if its namespace is not configured. A private prefix
+// is not part of the namespace's name; nothing before the boundary means no
+// namespace (PROTOCOL 5.1).
+func (r *Rules) Lookup(ch string) (*Options, error) {
+	name, _ := r.split(ch)
+	if name == "" {
+		return r.without, nil
+	}
+	o := r.namespaces[name]
+	if o == nil {
+		return nil, codec.ErrUnknownChannel
+	}
+	return o, nil
+}
+
+// split returns the name of the namespace that ch lies in and the part of ch
+// that channel_regex judges: what follows the boundary, or the whole of a name
+// without one.
+func (r *Rules) split(ch string) (namespace, rest string) {
+	if r.sep.NamespaceBoundary == "" {
+		return "", ch
+	}
+	name, rest, found := strings.Cut(strings.TrimPrefix(ch, r.sep.PrivatePrefix), r.sep.NamespaceBoundary)
+	if !found {
+		return "", ch
+	}
+	return name, rest
+}
