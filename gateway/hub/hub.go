@@ -1,0 +1,182 @@
+// Package hub knows who listens here: it takes publications from the engine,
+// encodes each once in the lane of its channel, and hands the frame to every
+// loop that has a subscriber.
+//
+//	engine ─ Sink ─► lane (order, encode) ─► Frame ─► one post per loop ─► Shard
+//
+// Promises: for one channel frames reach every subscriber in the order in which
+// the engine called the Sink; a subscriber that holds is sent nothing until it
+// opens, and then everything behind its position; a hole in the offsets of a
+// positioned subscriber is never passed over in silence. The package knows
+// nothing of sessions, users or requests.
+package hub
+
+import (
+	"context"
+	"hash/maphash"
+	"sync/atomic"
+	"time"
+
+	"sluice/codec"
+	"sluice/gateway/actor"
+	"sluice/gateway/broker"
+	"sluice/gateway/loop"
+)
+
+// Options of a [Hub]. Zero fields mean the defaults named.
+type Options struct {
+	Lanes       int           // publish lanes; one for each loop
+	CreditBytes int64         // payload bytes between entrance and out-queues; 64 MiB
+	CreditWait  time.Duration // how long a publisher waits for credit; 1 s
+	HoldMaxSize int           // bytes held for one subscriber that has yet to open; 1 MiB
+	// CursorID makes the id line of a publication that has an offset, "" for
+	// none; nil for none at all.
+	CursorID func(channel string, p *codec.Publication) string
+	// OnPanic learns of panics in lanes, for the log; may be nil.
+	OnPanic func(v any, stack []byte)
+}
+
+// Hub implements broker.Sink. Make it with [New].
+type Hub struct {
+	// Immutable after Start.
+	opt     Options
+	broker  broker.Broker
+	instant bool
+	lanes   []*actor.Actor[event]
+	group   *loop.Group
+	shards  []*Shard
+	seed    maphash.Seed
+	credit  *credits
+	unsub   *actor.Actor[string]
+
+	interests [interestStripes]interestStripe
+
+	// Atomic.
+	published atomic.Uint64 // publications that reached a lane
+	panics    atomic.Uint64
+}
+
+var _ broker.Sink = (*Hub)(nil)
+
+// BlockingActors is how many actors of a hub run on the blocking pool.
+const BlockingActors = 1
+
+// New makes a hub over the loops of group. Lanes run on turns; the one actor
+// whose calls may wait for the engine runs on blocking.
+func New(group *loop.Group, b broker.Broker, turns, blocking actor.Submitter, opt Options) *Hub {
+	if opt.Lanes <= 0 {
+		opt.Lanes = len(group.Loops)
+	}
+	if opt.CreditBytes <= 0 {
+		opt.CreditBytes = 64 << 20
+	}
+	if opt.CreditWait <= 0 {
+		opt.CreditWait = time.Second
+	}
+	if opt.HoldMaxSize <= 0 {
+		opt.HoldMaxSize = 1 << 20
+	}
+	h := &Hub{
+		opt: opt, broker: b, group: group, seed: maphash.MakeSeed(),
+		credit: newCredits(opt.CreditBytes, opt.CreditWait),
+	}
+	h.unsub = actor.New[string](blocking, (*unsubscriber)(h))
+	_, h.instant = b.(broker.Instant)
+	for i := range h.interests {
+		h.interests[i].channels = make(map[string]*interest)
+	}
+	for range opt.Lanes {
+		h.lanes = append(h.lanes, actor.New[event](turns, &lane{hub: h}))
+	}
+	for _, l := range group.Loops {
+		h.shards = append(h.shards, newShard(h, l))
+	}
+	return h
+}
+
+// Shard returns the part of the hub that belongs to a loop.
+func (h *Hub) Shard(l *loop.Loop) *Shard { return h.shards[l.ID()] }
+
+func (h *Hub) hash(channel string) uint64 { return maphash.String(h.seed, channel) }
+
+// event is one post into a lane.
+type event struct {
+	kind      eventKind
+	channel   string
+	pub, prev *codec.Publication
+	info      *codec.ClientInfo
+	credit    int
+	reached   chan<- struct{}
+}
+
+type eventKind uint8
+
+const (
+	eventPublication eventKind = iota
+	eventJoin
+	eventLeave
+	eventBarrier
+)
+
+func (h *Hub) post(ev event) {
+	h.lanes[h.hash(ev.channel)%uint64(len(h.lanes))].Post(ev)
+}
+
+// Publication implements broker.Sink.
+func (h *Hub) Publication(channel string, p, prev *codec.Publication, credit int) {
+	h.published.Add(1)
+	h.post(event{channel: channel, pub: p, prev: prev, credit: credit})
+}
+
+// Join implements broker.Sink.
+func (h *Hub) Join(channel string, info *codec.ClientInfo) {
+	h.post(event{kind: eventJoin, channel: channel, info: info})
+}
+
+// Leave implements broker.Sink.
+func (h *Hub) Leave(channel string, info *codec.ClientInfo) {
+	h.post(event{kind: eventLeave, channel: channel, info: info})
+}
+
+// Settle waits until everything that entered the Sink before the call is in
+// the out-queues of its streams, at most until ctx ends. Not from a turn.
+func (h *Hub) Settle(ctx context.Context) error {
+	reached := make(chan struct{}, len(h.lanes))
+	for _, l := range h.lanes {
+		l.Post(event{kind: eventBarrier, reached: reached})
+	}
+	for range h.lanes {
+		select {
+		case <-reached:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	// What the lanes posted before the barrier is in the loops' inboxes now.
+	h.group.Do(func(*loop.Loop) {})
+	return nil
+}
+
+// Stats are the counters of a hub.
+type Stats struct {
+	Published   uint64 // publications that reached a lane
+	LaneBacklog int    // posts waiting in lanes
+	LanePanics  uint64
+	CreditUsed  int64 // bytes of publish credit out
+	CreditWaits uint64
+	CreditFails uint64
+}
+
+// Stats returns the counters. Any goroutine.
+func (h *Hub) Stats() Stats {
+	s := Stats{
+		Published: h.published.Load(), LanePanics: h.panics.Load(),
+		CreditUsed:  h.credit.used.Load(),
+		CreditWaits: h.credit.waits.Load(),
+		CreditFails: h.credit.fails.Load(),
+	}
+	for _, l := range h.lanes {
+		s.LaneBacklog += l.Depth()
+	}
+	return s
+}
