@@ -1,0 +1,173 @@
+package session
+
+import (
+	"hash/maphash"
+	"math/rand/v2"
+	"time"
+
+	"sluice/codec"
+	"sluice/gateway/actor"
+	"sluice/gateway/hub"
+	"sluice/gateway/loop"
+)
+
+// Agent is the sessions of one loop: its loop.Handler, and the owner of its
+// hub.Shard. All its methods are on-loop only.
+type Agent struct {
+	// Immutable after New.
+	m      *Manager
+	loop   *loop.Loop
+	shard  *hub.Shard
+	keeper *actor.Actor[keeperOp]
+
+	// Owned by the loop.
+	table   table
+	byUser  map[uint64]uint32 // hash of the user → slot+1 of its first session
+	clients int
+	rand    *rand.Rand
+}
+
+var (
+	_ loop.Handler = (*Agent)(nil)
+	_ hub.Owner    = (*Agent)(nil)
+)
+
+// userSeed is the process's: counts of users are merged over loops.
+var userSeed = maphash.MakeSeed()
+
+func userHash(user string) uint64 { return maphash.String(userSeed, user) }
+
+func newAgent(m *Manager, l *loop.Loop, blocking actor.Submitter) *Agent {
+	a := &Agent{
+		m: m, loop: l, shard: m.hub.Shard(l), byUser: make(map[uint64]uint32),
+		rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+	}
+	a.keeper = actor.New[keeperOp](blocking, &keeper{m: m})
+	a.shard.Start(a)
+	return a
+}
+
+// add makes the session of a stream that the loop has just adopted.
+func (a *Agent) add(ref loop.Ref, op *opening) *session {
+	p := op.plan
+	s := a.table.at(ref.Slot)
+	*s = session{
+		client: p.client, secret: p.secret, user: p.User, info: p.Info, expireAt: p.ExpireAt,
+		counted: p.counted, open: true, opening: op,
+	}
+	a.clients++
+	h := userHash(s.user)
+	s.next = a.byUser[h]
+	if s.next != 0 {
+		a.table.at(s.next - 1).prev = ref.Slot + 1
+	}
+	a.byUser[h] = ref.Slot + 1
+	return s
+}
+
+// remove forgets a session: its stream has ended.
+func (a *Agent) remove(slot uint32) {
+	s := a.table.at(slot)
+	h := userHash(s.user)
+	switch {
+	case s.prev != 0:
+		a.table.at(s.prev - 1).next = s.next
+	case s.next != 0:
+		a.byUser[h] = s.next
+	default:
+		delete(a.byUser, h)
+	}
+	if s.next != 0 {
+		a.table.at(s.next - 1).prev = s.prev
+	}
+	if s.counted {
+		a.m.users.release(s.user)
+	}
+	a.m.streams.Add(-1)
+	a.clients--
+	*s = session{}
+}
+
+// each calls f for every session. f may end the session it is called for.
+func (a *Agent) each(f func(ref loop.Ref, s *session)) {
+	for i := range a.table.slabs {
+		for j := range a.table.slabs[i] {
+			if s := &a.table.slabs[i][j]; s.open {
+				f(a.loop.Ref(uint32(i<<slabBits+j)), s)
+			}
+		}
+	}
+}
+
+// select calls f for every session that t names. f may end it.
+func (a *Agent) selectTarget(t *Target, f func(ref loop.Ref, s *session)) {
+	for i := a.byUser[userHash(t.User)]; i != 0; {
+		slot := i - 1
+		s := a.table.at(slot)
+		i = s.next
+		if s.user == t.User && s.matches(t) {
+			f(a.loop.Ref(slot), s)
+		}
+	}
+}
+
+// Closed implements loop.Handler.
+func (a *Agent) Closed(ref loop.Ref, _ loop.Reason) {
+	s := a.table.get(ref)
+	if s == nil {
+		return
+	}
+	a.shard.Drop(ref.Slot)
+	for i := range s.subs {
+		a.left(s, &s.subs[i])
+	}
+	if op := s.opening; op != nil {
+		op.gone = true
+	}
+	a.remove(ref.Slot)
+}
+
+// Insufficient implements hub.Owner.
+func (a *Agent) Insufficient(ref loop.Ref, channel string) {
+	a.m.opt.Log.Debug("position lost", "channel", channel)
+	a.end(ref, loop.ReasonInsufficient, codec.DisconnectInsufficientState, closeWithin)
+}
+
+// end closes a session's stream and tells its client why.
+func (a *Agent) end(ref loop.Ref, reason loop.Reason, d *codec.Disconnect, within time.Duration) {
+	s := a.table.get(ref)
+	if s == nil {
+		return
+	}
+	if op := s.opening; op != nil {
+		op.answer(a.loop, ref, reason, d) // nothing was written yet
+		return
+	}
+	a.loop.Close(ref, reason, disconnectFrame(d), within)
+}
+
+// disconnectFrame returns the last frame of a stream; code 3000 is never told
+// (PROTOCOL 1.6).
+func disconnectFrame(d *codec.Disconnect) *codec.Frame {
+	switch d {
+	case codec.DisconnectConnectionClosed:
+		return nil
+	case codec.DisconnectShutdown:
+		return frameShutdown
+	case codec.DisconnectExpired:
+		return frameExpired
+	case codec.DisconnectSubExpired:
+		return frameSubExpired
+	case codec.DisconnectInsufficientState:
+		return frameInsufficient
+	case codec.DisconnectChannelLimit:
+		return frameChannelLimit
+	}
+	if d.Code == codec.DisconnectConnectionClosed.Code {
+		return nil
+	}
+	return codec.DisconnectFrame(d)
+}
+
+// send queues a push for one client.
+func (a *Agent) send(ref loop.Ref, f *codec.Frame) { a.loop.Send(ref.Slot, f, loop.NoID) }

@@ -1,0 +1,83 @@
+package session
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"sluice/codec"
+	"sluice/gateway/loop"
+)
+
+// Disconnect ends the connections that t names, but for the clients in
+// whitelist.
+func (m *Manager) Disconnect(_ context.Context, t Target, whitelist []string, d *codec.Disconnect) error {
+	m.group.Do(func(l *loop.Loop) {
+		a := m.agent(l)
+		a.selectTarget(&t, func(ref loop.Ref, s *session) {
+			if len(whitelist) > 0 && slices.Contains(whitelist, s.client.String()) {
+				return
+			}
+			a.end(ref, loop.ReasonDisconnect, d, closeWithin)
+		})
+	})
+	return nil
+}
+
+// Unsubscribe takes the connections that t names out of a channel, and tells
+// those that were in it.
+func (m *Manager) Unsubscribe(_ context.Context, t Target, channel string) error {
+	buf := codec.StartFrame(len(channel) + 80)
+	told := codec.EndFrame(codec.AppendUnsubscribe(buf, channel, codec.UnsubscribeServer), "")
+	m.group.Do(func(l *loop.Loop) {
+		a := m.agent(l)
+		a.selectTarget(&t, func(ref loop.Ref, s *session) {
+			a.unsubscribe(ref, s, channel, told)
+		})
+	})
+	return nil
+}
+
+func (a *Agent) unsubscribe(ref loop.Ref, s *session, channel string, told *codec.Frame) {
+	sub := s.sub(channel)
+	if sub == nil || s.opening != nil {
+		return
+	}
+	a.shard.Unsubscribe(ref.Slot, channel)
+	a.left(s, sub)
+	s.dropSub(channel)
+	a.send(ref, told)
+	a.schedule(s)
+	a.arm(ref, s)
+}
+
+// Refresh changes when the connections that t names expire (PROTOCOL 7.7).
+func (m *Manager) Refresh(_ context.Context, t Target, cmd RefreshCommand) error {
+	now := time.Now().Unix()
+	expired := cmd.Expired || cmd.ExpireAt > 0 && cmd.ExpireAt <= now
+	var ttl uint32
+	if cmd.ExpireAt > now {
+		ttl = uint32(min(cmd.ExpireAt-now, 1<<32-1))
+	}
+	told := codec.EndFrame(codec.AppendRefresh(codec.StartFrame(48), ttl > 0, ttl), "")
+	m.group.Do(func(l *loop.Loop) {
+		a := m.agent(l)
+		a.selectTarget(&t, func(ref loop.Ref, s *session) {
+			if expired {
+				a.end(ref, loop.ReasonExpired, codec.DisconnectExpired, closeWithin)
+				return
+			}
+			s.expireAt = max(cmd.ExpireAt, 0)
+			if !cmd.Info.IsZero() {
+				s.info = cmd.Info
+			}
+			if s.opening != nil {
+				return
+			}
+			a.send(ref, told)
+			a.schedule(s)
+			a.arm(ref, s)
+		})
+	})
+	return nil
+}

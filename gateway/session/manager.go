@@ -1,0 +1,201 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"sluice/codec"
+	"sluice/gateway/actor"
+	"sluice/gateway/broker"
+	"sluice/gateway/channel"
+	"sluice/gateway/hub"
+	"sluice/gateway/loop"
+	"sluice/gateway/presence"
+)
+
+// Options of a [Manager]; the keys of configuration are named where they are
+// not obvious.
+type Options struct {
+	Version      string        // in the connect push
+	PingInterval time.Duration // not above 0: no pings
+	Rules        func() *channel.Rules
+	Insecure     bool // client.insecure
+	ServerTime   bool // client.connect_include_server_time
+	ChannelLimit int  // subscriptions of one connection
+	// StreamLimit is how many streams may be open on this node, 0 for no
+	// limit.
+	StreamLimit int
+	// UserConnectionLimit is connections of one user on this node, 0 for no
+	// limit.
+	UserConnectionLimit int
+	RecoveryLimit       int           // client.recovery_max_publication_limit, not above 0: none
+	StaleCloseDelay     time.Duration // how long opening may take
+	ExpiredCloseDelay   time.Duration
+	ExpiredSubDelay     time.Duration
+	CallTimeout         time.Duration // of one call to engine or presence
+	Personal            Personal
+	Log                 *slog.Logger
+}
+
+// Personal is client.subscribe_to_user_personal_channel (PROTOCOL 5.5).
+type Personal struct {
+	Enabled          bool
+	Namespace        string
+	SingleConnection bool
+}
+
+func (o *Options) setDefaults() {
+	if o.ChannelLimit <= 0 {
+		o.ChannelLimit = 128
+	}
+	if o.StaleCloseDelay <= 0 {
+		o.StaleCloseDelay = 10 * time.Second
+	}
+	if o.CallTimeout <= 0 {
+		o.CallTimeout = 5 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Manager opens sessions and finds those that are open. Its methods may be
+// called from any goroutine but not from a turn.
+type Manager struct {
+	// Immutable after New.
+	opt      Options
+	group    *loop.Group
+	hub      *hub.Hub
+	broker   broker.Broker
+	presence presence.Manager
+	agents   []*Agent
+	users    *users
+
+	// Atomic.
+	streams  atomic.Int64 // open, or on their way
+	openings atomic.Int64 // calls of Open and Refuse under way
+	stopping atomic.Bool
+}
+
+// BlockingActors is how many actors of a manager over so many loops run on the
+// blocking pool.
+func BlockingActors(loops int) int { return loops }
+
+// New makes a manager over the loops of group and becomes their handler: the
+// loops start with it. Calls that may wait run on blocking.
+func New(group *loop.Group, h *hub.Hub, b broker.Broker, p presence.Manager, blocking actor.Submitter, opt Options) *Manager {
+	opt.setDefaults()
+	m := &Manager{
+		opt: opt, group: group, hub: h, broker: b, presence: p,
+		users: newUsers(opt.UserConnectionLimit),
+	}
+	for _, l := range group.Loops {
+		m.agents = append(m.agents, newAgent(m, l, blocking))
+	}
+	group.Start(func(l *loop.Loop) loop.Handler { return m.agents[l.ID()] })
+	return m
+}
+
+func (m *Manager) agent(l *loop.Loop) *Agent { return m.agents[l.ID()] }
+
+// frames of the disconnects that are told most.
+var (
+	frameShutdown     = codec.DisconnectFrame(codec.DisconnectShutdown)
+	frameExpired      = codec.DisconnectFrame(codec.DisconnectExpired)
+	frameSubExpired   = codec.DisconnectFrame(codec.DisconnectSubExpired)
+	frameInsufficient = codec.DisconnectFrame(codec.DisconnectInsufficientState)
+	frameChannelLimit = codec.DisconnectFrame(codec.DisconnectChannelLimit)
+)
+
+// closeWithin is how long a closing stream may take to be written out.
+const closeWithin = 5 * time.Second
+
+// Shutdown tells every client that the server stops, and ends its stream. A
+// connect that is on its way is refused from here on.
+func (m *Manager) Shutdown(within time.Duration) {
+	m.stopping.Store(true)
+	m.group.Do(func(l *loop.Loop) {
+		m.agent(l).each(func(ref loop.Ref, s *session) {
+			m.agent(l).end(ref, loop.ReasonShutdown, codec.DisconnectShutdown, within)
+		})
+	})
+}
+
+// Idle waits until no connect is on its way, at most until ctx ends.
+func (m *Manager) Idle(ctx context.Context) error {
+	for m.openings.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("session: connects were cut: %w", context.Cause(ctx))
+		case <-time.After(idlePoll):
+		}
+	}
+	return nil
+}
+
+// Quiet waits until what the ended sessions left to do in presence is done. Call
+// it after the loops have stopped.
+func (m *Manager) Quiet() {
+	for _, a := range m.agents {
+		for deadline := time.Now().Add(m.opt.CallTimeout); !a.keeper.Idle() && time.Now().Before(deadline); {
+			time.Sleep(idlePoll)
+		}
+	}
+}
+
+// idlePoll is how often a wait for the end looks again.
+const idlePoll = time.Millisecond
+
+// Counts returns what is open on this node.
+func (m *Manager) Counts() Counts {
+	type part struct {
+		clients, subs int
+		users         []uint64
+	}
+	parts := make([]part, len(m.agents))
+	m.group.Do(func(l *loop.Loop) {
+		a := m.agent(l)
+		p := part{clients: a.clients, subs: a.shard.Subscribers()}
+		for h := range a.byUser {
+			p.users = append(p.users, h)
+		}
+		parts[l.ID()] = p
+	})
+	var c Counts
+	users := make(map[uint64]struct{})
+	for i := range parts {
+		c.Clients += parts[i].clients
+		c.Subscriptions += parts[i].subs
+		for _, h := range parts[i].users {
+			users[h] = struct{}{}
+		}
+	}
+	c.Users = len(users)
+	c.Channels, _ = m.hub.Interest()
+	return c
+}
+
+// Verify panics if the tables of the loops disagree; for tests.
+func (m *Manager) Verify() {
+	m.group.Do(func(l *loop.Loop) {
+		a := m.agent(l)
+		a.shard.Verify()
+		n := 0
+		a.each(func(loop.Ref, *session) { n++ })
+		if n != a.clients {
+			panic("BUG: session: the count of clients is off")
+		}
+		chained := 0
+		for _, head := range a.byUser {
+			for i := head; i != 0; i = a.table.at(i - 1).next {
+				chained++
+			}
+		}
+		if chained != n {
+			panic("BUG: session: the chains of users are off")
+		}
+	})
+}

@@ -1,0 +1,383 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"sluice/codec"
+	"sluice/gateway/hub"
+	"sluice/gateway/loop"
+)
+
+// Conn is a socket that was taken out of the HTTP server, and how the answer on
+// it begins.
+type Conn struct {
+	FD      int
+	Framing codec.Framing
+	// Head is the response head of the stream.
+	Head []byte
+	// Refusal returns the whole answer to a connect that failed with err, a
+	// *codec.Error, a *codec.Disconnect or a failure of ours. Any goroutine.
+	Refusal func(err error) []byte
+}
+
+// opening is a connect on its way from the hijack goroutine to its loop. The
+// goroutine and the loop take turns with it: each touches it only between the
+// posts that hand it over.
+type opening struct {
+	m    *Manager
+	plan *Plan
+	conn Conn
+	loop *loop.Loop
+
+	acquired  int  // grants whose interest is held
+	unplanned bool // there is no plan, only an answer
+	results   []codec.SubscribeResult
+	at        []hub.Opened
+	push      []byte // the opening's bytes, once they are known
+
+	// Set on the loop.
+	ref      loop.Ref
+	attached bool  // the loop has the socket
+	gone     bool  // the stream ended before it was open
+	failed   error // the loop could not take the socket
+	ready    chan struct{}
+	present  sync.WaitGroup
+}
+
+// Open makes a stream of the plan. It owns the socket from here on, whatever
+// happens, and what the plan reserved. It returns when the connect push is
+// queued, or the refusal is; the error says why.
+//
+// The order is what keeps publications from being lost or doubled: interest and
+// the engine's acknowledgement first, so that every later publication is posted
+// to the loop; then the subscription that holds what arrives there; then the
+// history up to its top; and last the opening, with what was held behind that
+// top.
+func (m *Manager) Open(p *Plan, conn Conn) error {
+	m.openings.Add(1)
+	defer m.openings.Add(-1)
+	ctx, cancel := context.WithTimeout(context.Background(), m.opt.StaleCloseDelay)
+	defer cancel()
+	op := &opening{m: m, plan: p, conn: conn, loop: m.group.Pick()}
+	if p.evicts {
+		if err := m.evict(ctx, p); err != nil {
+			return op.refuse(err)
+		}
+	}
+	if err := op.acquire(ctx); err != nil {
+		return op.refuse(err)
+	}
+	if op.needsAttach() {
+		op.ready = make(chan struct{})
+		op.loop.Post((*attachTask)(op))
+		<-op.ready
+		if op.failed != nil {
+			return op.failed
+		}
+	}
+	if err := op.restore(ctx); err != nil {
+		return op.refuse(err)
+	}
+	op.compose()
+	op.loop.Post((*openTask)(op))
+	return nil
+}
+
+// needsAttach reports whether something must happen between the subscription
+// and the opening. Otherwise both are one task, and nothing needs to be held.
+func (op *opening) needsAttach() bool {
+	for i := range op.plan.Grants {
+		if g := &op.plan.Grants[i]; g.Positioned || g.Presence || g.wasRecovering() {
+			return true
+		}
+	}
+	return false
+}
+
+// evict ends the user's other connections (PROTOCOL 5.5).
+func (m *Manager) evict(ctx context.Context, p *Plan) error {
+	ch := m.opt.Rules().Personal(m.opt.Personal.Namespace, p.User)
+	stats, err := m.presence.Stats(ctx, ch)
+	if err != nil || stats.Clients == 0 {
+		return err
+	}
+	return m.Disconnect(ctx, Target{User: p.User}, []string{p.client.String()}, codec.DisconnectConnectionLimit)
+}
+
+// acquire takes the interest in every channel and waits for the engine.
+func (op *opening) acquire(ctx context.Context) error {
+	for i := range op.plan.Grants {
+		g := &op.plan.Grants[i]
+		if err := op.m.hub.Acquire(ctx, g.Channel, op.loop.ID(), g.Delta); err != nil {
+			op.m.opt.Log.Error("cannot subscribe to a channel", "channel", g.Channel, "error", err)
+			return err
+		}
+		op.acquired++
+	}
+	return nil
+}
+
+// restore reads where each channel is and what the client missed.
+func (op *opening) restore(ctx context.Context) error {
+	op.present.Wait()
+	grants := op.plan.Grants
+	op.results = make([]codec.SubscribeResult, len(grants))
+	op.at = make([]hub.Opened, len(grants))
+	for i := range grants {
+		g := &grants[i]
+		res, at, err := op.m.subscribeResult(ctx, g)
+		if err != nil {
+			op.m.opt.Log.Error("cannot read the history of a channel", "channel", g.Channel, "error", err)
+			return err
+		}
+		op.results[i], op.at[i] = res, at
+	}
+	return nil
+}
+
+// subscribeResult reads what a subscriber is told of a channel, and where its
+// subscription starts. Not from a turn.
+func (m *Manager) subscribeResult(ctx context.Context, g *Grant) (codec.SubscribeResult, hub.Opened, error) {
+	res := codec.SubscribeResult{
+		Channel: g.Channel, Data: g.Data, Delta: g.Delta,
+		Positioned: g.Positioned, Recoverable: g.Recoverable,
+		WasRecovering: g.wasRecovering(),
+	}
+	at := hub.Opened{Channel: g.Channel, Flags: g.flags()}
+	if !g.Positioned {
+		return res, at, nil
+	}
+	r, err := m.restore(ctx, g)
+	if err != nil {
+		return res, at, err
+	}
+	res.Epoch, res.Offset = r.top.Epoch, r.offset
+	res.Recovered, res.Publications = r.recovered, r.publications
+	at.Offset, at.Epoch = r.top.Offset, hub.EpochTag(r.top.Epoch)
+	if g.Delta && len(r.publications) > 0 {
+		at.Flags |= hub.HasBase
+	}
+	return res, at, nil
+}
+
+// flags are how the hub delivers to the subscription.
+func (g *Grant) flags() hub.Flags {
+	var f hub.Flags
+	if g.Positioned {
+		f |= hub.Positioned
+	}
+	if g.Delta {
+		f |= hub.Delta
+	}
+	if g.PushJoinLeave {
+		f |= hub.PushJoinLeave
+	}
+	return f
+}
+
+// subscription is what the session keeps of the grant.
+func (g *Grant) subscription() subscription {
+	sub := subscription{channel: g.Channel, chanInfo: g.Info, expireAt: g.ExpireAt}
+	if g.Presence {
+		sub.flags |= subPresence
+	}
+	if g.JoinLeave {
+		sub.flags |= subJoinLeave
+	}
+	if g.Positioned {
+		sub.flags |= subPositioned
+	}
+	return sub
+}
+
+// compose makes the bytes that the stream begins with.
+func (op *opening) compose() {
+	o, p := &op.m.opt, op.plan
+	now := time.Now()
+	res := codec.ConnectResult{
+		Client: p.client.String(), Session: p.secret.String(), Version: o.Version,
+		Data: p.Data, Subs: op.results,
+	}
+	if o.PingInterval > 0 {
+		res.Ping = uint32(o.PingInterval / time.Second)
+	}
+	if p.ExpireAt > 0 {
+		res.Expires, res.TTL = true, uint32(max(p.ExpireAt-now.Unix(), 0))
+	}
+	if o.ServerTime {
+		res.Time = now.UnixMilli()
+	}
+	push := codec.EndFrame(codec.AppendConnect(codec.StartFrame(256), &res), "")
+	event := push.Event(nil)
+	b := make([]byte, 0, len(op.conn.Head)+len(event)+32)
+	b = append(b, op.conn.Head...)
+	b = codec.AppendChunk(b, op.conn.Framing, codec.StreamOpening)
+	op.push = codec.AppendChunk(b, op.conn.Framing, event)
+}
+
+// refuse ends an opening that failed.
+func (op *opening) refuse(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = codec.DisconnectStale
+	}
+	op.loop.Post(&refuseTask{op: op, err: err})
+	return err
+}
+
+// adopt gives the socket to the loop and makes its session.
+func (op *opening) adopt(l *loop.Loop) (*session, error) {
+	ref, err := l.Adopt(op.conn.FD, op.conn.Framing)
+	if err != nil {
+		loop.Discard(op.conn.FD)
+		op.m.opt.Log.Error("a socket was refused", "error", err)
+		return nil, err
+	}
+	op.ref, op.attached = ref, true
+	return op.m.agent(l).add(ref, op), nil
+}
+
+// abandon gives back what the opening holds and no session or shard owns.
+func (op *opening) abandon() {
+	for i := range op.acquired {
+		if g := &op.plan.Grants[i]; !g.placed {
+			op.m.hub.Release(g.Channel, op.loop.ID(), g.Delta)
+		}
+	}
+	if !op.attached && !op.unplanned {
+		op.m.Abandon(op.plan)
+	}
+}
+
+// attachTask takes a stream in before it may speak: its subscriptions hold what
+// arrives for them.
+type attachTask opening
+
+// Run implements loop.Task.
+func (t *attachTask) Run(l *loop.Loop, again bool) {
+	op := (*opening)(t)
+	if again {
+		return
+	}
+	defer close(op.ready)
+	s, err := op.adopt(l)
+	if err != nil {
+		op.failed = err
+		op.abandon()
+		return
+	}
+	a := op.m.agent(l)
+	l.Hand(op.ref.Slot)
+	s.subs = make([]subscription, len(op.plan.Grants))
+	for i := range op.plan.Grants {
+		g := &op.plan.Grants[i]
+		s.subs[i] = g.subscription()
+		if g.Positioned {
+			a.shard.Subscribe(op.ref.Slot, g.Channel, hub.Held|g.flags(), 0, 0)
+			g.placed = true
+		}
+		a.present(s, &s.subs[i], &op.present)
+	}
+	l.SetTimer(op.ref.Slot, l.Now()+int64(op.m.opt.StaleCloseDelay))
+}
+
+// openTask lets a stream speak.
+type openTask opening
+
+// Run implements loop.Task.
+func (t *openTask) Run(l *loop.Loop, again bool) {
+	op := (*opening)(t)
+	if again || op.gone {
+		op.abandon()
+		return
+	}
+	if op.m.stopping.Load() {
+		(&refuseTask{op: op, err: codec.DisconnectShutdown}).Run(l, false)
+		return
+	}
+	a := op.m.agent(l)
+	s := a.table.at(op.ref.Slot)
+	if !op.attached {
+		var err error
+		if s, err = op.adopt(l); err != nil {
+			op.abandon()
+			return
+		}
+	}
+	l.Hand(op.ref.Slot)
+	a.open(op, s)
+}
+
+// open queues the connect push and puts every subscription in its place.
+func (a *Agent) open(op *opening, s *session) {
+	ref := op.ref
+	s.opening = nil
+	a.loop.SendExempt(ref.Slot, codec.RawFrame(op.push))
+	if s.subs == nil && len(op.plan.Grants) > 0 {
+		s.subs = make([]subscription, len(op.plan.Grants))
+		for i := range op.plan.Grants {
+			s.subs[i] = op.plan.Grants[i].subscription()
+		}
+	}
+	for i := range op.plan.Grants {
+		if g := &op.plan.Grants[i]; !g.placed {
+			a.shard.Subscribe(ref.Slot, g.Channel, op.at[i].Flags, 0, 0)
+			g.placed = true
+		}
+	}
+	a.shard.Open(ref, op.at)
+	if !a.loop.Live(ref) {
+		return
+	}
+	for i := range s.subs {
+		a.joined(s, &s.subs[i])
+	}
+	s.pingAt = a.firstPing()
+	a.schedule(s)
+	a.arm(ref, s)
+}
+
+// refuseTask ends an opening whose client is told why.
+type refuseTask struct {
+	op  *opening
+	err error
+}
+
+// Run implements loop.Task.
+func (t *refuseTask) Run(l *loop.Loop, again bool) {
+	op := t.op
+	if again {
+		return
+	}
+	op.abandon()
+	if op.gone {
+		return
+	}
+	if !op.attached {
+		// No session: only the answer is due.
+		ref, err := l.Adopt(op.conn.FD, op.conn.Framing)
+		if err != nil {
+			loop.Discard(op.conn.FD)
+			return
+		}
+		op.answer(l, ref, loop.ReasonRefused, t.err)
+		return
+	}
+	op.answer(l, op.ref, loop.ReasonRefused, t.err)
+}
+
+// answer writes the refusal to a stream that nothing was written to yet, and
+// ends it. On-loop only.
+func (op *opening) answer(l *loop.Loop, ref loop.Ref, reason loop.Reason, err error) {
+	l.SendExempt(ref.Slot, codec.RawFrame(op.conn.Refusal(err)))
+	l.CloseBare(ref, reason, closeWithin)
+}
+
+// Refuse answers a connect with why there is no stream. It owns the socket from
+// here on. Any goroutine but a turn.
+func (m *Manager) Refuse(conn Conn, err error) {
+	op := &opening{m: m, plan: &Plan{}, unplanned: true, conn: conn, loop: m.group.Pick()}
+	op.loop.Post(&refuseTask{op: op, err: err})
+}

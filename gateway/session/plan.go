@@ -1,0 +1,178 @@
+package session
+
+import (
+	"time"
+
+	"sluice/codec"
+	"sluice/gateway/auth"
+	"sluice/gateway/channel"
+)
+
+// Grant is one channel that a connection gets, with the rules that apply to it.
+type Grant struct {
+	Channel string
+	Rules   *channel.Options
+	Info    codec.JSON // chan_info
+	Data    codec.JSON // of the SubscribeResult
+	// What the namespace says, unless an override said otherwise.
+	Presence, JoinLeave, PushJoinLeave bool
+	Positioned, Recoverable            bool
+	Delta                              bool
+	ExpireAt                           int64 // Unix seconds, 0 for never
+	// Recover is where the client says it was; nil if it did not ask.
+	Recover *recoverRequest
+	// AutoRecover: a connect hook asked for the latest publication.
+	AutoRecover bool
+
+	// stream: recover in stream mode whatever the namespace says.
+	stream bool
+	// placed: the hub's shard has the subscription and owes the release of
+	// its interest. Owned by the loop once the opening is posted.
+	placed bool
+}
+
+func newGrant(ch string, rules *channel.Options, o auth.Override) Grant {
+	g := Grant{
+		Channel: ch, Rules: rules,
+		Presence:      o.Presence.Or(rules.Presence),
+		JoinLeave:     o.JoinLeave.Or(rules.JoinLeave),
+		PushJoinLeave: o.ForcePushJoinLeave.Or(rules.ForcePushJoinLeave),
+		Recoverable:   o.ForceRecovery.Or(rules.ForceRecovery),
+	}
+	g.Positioned = g.Recoverable || o.ForcePositioning.Or(rules.ForcePositioning)
+	return g
+}
+
+// cacheRecover reports whether the latest publication is due without the client
+// having asked.
+func (g *Grant) cacheRecover() bool {
+	return g.Recoverable && (g.AutoRecover || g.Rules.AutoCacheRecover)
+}
+
+// wasRecovering is the flag of that name in the SubscribeResult.
+func (g *Grant) wasRecovering() bool {
+	return g.Recover != nil ||
+		g.cacheRecover() && g.Rules.ForceRecoveryMode == channel.RecoveryCache
+}
+
+// Plan is what a connection will be once it is open. Its place among the user's
+// connections is reserved: [Manager.Open] and [Manager.Abandon] give it back.
+type Plan struct {
+	User     string
+	Info     codec.JSON
+	ExpireAt int64      // Unix seconds, 0 for never
+	Data     codec.JSON // connect.data of a connect hook
+	Grants   []Grant
+
+	client, secret ID
+	counted        bool
+	// evicts: the other connections of the user end (single_connection).
+	evicts bool
+}
+
+// Client returns the id that the connection will have, for hooks.
+func (p *Plan) Client() ID { return p.client }
+
+// PlanRequest is who connects and what was asked for.
+type PlanRequest struct {
+	Identity *auth.Identity
+	// Requested are the subs of the connect request. They are granted by
+	// the rules of PROTOCOL 5.4 if MayRequest is set; otherwise they only
+	// say where the client was in channels that the identity grants.
+	Requested  []codec.SubRequest
+	MayRequest bool
+	// Personal says that the personal channel is due (PROTOCOL 5.5).
+	Personal bool
+}
+
+// Plan works out what a connection gets (PROTOCOL 4.4, 5.4, 5.5, 5.6) and
+// reserves its place among the user's. The error is a *codec.Error or a
+// *codec.Disconnect. Any goroutine but a turn.
+func (m *Manager) Plan(req *PlanRequest) (*Plan, error) {
+	id := req.Identity
+	p := &Plan{User: id.User, Info: id.Info, ExpireAt: id.ExpireAt, client: NewID(), secret: NewID()}
+	if p.ExpireAt > 0 && p.ExpireAt <= time.Now().Unix() {
+		return nil, codec.ErrExpired
+	}
+	if err := m.grant(p, req); err != nil {
+		return nil, err
+	}
+	if len(p.Grants) > m.opt.ChannelLimit {
+		return nil, codec.DisconnectChannelLimit
+	}
+	var ok bool
+	if p.counted, ok = m.users.reserve(p.User); !ok {
+		return nil, codec.DisconnectConnectionLimit
+	}
+	if !m.reserveStream() {
+		if p.counted {
+			m.users.release(p.User)
+		}
+		return nil, codec.ErrTooManyRequests
+	}
+	return p, nil
+}
+
+// Abandon gives back what a plan reserved, if it is not opened.
+func (m *Manager) Abandon(p *Plan) {
+	m.streams.Add(-1)
+	if p.counted {
+		m.users.release(p.User)
+	}
+}
+
+func (m *Manager) grant(p *Plan, req *PlanRequest) error {
+	rules := m.opt.Rules()
+	at := make(map[string]int, len(req.Identity.Subs)+len(req.Requested)+1)
+	add := func(g Grant) {
+		if i, ok := at[g.Channel]; ok {
+			p.Grants[i] = g
+			return
+		}
+		at[g.Channel] = len(p.Grants)
+		p.Grants = append(p.Grants, g)
+	}
+	for i := range req.Identity.Subs {
+		s := &req.Identity.Subs[i]
+		o, err := rules.Lookup(s.Channel)
+		if err != nil {
+			return err
+		}
+		g := newGrant(s.Channel, o, s.Override)
+		g.Info, g.Data = s.Info, s.Data
+		add(g)
+	}
+	if m.opt.Personal.Enabled && req.Personal && p.User != "" {
+		ch := rules.Personal(m.opt.Personal.Namespace, p.User)
+		o, err := rules.Lookup(ch)
+		if err != nil {
+			return err
+		}
+		add(newGrant(ch, o, auth.Override{}))
+		p.evicts = m.opt.Personal.SingleConnection
+	}
+	for i := range req.Requested {
+		s := &req.Requested[i]
+		if _, ok := at[s.Channel]; !ok && req.MayRequest {
+			o, granted, err := rules.GrantRequested(s.Channel, p.User, m.opt.Insecure)
+			if err != nil {
+				return err
+			}
+			if granted {
+				add(newGrant(s.Channel, o, auth.Override{}))
+			}
+		}
+		if k, ok := at[s.Channel]; ok {
+			p.Grants[k].request(s)
+		}
+	}
+	return nil
+}
+
+// request adds what the client said of a channel that it gets.
+func (g *Grant) request(s *codec.SubRequest) {
+	if s.Recover {
+		g.Recover = &recoverRequest{offset: s.Offset, epoch: s.Epoch}
+	}
+	g.Delta = s.Delta != "" && g.Rules.AllowsDelta(s.Delta)
+}

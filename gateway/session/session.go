@@ -1,0 +1,149 @@
+// Package session is one client's life: it opens streams with what their
+// clients may have, keeps them alive, and ends them with a reason their clients
+// understand.
+//
+//	Manager.Open  (hijack goroutine)   interest → attach → history → open
+//	Agent         (one per loop)       sessions by slot, by user; timers; ends
+//	keeper        (one per loop)       presence and join/leave, in order
+//
+// A session is plain data owned by the turn of its loop: whoever else wants
+// something of it posts a task. What may wait for an engine, presence or a hook
+// runs on the blocking pool and comes back as a post that names slot and
+// generation. The package knows nothing of HTTP requests or tokens.
+package session
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+
+	"sluice/codec"
+	"sluice/gateway/loop"
+)
+
+// ID is a UUID of version 4 (RFC 9562).
+type ID [16]byte
+
+// NewID returns a random one.
+func NewID() ID {
+	var id ID
+	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
+	id[6] = id[6]&0x0F | 0x40
+	id[8] = id[8]&0x3F | 0x80
+	return id
+}
+
+// String returns the usual form of 36 characters.
+func (id ID) String() string {
+	var b [36]byte
+	hex.Encode(b[0:8], id[0:4])
+	b[8] = '-'
+	hex.Encode(b[9:13], id[4:6])
+	b[13] = '-'
+	hex.Encode(b[14:18], id[6:8])
+	b[18] = '-'
+	hex.Encode(b[19:23], id[8:10])
+	b[23] = '-'
+	hex.Encode(b[24:36], id[10:16])
+	return string(b[:])
+}
+
+// session is the server side of a stream. Owned by the loop.
+type session struct {
+	client, secret ID
+	user           string
+	info           codec.JSON // conn_info
+	subs           []subscription
+	// opening is what the stream begins with while it is being opened; nil
+	// once the connect push is queued.
+	opening *opening
+	// The chain of the sessions of one user: slot+1, 0 at the ends.
+	next, prev uint32
+	expireAt   int64 // Unix seconds, 0 for never
+	// Deadlines on the loop's clock, 0 for none.
+	pingAt, expireDue int64
+	open              bool // the slot has a session
+	counted           bool // holds a reservation in Manager.users
+}
+
+// subscription is what a session knows of a place it has in the hub.
+type subscription struct {
+	channel  string
+	chanInfo codec.JSON
+	expireAt int64 // Unix seconds, 0 for never
+	flags    subFlags
+}
+
+type subFlags uint8
+
+const (
+	subPresence subFlags = 1 << iota
+	subJoinLeave
+	subPositioned
+	// subJoined: the join was published, so a leave is due.
+	subJoined
+	// subPresent: the client was put into presence.
+	subPresent
+)
+
+// clientInfo is how the session stands in presence, join and leave.
+func (s *session) clientInfo(sub *subscription) *codec.ClientInfo {
+	return &codec.ClientInfo{
+		User: s.user, Client: s.client.String(), ConnInfo: s.info, ChanInfo: sub.chanInfo,
+	}
+}
+
+// sub returns the session's subscription to a channel, nil if it has none.
+func (s *session) sub(channel string) *subscription {
+	for i := range s.subs {
+		if s.subs[i].channel == channel {
+			return &s.subs[i]
+		}
+	}
+	return nil
+}
+
+func (s *session) dropSub(channel string) {
+	for i := range s.subs {
+		if s.subs[i].channel == channel {
+			last := len(s.subs) - 1
+			s.subs[i] = s.subs[last]
+			s.subs[last] = subscription{}
+			s.subs = s.subs[:last]
+			return
+		}
+	}
+}
+
+// matches reports whether the session is one that t names; its user matches
+// already.
+func (s *session) matches(t *Target) bool {
+	return (t.Client == "" || t.Client == s.client.String()) &&
+		(t.Session == "" || t.Session == s.secret.String())
+}
+
+// table is the sessions of one loop by slot, in slabs that never move.
+type table struct{ slabs [][]session }
+
+const (
+	slabBits = 8
+	slabSize = 1 << slabBits
+)
+
+// at returns the entry of a slot, making room for it.
+func (t *table) at(slot uint32) *session {
+	for int(slot>>slabBits) >= len(t.slabs) {
+		t.slabs = append(t.slabs, make([]session, slabSize))
+	}
+	return &t.slabs[slot>>slabBits][slot&(slabSize-1)]
+}
+
+// get returns the session of an open slot, nil if there is none.
+func (t *table) get(ref loop.Ref) *session {
+	if int(ref.Slot>>slabBits) >= len(t.slabs) {
+		return nil
+	}
+	if s := t.at(ref.Slot); s.open {
+		return s
+	}
+	return nil
+}
