@@ -1,0 +1,104 @@
+package sse
+
+import (
+	"errors"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/codec"
+)
+
+// Responses is uni_sse.connect_code_to_http_response (PROTOCOL 1.8).
+type Responses struct {
+	Enabled    bool
+	Transforms []Response
+}
+
+// Response is what a connect refused with Code is answered with.
+type Response struct {
+	Code   uint32
+	Status int
+	Body   string // the reason when empty
+}
+
+// Disconnects is client.connect_code_to_unidirectional_disconnect (PROTOCOL
+// 3.4): what client errors become.
+type Disconnects struct {
+	Enabled    bool
+	Transforms []DisconnectTransform
+}
+
+// DisconnectTransform turns the error Code into a disconnect.
+type DisconnectTransform struct {
+	Code uint32
+	To   codec.Disconnect
+}
+
+// refusal returns the whole answer to a connect that failed with err.
+func (s *Server) refusal(r *request, err error) []byte {
+	if s.opt.Responses.Enabled {
+		return s.opt.Responses.answer(r, err)
+	}
+	return streamRefusal(r, r.framing(s.opt.Framing), s.opt.Disconnects.of(err))
+}
+
+// streamRefusal is a stream of one event: the disconnect push. Code 3000 is
+// never told.
+func streamRefusal(r *request, f codec.Framing, d *codec.Disconnect) []byte {
+	b := codec.AppendChunk(r.head(f, true), f, codec.StreamOpening)
+	if d.Code != codec.DisconnectConnectionClosed.Code {
+		b = codec.AppendChunk(b, f, codec.DisconnectFrame(d).Event(nil))
+	}
+	return append(b, f.Terminator()...)
+}
+
+// of returns the disconnect that a connect failed with.
+func (t *Disconnects) of(err error) *codec.Disconnect {
+	var d *codec.Disconnect
+	if errors.As(err, &d) {
+		return d
+	}
+	var e *codec.Error
+	if !errors.As(err, &e) {
+		e = codec.ErrInternal
+	}
+	if t.Enabled {
+		for i := range t.Transforms {
+			if t.Transforms[i].Code == e.Code {
+				return &t.Transforms[i].To
+			}
+		}
+	}
+	return codec.ConnectDisconnect(e)
+}
+
+// answer returns an HTTP answer by the code that the connect failed with, the
+// original one: no error becomes a disconnect first.
+func (t *Responses) answer(r *request, err error) []byte {
+	code, text := codec.ErrInternal.Code, codec.ErrInternal.Message
+	var d *codec.Disconnect
+	var e *codec.Error
+	switch {
+	case errors.As(err, &d):
+		code, text = d.Code, d.Reason
+	case errors.As(err, &e):
+		code, text = e.Code, e.Message
+	}
+	for i := range t.Transforms {
+		if tr := &t.Transforms[i]; tr.Code == code {
+			if tr.Body != "" {
+				text = tr.Body
+			}
+			return statusAnswer(r, tr.Status, text)
+		}
+	}
+	return statusAnswer(r, fasthttp.StatusInternalServerError, "Internal Server Error")
+}
+
+func statusAnswer(r *request, status int, body string) []byte {
+	return codec.AppendPlainResponse(nil, &codec.PlainResponse{
+		HTTP10: r.http10, Status: status, Text: fasthttp.StatusMessage(status),
+		Origin: r.origin, AllowHeaders: r.askedHeaders, Body: body, Date: time.Now(),
+	})
+}

@@ -1,0 +1,156 @@
+package sse
+
+import (
+	"bytes"
+	"errors"
+	"net/url"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/codec"
+	"sluice/gateway/auth"
+)
+
+// request is what the endpoint keeps of a request: copies only.
+type request struct {
+	http10  bool
+	connect *codec.ConnectRequest
+	userID  string // of client.user_id_http_header
+	// originAllowed: there is no Origin, it is the request's own host, or it
+	// is in the list; origin is what the answer names, "" for nothing.
+	originAllowed bool
+	origin        string
+	askedHeaders  string // Access-Control-Request-Headers
+}
+
+func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
+	h := &ctx.Request.Header
+	r := &request{http10: !h.IsHTTP11(), originAllowed: true}
+	if s.opt.UserIDHeader != "" {
+		r.userID = string(h.Peek(s.opt.UserIDHeader))
+	}
+	if origin := string(h.Peek(fasthttp.HeaderOrigin)); origin != "" {
+		listed := printable(origin) && s.opt.Origins.Check(origin)
+		r.originAllowed = listed || auth.SameOrigin(origin, string(h.Host()))
+		if listed {
+			r.origin = origin
+		}
+	}
+	asked := string(h.Peek(fasthttp.HeaderAccessControlRequestHeaders))
+	if asked != "null" && printable(asked) {
+		r.askedHeaders = asked
+	}
+	return r
+}
+
+// printable reports whether a header value may be echoed: visible ASCII and
+// blanks only, of a sane length.
+func printable(s string) bool {
+	if len(s) > 4096 {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// decode reads the connect request: the body of a POST, the parameter of a GET
+// (PROTOCOL 1.2, 1.3).
+func (r *request) decode(ctx *fasthttp.RequestCtx, lim codec.Limits) (err error) {
+	var text []byte
+	if ctx.IsPost() {
+		text = ctx.Request.Body()
+	} else {
+		text, err = connectParameter(ctx.URI().QueryString())
+		if err != nil {
+			return err
+		}
+		if len(text) == 0 {
+			r.connect = &codec.ConnectRequest{}
+			return nil
+		}
+	}
+	r.connect, err = codec.DecodeConnect(text, lim)
+	return err
+}
+
+const connectName = "cf_connect"
+
+var errConnectEscape = errors.New(`cf_connect: a correctly percent-encoded value expected ("%" and ";" must be encoded)`)
+
+// connectParameter returns the value of the first cf_connect in a query string.
+// One that cannot be decoded is an error: to go on without it would make the
+// client anonymous (PROTOCOL 12.9).
+func connectParameter(query []byte) ([]byte, error) {
+	for len(query) > 0 {
+		var pair []byte
+		pair, query, _ = bytes.Cut(query, []byte("&"))
+		name, value, _ := bytes.Cut(pair, []byte("="))
+		if decoded, err := url.QueryUnescape(string(name)); err != nil || decoded != connectName {
+			continue
+		}
+		if bytes.IndexByte(value, ';') >= 0 {
+			return nil, errConnectEscape
+		}
+		text, err := url.QueryUnescape(string(value))
+		if err != nil {
+			return nil, errConnectEscape
+		}
+		return []byte(text), nil
+	}
+	return nil, nil
+}
+
+// framing is how the body of the answer is framed.
+func (r *request) framing(configured codec.Framing) codec.Framing {
+	if r.http10 {
+		return codec.FramingClose
+	}
+	return configured
+}
+
+// head returns the response head of a stream; closing ones end by plan.
+func (r *request) head(f codec.Framing, closing bool) []byte {
+	return codec.AppendStreamHead(make([]byte, 0, 512), &codec.StreamHead{
+		Framing: f, HTTP10: r.http10, Close: closing,
+		Origin: r.origin, AllowHeaders: r.askedHeaders, Date: time.Now(),
+	})
+}
+
+// writeCORS adds the header lines for an allowed origin to an answer of the
+// HTTP server's.
+func (r *request) writeCORS(ctx *fasthttp.RequestCtx) {
+	h := &ctx.Response.Header
+	h.Set(fasthttp.HeaderVary, fasthttp.HeaderOrigin)
+	if r.origin == "" {
+		return
+	}
+	h.Set(fasthttp.HeaderAccessControlAllowOrigin, r.origin)
+	h.Set(fasthttp.HeaderAccessControlAllowCredentials, "true")
+	if r.askedHeaders != "" {
+		h.Set(fasthttp.HeaderAccessControlAllowHeaders, r.askedHeaders)
+	}
+}
+
+// preflightAge is how long a browser may remember a preflight.
+const preflightAge = "86400"
+
+// preflight answers OPTIONS (PROTOCOL 12.4).
+func (s *Server) preflight(ctx *fasthttp.RequestCtx, r *request) {
+	if !r.originAllowed {
+		writeError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
+		return
+	}
+	r.writeCORS(ctx)
+	h := &ctx.Response.Header
+	if r.origin != "" {
+		h.Set(fasthttp.HeaderAccessControlAllowMethods, allowedMethods)
+		h.Set(fasthttp.HeaderAccessControlMaxAge, preflightAge)
+	}
+	h.Set(fasthttp.HeaderAllow, allowedMethods)
+	ctx.SetStatusCode(fasthttp.StatusNoContent)
+}

@@ -1,0 +1,180 @@
+// Package sse is the subscribe endpoint: it turns a request into an identity and
+// a plan, takes the socket out of the HTTP server and hands both to a session.
+// It owns what a client sees before the first event: methods, statuses, CORS,
+// the response head, refusals (PROTOCOL 1). Nothing of a request outlives its
+// handler but copies.
+package sse
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"golang.org/x/time/rate"
+
+	"sluice/codec"
+	"sluice/gateway/auth"
+	"sluice/gateway/loop"
+	"sluice/gateway/session"
+)
+
+// Options of a [Server]; the keys of configuration are named where they are not
+// obvious.
+type Options struct {
+	Verifier func() *auth.Verifier
+	Origins  *auth.Origins
+	// AllowAnonymous is client.allow_anonymous_connect_without_token.
+	AllowAnonymous bool
+	Insecure       bool   // client.insecure
+	UserIDHeader   string // client.user_id_http_header
+	// ConnectionRate is connects per second, 0 for no limit
+	// (client.connection_rate_limit, PROTOCOL 12.11).
+	ConnectionRate int
+	Limits         codec.Limits
+	// Framing is for HTTP/1.1; HTTP/1.0 always ends with the connection.
+	Framing codec.Framing
+	// UserTimeout is how long the kernel waits for a peer's
+	// acknowledgement.
+	UserTimeout time.Duration
+	Responses   Responses
+	Disconnects Disconnects
+	Log         *slog.Logger
+}
+
+// Server answers the endpoint. Make it with [New].
+type Server struct {
+	// Immutable after New.
+	opt      Options
+	sessions *session.Manager
+	rate     *rate.Limiter // nil without a limit
+}
+
+// New makes the endpoint over the sessions of a node.
+func New(m *session.Manager, opt Options) *Server {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{opt: opt, sessions: m}
+	if opt.ConnectionRate > 0 {
+		s.rate = rate.NewLimiter(rate.Limit(opt.ConnectionRate), opt.ConnectionRate)
+	}
+	return s
+}
+
+// allowedMethods is the Allow header of a 405.
+const allowedMethods = "GET, POST, OPTIONS"
+
+// Handle answers one request to the endpoint. It is called by the HTTP server's
+// workers.
+func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
+	r := s.newRequest(ctx)
+	if ctx.IsOptions() {
+		s.preflight(ctx, r)
+		return
+	}
+	connect := ctx.IsGet() || ctx.IsPost()
+	if connect && (s.sessions.Full() || s.rate != nil && !s.rate.Allow()) {
+		// Before CORS, as the reference does (PROTOCOL 1.4).
+		writeError(ctx, fasthttp.StatusServiceUnavailable, "too many connections, try again later")
+		return
+	}
+	if !r.originAllowed {
+		writeError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
+		return
+	}
+	r.writeCORS(ctx)
+	if !connect {
+		ctx.Response.Header.Set(fasthttp.HeaderAllow, allowedMethods)
+		writeError(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: use GET or POST")
+		return
+	}
+	if err := r.decode(ctx, s.opt.Limits); err != nil {
+		writeError(ctx, fasthttp.StatusBadRequest, err.Error())
+		return
+	}
+	plan, err := s.plan(r)
+	s.hijack(ctx, r, plan, err)
+}
+
+// plan works out who connects and what they get. The error is a *codec.Error
+// or a *codec.Disconnect.
+func (s *Server) plan(r *request) (*session.Plan, error) {
+	req := session.PlanRequest{Requested: r.connect.Subs, MayRequest: true, Personal: true}
+	var err error
+	switch {
+	case r.connect.Token != "":
+		req.Identity, err = s.opt.Verifier().VerifyConnect(r.connect.Token, time.Now())
+	case s.opt.AllowAnonymous || s.opt.Insecure:
+		req.Identity = &auth.Identity{}
+	case r.userID != "":
+		req.Identity = &auth.Identity{User: r.userID}
+	default:
+		err = codec.DisconnectBadRequest
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.sessions.Plan(&req)
+}
+
+// hijack takes the connection over: with a plan it becomes a stream, without
+// one it is told why not.
+func (s *Server) hijack(ctx *fasthttp.RequestCtx, r *request, plan *session.Plan, refused error) {
+	// Without NoResponse fasthttp would skip the handler for HTTP/1.0 and
+	// for "Connection: close", so the response head is ours.
+	ctx.HijackSetNoResponse(true)
+	ctx.Hijack(func(c net.Conn) { s.takeOver(c, r, plan, refused) })
+}
+
+// takeOver runs on a goroutine of its own. The connection is the HTTP server's:
+// it is closed when this returns, and only the duplicate of its socket lives on.
+func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.opt.Log.Error("panic while opening a stream", "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	fd, err := loop.Detach(c, s.opt.UserTimeout)
+	if err != nil {
+		if plan != nil {
+			s.sessions.Abandon(plan)
+		}
+		s.opt.Log.Error("a connection cannot be streamed to", "error", err)
+		return
+	}
+	conn := session.Conn{
+		FD: fd, Framing: r.framing(s.opt.Framing),
+		Refusal: func(err error) []byte { return s.refusal(r, err) },
+	}
+	if refused != nil {
+		s.logRefused(refused)
+		s.sessions.Refuse(conn, refused)
+		return
+	}
+	conn.Head = r.head(conn.Framing, false)
+	if err := s.sessions.Open(plan, conn); err != nil {
+		s.logRefused(err)
+		return
+	}
+	s.opt.Log.Debug("stream opened", "client", plan.Client(), "user", plan.User)
+}
+
+func (s *Server) logRefused(err error) {
+	var d *codec.Disconnect
+	if errors.As(err, &d) || errors.As(err, new(*codec.Error)) {
+		s.opt.Log.Debug("connect refused", "reason", err)
+		return
+	}
+	s.opt.Log.Warn("connect failed", "error", err)
+}
+
+// writeError answers with a status and one line of JSON that says what was
+// wrong (PROTOCOL 12.40).
+func writeError(ctx *fasthttp.RequestCtx, status int, message string) {
+	ctx.SetStatusCode(status)
+	ctx.SetContentType("application/json")
+	ctx.SetBody(codec.AppendHTTPError(nil, status, message))
+}
