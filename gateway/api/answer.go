@@ -1,0 +1,116 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/codec"
+)
+
+const (
+	jsonType     = "application/json"
+	textType     = "text/plain; charset=utf-8"
+	detailHeader = "X-Sluice-Detail"
+	maxDetail    = 200 // bytes of that header
+)
+
+// answer sends the reply of c.
+func answer(ctx *fasthttp.RequestCtx, c *call) {
+	ctx.SetContentType(jsonType)
+	setDetail(ctx, c.detail)
+	ctx.Response.SwapBody(c.dst)
+}
+
+// answerError sends an API error, in the form that the error mode asks for
+// (PROTOCOL 7.2).
+func (s *Server) answerError(ctx *fasthttp.RequestCtx, c *call, fail *failure) {
+	c.detail = fail.detail
+	if s.opt.ErrorMode == ErrorModeTransport || string(ctx.Request.Header.Peek("X-Centrifugo-Error-Mode")) == ErrorModeTransport {
+		ctx.SetStatusCode(fail.err.HTTPStatus())
+		c.dst = codec.AppendError(c.dst[:0], fail.err)
+	} else {
+		c.dst = codec.AppendErrorReply(c.dst[:0], fail.err)
+	}
+	answer(ctx, c)
+}
+
+// badRequest answers a body that is not a request of the method.
+func (s *Server) badRequest(ctx *fasthttp.RequestCtx, method string, err error) {
+	detail := codec.Detail(err)
+	s.opt.Log.Debug("api: bad request", "method", method, "detail", detail)
+	text(ctx, fasthttp.StatusBadRequest, "Bad Request\n", detail)
+}
+
+// text answers as the reference does where a request never reaches a method.
+func text(ctx *fasthttp.RequestCtx, status int, body, detail string) {
+	ctx.SetStatusCode(status)
+	ctx.SetContentType(textType)
+	ctx.Response.Header.Set("X-Content-Type-Options", "nosniff")
+	setDetail(ctx, detail)
+	ctx.SetBodyString(body)
+}
+
+// refuseHTTP answers a request that cannot be a call, in the shape of an API
+// error (PROTOCOL 12.40).
+func refuseHTTP(ctx *fasthttp.RequestCtx, status int, message string) {
+	ctx.SetStatusCode(status)
+	ctx.SetContentType(jsonType)
+	ctx.SetBody(codec.AppendErrorReply(nil, &codec.Error{Code: uint32(status), Message: message}))
+}
+
+func setDetail(ctx *fasthttp.RequestCtx, detail string) {
+	if detail == "" {
+		return
+	}
+	if len(detail) > maxDetail {
+		detail = detail[:maxDetail]
+	}
+	ctx.Response.Header.Set(detailHeader, detail)
+}
+
+// internal is the failure of something behind the API. A codec.Error in err is
+// meant for the caller.
+func internal(err error) *failure {
+	var known *codec.Error
+	if errors.As(err, &known) && known.Code != codec.ErrInternal.Code {
+		return &failure{err: known}
+	}
+	return &failure{err: codec.ErrInternal, cause: err}
+}
+
+// note logs a failure: what the caller did wrong for debugging only, what broke
+// here as an error, at most once a second.
+func (s *Server) note(method string, fail *failure) {
+	if fail.cause == nil {
+		if s.opt.Log.Enabled(context.Background(), slog.LevelDebug) {
+			s.opt.Log.Debug("api: call refused", "method", method, "code", fail.err.Code, "detail", fail.detail)
+		}
+		return
+	}
+	if skipped, ok := s.failures.allow(time.Now()); ok {
+		s.opt.Log.Error("api: call failed", "method", method, "error", fail.cause, "not_logged", skipped)
+	}
+}
+
+// throttle lets one event in a second pass. The zero value is ready.
+type throttle struct {
+	// Atomic.
+	next    atomic.Int64 // Unix ns before which nothing passes
+	skipped atomic.Uint64
+}
+
+// allow reports whether an event may pass, and how many have not since the last
+// that did. Any goroutine.
+func (t *throttle) allow(now time.Time) (skipped uint64, ok bool) {
+	next := t.next.Load()
+	if now.UnixNano() < next || !t.next.CompareAndSwap(next, now.Add(time.Second).UnixNano()) {
+		t.skipped.Add(1)
+		return 0, false
+	}
+	return t.skipped.Swap(0), true
+}

@@ -1,0 +1,42 @@
+package api
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/gobwas/glob"
+
+	"sluice/codec"
+)
+
+// maxPattern bounds a glob, and with it the time that a match takes, in bytes.
+const maxPattern = 512
+
+// channels is PROTOCOL 7.10. A pattern that is no glob is error 100, as in the
+// reference; the result is in the order of the names.
+func (s *Server) channels(c *call, r *codec.ChannelsRequest) *failure {
+	var match func(channel string) bool
+	if len(r.Pattern) > maxPattern {
+		return refuse(codec.ErrBadRequest, fmt.Sprintf("pattern: at most %d bytes expected", maxPattern))
+	}
+	if r.Pattern != "" {
+		// Why no separators: '*' has to match the boundary too.
+		pattern, err := glob.Compile(r.Pattern)
+		if err != nil {
+			return refuse(codec.ErrInternal, "pattern: a glob expected")
+		}
+		match = pattern.Match
+	}
+	found, err := s.opt.Sessions.Channels(c.ctx, match)
+	if err != nil {
+		return internal(err)
+	}
+	counts := make([]codec.ChannelCount, 0, len(found))
+	for _, ch := range found {
+		counts = append(counts, codec.ChannelCount(ch))
+	}
+	slices.SortFunc(counts, func(a, b codec.ChannelCount) int { return cmp.Compare(a.Channel, b.Channel) })
+	c.dst = codec.AppendChannelsResult(c.dst, counts)
+	return nil
+}

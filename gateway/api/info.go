@@ -1,0 +1,22 @@
+package api
+
+import "sluice/codec"
+
+// info is PROTOCOL 7.10.
+func (s *Server) info(c *call, _ *codec.InfoRequest) *failure {
+	nodes, err := s.opt.Sessions.Nodes(c.ctx)
+	if err != nil {
+		return internal(err)
+	}
+	results := make([]codec.NodeResult, 0, len(nodes))
+	for _, n := range nodes {
+		results = append(results, codec.NodeResult{
+			UID: n.UID, Name: n.Name, Version: n.Version,
+			Clients: n.Counts.Clients, Users: n.Counts.Users,
+			Channels: n.Counts.Channels, Subscriptions: n.Counts.Subscriptions,
+			Seconds: n.Uptime, Metrics: n.Metrics,
+		})
+	}
+	c.dst = codec.AppendInfoResult(c.dst, results)
+	return nil
+}

@@ -1,0 +1,92 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/codec"
+)
+
+// serveLegacy answers the endpoint that takes a sequence of commands
+// (PROTOCOL 7.11). A command that cannot be read makes the whole answer 400,
+// but those before it have been executed.
+func (s *Server) serveLegacy(ctx *fasthttp.RequestCtx, body []byte) {
+	if len(body) == 0 {
+		s.badRequest(ctx, "", &codec.FieldError{Want: "at least one command"})
+		return
+	}
+	within, cancel := s.deadline(nil)
+	defer cancel()
+	decoder := codec.NewLegacyDecoder(body, s.opt.Limits)
+	c := &call{ctx: within, dst: ctx.Response.SwapBody(nil)[:0]}
+	for i := 0; ; i++ {
+		cmd, err := decoder.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			if i > 0 {
+				c.dst = append(c.dst, '\n')
+			}
+			err = s.legacyCommand(c, i, cmd)
+		}
+		if err != nil {
+			s.badRequest(ctx, "", err)
+			return
+		}
+	}
+	answer(ctx, c)
+}
+
+// legacyCommand runs one command and appends its reply. The error is that the
+// command names a method that nobody knows.
+func (s *Server) legacyCommand(c *call, i int, cmd *codec.LegacyCommand) error {
+	m := s.numbers[cmd.Number]
+	if cmd.Name != "" {
+		m = s.methods[cmd.Name]
+		if (m == nil || m.number == noNumber) && !notServed[cmd.Name] {
+			return &codec.FieldError{Field: "method", Want: "the name of a method"}
+		}
+	}
+	c.dst = append(c.dst, '{')
+	if cmd.ID != 0 {
+		c.dst = append(c.dst, `"id":`...)
+		c.dst = strconv.AppendUint(c.dst, uint64(cmd.ID), 10)
+		c.dst = append(c.dst, ',')
+	}
+	reply := len(c.dst)
+	c.dst = append(c.dst, `"result":`...)
+	if fail := s.legacyRun(c, m, cmd.Params); fail != nil {
+		if fail.detail != "" && c.detail == "" {
+			c.detail = fmt.Sprintf("command %d: %s", i, fail.detail)
+		}
+		c.dst = append(c.dst[:reply], `"error":`...)
+		c.dst = codec.AppendError(c.dst, fail.err)
+	}
+	c.dst = append(c.dst, '}')
+	return nil
+}
+
+func (s *Server) legacyRun(c *call, m *method, params []byte) *failure {
+	if m == nil {
+		return refuse(codec.ErrNotFound, "method: one that is served expected")
+	}
+	if m.noParams {
+		params = []byte("null")
+	}
+	req, err := m.decode(params, s.opt.Limits)
+	if err != nil {
+		return refuse(codec.ErrBadRequest, "params: "+codec.Detail(err))
+	}
+	inner := call{ctx: c.ctx, dst: c.dst}
+	fail := s.run(m, &inner, req)
+	c.dst = inner.dst
+	if inner.detail != "" && c.detail == "" {
+		c.detail = inner.detail
+	}
+	return fail
+}

@@ -1,0 +1,111 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"sluice/codec"
+)
+
+// method is one row of the table.
+type method struct {
+	name   string
+	number int64 // in the legacy endpoint (PROTOCOL 7.11), or noNumber
+	decode func(body []byte, lim codec.Limits) (any, error)
+	run    func(s *Server, c *call, req any) *failure
+
+	bare     bool // the reply has no "result" around it and no transport mode
+	quick    bool // waits for nothing if the engine is an instant one
+	noParams bool // the legacy endpoint does not look at params
+}
+
+// noNumber marks methods that the legacy endpoint does not have.
+const noNumber = -1
+
+// methodTable returns every method there is. Why a function: batch reaches back
+// into the table.
+func methodTable() []*method {
+	publish := row("publish", 0, (*Server).publish)
+	publish.quick = true
+	info := row("info", 9, (*Server).info)
+	info.noParams = true
+	batch := row("batch", noNumber, (*Server).batch)
+	batch.bare = true
+	return []*method{
+		publish,
+		row("broadcast", 1, (*Server).broadcast),
+		row("unsubscribe", 2, (*Server).unsubscribe),
+		row("disconnect", 3, (*Server).disconnect),
+		row("presence", 4, (*Server).presence),
+		row("presence_stats", 5, (*Server).presenceStats),
+		row("history", 6, (*Server).history),
+		row("history_remove", 7, (*Server).historyRemove),
+		row("channels", 8, (*Server).channels),
+		info,
+		row("rpc", 10, (*Server).rpc),
+		row("subscribe", 11, (*Server).subscribe),
+		row("refresh", 12, (*Server).refresh),
+		batch,
+	}
+}
+
+// row joins the request of a method, its decoder and its function.
+func row[T codec.APIRequest](name string, number int64, run func(*Server, *call, *T) *failure) *method {
+	return &method{
+		name: name, number: number,
+		decode: func(body []byte, lim codec.Limits) (any, error) {
+			return codec.DecodeRequest[T](body, lim)
+		},
+		run: func(s *Server, c *call, req any) *failure { return run(s, c, req.(*T)) },
+	}
+}
+
+// notServed are methods that the reference knows in its paid edition: commands
+// that name them get error 104 where a name that nobody knows is a bad request
+// (PROTOCOL 7.11).
+var notServed = map[string]bool{
+	"connections": true, "update_user_status": true, "get_user_status": true, "delete_user_status": true,
+	"block_user": true, "unblock_user": true, "revoke_token": true, "invalidate_user_tokens": true,
+	"device_register": true, "device_update": true, "device_remove": true, "device_list": true,
+	"device_topic_list": true, "device_topic_update": true, "user_topic_list": true, "user_topic_update": true,
+	"send_push_notification": true, "update_push_status": true, "cancel_push": true,
+}
+
+// call is one call of a method in hand. It belongs to one goroutine.
+type call struct {
+	ctx context.Context
+	dst []byte // the reply so far; a method appends its result
+	// detail says what was wrong with a part of the call that is answered
+	// by an error of its own, "" if nothing was.
+	detail string
+}
+
+// failure is why a method has no result.
+type failure struct {
+	err    *codec.Error // for the caller
+	detail string       // the field and what was expected of it, for X-Sluice-Detail; no word of the caller's
+	cause  error        // for the log, nil if the caller is to blame
+}
+
+func refuse(err *codec.Error, detail string) *failure { return &failure{err: err, detail: detail} }
+
+// run calls the method. On failure c.dst is what it was before. A panic costs
+// this call only.
+func (s *Server) run(m *method, c *call, req any) (fail *failure) {
+	before := len(c.dst)
+	defer func() {
+		if v := recover(); v != nil {
+			fail = panicked(v)
+		}
+		if fail != nil {
+			c.dst = c.dst[:before]
+			s.note(m.name, fail)
+		}
+	}()
+	return m.run(s, c, req)
+}
+
+func panicked(v any) *failure {
+	return &failure{err: codec.ErrInternal, cause: fmt.Errorf("api: panic: %v\n%s", v, debug.Stack())}
+}

@@ -1,0 +1,32 @@
+package api
+
+import (
+	"cmp"
+	"slices"
+
+	"sluice/codec"
+)
+
+// presence is PROTOCOL 7.8; the clients come in the order of their ids.
+func (s *Server) presence(c *call, r *codec.PresenceRequest) *failure {
+	if fail := s.hasPresence(r.Channel); fail != nil {
+		return fail
+	}
+	clients, err := s.opt.Presence.Presence(c.ctx, r.Channel)
+	if err != nil {
+		return internal(err)
+	}
+	clients = slices.SortedFunc(slices.Values(clients), func(a, b *codec.ClientInfo) int { return cmp.Compare(a.Client, b.Client) })
+	c.dst = codec.AppendPresenceResult(c.dst, clients)
+	return nil
+}
+
+// hasPresence refuses channels whose namespace has no presence, whatever the
+// override of a subscription says.
+func (s *Server) hasPresence(ch string) *failure {
+	o, fail := s.lookup(ch)
+	if fail == nil && !o.Presence {
+		return refuse(codec.ErrNotAvailable, "channel: a namespace with presence expected")
+	}
+	return fail
+}

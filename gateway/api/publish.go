@@ -1,0 +1,123 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"time"
+
+	"sluice/codec"
+	"sluice/gateway/broker"
+	"sluice/gateway/channel"
+)
+
+// publish is PROTOCOL 7.3.
+func (s *Server) publish(c *call, r *codec.PublishRequest) *failure {
+	o, fail := s.publishable(r.Channel)
+	if fail != nil {
+		return fail
+	}
+	payload, fail := s.payload(&r.Content, o.PublicationDataFormat)
+	if fail != nil {
+		return fail
+	}
+	pos, fail := s.publishInto(c.ctx, r.Channel, o, &outgoing{content: &r.Content, tags: r.Tags(), payload: payload})
+	if fail != nil {
+		return fail
+	}
+	c.dst = codec.AppendPublishResult(c.dst, pos.Offset, pos.Epoch)
+	return nil
+}
+
+// lookup returns the options of a channel that a request names.
+func (s *Server) lookup(ch string) (*channel.Options, *failure) {
+	if ch == "" {
+		return nil, refuse(codec.ErrBadRequest, "channel: a name expected, got nothing")
+	}
+	o, err := s.opt.Rules().Lookup(ch)
+	if err != nil {
+		return nil, refuse(codec.ErrUnknownChannel, "channel: a configured namespace expected")
+	}
+	return o, nil
+}
+
+// publishable is lookup for channels to publish into.
+func (s *Server) publishable(ch string) (*channel.Options, *failure) {
+	o, fail := s.lookup(ch)
+	if fail == nil && !o.Publishable() {
+		return nil, refuse(codec.ErrBadRequest, "channel: a namespace of type stream expected")
+	}
+	return o, fail
+}
+
+// payload returns the data of a request in the form that a format asks for
+// (PROTOCOL 5.7). Of b64data and data the first wins.
+func (s *Server) payload(r *codec.Content, format channel.Format) (channel.Payload, *failure) {
+	field, raw := "data", []byte(r.Data)
+	if r.B64Data != "" {
+		field = "b64data"
+		var fail *failure
+		if raw, fail = unbase64(field, r.B64Data); fail != nil {
+			return channel.Payload{}, fail
+		}
+	}
+	p, err := channel.CheckData(format, raw, s.opt.Limits)
+	if err != nil {
+		return channel.Payload{}, refuse(codec.ErrBadRequest, dataDetail(field, format, raw, err))
+	}
+	return p, nil
+}
+
+func unbase64(field, value string) ([]byte, *failure) {
+	raw, err := base64.StdEncoding.DecodeString(value)
+	if err != nil {
+		return nil, refuse(codec.ErrBadRequest, field+": standard base64 expected")
+	}
+	return raw, nil
+}
+
+// dataDetail says why a format does not accept data. Why not the text of err:
+// it quotes the data.
+func dataDetail(field string, format channel.Format, raw []byte, err error) string {
+	var syntax *codec.SyntaxError
+	switch {
+	case len(raw) == 0:
+		return field + ": a JSON value expected, got nothing"
+	case errors.As(err, &syntax):
+		return field + ": " + codec.Detail(syntax)
+	}
+	return field + ": what the format " + string(format) + " accepts expected"
+}
+
+// outgoing is what one request publishes into one or more channels.
+type outgoing struct {
+	content *codec.Content
+	tags    []codec.Tag
+	payload channel.Payload
+}
+
+// publishInto publishes into one channel. The credit is taken before anything
+// happens, so a caller that is refused may try again.
+func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options, out *outgoing) (broker.Position, *failure) {
+	p := &codec.Publication{
+		Data: out.payload.JSON, Tags: out.tags, Version: out.content.Version,
+		Time: time.Now().UnixMilli(), Delta: out.content.Delta || o.DeltaPublish,
+	}
+	opt := broker.PublishOptions{IdempotencyKey: out.content.IdempotencyKey, VersionEpoch: out.content.VersionEpoch}
+	if !out.content.SkipHistory {
+		opt.History = broker.HistoryOptions{Size: o.HistorySize, TTL: o.HistoryTTL, MetaTTL: o.HistoryMetaTTL}
+	}
+	credit, err := s.opt.Credit.AcquireCredit(ctx, p.Size())
+	if err != nil {
+		return broker.Position{}, internal(err)
+	}
+	opt.Credit = credit
+	result, err := s.opt.Broker.Publish(ctx, ch, p, opt)
+	if !result.CreditTaken {
+		s.opt.Credit.ReleaseCredit(credit)
+	}
+	if err != nil {
+		return broker.Position{}, internal(err)
+	}
+	return result.Position, nil
+}

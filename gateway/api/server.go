@@ -1,0 +1,238 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/codec"
+	"sluice/gateway/auth"
+	"sluice/gateway/broker"
+	"sluice/gateway/channel"
+	"sluice/gateway/presence"
+)
+
+// ErrorModeTransport makes API errors HTTP statuses (PROTOCOL 7.2).
+const ErrorModeTransport = "transport"
+
+// Defaults of Options.
+const (
+	DefaultPrefix      = "/api"
+	DefaultMaxBody     = 32 << 20
+	DefaultCallTimeout = 10 * time.Second
+)
+
+// Options of a [Server]. Rules, Broker, Credit, Presence, Sessions and Keys
+// must be set; the zero value of the others means the default named.
+type Options struct {
+	Prefix string // path of the API, DefaultPrefix; "/" puts the methods at the top
+	// Rules and Keys are asked for at every call, so they may change.
+	Rules    func() *channel.Rules
+	Keys     func() *auth.APIKeys
+	Broker   broker.Broker
+	Credit   Credit
+	Presence presence.Manager
+	Sessions Sessions
+
+	Limits  codec.Limits // of JSON
+	MaxBody int          // bytes, DefaultMaxBody; above it 413
+	// ErrorMode is ErrorModeTransport, or "" for errors with status 200.
+	ErrorMode string
+	// CallTimeout ends calls that wait for an engine, DefaultCallTimeout.
+	CallTimeout time.Duration
+	Log         *slog.Logger // nothing is logged without it
+}
+
+// Server answers the calls of the API. Make it with [New]; all methods may be
+// called from any goroutine.
+type Server struct {
+	// Immutable after New.
+	opt     Options
+	prefix  []byte // without a slash at its end; empty at the top
+	methods map[string]*method
+	numbers map[int64]*method // of the legacy endpoint
+	instant bool              // the engine never waits
+
+	idle chan struct{} // holds a token after the last call of a drain; never closed
+
+	// Atomic.
+	draining atomic.Bool
+	calls    atomic.Int64 // in hand
+	failures throttle
+}
+
+// New returns a server over o.
+func New(o Options) *Server {
+	if o.Prefix == "" {
+		o.Prefix = DefaultPrefix
+	}
+	if o.MaxBody <= 0 {
+		o.MaxBody = DefaultMaxBody
+	}
+	if o.CallTimeout <= 0 {
+		o.CallTimeout = DefaultCallTimeout
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{
+		opt:     o,
+		prefix:  []byte(strings.TrimRight(o.Prefix, "/")),
+		methods: make(map[string]*method),
+		numbers: make(map[int64]*method),
+		idle:    make(chan struct{}, 1),
+	}
+	_, s.instant = o.Broker.(broker.Instant)
+	for _, m := range methodTable() {
+		s.methods[m.name] = m
+		if m.number != noNumber {
+			s.numbers[m.number] = m
+		}
+	}
+	return s
+}
+
+// Handle answers the request if its path is the prefix or lies below it, and
+// reports whether it did. With the prefix "/" only the paths of methods, and
+// "/" itself, are answered.
+func (s *Server) Handle(ctx *fasthttp.RequestCtx) bool {
+	rest, below := bytes.CutPrefix(ctx.Path(), s.prefix)
+	if !below {
+		return false
+	}
+	top := len(s.prefix) == 0
+	switch {
+	case len(rest) == 0 || top && len(rest) == 1:
+		s.serve(ctx, nil)
+		return true
+	case rest[0] != '/':
+		return false
+	}
+	m := s.methods[string(rest[1:])]
+	switch {
+	case m != nil:
+		s.serve(ctx, m)
+	case top:
+		return false
+	default:
+		text(ctx, fasthttp.StatusNotFound, "404 page not found\n", "")
+	}
+	return true
+}
+
+// serve answers a call of m, or of the legacy endpoint if m is nil. The order
+// of the checks is the protocol's (PROTOCOL 7.1).
+func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
+	if !ctx.IsPost() {
+		ctx.Response.Header.Set("Allow", "POST")
+		refuseHTTP(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: POST expected")
+		return
+	}
+	if !s.allowed(ctx) {
+		ctx.SetStatusCode(fasthttp.StatusUnauthorized)
+		return
+	}
+	if !s.enter() {
+		ctx.SetConnectionClose()
+		refuseHTTP(ctx, fasthttp.StatusServiceUnavailable, "shutting down: try another node")
+		return
+	}
+	defer s.leave()
+	body := ctx.PostBody()
+	if len(body) > s.opt.MaxBody {
+		refuseHTTP(ctx, fasthttp.StatusRequestEntityTooLarge, "request body too large")
+		return
+	}
+	if m == nil {
+		s.serveLegacy(ctx, body)
+		return
+	}
+	s.serveMethod(ctx, m, body)
+}
+
+// allowed checks the key of a call (PROTOCOL 7.1).
+func (s *Server) allowed(ctx *fasthttp.RequestCtx) bool {
+	header := &ctx.Request.Header
+	query := ""
+	if len(ctx.URI().QueryString()) > 0 {
+		query = string(ctx.QueryArgs().Peek("api_key"))
+	}
+	key := header.Peek("X-API-Key")
+	present := len(key) > 0 || len(header.PeekAll("X-API-Key")) > 0
+	return s.opt.Keys().CheckAPIKey(string(key), present, string(header.Peek("Authorization")), query)
+}
+
+func (s *Server) serveMethod(ctx *fasthttp.RequestCtx, m *method, body []byte) {
+	req, err := m.decode(body, s.opt.Limits)
+	if err != nil {
+		s.badRequest(ctx, m.name, err)
+		return
+	}
+	within, cancel := s.deadline(m)
+	defer cancel()
+	c := &call{ctx: within, dst: ctx.Response.SwapBody(nil)[:0]}
+	if !m.bare {
+		c.dst = append(c.dst, `{"result":`...)
+	}
+	if fail := s.run(m, c, req); fail != nil {
+		s.answerError(ctx, c, fail)
+		return
+	}
+	if !m.bare {
+		c.dst = append(c.dst, '}')
+	}
+	answer(ctx, c)
+}
+
+// deadline returns the context of a call of m, or of the legacy endpoint. Why
+// not always one that ends: it is a sixth of what a publish into an engine
+// within the process allocates, and that waits only for credit, which has a
+// bound of its own.
+func (s *Server) deadline(m *method) (context.Context, context.CancelFunc) {
+	if m != nil && m.quick && s.instant {
+		return context.Background(), func() {}
+	}
+	return context.WithTimeout(context.Background(), s.opt.CallTimeout)
+}
+
+// Drain makes every call from now on answer 503. See [Server.Wait].
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Wait returns when the calls that were let in before [Server.Drain] have been
+// answered, so that everything they published is in the engine, or with the
+// cause of ctx when it ends first. One goroutine may wait.
+func (s *Server) Wait(ctx context.Context) error {
+	for s.calls.Load() > 0 {
+		select {
+		case <-s.idle:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// enter lets a call in, unless the server drains. Why the count comes first:
+// Wait must see every call that did not see the flag.
+func (s *Server) enter() bool {
+	s.calls.Add(1)
+	if s.draining.Load() {
+		s.leave()
+		return false
+	}
+	return true
+}
+
+func (s *Server) leave() {
+	if s.calls.Add(-1) == 0 && s.draining.Load() {
+		select {
+		case s.idle <- struct{}{}:
+		default:
+		}
+	}
+}

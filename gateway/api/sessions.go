@@ -1,0 +1,56 @@
+package api
+
+import (
+	"context"
+
+	"sluice/codec"
+	"sluice/gateway/session"
+)
+
+// Sessions is what the API asks of the connections, on all nodes. All methods
+// may be called from any goroutine and may wait until ctx ends. An error that
+// is a *codec.Error goes to the caller of the API as it is; any other becomes
+// error 100 and a line in the log.
+type Sessions interface {
+	// Disconnect ends the target's connections, but for the clients in
+	// whitelist.
+	Disconnect(ctx context.Context, t session.Target, whitelist []string, d *codec.Disconnect) error
+	// Subscribe puts the target's connections into a channel.
+	Subscribe(ctx context.Context, t session.Target, cmd session.SubscribeCommand) error
+	// Unsubscribe takes them out; only those that were in it are told
+	// (PROTOCOL 12.17).
+	Unsubscribe(ctx context.Context, t session.Target, channel string) error
+	// Refresh changes when they expire.
+	Refresh(ctx context.Context, t session.Target, cmd session.RefreshCommand) error
+	// Channels returns each channel that has a subscriber and that match
+	// accepts; nil accepts all. match may be called from several goroutines.
+	Channels(ctx context.Context, match func(channel string) bool) ([]ChannelInfo, error)
+	// Nodes returns the nodes that are alive.
+	Nodes(ctx context.Context) ([]NodeInfo, error)
+}
+
+// ChannelInfo is a channel and how many clients are subscribed to it.
+type ChannelInfo struct {
+	Channel string
+	Clients int
+}
+
+// NodeInfo describes one node (PROTOCOL 7.10).
+type NodeInfo struct {
+	UID     string
+	Name    string
+	Version string
+	Counts  session.Counts
+	Uptime  int                // seconds
+	Metrics *codec.NodeMetrics // nil before the first interval is over
+}
+
+// Credit bounds the bytes of publications between the entrance and the queues
+// of the streams; hub.Hub implements it.
+type Credit interface {
+	// AcquireCredit waits a bounded time for credit for so many bytes and
+	// returns how much it took.
+	AcquireCredit(ctx context.Context, size int) (int, error)
+	// ReleaseCredit gives back what AcquireCredit took.
+	ReleaseCredit(n int)
+}
