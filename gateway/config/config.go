@@ -1,0 +1,76 @@
+package config
+
+import (
+	"reflect"
+	"time"
+)
+
+// Config holds every option of Sluice in the nested form of the reference's version 6 (PROTOCOL 9.2) plus Sluice's own.
+// It is plain data and safe to read from any goroutine as long as nobody writes to it.
+type Config struct {
+	UniSSE          UniSSE          `json:"uni_sse"`
+	HTTPServer      HTTPServer      `json:"http_server"`
+	Client          Client          `json:"client"`
+	Channel         Channel         `json:"channel"`
+	HTTPAPI         HTTPAPI         `json:"http_api"`
+	Engine          Engine          `json:"engine"`
+	Broker          Broker          `json:"broker"`
+	PresenceManager PresenceManager `json:"presence_manager"`
+	Health          Health          `json:"health"`
+	Prometheus      Prometheus      `json:"prometheus"`
+	Debug           Debug           `json:"debug"`
+	Admin           Admin           `json:"admin"`
+	Init            Init            `json:"init"`
+	Log             Log             `json:"log"`
+	Node            Node            `json:"node"`
+	Shutdown        Shutdown        `json:"shutdown"`
+	PIDFile         string          `json:"pid_file" doc:"Write the process id to this file at start and remove it at exit. Empty: no file."`
+}
+
+// Default returns a new Config in which every option has its documented default.
+func Default() *Config {
+	c := &Config{}
+	root.applyDefaults(reflect.ValueOf(c).Elem())
+	return c
+}
+
+// UniSSE is the section uni_sse: the subscribe endpoint.
+type UniSSE struct {
+	// Of the reference.
+	Enabled                   bool                  `json:"enabled" default:"false" doc:"Serve the SSE endpoint."`
+	HandlerPrefix             string                `json:"handler_prefix" default:"/connection/uni_sse" doc:"Path of the SSE endpoint."`
+	MaxRequestBodySize        int                   `json:"max_request_body_size" default:"65536" min:"1" unit:"bytes" doc:"Largest body of a POST that opens a stream; a larger one gets 413."`
+	ConnectCodeToHTTPResponse ConnectCodeToHTTPResp `json:"connect_code_to_http_response"`
+
+	// Of Sluice: resume.
+	Retry            DurationRange `json:"retry" default:"3s-9s" doc:"Reconnect delay told to the client in a retry: line when the stream starts, drawn at random from this range for each stream. One duration gives a fixed delay, 0 sends no line."`
+	LastEventID      bool          `json:"last_event_id" default:"true" doc:"Put a cursor into id: lines of recoverable channels and resume from Last-Event-ID. With this off and retry 0 the stream is byte for byte as the reference sends it."`
+	CursorExactBytes int           `json:"cursor_exact_bytes" default:"512" unit:"bytes" doc:"Up to this length of the cursor every event carries it and a resume neither loses nor repeats anything. A longer cursor is sent at most once a second, and a cut may then repeat events."`
+	RecoveryMaxBytes int           `json:"recovery_max_bytes" default:"8388608" unit:"bytes" doc:"Most recovered data in one connect push. A channel that needs more is told that it was not recovered."`
+
+	// Of Sluice: the stream.
+	Framing        string        `json:"framing" default:"chunked" enum:"chunked,close" doc:"How the body of a stream is delimited: by HTTP chunks, or by closing the connection for fronts that delay chunks."`
+	MaxStreams     int           `json:"max_streams" default:"0" doc:"Most open streams of this node. 0: 90 % of the limit of file descriptors."`
+	MaxLifetime    time.Duration `json:"max_lifetime" default:"0s" doc:"End each stream after about this time (with jitter), between events and with a current cursor, so that nodes even out. 0: never."`
+	BoundedStreams bool          `json:"bounded_streams" default:"false" doc:"Allow the parameters max_events and max_duration, which end a stream early, for load tools."`
+	TerminalStatus bool          `json:"terminal_status" default:"false" doc:"Stop browsers after a terminal refusal: the next automatic try that is refused again gets 204."`
+	Shed           string        `json:"shed" default:"retry" enum:"retry,status" doc:"What an EventSource gets over a passing limit: retry = 200 with a random retry: line and the end of the body, status = 503."`
+}
+
+// ConnectCodeToHTTPResp is uni_sse.connect_code_to_http_response (PROTOCOL 1.8).
+type ConnectCodeToHTTPResp struct {
+	Enabled    bool                   `json:"enabled" default:"false" doc:"Answer a refused connect with an HTTP status instead of a stream that ends with a disconnect push. A code without a transform gives 500."`
+	Transforms []HTTPResponseTemplate `json:"transforms" doc:"Which code becomes which response; the first entry with an equal code is taken."`
+}
+
+// HTTPResponseTemplate maps one connect code to an HTTP response.
+type HTTPResponseTemplate struct {
+	Code int            `json:"code" default:"0" doc:"Client error code (1xx) or disconnect code (3xxx, 4xxx) as it was before any other mapping."`
+	To   HTTPResponseTo `json:"to"`
+}
+
+// HTTPResponseTo is the target of an HTTPResponseTemplate.
+type HTTPResponseTo struct {
+	StatusCode int    `json:"status_code" default:"0" doc:"HTTP status to answer with."`
+	Body       string `json:"body" doc:"Body to answer with. Empty: the text that belongs to the code."`
+}

@@ -1,0 +1,60 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+var envVarName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
+
+// parseDotEnv reads NAME=value lines. Comments start with #, "export " may stand in front of a name; a value in double
+// quotes knows \n, \t, \r, \", \\ and \$, one in single quotes is taken as it is. Errors do not quote the line, which may hold a
+// secret.
+func parseDotEnv(data []byte) (map[string]string, error) {
+	env := map[string]string{}
+	for i, line := range strings.Split(string(data), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		name = strings.TrimSpace(strings.TrimPrefix(name, "export "))
+		if !ok || !envVarName.MatchString(name) {
+			return nil, fmt.Errorf("line %d: allowed NAME=value, a comment, or nothing", i+1)
+		}
+		value, ok = dotEnvValue(strings.TrimSpace(value))
+		if !ok {
+			return nil, fmt.Errorf("line %d: value of %s: a quote is not closed, or text follows it", i+1, name)
+		}
+		env[name] = value
+	}
+	return env, nil
+}
+
+var dotEnvEscapes = map[byte]byte{'n': '\n', 't': '\t', 'r': '\r', '"': '"', '\\': '\\', '$': '$'}
+
+func dotEnvValue(s string) (string, bool) {
+	if s == "" || s[0] != '"' && s[0] != '\'' {
+		if i := strings.Index(s, " #"); i >= 0 {
+			s = s[:i]
+		}
+		return strings.TrimSpace(s), true
+	}
+	quote := s[0]
+	var out strings.Builder
+	for i := 1; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c == quote:
+			rest := strings.TrimSpace(s[i+1:])
+			return out.String(), rest == "" || rest[0] == '#'
+		case c == '\\' && quote == '"' && i+1 < len(s) && dotEnvEscapes[s[i+1]] != 0:
+			i++
+			out.WriteByte(dotEnvEscapes[s[i]])
+		default:
+			out.WriteByte(c)
+		}
+	}
+	return "", false
+}

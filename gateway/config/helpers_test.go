@@ -1,0 +1,61 @@
+package config
+
+import (
+	"io/fs"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// given is a Load without a real file system: files by name, environment and flags.
+type given struct {
+	files map[string]string
+	env   []string
+	flags map[string]string
+	path  string
+	dev   *Dev
+}
+
+func (g given) load() (*Config, *Report, error) {
+	path := g.path
+	if path == "" {
+		path = "config.json"
+	}
+	src := Source{Path: path, Environ: g.env, Flags: g.flags, Dev: g.dev}
+	return load(src, func(name string) ([]byte, error) {
+		text, ok := g.files[name]
+		if !ok {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+		}
+		return []byte(text), nil
+	})
+}
+
+func fromJSON(text string) given { return given{files: map[string]string{"config.json": text}} }
+
+func mustLoad(t *testing.T, g given) (*Config, *Report) {
+	t.Helper()
+	c, rep, err := g.load()
+	require.NoError(t, err)
+	return c, rep
+}
+
+// quiet is what has to be set for a configuration without warnings.
+const quiet = `"uni_sse": {"enabled": true}, "http_api": {"key": "k"}`
+
+// warningsOf loads a file that is fine and returns its warnings, those of an empty file left out.
+func warningsOf(t *testing.T, text string) string {
+	t.Helper()
+	_, rep := mustLoad(t, given{
+		files: map[string]string{"config.json": text},
+		flags: map[string]string{"uni_sse.enabled": "true"},
+	})
+	kept := []string{}
+	for _, w := range rep.Warnings {
+		if !strings.HasPrefix(w, "http_api.key: empty") {
+			kept = append(kept, w)
+		}
+	}
+	return strings.Join(kept, "\n")
+}

@@ -1,0 +1,245 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestDefaultsAreThoseOfTheProtocol(t *testing.T) {
+	c := Default()
+	require.Equal(t, "/connection/uni_sse", c.UniSSE.HandlerPrefix)
+	require.Equal(t, 65536, c.UniSSE.MaxRequestBodySize)
+	require.Equal(t, DurationRange{3 * time.Second, 9 * time.Second}, c.UniSSE.Retry)
+	require.True(t, c.UniSSE.LastEventID)
+	require.Equal(t, 8000, c.HTTPServer.Port)
+	require.Equal(t, "", c.HTTPServer.InternalPort)
+	require.Equal(t, 32768, c.HTTPServer.MaxHeadSize)
+	require.Equal(t, 25*time.Second, c.Client.PingInterval)
+	require.Equal(t, 8*time.Second, c.Client.PongTimeout)
+	require.Equal(t, 25*time.Second, c.Client.ExpiredCloseDelay)
+	require.Equal(t, 25*time.Second, c.Client.ExpiredSubCloseDelay)
+	require.Equal(t, 10*time.Second, c.Client.StaleCloseDelay)
+	require.Equal(t, 27*time.Second, c.Client.PresenceUpdateInterval)
+	require.Equal(t, 40*time.Second, c.Client.ChannelPositionCheckDelay)
+	require.Equal(t, 128, c.Client.ChannelLimit)
+	require.Equal(t, 1<<20, c.Client.QueueMaxSize)
+	require.Equal(t, 300, c.Client.HistoryMaxPublicationLimit)
+	require.Equal(t, 300, c.Client.RecoveryMaxPublicationLimit)
+	require.Equal(t, 30*time.Second, c.Client.QueueMaxAge)
+	require.Equal(t, 1<<30, c.Client.QueuesMaxTotal)
+	require.Equal(t, 1<<20, c.Client.HoldMaxBytes)
+	require.Equal(t, time.Second, c.Client.Proxy.Connect.Timeout)
+	require.Equal(t, 720*time.Hour, c.Channel.HistoryMetaTTL)
+	require.Equal(t, 255, c.Channel.MaxLength)
+	require.Equal(t, []string{"$", ":", "#", ","},
+		[]string{c.Channel.PrivatePrefix, c.Channel.NamespaceBoundary, c.Channel.UserBoundary, c.Channel.UserSeparator})
+	require.Equal(t, "disconnect", c.Channel.WithoutNamespace.SlowPolicy)
+	require.Equal(t, "/api", c.HTTPAPI.HandlerPrefix)
+	require.Equal(t, time.Second, c.HTTPAPI.PublishWait)
+	require.Equal(t, 64<<20, c.HTTPAPI.PublishInflightMaxBytes)
+	require.Equal(t, 32<<20, c.HTTPAPI.MaxBodySize)
+	require.Equal(t, 128, c.HTTPAPI.MaxDepth)
+	require.Equal(t, "/health", c.Health.HandlerPrefix)
+	require.Equal(t, "/metrics", c.Prometheus.HandlerPrefix)
+	require.Equal(t, "/debug/pprof", c.Debug.HandlerPrefix)
+	require.Equal(t, "/connection/init", c.Init.HandlerPrefix)
+	require.Equal(t, "info", c.Log.Level)
+	require.Equal(t, 30*time.Second, c.Shutdown.Timeout)
+	require.Equal(t, "memory", c.Engine.Type)
+	require.Equal(t, []string{"redis://127.0.0.1:6379"}, c.Broker.Redis.Address)
+	require.Equal(t, "centrifugo", c.PresenceManager.Redis.Prefix)
+	require.Equal(t, 4*time.Second, c.Engine.Redis.IOTimeout)
+	require.Equal(t, 60*time.Second, c.Engine.Redis.PresenceTTL)
+	require.Equal(t, "nats://localhost:4222", c.Broker.NATS.URL)
+}
+
+func TestDefaultsAreNotShared(t *testing.T) {
+	a, b := Default(), Default()
+	a.Engine.Redis.Address[0] = "changed"
+	require.Equal(t, "redis://127.0.0.1:6379", b.Engine.Redis.Address[0])
+}
+
+func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
+	f := func(want int, g given) {
+		t.Helper()
+		c, _ := mustLoad(t, g)
+		require.Equal(t, want, c.HTTPServer.Port)
+	}
+	file := map[string]string{"config.json": `{"http_server": {"port": 1}}`}
+	reference, ours := "CENTRIFUGO_HTTP_SERVER_PORT=2", "SLUICE_HTTP_SERVER_PORT=3"
+	flag := map[string]string{"http_server.port": "4"}
+
+	f(8000, given{})
+	f(1, given{files: file})
+	f(2, given{files: file, env: []string{reference}})
+	f(3, given{files: file, env: []string{ours, reference}})
+	f(3, given{files: file, env: []string{reference, ours}})
+	f(4, given{files: file, env: []string{reference, ours}, flags: flag})
+	f(4, given{flags: flag})
+}
+
+func TestMissingFileIsAWarning(t *testing.T) {
+	c, rep := mustLoad(t, given{path: "nowhere.json"})
+	require.Equal(t, Default(), c)
+	require.Contains(t, rep.Warnings[0], "file nowhere.json: not found")
+}
+
+func TestNoFileIsNoWarning(t *testing.T) {
+	_, rep, err := Load(Source{Dir: t.TempDir(), Environ: []string{"SLUICE_UNI_SSE_ENABLED=1", "SLUICE_HTTP_API_KEY=k"}})
+	require.NoError(t, err)
+	require.Empty(t, rep.Warnings)
+}
+
+func TestRealFilesAreFoundInDir(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "c.json"), []byte(`{"pid_file": "x"}`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ".env"), []byte("SLUICE_NODE_NAME=n"), 0o600))
+	c, _, err := Load(Source{Dir: dir, Path: "c.json"})
+	require.NoError(t, err)
+	require.Equal(t, "x", c.PIDFile)
+	require.Equal(t, "n", c.Node.Name)
+}
+
+func TestUnreadableFileIsAnError(t *testing.T) {
+	_, _, err := Load(Source{Dir: t.TempDir(), Path: "."})
+	require.ErrorContains(t, err, "config: file .: cannot be read: is a directory")
+}
+
+func TestMalformedFileIsAnErrorWithItsPlace(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		c, rep, err := fromJSON(text).load()
+		require.EqualError(t, err, "config: file config.json: "+want)
+		require.Nil(t, c)
+		require.NotNil(t, rep)
+	}
+	f("", `empty; write {} to have the defaults`)
+	f(" \n", `empty; write {} to have the defaults`)
+	f("{", `line 1, column 2: the text ends, expected a key in double quotes`)
+	f("{\n  \"a\": 1,\n}", `line 3, column 1: expected a key in double quotes`)
+	f("{\"ä\" 1}", `line 1, column 6: expected ":"`)
+	f("{} x", `line 1, column 4: expected the end of the text`)
+	f("\xff", `not UTF-8`)
+}
+
+func TestFileMustHoldAnObject(t *testing.T) {
+	_, _, err := fromJSON(`[1]`).load()
+	require.EqualError(t, err, "config: file config.json:1: holds a list: allowed an object")
+	_, _, err = fromJSON(`"top secret"`).load()
+	require.EqualError(t, err, "config: file config.json:1: holds a string: allowed an object")
+}
+
+func TestUnknownFormatIsAnError(t *testing.T) {
+	_, _, err := given{path: "config.ini", files: map[string]string{"config.ini": "{}"}}.load()
+	require.EqualError(t, err, `config: file config.ini: ".ini" is not the extension of a known format: allowed .json`)
+}
+
+func TestAllErrorsAreReportedAtOnce(t *testing.T) {
+	g := fromJSON(`{"http_server": {"port": "abc"}, "client": {"ping_interval": 25}, "channel": {"namespaces": [{"name": "x"}]}}`)
+	g.env = []string{"SLUICE_NODE_LOOPS=many"}
+	g.flags = map[string]string{"log.level": "loud"}
+	_, _, err := g.load()
+	require.ErrorContains(t, err, `config: file config.json:1: http_server.port: "abc" is not a port: allowed 0-65535`)
+	require.ErrorContains(t, err, `config: file config.json:1: client.ping_interval: 25 is a bare number; write "25s"`)
+	require.ErrorContains(t, err, `config: file config.json:1: channel.namespaces[0].name: "x" is not the name of a namespace`)
+	require.ErrorContains(t, err, `config: env SLUICE_NODE_LOOPS: node.loops: "many" is not a whole number: allowed 0-1024`)
+	require.ErrorContains(t, err, `config: flag --log.level: log.level: "loud" is unknown: allowed "debug", "error"`)
+
+	var ke *KeyError
+	require.True(t, errors.As(err, &ke))
+	require.Equal(t, "http_server.port", ke.Key)
+	require.Equal(t, "file config.json:1", ke.Origin)
+}
+
+func TestReportKnowsWhatWasSetAndWhere(t *testing.T) {
+	g := fromJSON("{\n\"client\": {\n\"token\": {\"hmac_secret_key\": \"s\"}},\n\"channel\": {\"namespaces\": [\n{\"name\": \"news\", \"presence\": true}]}}")
+	g.env = []string{"SLUICE_LOG_LEVEL=debug"}
+	g.flags = map[string]string{"pid_file": "p"}
+	_, rep := mustLoad(t, g)
+	for _, key := range []string{
+		"client.token.hmac_secret_key", "client.token", "client", "channel.namespaces", "channel.namespaces[0].presence", "log.level", "pid_file",
+	} {
+		require.True(t, rep.IsSet(key), key)
+	}
+	for _, key := range []string{"client.tok", "client.insecure", "channel.namespaces[0].join_leave", "http_server.port", ""} {
+		require.False(t, rep.IsSet(key), key)
+	}
+	require.Equal(t, "file config.json:3", rep.Origin("client.token.hmac_secret_key"))
+	require.Equal(t, "file config.json:5", rep.Origin("channel.namespaces[0].presence"))
+	require.Equal(t, "env SLUICE_LOG_LEVEL", rep.Origin("log.level"))
+	require.Equal(t, "flag --pid_file", rep.Origin("pid_file"))
+	require.Equal(t, "", rep.Origin("http_server.port"))
+	require.False(t, (*Report)(nil).IsSet("client"))
+}
+
+func TestAddressesOfTheListeners(t *testing.T) {
+	f := func(text, external, internal string, separate bool) {
+		t.Helper()
+		c, _ := mustLoad(t, fromJSON(`{"http_server": `+text+`}`))
+		require.Equal(t, external, c.HTTPServer.External())
+		addr, sep := c.HTTPServer.Internal()
+		require.Equal(t, internal, addr)
+		require.Equal(t, separate, sep)
+	}
+	f(`{}`, ":8000", ":8000", false)
+	f(`{"address": "::1", "port": "9"}`, "[::1]:9", "[::1]:9", false)
+	f(`{"internal_port": 9000}`, ":8000", ":9000", true)
+	f(`{"internal_port": "8000"}`, ":8000", ":8000", false)
+	f(`{"address": "10.0.0.1", "internal_address": "127.0.0.1"}`, "10.0.0.1:8000", "127.0.0.1:8000", true)
+}
+
+func TestDevSetsOnlyWhatNobodySet(t *testing.T) {
+	dev := &Dev{Secret: "dev-secret", APIKey: "dev-key"}
+
+	c, rep := mustLoad(t, given{files: map[string]string{"config.json": `{}`}, dev: dev})
+	require.Empty(t, rep.Warnings)
+	require.Equal(t, "127.0.0.1", c.HTTPServer.Address)
+	require.True(t, c.UniSSE.Enabled)
+	require.True(t, c.UniSSE.BoundedStreams)
+	require.True(t, c.Health.Enabled)
+	require.True(t, c.Client.AllowAnonymousConnectWithoutToken)
+	require.Equal(t, "dev-secret", c.Client.Token.HMACSecretKey)
+	require.Equal(t, "dev-key", c.HTTPAPI.Key)
+	o := c.Channel.WithoutNamespace
+	require.True(t, o.AllowSubscribeForClient && o.AllowSubscribeForAnonymous && o.Presence && o.JoinLeave && o.ForceRecovery)
+	require.Equal(t, 100, o.HistorySize)
+	require.Equal(t, 300*time.Second, o.HistoryTTL)
+	require.Len(t, c.Channel.Namespaces, 3)
+
+	c, _ = mustLoad(t, given{dev: dev, files: map[string]string{"config.json": `{
+		"http_server": {"address": "10.0.0.1"}, "uni_sse": {"enabled": false}, "client": {"token": {"hmac_secret_key": "mine"}},
+		"http_api": {"key": ""}, "channel": {"without_namespace": {"presence": false}, "namespaces": []}}`}})
+	require.Equal(t, "10.0.0.1", c.HTTPServer.Address)
+	require.False(t, c.UniSSE.Enabled)
+	require.Equal(t, "mine", c.Client.Token.HMACSecretKey)
+	require.Equal(t, "", c.HTTPAPI.Key)
+	require.False(t, c.Channel.WithoutNamespace.Presence)
+	require.True(t, c.Channel.WithoutNamespace.JoinLeave)
+	require.Empty(t, c.Channel.Namespaces)
+}
+
+func TestDevLeavesOptionsAloneThatItsOwnWouldContradict(t *testing.T) {
+	f := func(text string) {
+		t.Helper()
+		c, _ := mustLoad(t, given{dev: &Dev{Secret: "s", APIKey: "k"}, files: map[string]string{"config.json": `{"channel": ` + text + `}`}})
+		require.False(t, c.Channel.WithoutNamespace.ForceRecovery)
+	}
+	f(`{"without_namespace": {"slow_policy": "drop_oldest"}}`)
+	f(`{"without_namespace": {"conflate_key": "symbol"}}`)
+	f(`{"without_namespace": {"max_rate": "1s"}}`)
+	f(`{"without_namespace": {"history_size": 0}}`)
+	f(`{"without_namespace": {"history_meta_ttl": "10s"}}`)
+	f(`{"history_meta_ttl": "10s"}`)
+}
+
+func TestApplyDevWithoutReport(t *testing.T) {
+	c := Default()
+	c.ApplyDev(nil, "s", "k")
+	require.Equal(t, "s", c.Client.Token.HMACSecretKey)
+	require.Equal(t, "k", c.HTTPAPI.Key)
+}

@@ -1,0 +1,121 @@
+package config
+
+import (
+	"net"
+	"strconv"
+	"time"
+)
+
+// HTTPServer is the section http_server: where Sluice listens.
+type HTTPServer struct {
+	Address         string `json:"address" doc:"Host or IP address to listen on. Empty: all."`
+	Port            int    `json:"port" kind:"port" default:"8000" doc:"Port of the SSE endpoint, and of all others unless internal_port is set. 0: any free port."`
+	InternalAddress string `json:"internal_address" doc:"Host or IP address of the internal endpoints. Empty: as address."`
+	InternalPort    string `json:"internal_port" kind:"port" doc:"Port of the internal endpoints (API, admin, metrics, health, debug). Empty: as port."`
+	TLS             TLS    `json:"tls"`
+	TLSExternal     bool   `json:"tls_external" default:"false" doc:"Use TLS on the external port only."`
+	InternalTLS     TLS    `json:"internal_tls"`
+	MaxHeadSize     int    `json:"max_head_size" default:"32768" min:"4096" max:"1048576" unit:"bytes" doc:"Largest request line plus headers; a larger head gets 431. A cf_connect parameter is part of it."`
+}
+
+// External returns host:port of the external listener.
+func (s *HTTPServer) External() string {
+	return net.JoinHostPort(s.Address, strconv.Itoa(s.Port))
+}
+
+// Internal returns host:port of the internal endpoints, and whether that is a listener of its own.
+func (s *HTTPServer) Internal() (addr string, separate bool) {
+	host, port := s.InternalAddress, s.InternalPort
+	if host == "" {
+		host = s.Address
+	}
+	if port == "" {
+		port = strconv.Itoa(s.Port)
+	}
+	addr = net.JoinHostPort(host, port)
+	return addr, addr != s.External()
+}
+
+// TLS is the object shared by servers and clients. PEM values are PEM text, base64 of PEM, or a path: see ReadPEM.
+type TLS struct {
+	Enabled            bool   `json:"enabled" default:"false" doc:"Use TLS."`
+	CertPEM            string `json:"cert_pem" doc:"Certificate chain: PEM text, base64 of PEM, or a path."`
+	KeyPEM             string `json:"key_pem" secret:"true" doc:"Private key: PEM text, base64 of PEM, or a path."`
+	ClientCAPEM        string `json:"client_ca_pem" doc:"Server side: authorities that client certificates must come from (mutual TLS). PEM text, base64 of PEM, or a path."`
+	ServerCAPEM        string `json:"server_ca_pem" doc:"Client side: authorities that the server's certificate must come from. PEM text, base64 of PEM, or a path. Empty: those of the system."`
+	ServerName         string `json:"server_name" doc:"Client side: name expected in the server's certificate. Empty: the host of the address."`
+	InsecureSkipVerify bool   `json:"insecure_skip_verify" default:"false" doc:"Client side: do not check the server's certificate."`
+}
+
+// HTTPAPI is the section http_api: the server API over HTTP.
+type HTTPAPI struct {
+	Disabled      bool   `json:"disabled" default:"false" doc:"Do not serve the API."`
+	HandlerPrefix string `json:"handler_prefix" default:"/api" doc:"Path of the API; each method is one level below."`
+	Key           string `json:"key" secret:"true" doc:"Key that API calls must present. Empty: every call gets 401."`
+	ErrorMode     string `json:"error_mode" enum:",transport" doc:"transport = API errors as HTTP statuses; empty = status 200 with an error object."`
+	External      bool   `json:"external" default:"false" doc:"Serve the API on the external port even where an internal one exists."`
+	Insecure      bool   `json:"insecure" default:"false" doc:"Serve the API without a key. Only behind a firewall."`
+
+	// Of Sluice.
+	PublishWait             time.Duration `json:"publish_wait" default:"1s" doc:"How long a publish waits for room inside before it gets error 100; nothing was published then."`
+	PublishInflightMaxBytes int           `json:"publish_inflight_max_bytes" default:"67108864" min:"65536" unit:"bytes" doc:"Bytes of publications between their acceptance and the queues of the streams; above it publishers wait."`
+	MaxBodySize             int           `json:"max_body_size" default:"33554432" min:"1024" unit:"bytes" doc:"Largest body of an API call; a larger one gets 413."`
+	MaxDepth                int           `json:"max_depth" default:"128" min:"8" max:"10000" doc:"Deepest nesting of JSON that is accepted."`
+}
+
+// Health is the section health.
+type Health struct {
+	Enabled       bool   `json:"enabled" default:"false" doc:"Serve the health check."`
+	HandlerPrefix string `json:"handler_prefix" default:"/health" doc:"Path of the health check."`
+}
+
+// Prometheus is the section prometheus.
+type Prometheus struct {
+	Enabled          bool   `json:"enabled" default:"false" doc:"Serve metrics for Prometheus."`
+	HandlerPrefix    string `json:"handler_prefix" default:"/metrics" doc:"Path of the metrics."`
+	MetricsNamespace string `json:"metrics_namespace" default:"sluice" doc:"First part of all metric names; centrifugo keeps existing dashboards working."`
+}
+
+// Debug is the section debug.
+type Debug struct {
+	Enabled       bool   `json:"enabled" default:"false" doc:"Serve Go's profiles."`
+	HandlerPrefix string `json:"handler_prefix" default:"/debug/pprof" doc:"Path of the profiles."`
+}
+
+// Admin is the section admin: the web pages.
+type Admin struct {
+	Enabled       bool   `json:"enabled" default:"false" doc:"Serve the web pages."`
+	HandlerPrefix string `json:"handler_prefix" doc:"Path of the web pages. Empty: the root."`
+	Password      string `json:"password" secret:"true" doc:"Password of the web pages."`
+	Secret        string `json:"secret" secret:"true" doc:"Key that signs the tokens of the web pages."`
+	Insecure      bool   `json:"insecure" default:"false" doc:"Serve the web pages without a password. Only behind a firewall."`
+	External      bool   `json:"external" default:"false" doc:"Serve the web pages on the external port even where an internal one exists."`
+}
+
+// Init is the section init: an endpoint that answers {} (for cookies and warm-up).
+type Init struct {
+	Enabled       bool   `json:"enabled" default:"false" doc:"Serve the init endpoint, which answers {}."`
+	HandlerPrefix string `json:"handler_prefix" default:"/connection/init" doc:"Path of the init endpoint."`
+}
+
+// Log is the section log.
+type Log struct {
+	Level string `json:"level" default:"info" enum:"none,trace,debug,info,warn,error,fatal" doc:"Least level that is logged."`
+	File  string `json:"file" doc:"File to log to. Empty: standard output."`
+}
+
+// Node is the section node.
+type Node struct {
+	Name                         string        `json:"name" doc:"Name of this node for people. Empty: <host>_<port>."`
+	InfoMetricsAggregateInterval time.Duration `json:"info_metrics_aggregate_interval" default:"60s" zero:"default" doc:"Span over which the metrics in the answer of API info are summed up."`
+
+	// Of Sluice.
+	Loops int `json:"loops" default:"0" max:"1024" doc:"Event loops that carry the streams. 0: as many as Go may use CPUs at start."`
+	Lanes int `json:"lanes" default:"0" max:"4096" doc:"Lanes that encode publications; the channels are spread over them. 0: chosen from the number of loops."`
+}
+
+// Shutdown is the section shutdown.
+type Shutdown struct {
+	Timeout time.Duration `json:"timeout" default:"30s" min:"1ms" doc:"Most time from the signal to the exit."`
+	Grace   time.Duration `json:"grace" default:"0s" doc:"How long new connections are still accepted after the signal, while the ready check already says no."`
+}

@@ -1,0 +1,124 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// suggestKey returns "; did you mean X?" for an unknown key of section s at path, or "".
+func suggestKey(path, name string, s *schema) string {
+	if first, rest, dotted := strings.Cut(name, "."); dotted && s.byName[first] != nil {
+		return `; a dot does not nest: write "` + first + `": {"` + rest + `": ...}`
+	}
+	if path == "" {
+		if key := suffixKey(strings.NewReplacer(".", "_", "-", "_").Replace(name)); key != "" {
+			return didYouMean(key)
+		}
+	}
+	names := make([]string, 0, len(s.fields))
+	for _, f := range s.fields {
+		names = append(names, f.name)
+	}
+	if best := nearest(name, names); best != "" {
+		return didYouMean(join(path, best))
+	}
+	for _, o := range allOptions() {
+		if path != "" && !o.InObject && below(o.Key, path) && strings.HasSuffix(o.Key, "."+name) {
+			return didYouMean(o.Key)
+		}
+	}
+	return ""
+}
+
+// suggestFlag is suggestKey for a dotted key.
+func suggestFlag(key string) string {
+	if best := suffixKey(strings.NewReplacer(".", "_", "-", "_").Replace(key)); best != "" {
+		return didYouMean(best)
+	}
+	var keys []string
+	for _, o := range allOptions() {
+		if !o.InObject {
+			keys = append(keys, o.Key)
+		}
+	}
+	if best := nearest(key, keys); best != "" {
+		return didYouMean(best)
+	}
+	return ""
+}
+
+// suggestEnv is suggestKey for the name of a variable after its prefix.
+func suggestEnv(prefix, name string) string {
+	if key := suffixKey(strings.ToLower(name)); key != "" {
+		return didYouMean(prefix + envName("", strings.ReplaceAll(key, ".", "_")))
+	}
+	var names []string
+	for _, o := range allOptions() {
+		if o.Env != "" && !o.InObject {
+			names = append(names, strings.TrimPrefix(o.Env, envPrefixes[0]))
+		}
+	}
+	if best := nearest(name, names); best != "" {
+		return didYouMean(prefix + best)
+	}
+	return ""
+}
+
+func didYouMean(what string) string { return "; did you mean " + what + "?" }
+
+// suffixKey finds the option that flat, an older name with _ between its words, most likely became: the shortest key
+// that ends with it. That covers most flat names of versions 4 and 5, token_hmac_secret_key for example.
+func suffixKey(flat string) string {
+	best := ""
+	for _, o := range allOptions() {
+		name := strings.ReplaceAll(o.Key, ".", "_")
+		if o.InObject || name != flat && !strings.HasSuffix(name, "_"+flat) {
+			continue
+		}
+		if best == "" || len(o.Key) < len(best) {
+			best = o.Key
+		}
+	}
+	return best
+}
+
+// nearest returns the name with the least edit distance from s, "" if none is near.
+func nearest(s string, names []string) string {
+	best, least := "", max(1, len(s)/4)+1
+	for _, name := range names {
+		if abs(len(name)-len(s)) >= least {
+			continue
+		}
+		if d := distance(s, name); d < least {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+func abs(i int) int { return max(i, -i) }
+
+// distance counts the insertions, deletions, replacements and swaps of neighbours that turn a into b.
+func distance(a, b string) int {
+	width := len(b) + 1
+	before, above, row := make([]int, width), make([]int, width), make([]int, width)
+	for j := range above {
+		above[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			d := slices.Min([]int{above[j] + 1, row[j-1] + 1, above[j-1] + cost})
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d = min(d, before[j-2]+1)
+			}
+			row[j] = d
+		}
+		before, above, row = above, row, before
+	}
+	return above[len(b)]
+}

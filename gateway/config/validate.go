@@ -1,0 +1,247 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// validator checks a decoded configuration: what a single value cannot tell. Each section has a function.
+type validator struct {
+	c    *Config
+	rep  *Report
+	bad  map[string]bool
+	dir  string
+	errs []error
+}
+
+func (v *validator) all() {
+	v.uniSSE()
+	v.httpServer()
+	v.client()
+	v.hooks()
+	v.token()
+	v.channels()
+	v.httpAPI()
+	v.engines()
+	v.operations()
+	v.handlers()
+}
+
+// fail notes that key is wrong.
+func (v *validator) fail(key, format string, args ...any) {
+	v.errs = append(v.errs, &KeyError{Origin: v.rep.origins[key], Key: key, Detail: fmt.Sprintf(format, args...)})
+}
+
+// warn notes that key deserves a look.
+func (v *validator) warn(key, format string, args ...any) {
+	v.rep.warn(v.rep.origins[key], key, fmt.Sprintf(format, args...))
+}
+
+// sound reports whether all keys could be decoded, and the sections that they are in. A check of several keys asks it
+// first, so that one mistake is not reported twice.
+func (v *validator) sound(keys ...string) bool {
+	for k := range v.bad {
+		if slices.ContainsFunc(keys, func(key string) bool { return key == k || below(key, k) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func (v *validator) uniSSE() {
+	s := &v.c.UniSSE
+	if !s.Enabled && v.sound("uni_sse.enabled") {
+		v.warn("uni_sse.enabled", "false: no stream can be opened")
+	}
+	const cursor = "uni_sse.cursor_exact_bytes"
+	if s.CursorExactBytes >= v.c.HTTPServer.MaxHeadSize && v.sound(cursor, "http_server.max_head_size") {
+		v.fail(cursor, "%d: the cursor comes back in a header: allowed less than http_server.max_head_size (%d)",
+			s.CursorExactBytes, v.c.HTTPServer.MaxHeadSize)
+	}
+	const transforms = "uni_sse.connect_code_to_http_response.transforms"
+	for i, t := range s.ConnectCodeToHTTPResponse.Transforms {
+		at := fmt.Sprintf("%s[%d]", transforms, i)
+		if t.Code == 0 && v.sound(at+".code") {
+			v.fail(at+".code", "0 or missing: allowed the code of an error or disconnect, 109 or 3500 for example")
+		}
+		status := t.To.StatusCode
+		if (status < 200 || status > 599) && v.sound(at+".to.status_code") {
+			v.fail(at+".to.status_code", "%d is not the status of a response: allowed 200-599", status)
+		}
+	}
+}
+
+func (v *validator) httpServer() {
+	s := &v.c.HTTPServer
+	v.host("http_server.address", s.Address)
+	v.host("http_server.internal_address", s.InternalAddress)
+	v.tls("http_server.tls", &s.TLS, true)
+	v.tls("http_server.internal_tls", &s.InternalTLS, true)
+	if s.TLSExternal && !s.TLS.Enabled && v.sound("http_server.tls.enabled") {
+		v.warn("http_server.tls_external", "true has no effect without http_server.tls.enabled")
+	}
+	if _, separate := s.Internal(); s.InternalTLS.Enabled && !separate {
+		v.warn("http_server.internal_tls.enabled", "true has no effect without an internal_port or internal_address of its own")
+	}
+}
+
+// host checks a host or IP address to listen on.
+func (v *validator) host(key, host string) {
+	if host == "" {
+		return
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return
+	}
+	if _, port, err := net.SplitHostPort(host); err == nil && portNumber.MatchString(port) {
+		v.fail(key, "%q holds a port: allowed a host or IP address; write %s into the port option", host, port)
+		return
+	}
+	if !hostName.MatchString(host) {
+		v.fail(key, "%q is not a host: allowed a host name or an IP address without brackets", host)
+	}
+}
+
+var portNumber = regexp.MustCompile(`^[0-9]+$`)
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`)
+
+// tls checks that what an enabled TLS object names can be read. A server needs a certificate.
+func (v *validator) tls(key string, t *TLS, server bool) {
+	if !t.Enabled {
+		return
+	}
+	cert, certOK := v.pem(key+".cert_pem", t.CertPEM)
+	private, keyOK := v.pem(key+".key_pem", t.KeyPEM)
+	switch {
+	case server && t.CertPEM == "" && v.sound(key+".cert_pem"):
+		v.fail(key+".cert_pem", "missing: TLS is enabled and needs a certificate")
+	case server && t.KeyPEM == "" && v.sound(key+".key_pem"):
+		v.fail(key+".key_pem", "missing: TLS is enabled and needs the key of its certificate")
+	case (t.CertPEM == "") != (t.KeyPEM == "") && v.sound(key+".cert_pem", key+".key_pem"):
+		v.fail(key, "cert_pem and key_pem go together: allowed both or neither")
+	case certOK && keyOK && t.CertPEM != "":
+		if _, err := tls.X509KeyPair(cert, private); err != nil {
+			v.fail(key+".key_pem", "(hidden) and cert_pem are no pair: %s", strings.TrimPrefix(err.Error(), "tls: "))
+		}
+	}
+	v.authorities(key+".client_ca_pem", t.ClientCAPEM)
+	v.authorities(key+".server_ca_pem", t.ServerCAPEM)
+}
+
+// authorities checks that a PEM value holds certificates.
+func (v *validator) authorities(key, value string) {
+	if data, ok := v.pem(key, value); ok && value != "" && !x509.NewCertPool().AppendCertsFromPEM(data) {
+		v.fail(key, "holds no certificate: allowed certificates of authorities in PEM")
+	}
+}
+
+// pem reads a PEM value; an empty one is fine.
+func (v *validator) pem(key, value string) ([]byte, bool) {
+	if value == "" {
+		return nil, true
+	}
+	data, err := ReadPEM(v.dir, value)
+	if err != nil {
+		detail := strings.TrimPrefix(err.Error(), "config: ")
+		v.fail(key, "%s is %s", hidden, detail)
+		return nil, false
+	}
+	return data, true
+}
+
+func (v *validator) httpAPI() {
+	a := &v.c.HTTPAPI
+	if a.Disabled {
+		return
+	}
+	switch {
+	case a.Insecure:
+		v.warn("http_api.insecure", "true: everybody who reaches the API can publish and disconnect")
+	case a.Key == "" && v.sound("http_api.key"):
+		v.warn("http_api.key", "empty: every API call will get 401")
+	}
+	if a.MaxBodySize > a.PublishInflightMaxBytes && v.sound("http_api.max_body_size", "http_api.publish_inflight_max_bytes") {
+		v.warn("http_api.max_body_size", "%d is more than http_api.publish_inflight_max_bytes (%d): a publication above that is never accepted",
+			a.MaxBodySize, a.PublishInflightMaxBytes)
+	}
+}
+
+func (v *validator) operations() {
+	if a := &v.c.Admin; a.Enabled {
+		switch {
+		case a.Insecure:
+			v.warn("admin.insecure", "true: everybody who reaches the web pages can use them")
+		case (a.Password == "" || a.Secret == "") && v.sound("admin.password", "admin.secret"):
+			v.warn("admin.password", "password or secret is empty: nobody can log in to the web pages")
+		}
+	}
+	if p := &v.c.Prometheus; !metricName.MatchString(p.MetricsNamespace) && v.sound("prometheus.metrics_namespace") {
+		v.fail("prometheus.metrics_namespace", "%q cannot start a metric name: allowed letters, digits and _, not a digit first", p.MetricsNamespace)
+	}
+	s := &v.c.Shutdown
+	if s.Grace >= s.Timeout && v.sound("shutdown.grace", "shutdown.timeout") {
+		v.fail("shutdown.grace", "%s leaves no time to end streams: allowed less than shutdown.timeout (%s)", s.Grace, s.Timeout)
+	}
+}
+
+var metricName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
+
+// handlers checks the paths of all endpoints, and that no two that are served have the same.
+func (v *validator) handlers() {
+	c := v.c
+	taken := map[string]string{}
+	for _, h := range []struct {
+		section string
+		prefix  *string
+		on      bool
+	}{
+		{"uni_sse", &c.UniSSE.HandlerPrefix, c.UniSSE.Enabled},
+		{"http_api", &c.HTTPAPI.HandlerPrefix, !c.HTTPAPI.Disabled},
+		{"health", &c.Health.HandlerPrefix, c.Health.Enabled},
+		{"prometheus", &c.Prometheus.HandlerPrefix, c.Prometheus.Enabled},
+		{"debug", &c.Debug.HandlerPrefix, c.Debug.Enabled},
+		{"admin", &c.Admin.HandlerPrefix, c.Admin.Enabled},
+		{"init", &c.Init.HandlerPrefix, c.Init.Enabled},
+	} {
+		key := h.section + ".handler_prefix"
+		if !v.sound(key) {
+			continue
+		}
+		if err := checkPath(*h.prefix); err != nil {
+			v.fail(key, "%q %v", *h.prefix, err)
+			continue
+		}
+		*h.prefix = strings.TrimRight(*h.prefix, "/")
+		if !h.on {
+			continue
+		}
+		if other := taken[*h.prefix]; other != "" {
+			v.fail(key, "%q is already the path of %s: allowed a path of its own", *h.prefix, other)
+			continue
+		}
+		taken[*h.prefix] = h.section
+	}
+}
+
+func checkPath(p string) error {
+	if p == "" {
+		return nil
+	}
+	if p[0] != '/' {
+		return errors.New("does not start with /: allowed a path such as \"/connection/uni_sse\"")
+	}
+	for i := range len(p) {
+		if c := p[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("?#%\\{}*", c) >= 0 {
+			return errors.New("is not a plain path: allowed letters, digits and - _ . ~ / : @ ! $ & ' ( ) + , ; =")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,412 @@
+package config
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// refused asserts that a file has exactly one error.
+func refused(t *testing.T, text, want string) {
+	t.Helper()
+	_, _, err := fromJSON(text).load()
+	require.EqualError(t, err, "config: "+want)
+}
+
+const at = "file config.json:1: "
+
+func TestUniSSEIsValidated(t *testing.T) {
+	const transforms = "uni_sse.connect_code_to_http_response.transforms"
+	f := func(list, want string) {
+		t.Helper()
+		text := `{"uni_sse": {"connect_code_to_http_response": {"enabled": true, "transforms": ` + list + `}}}`
+		if want == "" {
+			mustLoad(t, fromJSON(text))
+			return
+		}
+		refused(t, text, want)
+	}
+	f(`[{"code": 109, "to": {"status_code": 401}}, {"code": 3500, "to": {"status_code": 599, "body": "x"}}]`, "")
+	f(`[{"to": {"status_code": 401}}]`, transforms+`[0].code: 0 or missing: allowed the code of an error or disconnect, 109 or 3500 for example`)
+	f(`[{"code": 0, "to": {"status_code": 401}}]`, at+transforms+`[0].code: 0 or missing: allowed the code of an error or disconnect, 109 or 3500 for example`)
+	f(`[{"code": 109}]`, transforms+`[0].to.status_code: 0 is not the status of a response: allowed 200-599`)
+	f(`[{"code": 109, "to": {"status_code": 100}}]`, at+transforms+`[0].to.status_code: 100 is not the status of a response: allowed 200-599`)
+	f(`[{"code": "x", "to": {"status_code": 401}}]`, at+transforms+`[0].code: "x" is not a whole number: allowed 0 or more`)
+	f(`[{"code": 109, "to": 401}]`, at+transforms+`[0].to: 401 is not an object: allowed an object such as {...}`)
+
+	refused(t, `{"uni_sse": {"cursor_exact_bytes": 32768}}`,
+		at+`uni_sse.cursor_exact_bytes: 32768: the cursor comes back in a header: allowed less than http_server.max_head_size (32768)`)
+	_, rep := mustLoad(t, fromJSON(`{"http_api": {"key": "k"}}`))
+	require.Equal(t, []string{"uni_sse.enabled: false: no stream can be opened"}, rep.Warnings)
+}
+
+func TestListenersAreValidated(t *testing.T) {
+	for _, host := range []string{"", "0.0.0.0", "::1", "fe80::1%eth0", "localhost", "a-b.example.com", "my_host"} {
+		mustLoad(t, fromJSON(`{"http_server": {"address": "`+host+`", "internal_address": "`+host+`"}}`))
+	}
+	refused(t, `{"http_server": {"address": "127.0.0.1:8000"}}`,
+		at+`http_server.address: "127.0.0.1:8000" holds a port: allowed a host or IP address; write 8000 into the port option`)
+	refused(t, `{"http_server": {"internal_address": "[::1]"}}`,
+		at+`http_server.internal_address: "[::1]" is not a host: allowed a host name or an IP address without brackets`)
+	refused(t, `{"http_server": {"address": "http://x"}}`,
+		at+`http_server.address: "http://x" is not a host: allowed a host name or an IP address without brackets`)
+	require.Contains(t, warningsOf(t, `{"http_server": {"tls_external": true}}`), "tls_external: true has no effect")
+}
+
+func TestPathsAreValidated(t *testing.T) {
+	c, _ := mustLoad(t, fromJSON(`{"http_api": {"handler_prefix": "/api/"}, "admin": {"enabled": true, "handler_prefix": "/"}}`))
+	require.Equal(t, "/api", c.HTTPAPI.HandlerPrefix)
+	require.Equal(t, "", c.Admin.HandlerPrefix)
+
+	refused(t, `{"uni_sse": {"handler_prefix": "x"}}`, at+`uni_sse.handler_prefix: "x" does not start with /: allowed a path such as "/connection/uni_sse"`)
+	for _, p := range []string{"/a b", "/a?b", "/ä", "/a\\n", "/{x}", "/a%20"} {
+		_, _, err := fromJSON(`{"health": {"handler_prefix": "` + p + `"}}`).load()
+		require.ErrorContains(t, err, "is not a plain path", p)
+	}
+	refused(t, `{"health": {"enabled": true, "handler_prefix": "/api/"}}`, at+`health.handler_prefix: "/api" is already the path of http_api: allowed a path of its own`)
+	mustLoad(t, fromJSON(`{"health": {"enabled": true, "handler_prefix": "/api"}, "http_api": {"disabled": true}}`))
+}
+
+func TestAllowedOriginsAreValidated(t *testing.T) {
+	const key = "client.allowed_origins"
+	require.Equal(t, at+key+`: ["*"] lets the pages of every site connect`, warningsOf(t, `{"client": {"allowed_origins": ["*"]}}`))
+	require.Equal(t, at+key+`: "https://A.example" never matches: origins are compared in lower case`,
+		warningsOf(t, `{"client": {"allowed_origins": ["https://A.example"]}}`))
+	require.Empty(t, warningsOf(t, `{"client": {"allowed_origins": ["https://*.a.example", "https://{b,c}.example", "null", "file://*", "[a-z]x?"]}}`))
+	for _, pattern := range []string{"https://{a", "[a", "[", "{"} {
+		_, _, err := fromJSON(`{"client": {"allowed_origins": ["` + pattern + `"]}}`).load()
+		require.ErrorContains(t, err, `config: file config.json:1: client.allowed_origins: "`+pattern+`" is not a pattern`)
+	}
+}
+
+func TestClientIsValidated(t *testing.T) {
+	mustLoad(t, fromJSON(`{"client": {"ping_interval": "5s", "pong_timeout": "8s"}}`))
+	refused(t, `{"client": {"ping_interval": "1ms"}}`, at+`client.ping_interval: 1ms is too short: allowed 10ms or more, or negative for no pings`)
+	refused(t, `{"client": {"user_id_http_header": "X User"}}`, at+`client.user_id_http_header: "X User" is not a header name: allowed letters, digits and - _ . and the like`)
+	refused(t, `{"client": {"token_cookie": "a=b"}}`, at+`client.token_cookie: "a=b" is not a cookie name: allowed letters, digits and - _ . and the like`)
+	require.Contains(t, warningsOf(t, `{"client": {"insecure": true}}`), "client.insecure: true: everybody can connect")
+	require.Contains(t, warningsOf(t, `{"client": {"insecure_skip_token_signature_verify": true}}`), "everybody can make tokens")
+	require.Contains(t, warningsOf(t, `{"client": {"queues_max_total": 1048576, "queue_max_size": 1048577}}`), "which then never counts")
+
+	const transforms = "client.connect_code_to_unidirectional_disconnect.transforms[0]"
+	f := func(entry, want string) {
+		t.Helper()
+		refused(t, `{"client": {"connect_code_to_unidirectional_disconnect": {"transforms": [`+entry+`]}}}`, want)
+	}
+	f(`{"to": {"code": 4000}}`, transforms+`.code: 0 or missing: allowed the code of a client error, 109 for example`)
+	f(`{"code": 109}`, transforms+`.to.code: 0 or missing: allowed a disconnect code, 4000-4999 for your own`)
+	f(`{"code": 109, "to": {"code": 4000, "reason": "naïve"}}`, at+transforms+`.to.reason: "naïve" is not a reason: allowed at most 123 printable ASCII characters`)
+	_, _, err := fromJSON(`{"client": {"connect_code_to_unidirectional_disconnect": {"transforms": [{"code": 109, "to": {"code": 4000, "reason": "` +
+		strings.Repeat("x", 124) + `"}}]}}}`).load()
+	require.ErrorContains(t, err, "(shortened) is not a reason")
+}
+
+func TestPersonalChannelIsValidated(t *testing.T) {
+	const section = "client.subscribe_to_user_personal_channel."
+	f := func(personal, channel, want string) {
+		t.Helper()
+		text := `{"client": {"subscribe_to_user_personal_channel": ` + personal + `}, "channel": ` + channel + `}`
+		if want == "" {
+			mustLoad(t, fromJSON(text))
+			return
+		}
+		refused(t, text, want)
+	}
+	const both = `{"namespaces": [{"name": "aa"}, {"name": "bb", "presence": true}]}`
+	f(`{"enabled": true}`, `{}`, "")
+	f(`{"enabled": true, "personal_channel_namespace": "aa"}`, both, "")
+	f(`{"enabled": true, "personal_channel_namespace": "bb", "single_connection": true}`, both, "")
+	f(`{"enabled": false, "personal_channel_namespace": "cc", "single_connection": true}`, both, "")
+	f(`{"enabled": true, "single_connection": true}`, `{"without_namespace": {"presence": true}}`, "")
+	f(`{"enabled": true, "personal_channel_namespace": "cc"}`, both,
+		at+section+`personal_channel_namespace: "cc" is not among channel.namespaces: allowed "aa", "bb", or empty for none`)
+	f(`{"enabled": true, "personal_channel_namespace": "cc"}`, `{}`,
+		at+section+`personal_channel_namespace: "cc" is not among channel.namespaces: allowed the name of a namespace (there are none), or empty for none`)
+	f(`{"enabled": true, "personal_channel_namespace": "aa", "single_connection": true}`, both,
+		at+section+`single_connection: true needs presence in channel.namespaces[0]`)
+	f(`{"enabled": true, "single_connection": true}`, `{}`, at+section+`single_connection: true needs presence in channel.without_namespace`)
+}
+
+func TestHooksAreValidated(t *testing.T) {
+	const key = "client.proxy.connect"
+	f := func(fields, want string) {
+		t.Helper()
+		text := `{"client": {"proxy": {"connect": {"enabled": true, ` + fields + `}}}}`
+		if want == "" {
+			mustLoad(t, fromJSON(text))
+			return
+		}
+		refused(t, text, want)
+	}
+	const end = `"endpoint": "https://b.example/connect"`
+	f(end, "")
+	f(end+`, "http_headers": ["Cookie"], "http": {"static_headers": {"X-A": "b"}}`, "")
+	f(`"timeout": "1s"`, key+`.endpoint: missing: the hook is enabled: allowed a URL with http:// or https://`)
+	f(`"endpoint": "grpc://u:p@h:1"`, at+key+`.endpoint: "grpc://h:1" is the address of a gRPC hook, which is not supported: allowed a URL with http:// or https://`)
+	f(`"endpoint": "h:1"`, at+key+`.endpoint: "h:1" is the address of a gRPC hook, which is not supported: allowed a URL with http:// or https://`)
+	f(`"endpoint": "http://"`, at+key+`.endpoint: "http:" is not a URL: allowed a URL with http:// or https:// and a host`)
+	f(end+`, "timeout": 0`, at+key+`.timeout: 0s: allowed more than 0; the hook is enabled`)
+	f(end+`, "http_headers": ["a b"]`, at+key+`.http_headers: "a b" is not a header name: allowed letters, digits and - _ . and the like`)
+	f(end+`, "emulated_headers": ["a:"]`, at+key+`.emulated_headers: "a:" is not a header name: allowed letters, digits and - _ . and the like`)
+	f(end+`, "http": {"static_headers": {"a:": "b"}}`, at+key+`.http.static_headers: "a:" is not a header name: allowed letters, digits and - _ . and the like`)
+	f(end+`, "http": {"static_headers": {"a": "b\r\nc: d"}}`, at+key+`.http.static_headers: header "a": (hidden) holds a line end or a zero byte`)
+
+	const tr = key + ".http.status_to_code_transforms[0]"
+	g := func(entry, want string) {
+		t.Helper()
+		f(end+`, "http": {"status_to_code_transforms": [`+entry+`]}`, want)
+	}
+	g(`{"status_code": 404, "to_disconnect": {"code": 4504, "reason": "not found"}}`, "")
+	g(`{"status_code": 404, "to_error": {"code": 1000, "message": "m", "temporary": true}}`, "")
+	g(`{"status_code": 404}`, tr+`: allowed exactly one of to_error and to_disconnect, with a code that is not 0`)
+	g(`{"status_code": 404, "to_error": {"code": 1}, "to_disconnect": {"code": 4000}}`, tr+`: allowed exactly one of to_error and to_disconnect, with a code that is not 0`)
+	g(`{"to_error": {"code": 1}}`, tr+`.status_code: 0 is not an HTTP status: allowed 100-599`)
+	g(`{"status_code": 404, "to_error": {"code": 1, "message": "\n"}}`, at+tr+`.to_error.message: "\n" is not a reason: allowed at most 123 printable ASCII characters`)
+	g(`{"status_code": 404, "to_error": "x"}`, at+tr+`.to_error: "x" is not an object: allowed an object such as {...}`)
+	mustLoad(t, fromJSON(`{"client": {"proxy": {"refresh": {"enabled": false, "endpoint": "grpc://x"}}}}`))
+}
+
+func TestTokensAreValidated(t *testing.T) {
+	const key = "client.token."
+	f := func(fields, want string) {
+		t.Helper()
+		text := `{"client": {"token": {` + fields + `}}}`
+		if want == "" {
+			mustLoad(t, fromJSON(text))
+			return
+		}
+		refused(t, text, want)
+	}
+	f(`"audience": "a", "audience_regex": "b"`, at+key+`audience_regex: set together with audience: allowed one of them`)
+	f(`"issuer": "a", "issuer_regex": "b"`, at+key+`issuer_regex: set together with issuer: allowed one of them`)
+	f(`"issuer_regex": "("`, at+key+"issuer_regex: \"(\" is not a regular expression (error parsing regexp: missing closing ): `(`): allowed RE2 syntax")
+	f(`"user_id_claim": "user-id"`, at+key+`user_id_claim: "user-id" is not the name of a claim: allowed letters and _`)
+	f(`"user_id_claim": "user_id"`, "")
+	f(`"rsa_public_key": "x"`, at+key+`rsa_public_key: the value is not an RSA public key: allowed PEM text`)
+	f(`"rsa_public_key": "`+oneLine(ecPublic)+`"`, at+key+`rsa_public_key: the value is not an RSA public key: allowed PEM text`)
+	f(`"ecdsa_public_key": "`+oneLine(ecPublic)+`"`, "")
+	f(`"ecdsa_public_key": "-----BEGIN"`, at+key+`ecdsa_public_key: the value is not an ECDSA public key: allowed PEM text`)
+	f(`"jwks_public_endpoint": "keys"`, at+key+`jwks_public_endpoint: "keys" is not a URL: allowed a URL with http:// or https:// and a host`)
+	require.Contains(t, warningsOf(t, `{"client": {"token": {"hmac_secret_key": "s", "jwks_public_endpoint": "https://k.example/"}}}`),
+		"set: the other token keys are ignored")
+}
+
+func TestJWKSPlaceholdersMustBeSafe(t *testing.T) {
+	const key = "client.token.jwks_public_endpoint"
+	f := func(url, regex, want string) {
+		t.Helper()
+		text := `{"client": {"token": {"jwks_public_endpoint": "` + url + `", "issuer_regex": "` + regex + `"}}}`
+		if want == "" {
+			mustLoad(t, fromJSON(text))
+			return
+		}
+		refused(t, text, at+key+": "+want)
+	}
+	const unsafe = `group "t" fills a part of the URL and could match anything: allowed plain alternatives such as (?P<t>one|two)`
+	f("https://k/{{t}}/certs", "^https://i/(?P<t>one|two)$", "")
+	f("https://k/{{ t }}", "(?P<t>a|b|abc|on|one)", "")
+	f("https://{{t}}.k/", "(?P<t>(one)|t(?:wo|hree))", "")
+	f("https://k/{{x}}", "(?P<t>one|two)", `no group (?P<x>...) in issuer_regex or audience_regex fills its {{x}}`)
+	f("https://k/{{t}}", "", `no group (?P<t>...) in issuer_regex or audience_regex fills its {{t}}`)
+	for _, group := range []string{".*", ".+", "[^x]+", "[a-z]*", "a*", "[a-z]", "(?i)one", "[./]", `\\w`, "^", "a{1,3}"} {
+		f("https://k/{{t}}", "(?P<t>"+group+")", unsafe)
+	}
+	mustLoad(t, fromJSON(`{"client": {"token": {"jwks_public_endpoint": "https://k/{{t}}", "issuer_regex": "(?P<t>.*)", "insecure_skip_jwks_endpoint_safety_check": true}}}`))
+}
+
+func TestChannelOptionsAreValidated(t *testing.T) {
+	f := func(options, want string) {
+		t.Helper()
+		without := `{"channel": {"without_namespace": {` + options + `}}}`
+		inside := `{"channel": {"namespaces": [{"name": "aa", ` + options + `}]}}`
+		if want == "" {
+			mustLoad(t, fromJSON(without))
+			mustLoad(t, fromJSON(inside))
+			return
+		}
+		refused(t, without, at+"channel.without_namespace."+want)
+		refused(t, inside, at+"channel.namespaces[0]."+want)
+	}
+	const history = `"history_size": 10, "history_ttl": "60s", `
+	f(`"history_size": 10, "history_ttl": "60s"`, "")
+	f(`"history_size": 10`, `history_size: 10 needs history_ttl: allowed both or neither`)
+	f(`"history_ttl": "60s"`, `history_ttl: 1m0s needs history_size: allowed both or neither`)
+	f(`"history_size": 10, "history_ttl": "1500ms"`, `history_ttl: 1.5s: allowed whole seconds`)
+	f(`"history_meta_ttl": "1500ms"`, `history_meta_ttl: 1.5s: allowed whole seconds`)
+	f(history+`"history_meta_ttl": "59s"`, `history_ttl: 1m0s is more than history_meta_ttl (59s), so that positions would be forgotten before publications: allowed at most that`)
+	f(history+`"history_meta_ttl": "60s"`, "")
+	f(`"history_size": 1, "history_ttl": "721h"`,
+		`history_ttl: 721h0m0s is more than channel.history_meta_ttl (720h0m0s), so that positions would be forgotten before publications: allowed at most that`)
+	f(`"history_size": 1, "history_ttl": "721h", "history_meta_ttl": "800h"`, "")
+	f(`"force_recovery": true`, `force_recovery: true needs history: set history_size and history_ttl`)
+	f(history+`"force_recovery": true`, "")
+	f(`"force_positioning": true`, "")
+	f(history+`"auto_cache_recover": true, "force_recovery_mode": "cache"`, `auto_cache_recover: true needs force_recovery and force_recovery_mode "cache"`)
+	f(history+`"auto_cache_recover": true, "force_recovery": true`, `auto_cache_recover: true needs force_recovery and force_recovery_mode "cache"`)
+	f(history+`"auto_cache_recover": true, "force_recovery": true, "force_recovery_mode": "cache"`, "")
+	f(`"channel_regex": "[a-z"`, "channel_regex: \"[a-z\" is not a regular expression (error parsing regexp: missing closing ]: `[a-z`): allowed RE2 syntax")
+	f(`"history_size": -1`, `history_size: -1 is out of range: allowed 0 or more`)
+
+	f(`"slow_policy": "drop_oldest", "conflate_key": "k", "max_rate": "1s"`, "")
+	f(`"slow_policy": "disconnect", "force_positioning": true`, "")
+	for with, needs := range map[string]string{
+		"force_recovery":    history + `"force_recovery": true`,
+		"force_positioning": `"force_positioning": true`,
+		"delta (allowed_delta_types or delta_publish)":  `"allowed_delta_types": ["fossil"]`,
+		"delta (allowed_delta_types or delta_publish) ": `"delta_publish": true`,
+	} {
+		with = strings.TrimSpace(with)
+		f(needs+`, "slow_policy": "drop_oldest"`, `slow_policy: "drop_oldest" leaves publications out and cannot go together with `+with+`: allowed "disconnect" there`)
+		f(needs+`, "conflate_key": "k"`, `conflate_key: "k" leaves publications out and cannot go together with `+with+`: allowed empty there`)
+		f(needs+`, "max_rate": "1s"`, `max_rate: 1s leaves publications out and cannot go together with `+with+`: allowed 0 there`)
+	}
+	require.Contains(t, warningsOf(t, `{"channel": {"without_namespace": {"subscription_type": "map"}}}`), `"map" is not supported`)
+	require.Contains(t, warningsOf(t, `{"channel": {"without_namespace": {"allow_subscribe_for_anonymous": true}}}`), `true has no effect without allow_subscribe_for_client`)
+}
+
+func TestAMistakeIsNotReportedTwice(t *testing.T) {
+	refused(t, `{"channel": {"without_namespace": {"history_size": 10, "history_ttl": 60, "force_recovery": true}}}`,
+		at+`channel.without_namespace.history_ttl: 60 is a bare number; write "60s"`)
+	refused(t, `{"client": {"subscribe_to_user_personal_channel": {"enabled": true, "personal_channel_namespace": "aa"}}, "channel": {"namespaces": 1}}`,
+		at+`channel.namespaces: 1 is not a list of objects: allowed a list such as [{...}]`)
+}
+
+func TestNamespacesAreValidated(t *testing.T) {
+	f := func(names, want string) {
+		t.Helper()
+		refused(t, `{"channel": {"namespaces": [`+names+`]}}`, want)
+	}
+	mustLoad(t, fromJSON(`{"channel": {"namespaces": [{"name": "a-Z_0.9"}, {"name": "bb"}]}}`))
+	f(`{"name": "bb"}, {"name": "bb"}`, at+`channel.namespaces[1].name: "bb" is already the name of channel.namespaces[0]: allowed a name of its own`)
+	f(`{"presence": true}`, `channel.namespaces[0].name: "" is not the name of a namespace: allowed letters, digits, - _ and . , at least two of them`)
+	for _, name := range []string{"x", "a:b", "ä ä", "a b"} {
+		f(`{"name": "`+name+`"}`, at+`channel.namespaces[0].name: "`+name+`" is not the name of a namespace: allowed letters, digits, - _ and . , at least two of them`)
+	}
+	refused(t, `{"channel": {"history_meta_ttl": "100ms"}}`, at+`channel.history_meta_ttl: 100ms: allowed whole seconds`)
+}
+
+func TestOperationsAreValidated(t *testing.T) {
+	_, rep := mustLoad(t, fromJSON(`{"uni_sse": {"enabled": true}}`))
+	require.Equal(t, []string{"http_api.key: empty: every API call will get 401"}, rep.Warnings)
+	_, rep = mustLoad(t, fromJSON(`{"uni_sse": {"enabled": true}, "http_api": {"insecure": true}}`))
+	require.Equal(t, []string{at + "http_api.insecure: true: everybody who reaches the API can publish and disconnect"}, rep.Warnings)
+	_, rep = mustLoad(t, fromJSON(`{"uni_sse": {"enabled": true}, "http_api": {"disabled": true, "insecure": true}}`))
+	require.Empty(t, rep.Warnings)
+	_, rep = mustLoad(t, fromJSON(`{`+quiet+`}`))
+	require.Empty(t, rep.Warnings)
+
+	require.Contains(t, warningsOf(t, `{"admin": {"enabled": true}}`), "nobody can log in")
+	require.Contains(t, warningsOf(t, `{"admin": {"enabled": true, "insecure": true}}`), "everybody who reaches the web pages")
+	require.Empty(t, warningsOf(t, `{"admin": {"enabled": true, "password": "p", "secret": "s"}}`))
+	require.Contains(t, warningsOf(t, `{"http_api": {"max_body_size": 67108865}}`), "a publication above that is never accepted")
+	refused(t, `{"prometheus": {"metrics_namespace": "a-b"}}`, at+`prometheus.metrics_namespace: "a-b" cannot start a metric name: allowed letters, digits and _, not a digit first`)
+	refused(t, `{"shutdown": {"grace": "30s"}}`, at+`shutdown.grace: 30s leaves no time to end streams: allowed less than shutdown.timeout (30s)`)
+	refused(t, `{"shutdown": {"timeout": 0}}`, at+`shutdown.timeout: 0 is out of range: allowed a duration such as "300ms", "25s" or "12h", at least 1ms`)
+}
+
+func TestEnginesAreValidated(t *testing.T) {
+	const schemes = "redis, rediss, unix, tcp, redis+sentinel, rediss+sentinel, redis+cluster, rediss+cluster"
+	f := func(redis, want string) {
+		t.Helper()
+		for section, text := range map[string]string{
+			"engine":           `{"engine": {"type": "redis", "redis": ` + redis + `}}`,
+			"broker":           `{"broker": {"enabled": true, "type": "redis", "redis": ` + redis + `}}`,
+			"presence_manager": `{"presence_manager": {"enabled": true, "type": "redis", "redis": ` + redis + `}}`,
+		} {
+			if want == "" {
+				mustLoad(t, fromJSON(text))
+				continue
+			}
+			refused(t, text, strings.ReplaceAll(want, "KEY", section+".redis"))
+		}
+	}
+	f(`{}`, "")
+	f(`{"address": ["h:1", "redis://u:p@h:1/2?x=y", "rediss://h", "unix:///tmp/x", "tcp://h:1", "redis+sentinel://h:1?addr=h2:2", "redis+cluster://h:1"]}`, "")
+	f(`{"cluster_address": ["h:1,h:2"]}`, "")
+	f(`{"sentinel_address": "h:1", "sentinel_master_name": "m"}`, "")
+	f(`{"address": []}`, at+`KEY.address: empty: allowed at least one address`)
+	f(`{"address": "h"}`, at+`KEY.address: "h" is not an address: allowed host:port, or a URL with `+schemes)
+	f(`{"address": "http://u:p@h:1/?q"}`, at+`KEY.address: "http://h:1/" is not an address: allowed host:port, or a URL with `+schemes)
+	f(`{"sentinel_address": "h:1"}`, `KEY.sentinel_master_name: missing: sentinel_address needs the name of the master`)
+	f(`{"sentinel_address": "h:1", "sentinel_master_name": "m", "cluster_address": "h:1"}`, at+`KEY.sentinel_address: set together with cluster_address: allowed one of them`)
+
+	const nats = `{"broker": {"enabled": true, "type": "nats", "nats": {"url": "`
+	mustLoad(t, fromJSON(nats+`nats://a:1, tls://u:p@b:2"}}}`))
+	refused(t, nats+`http://a"}}}`, at+`broker.nats.url: "http://a" is not an address: allowed host:port, or a URL with nats, tls, ws, wss`)
+
+	mustLoad(t, fromJSON(`{"engine": {"type": "memory", "redis": {"address": "unused"}}, "broker": {"enabled": false, "type": "nats", "nats": {"url": "unused"}}}`))
+	mustLoad(t, fromJSON(`{"engine": {"type": "redis", "redis": {"address": "unused"}}, "broker": {"enabled": true, "type": "memory"},
+		"presence_manager": {"enabled": true, "type": "memory"}}`))
+}
+
+func TestTLSIsValidated(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	require.NoError(t, os.WriteFile(certFile, []byte(ecCert), 0o600))
+	require.NoError(t, os.WriteFile(keyFile, []byte(ecPrivate), 0o600))
+
+	f := func(object, want string) {
+		t.Helper()
+		text := `{"http_server": {"tls": ` + object + `}}`
+		_, _, err := load(Source{Path: "config.json", Dir: dir}, func(name string) ([]byte, error) {
+			if filepath.Base(name) == "config.json" {
+				return []byte(text), nil
+			}
+			return nil, os.ErrNotExist
+		})
+		if want == "" {
+			require.NoError(t, err)
+			return
+		}
+		require.ErrorContains(t, err, want)
+	}
+	f(`{"enabled": false, "cert_pem": "nonsense"}`, "")
+	f(`{"enabled": true, "cert_pem": "`+oneLine(ecCert)+`", "key_pem": "`+oneLine(ecPrivate)+`"}`, "")
+	f(`{"enabled": true, "cert_pem": "`+base64.StdEncoding.EncodeToString([]byte(ecCert))+`", "key_pem": "`+keyFile+`"}`, "")
+	f(`{"enabled": true, "cert_pem": "cert.pem", "key_pem": "key.pem", "client_ca_pem": "cert.pem"}`, "")
+	f(`{"enabled": true}`, "http_server.tls.cert_pem: missing: TLS is enabled and needs a certificate")
+	f(`{"enabled": true, "cert_pem": "cert.pem"}`, "http_server.tls.key_pem: missing: TLS is enabled and needs the key")
+	f(`{"enabled": true, "cert_pem": "gone.pem", "key_pem": "key.pem"}`,
+		"http_server.tls.cert_pem: (hidden) is neither PEM text, nor base64 of PEM, nor the path of a readable PEM file (no such file or directory)")
+	f(`{"enabled": true, "cert_pem": ".", "key_pem": "key.pem"}`, "(not a regular file)")
+	f(`{"enabled": true, "cert_pem": "key.pem", "key_pem": "key.pem"}`, "http_server.tls.key_pem: (hidden) and cert_pem are no pair")
+	f(`{"enabled": true, "cert_pem": "cert.pem", "key_pem": "key.pem", "client_ca_pem": "key.pem"}`, "http_server.tls.client_ca_pem: holds no certificate")
+
+	_, _, err := fromJSON(`{"engine": {"type": "redis", "redis": {"tls": {"enabled": true, "cert_pem": "` + oneLine(ecCert) + `"}}}}`).load()
+	require.ErrorContains(t, err, "engine.redis.tls: cert_pem and key_pem go together")
+	mustLoad(t, fromJSON(`{"engine": {"type": "redis", "redis": {"tls": {"enabled": true}}}}`))
+}
+
+func TestPublicKeysInAllTheirForms(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	pkix, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	require.NoError(t, err)
+	encode := func(kind string, der []byte) string {
+		return oneLine(string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
+	}
+	for _, text := range []string{
+		`"rsa_public_key": "` + encode("PUBLIC KEY", pkix) + `"`,
+		`"rsa_public_key": "` + encode("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&key.PublicKey)) + `"`,
+		`"ecdsa_public_key": "` + oneLine(ecCert) + `"`,
+	} {
+		mustLoad(t, fromJSON(`{"client": {"token": {`+text+`}}}`))
+	}
+	for _, text := range []string{
+		`"ecdsa_public_key": "` + encode("PUBLIC KEY", pkix) + `"`,
+		`"rsa_public_key": "` + encode("PUBLIC KEY", []byte("junk")) + `"`,
+		`"rsa_public_key": "` + encode("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)) + `"`,
+	} {
+		_, _, err := fromJSON(`{"client": {"token": {` + text + `}}}`).load()
+		require.ErrorContains(t, err, "public key: allowed PEM text")
+		require.NotContains(t, err.Error(), "BEGIN")
+	}
+}
