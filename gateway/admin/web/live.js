@@ -1,0 +1,305 @@
+// The live page of Sluice: wires the subscriber (live/stream.js) to the page.
+//
+// For tests and for the console, window.sluice is kept up to date with every event, before anything is drawn:
+//   state     "connecting" | "live" | "reconnecting" | "stopped"
+//   connects  connect pushes received
+//   total     publications received, recovered ones included, since the page opened or Clear was pressed
+//   pings     empty pushes received
+//   received  the last 5000 pushes (fewer when they are large), oldest first: {channel, kind, data, id}. kind is the push
+//             type ("pub", "join", "connect", ...), "gap" (history could not fill the time away), "other" or "malformed";
+//             data is the publication's data, for other kinds the body of the push, for malformed ones the event's text;
+//             id is event.lastEventId. Pings are not in it.
+//   lastDisconnect  null | {code, reason, at}; without code when the connection was just lost
+//
+// Stable element ids:
+//   #state #state-detail #toggle      state word (as above), sentence about it, button Stop / Connect
+//   #client #user #version #last-disconnect
+//   #channels                         one li[data-channel] per channel, data-grant="pending|granted|refused|server"
+//   #channel-form #channel-input #channel-note
+//   #total #rate #lag-median #lag-p99 #pings #peak #sparkline
+//   #messages                         one li[data-kind] per row; #scroller scrolls it
+//   #order #pause #clear #held #jump
+//   #publish-form #publish-channel #publish-data #publish-stamp #publish-count #send #send-many #publish-result #data-error
+//   #command-subscribe #command-publish #command-script
+
+import { Stream, subscribeURL, timeOfDay } from './live/stream.js';
+import { MessageList, formatLag, keepText } from './live/list.js';
+import { Counter, Sparkline } from './live/figures.js';
+import { PublishForm, commands } from './live/publish.js';
+
+const RECEIVED_PUSHES = 5000;
+const RECEIVED_CHARS = 32e6;
+const REFRESH_MS = 250;
+const LONG_URL = 2048; // longer ones are cut or refused by some browsers and proxies
+const EPOCH_MS = [1e12, 1e13]; // what a time in milliseconds looks like: the years 2001 to 2286
+
+const $ = (id) => document.getElementById(id);
+const encoder = new TextEncoder();
+const counter = new Counter();
+const sparkline = new Sparkline($('sparkline'));
+const grants = new Map(); // channel -> "granted" | "server", from the connect, subscribe and unsubscribe pushes
+const sizes = []; // characters of the entries of sluice.received
+let receivedChars = 0;
+let settled = false; // the server has said which channels it grants
+let shownId = ''; // the last event id put in a row; EventSource repeats it on events without one
+
+const sluice = { state: 'connecting', connects: 0, total: 0, pings: 0, received: [], lastDisconnect: null };
+window.sluice = sluice;
+
+const list = new MessageList({
+  list: $('messages'), scroller: $('scroller'), template: $('row-template'), empty: $('empty'), jump: $('jump'), held: $('held'),
+});
+
+const stream = new Stream({
+  state(state, detail) {
+    sluice.state = state;
+    document.documentElement.dataset.state = state;
+    setText('state', state); // a live region: the same word again would be read out again
+    setText('state-detail', detail);
+    $('state-detail').title = detail;
+    $('toggle').textContent = state === 'stopped' ? 'Connect' : 'Stop';
+    if (state !== 'live') unsettle();
+  },
+  session(session) {
+    $('version').textContent = session.version;
+    $('user').textContent = session.user || 'anonymous';
+    if (!$('publish-channel').value) $('publish-channel').value = stream.channels[0] ?? '';
+    showChannels();
+  },
+  disconnect(goodbye) {
+    sluice.lastDisconnect = goodbye;
+    const said = [goodbye.code, goodbye.reason].filter(Boolean).join(' ') || 'no code';
+    setText('last-disconnect', `${said}, ${timeOfDay(goodbye.at)}`);
+    $('last-disconnect').title = $('last-disconnect').textContent;
+  },
+  ping() {
+    sluice.pings++;
+  },
+  push: receive,
+});
+
+const form = new PublishForm($('publish-form'), { session: () => stream.session, changed: showCommands });
+
+/** Takes in one push. Whatever is in it, the page goes on: a failure becomes a row of its own. */
+function receive(push) {
+  try {
+    if (push.kind === 'connect') connected(push);
+    else if (push.kind === 'subscribe') setGrant(push.channel, 'granted');
+    else if (push.kind === 'unsubscribe') setGrant(push.channel, null);
+    take(push, dataOf(push), push.text);
+    if (push.kind === 'connect') takeRecovered(push);
+  } catch (error) {
+    take({ ...push, kind: 'malformed', problem: String(error) }, push.text, push.text);
+  }
+}
+
+function dataOf({ kind, body, push, text }) {
+  if (kind === 'malformed') return text;
+  if (kind === 'other') return push;
+  return kind === 'pub' || kind === 'message' ? body.data : body;
+}
+
+/** Keeps, counts and queues one push. */
+function take({ kind, channel, body, id, problem }, data, text) {
+  const now = Date.now();
+  const lag = kind === 'pub' ? lagOf(data, now) : undefined;
+  if (kind === 'pub') {
+    sluice.total++;
+    counter.message(now, lag);
+  }
+  keep({ channel, kind, data, id }, text.length);
+  list.add({
+    at: now, kind, channel, data, lag, problem, text: keepText(text), chars: text.length,
+    bytes: encoder.encode(text).length, offset: body.offset, id: id === shownId ? '' : id, note: noteOf(kind, body, problem),
+  });
+  shownId = id;
+}
+
+function keep(entry, chars) {
+  sluice.received.push(entry);
+  sizes.push(chars);
+  receivedChars += chars;
+  while (sizes.length > RECEIVED_PUSHES || (receivedChars > RECEIVED_CHARS && sizes.length > 1)) {
+    sluice.received.shift();
+    receivedChars -= sizes.shift();
+  }
+}
+
+/** The row's line for what is no plain data; undefined lets the list preview the data. */
+function noteOf(kind, body, problem) {
+  if (problem) return problem;
+  if (kind === 'join' || kind === 'leave') {
+    const { user, client } = body.info ?? {};
+    return `${user || 'anonymous'} (client ${client ?? '?'})`;
+  }
+  if (kind === 'connect') return `subscribed to ${Object.keys(body.subs ?? {}).join(', ') || 'nothing'}`;
+  if (kind === 'disconnect' || kind === 'unsubscribe') return `${body.code ?? 0} ${body.reason ?? ''}`;
+  if (kind === 'gap') return 'history does not reach back to the last message seen: some are missing';
+  return undefined;
+}
+
+/** How long data has been under way, if it says when it was sent: a number t or ts in milliseconds since 1970. */
+function lagOf(data, now) {
+  if (data === null || typeof data !== 'object') return undefined;
+  const sent = typeof data.t === 'number' ? data.t : data.ts;
+  return typeof sent === 'number' && sent > EPOCH_MS[0] && sent < EPOCH_MS[1] ? now - sent : undefined;
+}
+
+function connected({ body }) {
+  sluice.connects++;
+  $('client').textContent = body.client ?? '';
+  if (!$('version').textContent) $('version').textContent = body.version ?? '';
+  grants.clear();
+  settled = true;
+  for (const name of Object.keys(body.subs ?? {})) grants.set(name, 'granted');
+  showChannels();
+}
+
+/** What a connect push brings along: messages missed while away, or the news that they cannot be had. */
+function takeRecovered({ body, id }) {
+  for (const [channel, sub] of Object.entries(body.subs ?? {})) {
+    if (sub?.was_recovering && !sub.recovered) take({ kind: 'gap', channel, body: {}, id }, sub, JSON.stringify(sub));
+    for (const pub of sub?.publications ?? []) {
+      take({ kind: 'pub', channel, body: pub, id }, pub.data, JSON.stringify({ channel, pub }));
+    }
+  }
+}
+
+function setGrant(channel, grant) {
+  if (grant) grants.set(channel, grant);
+  else grants.delete(channel);
+  showChannels();
+}
+
+/** Forgets what was granted: another stream will say it anew. */
+function unsettle() {
+  grants.clear();
+  settled = false;
+  showChannels();
+}
+
+/** Draws the channels asked for and those the server added by itself. */
+function showChannels() {
+  const asked = stream.channels ?? [];
+  const added = [...grants.keys()].filter((name) => !asked.includes(name));
+  const grantOf = (name) => (grants.has(name) ? 'granted' : settled ? 'refused' : 'pending');
+  const focused = document.activeElement.closest?.('#channels > li')?.dataset.channel;
+  $('channels').replaceChildren(...asked.map((name) => channelItem(name, grantOf(name))), ...added.map((name) => channelItem(name, 'server')));
+  if (focused !== undefined) itemOf(focused)?.querySelector('button')?.focus(); // drawn anew: keep the keyboard's place
+  $('channel-count').textContent = String(asked.length + added.length);
+  $('channel-names').replaceChildren(...[...asked, ...added].map((name) => Object.assign(document.createElement('option'), { value: name })));
+  const length = stream.session ? subscribeURL(stream.session, asked, '').href.length : 0;
+  $('channel-note').textContent = length > LONG_URL ? `The URL has ${length.toLocaleString()} characters; some proxies stop at 2,048.` : '';
+  showCommands();
+}
+
+const GRANTS = { granted: 'subscribed', pending: 'asked for', refused: 'not granted by the server', server: 'added by the server' };
+
+function channelItem(name, grant) {
+  const item = $('channel-template').content.firstElementChild.cloneNode(true);
+  const [label, word, remove] = item.children;
+  item.dataset.channel = name;
+  item.dataset.grant = grant;
+  item.title = `${name}: ${GRANTS[grant]}`;
+  label.textContent = name;
+  word.textContent = grant === 'refused' ? 'not granted' : grant === 'server' ? 'by server' : '';
+  if (grant === 'server') remove.remove();
+  else remove.setAttribute('aria-label', `Unsubscribe from ${name}`);
+  return item;
+}
+
+function itemOf(name) {
+  return [...$('channels').children].find((item) => item.dataset.channel === name);
+}
+
+function changeChannels(names) {
+  stream.channels = names; // drawn at once; the stream follows when the person is done
+  unsettle();
+  clearTimeout(changeChannels.timer);
+  changeChannels.timer = setTimeout(() => stream.setChannels(names), REFRESH_MS);
+}
+
+function showCommands() {
+  if (!stream.session) return;
+  const text = commands(stream.session, stream.channels, form.channelName, form.text);
+  $('command-subscribe').textContent = text.subscribe;
+  $('command-publish').textContent = text.publish;
+  $('command-script').textContent = text.script;
+}
+
+function showFigures() {
+  const now = Date.now();
+  const lag = counter.lag();
+  setText('total', counter.total.toLocaleString());
+  setText('rate', counter.rate(now).toLocaleString());
+  setText('lag-median', lag ? formatLag(lag.median) : '–');
+  setText('lag-p99', lag ? formatLag(lag.p99) : '–');
+  setText('pings', sluice.pings.toLocaleString());
+  if (document.hidden) return;
+  const peak = sparkline.draw(counter.curve(now));
+  setText('peak', peak > 0 ? `Last minute, peak ${peak.toLocaleString()}/s` : 'Last minute');
+}
+
+/** Touches the page only when the text is another one. */
+function setText(id, text) {
+  if ($(id).textContent !== text) $(id).textContent = text;
+}
+
+$('toggle').addEventListener('click', () => {
+  if (sluice.state === 'stopped') stream.start();
+  else stream.stop('Stopped by you');
+});
+
+$('channel-form').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const typed = $('channel-input').value.split(/\s+/).filter(Boolean);
+  $('channel-input').value = '';
+  const names = [...new Set([...(stream.channels ?? []), ...typed])];
+  if (names.length > (stream.channels ?? []).length) changeChannels(names);
+});
+
+$('channels').addEventListener('click', (event) => {
+  const item = event.target.closest('button')?.closest('li');
+  if (!item) return;
+  const names = stream.channels.filter((name) => name !== item.dataset.channel);
+  const neighbour = names[Math.min(stream.channels.indexOf(item.dataset.channel), names.length - 1)];
+  changeChannels(names);
+  itemOf(neighbour)?.querySelector('button').focus();
+});
+
+$('order').addEventListener('change', (event) => list.setNewestFirst(event.target.value === 'first'));
+
+$('pause').addEventListener('click', (event) => {
+  const paused = event.currentTarget.getAttribute('aria-pressed') !== 'true';
+  event.currentTarget.setAttribute('aria-pressed', String(paused));
+  event.currentTarget.textContent = paused ? 'Resume' : 'Pause';
+  list.setPaused(paused);
+});
+
+$('clear').addEventListener('click', () => {
+  list.clear();
+  counter.reset();
+  sluice.total = 0;
+  sluice.received.length = 0;
+  sizes.length = 0;
+  receivedChars = 0;
+  showFigures();
+});
+
+for (const button of document.querySelectorAll('button[data-copy-from]')) {
+  button.addEventListener('click', async () => {
+    const source = $(document.querySelector('input[name="command"]:checked').value);
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      button.textContent = 'Copied';
+    } catch {
+      getSelection().selectAllChildren(source); // no clipboard here: at least the text is marked
+      button.textContent = 'Press Ctrl+C';
+    }
+    setTimeout(() => { button.textContent = 'Copy'; }, 1500);
+  });
+}
+
+setInterval(showFigures, REFRESH_MS);
+showFigures();
+stream.start();

@@ -1,0 +1,254 @@
+// The subscriber: one EventSource, kept alive by the rules of the protocol. No DOM here, so that it can be read (and
+// copied) as the example of a browser client.
+//
+// What it does with the end of a stream:
+//   - disconnect 3500-3999 or 4500-4999: terminal. EventSource would come back for ever, so it is closed.
+//   - disconnect 3005 (expired): the token in the URL is useless now. A new session gives a new one.
+//   - 3500 (invalid token) in answer to a reconnect, for a token that was good before: the server was restarted with
+//     another secret, which happens all day in development. One attempt with a new session, then 3500 is terminal.
+//   - any other code, or a cut connection: EventSource reconnects by itself and sends Last-Event-ID.
+//   - an answer that is no event stream (a proxy's 502): EventSource gives up, so we open a new one, later and later.
+//   - silence for much longer than the server's ping interval: the connection is dead without knowing it. Open a new one.
+
+const KINDS = ['connect', 'pub', 'join', 'leave', 'subscribe', 'unsubscribe', 'message', 'refresh', 'disconnect'];
+const EXPIRED = 3005;
+const INVALID_TOKEN = 3500;
+const FIRST_RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 30000;
+const REFUSALS_BEFORE_STOP = 8;
+
+/** Reports whether a client must not come back after this disconnect code. */
+export function isTerminal(code) {
+  return (code >= 3500 && code <= 3999) || (code >= 4500 && code <= 4999);
+}
+
+/** A time of day for people, with seconds. */
+export function timeOfDay(date) {
+  return date.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+}
+
+/** The URL of a subscription. lastEventId continues where an earlier EventSource of the page ended. */
+export function subscribeURL(session, channels, lastEventId) {
+  const url = new URL(session.endpoint, location.origin);
+  url.searchParams.set('cf_connect', JSON.stringify(connectRequest(session, channels)));
+  if (lastEventId) url.searchParams.set('last_event_id', lastEventId);
+  return url;
+}
+
+/** The connect request, as the protocol wants it in cf_connect. */
+export function connectRequest(session, channels) {
+  const request = {};
+  if (session.token) request.token = session.token;
+  if (channels.length > 0) request.subs = Object.fromEntries(channels.map((name) => [name, {}]));
+  return request;
+}
+
+/**
+ * Stream calls, always from the event loop of the page:
+ *   on.state(state, detail)      connecting | live | reconnecting | stopped, and a sentence about it
+ *   on.session(session)          a session was fetched
+ *   on.disconnect({code, reason, at})  the server said goodbye, or (without code) the connection was lost
+ *   on.ping()                    an empty push
+ *   on.push({kind, channel, body, text, id})  every other push; kind is one of KINDS, "other" or "malformed"
+ */
+export class Stream {
+  constructor(on) {
+    this.on = on;
+    this.session = null;
+    this.channels = null; // null until the first session suggests some
+    this.source = null;
+    this.timer = 0;
+    this.watchdog = 0;
+    this.lastEventId = '';
+    this.failures = 0; // refused attempts since the stream was last live
+    this.silenceMs = 0;
+    this.accepted = false; // the token in use has opened a stream before
+    this.greeted = false; // this connection has had its connect push
+    this.goodbye = false; // the end of this connection was reported already
+    this.generation = 0; // of open(); an answer for an older one is ignored
+  }
+
+  /** Fetches a session and opens the stream. Also the way to start again after stop(). */
+  async start(state = 'connecting', detail = 'Asking for a session') {
+    this.#close();
+    const generation = this.generation;
+    this.on.state(state, detail);
+    let answer;
+    try {
+      answer = await fetchSession();
+    } catch (error) {
+      if (generation !== this.generation) return;
+      if (error.final) this.#stopped(error.message);
+      else this.#retry(error.message);
+      return;
+    }
+    if (generation !== this.generation) return;
+    this.session = answer;
+    this.accepted = false;
+    this.channels ??= [...answer.channels];
+    this.on.session(answer);
+    this.#open(state);
+  }
+
+  /** Subscribes to other channels: they are part of the URL, so a new EventSource is opened. */
+  setChannels(channels) {
+    this.channels = [...channels];
+    if (this.session && (this.source || this.timer)) {
+      this.#close();
+      this.#open('connecting');
+    }
+  }
+
+  /** Closes the stream for good, until start(). */
+  stop(detail) {
+    this.#stopped(detail);
+  }
+
+  #open(state) {
+    this.greeted = false;
+    this.on.state(state, 'Opening the stream');
+    const source = new EventSource(subscribeURL(this.session, this.channels, this.lastEventId));
+    this.source = source;
+    // A late event of a source that was replaced must not touch its successor.
+    source.onmessage = (event) => source === this.source && this.#receive(event);
+    source.onerror = () => source === this.source && this.#failed();
+  }
+
+  #close() {
+    this.generation++;
+    clearTimeout(this.timer);
+    clearTimeout(this.watchdog);
+    this.timer = 0;
+    this.source?.close();
+    this.source = null;
+  }
+
+  #stopped(detail) {
+    this.#close();
+    this.on.state('stopped', detail);
+  }
+
+  /** Starts again with a new session after a wait that grows with the failures in a row. */
+  #retry(why) {
+    this.failures++;
+    this.#close();
+    const wait = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.failures - 1)) * (0.75 + Math.random() / 2);
+    this.on.state('reconnecting', `${why}. Next attempt in ${Math.ceil(wait / 1000)} s`);
+    this.timer = setTimeout(() => this.start('reconnecting', 'Asking for a session'), wait);
+  }
+
+  #failed() {
+    clearTimeout(this.watchdog);
+    this.greeted = false;
+    if (this.source.readyState === EventSource.CLOSED) {
+      this.on.disconnect({ reason: 'refused: not an event stream', at: new Date() });
+      if (this.failures < REFUSALS_BEFORE_STOP) this.#retry('The server refused the stream');
+      else this.#stopped(`The server refused the stream ${this.failures + 1} times`);
+      return;
+    }
+    if (!this.goodbye) this.on.disconnect({ reason: 'connection lost', at: new Date() });
+    this.goodbye = true; // say it once, however often the browser tries in vain
+    this.on.state('reconnecting', 'The browser is reconnecting by itself');
+  }
+
+  #receive(event) {
+    this.#heard();
+    this.lastEventId = event.lastEventId;
+    const { kind, push, problem } = decode(event.data);
+    if (kind === 'ping') {
+      this.on.ping();
+      return;
+    }
+    const body = push?.[kind] ?? {};
+    if (kind === 'connect') this.#connected(body);
+    this.on.push({ kind, channel: channelOf(push), body, push, problem, text: event.data, id: event.lastEventId });
+    if (kind === 'disconnect') this.#disconnected(body);
+  }
+
+  #connected(body) {
+    this.failures = 0;
+    this.accepted = true;
+    this.greeted = true;
+    this.goodbye = false;
+    this.silenceMs = Number.isFinite(body.ping) && body.ping > 0 ? body.ping * 2500 : 0;
+    this.#heard();
+    this.on.state('live', `Open since ${timeOfDay(new Date())}`);
+  }
+
+  #disconnected(body) {
+    const code = Number.isFinite(body.code) ? body.code : 0;
+    const reason = String(body.reason ?? '');
+    this.on.disconnect({ code, reason, at: new Date() });
+    this.goodbye = true;
+    if (code === EXPIRED) {
+      this.#renew('The token expired', 'The new token is expired too');
+    } else if (code === INVALID_TOKEN && this.accepted && !this.greeted) {
+      this.#renew('The server no longer knows the token', 'The server keeps refusing the token');
+    } else if (isTerminal(code)) {
+      this.#stopped(`${code} ${reason}: the server asks not to come back`);
+    }
+  }
+
+  /** Asks for a new session at once; when the last one brought no live stream either, after a growing wait. */
+  #renew(why, whyAgain) {
+    if (this.failures > 0) {
+      this.#retry(whyAgain);
+      return;
+    }
+    this.failures = 1;
+    this.start('reconnecting', `${why}: asking for a new session`);
+  }
+
+  #heard() {
+    clearTimeout(this.watchdog);
+    if (this.silenceMs === 0) return;
+    this.watchdog = setTimeout(() => {
+      this.on.disconnect({ reason: 'no ping', at: new Date() });
+      this.#close();
+      this.#open('reconnecting');
+    }, this.silenceMs);
+  }
+}
+
+/** Fetches the page's settings. An error with final = true will not go away by asking again. */
+async function fetchSession() {
+  let response;
+  try {
+    response = await fetch('/dev/session', { cache: 'no-store' });
+  } catch {
+    throw new Error('The server cannot be reached');
+  }
+  const answer = await response.json().catch(() => null);
+  if (response.ok && answer) {
+    return { endpoint: '/connection/uni_sse', api: '/api', token: '', api_key: '', user: '', version: '', ...answer,
+      channels: Array.isArray(answer.channels) ? answer.channels.map(String) : [] };
+  }
+  const error = new Error(answer?.error ?? `/dev/session answered ${response.status}`);
+  error.final = response.status >= 400 && response.status < 500;
+  throw error;
+}
+
+/** Takes an event's text apart without ever throwing: what is no push is "malformed", with the problem said. */
+function decode(text) {
+  let push;
+  try {
+    push = JSON.parse(text);
+  } catch (error) {
+    return { kind: 'malformed', problem: error.message };
+  }
+  if (push === null || typeof push !== 'object' || Array.isArray(push)) {
+    return { kind: 'malformed', problem: 'expected a JSON object' };
+  }
+  const kind = KINDS.find((name) => Object.hasOwn(push, name));
+  if (kind === undefined) return Object.keys(push).length === 0 ? { kind: 'ping' } : { kind: 'other', push };
+  const body = push[kind];
+  if (body === null || typeof body !== 'object' || Array.isArray(body)) {
+    return { kind: 'malformed', push, problem: `expected an object in "${kind}"` };
+  }
+  return { kind, push };
+}
+
+function channelOf(push) {
+  const name = push?.channel;
+  return name === undefined ? '' : String(name);
+}
