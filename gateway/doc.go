@@ -1,0 +1,19 @@
+// Package gateway joins the parts into a server: it is the only package that
+// knows all others. It owns wiring, routes, the listener and the order of
+// shutdown, and no logic of its own.
+//
+// Goroutines; one that is not here is a bug:
+//
+//	goroutine             count            may block on
+//	fasthttp worker       per request      the engine, with a deadline
+//	hijack handler        per connect      the engine, with a deadline; gone once the stream is open
+//	turn worker (ants)    actors + 1       nothing
+//	blocking worker       actors + 1       engine and presence, with a deadline
+//	poller                one per loop     epoll_wait
+//	memory janitor        1                its timer
+//	accept                per listener     accept, and a back-off when descriptors run out
+//	main                  1                the signal
+//
+// Lock order, the whole list: memory stripe → hub interest stripe → actor
+// inbox. No lock is held over a system call or a call to a backend.
+package gateway

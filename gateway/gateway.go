@@ -1,0 +1,270 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/gateway/actor"
+	"sluice/gateway/admin"
+	"sluice/gateway/api"
+	"sluice/gateway/auth"
+	"sluice/gateway/broker"
+	brokermemory "sluice/gateway/broker/memory"
+	"sluice/gateway/channel"
+	"sluice/gateway/config"
+	"sluice/gateway/hub"
+	"sluice/gateway/loop"
+	"sluice/gateway/presence"
+	presencememory "sluice/gateway/presence/memory"
+	"sluice/gateway/session"
+	"sluice/gateway/sse"
+)
+
+// Version is the version of Sluice.
+const Version = "0.1.0"
+
+// Options of a [Gateway] that are not configuration.
+type Options struct {
+	Log *slog.Logger
+	// Dev switches the live page on.
+	Dev bool
+	// Verify makes the loops check every byte they hand over; for tests.
+	Verify bool
+}
+
+// Gateway is one running server. Make it with [New], then call Start and, in
+// the end, Stop.
+type Gateway struct {
+	// Immutable after New.
+	cfg    *config.Config
+	log    *slog.Logger
+	verify bool
+	id     session.ID
+	began  time.Time
+
+	turns, blocking *actor.Pool
+	group           *loop.Group
+	hub             *hub.Hub
+	broker          broker.Broker
+	presence        presence.Manager
+	sessions        *session.Manager
+	sse             *sse.Server
+	api             *api.Server
+	live            *admin.Live
+
+	// Immutable after Start.
+	servers   []*fasthttp.Server
+	listeners []*listener
+	serving   sync.WaitGroup
+	failed    chan error // a server ended on its own; never closed
+
+	// Atomic.
+	rules    atomic.Pointer[channel.Rules]
+	verifier atomic.Pointer[auth.Verifier]
+	keys     atomic.Pointer[auth.APIKeys]
+	stopping atomic.Bool
+}
+
+// New makes a gateway from a configuration that was validated. It starts loops
+// and pools; on error nothing is left behind.
+func New(cfg *config.Config, opt Options) (*Gateway, error) {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	g := &Gateway{
+		cfg: cfg, log: opt.Log, verify: opt.Verify, id: session.NewID(), began: time.Now(),
+		failed: make(chan error, 2),
+	}
+	if err := checkSupported(cfg); err != nil {
+		return nil, err
+	}
+	if err := g.loadRules(); err != nil {
+		return nil, err
+	}
+	fileLimit := raiseFileLimit(g.log)
+	sseOptions, err := g.sseOptions()
+	if err != nil {
+		return nil, err
+	}
+	if err := g.startActors(); err != nil {
+		return nil, err
+	}
+	if err := g.broker.Start(g.hub); err != nil {
+		g.turns.Release()
+		g.blocking.Release()
+		return nil, fmt.Errorf("gateway: cannot start the engine: %w", err)
+	}
+	g.sessions = session.New(g.group, g.hub, g.broker, g.presence, g.blocking, g.sessionOptions(fileLimit))
+	if cfg.UniSSE.Enabled {
+		g.sse = sse.New(g.sessions, sseOptions)
+	}
+	if !cfg.HTTPAPI.Disabled {
+		g.api = g.newAPI()
+	}
+	if opt.Dev {
+		g.live = g.newLive()
+	}
+	return g, nil
+}
+
+// loadRules makes what a reload may replace.
+func (g *Gateway) loadRules() error {
+	rules, err := channel.NewRules(channelConfig(&g.cfg.Channel))
+	if err != nil {
+		return err
+	}
+	verifier, err := auth.NewVerifier(authOptions(&g.cfg.Client))
+	if err != nil {
+		return err
+	}
+	g.rules.Store(rules)
+	g.verifier.Store(verifier)
+	g.keys.Store(auth.NewAPIKeys(auth.APIKeyOptions{Key: g.cfg.HTTPAPI.Key, Insecure: g.cfg.HTTPAPI.Insecure}))
+	return nil
+}
+
+// startActors makes the pools, the loops and the hub. GOMAXPROCS is raised to
+// two more than the loops, so that accept, API and the garbage collector always
+// find a processor while every loop is busy.
+func (g *Gateway) startActors() error {
+	loops := g.cfg.Node.Loops
+	if loops <= 0 {
+		loops = runtime.NumCPU()
+	}
+	lanes := g.cfg.Node.Lanes
+	if lanes <= 0 {
+		lanes = loops
+	}
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), loops+2))
+	var err error
+	if g.turns, err = actor.NewPool(loops + lanes); err != nil {
+		return err
+	}
+	if g.blocking, err = actor.NewPool(hub.BlockingActors + session.BlockingActors(loops)); err != nil {
+		g.turns.Release()
+		return err
+	}
+	if g.group, err = loop.NewGroup(loops, g.turns, g.loopOptions()); err != nil {
+		g.turns.Release()
+		g.blocking.Release()
+		return err
+	}
+	g.broker = brokermemory.New()
+	g.presence = presencememory.New()
+	g.hub = hub.New(g.group, g.broker, g.turns, g.blocking, g.hubOptions())
+	return nil
+}
+
+func (g *Gateway) onPanic(v any, stack []byte) {
+	g.log.Error("panic in a turn", "panic", v, "stack", string(stack))
+}
+
+// Start opens the listeners and serves. It returns once they accept.
+func (g *Gateway) Start() error {
+	external := g.cfg.HTTPServer.External()
+	internal, separate := g.cfg.HTTPServer.Internal()
+	if err := g.serve(external, g.external(!separate)); err != nil {
+		return err
+	}
+	if separate {
+		return g.serve(internal, g.internal)
+	}
+	return nil
+}
+
+func (g *Gateway) serve(addr string, handler fasthttp.RequestHandler) error {
+	ln, err := listen(addr, g.log)
+	if err != nil {
+		return err
+	}
+	srv := g.newServer(handler)
+	g.listeners = append(g.listeners, ln)
+	g.servers = append(g.servers, srv)
+	g.serving.Go(func() {
+		if err := srv.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) && !g.stopping.Load() {
+			g.failed <- fmt.Errorf("gateway: serving on %s ended: %w", addr, err)
+		}
+	})
+	return nil
+}
+
+// Addr returns where the public listener is bound.
+func (g *Gateway) Addr() string { return g.listeners[0].Addr().String() }
+
+// Failed delivers an error when a listener ended without Stop.
+func (g *Gateway) Failed() <-chan error { return g.failed }
+
+// Stop ends the server in the order that loses nothing it acknowledged: the API
+// answers 503, nothing more is accepted, requests under way end, what is
+// published reaches the out-queues, and then every client is told and its
+// stream ends. The error says what did not end before ctx did; the rest is cut.
+func (g *Gateway) Stop(ctx context.Context) error {
+	g.stopping.Store(true)
+	if g.api != nil {
+		g.api.Drain()
+	}
+	var errs []error
+	for i, srv := range g.servers {
+		if err := srv.ShutdownWithContext(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("gateway: requests were cut: %w", err))
+		}
+		_ = g.listeners[i].Close() // Serve may not have begun
+	}
+	g.serving.Wait()
+	if err := g.hub.Settle(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("gateway: publications were cut: %w", err))
+	}
+	left := g.left(ctx)
+	g.sessions.Shutdown(left)
+	if err := g.sessions.Idle(ctx); err != nil {
+		errs = append(errs, err)
+	}
+	if err := g.group.Drained(g.left(ctx)); err != nil {
+		errs = append(errs, fmt.Errorf("gateway: streams were cut: %w", err))
+	}
+	errs = append(errs, g.release(ctx))
+	return errors.Join(errs...)
+}
+
+// left is how long a context has yet to run.
+func (g *Gateway) left(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return max(time.Until(deadline), 0)
+	}
+	return g.cfg.Shutdown.Timeout
+}
+
+// release ends what carries the streams, the pools last.
+func (g *Gateway) release(ctx context.Context) error {
+	err := g.broker.Close(ctx)
+	g.group.Stop()
+	g.sessions.Quiet()
+	g.turns.Release()
+	g.blocking.Release()
+	return err
+}
+
+// Verify panics if the tables of the parts disagree; for tests.
+func (g *Gateway) Verify() { g.sessions.Verify() }
+
+// nodeName is the name of the node for people (PROTOCOL 7.10).
+func (g *Gateway) nodeName() string {
+	if g.cfg.Node.Name != "" {
+		return g.cfg.Node.Name
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return fmt.Sprintf("%s_%d", host, g.cfg.HTTPServer.Port)
+}

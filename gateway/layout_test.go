@@ -1,0 +1,134 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// row says what a package may import: packages of ours (below "sluice/"), and
+// modules or packages of others. A new package needs a row; an import that is
+// not in its row is an import upwards, or a dependency that nobody decided on.
+type row struct {
+	ours   string
+	others string
+}
+
+const (
+	modGoccy    = "github.com/goccy/go-json"
+	modFasthttp = "github.com/valyala/fasthttp"
+	modAnts     = "github.com/panjf2000/ants/v2"
+	modJwt      = "github.com/golang-jwt/jwt/v5"
+	modGlob     = "github.com/gobwas/glob"
+	modUnix     = "golang.org/x/sys/unix"
+)
+
+var layout = map[string]row{
+	"codec":                   {others: modGoccy},
+	"gateway/actor":           {others: modAnts},
+	"gateway/testkit":         {others: modJwt},
+	"gateway/loop":            {ours: "codec gateway/actor", others: modUnix},
+	"gateway/channel":         {ours: "codec"},
+	"gateway/auth":            {ours: "codec", others: modJwt + " " + modGlob + " " + modGoccy},
+	"gateway/broker":          {ours: "codec"},
+	"gateway/broker/history":  {ours: "codec gateway/broker"},
+	"gateway/broker/memory":   {ours: "codec gateway/broker gateway/broker/history"},
+	"gateway/presence":        {ours: "codec"},
+	"gateway/presence/memory": {ours: "codec gateway/presence"},
+	"gateway/hub": {
+		ours:   "codec gateway/actor gateway/broker gateway/loop",
+		others: "golang.org/x/sync/semaphore github.com/shadowspore/fossil-delta",
+	},
+	"gateway/session": {
+		ours: "codec gateway/actor gateway/auth gateway/broker gateway/channel gateway/hub gateway/loop gateway/presence",
+	},
+	"gateway/sse": {
+		ours:   "codec gateway/auth gateway/loop gateway/session",
+		others: modFasthttp + " golang.org/x/time/rate",
+	},
+	"gateway/api": {
+		ours:   "codec gateway/auth gateway/broker gateway/channel gateway/presence gateway/session",
+		others: modFasthttp + " " + modGlob + " " + modGoccy,
+	},
+	"gateway/admin":  {others: modFasthttp + " " + modGoccy},
+	"gateway/config": {others: modGlob},
+	"gateway":        {ours: "*", others: modFasthttp + " " + modJwt + " github.com/spf13/cobra"},
+	"bench":          {ours: "codec", others: "*"},
+	"":               {ours: "gateway"},
+}
+
+type listed struct {
+	ImportPath string
+	Doc        string
+	Standard   bool
+	Imports    []string
+}
+
+func listPackages(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Doc,Standard,Imports", "sluice/...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestImportsRunDownward(t *testing.T) {
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, "sluice"), "/")
+		r, ok := layout[name]
+		if !ok {
+			t.Errorf("package %q has no row in the layout table: add one, with what it may import and why", p.ImportPath)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if own, isOwn := strings.CutPrefix(imp, "sluice/"); isOwn {
+				if own == "gateway/testkit" {
+					t.Errorf("%s imports testkit, which is for tests only", p.ImportPath)
+				} else if !allows(r.ours, own) {
+					t.Errorf("%s imports %s, which its row does not allow", p.ImportPath, imp)
+				}
+			} else if strings.Contains(strings.SplitN(imp, "/", 2)[0], ".") && !allows(r.others, imp) {
+				t.Errorf("%s imports %s, which its row does not allow", p.ImportPath, imp)
+			}
+		}
+	}
+}
+
+func allows(list, name string) bool {
+	return list == "*" || slices.Contains(strings.Fields(list), name)
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if p.Doc == "" {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
+
+func TestLayoutHasNoRowForMissingPackage(t *testing.T) {
+	var names []string
+	for _, p := range listPackages(t) {
+		names = append(names, strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, "sluice"), "/"))
+	}
+	for name := range layout {
+		if !slices.Contains(names, name) {
+			t.Errorf("the layout table has a row for %q, but there is no such package", name)
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package gateway
+
+import (
+	"context"
+	"sort"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"sluice/codec"
+	"sluice/gateway/admin"
+	"sluice/gateway/api"
+	"sluice/gateway/auth"
+	"sluice/gateway/channel"
+	"sluice/gateway/session"
+)
+
+// node is the gateway as the server API sees it: its sessions, and what other
+// nodes would be asked.
+type node struct {
+	*session.Manager
+	g *Gateway
+}
+
+var _ api.Sessions = node{}
+
+// Channels implements api.Sessions.
+func (n node) Channels(_ context.Context, match func(string) bool) ([]api.ChannelInfo, error) {
+	var out []api.ChannelInfo
+	n.g.hub.Channels(func(ch string, subscribers int) bool {
+		if match == nil || match(ch) {
+			out = append(out, api.ChannelInfo{Channel: ch, Clients: subscribers})
+		}
+		return true
+	})
+	sort.Slice(out, func(i, j int) bool { return out[i].Channel < out[j].Channel })
+	return out, nil
+}
+
+// Nodes implements api.Sessions.
+func (n node) Nodes(context.Context) ([]api.NodeInfo, error) {
+	return []api.NodeInfo{{
+		UID: n.g.id.String(), Name: n.g.nodeName(), Version: Version,
+		Counts: n.Counts(), Uptime: int(time.Since(n.g.began) / time.Second),
+	}}, nil
+}
+
+func (g *Gateway) newAPI() *api.Server {
+	c := &g.cfg.HTTPAPI
+	return api.New(api.Options{
+		Prefix: c.HandlerPrefix, Rules: func() *channel.Rules { return g.rules.Load() },
+		Broker: g.broker, Credit: g.hub, Presence: g.presence, Sessions: node{g.sessions, g},
+		Keys:   func() *auth.APIKeys { return g.keys.Load() },
+		Limits: codec.Limits{Depth: c.MaxDepth}, MaxBody: c.MaxBodySize, ErrorMode: c.ErrorMode, Log: g.log,
+	})
+}
+
+// devUser is who the live page connects as.
+const devUser = "dev"
+
+// devTokenLife is how long a token of the live page is valid.
+const devTokenLife = 12 * time.Hour
+
+// devToken makes a token for the live page and the curl commands.
+func (g *Gateway) devToken() (token, user string, err error) {
+	claims := jwt.MapClaims{
+		"sub": devUser, "exp": time.Now().Add(devTokenLife).Unix(), "info": map[string]string{"name": "Live page"},
+	}
+	token, err = jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(g.cfg.Client.Token.HMACSecretKey))
+	return token, devUser, err
+}
+
+// devChannels are what the live page opens with.
+var devChannels = []string{"news", "chat:lobby"}
+
+func (g *Gateway) newLive() *admin.Live {
+	return admin.NewLive(admin.Options{
+		Endpoint: g.cfg.UniSSE.HandlerPrefix, API: g.cfg.HTTPAPI.HandlerPrefix, APIKey: g.cfg.HTTPAPI.Key,
+		Version: Version, Channels: devChannels, Token: g.devToken,
+	})
+}

@@ -1,0 +1,45 @@
+package gateway
+
+import (
+	"github.com/valyala/fasthttp"
+
+	"sluice/gateway/admin"
+)
+
+// external returns the handler of the public listener: the endpoint, and
+// everything else too unless there is an internal listener for it.
+func (g *Gateway) external(all bool) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		path := string(ctx.Path())
+		switch {
+		case g.sse != nil && path == g.cfg.UniSSE.HandlerPrefix:
+			g.sse.Handle(ctx)
+		case g.live != nil && g.live.Handle(ctx):
+		case g.api != nil && (all || g.cfg.HTTPAPI.External) && g.api.Handle(ctx):
+		case all && g.operations(ctx, path):
+		default:
+			notFound(ctx)
+		}
+	}
+}
+
+// internal is the handler of the internal listener.
+func (g *Gateway) internal(ctx *fasthttp.RequestCtx) {
+	switch {
+	case g.api != nil && g.api.Handle(ctx):
+	case g.operations(ctx, string(ctx.Path())):
+	default:
+		notFound(ctx)
+	}
+}
+
+// operations serves what an operator looks at.
+func (g *Gateway) operations(ctx *fasthttp.RequestCtx, path string) bool {
+	switch {
+	case g.cfg.Health.Enabled && path == g.cfg.Health.HandlerPrefix:
+		admin.Health(ctx)
+	default:
+		return false
+	}
+	return true
+}

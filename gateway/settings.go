@@ -1,0 +1,183 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"sluice/codec"
+	"sluice/gateway/auth"
+	"sluice/gateway/channel"
+	"sluice/gateway/config"
+	"sluice/gateway/hub"
+	"sluice/gateway/loop"
+	"sluice/gateway/session"
+	"sluice/gateway/sse"
+)
+
+// This file turns the configuration into the options of each package.
+
+func channelConfig(c *config.Channel) channel.Config {
+	out := channel.Config{
+		Separators: channel.Separators{
+			NamespaceBoundary: c.NamespaceBoundary, PrivatePrefix: c.PrivatePrefix,
+			UserBoundary: c.UserBoundary, UserSeparator: c.UserSeparator,
+		},
+		MaxLength:             c.MaxLength,
+		WithoutNamespace:      channelOptions(&c.WithoutNamespace),
+		HistoryMetaTTL:        c.HistoryMetaTTL,
+		PublicationDataFormat: channel.Format(c.PublicationDataFormat),
+	}
+	for i := range c.Namespaces {
+		ns := &c.Namespaces[i]
+		out.Namespaces = append(out.Namespaces, channel.Namespace{
+			Name: ns.Name, Options: channelOptions(&ns.ChannelOptions),
+		})
+	}
+	return out
+}
+
+func channelOptions(o *config.ChannelOptions) channel.Options {
+	return channel.Options{
+		AllowSubscribeForClient:    o.AllowSubscribeForClient,
+		AllowSubscribeForAnonymous: o.AllowSubscribeForAnonymous,
+		AllowUserLimitedChannels:   o.AllowUserLimitedChannels,
+		SubscribeProxyEnabled:      o.SubscribeProxyEnabled,
+		ChannelRegex:               o.ChannelRegex,
+		SubscriptionType:           channel.SubscriptionType(o.SubscriptionType),
+		Presence:                   o.Presence,
+		JoinLeave:                  o.JoinLeave,
+		ForcePushJoinLeave:         o.ForcePushJoinLeave,
+		HistorySize:                o.HistorySize,
+		HistoryTTL:                 o.HistoryTTL,
+		HistoryMetaTTL:             o.HistoryMetaTTL,
+		ForceRecovery:              o.ForceRecovery,
+		ForcePositioning:           o.ForcePositioning,
+		ForceRecoveryMode:          channel.RecoveryMode(o.ForceRecoveryMode),
+		AutoCacheRecover:           o.AutoCacheRecover,
+		AllowedDeltaTypes:          o.AllowedDeltaTypes,
+		DeltaPublish:               o.DeltaPublish,
+		PublicationDataFormat:      channel.Format(o.PublicationDataFormat),
+		SlowPolicy:                 channel.SlowPolicy(o.SlowPolicy),
+		ConflateKey:                o.ConflateKey,
+		MaxRate:                    o.MaxRate,
+	}
+}
+
+func authOptions(c *config.Client) auth.Options {
+	t := &c.Token
+	return auth.Options{
+		HMACSecretKey:                     t.HMACSecretKey,
+		HMACPreviousSecretKey:             t.HMACPreviousSecretKey,
+		HMACPreviousSecretKeyValidUntil:   t.HMACPreviousSecretKeyValidUntil,
+		RSAPublicKey:                      t.RSAPublicKey,
+		ECDSAPublicKey:                    t.ECDSAPublicKey,
+		Audience:                          t.Audience,
+		AudienceRegex:                     t.AudienceRegex,
+		Issuer:                            t.Issuer,
+		IssuerRegex:                       t.IssuerRegex,
+		UserIDClaim:                       t.UserIDClaim,
+		Insecure:                          c.Insecure,
+		InsecureSkipTokenSignatureVerify:  c.InsecureSkipTokenSignatureVerify,
+		DisallowAnonymousConnectionTokens: c.DisallowAnonymousConnectionTokens,
+	}
+}
+
+// userTimeoutSlack is how much longer than a stream may be slow the kernel
+// waits for acknowledgements: a mere pause of a reader must not be cut sooner.
+const userTimeoutSlack = 5 * time.Second
+
+func (g *Gateway) loopOptions() loop.Options {
+	c := &g.cfg.Client
+	return loop.Options{
+		QueueMaxSize: c.QueueMaxSize, QueueMaxAge: c.QueueMaxAge, QueuesMaxTotal: int64(c.QueuesMaxTotal),
+		SlowFrame: codec.DisconnectFrame(codec.DisconnectSlow),
+		OnPanic:   g.onPanic, Verify: g.verify,
+	}
+}
+
+func (g *Gateway) hubOptions() hub.Options {
+	return hub.Options{
+		Lanes: g.cfg.Node.Lanes, CreditBytes: int64(g.cfg.HTTPAPI.PublishInflightMaxBytes),
+		CreditWait: g.cfg.HTTPAPI.PublishWait, HoldMaxSize: g.cfg.Client.HoldMaxBytes,
+		OnPanic: g.onPanic,
+	}
+}
+
+func (g *Gateway) sessionOptions(fileLimit int) session.Options {
+	c := &g.cfg.Client
+	limit := g.cfg.UniSSE.MaxStreams
+	if limit <= 0 {
+		limit = fileLimit
+	}
+	if c.ConnectionLimit > 0 && (limit <= 0 || c.ConnectionLimit < limit) {
+		limit = c.ConnectionLimit
+	}
+	return session.Options{
+		Version: Version + " OSS", PingInterval: c.PingInterval, Rules: g.rules.Load,
+		Insecure: c.Insecure, ServerTime: c.ConnectIncludeServerTime,
+		ChannelLimit: c.ChannelLimit, StreamLimit: limit, UserConnectionLimit: c.UserConnectionLimit,
+		RecoveryLimit: c.RecoveryMaxPublicationLimit, StaleCloseDelay: c.StaleCloseDelay,
+		ExpiredCloseDelay: c.ExpiredCloseDelay, ExpiredSubDelay: c.ExpiredSubCloseDelay,
+		Personal: session.Personal{
+			Enabled:          c.SubscribeToUserPersonalChannel.Enabled,
+			Namespace:        c.SubscribeToUserPersonalChannel.PersonalChannelNamespace,
+			SingleConnection: c.SubscribeToUserPersonalChannel.SingleConnection,
+		},
+		Log: g.log,
+	}
+}
+
+func (g *Gateway) sseOptions() (sse.Options, error) {
+	c, u := &g.cfg.Client, &g.cfg.UniSSE
+	origins, err := auth.NewOrigins(c.AllowedOrigins)
+	if err != nil {
+		return sse.Options{}, err
+	}
+	opt := sse.Options{
+		Verifier: g.verifier.Load, Origins: origins,
+		AllowAnonymous: c.AllowAnonymousConnectWithoutToken, Insecure: c.Insecure,
+		UserIDHeader: c.UserIDHTTPHeader, ConnectionRate: c.ConnectionRateLimit,
+		Limits:      codec.Limits{Depth: g.cfg.HTTPAPI.MaxDepth},
+		UserTimeout: c.QueueMaxAge + userTimeoutSlack, Log: g.log,
+	}
+	if u.Framing == "close" {
+		opt.Framing = codec.FramingClose
+	}
+	opt.Responses.Enabled = u.ConnectCodeToHTTPResponse.Enabled
+	for _, t := range u.ConnectCodeToHTTPResponse.Transforms {
+		opt.Responses.Transforms = append(opt.Responses.Transforms, sse.Response{
+			Code: uint32(t.Code), Status: t.To.StatusCode, Body: t.To.Body,
+		})
+	}
+	opt.Disconnects.Enabled = c.ConnectCodeToUnidirectionalDisconnect.Enabled
+	for _, t := range c.ConnectCodeToUnidirectionalDisconnect.Transforms {
+		opt.Disconnects.Transforms = append(opt.Disconnects.Transforms, sse.DisconnectTransform{
+			Code: uint32(t.Code), To: codec.Disconnect{Code: uint32(t.To.Code), Reason: t.To.Reason},
+		})
+	}
+	return opt, nil
+}
+
+// ErrUnsupported is wrapped by errors of New for options that are valid but not
+// served by this build.
+var ErrUnsupported = errors.New("not supported")
+
+// checkSupported refuses options whose absence would be met only later.
+func checkSupported(c *config.Config) error {
+	if c.Engine.Type != "memory" {
+		return fmt.Errorf("gateway: engine.type is %q: %w, use memory", c.Engine.Type, ErrUnsupported)
+	}
+	return nil
+}
+
+// logLevels are the names of log.level; none is above every level.
+var logLevels = map[string]slog.Level{
+	"trace": slog.LevelDebug, "debug": slog.LevelDebug, "info": slog.LevelInfo,
+	"warn": slog.LevelWarn, "error": slog.LevelError, "fatal": slog.LevelError + 4, "none": slog.LevelError + 100,
+}
+
+// LogLevel returns the level that a name of log.level stands for.
+func LogLevel(name string) slog.Level { return logLevels[strings.ToLower(name)] }
