@@ -1,0 +1,125 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// maxEvent bounds one event's data and one line; beyond it the stream is taken
+// for something else than SSE.
+const maxEvent = 16 << 20
+
+var errEventTooLong = fmt.Errorf("an event is longer than %d bytes", maxEvent)
+
+// eventParser cuts a decoded body into events, incrementally (WHATWG HTML
+// section 9.2.6). It reports the data field only; id, event, retry and comment
+// lines are read over. A byte order mark is not looked for. The zero value is
+// ready; one goroutine at a time.
+//
+// While an event lies within one piece of body, its data is handed out as a
+// sub-slice of that piece and nothing is copied.
+type eventParser struct {
+	line    []byte // a line whose end has not come yet
+	saved   []byte // data of an unfinished event from earlier pieces
+	data    []byte // data of the event in hand: a view of the piece, of line, or of saved
+	hasData bool
+	skipLF  bool // the last piece ended with CR
+}
+
+// idle reports whether the body so far ends exactly behind an event.
+func (p *eventParser) idle() bool { return len(p.line) == 0 && !p.hasData && !p.skipLF }
+
+// feed parses one piece of body. emit's argument is valid during the call only.
+func (p *eventParser) feed(b []byte, emit func(data []byte)) error {
+	for len(b) > 0 {
+		if p.skipLF {
+			p.skipLF = false
+			if b[0] == '\n' {
+				b = b[1:]
+				continue
+			}
+		}
+		lf := bytes.IndexByte(b, '\n')
+		end := lf
+		if end < 0 {
+			end = len(b)
+		}
+		if cr := bytes.IndexByte(b[:end], '\r'); cr >= 0 {
+			p.endLine(b[:cr], emit)
+			b = b[cr+1:]
+			p.skipLF = true
+			continue
+		}
+		if lf < 0 {
+			break
+		}
+		p.endLine(b[:lf], emit)
+		b = b[lf+1:]
+	}
+	return p.save(b)
+}
+
+// endLine takes the last part of a line.
+func (p *eventParser) endLine(tail []byte, emit func(data []byte)) {
+	line := tail
+	if len(p.line) > 0 {
+		p.line = append(p.line, tail...)
+		line = p.line
+		// The bytes stay readable below until save writes there again, and
+		// save moves the data out first.
+		p.line = p.line[:0]
+	}
+	if len(line) == 0 {
+		if p.hasData {
+			emit(p.data)
+		}
+		p.hasData = false
+		p.data = nil
+		return
+	}
+	value, ok := bytes.CutPrefix(line, dataField)
+	if !ok {
+		if len(line) != len(dataField)-1 || string(line) != "data" {
+			return
+		}
+		value = nil
+	}
+	if len(value) > 0 && value[0] == ' ' {
+		value = value[1:]
+	}
+	if !p.hasData {
+		p.hasData = true
+		p.data = value
+		return
+	}
+	p.keepData()
+	p.saved = append(append(p.saved, '\n'), value...)
+	p.data = p.saved
+}
+
+var dataField = []byte("data:")
+
+// keepData moves the data of the event in hand into saved, where it survives
+// the piece it came from.
+func (p *eventParser) keepData() {
+	if len(p.data) > 0 && len(p.saved) > 0 && &p.data[0] == &p.saved[0] {
+		return
+	}
+	p.saved = append(p.saved[:0], p.data...)
+	p.data = p.saved
+}
+
+// save keeps what a piece left unfinished: first the data, which may point
+// into line, then the rest of the line.
+func (p *eventParser) save(rest []byte) error {
+	if p.hasData {
+		p.keepData()
+	}
+	p.line = append(p.line, rest...)
+	if len(p.line) > maxEvent || len(p.saved) > maxEvent {
+		return errEventTooLong
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// needGCC skips, or fails where everything is to be tested.
+func needGCC(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("gcc"); err == nil {
+		return
+	}
+	if os.Getenv("REQUIRE_E2E") == "1" {
+		t.Fatal(gccMissing)
+	}
+	t.Skip(gccMissing)
+}
+
+// testWire is what a stream of a server could look like.
+func testWire(t *testing.T) captured {
+	t.Helper()
+	payload, err := newPayload(128)
+	require.NoError(t, err)
+	return captured{
+		hello: []byte(testHead + chunked("\r\n", "data: {\"connect\":{}}\n\n")),
+		frame: []byte(chunked("id: 1\n", fmt.Sprintf("data: {\"channel\":\"bench\",\"pub\":{\"data\":%s}}\n\n", payload))),
+	}
+}
+
+func startTestFloor(t *testing.T) (*floor, captured) {
+	t.Helper()
+	needGCC(t)
+	dir := t.TempDir()
+	binary, err := buildFloor(t.Context(), dir)
+	require.NoError(t, err)
+	wire := testWire(t)
+	f, err := startFloor(context.Background(), binary, dir, wire)
+	require.NoError(t, err)
+	t.Cleanup(f.stop)
+	return f, wire
+}
+
+func TestFloorSendsEveryMessageToEveryStreamInOneWriteEach(t *testing.T) {
+	f, wire := startTestFloor(t)
+	const streams, messages = 20, 30
+	require.NoError(t, f.accept(streams))
+	conns := make([]net.Conn, streams)
+	for i := range conns {
+		var err error
+		conns[i], err = net.Dial("tcp", f.addr.String())
+		require.NoError(t, err)
+		defer conns[i].Close()
+		require.NoError(t, conns[i].SetDeadline(time.Now().Add(10*time.Second)))
+		_, err = io.WriteString(conns[i], "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		require.NoError(t, err)
+	}
+	require.NoError(t, f.accepted())
+
+	require.NoError(t, f.prepare(t.Context()))
+	require.NoError(t, f.start(t.Context(), messages-1))
+	require.NoError(t, f.start(t.Context(), 1))
+	require.NoError(t, f.finish())
+	require.Equal(t, floorDone{writes: streams * messages}, f.done)
+	require.Equal(t, []uint32{messages}, f.sent())
+
+	cpu, err := f.cpu()
+	require.NoError(t, err)
+	require.Positive(t, cpu)
+	clock, err := processCPU([]int{f.cmd.Process.Pid})
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, clock, cpu.Truncate(time.Microsecond), "the process's CPU clock and its getrusage tell the same time")
+
+	f.stop() // so that the streams end and ReadAll does
+	for i, conn := range conns {
+		got, err := io.ReadAll(conn)
+		require.NoError(t, err)
+		require.Len(t, got, len(wire.hello)+messages*len(wire.frame), "stream %d", i)
+		var all tally
+		seq := startSequence(0)
+		events := 0
+		var s splitter
+		require.NoError(t, s.feed(got, func(data []byte) {
+			events++
+			if m, ok := parsePayload(data); ok {
+				seq.arrive(m.seq, &all)
+				require.WithinDuration(t, time.Now(), time.Unix(0, m.sent), time.Minute)
+			}
+		}))
+		require.Equal(t, 1+messages, events)
+		require.Equal(t, tally{fresh: messages}, all)
+	}
+}
+
+func TestFloorWaitsForFullSocketsAndLosesNothing(t *testing.T) {
+	f, wire := startTestFloor(t)
+	require.NoError(t, f.accept(1))
+	conn, err := net.Dial("tcp", f.addr.String())
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	_, err = io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n")
+	require.NoError(t, err)
+	require.NoError(t, f.accepted())
+
+	// Far more than the socket buffers hold, and nobody reads until the floor
+	// was seen to stand still.
+	const messages = 60_000
+	require.NoError(t, f.start(t.Context(), messages))
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		waiting := 0
+		require.NoError(t, raw.Control(func(fd uintptr) { waiting, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }))
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", f.cmd.Process.Pid))
+		require.NoError(t, err)
+		return waiting > len(wire.hello) && bytes.Contains(stat, []byte(") S "))
+	}, 10*time.Second, time.Millisecond)
+	n, err := io.Copy(io.Discard, io.LimitReader(conn, int64(len(wire.hello)+messages*len(wire.frame))))
+	require.NoError(t, err)
+	require.EqualValues(t, len(wire.hello)+messages*len(wire.frame), n)
+	require.NoError(t, f.finish())
+	require.Positive(t, f.done.again, "the floor should have met a full socket")
+	require.Equal(t, int64(messages)+f.done.again+f.done.short, f.done.writes)
+}
+
+func TestFloorRefusesWrongUse(t *testing.T) {
+	f, _ := startTestFloor(t)
+	require.NoError(t, f.say("dance"))
+	var n int
+	require.ErrorContains(t, f.answer("done %d", &n), "expected accept N, go N or cpu")
+}

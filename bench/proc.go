@@ -1,0 +1,164 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxPID is the kernel's PID_MAX_LIMIT on 64-bit machines.
+const maxPID = 1 << 22
+
+// errNoPID says that CPU and memory cannot be told.
+var errNoPID = errors.New("bench: the server's process id is not known; give -P PID")
+
+// processCPU returns the CPU time that processes have used so far, user and
+// system, all threads, from their CPU clocks: nanoseconds, where
+// /proc/PID/stat counts ticks of 10 ms (clock_getcpuclockid(3)).
+func processCPU(pids []int) (time.Duration, error) {
+	if len(pids) == 0 {
+		return 0, errNoPID
+	}
+	var sum time.Duration
+	for _, pid := range pids {
+		// The clock id that the C library would make: CPUCLOCK_SCHED of a process.
+		const schedClock = 2
+		var ts unix.Timespec
+		if err := unix.ClockGettime(int32(^pid<<3|schedClock), &ts); err != nil {
+			return 0, fmt.Errorf("bench: CPU clock of process %d: %w", pid, err)
+		}
+		sum += time.Duration(ts.Nano())
+	}
+	return sum, nil
+}
+
+// processMemory is what processes hold, in bytes, and their threads.
+type processMemory struct {
+	RSS       int64 `json:"rss"`
+	Anonymous int64 `json:"anonymous"` // the part of RSS that is no file
+	Threads   int64 `json:"threads"`
+}
+
+// readMemory reads the memory of processes, added up.
+func readMemory(pids []int) (processMemory, error) {
+	var m processMemory
+	if len(pids) == 0 {
+		return m, errNoPID
+	}
+	for _, pid := range pids {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			return m, fmt.Errorf("bench: memory of process %d: %w", pid, err)
+		}
+		// Why: status counts pages per thread in batches and lags behind;
+		// smaps_rollup walks the pages. It may be hidden, status is not.
+		if rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid)); err == nil {
+			m.RSS += procField(rollup, "Rss") << 10
+			m.Anonymous += procField(rollup, "Anonymous") << 10
+		} else {
+			m.RSS += procField(status, "VmRSS") << 10
+			m.Anonymous += procField(status, "RssAnon") << 10
+		}
+		m.Threads += procField(status, "Threads")
+	}
+	return m, nil
+}
+
+// procField returns the first number behind "name:" in a /proc file, or 0.
+func procField(file []byte, name string) int64 {
+	for line := range bytes.Lines(file) {
+		rest, ok := bytes.CutPrefix(line, []byte(name+":"))
+		if !ok {
+			continue
+		}
+		fields := bytes.Fields(rest)
+		if len(fields) == 0 {
+			return 0
+		}
+		v, err := strconv.ParseInt(string(fields[0]), 10, 64)
+		if err != nil {
+			return 0
+		}
+		return v
+	}
+	return 0
+}
+
+// kernelMemory returns the machine's slab memory plus TCP buffer pages, in
+// bytes. Its growth while streams open is the kernel's share of both their
+// ends, and of whatever else the machine did meanwhile.
+func kernelMemory() int64 {
+	meminfo, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	total := procField(meminfo, "Slab") << 10
+	sockstat, err := os.ReadFile("/proc/net/sockstat")
+	if err != nil {
+		return total
+	}
+	if m := tcpPages.FindSubmatch(sockstat); m != nil {
+		if pages, err := strconv.ParseInt(string(m[1]), 10, 64); err == nil {
+			total += pages * int64(os.Getpagesize())
+		}
+	}
+	return total
+}
+
+var tcpPages = regexp.MustCompile(`(?m)^TCP:.* mem (\d+)`)
+
+// goroutines asks the pprof page (debug.enabled) of the server at host:port how
+// many goroutines run, or returns -1 where there is none.
+func goroutines(ctx context.Context, host string) int {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/debug/pprof/goroutine?debug=1", nil)
+	if err != nil {
+		return -1
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return -1
+	}
+	defer resp.Body.Close()
+	line, err := bufio.NewReader(resp.Body).ReadString('\n')
+	if err != nil {
+		return -1
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "goroutine profile: total ")))
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// raiseFileLimit lifts the soft limit of open files to the hard one and says
+// what is missing if need is more.
+func raiseFileLimit(need int) error {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		return fmt.Errorf("bench: getrlimit: %w", err)
+	}
+	if l.Cur < l.Max {
+		l.Cur = l.Max
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+			return fmt.Errorf("bench: setrlimit: %w", err)
+		}
+	}
+	if uint64(need) > l.Cur {
+		return fmt.Errorf("bench: %d open files are needed, and the hard limit is %d; ask for fewer streams or raise it (ulimit -Hn, LimitNOFILE=)", need, l.Cur)
+	}
+	return nil
+}

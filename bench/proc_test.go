@@ -1,0 +1,60 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestProcessFiguresOfThisProcess(t *testing.T) {
+	self := []int{os.Getpid()}
+	before, err := processCPU(self)
+	require.NoError(t, err)
+	require.Positive(t, before)
+	for own := ownCPU(); ownCPU()-own < 2_000_000; { // burn 2 ms
+	}
+	after, err := processCPU(self)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, int64(after-before), int64(2_000_000))
+
+	one, err := readMemory(self)
+	require.NoError(t, err)
+	require.Greater(t, one.RSS, int64(1<<20))
+	require.Positive(t, one.Anonymous)
+	require.Positive(t, one.Threads)
+	two, err := readMemory([]int{os.Getpid(), os.Getpid()})
+	require.NoError(t, err)
+	require.Greater(t, two.RSS, one.RSS+one.RSS/2, "the memory of several processes adds up")
+	require.Positive(t, kernelMemory())
+}
+
+func TestProcessFiguresWithoutAProcess(t *testing.T) {
+	_, err := processCPU(nil)
+	require.ErrorIs(t, err, errNoPID)
+	_, err = readMemory(nil)
+	require.ErrorIs(t, err, errNoPID)
+	const none = maxPID + 1
+	_, err = processCPU([]int{none})
+	require.Error(t, err)
+	_, err = readMemory([]int{none})
+	require.Error(t, err)
+}
+
+func TestProcFieldReadsTheNumberOfALine(t *testing.T) {
+	f := func(file, name string, want int64) {
+		t.Helper()
+		require.Equal(t, want, procField([]byte(file), name))
+	}
+	f("VmPeak:\t 5 kB\nVmRSS:\t  1234 kB\n", "VmRSS", 1234)
+	f("VmRSSx: 5 kB\n", "VmRSS", 0)
+	f("Rss:\n", "Rss", 0)
+	f("", "Rss", 0)
+}
+
+func TestRaiseFileLimitSaysWhatIsMissing(t *testing.T) {
+	require.NoError(t, raiseFileLimit(1))
+	require.ErrorContains(t, raiseFileLimit(1<<40), "hard limit")
+}

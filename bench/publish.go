@@ -1,0 +1,266 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	json "github.com/goccy/go-json"
+)
+
+// publishers publishes through the server API over a few keep-alive
+// connections, each with a pipeline of its own. Every connection is one
+// publisher with its own sequence numbers: the server answers a connection's
+// requests in order, so a stream sees them in order.
+type publishers struct {
+	// Immutable after newPublishers.
+	addr  netip.AddrPort
+	depth int // requests in flight per connection
+	quiet time.Duration
+	t     *target
+
+	// Owned by the caller.
+	conns []*publishConn
+	burst sync.WaitGroup
+	errs  []error // one per connection, of the running burst
+}
+
+// publishConn is one publisher. One goroutine at a time.
+type publishConn struct {
+	id          int
+	nc          net.Conn
+	release     func() bool // ends the tie between nc and its context
+	in          *bufio.Reader
+	request     []byte // head and body, the payload at payloadAt
+	payloadAt   int
+	next        uint32 // sequence number of the next message
+	outstanding int
+	out         []byte
+}
+
+// newPublishers prepares inFlight requests over conns connections; connect
+// must be called before the first message.
+func newPublishers(addr netip.AddrPort, u *url.URL, t *target, conns, inFlight, size int, quiet time.Duration) (*publishers, error) {
+	if conns < 1 || conns > maxPublishers || inFlight < conns {
+		return nil, fmt.Errorf("bench: expected 1 to %d publishing connections and at least one message in flight on each, got %d and %d", maxPublishers, conns, inFlight)
+	}
+	payload, err := newPayload(size)
+	if err != nil {
+		return nil, err
+	}
+	channel, err := json.Marshal(t.channel)
+	if err != nil {
+		return nil, fmt.Errorf("bench: channel %q: %w", t.channel, err)
+	}
+	body := fmt.Appendf(nil, `{"channel":%s,"data":`, channel)
+	bodyAt := len(body)
+	body = append(append(body, payload...), '}')
+	head := fmt.Appendf(nil, "POST %s/publish HTTP/1.1\r\nHost: %s\r\nX-API-Key: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+		u.EscapedPath(), u.Host, t.apiKey, len(body))
+	p := &publishers{addr: addr, depth: inFlight / conns, quiet: quiet, t: t}
+	for i := range conns {
+		p.conns = append(p.conns, &publishConn{id: i, request: append(bytes.Clone(head), body...), payloadAt: len(head) + bodyAt})
+	}
+	return p, nil
+}
+
+// prepare implements source: it dials afresh, because servers close
+// connections that were idle while the other side had its turn.
+func (p *publishers) prepare(ctx context.Context) error {
+	p.close()
+	var d net.Dialer
+	for _, c := range p.conns {
+		nc, err := d.DialContext(ctx, "tcp", p.addr.String())
+		if err != nil {
+			return fmt.Errorf("bench: publisher %d: %w", c.id, err)
+		}
+		c.nc, c.in, c.outstanding = nc, bufio.NewReaderSize(nc, 16<<10), 0
+		// So that nobody waits for an answer after Ctrl-C.
+		c.release = context.AfterFunc(ctx, func() { _ = nc.Close() })
+	}
+	return nil
+}
+
+// close closes the connections; prepare opens them again.
+func (p *publishers) close() {
+	for _, c := range p.conns {
+		if c.nc != nil {
+			// The answers are read; what close could report changes no figure.
+			c.release()
+			_ = c.nc.Close()
+			c.nc = nil
+		}
+	}
+}
+
+// start implements source. One message goes out at once over the first
+// connection without waiting for its answer; more make a burst over all.
+func (p *publishers) start(ctx context.Context, n int) error {
+	if n == 1 {
+		c := p.conns[0]
+		if c.outstanding == p.depth {
+			if err := c.receive(p.quiet); err != nil {
+				return err
+			}
+		}
+		return c.send(1)
+	}
+	left := new(atomic.Int64)
+	left.Store(int64(n))
+	p.errs = make([]error, len(p.conns))
+	for i, c := range p.conns {
+		p.burst.Go(func() {
+			if p.errs[i] = c.drain(p.quiet); p.errs[i] == nil {
+				p.errs[i] = c.run(ctx, left, p.depth, p.quiet)
+			}
+		})
+	}
+	return nil
+}
+
+// finish implements source: all messages started were answered.
+func (p *publishers) finish() error {
+	p.burst.Wait()
+	err := errors.Join(p.errs...)
+	p.errs = nil
+	for _, c := range p.conns {
+		if err == nil {
+			err = c.drain(p.quiet)
+		}
+	}
+	return err
+}
+
+// sent implements source.
+func (p *publishers) sent() []uint32 {
+	next := make([]uint32, len(p.conns))
+	for i, c := range p.conns {
+		next[i] = c.next
+	}
+	return next
+}
+
+// cpu implements source: the server's CPU time, with all its processes.
+func (p *publishers) cpu() (time.Duration, error) { return processCPU(p.t.pids) }
+
+// run publishes as long as left has messages, depth at a time.
+func (c *publishConn) run(ctx context.Context, left *atomic.Int64, depth int, quiet time.Duration) error {
+	for {
+		k := depth - c.outstanding
+		if rest := left.Add(int64(-k)); rest < 0 {
+			k = max(0, k+int(rest))
+		}
+		if k > 0 {
+			if err := c.send(k); err != nil {
+				return err
+			}
+		}
+		if c.outstanding == 0 {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := c.receive(quiet); err != nil {
+			return err
+		}
+		for c.outstanding > 0 && c.in.Buffered() > 0 {
+			if err := c.receive(quiet); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// send writes n requests, each stamped with the time, in one write.
+func (c *publishConn) send(n int) error {
+	c.out = c.out[:0]
+	for range n {
+		stampPayload(c.request[c.payloadAt:], message{sent: time.Now().UnixNano(), publisher: c.id, seq: c.next})
+		c.out = append(c.out, c.request...)
+		c.next++
+	}
+	c.outstanding += n
+	if _, err := c.nc.Write(c.out); err != nil {
+		return fmt.Errorf("bench: publisher %d: %w", c.id, err)
+	}
+	return nil
+}
+
+// drain reads the answers that are outstanding.
+func (c *publishConn) drain(quiet time.Duration) error {
+	for c.outstanding > 0 {
+		if err := c.receive(quiet); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// receive reads one answer (PROTOCOL 7.1): 200 with {"result":…}.
+func (c *publishConn) receive(quiet time.Duration) error {
+	if err := c.nc.SetReadDeadline(time.Now().Add(quiet)); err != nil {
+		return fmt.Errorf("bench: publisher %d: %w", c.id, err)
+	}
+	status, length, err := readAnswerHead(c.in)
+	if err != nil {
+		return fmt.Errorf("bench: publisher %d: %w", c.id, err)
+	}
+	body := make([]byte, min(length, 256))
+	if _, err = io.ReadFull(c.in, body); err == nil {
+		_, err = c.in.Discard(length - len(body))
+	}
+	if err != nil {
+		return fmt.Errorf("bench: publisher %d: %w", c.id, err)
+	}
+	c.outstanding--
+	if status != 200 || bytes.HasPrefix(body, []byte(`{"error"`)) {
+		return fmt.Errorf("bench: a publish was answered %d %s; check -key and the server's log", status, body)
+	}
+	return nil
+}
+
+// readAnswerHead reads an API answer's head.
+func readAnswerHead(in *bufio.Reader) (status, length int, err error) {
+	length = -1
+	for first := true; ; first = false {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return 0, 0, err
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		switch {
+		case first:
+			if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.1 ")) {
+				return 0, 0, fmt.Errorf("expected an HTTP/1.1 status line, got %q", cut(line, 80))
+			}
+			if status, err = strconv.Atoi(string(line[9:12])); err != nil {
+				return 0, 0, fmt.Errorf("expected a status, got %q", cut(line, 80))
+			}
+		case len(line) == 0:
+			if length < 0 {
+				return 0, 0, errors.New("expected an answer with Content-Length")
+			}
+			return status, length, nil
+		default:
+			name, value, _ := bytes.Cut(line, []byte(":"))
+			if bytes.EqualFold(name, []byte("Content-Length")) {
+				if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil || length < 0 {
+					return 0, 0, fmt.Errorf("expected a Content-Length, got %q", cut(line, 80))
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,213 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	json "github.com/goccy/go-json"
+)
+
+const (
+	serverStartLimit = 20 * time.Second
+	serverStopLimit  = 15 * time.Second
+)
+
+// server is a child process under measurement.
+type server struct {
+	target *target
+	cmd    *exec.Cmd
+	log    *logTail
+	exited chan struct{} // closed when the process is gone
+}
+
+// buildServer builds the repository's server into dir. It runs in the
+// module's folder or below.
+func buildServer(ctx context.Context, dir string) (binary string, err error) {
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("bench: run inside the repository, or give -server BINARY or -url: go list: %w", err)
+	}
+	binary = filepath.Join(dir, "sluice")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, ".")
+	cmd.Dir = string(bytes.TrimSpace(root))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("bench: go build: %w: %s", err, out)
+	}
+	return binary, nil
+}
+
+// serverConfig is the child's config file in the nested form (PROTOCOL 9.2).
+func serverConfig(port int, key, secret string) map[string]any {
+	type object = map[string]any
+	return object{
+		"http_server": object{"address": "127.0.0.1", "port": port},
+		"uni_sse":     object{"enabled": true},
+		"http_api":    object{"key": key},
+		"client": object{
+			"token":                                 object{"hmac_secret_key": secret},
+			"allow_anonymous_connect_without_token": true,
+		},
+		"channel": object{"without_namespace": object{
+			"allow_subscribe_for_client":    true,
+			"allow_subscribe_for_anonymous": true,
+		}},
+		"health": object{"enabled": true},
+		"debug":  object{"enabled": true},
+	}
+}
+
+// startServer runs binary with a config of its own on a free loopback port and
+// returns when /health answers. anonymous leaves the streams without tokens.
+func startServer(ctx context.Context, binary, dir, channel string, anonymous bool) (*server, error) {
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, secret := rand.Text(), rand.Text()
+	config, err := json.Marshal(serverConfig(port, key, secret))
+	if err != nil {
+		return nil, fmt.Errorf("bench: server config: %w", err)
+	}
+	file := filepath.Join(dir, "config.json")
+	if err := os.WriteFile(file, config, 0o600); err != nil {
+		return nil, fmt.Errorf("bench: server config: %w", err)
+	}
+	s := &server{cmd: exec.Command(binary, "-c", file), log: &logTail{}, exited: make(chan struct{})}
+	ownGroup(s.cmd)
+	s.cmd.Dir = dir
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	if err := s.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("bench: start the server: %w", err)
+	}
+	go func() {
+		// How it ended is told by its log.
+		_ = s.cmd.Wait()
+		close(s.exited)
+	}()
+	base := "http://127.0.0.1:" + strconv.Itoa(port)
+	if err := s.awaitHealth(ctx, base+"/health"); err != nil {
+		s.stop()
+		return nil, err
+	}
+	s.target = &target{
+		streamURL: base + "/connection/uni_sse", apiURL: base + "/api", apiKey: key,
+		channel: channel, pids: []int{s.cmd.Process.Pid},
+	}
+	if !anonymous {
+		s.target.secret = secret
+	}
+	return s, nil
+}
+
+// awaitHealth asks until the server answers 200.
+func (s *server) awaitHealth(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, serverStartLimit)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			err = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK && err == nil {
+				http.DefaultClient.CloseIdleConnections()
+				return nil
+			}
+		}
+		select {
+		case <-s.exited:
+			return fmt.Errorf("bench: the server ended before %s answered; its log:\n%s", url, s.log)
+		case <-ctx.Done():
+			return fmt.Errorf("bench: %s did not answer 200: %w; the server's log:\n%s", url, ctx.Err(), s.log)
+		case <-again.C:
+		}
+	}
+}
+
+// stop ends the server, at first politely, and waits for it.
+func (s *server) stop() {
+	if s.signal(syscall.SIGTERM); s.goneWithin(serverStopLimit) {
+		return
+	}
+	s.signal(syscall.SIGKILL)
+	<-s.exited
+}
+
+func (s *server) signal(sig os.Signal) {
+	if err := s.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		fmt.Fprintf(os.Stderr, "bench: signal to the server: %v\n", err)
+	}
+}
+
+func (s *server) goneWithin(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-s.exited:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// explain adds the end of the server's log to an error, if it is gone.
+func (s *server) explain(err error) error {
+	if s == nil || err == nil || !s.goneWithin(100*time.Millisecond) {
+		return err
+	}
+	return fmt.Errorf("%w; the server has ended, its log:\n%s", err, s.log)
+}
+
+// freePort returns a loopback port that was free a moment ago.
+func freePort(ctx context.Context) (int, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("bench: free port: %w", err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	return port, l.Close()
+}
+
+// logTail keeps the last few KiB written to it. Any goroutine.
+type logTail struct {
+	mu sync.Mutex
+	// Guarded by mu.
+	tail []byte
+}
+
+const logTailSize = 8 << 10
+
+// Write implements io.Writer and never fails.
+func (l *logTail) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tail = append(l.tail, p...)
+	if over := len(l.tail) - logTailSize; over > 0 {
+		l.tail = append(l.tail[:0], l.tail[over:]...)
+	}
+	return len(p), nil
+}
+
+func (l *logTail) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.tail)
+}
