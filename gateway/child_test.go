@@ -1,7 +1,137 @@
 package gateway
 
-// childEnv starts the test binary as a helper process; see runChild.
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config"
+	"sluice/gateway/testkit"
+)
+
+// childEnv starts the test binary as a gateway in a process of its own, with so
+// many open files allowed as it says.
 const childEnv = "SLUICE_TEST_CHILD"
 
-// runChild is the body of a helper process.
-func runChild(string) int { return 2 }
+// runChild serves until its standard input ends; it says where on its standard
+// output.
+func runChild(files string) int {
+	var n uint64
+	if _, err := fmt.Sscan(files, &n); err != nil {
+		fmt.Println("error", err)
+		return 1
+	}
+	lim := syscall.Rlimit{Cur: n, Max: n}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
+		fmt.Println("error", err)
+		return 1
+	}
+	cfg := config.Default()
+	cfg.ApplyDev(nil, testSecret, testKey)
+	cfg.HTTPServer.Port = 0
+	cfg.UniSSE.MaxStreams = 1 << 20 // the test is about descriptors
+	g, err := New(cfg, Options{Verify: true})
+	if err == nil {
+		err = g.Start()
+	}
+	if err != nil {
+		fmt.Println("error", err)
+		return 1
+	}
+	fmt.Println("at", g.Addr())
+	_, _ = bufio.NewReader(os.Stdin).ReadString(0)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := g.Stop(ctx); err != nil {
+		fmt.Println("error", err)
+		return 1
+	}
+	fmt.Println("accept failures", g.listeners[0].retries.Load())
+	return 0
+}
+
+// startChild starts a gateway with a limit of open files, and returns where it
+// listens and a function that ends it and returns its last words.
+func startChild(t *testing.T, files int) (addr string, end func() string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", childEnv, files))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	r := bufio.NewReader(out)
+	line, err := r.ReadString('\n')
+	require.NoError(t, err)
+	addr, ok := strings.CutPrefix(strings.TrimSpace(line), "at ")
+	require.True(t, ok, "the child said %q", line)
+	end = sync.OnceValue(func() string {
+		_ = in.Close()
+		last, _ := io.ReadAll(r)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the child ended with %v", err)
+		}
+		return strings.TrimSpace(string(last))
+	})
+	t.Cleanup(func() { end() })
+	return addr, end
+}
+
+func TestServesAgainAfterDescriptorsRanOut(t *testing.T) {
+	const files = 128
+	addr, end := startChild(t, files)
+	api := &testkit.API{Addr: addr, Key: testKey}
+	first := testkit.Connect(t, addr, testkit.ConnectOptions{
+		Subs: map[string]testkit.SubscribeRequest{"news": {}},
+	})
+	first.ExpectConnect(t)
+
+	// More connections than the child has descriptors: some wait, some are
+	// closed, none ends the server.
+	var conns []net.Conn
+	for range 3 * files {
+		c, err := net.DialTimeout("tcp", addr, 5*time.Second)
+		if err != nil {
+			break
+		}
+		fmt.Fprintf(c, "GET /connection/uni_sse HTTP/1.1\r\nHost: h\r\n\r\n")
+		conns = append(conns, c)
+	}
+	require.Greater(t, len(conns), files, "the kernel's backlog takes more than the child can")
+	for _, c := range conns {
+		_ = c.Close()
+	}
+
+	testkit.EventuallyWithin(t, time.Minute, func() bool {
+		c, err := net.DialTimeout("tcp", addr, time.Second)
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+		fmt.Fprintf(c, "GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+		line, _ := bufio.NewReader(c).ReadString('\n')
+		return strings.HasPrefix(line, "HTTP/1.1 200")
+	}, "the server to serve again")
+	api.Publish(t, "news", `"still here"`)
+	pub := first.ExpectPub(t, "news")
+	require.JSONEq(t, `"still here"`, string(pub.Data))
+
+	var failures int
+	_, err := fmt.Sscanf(end(), "accept failures %d", &failures)
+	require.NoError(t, err)
+	require.Positive(t, failures, "accept never met the limit: the test proves nothing")
+}
