@@ -54,7 +54,7 @@ var layout = map[string]row{
 		ours:   "codec gateway/auth gateway/broker gateway/channel gateway/presence gateway/session",
 		others: modFasthttp + " " + modGlob + " " + modGoccy,
 	},
-	"gateway/admin":  {others: modFasthttp + " " + modGoccy},
+	"gateway/admin":  {others: modFasthttp + " " + modFasthttp + "/pprofhandler " + modGoccy},
 	"gateway/config": {others: modGlob},
 	"gateway":        {ours: "*", others: modFasthttp + " " + modJwt + " github.com/spf13/cobra"},
 	"bench":          {ours: "codec", others: "*"},

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"strings"
+
 	"github.com/valyala/fasthttp"
 
 	"sluice/gateway/admin"
@@ -38,6 +40,8 @@ func (g *Gateway) operations(ctx *fasthttp.RequestCtx, path string) bool {
 	switch {
 	case g.cfg.Health.Enabled && path == g.cfg.Health.HandlerPrefix:
 		admin.Health(ctx)
+	case g.cfg.Debug.Enabled && strings.HasPrefix(path, g.cfg.Debug.HandlerPrefix+"/"):
+		admin.Profile(ctx, strings.TrimPrefix(path, g.cfg.Debug.HandlerPrefix))
 	default:
 		return false
 	}
