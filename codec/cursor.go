@@ -11,7 +11,7 @@ package codec
 //	name     eleven digits: 32 bits of the channel's name and 32 of the epoch
 //	position the offset, in so many digits, the highest first
 //
-// An entry has 14 to 16 characters up to offset 16,777,215. It never changes
+// An entry has 13 to 16 characters up to offset 16,777,215. It never changes
 // its length while only the last digits of its offset change, so the text of a
 // stream with many channels is patched in place.
 

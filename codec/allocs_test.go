@@ -1,0 +1,60 @@
+//go:build !race
+
+package codec
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestHotPathsAllocateAsMuchAsTheyMust(t *testing.T) {
+	f := func(name string, most float64, do func()) {
+		t.Helper()
+		require.LessOrEqual(t, testing.AllocsPerRun(100, do), most, name)
+	}
+	small := &Publication{Data: mustCompact(t, `{"a":1}`)}
+	big := &Publication{Data: QuoteJSON(strings.Repeat("x", 16<<10)), Offset: 1<<64 - 1, Epoch: "nyArdGkL"}
+	all := &Publication{
+		Data: small.Data, Offset: 1, Epoch: "nyArdGkL", Version: 1<<64 - 1,
+		Tags: []Tag{{"", ""}, {"a", "1"}, {"b", "2"}, {"c", "3"}},
+		Info: &ClientInfo{User: "42", Client: uuidClient, ConnInfo: mustCompact(t, `{"name":"A"}`), ChanInfo: mustCompact(t, `[]`)},
+	}
+	tagged := &Publication{Data: small.Data, Tags: make([]Tag, 100)}
+	buf := make([]byte, 0, 32<<10)
+	for name, p := range map[string]*Publication{"small": small, "big": big, "all": all, "tagged": tagged} {
+		f("PubFrame "+name, 2, func() { sinkFrame = PubFrame("hh:fresh", p, goldenID) })
+		f("AppendPub "+name, 0, func() { sinkBytes = AppendPub(buf, "hh:fresh", p) })
+		f("AppendDeltaPub "+name, 0, func() { sinkBytes = AppendDeltaPub(buf, "hh:fresh", p, "") })
+		fr := PubFrame("hh:fresh", p, goldenID)
+		f("accessors "+name, 0, func() {
+			sinkBytes = fr.Chunked(true)
+			sinkBytes = fr.Chunked(false)
+			sinkBytes = fr.PlainID()
+			sinkBytes = fr.PlainData()
+			sinkBytes = fr.Event(buf)
+			sinkInt = fr.Len()
+			sinkBool = fr.HasID()
+		})
+	}
+	f("AppendJoin", 0, func() { sinkBytes = AppendJoin(buf, "news", all.Info) })
+	f("AppendString", 0, func() { sinkBytes = AppendString(buf, "a\r\n<é>\u2028\xff\x00") })
+	f("AppendChunk", 0, func() { sinkBytes = AppendChunk(buf, FramingChunked, StreamOpening) })
+	f("AppendStreamHead", 0, func() { sinkBytes = AppendStreamHead(buf, &StreamHead{Origin: "https://example.com"}) })
+	cursor := AppendCursorEntry(nil, CursorEntry{1, 2, 1 << 40})
+	entries := make([]CursorEntry, 0, 1)
+	f("AppendCursorEntry", 0, func() { sinkBytes = AppendCursorEntry(buf, CursorEntry{1, 2, 1 << 40}) })
+	f("SetCursorOffset", 0, func() { sinkBool = SetCursorOffset(cursor, 0, 1<<40+1) })
+	f("ParseCursor", 0, func() { _, sinkBool = ParseCursor(entries, goldenID, 1) })
+	f("Tag32", 0, func() { sinkInt = int(Tag32("nyArdGkL")) })
+
+	// One for the text, one for the stack of open containers.
+	nested, scalar := []byte(payload(1<<10)), []byte(`"abc"`)
+	spaces := []byte(strings.Repeat(" ", 1<<10) + "1")
+	f("Compact scalar", 1, func() { sinkJSON, sinkErr = Compact(scalar, Limits{}) })
+	f("Compact nested", 2, func() { sinkJSON, sinkErr = Compact(nested, Limits{}) })
+	f("Compact spaces", 2, func() { sinkJSON, sinkErr = Compact(spaces, Limits{}) })
+	f("AppendCompact nested", 1, func() { sinkBytes, sinkErr = AppendCompact(buf, nested, Limits{}) })
+	f("AppendCompact scalar", 0, func() { sinkBytes, sinkErr = AppendCompact(buf, scalar, Limits{}) })
+}
