@@ -137,3 +137,23 @@ func DisconnectFrame(d *Disconnect) *Frame {
 
 // PingFrame is the ping event, the same for all streams (PROTOCOL 1.5).
 var PingFrame = EndFrame(append(StartFrame(2), "{}"...), "")
+
+// IDOverhead is the most that [AppendIDLine] adds to the text of an id.
+const IDOverhead = maxChunkHead + len(idField) + 1 + 2
+
+// AppendIDLine appends an id line as a piece of a body in the framing: the
+// beginning of an event whose data follows in the next piece. id must be ASCII
+// without control bytes.
+func AppendIDLine(dst []byte, f Framing, id []byte) []byte {
+	if f == FramingChunked {
+		dst = strconv.AppendUint(dst, uint64(len(idField)+len(id)+1), 16)
+		dst = append(dst, "\r\n"...)
+	}
+	dst = append(dst, idField...)
+	dst = append(dst, id...)
+	dst = append(dst, '\n')
+	if f == FramingChunked {
+		dst = append(dst, "\r\n"...)
+	}
+	return dst
+}

@@ -55,12 +55,11 @@ func text(ctx *fasthttp.RequestCtx, status int, body, detail string) {
 	ctx.SetBodyString(body)
 }
 
-// refuseHTTP answers a request that cannot be a call, in the shape of an API
-// error (PROTOCOL 12.40).
+// refuseHTTP answers a request that cannot be a call (PROTOCOL 12.40).
 func refuseHTTP(ctx *fasthttp.RequestCtx, status int, message string) {
 	ctx.SetStatusCode(status)
 	ctx.SetContentType(jsonType)
-	ctx.SetBody(codec.AppendErrorReply(nil, &codec.Error{Code: uint32(status), Message: message}))
+	ctx.SetBody(codec.AppendHTTPError(nil, status, message))
 }
 
 func setDetail(ctx *fasthttp.RequestCtx, detail string) {

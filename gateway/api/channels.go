@@ -5,13 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/gobwas/glob"
-
 	"sluice/codec"
 )
-
-// maxPattern bounds a glob, and with it the time that a match takes, in bytes.
-const maxPattern = 512
 
 // channels is PROTOCOL 7.10. A pattern that is no glob is error 100, as in the
 // reference; the result is in the order of the names.
@@ -21,12 +16,10 @@ func (s *Server) channels(c *call, r *codec.ChannelsRequest) *failure {
 		return refuse(codec.ErrBadRequest, fmt.Sprintf("pattern: at most %d bytes expected", maxPattern))
 	}
 	if r.Pattern != "" {
-		// Why no separators: '*' has to match the boundary too.
-		pattern, err := glob.Compile(r.Pattern)
-		if err != nil {
+		var err error
+		if match, err = compilePattern(r.Pattern); err != nil {
 			return refuse(codec.ErrInternal, "pattern: a glob expected")
 		}
-		match = pattern.Match
 	}
 	found, err := s.opt.Sessions.Channels(c.ctx, match)
 	if err != nil {

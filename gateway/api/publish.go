@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"time"
 
 	"sluice/codec"
@@ -109,7 +110,7 @@ func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options,
 	}
 	credit, err := s.opt.Credit.AcquireCredit(ctx, p.Size())
 	if err != nil {
-		return broker.Position{}, internal(err)
+		return broker.Position{}, internal(fmt.Errorf("api: no room for a publication within the time to wait: %w", err))
 	}
 	opt.Credit = credit
 	result, err := s.opt.Broker.Publish(ctx, ch, p, opt)
