@@ -249,6 +249,11 @@ func (r *fanOutReport) writeTable(w io.Writer) error {
 			fmt.Fprintf(w, "%-17s server ÷ floor  %s\n", x.name, x.s)
 		}
 	}
+	if r.Pattern == patternBurst {
+		// Why: a server that answers a publication before it delivers it builds
+		// a backlog, and then sends ever fuller batches.
+		fmt.Fprintln(w, "burst: in flight means not yet answered, not yet delivered may be far more; lag is the time in that backlog and grows with -messages")
+	}
 	_, err := fmt.Fprintln(w, "ratios: median of the rounds (lowest–highest); the floor stamps a message just before its first write, the server's are stamped before the publish request")
 	return err
 }

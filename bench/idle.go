@@ -20,13 +20,15 @@ type idleFlags struct {
 	stepList string
 	steps    []int
 	settle   time.Duration
+	grow     bool
 }
 
 func setupIdle(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &idleFlags{}
 	f.register(fs)
-	fs.StringVar(&f.stepList, "steps", "5000,15000", "numbers of streams, growing; one server holds them all")
+	fs.StringVar(&f.stepList, "steps", "5000,15000", "numbers of streams, growing")
 	fs.DurationVar(&f.settle, "settle", time.Minute, "how long to wait after each ramp before memory is read")
+	fs.BoolVar(&f.grow, "grow", false, "let one server grow from step to step instead of starting a fresh one for each; always so with -url")
 	return func(ctx context.Context) error {
 		r, err := runIdle(ctx, f)
 		if err != nil {
@@ -55,6 +57,7 @@ func (f *idleFlags) check() error {
 // idleStep is what was seen with so many streams open. Memory in bytes.
 type idleStep struct {
 	Streams    int           `json:"streams"`
+	Empty      processMemory `json:"empty"` // the same process before its first stream
 	Memory     processMemory `json:"memory"`
 	Goroutines int           `json:"goroutines"` // -1: the server has no pprof page
 	Kernel     int64         `json:"kernel"`     // slab and TCP pages of the machine
@@ -68,6 +71,7 @@ type idleReport struct {
 	Server  string     `json:"server"`
 	Token   bool       `json:"token"` // each stream is a user with an HS256 token
 	Settle  string     `json:"settle"`
+	Fresh   bool       `json:"fresh"` // a server of its own for each step
 	Steps   []idleStep `json:"steps"` // the first is before any stream
 	// KiB per stream. Kernel is both ends of a connection, for the whole machine.
 	RSS        float64  `json:"rss_kib_per_stream"`
@@ -83,36 +87,69 @@ func (silent) Opened(int)               {}
 func (silent) Event(int, []byte, int64) {}
 func (silent) Flush()                   {}
 
+// runIdle measures each step with a fresh server, unless told to grow one.
+//
+// Why: a server that grows could take what the first ramp left in its heap for
+// the second; with a fresh one each step is what a server with that many
+// streams holds, and the steps differ in nothing else. Whether the two ways
+// really differ is within the scatter of a few runs, so neither is quoted from
+// one run.
 func runIdle(ctx context.Context, f *idleFlags) (*idleReport, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	most := f.steps[len(f.steps)-1]
-	r, err := newRig(ctx, &f.commonFlags, most+64)
-	if err != nil {
-		return nil, err
-	}
-	defer r.close()
-	if len(r.target.pids) == 0 {
-		return nil, errNoPID
-	}
-	c, err := r.newClient(r.streams, most, func(int) eventHandler { return silent{} })
-	if err != nil {
-		return nil, err
-	}
-	defer c.close()
-	report := &idleReport{
-		Mode: "idle", Machine: thisMachine(), Server: r.serverName(), Token: r.target.secret != "", Settle: f.settle.String(),
-	}
-	for _, n := range append([]int{0}, f.steps...) {
-		step, err := idleAt(ctx, f, r, c, n)
-		if err != nil {
-			return nil, r.server.explain(err)
+	report := &idleReport{Mode: "idle", Machine: thisMachine(), Settle: f.settle.String(), Fresh: !f.grow && f.url == ""}
+	ramps := [][]int{f.steps}
+	if report.Fresh {
+		ramps = nil
+		for _, n := range f.steps {
+			ramps = append(ramps, []int{n})
 		}
-		report.Steps = append(report.Steps, step)
+	}
+	for _, ramp := range ramps {
+		if err := idleRamp(ctx, f, ramp, report); err != nil {
+			return nil, err
+		}
 	}
 	report.sumUp()
 	return report, nil
+}
+
+// idleRamp opens the numbers of streams in ramp, one after the other, on one
+// server.
+func idleRamp(ctx context.Context, f *idleFlags, ramp []int, report *idleReport) error {
+	most := ramp[len(ramp)-1]
+	r, err := newRig(ctx, &f.commonFlags, most+64)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	if len(r.target.pids) == 0 {
+		return errNoPID
+	}
+	c, err := r.newClient(r.streams, most, func(int) eventHandler { return silent{} })
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	report.Server, report.Token = r.serverName(), r.target.secret != ""
+	empty, err := idleAt(ctx, f, r, c, 0)
+	if err != nil {
+		return r.server.explain(err)
+	}
+	empty.Empty = empty.Memory
+	if len(report.Steps) == 0 {
+		report.Steps = append(report.Steps, empty)
+	}
+	for _, n := range ramp {
+		step, err := idleAt(ctx, f, r, c, n)
+		if err != nil {
+			return r.server.explain(err)
+		}
+		step.Empty = empty.Memory
+		report.Steps = append(report.Steps, step)
+	}
+	return nil
 }
 
 // idleAt grows to n streams, waits, and looks.
@@ -165,26 +202,37 @@ func (r *idleReport) writeTable(w io.Writer) error {
 	if r.Token {
 		who = "users with an HS256 token each"
 	}
-	fmt.Fprintf(w, "idle: streams on one channel, %s; one server that grows from step to step, read %s after each ramp\n%s\n%s\n\n",
-		who, r.Settle, r.Server, r.Machine)
+	how := "one server that grows from step to step"
+	if r.Fresh {
+		how = "a fresh server for each step"
+	}
+	fmt.Fprintf(w, "idle: streams on one channel, %s; %s, read %s after each ramp\n%s\n%s\n\n",
+		who, how, r.Settle, r.Server, r.Machine)
 	t := columns(w)
-	fmt.Fprintln(t, "streams\tRSS MiB\tanonymous MiB\tthreads\tgoroutines\tkernel MiB\t")
+	fmt.Fprintln(t, "streams\tRSS MiB\tanonymous MiB\twhole growth, KiB/stream\tthreads\tgoroutines\tkernel MiB\t")
 	const mib = 1 << 20
 	for _, s := range r.Steps {
 		goroutines := "-"
 		if s.Goroutines >= 0 {
 			goroutines = strconv.Itoa(s.Goroutines)
 		}
-		fmt.Fprintf(t, "%d\t%.2f\t%.2f\t%d\t%s\t%.2f\t\n", s.Streams, float64(s.Memory.RSS)/mib, float64(s.Memory.Anonymous)/mib,
-			s.Memory.Threads, goroutines, float64(s.Kernel)/mib)
+		growth := "-"
+		if s.Streams > 0 {
+			growth = fmt.Sprintf("%.2f", float64(s.Memory.RSS-s.Empty.RSS)/1024/float64(s.Streams))
+		}
+		fmt.Fprintf(t, "%d\t%.2f\t%.2f\t%s\t%d\t%s\t%.2f\t\n", s.Streams, float64(s.Memory.RSS)/mib, float64(s.Memory.Anonymous)/mib,
+			growth, s.Memory.Threads, goroutines, float64(s.Kernel)/mib)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nRSS per stream (slope)  %.2f KiB, %.2f KiB of it anonymous\nkernel, both ends of a connection, whole machine  %.2f KiB\n",
+	_, err := fmt.Fprintf(w, "\nRSS per stream (slope)  %.2f KiB, %.2f KiB of it anonymous\nkernel, both ends of a connection, with whatever else the machine did  %.2f KiB\n",
 		r.RSS, r.Anonymous, r.Kernel)
 	if err == nil && r.Goroutines != nil {
 		_, err = fmt.Fprintf(w, "goroutines per stream  %.4f\n", *r.Goroutines)
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(w, "one sample: slopes scatter from run to run; take the median of several before judging a budget")
 	}
 	return err
 }
