@@ -17,6 +17,7 @@ func (c *Config) ApplyDev(r *Report, secret, apiKey string) {
 	unless("http_server.address", func() { c.HTTPServer.Address = "127.0.0.1" })
 	unless("uni_sse.enabled", func() { c.UniSSE.Enabled = true })
 	unless("uni_sse.bounded_streams", func() { c.UniSSE.BoundedStreams = true })
+	unless("uni_sse.retry", func() { c.UniSSE.Retry = DurationRange{Min: time.Second, Max: 2 * time.Second} })
 	unless("health.enabled", func() { c.Health.Enabled = true })
 	unless("client.token.hmac_secret_key", func() { c.Client.Token.HMACSecretKey = secret })
 	unless("http_api.key", func() { c.HTTPAPI.Key = apiKey })

@@ -3,6 +3,7 @@
 //
 // What it does with the end of a stream:
 //   - disconnect 3500-3999 or 4500-4999: terminal. EventSource would come back for ever, so it is closed.
+//   - 3501 (bad request) in answer to a connect: most likely a channel in an unknown namespace. Other channels try again.
 //   - disconnect 3005 (expired): the token in the URL is useless now. A new session gives a new one.
 //   - 3500 (invalid token) in answer to a reconnect, for a token that was good before: the server was restarted with
 //     another secret, which happens all day in development. One attempt with a new session, then 3500 is terminal.
@@ -13,6 +14,7 @@
 const KINDS = ['connect', 'pub', 'join', 'leave', 'subscribe', 'unsubscribe', 'message', 'refresh', 'disconnect'];
 const EXPIRED = 3005;
 const INVALID_TOKEN = 3500;
+const BAD_REQUEST = 3501;
 const FIRST_RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 30000;
 const REFUSALS_BEFORE_STOP = 8;
@@ -64,6 +66,7 @@ export class Stream {
     this.silenceMs = 0;
     this.accepted = false; // the token in use has opened a stream before
     this.greeted = false; // this connection has had its connect push
+    this.refused = false; // stopped because of the channels asked for
     this.goodbye = false; // the end of this connection was reported already
     this.generation = 0; // of open(); an answer for an older one is ignored
   }
@@ -93,7 +96,7 @@ export class Stream {
   /** Subscribes to other channels: they are part of the URL, so a new EventSource is opened. */
   setChannels(channels) {
     this.channels = [...channels];
-    if (this.session && (this.source || this.timer)) {
+    if (this.session && (this.source || this.timer || this.refused)) {
       this.#close();
       this.#open('connecting');
     }
@@ -119,6 +122,7 @@ export class Stream {
     clearTimeout(this.timer);
     clearTimeout(this.watchdog);
     this.timer = 0;
+    this.refused = false;
     this.source?.close();
     this.source = null;
   }
@@ -184,6 +188,9 @@ export class Stream {
       this.#renew('The token expired', 'The new token is expired too');
     } else if (code === INVALID_TOKEN && this.accepted && !this.greeted) {
       this.#renew('The server no longer knows the token', 'The server keeps refusing the token');
+    } else if (code === BAD_REQUEST && !this.greeted) {
+      this.#stopped(`${code} ${reason}: is there a channel in an unknown namespace? Take it out to go on`);
+      this.refused = true;
     } else if (isTerminal(code)) {
       this.#stopped(`${code} ${reason}: the server asks not to come back`);
     }
