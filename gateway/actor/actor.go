@@ -28,7 +28,8 @@ type Behavior[T any] interface {
 	// Flush follows each pass over the inbox and may run long; more asks for
 	// another turn, before which new posts are handled.
 	Flush() (more bool)
-	// Panicked learns of a panic in Handle or Flush.
+	// Panicked learns of a panic in one of the others. When it panics itself
+	// it is called again with the new value, up to 8 times.
 	Panicked(v any)
 }
 
@@ -38,14 +39,16 @@ type Actor[T any] struct {
 	pool     Submitter
 	behavior Behavior[T]
 	run      func() // bound once: a method value allocates each time
+	patience int    // maxPanics, but in tests
 
 	// Guarded by mu.
 	mu    sync.Mutex
 	inbox []T
 
 	// Owned by the turn.
-	spare []T
-	next  int // index in the batch of the post in hand
+	spare   []T
+	next    int // index in the batch of the post in hand
+	flushes int // panics of Flush in a row
 
 	// Atomic.
 	scheduled atomic.Bool
@@ -56,13 +59,16 @@ type Actor[T any] struct {
 // burst.
 const maxSpare = 1 << 14
 
-// maxPanics is how often in a row one post may panic before it is given up: a
-// guard against a behavior that makes no progress when called again.
+// maxPanics is how often in a row one post, or Flush, may panic before it is
+// given up: a guard against a behavior that makes no progress when called again.
 const maxPanics = 1 << 20
+
+// maxTold is how often in a row Panicked is called while it panics itself.
+const maxTold = 8
 
 // New returns an idle actor whose turns run on pool.
 func New[T any](pool Submitter, b Behavior[T]) *Actor[T] {
-	a := &Actor[T]{pool: pool, behavior: b}
+	a := &Actor[T]{pool: pool, behavior: b, patience: maxPanics}
 	a.run = a.turns
 	return a
 }
@@ -71,10 +77,10 @@ func New[T any](pool Submitter, b Behavior[T]) *Actor[T] {
 // fails; the order of posts of one goroutine is kept. Any goroutine, the
 // actor's own turn included.
 func (a *Actor[T]) Post(p T) {
+	a.depth.Add(1) // before the turn can take it off again
 	a.mu.Lock()
 	a.inbox = append(a.inbox, p)
 	a.mu.Unlock()
-	a.depth.Add(1)
 	a.wake()
 }
 
@@ -98,11 +104,11 @@ func (a *Actor[T]) turns() {
 	for {
 		batch := a.take()
 		n := len(batch)
-		a.behavior.Begin()
+		a.begin()
 		a.handle(batch)
 		a.release(batch)
 		a.depth.Add(-int64(n))
-		if a.flush() || n > 0 {
+		if a.flush() || !a.empty() {
 			continue
 		}
 		a.scheduled.Store(false)
@@ -135,6 +141,11 @@ func (a *Actor[T]) release(batch []T) {
 	}
 }
 
+func (a *Actor[T]) begin() {
+	defer a.recover()
+	a.behavior.Begin()
+}
+
 func (a *Actor[T]) handle(batch []T) {
 	again, panics := false, 0
 	for a.next = 0; a.next < len(batch); {
@@ -146,7 +157,7 @@ func (a *Actor[T]) handle(batch []T) {
 		if a.next != before {
 			panics = 0
 		}
-		if panics++; panics > maxPanics {
+		if panics++; panics > a.patience {
 			a.next++
 			again = false
 		}
@@ -164,15 +175,30 @@ func (a *Actor[T]) handleFrom(batch []T, again bool) (done bool) {
 	return true
 }
 
+// flush reports that there may be more after a panic too: the behavior goes on
+// behind what failed. A Flush that does nothing but panic waits for the next
+// post in the end.
 func (a *Actor[T]) flush() (more bool) {
 	defer a.recover()
-	more = true // after a panic there may be more to flush
+	a.flushes++
+	more = a.flushes <= a.patience
 	more = a.behavior.Flush()
+	a.flushes = 0
 	return more
 }
 
 func (a *Actor[T]) recover() {
-	if v := recover(); v != nil {
-		a.behavior.Panicked(v)
+	v := recover()
+	for told := 0; v != nil && told < maxTold; told++ {
+		v = a.tell(v)
 	}
+}
+
+// tell passes a panic on and returns the one that came of it, if any. Why: a
+// panic that left the turn would end it with the actor still scheduled, and
+// nothing would ever run it again.
+func (a *Actor[T]) tell(v any) (next any) {
+	defer func() { next = recover() }()
+	a.behavior.Panicked(v)
+	return nil
 }

@@ -70,7 +70,8 @@ func rawConn(c net.Conn) (syscall.Conn, error) {
 
 // Adopt makes a stream of a socket. On success the loop owns fd and will tell
 // Handler.Closed exactly once; on error the caller still owns it, and nothing
-// was told. On-loop only.
+// was told. The new stream is the one in hand, as after [Loop.Hand]. On-loop
+// only.
 func (l *Loop) Adopt(fd int, framing codec.Framing) (Ref, error) {
 	slot := l.newSlot()
 	s := l.at(slot)
@@ -82,6 +83,7 @@ func (l *Loop) Adopt(fd int, framing codec.Framing) (Ref, error) {
 	}
 	l.stats.Open++
 	l.stats.Adopted++
+	l.cur = slot + 1
 	return Ref{slot, s.gen}, nil
 }
 

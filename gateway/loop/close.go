@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"cmp"
+	"slices"
 	"syscall"
 	"time"
 
@@ -55,7 +57,7 @@ func (l *Loop) CloseBare(ref Ref, reason Reason, within time.Duration) {
 // closing gives a detached stream its deadline.
 func (l *Loop) closing(slot uint32, within time.Duration) {
 	s := l.at(slot)
-	s.ends = tickAfter(l.now + int64(within))
+	s.ends = tickAfter(l.now + int64(max(within, 0)))
 	l.arm(slot)
 	if s.queue == 0 {
 		l.finish(slot)
@@ -77,9 +79,14 @@ func (l *Loop) Cut(ref Ref, reason Reason) {
 // detach makes a live stream a closing one: the handler learns of it now, once.
 func (l *Loop) detach(slot uint32, reason Reason) {
 	s := l.at(slot)
-	s.state, s.reason, s.wants = stateClosing, reason, 0
+	s.state, s.wants = stateClosing, 0
 	l.stats.Closes[reason]++
+	// If the handler panics this stream is cut, whichever was in hand before:
+	// it would be left without a deadline.
+	cur := l.cur
+	l.cur = slot + 1
 	l.handler.Closed(Ref{slot, s.gen}, reason)
+	l.cur = cur
 }
 
 // slow ends a stream whose client does not keep up: whole unsent frames are
@@ -123,6 +130,7 @@ func (l *Loop) cut(slot uint32) {
 		return
 	}
 	if s.blocked {
+		s.blocked = false
 		l.stats.Blocked--
 	}
 	fd := int(s.fd)
@@ -151,30 +159,42 @@ func (l *Loop) readInput(slot uint32) {
 		case err == syscall.EINTR:
 		case err == syscall.EAGAIN:
 			return
-		default: // end of file, or an error that ends the connection
+		case err != nil:
+			l.fail(slot, errorReason(err))
+			return
+		default: // end of file
 			l.fail(slot, ReasonClientGone)
 			return
 		}
 	}
 }
 
-// shedTotal closes this loop's largest stalled queue while all loops together
+// shedTotal closes this loop's largest stalled queues while all loops together
 // hold more than Options.QueuesMaxTotal.
 func (l *Loop) shedTotal() {
-	for l.total.Load() > l.opt.QueuesMaxTotal {
-		worst, bytes := -1, 0
-		for i := range l.slabs {
-			for j := range l.slabs[i] {
-				s := &l.slabs[i][j]
-				if s.state == stateLive && s.blocked && s.queue != 0 && l.queues[s.queue-1].bytes > bytes {
-					worst, bytes = i<<slabBits+j, l.queues[s.queue-1].bytes
-				}
+	var stalled []uint32
+	for i := range l.slabs {
+		for j := range l.slabs[i] {
+			if s := &l.slabs[i][j]; s.state == stateLive && s.blocked && s.queue != 0 {
+				stalled = append(stalled, uint32(i<<slabBits+j))
 			}
 		}
-		if worst < 0 {
+	}
+	slices.SortFunc(stalled, func(a, b uint32) int { return cmp.Compare(l.held(b), l.held(a)) })
+	for _, slot := range stalled {
+		if l.total.Load() <= l.opt.QueuesMaxTotal {
 			return
 		}
-		l.slow(uint32(worst), ReasonSlowTotal)
+		l.slow(slot, ReasonSlowTotal)
 		l.publishTotal()
 	}
+}
+
+// held is what a stream's queue counts for among all queues.
+func (l *Loop) held(slot uint32) int {
+	if i := l.at(slot).queue; i != 0 {
+		q := &l.queues[i-1]
+		return q.bytes + q.exempt
+	}
+	return 0
 }

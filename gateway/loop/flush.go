@@ -2,7 +2,6 @@ package loop
 
 import (
 	"errors"
-	"io"
 	"syscall"
 
 	"sluice/codec"
@@ -57,7 +56,7 @@ func (l *Loop) popDirty() uint32 {
 func (l *Loop) flushStream(slot uint32) {
 	s := l.at(slot)
 	q := &l.queues[s.queue-1]
-	want := l.gather(s, q)
+	want := l.gather(Ref{slot, s.gen}, s, q)
 	n, err := l.write(int(s.fd), want)
 	l.iov.reset()
 	switch {
@@ -66,7 +65,6 @@ func (l *Loop) flushStream(slot uint32) {
 		l.stats.Bytes += uint64(n)
 		l.advanceQueue(slot, n)
 		if s.queue == 0 {
-			l.unblock(slot)
 			if s.state == stateClosing {
 				l.finish(slot)
 			}
@@ -77,14 +75,14 @@ func (l *Loop) flushStream(slot uint32) {
 		l.stats.Again++
 		l.block(slot)
 	default:
-		l.fail(slot, writeReason(err))
+		l.fail(slot, errorReason(err))
 	}
 }
 
-// writeReason maps an error of write(2) to what happened to the peer.
-func writeReason(err error) Reason {
+// errorReason maps an error of read(2) or write(2) to what happened to the peer.
+func errorReason(err error) Reason {
 	switch {
-	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF):
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
 		return ReasonClientGone
 	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, syscall.EHOSTUNREACH):
 		return ReasonPeerTimeout
@@ -94,25 +92,34 @@ func writeReason(err error) Reason {
 
 // gather fills l.iov with the pieces of the first frames of the queue, and
 // returns how many bytes they are.
-func (l *Loop) gather(s *stream, q *outQueue) (want int) {
+func (l *Loop) gather(ref Ref, s *stream, q *outQueue) (want int) {
 	skip := q.sent
 	for i := q.head; i < len(q.items) && i-q.head < maxWriteFrames && want < maxWriteBytes; i++ {
+		if q.items[i].frame == nil {
+			l.notice(ref, &q.items[i])
+		}
 		id, data := q.items[i].pieces(s.framing)
-		want += l.push(id, &skip)
-		want += l.push(data, &skip)
+		want += l.push(id, &skip, maxWriteBytes-want)
+		want += l.push(data, &skip, maxWriteBytes-want)
 	}
 	return want
 }
 
-// push adds a piece to l.iov without its first *skip bytes, which are written
-// already.
-func (l *Loop) push(piece []byte, skip *int) int {
+// push adds at most room bytes of a piece to l.iov, without its first *skip
+// bytes, which are written already.
+func (l *Loop) push(piece []byte, skip *int, room int) int {
 	if *skip >= len(piece) {
 		*skip -= len(piece)
 		return 0
 	}
 	piece = piece[*skip:]
 	*skip = 0
+	if len(piece) > room {
+		piece = piece[:room]
+	}
+	if len(piece) == 0 {
+		return 0
+	}
 	l.check.read(piece)
 	l.iov.add(piece)
 	return len(piece)
@@ -143,6 +150,7 @@ func (l *Loop) advanceQueue(slot uint32, n int) {
 	s := l.at(slot)
 	q := &l.queues[s.queue-1]
 	q.sent += n
+	changed := ""
 	for q.head < len(q.items) {
 		it := &q.items[q.head]
 		size := it.size(s.framing)
@@ -151,16 +159,17 @@ func (l *Loop) advanceQueue(slot uint32, n int) {
 		}
 		q.sent -= size
 		l.stats.Frames++
-		l.charge(q, -it.cost())
-		l.check.released(it.frame)
+		l.charge(q, it, -it.cost())
+		changed = max(changed, l.check.released(it.frame))
 		*it = item{}
 		q.head++
 	}
 	if q.head == len(q.items) {
 		l.recycle(s)
-		return
+	} else {
+		q.since = l.now
 	}
-	q.since = l.now
+	l.refuseChanged(slot, changed)
 }
 
 // block waits for epoll to say that the socket takes bytes again.
@@ -173,20 +182,6 @@ func (l *Loop) block(slot uint32) {
 			l.fail(slot, ReasonWriteError)
 			return
 		}
-	}
-	l.arm(slot)
-}
-
-func (l *Loop) unblock(slot uint32) {
-	s := l.at(slot)
-	if !s.blocked {
-		return
-	}
-	s.blocked = false
-	l.stats.Blocked--
-	if err := l.poller.watchWrite(int(s.fd), slot, s.gen, false); err != nil {
-		l.fail(slot, ReasonWriteError)
-		return
 	}
 	l.arm(slot)
 }

@@ -99,27 +99,43 @@ func (g *Group) Drained(within time.Duration) error {
 	}
 }
 
-// Stop cuts every stream, ends the pollers and waits for them. Nothing may be
-// posted afterwards. Call it once.
+// Stop ends the pollers, cuts every stream and waits for the last turns. Nothing
+// may be posted afterwards. Call it once, not from a turn.
 func (g *Group) Stop() {
-	if len(g.Loops) == 0 {
-		return
-	}
-	started := g.Loops[0].handler != nil
-	if started {
-		g.Do(func(l *Loop) {
-			for i := range l.slabs {
-				for j := range l.slabs[i] {
-					if l.slabs[i][j].state != stateFree {
-						l.fail(uint32(i<<slabBits+j), ReasonShutdown)
-					}
-				}
-			}
-		})
-	}
 	for _, l := range g.Loops {
 		l.poller.close()
 		l.wg.Wait()
+	}
+	done := make(chan struct{}, len(g.Loops))
+	for _, l := range g.Loops {
+		l.Post(&stopTask{done: done})
+	}
+	for range g.Loops {
+		<-done
+	}
+	for _, l := range g.Loops {
+		// The turn that said done may still use the poller's descriptors.
+		for !l.actor.Idle() {
+			time.Sleep(time.Millisecond)
+		}
 		l.poller.release()
 	}
+}
+
+// stopTask cuts the streams of a loop, whatever their handler does.
+type stopTask struct {
+	next uint32
+	done chan<- struct{}
+}
+
+// Run implements Task.
+func (t *stopTask) Run(l *Loop, _ bool) {
+	for end := uint32(len(l.slabs)) << slabBits; t.next < end; {
+		slot := t.next
+		t.next++
+		if l.at(slot).state != stateFree {
+			l.fail(slot, ReasonShutdown)
+		}
+	}
+	t.done <- struct{}{}
 }

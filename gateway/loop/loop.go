@@ -31,7 +31,7 @@ type Handler interface {
 // Options of a [Loop]. Zero fields mean the defaults named.
 type Options struct {
 	QueueMaxSize   int           // bytes a stream may have queued; 1 MiB
-	QueueMaxAge    time.Duration // age of a blocked stream's oldest frame; 30 s
+	QueueMaxAge    time.Duration // how long a blocked stream may take no byte; 30 s
 	QueuesMaxTotal int64         // bytes queued by all loops of a group; 1 GiB
 	InputMax       int           // bytes a client may send behind its request; 64 KiB
 	// SlowFrame is sent last to a stream that was too slow; nil for none.
@@ -104,6 +104,7 @@ type Stats struct {
 	Bytes       uint64 // written
 	Frames      uint64 // written whole
 	Dropped     uint64 // frames for closing streams, or dropped as slow
+	Conflated   uint64 // frames that a newer one of their key replaced
 	Stale       uint64 // readiness of a stream that is gone
 	Panics      uint64
 	Adopted     uint64
@@ -120,6 +121,7 @@ func (s *Stats) Add(other *Stats) {
 	s.Bytes += other.Bytes
 	s.Frames += other.Frames
 	s.Dropped += other.Dropped
+	s.Conflated += other.Conflated
 	s.Stale += other.Stale
 	s.Panics += other.Panics
 	s.Adopted += other.Adopted
@@ -211,14 +213,17 @@ func (b *behavior) Panicked(v any) {
 	l := (*Loop)(b)
 	l.stats.Panics++
 	l.iov.reset()
-	slot := l.cur
-	l.cur = 0
 	if l.opt.OnPanic != nil {
-		l.opt.OnPanic(v, debug.Stack())
+		stack := debug.Stack()
+		// Told even if ending the stream panics.
+		defer func() { l.opt.OnPanic(v, stack) }()
 	}
-	if slot != 0 && int((slot-1)>>slabBits) < len(l.slabs) {
+	// The stream stays in hand meanwhile: if Handler.Closed panics, the next
+	// call finds it closing and cuts it.
+	if slot := l.cur; slot != 0 && int((slot-1)>>slabBits) < len(l.slabs) {
 		l.fail(slot-1, ReasonPanic)
 	}
+	l.cur = 0
 }
 
 func (l *Loop) publishTotal() {

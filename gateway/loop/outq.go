@@ -12,14 +12,19 @@ type item struct {
 	id []byte
 	// shared says that the frame's own id chunk is part of the event.
 	shared bool
-	// exempt keeps it out of the queue's limit.
+	// exempt keeps it out of Options.QueueMaxSize.
 	exempt bool
+	// lossy says whether and how the frame may be left out.
+	lossy Lossy
+	// gap makes the item a notice that frames of lossy.Class were dropped in
+	// its place; frame is nil until it is about to be written.
+	gap codec.Gap
 }
 
 // cost is what the item counts for in its queue.
 func (it *item) cost() int {
-	if it.exempt {
-		return 0
+	if it.gap.Dropped > 0 {
+		return gapCost
 	}
 	return len(it.id) + it.frame.Len() + itemCost
 }
@@ -27,18 +32,23 @@ func (it *item) cost() int {
 // outQueue is what a stream has yet to write. It exists only while that is not
 // nothing: emptied queues go back to Loop.spare without references in them.
 type outQueue struct {
-	items []item
-	head  int   // index of the first item not yet written whole
-	sent  int   // bytes of that item already written
-	bytes int   // bound by Options.QueueMaxSize: lengths plus itemCost each
-	since int64 // when the first item was queued, or last advanced
+	items  []item
+	head   int   // index of the first item not yet written whole
+	sent   int   // bytes of that item already written
+	bytes  int   // bound by Options.QueueMaxSize: lengths plus itemCost each
+	exempt int   // the same of exempt items
+	since  int64 // when the first item was queued, or last advanced
+	// keys finds unsent items that a newer frame may replace, by index; nil
+	// unless the stream lags and such frames came.
+	keys map[keyed]int
 }
 
 const (
 	// itemCost is what a queued frame counts for beyond its bytes.
 	itemCost = 64
-	// keepItems is the largest backing array an emptied queue keeps.
-	keepItems = 32
+	// keepItems is the largest backing array an emptied queue keeps: append
+	// grows one of items to 17, 35 and 76.
+	keepItems = 35
 )
 
 // IDMode says which id line a frame is sent with.
@@ -66,8 +76,9 @@ func (l *Loop) SendOwnID(slot uint32, f *codec.Frame, id []byte) {
 	l.send(slot, item{frame: f, id: id})
 }
 
-// SendExempt is [Loop.Send] without the limit on bytes: for a stream's opening,
-// which has a limit of its own. On-loop only.
+// SendExempt is [Loop.Send] without the limit on the stream's bytes: for its
+// opening, which has a limit of its own. It counts for the limit on all queues.
+// On-loop only.
 func (l *Loop) SendExempt(slot uint32, f *codec.Frame) {
 	l.send(slot, item{frame: f, shared: true, exempt: true})
 }
@@ -91,7 +102,13 @@ func (l *Loop) overfull(slot uint32) {
 	for s.state == stateLive && !s.blocked && s.queue != 0 {
 		l.flushStream(slot)
 	}
-	if s.state == stateLive && s.queue != 0 && l.queues[s.queue-1].bytes > l.opt.QueueMaxSize {
+	over := func() bool {
+		return s.state == stateLive && s.queue != 0 && l.queues[s.queue-1].bytes > l.opt.QueueMaxSize
+	}
+	if over() {
+		l.dropOldest(slot)
+	}
+	if over() {
 		l.slow(slot, ReasonSlowBytes)
 	}
 }
@@ -103,14 +120,16 @@ func (l *Loop) enqueue(slot uint32, it item) {
 		s.queue = l.newQueue()
 	}
 	q := &l.queues[s.queue-1]
-	if q.head == len(q.items) || q.head > 0 && len(q.items) == cap(q.items) {
+	// Why half: moving few items over and over would cost a long queue the
+	// square of its length.
+	if len(q.items) == cap(q.items) && q.head > 0 && q.head >= len(q.items)/2 {
 		q.shift()
 	}
 	if len(q.items) == 0 {
 		q.since = l.now
 	}
 	q.items = append(q.items, it)
-	l.charge(q, it.cost())
+	l.charge(q, &it, it.cost())
 	l.check.queued(it.frame)
 	l.markDirty(slot)
 }
@@ -119,11 +138,16 @@ func (l *Loop) enqueue(slot uint32, it item) {
 func (q *outQueue) shift() {
 	n := copy(q.items, q.items[q.head:])
 	clear(q.items[n:])
-	q.items, q.head = q.items[:n], 0
+	q.items, q.head, q.keys = q.items[:n], 0, nil
 }
 
-func (l *Loop) charge(q *outQueue, n int) {
-	q.bytes += n
+// charge counts n bytes more for an item of the queue.
+func (l *Loop) charge(q *outQueue, it *item, n int) {
+	if it.exempt {
+		q.exempt += n
+	} else {
+		q.bytes += n
+	}
 	l.stats.QueuedBytes += int64(n)
 }
 
@@ -143,12 +167,29 @@ func (l *Loop) dropQueue(slot uint32) {
 	if s.queue == 0 {
 		return
 	}
+	l.dropItems(slot, l.queues[s.queue-1].head)
+}
+
+// dropItems drops the queued frames from index keep on, and reports how many.
+func (l *Loop) dropItems(slot uint32, keep int) int {
+	s := l.at(slot)
 	q := &l.queues[s.queue-1]
-	for i := q.head; i < len(q.items); i++ {
-		l.check.released(q.items[i].frame)
+	n := len(q.items) - keep
+	changed := ""
+	for i := keep; i < len(q.items); i++ {
+		it := &q.items[i]
+		l.charge(q, it, -it.cost())
+		if it.frame != nil {
+			changed = max(changed, l.check.released(it.frame))
+		}
 	}
-	l.charge(q, -q.bytes)
-	l.recycle(s)
+	clear(q.items[keep:])
+	q.items = q.items[:keep]
+	if keep == q.head {
+		l.recycle(s)
+	}
+	l.refuseChanged(slot, changed)
+	return n
 }
 
 // recycle gives an emptied queue back, without any reference left in it.
@@ -176,18 +217,7 @@ func (l *Loop) dropUnsent(slot uint32) int {
 	if q.sent > 0 {
 		keep++
 	}
-	n := len(q.items) - keep
-	for i := keep; i < len(q.items); i++ {
-		l.charge(q, -q.items[i].cost())
-		l.check.released(q.items[i].frame)
-	}
-	clear(q.items[keep:])
-	q.items = q.items[:keep]
-	if keep == q.head {
-		l.charge(q, -q.bytes)
-		l.recycle(s)
-	}
-	return n
+	return l.dropItems(slot, keep)
 }
 
 // Queued returns how many bytes wait for the stream, as limits count them.
@@ -201,8 +231,15 @@ func (l *Loop) Queued(slot uint32) int {
 
 func (l *Loop) markDirty(slot uint32) {
 	s := l.at(slot)
-	if !s.dirty && !s.blocked {
-		s.dirty = true
-		l.dirty = append(l.dirty, slot)
+	if s.dirty || s.blocked {
+		return
 	}
+	s.dirty = true
+	// Under steady load the list never becomes empty: without this it would
+	// grow for ever.
+	if len(l.dirty) == cap(l.dirty) && l.dirtyHead > len(l.dirty)/2 {
+		n := copy(l.dirty, l.dirty[l.dirtyHead:])
+		l.dirty, l.dirtyHead = l.dirty[:n], 0
+	}
+	l.dirty = append(l.dirty, slot)
 }

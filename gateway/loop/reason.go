@@ -6,30 +6,31 @@ type Reason uint8
 
 // The reasons. Each stream ends with exactly one.
 const (
-	ReasonClientGone   Reason = iota // the client closed or reset the connection
-	ReasonPeerTimeout                // sent bytes stayed unacknowledged (TCP_USER_TIMEOUT)
-	ReasonWriteError                 // the kernel refused a write otherwise
-	ReasonInput                      // the client sent more than Options.InputMax
-	ReasonSlowBytes                  // the out-queue passed Options.QueueMaxSize
-	ReasonSlowAge                    // the oldest unsent frame passed Options.QueueMaxAge
-	ReasonSlowTotal                  // the largest stalled queue when all passed Options.QueuesMaxTotal
-	ReasonPanic                      // a bug, kept to this one stream
-	ReasonAdopt                      // the kernel refused to watch the socket
-	ReasonShutdown                   // the server stops
-	ReasonDisconnect                 // ended by the server API or a hook
-	ReasonExpired                    // the connection or a subscription expired
-	ReasonInsufficient               // a position was lost, or a hold overflowed
-	ReasonStale                      // the connect took too long
-	ReasonLimit                      // a limit was passed while connected
-	ReasonRefused                    // the connect was refused after the head
-	ReasonLifetime                   // Options of the session said so
-	ReasonBounded                    // a bounded stream came to its end
+	ReasonClientGone    Reason = iota // the client closed or reset the connection
+	ReasonPeerTimeout                 // sent bytes stayed unacknowledged (TCP_USER_TIMEOUT)
+	ReasonWriteError                  // the kernel refused a write otherwise
+	ReasonInput                       // the client sent more than Options.InputMax
+	ReasonSlowBytes                   // the out-queue passed Options.QueueMaxSize
+	ReasonSlowAge                     // the oldest unsent frame passed Options.QueueMaxAge
+	ReasonSlowTotal                   // the largest stalled queue when all passed Options.QueuesMaxTotal
+	ReasonPanic                       // a bug, kept to this one stream
+	ReasonAdopt                       // the kernel refused to watch the socket
+	ReasonShutdown                    // the server stops
+	ReasonDisconnect                  // ended by the server API or a hook
+	ReasonExpired                     // the connection or a subscription expired
+	ReasonInsufficient                // a position was lost, or a hold overflowed
+	ReasonInappropriate               // data was published that the stream cannot carry
+	ReasonStale                       // the connect took too long
+	ReasonLimit                       // a limit was passed while connected
+	ReasonRefused                     // the connect was refused after the head
+	ReasonLifetime                    // Options of the session said so
+	ReasonBounded                     // a bounded stream came to its end
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"client_gone", "peer_timeout", "write_error", "input", "slow_bytes", "slow_age",
-	"slow_total", "panic", "adopt", "shutdown", "disconnect", "expired", "insufficient_state",
+	"slow_total", "panic", "adopt", "shutdown", "disconnect", "expired", "insufficient_state", "inappropriate_protocol",
 	"stale", "limit", "refused", "lifetime", "bounded",
 }
 

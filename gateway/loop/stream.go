@@ -26,7 +26,6 @@ type stream struct {
 	wants   uint64 // tick at which Handler.Timer is due, 0 if none
 	ends    uint64 // tick at which a closing or lingering stream is cut
 	state   streamState
-	reason  Reason // why it closes
 	framing codec.Framing
 	blocked bool // the last write met EAGAIN: epoll reports writability
 	dirty   bool // is in Loop.dirty
@@ -63,6 +62,9 @@ func (l *Loop) newSlot() uint32 {
 	}
 	base := uint32(len(l.slabs)) << slabBits
 	slab := make([]stream, slabSize)
+	for i := range slab {
+		slab[i].gen = 1 // so that the zero Ref names no stream
+	}
 	l.slabs = append(l.slabs, slab)
 	for i := uint32(slabSize - 1); i > 0; i-- {
 		l.free = append(l.free, base+i)
@@ -70,7 +72,7 @@ func (l *Loop) newSlot() uint32 {
 	return base
 }
 
-// freeSlot ends the life of a stream's slot. Its fd is closed already.
+// freeSlot ends the life of a stream's slot. The caller closes its fd.
 func (l *Loop) freeSlot(slot uint32) {
 	l.clearTimer(slot)
 	l.dropQueue(slot)
@@ -80,8 +82,8 @@ func (l *Loop) freeSlot(slot uint32) {
 	l.stats.Open--
 }
 
-// SetTimer asks for one Handler.Timer call at or up to 50 ms after ns, on the
-// loop's clock ([Loop.Now]); it replaces the call asked for before. Zero asks
+// SetTimer asks for one Handler.Timer call at or about 100 ms after ns, never
+// before, on the loop's clock ([Loop.Now]); it replaces the call asked for before. Zero asks
 // for none. On-loop only.
 func (l *Loop) SetTimer(slot uint32, ns int64) {
 	s := l.at(slot)
@@ -117,8 +119,7 @@ func (l *Loop) fire(ref Ref) {
 	if s.gen != ref.Gen || s.state == stateFree {
 		return
 	}
-	l.cur = ref.Slot + 1
-	defer func() { l.cur = 0 }()
+	l.cur = ref.Slot + 1 // reset by fireExpired, or by Panicked
 	tick := l.wheel.tick
 	if s.state != stateLive {
 		if s.ends <= tick {

@@ -33,21 +33,32 @@ func (c *checker) queued(f *codec.Frame) {
 	k.refs++
 }
 
-func (c *checker) released(f *codec.Frame) {
+// released returns what is wrong with a frame, "" if nothing is.
+func (c *checker) released(f *codec.Frame) (wrong string) {
 	if c == nil {
-		return
+		return ""
 	}
 	k := c.frames[f]
 	if k == nil {
-		panic("BUG: loop: a frame was released that was not queued")
+		return "a frame was released that was not queued"
 	}
 	k.refs--
 	if k.refs > 0 {
-		return
+		return ""
 	}
 	delete(c.frames, f)
 	if sum := f.Sum(); sum != k.sum {
-		panic(fmt.Sprintf("BUG: loop: a frame changed while it was queued (%x, then %x)", k.sum, sum))
+		return fmt.Sprintf("a frame changed while it was queued (%x, then %x)", k.sum, sum)
+	}
+	return ""
+}
+
+// refuseChanged panics over what [checker.released] said, once the queue is in
+// order again: the stream that had the frame is ended.
+func (l *Loop) refuseChanged(slot uint32, wrong string) {
+	if wrong != "" {
+		l.cur = slot + 1
+		panic("BUG: loop: " + wrong)
 	}
 }
 

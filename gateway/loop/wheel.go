@@ -113,6 +113,7 @@ func (l *Loop) fireExpired() {
 		ref := l.expired[n-1]
 		l.expired = l.expired[:n-1]
 		l.fire(ref)
+		l.cur = 0
 	}
 }
 

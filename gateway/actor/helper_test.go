@@ -1,0 +1,96 @@
+package actor
+
+import (
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sluice/gateway/testkit"
+)
+
+// script is a Behavior made of functions; nil ones do nothing. It fails the
+// test when two of its methods run at once.
+type script[T any] struct {
+	t        testing.TB
+	begin    func()
+	handle   func(post T, again bool)
+	flush    func() bool
+	panicked func(v any)
+
+	// Atomic.
+	busy   atomic.Bool
+	passes atomic.Int64
+}
+
+func (s *script[T]) enter() {
+	if !s.busy.CompareAndSwap(false, true) {
+		s.t.Error("expected one method of a behavior at a time, two run")
+	}
+}
+
+func (s *script[T]) leave() { s.busy.Store(false) }
+
+func (s *script[T]) Begin() {
+	s.enter()
+	defer s.leave()
+	s.passes.Add(1)
+	if s.begin != nil {
+		s.begin()
+	}
+}
+
+func (s *script[T]) Handle(post T, again bool) {
+	s.enter()
+	defer s.leave()
+	if s.handle != nil {
+		s.handle(post, again)
+	}
+}
+
+func (s *script[T]) Flush() bool {
+	s.enter()
+	defer s.leave()
+	return s.flush != nil && s.flush()
+}
+
+func (s *script[T]) Panicked(v any) {
+	s.enter()
+	defer s.leave()
+	if s.panicked != nil {
+		s.panicked(v)
+	}
+}
+
+// newPool makes a pool that ends with the test, which may leave nothing behind.
+func newPool(t testing.TB, actors int) *Pool {
+	t.Helper()
+	testkit.Snapshot(t)
+	p, err := NewPool(actors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Release)
+	return p
+}
+
+// await polls until ok says so.
+func await(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("expected %s within 20 s", what)
+		}
+		runtime.Gosched()
+		time.Sleep(20 * time.Microsecond)
+	}
+}
+
+// settle waits until the actor has nothing to do, and checks that it says so.
+func settle[T any](t testing.TB, a *Actor[T]) {
+	t.Helper()
+	await(t, "an idle actor", a.Idle)
+	if n := a.Depth(); n != 0 {
+		t.Fatalf("expected no depth once idle, got %d", n)
+	}
+}

@@ -1,0 +1,87 @@
+package loop
+
+import (
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"sluice/codec"
+)
+
+func TestDetachSetsTheUserTimeout(t *testing.T) {
+	f := func(d time.Duration, want int) {
+		t.Helper()
+		near, far := tcpConns(t, false)
+		fd, err := Detach(near, d)
+		require.NoError(t, err)
+		got, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		nodelay, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY)
+		require.NoError(t, err)
+		require.NotZero(t, nodelay)
+		Discard(fd)
+		require.NoError(t, near.Close())
+		require.NoError(t, far.Close())
+	}
+	f(35*time.Second, 35000)
+	f(0, 0)
+}
+
+// vanish opens a stream whose client takes no byte any more and whose kernel
+// gives it up soon.
+func (h *harness) vanish() *client {
+	h.t.Helper()
+	near, far := tcpConns(h.t, false)
+	h.t.Cleanup(func() { _ = far.Close() })
+	require.NoError(h.t, far.(*net.TCPConn).SetReadBuffer(1))
+	fd, err := Detach(near, 500*time.Millisecond)
+	require.NoError(h.t, err)
+	require.NoError(h.t, near.Close())
+	c := &client{t: h.t, conn: far, l: h.l, rec: h.rec, framing: codec.FramingChunked}
+	h.do(func(l *Loop) { c.ref, err = l.Adopt(fd, c.framing) })
+	require.NoError(h.t, err)
+	return c
+}
+
+func TestAClientThatVanishedIsNoticed(t *testing.T) {
+	h := newHarness(t, Options{QueueMaxAge: time.Hour, QueueMaxSize: 1 << 30})
+	c := h.vanish()
+	h.block(c, 200000)
+	h.awaitClosed(c, ReasonPeerTimeout)
+	h.awaitStats("the slot free", func(s Stats) bool { return s.Open == 0 && s.Blocked == 0 })
+}
+
+// What the loop has written may still be with the kernel: nothing is queued
+// here, so only a read tells why the connection ended.
+func TestAClientThatVanishedWithNothingQueuedIsNoticed(t *testing.T) {
+	h := newHarness(t, Options{})
+	c := h.vanish()
+	text := strings.Repeat("v", 10000)
+	for range 20 { // more than the client's kernel takes, less than ours
+		h.send(c, frameOf("", text))
+	}
+	s := h.awaitStats("all of it with the kernel", func(s Stats) bool { return s.QueuedBytes == 0 })
+	require.Zero(t, s.Blocked)
+	h.awaitClosed(c, ReasonPeerTimeout)
+}
+
+// A socket may be left with an error that only reading it tells.
+func TestReadErrorsHaveReasons(t *testing.T) {
+	l, rec := bareLoop(t, Options{})
+	fd, far := unixPair(t, false)
+	ref, err := l.Adopt(fd, 0)
+	require.NoError(t, err)
+	// Bytes that the client never read make its close a reset.
+	_, err = syscall.Write(fd, []byte("unread"))
+	require.NoError(t, err)
+	require.NoError(t, far.Close())
+	l.readInput(ref.Slot)
+	require.Equal(t, []Reason{ReasonClientGone}, rec.reasons(ref))
+	checkEmpty(t, l)
+}

@@ -1,0 +1,195 @@
+package loop
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/codec"
+)
+
+// gathered returns what the scratch list holds, and how many addresses it has.
+func gathered(l *Loop) (bytes string, addresses int) {
+	var b strings.Builder
+	n := 0
+	for _, p := range l.iov.list() {
+		b.Write(p)
+		n++
+	}
+	return b.String(), n
+}
+
+// The kernel may take any number of the bytes it is offered: whatever it takes,
+// the next offer begins with the byte behind it, and no offer is too large.
+func TestWhatIsOfferedFollowsWhatWasTaken(t *testing.T) {
+	for seed := range uint64(20) {
+		rnd := rand.New(rand.NewPCG(seed, 9))
+		framing := codec.Framing(seed % 2)
+		l, _ := bareLoop(t, Options{Verify: true})
+		fd, far := unixPair(t, false)
+		ref, err := l.Adopt(fd, framing)
+		require.NoError(t, err)
+		s := l.at(ref.Slot)
+		var want, offered strings.Builder
+		for i := range 400 {
+			for range rnd.IntN(4) {
+				id, text := fmt.Sprint("i", i), strings.Repeat("y", rnd.IntN(60))
+				if rnd.IntN(100) == 0 {
+					text = strings.Repeat("z", rnd.IntN(600<<10))
+				}
+				it := item{frame: frameOf(id, text), shared: true, exempt: rnd.IntN(3) == 0}
+				switch rnd.IntN(3) {
+				case 0:
+					it.id, it.shared = []byte(piece(framing, "id: own\n")), false
+					id = "own"
+				case 1:
+					it.shared, id = false, ""
+				}
+				l.enqueue(ref.Slot, it)
+				want.WriteString(wire(framing, id, text))
+			}
+			if s.queue == 0 {
+				continue
+			}
+			n := l.gather(Ref{}, s, &l.queues[s.queue-1])
+			bytes, addresses := gathered(l)
+			l.iov.reset()
+			require.Equal(t, n, len(bytes))
+			require.NotZero(t, n, "an offer of nothing would never end")
+			require.LessOrEqual(t, n, maxWriteBytes)
+			require.LessOrEqual(t, addresses, 2*maxWriteFrames)
+			taken := n
+			if rnd.IntN(2) == 0 {
+				taken = rnd.IntN(n + 1)
+			}
+			offered.WriteString(bytes[:taken])
+			l.advanceQueue(ref.Slot, taken)
+		}
+		for s.queue != 0 {
+			n := l.gather(Ref{}, s, &l.queues[s.queue-1])
+			bytes, _ := gathered(l)
+			l.iov.reset()
+			offered.WriteString(bytes)
+			l.advanceQueue(ref.Slot, n)
+		}
+		require.True(t, want.String() == offered.String(), "seed %d: expected the bytes as queued", seed)
+		require.Zero(t, l.stats.QueuedBytes)
+		l.Cut(ref, ReasonShutdown)
+		require.NoError(t, far.Close())
+		checkEmpty(t, l)
+	}
+}
+
+func TestOneWriteTakesAtMost64Frames(t *testing.T) {
+	h := newHarness(t, Options{})
+	c := h.open(tcpPair, codec.FramingChunked)
+	var want strings.Builder
+	var frames []*codec.Frame
+	for n := range 1000 {
+		frames = append(frames, frameOf("", fmt.Sprint(n)))
+		want.WriteString(wire(codec.FramingChunked, "", fmt.Sprint(n)))
+	}
+	h.send(c, frames...)
+	c.expect(want.String())
+	require.EqualValues(t, (1000+maxWriteFrames-1)/maxWriteFrames, h.group.Stats().Writes)
+}
+
+func TestOneWriteTakesAtMost256KiB(t *testing.T) {
+	h := newHarness(t, Options{QueueMaxSize: 64 << 20})
+	c := h.open(tcpPair, codec.FramingChunked)
+	text := strings.Repeat("0123456789abcdef", 8<<20/16)
+	h.send(c, frameOf("", text))
+	want := wire(codec.FramingChunked, "", text)
+	c.expect(want)
+	require.GreaterOrEqual(t, h.group.Stats().Writes, uint64(len(want)/maxWriteBytes))
+}
+
+// A stream with much to say is written to once, and then the others have their
+// turn: B is gone, which its first write shows, and by then A has had one.
+func TestALargeQueueDoesNotHoldUpOthers(t *testing.T) {
+	h := newHarness(t, Options{QueueMaxSize: 64 << 20})
+	a, b := h.open(tcpPair, codec.FramingChunked), h.open(unixPair, codec.FramingChunked)
+	var before, after uint64
+	h.rec.onClosed = func(ref Ref, _ Reason) {
+		if ref == b.ref {
+			before = h.l.stats.Bytes
+		}
+	}
+	text := strings.Repeat("0123456789abcdef", 16<<20/16)
+	h.do(func(l *Loop) {
+		l.Send(a.ref.Slot, frameOf("", text), NoID)
+		_ = b.conn.Close()
+		l.Send(b.ref.Slot, frameOf("", "b"), NoID)
+	})
+	h.awaitClosed(b, ReasonClientGone)
+	h.do(func(l *Loop) { after = l.stats.Bytes })
+	require.LessOrEqual(t, before, uint64(maxWriteBytes))
+	a.expect(wire(codec.FramingChunked, "", text))
+	if after <= maxWriteBytes {
+		t.Skip("the kernel took no more than one write's worth, so the order shows nothing")
+	}
+}
+
+// Posts are handled between the writes of a long flush.
+func TestALongFlushGivesWayToPosts(t *testing.T) {
+	const streams = 3 * turnWrites
+	h := newHarness(t, Options{})
+	clients := make([]*client, streams)
+	for i := range clients {
+		clients[i] = h.open(unixPair, codec.FramingChunked)
+	}
+	f := frameOf("", "x")
+	left := -1
+	h.do(func(l *Loop) {
+		for _, c := range clients {
+			l.Send(c.ref.Slot, f, NoID)
+		}
+		l.Post(funcTask(func(l *Loop) { left = len(l.dirty) - l.dirtyHead }))
+	})
+	for _, c := range clients {
+		c.expect(wire(codec.FramingChunked, "", "x"))
+	}
+	h.do(func(*Loop) {})
+	require.GreaterOrEqual(t, left, streams-turnWrites, "expected the post between the writes, %d streams were left", left)
+}
+
+// Under steady load some stream is always dirty.
+func TestTheDirtyListDoesNotGrowForEver(t *testing.T) {
+	l, _ := bareLoop(t, Options{})
+	slots := []uint32{l.newSlot(), l.newSlot(), l.newSlot()}
+	for _, slot := range slots {
+		l.markDirty(slot)
+	}
+	for i := range 100000 {
+		slot := l.popDirty()
+		if want := slots[i%3]; slot != want {
+			t.Fatalf("pop %d: expected slot %d, got %d", i, want, slot)
+		}
+		l.at(slot).dirty = false
+		l.markDirty(slot)
+	}
+	require.Less(t, cap(l.dirty), 64)
+}
+
+// A queue that never becomes empty reuses its memory.
+func TestALongQueueReusesItsMemory(t *testing.T) {
+	l, _ := bareLoop(t, Options{})
+	slot := l.newSlot()
+	f := frameOf("", "x")
+	size := len(wire(codec.FramingChunked, "", "x"))
+	for range 500 {
+		l.enqueue(slot, item{frame: f})
+	}
+	q := &l.queues[l.at(slot).queue-1]
+	for range 20000 {
+		l.enqueue(slot, item{frame: f})
+		l.advanceQueue(slot, size)
+	}
+	require.Len(t, q.items[q.head:], 500)
+	require.LessOrEqual(t, cap(q.items), 2048)
+	require.Equal(t, 500*(f.Len()+itemCost), q.bytes)
+	require.EqualValues(t, q.bytes, l.stats.QueuedBytes)
+}

@@ -1,0 +1,491 @@
+package loop
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/codec"
+	"sluice/gateway/actor"
+	"sluice/gateway/testkit"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 20 * time.Second
+
+// harness is a group with handlers that note what they are told. Its end checks
+// that nothing is left and that every counter of the present is 0 again.
+type harness struct {
+	t     testing.TB
+	pool  *actor.Pool
+	group *Group
+	told  []*recorder
+	l     *Loop     // the first loop
+	rec   *recorder // its handler
+	// stopped says that the test has called end, or its parts, itself.
+	stopped bool
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	panics []string
+}
+
+// recorder is a Handler.
+type recorder struct {
+	l *Loop
+	// Hooks, on-loop; set them before the first stream.
+	onTimer  func(ref Ref)
+	onClosed func(ref Ref, reason Reason)
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	closed map[Ref][]Reason
+	timers map[Ref][]int64 // Loop.Now of each call
+}
+
+func (r *recorder) Timer(ref Ref) {
+	r.mu.Lock()
+	r.timers[ref] = append(r.timers[ref], r.l.Now())
+	r.mu.Unlock()
+	if r.onTimer != nil {
+		r.onTimer(ref)
+	}
+}
+
+func (r *recorder) Closed(ref Ref, reason Reason) {
+	r.mu.Lock()
+	r.closed[ref] = append(r.closed[ref], reason)
+	r.mu.Unlock()
+	if r.onClosed != nil {
+		r.onClosed(ref, reason)
+	}
+}
+
+func (r *recorder) reasons(ref Ref) []Reason {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]Reason(nil), r.closed[ref]...)
+}
+
+func (r *recorder) fired(ref Ref) []int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]int64(nil), r.timers[ref]...)
+}
+
+func newRecorder(l *Loop) *recorder {
+	return &recorder{l: l, closed: make(map[Ref][]Reason), timers: make(map[Ref][]int64)}
+}
+
+// newHarness starts one loop that verifies its frames.
+func newHarness(t testing.TB, opt Options) *harness {
+	t.Helper()
+	opt.Verify = true
+	return newGroup(t, 1, opt)
+}
+
+func newGroup(t testing.TB, loops int, opt Options) *harness {
+	t.Helper()
+	testkit.Snapshot(t)
+	h := &harness{t: t}
+	opt.OnPanic = func(v any, stack []byte) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.panics = append(h.panics, fmt.Sprintf("%v\n%s", v, stack))
+	}
+	var err error
+	h.pool, err = actor.NewPool(loops)
+	require.NoError(t, err)
+	h.group, err = NewGroup(loops, h.pool, opt)
+	require.NoError(t, err)
+	h.group.Start(func(l *Loop) Handler {
+		h.told = append(h.told, newRecorder(l))
+		return h.told[l.ID()]
+	})
+	h.l, h.rec = h.group.Loops[0], h.told[0]
+	t.Cleanup(h.end)
+	return h
+}
+
+func (h *harness) end() {
+	if h.stopped {
+		return
+	}
+	h.stopped = true
+	h.group.Stop()
+	h.pool.Release()
+	for _, p := range h.takePanics() {
+		h.t.Errorf("a turn panicked: %s", p)
+	}
+	for i, l := range h.group.Loops {
+		checkEmpty(h.t, l)
+		h.told[i].mu.Lock()
+		ends := 0
+		for ref, reasons := range h.told[i].closed {
+			ends++
+			if len(reasons) != 1 {
+				h.t.Errorf("stream %v: expected one end, got %v", ref, reasons)
+			}
+		}
+		if uint64(ends) != l.stats.Adopted {
+			h.t.Errorf("expected an end for each of %d adopted streams, got %d", l.stats.Adopted, ends)
+		}
+		h.told[i].mu.Unlock()
+	}
+	if n := h.group.total.Load(); n != 0 {
+		h.t.Errorf("expected no bytes queued by all loops at the end, got %d", n)
+	}
+}
+
+// checkEmpty fails the test if a loop without streams holds anything.
+func checkEmpty(t testing.TB, l *Loop) {
+	t.Helper()
+	s := &l.stats
+	if s.Open != 0 || s.Blocked != 0 || s.QueuedBytes != 0 {
+		t.Errorf("expected nothing open, blocked or queued at the end, got %d, %d and %d", s.Open, s.Blocked, s.QueuedBytes)
+	}
+	var closes uint64
+	for _, n := range s.Closes {
+		closes += n
+	}
+	if closes != s.Adopted {
+		t.Errorf("expected a reason for each of %d streams, got %d", s.Adopted, closes)
+	}
+	if len(l.free) != len(l.slabs)*slabSize || len(l.spare) != len(l.queues) {
+		t.Errorf("expected all slots and queues free, got %d of %d and %d of %d",
+			len(l.free), len(l.slabs)*slabSize, len(l.spare), len(l.queues))
+	}
+	for i := range l.queues {
+		q := &l.queues[i]
+		for _, it := range q.items[:cap(q.items)] {
+			if it.frame != nil || it.id != nil {
+				t.Fatal("expected no reference in an emptied queue")
+			}
+		}
+		if q.head != 0 || q.sent != 0 || q.bytes != 0 || q.exempt != 0 {
+			t.Errorf("expected a free queue to be empty, got %+v", q)
+		}
+	}
+	for _, v := range l.iov.addresses() {
+		if v.Base != nil {
+			t.Fatal("expected no address in the scratch of writev")
+		}
+	}
+	if l.wheel.count != 0 || l.wheel.heads != [wheelSize]uint32{} || l.wheel.occupied != [wheelSize / 64]uint64{} || len(l.expired) != 0 {
+		t.Errorf("expected no timer left, got %d", l.wheel.count)
+	}
+	if l.check != nil && len(l.check.frames) != 0 {
+		t.Errorf("expected every frame released, %d are not", len(l.check.frames))
+	}
+}
+
+// takePanics returns the panics so far, which are no failure of the test then.
+func (h *harness) takePanics() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.panics
+	h.panics = nil
+	return p
+}
+
+// wantPanics waits for so many panics with the text in them.
+func (h *harness) wantPanics(n int, text string) {
+	h.t.Helper()
+	var got []string
+	h.await(fmt.Sprintf("%d panics", n), func() bool {
+		got = append(got, h.takePanics()...)
+		return len(got) >= n
+	})
+	require.Len(h.t, got, n)
+	for _, p := range got {
+		require.Contains(h.t, p, text)
+	}
+}
+
+func (h *harness) await(what string, ok func() bool) {
+	h.t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("expected %s within %v", what, patience)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// do runs f in the first loop's turn and waits for it, but not for the flush.
+func (h *harness) do(f func(l *Loop)) { h.on(h.l, f) }
+
+func (h *harness) on(l *Loop, f func(l *Loop)) {
+	done := make(chan struct{})
+	l.Post(funcTask(func(l *Loop) {
+		defer close(done)
+		f(l)
+	}))
+	<-done
+}
+
+// awaitStats polls the group's counters.
+func (h *harness) awaitStats(what string, ok func(s Stats) bool) Stats {
+	h.t.Helper()
+	var s Stats
+	h.await(what, func() bool {
+		s = h.group.Stats()
+		return ok(s)
+	})
+	return s
+}
+
+// awaitClosed waits for the stream's end and checks its reason.
+func (h *harness) awaitClosed(c *client, want Reason) {
+	h.t.Helper()
+	h.await("the end of a stream", func() bool { return len(c.rec.reasons(c.ref)) > 0 })
+	require.Equal(h.t, []Reason{want}, c.rec.reasons(c.ref), "expected reason %v", want)
+}
+
+// alive checks that a stream still receives.
+func (h *harness) alive(c *client) {
+	h.t.Helper()
+	c.seq++
+	text := fmt.Sprintf("alive-%d", c.seq)
+	live := false
+	h.on(c.l, func(l *Loop) {
+		if live = l.Live(c.ref); live {
+			l.Send(c.ref.Slot, frameOf("", text), NoID)
+		}
+	})
+	require.True(h.t, live, "expected a live stream, its end was %v", c.rec.reasons(c.ref))
+	c.expect(wire(c.framing, "", text))
+}
+
+// client is the far end of a stream.
+type client struct {
+	t       testing.TB
+	conn    net.Conn
+	fd      int // ours, for socket options; only while the stream is open
+	l       *Loop
+	rec     *recorder
+	ref     Ref
+	framing codec.Framing
+	seq     int
+}
+
+// pairOf makes a connection; tiny asks for the smallest socket buffers.
+type pairOf func(t testing.TB, tiny bool) (fd int, far net.Conn)
+
+var pairs = map[string]pairOf{"tcp": tcpPair, "unix": unixPair}
+
+// open makes a stream of a new connection.
+func (h *harness) open(pair pairOf, framing codec.Framing) *client {
+	h.t.Helper()
+	return h.openOn(h.l, pair, framing, false)
+}
+
+func (h *harness) openTiny(pair pairOf, framing codec.Framing) *client {
+	h.t.Helper()
+	return h.openOn(h.l, pair, framing, true)
+}
+
+func (h *harness) openOn(l *Loop, pair pairOf, framing codec.Framing, tiny bool) *client {
+	h.t.Helper()
+	c := &client{t: h.t, l: l, rec: h.told[l.ID()], framing: framing}
+	c.fd, c.conn = pair(h.t, tiny)
+	h.t.Cleanup(func() { _ = c.conn.Close() })
+	var err error
+	h.on(l, func(l *Loop) { c.ref, err = l.Adopt(c.fd, framing) })
+	require.NoError(h.t, err)
+	return c
+}
+
+// send queues frames in one turn.
+func (h *harness) send(c *client, frames ...*codec.Frame) {
+	h.t.Helper()
+	h.on(c.l, func(l *Loop) {
+		for _, f := range frames {
+			l.Send(c.ref.Slot, f, SharedID)
+		}
+	})
+}
+
+// block fills the socket of a client that does not read, until frames wait, and
+// returns what was sent. Each frame is one of size bytes.
+func (h *harness) block(c *client, size int) (sent string) {
+	h.t.Helper()
+	var all strings.Builder
+	for n := 0; ; n++ {
+		text := strings.Repeat(string(rune('a'+n%26)), size)
+		h.send(c, frameOf("", text))
+		all.WriteString(wire(c.framing, "", text))
+		blocked := false
+		h.on(c.l, func(l *Loop) { blocked = l.at(c.ref.Slot).blocked })
+		if blocked {
+			return all.String()
+		}
+	}
+}
+
+func unixPair(t testing.TB, tiny bool) (int, net.Conn) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	require.NoError(t, err)
+	for _, fd := range fds {
+		syscall.CloseOnExec(fd)
+		require.NoError(t, syscall.SetNonblock(fd, true))
+	}
+	if tiny {
+		require.NoError(t, syscall.SetsockoptInt(fds[0], syscall.SOL_SOCKET, syscall.SO_SNDBUF, 1))
+	}
+	file := os.NewFile(uintptr(fds[1]), "far")
+	far, err := net.FileConn(file)
+	require.NoError(t, err)
+	require.NoError(t, file.Close())
+	return fds[0], far
+}
+
+func tcpPair(t testing.TB, tiny bool) (int, net.Conn) {
+	t.Helper()
+	near, far := tcpConns(t, tiny)
+	fd, err := Detach(near, 0)
+	require.NoError(t, err)
+	require.NoError(t, near.Close())
+	return fd, far
+}
+
+func tcpConns(t testing.TB, tiny bool) (near, far net.Conn) {
+	t.Helper()
+	set := func(opt, size int) func(string, string, syscall.RawConn) error {
+		return func(_, _ string, c syscall.RawConn) (err error) {
+			if tiny {
+				_ = c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, opt, size) })
+			}
+			return err
+		}
+	}
+	// The buffers of a connection are sized when it is made. A receive buffer
+	// much smaller than a segment makes the kernel send by its persist timer.
+	lc := net.ListenConfig{Control: set(syscall.SO_SNDBUF, 1)}
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, ln.Close()) }()
+	d := net.Dialer{Control: set(syscall.SO_RCVBUF, 16<<10)}
+	far, err = d.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	near, err = ln.Accept()
+	require.NoError(t, err)
+	return near, far
+}
+
+// expect reads exactly the bytes wanted.
+func (c *client) expect(want string) {
+	c.t.Helper()
+	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(patience)))
+	got := make([]byte, len(want))
+	n, err := io.ReadFull(c.conn, got)
+	c.same(want, string(got[:n]))
+	require.NoError(c.t, err)
+}
+
+// expectEnd reads the bytes wanted and the end of the stream behind them.
+func (c *client) expectEnd(want string) {
+	c.t.Helper()
+	got, err := c.rest()
+	c.same(want, got)
+	require.NoError(c.t, err)
+}
+
+// rest reads to the end of the stream.
+func (c *client) rest() (string, error) {
+	if err := c.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return "", err
+	}
+	got, err := io.ReadAll(c.conn)
+	return string(got), err
+}
+
+// same compares without printing megabytes.
+func (c *client) same(want, got string) {
+	c.t.Helper()
+	if want == got {
+		return
+	}
+	at := 0
+	for at < len(want) && at < len(got) && want[at] == got[at] {
+		at++
+	}
+	around := func(s string) string { return s[min(max(at-40, 0), len(s)):min(at+80, len(s))] }
+	c.t.Fatalf("expected %d bytes, got %d; they differ at %d:\nwant %q\ngot  %q", len(want), len(got), at, around(want), around(got))
+}
+
+func (c *client) close() { require.NoError(c.t, c.conn.Close()) }
+
+// frameOf makes a frame of a text, with an id line unless id is empty.
+func frameOf(id, text string) *codec.Frame {
+	return codec.EndFrame(append(codec.StartFrame(len(text)), text...), id)
+}
+
+// wire is what a frame must look like on the connection.
+func wire(f codec.Framing, id, text string) string {
+	data := "data: " + text + "\n\n"
+	if id == "" {
+		return piece(f, data)
+	}
+	return piece(f, "id: "+id+"\n") + piece(f, data)
+}
+
+func piece(f codec.Framing, s string) string {
+	if f == codec.FramingClose {
+		return s
+	}
+	return fmt.Sprintf("%x\r\n%s\r\n", len(s), s)
+}
+
+func terminator(f codec.Framing) string {
+	if f == codec.FramingClose {
+		return ""
+	}
+	return "0\r\n\r\n"
+}
+
+var framings = map[string]codec.Framing{"chunked": codec.FramingChunked, "close": codec.FramingClose}
+
+// eachWay runs a test over every kind of connection and framing.
+func eachWay(t *testing.T, f func(t *testing.T, pair pairOf, framing codec.Framing)) {
+	for kind, pair := range pairs {
+		for name, framing := range framings {
+			t.Run(kind+"/"+name, func(t *testing.T) { f(t, pair, framing) })
+		}
+	}
+}
+
+// bareLoop is a loop that never runs: the test calls its methods in place of a
+// turn.
+func bareLoop(t testing.TB, opt Options) (*Loop, *recorder) {
+	t.Helper()
+	g, err := NewGroup(1, noSubmitter{t}, opt)
+	require.NoError(t, err)
+	l := g.Loops[0]
+	rec := newRecorder(l)
+	l.handler = rec
+	t.Cleanup(l.poller.release)
+	return l, rec
+}
+
+type noSubmitter struct{ t testing.TB }
+
+func (s noSubmitter) Submit(func()) { s.t.Error("expected no turn of a loop that never runs") }
+
+// socketPath is a path for a Unix socket: short enough for sun_path.
+func socketPath(t testing.TB) string {
+	dir, err := os.MkdirTemp("", "loop")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "s")
+}
