@@ -76,6 +76,15 @@ type cacheShard struct {
 	index map[digest]int32 // to slots
 	slots []cacheSlot
 	hand  int
+	looks map[digest]*look // tokens that are being verified
+}
+
+// look is a verification under way. The goroutine that began it owns entry and
+// err until done is closed; after that they do not change.
+type look struct {
+	done  chan struct{} // closed by leave
+	entry *entry
+	err   error
 }
 
 type cacheSlot struct {
@@ -93,6 +102,7 @@ func newTokenCache(size int, evictions *atomic.Uint64) *tokenCache {
 		s.size = (size + cacheShards - 1) / cacheShards
 		s.evictions = evictions
 		s.index = make(map[digest]int32)
+		s.looks = make(map[digest]*look)
 	}
 	return c
 }
@@ -110,6 +120,32 @@ func (c *tokenCache) get(key digest, generation uint64, now time.Time) (*entry, 
 	}
 	s.slots[i].used = true
 	return s.slots[i].entry, true
+}
+
+// join returns the entry of a token, as get; else the verification of it that
+// is under way; else one that is the caller's own, who must leave it.
+func (c *tokenCache) join(key digest, generation uint64, now time.Time) (e *entry, l *look, mine bool) {
+	s := c.shard(&key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i, ok := s.index[key]; ok && s.slots[i].entry.usable(generation, now) {
+		return s.slots[i].entry, nil, false
+	}
+	if l, ok := s.looks[key]; ok {
+		return nil, l, false
+	}
+	l = &look{done: make(chan struct{}), err: errBrokeOff}
+	s.looks[key] = l
+	return nil, l, true
+}
+
+// leave ends a verification and tells those who joined it.
+func (c *tokenCache) leave(key digest, l *look) {
+	s := c.shard(&key)
+	s.mu.Lock()
+	delete(s.looks, key)
+	s.mu.Unlock()
+	close(l.done)
 }
 
 // put remembers a token, in place of what was known of it.

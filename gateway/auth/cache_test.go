@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/codec"
+	"sluice/gateway/testkit"
 )
 
 func requireCounts(t *testing.T, v *Verifier, hits, misses uint64) {
@@ -114,7 +116,7 @@ type changingKeys struct {
 
 func (k *changingKeys) methods() []string { return []string{"HS256"} }
 
-func (k *changingKeys) keys(string, string, time.Time) ([]jwt.VerificationKey, time.Time, error) {
+func (k *changingKeys) keys(*keyQuery, time.Time) ([]jwt.VerificationKey, time.Time, error) {
 	if err := k.err.Load(); err != nil {
 		return nil, time.Time{}, *err
 	}
@@ -122,6 +124,8 @@ func (k *changingKeys) keys(string, string, time.Time) ([]jwt.VerificationKey, t
 }
 
 func (k *changingKeys) generation() uint64 { return k.gen.Load() }
+
+func (k *changingKeys) close() {}
 
 func (k *changingKeys) set(secret string) {
 	k.secret.Store(&secret)
@@ -216,4 +220,82 @@ func TestVerifierServesManyGoroutines(t *testing.T) {
 	}
 	wg.Wait()
 	require.Equal(t, uint64(workers*rounds), v.Stats().CacheHits.Load()+v.Stats().CacheMisses.Load())
+}
+
+// gatedKeys is a source that holds up whoever asks for keys.
+type gatedKeys struct {
+	changingKeys
+	asked atomic.Int64
+	gate  chan struct{}
+}
+
+func (k *gatedKeys) keys(q *keyQuery, now time.Time) ([]jwt.VerificationKey, time.Time, error) {
+	k.asked.Add(1)
+	<-k.gate
+	return k.changingKeys.keys(q, now)
+}
+
+func TestVerificationThatBeganWithOldKeysCountsForNobodyElse(t *testing.T) {
+	keys := &gatedKeys{gate: make(chan struct{})}
+	keys.set(secret)
+	v := newVerifier(&Options{}, claimRules{}, keys)
+	token := mint(t, `{"sub":"42"}`)
+	var all sync.WaitGroup
+	verify := func() {
+		if id, err := v.VerifyConnect(token, now); err != nil || id.User != "42" {
+			t.Errorf("%+v, %v", id, err)
+		}
+	}
+	all.Go(verify)
+	testkit.Eventually(t, func() bool { return keys.asked.Load() == 1 }, "the first verification to begin")
+	keys.set(secret) // the keys changed meanwhile
+	all.Go(verify)
+	close(keys.gate)
+	all.Wait()
+	require.Equal(t, int64(2), keys.asked.Load())
+	requireCounts(t, v, 0, 2)
+}
+
+func TestRefusalIsSharedByThoseWhoWaitForIt(t *testing.T) {
+	keys := &gatedKeys{gate: make(chan struct{})}
+	keys.set("another")
+	v := newVerifier(&Options{}, claimRules{}, keys)
+	token := mint(t, `{"sub":"42"}`)
+	const n = 20
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() {
+			if _, err := v.VerifyConnect(token, now); !errors.Is(err, codec.DisconnectInvalidToken) {
+				t.Error(err)
+			}
+		})
+	}
+	testkit.Eventually(t, func() bool { return keys.asked.Load() == 1 }, "the verification to begin")
+	close(keys.gate)
+	all.Wait()
+	require.Equal(t, uint64(n), v.Stats().Refused.Load())
+	require.Equal(t, uint64(n), v.Stats().CacheHits.Load()+v.Stats().CacheMisses.Load())
+}
+
+// panickingKeys is a source with a bug.
+type panickingKeys struct{ changingKeys }
+
+func (k *panickingKeys) keys(q *keyQuery, now time.Time) ([]jwt.VerificationKey, time.Time, error) {
+	if k.gen.Load() == 1 {
+		panic("a bug of the test")
+	}
+	return k.changingKeys.keys(q, now)
+}
+
+func TestPanicInAVerificationHoldsNobodyUp(t *testing.T) {
+	keys := &panickingKeys{}
+	keys.set(secret)
+	v := newVerifier(&Options{}, claimRules{}, keys)
+	token := mint(t, `{"sub":"42"}`)
+	require.Panics(t, func() { _, _ = v.VerifyConnect(token, now) })
+	keys.set(secret)
+	requireIdentity(t, v, token, "42")
+	for i := range v.cache.shards {
+		require.Empty(t, v.cache.shards[i].looks)
+	}
 }

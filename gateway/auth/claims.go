@@ -20,47 +20,28 @@ import (
 // connectClaims is the payload of a connection token (PROTOCOL 4.3). What may
 // have several types stays raw here.
 type connectClaims struct {
-	Sub      json.RawMessage       `json:"sub"`
-	Exp      json.RawMessage       `json:"exp"`
-	Nbf      json.RawMessage       `json:"nbf"`
-	ExpireAt *int64                `json:"expire_at"`
-	Aud      json.RawMessage       `json:"aud"`
-	Iss      string                `json:"iss"`
-	Info     json.RawMessage       `json:"info"`
-	B64Info  string                `json:"b64info"`
-	Meta     json.RawMessage       `json:"meta"`
-	Channels []string              `json:"channels"`
-	Subs     map[string]*subClaims `json:"subs"`
-	Channel  string                `json:"channel"`
+	Sub      json.RawMessage        `json:"sub"`
+	Exp      json.RawMessage        `json:"exp"`
+	Nbf      json.RawMessage        `json:"nbf"`
+	ExpireAt *int64                 `json:"expire_at"`
+	Aud      json.RawMessage        `json:"aud"`
+	Iss      string                 `json:"iss"`
+	Info     json.RawMessage        `json:"info"`
+	B64Info  string                 `json:"b64info"`
+	Meta     json.RawMessage        `json:"meta"`
+	Channels []string               `json:"channels"`
+	Subs     map[string]*SubOptions `json:"subs"`
+	Channel  string                 `json:"channel"`
 }
 
-// subClaims are the options of one channel in a token (PROTOCOL 4.4).
-type subClaims struct {
-	Info     json.RawMessage `json:"info"`
-	B64Info  string          `json:"b64info"`
-	Data     json.RawMessage `json:"data"`
-	B64Data  string          `json:"b64data"`
-	Override struct {
-		Presence           *boolValue `json:"presence"`
-		JoinLeave          *boolValue `json:"join_leave"`
-		ForcePushJoinLeave *boolValue `json:"force_push_join_leave"`
-		ForcePositioning   *boolValue `json:"force_positioning"`
-		ForceRecovery      *boolValue `json:"force_recovery"`
-	} `json:"override"`
-}
-
-type boolValue struct {
-	Value bool `json:"value"`
-}
-
-func (b *boolValue) toggle() Toggle {
-	switch {
-	case b == nil:
-		return Unset
-	case b.Value:
-		return On
-	}
-	return Off
+// SubOptions are the options of one granted channel as tokens and hooks write
+// them (PROTOCOL 4.4, 8.2).
+type SubOptions struct {
+	Info     json.RawMessage        `json:"info"`
+	B64Info  string                 `json:"b64info"`
+	Data     json.RawMessage        `json:"data"`
+	B64Data  string                 `json:"b64data"`
+	Override *codec.OverrideRequest `json:"override"`
 }
 
 // claims are decoded and of the right types, but not judged yet.
@@ -218,7 +199,7 @@ func (c *claims) grants() ([]SubGrant, error) {
 		if ch == "" {
 			continue
 		}
-		g, err := c.Subs[ch].grant(ch)
+		g, err := c.Subs[ch].Grant(ch)
 		if err != nil {
 			return nil, fmt.Errorf("claim subs: channel %q: %w", ch, err)
 		}
@@ -242,32 +223,29 @@ func channelGrants(channels []string) []SubGrant {
 	return grants
 }
 
-func (s *subClaims) grant(ch string) (SubGrant, error) {
+// Grant returns the grant of the channel with these options; nil are none. The
+// error says which option cannot be decoded, without its value.
+func (s *SubOptions) Grant(ch string) (SubGrant, error) {
 	g := SubGrant{Channel: strings.Clone(ch)}
 	if s == nil { // "channel": null
 		return g, nil
 	}
 	var err error
-	if g.Info, err = jsonOrBase64("info", s.Info, s.B64Info); err != nil {
+	if g.Info, err = JSONOrBase64("info", s.Info, s.B64Info); err != nil {
 		return g, err
 	}
-	if g.Data, err = jsonOrBase64("data", s.Data, s.B64Data); err != nil {
+	if g.Data, err = JSONOrBase64("data", s.Data, s.B64Data); err != nil {
 		return g, err
 	}
-	o := &s.Override
-	g.Override = Override{
-		Presence:           o.Presence.toggle(),
-		JoinLeave:          o.JoinLeave.toggle(),
-		ForcePushJoinLeave: o.ForcePushJoinLeave.toggle(),
-		ForcePositioning:   o.ForcePositioning.toggle(),
-		ForceRecovery:      o.ForceRecovery.toggle(),
-	}
+	g.Override = NewOverride(s.Override)
 	return g, nil
 }
 
-// jsonOrBase64 returns the value of a claim that has a base64 twin, which
-// wins. What the twin holds must be JSON too: nothing else fits a stream.
-func jsonOrBase64(name string, raw json.RawMessage, b64 string) (codec.JSON, error) {
+// JSONOrBase64 returns the value of a field that has a twin in standard base64,
+// which wins. What the twin holds must be JSON too: nothing else fits a stream.
+// The zero JSON means that neither is there. The error names the field, without
+// its value.
+func JSONOrBase64(name string, raw json.RawMessage, b64 string) (codec.JSON, error) {
 	if b64 != "" {
 		decoded, err := base64.StdEncoding.DecodeString(b64)
 		if err != nil {

@@ -103,3 +103,10 @@ func requireInvalid(t testing.TB, v *Verifier, token string) {
 	t.Helper()
 	requireDisconnect(t, v, token, codec.DisconnectInvalidToken)
 }
+
+// newVerifier returns a verifier over a source of the test's own.
+func newVerifier(o *Options, rules claimRules, source keySource) *Verifier {
+	v := &Verifier{rules: rules}
+	v.use(o, source)
+	return v
+}

@@ -27,6 +27,9 @@ type SubGrant struct {
 	Info     codec.JSON // becomes chan_info, zero if absent
 	Data     codec.JSON // of the SubscribeResult, zero if absent
 	Override Override
+	// CacheRecover: the latest publication is due without the client having
+	// asked (PROTOCOL 8.2). Only connect hooks say so.
+	CacheRecover bool
 }
 
 // Override replaces options of the namespace for one subscription. It can
@@ -40,6 +43,21 @@ type Override struct {
 	ForceRecovery      Toggle
 }
 
+// NewOverride returns the override that a token, a hook or an API call wrote
+// down; nil is none.
+func NewOverride(r *codec.OverrideRequest) Override {
+	if r == nil {
+		return Override{}
+	}
+	return Override{
+		Presence:           newToggle(r.Presence),
+		JoinLeave:          newToggle(r.JoinLeave),
+		ForcePushJoinLeave: newToggle(r.ForcePushJoinLeave),
+		ForcePositioning:   newToggle(r.ForcePositioning),
+		ForceRecovery:      newToggle(r.ForceRecovery),
+	}
+}
+
 // Toggle is a switch that may also be left alone.
 type Toggle uint8
 
@@ -49,6 +67,16 @@ const (
 	Off
 	On
 )
+
+func newToggle(v *codec.BoolValue) Toggle {
+	switch {
+	case v == nil:
+		return Unset
+	case v.Value:
+		return On
+	}
+	return Off
+}
 
 // Or returns the state of the toggle, or option if it is unset.
 func (t Toggle) Or(option bool) bool {

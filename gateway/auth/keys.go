@@ -14,14 +14,23 @@ type keySource interface {
 	// methods returns every "alg" that the source can have a key for. It is
 	// asked once.
 	methods() []string
-	// keys returns what may have signed a token with this algorithm and key
-	// id, in the order to try; it holds until the given time, zero for no end.
-	// An error that wraps a codec.Disconnect decides what the client is told,
-	// any other is an invalid token.
-	keys(alg, kid string, now time.Time) (keys []jwt.VerificationKey, until time.Time, err error)
+	// keys returns what may have signed a token, in the order to try; it
+	// holds until the given time, zero for no end. An error that wraps a
+	// codec.Disconnect decides what the client is told, any other is an
+	// invalid token.
+	keys(q *keyQuery, now time.Time) (keys []jwt.VerificationKey, until time.Time, err error)
 	// generation changes whenever a key went away; tokens that were verified
 	// before do not count any more.
 	generation() uint64
+	// close ends what the source has running; it is called once.
+	close()
+}
+
+// keyQuery is what a token says about its key. Nothing of it is verified.
+type keyQuery struct {
+	alg, kid string // of the header
+	issuer   string
+	audience []string
 }
 
 // minRSABits is what crypto/rsa itself wants of a key at least.
@@ -103,15 +112,15 @@ func (k *staticKeys) methods() []string {
 	return algs
 }
 
-func (k *staticKeys) keys(alg, _ string, now time.Time) ([]jwt.VerificationKey, time.Time, error) {
-	if k.previous == nil || !isHMAC(alg) {
-		return k.byAlg[alg], time.Time{}, nil
+func (k *staticKeys) keys(q *keyQuery, now time.Time) ([]jwt.VerificationKey, time.Time, error) {
+	if k.previous == nil || !isHMAC(q.alg) {
+		return k.byAlg[q.alg], time.Time{}, nil
 	}
 	if k.previousUntil == 0 {
 		return k.previous, time.Time{}, nil
 	}
 	if now.Unix() > k.previousUntil {
-		return k.byAlg[alg], time.Time{}, nil
+		return k.byAlg[q.alg], time.Time{}, nil
 	}
 	return k.previous, time.Unix(k.previousUntil+1, 0), nil
 }
@@ -122,3 +131,5 @@ func isHMAC(alg string) bool {
 }
 
 func (k *staticKeys) generation() uint64 { return 0 }
+
+func (k *staticKeys) close() {}

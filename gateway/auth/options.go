@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"regexp"
 )
 
@@ -18,6 +19,12 @@ type Options struct {
 	RSAPublicKey                    string // PEM: public key or certificate
 	ECDSAPublicKey                  string // PEM: public key or certificate
 
+	// JWKSPublicEndpoint is the URL of a key set, instead of all keys above.
+	// It may hold {{name}} for named groups of the two expressions below. That
+	// these can only be what the operator wrote down is for the configuration
+	// to check.
+	JWKSPublicEndpoint string
+
 	Audience      string // one of "aud" must equal it
 	AudienceRegex string // one of "aud" must match it, unanchored; not with Audience
 	Issuer        string // "iss" must equal it
@@ -31,6 +38,13 @@ type Options struct {
 	InsecureSkipTokenSignatureVerify bool
 	// DisallowAnonymousConnectionTokens is the key of that name under client.
 	DisallowAnonymousConnectionTokens bool
+
+	// Previous is the verifier that this one replaces, if any: keys that it
+	// fetched from the same endpoint are taken over. It is not closed.
+	Previous *Verifier
+	// Log is told when a key set cannot be fetched, and when it can again; nil
+	// for nothing. Nothing that a token says is logged.
+	Log *slog.Logger
 
 	// CacheSize is how many verified tokens are remembered: 0 means
 	// DefaultCacheSize, less than 0 none.

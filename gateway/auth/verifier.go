@@ -26,6 +26,8 @@ type Stats struct {
 	CacheMisses    atomic.Uint64 // tokens looked at in full
 	CacheEvictions atomic.Uint64 // tokens forgotten to make room
 	Refused        atomic.Uint64 // tokens refused, for whatever reason
+	KeyFetches     atomic.Uint64 // fetches of a key set, whatever came of them
+	KeyFetchErrors atomic.Uint64 // fetches that brought no key set
 }
 
 // Verifier verifies connection tokens. All methods may be called from any
@@ -42,32 +44,49 @@ type Verifier struct {
 	stats Stats
 }
 
-// NewVerifier checks o and returns a verifier with an empty cache. The error
-// joins everything that is wrong. Without any key every token is refused.
+// NewVerifier checks o and returns a verifier with an empty cache; with a
+// JWKSPublicEndpoint it starts a goroutine, until Close. The error joins
+// everything that is wrong. Without any key every token is refused.
 func NewVerifier(o Options) (*Verifier, error) {
-	keys, keyErr := newStaticKeys(&o)
 	rules, ruleErr := newClaimRules(&o)
-	if err := errors.Join(keyErr, ruleErr); err != nil {
+	v := &Verifier{rules: rules}
+	if o.JWKSPublicEndpoint == "" {
+		keys, err := newStaticKeys(&o)
+		if err := errors.Join(err, ruleErr); err != nil {
+			return nil, err
+		}
+		v.use(&o, keys)
+		return v, nil
+	}
+	u, err := newEndpointURL(o.JWKSPublicEndpoint, &rules)
+	if err := errors.Join(err, ruleErr); err != nil {
 		return nil, err
 	}
-	return newVerifier(&o, rules, keys), nil
+	var previous keySource
+	if o.Previous != nil {
+		previous = o.Previous.source
+	}
+	v.use(&o, newJWKS(u, newKeyClient(), o.Log, &v.stats, previous))
+	return v, nil
 }
 
-func newVerifier(o *Options, rules claimRules, source keySource) *Verifier {
-	v := &Verifier{
-		source:   source,
-		rules:    rules,
-		parser:   jwt.NewParser(jwt.WithValidMethods(source.methods()), jwt.WithoutClaimsValidation()),
-		skipSign: o.InsecureSkipTokenSignatureVerify,
-	}
+// use completes a verifier that has its rules.
+func (v *Verifier) use(o *Options, source keySource) {
+	v.source = source
+	v.parser = jwt.NewParser(jwt.WithValidMethods(source.methods()), jwt.WithoutClaimsValidation())
+	v.skipSign = o.InsecureSkipTokenSignatureVerify
 	switch {
 	case o.CacheSize == 0:
 		v.cache = newTokenCache(DefaultCacheSize, &v.stats.CacheEvictions)
 	case o.CacheSize > 0:
 		v.cache = newTokenCache(o.CacheSize, &v.stats.CacheEvictions)
 	}
-	return v
 }
+
+// Close ends what fetches keys. The verifier goes on with the keys it has;
+// calls that wait for others end with codec.DisconnectServerError. Close is
+// called once, by the goroutine that owns the verifier.
+func (v *Verifier) Close() { v.source.close() }
 
 // Stats returns the counters of the verifier.
 func (v *Verifier) Stats() *Stats { return &v.stats }
@@ -86,6 +105,10 @@ func (v *Verifier) Stats() *Stats { return &v.stats }
 //     not be had
 //
 // Names of channels are not checked here, not even that their namespace exists.
+//
+// It returns at once, except that a token whose key is not known yet waits for
+// one fetch of the key set, less than 2 s, and that one which another goroutine
+// is looking at waits for what that finds.
 func (v *Verifier) VerifyConnect(token string, now time.Time) (*Identity, error) {
 	id, err := v.verifyConnect(token, now)
 	if err != nil {
@@ -97,7 +120,7 @@ func (v *Verifier) VerifyConnect(token string, now time.Time) (*Identity, error)
 
 func (v *Verifier) verifyConnect(token string, now time.Time) (*Identity, error) {
 	if len(token) > maxToken {
-		return nil, refuse(codec.DisconnectInvalidToken, fmt.Errorf("%d bytes long: at most %d expected", len(token), maxToken))
+		return nil, errTooLong(token)
 	}
 	// Why: the generation is read before the keys are, so that an entry made
 	// with keys that were just replaced counts as old.
@@ -111,16 +134,50 @@ func (v *Verifier) verifyConnect(token string, now time.Time) (*Identity, error)
 		}
 	}
 	// Slow path: decode and verify.
+	e, err := v.look(token, key, generation, now)
+	if err != nil {
+		return nil, err
+	}
+	return e.judge(now)
+}
+
+// look returns what a verification of the token finds. If another goroutine is
+// about it, that one's finding counts: a storm of connects with one token costs
+// one signature.
+func (v *Verifier) look(token string, key digest, generation uint64, now time.Time) (*entry, error) {
+	if v.cache == nil {
+		return v.lookAlone(token, key, generation, now)
+	}
+	e, l, mine := v.cache.join(key, generation, now)
+	if e != nil {
+		v.stats.CacheHits.Add(1)
+		return e, nil
+	}
+	if mine {
+		defer v.cache.leave(key, l)
+		l.entry, l.err = v.lookAlone(token, key, generation, now)
+		return l.entry, l.err
+	}
+	<-l.done
+	if l.err != nil || l.entry.usable(generation, now) {
+		v.stats.CacheHits.Add(1)
+		return l.entry, l.err
+	}
+	// It rests on keys that were withdrawn since it began.
+	return v.lookAlone(token, key, generation, now)
+}
+
+func (v *Verifier) lookAlone(token string, key digest, generation uint64, now time.Time) (*entry, error) {
 	v.stats.CacheMisses.Add(1)
 	e, err := v.verify(token, now)
 	if err != nil {
 		return nil, err
 	}
+	e.generation = generation
 	if v.cache != nil && len(token) <= maxCachedToken {
-		e.generation = generation
 		v.cache.put(key, e)
 	}
-	return e.judge(now)
+	return e, nil
 }
 
 // verify returns what is worth remembering of a token: everything that does
@@ -135,10 +192,7 @@ func (v *Verifier) verify(token string, now time.Time) (*entry, error) {
 	if !until.IsZero() && until.Before(e.until) {
 		e.until = until
 	}
-	if err := cmp.Or(
-		contains("aud", v.rules.audience, c.audience...),
-		contains("iss", v.rules.issuer, c.Iss),
-	); err != nil {
+	if err := v.rules.afterSignature(c); err != nil {
 		return nil, refuse(codec.DisconnectInvalidToken, err)
 	}
 	if c.Channel != "" {
@@ -149,6 +203,29 @@ func (v *Verifier) verify(token string, now time.Time) (*entry, error) {
 	}
 	e.identity, err = v.identity(c, now)
 	return e, err
+}
+
+// VerifySubscription returns the user and the channel of a subscription token.
+// No stream is opened with one; it is for people who want to know whether a
+// token of theirs is right. The errors are those of VerifyConnect.
+func (v *Verifier) VerifySubscription(token string, now time.Time) (user, channel string, err error) {
+	if len(token) > maxToken {
+		return "", "", errTooLong(token)
+	}
+	c, _, err := v.open(token, now)
+	if err == nil {
+		err = v.rules.afterSignature(c)
+	}
+	if err == nil && c.Channel == "" {
+		err = errors.New("claim channel: a subscription token expected, this is a connection token")
+	}
+	if err != nil {
+		return "", "", refuse(codec.DisconnectInvalidToken, err)
+	}
+	if e := (&entry{exp: c.exp, nbf: c.nbf}); !e.inTime(now) {
+		return "", "", errNotInTime
+	}
+	return c.user, c.Channel, nil
 }
 
 // open returns the claims of a token whose signature is right, and until when
@@ -167,7 +244,7 @@ func (v *Verifier) open(token string, now time.Time) (c *claims, until time.Time
 		}
 		kid, _ := t.Header["kid"].(string)
 		set := jwt.VerificationKeySet{}
-		set.Keys, until, err = v.source.keys(t.Method.Alg(), kid, now)
+		set.Keys, until, err = v.source.keys(&keyQuery{alg: t.Method.Alg(), kid: kid, issuer: c.Iss, audience: c.audience}, now)
 		return set, err
 	}
 	if !v.skipSign {
@@ -185,6 +262,13 @@ func (r *claimRules) beforeSignature(c *claims) error {
 	return cmp.Or(
 		matches("iss", r.issuerRegex, c.Iss),
 		matches("aud", r.audienceRegex, c.audience...),
+	)
+}
+
+func (r *claimRules) afterSignature(c *claims) error {
+	return cmp.Or(
+		contains("aud", r.audience, c.audience...),
+		contains("iss", r.issuer, c.Iss),
 	)
 }
 
@@ -209,10 +293,10 @@ func (v *Verifier) identity(c *claims, now time.Time) (*Identity, error) {
 	if id.Subs, err = c.grants(); err != nil {
 		return nil, refuse(codec.DisconnectInvalidToken, err)
 	}
-	if id.Info, err = jsonOrBase64("info", c.Info, c.B64Info); err != nil {
+	if id.Info, err = JSONOrBase64("info", c.Info, c.B64Info); err != nil {
 		return nil, refuse(codec.DisconnectServerError, err)
 	}
-	if id.Meta, err = jsonOrBase64("meta", c.Meta, ""); err != nil {
+	if id.Meta, err = JSONOrBase64("meta", c.Meta, ""); err != nil {
 		return nil, refuse(codec.DisconnectInvalidToken, err)
 	}
 	if id.User == "" && v.rules.disallowAnonymous {
@@ -238,7 +322,12 @@ func refuse(told *codec.Disconnect, cause error) error {
 	return fmt.Errorf("auth: token: %s: %w", detail, told)
 }
 
+func errTooLong(token string) error {
+	return refuse(codec.DisconnectInvalidToken, fmt.Errorf("%d bytes long: at most %d expected", len(token), maxToken))
+}
+
 var (
 	errNotInTime = fmt.Errorf("auth: token: exp is over or nbf is still to come: %w", codec.ErrTokenExpired)
 	errExpired   = fmt.Errorf("auth: token: expire_at is over: %w", codec.ErrExpired)
+	errBrokeOff  = fmt.Errorf("auth: token: its verification broke off: %w", codec.DisconnectServerError)
 )
