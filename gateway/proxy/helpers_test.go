@@ -1,0 +1,131 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/codec"
+	"sluice/gateway/auth"
+)
+
+// backend is an operator's backend that a test scripts.
+type backend struct {
+	*httptest.Server
+	asked  atomic.Int64
+	answer atomic.Pointer[http.HandlerFunc]
+
+	mu      sync.Mutex
+	body    string
+	header  http.Header
+	request *http.Request
+}
+
+func newBackend(t testing.TB) *backend {
+	t.Helper()
+	b := &backend{}
+	b.say(`{}`)
+	b.Server = httptest.NewServer(b.handler(t))
+	t.Cleanup(b.Close)
+	return b
+}
+
+func (b *backend) handler(t testing.TB) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Logf("the body of a call: %v", err)
+		}
+		b.mu.Lock()
+		b.body, b.header, b.request = string(body), r.Header.Clone(), r
+		b.mu.Unlock()
+		b.asked.Add(1)
+		(*b.answer.Load())(w, r)
+	})
+}
+
+func (b *backend) do(h http.HandlerFunc) { b.answer.Store(&h) }
+
+func (b *backend) say(text string) { b.status(200, text) }
+
+func (b *backend) status(code int, text string) {
+	b.do(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(code)
+		_, _ = w.Write([]byte(text))
+	})
+}
+
+func (b *backend) got() (body string, header http.Header) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.body, b.header
+}
+
+// hookLog is a log that can be read while it is written.
+type hookLog struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *hookLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *hookLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func (l *hookLog) lines() int { return strings.Count(l.String(), "\n") }
+
+// newProxy returns a proxy whose two hooks are at url, and its log.
+func newProxy(t testing.TB, url string, change func(*HookOptions)) (*Proxy, *hookLog) {
+	t.Helper()
+	o := HookOptions{Endpoint: url, Timeout: 5 * time.Second}
+	if change != nil {
+		change(&o)
+	}
+	log := &hookLog{}
+	p, err := New(Options{Connect: &o, Refresh: &o, Log: slog.New(slog.NewTextHandler(log, nil))})
+	require.NoError(t, err)
+	t.Cleanup(p.Close)
+	return p, log
+}
+
+func compact(t testing.TB, text string) codec.JSON {
+	t.Helper()
+	v, err := codec.Compact([]byte(text), codec.Limits{})
+	require.NoError(t, err)
+	return v
+}
+
+const clientID = "8ee1e41e-2c6d-4a31-8ea4-0b7a7e5b8f6c"
+
+func connect(p *Proxy, headers ...auth.Header) (*auth.ConnectAnswer, error) {
+	return p.Connect(context.Background(), &auth.ConnectCall{Client: clientID, Headers: headers})
+}
+
+func refresh(p *Proxy) (*auth.RefreshAnswer, error) {
+	return p.Refresh(context.Background(), &auth.RefreshCall{Client: clientID, User: "u1"})
+}
+
+func requireFailure(t testing.TB, answer *auth.ConnectAnswer, err error) {
+	t.Helper()
+	require.Nil(t, answer)
+	require.ErrorIs(t, err, auth.ErrHook)
+	require.NotErrorAs(t, err, new(*codec.Error))
+	require.NotErrorAs(t, err, new(*codec.Disconnect))
+}

@@ -1,0 +1,204 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/codec"
+	"sluice/gateway/auth"
+)
+
+// logEvery is how often a hook may log a failure.
+const logEvery = 5 * time.Second
+
+// maxDrained is how much of a body that nobody wants is read, so that its
+// connection can be used again.
+const maxDrained = 4 << 10
+
+// Stats count the calls of one hook. The fields are atomic and may be read from
+// any goroutine.
+type Stats struct {
+	Calls    atomic.Uint64 // that ended, however
+	Errors   atomic.Uint64 // that brought no usable answer
+	InFlight atomic.Int64  // sent and not answered yet
+	Waiting  atomic.Int64  // for MaxInFlight
+	Nanos    atomic.Uint64 // the durations of all Calls, waiting included
+}
+
+// hook is one endpoint of the backend.
+type hook struct {
+	// Immutable after newHook.
+	name        string // for people
+	endpoint    string
+	timeout     time.Duration
+	binary      bool
+	includeMeta bool
+	headers     headerRules
+	transforms  map[int]error
+	client      *http.Client
+	log         *slog.Logger
+
+	// slots holds an element for each call in flight. It is never closed.
+	slots chan struct{}
+
+	// Atomic.
+	stats Stats
+
+	// Guarded by mu.
+	mu         sync.Mutex
+	logged     time.Time
+	suppressed int // failures since logged that were not
+}
+
+// newHook returns the hook of the options, nil for nil.
+func newHook(name string, o *HookOptions, log *slog.Logger) (*hook, error) {
+	if o == nil {
+		return nil, nil
+	}
+	tlsConfig, err := o.TLS.config()
+	if err := errors.Join(o.check(), err); err != nil {
+		return nil, fmt.Errorf("proxy: client.proxy.%s: %w", name, err)
+	}
+	slots := o.MaxInFlight
+	if slots <= 0 {
+		slots = DefaultMaxInFlight
+	}
+	h := &hook{
+		name: name, endpoint: o.Endpoint, timeout: o.Timeout, binary: o.BinaryEncoding,
+		includeMeta: o.IncludeConnectionMeta, headers: newHeaderRules(o),
+		transforms: make(map[int]error), log: log, slots: make(chan struct{}, slots),
+	}
+	for _, t := range o.Transforms {
+		if _, first := h.transforms[t.Status]; first { // the first one counts
+			continue
+		}
+		if t.Error != nil {
+			h.transforms[t.Status] = t.Error
+		} else {
+			h.transforms[t.Status] = t.Disconnect
+		}
+	}
+	// HTTP/1.1 only, as backends of the reference see it: a stalled connection
+	// then holds up one call and not all of them.
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	h.client = &http.Client{
+		Transport: &http.Transport{
+			TLSClientConfig: tlsConfig, Protocols: &protocols,
+			MaxIdleConnsPerHost: slots, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 64 << 10,
+		},
+		CheckRedirect: auth.SameHost,
+	}
+	return h, nil
+}
+
+// call sends a body and returns that of the answer. An error that wraps a
+// codec.Error or codec.Disconnect is what the status means; any other is a
+// failure.
+func (h *hook) call(ctx context.Context, body []byte, headers []auth.Header) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.timeout)
+	defer cancel()
+	if err := h.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-h.slots }()
+	h.stats.InFlight.Add(1)
+	defer h.stats.InFlight.Add(-1)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.endpoint, bytes.NewReader(body))
+	if err != nil {
+		return nil, errors.New("the endpoint cannot be requested")
+	}
+	req.Header = h.headers.header(headers)
+	resp, err := h.client.Do(req)
+	if err != nil {
+		return nil, h.late(ctx, auth.CallError(err))
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		if resp.ContentLength >= 0 && resp.ContentLength <= maxDrained {
+			_, _ = io.Copy(io.Discard, resp.Body)
+		}
+		if told := h.transforms[resp.StatusCode]; told != nil {
+			return nil, told
+		}
+		return nil, fmt.Errorf("status %d: 200 expected", resp.StatusCode)
+	}
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, auth.MaxAnswer+1))
+	if err != nil {
+		return nil, h.late(ctx, err)
+	}
+	if len(answer) > auth.MaxAnswer {
+		return nil, fmt.Errorf("more than %d bytes of an answer", auth.MaxAnswer)
+	}
+	return answer, nil
+}
+
+// enter waits until the call may be sent.
+func (h *hook) enter(ctx context.Context) error {
+	select {
+	case h.slots <- struct{}{}: // Fast path: there is room.
+		return nil
+	default:
+	}
+	h.stats.Waiting.Add(1)
+	defer h.stats.Waiting.Add(-1)
+	select {
+	case h.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%d calls under way and none ended within %s: %w", cap(h.slots), h.timeout, ctx.Err())
+	}
+}
+
+// late says in words that the time is over, if that is what err came from.
+func (h *hook) late(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %s: %w", h.timeout, context.DeadlineExceeded)
+	}
+	return err
+}
+
+// end counts a call that began at that time and returns its error as the
+// contract has it: what the client is told, or ErrHook for a failure, which is
+// logged here.
+func (h *hook) end(ctx context.Context, began time.Time, client string, err error) error {
+	h.stats.Calls.Add(1)
+	h.stats.Nanos.Add(uint64(time.Since(began)))
+	if err == nil || errors.As(err, new(*codec.Error)) || errors.As(err, new(*codec.Disconnect)) {
+		return err
+	}
+	if !errors.Is(ctx.Err(), context.Canceled) { // else nobody waits for the answer any more
+		h.stats.Errors.Add(1)
+		h.warn("hook failed", client, err)
+	}
+	return fmt.Errorf("proxy: %s hook: %w: %w", h.name, auth.ErrHook, err)
+}
+
+// warn logs, unless it has done so a moment ago.
+func (h *hook) warn(message, client string, err error) {
+	h.mu.Lock()
+	now := time.Now()
+	if now.Sub(h.logged) < logEvery {
+		h.suppressed++
+		h.mu.Unlock()
+		return
+	}
+	more := h.suppressed
+	h.logged, h.suppressed = now, 0
+	h.mu.Unlock()
+	h.log.Warn(message, "hook", h.name, "endpoint", auth.ShowURL(h.endpoint), "client", client, "error", err, "suppressed", more)
+}
+
+func (h *hook) close() {
+	if h != nil {
+		h.client.CloseIdleConnections()
+	}
+}
