@@ -27,6 +27,7 @@ type Publication struct {
 	Version uint64 // as given by the publisher
 	Time    int64  // Unix milliseconds of the publish, 0 if unknown
 	Delta   bool   // the publisher asked for deltas
+	Binary  bool   // the payload was not JSON and is not here: no stream can carry it
 }
 
 // Size is what a publication counts for in byte limits: its payload and

@@ -29,9 +29,17 @@ type Options struct {
 	CreditBytes int64         // payload bytes between entrance and out-queues; 64 MiB
 	CreditWait  time.Duration // how long a publisher waits for credit; 1 s
 	HoldMaxSize int           // bytes held for one subscriber that has yet to open; 1 MiB
-	// CursorID makes the id line of a publication that has an offset, "" for
-	// none; nil for none at all.
-	CursorID func(channel string, p *codec.Publication) string
+	// PositionMaxTimeLag is how old a publication may be on arrival in a
+	// positioned channel, by its Time; 0 for no limit.
+	PositionMaxTimeLag time.Duration
+	// Policy returns what a channel's namespace allows to be left out; nil
+	// if none allows anything. It is called for each publication.
+	Policy func(channel string) Policy
+	// Cursors puts id lines on publications of recoverable subscriptions.
+	Cursors bool
+	// CursorExactSize is up to how many bytes a stream's own cursor rides on
+	// every event; 512.
+	CursorExactSize int
 	// OnPanic learns of panics in lanes, for the log; may be nil.
 	OnPanic func(v any, stack []byte)
 }
@@ -54,6 +62,8 @@ type Hub struct {
 	// Atomic.
 	published atomic.Uint64 // publications that reached a lane
 	panics    atomic.Uint64
+	conflated atomic.Uint64 // publications that a newer one replaced in a lane
+	unpaced   atomic.Uint64 // publications passed on for want of room to pace
 }
 
 var _ broker.Sink = (*Hub)(nil)
@@ -76,6 +86,9 @@ func New(group *loop.Group, b broker.Broker, turns, blocking actor.Submitter, op
 	if opt.HoldMaxSize <= 0 {
 		opt.HoldMaxSize = 1 << 20
 	}
+	if opt.CursorExactSize <= 0 {
+		opt.CursorExactSize = 512
+	}
 	h := &Hub{
 		opt: opt, broker: b, group: group, seed: maphash.MakeSeed(),
 		credit: newCredits(opt.CreditBytes, opt.CreditWait),
@@ -86,7 +99,9 @@ func New(group *loop.Group, b broker.Broker, turns, blocking actor.Submitter, op
 		h.interests[i].channels = make(map[string]*interest)
 	}
 	for range opt.Lanes {
-		h.lanes = append(h.lanes, actor.New[event](turns, &lane{hub: h}))
+		ln := &lane{hub: h}
+		ln.self = actor.New[event](turns, ln)
+		h.lanes = append(h.lanes, ln.self)
 	}
 	for _, l := range group.Loops {
 		h.shards = append(h.shards, newShard(h, l))
@@ -116,6 +131,8 @@ const (
 	eventJoin
 	eventLeave
 	eventBarrier
+	eventSettle
+	eventPace
 )
 
 func (h *Hub) post(ev event) {
@@ -139,11 +156,18 @@ func (h *Hub) Leave(channel string, info *codec.ClientInfo) {
 }
 
 // Settle waits until everything that entered the Sink before the call is in
-// the out-queues of its streams, at most until ctx ends. Not from a turn.
-func (h *Hub) Settle(ctx context.Context) error {
+// the out-queues of its streams, at most until ctx ends: what a MaxRate holds
+// back too, so it is for the end of the process. Not from a turn.
+func (h *Hub) Settle(ctx context.Context) error { return h.barrier(ctx, eventSettle) }
+
+// Arrived is Settle for positioned subscribers, which no MaxRate applies to:
+// what waits for its time goes on waiting. Not from a turn.
+func (h *Hub) Arrived(ctx context.Context) error { return h.barrier(ctx, eventBarrier) }
+
+func (h *Hub) barrier(ctx context.Context, kind eventKind) error {
 	reached := make(chan struct{}, len(h.lanes))
 	for _, l := range h.lanes {
-		l.Post(event{kind: eventBarrier, reached: reached})
+		l.Post(event{kind: kind, reached: reached})
 	}
 	for range h.lanes {
 		select {
@@ -162,7 +186,9 @@ type Stats struct {
 	Published   uint64 // publications that reached a lane
 	LaneBacklog int    // posts waiting in lanes
 	LanePanics  uint64
-	CreditUsed  int64 // bytes of publish credit out
+	Conflated   uint64 // publications that a newer one of their key replaced before max_rate let them pass
+	Unpaced     uint64 // publications that max_rate did not hold, for want of room
+	CreditUsed  int64  // bytes of publish credit out
 	CreditWaits uint64
 	CreditFails uint64
 }
@@ -171,6 +197,7 @@ type Stats struct {
 func (h *Hub) Stats() Stats {
 	s := Stats{
 		Published: h.published.Load(), LanePanics: h.panics.Load(),
+		Conflated: h.conflated.Load(), Unpaced: h.unpaced.Load(),
 		CreditUsed:  h.credit.used.Load(),
 		CreditWaits: h.credit.waits.Load(),
 		CreditFails: h.credit.fails.Load(),

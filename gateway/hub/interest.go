@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -72,17 +73,26 @@ func (h *Hub) Acquire(ctx context.Context, channel string, loopID int, delta boo
 	return nil
 }
 
+// errEnginePanic stands for a panic in an engine, which is a bug of the engine.
+var errEnginePanic = errors.New("hub: the engine panicked")
+
 // engineCall runs call without the stripe's lock, which the caller holds before
-// and after; in.busy keeps others from calling meanwhile.
-func (h *Hub) engineCall(s *interestStripe, in *interest, call func() error) error {
+// and after; in.busy keeps others from calling meanwhile. A panic becomes an
+// error: others wait for in.busy.
+func (h *Hub) engineCall(s *interestStripe, in *interest, call func() error) (err error) {
 	busy := make(chan struct{})
 	in.busy = busy
 	s.mu.Unlock()
-	err := call()
-	s.mu.Lock()
-	in.busy = nil
-	close(busy)
-	return err
+	defer func() {
+		if v := recover(); v != nil {
+			h.panicked(v)
+			err = errEnginePanic
+		}
+		s.mu.Lock()
+		in.busy = nil
+		close(busy)
+	}()
+	return call()
 }
 
 // Release drops a reference taken by Acquire. The engine is told elsewhere that
@@ -112,7 +122,7 @@ type unsubscriber Hub
 
 func (u *unsubscriber) Begin()             {}
 func (u *unsubscriber) Flush() (more bool) { return false }
-func (u *unsubscriber) Panicked(v any)     { (&lane{hub: (*Hub)(u)}).Panicked(v) }
+func (u *unsubscriber) Panicked(v any)     { (*Hub)(u).panicked(v) }
 func (u *unsubscriber) Handle(ch string, again bool) {
 	if !again {
 		(*Hub)(u).unsubscribe(ch)

@@ -3,8 +3,10 @@ package hub
 import (
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	"sluice/codec"
+	"sluice/gateway/actor"
 	"sluice/gateway/loop"
 )
 
@@ -12,11 +14,14 @@ import (
 // frames to the loops that want them. It is the behavior of an actor.
 type lane struct {
 	// Immutable after New.
-	hub *Hub
+	hub  *Hub
+	self *actor.Actor[event]
 
 	// Owned by the turn.
+	pace   pacer
 	loops  []int
-	credit int // of the event in hand, not yet passed on
+	id     [32]byte // scratch for a cursor of one entry
+	credit int      // of the event in hand, not yet passed on
 }
 
 func (ln *lane) Begin() {}
@@ -24,22 +29,48 @@ func (ln *lane) Begin() {}
 func (ln *lane) Flush() (more bool) { return false }
 
 func (ln *lane) Panicked(v any) {
-	ln.hub.panics.Add(1)
 	ln.hub.ReleaseCredit(ln.credit)
 	ln.credit = 0
-	if ln.hub.opt.OnPanic != nil {
-		ln.hub.opt.OnPanic(v, debug.Stack())
+	ln.hub.panicked(v)
+}
+
+// panicked notes a panic. It is called by what recovered it.
+func (h *Hub) panicked(v any) {
+	h.panics.Add(1)
+	if h.opt.OnPanic != nil {
+		h.opt.OnPanic(v, debug.Stack())
 	}
 }
 
 func (ln *lane) Handle(ev event, again bool) {
-	if ev.kind == eventBarrier {
+	switch {
+	case ev.kind == eventBarrier:
 		ev.reached <- struct{}{}
-		return
+	case ev.kind == eventSettle:
+		// What waits for its time has been acknowledged too.
+		if !again {
+			ln.release(time.Time{}, true)
+		}
+		ev.reached <- struct{}{}
+	case ev.kind == eventPace:
+		ln.release(time.Now(), false)
+	case !again:
+		ln.take(&ev)
 	}
-	if again {
-		return
+}
+
+// take passes a publication on, or lets it wait for its time.
+func (ln *lane) take(ev *event) {
+	if ev.kind == eventPublication && ln.hub.opt.Policy != nil {
+		if p := ln.hub.opt.Policy(ev.channel); p.MaxRate > 0 && !ln.pass(ev, &p) {
+			return
+		}
 	}
+	ln.deliver(ev)
+}
+
+// deliver encodes an event and posts it to the loops that want it.
+func (ln *lane) deliver(ev *event) {
 	ln.credit = ev.credit
 	var deltas bool
 	ln.loops, deltas = ln.hub.wanted(ln.loops[:0], ev.channel)
@@ -48,7 +79,7 @@ func (ln *lane) Handle(ev event, again bool) {
 		ln.credit = 0
 		return
 	}
-	d := ln.encode(&ev, deltas)
+	d := ln.encode(ev, deltas)
 	d.left.Store(int32(len(ln.loops)))
 	ln.credit = 0
 	for _, i := range ln.loops {
@@ -65,11 +96,20 @@ func (ln *lane) encode(ev *event, deltas bool) *delivery {
 		id := ""
 		if p.Offset != 0 {
 			d.offset, d.epoch = p.Offset, EpochTag(p.Epoch)
-			if ln.hub.opt.CursorID != nil {
-				id = ln.hub.opt.CursorID(ev.channel, p)
+			d.late = ln.hub.late(p)
+			if ln.hub.opt.Cursors {
+				id = string(codec.AppendCursorEntry(ln.id[:0], codec.CursorEntry{
+					Channel: codec.Tag32(ev.channel), Epoch: d.epoch, Offset: d.offset,
+				}))
 			}
 		}
 		d.frame = codec.PubFrame(ev.channel, p, id)
+		d.binary = p.Binary
+		if ln.hub.opt.Policy != nil {
+			if policy := ln.hub.opt.Policy(ev.channel); !policy.none() {
+				d.drops, d.key = policy.DropOldest, ln.hub.keyHash(policy.key(p))
+			}
+		}
 		if deltas {
 			d.encodeDelta(ev, id)
 		}
@@ -81,6 +121,13 @@ func (ln *lane) encode(ev *event, deltas bool) *delivery {
 		d.frame = codec.EndFrame(codec.AppendLeave(buf, ev.channel, ev.info), "")
 	}
 	return d
+}
+
+// late reports whether a publication took longer to come than positioned
+// subscribers may be told late (PROTOCOL 6.5).
+func (h *Hub) late(p *codec.Publication) bool {
+	lag := h.opt.PositionMaxTimeLag
+	return lag > 0 && p.Time != 0 && time.Since(time.UnixMilli(p.Time)) > lag
 }
 
 // infoRoom is the usual size of a join push beyond its channel.
@@ -98,6 +145,10 @@ type delivery struct {
 	delta   *codec.Frame // for delta subscribers that have the payload before it
 	offset  uint64       // 0: moves no position
 	epoch   uint32       // tag of the offset's epoch
+	binary  bool         // not JSON: nobody here can be given it
+	drops   bool         // may be dropped from an out-queue
+	key     uint64       // takes the place of an unsent one of the same key; 0 for none
+	late    bool         // older than Options.PositionMaxTimeLag
 	credit  int
 
 	// Atomic.
@@ -115,3 +166,9 @@ func (d *delivery) Run(l *loop.Loop, again bool) {
 // EpochTag is what a subscriber remembers of an epoch: 32 bits of its hash
 // (FNV-1a), never 0, which stands for "none yet".
 func EpochTag(epoch string) uint32 { return codec.Tag32(epoch) }
+
+// plain reports whether every subscriber without flags gets the delivery the
+// same simple way.
+func (d *delivery) plain() bool {
+	return d.kind == eventPublication && !d.binary && !d.drops && d.key == 0
+}

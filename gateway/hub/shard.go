@@ -1,9 +1,12 @@
 package hub
 
-import "sluice/gateway/loop"
+import (
+	"sluice/codec"
+	"sluice/gateway/loop"
+)
 
 // Flags say how a subscriber is delivered to.
-type Flags uint8
+type Flags uint16
 
 const (
 	// Held subscribers are sent nothing until Shard.Open.
@@ -18,9 +21,14 @@ const (
 	HasBase
 	// PushJoinLeave subscribers get join and leave pushes.
 	PushJoinLeave
-	// SharedID subscribers get the id line of each publication with it: the
-	// channel is the only recoverable one of their stream.
+	// Recoverable subscriptions have a place in their stream's cursor.
+	Recoverable
+	// SharedID: the channel is the only recoverable one of its stream, which
+	// gets the id line that all such streams share.
 	SharedID
+	// OwnID: the stream has several recoverable channels and an id of its
+	// own.
+	OwnID
 )
 
 // Owner is what a shard tells the sessions of its loop. Called on-loop.
@@ -28,6 +36,9 @@ type Owner interface {
 	// Insufficient: the stream's position in the channel is lost, or more
 	// was held for it than may be. The owner ends the stream.
 	Insufficient(ref loop.Ref, channel string)
+	// Inappropriate: bytes that are not JSON were published into a channel
+	// of the stream. The owner ends it.
+	Inappropriate(ref loop.Ref, channel string)
 }
 
 // Shard is the subscribers on one loop. All its methods are on-loop only.
@@ -41,14 +52,26 @@ type Shard struct {
 	topics map[string]*topic
 	places [][]place        // by slot
 	holds  map[uint32]*hold // by slot, while the stream has yet to open
-	next   int              // of the delivery in hand: members below it are due
-	subs   int
+	// cursors of streams with several recoverable channels, by slot.
+	cursors map[uint32]*streamCursor
+	ids     []byte // the block that id chunks are cut from
+	scratch []byte // for the text of a cursor
+	// classes are the topics that lossy frames were sent for.
+	classes   map[uint32]*topic
+	lastClass uint32
+	next      int // of the delivery in hand: members below it are due
+	subs      int
 }
 
 // topic is a channel with subscribers on this loop.
 type topic struct {
 	channel string
+	tag     uint32 // of the channel, in cursors
+	class   uint32 // in out-queues, 0 until lossy frames were sent
 	members []member
+	// checked is when the position was last known to be right: at the last
+	// publication with an offset, or the last check. On the loop's clock.
+	checked int64
 }
 
 // member is one subscriber of a topic.
@@ -78,7 +101,10 @@ type heldItem struct {
 }
 
 func newShard(h *Hub, l *loop.Loop) *Shard {
-	return &Shard{hub: h, loop: l, topics: make(map[string]*topic), holds: make(map[uint32]*hold)}
+	return &Shard{
+		hub: h, loop: l, topics: make(map[string]*topic), holds: make(map[uint32]*hold),
+		cursors: make(map[uint32]*streamCursor), classes: make(map[uint32]*topic),
+	}
 }
 
 // Start gives the shard its owner, before the first subscriber.
@@ -93,13 +119,17 @@ func (s *Shard) Subscribe(slot uint32, channel string, flags Flags, offset uint6
 		s.holds[slot] = &hold{}
 	}
 	if m := s.find(slot, channel); m != nil {
-		// What the interest counts stays as it is.
-		m.flags, m.offset, m.epoch = flags|m.flags&Delta, offset, epoch
+		// What the interest counts stays as it is; so does the position
+		// while nothing is delivered.
+		m.flags = flags | m.flags&Delta
+		if flags&Held == 0 {
+			m.offset, m.epoch = offset, epoch
+		}
 		return false
 	}
 	t := s.topics[channel]
 	if t == nil {
-		t = &topic{channel: channel}
+		t = &topic{channel: channel, tag: codec.Tag32(channel), checked: s.loop.Now()}
 		s.topics[channel] = t
 	}
 	for int(slot) >= len(s.places) {
@@ -127,16 +157,20 @@ func (s *Shard) find(slot uint32, channel string) *member {
 	return nil
 }
 
-// Subscribed reports whether the stream is in the channel.
-func (s *Shard) Subscribed(slot uint32, channel string) bool { return s.find(slot, channel) != nil }
-
-// Position returns where a positioned subscriber stands.
+// Position returns where a positioned subscriber stands; ok is false if it is
+// none, or has yet to be told.
 func (s *Shard) Position(slot uint32, channel string) (offset uint64, epoch uint32, ok bool) {
 	m := s.find(slot, channel)
-	if m == nil || m.flags&Positioned == 0 {
+	if m == nil || m.flags&Positioned == 0 || m.flags&Held != 0 && m.epoch == 0 {
 		return 0, 0, false
 	}
 	return m.offset, m.epoch, true
+}
+
+// Deltas reports whether the stream negotiated deltas for the channel.
+func (s *Shard) Deltas(slot uint32, channel string) bool {
+	m := s.find(slot, channel)
+	return m != nil && m.flags&Delta != 0
 }
 
 // Unsubscribe takes a stream out of a channel; it reports whether it was in.
@@ -146,6 +180,10 @@ func (s *Shard) Unsubscribe(slot uint32, channel string) bool {
 		return false
 	}
 	s.remove(slot, int(m.place))
+	s.refreshCursor(slot)
+	if s.holds[slot] != nil && !s.held(slot) {
+		delete(s.holds, slot) // nobody is left to open it
+	}
 	return true
 }
 
@@ -159,6 +197,7 @@ func (s *Shard) Drop(slot uint32) {
 	}
 	s.places[slot] = nil
 	delete(s.holds, slot)
+	delete(s.cursors, slot)
 }
 
 // remove ends one membership: the last member and the last place move into the
@@ -182,6 +221,7 @@ func (s *Shard) remove(slot uint32, i int) {
 	s.subs--
 	if len(t.members) == 0 {
 		delete(s.topics, t.channel)
+		delete(s.classes, t.class)
 	} else if cap(t.members) > 64 && len(t.members) < cap(t.members)/4 {
 		t.members = append(make([]member, 0, cap(t.members)/2), t.members...)
 	}
@@ -200,11 +240,14 @@ func (s *Shard) deliver(d *delivery, again bool) {
 	if !again {
 		s.next = len(t.members)
 	}
+	if d.offset != 0 {
+		t.checked = s.loop.Now()
+	}
 	for s.next = min(s.next, len(t.members)); s.next > 0; s.next = min(s.next, len(t.members)) {
 		s.next--
 		m := &t.members[s.next]
 		s.loop.Hand(m.slot)
-		if m.flags == 0 && d.kind == eventPublication {
+		if m.flags == 0 && d.plain() {
 			s.loop.Send(m.slot, d.frame, loop.NoID)
 			continue
 		}
@@ -217,6 +260,8 @@ func (s *Shard) deliverTo(t *topic, m *member, d *delivery) {
 	switch {
 	case m.flags&Held != 0:
 		s.hold(t, m, d)
+	case d.binary:
+		s.owner.Inappropriate(s.loop.Ref(m.slot), t.channel)
 	case d.kind != eventPublication:
 		if m.flags&PushJoinLeave != 0 {
 			s.loop.Send(m.slot, d.frame, loop.NoID)
@@ -229,15 +274,19 @@ func (s *Shard) deliverTo(t *topic, m *member, d *delivery) {
 		if d.offset <= m.offset {
 			return // a duplicate (PROTOCOL 6.5)
 		}
+		if d.late {
+			s.owner.Insufficient(s.loop.Ref(m.slot), t.channel)
+			return
+		}
 		m.offset, m.epoch = d.offset, d.epoch
-		s.send(m, d)
+		s.send(t, m, d)
 	default:
-		s.send(m, d)
+		s.send(t, m, d)
 	}
 }
 
 // send queues the form of the publication that the member negotiated.
-func (s *Shard) send(m *member, d *delivery) {
+func (s *Shard) send(t *topic, m *member, d *delivery) {
 	mode := loop.NoID
 	if m.flags&SharedID != 0 {
 		mode = loop.SharedID
@@ -252,12 +301,48 @@ func (s *Shard) send(m *member, d *delivery) {
 		if d.offset == 0 { // the history's next delta will skip this one
 			m.flags &^= HasBase
 		}
-		if f == nil { // the interest in deltas is younger than the frame
-			f = d.frame
+		if f == nil {
+			// The publication came before this subscriber's interest
+			// in deltas, so before the client was told of anything:
+			// its payload in another form must not be the first.
 			m.flags &^= HasBase
+			return
 		}
 	}
+	if m.flags&OwnID != 0 && d.offset != 0 {
+		s.sendOwn(m, f)
+		return
+	}
+	if d.drops || d.key != 0 {
+		s.loop.SendLossy(m.slot, f, loop.Lossy{
+			Class: s.class(t), Drops: d.drops, Key: d.key, Offset: d.offset,
+		})
+		return
+	}
 	s.loop.Send(m.slot, f, mode)
+}
+
+// class returns the number by which out-queues know the topic.
+func (s *Shard) class(t *topic) uint32 {
+	if t.class == 0 {
+		s.lastClass++
+		if s.lastClass == 0 {
+			s.lastClass++
+		}
+		t.class = s.lastClass
+		s.classes[t.class] = t
+	}
+	return t.class
+}
+
+// Gap makes the push that tells of publications dropped on a stream, nil if it
+// is no longer in their channel.
+func (s *Shard) Gap(slot, class uint32, g codec.Gap) *codec.Frame {
+	t := s.classes[class]
+	if t == nil || s.find(slot, t.channel) == nil {
+		return nil
+	}
+	return codec.EndFrame(codec.AppendGap(codec.StartFrame(len(t.channel)+80), t.channel, g), "")
 }
 
 // hold keeps an event until the stream opens.
@@ -293,6 +378,7 @@ func (s *Shard) Open(ref loop.Ref, at []Opened) {
 			m.flags = at[i].Flags&^Held | m.flags&Delta
 		}
 	}
+	s.refreshCursor(ref.Slot)
 	h := s.holds[ref.Slot]
 	if h == nil {
 		return

@@ -1,0 +1,143 @@
+package hub
+
+import (
+	"time"
+
+	"sluice/codec"
+	"sluice/gateway/loop"
+)
+
+// streamCursor is the id text of a stream with several recoverable channels:
+// one entry for each, patched in place as the positions move.
+type streamCursor struct {
+	text []byte
+	// at is where the entry of each place of the stream begins, -1 for none.
+	at []int32
+	// told is when an id last left, on the loop's clock: a cursor over
+	// Options.CursorExactSize is told at most once in thinnedEvery.
+	told int64
+}
+
+// thinnedEvery is how often an id that is too long to ride on every event is
+// sent. A cut may repeat the events behind the last one; it loses none.
+const thinnedEvery = int64(time.Second)
+
+// idBlock is the size of the blocks that id chunks are cut from.
+const idBlock = 32 << 10
+
+// refreshCursor decides anew how a stream's positions travel, after its
+// subscriptions changed: not at all, in the id line that all subscribers of the
+// one recoverable channel share, or in an id of the stream's own.
+func (s *Shard) refreshCursor(slot uint32) {
+	if !s.hub.opt.Cursors || int(slot) >= len(s.places) {
+		return
+	}
+	list := s.places[slot]
+	n := 0
+	for _, p := range list {
+		if p.recoverable() {
+			n++
+		}
+	}
+	for _, p := range list {
+		m := &p.topic.members[p.index]
+		m.flags &^= SharedID | OwnID
+		switch {
+		case !p.recoverable():
+		case n == 1:
+			m.flags |= SharedID
+		default:
+			m.flags |= OwnID
+		}
+	}
+	if n < 2 {
+		delete(s.cursors, slot)
+		return
+	}
+	c := s.cursors[slot]
+	if c == nil {
+		c = &streamCursor{}
+		s.cursors[slot] = c
+	}
+	c.text, c.at = c.text[:0], c.at[:0]
+	for _, p := range list {
+		if !p.recoverable() {
+			c.at = append(c.at, -1)
+			continue
+		}
+		c.at = append(c.at, int32(len(c.text)))
+		c.text = p.appendCursor(c.text)
+	}
+}
+
+// recoverable reports whether the place counts for the stream's cursor.
+func (p place) recoverable() bool {
+	return p.topic.members[p.index].flags&(Recoverable|Held) == Recoverable
+}
+
+func (p place) appendCursor(dst []byte) []byte {
+	m := &p.topic.members[p.index]
+	return codec.AppendCursorEntry(dst, codec.CursorEntry{
+		Channel: p.topic.tag, Epoch: m.epoch, Offset: m.offset,
+	})
+}
+
+// sendOwn queues a publication with an id of the stream's own.
+func (s *Shard) sendOwn(m *member, f *codec.Frame) {
+	c := s.cursors[m.slot]
+	if !codec.SetCursorOffset(c.text, int(c.at[m.place]), m.offset) {
+		s.refreshCursor(m.slot) // the offset has a digit more
+	}
+	if len(c.text) > s.hub.opt.CursorExactSize {
+		if now := s.loop.Now(); now-c.told < thinnedEvery {
+			s.loop.Send(m.slot, f, loop.NoID)
+			return
+		}
+		c.told = s.loop.Now()
+	}
+	s.loop.SendOwnID(m.slot, f, s.idChunk(c.text, s.loop.Framing(m.slot)))
+}
+
+// idChunk returns the id line of a cursor as a piece of a body. It is cut from a
+// block shared by many, so that an event costs no allocation.
+func (s *Shard) idChunk(text []byte, f codec.Framing) []byte {
+	need := len(text) + codec.IDOverhead
+	if cap(s.ids)-len(s.ids) < need {
+		s.ids = make([]byte, 0, max(idBlock, need))
+	}
+	start := len(s.ids)
+	s.ids = codec.AppendIDLine(s.ids, f, text)
+	return s.ids[start:len(s.ids):len(s.ids)]
+}
+
+// SendWithCursor queues a push for one stream together with where the stream
+// stands: its subscriptions have just changed, or it is told what it missed.
+// opening is the position of a channel whose hold is about to end, nil for none.
+func (s *Shard) SendWithCursor(slot uint32, f *codec.Frame, opening *Opened) {
+	if !s.hub.opt.Cursors {
+		s.loop.Send(slot, f, loop.NoID)
+		return
+	}
+	text := s.scratch[:0]
+	if int(slot) < len(s.places) {
+		for _, p := range s.places[slot] {
+			if p.recoverable() {
+				text = p.appendCursor(text)
+			}
+		}
+	}
+	if opening != nil && opening.Flags&Recoverable != 0 {
+		text = codec.AppendCursorEntry(text, codec.CursorEntry{
+			Channel: codec.Tag32(opening.Channel), Epoch: opening.Epoch, Offset: opening.Offset,
+		})
+	}
+	s.scratch = text
+	if len(text) == 0 {
+		s.loop.Send(slot, f, loop.NoID)
+		return
+	}
+	if c := s.cursors[slot]; c != nil {
+		c.told = s.loop.Now()
+	}
+	s.loop.SendOwnID(slot, f, s.idChunk(text, s.loop.Framing(slot)))
+}

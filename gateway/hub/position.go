@@ -1,0 +1,51 @@
+package hub
+
+import "time"
+
+// A position can be lost without a publication that shows it: what the engine
+// kept never arrived here, or its history was lost and began anew. So whoever
+// owns the sessions asks from time to time which positions nobody has confirmed
+// for a while, reads the top of these channels, and brings it back here
+// (PROTOCOL 6.5).
+
+// PositionDue reports whether nothing has confirmed the position of a
+// subscriber for so long, and where it stands. The answer is yes once: until
+// CheckPosition, or for as long again, the channel counts as confirmed.
+func (s *Shard) PositionDue(slot uint32, channel string, age time.Duration) (offset uint64, due bool) {
+	m := s.find(slot, channel)
+	if m == nil || m.flags&(Held|Positioned) != Positioned {
+		return 0, false
+	}
+	t := s.places[slot][m.place].topic
+	if t.checked > s.loop.Now()-int64(age) {
+		return 0, false
+	}
+	t.checked = s.loop.Now()
+	return m.offset, true
+}
+
+// CheckPosition compares the positions of a channel's subscribers with the top
+// that its history had. Everything up to that top has reached this loop by
+// now; before is where a subscriber stood when the top had not been read yet.
+// Those behind the top, those that were ahead of it, and those of another epoch
+// lost their place.
+func (s *Shard) CheckPosition(channel string, top uint64, epoch uint32, before uint64) {
+	t := s.topics[channel]
+	if t == nil {
+		return
+	}
+	t.checked = s.loop.Now()
+	for i := len(t.members); i > 0; i = min(i, len(t.members)) {
+		i--
+		m := &t.members[i]
+		if m.flags&(Held|Positioned) != Positioned {
+			continue
+		}
+		behind := m.offset < top
+		ahead := before > top && m.offset >= before
+		if behind || ahead || m.epoch != epoch && m.epoch != 0 {
+			s.loop.Hand(m.slot)
+			s.owner.Insufficient(s.loop.Ref(m.slot), channel)
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package hub
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/codec"
+	"sluice/gateway/loop"
+	"sluice/gateway/testkit"
+)
+
+func TestAPanickingLaneGoesOn(t *testing.T) {
+	r := newRig(t, 2, Options{})
+	p := r.stream(0)
+	p.subscribe("a", 0)
+	credit, err := r.hub.AcquireCredit(t.Context(), 10)
+	require.NoError(t, err)
+	r.hub.Publication("a", nil, nil, credit) // a bug: encoding it panics
+	r.hub.Join("a", nil)
+	r.publish("a", at(0))
+	p.expect(event1("a", 0))
+	require.EqualValues(t, 2, r.hub.Stats().LanePanics)
+	require.Zero(t, r.hub.Stats().CreditUsed)
+}
+
+func TestAPanickingDeliveryEndsOneStreamOnly(t *testing.T) {
+	r := newRig(t, 1, Options{})
+	var members []*peer
+	for range 5 {
+		m := r.stream(0)
+		m.subscribe("a", 0)
+		members = append(members, m)
+	}
+	bad := members[2]
+	// Its position makes the next publication a gap, and its owner panics.
+	bad.do(func(s *Shard) {
+		s.Open(bad.ref, []Opened{{Channel: "a", Offset: 5, Epoch: EpochTag("e"), Flags: Positioned}})
+	})
+	r.explode = "a"
+	r.publish("a", at(9))
+	for i, m := range members {
+		if i != 2 {
+			m.expect(event1("a", 9))
+		}
+	}
+	bad.do(func(s *Shard) { require.False(t, bad.l.Live(bad.ref)) })
+	require.EqualValues(t, 1, r.group.Stats().Closes[loop.ReasonPanic])
+	require.Zero(t, r.hub.Stats().CreditUsed)
+	r.publish("a", at(10))
+	members[0].expect(event1("a", 9), event1("a", 10))
+}
+
+func TestAHoldIsOpenedInOrderBehindItsPosition(t *testing.T) {
+	r := newRig(t, 1, Options{})
+	p := r.stream(0)
+	p.subscribe("pos", Held|Positioned)
+	p.subscribe("plain", Held)
+	p.subscribe("later", Held|Positioned)
+	for i := uint64(1); i <= 4; i++ {
+		r.publish("pos", at(i))
+		r.publish("plain", at(0))
+		r.publish("later", at(i))
+	}
+	r.settle()
+	require.Empty(t, p.read(), "nothing before the opening")
+	e := EpochTag("e")
+	p.do(func(s *Shard) {
+		s.Open(p.ref, []Opened{{Channel: "pos", Offset: 2, Epoch: e, Flags: Positioned}, {Channel: "plain"}})
+	})
+	first := []string{
+		event1("plain", 0), event1("plain", 0),
+		event1("pos", 3), event1("plain", 0), event1("pos", 4), event1("plain", 0),
+	}
+	// Lanes differ by channel, so only the order within a channel is certain.
+	within := func(events []string, ch string) (got []string) {
+		for _, ev := range events {
+			if strings.Contains(ev, `"`+ch+`"`) {
+				got = append(got, ev)
+			}
+		}
+		return got
+	}
+	testkit.Eventually(t, func() bool { return strings.Count(p.read(), "\n\n") == len(first) }, "what was held")
+	got := strings.Split(strings.ReplaceAll(p.read(), "data: ", ""), "\n\n")
+	for _, ch := range []string{"pos", "plain"} {
+		require.Equal(t, within(first, ch), within(got, ch))
+	}
+	require.Empty(t, within(got, "later"), "still held")
+	p.got.Reset()
+	r.publish("later", at(5))
+	r.settle()
+	require.Empty(t, p.read())
+	p.do(func(s *Shard) { s.Open(p.ref, []Opened{{Channel: "later", Offset: 3, Epoch: e, Flags: Positioned}}) })
+	p.expect(event1("later", 4), event1("later", 5))
+	r.publish("later", at(6))
+	p.expect(event1("later", 4), event1("later", 5), event1("later", 6))
+}
+
+func TestAHoldThatOverflowsIsInsufficientState(t *testing.T) {
+	r := newRig(t, 1, Options{HoldMaxSize: 1000})
+	p := r.stream(0)
+	p.subscribe("a", Held|Positioned)
+	other := r.stream(0)
+	other.subscribe("a", 0)
+	for i := uint64(1); i <= 20; i++ {
+		r.publish("a", at(i))
+	}
+	r.settle()
+	p.expect(`{"disconnect":{"code":3010,"reason":"insufficient state"}}`)
+	require.Equal(t, 20, strings.Count(other.read(), "\n\n"))
+	require.Equal(t, []string{"a"}, r.insufficient)
+}
+
+func TestUnsubscribingTheLastHeldSubscriptionForgetsTheHold(t *testing.T) {
+	r := newRig(t, 1, Options{})
+	p := r.stream(0)
+	p.subscribe("a", Held)
+	p.subscribe("b", Held)
+	r.publish("a", at(0))
+	r.settle()
+	p.do(func(s *Shard) {
+		require.True(t, s.Unsubscribe(p.ref.Slot, "a"))
+		require.NotEmpty(t, s.holds)
+		require.True(t, s.Unsubscribe(p.ref.Slot, "b"))
+		require.Empty(t, s.holds)
+		require.False(t, s.Unsubscribe(p.ref.Slot, "b"))
+	})
+	p.subscribe("c", 0)
+	r.publish("c", at(0))
+	p.expect(event1("c", 0))
+}
+
+func TestAFrameOlderThanTheInterestInDeltasIsNotSentInAnotherForm(t *testing.T) {
+	r := newRig(t, 1, Options{})
+	p := r.stream(0)
+	p.subscribe("a", Delta)
+	// What a lane made when nobody wanted deltas yet.
+	plain := codec.PubFrame("a", &codec.Publication{Data: codec.QuoteJSON("x")}, "")
+	p.do(func(s *Shard) { s.deliver(&delivery{hub: r.hub, channel: "a", frame: plain}, false) })
+	r.publish("a", at(0))
+	p.expect(`{"channel":"a","pub":{"data":"\"p0\""}}`)
+}
+
+// Random subscriptions and ends on many streams, compared with a map.
+func TestShardTablesAgreeWithAModel(t *testing.T) {
+	r := newRig(t, 1, Options{})
+	rnd := rand.New(rand.NewPCG(1, 2))
+	channels := []string{"a", "b", "c", "d", "e"}
+	var peers []*peer
+	for range 30 {
+		peers = append(peers, r.stream(0))
+	}
+	model := make(map[*peer]map[string]bool)
+	alive := func(p *peer) (ok bool) {
+		p.do(func(*Shard) { ok = p.l.Live(p.ref) })
+		return ok
+	}
+	for range 2000 {
+		i := rnd.IntN(len(peers))
+		p, ch := peers[i], channels[rnd.IntN(len(channels))]
+		if model[p] == nil {
+			model[p] = make(map[string]bool)
+		}
+		switch k := rnd.IntN(100); {
+		case k < 60 && !model[p][ch]:
+			p.subscribe(ch, 0)
+			model[p][ch] = true
+		case k < 97:
+			p.do(func(s *Shard) { require.Equal(t, model[p][ch], s.Unsubscribe(p.ref.Slot, ch)) })
+			delete(model[p], ch)
+		default:
+			require.True(t, alive(p))
+			p.do(func(*Shard) { p.l.Cut(p.ref, loop.ReasonDisconnect) })
+			delete(model, p)
+			peers[i] = r.stream(0)
+		}
+		p.do(func(s *Shard) { s.Verify() })
+	}
+	want := make(map[string]int)
+	for _, subs := range model {
+		for ch := range subs {
+			want[ch]++
+		}
+	}
+	got := make(map[string]int)
+	r.hub.Channels(func(ch string, n int) bool { got[ch] = n; return true })
+	require.Equal(t, want, got)
+	for _, ch := range channels {
+		r.publish(ch, at(0))
+	}
+	r.settle()
+	for _, p := range peers {
+		require.Equal(t, len(model[p]), strings.Count(p.read(), "\n\n"))
+	}
+}
