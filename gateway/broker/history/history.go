@@ -103,9 +103,6 @@ func (s *Stream) Last() *codec.Publication {
 	return s.at(s.count - 1)
 }
 
-// Len returns how many publications are kept.
-func (s *Stream) Len() int { return s.count }
-
 // Clear forgets the publications; position and epoch stay.
 func (s *Stream) Clear() { s.ring, s.first, s.count = nil, 0, 0 }
 
@@ -123,7 +120,7 @@ func (s *Stream) Query(q broker.HistoryQuery) []*codec.Publication {
 		if q.Since <= oldest {
 			return nil
 		}
-		hi = min(s.count, int(q.Since-oldest))
+		hi = int(min(uint64(s.count), q.Since-oldest))
 	} else if q.Set && q.Since >= oldest {
 		lo = int(min(q.Since-oldest+1, uint64(s.count)))
 	}

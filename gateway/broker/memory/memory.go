@@ -54,7 +54,7 @@ type stripe struct {
 	channels map[string]*entry
 	due      dueHeap
 	results  map[resultKey]result
-	expiring []resultKey // keys of results, oldest first
+	expiring []expiring // of results, oldest first
 	expHead  int
 }
 
@@ -74,6 +74,13 @@ type resultKey struct{ channel, key string }
 
 type result struct {
 	pos broker.Position
+	due int64
+}
+
+// expiring says when a result goes. A key that was used anew stands in the
+// queue twice, so each place has a deadline of its own.
+type expiring struct {
+	key resultKey
 	due int64
 }
 
@@ -246,7 +253,7 @@ func (s *stripe) schedule(en *entry) {
 
 func (s *stripe) remember(k resultKey, r result) {
 	s.results[k] = r
-	s.expiring = append(s.expiring, k)
+	s.expiring = append(s.expiring, expiring{k, r.due})
 }
 
 // janitor removes what has expired and nobody asked for since.
@@ -297,13 +304,11 @@ func (s *stripe) sweepSome(now int64) (more bool) {
 }
 
 func (s *stripe) sweepResults(now int64) {
-	for s.expHead < len(s.expiring) {
-		k := s.expiring[s.expHead]
-		if r, ok := s.results[k]; ok && r.due > now {
-			break
+	for s.expHead < len(s.expiring) && s.expiring[s.expHead].due <= now {
+		if k := s.expiring[s.expHead].key; s.results[k].due <= now {
+			delete(s.results, k)
 		}
-		delete(s.results, k)
-		s.expiring[s.expHead] = resultKey{}
+		s.expiring[s.expHead] = expiring{}
 		s.expHead++
 	}
 	if s.expHead > 0 && s.expHead*2 >= len(s.expiring) {
