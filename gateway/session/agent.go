@@ -24,12 +24,14 @@ type Agent struct {
 	table   table
 	byUser  map[uint64]uint32 // hash of the user → slot+1 of its first session
 	clients int
+	joins   uint32 // counts calls of Manager.Subscribe that held something
 	rand    *rand.Rand
 }
 
 var (
-	_ loop.Handler = (*Agent)(nil)
-	_ hub.Owner    = (*Agent)(nil)
+	_ loop.Handler   = (*Agent)(nil)
+	_ loop.GapTeller = (*Agent)(nil)
+	_ hub.Owner      = (*Agent)(nil)
 )
 
 // userSeed is the process's: counts of users are merged over loops.
@@ -131,6 +133,17 @@ func (a *Agent) Closed(ref loop.Ref, _ loop.Reason) {
 func (a *Agent) Insufficient(ref loop.Ref, channel string) {
 	a.m.opt.Log.Debug("position lost", "channel", channel)
 	a.end(ref, loop.ReasonInsufficient, codec.DisconnectInsufficientState, closeWithin)
+}
+
+// Inappropriate implements hub.Owner.
+func (a *Agent) Inappropriate(ref loop.Ref, channel string) {
+	a.m.opt.Log.Debug("binary data in a channel of JSON streams", "channel", channel)
+	a.end(ref, loop.ReasonInappropriate, codec.DisconnectInappropriateProtocol, closeWithin)
+}
+
+// Gap implements loop.GapTeller.
+func (a *Agent) Gap(ref loop.Ref, class uint32, g codec.Gap) *codec.Frame {
+	return a.shard.Gap(ref.Slot, class, g)
 }
 
 // end closes a session's stream and tells its client why.

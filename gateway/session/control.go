@@ -46,7 +46,7 @@ func (a *Agent) unsubscribe(ref loop.Ref, s *session, channel string, told *code
 	a.shard.Unsubscribe(ref.Slot, channel)
 	a.left(s, sub)
 	s.dropSub(channel)
-	a.send(ref, told)
+	a.shard.SendWithCursor(ref.Slot, told, nil)
 	a.schedule(s)
 	a.arm(ref, s)
 }

@@ -23,6 +23,7 @@ type Options struct {
 	PingInterval time.Duration // not above 0: no pings
 	Rules        func() *channel.Rules
 	Insecure     bool // client.insecure
+	Cursors      bool // uni_sse.last_event_id
 	ServerTime   bool // client.connect_include_server_time
 	ChannelLimit int  // subscriptions of one connection
 	// StreamLimit is how many streams may be open on this node, 0 for no
@@ -32,12 +33,19 @@ type Options struct {
 	// limit.
 	UserConnectionLimit int
 	RecoveryLimit       int           // client.recovery_max_publication_limit, not above 0: none
+	RecoveryMaxBytes    int           // of missed publications in one connect push; 8 MiB
 	StaleCloseDelay     time.Duration // how long opening may take
 	ExpiredCloseDelay   time.Duration
 	ExpiredSubDelay     time.Duration
 	CallTimeout         time.Duration // of one call to engine or presence
-	Personal            Personal
-	Log                 *slog.Logger
+	// PresenceUpdateInterval is the tick on which a session looks after its
+	// subscriptions; 27 s.
+	PresenceUpdateInterval time.Duration
+	// PositionCheckDelay is how long a position may go unconfirmed before a
+	// tick compares it with the engine's; 40 s.
+	PositionCheckDelay time.Duration
+	Personal           Personal
+	Log                *slog.Logger
 }
 
 // Personal is client.subscribe_to_user_personal_channel (PROTOCOL 5.5).
@@ -51,11 +59,20 @@ func (o *Options) setDefaults() {
 	if o.ChannelLimit <= 0 {
 		o.ChannelLimit = 128
 	}
+	if o.RecoveryMaxBytes <= 0 {
+		o.RecoveryMaxBytes = 8 << 20
+	}
 	if o.StaleCloseDelay <= 0 {
 		o.StaleCloseDelay = 10 * time.Second
 	}
 	if o.CallTimeout <= 0 {
 		o.CallTimeout = 5 * time.Second
+	}
+	if o.PresenceUpdateInterval <= 0 {
+		o.PresenceUpdateInterval = 27 * time.Second
+	}
+	if o.PositionCheckDelay <= 0 {
+		o.PositionCheckDelay = 40 * time.Second
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -72,7 +89,11 @@ type Manager struct {
 	broker   broker.Broker
 	presence presence.Manager
 	agents   []*Agent
+	checker  *actor.Actor[checkOp]
 	users    *users
+	// history is the engine's, shared by those who ask at the same time
+	// unless the engine is in the process.
+	history func(ctx context.Context, channel string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error)
 
 	// Atomic.
 	streams  atomic.Int64 // open, or on their way
@@ -81,8 +102,8 @@ type Manager struct {
 }
 
 // BlockingActors is how many actors of a manager over so many loops run on the
-// blocking pool.
-func BlockingActors(loops int) int { return loops }
+// blocking pool: a keeper for each loop, and the checker of positions.
+func BlockingActors(loops int) int { return loops + 1 }
 
 // New makes a manager over the loops of group and becomes their handler: the
 // loops start with it. Calls that may wait run on blocking.
@@ -91,6 +112,12 @@ func New(group *loop.Group, h *hub.Hub, b broker.Broker, p presence.Manager, blo
 	m := &Manager{
 		opt: opt, group: group, hub: h, broker: b, presence: p,
 		users: newUsers(opt.UserConnectionLimit),
+	}
+	m.checker = actor.New[checkOp](blocking, newChecker(m))
+	m.history = b.History
+	if _, instant := b.(broker.Instant); !instant {
+		shared := &flights{read: b.History, limit: opt.CallTimeout, calls: make(map[flightKey]*flightPair)}
+		m.history = shared.history
 	}
 	for _, l := range group.Loops {
 		m.agents = append(m.agents, newAgent(m, l, blocking))
@@ -136,13 +163,19 @@ func (m *Manager) Idle(ctx context.Context) error {
 	return nil
 }
 
-// Quiet waits until what the ended sessions left to do in presence is done. Call
-// it after the loops have stopped.
+// Quiet waits until what the ended sessions left to do in presence, and the
+// last check of positions, is done. Call it after the loops have stopped.
 func (m *Manager) Quiet() {
-	for _, a := range m.agents {
-		for deadline := time.Now().Add(m.opt.CallTimeout); !a.keeper.Idle() && time.Now().Before(deadline); {
-			time.Sleep(idlePoll)
+	idle := func() bool {
+		for _, a := range m.agents {
+			if !a.keeper.Idle() {
+				return false
+			}
 		}
+		return m.checker.Idle()
+	}
+	for deadline := time.Now().Add(m.opt.CallTimeout); !idle() && time.Now().Before(deadline); {
+		time.Sleep(idlePoll)
 	}
 }
 

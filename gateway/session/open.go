@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -18,6 +17,8 @@ type Conn struct {
 	Framing codec.Framing
 	// Head is the response head of the stream.
 	Head []byte
+	// Preamble are lines that the first event begins with, such as retry.
+	Preamble []byte
 	// Refusal returns the whole answer to a connect that failed with err, a
 	// *codec.Error, a *codec.Disconnect or a failure of ours. Any goroutine.
 	Refusal func(err error) []byte
@@ -64,11 +65,11 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 	op := &opening{m: m, plan: p, conn: conn, loop: m.group.Pick()}
 	if p.evicts {
 		if err := m.evict(ctx, p); err != nil {
-			return op.refuse(err)
+			return op.refuse(ctx, err)
 		}
 	}
 	if err := op.acquire(ctx); err != nil {
-		return op.refuse(err)
+		return op.refuse(ctx, err)
 	}
 	if op.needsAttach() {
 		op.ready = make(chan struct{})
@@ -79,7 +80,7 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 		}
 	}
 	if err := op.restore(ctx); err != nil {
-		return op.refuse(err)
+		return op.refuse(ctx, err)
 	}
 	op.compose()
 	op.loop.Post((*openTask)(op))
@@ -126,9 +127,10 @@ func (op *opening) restore(ctx context.Context) error {
 	grants := op.plan.Grants
 	op.results = make([]codec.SubscribeResult, len(grants))
 	op.at = make([]hub.Opened, len(grants))
+	room := op.m.opt.RecoveryMaxBytes
 	for i := range grants {
 		g := &grants[i]
-		res, at, err := op.m.subscribeResult(ctx, g)
+		res, at, err := op.m.subscribeResult(ctx, g, &room)
 		if err != nil {
 			op.m.opt.Log.Error("cannot read the history of a channel", "channel", g.Channel, "error", err)
 			return err
@@ -139,8 +141,9 @@ func (op *opening) restore(ctx context.Context) error {
 }
 
 // subscribeResult reads what a subscriber is told of a channel, and where its
-// subscription starts. Not from a turn.
-func (m *Manager) subscribeResult(ctx context.Context, g *Grant) (codec.SubscribeResult, hub.Opened, error) {
+// subscription starts. room is how many bytes of missed publications there is
+// room for; what is used is taken off. Not from a turn.
+func (m *Manager) subscribeResult(ctx context.Context, g *Grant, room *int) (codec.SubscribeResult, hub.Opened, error) {
 	res := codec.SubscribeResult{
 		Channel: g.Channel, Data: g.Data, Delta: g.Delta,
 		Positioned: g.Positioned, Recoverable: g.Recoverable,
@@ -153,6 +156,11 @@ func (m *Manager) subscribeResult(ctx context.Context, g *Grant) (codec.Subscrib
 	r, err := m.restore(ctx, g)
 	if err != nil {
 		return res, at, err
+	}
+	if n := r.size(); n > *room {
+		r.cut()
+	} else {
+		*room -= n
 	}
 	res.Epoch, res.Offset = r.top.Epoch, r.offset
 	res.Recovered, res.Publications = r.recovered, r.publications
@@ -168,6 +176,9 @@ func (g *Grant) flags() hub.Flags {
 	var f hub.Flags
 	if g.Positioned {
 		f |= hub.Positioned
+	}
+	if g.Recoverable {
+		f |= hub.Recoverable
 	}
 	if g.Delta {
 		f |= hub.Delta
@@ -211,16 +222,38 @@ func (op *opening) compose() {
 		res.Time = now.UnixMilli()
 	}
 	push := codec.EndFrame(codec.AppendConnect(codec.StartFrame(256), &res), "")
-	event := push.Event(nil)
+	event := append([]byte(nil), op.conn.Preamble...)
+	if o.Cursors {
+		event = op.appendID(event)
+	}
+	event = push.Event(event)
 	b := make([]byte, 0, len(op.conn.Head)+len(event)+32)
 	b = append(b, op.conn.Head...)
 	b = codec.AppendChunk(b, op.conn.Framing, codec.StreamOpening)
 	op.push = codec.AppendChunk(b, op.conn.Framing, event)
 }
 
-// refuse ends an opening that failed.
-func (op *opening) refuse(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
+// appendID appends the id line that says where the stream starts, if it has a
+// recoverable channel.
+func (op *opening) appendID(dst []byte) []byte {
+	var text []byte
+	for i := range op.at {
+		if at := &op.at[i]; at.Flags&hub.Recoverable != 0 {
+			text = codec.AppendCursorEntry(text, codec.CursorEntry{
+				Channel: codec.Tag32(at.Channel), Epoch: at.Epoch, Offset: at.Offset,
+			})
+		}
+	}
+	if text == nil {
+		return dst
+	}
+	return codec.AppendIDLine(dst, codec.FramingClose, text)
+}
+
+// refuse ends an opening that failed. Only its own deadline makes it stale, not
+// one that an engine has for its calls.
+func (op *opening) refuse(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
 		err = codec.DisconnectStale
 	}
 	op.loop.Post(&refuseTask{op: op, err: err})
@@ -274,10 +307,8 @@ func (t *attachTask) Run(l *loop.Loop, again bool) {
 	for i := range op.plan.Grants {
 		g := &op.plan.Grants[i]
 		s.subs[i] = g.subscription()
-		if g.Positioned {
-			a.shard.Subscribe(op.ref.Slot, g.Channel, hub.Held|g.flags(), 0, 0)
-			g.placed = true
-		}
+		a.shard.Subscribe(op.ref.Slot, g.Channel, hub.Held|g.flags(), 0, 0)
+		g.placed = true
 		a.present(s, &s.subs[i], &op.present)
 	}
 	l.SetTimer(op.ref.Slot, l.Now()+int64(op.m.opt.StaleCloseDelay))
@@ -334,7 +365,7 @@ func (a *Agent) open(op *opening, s *session) {
 	for i := range s.subs {
 		a.joined(s, &s.subs[i])
 	}
-	s.pingAt = a.firstPing()
+	s.pingAt = a.spread(a.m.opt.PingInterval)
 	a.schedule(s)
 	a.arm(ref, s)
 }

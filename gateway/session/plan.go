@@ -24,8 +24,6 @@ type Grant struct {
 	// AutoRecover: a connect hook asked for the latest publication.
 	AutoRecover bool
 
-	// stream: recover in stream mode whatever the namespace says.
-	stream bool
 	// placed: the hub's shard has the subscription and owes the release of
 	// its interest. Owned by the loop once the opening is posted.
 	placed bool
@@ -81,6 +79,9 @@ type PlanRequest struct {
 	// say where the client was in channels that the identity grants.
 	Requested  []codec.SubRequest
 	MayRequest bool
+	// Cursor is what the client's last event id says, if anything: positions
+	// in whatever channels it was subscribed to.
+	Cursor []codec.CursorEntry
 	// Personal says that the personal channel is due (PROTOCOL 5.5).
 	Personal bool
 }
@@ -166,7 +167,28 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 			p.Grants[k].request(s)
 		}
 	}
+	for i := range p.Grants {
+		p.Grants[i].resume(req.Cursor)
+	}
 	return nil
+}
+
+// resume adds what a cursor says of the channel. It only ever adds a position
+// to a channel that is granted without it.
+func (g *Grant) resume(cursor []codec.CursorEntry) {
+	if !g.Recoverable || len(cursor) == 0 {
+		return
+	}
+	tag := codec.Tag32(g.Channel)
+	var fit []codec.CursorEntry
+	for _, e := range cursor {
+		if e.Channel == tag {
+			fit = append(fit, e)
+		}
+	}
+	if len(fit) > 0 {
+		g.Recover = &recoverRequest{offset: fit[0].Offset, entries: fit}
+	}
 }
 
 // request adds what the client said of a channel that it gets.

@@ -6,12 +6,38 @@ import (
 	"sluice/codec"
 	"sluice/gateway/broker"
 	"sluice/gateway/channel"
+	"sluice/gateway/hub"
 )
 
-// recoverRequest is where a client says it was.
+// recoverRequest is where a client says it was: by offset and epoch in its
+// connect request, or by what the id line of its last event said.
 type recoverRequest struct {
 	offset uint64
 	epoch  string
+	// entries are those of a cursor that fit the channel: one, unless names
+	// collide; nil for a connect request.
+	entries []codec.CursorEntry
+}
+
+// in reports whether the position is of this epoch. An empty epoch of a connect
+// request is not compared (PROTOCOL 6.3).
+func (r *recoverRequest) in(epoch string) bool {
+	if r.entries == nil {
+		return r.epoch == "" || r.epoch == epoch
+	}
+	return r.entries[0].Epoch == hub.EpochTag(epoch)
+}
+
+// settle decides between entries of a cursor whose channels have the same 32
+// bits of hash: the one of the channel's present epoch is meant.
+func (r *recoverRequest) settle(epoch string) {
+	for i := range r.entries {
+		if r.entries[i].Epoch == hub.EpochTag(epoch) {
+			r.entries = r.entries[i : i+1]
+			break
+		}
+	}
+	r.offset = r.entries[0].Offset
 }
 
 // restored is what a subscriber gets of a channel's history when it subscribes
@@ -26,7 +52,7 @@ type restored struct {
 // restore reads the channel's history for a grant. Not from a turn.
 func (m *Manager) restore(ctx context.Context, g *Grant) (restored, error) {
 	q := broker.HistoryQuery{MetaTTL: g.Rules.HistoryMetaTTL}
-	cache := g.Rules.ForceRecoveryMode == channel.RecoveryCache && !g.stream
+	cache := g.Rules.ForceRecoveryMode == channel.RecoveryCache
 	want := g.Recover != nil && g.Recoverable
 	switch {
 	case cache && (want || g.cacheRecover()):
@@ -37,7 +63,15 @@ func (m *Manager) restore(ctx context.Context, g *Grant) (restored, error) {
 			q.Limit = -1
 		}
 	}
-	pubs, top, err := m.broker.History(ctx, g.Channel, q)
+	if want && len(g.Recover.entries) > 1 {
+		_, top, err := m.broker.History(ctx, g.Channel, broker.HistoryQuery{MetaTTL: q.MetaTTL})
+		if err != nil {
+			return restored{}, err
+		}
+		g.Recover.settle(top.Epoch)
+		q.Since = g.Recover.offset
+	}
+	pubs, top, err := m.history(ctx, g.Channel, q)
 	if err != nil {
 		return restored{}, err
 	}
@@ -47,13 +81,30 @@ func (m *Manager) restore(ctx context.Context, g *Grant) (restored, error) {
 	case q.Reverse:
 		return restoreCache(g.Recover, pubs, top), nil
 	}
-	return restoreStream(*g.Recover, pubs, top), nil
+	return restoreStream(g.Recover, pubs, top), nil
 }
+
+// cut says that a client was not recovered, because the publications that it
+// missed are too many bytes for its connect push.
+func (r *restored) cut() {
+	r.publications, r.recovered, r.offset = nil, false, r.top.Offset
+}
+
+// size is what the publications count for in a connect push.
+func (r *restored) size() (n int) {
+	for _, p := range r.publications {
+		n += p.Size() + recoveredCost
+	}
+	return n
+}
+
+// recoveredCost is what a recovered publication takes beyond its payload.
+const recoveredCost = 48
 
 // restoreStream decides whether pubs, the publications behind the client's
 // position, are all that it missed. An empty epoch is not compared.
-func restoreStream(r recoverRequest, pubs []*codec.Publication, top broker.Position) restored {
-	ok := r.epoch == "" || r.epoch == top.Epoch
+func restoreStream(r *recoverRequest, pubs []*codec.Publication, top broker.Position) restored {
+	ok := r.in(top.Epoch)
 	if len(pubs) == 0 {
 		ok = ok && r.offset == top.Offset
 	} else {
@@ -72,7 +123,8 @@ func restoreCache(r *recoverRequest, pubs []*codec.Publication, top broker.Posit
 	if r != nil {
 		at = *r
 	}
-	if at.offset == top.Offset && at.epoch == top.Epoch && (at.offset > 0 || len(pubs) == 0) {
+	known := at.entries != nil || at.epoch != ""
+	if known && at.offset == top.Offset && at.in(top.Epoch) && (at.offset > 0 || len(pubs) == 0) {
 		return restored{top: top, recovered: true, offset: at.offset}
 	}
 	if len(pubs) == 1 && pubs[0].Offset == top.Offset {

@@ -60,9 +60,9 @@ type session struct {
 	next, prev uint32
 	expireAt   int64 // Unix seconds, 0 for never
 	// Deadlines on the loop's clock, 0 for none.
-	pingAt, expireDue int64
-	open              bool // the slot has a session
-	counted           bool // holds a reservation in Manager.users
+	pingAt, expireDue, tickAt int64
+	open                      bool // the slot has a session
+	counted                   bool // holds a reservation in Manager.users
 }
 
 // subscription is what a session knows of a place it has in the hub.
@@ -70,7 +70,9 @@ type subscription struct {
 	channel  string
 	chanInfo codec.JSON
 	expireAt int64 // Unix seconds, 0 for never
-	flags    subFlags
+	// joining is the last call of Manager.Subscribe that held it.
+	joining uint32
+	flags   subFlags
 }
 
 type subFlags uint8

@@ -51,11 +51,22 @@ type joining struct {
 	grant Grant
 
 	// Set on the loop.
-	refs    []loop.Ref
+	id      uint32 // of Agent.joins
+	members []joiner
 	present sync.WaitGroup
 
 	result codec.SubscribeResult
 	at     hub.Opened
+}
+
+// joiner is one session that a joining subscribes. One that had a position in
+// the channel keeps it, unless it is told all it missed: what arrived behind it
+// is held for it, and must not be passed over for a newer top.
+type joiner struct {
+	ref    loop.Ref
+	kept   bool
+	offset uint64
+	epoch  uint32
 }
 
 // do runs f in the turn of the joining's loop and waits for it.
@@ -95,7 +106,8 @@ func (j *joining) run(ctx context.Context) error {
 	j.do(j.hold)
 	j.present.Wait()
 	var err error
-	j.result, j.at, err = m.subscribeResult(ctx, &j.grant)
+	room := m.opt.RecoveryMaxBytes
+	j.result, j.at, err = m.subscribeResult(ctx, &j.grant, &room)
 	j.do(func() { j.open(err) })
 	return err
 }
@@ -103,6 +115,8 @@ func (j *joining) run(ctx context.Context) error {
 // hold puts the sessions into the channel, silent for now.
 func (j *joining) hold() {
 	a := j.a
+	a.joins++
+	j.id = a.joins
 	a.selectTarget(&j.t, func(ref loop.Ref, s *session) {
 		if s.opening != nil {
 			return
@@ -116,33 +130,30 @@ func (j *joining) hold() {
 			s.subs = append(s.subs, subscription{})
 			sub = &s.subs[len(s.subs)-1]
 		}
+		jr := joiner{ref: ref}
+		jr.offset, jr.epoch, jr.kept = a.shard.Position(ref.Slot, j.grant.Channel)
 		before := sub.flags & (subJoined | subPresent)
 		*sub = j.grant.subscription()
 		sub.flags |= before
+		sub.joining = j.id
 		a.m.hub.AcquireMore(j.grant.Channel, a.loop.ID())
 		if !a.shard.Subscribe(ref.Slot, j.grant.Channel, hub.Held|j.grant.flags(), 0, 0) {
 			a.m.hub.Release(j.grant.Channel, a.loop.ID(), false)
 		}
 		a.present(s, sub, &j.present)
-		j.refs = append(j.refs, ref)
+		j.members = append(j.members, jr)
 	})
 }
 
-// open tells the sessions of their subscription and lets it speak.
+// open tells the sessions of their subscription and lets it speak. When another
+// call has held the same subscription since, that one does: positions read at
+// different times must not be mixed.
 func (j *joining) open(err error) {
 	a := j.a
-	var told *codec.Frame
-	var missed []*codec.Frame
-	if err == nil {
-		buf := codec.StartFrame(len(j.grant.Channel) + 128)
-		told = codec.EndFrame(codec.AppendSubscribe(buf, &j.result), "")
-		for _, p := range j.result.Publications {
-			missed = append(missed, codec.PubFrame(j.grant.Channel, p, ""))
-		}
-	}
-	for _, ref := range j.refs {
-		s := a.table.get(ref)
-		if s == nil || !a.loop.Live(ref) {
+	for i := range j.members {
+		jr := &j.members[i]
+		s := a.table.get(jr.ref)
+		if s == nil || !a.loop.Live(jr.ref) {
 			continue
 		}
 		sub := s.sub(j.grant.Channel)
@@ -150,19 +161,53 @@ func (j *joining) open(err error) {
 			continue // unsubscribed meanwhile
 		}
 		if err != nil {
-			a.end(ref, loop.ReasonRefused, codec.DisconnectServerError, closeWithin)
+			a.end(jr.ref, loop.ReasonRefused, codec.DisconnectServerError, closeWithin)
 			continue
 		}
-		a.send(ref, told)
-		for _, f := range missed {
-			a.send(ref, f)
+		if sub.joining != j.id {
+			continue // another call has held it since, and tells of it
 		}
-		a.shard.Open(ref, []hub.Opened{j.at})
-		if !a.loop.Live(ref) {
+		if !j.tell(jr) {
 			continue
 		}
 		a.joined(s, sub)
 		a.schedule(s)
-		a.arm(ref, s)
+		a.arm(jr.ref, s)
 	}
+}
+
+func (j *joining) told(r *codec.SubscribeResult) *codec.Frame {
+	buf := codec.StartFrame(len(j.grant.Channel) + 128)
+	return codec.EndFrame(codec.AppendSubscribe(buf, r), "")
+}
+
+// tell sends the subscribe push, then what was missed, and ends the hold. It
+// reports whether the stream is still open.
+func (j *joining) tell(jr *joiner) bool {
+	a, res, at := j.a, j.result, j.at
+	missed := res.Publications
+	if jr.kept && !res.Recovered && jr.epoch == at.Epoch && jr.offset <= at.Offset {
+		res.Offset, at.Offset, missed = jr.offset, jr.offset, nil
+	}
+	step := at
+	step.Offset = res.Offset
+	a.shard.SendWithCursor(jr.ref.Slot, j.told(&res), &step)
+	deltas := a.shard.Deltas(jr.ref.Slot, j.grant.Channel)
+	for _, p := range missed {
+		step.Offset = p.Offset
+		a.shard.SendWithCursor(jr.ref.Slot, j.missed(p, deltas), &step)
+	}
+	if a.loop.Live(jr.ref) {
+		a.shard.Open(jr.ref, []hub.Opened{at})
+	}
+	return a.loop.Live(jr.ref)
+}
+
+// missed makes the push of a publication that came before the subscription.
+func (j *joining) missed(p *codec.Publication, deltas bool) *codec.Frame {
+	if !deltas {
+		return codec.PubFrame(j.grant.Channel, p, "")
+	}
+	buf := codec.StartFrame(len(j.grant.Channel) + p.Size() + 128)
+	return codec.EndFrame(codec.AppendDeltaPub(buf, j.grant.Channel, p, ""), "")
 }

@@ -29,44 +29,72 @@ func (a *Agent) Timer(ref loop.Ref) {
 		a.loop.Send(ref.Slot, codec.PingFrame, loop.NoID)
 		s.pingAt = now + int64(a.m.opt.PingInterval)
 	}
+	if s.tickAt != 0 && s.tickAt <= now {
+		a.tick(ref, s)
+		s.tickAt = now + int64(a.m.opt.PresenceUpdateInterval)
+	}
 	a.arm(ref, s)
 }
 
 // arm asks for a timer at the session's first deadline.
 func (a *Agent) arm(ref loop.Ref, s *session) {
-	due := s.pingAt
-	if s.expireDue != 0 && (due == 0 || s.expireDue < due) {
-		due = s.expireDue
-	}
+	due := earlier(earlier(s.pingAt, s.expireDue), s.tickAt)
 	a.loop.SetTimer(ref.Slot, due)
 }
 
-// firstPing spreads the first pings over [interval/2, interval) (PROTOCOL 1.5).
-func (a *Agent) firstPing() int64 {
-	interval := int64(a.m.opt.PingInterval)
+// earlier returns the first of two deadlines, of which 0 is none.
+func earlier(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// spread returns a first deadline within [interval/2, interval) from now, as
+// PROTOCOL 1.5 wants it for pings, so that the streams of a herd of connects
+// are not all due at once; 0 without an interval.
+func (a *Agent) spread(interval time.Duration) int64 {
 	if interval <= 0 {
 		return 0
 	}
-	return a.loop.Now() + interval/2 + a.rand.Int64N(max(interval/2, 1))
+	half := int64(interval) / 2
+	return a.loop.Now() + half + a.rand.Int64N(max(half, 1))
 }
+
+// farAway is further ahead than any deadline that matters: later ones would
+// overflow the loop's clock.
+const farAway = 100 * 365 * 24 * time.Hour
 
 // at returns when a Unix time with a delay behind it comes, on the loop's
 // clock; 0 for none.
+//
+// Why the wall clock is read here: the loop's own does not follow when the
+// machine's is set, and a token's expiry does.
 func (a *Agent) at(unix int64, delay time.Duration) int64 {
 	if unix <= 0 {
 		return 0
 	}
-	return max(a.loop.Now()+int64(time.Unix(unix, 0).Add(delay).Sub(a.loop.Time())), 1)
+	left := time.Duration(min(unix-time.Now().Unix(), int64(farAway/time.Second))) * time.Second
+	if left < farAway {
+		left = time.Until(time.Unix(unix, 0))
+	}
+	return max(a.loop.Now()+int64(left+delay), 1)
 }
 
-// schedule sets when the session, or the first of its subscriptions, expires.
+// schedule sets when the session, or the first of its subscriptions, expires,
+// and whether it has positions to look after.
 func (a *Agent) schedule(s *session) {
 	s.expireDue = a.at(s.expireAt, a.m.opt.ExpiredCloseDelay)
+	positioned := false
 	for i := range s.subs {
-		due := a.at(s.subs[i].expireAt, a.m.opt.ExpiredSubDelay)
-		if due != 0 && (s.expireDue == 0 || due < s.expireDue) {
-			s.expireDue = due
-		}
+		s.expireDue = earlier(s.expireDue, a.at(s.subs[i].expireAt, a.m.opt.ExpiredSubDelay))
+		positioned = positioned || s.subs[i].flags&subPositioned != 0
+	}
+	switch {
+	case !positioned:
+		s.tickAt = 0
+	case s.tickAt == 0:
+		s.tickAt = a.spread(a.m.opt.PresenceUpdateInterval)
 	}
 }
 

@@ -3,6 +3,7 @@ package sse_test
 import (
 	"context"
 	"net"
+	"regexp"
 	"testing"
 	"time"
 
@@ -94,7 +95,10 @@ func start(t *testing.T, s *settings) *node {
 		require.NoError(t, err)
 	}
 	endpoint := sse.New(n.sessions, s.sse)
-	srv := &fasthttp.Server{Handler: endpoint.Handle, NoDefaultServerHeader: true, CloseOnShutdown: true}
+	srv := &fasthttp.Server{
+		Handler: endpoint.Handle, NoDefaultServerHeader: true, CloseOnShutdown: true,
+		DisablePreParseMultipartForm: true,
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	n.addr = ln.Addr().String()
@@ -127,22 +131,133 @@ func start(t *testing.T, s *settings) *node {
 // publish puts a publication into a channel as the server API would.
 func (n *node) publish(t testing.TB, ch, data string) broker.Result {
 	t.Helper()
+	return n.publishWith(t, ch, data, nil)
+}
+
+// publishWith is publish with fields of the publication or options changed.
+func (n *node) publishWith(t testing.TB, ch, data string, change func(*codec.Publication, *brokerOptions)) broker.Result {
+	t.Helper()
 	o, err := n.rules.Lookup(ch)
 	require.NoError(t, err)
-	payload, err := codec.Compact([]byte(data), codec.Limits{})
-	require.NoError(t, err)
 	ctx := context.Background()
-	credit, err := n.hub.AcquireCredit(ctx, payload.Len())
-	require.NoError(t, err)
-	res, err := n.broker.Publish(ctx, ch, &codec.Publication{Data: payload}, broker.PublishOptions{
-		Credit: credit,
+	p := &codec.Publication{Data: compact(t, data), Time: time.Now().UnixMilli()}
+	opt := broker.PublishOptions{
 		History: broker.HistoryOptions{
 			Size: o.HistorySize, TTL: o.HistoryTTL, MetaTTL: o.HistoryMetaTTL,
 		},
-	})
+	}
+	if change != nil {
+		change(p, &opt)
+	}
+	opt.Credit, err = n.hub.AcquireCredit(ctx, p.Data.Len())
+	require.NoError(t, err)
+	credit := opt.Credit
+	res, err := n.broker.Publish(ctx, ch, p, opt)
 	require.NoError(t, err)
 	if !res.CreditTaken {
 		n.hub.ReleaseCredit(credit)
 	}
 	return res
+}
+
+// brokerOptions is short for what publishWith changes.
+type brokerOptions = broker.PublishOptions
+
+func withDelta(p *codec.Publication, _ *brokerOptions) { p.Delta = true }
+
+func withoutHistory(_ *codec.Publication, o *brokerOptions) {
+	o.History = broker.HistoryOptions{}
+}
+
+func compact(t testing.TB, text string) codec.JSON {
+	t.Helper()
+	j, err := codec.Compact([]byte(text), codec.Limits{})
+	require.NoError(t, err)
+	return j
+}
+
+// open allows everybody to subscribe to the channels of a namespace.
+func open(name string, o channel.Options) channel.Namespace {
+	o.AllowSubscribeForClient, o.AllowSubscribeForAnonymous = true, true
+	return channel.Namespace{Name: name, Options: o}
+}
+
+// history keeps five publications for a minute.
+func history(o channel.Options) channel.Options {
+	o.HistorySize, o.HistoryTTL = 5, time.Minute
+	return o
+}
+
+// kinds adds a namespace for each kind of channel that PROTOCOL 6 knows.
+func kinds(s *settings) {
+	cache := channel.Options{ForceRecovery: true, ForceRecoveryMode: channel.RecoveryCache}
+	auto := cache
+	auto.AutoCacheRecover = true
+	s.channels.Namespaces = append(s.channels.Namespaces,
+		open("plain", channel.Options{}),
+		open("hist", history(channel.Options{})),
+		open("pos", history(channel.Options{ForcePositioning: true})),
+		open("rec", history(channel.Options{ForceRecovery: true})),
+		open("cache", history(cache)),
+		open("auto", history(auto)),
+		open("delta", history(channel.Options{ForceRecovery: true, AllowedDeltaTypes: []string{channel.DeltaFossil}})),
+		open("loosedelta", channel.Options{AllowedDeltaTypes: []string{channel.DeltaFossil}}),
+		open("present", channel.Options{Presence: true}),
+		open("joins", channel.Options{Presence: true, JoinLeave: true, ForcePushJoinLeave: true}),
+	)
+}
+
+// subs asks for channels without a position.
+func subs(channels ...string) map[string]testkit.SubscribeRequest {
+	m := make(map[string]testkit.SubscribeRequest, len(channels))
+	for _, ch := range channels {
+		m[ch] = testkit.SubscribeRequest{}
+	}
+	return m
+}
+
+// recovering asks for one channel from a position on.
+func recovering(ch string, offset uint64, epoch string) map[string]testkit.SubscribeRequest {
+	return map[string]testkit.SubscribeRequest{ch: {Recover: true, Offset: offset, Epoch: epoch}}
+}
+
+// subscribe opens a stream on channels and takes its connect push.
+func (n *node) subscribe(t testing.TB, requested map[string]testkit.SubscribeRequest) (*testkit.Client, testkit.ConnectResult) {
+	t.Helper()
+	c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Subs: requested})
+	return c, c.ExpectConnect(t)
+}
+
+// token mints a token of a user, with more claims.
+func token(t testing.TB, user string, claims map[string]any) string {
+	t.Helper()
+	all := map[string]any{"sub": user}
+	for k, v := range claims {
+		all[k] = v
+	}
+	return testkit.HS256(t, secret, all)
+}
+
+var (
+	uuids  = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
+	epochs = regexp.MustCompile(`"epoch":"[a-zA-Z]{8}"`)
+)
+
+// normal replaces what differs from run to run.
+func normal(raw []byte) string {
+	return epochs.ReplaceAllString(uuids.ReplaceAllString(string(raw), "<uuid>"), `"epoch":"<epoch>"`)
+}
+
+// connectPush returns the normalised bytes of the connect push.
+func connectPush(t testing.TB, c *testkit.Client) string {
+	t.Helper()
+	p := c.Next(t)
+	require.Equal(t, "connect", p.Kind)
+	return normal(p.Raw)
+}
+
+// sessionsOpen waits until so many sessions are open.
+func (n *node) sessionsOpen(t testing.TB, want int) {
+	t.Helper()
+	testkit.Eventually(t, func() bool { return n.sessions.Counts().Clients == want }, "the sessions open")
 }

@@ -40,15 +40,15 @@ func (s *Server) refusal(r *request, err error) []byte {
 	if s.opt.Responses.Enabled {
 		return s.opt.Responses.answer(r, err)
 	}
-	return streamRefusal(r, r.framing(s.opt.Framing), s.opt.Disconnects.of(err))
+	return s.streamRefusal(r, r.framing(s.opt.Framing), s.opt.Disconnects.of(err))
 }
 
 // streamRefusal is a stream of one event: the disconnect push. Code 3000 is
 // never told.
-func streamRefusal(r *request, f codec.Framing, d *codec.Disconnect) []byte {
+func (s *Server) streamRefusal(r *request, f codec.Framing, d *codec.Disconnect) []byte {
 	b := codec.AppendChunk(r.head(f, true), f, codec.StreamOpening)
 	if d.Code != codec.DisconnectConnectionClosed.Code {
-		b = codec.AppendChunk(b, f, codec.DisconnectFrame(d).Event(nil))
+		b = codec.AppendChunk(b, f, codec.DisconnectFrame(d).Event(s.retryLine()))
 	}
 	return append(b, f.Terminator()...)
 }
@@ -97,6 +97,9 @@ func (t *Responses) answer(r *request, err error) []byte {
 }
 
 func statusAnswer(r *request, status int, body string) []byte {
+	if status < 200 || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified {
+		body = "" // these have none (RFC 9110 section 6.4.1)
+	}
 	return codec.AppendPlainResponse(nil, &codec.PlainResponse{
 		HTTP10: r.http10, Status: status, Text: fasthttp.StatusMessage(status),
 		Origin: r.origin, AllowHeaders: r.askedHeaders, Body: body, Date: time.Now(),

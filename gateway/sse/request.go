@@ -15,8 +15,11 @@ import (
 // request is what the endpoint keeps of a request: copies only.
 type request struct {
 	http10  bool
+	close   bool // the client asked for the end of the connection
 	connect *codec.ConnectRequest
-	userID  string // of client.user_id_http_header
+	// lastEventID is the header, or else the parameter last_event_id.
+	lastEventID string
+	userID      string // of client.user_id_http_header
 	// originAllowed: there is no Origin, it is the request's own host, or it
 	// is in the list; origin is what the answer names, "" for nothing.
 	originAllowed bool
@@ -26,7 +29,7 @@ type request struct {
 
 func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 	h := &ctx.Request.Header
-	r := &request{http10: !h.IsHTTP11(), originAllowed: true}
+	r := &request{http10: !h.IsHTTP11(), close: h.ConnectionClose(), originAllowed: true}
 	if s.opt.UserIDHeader != "" {
 		r.userID = string(h.Peek(s.opt.UserIDHeader))
 	}
@@ -36,6 +39,9 @@ func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 		if listed {
 			r.origin = origin
 		}
+	}
+	if r.lastEventID = string(h.Peek("Last-Event-ID")); r.lastEventID == "" {
+		r.lastEventID = string(ctx.QueryArgs().Peek("last_event_id"))
 	}
 	asked := string(h.Peek(fasthttp.HeaderAccessControlRequestHeaders))
 	if asked != "null" && printable(asked) {
@@ -116,7 +122,7 @@ func (r *request) framing(configured codec.Framing) codec.Framing {
 // head returns the response head of a stream; closing ones end by plan.
 func (r *request) head(f codec.Framing, closing bool) []byte {
 	return codec.AppendStreamHead(make([]byte, 0, 512), &codec.StreamHead{
-		Framing: f, HTTP10: r.http10, Close: closing,
+		Framing: f, HTTP10: r.http10, Close: closing || r.close,
 		Origin: r.origin, AllowHeaders: r.askedHeaders, Date: time.Now(),
 	})
 }

@@ -8,8 +8,11 @@ package sse
 import (
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"runtime/debug"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -39,6 +42,11 @@ type Options struct {
 	// UserTimeout is how long the kernel waits for a peer's
 	// acknowledgement.
 	UserTimeout time.Duration
+	// RetryMin and RetryMax are between which reconnect delay each stream is
+	// told in a retry line; 0 for no line.
+	RetryMin, RetryMax time.Duration
+	// LastEventID reads where a client was from the id of its last event.
+	LastEventID bool
 	Responses   Responses
 	Disconnects Disconnects
 	Log         *slog.Logger
@@ -50,6 +58,9 @@ type Server struct {
 	opt      Options
 	sessions *session.Manager
 	rate     *rate.Limiter // nil without a limit
+
+	// Atomic.
+	undetached atomic.Uint64 // connections whose socket could not be taken
 }
 
 // New makes the endpoint over the sessions of a node.
@@ -62,6 +73,24 @@ func New(m *session.Manager, opt Options) *Server {
 		s.rate = rate.NewLimiter(rate.Limit(opt.ConnectionRate), opt.ConnectionRate)
 	}
 	return s
+}
+
+// maxCursorEntries bounds the channels that a cursor may name.
+const maxCursorEntries = 2048
+
+// retryLine returns the line that tells an EventSource how long to wait before
+// it comes back: another time for each stream, so that those which were cut
+// together do not come back together.
+func (s *Server) retryLine() []byte {
+	lo, hi := s.opt.RetryMin.Milliseconds(), s.opt.RetryMax.Milliseconds()
+	if hi <= 0 {
+		return nil
+	}
+	if hi > lo {
+		lo += rand.Int64N(hi - lo + 1)
+	}
+	b := append(make([]byte, 0, 20), "retry: "...)
+	return append(strconv.AppendInt(b, lo, 10), '\n')
 }
 
 // allowedMethods is the Allow header of a 405.
@@ -81,14 +110,14 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 		writeError(ctx, fasthttp.StatusServiceUnavailable, "too many connections, try again later")
 		return
 	}
-	if !r.originAllowed {
-		writeError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
-		return
-	}
 	r.writeCORS(ctx)
 	if !connect {
 		ctx.Response.Header.Set(fasthttp.HeaderAllow, allowedMethods)
 		writeError(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: use GET or POST")
+		return
+	}
+	if !r.originAllowed {
+		writeError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
 		return
 	}
 	if err := r.decode(ctx, s.opt.Limits); err != nil {
@@ -103,6 +132,10 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 // or a *codec.Disconnect.
 func (s *Server) plan(r *request) (*session.Plan, error) {
 	req := session.PlanRequest{Requested: r.connect.Subs, MayRequest: true, Personal: true}
+	if s.opt.LastEventID {
+		// What is not a cursor says nothing: a normal connect.
+		req.Cursor, _ = codec.ParseCursor(nil, r.lastEventID, maxCursorEntries)
+	}
 	var err error
 	switch {
 	case r.connect.Token != "":
@@ -132,17 +165,26 @@ func (s *Server) hijack(ctx *fasthttp.RequestCtx, r *request, plan *session.Plan
 // takeOver runs on a goroutine of its own. The connection is the HTTP server's:
 // it is closed when this returns, and only the duplicate of its socket lives on.
 func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused error) {
+	fd, owned := -1, false // owned by the session once it is called
 	defer func() {
 		if v := recover(); v != nil {
 			s.opt.Log.Error("panic while opening a stream", "panic", v, "stack", string(debug.Stack()))
 		}
-	}()
-	fd, err := loop.Detach(c, s.opt.UserTimeout)
-	if err != nil {
+		if owned {
+			return
+		}
 		if plan != nil {
 			s.sessions.Abandon(plan)
 		}
-		s.opt.Log.Error("a connection cannot be streamed to", "error", err)
+		if fd >= 0 {
+			loop.Discard(fd)
+		}
+	}()
+	var err error
+	if fd, err = loop.Detach(c, s.opt.UserTimeout); err != nil {
+		if n := s.undetached.Add(1); n&(n-1) == 0 { // at powers of two: any client can cause it
+			s.opt.Log.Error("a connection cannot be streamed to", "error", err, "failures", n)
+		}
 		return
 	}
 	conn := session.Conn{
@@ -151,10 +193,12 @@ func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused er
 	}
 	if refused != nil {
 		s.logRefused(refused)
+		owned = true
 		s.sessions.Refuse(conn, refused)
 		return
 	}
-	conn.Head = r.head(conn.Framing, false)
+	conn.Head, conn.Preamble = r.head(conn.Framing, false), s.retryLine()
+	owned = true
 	if err := s.sessions.Open(plan, conn); err != nil {
 		s.logRefused(err)
 		return

@@ -1,0 +1,370 @@
+package sse_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/codec"
+	"sluice/gateway/auth"
+	"sluice/gateway/broker"
+	brokermemory "sluice/gateway/broker/memory"
+	"sluice/gateway/loop"
+	"sluice/gateway/session"
+	"sluice/gateway/sse"
+	"sluice/gateway/testkit"
+)
+
+// failing is a memory engine whose calls fail, wait or lie on request.
+type failing struct {
+	*brokermemory.Engine
+	historyErr error
+	wait       chan struct{} // History waits for it, if set
+}
+
+func (f *failing) History(ctx context.Context, ch string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+	if f.wait != nil {
+		select {
+		case <-f.wait:
+		case <-ctx.Done():
+			return nil, broker.Position{}, ctx.Err()
+		}
+	}
+	if f.historyErr != nil {
+		return nil, broker.Position{}, f.historyErr
+	}
+	return f.Engine.History(ctx, ch, q)
+}
+
+// refused connects and checks that the answer is one disconnect push.
+func (n *node) refused(t *testing.T, opts testkit.ConnectOptions, code uint32, reason string) {
+	t.Helper()
+	c := testkit.Connect(t, n.addr, opts)
+	got := c.ExpectDisconnect(t, code)
+	require.Equal(t, reason, got.Reason)
+	require.Equal(t, "close", c.Head().Get("Connection"))
+	c.ExpectClosed(t)
+}
+
+// Codes 3009, 3011, 3012, 3014, 3502's sibling 3508 and 3509 cannot be provoked
+// here: nothing in this part sends them on its own. 3013 takes a connect hook.
+func TestProtocol_3_1_DisconnectCodes(t *testing.T) {
+	t.Run("3001_shutdown", func(t *testing.T) {
+		n := newNode(t, nil)
+		a, _ := n.subscribe(t, nil)
+		b := testkit.Connect(t, n.addr, testkit.ConnectOptions{Proto: "HTTP/1.0"})
+		b.ExpectConnect(t)
+		n.sessions.Shutdown(time.Second)
+		for _, c := range []*testkit.Client{a, b} {
+			c.Expect(t, `{"disconnect":{"code":3001,"reason":"shutdown"}}`)
+			c.ExpectEnd(t)
+		}
+		n.refused(t, testkit.ConnectOptions{}, 3001, "shutdown")
+	})
+	t.Run("3004_engine_failure", func(t *testing.T) {
+		n := newNode(t, func(s *settings) {
+			kinds(s)
+			s.broker = &failing{Engine: brokermemory.New(), historyErr: errors.New("engine is gone")}
+		})
+		n.refused(t, testkit.ConnectOptions{Subs: subs("pos:a", "news")}, 3004, "internal server error")
+		n.subscribe(t, subs("news"))
+	})
+	t.Run("3004_engine_timeout_of_its_own", func(t *testing.T) {
+		n := newNode(t, func(s *settings) {
+			kinds(s)
+			s.broker = &failing{Engine: brokermemory.New(), historyErr: context.DeadlineExceeded}
+		})
+		n.refused(t, testkit.ConnectOptions{Subs: subs("pos:a")}, 3004, "internal server error")
+	})
+	t.Run("3008_slow", slowConsumer)
+	t.Run("3502_stale", func(t *testing.T) {
+		n := newNode(t, func(s *settings) {
+			kinds(s)
+			s.broker = &failing{Engine: brokermemory.New(), wait: make(chan struct{})}
+			s.session.StaleCloseDelay = 100 * time.Millisecond
+		})
+		n.refused(t, testkit.ConnectOptions{Subs: subs("pos:a")}, 3502, "stale")
+	})
+
+	n := newNode(t, func(s *settings) {
+		kinds(s)
+		s.sse.AllowAnonymous = false
+		s.auth.DisallowAnonymousConnectionTokens = true
+		s.auth.Audience = "us"
+		s.session.ChannelLimit = 2
+		s.session.UserConnectionLimit = 1
+	})
+	now := time.Now().Unix()
+	tok := func(claims map[string]any) testkit.ConnectOptions {
+		all := map[string]any{"aud": "us"}
+		for k, v := range claims {
+			all[k] = v
+		}
+		return testkit.ConnectOptions{Token: token(t, "1", all)}
+	}
+	f := func(name string, opts testkit.ConnectOptions, code uint32, reason string) {
+		t.Run(name, func(t *testing.T) { n.refused(t, opts, code, reason) })
+	}
+	f("3004_unknown_namespace_in_channels", tok(map[string]any{"channels": []string{"nope:x"}}), 3004, "internal server error")
+	f("3004_unknown_namespace_in_token_subs", tok(map[string]any{"subs": map[string]any{"nope:x": nil}}), 3004, "internal server error")
+	f("3004_bad_b64info", tok(map[string]any{"b64info": "?"}), 3004, "internal server error")
+	f("3005_token_expired", tok(map[string]any{"exp": now - 1}), 3005, "connection expired")
+	f("3005_nbf_in_the_future", tok(map[string]any{"nbf": now + 1000}), 3005, "connection expired")
+	f("3005_expire_at_in_the_past", tok(map[string]any{"expire_at": now - 1}), 3005, "connection expired")
+	f("3500_malformed_token", testkit.ConnectOptions{Token: "x"}, 3500, "invalid token")
+	f("3500_bad_signature", testkit.ConnectOptions{Token: testkit.HS256(t, "other", map[string]any{"sub": "1"})}, 3500, "invalid token")
+	f("3500_wrong_audience", tok(map[string]any{"aud": "them"}), 3500, "invalid token")
+	f("3500_subscription_token", tok(map[string]any{"channel": "x"}), 3500, "invalid token")
+	f("3500_sub_is_a_number", tok(map[string]any{"sub": 1}), 3500, "invalid token")
+	f("3500_bad_b64_in_subs", tok(map[string]any{"subs": map[string]any{"a": map[string]any{"b64info": "?"}}}), 3500, "invalid token")
+	f("3501_no_credentials", testkit.ConnectOptions{}, 3501, "bad request")
+	f("3501_unknown_namespace_in_connect_subs", func() testkit.ConnectOptions {
+		o := tok(nil)
+		o.Subs = subs("news", "nope:x")
+		return o
+	}(), 3501, "bad request")
+	f("3505_channel_limit", tok(map[string]any{"channels": []string{"a", "b", "c"}}), 3505, "channel limit")
+	f("3507_anonymous_token", testkit.ConnectOptions{Token: token(t, "", map[string]any{"aud": "us"})}, 3507, "permission denied")
+	t.Run("3504_user_connection_limit", func(t *testing.T) {
+		c := testkit.Connect(t, n.addr, tok(nil))
+		c.ExpectConnect(t)
+		n.refused(t, tok(nil), 3504, "connection limit")
+		c.Close()
+		n.sessionsOpen(t, 0)
+		testkit.Connect(t, n.addr, tok(nil)).ExpectConnect(t)
+	})
+	t.Run("failed_connects_give_back_what_they_reserved", func(t *testing.T) {
+		o := tok(map[string]any{"sub": "2"})
+		o.Token = testkit.HS256(t, secret, map[string]any{"sub": "2", "aud": "us", "channels": []string{"a", "b", "c"}})
+		for range 3 {
+			n.refused(t, o, 3505, "channel limit")
+		}
+		testkit.Connect(t, n.addr, testkit.ConnectOptions{Token: token(t, "2", map[string]any{"aud": "us"})}).ExpectConnect(t)
+	})
+	t.Run("3505_over_the_limit_by_API", func(t *testing.T) {
+		o := tok(map[string]any{"channels": []string{"a", "b"}})
+		o.Token = testkit.HS256(t, secret, map[string]any{"sub": "3", "aud": "us", "channels": []string{"a", "b"}})
+		c := testkit.Connect(t, n.addr, o)
+		c.ExpectConnect(t)
+		require.NoError(t, n.sessions.Subscribe(t.Context(), session.Target{User: "3"}, session.SubscribeCommand{Channel: "a"}))
+		c.Expect(t, `{"channel":"a","subscribe":{}}`)
+		require.NoError(t, n.sessions.Subscribe(t.Context(), session.Target{User: "3"}, session.SubscribeCommand{Channel: "c"}))
+		require.Equal(t, "channel limit", c.ExpectDisconnect(t, 3505).Reason)
+	})
+}
+
+// slowConsumer does not read until the server gave it up. What it then reads is
+// whole events in order, and after them the disconnect push if that went out in
+// time.
+func slowConsumer(t *testing.T) {
+	n := newNode(t, func(s *settings) {
+		s.loops = 1
+		s.loop.QueueMaxSize = 64 << 10
+	})
+	nc, err := net.Dial("tcp", n.addr)
+	require.NoError(t, err)
+	require.NoError(t, nc.(*net.TCPConn).SetReadBuffer(128<<10))
+	conn := testkit.NewConn(t, nc)
+	conn.Send(testkit.Request{Target: testkit.DefaultPath + `?cf_connect={"subs":{"news":{}}}`}.String())
+	conn.ReadHead(t)
+	n.sessionsOpen(t, 1)
+	payload := `"` + strings.Repeat("x", 32<<10) + `"`
+	testkit.Eventually(t, func() bool {
+		for range 16 {
+			n.publish(t, "news", payload)
+		}
+		return n.group.Stats().Closes[loop.ReasonSlowBytes] == 1
+	}, "the stream to be closed as slow")
+	n.sessionsOpen(t, 0)
+	events := testkit.NewReader(conn.Body())
+	last := ""
+	for count := 0; ; count++ {
+		ev, err := events.Next()
+		if err != nil {
+			require.Greater(t, count, 1)
+			if conn.Terminated() {
+				require.Equal(t, `{"disconnect":{"code":3008,"reason":"slow"}}`, last)
+				require.Empty(t, events.Incomplete())
+			}
+			return
+		}
+		if strings.Contains(ev.Data, `"pub"`) {
+			require.Equal(t, `{"channel":"news","pub":{"data":`+payload+`}}`, ev.Data)
+		}
+		last = ev.Data
+	}
+}
+
+func TestProtocol_3_2_ErrorsBecomeDisconnects(t *testing.T) {
+	f := func(e *codec.Error, want *codec.Disconnect) {
+		require.Equal(t, want, codec.ConnectDisconnect(e), e)
+	}
+	f(codec.ErrTokenExpired, codec.DisconnectExpired)
+	f(codec.ErrExpired, codec.DisconnectExpired)
+	f(codec.ErrTooManyRequests, codec.DisconnectTooManyRequests)
+	f(codec.ErrPermissionDenied, codec.DisconnectPermissionDenied)
+	for _, e := range []*codec.Error{
+		codec.ErrInternal, codec.ErrUnauthorized, codec.ErrUnknownChannel, codec.ErrNotFound, codec.ErrAlreadySubscribed,
+		codec.ErrLimitExceeded, codec.ErrBadRequest, codec.ErrNotAvailable, codec.ErrUnrecoverablePosition, codec.ErrConflict,
+		{Code: 1000, Message: "custom"},
+	} {
+		f(e, codec.DisconnectServerError)
+	}
+}
+
+func TestProtocol_3_4_ConnectCodeToUnidirectionalDisconnect(t *testing.T) {
+	n := newNode(t, func(s *settings) {
+		kinds(s)
+		s.sse.Disconnects = sse.Disconnects{Enabled: true, Transforms: []sse.DisconnectTransform{
+			{Code: 109, To: codec.Disconnect{Code: 4109, Reason: "tok expired"}},
+			{Code: 109, To: codec.Disconnect{Code: 4110, Reason: "second"}},
+			{Code: 102, To: codec.Disconnect{Code: 3000, Reason: "silent"}},
+			{Code: 3500, To: codec.Disconnect{Code: 4500, Reason: "no effect"}},
+			{Code: 3501, To: codec.Disconnect{Code: 4501, Reason: "no effect"}},
+		}}
+	})
+	past := time.Now().Unix() - 1
+	n.refused(t, testkit.ConnectOptions{Token: token(t, "1", map[string]any{"exp": past})}, 4109, "tok expired")
+	n.refused(t, testkit.ConnectOptions{Token: token(t, "1", map[string]any{"expire_at": past})}, 3005, "connection expired")
+	n.refused(t, testkit.ConnectOptions{Token: "x"}, 3500, "invalid token")
+	n.refused(t, testkit.ConnectOptions{Subs: subs("nope:x")}, 3501, "bad request")
+	t.Run("to_3000_is_silent", func(t *testing.T) {
+		c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Token: token(t, "1", map[string]any{"channels": []string{"nope:x"}})})
+		c.ExpectEnd(t)
+	})
+	t.Run("switched_off", func(t *testing.T) {
+		n := newNode(t, func(s *settings) {
+			s.sse.Disconnects.Transforms = []sse.DisconnectTransform{{Code: 109, To: codec.Disconnect{Code: 4109}}}
+		})
+		n.refused(t, testkit.ConnectOptions{Token: token(t, "1", map[string]any{"exp": past})}, 3005, "connection expired")
+	})
+}
+
+func TestProtocol_4_1_OrderOfAuthentication(t *testing.T) {
+	who := func(t *testing.T, n *node, opts testkit.ConnectOptions) string {
+		t.Helper()
+		opts.Subs = subs("present:x")
+		c := testkit.Connect(t, n.addr, opts)
+		require.Contains(t, c.ExpectConnect(t).Subs, "present:x")
+		clients, err := n.presence.Presence(t.Context(), "present:x")
+		require.NoError(t, err)
+		require.Len(t, clients, 1)
+		c.Close()
+		testkit.Eventually(t, func() bool {
+			s, err := n.presence.Stats(t.Context(), "present:x")
+			return err == nil && s.Clients == 0
+		}, "the client to leave presence")
+		return clients[0].User
+	}
+	header := [][2]string{{"X-User-Id", "7"}}
+	t.Run("token_first", func(t *testing.T) {
+		n := newNode(t, func(s *settings) { kinds(s); s.sse.UserIDHeader = "X-User-Id" })
+		require.Equal(t, "1", who(t, n, testkit.ConnectOptions{Token: token(t, "1", nil), HTTPHeaders: header}))
+		n.refused(t, testkit.ConnectOptions{Token: "bad", HTTPHeaders: header}, 3500, "invalid token")
+	})
+	t.Run("anonymous_before_the_header", func(t *testing.T) {
+		n := newNode(t, func(s *settings) { kinds(s); s.sse.UserIDHeader = "X-User-Id" })
+		require.Empty(t, who(t, n, testkit.ConnectOptions{HTTPHeaders: header}))
+	})
+	t.Run("insecure_is_anonymous", func(t *testing.T) {
+		n := newNode(t, func(s *settings) { kinds(s); s.sse.AllowAnonymous, s.sse.Insecure = false, true })
+		require.Empty(t, who(t, n, testkit.ConnectOptions{HTTPHeaders: header}))
+	})
+	t.Run("header", func(t *testing.T) {
+		n := newNode(t, func(s *settings) {
+			kinds(s)
+			s.sse.AllowAnonymous, s.sse.UserIDHeader = false, "X-User-Id"
+			s.session.Personal = session.Personal{Enabled: true}
+		})
+		require.Equal(t, "7", who(t, n, testkit.ConnectOptions{HTTPHeaders: header}))
+		c := testkit.Connect(t, n.addr, testkit.ConnectOptions{HTTPHeaders: header, Subs: subs("news")})
+		require.Len(t, c.ExpectConnect(t).Subs, 2, "12.23: the personal channel and the requested one")
+		n.refused(t, testkit.ConnectOptions{HTTPHeaders: [][2]string{{"X-User-Id", ""}}}, 3501, "bad request")
+		n.refused(t, testkit.ConnectOptions{}, 3501, "bad request")
+	})
+}
+
+// expiring changes the delays of expiry for tests.
+func expiring(s *settings) {
+	kinds(s)
+	s.session.ExpiredCloseDelay = time.Second
+	s.session.ExpiredSubDelay = time.Second
+}
+
+func TestProtocol_4_5_Expiry(t *testing.T) {
+	t.Run("E_and_the_delay", func(t *testing.T) {
+		n := newNode(t, expiring)
+		exp := time.Now().Unix() + 2
+		c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Token: token(t, "1", map[string]any{"exp": exp}), Timeout: 10 * time.Second})
+		res := c.ExpectConnect(t)
+		require.True(t, res.Expires)
+		require.Contains(t, []uint32{1, 2}, res.TTL)
+		require.Equal(t, "connection expired", c.ExpectDisconnect(t, 3005).Reason)
+		require.False(t, time.Now().Before(time.Unix(exp+1, 0)), "not before E + expired_close_delay")
+	})
+	t.Run("expire_at_overrides_exp", func(t *testing.T) {
+		n := newNode(t, expiring)
+		c := testkit.Connect(t, n.addr, testkit.ConnectOptions{
+			Token: token(t, "1", map[string]any{"exp": time.Now().Unix() + 1, "expire_at": 0}),
+		})
+		res := c.ExpectConnect(t)
+		require.False(t, res.Expires)
+		require.Zero(t, res.TTL)
+	})
+	t.Run("refresh_moves_it", func(t *testing.T) {
+		n := newNode(t, expiring)
+		exp := time.Now().Unix() + 1
+		c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Token: token(t, "1", map[string]any{"exp": exp}), Timeout: 10 * time.Second})
+		c.ExpectConnect(t)
+		require.NoError(t, n.sessions.Refresh(t.Context(), session.Target{User: "1"}, session.RefreshCommand{ExpireAt: exp + 2}))
+		c.NextKind(t, "refresh")
+		c.ExpectDisconnect(t, 3005)
+		require.False(t, time.Now().Before(time.Unix(exp+3, 0)))
+	})
+	t.Run("refresh_to_the_past", func(t *testing.T) {
+		n := newNode(t, nil)
+		c, _ := n.subscribe(t, nil)
+		require.NoError(t, n.sessions.Refresh(t.Context(), session.Target{}, session.RefreshCommand{ExpireAt: time.Now().Unix() - 1}))
+		c.ExpectDisconnect(t, 3005)
+	})
+	t.Run("refresh_expired", func(t *testing.T) {
+		n := newNode(t, nil)
+		c, _ := n.subscribe(t, nil)
+		require.NoError(t, n.sessions.Refresh(t.Context(), session.Target{}, session.RefreshCommand{Expired: true}))
+		c.ExpectDisconnect(t, 3005)
+	})
+	t.Run("insecure_ignores_the_expiry", func(t *testing.T) {
+		n := newNode(t, func(s *settings) {
+			s.auth = auth.Options{HMACSecretKey: secret, Insecure: true}
+			s.sse.Insecure, s.session.Insecure = true, true
+		})
+		c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Token: token(t, "1", map[string]any{"exp": time.Now().Unix() + 1000})})
+		require.False(t, c.ExpectConnect(t).Expires)
+	})
+	t.Run("3006_subscription_expired", func(t *testing.T) {
+		n := newNode(t, expiring)
+		c, _ := n.subscribe(t, nil)
+		at := time.Now().Unix() + 1
+		require.NoError(t, n.sessions.Subscribe(t.Context(), session.Target{}, session.SubscribeCommand{Channel: "news", ExpireAt: at}))
+		c.NextKind(t, "subscribe")
+		require.Equal(t, "subscription expired", c.ExpectDisconnect(t, 3006).Reason)
+		require.False(t, time.Now().Before(time.Unix(at+1, 0)))
+	})
+	t.Run("an_unsubscribed_expiry_does_not_count", func(t *testing.T) {
+		n := newNode(t, func(s *settings) { expiring(s); s.session.ExpiredSubDelay = 0 })
+		c, _ := n.subscribe(t, nil)
+		at := time.Now().Unix() + 1
+		require.NoError(t, n.sessions.Subscribe(t.Context(), session.Target{}, session.SubscribeCommand{Channel: "news", ExpireAt: at}))
+		c.NextKind(t, "subscribe")
+		require.NoError(t, n.sessions.Unsubscribe(t.Context(), session.Target{}, "news"))
+		c.NextKind(t, "unsubscribe")
+		testkit.Eventually(t, func() bool { return time.Now().After(time.Unix(at, 2e8)) }, "the time to pass")
+		require.NoError(t, n.sessions.Refresh(t.Context(), session.Target{}, session.RefreshCommand{}))
+		c.Expect(t, `{"refresh":{}}`)
+	})
+}

@@ -1,0 +1,255 @@
+package sse_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/codec"
+	"sluice/gateway/broker"
+	brokermemory "sluice/gateway/broker/memory"
+	"sluice/gateway/channel"
+	"sluice/gateway/session"
+	"sluice/gateway/testkit"
+)
+
+// lossy is a memory engine that loses or changes what it should deliver.
+type lossy struct {
+	*brokermemory.Engine
+	drop atomic.Bool
+	gate *gate
+}
+
+type gate struct {
+	broker.Sink
+	l *lossy
+}
+
+func (g *gate) Publication(ch string, p, prev *codec.Publication, credit int) {
+	if g.l.drop.Load() {
+		g.Sink.Publication(ch+" (lost)", p, prev, credit)
+		return
+	}
+	g.Sink.Publication(ch, p, prev, credit)
+}
+
+func (l *lossy) Start(s broker.Sink) error {
+	l.gate = &gate{Sink: s, l: l}
+	return l.Engine.Start(l.gate)
+}
+
+func TestProtocol_6_5_LivePosition(t *testing.T) {
+	l := &lossy{Engine: brokermemory.New()}
+	n := newNode(t, func(s *settings) { kinds(s); s.broker = l })
+	deliver := func(ch string, offset uint64, epoch string) {
+		l.gate.Sink.Publication(ch, &codec.Publication{Data: compact(t, fmt.Sprint(offset)), Offset: offset, Epoch: epoch}, nil, 0)
+	}
+	insufficient := func(t *testing.T, c *testkit.Client) {
+		t.Helper()
+		require.Equal(t, "insufficient state", c.ExpectDisconnect(t, 3010).Reason)
+	}
+	t.Run("a_duplicate_is_dropped", func(t *testing.T) {
+		c, _ := n.subscribe(t, subs("pos:d"))
+		res := n.publish(t, "pos:d", `1`)
+		deliver("pos:d", 1, res.Epoch)
+		n.publish(t, "pos:d", `2`)
+		require.EqualValues(t, 1, c.ExpectPub(t, "pos:d").Offset)
+		require.EqualValues(t, 2, c.ExpectPub(t, "pos:d").Offset)
+	})
+	t.Run("not_positioned_duplicates_are_delivered", func(t *testing.T) {
+		c, _ := n.subscribe(t, subs("hist:d"))
+		res := n.publish(t, "hist:d", `1`)
+		deliver("hist:d", 1, res.Epoch)
+		deliver("hist:d", 9, "other")
+		for _, offset := range []uint64{1, 1, 9} {
+			require.Equal(t, offset, c.ExpectPub(t, "hist:d").Offset)
+		}
+	})
+	t.Run("a_gap_is_3010", func(t *testing.T) {
+		c, _ := n.subscribe(t, subs("pos:g"))
+		loose, _ := n.subscribe(t, subs("hist:g"))
+		res := n.publish(t, "pos:g", `1`)
+		deliver("pos:g", 3, res.Epoch)
+		require.EqualValues(t, 1, c.ExpectPub(t, "pos:g").Offset)
+		insufficient(t, c) // and what revealed it is not delivered
+		n.publish(t, "hist:g", `1`)
+		loose.ExpectPub(t, "hist:g")
+	})
+	t.Run("a_lost_publication_is_noticed_by_the_next", func(t *testing.T) {
+		c, _ := n.subscribe(t, subs("rec:l"))
+		top := n.publish(t, "rec:l", `1`)
+		c.ExpectPub(t, "rec:l")
+		l.drop.Store(true)
+		n.publish(t, "rec:l", `2`)
+		l.drop.Store(false)
+		n.publish(t, "rec:l", `3`)
+		insufficient(t, c)
+		back, res := n.subscribe(t, recovering("rec:l", 1, top.Epoch))
+		require.Len(t, res.Subs["rec:l"].Publications, 2)
+		back.Close()
+	})
+	t.Run("another_epoch_is_3010", func(t *testing.T) {
+		c, _ := n.subscribe(t, subs("pos:e"))
+		deliver("pos:e", 1, "another!")
+		insufficient(t, c)
+	})
+	t.Run("after_the_gap_only_the_positioned_stream_ends", func(t *testing.T) {
+		both, _ := n.subscribe(t, subs("pos:x", "plain:x"))
+		other, _ := n.subscribe(t, subs("plain:x"))
+		deliver("pos:x", 7, "whatever")
+		insufficient(t, both)
+		n.publish(t, "plain:x", `1`)
+		other.ExpectPub(t, "plain:x")
+	})
+}
+
+func TestProtocol_6_5_PositionCheck(t *testing.T) {
+	quick := func(b broker.Broker) func(*settings) {
+		return func(s *settings) {
+			kinds(s)
+			s.broker = b
+			s.session.PresenceUpdateInterval = 50 * time.Millisecond
+			s.session.PositionCheckDelay = 100 * time.Millisecond
+		}
+	}
+	t.Run("a_lost_publication_is_noticed_without_another", func(t *testing.T) {
+		l := &lossy{Engine: brokermemory.New()}
+		n := newNode(t, quick(l))
+		n.publish(t, "rec:a", `1`)
+		var lost []*testkit.Client
+		for range 5 {
+			c, _ := n.subscribe(t, subs("rec:a", "plain:a"))
+			lost = append(lost, c)
+		}
+		safe, _ := n.subscribe(t, subs("rec:b", "hist:a"))
+		l.drop.Store(true)
+		n.publish(t, "rec:a", `2`)
+		n.publish(t, "hist:a", `2`)
+		for _, c := range lost {
+			require.Equal(t, "insufficient state", c.ExpectDisconnect(t, 3010).Reason)
+		}
+		l.drop.Store(false)
+		n.publish(t, "rec:b", `1`)
+		require.Equal(t, "rec:b", safe.Next(t).Channel)
+		require.Equal(t, 1, n.sessions.Counts().Clients)
+	})
+	t.Run("subscribed_by_the_API", func(t *testing.T) {
+		l := &lossy{Engine: brokermemory.New()}
+		n := newNode(t, quick(l))
+		c, _ := n.subscribe(t, nil)
+		require.NoError(t, n.sessions.Subscribe(t.Context(), session.Target{}, session.SubscribeCommand{Channel: "pos:a"}))
+		c.NextKind(t, "subscribe")
+		l.drop.Store(true)
+		n.publish(t, "pos:a", `1`)
+		c.ExpectDisconnect(t, 3010)
+	})
+	t.Run("a_history_that_began_anew_is_noticed", func(t *testing.T) {
+		e := &reborn{Engine: brokermemory.New()}
+		n := newNode(t, quick(e))
+		c, _ := n.subscribe(t, subs("pos:a"))
+		n.publish(t, "pos:a", `1`)
+		c.ExpectPub(t, "pos:a")
+		e.epoch.Store(true)
+		c.ExpectDisconnect(t, 3010)
+	})
+	t.Run("a_top_that_went_back_is_noticed", func(t *testing.T) {
+		e := &reborn{Engine: brokermemory.New()}
+		n := newNode(t, quick(e))
+		c, _ := n.subscribe(t, subs("pos:a"))
+		n.publish(t, "pos:a", `1`)
+		c.ExpectPub(t, "pos:a")
+		e.back.Store(true)
+		c.ExpectDisconnect(t, 3010)
+	})
+	t.Run("once_per_channel_whoever_asks_and_an_error_postpones_it", func(t *testing.T) {
+		e := &reborn{Engine: brokermemory.New()}
+		n := newNode(t, quick(e))
+		clients := make([]*testkit.Client, 20)
+		for i := range clients {
+			clients[i], _ = n.subscribe(t, subs("pos:a"))
+		}
+		e.fail.Store(true)
+		e.reads.Store(0)
+		testkit.Eventually(t, func() bool { return e.reads.Load() >= 3 }, "checks that fail")
+		e.fail.Store(false)
+		e.reads.Store(0)
+		began := time.Now()
+		testkit.Eventually(t, func() bool { return e.reads.Load() >= 5 }, "checks")
+		// Two loops may ask at once before the first answer reaches both.
+		rounds := int64(time.Since(began)/(100*time.Millisecond)) + 1
+		require.LessOrEqual(t, e.reads.Load(), 2*rounds, "not one for each of 20 subscribers")
+		n.publish(t, "pos:a", `1`)
+		for _, c := range clients {
+			c.ExpectPub(t, "pos:a")
+		}
+	})
+	t.Run("busy_channels_are_not_taken_for_lost", func(t *testing.T) {
+		n := newNode(t, func(s *settings) {
+			quick(brokermemory.New())(s)
+			s.session.PresenceUpdateInterval = 5 * time.Millisecond
+			s.session.PositionCheckDelay = time.Nanosecond
+		})
+		c, _ := n.subscribe(t, subs("pos:a"))
+		for i := range 3000 {
+			n.publish(t, "pos:a", fmt.Sprint(i))
+		}
+		for i := range 3000 {
+			require.EqualValues(t, i+1, c.ExpectPub(t, "pos:a").Offset)
+		}
+	})
+	t.Run("checks_keep_the_position_alive_12_31", func(t *testing.T) {
+		n := newNode(t, func(s *settings) {
+			quick(brokermemory.New())(s)
+			s.channels.Namespaces = []channel.Namespace{open("rec", channel.Options{
+				HistorySize: 5, HistoryTTL: time.Second, HistoryMetaTTL: time.Second, ForceRecovery: true,
+			})}
+		})
+		c, res := n.subscribe(t, subs("rec:a"))
+		c.Quiet(t, 2500*time.Millisecond)
+		top, err := topOf(t, n, "rec:a")
+		require.NoError(t, err)
+		require.Equal(t, res.Subs["rec:a"].Epoch, top.Epoch)
+	})
+}
+
+// reborn is a memory engine whose answers about history change on request.
+type reborn struct {
+	*brokermemory.Engine
+	epoch, back, fail atomic.Bool
+	reads             atomic.Int64
+}
+
+func (e *reborn) History(ctx context.Context, ch string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+	list, top, err := e.Engine.History(ctx, ch, q)
+	e.reads.Add(1)
+	switch {
+	case e.fail.Load():
+		return nil, broker.Position{}, codec.ErrInternal
+	case e.epoch.Load():
+		top = broker.Position{Epoch: "brandNew"}
+	case e.back.Load():
+		top.Offset--
+	}
+	return list, top, err
+}
+
+func TestProtocol_6_5_MaxTimeLag(t *testing.T) {
+	n := newNode(t, func(s *settings) { kinds(s); s.hub.PositionMaxTimeLag = time.Minute })
+	old := func(p *codec.Publication, _ *brokerOptions) { p.Time = time.Now().Add(-2 * time.Minute).UnixMilli() }
+	loose, _ := n.subscribe(t, subs("hist:a", "plain:a"))
+	n.publishWith(t, "hist:a", `1`, old)
+	require.EqualValues(t, 1, loose.ExpectPub(t, "hist:a").Offset)
+	n.publishWith(t, "plain:a", `2`, old)
+	loose.ExpectPub(t, "plain:a")
+	c, _ := n.subscribe(t, subs("pos:a"))
+	n.publish(t, "pos:a", `1`)
+	n.publishWith(t, "pos:a", `2`, func(p *codec.Publication, _ *brokerOptions) { p.Time = 0 })
+	c.ExpectPub(t, "pos:a")
+	c.ExpectPub(t, "pos:a")
+	n.publishWith(t, "pos:a", `3`, old)
+	c.ExpectDisconnect(t, 3010)
+}
