@@ -5,11 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -41,7 +41,8 @@ func runChild(files string) int {
 	cfg.ApplyDev(nil, testSecret, testKey)
 	cfg.HTTPServer.Port = 0
 	cfg.UniSSE.MaxStreams = 1 << 20 // the test is about descriptors
-	g, err := New(cfg, Options{Verify: true})
+	log := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	g, err := New(cfg, Options{Verify: true, Log: log})
 	if err == nil {
 		err = g.Start()
 	}
@@ -57,13 +58,13 @@ func runChild(files string) int {
 		fmt.Println("error", err)
 		return 1
 	}
-	fmt.Println("accept failures", g.listeners[0].retries.Load())
 	return 0
 }
 
 // startChild starts a gateway with a limit of open files, and returns where it
-// listens and a function that ends it and returns its last words.
-func startChild(t *testing.T, files int) (addr string, end func() string) {
+// listens and what it says from then on. It must end in good order when the
+// test does.
+func startChild(t *testing.T, files int) (addr string, says *bufio.Reader) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", childEnv, files))
@@ -73,26 +74,25 @@ func startChild(t *testing.T, files int) (addr string, end func() string) {
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	r := bufio.NewReader(out)
-	line, err := r.ReadString('\n')
-	require.NoError(t, err)
-	addr, ok := strings.CutPrefix(strings.TrimSpace(line), "at ")
-	require.True(t, ok, "the child said %q", line)
-	end = sync.OnceValue(func() string {
+	says = bufio.NewReader(out)
+	t.Cleanup(func() {
 		_ = in.Close()
-		last, _ := io.ReadAll(r)
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the child ended with %v", err)
 		}
-		return strings.TrimSpace(string(last))
 	})
-	t.Cleanup(func() { end() })
-	return addr, end
+	for {
+		line, err := says.ReadString('\n')
+		require.NoError(t, err)
+		if addr, ok := strings.CutPrefix(strings.TrimSpace(line), "at "); ok {
+			return addr, says
+		}
+	}
 }
 
 func TestServesAgainAfterDescriptorsRanOut(t *testing.T) {
 	const files = 128
-	addr, end := startChild(t, files)
+	addr, says := startChild(t, files)
 	api := &testkit.API{Addr: addr, Key: testKey}
 	first := testkit.Connect(t, addr, testkit.ConnectOptions{
 		Subs: map[string]testkit.SubscribeRequest{"news": {}},
@@ -111,6 +111,14 @@ func TestServesAgainAfterDescriptorsRanOut(t *testing.T) {
 		conns = append(conns, c)
 	}
 	require.Greater(t, len(conns), files, "the kernel's backlog takes more than the child can")
+	for { // until accept has met the limit: the test is about that
+		line, err := says.ReadString('\n')
+		require.NoError(t, err)
+		if strings.Contains(line, "accept failed") {
+			break
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, says) }()
 	for _, c := range conns {
 		_ = c.Close()
 	}
@@ -129,9 +137,4 @@ func TestServesAgainAfterDescriptorsRanOut(t *testing.T) {
 	api.Publish(t, "news", `"still here"`)
 	pub := first.ExpectPub(t, "news")
 	require.JSONEq(t, `"still here"`, string(pub.Data))
-
-	var failures int
-	_, err := fmt.Sscanf(end(), "accept failures %d", &failures)
-	require.NoError(t, err)
-	require.Positive(t, failures, "accept never met the limit: the test proves nothing")
 }

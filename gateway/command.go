@@ -26,7 +26,9 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	if err := cmd.Execute(); err != nil {
-		fmt.Fprintf(stderr, "sluice: %v\n", err)
+		if !errors.Is(err, errReported) {
+			fmt.Fprintf(stderr, "sluice: %v\n", err)
+		}
 		return 1
 	}
 	return 0
@@ -65,6 +67,7 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 	f.StringP("port", "p", "8000", "port of the endpoint (http_server.port)")
 	f.StringP("address", "a", "", "address to listen on (http_server.address)")
 	f.BoolVar(&dev, "dev", false, "development: loopback only, random secrets, live page")
+	cmd.AddCommand(tokenCommands(stdout, stderr)...)
 	return cmd
 }
 

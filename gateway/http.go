@@ -77,6 +77,9 @@ func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 
 // badRequest answers requests that never reach a handler.
 func badRequest(ctx *fasthttp.RequestCtx, err error) {
+	if c, ok := ctx.Conn().(*conn); ok {
+		c.lingers = true
+	}
 	var small *fasthttp.ErrSmallBuffer
 	switch {
 	case errors.As(err, &small):

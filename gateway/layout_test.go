@@ -35,6 +35,7 @@ var layout = map[string]row{
 	"gateway/channel":         {ours: "codec"},
 	"gateway/auth":            {ours: "codec", others: modJwt + " " + modGlob + " " + modGoccy},
 	"gateway/broker":          {ours: "codec"},
+	"gateway/proxy":           {ours: "codec gateway/auth", others: modGoccy},
 	"gateway/broker/history":  {ours: "codec gateway/broker"},
 	"gateway/broker/memory":   {ours: "codec gateway/broker gateway/broker/history"},
 	"gateway/presence":        {ours: "codec"},
@@ -52,7 +53,7 @@ var layout = map[string]row{
 	},
 	"gateway/api": {
 		ours:   "codec gateway/auth gateway/broker gateway/channel gateway/presence gateway/session",
-		others: modFasthttp + " " + modGlob + " " + modGoccy,
+		others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax " + modGoccy,
 	},
 	"gateway/admin":  {others: modFasthttp + " " + modFasthttp + "/pprofhandler " + modGoccy},
 	"gateway/config": {others: modGlob},

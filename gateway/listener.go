@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -78,7 +79,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		c, err := l.Listener.Accept()
 		if err == nil {
 			l.hold()
-			return c, nil
+			return &conn{Conn: c}, nil
 		}
 		if !passing(err) {
 			l.letGo()
@@ -132,4 +133,34 @@ func outOfDescriptors(err error) bool {
 func (l *listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()
+}
+
+// conn is an accepted connection. The loop unwraps it by NetConn.
+type conn struct {
+	net.Conn
+
+	// Owned by the HTTP server's worker.
+	lingers bool
+}
+
+// NetConn returns the connection below.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
+const (
+	// lingerTime and lingerBytes are how long, and how much of what a client
+	// still sends, is waited for behind an answer that came before the
+	// request was read.
+	lingerTime  = 500 * time.Millisecond
+	lingerBytes = 256 << 10
+)
+
+// Close implements net.Conn. Closing a socket with unread input resets it, and
+// the client may lose the answer that tells it why; so behind such an answer
+// only our half is closed at first.
+func (c *conn) Close() error {
+	if h, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.lingers && h.CloseWrite() == nil {
+		_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+	}
+	return c.Conn.Close()
 }

@@ -74,6 +74,7 @@ func authOptions(c *config.Client) auth.Options {
 		HMACPreviousSecretKeyValidUntil:   t.HMACPreviousSecretKeyValidUntil,
 		RSAPublicKey:                      t.RSAPublicKey,
 		ECDSAPublicKey:                    t.ECDSAPublicKey,
+		JWKSPublicEndpoint:                t.JWKSPublicEndpoint,
 		Audience:                          t.Audience,
 		AudienceRegex:                     t.AudienceRegex,
 		Issuer:                            t.Issuer,
@@ -102,8 +103,38 @@ func (g *Gateway) hubOptions() hub.Options {
 	return hub.Options{
 		Lanes: g.cfg.Node.Lanes, CreditBytes: int64(g.cfg.HTTPAPI.PublishInflightMaxBytes),
 		CreditWait: g.cfg.HTTPAPI.PublishWait, HoldMaxSize: g.cfg.Client.HoldMaxBytes,
+		Policy:             g.policy(),
+		PositionMaxTimeLag: g.cfg.Client.ChannelPositionMaxTimeLag,
+		Cursors:            g.cfg.UniSSE.LastEventID, CursorExactSize: g.cfg.UniSSE.CursorExactBytes,
 		OnPanic: g.onPanic,
 	}
+}
+
+// policy returns how the hub learns what may be left out, nil if no namespace
+// allows anything: then nobody asks.
+func (g *Gateway) policy() func(string) hub.Policy {
+	c := &g.cfg.Channel
+	any := lossy(&c.WithoutNamespace)
+	for i := range c.Namespaces {
+		any = any || lossy(&c.Namespaces[i].ChannelOptions)
+	}
+	if !any {
+		return nil
+	}
+	return func(ch string) hub.Policy {
+		o, err := g.rules.Load().Lookup(ch)
+		if err != nil {
+			return hub.Policy{}
+		}
+		return hub.Policy{
+			DropOldest: o.SlowPolicy == channel.SlowDropOldest, ConflateKey: o.ConflateKey, MaxRate: o.MaxRate,
+		}
+	}
+}
+
+// lossy reports whether publications of the namespace may be left out.
+func lossy(o *config.ChannelOptions) bool {
+	return o.SlowPolicy == string(channel.SlowDropOldest) || o.ConflateKey != "" || o.MaxRate > 0
 }
 
 func (g *Gateway) sessionOptions(fileLimit int) session.Options {
@@ -117,10 +148,12 @@ func (g *Gateway) sessionOptions(fileLimit int) session.Options {
 	}
 	return session.Options{
 		Version: Version + " OSS", PingInterval: c.PingInterval, Rules: g.rules.Load,
-		Insecure: c.Insecure, ServerTime: c.ConnectIncludeServerTime,
+		Insecure: c.Insecure, Cursors: g.cfg.UniSSE.LastEventID, ServerTime: c.ConnectIncludeServerTime,
 		ChannelLimit: c.ChannelLimit, StreamLimit: limit, UserConnectionLimit: c.UserConnectionLimit,
-		RecoveryLimit: c.RecoveryMaxPublicationLimit, StaleCloseDelay: c.StaleCloseDelay,
+		RecoveryLimit: c.RecoveryMaxPublicationLimit, RecoveryMaxBytes: g.cfg.UniSSE.RecoveryMaxBytes,
+		StaleCloseDelay:   c.StaleCloseDelay,
 		ExpiredCloseDelay: c.ExpiredCloseDelay, ExpiredSubDelay: c.ExpiredSubCloseDelay,
+		PresenceUpdateInterval: c.PresenceUpdateInterval, PositionCheckDelay: c.ChannelPositionCheckDelay,
 		Personal: session.Personal{
 			Enabled:          c.SubscribeToUserPersonalChannel.Enabled,
 			Namespace:        c.SubscribeToUserPersonalChannel.PersonalChannelNamespace,
@@ -141,7 +174,8 @@ func (g *Gateway) sseOptions() (sse.Options, error) {
 		AllowAnonymous: c.AllowAnonymousConnectWithoutToken, Insecure: c.Insecure,
 		UserIDHeader: c.UserIDHTTPHeader, ConnectionRate: c.ConnectionRateLimit,
 		Limits:      codec.Limits{Depth: g.cfg.HTTPAPI.MaxDepth},
-		UserTimeout: c.QueueMaxAge + userTimeoutSlack, Log: g.log,
+		UserTimeout: c.QueueMaxAge + userTimeoutSlack,
+		RetryMin:    u.Retry.Min, RetryMax: u.Retry.Max, LastEventID: u.LastEventID, Log: g.log,
 	}
 	if u.Framing == "close" {
 		opt.Framing = codec.FramingClose

@@ -101,7 +101,7 @@ type outgoing struct {
 // happens, so a caller that is refused may try again.
 func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options, out *outgoing) (broker.Position, *failure) {
 	p := &codec.Publication{
-		Data: out.payload.JSON, Tags: out.tags, Version: out.content.Version,
+		Data: out.payload.JSON, Binary: out.payload.Binary, Tags: out.tags, Version: out.content.Version,
 		Time: time.Now().UnixMilli(), Delta: out.content.Delta || o.DeltaPublish,
 	}
 	opt := broker.PublishOptions{IdempotencyKey: out.content.IdempotencyKey, VersionEpoch: out.content.VersionEpoch}
