@@ -157,8 +157,10 @@ func AppendPlainResponse(dst []byte, r *PlainResponse) []byte {
 	dst = AppendCORS(dst, r.Origin, r.AllowHeaders)
 	dst = append(dst, "Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\nVary: Origin\r\nDate: "...)
 	dst = r.Date.UTC().AppendFormat(dst, httpTimeFormat)
-	dst = append(dst, "\r\nContent-Length: "...)
-	dst = strconv.AppendInt(dst, int64(len(r.Body)), 10)
+	if r.Status != 204 { // which must not have one (RFC 9110 section 8.6)
+		dst = append(dst, "\r\nContent-Length: "...)
+		dst = strconv.AppendInt(dst, int64(len(r.Body)), 10)
+	}
 	dst = append(dst, "\r\n\r\n"...)
 	return append(dst, r.Body...)
 }

@@ -7,6 +7,8 @@
 //	goroutine             count            may block on
 //	fasthttp worker       per request      the engine, with a deadline
 //	hijack handler        per connect      the engine, with a deadline; gone once the stream is open
+//	history read          per position     the engine, with a deadline; shared by all who ask for it
+//	api worker            64 per broadcast the engine; its request waits for it
 //	turn worker (ants)    actors + 1       nothing
 //	blocking worker       actors + 1       engine and presence, with a deadline
 //	poller                one per loop     epoll_wait

@@ -246,9 +246,9 @@ func (g *Gateway) left(ctx context.Context) time.Duration {
 
 // release ends what carries the streams, the pools last.
 func (g *Gateway) release(ctx context.Context) error {
-	err := g.broker.Close(ctx)
 	g.group.Stop()
 	g.sessions.Quiet()
+	err := g.broker.Close(ctx)
 	g.turns.Release()
 	g.blocking.Release()
 	return err

@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -58,14 +59,17 @@ func TestNoWakeUpIsLostWhileATurnEnds(t *testing.T) {
 // One poster that looks for the end of its post itself is fast enough to meet
 // the last steps of the turn, at every distance from them.
 func TestNoWakeUpIsLostBetweenTheLastSteps(t *testing.T) {
-	const posts = 300000
+	const posts = 40000
 	var handled atomic.Int64
 	a := New[int](newPool(t, 1), &script[int]{t: t, handle: func(int, bool) { handled.Add(1) }})
 	pause := 0
 	for n := range int64(posts) {
 		a.Post(1)
-		for spins := 0; handled.Load() <= n; spins++ {
-			if spins > 1000 {
+		for spins := 1; handled.Load() <= n; spins++ {
+			if spins%4096 == 0 {
+				runtime.Gosched()
+			}
+			if spins > 1<<24 {
 				await(t, "a post handled", func() bool { return handled.Load() > n })
 			}
 		}

@@ -189,6 +189,9 @@ func TestALongQueueReusesItsMemory(t *testing.T) {
 		l.advanceQueue(slot, size)
 	}
 	require.Len(t, q.items[q.head:], 500)
+	for _, it := range q.items[:q.head] {
+		require.Nil(t, it.frame, "expected no written frame pinned")
+	}
 	require.LessOrEqual(t, cap(q.items), 2048)
 	require.Equal(t, 500*(f.Len()+itemCost), q.bytes)
 	require.EqualValues(t, q.bytes, l.stats.QueuedBytes)

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -78,7 +79,7 @@ func (f *flights) fly(k flightKey, mine, before *flight) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), f.limit)
 	defer cancel()
-	mine.pubs, mine.top, mine.err = f.read(ctx, k.channel, k.query)
+	f.call(ctx, k, mine)
 	f.mu.Lock()
 	p := f.calls[k]
 	p.now, p.next = p.next, nil
@@ -87,4 +88,15 @@ func (f *flights) fly(k flightKey, mine, before *flight) {
 	}
 	f.mu.Unlock()
 	close(mine.done)
+}
+
+// call makes the read; a panic of the engine becomes an error, for those who
+// wait.
+func (f *flights) call(ctx context.Context, k flightKey, mine *flight) {
+	defer func() {
+		if v := recover(); v != nil {
+			mine.err = fmt.Errorf("session: panic while reading a history: %v", v)
+		}
+	}()
+	mine.pubs, mine.top, mine.err = f.read(ctx, k.channel, k.query)
 }

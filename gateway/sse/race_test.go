@@ -221,6 +221,12 @@ func (r remote) History(ctx context.Context, ch string, q broker.HistoryQuery) (
 
 func TestNothingIsLostOrDoubledWhileClientsComeAndGo(t *testing.T) {
 	t.Run("memory", func(t *testing.T) { comeAndGo(t, deep) })
+	t.Run("with_cursors", func(t *testing.T) {
+		comeAndGo(t, func(s *settings) {
+			deep(s)
+			s.session.Cursors, s.hub.Cursors, s.sse.LastEventID = true, true, true
+		})
+	})
 	t.Run("an_engine_outside_the_process", func(t *testing.T) {
 		comeAndGo(t, func(s *settings) {
 			deep(s)

@@ -8,6 +8,18 @@ import (
 	"sluice/gateway/testkit"
 )
 
+// The first stream of a loop may have no channel at all.
+func TestAStreamWithoutChannelsOpens(t *testing.T) {
+	for _, cursors := range []bool{false, true} {
+		n := newNode(t, func(s *settings) {
+			s.loops = 1
+			s.session.Cursors, s.hub.Cursors, s.sse.LastEventID = cursors, cursors, cursors
+		})
+		_, res := n.subscribe(t, nil)
+		require.Empty(t, res.Subs)
+	}
+}
+
 func TestSubscriberGetsWhatIsPublished(t *testing.T) {
 	n := newNode(t, nil)
 	c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Subs: map[string]testkit.SubscribeRequest{"news": {}}})
