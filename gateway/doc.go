@@ -11,6 +11,8 @@
 //	api worker            64 per broadcast the engine; its request waits for it
 //	turn worker (ants)    actors + 1       nothing
 //	blocking worker       actors + 1       engine and presence, with a deadline
+//	call worker           at most 256      a refresh hook, with a deadline
+//	JWKS refresher        1                its timer and HTTP
 //	poller                one per loop     epoll_wait
 //	memory janitor        1                its timer
 //	accept                per listener     accept, and a back-off when descriptors run out

@@ -26,6 +26,7 @@ import (
 	"sluice/gateway/loop"
 	"sluice/gateway/presence"
 	presencememory "sluice/gateway/presence/memory"
+	"sluice/gateway/proxy"
 	"sluice/gateway/session"
 	"sluice/gateway/sse"
 )
@@ -57,6 +58,8 @@ type Gateway struct {
 	hub             *hub.Hub
 	broker          broker.Broker
 	presence        presence.Manager
+	proxy           *proxy.Proxy   // nil without hooks
+	calls           *actor.Bounded // runs refresh hooks
 	sessions        *session.Manager
 	sse             *sse.Server
 	api             *api.Server
@@ -96,12 +99,20 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	if g.proxy, err = g.newProxy(); err != nil {
+		return nil, err
+	}
+	if g.proxy != nil {
+		sseOptions.HookHeaders = g.proxy.Headers()
+		if cfg.Client.Proxy.Connect.Enabled {
+			sseOptions.Hook = g.proxy
+		}
+	}
 	if err := g.startActors(); err != nil {
 		return nil, err
 	}
 	if err := g.broker.Start(g.hub); err != nil {
-		g.turns.Release()
-		g.blocking.Release()
+		g.releasePools()
 		return nil, fmt.Errorf("gateway: cannot start the engine: %w", err)
 	}
 	g.sessions = session.New(g.group, g.hub, g.broker, g.presence, g.blocking, g.sessionOptions(fileLimit))
@@ -123,7 +134,9 @@ func (g *Gateway) loadRules() error {
 	if err != nil {
 		return err
 	}
-	verifier, err := auth.NewVerifier(authOptions(&g.cfg.Client))
+	authOpt := authOptions(&g.cfg.Client)
+	authOpt.Log = g.log
+	verifier, err := auth.NewVerifier(authOpt)
 	if err != nil {
 		return err
 	}
@@ -150,19 +163,33 @@ func (g *Gateway) startActors() error {
 	if g.turns, err = actor.NewPool(loops + lanes); err != nil {
 		return err
 	}
-	if g.blocking, err = actor.NewPool(hub.BlockingActors + session.BlockingActors(loops)); err != nil {
-		g.turns.Release()
-		return err
+	if g.blocking, err = actor.NewPool(hub.BlockingActors + session.BlockingActors(loops)); err == nil {
+		g.calls, err = actor.NewBounded(maxCalls)
 	}
-	if g.group, err = loop.NewGroup(loops, g.turns, g.loopOptions()); err != nil {
-		g.turns.Release()
-		g.blocking.Release()
+	if err == nil {
+		g.group, err = loop.NewGroup(loops, g.turns, g.loopOptions())
+	}
+	if err != nil {
+		g.releasePools()
 		return err
 	}
 	g.broker = brokermemory.New()
 	g.presence = presencememory.New()
 	g.hub = hub.New(g.group, g.broker, g.turns, g.blocking, g.hubOptions())
 	return nil
+}
+
+// maxCalls is how many refresh hooks may be waited for at once.
+const maxCalls = 256
+
+func (g *Gateway) releasePools() {
+	g.turns.Release()
+	if g.blocking != nil {
+		g.blocking.Release()
+	}
+	if g.calls != nil {
+		g.calls.Release()
+	}
 }
 
 func (g *Gateway) onPanic(v any, stack []byte) {
@@ -249,8 +276,11 @@ func (g *Gateway) release(ctx context.Context) error {
 	g.group.Stop()
 	g.sessions.Quiet()
 	err := g.broker.Close(ctx)
-	g.turns.Release()
-	g.blocking.Release()
+	g.releasePools()
+	if g.proxy != nil {
+		g.proxy.Close()
+	}
+	g.verifier.Load().Close()
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/gateway/admin"
+	"sluice/gateway/sse"
 )
 
 // external returns the handler of the public listener: the endpoint, and
@@ -16,6 +17,8 @@ func (g *Gateway) external(all bool) fasthttp.RequestHandler {
 		switch {
 		case g.sse != nil && path == g.cfg.UniSSE.HandlerPrefix:
 			g.sse.Handle(ctx)
+		case g.sse != nil && path == g.cfg.UniSSE.HandlerPrefix+sse.TicketPath:
+			g.sse.HandleTicket(ctx)
 		case g.live != nil && g.live.Handle(ctx):
 		case g.api != nil && (all || g.cfg.HTTPAPI.External) && g.api.Handle(ctx):
 		case all && g.operations(ctx, path):

@@ -146,7 +146,7 @@ func (g *Gateway) sessionOptions(fileLimit int) session.Options {
 	if c.ConnectionLimit > 0 && (limit <= 0 || c.ConnectionLimit < limit) {
 		limit = c.ConnectionLimit
 	}
-	return session.Options{
+	opt := session.Options{
 		Version: Version + " OSS", PingInterval: c.PingInterval, Rules: g.rules.Load,
 		Insecure: c.Insecure, Cursors: g.cfg.UniSSE.LastEventID, ServerTime: c.ConnectIncludeServerTime,
 		ChannelLimit: c.ChannelLimit, StreamLimit: limit, UserConnectionLimit: c.UserConnectionLimit,
@@ -159,8 +159,12 @@ func (g *Gateway) sessionOptions(fileLimit int) session.Options {
 			Namespace:        c.SubscribeToUserPersonalChannel.PersonalChannelNamespace,
 			SingleConnection: c.SubscribeToUserPersonalChannel.SingleConnection,
 		},
-		Log: g.log,
+		Calls: g.calls, Log: g.log,
 	}
+	if c.Proxy.Refresh.Enabled {
+		opt.Refresh = g.proxy
+	}
+	return opt
 }
 
 func (g *Gateway) sseOptions() (sse.Options, error) {
@@ -172,6 +176,7 @@ func (g *Gateway) sseOptions() (sse.Options, error) {
 	opt := sse.Options{
 		Verifier: g.verifier.Load, Origins: origins,
 		AllowAnonymous: c.AllowAnonymousConnectWithoutToken, Insecure: c.Insecure,
+		TokenCookie: c.TokenCookie, TerminalStatus: u.TerminalStatus,
 		UserIDHeader: c.UserIDHTTPHeader, ConnectionRate: c.ConnectionRateLimit,
 		Limits:      codec.Limits{Depth: g.cfg.HTTPAPI.MaxDepth},
 		UserTimeout: c.QueueMaxAge + userTimeoutSlack,

@@ -57,6 +57,9 @@ func (a *Agent) add(ref loop.Ref, op *opening) *session {
 		client: p.client, secret: p.secret, user: p.User, info: p.Info, expireAt: p.ExpireAt,
 		counted: p.counted, open: true, opening: op,
 	}
+	if a.m.opt.Refresh != nil {
+		s.refresh = &refreshState{meta: p.meta, headers: p.headers}
+	}
 	a.clients++
 	h := userHash(s.user)
 	s.next = a.byUser[h]

@@ -9,6 +9,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/actor"
+	"sluice/gateway/auth"
 	"sluice/gateway/broker"
 	"sluice/gateway/channel"
 	"sluice/gateway/hub"
@@ -44,8 +45,12 @@ type Options struct {
 	// PositionCheckDelay is how long a position may go unconfirmed before a
 	// tick compares it with the engine's; 40 s.
 	PositionCheckDelay time.Duration
-	Personal           Personal
-	Log                *slog.Logger
+	// Refresh is asked when a connection expires; nil without a hook. Calls
+	// runs what it waits for.
+	Refresh  auth.Hook
+	Calls    *actor.Bounded
+	Personal Personal
+	Log      *slog.Logger
 }
 
 // Personal is client.subscribe_to_user_personal_channel (PROTOCOL 5.5).

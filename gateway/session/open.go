@@ -215,7 +215,7 @@ func (op *opening) compose() {
 	if o.PingInterval > 0 {
 		res.Ping = uint32(o.PingInterval / time.Second)
 	}
-	if p.ExpireAt > 0 {
+	if p.ExpireAt > 0 && o.Refresh == nil { // else the server sees to it
 		res.Expires, res.TTL = true, uint32(max(p.ExpireAt-now.Unix(), 0))
 	}
 	if o.ServerTime {

@@ -63,6 +63,8 @@ type Plan struct {
 	Grants   []Grant
 
 	client, secret ID
+	meta           codec.JSON    // for a refresh hook
+	headers        []auth.Header // for a refresh hook
 	counted        bool
 	// evicts: the other connections of the user end (single_connection).
 	evicts bool
@@ -74,6 +76,12 @@ func (p *Plan) Client() ID { return p.client }
 // PlanRequest is who connects and what was asked for.
 type PlanRequest struct {
 	Identity *auth.Identity
+	// Client is the id that the connection will have, if a connect hook was
+	// told of it already; the zero ID for a new one.
+	Client ID
+	Data   codec.JSON // of a connect hook, for the connect push
+	// Headers are those of the client's request that the hooks need.
+	Headers []auth.Header
 	// Requested are the subs of the connect request. They are granted by
 	// the rules of PROTOCOL 5.4 if MayRequest is set; otherwise they only
 	// say where the client was in channels that the identity grants.
@@ -91,7 +99,13 @@ type PlanRequest struct {
 // *codec.Disconnect. Any goroutine but a turn.
 func (m *Manager) Plan(req *PlanRequest) (*Plan, error) {
 	id := req.Identity
-	p := &Plan{User: id.User, Info: id.Info, ExpireAt: id.ExpireAt, client: NewID(), secret: NewID()}
+	p := &Plan{User: id.User, Info: id.Info, ExpireAt: id.ExpireAt, Data: req.Data, client: req.Client, secret: NewID()}
+	if p.client == (ID{}) {
+		p.client = NewID()
+	}
+	if m.opt.Refresh != nil {
+		p.meta, p.headers = id.Meta, m.opt.Refresh.RefreshHeaders(req.Headers)
+	}
 	if p.ExpireAt > 0 && p.ExpireAt <= time.Now().Unix() {
 		return nil, codec.ErrExpired
 	}
@@ -140,7 +154,7 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 			return err
 		}
 		g := newGrant(s.Channel, o, s.Override)
-		g.Info, g.Data = s.Info, s.Data
+		g.Info, g.Data, g.AutoRecover = s.Info, s.Data, s.CacheRecover
 		add(g)
 	}
 	if m.opt.Personal.Enabled && req.Personal && p.User != "" {

@@ -56,6 +56,7 @@ type session struct {
 	// opening is what the stream begins with while it is being opened; nil
 	// once the connect push is queued.
 	opening *opening
+	refresh *refreshState // nil unless there is a refresh hook
 	// The chain of the sessions of one user: slot+1, 0 at the ends.
 	next, prev uint32
 	expireAt   int64 // Unix seconds, 0 for never

@@ -84,7 +84,10 @@ func (a *Agent) at(unix int64, delay time.Duration) int64 {
 // schedule sets when the session, or the first of its subscriptions, expires,
 // and whether it has positions to look after.
 func (a *Agent) schedule(s *session) {
-	s.expireDue = a.at(s.expireAt, a.m.opt.ExpiredCloseDelay)
+	s.expireDue = 0
+	if s.refresh == nil || !s.refresh.asking {
+		s.expireDue = a.at(s.expireAt, a.m.closeDelay())
+	}
 	positioned := false
 	for i := range s.subs {
 		s.expireDue = earlier(s.expireDue, a.at(s.subs[i].expireAt, a.m.opt.ExpiredSubDelay))
@@ -101,7 +104,12 @@ func (a *Agent) schedule(s *session) {
 // expire ends a session that is due (PROTOCOL 4.5, 7.5).
 func (a *Agent) expire(ref loop.Ref, s *session) {
 	now := a.loop.Now()
-	if due := a.at(s.expireAt, a.m.opt.ExpiredCloseDelay); due != 0 && due <= now {
+	if due := a.at(s.expireAt, a.m.closeDelay()); due != 0 && due <= now {
+		if a.m.opt.Refresh != nil {
+			a.refresh(ref, s)
+			a.schedule(s)
+			return
+		}
 		a.end(ref, loop.ReasonExpired, codec.DisconnectExpired, closeWithin)
 		return
 	}

@@ -2,6 +2,8 @@ package sse
 
 import (
 	"errors"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -43,12 +45,27 @@ func (s *Server) refusal(r *request, err error) []byte {
 	return s.streamRefusal(r, r.framing(s.opt.Framing), s.opt.Disconnects.of(err))
 }
 
+// terminalMark begins the id of a terminal refusal: the client brings it along
+// when it comes back, so nothing needs to be remembered here.
+const terminalMark = "!"
+
 // streamRefusal is a stream of one event: the disconnect push. Code 3000 is
 // never told.
+//
+// An EventSource comes back whatever the code. With Options.TerminalStatus the
+// refusal has an id, and who brings such an id and is refused for good again is
+// answered 204, which ends an EventSource (WHATWG HTML section 9.2.3).
 func (s *Server) streamRefusal(r *request, f codec.Framing, d *codec.Disconnect) []byte {
+	if s.opt.TerminalStatus && d.Terminal() && strings.HasPrefix(r.lastEventID, terminalMark) {
+		return statusAnswer(r, fasthttp.StatusNoContent, "")
+	}
 	b := codec.AppendChunk(r.head(f, true), f, codec.StreamOpening)
 	if d.Code != codec.DisconnectConnectionClosed.Code {
-		b = codec.AppendChunk(b, f, codec.DisconnectFrame(d).Event(s.retryLine()))
+		event := s.retryLine()
+		if s.opt.TerminalStatus && d.Terminal() {
+			event = codec.AppendIDLine(event, codec.FramingClose, strconv.AppendUint([]byte(terminalMark), uint64(d.Code), 10))
+		}
+		b = codec.AppendChunk(b, f, codec.DisconnectFrame(d).Event(event))
 	}
 	return append(b, f.Terminator()...)
 }

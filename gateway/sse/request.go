@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -19,7 +20,11 @@ type request struct {
 	connect *codec.ConnectRequest
 	// lastEventID is the header, or else the parameter last_event_id.
 	lastEventID string
-	userID      string // of client.user_id_http_header
+	ticket      string
+	bearer      string        // token of the Authorization header
+	cookie      string        // token of Options.TokenCookie
+	headers     []auth.Header // for hooks
+	userID      string        // of client.user_id_http_header
 	// originAllowed: there is no Origin, it is the request's own host, or it
 	// is in the list; origin is what the answer names, "" for nothing.
 	originAllowed bool
@@ -42,6 +47,18 @@ func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 	}
 	if r.lastEventID = string(h.Peek("Last-Event-ID")); r.lastEventID == "" {
 		r.lastEventID = string(ctx.QueryArgs().Peek("last_event_id"))
+	}
+	r.ticket = string(ctx.QueryArgs().Peek("ticket"))
+	if scheme, token, ok := strings.Cut(string(h.Peek(fasthttp.HeaderAuthorization)), " "); ok && strings.EqualFold(scheme, "bearer") {
+		r.bearer = strings.TrimSpace(token)
+	}
+	if s.opt.TokenCookie != "" {
+		r.cookie = string(h.Cookie(s.opt.TokenCookie))
+	}
+	for _, name := range s.opt.HookHeaders {
+		for _, v := range h.PeekAll(name) {
+			r.headers = append(r.headers, auth.Header{Name: name, Value: string(v)})
+		}
 	}
 	asked := string(h.Peek(fasthttp.HeaderAccessControlRequestHeaders))
 	if asked != "null" && printable(asked) {
@@ -80,8 +97,13 @@ func (r *request) decode(ctx *fasthttp.RequestCtx, lim codec.Limits) (err error)
 			return nil
 		}
 	}
-	r.connect, err = codec.DecodeConnect(text, lim)
-	return err
+	if r.connect, err = codec.DecodeConnect(text, lim); err != nil {
+		return err
+	}
+	for _, t := range r.connect.Headers {
+		r.headers = append(r.headers, auth.Header{Name: t.Key, Value: t.Value, Emulated: true})
+	}
+	return nil
 }
 
 const connectName = "cf_connect"

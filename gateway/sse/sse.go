@@ -6,6 +6,7 @@
 package sse
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -31,7 +32,17 @@ type Options struct {
 	Origins  *auth.Origins
 	// AllowAnonymous is client.allow_anonymous_connect_without_token.
 	AllowAnonymous bool
-	Insecure       bool   // client.insecure
+	Insecure       bool // client.insecure
+	// Hook is asked who connects when there is no token; nil without one.
+	Hook auth.Hook
+	// HookHeaders are the headers of the request that hooks need, of either
+	// kind: names in lower case.
+	HookHeaders []string
+	// TokenCookie is the name of a cookie that may hold the token; "" for
+	// none.
+	TokenCookie string
+	// TerminalStatus stops browsers that come back after a terminal refusal.
+	TerminalStatus bool
 	UserIDHeader   string // client.user_id_http_header
 	// ConnectionRate is connects per second, 0 for no limit
 	// (client.connection_rate_limit, PROTOCOL 12.11).
@@ -58,6 +69,7 @@ type Server struct {
 	opt      Options
 	sessions *session.Manager
 	rate     *rate.Limiter // nil without a limit
+	tickets  *tickets
 
 	// Atomic.
 	undetached atomic.Uint64 // connections whose socket could not be taken
@@ -68,7 +80,7 @@ func New(m *session.Manager, opt Options) *Server {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opt: opt, sessions: m}
+	s := &Server{opt: opt, sessions: m, tickets: newTickets()}
 	if opt.ConnectionRate > 0 {
 		s.rate = rate.NewLimiter(rate.Limit(opt.ConnectionRate), opt.ConnectionRate)
 	}
@@ -129,28 +141,82 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 }
 
 // plan works out who connects and what they get. The error is a *codec.Error
-// or a *codec.Disconnect.
+// or a *codec.Disconnect, or a failure of ours.
 func (s *Server) plan(r *request) (*session.Plan, error) {
-	req := session.PlanRequest{Requested: r.connect.Subs, MayRequest: true, Personal: true}
+	req := session.PlanRequest{
+		Requested: r.connect.Subs, MayRequest: true, Personal: true, Headers: r.headers,
+	}
 	if s.opt.LastEventID {
 		// What is not a cursor says nothing: a normal connect.
 		req.Cursor, _ = codec.ParseCursor(nil, r.lastEventID, maxCursorEntries)
 	}
-	var err error
+	if err := s.identify(r, &req); err != nil {
+		return nil, err
+	}
+	return s.sessions.Plan(&req)
+}
+
+// identify finds out who connects, in the order of PROTOCOL 4.1.
+func (s *Server) identify(r *request, req *session.PlanRequest) (err error) {
+	if r.ticket != "" {
+		req.Identity, err = s.tickets.redeem(r.ticket, time.Now())
+		return err
+	}
+	if token := s.token(r); token != "" {
+		req.Identity, err = s.opt.Verifier().VerifyConnect(token, time.Now())
+		return err
+	}
+	if s.opt.Hook != nil {
+		if err := s.ask(r, req); err != nil || req.Identity != nil {
+			return err
+		}
+	}
 	switch {
-	case r.connect.Token != "":
-		req.Identity, err = s.opt.Verifier().VerifyConnect(r.connect.Token, time.Now())
 	case s.opt.AllowAnonymous || s.opt.Insecure:
 		req.Identity = &auth.Identity{}
 	case r.userID != "":
 		req.Identity = &auth.Identity{User: r.userID}
 	default:
-		err = codec.DisconnectBadRequest
+		return codec.DisconnectBadRequest
 	}
-	if err != nil {
-		return nil, err
+	return nil
+}
+
+// token returns the connection token of a request, "" if it has none. Beyond
+// the connect request it is looked for where it does not end up in logs: in
+// Authorization and in a cookie. With a connect hook these are the backend's.
+func (s *Server) token(r *request) string {
+	switch {
+	case r.connect.Token != "":
+		return r.connect.Token
+	case s.opt.Hook != nil:
+		return ""
+	case r.bearer != "":
+		return r.bearer
 	}
-	return s.sessions.Plan(&req)
+	return r.cookie
+}
+
+// ask lets the connect hook decide. Without an answer the client is told of a
+// failure of ours; the hook has logged it.
+func (s *Server) ask(r *request, req *session.PlanRequest) error {
+	req.Client = session.NewID()
+	call := &auth.ConnectCall{
+		Client: req.Client.String(), Data: r.connect.Data, Name: r.connect.Name, Version: r.connect.Version,
+		Headers: r.headers,
+	}
+	for i := range r.connect.Subs {
+		call.Channels = append(call.Channels, r.connect.Subs[i].Channel)
+	}
+	answer, err := s.opt.Hook.Connect(context.Background(), call)
+	if errors.Is(err, auth.ErrHook) {
+		return codec.ErrInternal
+	}
+	if err != nil || answer.Identity == nil {
+		return err
+	}
+	req.Identity, req.Data, req.MayRequest = answer.Identity, answer.Data, false
+	return nil
 }
 
 // hijack takes the connection over: with a plan it becomes a stream, without

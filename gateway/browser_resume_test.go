@@ -1,0 +1,467 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
+)
+
+// This file is about browsers that have no client library: what a page gets
+// with EventSource or fetch and nothing else.
+
+// collect is what every page of this file does with an event. sluice has the
+// members that livePage reads; total counts publications, wherever they came.
+const collect = `
+const sluice = {state: "connecting", connects: 0, total: 0, received: [], seen: {}, subs: {}, gaps: 0};
+const take = (channel, pub) => {
+	(sluice.seen[channel] ??= []).push(pub.data.n);
+	sluice.total++;
+};
+const onEvent = (text) => {
+	const push = JSON.parse(text);
+	if (push.pub) take(push.channel, push.pub);
+	if (!push.connect) return;
+	sluice.subs = push.connect.subs ?? {};
+	for (const [channel, sub] of Object.entries(sluice.subs)) {
+		for (const pub of sub.publications ?? []) take(channel, pub);
+		if (sub.was_recovering && !sub.recovered) sluice.gaps++;
+	}
+	sluice.connects++;
+	sluice.state = "live";
+};
+`
+
+// eventSource is the whole client; the browser does the rest. %q is the URL.
+const eventSource = collect + `
+const source = new EventSource(%q);
+source.onmessage = (event) => onEvent(event.data);
+`
+
+// site is the origin of a page: an HTTP server of its own, so that the gateway
+// is cross-origin for it.
+type site struct{ *httptest.Server }
+
+// newSite reserves an origin; serve makes it answer.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{httptest.NewUnstartedServer(nil)}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *site) addr() string   { return s.Listener.Addr().String() }
+func (s *site) origin() string { return "http://" + s.addr() }
+
+// serve serves one page that runs a script. The two elements are where
+// livePage.describe looks.
+func (s *site) serve(script string) {
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(w, `<!doctype html><title>test</title><link rel="icon" href="data:,">
+			<p id="state-detail"></p><form id="publish-form"></form><script>%s</script>`, script)
+	})
+	s.Start()
+}
+
+// allowing is the parts of a gateway that takes pages of one origin, and keeps
+// what they may miss.
+func allowing(origin string) parts {
+	return parts{
+		sse:     `, "retry": "50ms-100ms"`,
+		client:  fmt.Sprintf(`, "allowed_origins": [%q], "recovery_max_publication_limit": 0`, origin),
+		channel: `, "namespaces": [{"name": "rr", ` + recoverable + `}]`,
+	}
+}
+
+func recoverableChannels(n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("rr:%d", i)
+	}
+	return out
+}
+
+// stage is how far an answer had come when it was cut.
+type stage int
+
+const (
+	stageHead    stage = iota // of the response
+	stageConnect              // the connect push, recovered publications included
+	stageLive
+	stageCount
+)
+
+// relay is a TCP proxy in front of a gateway that cuts what it carries.
+type relay struct {
+	// Immutable after newRelay.
+	ln      net.Listener
+	backend string
+	running sync.WaitGroup
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	rnd     *rand.Rand
+	cutting bool
+	closed  bool
+	conns   map[net.Conn]struct{}
+	asked   bytes.Buffer // what the clients sent
+	cuts    [stageCount]int
+	resets  int // of the cuts
+	opened  int // connections so far
+}
+
+// newRelay starts a relay that does not cut yet, and ends it with the test.
+func newRelay(t *testing.T, backend string, seed uint64) *relay {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	r := &relay{ln: ln, backend: backend, rnd: rand.New(rand.NewPCG(seed, 1)), conns: make(map[net.Conn]struct{})}
+	r.running.Go(r.accept)
+	t.Cleanup(r.close)
+	return r
+}
+
+func (r *relay) addr() string { return r.ln.Addr().String() }
+
+func (r *relay) close() {
+	_ = r.ln.Close()
+	r.mu.Lock()
+	r.closed = true
+	for c := range r.conns {
+		_ = c.Close()
+	}
+	r.mu.Unlock()
+	r.running.Wait()
+}
+
+func (r *relay) accept() {
+	for {
+		client, err := r.ln.Accept()
+		if err != nil {
+			return
+		}
+		backend, err := net.Dial("tcp", r.backend)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		r.carry(client.(*net.TCPConn), backend.(*net.TCPConn))
+	}
+}
+
+// relayBuffer is the size of the kernel's buffers of a relay: small, so that a
+// page that stops reading is felt by the gateway soon.
+const relayBuffer = 64 << 10
+
+func (r *relay) carry(client, backend *net.TCPConn) {
+	_ = client.SetWriteBuffer(relayBuffer)
+	_ = backend.SetReadBuffer(relayBuffer)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		_, _ = client.Close(), backend.Close()
+		return
+	}
+	r.opened++
+	r.conns[client], r.conns[backend] = struct{}{}, struct{}{}
+	r.running.Go(func() {
+		_, _ = io.Copy(io.MultiWriter(backend, r), client)
+		_ = backend.Close()
+	})
+	r.running.Go(func() {
+		r.answer(client, backend)
+		_, _ = client.Close(), backend.Close()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.conns, client)
+		delete(r.conns, backend)
+	})
+}
+
+// Write notes what clients send; any goroutine may call it.
+func (r *relay) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asked.Write(p)
+}
+
+// requests returns what clients have sent so far.
+func (r *relay) requests() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asked.String()
+}
+
+// setCutting begins or ends the cutting, of connections that are open as well.
+func (r *relay) setCutting(on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cutting = on
+}
+
+// allowance returns how many bytes may pass before the cut: left if that is
+// known by now, a random number otherwise, -1 while nothing is cut.
+func (r *relay) allowance(left int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case !r.cutting:
+		return -1
+	case left < 0:
+		return r.rnd.IntN(256 << r.rnd.IntN(9)) // as often in the first 256 bytes as near 64 KiB
+	default:
+		return left
+	}
+}
+
+// answer carries the gateway's bytes until it or the cut ends them.
+func (r *relay) answer(client, backend *net.TCPConn) {
+	buf := make([]byte, 32<<10)
+	var begin []byte // of the answer, until it is live
+	at := stageHead
+	for left := -1; ; {
+		n, err := backend.Read(buf)
+		left = r.allowance(left)
+		cut := left >= 0 && n >= left
+		if cut {
+			n = left
+		}
+		if _, werr := client.Write(buf[:n]); werr != nil {
+			return
+		}
+		if at != stageLive {
+			begin = append(begin, buf[:n]...)
+			at = stageOf(begin)
+		}
+		switch {
+		case cut:
+			r.cut(client, at)
+			return
+		case err != nil:
+			return
+		case left >= 0:
+			left -= n
+		}
+	}
+}
+
+// stageOf tells how far an answer is that begins with some bytes.
+func stageOf(begin []byte) stage {
+	_, body, found := bytes.Cut(begin, []byte("\r\n\r\n"))
+	if !found {
+		return stageHead
+	}
+	if _, events, _ := bytes.Cut(body, []byte("data: ")); bytes.Contains(events, []byte("\n\n")) {
+		return stageLive
+	}
+	return stageConnect
+}
+
+// cut ends a connection by FIN or RST. In the head it is always RST: over plain
+// HTTP Chromium takes a head that FIN cut short as a whole one, and an
+// EventSource gives up for good on one without its Content-Type.
+func (r *relay) cut(client *net.TCPConn, at stage) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cuts[at]++
+	if at == stageHead || r.rnd.IntN(2) == 0 {
+		r.resets++
+		_ = client.SetLinger(0)
+	}
+	_ = client.Close()
+}
+
+// cutCounts returns the cuts per stage and how many of them were resets.
+func (r *relay) cutCounts() (cuts [stageCount]int, resets, all int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range r.cuts {
+		all += n
+	}
+	return r.cuts, r.resets, all
+}
+
+// connections returns how many connections were opened so far.
+func (r *relay) connections() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.opened
+}
+
+// publishRounds publishes {"n": 1}, {"n": 2}, … into every channel until done
+// says so, and returns the last number. pad is appended to the object.
+func publishRounds(t *testing.T, s *server, channels []string, pad string, done func(round int) bool) int {
+	t.Helper()
+	n := 0
+	for !done(n) {
+		n++
+		for _, ch := range channels {
+			s.api.Publish(t, ch, fmt.Sprintf(`{"n": %d%s}`, n, pad))
+		}
+	}
+	return n
+}
+
+// expectAll waits until the page has every message and checks that each came
+// once and in order, and that no gap was told: all of it was in the history.
+func expectAll(t *testing.T, p *livePage, channels []string, each int) {
+	t.Helper()
+	p.wait(t, fmt.Sprintf(`sluice.total >= %d`, len(channels)*each))
+	var seen map[string][]int
+	require.NoError(t, json.Unmarshal([]byte(evaluate[string](t, p, `JSON.stringify(sluice.seen)`)), &seen))
+	expectAllOnceInOrder(t, 0, seen, channels, each)
+	require.Zero(t, evaluate[int](t, p, `sluice.gaps`), "everything was in the history")
+}
+
+func TestBrowserEventSourceLosesNothingWhenCut(t *testing.T) {
+	home := newSite(t)
+	s := startServer(t, allowing(home.origin()))
+	r := newRelay(t, s.addr, 1)
+	channels := recoverableChannels(20)
+	home.serve(fmt.Sprintf(eventSource, "http://"+r.addr()+subscribeTarget(channels)))
+	p := openLive(t, home.addr()) // has its first cursor now
+
+	const enough = 30
+	r.setCutting(true)
+	limit, release := context.WithTimeout(context.Background(), pageTimeout)
+	defer release()
+	each := publishRounds(t, s, channels, "", func(int) bool {
+		cuts, _, all := r.cutCounts()
+		return all >= enough && cuts[stageHead] > 0 && cuts[stageConnect] > 0 && cuts[stageLive] > 0 || limit.Err() != nil
+	})
+	r.setCutting(false)
+	expectAll(t, p, channels, each)
+	cuts, resets, all := r.cutCounts()
+	t.Logf("%d messages, %d cuts (in the head, the connect push, later: %d), %d of them resets, %d connect pushes",
+		each*len(channels), all, cuts, resets, evaluate[int](t, p, `sluice.connects`))
+	require.GreaterOrEqual(t, all, enough, "too few cuts: the test proves nothing")
+	for at, n := range cuts {
+		require.Positive(t, n, "no cut at stage %d", at)
+	}
+	require.Positive(t, resets)
+	require.Less(t, resets, all, "some cuts end in order")
+	require.Contains(t, strings.ToLower(r.requests()), "\r\nlast-event-id: ")
+}
+
+// fetching reads the answer to a POST as it comes; %q are the URL and the body.
+const fetching = collect + `
+const stream = async (url, body) => {
+	const answer = await fetch(url, {
+		method: "POST", headers: {"Authorization": "Bearer x", "Content-Type": "application/json"}, body,
+	});
+	sluice.status = answer.status;
+	const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+	for (let text = ""; ;) {
+		const {done, value} = await reader.read();
+		if (done) return;
+		const events = (text + value).split("\n\n");
+		text = events.pop();
+		for (const line of events.join("\n").split("\n")) {
+			if (line.startsWith("data: ")) onEvent(line.slice(6));
+		}
+	}
+};
+stream(%q, %q).catch((error) => { sluice.refused = String(error); });
+`
+
+// takeProblems returns what the page must not do, for a test in which it does.
+func (p *livePage) takeProblems() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := p.problems
+	p.problems = nil
+	return out
+}
+
+func TestBrowserFetchStreamsAcrossOriginsThatAreAllowed(t *testing.T) {
+	home, stranger := newSite(t), newSite(t)
+	s := startServer(t, allowing(home.origin()))
+	r := newRelay(t, s.addr, 1) // for what the browser asks
+	url := "http://" + r.addr() + testkit.DefaultPath
+	script := fmt.Sprintf(fetching, url, `{"subs": {"rr:0": {}, "news": {}}}`)
+	home.serve(script)
+	stranger.serve(script)
+
+	p := openLive(t, home.addr())
+	const each = 200
+	channels := []string{"rr:0", "news"}
+	publishRounds(t, s, channels, "", func(n int) bool { return n == each })
+	expectAll(t, p, channels, each)
+	require.Equal(t, http.StatusOK, evaluate[int](t, p, `sluice.status`))
+	asked := strings.ToLower(r.requests())
+	require.Regexp(t, `(?s)^options .*\r\naccess-control-request-headers: authorization,content-type\r\n`, asked)
+	require.Regexp(t, `(?s)\r\n\r\npost .*\r\nauthorization: bearer x\r\n`, asked)
+	require.Equal(t, 1, strings.Count(asked, "post /"))
+
+	p.do(t, chromedp.Navigate(stranger.origin()+"/"))
+	p.wait(t, `sluice.refused === "TypeError: Failed to fetch"`)
+	testkit.Eventually(t, func() bool { return s.sessions.Counts().Clients == 0 }, "no client once the page is gone")
+	asked = strings.ToLower(r.requests())
+	require.Equal(t, 2, strings.Count(asked, "options /"), "the second page asked too")
+	require.Equal(t, 1, strings.Count(asked, "post /"), "and went no further")
+
+	evaluate[bool](t, p, fmt.Sprintf(`{ globalThis.source = new EventSource(%q); true; }`,
+		"http://"+r.addr()+subscribeTarget(channels)))
+	p.wait(t, `source.readyState === EventSource.CLOSED`)
+	require.Contains(t, r.requests(), "GET "+testkit.DefaultPath)
+	require.Zero(t, s.sessions.Counts().Clients)
+	require.Zero(t, evaluate[int](t, p, `sluice.connects`))
+	problems := p.takeProblems()
+	require.Len(t, problems, 2, "what the browser refused")
+	for _, text := range problems {
+		require.Contains(t, text, "blocked by CORS policy")
+	}
+}
+
+func TestBrowserEventSourceIsToldOfTheGapAfterARestart(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
+	home := newSite(t)
+	with := allowing(home.origin())
+	text := fmt.Sprintf(baseConfig, with.sse, with.api, with.client, with.channel)
+	s := launch(t, text)
+	stop := func() {
+		if s != nil {
+			s.stop(t)
+			s = nil
+		}
+	}
+	t.Cleanup(func() { stop() })
+	_, port, err := net.SplitHostPort(s.addr)
+	require.NoError(t, err)
+	channels := recoverableChannels(20)
+	home.serve(fmt.Sprintf(eventSource, "http://"+s.addr+subscribeTarget(channels)))
+	p := openLive(t, home.addr())
+	const before, after = 5, 7
+	publishRounds(t, s, channels, "", func(n int) bool { return n == before })
+	expectAll(t, p, channels, before)
+
+	stop()
+	p.waitForFailure(t)
+	s = launch(t, strings.Replace(text, `"port": 0`, `"port": `+port, 1))
+	p.wait(t, `sluice.connects === 2`)
+	require.Equal(t, len(channels), evaluate[int](t, p, `Object.keys(sluice.subs).length`))
+	require.Empty(t, evaluate[[]string](t, p, `Object.entries(sluice.subs)
+		.filter(([, sub]) => !sub.was_recovering || sub.recovered || sub.publications).map(([channel]) => channel)`),
+		"channels whose gap was not told")
+
+	publishRounds(t, s, channels, "", func(n int) bool { return n == after })
+	p.wait(t, fmt.Sprintf(`sluice.total >= %d`, len(channels)*(before+after)))
+	want := append(countTo(before), countTo(after)...)
+	for _, ch := range channels {
+		require.Equal(t, want, evaluate[[]int](t, p, fmt.Sprintf(`sluice.seen[%q]`, ch)))
+	}
+}

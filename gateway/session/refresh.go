@@ -1,0 +1,99 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"sluice/codec"
+	"sluice/gateway/auth"
+	"sluice/gateway/loop"
+)
+
+// refreshState is what a session keeps for its refresh hook; sessions of nodes
+// without one have none.
+type refreshState struct {
+	meta    codec.JSON
+	headers []auth.Header
+	asking  bool // a call is under way
+}
+
+// refreshAgain is when a session asks again after no worker was free for its
+// hook.
+const refreshAgain = time.Second
+
+// closeDelay is how long a connection stays open behind its expiry: the backend
+// may refresh it by the API meanwhile. A refresh hook is asked at once instead
+// (PROTOCOL 4.5).
+func (m *Manager) closeDelay() time.Duration {
+	if m.opt.Refresh != nil {
+		return 0
+	}
+	return m.opt.ExpiredCloseDelay
+}
+
+// refresh asks the hook whether a session that expires may go on. The answer
+// comes back as a post.
+func (a *Agent) refresh(ref loop.Ref, s *session) {
+	st := s.refresh
+	if st == nil {
+		st = &refreshState{}
+		s.refresh = st
+	}
+	if st.asking {
+		return
+	}
+	call := &auth.RefreshCall{Client: s.client.String(), User: s.user, Meta: st.meta, Headers: st.headers}
+	st.asking = a.m.opt.Calls.TrySubmit(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), a.m.opt.CallTimeout)
+		defer cancel()
+		answer, err := a.m.opt.Refresh.Refresh(ctx, call)
+		a.loop.Post(&refreshed{a: a, ref: ref, answer: answer, err: err})
+	})
+	if !st.asking {
+		s.expireAt = time.Now().Add(refreshAgain).Unix() + 1
+		a.schedule(s)
+	}
+}
+
+// refreshed is the answer of a refresh hook on its way back to its loop.
+type refreshed struct {
+	a      *Agent
+	ref    loop.Ref
+	answer *auth.RefreshAnswer
+	err    error
+}
+
+// Run implements loop.Task.
+func (t *refreshed) Run(l *loop.Loop, again bool) {
+	if again || !l.Live(t.ref) {
+		return
+	}
+	s := t.a.table.get(t.ref)
+	if s == nil || s.refresh == nil {
+		return
+	}
+	l.Hand(t.ref.Slot)
+	s.refresh.asking = false
+	var d *codec.Disconnect
+	switch {
+	case errors.As(t.err, &d):
+		t.a.end(t.ref, loop.ReasonExpired, d, closeWithin)
+		return
+	case t.err != nil && !errors.Is(t.err, auth.ErrHook), t.err == nil && t.answer.Expired:
+		t.a.end(t.ref, loop.ReasonExpired, codec.DisconnectExpired, closeWithin)
+		return
+	case t.err != nil:
+		s.expireAt = time.Now().Add(auth.RefreshRetry).Unix()
+	default:
+		s.expireAt = t.answer.ExpireAt
+		if !t.answer.Info.IsZero() {
+			s.info = t.answer.Info
+		}
+		if !t.answer.Meta.IsZero() {
+			s.refresh.meta = t.answer.Meta
+		}
+	}
+	t.a.schedule(s)
+	t.a.arm(t.ref, s)
+}
