@@ -178,7 +178,7 @@ func (g *Gateway) sseOptions() (sse.Options, error) {
 		AllowAnonymous: c.AllowAnonymousConnectWithoutToken, Insecure: c.Insecure,
 		TokenCookie: c.TokenCookie, TerminalStatus: u.TerminalStatus,
 		UserIDHeader: c.UserIDHTTPHeader, ConnectionRate: c.ConnectionRateLimit,
-		Limits:      codec.Limits{Depth: g.cfg.HTTPAPI.MaxDepth},
+		Limits:      codec.Limits{Depth: g.cfg.HTTPAPI.MaxDepth, Number: g.cfg.HTTPAPI.MaxNumberSize},
 		UserTimeout: c.QueueMaxAge + userTimeoutSlack,
 		RetryMin:    u.Retry.Min, RetryMax: u.Retry.Max, LastEventID: u.LastEventID, Log: g.log,
 	}

@@ -61,6 +61,7 @@ type HTTPAPI struct {
 	PublishInflightMaxBytes int           `json:"publish_inflight_max_bytes" default:"67108864" min:"65536" unit:"bytes" doc:"Bytes of publications between their acceptance and the queues of the streams; above it publishers wait."`
 	MaxBodySize             int           `json:"max_body_size" default:"33554432" min:"1024" unit:"bytes" doc:"Largest body of an API call; a larger one gets 413."`
 	MaxDepth                int           `json:"max_depth" default:"128" min:"8" max:"10000" doc:"Deepest nesting of JSON that is accepted."`
+	MaxNumberSize           int           `json:"max_number_size" default:"1024" min:"32" unit:"bytes" doc:"Longest number in JSON that is accepted."`
 }
 
 // Health is the section health.
