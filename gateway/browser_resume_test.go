@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,6 +73,7 @@ func (s *site) origin() string { return "http://" + s.addr() }
 func (s *site) serve(script string) {
 	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store") // a page that is left ends, with its streams
 		fmt.Fprintf(w, `<!doctype html><title>test</title><link rel="icon" href="data:,">
 			<p id="state-detail"></p><form id="publish-form"></form><script>%s</script>`, script)
 	})
@@ -81,10 +84,25 @@ func (s *site) serve(script string) {
 // what they may miss.
 func allowing(origin string) parts {
 	return parts{
-		sse:     `, "retry": "50ms-100ms"`,
+		sse:     `, "retry": "50ms-100ms", "recovery_max_bytes": 67108864`,
 		client:  fmt.Sprintf(`, "allowed_origins": [%q], "recovery_max_publication_limit": 0`, origin),
 		channel: `, "namespaces": [{"name": "rr", ` + recoverable + `}]`,
 	}
+}
+
+// startCrossOrigin starts a gateway and the origin whose pages it takes. The
+// site ends before the leak check looks.
+func startCrossOrigin(t *testing.T) (*server, *site) {
+	t.Helper()
+	testkit.Snapshot(t, libraryGoroutines...)
+	home := newSite(t)
+	s := launch(t, allowing(home.origin()).config())
+	t.Cleanup(func() { s.stop(t) })
+	return s, home
+}
+
+func (p parts) config() string {
+	return fmt.Sprintf(baseConfig, p.sse, p.api, p.client, p.channel)
 }
 
 func recoverableChannels(n int) []string {
@@ -222,7 +240,7 @@ func (r *relay) allowance(left int) int {
 	case !r.cutting:
 		return -1
 	case left < 0:
-		return r.rnd.IntN(256 << r.rnd.IntN(9)) // as often in the first 256 bytes as near 64 KiB
+		return r.rnd.IntN(1024 << r.rnd.IntN(7)) // up to 64 KiB, and often in the first
 	default:
 		return left
 	}
@@ -273,7 +291,7 @@ func stageOf(begin []byte) stage {
 
 // cut ends a connection by FIN or RST. In the head it is always RST: over plain
 // HTTP Chromium takes a head that FIN cut short as a whole one, and an
-// EventSource gives up for good on one without its Content-Type.
+// EventSource gives up for good on one without its CORS lines or Content-Type.
 func (r *relay) cut(client *net.TCPConn, at stage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -302,11 +320,11 @@ func (r *relay) connections() int {
 	return r.opened
 }
 
-// publishRounds publishes {"n": 1}, {"n": 2}, … into every channel until done
-// says so, and returns the last number. pad is appended to the object.
-func publishRounds(t *testing.T, s *server, channels []string, pad string, done func(round int) bool) int {
+// publishRounds publishes {"n": last+1}, {"n": last+2}, … into every channel
+// until done says so, and returns the last number. pad is appended to the object.
+func publishRounds(t *testing.T, s *server, channels []string, last int, pad string, done func(last int) bool) int {
 	t.Helper()
-	n := 0
+	n := last
 	for !done(n) {
 		n++
 		for _, ch := range channels {
@@ -328,20 +346,24 @@ func expectAll(t *testing.T, p *livePage, channels []string, each int) {
 }
 
 func TestBrowserEventSourceLosesNothingWhenCut(t *testing.T) {
-	home := newSite(t)
-	s := startServer(t, allowing(home.origin()))
+	s, home := startCrossOrigin(t)
 	r := newRelay(t, s.addr, 1)
 	channels := recoverableChannels(20)
 	home.serve(fmt.Sprintf(eventSource, "http://"+r.addr()+subscribeTarget(channels)))
 	p := openLive(t, home.addr()) // has its first cursor now
 
-	const enough = 30
+	// The page may be up to rounds behind; further, and it would get most of the
+	// messages in connect pushes.
+	const enough, rounds = 30, 5
 	r.setCutting(true)
 	limit, release := context.WithTimeout(context.Background(), pageTimeout)
 	defer release()
-	each := publishRounds(t, s, channels, "", func(int) bool {
+	each := publishRounds(t, s, channels, 0, "", func(n int) bool {
+		if n%rounds == 0 {
+			p.wait(t, fmt.Sprintf(`sluice.total >= %d`, (n-rounds)*len(channels)))
+		}
 		cuts, _, all := r.cutCounts()
-		return all >= enough && cuts[stageHead] > 0 && cuts[stageConnect] > 0 && cuts[stageLive] > 0 || limit.Err() != nil
+		return all >= enough && slices.Min(cuts[:]) >= 3 || limit.Err() != nil
 	})
 	r.setCutting(false)
 	expectAll(t, p, channels, each)
@@ -349,19 +371,18 @@ func TestBrowserEventSourceLosesNothingWhenCut(t *testing.T) {
 	t.Logf("%d messages, %d cuts (in the head, the connect push, later: %d), %d of them resets, %d connect pushes",
 		each*len(channels), all, cuts, resets, evaluate[int](t, p, `sluice.connects`))
 	require.GreaterOrEqual(t, all, enough, "too few cuts: the test proves nothing")
-	for at, n := range cuts {
-		require.Positive(t, n, "no cut at stage %d", at)
-	}
+	require.GreaterOrEqual(t, slices.Min(cuts[:]), 3, "too few cuts at some stage")
 	require.Positive(t, resets)
 	require.Less(t, resets, all, "some cuts end in order")
 	require.Contains(t, strings.ToLower(r.requests()), "\r\nlast-event-id: ")
 }
 
-// fetching reads the answer to a POST as it comes; %q are the URL and the body.
+// fetching reads the answer to a POST as it comes; %q are the URL, the token and
+// the body.
 const fetching = collect + `
-const stream = async (url, body) => {
+const stream = async (url, token, body) => {
 	const answer = await fetch(url, {
-		method: "POST", headers: {"Authorization": "Bearer x", "Content-Type": "application/json"}, body,
+		method: "POST", headers: {"Authorization": "Bearer " + token, "Content-Type": "application/json"}, body,
 	});
 	sluice.status = answer.status;
 	const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -375,7 +396,7 @@ const stream = async (url, body) => {
 		}
 	}
 };
-stream(%q, %q).catch((error) => { sluice.refused = String(error); });
+stream(%q, %q, %q).catch((error) => { sluice.refused = String(error); });
 `
 
 // takeProblems returns what the page must not do, for a test in which it does.
@@ -388,23 +409,24 @@ func (p *livePage) takeProblems() []string {
 }
 
 func TestBrowserFetchStreamsAcrossOriginsThatAreAllowed(t *testing.T) {
-	home, stranger := newSite(t), newSite(t)
-	s := startServer(t, allowing(home.origin()))
+	s, home := startCrossOrigin(t)
+	stranger := newSite(t)
 	r := newRelay(t, s.addr, 1) // for what the browser asks
 	url := "http://" + r.addr() + testkit.DefaultPath
-	script := fmt.Sprintf(fetching, url, `{"subs": {"rr:0": {}, "news": {}}}`)
+	token := testkit.HS256(t, testSecret, map[string]any{"sub": "7", "channels": []string{"news"}})
+	script := fmt.Sprintf(fetching, url, token, `{"subs": {"rr:0": {}}}`)
 	home.serve(script)
 	stranger.serve(script)
 
 	p := openLive(t, home.addr())
 	const each = 200
 	channels := []string{"rr:0", "news"}
-	publishRounds(t, s, channels, "", func(n int) bool { return n == each })
+	publishRounds(t, s, channels, 0, "", func(n int) bool { return n == each })
 	expectAll(t, p, channels, each)
 	require.Equal(t, http.StatusOK, evaluate[int](t, p, `sluice.status`))
 	asked := strings.ToLower(r.requests())
 	require.Regexp(t, `(?s)^options .*\r\naccess-control-request-headers: authorization,content-type\r\n`, asked)
-	require.Regexp(t, `(?s)\r\n\r\npost .*\r\nauthorization: bearer x\r\n`, asked)
+	require.Regexp(t, `(?s)\r\n\r\npost .*\r\nauthorization: bearer `+regexp.QuoteMeta(strings.ToLower(token))+`\r\n`, asked)
 	require.Equal(t, 1, strings.Count(asked, "post /"))
 
 	p.do(t, chromedp.Navigate(stranger.origin()+"/"))
@@ -430,8 +452,7 @@ func TestBrowserFetchStreamsAcrossOriginsThatAreAllowed(t *testing.T) {
 func TestBrowserEventSourceIsToldOfTheGapAfterARestart(t *testing.T) {
 	testkit.Snapshot(t, libraryGoroutines...)
 	home := newSite(t)
-	with := allowing(home.origin())
-	text := fmt.Sprintf(baseConfig, with.sse, with.api, with.client, with.channel)
+	text := allowing(home.origin()).config()
 	s := launch(t, text)
 	stop := func() {
 		if s != nil {
@@ -446,7 +467,7 @@ func TestBrowserEventSourceIsToldOfTheGapAfterARestart(t *testing.T) {
 	home.serve(fmt.Sprintf(eventSource, "http://"+s.addr+subscribeTarget(channels)))
 	p := openLive(t, home.addr())
 	const before, after = 5, 7
-	publishRounds(t, s, channels, "", func(n int) bool { return n == before })
+	publishRounds(t, s, channels, 0, "", func(n int) bool { return n == before })
 	expectAll(t, p, channels, before)
 
 	stop()
@@ -458,7 +479,7 @@ func TestBrowserEventSourceIsToldOfTheGapAfterARestart(t *testing.T) {
 		.filter(([, sub]) => !sub.was_recovering || sub.recovered || sub.publications).map(([channel]) => channel)`),
 		"channels whose gap was not told")
 
-	publishRounds(t, s, channels, "", func(n int) bool { return n == after })
+	publishRounds(t, s, channels, 0, "", func(n int) bool { return n == after })
 	p.wait(t, fmt.Sprintf(`sluice.total >= %d`, len(channels)*(before+after)))
 	want := append(countTo(before), countTo(after)...)
 	for _, ch := range channels {

@@ -167,8 +167,8 @@ func (r *request) writeCORS(ctx *fasthttp.RequestCtx) {
 // preflightAge is how long a browser may remember a preflight.
 const preflightAge = "86400"
 
-// preflight answers OPTIONS (PROTOCOL 12.4).
-func (s *Server) preflight(ctx *fasthttp.RequestCtx, r *request) {
+// preflight answers OPTIONS of a path with the methods (PROTOCOL 12.4).
+func (s *Server) preflight(ctx *fasthttp.RequestCtx, r *request, methods string) {
 	if !r.originAllowed {
 		writeError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
 		return
@@ -176,9 +176,9 @@ func (s *Server) preflight(ctx *fasthttp.RequestCtx, r *request) {
 	r.writeCORS(ctx)
 	h := &ctx.Response.Header
 	if r.origin != "" {
-		h.Set(fasthttp.HeaderAccessControlAllowMethods, allowedMethods)
+		h.Set(fasthttp.HeaderAccessControlAllowMethods, methods)
 		h.Set(fasthttp.HeaderAccessControlMaxAge, preflightAge)
 	}
-	h.Set(fasthttp.HeaderAllow, allowedMethods)
+	h.Set(fasthttp.HeaderAllow, methods)
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 }

@@ -13,6 +13,7 @@ import (
 	"net"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -113,7 +114,7 @@ const allowedMethods = "GET, POST, OPTIONS"
 func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	r := s.newRequest(ctx)
 	if ctx.IsOptions() {
-		s.preflight(ctx, r)
+		s.preflight(ctx, r, allowedMethods)
 		return
 	}
 	connect := ctx.IsGet() || ctx.IsPost()
@@ -159,8 +160,7 @@ func (s *Server) plan(r *request) (*session.Plan, error) {
 // identify finds out who connects, in the order of PROTOCOL 4.1.
 func (s *Server) identify(r *request, req *session.PlanRequest) (err error) {
 	if r.ticket != "" {
-		req.Identity, err = s.tickets.redeem(r.ticket, time.Now())
-		return err
+		return s.tickets.redeem(r.ticket, req, time.Now())
 	}
 	if token := s.token(r); token != "" {
 		req.Identity, err = s.opt.Verifier().VerifyConnect(token, time.Now())
@@ -191,7 +191,7 @@ func (s *Server) token(r *request) string {
 		return r.connect.Token
 	case s.opt.Hook != nil:
 		return ""
-	case r.bearer != "":
+	case strings.Count(r.bearer, ".") == 2: // others are no JWT, and somebody else's
 		return r.bearer
 	}
 	return r.cookie
