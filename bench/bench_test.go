@@ -174,7 +174,7 @@ func TestFanOutSaysWhyStreamsOrPublicationsAreRefused(t *testing.T) {
 
 func TestIdleReadsMemoryAtEveryStep(t *testing.T) {
 	s := &standIn{}
-	f := &idleFlags{stepList: "10, 30"}
+	f := &idleFlags{stepList: "10, 30", rounds: 1}
 	f.workers, f.ramp, f.quiet = 1, 8, 10*time.Second
 	f.url, f.anonymous, f.channel = s.start(t).URL+"/connection/uni_sse", true, "bench"
 	_, err := runIdle(t.Context(), f)
@@ -183,18 +183,26 @@ func TestIdleReadsMemoryAtEveryStep(t *testing.T) {
 	f.steps, f.pids = nil, strconv.Itoa(os.Getpid())
 	r, err := runIdle(t.Context(), f)
 	require.NoError(t, err)
-	require.Len(t, r.Steps, 3)
+	require.Len(t, r.Rounds, 1)
+	steps := r.Rounds[0].Steps
+	require.Len(t, steps, 3)
 	for i, want := range []int{0, 10, 30} {
-		require.Equal(t, want, r.Steps[i].Streams)
-		require.Positive(t, r.Steps[i].Memory.RSS)
-		require.Equal(t, -1, r.Steps[i].Goroutines, "the stand-in has no pprof page")
+		require.Equal(t, want, steps[i].Streams)
+		require.Positive(t, steps[i].Memory.RSS)
+		require.Equal(t, -1, steps[i].Goroutines, "the stand-in has no pprof page")
 	}
+
+	f.steps, f.rounds = nil, 2
+	_, err = runIdle(t.Context(), f)
+	require.ErrorContains(t, err, "-rounds at 1", "a running server cannot be made fresh")
 }
 
 func TestIdleStepsMustGrow(t *testing.T) {
 	for _, list := range []string{"", "x", "5,5", "10,5", "0,5", "5,"} {
-		require.Error(t, (&idleFlags{stepList: list}).check(), list)
+		require.Error(t, (&idleFlags{stepList: list, rounds: 1}).check(), list)
 	}
+	require.Error(t, (&idleFlags{stepList: "5", rounds: 0}).check())
+	require.NoError(t, (&idleFlags{stepList: "5", rounds: 3}).check())
 }
 
 func TestEachGroupOfStreamsHasASourceAddressOfItsOwn(t *testing.T) {
@@ -218,6 +226,10 @@ func TestEachGroupOfStreamsHasASourceAddressOfItsOwn(t *testing.T) {
 	f(streamsPerSource-1, "127.0.0.1")
 	f(streamsPerSource, "127.0.0.2")
 	f(300*streamsPerSource, "127.0.1.45")
+	c.cfg.source = 4
+	f(0, "127.0.0.5")
+	f(streamsPerSource, "127.0.0.6")
+	require.Equal(t, []int{1, 1, 2}, []int{sourcesOf(1), sourcesOf(streamsPerSource), sourcesOf(streamsPerSource + 1)})
 }
 
 func TestRunModeToldApartWrongUseAndFailure(t *testing.T) {
@@ -234,5 +246,8 @@ func TestRunModeToldApartWrongUseAndFailure(t *testing.T) {
 	f(exitUsage, "fan-out", "-no-such-flag")
 	f(exitUsage, "idle", "5000")
 	f(exitFailed, "fan-out", "-pattern", "sideways")
+	f(exitUsage, "resume", "10")
+	f(exitFailed, "resume", "-missed", "0")
+	f(exitFailed, "connect", "-rounds", "0")
 	f(exitFailed, "idle", "-url", "http://192.0.2.1/x", "-anonymous")
 }

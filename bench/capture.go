@@ -15,36 +15,66 @@ import (
 // floor to repeat.
 type captured struct {
 	hello []byte // response head and connect push
-	frame []byte // one message, chunk framing included
+	frame []byte // one message, chunk framing included; empty where none is to be repeated
 }
 
-// offsets returns where the frame's time and sequence number stand.
+// offsets returns where the frame's time and sequence number stand; -1 where
+// there are none.
 func (c captured) offsets() (stamp, seq int) {
 	at := findPayload(c.frame)
+	if at < 0 {
+		return -1, -1
+	}
 	return at + stampAt, at + seqAt
+}
+
+// openRaw opens one stream and returns the bytes up to its connect push. The
+// connection gives up quiet from now, and when ctx ends; release ends the tie
+// to ctx and closes it.
+func openRaw(ctx context.Context, addr netip.AddrPort, request []byte, split *splitter, quiet time.Duration) (conn net.Conn, release func(), hello []byte, err error) {
+	var d net.Dialer
+	if conn, err = d.DialContext(ctx, "tcp", addr.String()); err != nil {
+		return nil, nil, nil, fmt.Errorf("bench: capture: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	release = func() {
+		stop()
+		_ = conn.Close()
+	}
+	if err = conn.SetDeadline(time.Now().Add(quiet)); err == nil {
+		_, err = conn.Write(request)
+	}
+	if err == nil {
+		hello, err = readWholeEvent(conn, split)
+	}
+	if err != nil {
+		release()
+		return nil, nil, nil, fmt.Errorf("bench: capture of the connect push: %w", err)
+	}
+	return conn, release, hello, nil
+}
+
+// captureHello opens one stream and returns how it begins.
+func captureHello(ctx context.Context, addr netip.AddrPort, request []byte, quiet time.Duration) (captured, error) {
+	_, release, hello, err := openRaw(ctx, addr, request, &splitter{}, quiet)
+	if err != nil {
+		return captured{}, err
+	}
+	release()
+	return captured{hello: hello}, nil
 }
 
 // captureFrame opens one stream, publishes one message and returns the bytes
 // that came. The publishers' first connection is used.
 func captureFrame(ctx context.Context, addr netip.AddrPort, request []byte, p *publishers) (captured, error) {
 	var c captured
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", addr.String())
-	if err != nil {
-		return c, fmt.Errorf("bench: capture: %w", err)
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	if err = conn.SetDeadline(time.Now().Add(p.quiet)); err == nil {
-		_, err = conn.Write(request)
-	}
-	if err != nil {
-		return c, fmt.Errorf("bench: capture: %w", err)
-	}
 	var split splitter
-	if c.hello, err = readWholeEvent(conn, &split); err != nil {
-		return c, fmt.Errorf("bench: capture of the connect push: %w", err)
+	conn, release, hello, err := openRaw(ctx, addr, request, &split, p.quiet)
+	if err != nil {
+		return c, err
 	}
+	defer release()
+	c.hello = hello
 	if err = p.prepare(ctx); err == nil {
 		if err = p.start(ctx, 1); err == nil {
 			err = p.finish()

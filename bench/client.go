@@ -21,18 +21,28 @@ const streamsPerSource = 20_000
 // eventHandler gets what arrives on one worker's streams. All calls come from
 // that worker. stream counts the worker's streams from 0 in the order they
 // were begun; now is the wall clock in ns of the read that completed the event;
-// data is valid during the call only.
+// data and push are valid during the call only.
 type eventHandler interface {
-	Opened(stream int)                        // the connect push came
+	Opened(stream int, push []byte)           // the connect push came
 	Event(stream int, data []byte, now int64) // any later event, pings included
 	Flush()                                   // after a batch of reads
 }
 
-// clientConfig says what newClient connects to. All fields are required.
+// idHandler is an eventHandler that follows the last event ids. LastID is
+// called for every event, before Opened or Event is; an event without an id of
+// its own leaves the id as it was, and it is empty until one came.
+type idHandler interface {
+	eventHandler
+	LastID(stream int, id []byte)
+}
+
+// clientConfig says what newClient connects to. All fields but source are
+// required.
 type clientConfig struct {
 	addr     netip.AddrPort
 	workers  int
 	inFlight int                     // streams connecting at a time
+	source   int                     // group of source addresses of the first stream
 	request  func(stream int) []byte // the request of the n-th stream of all
 	handler  func(worker int) eventHandler
 }
@@ -158,7 +168,7 @@ func (c *client) dial(stream int) (fd int, err error) {
 	if err != nil {
 		return -1, fmt.Errorf("bench: socket for stream %d: %w", stream, err)
 	}
-	err = bindSource(fd, c.cfg.addr.Addr(), stream/streamsPerSource)
+	err = bindSource(fd, c.cfg.addr.Addr(), c.cfg.source+stream/streamsPerSource)
 	if err == nil {
 		if err = unix.Connect(fd, to); errors.Is(err, unix.EINPROGRESS) {
 			err = nil

@@ -46,7 +46,7 @@ func newDeliveries(g *goal, publishers int) *deliveries {
 }
 
 // Opened implements eventHandler.
-func (d *deliveries) Opened(stream int) {
+func (d *deliveries) Opened(stream int, _ []byte) {
 	for len(d.seqs) < (stream+1)*d.publishers {
 		d.seqs = append(d.seqs, startSequence(d.next[len(d.seqs)%d.publishers]))
 	}

@@ -4,6 +4,8 @@
 //
 //	go run ./bench fan-out -pattern burst
 //	go run ./bench idle -steps 5000,15000
+//	go run ./bench resume -streams 10000
+//	go run ./bench connect
 //
 // It owns the load (streams, publishers), the children it starts (our server,
 // the floor) and the figures. It promises that every figure of a table comes

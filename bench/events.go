@@ -14,9 +14,9 @@ const maxEvent = 16 << 20
 var errEventTooLong = fmt.Errorf("an event is longer than %d bytes", maxEvent)
 
 // eventParser cuts a decoded body into events, incrementally (WHATWG HTML
-// section 9.2.6). It reports the data field only; id, event, retry and comment
-// lines are read over. A byte order mark is not looked for. The zero value is
-// ready; one goroutine at a time.
+// section 9.2.6). It reports the data field, and keeps the last event id where
+// it is told to; event, retry and comment lines are read over. A byte order mark
+// is not looked for. The zero value is ready; one goroutine at a time.
 //
 // While an event lies within one piece of body, its data is handed out as a
 // sub-slice of that piece and nothing is copied.
@@ -26,6 +26,10 @@ type eventParser struct {
 	data    []byte // data of the event in hand: a view of the piece, of line, or of saved
 	hasData bool
 	skipLF  bool // the last piece ended with CR
+
+	keepID bool   // set before the first piece: ids are wanted
+	nextID []byte // what the id lines so far say
+	id     []byte // the last event id: what a Last-Event-ID header is to say
 }
 
 // idle reports whether the body so far ends exactly behind an event.
@@ -72,6 +76,9 @@ func (p *eventParser) endLine(tail []byte, emit func(data []byte)) {
 		p.line = p.line[:0]
 	}
 	if len(line) == 0 {
+		if p.keepID {
+			p.id = append(p.id[:0], p.nextID...)
+		}
 		if p.hasData {
 			emit(p.data)
 		}
@@ -81,6 +88,9 @@ func (p *eventParser) endLine(tail []byte, emit func(data []byte)) {
 	}
 	value, ok := bytes.CutPrefix(line, dataField)
 	if !ok {
+		if p.keepID {
+			p.takeID(line)
+		}
 		if len(line) != len(dataField)-1 || string(line) != "data" {
 			return
 		}
@@ -99,7 +109,23 @@ func (p *eventParser) endLine(tail []byte, emit func(data []byte)) {
 	p.data = p.saved
 }
 
-var dataField = []byte("data:")
+var (
+	dataField = []byte("data:")
+	idField   = []byte("id:")
+)
+
+// takeID reads an id line. It counts from the end of its event on, also where
+// that has no data; one with a NUL does not count.
+func (p *eventParser) takeID(line []byte) {
+	value, ok := bytes.CutPrefix(line, idField)
+	if !ok && string(line) != "id" || bytes.IndexByte(value, 0) >= 0 {
+		return
+	}
+	if !ok {
+		value = nil
+	}
+	p.nextID = append(p.nextID[:0], bytes.TrimPrefix(value, []byte(" "))...)
+}
 
 // keepData moves the data of the event in hand into saved, where it survives
 // the piece it came from.

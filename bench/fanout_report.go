@@ -185,16 +185,11 @@ func ratio(a, b []roundResult, f func(x roundResult) float64) *spread {
 	if len(a) == 0 || len(a) != len(b) {
 		return nil
 	}
-	values := make([]float64, len(a))
+	x, y := make([]float64, len(a)), make([]float64, len(a))
 	for i := range a {
-		x, y := f(a[i]), f(b[i])
-		if x == 0 || y == 0 {
-			return nil
-		}
-		values[i] = x / y
+		x[i], y[i] = f(a[i]), f(b[i])
 	}
-	s := spreadOf(values)
-	return &s
+	return quotients(x, y)
 }
 
 // verdict is an error where messages were lost or repeated on either side.

@@ -63,7 +63,9 @@ type floorDone struct {
 func startFloor(ctx context.Context, binary, dir string, c captured) (*floor, error) {
 	stamp, seq := c.offsets()
 	frame := append([]byte(nil), c.frame...)
-	stampPayload(frame[stamp-stampAt:], message{})
+	if stamp >= 0 {
+		stampPayload(frame[stamp-stampAt:], message{})
+	}
 	hello := filepath.Join(dir, "hello")
 	frameFile := filepath.Join(dir, "frame")
 	if err := errors.Join(os.WriteFile(hello, c.hello, 0o600), os.WriteFile(frameFile, frame, 0o600)); err != nil {
@@ -106,6 +108,15 @@ func (f *floor) accept(n int) error { return f.say("accept %d", n) }
 func (f *floor) accepted() error {
 	var n int
 	return f.answer("accepted %d", &n)
+}
+
+// closeAll lets the floor close its end of all streams.
+func (f *floor) closeAll() error {
+	if err := f.say("close"); err != nil {
+		return err
+	}
+	var n int
+	return f.answer("closed %d", &n)
 }
 
 // prepare implements source.

@@ -136,9 +136,34 @@ func TestFloorWaitsForFullSocketsAndLosesNothing(t *testing.T) {
 	require.Equal(t, int64(messages)+f.done.again+f.done.short, f.done.writes)
 }
 
+func TestFloorClosesAllStreamsAndTakesNewOnes(t *testing.T) {
+	f, wire := startTestFloor(t)
+	for range 2 {
+		const streams = 3
+		require.NoError(t, f.accept(streams))
+		conns := make([]net.Conn, streams)
+		for i := range conns {
+			var err error
+			conns[i], err = net.Dial("tcp", f.addr.String())
+			require.NoError(t, err)
+			defer conns[i].Close()
+			require.NoError(t, conns[i].SetDeadline(time.Now().Add(10*time.Second)))
+			_, err = io.WriteString(conns[i], "GET / HTTP/1.1\r\n\r\n")
+			require.NoError(t, err)
+		}
+		require.NoError(t, f.accepted())
+		require.NoError(t, f.closeAll())
+		for _, conn := range conns {
+			got, err := io.ReadAll(conn)
+			require.NoError(t, err)
+			require.Equal(t, wire.hello, got)
+		}
+	}
+}
+
 func TestFloorRefusesWrongUse(t *testing.T) {
 	f, _ := startTestFloor(t)
 	require.NoError(t, f.say("dance"))
 	var n int
-	require.ErrorContains(t, f.answer("done %d", &n), "expected accept N, go N or cpu")
+	require.ErrorContains(t, f.answer("done %d", &n), "expected accept N, go N, close or cpu")
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ type idleFlags struct {
 	stepList string
 	steps    []int
 	settle   time.Duration
+	rounds   int
 	grow     bool
 }
 
@@ -28,6 +28,7 @@ func setupIdle(fs *flag.FlagSet) func(ctx context.Context) error {
 	f.register(fs)
 	fs.StringVar(&f.stepList, "steps", "5000,15000", "numbers of streams, growing")
 	fs.DurationVar(&f.settle, "settle", time.Minute, "how long to wait after each ramp before memory is read")
+	fs.IntVar(&f.rounds, "rounds", 1, "how often all steps are measured, each time with fresh servers; the slopes are medians; 1 with -url")
 	fs.BoolVar(&f.grow, "grow", false, "let one server grow from step to step instead of starting a fresh one for each; always so with -url")
 	return func(ctx context.Context) error {
 		r, err := runIdle(ctx, f)
@@ -48,8 +49,11 @@ func (f *idleFlags) check() error {
 		f.steps = append(f.steps, n)
 		last = n
 	}
-	if f.settle < 0 {
-		return errors.New("bench: -settle should not be negative")
+	if f.settle < 0 || f.rounds < 1 {
+		return errors.New("bench: -settle should not be negative, and -rounds should be above zero")
+	}
+	if f.rounds > 1 && f.url != "" {
+		return errors.New("bench: a running server keeps what the first round left in its heap; with -url leave -rounds at 1")
 	}
 	return nil
 }
@@ -63,16 +67,10 @@ type idleStep struct {
 	Kernel     int64         `json:"kernel"`     // slab and TCP pages of the machine
 }
 
-// idleReport is the result of the idle mode. The slopes are between the first
+// idleRound is one measurement of all steps. The slopes are between the first
 // and the last step that was asked for (between none and it, if only one was).
-type idleReport struct {
-	Mode    string     `json:"mode"`
-	Machine machine    `json:"machine"`
-	Server  string     `json:"server"`
-	Token   bool       `json:"token"` // each stream is a user with an HS256 token
-	Settle  string     `json:"settle"`
-	Fresh   bool       `json:"fresh"` // a server of its own for each step
-	Steps   []idleStep `json:"steps"` // the first is before any stream
+type idleRound struct {
+	Steps []idleStep `json:"steps"` // the first is before any stream
 	// KiB per stream. Kernel is both ends of a connection, for the whole machine.
 	RSS        float64  `json:"rss_kib_per_stream"`
 	Anonymous  float64  `json:"anonymous_kib_per_stream"`
@@ -80,10 +78,26 @@ type idleReport struct {
 	Goroutines *float64 `json:"goroutines_per_stream"`
 }
 
+// idleReport is the result of the idle mode. Its slopes are medians of the
+// rounds' ones.
+type idleReport struct {
+	Mode       string      `json:"mode"`
+	Machine    machine     `json:"machine"`
+	Server     string      `json:"server"`
+	Token      bool        `json:"token"` // each stream is a user with an HS256 token
+	Settle     string      `json:"settle"`
+	Fresh      bool        `json:"fresh"` // a server of its own for each step
+	Rounds     []idleRound `json:"rounds"`
+	RSS        spread      `json:"rss_kib_per_stream"`
+	Anonymous  spread      `json:"anonymous_kib_per_stream"`
+	Kernel     spread      `json:"kernel_kib_per_stream_both_ends"`
+	Goroutines *spread     `json:"goroutines_per_stream"`
+}
+
 // silent is the eventHandler of streams whose events do not matter.
 type silent struct{}
 
-func (silent) Opened(int)               {}
+func (silent) Opened(int, []byte)       {}
 func (silent) Event(int, []byte, int64) {}
 func (silent) Flush()                   {}
 
@@ -106,10 +120,15 @@ func runIdle(ctx context.Context, f *idleFlags) (*idleReport, error) {
 			ramps = append(ramps, []int{n})
 		}
 	}
-	for _, ramp := range ramps {
-		if err := idleRamp(ctx, f, ramp, report); err != nil {
-			return nil, err
+	for range f.rounds {
+		var round idleRound
+		for _, ramp := range ramps {
+			if err := idleRamp(ctx, f, ramp, report, &round); err != nil {
+				return nil, err
+			}
 		}
+		round.sumUp()
+		report.Rounds = append(report.Rounds, round)
 	}
 	report.sumUp()
 	return report, nil
@@ -117,7 +136,7 @@ func runIdle(ctx context.Context, f *idleFlags) (*idleReport, error) {
 
 // idleRamp opens the numbers of streams in ramp, one after the other, on one
 // server.
-func idleRamp(ctx context.Context, f *idleFlags, ramp []int, report *idleReport) error {
+func idleRamp(ctx context.Context, f *idleFlags, ramp []int, report *idleReport, round *idleRound) error {
 	most := ramp[len(ramp)-1]
 	r, err := newRig(ctx, &f.commonFlags, most+64)
 	if err != nil {
@@ -138,8 +157,8 @@ func idleRamp(ctx context.Context, f *idleFlags, ramp []int, report *idleReport)
 		return r.server.explain(err)
 	}
 	empty.Empty = empty.Memory
-	if len(report.Steps) == 0 {
-		report.Steps = append(report.Steps, empty)
+	if len(round.Steps) == 0 {
+		round.Steps = append(round.Steps, empty)
 	}
 	for _, n := range ramp {
 		step, err := idleAt(ctx, f, r, c, n)
@@ -147,7 +166,7 @@ func idleRamp(ctx context.Context, f *idleFlags, ramp []int, report *idleReport)
 			return r.server.explain(err)
 		}
 		step.Empty = empty.Memory
-		report.Steps = append(report.Steps, step)
+		round.Steps = append(round.Steps, step)
 	}
 	return nil
 }
@@ -183,8 +202,29 @@ func idleAt(ctx context.Context, f *idleFlags, r *rig, c *client, n int) (idleSt
 	return step, err
 }
 
-// sumUp computes the slopes.
+// sumUp computes the medians.
 func (r *idleReport) sumUp() {
+	over := func(f func(x idleRound) float64) spread {
+		values := make([]float64, len(r.Rounds))
+		for i, x := range r.Rounds {
+			values[i] = f(x)
+		}
+		return spreadOf(values)
+	}
+	r.RSS = over(func(x idleRound) float64 { return x.RSS })
+	r.Anonymous = over(func(x idleRound) float64 { return x.Anonymous })
+	r.Kernel = over(func(x idleRound) float64 { return x.Kernel })
+	for _, x := range r.Rounds {
+		if x.Goroutines == nil {
+			return
+		}
+	}
+	g := over(func(x idleRound) float64 { return *x.Goroutines })
+	r.Goroutines = &g
+}
+
+// sumUp computes the slopes.
+func (r *idleRound) sumUp() {
 	from, to := r.Steps[min(1, len(r.Steps)-2)], r.Steps[len(r.Steps)-1]
 	n := float64(to.Streams - from.Streams)
 	kib := func(a, b int64) float64 { return float64(b-a) / 1024 / n }
@@ -195,44 +235,4 @@ func (r *idleReport) sumUp() {
 		g := float64(to.Goroutines-from.Goroutines) / n
 		r.Goroutines = &g
 	}
-}
-
-func (r *idleReport) writeTable(w io.Writer) error {
-	who := "anonymous"
-	if r.Token {
-		who = "users with an HS256 token each"
-	}
-	how := "one server that grows from step to step"
-	if r.Fresh {
-		how = "a fresh server for each step"
-	}
-	fmt.Fprintf(w, "idle: streams on one channel, %s; %s, read %s after each ramp\n%s\n%s\n\n",
-		who, how, r.Settle, r.Server, r.Machine)
-	t := columns(w)
-	fmt.Fprintln(t, "streams\tRSS MiB\tanonymous MiB\twhole growth, KiB/stream\tthreads\tgoroutines\tkernel MiB\t")
-	const mib = 1 << 20
-	for _, s := range r.Steps {
-		goroutines := "-"
-		if s.Goroutines >= 0 {
-			goroutines = strconv.Itoa(s.Goroutines)
-		}
-		growth := "-"
-		if s.Streams > 0 {
-			growth = fmt.Sprintf("%.2f", float64(s.Memory.RSS-s.Empty.RSS)/1024/float64(s.Streams))
-		}
-		fmt.Fprintf(t, "%d\t%.2f\t%.2f\t%s\t%d\t%s\t%.2f\t\n", s.Streams, float64(s.Memory.RSS)/mib, float64(s.Memory.Anonymous)/mib,
-			growth, s.Memory.Threads, goroutines, float64(s.Kernel)/mib)
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(w, "\nRSS per stream (slope)  %.2f KiB, %.2f KiB of it anonymous\nkernel, both ends of a connection, with whatever else the machine did  %.2f KiB\n",
-		r.RSS, r.Anonymous, r.Kernel)
-	if err == nil && r.Goroutines != nil {
-		_, err = fmt.Fprintf(w, "goroutines per stream  %.4f\n", *r.Goroutines)
-	}
-	if err == nil {
-		_, err = fmt.Fprintln(w, "one sample: slopes scatter from run to run; take the median of several before judging a budget")
-	}
-	return err
 }

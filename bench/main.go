@@ -24,6 +24,8 @@ type mode struct {
 var modes = []mode{
 	{"fan-out", "one channel, many streams: deliveries/s, lag and CPU per delivery, next to the floor", setupFanOut},
 	{"idle", "memory per open stream, as the slope between numbers of streams", setupIdle},
+	{"resume", "all streams come back with Last-Event-ID: nothing missed, and CPU next to plain connects", setupResume},
+	{"connect", "CPU per connect: anonymous, HS256 and RS256 tokens, next to the floor", setupConnect},
 }
 
 // Exit statuses: a wrong command line, and a run that failed or lost messages.

@@ -44,6 +44,44 @@ func processCPU(pids []int) (time.Duration, error) {
 	return sum, nil
 }
 
+// A process is at rest when in restWindow it uses at most restCPU: a hundredth
+// of a CPU, which timers and a collector's scavenger may take.
+const (
+	restWindow = 100 * time.Millisecond
+	restCPU    = restWindow / 100
+)
+
+// restedCPU waits until the processes are at rest and returns the CPU time that
+// they have used so far, so that the work a client cannot see the end of is
+// counted too (closing, collecting). It gives up after limit.
+func restedCPU(ctx context.Context, pids []int, limit time.Duration) (time.Duration, error) {
+	last, err := processCPU(pids)
+	if err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	tick := time.NewTicker(restWindow)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-tick.C:
+		}
+		now, err := processCPU(pids)
+		if err != nil {
+			return 0, err
+		}
+		if now-last <= restCPU {
+			return now, nil
+		}
+		if time.Since(begin) > limit {
+			return 0, fmt.Errorf("bench: the server did not come to rest within %v, it still uses %v of CPU in %v; measure one that nobody else uses", limit, now-last, restWindow)
+		}
+		last = now
+	}
+}
+
 // processMemory is what processes hold, in bytes, and their threads.
 type processMemory struct {
 	RSS       int64 `json:"rss"`

@@ -3,8 +3,12 @@
 package main
 
 import (
+	"context"
 	"os"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -57,4 +61,30 @@ func TestProcFieldReadsTheNumberOfALine(t *testing.T) {
 func TestRaiseFileLimitSaysWhatIsMissing(t *testing.T) {
 	require.NoError(t, raiseFileLimit(1))
 	require.ErrorContains(t, raiseFileLimit(1<<40), "hard limit")
+}
+
+func TestRestedCPUWaitsForTheEndOfWork(t *testing.T) {
+	self := []int{os.Getpid()}
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !stop.Load() { // burn a CPU
+		}
+	})
+	_, err := restedCPU(t.Context(), self, restWindow)
+	require.ErrorContains(t, err, "did not come to rest")
+	stop.Store(true)
+	wg.Wait()
+	before, err := processCPU(self)
+	require.NoError(t, err)
+	cpu, err := restedCPU(t.Context(), self, 10*time.Second)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, cpu, before)
+
+	_, err = restedCPU(t.Context(), nil, time.Second)
+	require.ErrorIs(t, err, errNoPID)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = restedCPU(ctx, self, time.Minute)
+	require.ErrorIs(t, err, context.Canceled)
 }

@@ -37,6 +37,36 @@ func spreadOf(values []float64) spread {
 	return spread{Median: median, Min: v[0], Max: v[len(v)-1]}
 }
 
+// quotients are those of a and b pair by pair; nil where a value is missing or
+// zero.
+func quotients(a, b []float64) *spread {
+	if len(a) == 0 || len(a) != len(b) {
+		return nil
+	}
+	values := make([]float64, len(a))
+	for i := range a {
+		if a[i] == 0 || b[i] == 0 {
+			return nil
+		}
+		values[i] = a[i] / b[i]
+	}
+	s := spreadOf(values)
+	return &s
+}
+
+// differences are those of a and b pair by pair; nil where a value is missing.
+func differences(a, b []float64) *spread {
+	if len(a) == 0 || len(a) != len(b) {
+		return nil
+	}
+	values := make([]float64, len(a))
+	for i := range a {
+		values[i] = a[i] - b[i]
+	}
+	s := spreadOf(values)
+	return &s
+}
+
 func (s spread) String() string { return fmt.Sprintf("%.2f (%.2f–%.2f)", s.Median, s.Min, s.Max) }
 
 // quantiles of a lag, in ms.

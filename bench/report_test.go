@@ -53,7 +53,7 @@ func TestDeliveriesKeepTheLagOfTheLastStream(t *testing.T) {
 	for _, d := range parts {
 		d.begin(sent)
 		for stream := range 2 {
-			d.Opened(stream)
+			d.Opened(stream, nil)
 		}
 	}
 	m := message{sent: t0, publisher: 0, seq: 7}
@@ -131,16 +131,30 @@ func TestIdleSlopeIsBetweenFirstAndLastStep(t *testing.T) {
 	step := func(streams int, kib int64, goroutines int) idleStep {
 		return idleStep{Streams: streams, Memory: processMemory{RSS: kib << 10, Anonymous: kib << 9}, Goroutines: goroutines}
 	}
-	r := &idleReport{Steps: []idleStep{step(0, 1000, 10), step(100, 5000, 12), step(300, 5500, 12)}}
+	r := idleRound{Steps: []idleStep{step(0, 1000, 10), step(100, 5000, 12), step(300, 5500, 12)}}
 	r.sumUp()
 	require.InDelta(t, 2.5, r.RSS, 1e-9)
 	require.InDelta(t, 1.25, r.Anonymous, 1e-9)
 	require.Zero(t, *r.Goroutines)
 
-	r = &idleReport{Steps: []idleStep{step(0, 1000, -1), step(100, 5000, -1)}}
+	r = idleRound{Steps: []idleStep{step(0, 1000, -1), step(100, 5000, -1)}}
 	r.sumUp()
 	require.InDelta(t, 40, r.RSS, 1e-9)
 	require.Nil(t, r.Goroutines)
+}
+
+func TestIdleReportTakesMediansOfItsRounds(t *testing.T) {
+	slope := func(rss, goroutines float64) idleRound { return idleRound{RSS: rss, Goroutines: &goroutines} }
+	r := &idleReport{Rounds: []idleRound{slope(2, 0), slope(9, 1), slope(3, 0)}}
+	r.sumUp()
+	require.Equal(t, spread{3, 2, 9}, r.RSS)
+	require.Equal(t, &spread{0, 0, 1}, r.Goroutines)
 	var out bytes.Buffer
 	require.NoError(t, writeReport(&out, r, false))
+	require.Contains(t, out.String(), "3.00 (2.00–9.00)")
+
+	r = &idleReport{Rounds: []idleRound{slope(2, 0), {RSS: 4}}}
+	r.sumUp()
+	require.Nil(t, r.Goroutines, "one round without the figure leaves no median")
+	require.NoError(t, writeReport(&out, r, true))
 }

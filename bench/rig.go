@@ -17,6 +17,7 @@ import (
 // commonFlags are the flags of every mode.
 type commonFlags struct {
 	targetFlags
+	own     ownServer // set by the mode
 	asJSON  bool
 	workers int
 	ramp    int
@@ -83,7 +84,7 @@ func (r *rig) startOwn(ctx context.Context) (err error) {
 		}
 	}
 	r.progress.say("starting the server")
-	if r.server, err = startServer(ctx, binary, r.dir, r.flags.channel, r.flags.anonymous); err == nil {
+	if r.server, err = startServer(ctx, binary, r.dir, r.flags.channel, r.flags.anonymous, r.flags.own); err == nil {
 		r.target = r.server.target
 	}
 	return err
@@ -99,11 +100,21 @@ func (r *rig) newClient(addr netip.AddrPort, n int, handler func(worker int) eve
 			return nil, err
 		}
 	}
+	return r.newClientOf(addr, requests, 0, handler)
+}
+
+// newClientOf returns a client of the streams at addr with these requests. A
+// mode that opens and closes many streams gives each client a source of its
+// own (sourcesOf), because closed connections hold their ports for a minute.
+func (r *rig) newClientOf(addr netip.AddrPort, requests [][]byte, source int, handler func(worker int) eventHandler) (*client, error) {
 	return newClient(clientConfig{
-		addr: addr, workers: r.flags.workers, inFlight: r.flags.ramp, handler: handler,
+		addr: addr, workers: r.flags.workers, inFlight: r.flags.ramp, source: source, handler: handler,
 		request: func(stream int) []byte { return requests[stream] },
 	})
 }
+
+// sourcesOf is how many groups of source addresses n streams leave from.
+func sourcesOf(n int) int { return (n + streamsPerSource - 1) / streamsPerSource }
 
 // serverName says in a report what was measured.
 func (r *rig) serverName() string {
@@ -113,7 +124,14 @@ func (r *rig) serverName() string {
 	case r.flags.server != "":
 		return "server " + r.flags.server
 	}
-	return "our server, built from this repository, default settings"
+	name := "our server, built from this repository, default settings"
+	if r.flags.own.recoverable {
+		name += fmt.Sprintf(", but history_size %d, history_ttl %s and force_recovery", ownHistorySize, ownHistoryTTL)
+	}
+	if r.flags.own.rsaPublicKey != "" {
+		name += ", and an RSA public key"
+	}
+	return name
 }
 
 // close stops what newRig started.

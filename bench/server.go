@@ -50,35 +50,52 @@ func buildServer(ctx context.Context, dir string) (binary string, err error) {
 	return binary, nil
 }
 
+// ownServer is what a mode wants of a server of our own beyond the defaults.
+type ownServer struct {
+	recoverable  bool   // the channel keeps a history, and streams resume from it
+	rsaPublicKey string // PEM; tokens with RS256 are taken too
+}
+
+// What a recoverable channel of a server of our own keeps.
+const (
+	ownHistorySize = 1000
+	ownHistoryTTL  = "300s"
+)
+
 // serverConfig is the child's config file in the nested form (PROTOCOL 9.2).
-func serverConfig(port int, key, secret string) map[string]any {
+func serverConfig(port int, key, secret string, own ownServer) map[string]any {
 	type object = map[string]any
+	token := object{"hmac_secret_key": secret}
+	if own.rsaPublicKey != "" {
+		token["rsa_public_key"] = own.rsaPublicKey
+	}
+	channel := object{"allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true}
+	if own.recoverable {
+		channel["history_size"], channel["history_ttl"], channel["force_recovery"] = ownHistorySize, ownHistoryTTL, true
+	}
 	return object{
 		"http_server": object{"address": "127.0.0.1", "port": port},
 		"uni_sse":     object{"enabled": true},
 		"http_api":    object{"key": key},
 		"client": object{
-			"token":                                 object{"hmac_secret_key": secret},
+			"token":                                 token,
 			"allow_anonymous_connect_without_token": true,
 		},
-		"channel": object{"without_namespace": object{
-			"allow_subscribe_for_client":    true,
-			"allow_subscribe_for_anonymous": true,
-		}},
-		"health": object{"enabled": true},
-		"debug":  object{"enabled": true},
+		"channel": object{"without_namespace": channel},
+		"health":  object{"enabled": true},
+		"debug":   object{"enabled": true},
 	}
 }
 
 // startServer runs binary with a config of its own on a free loopback port and
 // returns when /health answers. anonymous leaves the streams without tokens.
-func startServer(ctx context.Context, binary, dir, channel string, anonymous bool) (*server, error) {
+func startServer(ctx context.Context, binary, dir, channel string, anonymous bool, own ownServer) (*server, error) {
 	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
 	key, secret := rand.Text(), rand.Text()
-	config, err := json.Marshal(serverConfig(port, key, secret))
+	config, err := json.Marshal(serverConfig(port, key, secret, own))
 	if err != nil {
 		return nil, fmt.Errorf("bench: server config: %w", err)
 	}

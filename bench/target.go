@@ -116,26 +116,42 @@ func resolve(ctx context.Context, raw string, allowRemote bool) (netip.AddrPort,
 	return netip.AddrPortFrom(ip.Unmap(), uint16(n)), u, nil
 }
 
-// streamRequest returns the request of the n-th stream (PROTOCOL 1.2, 2.1).
+// streamRequest returns the request of the n-th stream, which has no token or
+// is user n.
 func (t *target) streamRequest(u *url.URL, n int) ([]byte, error) {
+	token, err := t.token(n)
+	if err != nil {
+		return nil, err
+	}
+	return t.request(u, token, "")
+}
+
+// token returns the token of the n-th stream, the same every time; empty where
+// streams are anonymous.
+func (t *target) token(n int) (string, error) {
+	if t.secret == "" {
+		return "", nil
+	}
+	return signToken(jwt.SigningMethodHS256, []byte(t.secret), jwt.MapClaims{"sub": userName(n)})
+}
+
+// request returns the request of a stream on the target's channel (PROTOCOL
+// 1.2, 2.1). Token and last event id may be empty.
+func (t *target) request(u *url.URL, token, lastID string) ([]byte, error) {
 	connect := struct {
 		Token string              `json:"token,omitempty"`
 		Subs  map[string]struct{} `json:"subs"`
-	}{Subs: map[string]struct{}{t.channel: {}}}
-	if t.secret != "" {
-		token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "bench-" + strconv.Itoa(n)}).SignedString([]byte(t.secret))
-		if err != nil {
-			return nil, fmt.Errorf("bench: token of stream %d: %w", n, err)
-		}
-		connect.Token = token
-	}
+	}{Token: token, Subs: map[string]struct{}{t.channel: {}}}
 	body, err := json.Marshal(connect)
 	if err != nil {
-		return nil, fmt.Errorf("bench: connect request of stream %d: %w", n, err)
+		return nil, fmt.Errorf("bench: connect request: %w", err)
 	}
 	query := u.Query()
 	query.Set("cf_connect", string(body))
-	return fmt.Appendf(nil, "GET %s?%s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", u.EscapedPath(), query.Encode(), u.Host), nil
+	if lastID != "" {
+		lastID = "Last-Event-ID: " + lastID + "\r\n"
+	}
+	return fmt.Appendf(nil, "GET %s?%s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s\r\n", u.EscapedPath(), query.Encode(), u.Host, lastID), nil
 }
 
 // needsAPI says what is missing for publishing.

@@ -90,8 +90,15 @@ func TestStreamRequestCarriesTokenAndChannel(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "bench-7", sub)
 
+	raw, err = tg.request(u, "", "AbC-_9")
+	require.NoError(t, err)
+	req, err = http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
+	require.NoError(t, err)
+	require.Equal(t, "AbC-_9", req.Header.Get("Last-Event-ID"))
+
 	tg.secret = ""
 	raw, err = tg.streamRequest(u, 7)
 	require.NoError(t, err)
+	require.NotContains(t, string(raw), "Last-Event-ID")
 	require.NotContains(t, string(raw), "token")
 }

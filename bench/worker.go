@@ -43,6 +43,7 @@ type worker struct {
 	// Immutable after newWorker.
 	c        *client
 	handler  eventHandler
+	ids      idHandler // handler, if it follows ids
 	inFlight int
 	epfd     int
 	wakefd   int
@@ -66,6 +67,7 @@ type worker struct {
 func newWorker(c *client, h eventHandler, inFlight int) (*worker, error) {
 	w := &worker{c: c, handler: h, inFlight: inFlight, buf: make([]byte, readBuffer)}
 	w.emit = w.onEvent
+	w.ids, _ = h.(idHandler)
 	var err error
 	if w.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("bench: epoll_create1: %w", err)
@@ -163,7 +165,9 @@ func (w *worker) connect(id int) error {
 	if err := unix.EpollCtl(w.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		return errors.Join(fmt.Errorf("bench: epoll_ctl for stream %d: %w", id, err), unix.Close(fd))
 	}
-	w.streams = append(w.streams, &clientStream{fd: fd, id: id})
+	s := &clientStream{fd: fd, id: id}
+	s.split.events.keepID = w.ids != nil
+	w.streams = append(w.streams, s)
 	w.connecting++
 	return nil
 }
@@ -242,6 +246,9 @@ var (
 // onEvent gets the current stream's events from its splitter.
 func (w *worker) onEvent(data []byte) {
 	s := w.streams[w.current]
+	if w.ids != nil {
+		w.ids.LastID(w.current, s.split.events.id)
+	}
 	if s.phase == streamOpen {
 		if bytes.HasPrefix(data, disconnectPush) {
 			w.eventErr = fmt.Errorf("the server said %s", cut(data, 200))
@@ -256,7 +263,7 @@ func (w *worker) onEvent(data []byte) {
 	}
 	s.phase = streamOpen
 	w.connecting--
-	w.handler.Opened(w.current)
+	w.handler.Opened(w.current, data)
 	w.c.opened.Add(1)
 	w.c.notify()
 }

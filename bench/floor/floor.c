@@ -17,6 +17,7 @@
  *              -> "accepted N"
  *   go N       send N messages to every stream, one after the other
  *              -> "done N writes W again A short S us U"
+ *   close      close every stream -> "closed N"
  *   cpu        -> "cpu NS": CPU time of this process so far, user and system
  *
  * until the input ends. "writes" counts calls, "again" those of them that
@@ -179,6 +180,15 @@ static void accept_streams(size_t n)
 	say("accepted %zu\n", n);
 }
 
+static void close_streams(void)
+{
+	size_t n = streams;
+	while (streams > 0)
+		if (close(sockets[--streams]) != 0)
+			die("close");
+	say("closed %zu\n", n);
+}
+
 static void deliver(int fd)
 {
 	for (size_t off = 0; off < frame.len;) {
@@ -251,10 +261,12 @@ int main(int argc, char **argv)
 			accept_streams(n);
 		else if (sscanf(line, "go %zu", &n) == 1)
 			go(n);
+		else if (strcmp(line, "close\n") == 0)
+			close_streams();
 		else if (strcmp(line, "cpu\n") == 0)
 			say_cpu();
 		else
-			refuse("expected accept N, go N or cpu");
+			refuse("expected accept N, go N, close or cpu");
 	}
 	return 0;
 }

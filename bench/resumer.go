@@ -1,0 +1,127 @@
+//go:build linux
+
+package main
+
+import (
+	json "github.com/goccy/go-json"
+)
+
+// resumer is the eventHandler of the resume mode: every stream is to get the
+// same messages, the missed ones in its connect push and the later ones as
+// events. It keeps the last event ids of one worker's streams.
+type resumer struct {
+	// Immutable after newResumer.
+	goal    *goal
+	channel string
+	next    uint32 // number of the first message that a stream is to get
+
+	// Owned by the worker.
+	seqs  []sequence
+	ids   [][]byte
+	count resumeCount
+	batch int64 // deliveries not yet added to goal
+}
+
+// resumeCount is what streams got.
+type resumeCount struct {
+	tally     tally
+	inPush    int64 // messages in connect pushes
+	recovered int64 // streams that were told they were recovered
+	pushBytes int64 // length of the connect pushes
+	foreign   int64 // what is no message of ours
+}
+
+func (c *resumeCount) add(o resumeCount) {
+	c.tally.add(o.tally)
+	c.inPush += o.inPush
+	c.recovered += o.recovered
+	c.pushBytes += o.pushBytes
+	c.foreign += o.foreign
+}
+
+func newResumer(g *goal, channel string, next uint32) *resumer {
+	return &resumer{goal: g, channel: channel, next: next}
+}
+
+// recoveredPush is the part of a connect push that tells what was missed
+// (PROTOCOL 2.2, 6.3).
+type recoveredPush struct {
+	Connect struct {
+		Subs map[string]struct {
+			Recovered    bool
+			Publications []struct{ Data json.RawMessage }
+		}
+	}
+}
+
+// LastID implements idHandler.
+func (d *resumer) LastID(stream int, id []byte) {
+	for len(d.ids) <= stream {
+		d.ids = append(d.ids, nil)
+	}
+	d.ids[stream] = append(d.ids[stream][:0], id...)
+}
+
+// Opened implements eventHandler.
+func (d *resumer) Opened(stream int, push []byte) {
+	for len(d.seqs) <= stream {
+		d.seqs = append(d.seqs, startSequence(d.next))
+	}
+	d.count.pushBytes += int64(len(push))
+	var p recoveredPush
+	if err := json.Unmarshal(push, &p); err != nil {
+		d.count.foreign++
+		return
+	}
+	sub := p.Connect.Subs[d.channel]
+	if sub.Recovered {
+		d.count.recovered++
+	}
+	for _, pub := range sub.Publications {
+		if d.message(stream, pub.Data) {
+			d.count.inPush++
+		}
+	}
+}
+
+// Event implements eventHandler.
+func (d *resumer) Event(stream int, data []byte, _ int64) {
+	if len(data) > len(`{}`) && d.message(stream, data) {
+		d.batch++
+	}
+}
+
+// message reports whether data holds a message of the publisher that the
+// stream did not have yet.
+func (d *resumer) message(stream int, data []byte) bool {
+	m, ok := parsePayload(data)
+	if !ok || m.publisher != 0 {
+		d.count.foreign++
+		return false
+	}
+	return d.seqs[stream].arrive(m.seq, &d.count.tally)
+}
+
+// Flush implements eventHandler.
+func (d *resumer) Flush() {
+	if d.batch > 0 {
+		d.goal.add(d.batch)
+		d.batch = 0
+	}
+}
+
+// settle counts what did not arrive of the messages sent. On the worker only.
+func (d *resumer) settle(sent uint32) {
+	for i := range d.seqs {
+		d.seqs[i].settle(sent, &d.count.tally)
+	}
+}
+
+// lastIDs returns a copy of the ids of this worker's streams.
+func (d *resumer) lastIDs() []string {
+	ids := make([]string, len(d.ids))
+	for i, id := range d.ids {
+		ids[i] = string(id)
+	}
+	return ids
+}
