@@ -25,8 +25,8 @@ type Behavior[T any] interface {
 	// many steps can go on behind the step that failed; a task of one step
 	// returns at once then.
 	Handle(post T, again bool)
-	// Flush follows each pass over the inbox and may run long; more asks for
-	// another turn, before which new posts are handled.
+	// Flush follows each pass, and at the latest every 32 posts. It may run
+	// long; more asks for another pass, in which new posts are handled first.
 	Flush() (more bool)
 	// Panicked learns of a panic in one of the others. When it panics itself
 	// it is called again with the new value, up to 8 times.
@@ -62,6 +62,12 @@ const maxSpare = 1 << 14
 // maxPanics is how often in a row one post, or Flush, may panic before it is
 // given up: a guard against a behavior that makes no progress when called again.
 const maxPanics = 1 << 20
+
+// maxPass is how many posts are handled before Flush is called. Why: while a
+// long inbox was handled to its end, a loop queued faster than it flushed, and
+// closed as slow streams whose clients read all the time; beyond this many posts
+// a writev gains little.
+const maxPass = 32
 
 // maxTold is how often in a row Panicked is called while it panics itself.
 const maxTold = 8
@@ -103,12 +109,21 @@ func (a *Actor[T]) Idle() bool { return !a.scheduled.Load() && a.depth.Load() ==
 func (a *Actor[T]) turns() {
 	for {
 		batch := a.take()
-		n := len(batch)
-		a.begin()
-		a.handle(batch)
+		more := false
+		for left := batch; ; {
+			pass := left[:min(len(left), maxPass)]
+			left = left[len(pass):]
+			a.begin()
+			a.handle(pass)
+			clear(pass)
+			a.depth.Add(-int64(len(pass)))
+			more = a.flush()
+			if len(left) == 0 {
+				break
+			}
+		}
 		a.release(batch)
-		a.depth.Add(-int64(n))
-		if a.flush() || !a.empty() {
+		if more || !a.empty() {
 			continue
 		}
 		a.scheduled.Store(false)
@@ -133,9 +148,8 @@ func (a *Actor[T]) empty() bool {
 	return len(a.inbox) == 0
 }
 
-// release keeps the batch as the next inbox, without the references in it.
+// release keeps the batch, cleared by now, as the next inbox.
 func (a *Actor[T]) release(batch []T) {
-	clear(batch)
 	if cap(batch) <= maxSpare {
 		a.spare = batch[:0]
 	}

@@ -48,9 +48,7 @@ func (ln *lane) Handle(ev event, again bool) {
 		ev.reached <- struct{}{}
 	case ev.kind == eventSettle:
 		// What waits for its time has been acknowledged too.
-		if !again {
-			ln.release(time.Time{}, true)
-		}
+		ln.release(time.Time{}, true)
 		ev.reached <- struct{}{}
 	case ev.kind == eventPace:
 		ln.release(time.Now(), false)

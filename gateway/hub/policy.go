@@ -54,14 +54,20 @@ func (h *Hub) keyHash(key string) uint64 {
 // that comes too early waits, and is replaced by any newer one of its key.
 // Owned by the lane's turn.
 type pacer struct {
-	keys map[paceKey]*paced
-	due  paceHeap
+	keys  map[paceKey]*paced
+	due   paceHeap
+	bytes int // of what waits
 	// timer posts into the lane when the first entry of due is.
 	timer *time.Timer
 	armed time.Time // when it fires, zero while it does not
 }
 
-type paceKey struct{ channel, key string }
+// paceKey names a key by its hash: the text is part of a payload, which would
+// stay in memory with it.
+type paceKey struct {
+	channel string
+	key     uint64
+}
 
 // paced is a key that was published within its interval.
 type paced struct {
@@ -77,42 +83,73 @@ type paced struct {
 // are passed on unpaced.
 const maxPaced = 1 << 16
 
+// cost is what an event that waits counts for.
+func (e *paced) cost() int {
+	if !e.held {
+		return 0
+	}
+	return e.ev.pub.Size() + creditCost
+}
+
+// maxWaiting is how many bytes may wait in a lane: all lanes together hold as
+// much as publishers have credit for.
+func (ln *lane) maxWaiting() int { return int(ln.hub.opt.CreditBytes) / len(ln.hub.lanes) }
+
 // pass reports whether a publication may go out now. Otherwise the pacer has
-// it, and its credit was returned: what waits is bounded by the keys.
+// it, and its credit was returned. Without room for it, it goes out unpaced.
 func (ln *lane) pass(ev *event, p *Policy) bool {
-	now := time.Now()
-	k := paceKey{ev.channel, p.key(ev.pub)}
-	e := ln.pace.keys[k]
+	pc, now := &ln.pace, time.Now()
+	k := paceKey{ev.channel, ln.hub.keyHash(p.key(ev.pub))}
+	e := pc.keys[k]
 	if e == nil {
-		if len(ln.pace.keys) >= maxPaced {
+		if len(pc.keys) >= maxPaced {
 			ln.hub.unpaced.Add(1)
 			return true
 		}
 		e = &paced{paceKey: k, every: p.MaxRate, next: now.Add(p.MaxRate)}
-		if ln.pace.keys == nil {
-			ln.pace.keys = make(map[paceKey]*paced)
+		if pc.keys == nil {
+			pc.keys = make(map[paceKey]*paced)
 		}
-		ln.pace.keys[k] = e
-		heap.Push(&ln.pace.due, e)
+		pc.keys[k] = e
+		heap.Push(&pc.due, e)
 		ln.armPacer(now)
 		return true
 	}
-	if e.held {
+	if e.held { // also if the newer one cannot wait: it must not be overtaken
 		ln.hub.conflated.Add(1)
+		pc.take(e)
+	}
+	if pc.bytes+ev.pub.Size()+creditCost > ln.maxWaiting() {
+		ln.hub.unpaced.Add(1)
+		return true
 	}
 	ln.hub.ReleaseCredit(ev.credit)
 	e.ev, e.held = *ev, true
 	e.ev.credit = 0
+	pc.bytes += e.cost()
 	return false
 }
 
-// release delivers what has waited for its time; with all set, everything.
+// take returns what waits in an entry, which then has nothing.
+func (pc *pacer) take(e *paced) event {
+	pc.bytes -= e.cost()
+	ev := e.ev
+	e.ev, e.held = event{}, false
+	return ev
+}
+
+// release delivers what has waited for its time; with all set, everything, and
+// forgets the times: the hub is about to end, and no timer may outlive it.
 func (ln *lane) release(now time.Time, all bool) {
 	pc := &ln.pace
 	if all {
 		for _, e := range pc.due {
 			ln.releaseOne(e)
 		}
+		if pc.timer != nil {
+			pc.timer.Stop()
+		}
+		*pc = pacer{}
 		return
 	}
 	for len(pc.due) > 0 && !pc.due[0].next.After(now) {
@@ -131,12 +168,10 @@ func (ln *lane) release(now time.Time, all bool) {
 }
 
 func (ln *lane) releaseOne(e *paced) {
-	if !e.held {
-		return
+	if e.held {
+		ev := ln.pace.take(e)
+		ln.deliver(&ev)
 	}
-	ev := e.ev
-	e.ev, e.held = event{}, false
-	ln.deliver(&ev)
 }
 
 // armPacer sets the lane's one timer to the first entry that is due.

@@ -56,18 +56,14 @@ type Shard struct {
 	cursors map[uint32]*streamCursor
 	ids     []byte // the block that id chunks are cut from
 	scratch []byte // for the text of a cursor
-	// classes are the topics that lossy frames were sent for.
-	classes   map[uint32]*topic
-	lastClass uint32
-	next      int // of the delivery in hand: members below it are due
-	subs      int
+	next    int    // of the delivery in hand: members below it are due
+	subs    int
 }
 
-// topic is a channel with subscribers on this loop.
+// topic is a channel with subscribers on this loop. It implements loop.Class.
 type topic struct {
 	channel string
 	tag     uint32 // of the channel, in cursors
-	class   uint32 // in out-queues, 0 until lossy frames were sent
 	members []member
 	// checked is when the position was last known to be right: at the last
 	// publication with an offset, or the last check. On the loop's clock.
@@ -103,7 +99,7 @@ type heldItem struct {
 func newShard(h *Hub, l *loop.Loop) *Shard {
 	return &Shard{
 		hub: h, loop: l, topics: make(map[string]*topic), holds: make(map[uint32]*hold),
-		cursors: make(map[uint32]*streamCursor), classes: make(map[uint32]*topic),
+		cursors: make(map[uint32]*streamCursor),
 	}
 }
 
@@ -221,7 +217,6 @@ func (s *Shard) remove(slot uint32, i int) {
 	s.subs--
 	if len(t.members) == 0 {
 		delete(s.topics, t.channel)
-		delete(s.classes, t.class)
 	} else if cap(t.members) > 64 && len(t.members) < cap(t.members)/4 {
 		t.members = append(make([]member, 0, cap(t.members)/2), t.members...)
 	}
@@ -313,35 +308,20 @@ func (s *Shard) send(t *topic, m *member, d *delivery) {
 		s.sendOwn(m, f)
 		return
 	}
-	if d.drops || d.key != 0 {
-		s.loop.SendLossy(m.slot, f, loop.Lossy{
-			Class: s.class(t), Drops: d.drops, Key: d.key, Offset: d.offset,
-		})
+	if (d.drops || d.key != 0) && m.flags&needsAll == 0 {
+		s.loop.SendLossy(m.slot, f, loop.Lossy{Class: t, Drops: d.drops, Key: d.key, Offset: d.offset})
 		return
 	}
 	s.loop.Send(m.slot, f, mode)
 }
 
-// class returns the number by which out-queues know the topic.
-func (s *Shard) class(t *topic) uint32 {
-	if t.class == 0 {
-		s.lastClass++
-		if s.lastClass == 0 {
-			s.lastClass++
-		}
-		t.class = s.lastClass
-		s.classes[t.class] = t
-	}
-	return t.class
-}
+// needsAll are the members that must get every publication: an override of a
+// token or the API may have made them so in a namespace that leaves some out.
+const needsAll = Positioned | Recoverable | Delta
 
-// Gap makes the push that tells of publications dropped on a stream, nil if it
-// is no longer in their channel.
-func (s *Shard) Gap(slot, class uint32, g codec.Gap) *codec.Frame {
-	t := s.classes[class]
-	if t == nil || s.find(slot, t.channel) == nil {
-		return nil
-	}
+// Gap makes the push that tells of publications dropped on a stream. It
+// implements loop.Class.
+func (t *topic) Gap(g codec.Gap) *codec.Frame {
 	return codec.EndFrame(codec.AppendGap(codec.StartFrame(len(t.channel)+80), t.channel, g), "")
 }
 

@@ -7,9 +7,10 @@
 //	poller goroutine ─ epoll_wait ─► readiness ─► flush, drain input, close
 //
 // A loop is an actor: everything below runs in its turn, so a stream needs no
-// lock, no goroutine and no time.Timer. A turn first handles all posts, which
-// append frames to out-queues, and then flushes the streams that have any,
-// giving way to new posts every millisecond or 512 writes.
+// lock, no goroutine and no time.Timer. A turn first handles posts, which append
+// frames to out-queues, and then flushes the streams that have any, giving way
+// to more posts every millisecond or 512 writes, or after as long as the posts
+// before took.
 //
 // Promises: frames leave a stream in the order they were sent, each whole; a
 // frame whose first byte was written is completed or the stream is cut; every

@@ -12,7 +12,8 @@ const (
 	// with much to say cannot hold up the others.
 	maxWriteBytes  = 256 << 10
 	maxWriteFrames = 64
-	// turnWrites and turnNanos are when a flush gives way to new posts.
+	// turnWrites and turnNanos are when a flush gives way to new posts, at
+	// the earliest after as long as the posts before it took.
 	turnWrites = 512
 	turnNanos  = 1e6
 )
@@ -21,8 +22,11 @@ const (
 // has run long enough; more says that some are.
 func (l *Loop) flushDirty() (more bool) {
 	start := l.clock()
+	// Why not less than the posts took: queues would grow, though their
+	// clients read, until they are closed as slow.
+	budget := max(turnNanos, start-l.now)
 	for writes := 0; len(l.dirty) > 0; writes++ {
-		if writes == turnWrites || writes&15 == 15 && l.clock()-start > turnNanos {
+		if writes >= turnWrites && budget == turnNanos || writes&15 == 15 && l.clock()-start > budget {
 			return true
 		}
 		slot := l.popDirty()
@@ -56,7 +60,7 @@ func (l *Loop) popDirty() uint32 {
 func (l *Loop) flushStream(slot uint32) {
 	s := l.at(slot)
 	q := &l.queues[s.queue-1]
-	want := l.gather(Ref{slot, s.gen}, s, q)
+	want := l.gather(s, q)
 	n, err := l.write(int(s.fd), want)
 	l.iov.reset()
 	switch {
@@ -92,11 +96,11 @@ func errorReason(err error) Reason {
 
 // gather fills l.iov with the pieces of the first frames of the queue, and
 // returns how many bytes they are.
-func (l *Loop) gather(ref Ref, s *stream, q *outQueue) (want int) {
+func (l *Loop) gather(s *stream, q *outQueue) (want int) {
 	skip := q.sent
 	for i := q.head; i < len(q.items) && i-q.head < maxWriteFrames && want < maxWriteBytes; i++ {
 		if q.items[i].frame == nil {
-			l.notice(ref, &q.items[i])
+			l.notice(&q.items[i])
 		}
 		id, data := q.items[i].pieces(s.framing)
 		want += l.push(id, &skip, maxWriteBytes-want)
@@ -153,6 +157,9 @@ func (l *Loop) advanceQueue(slot uint32, n int) {
 	changed := ""
 	for q.head < len(q.items) {
 		it := &q.items[q.head]
+		if it.frame == nil {
+			break // a notice behind what was gathered: it has no text yet
+		}
 		size := it.size(s.framing)
 		if q.sent < size {
 			break

@@ -54,7 +54,7 @@ func TestWhatIsOfferedFollowsWhatWasTaken(t *testing.T) {
 			if s.queue == 0 {
 				continue
 			}
-			n := l.gather(Ref{}, s, &l.queues[s.queue-1])
+			n := l.gather(s, &l.queues[s.queue-1])
 			bytes, addresses := gathered(l)
 			l.iov.reset()
 			require.Equal(t, n, len(bytes))
@@ -69,7 +69,7 @@ func TestWhatIsOfferedFollowsWhatWasTaken(t *testing.T) {
 			l.advanceQueue(ref.Slot, taken)
 		}
 		for s.queue != 0 {
-			n := l.gather(Ref{}, s, &l.queues[s.queue-1])
+			n := l.gather(s, &l.queues[s.queue-1])
 			bytes, _ := gathered(l)
 			l.iov.reset()
 			offered.WriteString(bytes)
@@ -154,6 +154,33 @@ func TestALongFlushGivesWayToPosts(t *testing.T) {
 	}
 	h.do(func(*Loop) {})
 	require.GreaterOrEqual(t, left, streams-turnWrites, "expected the post between the writes, %d streams were left", left)
+}
+
+// A long inbox does not become long queues: what it sends is flushed on the way.
+func TestALongInboxIsFlushedOnTheWay(t *testing.T) {
+	const streams, posts = 300, 1000
+	c := newCrowd(t, streams, NoID)
+	most := int64(0)
+	c.h.do(func(l *Loop) { // so that all posts are in the inbox before the first
+		for range posts {
+			l.Post(taskFunc(func(l *Loop, _ bool) {
+				for _, slot := range c.task.slots {
+					l.Send(slot, c.task.frame, NoID)
+				}
+				most = max(most, l.stats.QueuedBytes)
+			}))
+		}
+	})
+	got, want := 0, posts*streams*len(c.frame)
+	c.h.await("every byte", func() bool {
+		got += c.drain()
+		return got == want
+	})
+	c.h.do(func(l *Loop) {
+		if all := int64(want + posts*streams*itemCost); most > all/6 {
+			t.Errorf("expected at most a part of %d bytes queued at a time, got %d", all, most)
+		}
+	})
 }
 
 // Under steady load some stream is always dirty.

@@ -39,15 +39,15 @@ func FuzzOutQueue(f *testing.F) {
 		how := program[0]
 		h.do(func(l *Loop) { l.opt.QueueMaxSize = map[bool]int{false: 1 << 30, true: 16 << 10}[how&4 != 0] })
 		pair := map[bool]pairOf{false: tcpPair, true: unixPair}[how&2 != 0]
-		m := &model{t: t, h: h, tight: how&4 != 0, began: time.Now()}
+		m := &queueModel{t: t, h: h, tight: how&4 != 0, began: time.Now()}
 		m.c = h.openOn(h.l, pair, codec.Framing(how&1), how&8 != 0)
 		m.run(program[1:])
 		m.finish()
 	})
 }
 
-// model runs a program and remembers what must arrive.
-type model struct {
+// queueModel runs a program and remembers what must arrive.
+type queueModel struct {
 	t     *testing.T
 	h     *harness
 	c     *client
@@ -61,7 +61,7 @@ type model struct {
 	got    bytes.Buffer
 }
 
-func (m *model) run(program []byte) {
+func (m *queueModel) run(program []byte) {
 	for len(program) >= 2 {
 		op, arg := program[0], int(program[1])
 		program = program[2:]
@@ -83,7 +83,7 @@ func (m *model) run(program []byte) {
 }
 
 // send plans one frame for the turn that is being put together.
-func (m *model) send(form, arg int) {
+func (m *queueModel) send(form, arg int) {
 	n := len(m.frames) + len(m.turn)
 	id, text := fmt.Sprintf("%d.%d", n, arg), fmt.Sprint(n, "-")+strings.Repeat("m", arg*arg/8*(form%4))
 	m.turn = append(m.turn, func(l *Loop) {
@@ -108,7 +108,7 @@ func (m *model) send(form, arg int) {
 	})
 }
 
-func (m *model) close(arg int) {
+func (m *queueModel) close(arg int) {
 	m.turn = append(m.turn, func(l *Loop) {
 		if !l.Live(m.c.ref) {
 			return
@@ -123,7 +123,7 @@ func (m *model) close(arg int) {
 }
 
 // flush runs what was planned, all in one turn.
-func (m *model) flush() {
+func (m *queueModel) flush() {
 	turn := m.turn
 	m.turn = nil
 	if len(turn) == 0 {
@@ -137,7 +137,7 @@ func (m *model) flush() {
 }
 
 // read takes at most n bytes that are there, or will be in a moment.
-func (m *model) read(n int) {
+func (m *queueModel) read(n int) {
 	require.NoError(m.t, m.c.conn.SetReadDeadline(time.Now().Add(time.Millisecond)))
 	_, err := io.CopyN(&m.got, m.c.conn, int64(n))
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, io.EOF) {
@@ -146,7 +146,7 @@ func (m *model) read(n int) {
 }
 
 // finish reads the rest and judges it.
-func (m *model) finish() {
+func (m *queueModel) finish() {
 	all := strings.Join(m.frames, "")
 	reasons := m.c.rec.reasons(m.c.ref)
 	if len(reasons) == 0 { // still open: every byte must come
@@ -179,7 +179,7 @@ func (m *model) finish() {
 
 // slow judges what a stream got that was too slow: whole frames from the first
 // on, then the last words; or, if it took its time, any first part of that.
-func (m *model) slow(got, words string) {
+func (m *queueModel) slow(got, words string) {
 	head := ""
 	for i := 0; ; i++ {
 		if got == head+words {

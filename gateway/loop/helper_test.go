@@ -167,11 +167,11 @@ func checkEmpty(t testing.TB, l *Loop) {
 	for i := range l.queues {
 		q := &l.queues[i]
 		for _, it := range q.items[:cap(q.items)] {
-			if it.frame != nil || it.id != nil {
+			if it.frame != nil || it.id != nil || it.class != nil {
 				t.Fatal("expected no reference in an emptied queue")
 			}
 		}
-		if q.head != 0 || q.sent != 0 || q.bytes != 0 || q.exempt != 0 {
+		if q.head != 0 || q.sent != 0 || q.bytes != 0 || q.exempt != 0 || q.keys != nil {
 			t.Errorf("expected a free queue to be empty, got %+v", q)
 		}
 	}

@@ -14,10 +14,13 @@ type item struct {
 	shared bool
 	// exempt keeps it out of Options.QueueMaxSize.
 	exempt bool
-	// lossy says whether and how the frame may be left out.
-	lossy Lossy
-	// gap makes the item a notice that frames of lossy.Class were dropped in
-	// its place; frame is nil until it is about to be written.
+	// drops, class and key are those of a lossy frame, see Lossy.
+	drops bool
+	class Class
+	key   uint64
+	// gap with Dropped set makes the item a notice that frames of class were
+	// dropped in its place; frame is nil until it is about to be written.
+	// Without, From and To are the offset of the lossy frame.
 	gap codec.Gap
 }
 
@@ -96,7 +99,8 @@ func (l *Loop) send(slot uint32, it item) {
 }
 
 // overfull is the slow path of send: a queue over its limit is first offered
-// to the kernel, since everything in it may have come in this very turn.
+// to the kernel, since everything in it may have come in this very turn. Then
+// what may be dropped is, and only if that is not enough the stream ends.
 func (l *Loop) overfull(slot uint32) {
 	s := l.at(slot)
 	for s.state == stateLive && !s.blocked && s.queue != 0 {

@@ -231,3 +231,19 @@ func TestTheTotalIsThatOfAllLoops(t *testing.T) {
 	})
 	h.await("a total below the limit", func() bool { return h.group.total.Load() <= 200<<10 })
 }
+
+// A long queue that is only waiting for its turn to be flushed is no stalled one.
+func TestOnlyStalledQueuesAreShed(t *testing.T) {
+	l, rec := bareLoop(t, Options{QueuesMaxTotal: 1000})
+	stalled, waiting := pretend(l), pretend(l)
+	l.enqueue(stalled.Slot, item{frame: frameOf("", strings.Repeat("s", 2000))})
+	l.enqueue(waiting.Slot, item{frame: frameOf("", strings.Repeat("w", 5000))})
+	s := l.at(stalled.Slot)
+	s.blocked = true
+	l.stats.Blocked++
+	l.publishTotal()
+	l.shedTotal()
+	require.Equal(t, []Reason{ReasonSlowTotal}, rec.reasons(stalled))
+	require.Empty(t, rec.reasons(waiting))
+	require.True(t, l.Live(waiting))
+}

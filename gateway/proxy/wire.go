@@ -159,7 +159,7 @@ func wrongType(err error) error {
 		field = e.Field
 	}
 	kind, _, _ := strings.Cut(e.Value, " ")
-	return fmt.Errorf("%s: a %s is not what belongs there", field, kind)
+	return fmt.Errorf("%s: a value of another type expected, got %s", field, kind)
 }
 
 // maxExpiry is how far ahead a connection may expire.

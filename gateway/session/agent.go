@@ -29,9 +29,8 @@ type Agent struct {
 }
 
 var (
-	_ loop.Handler   = (*Agent)(nil)
-	_ loop.GapTeller = (*Agent)(nil)
-	_ hub.Owner      = (*Agent)(nil)
+	_ loop.Handler = (*Agent)(nil)
+	_ hub.Owner    = (*Agent)(nil)
 )
 
 // userSeed is the process's: counts of users are merged over loops.
@@ -142,11 +141,6 @@ func (a *Agent) Insufficient(ref loop.Ref, channel string) {
 func (a *Agent) Inappropriate(ref loop.Ref, channel string) {
 	a.m.opt.Log.Debug("binary data in a channel of JSON streams", "channel", channel)
 	a.end(ref, loop.ReasonInappropriate, codec.DisconnectInappropriateProtocol, closeWithin)
-}
-
-// Gap implements loop.GapTeller.
-func (a *Agent) Gap(ref loop.Ref, class uint32, g codec.Gap) *codec.Frame {
-	return a.shard.Gap(ref.Slot, class, g)
 }
 
 // end closes a session's stream and tells its client why.

@@ -99,10 +99,13 @@ type Manager struct {
 	// history is the engine's, shared by those who ask at the same time
 	// unless the engine is in the process.
 	history func(ctx context.Context, channel string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error)
+	// calls is what refresh hooks are asked under: it ends with Shutdown.
+	calls    context.Context
+	endCalls context.CancelFunc
 
 	// Atomic.
 	streams  atomic.Int64 // open, or on their way
-	openings atomic.Int64 // calls of Open and Refuse under way
+	openings atomic.Int64 // calls of Open, and of the refresh hook, under way
 	stopping atomic.Bool
 }
 
@@ -118,6 +121,7 @@ func New(group *loop.Group, h *hub.Hub, b broker.Broker, p presence.Manager, blo
 		opt: opt, group: group, hub: h, broker: b, presence: p,
 		users: newUsers(opt.UserConnectionLimit),
 	}
+	m.calls, m.endCalls = context.WithCancel(context.Background())
 	m.checker = actor.New[checkOp](blocking, newChecker(m))
 	m.history = b.History
 	if _, instant := b.(broker.Instant); !instant {
@@ -149,6 +153,7 @@ const closeWithin = 5 * time.Second
 // connect that is on its way is refused from here on.
 func (m *Manager) Shutdown(within time.Duration) {
 	m.stopping.Store(true)
+	m.endCalls()
 	m.group.Do(func(l *loop.Loop) {
 		m.agent(l).each(func(ref loop.Ref, s *session) {
 			m.agent(l).end(ref, loop.ReasonShutdown, codec.DisconnectShutdown, within)
@@ -156,7 +161,7 @@ func (m *Manager) Shutdown(within time.Duration) {
 	})
 }
 
-// Idle waits until no connect is on its way, at most until ctx ends.
+// Idle waits until no connect and no call of a refresh hook is on its way, at most until ctx ends.
 func (m *Manager) Idle(ctx context.Context) error {
 	for m.openings.Load() > 0 {
 		select {

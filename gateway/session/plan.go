@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"time"
 
 	"sluice/codec"
@@ -95,7 +96,7 @@ type PlanRequest struct {
 }
 
 // Plan works out what a connection gets (PROTOCOL 4.4, 5.4, 5.5, 5.6) and
-// reserves its place among the user's. The error is a *codec.Error or a
+// reserves its place among the user's. The error wraps a *codec.Error or a
 // *codec.Disconnect. Any goroutine but a turn.
 func (m *Manager) Plan(req *PlanRequest) (*Plan, error) {
 	id := req.Identity
@@ -104,7 +105,7 @@ func (m *Manager) Plan(req *PlanRequest) (*Plan, error) {
 		p.client = NewID()
 	}
 	if m.opt.Refresh != nil {
-		p.meta, p.headers = id.Meta, m.opt.Refresh.RefreshHeaders(req.Headers)
+		p.meta, p.headers = id.Meta, m.RefreshHeaders(req.Headers)
 	}
 	if p.ExpireAt > 0 && p.ExpireAt <= time.Now().Unix() {
 		return nil, codec.ErrExpired
@@ -126,6 +127,15 @@ func (m *Manager) Plan(req *PlanRequest) (*Plan, error) {
 		return nil, codec.ErrTooManyRequests
 	}
 	return p, nil
+}
+
+// RefreshHeaders returns those headers of a client's request that a session keeps
+// for the refresh hook; nil without one. Any goroutine.
+func (m *Manager) RefreshHeaders(all []auth.Header) []auth.Header {
+	if m.opt.Refresh == nil {
+		return nil
+	}
+	return m.opt.Refresh.RefreshHeaders(all)
 }
 
 // Abandon gives back what a plan reserved, if it is not opened.
@@ -151,7 +161,7 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 		s := &req.Identity.Subs[i]
 		o, err := rules.Lookup(s.Channel)
 		if err != nil {
-			return err
+			return refusedFor(s.Channel, err)
 		}
 		g := newGrant(s.Channel, o, s.Override)
 		g.Info, g.Data, g.AutoRecover = s.Info, s.Data, s.CacheRecover
@@ -171,7 +181,7 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 		if _, ok := at[s.Channel]; !ok && req.MayRequest {
 			o, granted, err := rules.GrantRequested(s.Channel, p.User, m.opt.Insecure)
 			if err != nil {
-				return err
+				return refusedFor(s.Channel, err)
 			}
 			if granted {
 				add(newGrant(s.Channel, o, auth.Override{}))
@@ -185,6 +195,14 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 		p.Grants[i].resume(req.Cursor)
 	}
 	return nil
+}
+
+// maxShown is how much of a channel's name an error shows.
+const maxShown = 100
+
+// refusedFor says in a log which channel it was that refused a connect.
+func refusedFor(channel string, err error) error {
+	return fmt.Errorf("session: channel %.*q: %w", maxShown, channel, err)
 }
 
 // resume adds what a cursor says of the channel. It only ever adds a position

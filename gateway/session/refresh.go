@@ -1,7 +1,6 @@
 package session
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -40,17 +39,18 @@ func (a *Agent) refresh(ref loop.Ref, s *session) {
 		st = &refreshState{}
 		s.refresh = st
 	}
-	if st.asking {
+	if st.asking || a.m.stopping.Load() {
 		return
 	}
 	call := &auth.RefreshCall{Client: s.client.String(), User: s.user, Meta: st.meta, Headers: st.headers}
+	a.m.openings.Add(1) // the loops wait for it: nothing may be posted to one that has ended
 	st.asking = a.m.opt.Calls.TrySubmit(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), a.m.opt.CallTimeout)
-		defer cancel()
-		answer, err := a.m.opt.Refresh.Refresh(ctx, call)
+		defer a.m.openings.Add(-1)
+		answer, err := a.m.opt.Refresh.Refresh(a.m.calls, call)
 		a.loop.Post(&refreshed{a: a, ref: ref, answer: answer, err: err})
 	})
 	if !st.asking {
+		a.m.openings.Add(-1)
 		s.expireAt = time.Now().Add(refreshAgain).Unix() + 1
 		a.schedule(s)
 	}

@@ -104,7 +104,8 @@ func (a *Agent) schedule(s *session) {
 // expire ends a session that is due (PROTOCOL 4.5, 7.5).
 func (a *Agent) expire(ref loop.Ref, s *session) {
 	now := a.loop.Now()
-	if due := a.at(s.expireAt, a.m.closeDelay()); due != 0 && due <= now {
+	asking := s.refresh != nil && s.refresh.asking
+	if due := a.at(s.expireAt, a.m.closeDelay()); due != 0 && due <= now && !asking {
 		if a.m.opt.Refresh != nil {
 			a.refresh(ref, s)
 			a.schedule(s)

@@ -141,8 +141,8 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	s.hijack(ctx, r, plan, err)
 }
 
-// plan works out who connects and what they get. The error is a *codec.Error
-// or a *codec.Disconnect, or a failure of ours.
+// plan works out who connects and what they get. The error wraps a
+// *codec.Error or a *codec.Disconnect, or is a failure of ours.
 func (s *Server) plan(r *request) (*session.Plan, error) {
 	req := session.PlanRequest{
 		Requested: r.connect.Subs, MayRequest: true, Personal: true, Headers: r.headers,

@@ -1,0 +1,252 @@
+package loop
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/codec"
+)
+
+// source is a Class whose frames and notices name it.
+type source struct{ name string }
+
+func (s *source) Gap(g codec.Gap) *codec.Frame { return frameOf("", s.gapText(g)) }
+
+func (s *source) gapText(g codec.Gap) string {
+	return fmt.Sprintf("%s gap %d from %d to %d", s.name, g.Dropped, g.From, g.To)
+}
+
+// naiveItem is an item of a queue as the naive model keeps it.
+type naiveItem struct {
+	src   *source // nil for a plain frame
+	drops bool
+	key   uint64
+	text  string
+	gap   codec.Gap
+	begun int // bytes out, in the framing of the stream
+}
+
+func (it *naiveItem) wire(f codec.Framing) string {
+	if it.gap.Dropped > 0 {
+		return wire(f, "", it.src.gapText(it.gap))
+	}
+	return wire(f, "", it.text)
+}
+
+func (it *naiveItem) cost() int {
+	if it.gap.Dropped > 0 {
+		return gapCost
+	}
+	return frameOf("", it.text).Len() + itemCost
+}
+
+// naiveQueue is an out-queue of a stream that lags, done in the plainest way.
+type naiveQueue struct {
+	framing            codec.Framing
+	limit              int
+	items              []*naiveItem
+	out                strings.Builder
+	dropped, conflated uint64
+}
+
+func (m *naiveQueue) bytes() (n int) {
+	for _, it := range m.items {
+		n += it.cost()
+	}
+	return n
+}
+
+// send reports whether the stream is still within its limit.
+func (m *naiveQueue) send(it *naiveItem) bool {
+	if at := m.sameKey(it); at != nil {
+		*at = *it
+		m.conflated++
+	} else {
+		m.items = append(m.items, it)
+	}
+	if m.bytes() > m.limit {
+		m.drop()
+	}
+	return m.bytes() <= m.limit
+}
+
+func (m *naiveQueue) sameKey(it *naiveItem) (last *naiveItem) {
+	for _, old := range m.items {
+		if it.key != 0 && old.begun == 0 && old.src == it.src && old.key == it.key {
+			last = old
+		}
+	}
+	return last
+}
+
+// drop turns the oldest droppable frames into notices, one after the other, and
+// merges the notices of one source into the first of them that is not begun.
+func (m *naiveQueue) drop() {
+	for _, it := range m.items {
+		if m.bytes() <= m.limit/4*3 {
+			return
+		}
+		if !it.drops || it.begun > 0 || it.gap.Dropped > 0 {
+			continue
+		}
+		m.dropped++
+		it.gap.Dropped, it.key, it.drops = 1, 0, false
+		m.merge(it.src)
+	}
+}
+
+func (m *naiveQueue) merge(src *source) {
+	var first *naiveItem
+	kept := m.items[:0:0]
+	for _, it := range m.items {
+		switch {
+		case it.src != src || it.gap.Dropped == 0 || it.begun > 0:
+		case first == nil:
+			first = it
+		default:
+			first.gap.Dropped += it.gap.Dropped
+			first.gap.From, first.gap.To = min(first.gap.From, it.gap.From), max(first.gap.To, it.gap.To)
+			continue
+		}
+		kept = append(kept, it)
+	}
+	m.items = kept
+}
+
+// write takes n bytes off the queue.
+func (m *naiveQueue) write(n int) {
+	for n > 0 {
+		it := m.items[0]
+		text := it.wire(m.framing)[it.begun:]
+		took := min(n, len(text))
+		m.out.WriteString(text[:took])
+		it.begun += took
+		n -= took
+		if took == len(text) {
+			m.items = m.items[1:]
+		}
+	}
+}
+
+// What goes to the kernel is, byte for byte, what the naive model says, and the
+// bytes counted are those of its items, whatever is taken in between.
+func TestLossyQueuesDoAsTheModelSays(t *testing.T) {
+	var dropped, conflated, slow uint64
+	for seed := range uint64(60) {
+		rnd := rand.New(rand.NewPCG(seed, 31))
+		m := &naiveQueue{framing: codec.Framing(seed % 2), limit: 2000 + rnd.IntN(20000)}
+		l, rec := bareLoop(t, Options{Verify: true, QueueMaxSize: m.limit})
+		fd, far := unixPair(t, false)
+		ref, err := l.Adopt(fd, m.framing)
+		require.NoError(t, err)
+		s := l.at(ref.Slot)
+		s.blocked = true // it lags, whatever the test takes
+		sources := []*source{{"a"}, {"b"}, {"c"}, {"d"}}
+		plain := uint64(rnd.IntN(3)) // of how many sixteenths
+		var out strings.Builder
+		alive := true
+		for i := 1; i <= 1500 && alive; i++ {
+			src := rnd.IntN(len(sources))
+			it := &naiveItem{text: fmt.Sprint(i, strings.Repeat("x", rnd.IntN(300)))}
+			if rnd.Uint64N(16) < plain {
+				l.Send(ref.Slot, frameOf("", it.text), NoID)
+			} else {
+				it.src, it.drops = sources[src], src != 1 // b is only conflated
+				it.gap = codec.Gap{From: uint64(i), To: uint64(i)}
+				if src > 0 {
+					it.key = 1 + rnd.Uint64N(10)
+				}
+				l.SendLossy(ref.Slot, frameOf("", it.text), Lossy{Class: it.src, Drops: it.drops, Key: it.key, Offset: uint64(i)})
+			}
+			alive = m.send(it)
+			require.Equal(t, alive, s.state == stateLive, "seed %d: expected the end only if nothing droppable is left", seed)
+			if alive {
+				require.Equal(t, m.bytes(), l.Queued(ref.Slot), "seed %d, step %d", seed, i)
+				if rnd.IntN(3) == 0 {
+					takeSome(t, l, ref.Slot, rnd, m, &out)
+				}
+			}
+		}
+		if !alive {
+			slow++
+			require.Equal(t, []Reason{ReasonSlowBytes}, rec.reasons(ref))
+		}
+		for alive && s.queue != 0 {
+			takeSome(t, l, ref.Slot, rnd, m, &out)
+		}
+		require.Equal(t, m.out.String(), out.String(), "seed %d", seed)
+		require.Equal(t, m.conflated, l.stats.Conflated)
+		if alive {
+			require.Equal(t, m.dropped, l.stats.Dropped)
+			require.Empty(t, m.items)
+			l.Cut(ref, ReasonShutdown)
+		} else {
+			l.cut(ref.Slot)
+		}
+		dropped, conflated = dropped+m.dropped, conflated+m.conflated
+		require.Zero(t, l.stats.QueuedBytes)
+		require.Empty(t, l.check.frames, "seed %d: expected every frame released", seed)
+		require.NoError(t, far.Close())
+	}
+	require.NotZero(t, dropped)
+	require.NotZero(t, conflated)
+	require.NotZero(t, slow, "no seed met the end of a stream")
+}
+
+// takeSome does what the kernel does: it takes any part of what it is offered.
+func takeSome(t *testing.T, l *Loop, slot uint32, rnd *rand.Rand, m *naiveQueue, out *strings.Builder) {
+	t.Helper()
+	s := l.at(slot)
+	if s.queue == 0 {
+		return
+	}
+	n := l.gather(s, &l.queues[s.queue-1])
+	bytes, _ := gathered(l)
+	l.iov.reset()
+	require.NotZero(t, n, "an offer of nothing would never end")
+	switch rnd.IntN(4) {
+	case 0: // everything
+	case 1:
+		n = 0 // the socket is full after all: texts of notices were made in vain
+	default:
+		n = rnd.IntN(n + 1)
+	}
+	out.WriteString(bytes[:n])
+	l.advanceQueue(slot, n)
+	m.write(n)
+}
+
+// A notice may be the first item behind what one write took: it has no text yet.
+func TestANoticeBehindWhatOneWriteTakes(t *testing.T) {
+	l, _ := bareLoop(t, Options{Verify: true, QueueMaxSize: 40 << 10})
+	fd, far := unixPair(t, false)
+	ref, err := l.Adopt(fd, codec.FramingClose)
+	require.NoError(t, err)
+	s := l.at(ref.Slot)
+	s.blocked = true
+	want := ""
+	for i := range maxWriteFrames {
+		l.Send(ref.Slot, frameOf("", fmt.Sprint(i)), NoID)
+		want += wire(codec.FramingClose, "", fmt.Sprint(i))
+	}
+	src := &source{"s"}
+	for i := range 2 { // each is too much
+		l.SendLossy(ref.Slot, frameOf("", strings.Repeat("l", 50<<10)), Lossy{Class: src, Drops: true, Offset: uint64(1 + i)})
+	}
+	want += wire(codec.FramingClose, "", "s gap 2 from 1 to 2")
+	got := ""
+	for s.queue != 0 {
+		n := l.gather(s, &l.queues[s.queue-1])
+		bytes, _ := gathered(l)
+		l.iov.reset()
+		got += bytes
+		l.advanceQueue(ref.Slot, n)
+	}
+	require.Equal(t, want, got)
+	l.Cut(ref, ReasonShutdown)
+	require.NoError(t, far.Close())
+}

@@ -1,0 +1,131 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
+)
+
+// PROTOCOL 4.5 and 8.4. Each user gets another answer; the one whose connection
+// the backend lets expire is the clock for the others.
+func TestRefreshHook(t *testing.T) {
+	b := newBackend(t)
+	var asked sync.Map // user → *atomic.Int64
+	count := func(user string) *atomic.Int64 {
+		n, _ := asked.LoadOrStore(user, &atomic.Int64{})
+		return n.(*atomic.Int64)
+	}
+	b.do(func(w http.ResponseWriter, r *http.Request) {
+		var call struct{ User string }
+		_ = json.NewDecoder(r.Body).Decode(&call) // Was decoded before.
+		n := count(call.User).Add(1)
+		switch call.User {
+		case "longer":
+			fmt.Fprintf(w, `{"result":{"expire_at":%d,"info":{"n":2}}}`, soon(100))
+		case "twice":
+			if n == 1 {
+				fmt.Fprintf(w, `{"result":{"expire_at":%d}}`, soon(2))
+			} else {
+				fmt.Fprint(w, `{"result":{"expired":true}}`)
+			}
+		case "forever":
+			fmt.Fprint(w, `{"result":{"expire_at":0}}`)
+		case "ended":
+			fmt.Fprint(w, `{"result":{"expired":true}}`)
+		case "past":
+			fmt.Fprint(w, `{"result":{"expire_at":1}}`)
+		case "kicked":
+			fmt.Fprint(w, `{"disconnect":{"code":4501,"reason":"no way"}}`)
+		case "error":
+			fmt.Fprint(w, `{"error":{"code":1000,"message":"x"}}`)
+		case "nothing":
+			fmt.Fprint(w, `{}`)
+		case "failing":
+			w.WriteHeader(http.StatusInternalServerError)
+		case "garbage":
+			fmt.Fprint(w, `garbage`)
+		}
+	})
+	s := startStrict(t, parts{client: withSecret + b.refreshHook(
+		`, "http_headers": ["Cookie"], "emulated_headers": ["X-Emul"], "include_connection_meta": true`)}, nil)
+	clients := make(map[string]*testkit.Client)
+	at := soon(3)
+	for _, user := range []string{"longer", "twice", "forever", "ended", "past", "kicked", "error", "nothing", "failing", "garbage"} {
+		c := s.connect(t, testkit.ConnectOptions{
+			Token: tokenOf(t, user, map[string]any{"expire_at": at, "meta": map[string]any{"m": user}}), Subs: asking("who:x"),
+			HTTPHeaders: [][2]string{{"Cookie", "user=" + user}}, Headers: map[string]string{"x-emul": user},
+		})
+		res := c.ExpectConnect(t)
+		require.False(t, res.Expires, user)
+		require.Zero(t, res.TTL, user)
+		clients[user] = c
+	}
+	clients["kicked"].ExpectDisconnect(t, 4501)
+	for _, user := range []string{"ended", "past", "error", "nothing", "twice"} {
+		clients[user].ExpectDisconnect(t, 3005)
+		require.False(t, time.Now().Before(time.Unix(at, 0)), user)
+	}
+	require.EqualValues(t, 2, count("twice").Load())
+	testkit.Eventually(t, func() bool {
+		return count("longer").Load()*count("forever").Load()*count("failing").Load()*count("garbage").Load() > 0
+	}, "everybody's question")
+	s.api.Publish(t, "who:x", `1`)
+	for _, user := range []string{"longer", "forever", "failing", "garbage"} {
+		clients[user].Expect(t, `{"channel":"who:x","pub":{"data":1}}`) // and no refresh push before it
+		require.EqualValues(t, 1, count(user).Load(), user)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, call := range b.calls {
+		user := call.body["user"].(string)
+		require.Equal(t, "uni_sse", call.body["transport"])
+		require.NotEmpty(t, call.body["client"])
+		require.Equal(t, map[string]any{"m": user}, call.body["meta"])
+		require.Equal(t, "user="+user, call.head.Get("Cookie"))
+		require.Equal(t, user, call.head.Get("X-Emul"))
+	}
+}
+
+// A hook's call under way does not outlive the gateway, nor keep it.
+func TestStopWhileRefreshHooksHang(t *testing.T) {
+	b := newBackend(t)
+	hang := make(chan struct{})
+	defer close(hang)
+	b.do(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-hang:
+		case <-r.Context().Done():
+		}
+	})
+	s := startStrict(t, parts{client: withSecret + b.refreshHook(`, "timeout": "60s"`)}, nil)
+	c := s.connect(t, testkit.ConnectOptions{Token: tokenOf(t, "1", map[string]any{"expire_at": soon(2)}), Subs: asking("news")})
+	c.ExpectConnect(t)
+	testkit.Eventually(t, func() bool { return b.asked.Load() == 1 }, "the hook's call")
+	s.api.Publish(t, "news", `1`)
+	c.ExpectPub(t, "news")
+	s.api.MustResult(t, "refresh", fmt.Sprintf(`{"user":"1","expire_at":%d}`, soon(100)))
+	c.NextKind(t, "refresh")
+	// The end of the test stops the gateway, within 20 s, and looks for leaks.
+}
+
+// A backend that does not say whether a connection goes on keeps none of its
+// subscriptions from expiring.
+func TestSubscriptionExpiresWhileARefreshHookHangs(t *testing.T) {
+	b := newBackend(t)
+	b.do(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	s := startStrict(t, parts{client: withSecret + `, "expired_sub_close_delay": "50ms"` + b.refreshHook(`, "timeout": "60s"`)}, nil)
+	c := s.connect(t, testkit.ConnectOptions{Token: tokenOf(t, "1", map[string]any{"expire_at": soon(2)})})
+	c.ExpectConnect(t)
+	s.api.MustResult(t, "subscribe", fmt.Sprintf(`{"user":"1","channel":"news","expire_at":%d}`, soon(3)))
+	c.NextKind(t, "subscribe")
+	testkit.Eventually(t, func() bool { return b.asked.Load() == 1 }, "the hook's call")
+	c.ExpectDisconnect(t, 3006)
+}
