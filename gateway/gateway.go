@@ -100,6 +100,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		return nil, err
 	}
 	if g.proxy, err = g.newProxy(); err != nil {
+		g.verifier.Load().Close()
 		return nil, err
 	}
 	if g.proxy != nil {
@@ -109,6 +110,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		}
 	}
 	if err := g.startActors(); err != nil {
+		g.verifier.Load().Close()
 		return nil, err
 	}
 	if err := g.broker.Start(g.hub); err != nil {

@@ -17,7 +17,7 @@ func (g *Gateway) external(all bool) fasthttp.RequestHandler {
 		switch {
 		case g.sse != nil && path == g.cfg.UniSSE.HandlerPrefix:
 			g.sse.Handle(ctx)
-		case g.sse != nil && path == g.cfg.UniSSE.HandlerPrefix+sse.TicketPath:
+		case g.sse != nil && path == strings.TrimSuffix(g.cfg.UniSSE.HandlerPrefix, "/")+sse.TicketPath:
 			g.sse.HandleTicket(ctx)
 		case g.live != nil && g.live.Handle(ctx):
 		case g.api != nil && (all || g.cfg.HTTPAPI.External) && g.api.Handle(ctx):

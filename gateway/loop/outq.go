@@ -50,8 +50,8 @@ const (
 	// itemCost is what a queued frame counts for beyond its bytes.
 	itemCost = 64
 	// keepItems is the largest backing array an emptied queue keeps: append
-	// grows one of items to 17, 35 and 76.
-	keepItems = 35
+	// grows one of items to 17, 34 and 69.
+	keepItems = 34
 )
 
 // IDMode says which id line a frame is sent with.

@@ -106,6 +106,10 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 	}
 	r.writeCORS(ctx)
 	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
+	if s.rate != nil && !s.rate.Allow() { // a ticket is half a connect
+		writeError(ctx, fasthttp.StatusServiceUnavailable, "too many connections, try again later")
+		return
+	}
 	if len(ctx.Request.Body()) == 0 {
 		r.connect = &codec.ConnectRequest{}
 	} else if err := r.decode(ctx, s.opt.Limits); err != nil {
