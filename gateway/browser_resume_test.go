@@ -313,13 +313,6 @@ func (r *relay) cutCounts() (cuts [stageCount]int, resets, all int) {
 	return r.cuts, r.resets, all
 }
 
-// connections returns how many connections were opened so far.
-func (r *relay) connections() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.opened
-}
-
 // publishRounds publishes {"n": last+1}, {"n": last+2}, … into every channel
 // until done says so, and returns the last number. pad is appended to the object.
 func publishRounds(t *testing.T, s *server, channels []string, last int, pad string, done func(last int) bool) int {

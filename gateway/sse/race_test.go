@@ -90,7 +90,6 @@ type follower struct {
 	ch     string
 	epoch  string
 	offset uint64
-	began  bool
 	last   [2]int // of each publisher
 }
 
