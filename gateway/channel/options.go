@@ -84,7 +84,7 @@ type Options struct {
 	DeltaPublish          bool
 	PublicationDataFormat Format
 	SlowPolicy            SlowPolicy
-	ConflateKey           string        // the tag by which an unsent publication is replaced by a newer one
+	ConflateKey           string        // the field or tag by which an unsent publication is replaced by a newer one
 	MaxRate               time.Duration // at most one publication per this time and subscriber, 0 = all
 
 	regex *regexp.Regexp // compiled ChannelRegex, nil if there is none

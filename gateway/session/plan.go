@@ -31,6 +31,11 @@ type Grant struct {
 }
 
 func newGrant(ch string, rules *channel.Options, o auth.Override) Grant {
+	if rules.MaxRate > 0 {
+		// Publications are left out for all subscribers: who wanted every
+		// one would lose its position again and again.
+		o.ForceRecovery, o.ForcePositioning = auth.Unset, auth.Unset
+	}
 	g := Grant{
 		Channel: ch, Rules: rules,
 		Presence:      o.Presence.Or(rules.Presence),
