@@ -11,10 +11,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"sluice/gateway/config"
 )
@@ -34,11 +37,29 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// flagKeys are the flags that stand for an option of configuration.
-var flagKeys = map[string]string{
+// shortFlags are the flags that stand for an option by another name.
+var shortFlags = map[string]string{
 	"port":    "http_server.port",
 	"address": "http_server.address",
 }
+
+// textFlags and switchFlags are the options that are flags by their own name, as
+// they are for the reference (PROTOCOL 9.3). Those of parts that Sluice lacks
+// are accepted; the configuration warns of them.
+var (
+	textFlags = []string{
+		"http_server.address", "http_server.port", "http_server.internal_address", "http_server.internal_port",
+		"pid_file", "log.level", "log.file", "engine.type", "broker.type", "presence_manager.type",
+		"map_broker.type", "grpc_api.port", "uni_grpc.port",
+	}
+	switchFlags = []string{
+		"broker.enabled", "presence_manager.enabled", "debug.enabled", "admin.enabled", "admin.external",
+		"admin.insecure", "prometheus.enabled", "swagger.enabled", "health.enabled", "init.enabled",
+		"uni_websocket.enabled", "uni_sse.enabled", "uni_http_stream.enabled", "sse.enabled",
+		"http_stream.enabled", "client.insecure", "http_api.insecure", "http_api.external", "grpc_api.enabled",
+		"uni_grpc.enabled",
+	}
+)
 
 func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 	var path string
@@ -67,18 +88,33 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 	f.StringP("port", "p", "8000", "port of the endpoint (http_server.port)")
 	f.StringP("address", "a", "", "address to listen on (http_server.address)")
 	f.BoolVar(&dev, "dev", false, "development: loopback only, random secrets, live page")
+	for _, key := range textFlags {
+		f.String(key, "", "option "+key)
+	}
+	for _, key := range switchFlags {
+		f.Bool(key, false, "option "+key)
+	}
 	cmd.AddCommand(tokenCommands(stdout, stderr)...)
+	cmd.AddCommand(&cobra.Command{
+		Use: "version", Short: "print the version", Args: cobra.NoArgs,
+		Run: func(*cobra.Command, []string) {
+			fmt.Fprintf(stdout, "Sluice v%s (Go version: %s)\n", Version, runtime.Version())
+		},
+	})
 	return cmd
 }
 
 // givenFlags returns the options that were set on the command line.
 func givenFlags(cmd *cobra.Command) map[string]string {
 	given := make(map[string]string)
-	for flag, key := range flagKeys {
-		if f := cmd.Flags().Lookup(flag); f.Changed {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		switch key := shortFlags[f.Name]; {
+		case key != "":
 			given[key] = f.Value.String()
+		case slices.Contains(textFlags, f.Name), slices.Contains(switchFlags, f.Name):
+			given[f.Name] = f.Value.String()
 		}
-	}
+	})
 	return given
 }
 
@@ -97,7 +133,7 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 		log.Warn(w)
 	}
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	g, err := New(cfg, Options{Log: log, Dev: dev})
 	if err != nil {
@@ -117,21 +153,58 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 		}
 	}
 	log.Info("serving", "address", g.Addr(), "version", Version, "loops", len(g.group.Loops))
-	select {
-	case err = <-g.Failed():
-	case sig := <-signals:
-		log.Info("stopping", "signal", sig.String())
-	}
+	err = g.waitForEnd(signals, src)
 	ctx, cancel := context.WithTimeout(context.Background(), cfg.Shutdown.Timeout)
 	defer cancel()
 	go func() {
-		select {
-		case <-signals: // a second one: at once
-			cancel()
-		case <-ctx.Done():
+		for {
+			select {
+			case sig := <-signals:
+				if sig == syscall.SIGHUP {
+					continue
+				}
+				cancel() // a second one: at once
+				return
+			case <-ctx.Done():
+				return
+			}
 		}
 	}()
 	return errors.Join(err, g.Stop(ctx))
+}
+
+// waitForEnd returns when a signal says so, or a listener ended on its own; then
+// with the error. SIGHUP reads the configuration anew.
+func (g *Gateway) waitForEnd(signals <-chan os.Signal, src config.Source) error {
+	for {
+		select {
+		case err := <-g.Failed():
+			return err
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				g.log.Info("stopping", "signal", sig.String())
+				return nil
+			}
+			g.reread(src)
+		}
+	}
+}
+
+// reread reloads the configuration; one that is wrong changes nothing.
+func (g *Gateway) reread(src config.Source) {
+	src.Environ = os.Environ()
+	cfg, report, err := config.Load(src)
+	if err == nil {
+		err = g.Reload(cfg)
+	}
+	if err != nil {
+		g.log.Error("the configuration was not reloaded", "error", err)
+		return
+	}
+	for _, w := range report.Warnings {
+		g.log.Warn(w)
+	}
+	g.log.Info("the configuration was reloaded: token keys, the API key and channel options; all else needs a restart")
 }
 
 // newLogger logs JSON lines, or text for people in development.

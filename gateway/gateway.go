@@ -88,10 +88,10 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		cfg: cfg, log: opt.Log, verify: opt.Verify, id: session.NewID(), began: time.Now(),
 		failed: make(chan error, 2),
 	}
-	if err := checkSupported(cfg); err != nil {
+	if err := checkSupported(cfg, opt.Log); err != nil {
 		return nil, err
 	}
-	if err := g.loadRules(); err != nil {
+	if err := g.loadRules(cfg); err != nil {
 		return nil, err
 	}
 	fileLimit := raiseFileLimit(g.log)
@@ -131,22 +131,29 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 }
 
 // loadRules makes what a reload may replace.
-func (g *Gateway) loadRules() error {
-	rules, err := channel.NewRules(channelConfig(&g.cfg.Channel))
+func (g *Gateway) loadRules(cfg *config.Config) error {
+	rules, err := channel.NewRules(channelConfig(&cfg.Channel))
 	if err != nil {
 		return err
 	}
-	authOpt := authOptions(&g.cfg.Client)
-	authOpt.Log = g.log
-	verifier, err := auth.NewVerifier(authOpt)
+	opt := authOptions(&cfg.Client)
+	opt.Log, opt.Previous = g.log, g.verifier.Load()
+	verifier, err := auth.NewVerifier(opt)
 	if err != nil {
 		return err
 	}
 	g.rules.Store(rules)
-	g.verifier.Store(verifier)
-	g.keys.Store(auth.NewAPIKeys(auth.APIKeyOptions{Key: g.cfg.HTTPAPI.Key, Insecure: g.cfg.HTTPAPI.Insecure}))
+	g.keys.Store(auth.NewAPIKeys(auth.APIKeyOptions{Key: cfg.HTTPAPI.Key, Insecure: cfg.HTTPAPI.Insecure}))
+	if old := g.verifier.Swap(verifier); old != nil {
+		old.Close()
+	}
 	return nil
 }
+
+// Reload takes over what can change while streams are open: token keys and
+// checks, the API key, channel options. On an error everything stays as it was.
+// Not from two goroutines at once, and not during Stop.
+func (g *Gateway) Reload(cfg *config.Config) error { return g.loadRules(cfg) }
 
 // startActors makes the pools, the loops and the hub. GOMAXPROCS is raised to
 // two more than the loops, so that accept, API and the garbage collector always

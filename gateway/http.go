@@ -31,7 +31,7 @@ const (
 func (g *Gateway) newServer(handler fasthttp.RequestHandler) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      g.guard(handler),
-		ErrorHandler:                 badRequest,
+		ErrorHandler:                 g.badRequest,
 		HeaderReceived:               g.bodyLimit,
 		Concurrency:                  1 << 20,
 		ReadBufferSize:               g.cfg.HTTPServer.MaxHeadSize + headSlack,
@@ -53,7 +53,7 @@ func (g *Gateway) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	path, _, _ := strings.Cut(string(h.RequestURI()), "?")
 	c := &g.cfg.HTTPAPI
 	switch {
-	case path == g.cfg.UniSSE.HandlerPrefix:
+	case path == g.endpoint():
 		return fasthttp.RequestConfig{MaxRequestBodySize: g.cfg.UniSSE.MaxRequestBodySize}
 	case path == c.HandlerPrefix || strings.HasPrefix(path, c.HandlerPrefix+"/"):
 		return fasthttp.RequestConfig{MaxRequestBodySize: c.MaxBodySize}
@@ -76,7 +76,7 @@ func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 }
 
 // badRequest answers requests that never reach a handler.
-func badRequest(ctx *fasthttp.RequestCtx, err error) {
+func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	if c, ok := ctx.Conn().(*conn); ok {
 		c.lingers = true
 	}
@@ -85,6 +85,9 @@ func badRequest(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &small):
 		writeError(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, "the request head is too large")
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		if g.sse != nil && string(ctx.URI().PathOriginal()) == g.endpoint() {
+			g.sse.WriteCORS(ctx)
+		}
 		writeError(ctx, fasthttp.StatusRequestEntityTooLarge, "the request body is too large")
 	default:
 		writeError(ctx, fasthttp.StatusBadRequest, "the request cannot be parsed")

@@ -57,7 +57,7 @@ var layout = map[string]row{
 	},
 	"gateway/admin":  {others: modFasthttp + " " + modFasthttp + "/pprofhandler " + modGoccy},
 	"gateway/config": {others: modGlob},
-	"gateway":        {ours: "*", others: modFasthttp + " " + modJwt + " github.com/spf13/cobra"},
+	"gateway":        {ours: "*", others: modFasthttp + " " + modJwt + " github.com/spf13/cobra github.com/spf13/pflag"},
 	"bench":          {ours: "codec", others: "*"},
 	"":               {ours: "gateway"},
 }

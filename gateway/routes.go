@@ -13,11 +13,11 @@ import (
 // everything else too unless there is an internal listener for it.
 func (g *Gateway) external(all bool) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		path := string(ctx.Path())
+		path := string(ctx.URI().PathOriginal()) // as sent: rules of a front for a path must not be passed by another spelling
 		switch {
-		case g.sse != nil && path == g.cfg.UniSSE.HandlerPrefix:
+		case g.sse != nil && path == g.endpoint():
 			g.sse.Handle(ctx)
-		case g.sse != nil && path == strings.TrimSuffix(g.cfg.UniSSE.HandlerPrefix, "/")+sse.TicketPath:
+		case g.sse != nil && path == g.cfg.UniSSE.HandlerPrefix+sse.TicketPath:
 			g.sse.HandleTicket(ctx)
 		case g.live != nil && g.live.Handle(ctx):
 		case g.api != nil && (all || g.cfg.HTTPAPI.External) && g.api.Handle(ctx):
@@ -26,6 +26,15 @@ func (g *Gateway) external(all bool) fasthttp.RequestHandler {
 			notFound(ctx)
 		}
 	}
+}
+
+// endpoint returns the path of the endpoint; an empty prefix is the root
+// (PROTOCOL 1.1).
+func (g *Gateway) endpoint() string {
+	if g.cfg.UniSSE.HandlerPrefix == "" {
+		return "/"
+	}
+	return g.cfg.UniSSE.HandlerPrefix
 }
 
 // internal is the handler of the internal listener.
@@ -43,6 +52,8 @@ func (g *Gateway) operations(ctx *fasthttp.RequestCtx, path string) bool {
 	switch {
 	case g.cfg.Health.Enabled && path == g.cfg.Health.HandlerPrefix:
 		admin.Health(ctx)
+	case g.cfg.Init.Enabled && path == g.cfg.Init.HandlerPrefix:
+		admin.Init(ctx)
 	case g.cfg.Debug.Enabled && strings.HasPrefix(path, g.cfg.Debug.HandlerPrefix+"/"):
 		admin.Profile(ctx, strings.TrimPrefix(path, g.cfg.Debug.HandlerPrefix))
 	default:

@@ -176,7 +176,7 @@ func (g *Gateway) sseOptions() (sse.Options, error) {
 	opt := sse.Options{
 		Verifier: g.verifier.Load, Origins: origins,
 		AllowAnonymous: c.AllowAnonymousConnectWithoutToken, Insecure: c.Insecure,
-		TokenCookie: c.TokenCookie, TerminalStatus: u.TerminalStatus,
+		HookWait: c.StaleCloseDelay, TokenCookie: c.TokenCookie, TerminalStatus: u.TerminalStatus,
 		UserIDHeader: c.UserIDHTTPHeader, ConnectionRate: c.ConnectionRateLimit,
 		Limits:      codec.Limits{Depth: g.cfg.HTTPAPI.MaxDepth, Number: g.cfg.HTTPAPI.MaxNumberSize},
 		UserTimeout: c.QueueMaxAge + userTimeoutSlack,
@@ -204,12 +204,34 @@ func (g *Gateway) sseOptions() (sse.Options, error) {
 // served by this build.
 var ErrUnsupported = errors.New("not supported")
 
-// checkSupported refuses options whose absence would be met only later.
-func checkSupported(c *config.Config) error {
-	if c.Engine.Type != "memory" {
-		return fmt.Errorf("gateway: engine.type is %q: %w, use memory", c.Engine.Type, ErrUnsupported)
+// checkSupported refuses what would open access or split nodes if it were
+// ignored, and warns of what is only missing.
+func checkSupported(c *config.Config, log *slog.Logger) error {
+	var errs []error
+	refuse := func(key, value, use string) {
+		errs = append(errs, fmt.Errorf("gateway: %s is %s: %w, %s", key, value, ErrUnsupported, use))
 	}
-	return nil
+	if c.Engine.Type != "memory" {
+		refuse("engine.type", c.Engine.Type, "use memory")
+	}
+	if c.Broker.Enabled && c.Broker.Type != "memory" {
+		refuse("broker.type", c.Broker.Type, "use memory")
+	}
+	if c.PresenceManager.Enabled && c.PresenceManager.Type != "memory" {
+		refuse("presence_manager.type", c.PresenceManager.Type, "use memory")
+	}
+	if c.HTTPServer.TLS.Enabled || c.HTTPServer.TLSExternal || c.HTTPServer.InternalTLS.Enabled {
+		refuse("http_server.tls", "enabled", "let a front end TLS: connections would not be encrypted")
+	}
+	for key, on := range map[string]bool{
+		"prometheus": c.Prometheus.Enabled, "admin": c.Admin.Enabled,
+		"uni_sse.max_lifetime": c.UniSSE.MaxLifetime > 0, "shutdown.grace": c.Shutdown.Grace > 0,
+	} {
+		if on {
+			log.Warn("an option is not supported by this build and has no effect", "option", key)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // logLevels are the names of log.level; none is above every level.

@@ -8,3 +8,7 @@ func Health(ctx *fasthttp.RequestCtx) {
 	ctx.SetContentType("application/json")
 	ctx.SetBodyString("{}")
 }
+
+// Init answers what pages ask before they connect, so that a front can set its
+// cookies: {} (PROTOCOL 9.2).
+func Init(ctx *fasthttp.RequestCtx) { Health(ctx) }

@@ -158,8 +158,7 @@ func (s *Server) allowed(ctx *fasthttp.RequestCtx) bool {
 		query = string(ctx.QueryArgs().Peek("api_key"))
 	}
 	key := header.Peek("X-API-Key")
-	present := len(key) > 0 || len(header.PeekAll("X-API-Key")) > 0
-	return s.opt.Keys().CheckAPIKey(string(key), present, string(header.Peek("Authorization")), query)
+	return s.opt.Keys().CheckAPIKey(string(key), len(key) > 0, string(header.Peek("Authorization")), query)
 }
 
 func (s *Server) serveMethod(ctx *fasthttp.RequestCtx, m *method, body []byte) {

@@ -17,8 +17,8 @@ type Sessions interface {
 	Disconnect(ctx context.Context, t session.Target, whitelist []string, d *codec.Disconnect) error
 	// Subscribe puts the target's connections into a channel.
 	Subscribe(ctx context.Context, t session.Target, cmd session.SubscribeCommand) error
-	// Unsubscribe takes them out; only those that were in it are told
-	// (PROTOCOL 12.17).
+	// Unsubscribe takes them out, of all channels if it is empty; only those
+	// that were in it are told (PROTOCOL 12.17).
 	Unsubscribe(ctx context.Context, t session.Target, channel string) error
 	// Refresh changes when they expire.
 	Refresh(ctx context.Context, t session.Target, cmd session.RefreshCommand) error

@@ -84,6 +84,7 @@ type Loop struct {
 	iov       iovecs
 	sink      []byte
 	cur       uint32 // slot+1 of the stream in hand, for panics
+	queuedAt  int64  // when a queue was last begun, on the loop's clock
 	told      int64  // QueuedBytes as last added to total
 	stats     Stats
 	check     *checker // nil unless Options.Verify
@@ -204,6 +205,7 @@ func (b *behavior) Flush() (more bool) {
 	if l.stats.Blocked > 0 && l.total.Load() > l.opt.QueuesMaxTotal {
 		l.shedTotal()
 	}
+	l.trimQueues()
 	l.dueAt.Store(l.wheel.nextDue())
 	l.poller.armed(l.wheel.count > 0)
 	return more

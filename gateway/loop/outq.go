@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"time"
+
 	"sluice/codec"
 )
 
@@ -156,6 +158,7 @@ func (l *Loop) charge(q *outQueue, it *item, n int) {
 }
 
 func (l *Loop) newQueue() uint32 {
+	l.queuedAt = l.now
 	if n := len(l.spare); n > 0 {
 		i := l.spare[n-1]
 		l.spare = l.spare[:n-1]
@@ -163,6 +166,21 @@ func (l *Loop) newQueue() uint32 {
 	}
 	l.queues = append(l.queues, outQueue{})
 	return uint32(len(l.queues))
+}
+
+const (
+	// trimAfter is how long nothing was queued before the memory of emptied
+	// queues is given back: a burst to all streams leaves each with an array.
+	trimAfter = int64(10 * time.Second)
+	// keepQueues are not worth it.
+	keepQueues = 256
+)
+
+// trimQueues gives back the memory of queues once the loop has been quiet.
+func (l *Loop) trimQueues() {
+	if len(l.queues) > keepQueues && len(l.spare) == len(l.queues) && l.now-l.queuedAt > trimAfter {
+		l.queues, l.spare = nil, nil
+	}
 }
 
 // dropQueue forgets what a stream has yet to write.

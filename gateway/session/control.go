@@ -24,18 +24,32 @@ func (m *Manager) Disconnect(_ context.Context, t Target, whitelist []string, d 
 	return nil
 }
 
-// Unsubscribe takes the connections that t names out of a channel, and tells
-// those that were in it.
+// Unsubscribe takes the connections that t names out of a channel, or out of all
+// their channels if it is empty, and tells those that were in it.
 func (m *Manager) Unsubscribe(_ context.Context, t Target, channel string) error {
-	buf := codec.StartFrame(len(channel) + 80)
-	told := codec.EndFrame(codec.AppendUnsubscribe(buf, channel, codec.UnsubscribeServer), "")
 	m.group.Do(func(l *loop.Loop) {
 		a := m.agent(l)
+		var told *codec.Frame
 		a.selectTarget(&t, func(ref loop.Ref, s *session) {
+			if channel == "" {
+				for len(s.subs) > 0 && s.opening == nil && l.Live(ref) {
+					ch := s.subs[0].channel
+					a.unsubscribe(ref, s, ch, unsubscribeFrame(ch))
+				}
+				return
+			}
+			if told == nil {
+				told = unsubscribeFrame(channel)
+			}
 			a.unsubscribe(ref, s, channel, told)
 		})
 	})
 	return nil
+}
+
+func unsubscribeFrame(channel string) *codec.Frame {
+	buf := codec.StartFrame(len(channel) + 80)
+	return codec.EndFrame(codec.AppendUnsubscribe(buf, channel, codec.UnsubscribeServer), "")
 }
 
 func (a *Agent) unsubscribe(ref loop.Ref, s *session, channel string, told *codec.Frame) {
@@ -47,6 +61,9 @@ func (a *Agent) unsubscribe(ref loop.Ref, s *session, channel string, told *code
 	a.left(s, sub)
 	s.dropSub(channel)
 	a.shard.SendWithCursor(ref.Slot, told, nil)
+	if !a.loop.Live(ref) {
+		return // it was slow
+	}
 	a.schedule(s)
 	a.arm(ref, s)
 }

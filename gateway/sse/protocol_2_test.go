@@ -230,7 +230,6 @@ func TestProtocol_2_2_SubscribeAndUnsubscribe(t *testing.T) {
 	})
 	t.Run("unsubscribe_of_what_was_never_subscribed_is_silent_12_17", func(t *testing.T) {
 		require.NoError(t, n.sessions.Unsubscribe(t.Context(), everyone, "rec:a"))
-		require.NoError(t, n.sessions.Unsubscribe(t.Context(), everyone, ""))
 		n.publish(t, "plain:a", `6`)
 		c.Expect(t, `{"channel":"plain:a","pub":{"data":6}}`)
 	})

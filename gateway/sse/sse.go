@@ -36,6 +36,9 @@ type Options struct {
 	Insecure       bool // client.insecure
 	// Hook is asked who connects when there is no token; nil without one.
 	Hook auth.Hook
+	// HookWait is how long a connect may wait for the hook, whatever the
+	// hook's own timeout (client.stale_close_delay).
+	HookWait time.Duration
 	// HookHeaders are the headers of the request that hooks need, of either
 	// kind: names in lower case.
 	HookHeaders []string
@@ -80,6 +83,9 @@ type Server struct {
 func New(m *session.Manager, opt Options) *Server {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.HookWait <= 0 {
+		opt.HookWait = 10 * time.Second
 	}
 	s := &Server{opt: opt, sessions: m, tickets: newTickets()}
 	if opt.ConnectionRate > 0 {
@@ -208,7 +214,12 @@ func (s *Server) ask(r *request, req *session.PlanRequest) error {
 	for i := range r.connect.Subs {
 		call.Channels = append(call.Channels, r.connect.Subs[i].Channel)
 	}
-	answer, err := s.opt.Hook.Connect(context.Background(), call)
+	ctx, cancel := context.WithTimeout(context.Background(), s.opt.HookWait)
+	defer cancel()
+	answer, err := s.opt.Hook.Connect(ctx, call)
+	if err != nil && ctx.Err() != nil {
+		return codec.DisconnectStale
+	}
 	if errors.Is(err, auth.ErrHook) {
 		return codec.ErrInternal
 	}
@@ -279,6 +290,14 @@ func (s *Server) logRefused(err error) {
 		return
 	}
 	s.opt.Log.Warn("connect failed", "error", err)
+}
+
+// WriteCORS adds to an answer that was made before the request reached the
+// endpoint what lets a page of an allowed origin read it.
+func (s *Server) WriteCORS(ctx *fasthttp.RequestCtx) {
+	if r := s.newRequest(ctx); r.originAllowed {
+		r.writeCORS(ctx)
+	}
 }
 
 // writeError answers with a status and one line of JSON that says what was

@@ -1,0 +1,100 @@
+package gateway
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config"
+	"sluice/gateway/testkit"
+)
+
+// Flags of the reference are options by their own names.
+func TestFlagsOfTheReferenceAreAccepted(t *testing.T) {
+	cmd := rootCommand(&bytes.Buffer{}, &bytes.Buffer{})
+	var args []string
+	for _, f := range switchFlags {
+		args = append(args, "--"+f)
+	}
+	values := map[string]string{
+		"http_server.port": "8001", "http_server.internal_port": "8002", "grpc_api.port": "10000",
+		"uni_grpc.port": "11000", "log.level": "debug", "engine.type": "memory", "broker.type": "memory",
+		"presence_manager.type": "memory", "map_broker.type": "memory",
+	}
+	for _, f := range textFlags {
+		v := values[f]
+		if v == "" {
+			v = "x"
+		}
+		args = append(args, "--"+f+"="+v)
+	}
+	require.NoError(t, cmd.ParseFlags(args))
+	given := givenFlags(cmd)
+	require.Len(t, given, len(switchFlags)+len(textFlags))
+	given["http_server.address"] = "127.0.0.1"
+	given["http_server.internal_address"] = "127.0.0.1"
+	cfg, report, err := config.Load(config.Source{Dir: t.TempDir(), Flags: given})
+	require.NoError(t, err)
+	require.True(t, cfg.UniSSE.Enabled)
+	require.Equal(t, 8001, cfg.HTTPServer.Port)
+	require.NotEmpty(t, report.Warnings, "what Sluice lacks is named")
+}
+
+// Options that would be unsafe to ignore stop the start.
+func TestUnsupportedOptionsThatMatterAreRefused(t *testing.T) {
+	f := func(key string, change func(*config.Config)) {
+		t.Helper()
+		cfg := config.Default()
+		cfg.ApplyDev(nil, testSecret, testKey)
+		change(cfg)
+		_, err := New(cfg, Options{})
+		require.ErrorIs(t, err, ErrUnsupported, key)
+		require.ErrorContains(t, err, key)
+	}
+	f("engine.type", func(c *config.Config) { c.Engine.Type = "redis" })
+	f("broker.type", func(c *config.Config) { c.Broker.Enabled, c.Broker.Type = true, "nats" })
+	f("presence_manager.type", func(c *config.Config) { c.PresenceManager.Enabled, c.PresenceManager.Type = true, "redis" })
+	f("http_server.tls", func(c *config.Config) { c.HTTPServer.TLS.Enabled = true })
+}
+
+// A reload changes keys and rules for new connects; streams stay open, and a
+// wrong file changes nothing.
+func TestReload(t *testing.T) {
+	s := startServer(t, parts{})
+	c := s.subscribe(t, "news")
+	c.ExpectConnect(t)
+	path := filepath.Join(t.TempDir(), "config.json")
+	write := func(text string) {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		s.reread(config.Source{Path: path})
+	}
+	changed := strings.NewReplacer(testKey, "another key", testSecret, "another secret", "%s", "",
+		`"allow_subscribe_for_anonymous": true`, `"allow_subscribe_for_anonymous": false`).Replace(baseConfig)
+	write(changed)
+	status, _, _ := s.api.Call(t, "info", struct{}{})
+	require.Equal(t, 401, status, "the old key")
+	api := &testkit.API{Addr: s.addr, Key: "another key"}
+	api.Publish(t, "news", `1`)
+	c.ExpectPub(t, "news")
+	require.Empty(t, s.subscribe(t, "news").ExpectConnect(t).Subs, "the new rules")
+
+	write(`{"http_api": {"key": 5`)
+	api.Publish(t, "news", `2`)
+	c.ExpectPub(t, "news")
+}
+
+func TestEndpointAtTheRootAndExactPaths(t *testing.T) {
+	s := startServer(t, parts{sse: `, "handler_prefix": "/"`})
+	head, _ := roundTrip(t, s.addr, get("/"))
+	require.Equal(t, "text/event-stream; charset=utf-8", head.Get("Content-Type"))
+	s2 := startServer(t, parts{})
+	for _, path := range []string{"//connection/uni_sse", "/x/../connection/uni_sse", "/connection%2Funi_sse", "/connection/uni_sse/"} {
+		head, body := roundTrip(t, s2.addr, get(path))
+		require.Equal(t, 404, head.Status, path)
+		require.Equal(t, "404 page not found\n", body, path)
+	}
+}
