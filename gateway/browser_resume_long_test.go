@@ -57,3 +57,10 @@ func TestLongBrowserFrozenPageLosesNothing(t *testing.T) {
 	require.Equal(t, 2, evaluate[int](t, p, `sluice.connects`))
 	t.Logf("%d messages, %d KB, while frozen", (each-awake)*len(channels), (each-awake)*len(channels)*len(pad)>>10)
 }
+
+// connections returns how many connections were opened so far.
+func (r *relay) connections() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.opened
+}
