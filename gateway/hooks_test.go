@@ -282,7 +282,7 @@ func TestHangingBackendDisturbsNobodyElse(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	})
-	var log logBuffer
+	var log testkit.LogBuffer
 	s := startStrict(t, parts{client: withSecret + b.connectHook(`, "timeout": "10s"`)}, slog.New(slog.NewTextHandler(&log, nil)))
 	streaming := s.connect(t, testkit.ConnectOptions{Token: tokenOf(t, "1", nil), Subs: asking("news")})
 	streaming.ExpectConnect(t)
@@ -310,22 +310,4 @@ func TestHangingBackendDisturbsNobodyElse(t *testing.T) {
 	require.Len(t, lines, 1, "a failing backend is one line, not one for each client")
 	require.Contains(t, lines[0], "hook=connect")
 	require.Contains(t, lines[0], b.server.URL)
-}
-
-// logBuffer takes a log that many goroutines write.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
 }

@@ -6,10 +6,8 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -21,27 +19,6 @@ import (
 
 	"sluice/gateway/testkit"
 )
-
-// webKey is a public key as a key server writes it down.
-func webKey(t testing.TB, kid string, public any) map[string]string {
-	t.Helper()
-	b64 := base64.RawURLEncoding.EncodeToString
-	k := map[string]string{"kid": kid, "use": "sig"}
-	switch p := public.(type) {
-	case *rsa.PublicKey:
-		k["kty"], k["n"], k["e"] = "RSA", b64(p.N.Bytes()), b64(big.NewInt(int64(p.E)).Bytes())
-	case *ecdsa.PublicKey:
-		point, err := p.Bytes()
-		require.NoError(t, err)
-		half := len(point) / 2
-		k["kty"], k["crv"], k["x"], k["y"] = "EC", p.Curve.Params().Name, b64(point[1:1+half]), b64(point[1+half:])
-	case ed25519.PublicKey:
-		k["kty"], k["crv"], k["x"] = "OKP", "Ed25519", b64(p)
-	default:
-		t.Fatalf("no JWK for a %T", public)
-	}
-	return k
-}
 
 // keyServer serves a key set that a test can change.
 type keyServer struct {
@@ -105,8 +82,8 @@ func TestTokensOfEveryFamilyByKeySet(t *testing.T) {
 	edPublic, edPrivate, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
 	stranger := ecKey(t, elliptic.P256())
-	k := newKeyServer(t, webKey(t, "rsa", &rsaKey().PublicKey), webKey(t, "p256", &p256.PublicKey),
-		webKey(t, "p384", &p384.PublicKey), webKey(t, "p521", &p521.PublicKey), webKey(t, "ed", edPublic))
+	k := newKeyServer(t, testkit.WebKey(t, "rsa", &rsaKey().PublicKey), testkit.WebKey(t, "p256", &p256.PublicKey),
+		testkit.WebKey(t, "p384", &p384.PublicKey), testkit.WebKey(t, "p521", &p521.PublicKey), testkit.WebKey(t, "ed", edPublic))
 	s := startStrict(t, parts{client: fmt.Sprintf(
 		`, "token": {"jwks_public_endpoint": %q, "hmac_secret_key": %q}`, k.URL+"/keys", testSecret)}, nil)
 	who := map[string]any{"sub": "42"}
@@ -154,9 +131,9 @@ func TestKeySetRotatesAndItsOutageIsNotTerminal(t *testing.T) {
 	k.say(http.StatusOK, "<html>down for maintenance</html>")
 	s.refused(t, "no key set but a page", 3004, opts(first, "1"))
 
-	k.set(t, webKey(t, "1", &first.PublicKey))
+	k.set(t, testkit.WebKey(t, "1", &first.PublicKey))
 	s.connects(t, "up", "42", opts(first, "1"))
-	k.set(t, webKey(t, "1", &first.PublicKey), webKey(t, "2", &second.PublicKey))
+	k.set(t, testkit.WebKey(t, "1", &first.PublicKey), testkit.WebKey(t, "2", &second.PublicKey))
 	s.connects(t, "a new key", "42", opts(second, "2"))
 	s.connects(t, "the old one beside it", "42", opts(first, "1"))
 

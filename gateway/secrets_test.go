@@ -77,7 +77,7 @@ func (h *heard) ask(s *server, status int, r testkit.Request) string {
 // everything that a gateway says: its log at every level, the answers to all
 // clients, the health check.
 func TestSecretsNeverLeak(t *testing.T) {
-	var log logBuffer
+	var log testkit.LogBuffer
 	level := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug - 4}))
 	p := &secrets{}
 	h := &heard{t: t}

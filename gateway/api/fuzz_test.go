@@ -48,6 +48,6 @@ func FuzzEveryBodyGetsAnAnswer(f *testing.F) {
 		require.Zero(t, r.credit.outstanding())
 		r.sink.take()
 		r.sessions.take()
-		r.log.reset()
+		r.log.Reset()
 	})
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -23,6 +22,7 @@ import (
 	"sluice/gateway/channel"
 	presencememory "sluice/gateway/presence/memory"
 	"sluice/gateway/session"
+	"sluice/gateway/testkit"
 )
 
 // published is one publication that reached the sink.
@@ -188,37 +188,12 @@ type rig struct {
 	sessions *sessions
 	engine   *memory.Engine
 	presence *presencememory.Manager
-	log      *logBuffer
+	log      *testkit.LogBuffer
 	// other gets the paths of requests that Handle left alone.
 	other chan string
 }
 
 const apiKey = "secret-key"
-
-// logBuffer is a writer for concurrent loggers.
-type logBuffer struct {
-	// Guarded by mu.
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func (b *logBuffer) reset() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.buf.Reset()
-}
 
 func testRules(t testing.TB) *channel.Rules {
 	t.Helper()
@@ -242,7 +217,7 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	t.Helper()
 	r := &rig{
 		t: t, credit: &credit{}, sessions: &sessions{}, engine: memory.New(), presence: presencememory.New(),
-		log: &logBuffer{}, other: make(chan string, 16),
+		log: &testkit.LogBuffer{}, other: make(chan string, 16),
 	}
 	r.sink = &sink{credit: r.credit}
 	require.NoError(t, r.engine.Start(r.sink))

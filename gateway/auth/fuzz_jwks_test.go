@@ -8,12 +8,14 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/gateway/testkit"
+
 	"github.com/stretchr/testify/require"
 )
 
 func FuzzKeySet(f *testing.F) {
 	public, _ := edPair(f)
-	f.Add(keySetText(f, webKeyOf(f, "a", rsaKey().Public()), webKeyOf(f, "b", ecKey(f, elliptic.P521()).Public()), webKeyOf(f, "c", public)))
+	f.Add(keySetText(f, testkit.WebKey(f, "a", rsaKey().Public()), testkit.WebKey(f, "b", ecKey(f, elliptic.P521()).Public()), testkit.WebKey(f, "c", public)))
 	for _, seed := range []string{
 		``, `{}`, `{"keys":null}`, `{"keys":[null,1,[],{}]}`, `{"keys":[{"kid":1}]}`, "<!doctype html>", `[{"keys":[]}]`,
 		`{"keys":[{"kty":"RSA","use":"sig","kid":"k","n":"","e":""}]}`,

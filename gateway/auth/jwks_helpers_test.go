@@ -1,46 +1,21 @@
 package auth
 
 import (
-	"bytes"
-	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/rsa"
-	"encoding/base64"
 	"encoding/json"
 	"log/slog"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"sluice/gateway/testkit"
+
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
 )
-
-// webKeyOf is a public key as a key server writes it down.
-func webKeyOf(t testing.TB, kid string, public any) map[string]string {
-	t.Helper()
-	b64 := base64.RawURLEncoding.EncodeToString
-	k := map[string]string{"kid": kid, "use": "sig"}
-	switch p := public.(type) {
-	case *rsa.PublicKey:
-		k["kty"], k["n"], k["e"] = "RSA", b64(p.N.Bytes()), b64(big.NewInt(int64(p.E)).Bytes())
-	case *ecdsa.PublicKey:
-		point, err := p.Bytes()
-		require.NoError(t, err)
-		half := len(point) / 2
-		k["kty"], k["crv"] = "EC", p.Curve.Params().Name
-		k["x"], k["y"] = b64(point[1:1+half]), b64(point[1+half:])
-	case ed25519.PublicKey:
-		k["kty"], k["crv"], k["x"] = "OKP", "Ed25519", b64(p)
-	default:
-		t.Fatalf("no JWK for a %T", public)
-	}
-	return k
-}
 
 // with returns the key with members replaced; "" removes one.
 func with(k map[string]string, pairs ...string) map[string]string {
@@ -139,22 +114,7 @@ func edToken(t testing.TB, key ed25519.PrivateKey, kid, payload string) string {
 }
 
 // logBuffer is a log that can be read while it is written.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
+type logBuffer struct{ testkit.LogBuffer }
 
 func (b *logBuffer) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))

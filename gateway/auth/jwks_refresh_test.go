@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sluice/gateway/testkit"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -49,14 +51,14 @@ func TestKeysAreRefreshedInTheBackground(t *testing.T) {
 	a, b := edToken(t, privateA, "a", `{"sub":"1"}`), edToken(t, privateB, "b", `{"sub":"2"}`)
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeServer{}
-		f.say(keySetText(t, webKeyOf(t, "a", publicA)))
+		f.say(keySetText(t, testkit.WebKey(t, "a", publicA)))
 		v := newFakeKeyed(t, f, "http://keys/", Options{})
 		defer v.Close()
 		synctest.Wait()
 		require.Equal(t, int64(1), f.asked.Load(), "a fixed endpoint is asked before the first token")
 		requireIdentity(t, v, a, "1")
 		requireIdentity(t, v, a, "1")
-		f.say(keySetText(t, webKeyOf(t, "b", publicB)))
+		f.say(keySetText(t, testkit.WebKey(t, "b", publicB)))
 		time.Sleep(refreshMin - time.Second)
 		synctest.Wait()
 		require.Equal(t, int64(1), f.asked.Load())
@@ -84,7 +86,7 @@ func TestStaleKeysWorkForAsLongAsTheServerIsDown(t *testing.T) {
 	token := edToken(t, private, "k", `{"sub":"42"}`)
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeServer{}
-		f.say(keySetText(t, webKeyOf(t, "k", public)))
+		f.say(keySetText(t, testkit.WebKey(t, "k", public)))
 		v := newFakeKeyed(t, f, "http://keys/", Options{CacheSize: -1})
 		defer v.Close()
 		requireIdentity(t, v, token, "42")
@@ -114,7 +116,7 @@ func TestServerThatComesUpIsFoundWithinSeconds(t *testing.T) {
 			requireUnavailable(t, v, token)
 		}
 		require.LessOrEqual(t, f.asked.Load(), int64(fetchAttempts*(fetchBurst+1)))
-		f.say(keySetText(t, webKeyOf(t, "k", public)))
+		f.say(keySetText(t, testkit.WebKey(t, "k", public)))
 		time.Sleep(fetchEvery)
 		requireIdentity(t, v, token, "42")
 	})
@@ -129,7 +131,7 @@ func TestUnknownKeyIDIsAskedForAgainLater(t *testing.T) {
 		v := newFakeKeyed(t, f, "http://keys/", Options{})
 		defer v.Close()
 		requireInvalid(t, v, token)
-		f.say(keySetText(t, webKeyOf(t, "k", public)))
+		f.say(keySetText(t, testkit.WebKey(t, "k", public)))
 		requireInvalid(t, v, token)
 		time.Sleep(unknownFor)
 		requireIdentity(t, v, token, "42")

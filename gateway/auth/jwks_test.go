@@ -30,8 +30,8 @@ func TestEveryAlgorithmThroughAKeySet(t *testing.T) {
 		t.Helper()
 		name := m.Alg()
 		keys = append(keys,
-			webKeyOf(t, name, public),
-			with(webKeyOf(t, name+" named", public), "alg", name))
+			testkit.WebKey(t, name, public),
+			with(testkit.WebKey(t, name+" named", public), "alg", name))
 		tokens[name] = signKid(t, m, private, name, `{"sub":"42"}`)
 		tokens[name+" named"] = signKid(t, m, private, name+" named", `{"sub":"42"}`)
 	}
@@ -50,7 +50,7 @@ func TestEveryAlgorithmThroughAKeySet(t *testing.T) {
 
 func TestKeysThatAreNotForSignaturesAreSkipped(t *testing.T) {
 	public, private := edPair(t)
-	key := webKeyOf(t, "k", public)
+	key := testkit.WebKey(t, "k", public)
 	small := &rsa.PublicKey{N: rsaKey().N, E: 1}
 	f := func(name string, listed map[string]string, ok bool) {
 		t.Run(name, func(t *testing.T) {
@@ -78,17 +78,17 @@ func TestKeysThatAreNotForSignaturesAreSkipped(t *testing.T) {
 	f("short", with(key, "x", key["x"][:20]), false)
 	f("not base64", with(key, "x", "!"), false)
 	f("another alg", with(key, "alg", "ES256"), false)
-	f("RSA", webKeyOf(t, "k", rsaKey().Public()), true)
-	f("RSA for PS256", with(webKeyOf(t, "k", rsaKey().Public()), "alg", "PS256"), false)
-	f("RSA for HS256", with(webKeyOf(t, "k", rsaKey().Public()), "alg", "HS256"), false)
-	f("RSA for RS512 only", with(webKeyOf(t, "k", rsaKey().Public()), "alg", "RS512"), false)
-	f("RSA with exponent 1", webKeyOf(t, "k", small), false)
-	f("RSA without modulus", with(webKeyOf(t, "k", rsaKey().Public()), "n", ""), false)
+	f("RSA", testkit.WebKey(t, "k", rsaKey().Public()), true)
+	f("RSA for PS256", with(testkit.WebKey(t, "k", rsaKey().Public()), "alg", "PS256"), false)
+	f("RSA for HS256", with(testkit.WebKey(t, "k", rsaKey().Public()), "alg", "HS256"), false)
+	f("RSA for RS512 only", with(testkit.WebKey(t, "k", rsaKey().Public()), "alg", "RS512"), false)
+	f("RSA with exponent 1", testkit.WebKey(t, "k", small), false)
+	f("RSA without modulus", with(testkit.WebKey(t, "k", rsaKey().Public()), "n", ""), false)
 }
 
 func TestOneBadKeyDoesNotSpoilTheSet(t *testing.T) {
 	public, private := edPair(t)
-	good := keySetText(t, webKeyOf(t, "good", public))
+	good := keySetText(t, testkit.WebKey(t, "good", public))
 	s := newKeyServer(t)
 	s.say(200, strings.Replace(good, `[`, `[null,5,"x",[],{"kid":7},{"kty":"EC","crv":"P-256","x":"AA","y":"AA","use":"sig","kid":"bad"},`, 1))
 	v := newKeyedVerifier(t, s.URL, nil)
@@ -99,7 +99,7 @@ func TestOneBadKeyDoesNotSpoilTheSet(t *testing.T) {
 func TestTokensCannotConfuseAKeySet(t *testing.T) {
 	ec := ecKey(t, elliptic.P256())
 	edPublic, edPrivate := edPair(t)
-	s := newKeyServer(t, webKeyOf(t, "rsa", rsaKey().Public()), webKeyOf(t, "ec", ec.Public()), webKeyOf(t, "ed", edPublic))
+	s := newKeyServer(t, testkit.WebKey(t, "rsa", rsaKey().Public()), testkit.WebKey(t, "ec", ec.Public()), testkit.WebKey(t, "ed", edPublic))
 	v := newKeyedVerifier(t, s.URL, func(o *Options) {
 		o.HMACSecretKey, o.HMACPreviousSecretKey, o.RSAPublicKey = secret, "old", publicPEM(t, rsaKey().Public())
 	})
@@ -121,7 +121,7 @@ func TestTokensCannotConfuseAKeySet(t *testing.T) {
 		"another RSA key":                 signKid(t, jwt.SigningMethodRS256, other, "rsa", payload),
 		"kid with another case":           signKid(t, jwt.SigningMethodRS256, rsaKey(), "RSA", payload),
 		"jwk in the header": sign(t, jwt.SigningMethodRS256, other,
-			`{"alg":"RS256","kid":"x","jwk":`+strings.TrimSuffix(strings.TrimPrefix(keySetText(t, webKeyOf(t, "x", other.Public())), `{"keys":[`), `]}`)+`}`, payload),
+			`{"alg":"RS256","kid":"x","jwk":`+strings.TrimSuffix(strings.TrimPrefix(keySetText(t, testkit.WebKey(t, "x", other.Public())), `{"keys":[`), `]}`)+`}`, payload),
 		"huge kid": signKid(t, jwt.SigningMethodRS256, rsaKey(), strings.Repeat("k", 2*maxKeyID), payload),
 	} {
 		t.Run(name, func(t *testing.T) { requireInvalid(t, v, token) })
@@ -131,7 +131,7 @@ func TestTokensCannotConfuseAKeySet(t *testing.T) {
 
 func TestKeyIDNeverReachesTheKeyServer(t *testing.T) {
 	public, private := edPair(t)
-	s := newKeyServer(t, webKeyOf(t, "k", public))
+	s := newKeyServer(t, testkit.WebKey(t, "k", public))
 	v := newKeyedVerifier(t, s.URL+"/keys", nil)
 	for _, kid := range []string{"../../etc/passwd", "http://evil.example/k", "k?x=1", "k\x00", "k\r\nHost: evil", strings.Repeat("../", 300)} {
 		requireInvalid(t, v, edToken(t, private, kid, `{}`))
@@ -144,24 +144,24 @@ func TestKeyIDNeverReachesTheKeyServer(t *testing.T) {
 func TestNewKeysAreFetchedAndWithdrawnOnesEndTheirTokens(t *testing.T) {
 	publicA, privateA := edPair(t)
 	publicB, privateB := edPair(t)
-	s := newKeyServer(t, webKeyOf(t, "a", publicA))
+	s := newKeyServer(t, testkit.WebKey(t, "a", publicA))
 	v := newKeyedVerifier(t, s.URL, nil)
 	a, b := edToken(t, privateA, "a", `{"sub":"1"}`), edToken(t, privateB, "b", `{"sub":"2"}`)
 	requireIdentity(t, v, a, "1")
 	requireIdentity(t, v, a, "1")
 	require.Equal(t, uint64(1), v.Stats().CacheHits.Load())
 	// Added: nothing ends.
-	s.set(t, webKeyOf(t, "a", publicA), webKeyOf(t, "b", publicB))
+	s.set(t, testkit.WebKey(t, "a", publicA), testkit.WebKey(t, "b", publicB))
 	requireIdentity(t, v, b, "2")
 	requireIdentity(t, v, a, "1")
 	require.Equal(t, uint64(2), v.Stats().CacheHits.Load(), "a key that was added must not empty the cache")
 	// Withdrawn: noticed with the next fetch, and what was cached ends.
-	s.set(t, webKeyOf(t, "b", publicB))
+	s.set(t, testkit.WebKey(t, "b", publicB))
 	requireInvalid(t, v, edToken(t, privateA, "c", `{}`))
 	requireInvalid(t, v, a)
 	requireIdentity(t, v, b, "2")
 	// Replaced under the same id.
-	s.set(t, webKeyOf(t, "b", publicA))
+	s.set(t, testkit.WebKey(t, "b", publicA))
 	requireInvalid(t, v, edToken(t, privateA, "d", `{}`))
 	requireInvalid(t, v, b)
 	requireIdentity(t, v, edToken(t, privateA, "b", `{"sub":"3"}`), "3")
@@ -169,7 +169,7 @@ func TestNewKeysAreFetchedAndWithdrawnOnesEndTheirTokens(t *testing.T) {
 
 func TestUnknownKeyIDsMakeFewFetches(t *testing.T) {
 	public, private := edPair(t)
-	s := newKeyServer(t, webKeyOf(t, "k", public))
+	s := newKeyServer(t, testkit.WebKey(t, "k", public))
 	v := newKeyedVerifier(t, s.URL, nil)
 	requireIdentity(t, v, edToken(t, private, "k", `{"sub":"42"}`), "42")
 	before, began := s.asked.Load(), time.Now()
@@ -205,7 +205,7 @@ func TestMemoryOfUnknownKeyIDsIsBounded(t *testing.T) {
 func TestSimultaneousFirstUsesShareOneFetchAndOneVerification(t *testing.T) {
 	public, private := edPair(t)
 	s := newKeyServer(t)
-	text := keySetText(t, webKeyOf(t, "k", public))
+	text := keySetText(t, testkit.WebKey(t, "k", public))
 	release := make(chan struct{})
 	s.do(func(w http.ResponseWriter, _ *http.Request) {
 		<-release
@@ -237,7 +237,7 @@ func requireUnavailable(t testing.TB, v *Verifier, token string) {
 
 func TestKeyServerFaultsAreNotTerminal(t *testing.T) {
 	public, private := edPair(t)
-	good := keySetText(t, webKeyOf(t, "k", public))
+	good := keySetText(t, testkit.WebKey(t, "k", public))
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		t.Error("the redirect to another host was followed")
 		_, _ = w.Write([]byte(good))
@@ -309,7 +309,7 @@ func TestEmptyKeySetIsAnAnswer(t *testing.T) {
 
 func TestKeyServerThatRefusesConnections(t *testing.T) {
 	public, private := edPair(t)
-	s := newKeyServer(t, webKeyOf(t, "k", public))
+	s := newKeyServer(t, testkit.WebKey(t, "k", public))
 	v := newKeyedVerifier(t, s.URL, nil)
 	requireIdentity(t, v, edToken(t, private, "k", `{"sub":"1"}`), "1")
 	s.Close()
@@ -326,7 +326,7 @@ func TestKeyServerThatRefusesConnections(t *testing.T) {
 func TestSecondAttemptCounts(t *testing.T) {
 	public, private := edPair(t)
 	s := newKeyServer(t)
-	text := keySetText(t, webKeyOf(t, "k", public))
+	text := keySetText(t, testkit.WebKey(t, "k", public))
 	s.do(func(w http.ResponseWriter, _ *http.Request) {
 		if s.asked.Load() == 1 {
 			w.WriteHeader(http.StatusBadGateway)
@@ -344,7 +344,7 @@ func TestSecondAttemptCounts(t *testing.T) {
 func TestRedirectOnTheSameHostIsFollowed(t *testing.T) {
 	public, private := edPair(t)
 	s := newKeyServer(t)
-	text := keySetText(t, webKeyOf(t, "k", public))
+	text := keySetText(t, testkit.WebKey(t, "k", public))
 	s.do(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/old" {
 			http.Redirect(w, r, "/new", http.StatusMovedPermanently)
@@ -359,7 +359,7 @@ func TestRedirectOnTheSameHostIsFollowed(t *testing.T) {
 func TestClosedVerifierKeepsItsKeysAndHoldsNobody(t *testing.T) {
 	testkit.Snapshot(t)
 	public, private := edPair(t)
-	s := newKeyServer(t, webKeyOf(t, "k", public))
+	s := newKeyServer(t, testkit.WebKey(t, "k", public))
 	v, err := NewVerifier(Options{JWKSPublicEndpoint: s.URL})
 	require.NoError(t, err)
 	requireIdentity(t, v, edToken(t, private, "k", `{"sub":"42"}`), "42")
@@ -379,7 +379,7 @@ func TestClosedVerifierKeepsItsKeysAndHoldsNobody(t *testing.T) {
 
 func TestReplacedVerifierHandsItsKeysOver(t *testing.T) {
 	public, private := edPair(t)
-	s := newKeyServer(t, webKeyOf(t, "k", public))
+	s := newKeyServer(t, testkit.WebKey(t, "k", public))
 	old := newKeyedVerifier(t, s.URL, nil)
 	requireIdentity(t, old, edToken(t, private, "k", `{"sub":"1"}`), "1")
 	s.say(503, "")
@@ -442,7 +442,7 @@ func TestOutageIsLoggedOnceAndItsEndToo(t *testing.T) {
 		requireUnavailable(t, v, edToken(t, private, fmt.Sprint(i), `{}`))
 	}
 	require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
-	s.set(t, webKeyOf(t, "k", public))
+	s.set(t, testkit.WebKey(t, "k", public))
 	v.source.(*jwks).endpoint(s.URL).budgetBack()
 	requireIdentity(t, v, edToken(t, private, "k", `{"sub":"1"}`), "1")
 	require.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())

@@ -4,13 +4,15 @@ import (
 	"fmt"
 	"testing"
 
+	"sluice/gateway/testkit"
+
 	"github.com/stretchr/testify/require"
 )
 
 func TestEndpointTemplatesAreFilledFromIssuerAndAudience(t *testing.T) {
 	publicA, privateA := edPair(t)
 	publicB, privateB := edPair(t)
-	a := newKeyServer(t, webKeyOf(t, "k", publicA))
+	a := newKeyServer(t, testkit.WebKey(t, "k", publicA))
 	v := newKeyedVerifier(t, a.URL+"/{{realm}}/{{ app }}/keys?r={{realm}}", func(o *Options) {
 		o.IssuerRegex = `^https://id\.example\.com/(?P<realm>one|two)$`
 		o.AudienceRegex = `^(?P<app>web|mobile)$`
@@ -19,7 +21,7 @@ func TestEndpointTemplatesAreFilledFromIssuerAndAudience(t *testing.T) {
 	requireIdentity(t, v, edToken(t, privateA, "k", claims("https://id.example.com/one", `["x","mobile","web"]`)), "42")
 	require.Equal(t, []string{"/one/mobile/keys?r=one"}, a.requested())
 	// The same key id of another realm is another key.
-	a.set(t, webKeyOf(t, "k", publicB))
+	a.set(t, testkit.WebKey(t, "k", publicB))
 	requireIdentity(t, v, edToken(t, privateB, "k", claims("https://id.example.com/two", `"web"`)), "42")
 	requireInvalid(t, v, edToken(t, privateB, "k", claims("https://id.example.com/one", `"mobile"`)))
 	requireIdentity(t, v, edToken(t, privateA, "k", claims("https://id.example.com/one", `"mobile"`)), "42")

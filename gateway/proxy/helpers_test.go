@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -17,6 +16,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/auth"
+	"sluice/gateway/testkit"
 )
 
 // backend is an operator's backend that a test scripts.
@@ -72,22 +72,7 @@ func (b *backend) got() (body string, header http.Header) {
 }
 
 // hookLog is a log that can be read while it is written.
-type hookLog struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *hookLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *hookLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
+type hookLog struct{ testkit.LogBuffer }
 
 func (l *hookLog) lines() int { return strings.Count(l.String(), "\n") }
 
