@@ -18,7 +18,7 @@ func (s *Server) subscribe(c *call, r *codec.SubscribeRequest) *failure {
 	if r.ExpireAt > 0 && r.ExpireAt <= time.Now().Unix() {
 		return refuse(codec.ErrBadRequest, "expire_at: Unix seconds in the future expected")
 	}
-	cmd := session.SubscribeCommand{Channel: r.Channel, ExpireAt: max(r.ExpireAt, 0), Override: override(r.Override)}
+	cmd := session.SubscribeCommand{Channel: r.Channel, ExpireAt: max(r.ExpireAt, 0), Override: auth.NewOverride(r.Override)}
 	var fail *failure
 	if cmd.Info, fail = s.attachment("info", r.Info, r.B64Info); fail != nil {
 		return fail
@@ -55,27 +55,4 @@ func (s *Server) attachment(field string, raw []byte, b64 string) (codec.JSON, *
 		return codec.JSON{}, refuse(codec.ErrBadRequest, field+": "+codec.Detail(err))
 	}
 	return value, nil
-}
-
-func override(r *codec.OverrideRequest) auth.Override {
-	if r == nil {
-		return auth.Override{}
-	}
-	return auth.Override{
-		Presence:           toggle(r.Presence),
-		JoinLeave:          toggle(r.JoinLeave),
-		ForcePushJoinLeave: toggle(r.ForcePushJoinLeave),
-		ForcePositioning:   toggle(r.ForcePositioning),
-		ForceRecovery:      toggle(r.ForceRecovery),
-	}
-}
-
-func toggle(v *codec.BoolValue) auth.Toggle {
-	switch {
-	case v == nil:
-		return auth.Unset
-	case v.Value:
-		return auth.On
-	}
-	return auth.Off
 }
