@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 const interestStripes = 256
@@ -129,6 +130,10 @@ func (u *unsubscriber) Handle(ch string, again bool) {
 	}
 }
 
+// unsubscribeWait is how long the engine may take to be told that a channel is
+// not wanted any more.
+const unsubscribeWait = 5 * time.Second
+
 // unsubscribe tells the engine that a channel has no subscriber, unless one has
 // come since.
 func (h *Hub) unsubscribe(channel string) {
@@ -151,7 +156,7 @@ func (h *Hub) unsubscribe(channel string) {
 			return
 		}
 		in.on = false
-		ctx, cancel := context.WithTimeout(context.Background(), h.opt.CreditWait*5)
+		ctx, cancel := context.WithTimeout(context.Background(), unsubscribeWait)
 		// An engine that cannot be told is gone: it will be asked for
 		// the channel again if it is wanted again.
 		_ = h.engineCall(s, in, func() error { return h.broker.Unsubscribe(ctx, channel) })

@@ -76,7 +76,6 @@ type paced struct {
 	next  time.Time
 	ev    event // waits, if held
 	held  bool
-	index int
 }
 
 // maxPaced bounds the keys that a lane remembers; publications of further ones
@@ -194,15 +193,8 @@ type paceHeap []*paced
 
 func (h paceHeap) Len() int           { return len(h) }
 func (h paceHeap) Less(i, j int) bool { return h[i].next.Before(h[j].next) }
-func (h paceHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-func (h *paceHeap) Push(x any) {
-	e := x.(*paced)
-	e.index = len(*h)
-	*h = append(*h, e)
-}
+func (h paceHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *paceHeap) Push(x any)        { *h = append(*h, x.(*paced)) }
 func (h *paceHeap) Pop() any {
 	old := *h
 	n := len(old) - 1

@@ -161,9 +161,6 @@ func (l *Loop) Backlog() int { return l.actor.Depth() }
 // for each pass over the inbox. On-loop only.
 func (l *Loop) Now() int64 { return l.now }
 
-// Time returns the wall clock time of [Loop.Now]. On-loop only.
-func (l *Loop) Time() time.Time { return l.start.Add(time.Duration(l.now)) }
-
 // Stats returns the counters. On-loop only.
 func (l *Loop) Stats() *Stats { return &l.stats }
 

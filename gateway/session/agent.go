@@ -103,7 +103,7 @@ func (a *Agent) each(f func(ref loop.Ref, s *session)) {
 	}
 }
 
-// select calls f for every session that t names. f may end it.
+// selectTarget calls f for every session that t names. f may end it.
 func (a *Agent) selectTarget(t *Target, f func(ref loop.Ref, s *session)) {
 	for i := a.byUser[userHash(t.User)]; i != 0; {
 		slot := i - 1
