@@ -109,6 +109,13 @@ func (o *object) bool(name string, v bool) {
 	}
 }
 
+func (o *object) info(c *ClientInfo) {
+	if c != nil {
+		o.key("info")
+		o.dst = AppendClientInfo(o.dst, c)
+	}
+}
+
 // pushOpen begins `{"channel":C,"kind":{`; pushClose ends both objects.
 func pushOpen(dst []byte, channel, kind string) object {
 	o := object{dst: dst}
@@ -142,11 +149,7 @@ func AppendPublication(dst []byte, p *Publication) []byte {
 	o := object{dst: dst}
 	o.begin()
 	o.json("data", p.Data)
-	if p.Info != nil {
-		o.key("info")
-		o.dst = AppendClientInfo(o.dst, p.Info)
-		o.comma = true
-	}
+	o.info(p.Info)
 	o.uint("offset", p.Offset)
 	appendTags(&o, p.Tags)
 	if p.Offset == 1 {
@@ -185,11 +188,7 @@ func AppendDeltaPublication(dst []byte, p *Publication, delta string) []byte {
 		text = delta
 	}
 	o.strAlways("data", text)
-	if p.Info != nil {
-		o.key("info")
-		o.dst = AppendClientInfo(o.dst, p.Info)
-		o.comma = true
-	}
+	o.info(p.Info)
 	o.uint("offset", p.Offset)
 	appendTags(&o, p.Tags)
 	o.bool("delta", delta != "")

@@ -109,11 +109,7 @@ func appendHistoryItem(dst []byte, p *Publication) []byte {
 	o := object{dst: dst}
 	o.begin()
 	o.json("data", p.Data)
-	if p.Info != nil {
-		o.key("info")
-		o.dst = AppendClientInfo(o.dst, p.Info)
-		o.comma = true
-	}
+	o.info(p.Info)
 	o.uint("offset", p.Offset)
 	appendTags(&o, p.Tags)
 	o.end()
