@@ -8,7 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"sluice/codec"
+	"sluice/gateway/sse"
 )
 
 // Limits of the HTTP server on what is not a stream.
@@ -68,7 +68,7 @@ func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 			if v := recover(); v != nil {
 				g.log.Error("panic in a request", "path", string(ctx.Path()), "panic", v, "stack", string(debug.Stack()))
 				ctx.Response.Reset()
-				writeError(ctx, fasthttp.StatusInternalServerError, "internal server error")
+				sse.WriteError(ctx, fasthttp.StatusInternalServerError, "internal server error")
 			}
 		}()
 		next(ctx)
@@ -83,21 +83,15 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	var small *fasthttp.ErrSmallBuffer
 	switch {
 	case errors.As(err, &small):
-		writeError(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, "the request head is too large")
+		sse.WriteError(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, "the request head is too large")
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		if g.sse != nil && string(ctx.URI().PathOriginal()) == g.endpoint() {
 			g.sse.WriteCORS(ctx)
 		}
-		writeError(ctx, fasthttp.StatusRequestEntityTooLarge, "the request body is too large")
+		sse.WriteError(ctx, fasthttp.StatusRequestEntityTooLarge, "the request body is too large")
 	default:
-		writeError(ctx, fasthttp.StatusBadRequest, "the request cannot be parsed")
+		sse.WriteError(ctx, fasthttp.StatusBadRequest, "the request cannot be parsed")
 	}
-}
-
-func writeError(ctx *fasthttp.RequestCtx, status int, message string) {
-	ctx.SetStatusCode(status)
-	ctx.SetContentType("application/json")
-	ctx.SetBody(codec.AppendHTTPError(nil, status, message))
 }
 
 // notFound is the reference's answer to paths that are nobody's (PROTOCOL 9.5).

@@ -170,7 +170,7 @@ const preflightAge = "86400"
 // preflight answers OPTIONS of a path with the methods (PROTOCOL 12.4).
 func (s *Server) preflight(ctx *fasthttp.RequestCtx, r *request, methods string) {
 	if !r.originAllowed {
-		writeError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
+		WriteError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
 		return
 	}
 	r.writeCORS(ctx)

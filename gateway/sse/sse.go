@@ -126,21 +126,21 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	connect := ctx.IsGet() || ctx.IsPost()
 	if connect && (s.sessions.Full() || s.rate != nil && !s.rate.Allow()) {
 		// Before CORS, as the reference does (PROTOCOL 1.4).
-		writeError(ctx, fasthttp.StatusServiceUnavailable, "too many connections, try again later")
+		WriteError(ctx, fasthttp.StatusServiceUnavailable, "too many connections, try again later")
 		return
 	}
 	r.writeCORS(ctx)
 	if !connect {
 		ctx.Response.Header.Set(fasthttp.HeaderAllow, allowedMethods)
-		writeError(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: use GET or POST")
+		WriteError(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: use GET or POST")
 		return
 	}
 	if !r.originAllowed {
-		writeError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
+		WriteError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
 		return
 	}
 	if err := r.decode(ctx, s.opt.Limits); err != nil {
-		writeError(ctx, fasthttp.StatusBadRequest, err.Error())
+		WriteError(ctx, fasthttp.StatusBadRequest, err.Error())
 		return
 	}
 	plan, err := s.plan(r)
@@ -300,9 +300,9 @@ func (s *Server) WriteCORS(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// writeError answers with a status and one line of JSON that says what was
+// WriteError answers with a status and one line of JSON that says what was
 // wrong (PROTOCOL 12.40).
-func writeError(ctx *fasthttp.RequestCtx, status int, message string) {
+func WriteError(ctx *fasthttp.RequestCtx, status int, message string) {
 	ctx.SetStatusCode(status)
 	ctx.SetContentType("application/json")
 	ctx.SetBody(codec.AppendHTTPError(nil, status, message))

@@ -98,22 +98,22 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 		return
 	case !ctx.IsPost():
 		ctx.Response.Header.Set(fasthttp.HeaderAllow, ticketMethods)
-		writeError(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: use POST")
+		WriteError(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: use POST")
 		return
 	case !r.originAllowed:
-		writeError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
+		WriteError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
 		return
 	}
 	r.writeCORS(ctx)
 	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
 	if s.rate != nil && !s.rate.Allow() { // a ticket is half a connect
-		writeError(ctx, fasthttp.StatusServiceUnavailable, "too many connections, try again later")
+		WriteError(ctx, fasthttp.StatusServiceUnavailable, "too many connections, try again later")
 		return
 	}
 	if len(ctx.Request.Body()) == 0 {
 		r.connect = &codec.ConnectRequest{}
 	} else if err := r.decode(ctx, s.opt.Limits); err != nil {
-		writeError(ctx, fasthttp.StatusBadRequest, err.Error())
+		WriteError(ctx, fasthttp.StatusBadRequest, err.Error())
 		return
 	}
 	r.ticket = "" // no ticket for a ticket
@@ -126,7 +126,7 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 	req.Headers = s.sessions.RefreshHeaders(r.headers)
 	key := s.tickets.issue(&req, time.Now())
 	if key == "" {
-		writeError(ctx, fasthttp.StatusServiceUnavailable, "too many tickets wait to be used, try again later")
+		WriteError(ctx, fasthttp.StatusServiceUnavailable, "too many tickets wait to be used, try again later")
 		return
 	}
 	ctx.SetContentType("application/json")
@@ -138,11 +138,11 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 func (s *Server) refuseTicket(ctx *fasthttp.RequestCtx, err error) {
 	d := s.opt.Disconnects.of(err)
 	if unknowable(err) {
-		writeError(ctx, fasthttp.StatusServiceUnavailable, d.Reason)
+		WriteError(ctx, fasthttp.StatusServiceUnavailable, d.Reason)
 		return
 	}
 	ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, "Bearer")
-	writeError(ctx, fasthttp.StatusUnauthorized, d.Reason)
+	WriteError(ctx, fasthttp.StatusUnauthorized, d.Reason)
 }
 
 // unknowable reports whether a connect failed without anybody having refused it.
