@@ -123,14 +123,7 @@ func runFanOut(ctx context.Context, f *fanOutFlags) (*fanOutReport, error) {
 
 // fanOut opens both sides and lets them take turns.
 func fanOut(ctx context.Context, f *fanOutFlags, r *rig) (*fanOutReport, error) {
-	if err := r.target.needsAPI(); err != nil {
-		return nil, err
-	}
-	api, apiURL, err := resolve(ctx, r.target.apiURL, f.allowRemote)
-	if err != nil {
-		return nil, err
-	}
-	pubs, err := newPublishers(api, apiURL, r.target, f.conns, f.inFlight, f.size, f.quiet)
+	pubs, err := r.publishers(ctx, &f.commonFlags, f.conns, f.inFlight, f.size)
 	if err != nil {
 		return nil, err
 	}

@@ -92,15 +92,9 @@ func runResume(ctx context.Context, f *resumeFlags) (*resumeReport, error) {
 
 // resume lets the two ways to connect take turns; who goes first alternates.
 func resume(ctx context.Context, f *resumeFlags, r *rig) (*resumeReport, error) {
-	if err := r.target.needsAPI(); err != nil {
-		return nil, err
-	}
-	api, apiURL, err := resolve(ctx, r.target.apiURL, f.allowRemote)
-	if err != nil {
-		return nil, err
-	}
 	x := &resumes{f: f, r: r}
-	if x.pubs, err = newPublishers(api, apiURL, r.target, 1, resumeInFlight, f.size, f.quiet); err != nil {
+	var err error
+	if x.pubs, err = r.publishers(ctx, &f.commonFlags, 1, resumeInFlight, f.size); err != nil {
 		return nil, err
 	}
 	report := newResumeReport(f, r)

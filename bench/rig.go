@@ -145,3 +145,15 @@ func (r *rig) close() {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 	}
 }
+
+// publishers connects to the API of the rig's server; size is the payload's.
+func (r *rig) publishers(ctx context.Context, f *commonFlags, conns, inFlight, size int) (*publishers, error) {
+	if err := r.target.needsAPI(); err != nil {
+		return nil, err
+	}
+	api, apiURL, err := resolve(ctx, r.target.apiURL, f.allowRemote)
+	if err != nil {
+		return nil, err
+	}
+	return newPublishers(api, apiURL, r.target, conns, inFlight, size, f.quiet)
+}

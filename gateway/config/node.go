@@ -34,6 +34,17 @@ func (o *object) get(key string) *node {
 	return nil
 }
 
+// scalar returns the text of a number or of a string, without blanks around it.
+func (n *node) scalar() (text string, ok bool) {
+	switch v := n.v.(type) {
+	case number:
+		return string(v), true
+	case string:
+		return strings.TrimSpace(v), true
+	}
+	return "", false
+}
+
 // maxDepth bounds the nesting of a config file; ours need six levels.
 const maxDepth = 64
 

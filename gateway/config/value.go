@@ -152,13 +152,8 @@ func (f *field) inRange(n *node, i int64) string {
 
 // duration decodes a Go duration. A bare number is refused (PROTOCOL 12.26) except 0, and -1 where negative means off.
 func (f *field) duration(n *node) (time.Duration, string) {
-	var text string
-	switch v := n.v.(type) {
-	case number:
-		text = string(v)
-	case string:
-		text = strings.TrimSpace(v)
-	default:
+	text, ok := n.scalar()
+	if !ok {
 		return 0, f.wrong(n, "is not a duration")
 	}
 	d, err := time.ParseDuration(text)
@@ -230,13 +225,8 @@ func (f *field) assignRange(dst reflect.Value, n *node) string {
 const maxRetry = time.Hour
 
 func (f *field) assignPort(dst reflect.Value, n *node) string {
-	var text string
-	switch v := n.v.(type) {
-	case number:
-		text = string(v)
-	case string:
-		text = strings.TrimSpace(v)
-	default:
+	text, ok := n.scalar()
+	if !ok {
 		return f.wrong(n, "is not a port")
 	}
 	if text == "" && dst.Kind() == reflect.String {
