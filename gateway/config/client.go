@@ -40,6 +40,9 @@ type Client struct {
 	QueuesMaxTotal int           `json:"queues_max_total" default:"1073741824" min:"1048576" unit:"bytes" doc:"Most unsent data of all streams of this node; above it the largest stalled queue is closed."`
 	HoldMaxBytes   int           `json:"hold_max_bytes" default:"1048576" min:"1024" unit:"bytes" doc:"Most live data held back for one stream while its connect reads history."`
 
+	AddressConnectionLimit     int `json:"address_connection_limit" default:"0" doc:"Most connections of one client address (IPv6: one /64) on this node. 0: no limit."`
+	AddressConnectionRateLimit int `json:"address_connection_rate_limit" default:"0" doc:"Most new connections per second of one client address (IPv6: one /64). 0: no limit."`
+
 	// Answers and automatic subscriptions.
 	ConnectCodeToUnidirectionalDisconnect ConnectCodeToDisconnect `json:"connect_code_to_unidirectional_disconnect"`
 	SubscribeToUserPersonalChannel        PersonalChannel         `json:"subscribe_to_user_personal_channel"`

@@ -55,6 +55,7 @@ type UniSSE struct {
 	BoundedStreams bool          `json:"bounded_streams" default:"false" doc:"Allow the parameters max_events and max_duration, which end a stream early, for load tools."`
 	TerminalStatus bool          `json:"terminal_status" default:"false" doc:"Stop browsers after a terminal refusal: the next automatic try that is refused again gets 204."`
 	Shed           string        `json:"shed" default:"retry" enum:"retry,status" doc:"What an EventSource gets over a passing limit: retry = 200 with a random retry: line and the end of the body, status = 503."`
+	ShedRetryMax   time.Duration `json:"shed_retry_max" default:"60s" min:"1s" doc:"Longest reconnect delay told to a client that was shed. Those shed together are told delays that bring them back at the rate of client.connection_rate_limit."`
 }
 
 // ConnectCodeToHTTPResp is uni_sse.connect_code_to_http_response (PROTOCOL 1.8).

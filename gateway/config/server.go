@@ -16,6 +16,14 @@ type HTTPServer struct {
 	TLSExternal     bool   `json:"tls_external" default:"false" doc:"Use TLS on the external port only."`
 	InternalTLS     TLS    `json:"internal_tls"`
 	MaxHeadSize     int    `json:"max_head_size" default:"32768" min:"4096" max:"1048576" unit:"bytes" doc:"Largest request line plus headers; a larger head gets 431. A cf_connect parameter is part of it."`
+
+	// Of Sluice: what stands between it and the open internet.
+	TrustedProxies  []string      `json:"trusted_proxies" doc:"Addresses and networks (CIDR) of proxies in front. Only what they say about a client's address is believed."`
+	ForwardedHeader string        `json:"forwarded_header" default:"x-forwarded-for" enum:"x-forwarded-for,forwarded" doc:"Header in which trusted proxies name the client. Only this one is read: another may be the client's own."`
+	ProxyProtocol   bool          `json:"proxy_protocol" default:"false" doc:"Expect the PROXY protocol (version 1 or 2) at the start of connections from trusted proxies."`
+	HeaderTimeout   time.Duration `json:"header_timeout" default:"10s" min:"100ms" doc:"Most time from the start of a request to the end of its headers."`
+	ReadTimeout     time.Duration `json:"read_timeout" default:"30s" min:"100ms" doc:"Most time from the start of a request to the end of its body."`
+	HalfOpenLimit   int           `json:"half_open_limit" default:"256" doc:"Most connections of one address (IPv6: one /64) with an unfinished TLS handshake or request; more are closed. 0: no limit."`
 }
 
 // External returns host:port of the external listener.
@@ -119,4 +127,5 @@ type Node struct {
 type Shutdown struct {
 	Timeout time.Duration `json:"timeout" default:"30s" min:"1ms" doc:"Most time from the signal to the exit."`
 	Grace   time.Duration `json:"grace" default:"0s" doc:"How long new connections are still accepted after the signal, while the ready check already says no."`
+	Rate    int           `json:"rate" default:"2000" doc:"Streams ended per second after the grace, so that their clients do not come back all at once. More where the timeout would not be kept otherwise. 0: all at once."`
 }
