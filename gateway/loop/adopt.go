@@ -15,24 +15,41 @@ import (
 // ErrUnknownConn is returned for a connection that no fd can be taken from.
 var ErrUnknownConn = errors.New("loop: unknown kind of connection")
 
-// Detach takes the socket out of a hijacked connection: the returned fd is a
-// duplicate, non-blocking and close-on-exec, and belongs to the caller until a
-// successful [Loop.Adopt]. The connection itself stays with the HTTP server,
-// which closes its own descriptor when the hijack handler returns.
+// Socket is a connection taken out of the HTTP server: a descriptor, and what
+// encrypts its bytes. It belongs to whoever holds it until a successful
+// [Loop.Adopt]; then to the loop.
+type Socket struct {
+	fd   int
+	tls  *tls.Conn // nil on a plain connection
+	wire *Wire     // below tls
+}
+
+// PlainSocket returns the Socket of a descriptor, which must be non-blocking.
+func PlainSocket(fd int) Socket { return Socket{fd: fd} }
+
+// Discard closes a socket that no loop adopted. Any goroutine.
+func (s Socket) Discard() { _ = syscall.Close(s.fd) }
+
+// Detach takes the socket out of a hijacked connection: its descriptor is a
+// duplicate, non-blocking and close-on-exec. The connection itself stays with
+// the HTTP server, which closes its own descriptor when the hijack handler
+// returns. A TLS connection must stand on a [Wire], whose tls.Conn now belongs
+// to the Socket.
 //
 // userTimeout is how long sent bytes may stay unacknowledged before the kernel
 // gives the peer up (TCP_USER_TIMEOUT, tcp(7)); 0 leaves the kernel's default.
 // Any goroutine.
-func Detach(c net.Conn, userTimeout time.Duration) (fd int, err error) {
-	sc, err := rawConn(c)
+func Detach(c net.Conn, userTimeout time.Duration) (Socket, error) {
+	var sock Socket
+	sc, err := sock.unwrap(c)
 	if err != nil {
-		return -1, err
+		return Socket{}, err
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return -1, fmt.Errorf("loop: cannot reach the socket: %w", err)
+		return Socket{}, fmt.Errorf("loop: cannot reach the socket: %w", err)
 	}
-	fd = -1
+	fd := -1
 	cerr := raw.Control(func(orig uintptr) {
 		fd, err = dupCloseOnExec(int(orig))
 	})
@@ -40,15 +57,19 @@ func Detach(c net.Conn, userTimeout time.Duration) (fd int, err error) {
 		if fd >= 0 {
 			_ = syscall.Close(fd)
 		}
-		return -1, os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", err)
+		return Socket{}, os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", err)
 	}
 	setUserTimeout(fd, userTimeout)
-	return fd, nil
+	sock.fd = fd
+	if sock.wire != nil {
+		sock.wire.detached.Store(true)
+	}
+	return sock, nil
 }
 
-// rawConn unwraps what stands between a hijack handler and its socket. A TLS
-// connection is refused: its bytes are not the socket's.
-func rawConn(c net.Conn) (syscall.Conn, error) {
+// unwrap removes what stands between a hijack handler and its socket, and notes
+// what encrypts.
+func (s *Socket) unwrap(c net.Conn) (syscall.Conn, error) {
 	for depth := 0; depth < 8; depth++ {
 		switch v := c.(type) {
 		case *net.TCPConn:
@@ -56,7 +77,11 @@ func rawConn(c net.Conn) (syscall.Conn, error) {
 		case *net.UnixConn:
 			return v, nil
 		case *tls.Conn:
-			return nil, fmt.Errorf("%w: %T carries encrypted bytes", ErrUnknownConn, c)
+			wire, ok := v.NetConn().(*Wire)
+			if !ok || s.tls != nil {
+				return nil, fmt.Errorf("%w: %T over %T, expected a Wire below", ErrUnknownConn, c, v.NetConn())
+			}
+			s.tls, s.wire, c = v, wire, wire.raw
 		case interface{ UnsafeConn() net.Conn }: // fasthttp's hijacked connection
 			c = v.UnsafeConn()
 		case interface{ NetConn() net.Conn }:
@@ -68,24 +93,25 @@ func rawConn(c net.Conn) (syscall.Conn, error) {
 	return nil, fmt.Errorf("%w: wrapped too deep", ErrUnknownConn)
 }
 
-// Adopt makes a stream of a socket. On success the loop owns fd and will tell
-// Handler.Closed exactly once; on error the caller still owns it, and nothing
+// Adopt makes a stream of a socket. On success the loop owns it and will tell
+// Handler.Closed exactly once; on error the caller still does, and nothing
 // was told. The new stream is the one in hand, as after [Loop.Hand]. On-loop
 // only.
-func (l *Loop) Adopt(fd int, framing codec.Framing) (Ref, error) {
+func (l *Loop) Adopt(sock Socket, framing codec.Framing) (Ref, error) {
 	slot := l.newSlot()
 	s := l.at(slot)
-	s.fd, s.state, s.framing = int32(fd), stateLive, framing
-	if err := l.poller.add(fd, slot, s.gen); err != nil {
+	s.fd, s.state, s.framing = int32(sock.fd), stateLive, framing
+	if err := l.poller.add(sock.fd, slot, s.gen); err != nil {
 		s.state = stateFree
 		l.free = append(l.free, slot)
 		return Ref{}, fmt.Errorf("loop: cannot watch a socket: %w", err)
+	}
+	if sock.tls != nil {
+		s.secure = l.newSecure(sock)
+		l.stats.Secure++
 	}
 	l.stats.Open++
 	l.stats.Adopted++
 	l.cur = slot + 1
 	return Ref{slot, s.gen}, nil
 }
-
-// Discard closes a socket that no loop adopted. Any goroutine.
-func Discard(fd int) { _ = syscall.Close(fd) }

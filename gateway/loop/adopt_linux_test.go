@@ -17,15 +17,16 @@ func TestDetachSetsTheUserTimeout(t *testing.T) {
 	f := func(d time.Duration, want int) {
 		t.Helper()
 		near, far := tcpConns(t, false)
-		fd, err := Detach(near, d)
+		sock, err := Detach(near, d)
 		require.NoError(t, err)
+		fd := sock.fd
 		got, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 		nodelay, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY)
 		require.NoError(t, err)
 		require.NotZero(t, nodelay)
-		Discard(fd)
+		sock.Discard()
 		require.NoError(t, near.Close())
 		require.NoError(t, far.Close())
 	}
@@ -40,11 +41,11 @@ func (h *harness) vanish() *client {
 	near, far := tcpConns(h.t, false)
 	h.t.Cleanup(func() { _ = far.Close() })
 	require.NoError(h.t, far.(*net.TCPConn).SetReadBuffer(1))
-	fd, err := Detach(near, 500*time.Millisecond)
+	sock, err := Detach(near, 500*time.Millisecond)
 	require.NoError(h.t, err)
 	require.NoError(h.t, near.Close())
 	c := &client{t: h.t, conn: far, l: h.l, rec: h.rec, framing: codec.FramingChunked}
-	h.do(func(l *Loop) { c.ref, err = l.Adopt(fd, c.framing) })
+	h.do(func(l *Loop) { c.ref, err = l.Adopt(sock, c.framing) })
 	require.NoError(h.t, err)
 	return c
 }
@@ -74,8 +75,9 @@ func TestAClientThatVanishedWithNothingQueuedIsNoticed(t *testing.T) {
 // A socket may be left with an error that only reading it tells.
 func TestReadErrorsHaveReasons(t *testing.T) {
 	l, rec := bareLoop(t, Options{})
-	fd, far := unixPair(t, false)
-	ref, err := l.Adopt(fd, 0)
+	sock, far := unixPair(t, false)
+	fd := sock.fd
+	ref, err := l.Adopt(PlainSocket(fd), 0)
 	require.NoError(t, err)
 	// Bytes that the client never read make its close a reset.
 	_, err = syscall.Write(fd, []byte("unread"))

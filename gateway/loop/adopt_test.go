@@ -67,8 +67,9 @@ func TestDetachTakesTheSocketOutOfWhatWrapsIt(t *testing.T) {
 			t.Run(kind+"/"+name, func(t *testing.T) {
 				testkit.Snapshot(t)
 				near, far := conn(t)
-				fd, err := Detach(wrap(near), 5*time.Second)
+				sock, err := Detach(wrap(near), 5*time.Second)
 				require.NoError(t, err)
+				fd := sock.fd
 				flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 				require.NoError(t, err)
 				require.NotZero(t, flags&unix.FD_CLOEXEC, "expected close-on-exec")
@@ -83,7 +84,7 @@ func TestDetachTakesTheSocketOutOfWhatWrapsIt(t *testing.T) {
 				_, err = io.ReadFull(far, got)
 				require.NoError(t, err)
 				require.Equal(t, "still open", string(got))
-				Discard(fd)
+				sock.Discard()
 				_, err = far.Read(got)
 				require.ErrorIs(t, err, io.EOF)
 				require.NoError(t, far.Close())
@@ -100,10 +101,10 @@ func TestDetachRefusesWhatIsNoSocketOfOurs(t *testing.T) {
 	defer func() { require.NoError(t, errors.Join(pipe.Close(), other.Close())) }()
 	f := func(c net.Conn, text string) {
 		t.Helper()
-		fd, err := Detach(c, time.Second)
+		sock, err := Detach(c, time.Second)
 		require.ErrorIs(t, err, ErrUnknownConn)
 		require.ErrorContains(t, err, text)
-		require.Equal(t, -1, fd)
+		require.Zero(t, sock)
 	}
 	f(tls.Client(near, &tls.Config{}), "*tls.Conn")
 	f(hijacked{tls.Server(near, &tls.Config{})}, "*tls.Conn")
@@ -120,9 +121,9 @@ func TestDetachOfAClosedConnectionFails(t *testing.T) {
 	testkit.Snapshot(t)
 	near, far := tcpConns(t, false)
 	require.NoError(t, errors.Join(near.Close(), far.Close()))
-	fd, err := Detach(near, time.Second)
+	sock, err := Detach(near, time.Second)
 	require.ErrorIs(t, err, net.ErrClosed)
-	require.Equal(t, -1, fd)
+	require.Zero(t, sock)
 }
 
 // The HTTP server's descriptor outlives the hand-over by a moment, in which the
@@ -132,10 +133,10 @@ func TestTheServersDescriptorMayLiveOnForAWhile(t *testing.T) {
 	var kept []net.Conn
 	for n := range 40 {
 		near, far := tcpConns(t, false)
-		fd, err := Detach(hijacked{near}, time.Second)
+		sock, err := Detach(hijacked{near}, time.Second)
 		require.NoError(t, err)
 		c := &client{t: t, conn: far, l: h.l, rec: h.rec}
-		h.do(func(l *Loop) { c.ref, err = l.Adopt(fd, 0) })
+		h.do(func(l *Loop) { c.ref, err = l.Adopt(sock, 0) })
 		require.NoError(t, err)
 		h.alive(c)
 		if n%2 == 0 {
@@ -167,7 +168,7 @@ func TestAFailedAdoptLeavesTheDescriptorWithItsCaller(t *testing.T) {
 	f := func(fd int, want error) {
 		t.Helper()
 		var ref Ref
-		h.do(func(l *Loop) { ref, err = l.Adopt(fd, codec.FramingClose) })
+		h.do(func(l *Loop) { ref, err = l.Adopt(PlainSocket(fd), codec.FramingClose) })
 		require.ErrorIs(t, err, want)
 		require.ErrorContains(t, err, "loop: ")
 		require.Zero(t, ref)

@@ -59,7 +59,7 @@ func (l *Loop) closing(slot uint32, within time.Duration) {
 	s := l.at(slot)
 	s.ends = tickAfter(l.now + int64(max(within, 0)))
 	l.arm(slot)
-	if s.queue == 0 {
+	if !l.waits(s) {
 		l.finish(slot)
 	}
 }
@@ -113,6 +113,9 @@ func (l *Loop) fail(slot uint32, reason Reason) {
 // finish follows the last byte of a closing stream.
 func (l *Loop) finish(slot uint32) {
 	s := l.at(slot)
+	if s.secure != 0 && !l.farewell(slot) {
+		return
+	}
 	if err := syscall.Shutdown(int(s.fd), syscall.SHUT_WR); err != nil {
 		l.cut(slot)
 		return
@@ -144,16 +147,15 @@ func (l *Loop) cut(slot uint32) {
 // request; the end of the stream, or too much of anything else, ends it.
 func (l *Loop) readInput(slot uint32) {
 	s := l.at(slot)
+	if s.secure != 0 {
+		l.readSecure(slot)
+		return
+	}
 	for {
 		n, err := syscall.Read(int(s.fd), l.sink)
 		switch {
 		case n > 0:
-			s.input += uint32(n)
-			if s.input > uint32(l.opt.InputMax) {
-				l.fail(slot, ReasonInput)
-				return
-			}
-			if n < len(l.sink) {
+			if !l.took(slot, l.sink[:n]) || n < len(l.sink) {
 				return
 			}
 		case err == syscall.EINTR:
@@ -167,6 +169,17 @@ func (l *Loop) readInput(slot uint32) {
 			return
 		}
 	}
+}
+
+// took counts what the client sent. It reports whether the stream goes on.
+func (l *Loop) took(slot uint32, b []byte) bool {
+	s := l.at(slot)
+	s.input += uint32(len(b))
+	if s.input <= uint32(l.opt.InputMax) {
+		return true
+	}
+	l.fail(slot, ReasonInput)
+	return false
 }
 
 // shedTotal closes this loop's largest stalled queues while all loops together
@@ -192,9 +205,11 @@ func (l *Loop) shedTotal() {
 
 // held is what a stream's queue counts for among all queues.
 func (l *Loop) held(slot uint32) int {
-	if i := l.at(slot).queue; i != 0 {
-		q := &l.queues[i-1]
-		return q.bytes + q.exempt
+	s := l.at(slot)
+	n := l.tail(s)
+	if s.queue != 0 {
+		q := &l.queues[s.queue-1]
+		n += q.bytes + q.exempt
 	}
-	return 0
+	return n
 }

@@ -190,11 +190,12 @@ func TestAClientThatLeftBeforeTheStreamBeganIsNoticed(t *testing.T) {
 	for name, leave := range leaves {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t, Options{})
-			fd, far := tcpPair(t, false)
+			sock, far := tcpPair(t, false)
+			fd := sock.fd
 			c := &client{t: t, conn: far, l: h.l, rec: h.rec}
 			leave(t, c)
 			var err error
-			h.do(func(l *Loop) { c.ref, err = l.Adopt(fd, 0) }) // and writes nothing
+			h.do(func(l *Loop) { c.ref, err = l.Adopt(PlainSocket(fd), 0) }) // and writes nothing
 			require.NoError(t, err)
 			h.awaitClosed(c, ReasonClientGone)
 			_ = far.Close()

@@ -59,8 +59,12 @@ func (l *Loop) popDirty() uint32 {
 // came of it: progress, EAGAIN, an error, the end of a closing stream.
 func (l *Loop) flushStream(slot uint32) {
 	s := l.at(slot)
+	if s.secure != 0 {
+		l.flushSecure(slot)
+		return
+	}
 	q := &l.queues[s.queue-1]
-	want := l.gather(s, q)
+	want := l.gather(s, q, maxWriteBytes)
 	n, err := l.write(int(s.fd), want)
 	l.iov.reset()
 	switch {
@@ -94,17 +98,17 @@ func errorReason(err error) Reason {
 	return ReasonWriteError
 }
 
-// gather fills l.iov with the pieces of the first frames of the queue, and
-// returns how many bytes they are.
-func (l *Loop) gather(s *stream, q *outQueue) (want int) {
+// gather fills l.iov with the pieces of the first frames of the queue, at most
+// most bytes, and returns how many they are.
+func (l *Loop) gather(s *stream, q *outQueue, most int) (want int) {
 	skip := q.sent
-	for i := q.head; i < len(q.items) && i-q.head < maxWriteFrames && want < maxWriteBytes; i++ {
+	for i := q.head; i < len(q.items) && i-q.head < maxWriteFrames && want < most; i++ {
 		if q.items[i].frame == nil {
 			l.notice(&q.items[i])
 		}
 		id, data := q.items[i].pieces(s.framing)
-		want += l.push(id, &skip, maxWriteBytes-want)
-		want += l.push(data, &skip, maxWriteBytes-want)
+		want += l.push(id, &skip, most-want)
+		want += l.push(data, &skip, most-want)
 	}
 	return want
 }

@@ -31,8 +31,9 @@ func TestWhatIsOfferedFollowsWhatWasTaken(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 9))
 		framing := codec.Framing(seed % 2)
 		l, _ := bareLoop(t, Options{Verify: true})
-		fd, far := unixPair(t, false)
-		ref, err := l.Adopt(fd, framing)
+		sock, far := unixPair(t, false)
+		fd := sock.fd
+		ref, err := l.Adopt(PlainSocket(fd), framing)
 		require.NoError(t, err)
 		s := l.at(ref.Slot)
 		var want, offered strings.Builder
@@ -56,7 +57,7 @@ func TestWhatIsOfferedFollowsWhatWasTaken(t *testing.T) {
 			if s.queue == 0 {
 				continue
 			}
-			n := l.gather(s, &l.queues[s.queue-1])
+			n := l.gather(s, &l.queues[s.queue-1], maxWriteBytes)
 			bytes, addresses := gathered(l)
 			l.iov.reset()
 			require.Equal(t, n, len(bytes))
@@ -71,7 +72,7 @@ func TestWhatIsOfferedFollowsWhatWasTaken(t *testing.T) {
 			l.advanceQueue(ref.Slot, taken)
 		}
 		for s.queue != 0 {
-			n := l.gather(s, &l.queues[s.queue-1])
+			n := l.gather(s, &l.queues[s.queue-1], maxWriteBytes)
 			bytes, _ := gathered(l)
 			l.iov.reset()
 			offered.WriteString(bytes)
@@ -141,7 +142,7 @@ func TestALongFlushGivesWayToPosts(t *testing.T) {
 	l, _ := bareLoop(t, Options{})
 	for range streams {
 		fds := socketpair(t)
-		ref, err := l.Adopt(fds[0], codec.FramingChunked)
+		ref, err := l.Adopt(PlainSocket(fds[0]), codec.FramingChunked)
 		require.NoError(t, err)
 		l.Send(ref.Slot, frameOf("", "x"), NoID)
 		t.Cleanup(func() {

@@ -289,10 +289,12 @@ func (h *harness) openTiny(pair pairOf, framing codec.Framing) *client {
 func (h *harness) openOn(l *Loop, pair pairOf, framing codec.Framing, tiny bool) *client {
 	h.t.Helper()
 	c := &client{t: h.t, l: l, rec: h.told[l.ID()], framing: framing}
-	c.fd, c.conn = pair(h.t, tiny)
+	var sock Socket
+	sock, c.conn = pair(h.t, tiny)
+	c.fd = sock.fd
 	h.t.Cleanup(func() { _ = c.conn.Close() })
 	var err error
-	h.on(l, func(l *Loop) { c.ref, err = l.Adopt(c.fd, framing) })
+	h.on(l, func(l *Loop) { c.ref, err = l.Adopt(sock, framing) })
 	require.NoError(h.t, err)
 	return c
 }

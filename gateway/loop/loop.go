@@ -72,22 +72,26 @@ type Loop struct {
 	total   *atomic.Int64 // bytes queued by all loops of the group
 
 	// Owned by the turn.
-	now       int64 // nanoseconds since start, read once each pass
-	slabs     [][]stream
-	free      []uint32
-	queues    []outQueue
-	spare     []uint32 // free entries of queues, each index+1
-	dirty     []uint32
-	dirtyHead int
-	wheel     wheel
-	expired   []Ref
-	iov       iovecs
-	sink      []byte
-	cur       uint32 // slot+1 of the stream in hand, for panics
-	queuedAt  int64  // when a queue was last begun, on the loop's clock
-	told      int64  // QueuedBytes as last added to total
-	stats     Stats
-	check     *checker // nil unless Options.Verify
+	now           int64 // nanoseconds since start, read once each pass
+	slabs         [][]stream
+	free          []uint32
+	queues        []outQueue
+	spare         []uint32 // free entries of queues, each index+1
+	dirty         []uint32
+	dirtyHead     int
+	wheel         wheel
+	expired       []Ref
+	iov           iovecs
+	secures       []secure
+	idleSecures   []uint32 // free entries of secures, each index+1
+	plain, cipher []byte   // scratch of one record
+	plainSink     [1024]byte
+	sink          []byte
+	cur           uint32 // slot+1 of the stream in hand, for panics
+	queuedAt      int64  // when a queue was last begun, on the loop's clock
+	told          int64  // QueuedBytes as last added to total
+	stats         Stats
+	check         *checker // nil unless Options.Verify
 
 	// Atomic.
 	dueAt atomic.Int64 // when the wheel wants a turn, 0 for never
@@ -98,6 +102,7 @@ type Loop struct {
 // Stats are the counters of a loop since its start, and its present state.
 type Stats struct {
 	Open        int    // streams, closing ones included
+	Secure      uint64 // of the adopted ones, those with TLS
 	Blocked     int    // streams waiting for the kernel to take bytes
 	QueuedBytes int64  // in all out-queues
 	Writes      uint64 // write system calls that took bytes
@@ -115,6 +120,7 @@ type Stats struct {
 // Add sums other into s.
 func (s *Stats) Add(other *Stats) {
 	s.Open += other.Open
+	s.Secure += other.Secure
 	s.Blocked += other.Blocked
 	s.QueuedBytes += other.QueuedBytes
 	s.Writes += other.Writes
@@ -280,7 +286,7 @@ func (l *Loop) handleReady(ev *event) {
 		return
 	}
 	l.cur = ev.slot + 1
-	if ev.writable && s.blocked && s.queue != 0 {
+	if ev.writable && s.blocked && l.waits(s) {
 		l.flushWritable(ev.slot)
 	}
 	if s.gen == ev.gen && ev.readable {

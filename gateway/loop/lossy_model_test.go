@@ -140,8 +140,9 @@ func TestLossyQueuesDoAsTheModelSays(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 31))
 		m := &naiveQueue{framing: codec.Framing(seed % 2), limit: 2000 + rnd.IntN(20000)}
 		l, rec := bareLoop(t, Options{Verify: true, QueueMaxSize: m.limit})
-		fd, far := unixPair(t, false)
-		ref, err := l.Adopt(fd, m.framing)
+		sock, far := unixPair(t, false)
+		fd := sock.fd
+		ref, err := l.Adopt(PlainSocket(fd), m.framing)
 		require.NoError(t, err)
 		s := l.at(ref.Slot)
 		s.blocked = true // it lags, whatever the test takes
@@ -204,7 +205,7 @@ func takeSome(t *testing.T, l *Loop, slot uint32, rnd *rand.Rand, m *naiveQueue,
 	if s.queue == 0 {
 		return
 	}
-	n := l.gather(s, &l.queues[s.queue-1])
+	n := l.gather(s, &l.queues[s.queue-1], maxWriteBytes)
 	bytes, _ := gathered(l)
 	l.iov.reset()
 	require.NotZero(t, n, "an offer of nothing would never end")
@@ -223,8 +224,9 @@ func takeSome(t *testing.T, l *Loop, slot uint32, rnd *rand.Rand, m *naiveQueue,
 // A notice may be the first item behind what one write took: it has no text yet.
 func TestANoticeBehindWhatOneWriteTakes(t *testing.T) {
 	l, _ := bareLoop(t, Options{Verify: true, QueueMaxSize: 40 << 10})
-	fd, far := unixPair(t, false)
-	ref, err := l.Adopt(fd, codec.FramingClose)
+	sock, far := unixPair(t, false)
+	fd := sock.fd
+	ref, err := l.Adopt(PlainSocket(fd), codec.FramingClose)
 	require.NoError(t, err)
 	s := l.at(ref.Slot)
 	s.blocked = true
@@ -240,7 +242,7 @@ func TestANoticeBehindWhatOneWriteTakes(t *testing.T) {
 	want += wire(codec.FramingClose, "", "s gap 2 from 1 to 2")
 	got := ""
 	for s.queue != 0 {
-		n := l.gather(s, &l.queues[s.queue-1])
+		n := l.gather(s, &l.queues[s.queue-1], maxWriteBytes)
 		bytes, _ := gathered(l)
 		l.iov.reset()
 		got += bytes

@@ -1,21 +1,29 @@
 package loop
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
 // pairOf makes a connection; tiny asks for the smallest socket buffers.
-type pairOf func(t testing.TB, tiny bool) (fd int, far net.Conn)
+type pairOf func(t testing.TB, tiny bool) (near Socket, far net.Conn)
 
-var pairs = map[string]pairOf{"tcp": tcpPair, "unix": unixPair}
+var pairs = map[string]pairOf{"tcp": tcpPair, "unix": unixPair, "tls": tlsPair, "tls1.2": tls12Pair}
 
-func unixPair(t testing.TB, tiny bool) (int, net.Conn) {
+func unixPair(t testing.TB, tiny bool) (Socket, net.Conn) {
 	t.Helper()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	require.NoError(t, err)
@@ -30,17 +38,57 @@ func unixPair(t testing.TB, tiny bool) (int, net.Conn) {
 	far, err := net.FileConn(file)
 	require.NoError(t, err)
 	require.NoError(t, file.Close())
-	return fds[0], far
+	return PlainSocket(fds[0]), far
 }
 
-func tcpPair(t testing.TB, tiny bool) (int, net.Conn) {
+func tcpPair(t testing.TB, tiny bool) (Socket, net.Conn) {
 	t.Helper()
 	near, far := tcpConns(t, tiny)
-	fd, err := Detach(near, 0)
+	sock, err := Detach(near, 0)
 	require.NoError(t, err)
 	require.NoError(t, near.Close())
-	return fd, far
+	return sock, far
 }
+
+func tlsPair(t testing.TB, tiny bool) (Socket, net.Conn) {
+	return tlsPairOf(t, tiny, tls.VersionTLS13)
+}
+
+func tls12Pair(t testing.TB, tiny bool) (Socket, net.Conn) {
+	return tlsPairOf(t, tiny, tls.VersionTLS12)
+}
+
+// tlsPairOf makes an encrypted connection, its handshake done.
+func tlsPairOf(t testing.TB, tiny bool, version uint16) (Socket, net.Conn) {
+	t.Helper()
+	near, far := tcpConns(t, tiny)
+	server := tls.Server(NewWire(near), &tls.Config{
+		Certificates: []tls.Certificate{testCertificate()}, DynamicRecordSizingDisabled: true,
+		MinVersion: version, MaxVersion: version,
+	})
+	client := tls.Client(far, &tls.Config{InsecureSkipVerify: true})
+	done := make(chan error, 1)
+	go func() { done <- server.Handshake() }()
+	require.NoError(t, client.Handshake())
+	require.NoError(t, <-done)
+	sock, err := Detach(server, 0)
+	require.NoError(t, err)
+	require.NoError(t, near.Close())
+	return sock, client
+}
+
+var testCertificate = sync.OnceValue(func() tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+})
 
 func tcpConns(t testing.TB, tiny bool) (near, far net.Conn) {
 	t.Helper()

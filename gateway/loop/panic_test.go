@@ -76,11 +76,12 @@ func TestAPanicWithNoStreamInHandEndsNone(t *testing.T) {
 func TestAPanicAfterAdoptEndsTheNewStream(t *testing.T) {
 	h := newHarness(t, Options{})
 	other := h.open(unixPair, 0)
-	fd, far := unixPair(t, false)
+	sock, far := unixPair(t, false)
+	fd := sock.fd
 	defer func() { require.NoError(t, far.Close()) }()
 	h.l.Post(taskFunc(func(l *Loop, again bool) {
 		if !again {
-			_, err := l.Adopt(fd, 0)
+			_, err := l.Adopt(PlainSocket(fd), 0)
 			panic(fmt.Sprint("after adopt: ", err))
 		}
 	}))

@@ -25,13 +25,14 @@ const (
 	ReasonRefused                     // the connect was refused after the head
 	ReasonLifetime                    // Options of the session said so
 	ReasonBounded                     // a bounded stream came to its end
+	ReasonTLS                         // the client broke the TLS protocol, or a cipher failed
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"client_gone", "peer_timeout", "write_error", "input", "slow_bytes", "slow_age",
 	"slow_total", "panic", "adopt", "shutdown", "disconnect", "expired", "insufficient_state", "inappropriate_protocol",
-	"stale", "limit", "refused", "lifetime", "bounded",
+	"stale", "limit", "refused", "lifetime", "bounded", "tls",
 }
 
 // String returns the name used in metrics.

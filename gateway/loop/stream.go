@@ -22,6 +22,7 @@ type stream struct {
 	gen     uint32
 	queue   uint32 // index+1 in Loop.queues, 0 while nothing is queued
 	input   uint32 // bytes the client sent and nobody wants
+	secure  uint32 // index+1 in Loop.secures, 0 on a plain connection
 	timer   timer
 	wants   uint64 // tick at which Handler.Timer is due, 0 if none
 	ends    uint64 // tick at which a closing or lingering stream is cut
@@ -77,6 +78,7 @@ func (l *Loop) freeSlot(slot uint32) {
 	l.clearTimer(slot)
 	l.dropQueue(slot)
 	s := l.at(slot)
+	l.dropSecure(s)
 	*s = stream{gen: s.gen + 1, fd: -1, dirty: s.dirty}
 	l.free = append(l.free, slot)
 	l.stats.Open--
@@ -104,8 +106,8 @@ func (l *Loop) arm(slot uint32) {
 	if s.ends != 0 && (due == 0 || s.ends < due) {
 		due = s.ends
 	}
-	if s.state == stateLive && s.blocked && s.queue != 0 {
-		aged := tickAfter(l.queues[s.queue-1].since + int64(l.opt.QueueMaxAge))
+	if s.state == stateLive && s.blocked && l.waits(s) {
+		aged := tickAfter(l.since(s) + int64(l.opt.QueueMaxAge))
 		if due == 0 || aged < due {
 			due = aged
 		}
@@ -129,7 +131,7 @@ func (l *Loop) fire(ref Ref) {
 		l.arm(ref.Slot)
 		return
 	}
-	if s.blocked && s.queue != 0 && tickAfter(l.queues[s.queue-1].since+int64(l.opt.QueueMaxAge)) <= tick {
+	if s.blocked && l.waits(s) && tickAfter(l.since(s)+int64(l.opt.QueueMaxAge)) <= tick {
 		l.slow(ref.Slot, ReasonSlowAge)
 		return
 	}

@@ -69,7 +69,7 @@ func TestEveryByteHandedOverIsRead(t *testing.T) {
 	id, data := []byte("id: 7\n"), bytes.Repeat([]byte("ab"), 1000)
 	l.at(slot).framing = codec.FramingClose
 	l.enqueue(slot, item{frame: codec.RawFrame(data), id: id})
-	l.gather(l.at(slot), &l.queues[0])
+	l.gather(l.at(slot), &l.queues[0], maxWriteBytes)
 	want := byte(0)
 	for _, b := range append(id, data...) {
 		want ^= b

@@ -18,6 +18,14 @@ func (v *iovecs) add(b []byte) {
 	v.n++
 }
 
+// join appends all pieces to dst.
+func (v *iovecs) join(dst []byte) []byte {
+	for i := range v.n {
+		dst = append(dst, unsafe.Slice(v.vec[i].Base, v.vec[i].Len)...)
+	}
+	return dst
+}
+
 func (v *iovecs) reset() {
 	clear(v.vec[:v.n])
 	v.n = 0

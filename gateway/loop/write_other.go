@@ -2,7 +2,10 @@
 
 package loop
 
-import "syscall"
+import (
+	"bytes"
+	"syscall"
+)
 
 // iovecs is the scratch list of one write.
 type iovecs struct {
@@ -11,6 +14,9 @@ type iovecs struct {
 }
 
 func (v *iovecs) add(b []byte) { v.pieces = append(v.pieces, b) }
+
+// join appends all pieces to dst.
+func (v *iovecs) join(dst []byte) []byte { return append(dst, bytes.Join(v.pieces, nil)...) }
 
 func (v *iovecs) reset() {
 	clear(v.pieces)

@@ -13,7 +13,7 @@ import (
 // Conn is a socket that was taken out of the HTTP server, and how the answer on
 // it begins.
 type Conn struct {
-	FD      int
+	Socket  loop.Socket
 	Framing codec.Framing
 	// Head is the response head of the stream.
 	Head []byte
@@ -262,9 +262,9 @@ func (op *opening) refuse(ctx context.Context, err error) error {
 
 // adopt gives the socket to the loop and makes its session.
 func (op *opening) adopt(l *loop.Loop) (*session, error) {
-	ref, err := l.Adopt(op.conn.FD, op.conn.Framing)
+	ref, err := l.Adopt(op.conn.Socket, op.conn.Framing)
 	if err != nil {
-		loop.Discard(op.conn.FD)
+		op.conn.Socket.Discard()
 		op.m.opt.Log.Error("a socket was refused", "error", err)
 		return nil, err
 	}
@@ -388,9 +388,9 @@ func (t *refuseTask) Run(l *loop.Loop, again bool) {
 	}
 	if !op.attached {
 		// No session: only the answer is due.
-		ref, err := l.Adopt(op.conn.FD, op.conn.Framing)
+		ref, err := l.Adopt(op.conn.Socket, op.conn.Framing)
 		if err != nil {
-			loop.Discard(op.conn.FD)
+			op.conn.Socket.Discard()
 			return
 		}
 		op.answer(l, ref, loop.ReasonRefused, t.err)

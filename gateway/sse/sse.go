@@ -242,7 +242,8 @@ func (s *Server) hijack(ctx *fasthttp.RequestCtx, r *request, plan *session.Plan
 // takeOver runs on a goroutine of its own. The connection is the HTTP server's:
 // it is closed when this returns, and only the duplicate of its socket lives on.
 func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused error) {
-	fd, owned := -1, false // owned by the session once it is called
+	var sock loop.Socket
+	detached, owned := false, false // owned by the session once it is called
 	defer func() {
 		if v := recover(); v != nil {
 			s.opt.Log.Error("panic while opening a stream", "panic", v, "stack", string(debug.Stack()))
@@ -253,19 +254,19 @@ func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused er
 		if plan != nil {
 			s.sessions.Abandon(plan)
 		}
-		if fd >= 0 {
-			loop.Discard(fd)
+		if detached {
+			sock.Discard()
 		}
 	}()
 	var err error
-	if fd, err = loop.Detach(c, s.opt.UserTimeout); err != nil {
+	if sock, err = loop.Detach(c, s.opt.UserTimeout); err != nil {
 		if n := s.undetached.Add(1); n&(n-1) == 0 { // at powers of two: any client can cause it
 			s.opt.Log.Error("a connection cannot be streamed to", "error", err, "failures", n)
 		}
 		return
 	}
 	conn := session.Conn{
-		FD: fd, Framing: r.framing(s.opt.Framing),
+		Socket: sock, Framing: r.framing(s.opt.Framing),
 		Refusal: func(err error) []byte { return s.refusal(r, err) },
 	}
 	if refused != nil {
