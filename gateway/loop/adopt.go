@@ -27,6 +27,18 @@ type Socket struct {
 // PlainSocket returns the Socket of a descriptor, which must be non-blocking.
 func PlainSocket(fd int) Socket { return Socket{fd: fd} }
 
+// SocketOptions are what the kernel is told about the socket of a stream; 0
+// leaves its default. They are best effort: Unix sockets have none of them.
+type SocketOptions struct {
+	// UserTimeout is how long sent bytes may stay unacknowledged before the
+	// kernel gives the peer up (TCP_USER_TIMEOUT, tcp(7)).
+	UserTimeout time.Duration
+	// UnsentMax bounds the bytes that the kernel holds and has not sent
+	// (TCP_NOTSENT_LOWAT). By default it takes megabytes from a stream whose
+	// client does not read; in the out-queue they would be shared frames.
+	UnsentMax int
+}
+
 // Discard closes a socket that no loop adopted. Any goroutine.
 func (s Socket) Discard() { _ = syscall.Close(s.fd) }
 
@@ -36,10 +48,8 @@ func (s Socket) Discard() { _ = syscall.Close(s.fd) }
 // returns. A TLS connection must stand on a [Wire], whose tls.Conn now belongs
 // to the Socket.
 //
-// userTimeout is how long sent bytes may stay unacknowledged before the kernel
-// gives the peer up (TCP_USER_TIMEOUT, tcp(7)); 0 leaves the kernel's default.
 // Any goroutine.
-func Detach(c net.Conn, userTimeout time.Duration) (Socket, error) {
+func Detach(c net.Conn, opt SocketOptions) (Socket, error) {
 	var sock Socket
 	sc, err := sock.unwrap(c)
 	if err != nil {
@@ -59,11 +69,12 @@ func Detach(c net.Conn, userTimeout time.Duration) (Socket, error) {
 		}
 		return Socket{}, os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", err)
 	}
-	setUserTimeout(fd, userTimeout)
-	sock.fd = fd
-	if sock.wire != nil {
-		sock.wire.detached.Store(true)
+	if sock.wire != nil && !sock.wire.detach() {
+		_ = syscall.Close(fd)
+		return Socket{}, fmt.Errorf("loop: cannot take a TLS connection over: %w", net.ErrClosed)
 	}
+	opt.set(fd)
+	sock.fd = fd
 	return sock, nil
 }
 

@@ -17,7 +17,7 @@ func TestDetachSetsTheUserTimeout(t *testing.T) {
 	f := func(d time.Duration, want int) {
 		t.Helper()
 		near, far := tcpConns(t, false)
-		sock, err := Detach(near, d)
+		sock, err := Detach(near, SocketOptions{UserTimeout: d})
 		require.NoError(t, err)
 		fd := sock.fd
 		got, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
@@ -41,7 +41,7 @@ func (h *harness) vanish() *client {
 	near, far := tcpConns(h.t, false)
 	h.t.Cleanup(func() { _ = far.Close() })
 	require.NoError(h.t, far.(*net.TCPConn).SetReadBuffer(1))
-	sock, err := Detach(near, 500*time.Millisecond)
+	sock, err := Detach(near, SocketOptions{UserTimeout: 500 * time.Millisecond})
 	require.NoError(h.t, err)
 	require.NoError(h.t, near.Close())
 	c := &client{t: h.t, conn: far, l: h.l, rec: h.rec, framing: codec.FramingChunked}

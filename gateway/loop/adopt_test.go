@@ -67,7 +67,7 @@ func TestDetachTakesTheSocketOutOfWhatWrapsIt(t *testing.T) {
 			t.Run(kind+"/"+name, func(t *testing.T) {
 				testkit.Snapshot(t)
 				near, far := conn(t)
-				sock, err := Detach(wrap(near), 5*time.Second)
+				sock, err := Detach(wrap(near), SocketOptions{UserTimeout: 5 * time.Second})
 				require.NoError(t, err)
 				fd := sock.fd
 				flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
@@ -101,7 +101,7 @@ func TestDetachRefusesWhatIsNoSocketOfOurs(t *testing.T) {
 	defer func() { require.NoError(t, errors.Join(pipe.Close(), other.Close())) }()
 	f := func(c net.Conn, text string) {
 		t.Helper()
-		sock, err := Detach(c, time.Second)
+		sock, err := Detach(c, SocketOptions{UserTimeout: time.Second})
 		require.ErrorIs(t, err, ErrUnknownConn)
 		require.ErrorContains(t, err, text)
 		require.Zero(t, sock)
@@ -121,7 +121,7 @@ func TestDetachOfAClosedConnectionFails(t *testing.T) {
 	testkit.Snapshot(t)
 	near, far := tcpConns(t, false)
 	require.NoError(t, errors.Join(near.Close(), far.Close()))
-	sock, err := Detach(near, time.Second)
+	sock, err := Detach(near, SocketOptions{UserTimeout: time.Second})
 	require.ErrorIs(t, err, net.ErrClosed)
 	require.Zero(t, sock)
 }
@@ -133,7 +133,7 @@ func TestTheServersDescriptorMayLiveOnForAWhile(t *testing.T) {
 	var kept []net.Conn
 	for n := range 40 {
 		near, far := tcpConns(t, false)
-		sock, err := Detach(hijacked{near}, time.Second)
+		sock, err := Detach(hijacked{near}, SocketOptions{})
 		require.NoError(t, err)
 		c := &client{t: t, conn: far, l: h.l, rec: h.rec}
 		h.do(func(l *Loop) { c.ref, err = l.Adopt(sock, 0) })

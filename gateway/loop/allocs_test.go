@@ -5,9 +5,14 @@ package loop
 import "testing"
 
 func TestADeliveryAllocatesNothing(t *testing.T) {
-	f := func(streams, burst int, mode IDMode) {
+	f := func(streams, burst int, mode IDMode, limit uint32) {
 		t.Helper()
 		c := newCrowd(t, streams, mode)
+		c.h.do(func(l *Loop) {
+			for _, slot := range c.task.slots {
+				l.Limit(slot, limit)
+			}
+		})
 		one := c.task.slots
 		for range burst - 1 {
 			c.task.slots = append(c.task.slots, one...)
@@ -26,8 +31,9 @@ func TestADeliveryAllocatesNothing(t *testing.T) {
 			t.Errorf("expected no allocation for 2 deliveries of %d frames to %d streams, got %v", burst, streams, n)
 		}
 	}
-	f(1, 1, NoID)
-	f(500, 1, SharedID)
-	f(100, 32, SharedID)
-	f(3*turnWrites, 1, NoID)
+	f(1, 1, NoID, 0)
+	f(500, 1, SharedID, 0)
+	f(100, 32, SharedID, 0)
+	f(3*turnWrites, 1, NoID, 0)
+	f(500, 1, SharedID, 1<<31)
 }

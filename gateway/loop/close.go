@@ -143,8 +143,45 @@ func (l *Loop) cut(slot uint32) {
 	_ = syscall.Close(fd)
 }
 
-// readInput drops what the client sent. Nothing is expected behind an SSE
-// request; the end of the stream, or too much of anything else, ends it.
+const (
+	// StrayInput is how many line ends a client may send behind its request:
+	// old ones end a body with one (RFC 9112 section 2.2).
+	StrayInput = 4
+	// lingerInput is how much input of an ending stream is dropped: its
+	// client may not know yet.
+	lingerInput = 64 << 10
+)
+
+// Stray reports whether input behind a request is nothing but line ends, and no
+// more of them than StrayInput. Any goroutine.
+func Stray(input []byte) bool {
+	for _, ch := range input {
+		if ch != '\r' && ch != '\n' {
+			return false
+		}
+	}
+	return len(input) <= StrayInput
+}
+
+// took judges bytes that a client sent behind its request, and ends the
+// stream if they are more than stray line ends: there can be no answer to a
+// second request. It reports whether more may be read.
+func (l *Loop) took(slot uint32, input []byte) bool {
+	s := l.at(slot)
+	s.input += uint32(len(input))
+	limit := uint32(lingerInput)
+	if s.state == stateLive {
+		limit = StrayInput
+	}
+	if s.input > limit || s.state == stateLive && !Stray(input) {
+		l.fail(slot, ReasonInput)
+		return false
+	}
+	return true
+}
+
+// readInput reads what the client sent: the end of its half, or what
+// [Loop.took] judges.
 func (l *Loop) readInput(slot uint32) {
 	s := l.at(slot)
 	if s.secure != 0 {
@@ -171,24 +208,13 @@ func (l *Loop) readInput(slot uint32) {
 	}
 }
 
-// took counts what the client sent. It reports whether the stream goes on.
-func (l *Loop) took(slot uint32, b []byte) bool {
-	s := l.at(slot)
-	s.input += uint32(len(b))
-	if s.input <= uint32(l.opt.InputMax) {
-		return true
-	}
-	l.fail(slot, ReasonInput)
-	return false
-}
-
 // shedTotal closes this loop's largest stalled queues while all loops together
 // hold more than Options.QueuesMaxTotal.
 func (l *Loop) shedTotal() {
 	var stalled []uint32
 	for i := range l.slabs {
 		for j := range l.slabs[i] {
-			if s := &l.slabs[i][j]; s.state == stateLive && s.blocked && s.queue != 0 {
+			if s := &l.slabs[i][j]; s.state == stateLive && s.blocked && l.waits(s) {
 				stalled = append(stalled, uint32(i<<slabBits+j))
 			}
 		}
@@ -198,9 +224,20 @@ func (l *Loop) shedTotal() {
 		if l.total.Load() <= l.opt.QueuesMaxTotal {
 			return
 		}
-		l.slow(slot, ReasonSlowTotal)
+		l.shed(slot)
 		l.publishTotal()
 	}
+}
+
+// shed ends a stream for what it holds. Ciphertext cannot be taken back: one that
+// holds little else is cut, or many would have to go for the same memory.
+func (l *Loop) shed(slot uint32) {
+	s := l.at(slot)
+	if s.state == stateLive && l.tail(s) > l.held(slot)/2 {
+		l.fail(slot, ReasonSlowTotal)
+		return
+	}
+	l.slow(slot, ReasonSlowTotal)
 }
 
 // held is what a stream's queue counts for among all queues.

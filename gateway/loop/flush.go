@@ -2,6 +2,7 @@ package loop
 
 import (
 	"errors"
+	"math/bits"
 	"syscall"
 
 	"sluice/codec"
@@ -21,6 +22,14 @@ const (
 // flushDirty writes the queues of dirty streams until none is left or the turn
 // has run long enough; more says that some are.
 func (l *Loop) flushDirty() (more bool) {
+	if l.batch != nil {
+		return l.flushBatches()
+	}
+	return l.flushOneByOne()
+}
+
+// flushOneByOne is flushDirty with a system call for each stream.
+func (l *Loop) flushOneByOne() (more bool) {
 	start := l.clock()
 	// Why not less than the posts took: queues would grow, though their
 	// clients read, until they are closed as slow.
@@ -29,20 +38,25 @@ func (l *Loop) flushDirty() (more bool) {
 		if writes >= turnWrites && budget == turnNanos || writes&15 == 15 && l.clock()-start > budget {
 			return true
 		}
-		slot := l.popDirty()
-		s := l.at(slot)
-		s.dirty = false
-		if s.queue == 0 || s.blocked {
-			continue
-		}
-		l.cur = slot + 1
-		l.flushStream(slot)
-		l.cur = 0
-		if s.queue != 0 && !s.blocked {
-			l.markDirty(slot)
-		}
+		l.flushNext()
 	}
 	return false
+}
+
+// flushNext makes one write for the stream that has been dirty for longest.
+func (l *Loop) flushNext() {
+	slot := l.popDirty()
+	s := l.at(slot)
+	s.dirty = false
+	if s.queue == 0 || s.blocked {
+		return
+	}
+	l.cur = slot + 1
+	l.flushStream(slot)
+	l.cur = 0
+	if s.queue != 0 && !s.blocked {
+		l.markDirty(slot)
+	}
 }
 
 // popDirty takes the streams in the order in which they became dirty.
@@ -158,7 +172,7 @@ func (l *Loop) advanceQueue(slot uint32, n int) {
 	s := l.at(slot)
 	q := &l.queues[s.queue-1]
 	q.sent += n
-	changed := ""
+	changed, before := "", l.stats.Frames
 	for q.head < len(q.items) {
 		it := &q.items[q.head]
 		if it.frame == nil {
@@ -175,6 +189,7 @@ func (l *Loop) advanceQueue(slot uint32, n int) {
 		*it = item{}
 		q.head++
 	}
+	l.stats.Batches[bits.Len64(l.stats.Frames-before)]++
 	if q.head == len(q.items) {
 		l.recycle(s)
 	} else {

@@ -11,7 +11,8 @@ import (
 // Group is the loops of a process.
 type Group struct {
 	// Immutable after NewGroup.
-	Loops []*Loop
+	Loops     []*Loop
+	ringError error
 
 	// Atomic.
 	next  atomic.Uint64
@@ -30,8 +31,31 @@ func NewGroup(n int, pool actor.Submitter, opt Options) (*Group, error) {
 		}
 		g.Loops = append(g.Loops, l)
 	}
+	if opt.Ring {
+		g.ringError = g.startRings()
+	}
 	return g, nil
 }
+
+// startRings gives every loop an io_uring, or none of them.
+func (g *Group) startRings() (err error) {
+	for _, l := range g.Loops {
+		if l.batch, err = newBatch(); err != nil {
+			break
+		}
+	}
+	if err != nil {
+		for _, l := range g.Loops {
+			l.batch.close()
+			l.batch = nil
+		}
+	}
+	return err
+}
+
+// RingError returns why Options.Ring had no effect, nil if it has one. Any
+// goroutine.
+func (g *Group) RingError() error { return g.ringError }
 
 // Start gives each loop its handler and begins to poll. Call it once.
 func (g *Group) Start(handler func(l *Loop) Handler) {
@@ -119,6 +143,7 @@ func (g *Group) Stop() {
 			time.Sleep(time.Millisecond)
 		}
 		l.poller.release()
+		l.batch.close()
 	}
 }
 

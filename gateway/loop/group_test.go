@@ -215,9 +215,9 @@ func TestAWrittenFrameIsFreed(t *testing.T) {
 func TestOptionsHaveDefaults(t *testing.T) {
 	got := Options{}.withDefaults()
 	require.Equal(t, Options{
-		QueueMaxSize: 1 << 20, QueueMaxAge: 30 * time.Second, QueuesMaxTotal: 1 << 30, InputMax: 64 << 10,
+		QueueMaxSize: 1 << 20, QueueMaxAge: 30 * time.Second, QueuesMaxTotal: 1 << 30,
 	}, got)
-	set := Options{QueueMaxSize: 1, QueueMaxAge: 2, QueuesMaxTotal: 3, InputMax: 4}
+	set := Options{QueueMaxSize: 1, QueueMaxAge: 2, QueuesMaxTotal: 3}
 	require.Equal(t, set, set.withDefaults())
 }
 

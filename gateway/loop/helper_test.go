@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -42,6 +43,7 @@ type recorder struct {
 	// Hooks, on-loop; set them before the first stream.
 	onTimer  func(ref Ref)
 	onClosed func(ref Ref, reason Reason)
+	onSpent  func(ref Ref)
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -67,6 +69,12 @@ func (r *recorder) Closed(ref Ref, reason Reason) {
 	}
 }
 
+func (r *recorder) Spent(ref Ref) {
+	if r.onSpent != nil {
+		r.onSpent(ref)
+	}
+}
+
 func (r *recorder) reasons(ref Ref) []Reason {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,6 +91,20 @@ func newRecorder(l *Loop) *recorder {
 	return &recorder{l: l, closed: make(map[Ref][]Reason), timers: make(map[Ref][]int64)}
 }
 
+// ringed says that the tests run over io_uring: TestMain has all of them run
+// once without it and once with it, where the kernel allows.
+var ringed bool
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if b, err := newBatch(); err == nil && code == 0 {
+		b.close()
+		ringed = true
+		code = m.Run()
+	}
+	os.Exit(code)
+}
+
 // newHarness starts one loop that verifies its frames.
 func newHarness(t testing.TB, opt Options) *harness {
 	t.Helper()
@@ -94,6 +116,7 @@ func newGroup(t testing.TB, loops int, opt Options) *harness {
 	t.Helper()
 	testkit.Snapshot(t)
 	h := &harness{t: t}
+	opt.Ring = ringed
 	opt.OnPanic = func(v any, stack []byte) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -104,6 +127,7 @@ func newGroup(t testing.TB, loops int, opt Options) *harness {
 	require.NoError(t, err)
 	h.group, err = NewGroup(loops, h.pool, opt)
 	require.NoError(t, err)
+	require.NoError(t, h.group.RingError())
 	h.group.Start(func(l *Loop) Handler {
 		h.told = append(h.told, newRecorder(l))
 		return h.told[l.ID()]

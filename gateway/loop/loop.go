@@ -26,6 +26,9 @@ type Handler interface {
 	// Closed is called exactly once for each adopted stream, when it takes
 	// no more frames; its slot is used anew only later.
 	Closed(ref Ref, reason Reason)
+	// Spent is called when a stream was sent the last frame that [Loop.Limit]
+	// allows it. Unless it ends the stream, there is no limit from here on.
+	Spent(ref Ref)
 }
 
 // Options of a [Loop]. Zero fields mean the defaults named.
@@ -33,9 +36,11 @@ type Options struct {
 	QueueMaxSize   int           // bytes a stream may have queued; 1 MiB
 	QueueMaxAge    time.Duration // how long a blocked stream may take no byte; 30 s
 	QueuesMaxTotal int64         // bytes queued by all loops of a group; 1 GiB
-	InputMax       int           // bytes a client may send behind its request; 64 KiB
 	// SlowFrame is sent last to a stream that was too slow; nil for none.
 	SlowFrame *codec.Frame
+	// Ring writes for many streams with one system call, over io_uring, where
+	// the kernel allows it; see Group.RingError.
+	Ring bool
 	// OnPanic learns of panics in turns, for the log; may be nil.
 	OnPanic func(v any, stack []byte)
 	// Verify reads every byte handed to the kernel and checks that frames do
@@ -54,9 +59,6 @@ func (o Options) withDefaults() Options {
 	if o.QueuesMaxTotal <= 0 {
 		o.QueuesMaxTotal = 1 << 30
 	}
-	if o.InputMax <= 0 {
-		o.InputMax = 64 << 10
-	}
 	return o
 }
 
@@ -68,6 +70,7 @@ type Loop struct {
 	poller  *poller
 	actor   *actor.Actor[Task]
 	handler Handler
+	flushed func() // see OnFlush; may be nil
 	start   time.Time
 	total   *atomic.Int64 // bytes queued by all loops of the group
 
@@ -82,6 +85,7 @@ type Loop struct {
 	wheel         wheel
 	expired       []Ref
 	iov           iovecs
+	batch         *batch // nil: one system call for each write
 	secures       []secure
 	idleSecures   []uint32 // free entries of secures, each index+1
 	plain, cipher []byte   // scratch of one record
@@ -105,7 +109,8 @@ type Stats struct {
 	Secure      uint64 // of the adopted ones, those with TLS
 	Blocked     int    // streams waiting for the kernel to take bytes
 	QueuedBytes int64  // in all out-queues
-	Writes      uint64 // write system calls that took bytes
+	Writes      uint64 // writes that took bytes
+	Submits     uint64 // system calls that carried many of them
 	Again       uint64 // write system calls that met a full socket
 	Bytes       uint64 // written
 	Frames      uint64 // written whole
@@ -114,8 +119,15 @@ type Stats struct {
 	Stale       uint64 // readiness of a stream that is gone
 	Panics      uint64
 	Adopted     uint64
-	Closes      [reasonCount]uint64
+	// Batches are the writes by how many frames they ended: at index i those
+	// of less than 1<<i and not less than 1<<(i-1).
+	Batches [BatchSizes]uint64
+	Closes  [reasonCount]uint64
 }
+
+// BatchSizes is how many sizes of batches are told apart: the last one holds
+// what one writev can carry.
+const BatchSizes = 8
 
 // Add sums other into s.
 func (s *Stats) Add(other *Stats) {
@@ -124,6 +136,7 @@ func (s *Stats) Add(other *Stats) {
 	s.Blocked += other.Blocked
 	s.QueuedBytes += other.QueuedBytes
 	s.Writes += other.Writes
+	s.Submits += other.Submits
 	s.Again += other.Again
 	s.Bytes += other.Bytes
 	s.Frames += other.Frames
@@ -132,6 +145,9 @@ func (s *Stats) Add(other *Stats) {
 	s.Stale += other.Stale
 	s.Panics += other.Panics
 	s.Adopted += other.Adopted
+	for i := range s.Batches {
+		s.Batches[i] += other.Batches[i]
+	}
 	for i := range s.Closes {
 		s.Closes[i] += other.Closes[i]
 	}
@@ -170,6 +186,11 @@ func (l *Loop) Now() int64 { return l.now }
 // Stats returns the counters. On-loop only.
 func (l *Loop) Stats() *Stats { return &l.stats }
 
+// OnFlush makes the loop call f, on-loop, each time when everything that its
+// streams had queued was offered to the kernel. Call it before [Group.Start],
+// once.
+func (l *Loop) OnFlush(f func()) { l.flushed = f }
+
 // Framing returns the framing of an open stream. On-loop only.
 func (l *Loop) Framing(slot uint32) codec.Framing { return l.at(slot).framing }
 
@@ -204,6 +225,9 @@ func (b *behavior) Flush() (more bool) {
 		l.advance()
 	}
 	more = l.flushDirty()
+	if !more && l.flushed != nil {
+		l.flushed()
+	}
 	l.publishTotal()
 	if l.stats.Blocked > 0 && l.total.Load() > l.opt.QueuesMaxTotal {
 		l.shedTotal()

@@ -127,6 +127,9 @@ func (l *Loop) dropOldest(slot uint32) {
 		q.items[w] = it
 		w++
 	}
+	if s := l.at(slot); s.left != 0 {
+		s.left += uint32(len(q.items) - w) // those will never be events
+	}
 	clear(q.items[w:])
 	q.items, q.keys = q.items[:w], nil
 	l.refuseChanged(slot, changed)

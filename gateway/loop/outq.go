@@ -98,6 +98,26 @@ func (l *Loop) send(slot uint32, it item) {
 	if l.queues[s.queue-1].bytes > l.opt.QueueMaxSize {
 		l.overfull(slot)
 	}
+	if s.left != 0 {
+		l.spend(slot)
+	}
+}
+
+// Limit has Handler.Spent called when so many frames more were sent to the
+// stream, in the midst of the call that sends the last one; 0 is for no limit.
+// A notice of dropped frames counts for one, as it is one event to the client,
+// and a frame that takes the place of another for none. On-loop only.
+func (l *Loop) Limit(slot, frames uint32) { l.at(slot).left = frames }
+
+// spend counts a frame against the limit of its stream.
+func (l *Loop) spend(slot uint32) {
+	s := l.at(slot)
+	if s.state != stateLive {
+		return // it was slow
+	}
+	if s.left--; s.left == 0 {
+		l.handler.Spent(Ref{slot, s.gen})
+	}
 }
 
 // overfull is the slow path of send: a queue over its limit is first offered

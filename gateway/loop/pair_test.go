@@ -44,7 +44,7 @@ func unixPair(t testing.TB, tiny bool) (Socket, net.Conn) {
 func tcpPair(t testing.TB, tiny bool) (Socket, net.Conn) {
 	t.Helper()
 	near, far := tcpConns(t, tiny)
-	sock, err := Detach(near, 0)
+	sock, err := Detach(near, SocketOptions{})
 	require.NoError(t, err)
 	require.NoError(t, near.Close())
 	return sock, far
@@ -62,16 +62,21 @@ func tls12Pair(t testing.TB, tiny bool) (Socket, net.Conn) {
 func tlsPairOf(t testing.TB, tiny bool, version uint16) (Socket, net.Conn) {
 	t.Helper()
 	near, far := tcpConns(t, tiny)
+	return handshake(t, near, version, tls.Client(far, &tls.Config{InsecureSkipVerify: true}))
+}
+
+// handshake makes a Socket of the server's half of a connection.
+func handshake(t testing.TB, near net.Conn, version uint16, client *tls.Conn) (Socket, net.Conn) {
+	t.Helper()
 	server := tls.Server(NewWire(near), &tls.Config{
 		Certificates: []tls.Certificate{testCertificate()}, DynamicRecordSizingDisabled: true,
 		MinVersion: version, MaxVersion: version,
 	})
-	client := tls.Client(far, &tls.Config{InsecureSkipVerify: true})
 	done := make(chan error, 1)
 	go func() { done <- server.Handshake() }()
 	require.NoError(t, client.Handshake())
 	require.NoError(t, <-done)
-	sock, err := Detach(server, 0)
+	sock, err := Detach(server, SocketOptions{})
 	require.NoError(t, err)
 	require.NoError(t, near.Close())
 	return sock, client

@@ -148,9 +148,11 @@ func dupCloseOnExec(fd int) (int, error) {
 	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 }
 
-// setUserTimeout is best effort: Unix sockets have no such option.
-func setUserTimeout(fd int, d time.Duration) {
-	if d > 0 {
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d/time.Millisecond))
+func (o SocketOptions) set(fd int) {
+	if o.UserTimeout > 0 {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.UserTimeout/time.Millisecond))
+	}
+	if o.UnsentMax > 0 {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, o.UnsentMax)
 	}
 }

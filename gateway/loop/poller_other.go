@@ -132,4 +132,4 @@ func dupCloseOnExec(fd int) (int, error) {
 	return n, err
 }
 
-func setUserTimeout(int, time.Duration) {}
+func (o SocketOptions) set(int) {}

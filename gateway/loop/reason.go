@@ -9,7 +9,7 @@ const (
 	ReasonClientGone    Reason = iota // the client closed or reset the connection
 	ReasonPeerTimeout                 // sent bytes stayed unacknowledged (TCP_USER_TIMEOUT)
 	ReasonWriteError                  // the kernel refused a write otherwise
-	ReasonInput                       // the client sent more than Options.InputMax
+	ReasonInput                       // the client sent more behind its request
 	ReasonSlowBytes                   // the out-queue passed Options.QueueMaxSize
 	ReasonSlowAge                     // the oldest unsent frame passed Options.QueueMaxAge
 	ReasonSlowTotal                   // the largest stalled queue when all passed Options.QueuesMaxTotal

@@ -23,6 +23,7 @@ type stream struct {
 	queue   uint32 // index+1 in Loop.queues, 0 while nothing is queued
 	input   uint32 // bytes the client sent and nobody wants
 	secure  uint32 // index+1 in Loop.secures, 0 on a plain connection
+	left    uint32 // frames until Handler.Spent, 0 without a limit
 	timer   timer
 	wants   uint64 // tick at which Handler.Timer is due, 0 if none
 	ends    uint64 // tick at which a closing or lingering stream is cut

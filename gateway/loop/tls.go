@@ -146,7 +146,7 @@ func (l *Loop) keepTail(slot uint32, rest []byte) {
 	}
 	sec := &l.secures[l.at(slot).secure-1]
 	if len(sec.tail) == 0 {
-		sec.since = l.now
+		_ = l.now
 	}
 	sec.tail = append(sec.tail, rest...)
 	l.stats.QueuedBytes += int64(len(rest))
@@ -210,7 +210,9 @@ func (l *Loop) readSecure(slot uint32) {
 }
 
 // maxCiphertext is how much a client may send behind its request, over all the
-// stream's life: alerts, changes of keys, records that never end.
+// stream's life: alerts, changes of keys, records that never end. (Of changes
+// crypto/tls takes 16 without data between them; a client of AES-GCM needs the
+// first behind some hundred gigabytes.)
 const maxCiphertext = 64 << 10
 
 // open decrypts what was read. It reports whether the stream goes on.
@@ -223,14 +225,17 @@ func (l *Loop) open(slot uint32, cipher []byte) bool {
 	}
 	sec.wire.in, sec.wire.out = cipher, l.cipher[:0]
 	var err error
-	for n, gen := 0, s.gen; err == nil; {
+	for n := 0; err == nil; {
 		n, err = sec.conn.Read(l.plainSink[:])
-		if n > 0 && !l.took(slot, l.plainSink[:n]) && s.gen != gen {
+		if n > 0 && !l.took(slot, l.plainSink[:n]) {
 			return false
 		}
 	}
 	answer := sec.wire.out
 	sec.wire.in, sec.wire.out, l.cipher = nil, nil, answer[:0]
+	if sec.ended {
+		answer = nil // nothing follows our farewell
+	}
 	switch {
 	case errors.Is(err, errNoInput):
 		if len(answer) > 0 { // our half of a change of keys
@@ -242,8 +247,10 @@ func (l *Loop) open(slot uint32, cipher []byte) bool {
 		return s.secure != 0
 	case errors.Is(err, io.EOF):
 		l.fail(slot, ReasonClientGone)
-	default: // no TLS, or a renegotiation: the client is told why if it still reads
-		_, _ = l.writeBytes(int(s.fd), answer)
+	default: // no TLS, or a renegotiation: the client is told why, unless half a record waits
+		if len(answer) > 0 && len(sec.tail) == 0 {
+			_, _ = l.writeBytes(int(s.fd), answer)
+		}
 		l.fail(slot, ReasonTLS)
 	}
 	return false

@@ -12,13 +12,13 @@ import (
 // before, and nothing it does can block.
 //
 // Before [Detach] it may be used as any net.Conn; afterwards by the loop that
-// adopted the stream alone, but for Detached.
+// adopted the stream alone, but for End.
 type Wire struct {
 	// Immutable after NewWire.
 	raw net.Conn
 
 	// Atomic.
-	detached atomic.Bool
+	state atomic.Uint32
 
 	// Owned by the turn, once adopted.
 	in  []byte // read from the socket, not yet taken by the tls.Conn
@@ -28,9 +28,24 @@ type Wire struct {
 // NewWire returns a Wire over the connection that carries the encrypted bytes.
 func NewWire(raw net.Conn) *Wire { return &Wire{raw: raw} }
 
-// Detached reports whether a loop speaks on the socket: then the tls.Conn must
-// not be closed, only the connection below ([Wire.NetConn]). Any goroutine.
-func (w *Wire) Detached() bool { return w.detached.Load() }
+// The states of a Wire: of its two ends only one comes.
+const (
+	wireAttached uint32 = iota
+	wireDetached        // a loop speaks on the socket
+	wireEnded           // the tls.Conn is being closed, or is
+)
+
+// End says that the tls.Conn is about to be closed. If it reports false, a loop
+// speaks on the socket: then the tls.Conn must be let be, and only the connection
+// below ([Wire.NetConn]) closed. Any goroutine.
+func (w *Wire) End() bool {
+	return w.state.CompareAndSwap(wireAttached, wireEnded) || w.state.Load() == wireEnded
+}
+
+// detach reports whether the tls.Conn is the loop's from now on.
+func (w *Wire) detach() bool { return w.state.CompareAndSwap(wireAttached, wireDetached) }
+
+func (w *Wire) detached() bool { return w.state.Load() == wireDetached }
 
 // NetConn returns the connection below.
 func (w *Wire) NetConn() net.Conn { return w.raw }
@@ -47,7 +62,7 @@ func (noInput) Temporary() bool { return true }
 
 // Read implements net.Conn.
 func (w *Wire) Read(p []byte) (int, error) {
-	if !w.detached.Load() {
+	if !w.detached() {
 		return w.raw.Read(p)
 	}
 	if len(w.in) == 0 {
@@ -60,7 +75,7 @@ func (w *Wire) Read(p []byte) (int, error) {
 
 // Write implements net.Conn.
 func (w *Wire) Write(p []byte) (int, error) {
-	if !w.detached.Load() {
+	if !w.detached() {
 		return w.raw.Write(p)
 	}
 	w.out = append(w.out, p...)
@@ -86,7 +101,7 @@ func (w *Wire) SetReadDeadline(t time.Time) error { return w.deadline(t, w.raw.S
 func (w *Wire) SetWriteDeadline(t time.Time) error { return w.deadline(t, w.raw.SetWriteDeadline) }
 
 func (w *Wire) deadline(t time.Time, set func(time.Time) error) error {
-	if w.detached.Load() {
+	if w.detached() {
 		return nil
 	}
 	return set(t)

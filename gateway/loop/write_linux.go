@@ -3,13 +3,15 @@ package loop
 import (
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // iovecs is the scratch list of one writev. The kernel reads it during the call
 // only; reset forgets the addresses so that no frame is pinned by them.
 type iovecs struct {
 	n   int
-	vec [2 * maxWriteFrames]syscall.Iovec
+	vec [2 * maxWriteFrames]unix.Iovec
 }
 
 func (v *iovecs) add(b []byte) {

@@ -1,12 +1,12 @@
 package loop
 
 import (
-	"syscall"
+	"golang.org/x/sys/unix"
 	"unsafe"
 )
 
 // addresses are what the scratch list could pin.
-func (v *iovecs) addresses() []syscall.Iovec { return v.vec[:] }
+func (v *iovecs) addresses() []unix.Iovec { return v.vec[:] }
 
 // list is what the next write would take.
 func (v *iovecs) list() [][]byte {
