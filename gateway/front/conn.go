@@ -1,0 +1,233 @@
+package front
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/pires/go-proxyproto"
+)
+
+// phase is where a connection is in the life of its requests.
+type phase uint8
+
+const (
+	phaseFresh   phase = iota // nothing was read
+	phaseRequest              // a handshake or a request is being read; it counts as half-open
+	phaseIdle                 // the last request was read
+	phaseRefused              // closed by us; reading gives the end
+)
+
+// Conn is an accepted connection: what the HTTP server reads from, or what
+// carries the encrypted bytes of a [TLSConn]. Closing is safe from any
+// goroutine; the rest is for the one that serves the connection.
+type Conn struct {
+	net.Conn // the accepted connection
+
+	// Immutable after Accept.
+	ln *Listener
+
+	// Owned by the worker of the HTTP server.
+	phase   phase
+	trusted bool      // the client, as far as it is known, is a trusted proxy
+	header  bool      // a PROXY header is due
+	behind  []byte    // what was read with the PROXY header, and comes after it
+	named   net.Addr  // the client that the header named; nil: the peer
+	began   time.Time // of the request that is being read
+	readBy  time.Time // the read deadline that was asked for
+
+	// Atomic.
+	lingers atomic.Bool
+	place   place
+}
+
+// NetConn returns the connection below, for taking the socket out of it.
+func (c *Conn) NetConn() net.Conn { return c.Conn }
+
+// RemoteAddr returns the address that a PROXY header named, or that of the
+// peer: before the first Read, without a header, and where the proxy speaks for
+// itself (LOCAL, UNKNOWN).
+func (c *Conn) RemoteAddr() net.Addr {
+	if c.named != nil {
+		return c.named
+	}
+	return c.Conn.RemoteAddr()
+}
+
+// Read implements net.Conn. The first one reads the PROXY header, if one is
+// due. A connection that is refused is closed at once and reads as ended.
+func (c *Conn) Read(p []byte) (int, error) {
+	if c.phase == phaseFresh && (!c.readHeader() || !c.begin()) {
+		c.refuse()
+	}
+	if c.phase == phaseRefused {
+		return 0, io.EOF
+	}
+	n, err := c.read(p)
+	if n > 0 && c.phase == phaseIdle && !c.begin() {
+		c.refuse()
+		return 0, io.EOF
+	}
+	return n, err
+}
+
+func (c *Conn) read(p []byte) (int, error) {
+	if len(c.behind) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.behind)
+	if c.behind = c.behind[n:]; len(c.behind) == 0 {
+		c.behind = nil
+	}
+	return n, nil
+}
+
+// begin counts the connection as half-open, and gives the request its time. It
+// reports whether its address has room for it.
+func (c *Conn) begin() bool {
+	if !c.trusted && !c.ln.half.take(&c.place, addrOf(c.RemoteAddr())) {
+		c.ln.halfRefused.Add(1)
+		return false
+	}
+	c.phase, c.began = phaseRequest, time.Now()
+	if by := c.within(c.readBy); !by.Equal(c.readBy) {
+		c.readBy = by
+		return c.Conn.SetReadDeadline(by) == nil
+	}
+	return true
+}
+
+// refuse ends the connection here; whoever reads it will close it, too.
+func (c *Conn) refuse() {
+	c.phase = phaseRefused
+	c.ln.half.end(&c.place)
+	_ = c.Conn.Close()
+}
+
+// serving: the request was read.
+func (c *Conn) serving() {
+	c.phase = phaseIdle
+	c.ln.half.release(&c.place)
+}
+
+// handshaken: what follows is a request, with its own time.
+func (c *Conn) handshaken() { c.began = time.Now() }
+
+// Serving says that the request on c, a connection of a [Listener], was read to
+// its end: until the next one begins it is not half-open. Call it when a
+// handler starts, from the goroutine that reads c. Other connections are let be.
+func Serving(c net.Conn) {
+	if f, ok := c.(fronted); ok {
+		f.bottom().serving()
+	}
+}
+
+// Linger says that c, a connection of a [Listener], is answered before its
+// request was read: its Close then waits a moment for the rest, since a socket
+// closed with unread input is reset, and the client may lose the answer that
+// tells it why. Other connections are let be. Any goroutine.
+func Linger(c net.Conn) {
+	if f, ok := c.(fronted); ok {
+		f.bottom().lingers.Store(true)
+	}
+}
+
+// fronted is what Accept returns.
+type fronted interface{ bottom() *Conn }
+
+func (c *Conn) bottom() *Conn { return c }
+
+// SetDeadline implements net.Conn.
+func (c *Conn) SetDeadline(t time.Time) error {
+	c.readBy = c.within(t)
+	if c.readBy.Equal(t) {
+		return c.Conn.SetDeadline(t)
+	}
+	return errors.Join(c.Conn.SetReadDeadline(c.readBy), c.Conn.SetWriteDeadline(t))
+}
+
+// SetReadDeadline implements net.Conn. While a request is being read, no
+// deadline lies behind Options.RequestTimeout after its beginning.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.readBy = c.within(t)
+	return c.Conn.SetReadDeadline(c.readBy)
+}
+
+func (c *Conn) within(t time.Time) time.Time {
+	limit := c.ln.opt.RequestTimeout
+	if limit <= 0 || c.phase != phaseRequest {
+		return t
+	}
+	if last := c.began.Add(limit); t.IsZero() || t.After(last) {
+		return last
+	}
+	return t
+}
+
+const (
+	// lingerTime and lingerBytes are how long, and how much of what a client
+	// still sends, is waited for behind an answer that came before the
+	// request was read.
+	lingerTime  = 500 * time.Millisecond
+	lingerBytes = 256 << 10
+)
+
+// Close implements net.Conn; see [Linger]. Any goroutine.
+func (c *Conn) Close() error {
+	c.ln.half.end(&c.place)
+	if h, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.lingers.Load() && h.CloseWrite() == nil {
+		_ = c.Conn.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+	}
+	return c.Conn.Close()
+}
+
+// headerBuffer holds more than the longest header of version 1, which must
+// arrive in one piece (107 bytes); one of version 2 is read in portions.
+const headerBuffer = 256
+
+// readHeader reads the PROXY header, if one is due, and reports whether the
+// connection may go on. A trusted peer must send one: guessing would let the
+// clients of a proxy that forgets it name themselves (proxy-protocol.txt,
+// section 2).
+func (c *Conn) readHeader() bool {
+	if !c.header {
+		return true
+	}
+	if limit := c.ln.opt.HeaderTimeout; limit > 0 {
+		if by := time.Now().Add(limit); c.readBy.IsZero() || by.Before(c.readBy) {
+			_ = c.Conn.SetReadDeadline(by)
+			defer func() { _ = c.Conn.SetReadDeadline(c.readBy) }()
+		}
+	}
+	br := bufio.NewReaderSize(c.Conn, headerBuffer)
+	h, err := proxyproto.Read(br)
+	if err != nil {
+		// Load balancers look whether the port is open, and say nothing.
+		if _, end := br.Peek(1); !errors.Is(err, proxyproto.ErrNoProxyProtocol) || !errors.Is(end, io.EOF) {
+			c.ln.proxyRefused.Add(1)
+		}
+		return false
+	}
+	c.header = false
+	c.behind, _ = br.Peek(br.Buffered())
+	if ip, _, ok := h.IPs(); ok && h.Command.IsProxy() {
+		port, _, _ := h.Ports()
+		c.named = &net.TCPAddr{IP: ip, Port: port}
+		c.trusted = c.ln.opt.Trusted(addrOf(c.named))
+	}
+	return true
+}
+
+// addrOf returns the IP address in a network address; the zero Addr if it has
+// none.
+func addrOf(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return plain(t.AddrPort().Addr())
+	}
+	return netip.Addr{}
+}

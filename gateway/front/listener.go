@@ -1,0 +1,207 @@
+package front
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"sluice/gateway/loop"
+)
+
+// Options of a [Listener]. The zero value is a plain listener without limits.
+type Options struct {
+	Log *slog.Logger // nil: no log
+	// TLS makes every connection a TLSConn; [Certs.Config] makes a fitting
+	// one. nil: no TLS.
+	TLS *tls.Config
+	// Trusted reports whether a peer is a proxy whose word counts. It is
+	// called for every connection. nil: nobody is.
+	Trusted func(netip.Addr) bool
+	// ProxyProtocol makes trusted peers begin their connections with a PROXY
+	// header; one that does not is closed. From others it is bad HTTP.
+	ProxyProtocol bool
+	// HeaderTimeout is how long a peer may take for its PROXY header. 0: as
+	// long as the read deadline allows.
+	HeaderTimeout time.Duration
+	// RequestTimeout is how long a request may take from its first byte to
+	// its last, whatever read deadlines are set meanwhile. 0: no limit.
+	RequestTimeout time.Duration
+	// HalfOpen is how many connections of one address, or of one /64 of IPv6,
+	// may have an unfinished handshake or request; more are closed. Trusted
+	// peers are not counted, only whom their PROXY headers name. 0: no limit.
+	HalfOpen int
+}
+
+// Stats of a [Listener]. All but the last count from the start.
+type Stats struct {
+	Accepted         uint64 // connections handed to the HTTP server
+	Retries          uint64 // failures of accept that were waited out
+	Shed             uint64 // connections closed for want of a descriptor
+	HalfOpenRefused  uint64 // connections closed by the limit of half-open ones
+	ProxyRefused     uint64 // trusted peers whose PROXY header was bad, late or missing
+	HandshakesFailed uint64 // TLS handshakes that came to no end, or to a bad one
+	HalfOpen         int    // unfinished handshakes and requests that are counted at the moment
+}
+
+// Listener is a TCP listener whose Accept does not fail when the process or the
+// system runs out of something: the HTTP server would stop for good on such an
+// error. It waits and tries again instead. One descriptor is kept in reserve,
+// so that a connection that cannot be served is closed rather than left waiting
+// in the backlog.
+type Listener struct {
+	net.Listener
+
+	// Immutable after Wrap.
+	opt  Options
+	half *halfOpen
+
+	// Owned by Accept.
+	reserve *os.File
+
+	// Closed once by Close.
+	closed chan struct{}
+	once   sync.Once
+
+	// Atomic.
+	accepted, retries, shed           atomic.Uint64
+	halfRefused, proxyRefused, failed atomic.Uint64
+}
+
+// Listen opens a listener on host:port, for IPv4 and IPv6 where host is empty.
+// Keep-alive is off: pings find dead peers.
+func Listen(addr string, opt Options) (*Listener, error) {
+	lc := net.ListenConfig{KeepAlive: -1}
+	ln, err := lc.Listen(context.Background(), "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("front: cannot listen on %q: %w", addr, err)
+	}
+	return Wrap(ln, opt), nil
+}
+
+// Wrap makes a Listener of one that is open. It belongs to the Listener now.
+func Wrap(ln net.Listener, opt Options) *Listener {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.Trusted == nil {
+		opt.Trusted = func(netip.Addr) bool { return false }
+	}
+	l := &Listener{Listener: ln, opt: opt, half: newHalfOpen(opt.HalfOpen), closed: make(chan struct{})}
+	l.hold()
+	return l
+}
+
+// Stats returns the counters. Any goroutine.
+func (l *Listener) Stats() Stats {
+	return Stats{
+		Accepted: l.accepted.Load(), Retries: l.retries.Load(), Shed: l.shed.Load(),
+		HalfOpenRefused: l.halfRefused.Load(), ProxyRefused: l.proxyRefused.Load(),
+		HandshakesFailed: l.failed.Load(), HalfOpen: l.half.count(),
+	}
+}
+
+// hold opens the reserve descriptor.
+func (l *Listener) hold() {
+	if l.reserve == nil {
+		l.reserve, _ = os.Open(os.DevNull)
+	}
+}
+
+// letGo closes the reserve descriptor: nothing more is accepted.
+func (l *Listener) letGo() {
+	if l.reserve != nil {
+		_ = l.reserve.Close()
+		l.reserve = nil
+	}
+}
+
+// Backoff of accept.
+const (
+	firstBackoff = 5 * time.Millisecond
+	lastBackoff  = time.Second
+)
+
+// Accept implements net.Listener. The connection is a *[Conn] or a *[TLSConn],
+// of which nothing was read yet: that is up to the goroutine that serves it.
+func (l *Listener) Accept() (net.Conn, error) {
+	for wait := firstBackoff; ; wait = min(2*wait, lastBackoff) {
+		c, err := l.Listener.Accept()
+		if err == nil {
+			l.hold()
+			l.accepted.Add(1)
+			return l.dress(c), nil
+		}
+		if !passing(err) {
+			l.letGo()
+			return nil, err
+		}
+		if n := l.retries.Add(1); n&(n-1) == 0 { // at powers of two: not per failure
+			l.opt.Log.Warn("accept failed, trying again", "error", err, "failures", n)
+		}
+		if outOfDescriptors(err) {
+			l.shedOne()
+		}
+		select {
+		case <-l.closed:
+			l.letGo()
+			return nil, net.ErrClosed
+		case <-time.After(wait):
+		}
+	}
+}
+
+// dress puts our layers on an accepted connection.
+func (l *Listener) dress(raw net.Conn) net.Conn {
+	c := &Conn{Conn: raw, ln: l}
+	c.trusted = l.opt.Trusted(addrOf(raw.RemoteAddr()))
+	c.header = c.trusted && l.opt.ProxyProtocol
+	if l.opt.TLS == nil {
+		return c
+	}
+	wire := loop.NewWire(c)
+	return &TLSConn{Conn: tls.Server(wire, l.opt.TLS), below: c, wire: wire}
+}
+
+// shedOne closes one waiting connection with the help of the reserve.
+func (l *Listener) shedOne() {
+	if l.reserve == nil {
+		return
+	}
+	_ = l.reserve.Close()
+	l.reserve = nil
+	if d, ok := l.Listener.(interface{ SetDeadline(time.Time) error }); ok {
+		// Another process may have taken the connection meanwhile.
+		_ = d.SetDeadline(time.Now().Add(firstBackoff))
+		defer func() { _ = d.SetDeadline(time.Time{}) }()
+	}
+	if c, err := l.Listener.Accept(); err == nil {
+		l.shed.Add(1)
+		_ = c.Close()
+	}
+	l.hold()
+}
+
+// passing reports whether accept may work again later.
+func passing(err error) bool {
+	return outOfDescriptors(err) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM) ||
+		errors.Is(err, syscall.ECONNABORTED)
+}
+
+func outOfDescriptors(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// Close implements net.Listener. Connections that were accepted stay open.
+func (l *Listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}

@@ -1,0 +1,166 @@
+package front
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
+)
+
+// scripted is a net.Listener whose Accept returns what it is told to.
+type scripted struct {
+	net.Listener
+	results chan any // net.Conn or error
+	once    sync.Once
+}
+
+func newScripted(results ...any) *scripted {
+	s := &scripted{results: make(chan any, len(results))}
+	for _, r := range results {
+		s.results <- r
+	}
+	return s
+}
+
+func (s *scripted) Accept() (net.Conn, error) {
+	switch r := (<-s.results).(type) {
+	case net.Conn:
+		return r, nil
+	case error:
+		return nil, &net.OpError{Op: "accept", Err: r}
+	}
+	return nil, net.ErrClosed
+}
+
+func (s *scripted) Close() error {
+	s.once.Do(func() { close(s.results) })
+	return nil
+}
+
+// pipe returns a connection and its other end.
+func pipe(t *testing.T) (ours, theirs net.Conn) {
+	t.Helper()
+	ours, theirs = net.Pipe()
+	t.Cleanup(func() { _, _ = ours.Close(), theirs.Close() })
+	return ours, theirs
+}
+
+func TestAcceptWaitsOutWhatPasses(t *testing.T) {
+	f := func(name string, passing error) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			testkit.Snapshot(t)
+			conn, _ := pipe(t)
+			var log testkit.LogBuffer
+			l := Wrap(newScripted(passing, passing, passing, conn), Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+			got, err := l.Accept()
+			require.NoError(t, err)
+			require.Equal(t, conn, got.(*Conn).NetConn())
+			require.Equal(t, Stats{Accepted: 1, Retries: 3}, l.Stats())
+			require.Equal(t, 2, strings.Count(log.String(), "trying again"), "at powers of two")
+			require.NoError(t, l.Close())
+			_, err = l.Accept()
+			require.ErrorIs(t, err, net.ErrClosed)
+		})
+	}
+	f("no buffers", syscall.ENOBUFS)
+	f("no memory", syscall.ENOMEM)
+	f("aborted by the client", syscall.ECONNABORTED)
+}
+
+func TestOutOfDescriptorsShedsAWaitingConnection(t *testing.T) {
+	f := func(name string, out error) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			testkit.Snapshot(t)
+			unlucky, peer := pipe(t)
+			conn, _ := pipe(t)
+			l := Wrap(newScripted(out, unlucky, conn), Options{})
+			got, err := l.Accept()
+			require.NoError(t, err)
+			require.Equal(t, conn, got.(*Conn).NetConn())
+			require.Equal(t, Stats{Accepted: 1, Retries: 1, Shed: 1}, l.Stats())
+			_, err = peer.Read(make([]byte, 1))
+			require.ErrorIs(t, err, io.EOF, "the connection was closed rather than left waiting")
+			require.NoError(t, l.Close())
+			_, err = l.Accept()
+			require.ErrorIs(t, err, net.ErrClosed)
+		})
+	}
+	f("of the process", syscall.EMFILE)
+	f("of the system", syscall.ENFILE)
+}
+
+func TestAcceptFailsForGoodOnOtherErrors(t *testing.T) {
+	testkit.Snapshot(t)
+	broken := errors.New("broken")
+	l := Wrap(newScripted(broken), Options{})
+	_, err := l.Accept()
+	require.ErrorIs(t, err, broken)
+	require.Zero(t, l.Stats())
+}
+
+func TestCloseEndsTheBackoff(t *testing.T) {
+	testkit.Snapshot(t)
+	results := make([]any, 64) // enough for some 50 seconds
+	for i := range results {
+		results[i] = syscall.ENOBUFS
+	}
+	l := Wrap(newScripted(results...), Options{})
+	ended := make(chan error)
+	go func() {
+		_, err := l.Accept()
+		ended <- err
+	}()
+	testkit.EventuallyWithin(t, patience, func() bool { return l.Stats().Retries > 0 }, "a failure")
+	l.once.Do(func() { close(l.closed) }) // what Close does first
+	require.ErrorIs(t, <-ended, net.ErrClosed)
+}
+
+func TestListenSaysWhereItCannot(t *testing.T) {
+	_, err := Listen("192.0.2.1:1", Options{}) // not an address of this machine
+	require.ErrorContains(t, err, "192.0.2.1:1")
+}
+
+// A client that is answered in the middle of its request gets the whole answer.
+func TestLingerKeepsTheAnswer(t *testing.T) {
+	testkit.Snapshot(t)
+	l, err := Listen("127.0.0.1:0", Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	defer func() { _ = nc.Close() }()
+	c, err := l.Accept()
+	require.NoError(t, err)
+
+	sent := bytes.Repeat([]byte("x"), 64<<10)
+	_, err = nc.Write(sent) // nobody reads it
+	require.NoError(t, err)
+	Linger(c)
+	_, err = c.Write([]byte("too much"))
+	require.NoError(t, err)
+	go func() { _ = c.Close() }()
+	require.NoError(t, nc.SetReadDeadline(time.Now().Add(patience)))
+	got, err := io.ReadAll(nc)
+	require.NoError(t, err, "not reset")
+	require.Equal(t, "too much", string(got))
+}
+
+func TestOtherConnectionsAreLetBe(t *testing.T) {
+	c, _ := pipe(t)
+	require.NotPanics(t, func() {
+		Serving(c)
+		Linger(c)
+	})
+}

@@ -1,0 +1,118 @@
+package front
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp"
+
+	"sluice/gateway/testkit"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 30 * time.Second
+
+// served is an HTTP server on a Listener. It answers with the client's address,
+// the length of the path and that of the body.
+type served struct {
+	*Listener
+	addr string
+}
+
+// serve starts one on loopback; it ends with the test, and nothing may be left.
+func serve(t *testing.T, opt Options, tune func(*fasthttp.Server)) *served {
+	t.Helper()
+	testkit.Snapshot(t, "fasthttp.updateServerDate", "fasthttp.(*workerPool).Start")
+	ln, err := Listen("127.0.0.1:0", opt)
+	require.NoError(t, err)
+	srv := &fasthttp.Server{
+		Handler: func(ctx *fasthttp.RequestCtx) {
+			Serving(ctx.Conn())
+			fmt.Fprintf(ctx, "%s %d %d", ctx.RemoteAddr(), len(ctx.Path()), len(ctx.PostBody()))
+		},
+		ErrorHandler: func(ctx *fasthttp.RequestCtx, err error) {
+			Linger(ctx.Conn())
+			ctx.SetStatusCode(fasthttp.StatusTeapot)
+		},
+		ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,
+		MaxIdleWorkerDuration: 50 * time.Millisecond, ReadBufferSize: 64 << 10, Logger: noLog{},
+	}
+	if tune != nil {
+		tune(srv)
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ln) }()
+	t.Cleanup(func() {
+		require.NoError(t, srv.Shutdown())
+		require.NoError(t, <-done)
+		require.Zero(t, ln.Stats().HalfOpen, "every place was given back")
+	})
+	return &served{Listener: ln, addr: ln.Addr().String()}
+}
+
+type noLog struct{}
+
+func (noLog) Printf(string, ...any) {}
+
+const get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+// dial connects from a loopback address; "" is any.
+func (s *served) dial(t *testing.T, from string) *testkit.Conn {
+	t.Helper()
+	d := net.Dialer{Timeout: patience}
+	if from != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
+	}
+	nc, err := d.Dial("tcp", s.addr)
+	require.NoError(t, err)
+	c := testkit.NewConn(t, nc)
+	c.ReadTimeout = patience
+	return c
+}
+
+// body sends a request and returns the body of the answer.
+func body(t *testing.T, c *testkit.Conn, raw string) string {
+	t.Helper()
+	c.Send(raw)
+	return answer(t, c)
+}
+
+func answer(t *testing.T, c *testkit.Conn) string {
+	t.Helper()
+	head := c.ReadHead(t)
+	require.Equal(t, 200, head.Status, head.Raw)
+	text, err := io.ReadAll(c.Body())
+	require.NoError(t, err)
+	return string(text)
+}
+
+// client is the first word of an answer: the address, without the port.
+func client(t *testing.T, answer string) string {
+	t.Helper()
+	host, _, err := net.SplitHostPort(strings.Fields(answer)[0])
+	require.NoError(t, err)
+	return host
+}
+
+// expectGone waits until the peer closed the connection, in whatever way, and
+// returns what it sent before.
+func expectGone(t *testing.T, c net.Conn) string {
+	t.Helper()
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
+	var got strings.Builder
+	_, err := io.Copy(&got, c)
+	if ne, ok := err.(net.Error); ok {
+		require.False(t, ne.Timeout(), "the peer keeps the connection open")
+	}
+	return got.String()
+}
+
+func (s *served) expectHalfOpen(t *testing.T, n int) {
+	t.Helper()
+	testkit.EventuallyWithin(t, patience, func() bool { return s.Stats().HalfOpen == n }, fmt.Sprintf("%d half-open connections", n))
+}

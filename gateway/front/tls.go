@@ -1,0 +1,68 @@
+package front
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+
+	"sluice/gateway/loop"
+)
+
+// TLSConn is an accepted TLS connection. A loop may take it over: see
+// [loop.Wire]. As for [Conn], closing is safe from any goroutine.
+type TLSConn struct {
+	*tls.Conn // Owned by the worker of the HTTP server, then by the loop.
+
+	// Immutable after Accept.
+	below *Conn
+	wire  *loop.Wire
+
+	// Owned by the worker of the HTTP server.
+	failed bool // the handshake came to no good end
+}
+
+// NetConn returns the tls.Conn, below which lie the [loop.Wire] and the [Conn].
+func (c *TLSConn) NetConn() net.Conn { return c.Conn }
+
+func (c *TLSConn) bottom() *Conn { return c.below }
+
+// RemoteAddr returns the client's address as [Conn.RemoteAddr] does.
+func (c *TLSConn) RemoteAddr() net.Addr { return c.below.RemoteAddr() }
+
+// Handshake runs the handshake. The HTTP server calls it first of all, within
+// its read timeout. After a failure the connection reads as ended.
+func (c *TLSConn) Handshake() error {
+	err := c.Conn.Handshake()
+	if err == nil {
+		c.below.handshaken()
+		return nil
+	}
+	c.failed = true
+	if c.below.phase != phaseRefused { // that is counted
+		c.below.ln.failed.Add(1)
+	}
+	var timeout net.Error
+	if !errors.As(err, &timeout) || !timeout.Timeout() {
+		c.below.lingers.Store(true) // an alert says why
+	}
+	return err
+}
+
+// Read implements net.Conn.
+func (c *TLSConn) Read(p []byte) (int, error) {
+	if c.failed {
+		return 0, io.EOF
+	}
+	return c.Conn.Read(p)
+}
+
+// Close implements net.Conn. It tells the client that nothing follows, unless a
+// loop speaks on the socket: then only the server's descriptor is closed.
+func (c *TLSConn) Close() error {
+	if !c.wire.End() {
+		return c.below.Close()
+	}
+	c.below.ln.half.end(&c.below.place) // before the farewell, which may have to wait
+	return c.Conn.Close()
+}
