@@ -41,6 +41,7 @@ func (s *Server) answerError(ctx *fasthttp.RequestCtx, c *call, fail *failure) {
 
 // badRequest answers a body that is not a request of the method.
 func (s *Server) badRequest(ctx *fasthttp.RequestCtx, method string, err error) {
+	s.refused[refusedBody].Add(1)
 	detail := codec.Detail(err)
 	s.opt.Log.Debug("api: bad request", "method", method, "detail", detail)
 	text(ctx, fasthttp.StatusBadRequest, "Bad Request\n", detail)

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
+	"time"
 
 	"sluice/codec"
+	"sluice/gateway/tally"
 )
 
 // method is one row of the table.
@@ -18,6 +21,10 @@ type method struct {
 	bare     bool // the reply has no "result" around it and no transport mode
 	quick    bool // waits for nothing if the engine is an instant one
 	noParams bool // the legacy endpoint does not look at params
+
+	// Atomic.
+	took   tally.Shared
+	errors [errorCodes]atomic.Uint64 // by code, see codeIndex
 }
 
 // noNumber marks methods that the legacy endpoint does not have.
@@ -93,12 +100,14 @@ func refuse(err *codec.Error, detail string) *failure { return &failure{err: err
 // run calls the method. On failure c.dst is what it was before. A panic costs
 // this call only.
 func (s *Server) run(m *method, c *call, req any) (fail *failure) {
-	before := len(c.dst)
+	before, began := len(c.dst), time.Now()
 	defer func() {
 		if v := recover(); v != nil {
 			fail = panicked(v)
 		}
+		m.took.Add(time.Since(began))
 		if fail != nil {
+			m.errors[codeIndex(fail.err.Code)].Add(1)
 			c.dst = c.dst[:before]
 			s.note(m.name, fail)
 		}

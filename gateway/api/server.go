@@ -61,6 +61,7 @@ type Server struct {
 	// Atomic.
 	draining atomic.Bool
 	failures throttle
+	refused  [refusals]atomic.Uint64 // calls that reached no method
 }
 
 // New returns a server over o.
@@ -125,21 +126,25 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) bool {
 // of the checks is the protocol's (PROTOCOL 7.1).
 func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 	if !ctx.IsPost() {
+		s.refused[refusedMethod].Add(1)
 		ctx.Response.Header.Set("Allow", "POST")
 		refuseHTTP(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: POST expected")
 		return
 	}
 	if !s.allowed(ctx) {
+		s.refused[refusedKey].Add(1)
 		ctx.SetStatusCode(fasthttp.StatusUnauthorized)
 		return
 	}
 	if s.draining.Load() {
+		s.refused[refusedDraining].Add(1)
 		ctx.SetConnectionClose()
 		refuseHTTP(ctx, fasthttp.StatusServiceUnavailable, "shutting down: try another node")
 		return
 	}
 	body := ctx.PostBody()
 	if len(body) > s.opt.MaxBody {
+		s.refused[refusedSize].Add(1)
 		refuseHTTP(ctx, fasthttp.StatusRequestEntityTooLarge, "request body too large")
 		return
 	}

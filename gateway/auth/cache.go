@@ -122,6 +122,17 @@ func (c *tokenCache) get(key digest, generation uint64, now time.Time) (*entry, 
 	return s.slots[i].entry, true
 }
 
+// len returns how many tokens are remembered.
+func (c *tokenCache) len() (n int) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		n += len(s.index)
+		s.mu.Unlock()
+	}
+	return n
+}
+
 // join returns the entry of a token, as get; else the verification of it that
 // is under way; else one that is the caller's own, who must leave it.
 func (c *tokenCache) join(key digest, generation uint64, now time.Time) (e *entry, l *look, mine bool) {

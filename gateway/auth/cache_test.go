@@ -299,3 +299,17 @@ func TestPanicInAVerificationHoldsNobodyUp(t *testing.T) {
 		require.Empty(t, v.cache.shards[i].looks)
 	}
 }
+
+// A verifier that takes the place of another goes on counting where that one
+// was; its cache begins empty.
+func TestCountersAreTakenOver(t *testing.T) {
+	old := newTestVerifier(t, nil)
+	_, err := old.VerifyConnect("a.b.c", time.Now())
+	require.Error(t, err)
+	next := newTestVerifier(t, func(o *Options) { o.Previous = old })
+	require.EqualValues(t, 1, next.Stats().Refused.Load())
+	_, err = next.VerifyConnect("a.b.c", time.Now())
+	require.Error(t, err)
+	require.EqualValues(t, 2, next.Stats().Refused.Load())
+	require.Zero(t, next.Cached())
+}

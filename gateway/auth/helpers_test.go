@@ -106,7 +106,7 @@ func requireInvalid(t testing.TB, v *Verifier, token string) {
 
 // newVerifier returns a verifier over a source of the test's own.
 func newVerifier(o *Options, rules claimRules, source keySource) *Verifier {
-	v := &Verifier{rules: rules}
+	v := &Verifier{rules: rules, stats: &Stats{}}
 	v.use(o, source)
 	return v
 }

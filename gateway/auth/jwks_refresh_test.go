@@ -40,8 +40,8 @@ func newFakeKeyed(t *testing.T, f *fakeServer, template string, o Options) *Veri
 	require.NoError(t, err)
 	u, err := newEndpointURL(template, &rules)
 	require.NoError(t, err)
-	v := &Verifier{rules: rules}
-	v.use(&o, newJWKS(u, &http.Client{Transport: f}, nil, &v.stats, nil))
+	v := &Verifier{rules: rules, stats: &Stats{}}
+	v.use(&o, newJWKS(u, &http.Client{Transport: f}, nil, v.stats, nil))
 	return v
 }
 

@@ -40,8 +40,9 @@ type Verifier struct {
 	skipSign bool
 	cache    *tokenCache // nil if there is none
 
-	// Atomic.
-	stats Stats
+	// Atomic. Shared with the verifier that this one takes the place of, so
+	// that no counter ever falls.
+	stats *Stats
 }
 
 // NewVerifier checks o and returns a verifier with an empty cache; with a
@@ -49,7 +50,10 @@ type Verifier struct {
 // everything that is wrong. Without any key every token is refused.
 func NewVerifier(o Options) (*Verifier, error) {
 	rules, ruleErr := newClaimRules(&o)
-	v := &Verifier{rules: rules}
+	v := &Verifier{rules: rules, stats: &Stats{}}
+	if o.Previous != nil {
+		v.stats = o.Previous.stats
+	}
 	if o.JWKSPublicEndpoint == "" {
 		keys, err := newStaticKeys(&o)
 		if err := errors.Join(err, ruleErr); err != nil {
@@ -66,7 +70,7 @@ func NewVerifier(o Options) (*Verifier, error) {
 	if o.Previous != nil {
 		previous = o.Previous.source
 	}
-	v.use(&o, newJWKS(u, newKeyClient(), o.Log, &v.stats, previous))
+	v.use(&o, newJWKS(u, newKeyClient(), o.Log, v.stats, previous))
 	return v, nil
 }
 
@@ -88,8 +92,17 @@ func (v *Verifier) use(o *Options, source keySource) {
 // called once, by the goroutine that owns the verifier.
 func (v *Verifier) Close() { v.source.close() }
 
-// Stats returns the counters of the verifier.
-func (v *Verifier) Stats() *Stats { return &v.stats }
+// Stats returns the counters of the verifier and of those that it took the
+// place of (Options.Previous).
+func (v *Verifier) Stats() *Stats { return v.stats }
+
+// Cached returns how many tokens are remembered.
+func (v *Verifier) Cached() int {
+	if v.cache == nil {
+		return 0
+	}
+	return v.cache.len()
+}
 
 // VerifyConnect returns the identity of a connection token (PROTOCOL 4.2-4.4).
 // The error wraps (use errors.As) what a client is told, and its text adds the

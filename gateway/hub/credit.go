@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"sluice/codec"
+	"sluice/gateway/tally"
 )
 
 // credits is the one place where a publisher is slowed: bytes of publications
@@ -19,9 +20,10 @@ type credits struct {
 	wait time.Duration
 
 	// Atomic.
-	used  atomic.Int64
-	waits atomic.Uint64
-	fails atomic.Uint64
+	used   atomic.Int64
+	waits  atomic.Uint64
+	fails  atomic.Uint64
+	waited tally.Shared
 }
 
 func newCredits(size int64, wait time.Duration) *credits {
@@ -40,9 +42,12 @@ func (h *Hub) AcquireCredit(ctx context.Context, size int) (int, error) {
 	n := min(int64(size)+creditCost, c.size)
 	if !c.sem.TryAcquire(n) {
 		c.waits.Add(1)
+		began := time.Now()
 		ctx, cancel := context.WithTimeout(ctx, c.wait)
 		defer cancel()
-		if c.sem.Acquire(ctx, n) != nil {
+		err := c.sem.Acquire(ctx, n)
+		c.waited.Add(time.Since(began))
+		if err != nil {
 			c.fails.Add(1)
 			return 0, codec.ErrInternal
 		}

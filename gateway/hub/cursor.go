@@ -88,7 +88,7 @@ func (s *Shard) sendOwn(m *member, f *codec.Frame) {
 	if !codec.SetCursorOffset(c.text, int(c.at[m.place]), m.offset) {
 		s.refreshCursor(m.slot) // the offset has a digit more
 	}
-	if len(c.text) > s.hub.opt.CursorExactSize {
+	if s.thinned(c) {
 		if now := s.loop.Now(); now-c.told < thinnedEvery {
 			s.loop.Send(m.slot, f, loop.NoID)
 			return
@@ -96,6 +96,15 @@ func (s *Shard) sendOwn(m *member, f *codec.Frame) {
 		c.told = s.loop.Now()
 	}
 	s.loop.SendOwnID(m.slot, f, s.idChunk(c.text, s.loop.Framing(m.slot)))
+}
+
+func (s *Shard) thinned(c *streamCursor) bool { return len(c.text) > s.hub.opt.CursorExactSize }
+
+// Thinned reports whether the last id that the stream was sent may be behind
+// where it stands.
+func (s *Shard) Thinned(slot uint32) bool {
+	c := s.cursors[slot]
+	return c != nil && s.thinned(c)
 }
 
 // idChunk returns the id line of a cursor as a piece of a body. It is cut from a
@@ -140,4 +149,25 @@ func (s *Shard) SendWithCursor(slot uint32, f *codec.Frame, opening *Opened) {
 		c.told = s.loop.Now()
 	}
 	s.loop.SendOwnID(slot, f, s.idChunk(text, s.loop.Framing(slot)))
+}
+
+// AppendCursor appends where a stream stands, exactly, for the id line of its
+// last event; nothing for a stream without a recoverable channel, or with one
+// that is held: its position is not the stream's to tell yet, and a cursor
+// without it would pass over what it missed.
+func (s *Shard) AppendCursor(dst []byte, slot uint32) []byte {
+	if !s.hub.opt.Cursors || int(slot) >= len(s.places) {
+		return dst
+	}
+	start := len(dst)
+	for _, p := range s.places[slot] {
+		switch flags := p.topic.members[p.index].flags; {
+		case flags&Recoverable == 0:
+		case flags&Held != 0:
+			return dst[:start]
+		default:
+			dst = p.appendCursor(dst)
+		}
+	}
+	return dst
 }

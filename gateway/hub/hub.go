@@ -21,6 +21,7 @@ import (
 	"sluice/gateway/actor"
 	"sluice/gateway/broker"
 	"sluice/gateway/loop"
+	"sluice/gateway/tally"
 )
 
 // Options of a [Hub]. Zero fields mean the defaults named.
@@ -54,6 +55,7 @@ type Hub struct {
 	group   *loop.Group
 	shards  []*Shard
 	seed    maphash.Seed
+	start   time.Time
 	credit  *credits
 	unsub   *actor.Actor[string]
 
@@ -61,6 +63,8 @@ type Hub struct {
 
 	// Atomic.
 	published atomic.Uint64 // publications that reached a lane
+	joins     atomic.Uint64
+	leaves    atomic.Uint64
 	panics    atomic.Uint64
 	conflated atomic.Uint64 // publications that a newer one replaced in a lane
 	unpaced   atomic.Uint64 // publications passed on for want of room to pace
@@ -90,7 +94,7 @@ func New(group *loop.Group, b broker.Broker, turns, blocking actor.Submitter, op
 		opt.CursorExactSize = 512
 	}
 	h := &Hub{
-		opt: opt, broker: b, group: group, seed: maphash.MakeSeed(),
+		opt: opt, broker: b, group: group, seed: maphash.MakeSeed(), start: time.Now(),
 		credit: newCredits(opt.CreditBytes, opt.CreditWait),
 	}
 	h.unsub = actor.New[string](blocking, (*unsubscriber)(h))
@@ -112,6 +116,9 @@ func New(group *loop.Group, b broker.Broker, turns, blocking actor.Submitter, op
 // Shard returns the part of the hub that belongs to a loop.
 func (h *Hub) Shard(l *loop.Loop) *Shard { return h.shards[l.ID()] }
 
+// clock returns the time since the hub was made: one that lanes and loops share.
+func (h *Hub) clock() time.Duration { return time.Since(h.start) }
+
 func (h *Hub) hash(channel string) uint64 { return maphash.String(h.seed, channel) }
 
 // event is one post into a lane.
@@ -121,6 +128,7 @@ type event struct {
 	pub, prev *codec.Publication
 	info      *codec.ClientInfo
 	credit    int
+	at        time.Duration // on the hub's clock: when the engine handed it over
 	reached   chan<- struct{}
 }
 
@@ -142,16 +150,18 @@ func (h *Hub) post(ev event) {
 // Publication implements broker.Sink.
 func (h *Hub) Publication(channel string, p, prev *codec.Publication, credit int) {
 	h.published.Add(1)
-	h.post(event{channel: channel, pub: p, prev: prev, credit: credit})
+	h.post(event{channel: channel, pub: p, prev: prev, credit: credit, at: h.clock()})
 }
 
 // Join implements broker.Sink.
 func (h *Hub) Join(channel string, info *codec.ClientInfo) {
+	h.joins.Add(1)
 	h.post(event{kind: eventJoin, channel: channel, info: info})
 }
 
 // Leave implements broker.Sink.
 func (h *Hub) Leave(channel string, info *codec.ClientInfo) {
+	h.leaves.Add(1)
 	h.post(event{kind: eventLeave, channel: channel, info: info})
 }
 
@@ -184,26 +194,42 @@ func (h *Hub) barrier(ctx context.Context, kind eventKind) error {
 // Stats are the counters of a hub.
 type Stats struct {
 	Published   uint64 // publications that reached a lane
+	Joins       uint64 // joins that reached a lane
+	Leaves      uint64 // leaves that reached a lane
+	Channels    int    // with a subscriber here, or one on its way
 	LaneBacklog int    // posts waiting in lanes
+	LaneLongest int    // of these, in the lane with the most
 	LanePanics  uint64
 	Conflated   uint64 // publications that a newer one of their key replaced before max_rate let them pass
 	Unpaced     uint64 // publications that max_rate did not hold, for want of room
 	CreditUsed  int64  // bytes of publish credit out
+	CreditSize  int64  // bytes of publish credit there are
 	CreditWaits uint64
 	CreditFails uint64
+	CreditWait  tally.Durations // of those that waited, whether they got it or not
 }
 
 // Stats returns the counters. Any goroutine.
 func (h *Hub) Stats() Stats {
 	s := Stats{
-		Published: h.published.Load(), LanePanics: h.panics.Load(),
+		Published: h.published.Load(), Joins: h.joins.Load(), Leaves: h.leaves.Load(), LanePanics: h.panics.Load(),
 		Conflated: h.conflated.Load(), Unpaced: h.unpaced.Load(),
 		CreditUsed:  h.credit.used.Load(),
 		CreditWaits: h.credit.waits.Load(),
 		CreditFails: h.credit.fails.Load(),
+		CreditSize:  h.credit.size,
+		CreditWait:  h.credit.waited.Read(),
 	}
 	for _, l := range h.lanes {
-		s.LaneBacklog += l.Depth()
+		depth := l.Depth()
+		s.LaneBacklog += depth
+		s.LaneLongest = max(s.LaneLongest, depth)
+	}
+	for i := range h.interests {
+		stripe := &h.interests[i]
+		stripe.mu.RLock()
+		s.Channels += len(stripe.channels)
+		stripe.mu.RUnlock()
 	}
 	return s
 }

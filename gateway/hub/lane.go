@@ -79,6 +79,7 @@ func (ln *lane) deliver(ev *event) {
 	}
 	d := ln.encode(ev, deltas)
 	d.left.Store(int32(len(ln.loops)))
+	d.unflushed.Store(int32(len(ln.loops)))
 	ln.credit = 0
 	for _, i := range ln.loops {
 		ln.hub.shards[i].loop.Post(d)
@@ -87,7 +88,7 @@ func (ln *lane) deliver(ev *event) {
 
 // encode makes the frames of an event, each once for all subscribers.
 func (ln *lane) encode(ev *event, deltas bool) *delivery {
-	d := &delivery{hub: ln.hub, kind: ev.kind, channel: ev.channel, credit: ev.credit}
+	d := &delivery{hub: ln.hub, kind: ev.kind, channel: ev.channel, credit: ev.credit, at: ev.at}
 	switch ev.kind {
 	case eventPublication:
 		p := ev.pub
@@ -148,14 +149,18 @@ type delivery struct {
 	key     uint64       // takes the place of an unsent one of the same key; 0 for none
 	late    bool         // older than Options.PositionMaxTimeLag
 	credit  int
+	at      time.Duration // on the hub's clock: when the engine handed it over
 
 	// Atomic.
-	left atomic.Int32 // loops that have yet to queue it
+	left      atomic.Int32 // loops that have yet to queue it
+	unflushed atomic.Int32 // loops that have yet to flush it; far below 0 if one cannot say
 }
 
 // Run implements loop.Task.
 func (d *delivery) Run(l *loop.Loop, again bool) {
-	d.hub.shards[l.ID()].deliver(d, again)
+	s := d.hub.shards[l.ID()]
+	s.deliver(d, again)
+	s.await(d)
 	if d.left.Add(-1) == 0 {
 		d.hub.ReleaseCredit(d.credit)
 	}

@@ -169,6 +169,7 @@ func (ln *lane) release(now time.Time, all bool) {
 func (ln *lane) releaseOne(e *paced) {
 	if e.held {
 		ev := ln.pace.take(e)
+		ev.at = ln.hub.clock() // what it waited for is no lag
 		ln.deliver(&ev)
 	}
 }

@@ -58,6 +58,9 @@ type Shard struct {
 	scratch []byte // for the text of a cursor
 	next    int    // of the delivery in hand: members below it are due
 	subs    int
+	// unflushed are publications that were queued and not flushed since.
+	unflushed []*delivery
+	stats     ShardStats
 }
 
 // topic is a channel with subscribers on this loop. It implements loop.Class.
@@ -97,10 +100,12 @@ type heldItem struct {
 }
 
 func newShard(h *Hub, l *loop.Loop) *Shard {
-	return &Shard{
+	s := &Shard{
 		hub: h, loop: l, topics: make(map[string]*topic), holds: make(map[uint32]*hold),
 		cursors: make(map[uint32]*streamCursor),
 	}
+	l.OnFlush(s.flushed)
+	return s
 }
 
 // Start gives the shard its owner, before the first subscriber.
@@ -238,11 +243,13 @@ func (s *Shard) deliver(d *delivery, again bool) {
 	if d.offset != 0 {
 		t.checked = s.loop.Now()
 	}
+	sent := &s.stats.Sent[d.kind]
 	for s.next = min(s.next, len(t.members)); s.next > 0; s.next = min(s.next, len(t.members)) {
 		s.next--
 		m := &t.members[s.next]
 		s.loop.Hand(m.slot)
 		if m.flags == 0 && d.plain() {
+			sent.add(d.frame)
 			s.loop.Send(m.slot, d.frame, loop.NoID)
 			continue
 		}
@@ -259,6 +266,7 @@ func (s *Shard) deliverTo(t *topic, m *member, d *delivery) {
 		s.owner.Inappropriate(s.loop.Ref(m.slot), t.channel)
 	case d.kind != eventPublication:
 		if m.flags&PushJoinLeave != 0 {
+			s.stats.Sent[d.kind].add(d.frame)
 			s.loop.Send(m.slot, d.frame, loop.NoID)
 		}
 	case m.flags&Positioned != 0 && d.offset != 0:
@@ -304,6 +312,7 @@ func (s *Shard) send(t *topic, m *member, d *delivery) {
 			return
 		}
 	}
+	s.stats.Sent[d.kind].add(f)
 	if m.flags&OwnID != 0 && d.offset != 0 {
 		s.sendOwn(m, f)
 		return

@@ -14,6 +14,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/auth"
+	"sluice/gateway/tally"
 )
 
 // logEvery is how often a hook may log a failure.
@@ -30,7 +31,7 @@ type Stats struct {
 	Errors   atomic.Uint64 // that brought no usable answer
 	InFlight atomic.Int64  // sent and not answered yet
 	Waiting  atomic.Int64  // for MaxInFlight
-	Nanos    atomic.Uint64 // the durations of all Calls, waiting included
+	Took     tally.Shared  // the durations of all Calls, waiting included
 }
 
 // hook is one endpoint of the backend.
@@ -171,7 +172,7 @@ func (h *hook) late(ctx context.Context, err error) error {
 // logged here.
 func (h *hook) end(ctx context.Context, began time.Time, client string, err error) error {
 	h.stats.Calls.Add(1)
-	h.stats.Nanos.Add(uint64(time.Since(began)))
+	h.stats.Took.Add(time.Since(began))
 	if err == nil || errors.As(err, new(*codec.Error)) || errors.As(err, new(*codec.Disconnect)) {
 		return err
 	}

@@ -39,7 +39,8 @@ type Engine struct {
 	done sync.WaitGroup
 
 	// Atomic.
-	suppressed atomic.Uint64
+	repeated atomic.Uint64 // publications suppressed by their idempotency key
+	outdated atomic.Uint64 // publications suppressed by their version
 }
 
 var (
@@ -130,7 +131,7 @@ func (e *Engine) Publish(_ context.Context, channel string, p *codec.Publication
 	defer s.mu.Unlock()
 	if opt.IdempotencyKey != "" {
 		if r, ok := s.results[resultKey{channel, opt.IdempotencyKey}]; ok && r.due > now {
-			e.suppressed.Add(1)
+			e.repeated.Add(1)
 			return broker.Result{Position: r.pos, Suppressed: true}, nil
 		}
 	}
@@ -139,7 +140,7 @@ func (e *Engine) Publish(_ context.Context, channel string, p *codec.Publication
 	if opt.History.Enabled() {
 		en := s.touch(channel, now, opt.History.MetaTTL)
 		if en.stream.Stale(p.Version, opt.VersionEpoch) {
-			e.suppressed.Add(1)
+			e.outdated.Add(1)
 			return broker.Result{Position: en.stream.Position(), Suppressed: true}, nil
 		}
 		prev = en.stream.Append(p, opt.VersionEpoch, opt.History.Size)
@@ -198,8 +199,11 @@ func (e *Engine) RemoveHistory(_ context.Context, channel string) error {
 	return nil
 }
 
-// Suppressed counts publications dropped by idempotency key or version.
-func (e *Engine) Suppressed() uint64 { return e.suppressed.Load() }
+// Suppressed counts publications that were dropped because their idempotency
+// key was used before, and because their version is not a newer one.
+func (e *Engine) Suppressed() (repeated, outdated uint64) {
+	return e.repeated.Load(), e.outdated.Load()
+}
 
 // touch returns the channel's entry with whatever has expired by now gone, and
 // its position alive for metaTTL more.
