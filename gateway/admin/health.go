@@ -12,3 +12,16 @@ func Health(ctx *fasthttp.RequestCtx) {
 // Init answers what pages ask before they connect, so that a front can set its
 // cookies: {} (PROTOCOL 9.2).
 func Init(ctx *fasthttp.RequestCtx) { Health(ctx) }
+
+// Ready answers whether new clients may be sent here: 200, or 503 before the
+// node has started and while it stops (PROTOCOL 12.28). It is for balancers;
+// whoever restarts what is not alive asks for Health.
+func Ready(ctx *fasthttp.RequestCtx, ready bool) {
+	ctx.SetContentType("application/json")
+	if ready {
+		ctx.SetBodyString(`{"ready":true}`)
+		return
+	}
+	ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
+	ctx.SetBodyString(`{"ready":false}`)
+}

@@ -24,6 +24,7 @@ type Agent struct {
 	table   table
 	byUser  map[uint64]uint32 // hash of the user → slot+1 of its first session
 	clients int
+	stats   LoopStats
 	joins   uint32 // counts calls of Manager.Subscribe that held something
 	rand    *rand.Rand
 }
@@ -54,10 +55,13 @@ func (a *Agent) add(ref loop.Ref, op *opening) *session {
 	s := a.table.at(ref.Slot)
 	*s = session{
 		client: p.client, secret: p.secret, user: p.User, info: p.Info, expireAt: p.ExpireAt,
-		counted: p.counted, open: true, opening: op,
+		counted: p.counted, open: true, opening: op, kind: p.kind,
 	}
 	if a.m.opt.Refresh != nil {
 		s.refresh = &refreshState{meta: p.meta, headers: p.headers}
+	}
+	if p.address.IsValid() {
+		a.table.setAddress(ref.Slot, p.address)
 	}
 	a.clients++
 	h := userHash(s.user)
@@ -87,8 +91,13 @@ func (a *Agent) remove(slot uint32) {
 	if s.counted {
 		a.m.users.release(s.user)
 	}
+	a.m.ReleaseAddress(a.table.takeAddress(slot))
 	a.m.streams.Add(-1)
 	a.clients--
+	if s.accepted {
+		a.stats.Clients[s.kind]--
+		a.stats.Subscriptions[s.kind&Named] -= len(s.subs)
+	}
 	*s = session{}
 }
 
@@ -153,7 +162,18 @@ func (a *Agent) end(ref loop.Ref, reason loop.Reason, d *codec.Disconnect, withi
 		op.answer(a.loop, ref, reason, d) // nothing was written yet
 		return
 	}
-	a.loop.Close(ref, reason, disconnectFrame(d), within)
+	last := disconnectFrame(d)
+	if last != nil {
+		a.sent(PushDisconnect, last.Len())
+	}
+	a.finish(ref, reason, d, last, within)
+}
+
+// finish closes the stream of an open session with its last frame, nil for none,
+// which may tell of d.
+func (a *Agent) finish(ref loop.Ref, reason loop.Reason, d *codec.Disconnect, last *codec.Frame, within time.Duration) {
+	countCode(&a.stats.Disconnects, d.Code)
+	a.loop.Close(ref, reason, last, within)
 }
 
 // disconnectFrame returns the last frame of a stream; code 3000 is never told

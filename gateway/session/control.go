@@ -60,6 +60,9 @@ func (a *Agent) unsubscribe(ref loop.Ref, s *session, channel string, told *code
 	a.shard.Unsubscribe(ref.Slot, channel)
 	a.left(s, sub)
 	s.dropSub(channel)
+	a.stats.Subscriptions[s.kind&Named]--
+	a.stats.Unsubscribed++
+	a.sent(PushUnsubscribe, told.Len())
 	a.shard.SendWithCursor(ref.Slot, told, nil)
 	if !a.loop.Live(ref) {
 		return // it was slow
@@ -91,6 +94,7 @@ func (m *Manager) Refresh(_ context.Context, t Target, cmd RefreshCommand) error
 			if s.opening != nil {
 				return
 			}
+			a.sent(PushRefresh, told.Len())
 			a.send(ref, told)
 			a.schedule(s)
 			a.arm(ref, s)

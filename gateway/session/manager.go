@@ -33,12 +33,20 @@ type Options struct {
 	// UserConnectionLimit is connections of one user on this node, 0 for no
 	// limit.
 	UserConnectionLimit int
-	RecoveryLimit       int           // client.recovery_max_publication_limit, not above 0: none
-	RecoveryMaxBytes    int           // of missed publications in one connect push; 8 MiB
-	StaleCloseDelay     time.Duration // how long opening may take
-	ExpiredCloseDelay   time.Duration
-	ExpiredSubDelay     time.Duration
-	CallTimeout         time.Duration // of one call to engine or presence
+	Addresses           Addresses // limits by client address; nil for none
+	// MaxLifetime is about how long a stream may last, 0 for ever
+	// (uni_sse.max_lifetime).
+	MaxLifetime time.Duration
+	// RetryMin and RetryMax are the reconnect delays that streams are told
+	// when they begin (uni_sse.retry), 0 for none: then none is told when
+	// they end either, for nothing would set it right again.
+	RetryMin, RetryMax time.Duration
+	RecoveryLimit      int           // client.recovery_max_publication_limit, not above 0: none
+	RecoveryMaxBytes   int           // of missed publications in one connect push; 8 MiB
+	StaleCloseDelay    time.Duration // how long opening may take
+	ExpiredCloseDelay  time.Duration
+	ExpiredSubDelay    time.Duration
+	CallTimeout        time.Duration // of one call to engine or presence
 	// PresenceUpdateInterval is the tick on which a session looks after its
 	// subscriptions; 27 s.
 	PresenceUpdateInterval time.Duration
@@ -105,8 +113,9 @@ type Manager struct {
 
 	// Atomic.
 	streams  atomic.Int64 // open, or on their way
-	openings atomic.Int64 // calls of Open, and of the refresh hook, under way
+	openings atomic.Int64 // connects between Enter and Leave, and calls of the refresh hook
 	stopping atomic.Bool
+	resumes  resumes
 }
 
 // BlockingActors is how many actors of a manager over so many loops run on the
@@ -149,17 +158,12 @@ var (
 // closeWithin is how long a closing stream may take to be written out.
 const closeWithin = 5 * time.Second
 
-// Shutdown tells every client that the server stops, and ends its stream. A
-// connect that is on its way is refused from here on.
-func (m *Manager) Shutdown(within time.Duration) {
-	m.stopping.Store(true)
-	m.endCalls()
-	m.group.Do(func(l *loop.Loop) {
-		m.agent(l).each(func(ref loop.Ref, s *session) {
-			m.agent(l).end(ref, loop.ReasonShutdown, codec.DisconnectShutdown, within)
-		})
-	})
-}
+// Enter counts a connect that is on its way to [Manager.Open] or
+// [Manager.Refuse], so that Idle waits for it; Leave ends that. Any goroutine.
+func (m *Manager) Enter() { m.openings.Add(1) }
+
+// Leave ends what Enter began. Any goroutine.
+func (m *Manager) Leave() { m.openings.Add(-1) }
 
 // Idle waits until no connect and no call of a refresh hook is on its way, at most until ctx ends.
 func (m *Manager) Idle(ctx context.Context) error {

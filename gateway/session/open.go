@@ -19,6 +19,10 @@ type Conn struct {
 	Head []byte
 	// Preamble are lines that the first event begins with, such as retry.
 	Preamble []byte
+	// MaxEvents and MaxDuration end the stream after so many events, the
+	// connect push included, or so much time (to 100 ms); 0 for no bound.
+	MaxEvents   uint32
+	MaxDuration time.Duration
 	// Refusal returns the whole answer to a connect that failed with err, a
 	// *codec.Error, a *codec.Disconnect or a failure of ours. Any goroutine.
 	Refusal func(err error) []byte
@@ -38,6 +42,7 @@ type opening struct {
 	results   []codec.SubscribeResult
 	at        []hub.Opened
 	push      []byte // the opening's bytes, once they are known
+	told      int    // of these, those of the connect push
 
 	// Set on the loop.
 	ref      loop.Ref
@@ -57,9 +62,9 @@ type opening struct {
 // to the loop; then the subscription that holds what arrives there; then the
 // history up to its top; and last the opening, with what was held behind that
 // top.
+//
+// Call it, and [Manager.Refuse], between Enter and Leave.
 func (m *Manager) Open(p *Plan, conn Conn) error {
-	m.openings.Add(1)
-	defer m.openings.Add(-1)
 	ctx, cancel := context.WithTimeout(context.Background(), m.opt.StaleCloseDelay)
 	defer cancel()
 	op := &opening{m: m, plan: p, conn: conn, loop: m.group.Pick()}
@@ -157,10 +162,15 @@ func (m *Manager) subscribeResult(ctx context.Context, g *Grant, room *int) (cod
 	if err != nil {
 		return res, at, err
 	}
-	if n := r.size(); n > *room {
+	n := r.size()
+	tooLarge := n > *room
+	if tooLarge {
 		r.cut()
 	} else {
 		*room -= n
+	}
+	if g.Recover != nil && g.Recoverable {
+		m.resumes.count(g.Recover, &r, tooLarge)
 	}
 	res.Epoch, res.Offset = r.top.Epoch, r.offset
 	res.Recovered, res.Publications = r.recovered, r.publications
@@ -222,6 +232,7 @@ func (op *opening) compose() {
 		res.Time = now.UnixMilli()
 	}
 	push := codec.EndFrame(codec.AppendConnect(codec.StartFrame(256), &res), "")
+	op.told = push.Len()
 	event := append([]byte(nil), op.conn.Preamble...)
 	if o.Cursors {
 		event = op.appendID(event)
@@ -248,16 +259,6 @@ func (op *opening) appendID(dst []byte) []byte {
 		return dst
 	}
 	return codec.AppendIDLine(dst, codec.FramingClose, text)
-}
-
-// refuse ends an opening that failed. Only its own deadline makes it stale, not
-// one that an engine has for its calls.
-func (op *opening) refuse(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		err = codec.DisconnectStale
-	}
-	op.loop.Post(&refuseTask{op: op, err: err})
-	return err
 }
 
 // adopt gives the socket to the loop and makes its session.
@@ -325,7 +326,7 @@ func (t *openTask) Run(l *loop.Loop, again bool) {
 		return
 	}
 	if op.m.stopping.Load() {
-		(&refuseTask{op: op, err: codec.DisconnectShutdown}).Run(l, false)
+		(&refuseTask{op: op, reason: loop.ReasonShutdown, err: codec.DisconnectShutdown}).Run(l, false)
 		return
 	}
 	a := op.m.agent(l)
@@ -352,11 +353,20 @@ func (a *Agent) open(op *opening, s *session) {
 			s.subs[i] = op.plan.Grants[i].subscription()
 		}
 	}
+	a.accepted(s, op.told)
 	for i := range op.plan.Grants {
 		if g := &op.plan.Grants[i]; !g.placed {
 			a.shard.Subscribe(ref.Slot, g.Channel, op.at[i].Flags, 0, 0)
 			g.placed = true
 		}
+	}
+	switch n := op.conn.MaxEvents; n {
+	case 0:
+	case 1:
+		a.endBounded(ref)
+		return
+	default:
+		a.loop.Limit(ref.Slot, n-1)
 	}
 	a.shard.Open(ref, op.at)
 	if !a.loop.Live(ref) {
@@ -366,49 +376,7 @@ func (a *Agent) open(op *opening, s *session) {
 		a.joined(s, &s.subs[i])
 	}
 	s.pingAt = a.spread(a.m.opt.PingInterval)
+	s.endsAt = a.lifeEnd(op.conn.MaxDuration)
 	a.schedule(s)
 	a.arm(ref, s)
-}
-
-// refuseTask ends an opening whose client is told why.
-type refuseTask struct {
-	op  *opening
-	err error
-}
-
-// Run implements loop.Task.
-func (t *refuseTask) Run(l *loop.Loop, again bool) {
-	op := t.op
-	if again {
-		return
-	}
-	op.abandon()
-	if op.gone {
-		return
-	}
-	if !op.attached {
-		// No session: only the answer is due.
-		ref, err := l.Adopt(op.conn.Socket, op.conn.Framing)
-		if err != nil {
-			op.conn.Socket.Discard()
-			return
-		}
-		op.answer(l, ref, loop.ReasonRefused, t.err)
-		return
-	}
-	op.answer(l, op.ref, loop.ReasonRefused, t.err)
-}
-
-// answer writes the refusal to a stream that nothing was written to yet, and
-// ends it. On-loop only.
-func (op *opening) answer(l *loop.Loop, ref loop.Ref, reason loop.Reason, err error) {
-	l.SendExempt(ref.Slot, codec.RawFrame(op.conn.Refusal(err)))
-	l.CloseBare(ref, reason, closeWithin)
-}
-
-// Refuse answers a connect with why there is no stream. It owns the socket from
-// here on. Any goroutine but a turn.
-func (m *Manager) Refuse(conn Conn, err error) {
-	op := &opening{m: m, plan: &Plan{}, unplanned: true, conn: conn, loop: m.group.Pick()}
-	op.loop.Post(&refuseTask{op: op, err: err})
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"sluice/codec"
@@ -71,7 +72,9 @@ type Plan struct {
 	client, secret ID
 	meta           codec.JSON    // for a refresh hook
 	headers        []auth.Header // for a refresh hook
+	address        netip.Addr    // whose place it has; the zero Addr for none
 	counted        bool
+	kind           ClientKind
 	// evicts: the other connections of the user end (single_connection).
 	evicts bool
 }
@@ -85,6 +88,7 @@ type PlanRequest struct {
 	// Client is the id that the connection will have, if a connect hook was
 	// told of it already; the zero ID for a new one.
 	Client ID
+	Kind   ClientKind
 	Data   codec.JSON // of a connect hook, for the connect push
 	// Headers are those of the client's request that the hooks need.
 	Headers []auth.Header
@@ -98,14 +102,18 @@ type PlanRequest struct {
 	Cursor []codec.CursorEntry
 	// Personal says that the personal channel is due (PROTOCOL 5.5).
 	Personal bool
+	// Address is one that was reserved with [Manager.ReserveAddress], the
+	// zero Addr if none was. The plan takes the reservation over; where there
+	// is none, because of an error, it stays with the caller.
+	Address netip.Addr
 }
 
 // Plan works out what a connection gets (PROTOCOL 4.4, 5.4, 5.5, 5.6) and
-// reserves its place among the user's. The error wraps a *codec.Error or a
-// *codec.Disconnect. Any goroutine but a turn.
+// reserves its place among the user's. The error wraps a *codec.Error, a
+// *codec.Disconnect or [ErrFull]. Any goroutine but a turn.
 func (m *Manager) Plan(req *PlanRequest) (*Plan, error) {
 	id := req.Identity
-	p := &Plan{User: id.User, Info: id.Info, ExpireAt: id.ExpireAt, Data: req.Data, client: req.Client, secret: NewID()}
+	p := &Plan{User: id.User, Info: id.Info, ExpireAt: id.ExpireAt, Data: req.Data, client: req.Client, kind: req.Kind, secret: NewID()}
 	if p.client == (ID{}) {
 		p.client = NewID()
 	}
@@ -129,8 +137,9 @@ func (m *Manager) Plan(req *PlanRequest) (*Plan, error) {
 		if p.counted {
 			m.users.release(p.User)
 		}
-		return nil, codec.ErrTooManyRequests
+		return nil, ErrFull
 	}
+	p.address = req.Address
 	return p, nil
 }
 
@@ -149,6 +158,7 @@ func (m *Manager) Abandon(p *Plan) {
 	if p.counted {
 		m.users.release(p.User)
 	}
+	m.ReleaseAddress(p.address)
 }
 
 func (m *Manager) grant(p *Plan, req *PlanRequest) error {

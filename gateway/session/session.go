@@ -15,6 +15,7 @@ package session
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"net/netip"
 
 	"sluice/codec"
 	"sluice/gateway/loop"
@@ -62,8 +63,11 @@ type session struct {
 	expireAt   int64 // Unix seconds, 0 for never
 	// Deadlines on the loop's clock, 0 for none.
 	pingAt, expireDue, tickAt int64
-	open                      bool // the slot has a session
-	counted                   bool // holds a reservation in Manager.users
+	endsAt                    lifeTick // when its life is over, 0 for never
+	open                      bool     // the slot has a session
+	counted                   bool     // holds a reservation in Manager.users
+	accepted                  bool     // the stream began, and is among LoopStats.Clients
+	kind                      ClientKind
 }
 
 // subscription is what a session knows of a place it has in the hub.
@@ -125,7 +129,13 @@ func (s *session) matches(t *Target) bool {
 }
 
 // table is the sessions of one loop by slot, in slabs that never move.
-type table struct{ slabs [][]session }
+type table struct {
+	slabs [][]session
+	// addresses are the reserved addresses by slot, all zero where there is
+	// none. Beside the sessions, so that they cost nothing without limits,
+	// and as bytes, so that they cost the garbage collector nothing.
+	addresses [][][16]byte
+}
 
 const (
 	slabBits = 8
@@ -149,4 +159,27 @@ func (t *table) get(ref loop.Ref) *session {
 		return s
 	}
 	return nil
+}
+
+// setAddress notes the address that a session has reserved.
+func (t *table) setAddress(slot uint32, addr netip.Addr) {
+	for int(slot>>slabBits) >= len(t.addresses) {
+		t.addresses = append(t.addresses, make([][16]byte, slabSize))
+	}
+	t.addresses[slot>>slabBits][slot&(slabSize-1)] = addr.As16()
+}
+
+// takeAddress forgets the address of a session and returns it, the zero Addr if
+// there is none.
+func (t *table) takeAddress(slot uint32) netip.Addr {
+	if int(slot>>slabBits) >= len(t.addresses) {
+		return netip.Addr{}
+	}
+	key := &t.addresses[slot>>slabBits][slot&(slabSize-1)]
+	if *key == ([16]byte{}) {
+		return netip.Addr{}
+	}
+	addr := netip.AddrFrom16(*key).Unmap()
+	*key = [16]byte{}
+	return addr
 }

@@ -128,6 +128,7 @@ func (j *joining) hold() {
 				return
 			}
 			s.subs = append(s.subs, subscription{})
+			a.subscribed(s, 1)
 			sub = &s.subs[len(s.subs)-1]
 		}
 		jr := joiner{ref: ref}
@@ -191,11 +192,15 @@ func (j *joining) tell(jr *joiner) bool {
 	}
 	step := at
 	step.Offset = res.Offset
-	a.shard.SendWithCursor(jr.ref.Slot, j.told(&res), &step)
+	told := j.told(&res)
+	a.sent(PushSubscribe, told.Len())
+	a.shard.SendWithCursor(jr.ref.Slot, told, &step)
 	deltas := a.shard.Deltas(jr.ref.Slot, j.grant.Channel)
 	for _, p := range missed {
 		step.Offset = p.Offset
-		a.shard.SendWithCursor(jr.ref.Slot, j.missed(p, deltas), &step)
+		push := j.missed(p, deltas)
+		a.sent(PushMissed, push.Len())
+		a.shard.SendWithCursor(jr.ref.Slot, push, &step)
 	}
 	if a.loop.Live(jr.ref) {
 		a.shard.Open(jr.ref, []hub.Opened{at})

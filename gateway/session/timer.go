@@ -25,8 +25,20 @@ func (a *Agent) Timer(ref loop.Ref) {
 			return
 		}
 	}
+	if s.endsAt != 0 && s.endsAt.at() <= now {
+		if s.endsAt&lifeWish != 0 {
+			a.endBounded(ref)
+		} else {
+			a.endLife(ref)
+		}
+		return
+	}
 	if s.pingAt != 0 && s.pingAt <= now {
+		a.sent(PushPing, codec.PingFrame.Len())
 		a.loop.Send(ref.Slot, codec.PingFrame, loop.NoID)
+		if !a.loop.Live(ref) {
+			return // it was the last event, or one too many
+		}
 		s.pingAt = now + int64(a.m.opt.PingInterval)
 	}
 	if s.tickAt != 0 && s.tickAt <= now {
@@ -38,7 +50,7 @@ func (a *Agent) Timer(ref loop.Ref) {
 
 // arm asks for a timer at the session's first deadline.
 func (a *Agent) arm(ref loop.Ref, s *session) {
-	due := earlier(earlier(s.pingAt, s.expireDue), s.tickAt)
+	due := earlier(earlier(s.pingAt, s.expireDue), earlier(s.tickAt, s.endsAt.at()))
 	a.loop.SetTimer(ref.Slot, due)
 }
 

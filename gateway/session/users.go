@@ -1,7 +1,9 @@
 package session
 
 import (
+	"errors"
 	"hash/maphash"
+	"net/netip"
 	"sync"
 )
 
@@ -52,6 +54,32 @@ func (u *users) release(user string) {
 	defer s.mu.Unlock()
 	if s.count[user]--; s.count[user] <= 0 {
 		delete(s.count, user)
+	}
+}
+
+// ErrFull is wrapped by the error of a Plan for which there is no stream left.
+var ErrFull = errors.New("session: no stream more may be opened")
+
+// Addresses are the limits by client address. Its methods may be called from
+// any goroutine, turns included, and must not block.
+type Addresses interface {
+	// Reserve takes one of an address's places, if its limits have one.
+	Reserve(addr netip.Addr) bool
+	// Release gives it back.
+	Release(addr netip.Addr)
+}
+
+// ReserveAddress takes a place for a connect from an address, whose zone is
+// empty and which is no IPv4 in IPv6. The caller owns it until a plan does, see
+// [PlanRequest], and gives it back otherwise.
+func (m *Manager) ReserveAddress(addr netip.Addr) bool {
+	return m.opt.Addresses == nil || m.opt.Addresses.Reserve(addr)
+}
+
+// ReleaseAddress gives back what ReserveAddress took. Any goroutine.
+func (m *Manager) ReleaseAddress(addr netip.Addr) {
+	if m.opt.Addresses != nil && addr.IsValid() {
+		m.opt.Addresses.Release(addr)
 	}
 }
 

@@ -40,6 +40,7 @@ type settings struct {
 
 // node is the endpoint with everything below it, and no server API.
 type node struct {
+	endpoint *sse.Server
 	addr     string
 	rules    *channel.Rules
 	group    *loop.Group
@@ -94,9 +95,9 @@ func start(t *testing.T, s *settings) *node {
 		s.sse.Origins, err = auth.NewOrigins(nil)
 		require.NoError(t, err)
 	}
-	endpoint := sse.New(n.sessions, s.sse)
+	n.endpoint = sse.New(n.sessions, s.sse)
 	srv := &fasthttp.Server{
-		Handler: endpoint.Handle, NoDefaultServerHeader: true, CloseOnShutdown: true,
+		Handler: n.endpoint.Handle, NoDefaultServerHeader: true, CloseOnShutdown: true,
 		DisablePreParseMultipartForm: true,
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -110,7 +111,7 @@ func start(t *testing.T, s *settings) *node {
 		require.NoError(t, srv.ShutdownWithContext(ctx))
 		<-served
 		n.sessions.Verify()
-		n.sessions.Shutdown(time.Second)
+		n.sessions.Shutdown(ctx, 0)
 		require.NoError(t, n.sessions.Idle(ctx))
 		require.NoError(t, n.group.Drained(5*time.Second))
 		stats := n.group.Stats()

@@ -59,7 +59,7 @@ func TestProtocol_3_1_DisconnectCodes(t *testing.T) {
 		a, _ := n.subscribe(t, nil)
 		b := testkit.Connect(t, n.addr, testkit.ConnectOptions{Proto: "HTTP/1.0"})
 		b.ExpectConnect(t)
-		n.sessions.Shutdown(time.Second)
+		n.sessions.Shutdown(t.Context(), 0)
 		for _, c := range []*testkit.Client{a, b} {
 			c.Expect(t, `{"disconnect":{"code":3001,"reason":"shutdown"}}`)
 			c.ExpectEnd(t)

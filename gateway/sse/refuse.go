@@ -39,6 +39,9 @@ type DisconnectTransform struct {
 
 // refusal returns the whole answer to a connect that failed with err.
 func (s *Server) refusal(r *request, err error) []byte {
+	if errors.Is(err, errSentMore) {
+		return statusAnswer(r, fasthttp.StatusBadRequest, errSentMore.Error()+"\n")
+	}
 	if s.opt.Responses.Enabled {
 		return s.opt.Responses.answer(r, err)
 	}

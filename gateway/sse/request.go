@@ -3,6 +3,7 @@ package sse
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 // request is what the endpoint keeps of a request: copies only.
 type request struct {
+	began   time.Time // set by hijack
 	http10  bool
 	close   bool // the client asked for the end of the connection
 	connect *codec.ConnectRequest
@@ -30,6 +32,9 @@ type request struct {
 	originAllowed bool
 	origin        string
 	askedHeaders  string // Access-Control-Request-Headers
+	bounds        bounds
+	// address is reserved for this connect and nobody else's yet.
+	address netip.Addr
 }
 
 func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {

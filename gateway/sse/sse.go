@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ import (
 	"sluice/gateway/auth"
 	"sluice/gateway/loop"
 	"sluice/gateway/session"
+	"sluice/gateway/tally"
 )
 
 // Options of a [Server]; the keys of configuration are named where they are not
@@ -54,17 +56,27 @@ type Options struct {
 	Limits         codec.Limits
 	// Framing is for HTTP/1.1; HTTP/1.0 always ends with the connection.
 	Framing codec.Framing
-	// UserTimeout is how long the kernel waits for a peer's
-	// acknowledgement.
-	UserTimeout time.Duration
+	// Socket is what the kernel is told about each stream's socket.
+	Socket loop.SocketOptions
 	// RetryMin and RetryMax are between which reconnect delay each stream is
 	// told in a retry line; 0 for no line.
 	RetryMin, RetryMax time.Duration
+	// ShedByStatus answers everybody over a passing limit with 503
+	// (uni_sse.shed: status).
+	ShedByStatus bool
+	// ShedMax is the longest reconnect delay that a client turned away is
+	// told; 1 min.
+	ShedMax time.Duration
+	// Address says where a request comes from, for the limits by address of
+	// the sessions; nil without them.
+	Address func(ctx *fasthttp.RequestCtx) netip.Addr
 	// LastEventID reads where a client was from the id of its last event.
 	LastEventID bool
-	Responses   Responses
-	Disconnects Disconnects
-	Log         *slog.Logger
+	// BoundedStreams lets clients say when their stream is to end.
+	BoundedStreams bool
+	Responses      Responses
+	Disconnects    Disconnects
+	Log            *slog.Logger
 }
 
 // Server answers the endpoint. Make it with [New].
@@ -73,10 +85,16 @@ type Server struct {
 	opt      Options
 	sessions *session.Manager
 	rate     *rate.Limiter // nil without a limit
+	delays   *delays
 	tickets  *tickets
 
 	// Atomic.
+	draining   atomic.Bool
+	admits     atomic.Uint64
+	sheds      atomic.Uint64
 	undetached atomic.Uint64 // connections whose socket could not be taken
+	refused    [refusals]atomic.Uint64
+	took       tally.Shared // see Stats
 }
 
 // New makes the endpoint over the sessions of a node.
@@ -87,7 +105,13 @@ func New(m *session.Manager, opt Options) *Server {
 	if opt.HookWait <= 0 {
 		opt.HookWait = 10 * time.Second
 	}
-	s := &Server{opt: opt, sessions: m, tickets: newTickets()}
+	if opt.ShedMax <= 0 {
+		opt.ShedMax = time.Minute
+	}
+	s := &Server{
+		opt: opt, sessions: m, tickets: newTickets(),
+		delays: newDelays(opt.ConnectionRate, opt.RetryMin, opt.RetryMax, opt.ShedMax),
+	}
 	if opt.ConnectionRate > 0 {
 		s.rate = rate.NewLimiter(rate.Limit(opt.ConnectionRate), opt.ConnectionRate)
 	}
@@ -124,26 +148,41 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	connect := ctx.IsGet() || ctx.IsPost()
-	if connect && (s.sessions.Full() || s.rate != nil && !s.rate.Allow()) {
-		// Before CORS, as the reference does (PROTOCOL 1.4).
-		WriteError(ctx, fasthttp.StatusServiceUnavailable, "too many connections, try again later")
-		return
+	if connect {
+		// Before all else, as the reference does (PROTOCOL 1.4).
+		defer s.giveBack(r)
+		if v := s.admit(ctx, r); v != admitted {
+			s.shed(ctx, r, v)
+			return
+		}
+		s.admits.Add(1)
 	}
 	r.writeCORS(ctx)
 	if !connect {
+		s.refused[refusedMethod].Add(1)
 		ctx.Response.Header.Set(fasthttp.HeaderAllow, allowedMethods)
 		WriteError(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: use GET or POST")
 		return
 	}
 	if !r.originAllowed {
+		s.refused[refusedOrigin].Add(1)
 		WriteError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
 		return
 	}
-	if err := r.decode(ctx, s.opt.Limits); err != nil {
+	err := r.decode(ctx, s.opt.Limits)
+	if err == nil && s.opt.BoundedStreams {
+		r.bounds, err = readBounds(ctx.QueryArgs())
+	}
+	if err != nil {
+		s.refused[refusedRequest].Add(1)
 		WriteError(ctx, fasthttp.StatusBadRequest, err.Error())
 		return
 	}
 	plan, err := s.plan(r)
+	if errors.Is(err, session.ErrFull) { // since admit looked
+		s.shed(ctx, r, overNode)
+		return
+	}
 	s.hijack(ctx, r, plan, err)
 }
 
@@ -152,6 +191,8 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 func (s *Server) plan(r *request) (*session.Plan, error) {
 	req := session.PlanRequest{
 		Requested: r.connect.Subs, MayRequest: true, Personal: true, Headers: r.headers,
+		Kind:    session.KindOf(r.connect.Name, r.connect.Version),
+		Address: r.address,
 	}
 	if s.opt.LastEventID {
 		// What is not a cursor says nothing: a normal connect.
@@ -160,7 +201,11 @@ func (s *Server) plan(r *request) (*session.Plan, error) {
 	if err := s.identify(r, &req); err != nil {
 		return nil, err
 	}
-	return s.sessions.Plan(&req)
+	p, err := s.sessions.Plan(&req)
+	if err == nil {
+		r.address = netip.Addr{} // the plan's from here on
+	}
+	return p, err
 }
 
 // identify finds out who connects, in the order of PROTOCOL 4.1.
@@ -236,12 +281,16 @@ func (s *Server) hijack(ctx *fasthttp.RequestCtx, r *request, plan *session.Plan
 	// Without NoResponse fasthttp would skip the handler for HTTP/1.0 and
 	// for "Connection: close", so the response head is ours.
 	ctx.HijackSetNoResponse(true)
+	s.sessions.Enter()
+	r.began = ctx.Time()
 	ctx.Hijack(func(c net.Conn) { s.takeOver(c, r, plan, refused) })
 }
 
 // takeOver runs on a goroutine of its own. The connection is the HTTP server's:
 // it is closed when this returns, and only the duplicate of its socket lives on.
 func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused error) {
+	defer s.sessions.Leave()
+	defer func() { s.took.Add(time.Since(r.began)) }()
 	var sock loop.Socket
 	detached, owned := false, false // owned by the session once it is called
 	defer func() {
@@ -258,8 +307,9 @@ func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused er
 			sock.Discard()
 		}
 	}()
+	more := sentMore(c)
 	var err error
-	if sock, err = loop.Detach(c, s.opt.UserTimeout); err != nil {
+	if sock, err = loop.Detach(c, s.opt.Socket); err != nil {
 		if n := s.undetached.Add(1); n&(n-1) == 0 { // at powers of two: any client can cause it
 			s.opt.Log.Error("a connection cannot be streamed to", "error", err, "failures", n)
 		}
@@ -269,19 +319,47 @@ func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused er
 		Socket: sock, Framing: r.framing(s.opt.Framing),
 		Refusal: func(err error) []byte { return s.refusal(r, err) },
 	}
-	if refused != nil {
+	switch {
+	case more:
+		if plan != nil {
+			s.sessions.Abandon(plan)
+		}
+		owned = true
+		s.sessions.Refuse(conn, loop.ReasonInput, errSentMore)
+		return
+	case refused != nil:
 		s.logRefused(refused)
 		owned = true
-		s.sessions.Refuse(conn, refused)
+		s.sessions.Refuse(conn, loop.ReasonRefused, refused)
 		return
 	}
-	conn.Head, conn.Preamble = r.head(conn.Framing, false), s.retryLine()
+	conn.Head, conn.Preamble = r.head(conn.Framing, r.bounds != bounds{}), s.retryLine()
+	conn.MaxEvents, conn.MaxDuration = r.bounds.events, r.bounds.duration
 	owned = true
 	if err := s.sessions.Open(plan, conn); err != nil {
 		s.logRefused(err)
 		return
 	}
 	s.opt.Log.Debug("stream opened", "client", plan.Client(), "user", plan.User)
+}
+
+// errSentMore refuses a connect that something follows: there is no answer to a
+// second request on a connection that has become a stream.
+var errSentMore = errors.New("nothing may follow the request for a stream on its connection")
+
+// sentMore reports whether the client sent anything behind its request together
+// with it. The HTTP server has read those bytes already, so epoll will never
+// tell of them; what comes later is the loop's to judge.
+func sentMore(c net.Conn) bool {
+	// With a deadline in the past only what was read ahead is returned: the
+	// socket is not touched (net.Conn; checked by a test).
+	if c.SetReadDeadline(time.Unix(1, 0)) != nil {
+		return false // closed: nobody will be disappointed
+	}
+	var ahead [loop.StrayInput + 1]byte
+	n, _ := c.Read(ahead[:])
+	_ = c.SetReadDeadline(time.Time{})
+	return !loop.Stray(ahead[:n])
 }
 
 func (s *Server) logRefused(err error) {

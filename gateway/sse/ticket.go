@@ -106,8 +106,9 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 	}
 	r.writeCORS(ctx)
 	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
-	if s.rate != nil && !s.rate.Allow() { // a ticket is half a connect
-		WriteError(ctx, fasthttp.StatusServiceUnavailable, "too many connections, try again later")
+	defer s.giveBack(r)
+	if v := s.admit(ctx, r); v != admitted { // a ticket is half a connect
+		s.shedByStatus(ctx, s.delay(v))
 		return
 	}
 	if len(ctx.Request.Body()) == 0 {

@@ -1,0 +1,63 @@
+package session
+
+import (
+	"context"
+
+	"sluice/codec"
+	"sluice/gateway/loop"
+)
+
+// refuse ends an opening that failed. Only its own deadline makes it stale, not
+// one that an engine has for its calls.
+func (op *opening) refuse(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		err = codec.DisconnectStale
+	}
+	op.loop.Post(&refuseTask{op: op, reason: loop.ReasonRefused, err: err})
+	return err
+}
+
+// refuseTask ends an opening whose client is told why.
+type refuseTask struct {
+	op     *opening
+	reason loop.Reason
+	err    error
+}
+
+// Run implements loop.Task.
+func (t *refuseTask) Run(l *loop.Loop, again bool) {
+	op := t.op
+	if again {
+		return
+	}
+	op.abandon()
+	if op.gone {
+		return
+	}
+	if !op.attached {
+		// No session: only the answer is due.
+		ref, err := l.Adopt(op.conn.Socket, op.conn.Framing)
+		if err != nil {
+			op.conn.Socket.Discard()
+			return
+		}
+		op.answer(l, ref, t.reason, t.err)
+		return
+	}
+	op.answer(l, op.ref, t.reason, t.err)
+}
+
+// answer writes the refusal to a stream that nothing was written to yet, and
+// ends it. On-loop only.
+func (op *opening) answer(l *loop.Loop, ref loop.Ref, reason loop.Reason, err error) {
+	countCode(&op.m.agent(l).stats.Refused, refusedCode(err))
+	l.SendExempt(ref.Slot, codec.RawFrame(op.conn.Refusal(err)))
+	l.CloseBare(ref, reason, closeWithin)
+}
+
+// Refuse answers a connect with why there is no stream; its connection ends for
+// the reason. It owns the socket from here on. Any goroutine but a turn.
+func (m *Manager) Refuse(conn Conn, reason loop.Reason, err error) {
+	op := &opening{m: m, plan: &Plan{}, unplanned: true, conn: conn, loop: m.group.Pick()}
+	op.loop.Post(&refuseTask{op: op, reason: reason, err: err})
+}

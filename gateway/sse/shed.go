@@ -1,0 +1,153 @@
+package sse
+
+import (
+	"bytes"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/gateway/tally"
+)
+
+// verdict is what the limits say of a connect, before anything costly is done
+// for it.
+type verdict uint8
+
+const (
+	admitted verdict = iota
+	overNode         // over a limit of all, or the node stops
+	overOwn          // over a limit of its address
+)
+
+// admit asks the limits. An address that it reserved is noted in the request,
+// whose handler gives it back unless a plan took it over.
+//
+// The address comes before the rate of all: what one client is refused must not
+// cost the others.
+func (s *Server) admit(ctx *fasthttp.RequestCtx, r *request) verdict {
+	if s.draining.Load() || s.sessions.Full() {
+		return overNode
+	}
+	if s.opt.Address != nil {
+		// A zone is of this machine, and the other form of an IPv4
+		// address is the same one.
+		if addr := s.opt.Address(ctx).Unmap().WithZone(""); addr.IsValid() {
+			if !s.sessions.ReserveAddress(addr) {
+				return overOwn
+			}
+			r.address = addr
+		}
+	}
+	if s.rate != nil && !s.rate.Allow() {
+		return overNode
+	}
+	return admitted
+}
+
+// giveBack releases the address that admit reserved, if nobody else owns it.
+func (s *Server) giveBack(r *request) {
+	if r.address.IsValid() {
+		s.sessions.ReleaseAddress(r.address)
+		r.address = netip.Addr{}
+	}
+}
+
+// shed turns a connect away for now, and says when to come back.
+//
+// An EventSource ends for good on any status but 200, so it is given a stream
+// that ends at once and says in a retry line how long to wait. Everybody else,
+// and everybody if Options.ShedByStatus is set, gets 503 with Retry-After.
+//
+// The status is answered without CORS headers, as PROTOCOL 1.4 has it: a page of
+// another origin sees a failed request either way. The stream must have them, or
+// the browser would take it for a failure that is final.
+func (s *Server) shed(ctx *fasthttp.RequestCtx, r *request, v verdict) {
+	wait := s.delay(v)
+	if s.opt.ShedByStatus || !ctx.IsGet() || !r.originAllowed || !wantsEvents(&ctx.Request.Header) {
+		s.shedByStatus(ctx, wait)
+		return
+	}
+	r.writeCORS(ctx)
+	h := &ctx.Response.Header
+	h.SetContentType("text/event-stream; charset=utf-8")
+	h.Set(fasthttp.HeaderCacheControl, "private, no-cache, no-store, no-transform, must-revalidate, max-age=0")
+	h.Set("X-Accel-Buffering", "no")
+	ctx.SetConnectionClose()
+	b := strconv.AppendInt([]byte("retry: "), max(wait.Milliseconds(), 1), 10)
+	ctx.SetBody(append(b, "\n\n"...))
+}
+
+// delay counts a client that is turned away, and returns how long it shall wait.
+func (s *Server) delay(v verdict) time.Duration {
+	s.sheds.Add(1)
+	if v == overOwn {
+		s.refused[refusedAddress].Add(1)
+		return s.delays.random(time.Now())
+	}
+	s.refused[refusedNode].Add(1)
+	return s.delays.slot(time.Now())
+}
+
+// shedByStatus answers 503 with Retry-After (RFC 9110 section 10.2.3).
+func (s *Server) shedByStatus(ctx *fasthttp.RequestCtx, wait time.Duration) {
+	seconds := (wait + time.Second - 1) / time.Second
+	ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.FormatInt(int64(seconds), 10))
+	WriteError(ctx, fasthttp.StatusServiceUnavailable, "too many connections, try again later")
+}
+
+// wantsEvents reports whether the client says that it reads an event stream.
+// Native EventSources do, and so do the libraries that imitate them, with an
+// Authorization header too: they treat other statuses as final just the same.
+func wantsEvents(h *fasthttp.RequestHeader) bool {
+	for _, list := range h.PeekAll(fasthttp.HeaderAccept) {
+		for kind := range bytes.SplitSeq(list, []byte(",")) {
+			kind, _, _ = bytes.Cut(kind, []byte(";"))
+			if bytes.EqualFold(bytes.TrimSpace(kind), []byte("text/event-stream")) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Drain turns every connect away from here on. Any goroutine.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Stats are the counters of the endpoint since its start.
+type Stats struct {
+	Admitted uint64 // connects that passed the limits
+	Shed     uint64 // connects turned away for now
+	// Refused are connects that no session was asked about, those that were
+	// shed included, by reason.
+	Refused map[string]uint64
+	// Took is from the request of a connect to the queueing of its connect
+	// push or of its refusal, if it got so far.
+	Took tally.Durations
+}
+
+// Why no session was asked.
+const (
+	refusedNode     = iota // over a limit of the node
+	refusedAddress         // over a limit of its address
+	refusedMethod          // neither GET nor POST
+	refusedOrigin          // not in client.allowed_origins
+	refusedRequest         // no connect request
+	refusedDetached        // its connection cannot be streamed to
+	refusals
+)
+
+var refusalNames = [refusals]string{"node_limit", "address_limit", "method", "origin", "malformed", "not_detached"}
+
+// Stats returns the counters. Any goroutine.
+func (s *Server) Stats() Stats {
+	st := Stats{
+		Admitted: s.admits.Load(), Shed: s.sheds.Load(), Refused: make(map[string]uint64, refusals), Took: s.took.Read(),
+	}
+	for i := range s.refused {
+		st.Refused[refusalNames[i]] = s.refused[i].Load()
+	}
+	st.Refused[refusalNames[refusedDetached]] = s.undetached.Load()
+	return st
+}
