@@ -6,13 +6,13 @@ import "time"
 type Client struct {
 	// Who may connect.
 	AllowedOrigins                    []string `json:"allowed_origins" doc:"Origins of browser pages that may connect, as patterns in lower case: * any run of characters, ? one, [abc], {a,b}. Requests without Origin and from the same origin are always fine."`
-	Token                             Token    `json:"token"`
+	Token                             Token    `json:"token" live:"true"`
 	TokenCookie                       string   `json:"token_cookie" doc:"Name of a cookie whose value is taken as the token when the request has no other. Empty: none."`
 	AllowAnonymousConnectWithoutToken bool     `json:"allow_anonymous_connect_without_token" default:"false" doc:"Let clients without a token connect as the anonymous user."`
-	DisallowAnonymousConnectionTokens bool     `json:"disallow_anonymous_connection_tokens" default:"false" doc:"Refuse tokens without a user id."`
+	DisallowAnonymousConnectionTokens bool     `json:"disallow_anonymous_connection_tokens" default:"false" live:"true" doc:"Refuse tokens without a user id."`
 	UserIDHTTPHeader                  string   `json:"user_id_http_header" doc:"Header whose value is the user id, for proxies in front that authenticate. Empty: none."`
 	Insecure                          bool     `json:"insecure" default:"false" doc:"Let everybody connect and subscribe. Only for development."`
-	InsecureSkipTokenSignatureVerify  bool     `json:"insecure_skip_token_signature_verify" default:"false" doc:"Do not check signatures of tokens. Only for development."`
+	InsecureSkipTokenSignatureVerify  bool     `json:"insecure_skip_token_signature_verify" default:"false" live:"true" doc:"Do not check signatures of tokens. Only for development."`
 	Proxy                             Proxies  `json:"proxy"`
 
 	// Times.

@@ -11,7 +11,7 @@ type Config struct {
 	UniSSE          UniSSE          `json:"uni_sse"`
 	HTTPServer      HTTPServer      `json:"http_server"`
 	Client          Client          `json:"client"`
-	Channel         Channel         `json:"channel"`
+	Channel         Channel         `json:"channel" live:"true"`
 	HTTPAPI         HTTPAPI         `json:"http_api"`
 	Engine          Engine          `json:"engine"`
 	Broker          Broker          `json:"broker"`
@@ -49,13 +49,14 @@ type UniSSE struct {
 	RecoveryMaxBytes int           `json:"recovery_max_bytes" default:"8388608" unit:"bytes" doc:"Most recovered data in one connect push. A channel that needs more is told that it was not recovered."`
 
 	// Of Sluice: the stream.
-	Framing        string        `json:"framing" default:"chunked" enum:"chunked,close" doc:"How the body of a stream is delimited: by HTTP chunks, or by closing the connection for fronts that delay chunks."`
-	MaxStreams     int           `json:"max_streams" default:"0" doc:"Most open streams of this node. 0: 90 % of the limit of file descriptors."`
-	MaxLifetime    time.Duration `json:"max_lifetime" default:"0s" doc:"End each stream after about this time (with jitter), between events and with a current cursor, so that nodes even out. 0: never."`
-	BoundedStreams bool          `json:"bounded_streams" default:"false" doc:"Allow the parameters max_events and max_duration, which end a stream early, for load tools."`
-	TerminalStatus bool          `json:"terminal_status" default:"false" doc:"Stop browsers after a terminal refusal: the next automatic try that is refused again gets 204."`
-	Shed           string        `json:"shed" default:"retry" enum:"retry,status" doc:"What an EventSource gets over a passing limit: retry = 200 with a random retry: line and the end of the body, status = 503."`
-	ShedRetryMax   time.Duration `json:"shed_retry_max" default:"60s" min:"1s" doc:"Longest reconnect delay told to a client that was shed. Those shed together are told delays that bring them back at the rate of client.connection_rate_limit."`
+	Framing         string        `json:"framing" default:"chunked" enum:"chunked,close" doc:"How the body of a stream is delimited: by HTTP chunks, or by closing the connection for fronts that delay chunks."`
+	MaxStreams      int           `json:"max_streams" default:"0" doc:"Most open streams of this node. 0: 90 % of the limit of file descriptors."`
+	KernelUnsentMax int           `json:"kernel_unsent_max" default:"131072" unit:"bytes" doc:"Most data of one stream that the kernel holds unsent (TCP_NOTSENT_LOWAT); more waits in the stream's queue. 0: what the system does, megabytes for a client that does not read."`
+	MaxLifetime     time.Duration `json:"max_lifetime" default:"0s" doc:"End each stream after about this time (with jitter), between events and with a current cursor, so that nodes even out. 0: never."`
+	BoundedStreams  bool          `json:"bounded_streams" default:"false" doc:"Allow the parameters max_events and max_duration, which end a stream early, for load tools."`
+	TerminalStatus  bool          `json:"terminal_status" default:"false" doc:"Stop browsers after a terminal refusal: the next automatic try that is refused again gets 204."`
+	Shed            string        `json:"shed" default:"retry" enum:"retry,status" doc:"What an EventSource gets over a passing limit: retry = 200 with a random retry: line and the end of the body, status = 503."`
+	ShedRetryMax    time.Duration `json:"shed_retry_max" default:"60s" min:"1s" doc:"Longest reconnect delay told to a client that was shed. Those shed together are told delays that bring them back at the rate of client.connection_rate_limit."`
 }
 
 // ConnectCodeToHTTPResp is uni_sse.connect_code_to_http_response (PROTOCOL 1.8).

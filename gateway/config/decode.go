@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
 )
 
@@ -13,11 +12,27 @@ type source struct {
 	lines bool   // whether line numbers of nodes mean something to the operator
 }
 
-func (s source) at(line int) string {
-	if !s.lines || line == 0 {
-		return s.name
+func (s source) at(line int) place {
+	if !s.lines {
+		line = 0
 	}
-	return s.name + ":" + strconv.Itoa(line)
+	return place{s.name, line}
+}
+
+// spell returns how an option is named in this source.
+func (s source) spell(key string) string {
+	kind, name, _ := strings.Cut(s.name, " ")
+	switch kind {
+	case "env":
+		for _, prefix := range envPrefixes {
+			if strings.HasPrefix(name, prefix) {
+				return prefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+			}
+		}
+	case "flag":
+		return "--" + key
+	}
+	return key
 }
 
 // value returns the configuration as an addressable struct.
@@ -31,18 +46,37 @@ func (l *loader) section(in source, path string, s *schema, n *node, dst reflect
 		name := strings.ToLower(m.key)
 		key := join(path, name)
 		if seen[name] {
-			l.warn(in.at(m.value.line), key, "given twice; the last one counts")
+			l.note(in.at(m.value.line), key, KindDuplicate, "given twice; the last one counts", "")
 		}
 		seen[name] = true
 		if f := s.byName[name]; f != nil {
 			l.field(in, key, f, m.value, dst.FieldByIndex(f.index))
 			continue
 		}
+		if f := s.secretFile(name); f != nil {
+			l.secretFile(in, join(path, f.name), f, o, m.value, dst.FieldByIndex(f.index))
+			continue
+		}
 		if l.unsupported(in, key, m.value) {
 			continue
 		}
-		l.warn(in.at(m.value.line), join(path, m.key), "unknown key, ignored"+suggestKey(path, name, s))
+		var try suggestion
+		if l.unknowns++; l.unknowns <= maxSuggestions {
+			try = suggestKey(path, name, s)
+		}
+		l.unknown(in.at(m.value.line), join(path, m.key), "unknown key, ignored", try)
 	}
+}
+
+// maxSuggestions bounds the search for what was meant: it takes a while, and a file may be no config file at all.
+const maxSuggestions = 200
+
+// unknown notes a key, variable or flag that nothing knows.
+func (l *loader) unknown(at place, key, detail string, try suggestion) {
+	if try.why != "" {
+		detail += ": " + try.why
+	}
+	l.note(at, key, KindUnknown, detail, try.key)
 }
 
 // field decodes n into dst and notes that key is set. null leaves the option as it is.
@@ -67,8 +101,7 @@ func (l *loader) field(in source, key string, f *field, n *node, dst reflect.Val
 		l.fail(where, key, wrong)
 		return
 	}
-	delete(l.bad, key)
-	l.rep.origins[key] = where
+	l.set(key, where)
 }
 
 // objects decodes a list of objects; it replaces what an earlier source gave.
@@ -81,9 +114,10 @@ func (l *loader) objects(in source, key string, f *field, n *node, dst reflect.V
 	for k := range l.rep.origins {
 		if below(k, key) {
 			delete(l.rep.origins, k)
+			delete(l.rep.written, k)
 		}
 	}
-	l.rep.origins[key] = in.at(n.line)
+	l.set(key, in.at(n.line))
 	list := reflect.MakeSlice(dst.Type(), len(items), len(items))
 	dst.Set(list)
 	for i, item := range items {

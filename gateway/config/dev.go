@@ -2,7 +2,7 @@ package config
 
 import "time"
 
-// ApplyDev turns c into what a first run on one machine needs: loopback only, SSE and health on, anonymous clients,
+// ApplyDev turns c into what a first run on one machine needs: loopback only, SSE and health on, a log for people, anonymous clients,
 // channels with history, recovery and presence, and a few namespaces to try. Options that a source set stay as they are,
 // a nil Report has none set. secret signs tokens and apiKey opens the API; the caller makes them at random.
 //
@@ -18,6 +18,7 @@ func (c *Config) ApplyDev(r *Report, secret, apiKey string) {
 	unless("uni_sse.enabled", func() { c.UniSSE.Enabled = true })
 	unless("uni_sse.bounded_streams", func() { c.UniSSE.BoundedStreams = true })
 	unless("uni_sse.retry", func() { c.UniSSE.Retry = DurationRange{Min: time.Second, Max: 2 * time.Second} })
+	unless("log", func() { c.Log.Format = "text" })
 	unless("health.enabled", func() { c.Health.Enabled = true })
 	unless("client.token.hmac_secret_key", func() { c.Client.Token.HMACSecretKey = secret })
 	unless("http_api.key", func() { c.HTTPAPI.Key = apiKey })

@@ -14,12 +14,16 @@
 //	neg      neg:"off" = a negative duration switches the feature off
 //	kind     kind:"port" = a port number, given as a number or as a string
 //	list     list:"one" = a single string may stand for a list of one
-//	secret   "true" = never shown; "url" = shown without user, password and query
+//	secret   "true" = never shown; "url" = shown without user, password and query. Both can be given in a file: key_file
+//	live     "true" = a reload takes effect at once, "false" = it does not; for all in a section that do not say otherwise
 //
-// Steps of Load: the file's bytes become a tree of nodes with line numbers (one function per format), the tree is
-// decoded over the defaults, then the environment, then flags; then the result is validated, all problems at once.
-// Another format is another entry of the formats table; an older shape of the file is a function from tree to tree
-// before decoding.
+// Steps of Load: the file's bytes become a tree of nodes with line numbers (one function per format), flat keys of
+// versions 4 and 5 are taken out of the tree and decoded at the place where version 6 has them, the rest of the tree is
+// decoded over that and over the defaults, then the environment, then flags; then the result is validated, all problems
+// at once. Another format is another entry of the formats table.
+//
+// Precedence: flag > environment > file > default; and inside of each of them the name of version 6 > the flat name of
+// versions 4 and 5. Of two variables with the same meaning SLUICE_ > CENTRIFUGO_. The real environment > ".env".
 //
 // Promises: a wrong value never becomes a default silently, every error names where it stands, the key, the value and
 // what is allowed, and no text of this package shows the value of a secret. A Config is plain data: strings, numbers,
@@ -27,5 +31,5 @@
 // called from any goroutine.
 //
 // It must not know any other package of Sluice, nor act on what it reads: it opens no socket and resolves no name. The
-// only files it opens are the config file, ".env" and certificates, to check that they can be read.
+// only files it opens are the config file, ".env", files of secrets, and certificates, to check that they can be read.
 package config

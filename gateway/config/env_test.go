@@ -112,8 +112,8 @@ func TestUnknownVariablesAreNamed(t *testing.T) {
 		return strings.Join(rep.Warnings[1:], "\n")
 	}
 	require.Equal(t, "env SLUICE_UNI_SSE_ENABELD: unknown variable, ignored; did you mean SLUICE_UNI_SSE_ENABLED?", warned("SLUICE_UNI_SSE_ENABELD=1"))
-	require.Equal(t, "env CENTRIFUGO_TOKEN_HMAC_SECRET_KEY: unknown variable, ignored; did you mean CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY?",
-		warned("CENTRIFUGO_TOKEN_HMAC_SECRET_KEY=s"))
+	require.Equal(t, "env CENTRIFUGO_HMAC_SECRET_KEY: unknown variable, ignored; did you mean CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY?",
+		warned("CENTRIFUGO_HMAC_SECRET_KEY=s"))
 	require.Equal(t, "env SLUICE_HTTP_SERVRE_PORT: unknown variable, ignored; did you mean SLUICE_HTTP_SERVER_PORT?", warned("SLUICE_HTTP_SERVRE_PORT=9"))
 	require.Equal(t, "env SLUICE_NOTHING_LIKE_IT_AT_ALL: unknown variable, ignored", warned("SLUICE_NOTHING_LIKE_IT_AT_ALL=1"))
 
@@ -172,7 +172,7 @@ func TestFlags(t *testing.T) {
 	f("http_server.prot", "1", `config: flag --http_server.prot: unknown option; did you mean http_server.port?`)
 	f("http_server", "1", `config: flag --http_server: unknown option`)
 	f("uni_sse.enabled.x", "1", `config: flag --uni_sse.enabled.x: unknown option; did you mean uni_sse.enabled?`)
-	f("api_insecure", "1", `config: flag --api_insecure: unknown option; did you mean http_api.insecure?`)
+	f("api_insecuer", "1", `config: flag --api_insecuer: unknown option; did you mean http_api.insecure?`)
 
 	_, rep := mustLoad(t, given{flags: map[string]string{"uni_websocket.enabled": "true", "grpc_api.enabled": "false", "grpc_api.port": "1"}})
 	require.Contains(t, rep.Warnings, "flag --uni_websocket.enabled: uni_websocket.enabled: not supported, ignored: there is no WebSocket transport")

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/BurntSushi/toml"
 	"github.com/stretchr/testify/require"
 )
 
@@ -106,5 +107,93 @@ func FuzzText(f *testing.F) {
 		}
 		c, _, err := given{env: env}.load()
 		require.Equal(t, err == nil, c != nil)
+	})
+}
+
+// FuzzLoadFormats loads the same bytes as a file of each format, end to end.
+func FuzzLoadFormats(f *testing.F) {
+	for _, seed := range []string{
+		"uni_sse: true\nport: [", "a: &a [*a, *b]\n<<: *a", "uni_sse = true\n[[namespaces]]\nname = 'x'\n[namespaces.a]", "? a\n: !!int b", "a: |\n  x",
+		`{"uni_sse": true, "namespaces": [{"name": "aa", "proxy_subscribe": 1}, null], "engine": "redis", "broker": "nats", "proxies": [{"name": 1}, 2]}`,
+		`{"granular_proxy_mode": true, "connect_proxy_name": {}, "refresh_proxy_name": "a", "proxies": [{"name": "a", "grpc_x": 1, "endpoint_file": "x"}]}`,
+		`{"api_key_file": "x", "http_api": {"key_file": 1, "key": "y"}, "history_meta_ttl": 5, "tls": {"enabled": true}, "admin": [], "redis_tls_key_file": ""}`,
+		"a.b.c = [{x=1},\n{y=1979-05-27}]\n\"\\u00e9\" = '''\n'''", "- a\n-\n  - b: {c: d}", "%YAML 1.2\n---\na: 1\n...\n", "\tx: 1", `a: "\x"`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for ext := range formats {
+			c, rep, err := file("c"+ext, string(data)).load()
+			require.NotNil(t, rep)
+			require.Equal(t, err == nil, c != nil)
+			for _, finding := range rep.Findings {
+				require.NotEmpty(t, finding.Kind)
+				require.NotEmpty(t, finding.Detail)
+			}
+		}
+	})
+}
+
+// FuzzParseTOML checks that the outline understands what the library does, and finds every key.
+func FuzzParseTOML(f *testing.F) {
+	for _, seed := range []string{
+		"a = 1", "[a.'b']\n\"c\".d = [1, {x = 2}]", "[[a]]\n[[a.b]]\nc = 1", "a = \"\"\"\\\n x\"\"\"\"\"", "a = {\n b = 1, # c\n}",
+		"a = 1979-05-27 07:32:00\n", "a = '''''''", "\"\" = 1\n'' .x = 1", "a\t=\t+inf\r\nb=0o7", "a = {b.c = 1, b.d = []}\n[x]\ny.z=[[1],[{}]]",
+		"[a]\n[a.b]\n[[a.c]]\n[a.c.d]\ne=1",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 2000 {
+			return
+		}
+		n, err := parseTOML(data)
+		if err != nil {
+			if !strings.Contains(err.Error(), "levels") && utf8.Valid(data) {
+				var v map[string]any
+				require.Error(t, toml.Unmarshal(data, &v), "the library understands it: %v", err)
+			}
+			return
+		}
+		requireLines(t, n)
+	})
+}
+
+func requireLines(t *testing.T, n *node) {
+	t.Helper()
+	switch v := n.v.(type) {
+	case *object:
+		for _, m := range v.members {
+			require.Positive(t, m.value.line, "%q has no line", m.key)
+			requireLines(t, m.value)
+		}
+	case []*node:
+		for _, e := range v {
+			require.Positive(t, e.line)
+			requireLines(t, e)
+		}
+	}
+}
+
+// FuzzParseYAML checks that no text makes the reader panic, hang or grow.
+func FuzzParseYAML(f *testing.F) {
+	for _, seed := range []string{
+		"a: 1", "a: [x, {b: c}]\n", "a:\n- b\n- c: d\n  e: f", "'a': \"b\"\n? c\n: d", "a: &x y\nb: *x", "a: >\n  b\n  c\n", "{a: 1, b: [2, 3]}",
+		"a: ~\nb: null\nc: true", "a: &a {x: 1}\nb:\n  <<: [*a]\n", "a: !!str 1\nb: !x y",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 2000 {
+			return
+		}
+		n, err := parseYAML(data)
+		if err != nil {
+			require.NotEmpty(t, err.Error())
+			return
+		}
+		values, _ := n.measure()
+		require.LessOrEqual(t, values, maxYAMLValues)
+		requireLines(t, n)
 	})
 }

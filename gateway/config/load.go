@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -13,13 +14,13 @@ import (
 
 // Source says where the options come from. Precedence: flag > environment > file > default.
 type Source struct {
-	// Path is the config file; its extension names the format. Empty: no file. A missing file is only a warning.
+	// Path is the config file; its extension names the format: .json, .yaml, .yml or .toml. Empty: no file. A missing file is only a warning.
 	Path string
 	// Dir is the working directory: relative paths and ".env" are looked up there. Empty: that of the process.
 	Dir string
 	// Environ holds NAME=value entries, as os.Environ returns them.
 	Environ []string
-	// Flags maps dotted keys to values, only of flags that were given.
+	// Flags maps names of flags to values, only of those that were given. A name is a dotted key or a flat one: see FlagKey.
 	Flags map[string]string
 	// Dev switches the defaults of --dev on, before validation: see ApplyDev. Nil: off.
 	Dev *Dev
@@ -33,11 +34,24 @@ type Dev struct {
 
 // Report tells how loading went: what deserves a warning, and which options were set where.
 type Report struct {
-	// Warnings are complete sentences for the log, without secrets.
+	// Findings is everything that was noticed, in the order in which it was: file, environment, flags, validation.
+	Findings []Finding
+	// Warnings are complete sentences for the log, without secrets: one for each finding, but all deprecated keys of a
+	// source share one, which names how many there are.
 	Warnings []string
 
-	origins map[string]string
+	origins map[string]place
+	written map[string]string // key -> the flat key that it was written as
+	hidden  map[string]bool   // keys whose value came out of a file of its own, which no text shows
 }
+
+// place is where an option was set.
+type place struct {
+	origin string
+	line   int
+}
+
+func (p place) String() string { return placeOf(p.origin, p.line) }
 
 // IsSet reports whether a source other than the defaults set key, or an option below it. Elements of lists of objects
 // are counted: channel.namespaces[0].history_size. A nil Report has nothing set.
@@ -57,7 +71,7 @@ func (r *Report) IsSet(key string) bool {
 }
 
 // Origin returns where key was set last, "file config.json:12", "env SLUICE_X" or "flag --x". "" = it has its default.
-func (r *Report) Origin(key string) string { return r.origins[key] }
+func (r *Report) Origin(key string) string { return r.origins[key].String() }
 
 // below reports whether key is inside the section or list named by prefix.
 func below(key, prefix string) bool {
@@ -66,14 +80,19 @@ func below(key, prefix string) bool {
 
 // KeyError is one thing that is wrong with the configuration. Load joins them with errors.Join.
 type KeyError struct {
-	Origin string // where it stands, or "" when the option has its default
-	Key    string // dotted, or "" when the source as a whole cannot be read
-	Detail string // the value, what is wrong with it, and what is allowed
+	Origin  string // where it stands, with the line, or "" when the option has its default
+	Key     string // dotted, or "" when the source as a whole cannot be read
+	Written string // the flat key that it was written as, or ""
+	Detail  string // the value, what is wrong with it, and what is allowed
 }
 
-// Error returns "config: <origin>: <key>: <detail>".
+// Error returns "config: <origin>: <key> (written as <written>): <detail>".
 func (e *KeyError) Error() string {
-	parts := []string{"config", e.Origin, e.Key, e.Detail}
+	key := e.Key
+	if e.Written != "" {
+		key += " (written as " + e.Written + ")"
+	}
+	parts := []string{"config", e.Origin, key, e.Detail}
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ": ")
 }
 
@@ -82,12 +101,15 @@ func (e *KeyError) Error() string {
 // On success it returns the configuration and a Report. On failure the configuration is nil, the error joins one
 // KeyError for everything that is wrong, and the Report holds what else was noticed.
 func Load(src Source) (*Config, *Report, error) {
-	return load(src, os.ReadFile)
+	return load(src, readFile)
 }
 
 // formats maps extensions of config files to their parsers.
 var formats = map[string]func([]byte) (*node, error){
 	".json": parseJSON,
+	".yaml": parseYAML,
+	".yml":  parseYAML,
+	".toml": parseTOML,
 }
 
 // loader is the state of one Load.
@@ -98,18 +120,19 @@ type loader struct {
 	rep  *Report
 	bad  map[string]bool // keys whose value could not be decoded
 	errs []error
+
+	flat     flatState
+	unknowns int // keys of the file that nothing knows
 }
 
 func load(src Source, read func(string) ([]byte, error)) (*Config, *Report, error) {
-	l := &loader{
-		src: src, read: read, cfg: Default(),
-		rep: &Report{origins: map[string]string{}}, bad: map[string]bool{},
-	}
+	l := newLoader(src, read)
 	readable := l.file()
 	env := l.environ()
 	l.env(env)
 	l.flags()
 	l.expandHeaders(env)
+	l.sumUpDeprecated()
 	if src.Dev != nil {
 		l.cfg.ApplyDev(l.rep, src.Dev.Secret, src.Dev.APIKey)
 	}
@@ -125,6 +148,13 @@ func load(src Source, read func(string) ([]byte, error)) (*Config, *Report, erro
 	return l.cfg, l.rep, nil
 }
 
+func newLoader(src Source, read func(string) ([]byte, error)) *loader {
+	return &loader{
+		src: src, read: read, cfg: Default(), bad: map[string]bool{},
+		rep: &Report{origins: map[string]place{}, written: map[string]string{}, hidden: map[string]bool{}},
+	}
+}
+
 // file reads and decodes the config file. It reports whether that worked, a missing file included.
 func (l *loader) file() bool {
 	if l.src.Path == "" {
@@ -133,7 +163,7 @@ func (l *loader) file() bool {
 	in := source{name: "file " + l.src.Path, lines: true}
 	data, err := l.read(resolve(l.src.Dir, l.src.Path))
 	if errors.Is(err, fs.ErrNotExist) {
-		l.warn(in.at(0), "", "not found; going on with environment, flags and defaults")
+		l.note(in.at(0), "", KindMissing, "not found; going on with environment, flags and defaults", "")
 		return true
 	}
 	if err != nil {
@@ -151,12 +181,42 @@ func (l *loader) file() bool {
 		l.fail(in.at(0), "", err.Error())
 		return false
 	}
-	if _, ok := tree.v.(*object); !ok {
+	o, ok := tree.v.(*object)
+	if !ok {
 		l.fail(in.at(tree.line), "", "holds "+tree.showType()+": allowed an object")
 		return false
 	}
-	l.section(in, "", root, tree, l.value())
+	l.section(in, "", root, &node{v: l.flatten(in, o), line: tree.line}, l.value())
 	return true
+}
+
+// maxFile bounds a config file: a thousand namespaces with all their options take a quarter of it.
+const maxFile = 4 << 20
+
+var (
+	errTooLarge   = fmt.Errorf("larger than %d bytes", maxFile)
+	errNotRegular = errors.New("not a regular file")
+)
+
+// readFile reads a regular file of bounded size. Why only regular: nobody would write into a pipe at a reload.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() && !info.IsDir() { // reading a directory has an error of its own
+		return nil, errNotRegular
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		return nil, errTooLarge
+	}
+	return data, err
 }
 
 // resolve returns path as seen from dir.
@@ -176,16 +236,37 @@ func causeOf(err error) string {
 	return err.Error()
 }
 
-func (l *loader) fail(origin, key, detail string) {
-	l.errs = append(l.errs, &KeyError{Origin: origin, Key: key, Detail: detail})
+// fail notes that the value of key is wrong; key "" = the source as a whole.
+func (l *loader) fail(at place, key, detail string) {
+	l.errs = append(l.errs, &KeyError{Origin: at.String(), Key: key, Written: l.flat.writtenAs(key), Detail: detail})
 	if key != "" {
 		l.bad[key] = true
 	}
 }
 
-func (l *loader) warn(origin, key, detail string) { l.rep.warn(origin, key, detail) }
+// note adds a finding about key, which is named as the source has it.
+func (l *loader) note(at place, key string, kind Kind, detail, suggestion string) {
+	if w := l.flat.writtenAs(key); w != "" {
+		key = w
+	}
+	l.rep.add(Finding{Origin: at.origin, Line: at.line, Key: key, Kind: kind, Detail: detail, Suggestion: suggestion})
+}
 
-func (r *Report) warn(origin, key, detail string) {
-	parts := []string{origin, key, detail}
-	r.Warnings = append(r.Warnings, strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ": "))
+func (r *Report) add(f Finding) {
+	r.Findings = append(r.Findings, f)
+	if f.Kind != KindDeprecated {
+		r.Warnings = append(r.Warnings, f.String())
+	}
+}
+
+// set notes where key was set, and how it was written there.
+func (l *loader) set(key string, at place) {
+	delete(l.bad, key)
+	delete(l.rep.hidden, key)
+	l.rep.origins[key] = at
+	if w := l.flat.writtenAs(key); w != "" {
+		l.rep.written[key] = w
+	} else {
+		delete(l.rep.written, key)
+	}
 }

@@ -136,7 +136,7 @@ func TestFileMustHoldAnObject(t *testing.T) {
 
 func TestUnknownFormatIsAnError(t *testing.T) {
 	_, _, err := given{path: "config.ini", files: map[string]string{"config.ini": "{}"}}.load()
-	require.EqualError(t, err, `config: file config.ini: ".ini" is not the extension of a known format: allowed .json`)
+	require.EqualError(t, err, `config: file config.ini: ".ini" is not the extension of a known format: allowed .json, .toml, .yaml, .yml`)
 }
 
 func TestAllErrorsAreReportedAtOnce(t *testing.T) {

@@ -48,6 +48,36 @@ func (n *node) scalar() (text string, ok bool) {
 // maxDepth bounds the nesting of a config file; ours need six levels.
 const maxDepth = 64
 
+// notString says what is wrong with a value that should be a string. YAML and TOML take digits for a number.
+func (n *node) notString() string {
+	switch n.v.(type) {
+	case number, bool, date:
+		return "is not a string (put it in quotes)"
+	default:
+		return "is not a string"
+	}
+}
+
+// measure counts the values and the levels below n, n included.
+func (n *node) measure() (values, levels int) {
+	values, levels = 1, 1
+	add := func(inner *node) {
+		v, l := inner.measure()
+		values, levels = values+v, max(levels, l+1)
+	}
+	switch v := n.v.(type) {
+	case []*node:
+		for _, inner := range v {
+			add(inner)
+		}
+	case *object:
+		for _, m := range v.members {
+			add(m.value)
+		}
+	}
+	return values, levels
+}
+
 // show renders a value for an error text, shortened.
 func (n *node) show() string {
 	switch v := n.v.(type) {

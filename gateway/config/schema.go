@@ -47,6 +47,16 @@ const (
 	secretAll
 )
 
+// liveness says whether a reload takes effect at once: "true", "false", or "" = as the section says.
+type liveness string
+
+func (l liveness) within(section bool) bool {
+	if l == "" {
+		return section
+	}
+	return l == "true"
+}
+
 // field is one key of a section: an option, or a section of its own.
 type field struct {
 	name   string
@@ -62,6 +72,8 @@ type field struct {
 	zeroDefault bool
 	negativeOff bool
 	oneIsList   bool
+	isText      bool // held as a string in Config
+	live        liveness
 
 	sub *schema // of a section, or of the elements of a list of objects
 }
@@ -111,6 +123,8 @@ func newField(sf reflect.StructField, index []int) *field {
 		zeroDefault: tag.Get("zero") == "default",
 		negativeOff: tag.Get("neg") == "off",
 		oneIsList:   tag.Get("list") == "one",
+		isText:      sf.Type.Kind() == reflect.String,
+		live:        liveness(tag.Get("live")),
 		max:         math.MaxInt64,
 	}
 	if e, ok := tag.Lookup("enum"); ok {
@@ -221,6 +235,9 @@ type Option struct {
 	Secret   bool     // never print its value
 	ZeroIs   string   // what 0 stands for when that is the default, or ""
 	InObject bool     // part of an element of a list of objects
+	File     bool     // Key + "_file" (and Env + "_FILE") can name a file that holds the value
+	Live     bool     // a reload takes effect at once; all others need a restart
+	Flat     []string // keys of versions 4 and 5 that set it, in the order of their table
 }
 
 // Options returns the table of all options in the order of Config. Elements of lists of objects follow their list.
@@ -228,23 +245,39 @@ func Options() []Option { return slices.Clone(allOptions()) }
 
 var allOptions = sync.OnceValue(func() []Option {
 	var all []Option
-	root.options("", "", false, &all)
+	root.options("", "", optionPart{}, &all)
+	flat := map[string][]string{}
+	for _, k := range flatTable {
+		for _, to := range k.to {
+			flat[to] = append(flat[to], k.name)
+		}
+	}
+	for i, o := range all {
+		all[i].Flat = flat[o.Key]
+		if name, ok := strings.CutPrefix(o.Key, withoutNamespace); ok {
+			all[i].Flat = []string{flatChannelName(name)}
+		}
+	}
 	return all
 })
 
-func (s *schema) options(path, env string, inObject bool, all *[]Option) {
+// optionPart says what the options of a section have from the sections around it.
+type optionPart struct{ inObject, live bool }
+
+func (s *schema) options(path, env string, part optionPart, all *[]Option) {
 	for _, f := range s.fields {
 		key, name := join(path, f.name), envName(env, f.name)
-		if inObject && env == "" {
+		if part.inObject && env == "" {
 			name = ""
 		}
+		inside := optionPart{inObject: part.inObject, live: f.live.within(part.live)}
 		if f.kind == kindSection {
-			f.sub.options(key, name, inObject, all)
+			f.sub.options(key, name, inside, all)
 			continue
 		}
 		o := Option{
 			Key: key, Type: kindNames[f.kind], Default: f.def, Doc: f.doc, Unit: f.unit, Enum: f.enum,
-			Secret: f.secret == secretAll, InObject: inObject,
+			Secret: f.secret == secretAll, InObject: part.inObject, File: f.secret != secretNone, Live: inside.live,
 		}
 		if name != "" {
 			o.Env = envPrefixes[0] + name
@@ -258,7 +291,8 @@ func (s *schema) options(path, env string, inObject bool, all *[]Option) {
 			if key == namespacesKey {
 				elem = name + "_<NAME>"
 			}
-			f.sub.options(key+"[]", elem, true, all)
+			inside.inObject = true
+			f.sub.options(key+"[]", elem, inside, all)
 		}
 	}
 }

@@ -88,12 +88,8 @@ func sample(o Option) (inJSON, text string) {
 // decoded loads without validation, which would refuse many samples.
 func decoded(t *testing.T, g given) *Config {
 	t.Helper()
-	c := Default()
-	l := &loader{
-		cfg: c, rep: &Report{origins: map[string]string{}}, bad: map[string]bool{},
-		src:  Source{Path: "config.json", Environ: g.env, Flags: g.flags},
-		read: func(string) ([]byte, error) { return []byte(g.files["config.json"]), nil },
-	}
+	l := newLoader(Source{Path: "config.json", Environ: g.env, Flags: g.flags},
+		func(string) ([]byte, error) { return []byte(g.files["config.json"]), nil })
 	if g.files != nil {
 		require.True(t, l.file())
 	}
@@ -103,19 +99,55 @@ func decoded(t *testing.T, g given) *Config {
 	l.flags()
 	require.Empty(t, l.errs)
 	require.Empty(t, l.rep.Warnings)
-	return c
+	return l.cfg
+}
+
+// sampleOf is sample inside the limits of the option.
+func sampleOf(o Option) (inJSON, text string) {
+	limits := map[string]string{"node.loops": "3", "node.lanes": "3", "http_api.max_depth": "99", "http_server.max_head_size": "5000"}
+	if l := limits[o.Key]; l != "" {
+		return l, l
+	}
+	return sample(o)
+}
+
+// decodedAs is decoded for a file of any format.
+func decodedAs(t *testing.T, name, text string) *Config {
+	t.Helper()
+	l := newLoader(Source{Path: name}, func(string) ([]byte, error) { return []byte(text), nil })
+	require.True(t, l.file(), l.errs)
+	require.Empty(t, l.errs)
+	require.Empty(t, l.rep.Findings)
+	return l.cfg
+}
+
+func reflectOf(c *Config) reflect.Value { return reflect.ValueOf(c).Elem() }
+
+// requireAllSet fails if an option of v has the value that it has in def.
+func requireAllSet(t *testing.T, s *schema, path string, v, def reflect.Value) {
+	t.Helper()
+	for _, f := range s.fields {
+		key, value, other := join(path, f.name), v.FieldByIndex(f.index), def.FieldByIndex(f.index)
+		switch f.kind {
+		case kindSection:
+			requireAllSet(t, f.sub, key, value, other)
+		case kindObjects:
+			require.Equal(t, 1, value.Len(), key)
+			elem := reflect.New(value.Type().Elem()).Elem()
+			f.sub.applyDefaults(elem)
+			requireAllSet(t, f.sub, key+"[]", value.Index(0), elem)
+		default:
+			require.NotEqual(t, other.Interface(), value.Interface(), key)
+		}
+	}
 }
 
 func TestEveryOptionCanBeSetInFileEnvironmentAndFlag(t *testing.T) {
-	limits := map[string]string{"node.loops": "3", "node.lanes": "3", "http_api.max_depth": "99", "http_server.max_head_size": "5000"}
 	for _, o := range Options() {
 		if o.InObject || o.Type == "list of objects" {
 			continue
 		}
-		inJSON, text := sample(o)
-		if l := limits[o.Key]; l != "" {
-			inJSON, text = l, l
-		}
+		inJSON, text := sampleOf(o)
 		parts := strings.Split(o.Key, ".")
 		file := inJSON
 		for i := len(parts) - 1; i >= 0; i-- {

@@ -69,6 +69,26 @@ func TestSecretsInUnknownPlacesNeverShow(t *testing.T) {
 	}
 }
 
+func TestSecretsInFilesOfOtherFormatsNeverShow(t *testing.T) {
+	for name, texts := range map[string][]string{
+		"c.yaml": {
+			"client: {token: {hmac_secret_key: [S]}}", "token_hmac_secret_key: {S: S}", "api_key: &S [S", "api_key: \"S", "admin_password: !S S", "S", "- S", "a: *S",
+			"redis_address: 'http://u:S@h:1'\nengine: redis", "engine: redis://:S@h", "api_key: S\n x: S\n: S", "admin: S", "a: @S", "a: `S",
+			"proxy_static_http_headers: {A: [S]}", "proxy_connect_endpoint: 'grpc://u:S@h'", "api_key: 'S' S", "? [S]\n: S",
+		},
+		"c.toml": {
+			"api_key = [\"S\"]", "api_key = S", "api_key = \"S", "api_key = 'S' S", "[S", "api_key = \"\\S\"", "api_key = 1S", "S", "api_key = '''S", "api_key = { S", "api_key = 0xS",
+			"engine = \"redis://:S@h\"", "proxy_connect_endpoint = \"grpc://u:S@h\"", "[http_api]\nkey = [\"S\"]", "admin = \"S\"", "api_key = 1979-05-27TS",
+		},
+	} {
+		for _, text := range texts {
+			said := everything(file(name, strings.ReplaceAll(text, "S", planted)))
+			require.NotContains(t, said, planted, text)
+			require.Contains(t, said, "config: ", text)
+		}
+	}
+}
+
 func TestSecretsOfTheEnvironmentNeverShow(t *testing.T) {
 	for _, g := range []given{
 		{env: []string{"SLUICE_CLIENT_PROXY_CONNECT_HTTP_STATIC_HEADERS={\"A\": " + planted}},
@@ -77,6 +97,10 @@ func TestSecretsOfTheEnvironmentNeverShow(t *testing.T) {
 		{env: []string{"SLUICE_HTTP_SERVER_TLS_KEY_PEM=" + planted, "SLUICE_HTTP_SERVER_TLS_ENABLED=1"}},
 		{files: map[string]string{".env": "SLUICE_HTTP_API_KEY=\"" + planted}},
 		{files: map[string]string{".env": planted}},
+		{env: []string{"CENTRIFUGO_PROXIES=[{\"name\": \"" + planted, "CENTRIFUGO_GRANULAR_PROXY_MODE=true", "CENTRIFUGO_CONNECT_PROXY_NAME=x"}},
+		{env: []string{"CENTRIFUGO_ENGINE=redis://:" + planted + "@h"}},
+		{env: []string{"CENTRIFUGO_API_KEY_FILE=f"}, files: map[string]string{"f": planted}},
+		{flags: map[string]string{"engine": "redis://:" + planted + "@h"}},
 		{flags: map[string]string{"api_key": planted}},
 		{flags: map[string]string{"grpc_api.key": planted}},
 	} {

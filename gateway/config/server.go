@@ -23,7 +23,7 @@ type HTTPServer struct {
 	ProxyProtocol   bool          `json:"proxy_protocol" default:"false" doc:"Expect the PROXY protocol (version 1 or 2) at the start of connections from trusted proxies."`
 	HeaderTimeout   time.Duration `json:"header_timeout" default:"10s" min:"100ms" doc:"Most time from the start of a request to the end of its headers."`
 	ReadTimeout     time.Duration `json:"read_timeout" default:"30s" min:"100ms" doc:"Most time from the start of a request to the end of its body."`
-	HalfOpenLimit   int           `json:"half_open_limit" default:"256" doc:"Most connections of one address (IPv6: one /64) with an unfinished TLS handshake or request; more are closed. 0: no limit."`
+	HalfOpenLimit   int           `json:"half_open_limit" default:"1024" doc:"Most connections of one address (IPv6: one /64) with an unfinished TLS handshake or request; more are closed. 0: no limit."`
 }
 
 // External returns host:port of the external listener.
@@ -59,10 +59,10 @@ type TLS struct {
 type HTTPAPI struct {
 	Disabled      bool   `json:"disabled" default:"false" doc:"Do not serve the API."`
 	HandlerPrefix string `json:"handler_prefix" default:"/api" doc:"Path of the API; each method is one level below."`
-	Key           string `json:"key" secret:"true" doc:"Key that API calls must present. Empty: every call gets 401."`
+	Key           string `json:"key" secret:"true" live:"true" doc:"Key that API calls must present. Empty: every call gets 401."`
 	ErrorMode     string `json:"error_mode" enum:",transport" doc:"transport = API errors as HTTP statuses; empty = status 200 with an error object."`
 	External      bool   `json:"external" default:"false" doc:"Serve the API on the external port even where an internal one exists."`
-	Insecure      bool   `json:"insecure" default:"false" doc:"Serve the API without a key. Only behind a firewall."`
+	Insecure      bool   `json:"insecure" default:"false" live:"true" doc:"Serve the API without a key. Only behind a firewall."`
 
 	// Of Sluice.
 	PublishWait             time.Duration `json:"publish_wait" default:"1s" doc:"How long a publish waits for room inside before it gets error 100; nothing was published then."`
@@ -109,8 +109,9 @@ type Init struct {
 
 // Log is the section log.
 type Log struct {
-	Level string `json:"level" default:"info" enum:"none,trace,debug,info,warn,error,fatal" doc:"Least level that is logged."`
-	File  string `json:"file" doc:"File to log to. Empty: standard output."`
+	Level  string `json:"level" default:"info" enum:"none,trace,debug,info,warn,error,fatal" doc:"Least level that is logged."`
+	Format string `json:"format" default:"json" enum:"json,text" doc:"One JSON object per line, or text for people."`
+	File   string `json:"file" doc:"File to log to. Empty: standard output."`
 }
 
 // Node is the section node.
@@ -119,8 +120,9 @@ type Node struct {
 	InfoMetricsAggregateInterval time.Duration `json:"info_metrics_aggregate_interval" default:"60s" zero:"default" doc:"Span over which the metrics in the answer of API info are summed up."`
 
 	// Of Sluice.
-	Loops int `json:"loops" default:"0" max:"1024" doc:"Event loops that carry the streams. 0: as many as Go may use CPUs at start."`
-	Lanes int `json:"lanes" default:"0" max:"4096" doc:"Lanes that encode publications; the channels are spread over them. 0: chosen from the number of loops."`
+	Loops   int    `json:"loops" default:"0" max:"1024" doc:"Event loops that carry the streams. 0: as many as Go may use CPUs at start."`
+	Lanes   int    `json:"lanes" default:"0" max:"4096" doc:"Lanes that encode publications; the channels are spread over them. 0: chosen from the number of loops."`
+	IOURing string `json:"io_uring" default:"auto" enum:"auto,on,off" doc:"Write for many streams with one system call, over io_uring. auto: where the kernel allows it. on: refuse to start otherwise."`
 }
 
 // Shutdown is the section shutdown.

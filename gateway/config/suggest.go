@@ -5,14 +5,23 @@ import (
 	"strings"
 )
 
-// suggestKey returns "; did you mean X?" for an unknown key of section s at path, or "".
-func suggestKey(path, name string, s *schema) string {
+// suggestion is what was probably meant by something unknown.
+type suggestion struct {
+	key string // what to write instead, "" = no idea
+	why string // what is wrong with what was written, if that can be told
+}
+
+// suggestKey returns what was probably meant by an unknown key of section s at path.
+func suggestKey(path, name string, s *schema) suggestion {
 	if first, rest, dotted := strings.Cut(name, "."); dotted && s.byName[first] != nil {
-		return `; a dot does not nest: write "` + first + `": {"` + rest + `": ...}`
+		return suggestion{key: `"` + first + `": {"` + rest + `": ...}`, why: "a dot does not nest"}
+	}
+	if now := flatChannelNames[name]; now != "" && s.byName["history_size"] != nil {
+		return suggestion{key: join(path, now), why: "a name of version 5"}
 	}
 	if path == "" {
 		if key := suffixKey(strings.NewReplacer(".", "_", "-", "_").Replace(name)); key != "" {
-			return didYouMean(key)
+			return suggestion{key: key}
 		}
 	}
 	names := make([]string, 0, len(s.fields))
@@ -20,20 +29,23 @@ func suggestKey(path, name string, s *schema) string {
 		names = append(names, f.name)
 	}
 	if best := nearest(name, names); best != "" {
-		return didYouMean(join(path, best))
+		return suggestion{key: join(path, best)}
+	}
+	if best := nearestFlat(name); path == "" && best != "" {
+		return suggestion{key: best}
 	}
 	for _, o := range allOptions() {
 		if path != "" && !o.InObject && below(o.Key, path) && strings.HasSuffix(o.Key, "."+name) {
-			return didYouMean(o.Key)
+			return suggestion{key: o.Key}
 		}
 	}
-	return ""
+	return suggestion{}
 }
 
 // suggestFlag is suggestKey for a dotted key.
-func suggestFlag(key string) string {
+func suggestFlag(key string) suggestion {
 	if best := suffixKey(strings.NewReplacer(".", "_", "-", "_").Replace(key)); best != "" {
-		return didYouMean(best)
+		return suggestion{key: best}
 	}
 	var keys []string
 	for _, o := range allOptions() {
@@ -42,15 +54,15 @@ func suggestFlag(key string) string {
 		}
 	}
 	if best := nearest(key, keys); best != "" {
-		return didYouMean(best)
+		return suggestion{key: best}
 	}
-	return ""
+	return suggestion{key: nearestFlat(key)}
 }
 
 // suggestEnv is suggestKey for the name of a variable after its prefix.
-func suggestEnv(prefix, name string) string {
+func suggestEnv(prefix, name string) suggestion {
 	if key := suffixKey(strings.ToLower(name)); key != "" {
-		return didYouMean(prefix + envName("", strings.ReplaceAll(key, ".", "_")))
+		return suggestion{key: prefix + envName("", strings.ReplaceAll(key, ".", "_"))}
 	}
 	var names []string
 	for _, o := range allOptions() {
@@ -59,7 +71,24 @@ func suggestEnv(prefix, name string) string {
 		}
 	}
 	if best := nearest(name, names); best != "" {
-		return didYouMean(prefix + best)
+		return suggestion{key: prefix + best}
+	}
+	if best := nearestFlat(strings.ToLower(name)); best != "" {
+		return suggestion{key: prefix + envName("", strings.ReplaceAll(best, ".", "_"))}
+	}
+	return suggestion{}
+}
+
+// nearestFlat returns the option that a flat key became which s is near to, or "".
+func nearestFlat(s string) string {
+	names := make([]string, 0, len(flatTable))
+	for _, k := range flatTable {
+		if f, _ := findOption(k.to[0]); f != nil {
+			names = append(names, k.name)
+		}
+	}
+	if best := nearest(s, names); best != "" {
+		return flatByName()[best].to[0]
 	}
 	return ""
 }

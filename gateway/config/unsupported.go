@@ -33,6 +33,7 @@ var lackings = []lacking{
 	{"uni_websocket", onEnabled, "there is no WebSocket transport"},
 	{"uni_http_stream", onEnabled, "there is no HTTP streaming transport"},
 	{"uni_grpc", onEnabled, "there is no gRPC transport"},
+	{"sockjs", onEnabled, "there is no SockJS transport"},
 	{"emulation", onValue, "there are no bidirectional transports"},
 	{"rpc", onValue, "streams have no calls from the client"},
 	{"http_server.tls_autocert", onEnabled, "there is no ACME; set http_server.tls, or the connections are not encrypted"},
@@ -55,6 +56,7 @@ var lackings = []lacking{
 	{"admin.web_proxy_address", onValue, "the web pages are built in"},
 
 	// Engines.
+	{"tarantool", onNever, "there is no Tarantool engine; engine.type says so"},
 	{"map_broker", onValue, "there are no map channels"},
 	{"shared_poll", onValue, "there are no shared polls"},
 	{"controller", onValue, "nodes talk over the broker"},
@@ -116,7 +118,7 @@ func (l *loader) unsupported(in source, key string, n *node) bool {
 			}
 		}
 		if u.isOn(n) {
-			l.warn(in.at(n.line), key, "not supported, ignored: "+u.why)
+			l.note(in.at(n.line), key, KindUnsupported, "not supported, ignored: "+u.why, "")
 		}
 		return true
 	}
@@ -161,7 +163,7 @@ func (l *loader) unsupportedEnv(name, rest, value string) bool {
 				on = on && (inside == "" || inside == "_ENABLED")
 			}
 			if on {
-				l.warn("env "+name, "", "not supported, ignored: "+u.why)
+				l.note(place{origin: "env " + name}, "", KindUnsupported, "not supported, ignored: "+u.why, "")
 			}
 			return true
 		}

@@ -36,12 +36,26 @@ func (v *validator) all() {
 
 // fail notes that key is wrong.
 func (v *validator) fail(key, format string, args ...any) {
-	v.errs = append(v.errs, &KeyError{Origin: v.rep.origins[key], Key: key, Detail: fmt.Sprintf(format, args...)})
+	v.errs = append(v.errs, &KeyError{
+		Origin: v.rep.origins[key].String(), Key: key, Written: v.rep.written[key], Detail: fmt.Sprintf(format, args...),
+	})
 }
 
 // warn notes that key deserves a look.
 func (v *validator) warn(key, format string, args ...any) {
-	v.rep.warn(v.rep.origins[key], key, fmt.Sprintf(format, args...))
+	at, name := v.rep.origins[key], key
+	if w := v.rep.written[key]; w != "" {
+		name = w
+	}
+	v.rep.add(Finding{Origin: at.origin, Line: at.line, Key: name, Kind: KindAdvice, Detail: fmt.Sprintf(format, args...)})
+}
+
+// showURL renders the value of key, or a part of it, as far as it may be seen.
+func (v *validator) showURL(key, value string) string {
+	if v.rep.hidden[key] {
+		return hidden
+	}
+	return showURL(value)
 }
 
 // sound reports whether all keys could be decoded, and the sections that they are in. A check of several keys asks it
@@ -65,6 +79,9 @@ func (v *validator) uniSSE() {
 		v.fail(cursor, "%d: the cursor comes back in a header: allowed less than http_server.max_head_size (%d)",
 			s.CursorExactBytes, v.c.HTTPServer.MaxHeadSize)
 	}
+	if s.ShedRetryMax < s.Retry.Max && v.sound("uni_sse.shed_retry_max", "uni_sse.retry") {
+		v.fail("uni_sse.shed_retry_max", "%s is less than the longest of uni_sse.retry (%s): allowed that or more", s.ShedRetryMax, s.Retry.Max)
+	}
 	const transforms = "uni_sse.connect_code_to_http_response.transforms"
 	for i, t := range s.ConnectCodeToHTTPResponse.Transforms {
 		at := fmt.Sprintf("%s[%d]", transforms, i)
@@ -84,11 +101,42 @@ func (v *validator) httpServer() {
 	v.host("http_server.internal_address", s.InternalAddress)
 	v.tls("http_server.tls", &s.TLS, true)
 	v.tls("http_server.internal_tls", &s.InternalTLS, true)
+	v.frontLine()
 	if s.TLSExternal && !s.TLS.Enabled && v.sound("http_server.tls.enabled") {
 		v.warn("http_server.tls_external", "true has no effect without http_server.tls.enabled")
 	}
 	if _, separate := s.Internal(); s.InternalTLS.Enabled && !separate {
 		v.warn("http_server.internal_tls.enabled", "true has no effect without an internal_port or internal_address of its own")
+	}
+}
+
+// frontLine checks what stands between the listeners and the internet.
+func (v *validator) frontLine() {
+	s := &v.c.HTTPServer
+	const proxies = "http_server.trusted_proxies"
+	for _, p := range s.TrustedProxies {
+		if _, err := netip.ParseAddr(p); err == nil {
+			continue
+		}
+		if _, err := netip.ParsePrefix(p); err != nil {
+			v.fail(proxies, `%q is neither an address nor a network: allowed such as "10.0.0.7", "10.0.0.0/8" or "fd00::/8"`, p)
+		}
+	}
+	if s.ProxyProtocol && len(s.TrustedProxies) == 0 && v.sound(proxies) {
+		v.fail("http_server.proxy_protocol", "true needs %s: allowed only with the addresses of the proxies that speak it", proxies)
+	}
+	const header, read = "http_server.header_timeout", "http_server.read_timeout"
+	if s.HeaderTimeout > s.ReadTimeout && v.sound(header, read) {
+		v.fail(header, "%s is more than %s (%s): allowed at most that, the headers are a part of the request", s.HeaderTimeout, read, s.ReadTimeout)
+	}
+	v.idleCA("http_server.tls", &s.TLS)
+	v.idleCA("http_server.internal_tls", &s.InternalTLS)
+}
+
+// idleCA warns of mutual TLS that nobody asks for.
+func (v *validator) idleCA(key string, t *TLS) {
+	if !t.Enabled && t.ClientCAPEM != "" && v.sound(key+".enabled") {
+		v.warn(key+".client_ca_pem", "has no effect without %s.enabled: clients need no certificate", key)
 	}
 }
 

@@ -183,9 +183,9 @@ func (v *validator) endpoint(key, endpoint string) {
 	case endpoint == "":
 		v.fail(key, "missing: the hook is enabled: allowed a URL with http:// or https://")
 	case !strings.HasPrefix(endpoint, "http://") && !strings.HasPrefix(endpoint, "https://"):
-		v.fail(key, "%s is the address of a gRPC hook, which is not supported: allowed a URL with http:// or https://", showURL(endpoint))
+		v.fail(key, "%s is the address of a gRPC hook, which is not supported: allowed a URL with http:// or https://", v.showURL(key, endpoint))
 	case err != nil || u.Host == "":
-		v.fail(key, "%s is not a URL: allowed a URL with http:// or https:// and a host", showURL(endpoint))
+		v.fail(key, "%s is not a URL: allowed a URL with http:// or https:// and a host", v.showURL(key, endpoint))
 	}
 }
 

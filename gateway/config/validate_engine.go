@@ -68,7 +68,7 @@ func (v *validator) addresses(key string, list, schemes []string) {
 	}
 	for _, a := range list {
 		if !isAddress(strings.TrimSpace(a), schemes) {
-			v.fail(key, "%s is not an address: allowed host:port, or a URL with %s", showURL(a), strings.Join(schemes, ", "))
+			v.fail(key, "%s is not an address: allowed host:port, or a URL with %s", v.showURL(key, a), strings.Join(schemes, ", "))
 		}
 	}
 }

@@ -61,6 +61,37 @@ func TestListenersAreValidated(t *testing.T) {
 	require.Contains(t, warningsOf(t, `{"http_server": {"tls_external": true}}`), "tls_external: true has no effect")
 }
 
+func TestTheFrontLineIsValidated(t *testing.T) {
+	const server = "http_server."
+	f := func(fields, want string) {
+		t.Helper()
+		text := `{"http_server": {` + fields + `}}`
+		if want == "" {
+			mustLoad(t, fromJSON(text))
+			return
+		}
+		refused(t, text, at+server+want)
+	}
+	f(`"trusted_proxies": ["10.0.0.7", "10.0.0.0/8", "::1", "fd00::/8"], "proxy_protocol": true`, "")
+	for _, bad := range []string{"10.0.0.0/33", "proxy.example", "10.0.0.1:80", "", "10.0.0"} {
+		f(`"trusted_proxies": ["10.0.0.7", "`+bad+`"]`,
+			`trusted_proxies: "`+bad+`" is neither an address nor a network: allowed such as "10.0.0.7", "10.0.0.0/8" or "fd00::/8"`)
+	}
+	f(`"proxy_protocol": true`, `proxy_protocol: true needs http_server.trusted_proxies: allowed only with the addresses of the proxies that speak it`)
+	f(`"header_timeout": "5s", "read_timeout": "5s"`, "")
+	f(`"header_timeout": "31s"`, `header_timeout: 31s is more than http_server.read_timeout (30s): allowed at most that, the headers are a part of the request`)
+	f(`"header_timeout": "1ms"`, `header_timeout: "1ms" is out of range: allowed a duration such as "300ms", "25s" or "12h", at least 100ms`)
+	f(`"half_open_limit": -1`, `half_open_limit: -1 is out of range: allowed 0 or more`)
+	f(`"forwarded_header": "x-real-ip"`, `forwarded_header: "x-real-ip" is unknown: allowed "forwarded", "x-forwarded-for"`)
+	require.Contains(t, warningsOf(t, `{"http_server": {"tls": {"client_ca_pem": "x"}}}`), "clients need no certificate")
+	require.Contains(t, warningsOf(t, `{"http_server": {"internal_tls": {"client_ca_pem": "x"}}}`), "clients need no certificate")
+
+	mustLoad(t, fromJSON(`{"uni_sse": {"retry": "3s-60s", "shed_retry_max": "60s"}}`))
+	refused(t, `{"uni_sse": {"retry": "3s-61s"}}`, `uni_sse.shed_retry_max: 1m0s is less than the longest of uni_sse.retry (1m1s): allowed that or more`)
+	refused(t, `{"uni_sse": {"shed_retry_max": "5s"}}`, at+`uni_sse.shed_retry_max: 5s is less than the longest of uni_sse.retry (9s): allowed that or more`)
+	refused(t, `{"log": {"format": "xml"}}`, at+`log.format: "xml" is unknown: allowed "json", "text"`)
+}
+
 func TestPathsAreValidated(t *testing.T) {
 	c, _ := mustLoad(t, fromJSON(`{"http_api": {"handler_prefix": "/api/"}, "admin": {"enabled": true, "handler_prefix": "/"}}`))
 	require.Equal(t, "/api", c.HTTPAPI.HandlerPrefix)

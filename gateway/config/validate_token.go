@@ -76,7 +76,7 @@ func (v *validator) jwks(t *Token) {
 	const key = "client.token.jwks_public_endpoint"
 	u, err := url.Parse(jwksPlaceholder.ReplaceAllString(t.JWKSPublicEndpoint, "x"))
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		v.fail(key, "%s is not a URL: allowed a URL with http:// or https:// and a host", showURL(t.JWKSPublicEndpoint))
+		v.fail(key, "%s is not a URL: allowed a URL with http:// or https:// and a host", v.showURL(key, t.JWKSPublicEndpoint))
 		return
 	}
 	if t.HMACSecretKey != "" || t.RSAPublicKey != "" || t.ECDSAPublicKey != "" {

@@ -101,7 +101,7 @@ func (f *field) assign(dst reflect.Value, n *node) (wrong string) {
 func (f *field) str(n *node) (string, string) {
 	s, ok := n.v.(string)
 	if !ok {
-		return "", f.wrong(n, "is not a string")
+		return "", f.wrong(n, n.notString())
 	}
 	if f.enum == nil {
 		return strings.Clone(s), ""
@@ -274,7 +274,7 @@ func (f *field) assignMap(dst reflect.Value, n *node) string {
 	for _, m := range o.members {
 		s, ok := m.value.v.(string)
 		if !ok {
-			return fmt.Sprintf("value of %q: %s", m.key, f.wrong(m.value, "is not a string"))
+			return fmt.Sprintf("value of %q: %s", m.key, f.wrong(m.value, m.value.notString()))
 		}
 		out[strings.Clone(m.key)] = strings.Clone(s)
 	}
@@ -300,6 +300,9 @@ func (f *field) show(n *node) string {
 		}
 		return n.showType()
 	default:
+		if s, ok := n.v.(string); ok && strings.Contains(s, "://") {
+			return showURL(s) // it may be in the wrong place
+		}
 		return n.show()
 	}
 }

@@ -1,0 +1,286 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// sectionTitles says in one line what each section of the root is about.
+var sectionTitles = map[string]string{
+	"uni_sse":          "The subscribe endpoint.",
+	"http_server":      "Where Sluice listens, TLS, and what stands between it and the internet.",
+	"client":           "Who may connect, hooks, times and limits of connections.",
+	"channel":          "Channels: names, namespaces and their options.",
+	"http_api":         "The server API.",
+	"engine":           "Where publications, history and presence live.",
+	"broker":           "Another place for publications and history than the engine's.",
+	"presence_manager": "Another place for presence than the engine's.",
+	"health":           "The health check.",
+	"prometheus":       "Metrics.",
+	"debug":            "Go's profiles.",
+	"admin":            "The web pages.",
+	"init":             "An endpoint that answers {}.",
+	"log":              "The log.",
+	"node":             "This process.",
+	"shutdown":         "What happens between the signal and the exit.",
+}
+
+// comment documents an option in a config file.
+func (f *field) comment() string {
+	text := f.doc
+	if f.unit != "" {
+		text += " Unit: " + f.unit + "."
+	}
+	if limits := f.limits(); limits != "" {
+		text += " Allowed: " + limits + "."
+	}
+	if f.kind == kindObjects {
+		text += " An entry has " + strings.Join(f.sub.keysBelow(""), ", ") + "."
+	}
+	return text
+}
+
+// keysBelow returns the dotted keys of all options of s.
+func (s *schema) keysBelow(path string) []string {
+	var keys []string
+	for _, f := range s.fields {
+		if f.kind == kindSection {
+			keys = append(keys, f.sub.keysBelow(join(path, f.name))...)
+			continue
+		}
+		keys = append(keys, join(path, f.name))
+	}
+	return keys
+}
+
+// limits says what an option accepts as far as its type does not.
+func (f *field) limits() string {
+	switch {
+	case f.enum != nil:
+		allowed := make([]string, 0, len(f.enum))
+		for _, e := range f.enum {
+			if e == "" {
+				e = "empty"
+			}
+			allowed = append(allowed, e)
+		}
+		return strings.Join(allowed, ", ")
+	case f.kind == kindDuration && f.min > 0:
+		return "at least " + time.Duration(f.min).String()
+	case f.kind == kindInt && f.min > 0 && f.max == math.MaxInt64:
+		return fmt.Sprintf("%d or more", f.min)
+	case f.kind == kindInt && f.max != math.MaxInt64:
+		return fmt.Sprintf("%d to %d", f.min, f.max)
+	default:
+		return ""
+	}
+}
+
+// ErrUnknownKey is wrapped by the error of Describe for a key that is none.
+var ErrUnknownKey = errors.New("no such option or section")
+
+// Describe returns the documentation of an option, or of all options of a section, as text for a terminal. Elements of lists are
+// named as in Options, the brackets may be left out. The error wraps ErrUnknownKey and suggests a key.
+func Describe(key string) (string, error) {
+	var out bytes.Buffer
+	wanted := strings.ReplaceAll(strings.ToLower(key), "[]", "")
+	for _, o := range allOptions() {
+		if plain := strings.ReplaceAll(o.Key, "[]", ""); plain != wanted && !below(plain, wanted) {
+			continue
+		}
+		if out.Len() > 0 {
+			out.WriteByte('\n')
+		}
+		fmt.Fprintf(&out, "%s (%s", o.Key, o.Type)
+		if o.Default != "" {
+			fmt.Fprintf(&out, ", default %s", o.Default)
+		}
+		out.WriteString(")\n")
+		writeLines(&out, "    ", fieldAt(root, o.Key).comment())
+		o.describe(&out)
+	}
+	if out.Len() == 0 {
+		if try := Suggest(wanted); try != "" {
+			return "", fmt.Errorf("%w: %q%s", ErrUnknownKey, key, didYouMean(try))
+		}
+		return "", fmt.Errorf("%w: %q; without a key all are explained", ErrUnknownKey, key)
+	}
+	return out.String(), nil
+}
+
+// describe writes how else the option can be set, and when a change takes effect.
+func (o *Option) describe(out *bytes.Buffer) {
+	if o.Env != "" {
+		fmt.Fprintf(out, "    Environment: %s\n", o.Env)
+	}
+	if o.File {
+		fmt.Fprintf(out, "    From a file: %s_file\n", o.Key)
+	}
+	if len(o.Flat) > 0 {
+		fmt.Fprintf(out, "    Versions 4 and 5: %s\n", strings.Join(o.Flat, ", "))
+	}
+	if o.Live {
+		out.WriteString("    A change is taken over by SIGHUP.\n")
+	}
+}
+
+// Suggest returns the key that a name most likely means, "" if none is near. Names of versions 4 and 5 are known.
+func Suggest(name string) string {
+	if key, ok := FlagKey(name); ok {
+		return key
+	}
+	return suggestFlag(name).key
+}
+
+// Nearest returns the name that s was most likely meant to be, "" if none is near.
+func Nearest(s string, names []string) string { return nearest(s, names) }
+
+// fieldAt returns the option with a key of Options.
+func fieldAt(s *schema, key string) *field {
+	name, rest, more := strings.Cut(key, ".")
+	f := s.byName[strings.TrimSuffix(name, "[]")]
+	if more {
+		return fieldAt(f.sub, rest)
+	}
+	return f
+}
+
+const referenceLegend = "*Live*: SIGHUP takes a change over, all else needs a restart. *File*: the key with `_file` behind it names a file\n" +
+	"that holds the value. *v5*: the key of versions 4 and 5, where it was another name than the last part of this one.\n\n"
+
+// Reference returns the documentation of all options as Markdown: a table for each section, folded. An object that stands in
+// several places (tls, redis) is written out at the first.
+func Reference() string {
+	d := &docWriter{options: map[string]Option{}, written: map[reflect.Type]string{}}
+	for _, o := range allOptions() {
+		d.options[o.Key] = o
+	}
+	d.out.WriteString(referenceLegend)
+	d.head()
+	for _, f := range root.fields {
+		if f.kind != kindSection {
+			d.row(f, f.name)
+		}
+	}
+	for _, f := range root.fields {
+		if f.kind == kindSection {
+			fmt.Fprintf(&d.out, "\n<details><summary><code>%s</code> – %s</summary>\n\n", f.name, escapeMarkdown(sectionTitles[f.name]))
+			d.head()
+			d.rows(f.sub, f.name)
+			d.out.WriteString("\n</details>\n")
+		}
+	}
+	return d.out.String()
+}
+
+// docWriter writes tables of options.
+type docWriter struct {
+	out     bytes.Buffer
+	options map[string]Option
+	written map[reflect.Type]string // object → key under which its options were written out
+}
+
+func (d *docWriter) head() {
+	d.out.WriteString("| key | type | default | meaning |\n|---|---|---|---|\n")
+}
+
+// worthAReference is how many fields an object has that is written out only once.
+const worthAReference = 5
+
+// rows writes the options of a section or of an element.
+func (d *docWriter) rows(s *schema, path string) {
+	said := false
+	for _, f := range s.fields {
+		if other := d.written[s.embedded(f)]; other != "" {
+			if !said {
+				d.same(path, other)
+			}
+			said = true
+			continue
+		}
+		key := join(path, f.name)
+		switch {
+		case f.kind != kindSection:
+			d.row(f, key)
+			if f.kind == kindObjects {
+				d.rows(f.sub, key+"[]")
+			}
+		case d.written[f.sub.typ] != "":
+			d.same(key, d.written[f.sub.typ])
+		default:
+			if len(f.sub.fields) >= worthAReference {
+				d.written[f.sub.typ] = key
+			}
+			d.rows(f.sub, key)
+		}
+	}
+}
+
+// same says that the options below path are those below another key.
+func (d *docWriter) same(path, other string) {
+	fmt.Fprintf(&d.out, "| `%s.*` | | | The options of `%s`. |\n", path, other)
+}
+
+// embedded returns the embedded struct that the field of s comes from, or nil.
+func (s *schema) embedded(f *field) reflect.Type {
+	if len(f.index) < 2 {
+		return nil
+	}
+	return s.typ.Field(f.index[0]).Type
+}
+
+func (d *docWriter) row(f *field, key string) {
+	def := ""
+	if f.def != "" {
+		def = "`" + f.def + "`"
+	}
+	typ := kindNames[f.kind]
+	if f.unit != "" {
+		typ += ", " + f.unit
+	}
+	text := escapeMarkdown(f.doc)
+	if limits := f.limits(); limits != "" {
+		text += " Allowed: " + escapeMarkdown(limits) + "."
+	}
+	o := d.options[key]
+	if o.File {
+		text += " *File*."
+	}
+	if o.Live {
+		text += " *Live*."
+	}
+	if len(o.Flat) > 0 && !slices.Contains(o.Flat, f.name) {
+		text += " *v5*: `" + strings.Join(o.Flat, "`, `") + "`."
+	}
+	fmt.Fprintf(&d.out, "| `%s` | %s | %s | %s |\n", key, typ, def, text)
+}
+
+// escapeMarkdown makes plain text safe in a cell of a table: no column, no tag, no formula.
+func escapeMarkdown(text string) string {
+	return strings.NewReplacer("|", `\|`, "<", "&lt;", "$", `\$`, "*", `\*`, "_", `\_`).Replace(text)
+}
+
+// Markers of the option reference in a text.
+const (
+	referenceBegin = "<!-- options:begin -->\n"
+	referenceEnd   = "<!-- options:end -->\n"
+)
+
+// ErrNoMarkers is returned by UpdateReference for a text without the markers.
+var ErrNoMarkers = errors.New("no lines <!-- options:begin --> and <!-- options:end --> in this order")
+
+// UpdateReference returns text with the option reference between its two markers.
+func UpdateReference(text []byte) ([]byte, error) {
+	before, rest, begins := strings.Cut(string(text), referenceBegin)
+	_, after, ends := strings.Cut(rest, referenceEnd)
+	if !begins || !ends {
+		return nil, ErrNoMarkers
+	}
+	return []byte(before + referenceBegin + "\n" + Reference() + "\n" + referenceEnd + after), nil
+}

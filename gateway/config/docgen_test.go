@@ -1,0 +1,104 @@
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestEverySectionHasATitle(t *testing.T) {
+	for _, f := range root.fields {
+		if f.kind == kindSection {
+			require.NotEmpty(t, sectionTitles[f.name], f.name)
+		}
+	}
+	for name := range sectionTitles {
+		require.NotNil(t, root.byName[name], "a title of no section: %s", name)
+	}
+}
+
+// Each option has a row, or its object is said to be that of another key, which has rows.
+func TestReferenceCoversEveryOption(t *testing.T) {
+	reference := Reference()
+	covered := func(key string) bool {
+		if strings.Contains(reference, "| `"+key+"` |") {
+			return true
+		}
+		for at := key; strings.Contains(at, "."); {
+			at = at[:strings.LastIndexByte(at, '.')]
+			if strings.Contains(reference, "| `"+at+".*` |") {
+				return true
+			}
+		}
+		return false
+	}
+	for _, o := range Options() {
+		require.True(t, covered(o.Key), o.Key)
+	}
+	for line := range strings.Lines(reference) {
+		if strings.HasPrefix(line, "|") {
+			require.Equal(t, 5, strings.Count(line, "|")-strings.Count(line, `\|`), line)
+		}
+	}
+	require.Equal(t, strings.Count(reference, "<details>"), strings.Count(reference, "</details>"))
+}
+
+func TestReferenceRows(t *testing.T) {
+	reference := Reference()
+	f := func(row string) {
+		t.Helper()
+		require.Contains(t, reference, row)
+	}
+	f("| `client.ping_interval` | duration | `25s` | Time between pings.")
+	f("| `client.queue_max_size` | int, bytes | `1048576` |")
+	f("Allowed: chunked, close. |")
+	f("*v5*: `uni_sse`. |")
+	f("Empty: such tokens are refused. *File*. *Live*. *v5*: `token_hmac_secret_key`. |")
+	f("| `http_server.internal_tls.*` | | | The options of `http_server.tls`. |")
+	f("| `channel.namespaces[].*` | | | The options of `channel.without_namespace`. |")
+	f("| `channel.namespaces[].name` |")
+	require.NotContains(t, reference, "<host>", "tags are escaped")
+}
+
+func TestDescribe(t *testing.T) {
+	text, err := Describe("client.ping_interval")
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(text, "client.ping_interval (duration, default 25s)\n    Time between pings."), text)
+	require.Contains(t, text, "Environment: SLUICE_CLIENT_PING_INTERVAL\n")
+	require.Equal(t, 1, strings.Count(text, "Environment"))
+
+	section, err := Describe("UNI_SSE")
+	require.NoError(t, err)
+	require.Greater(t, strings.Count(section, "Environment"), 10)
+
+	for _, key := range []string{"channel.namespaces.history_size", "channel.namespaces[].history_size"} {
+		text, err = Describe(key)
+		require.NoError(t, err)
+		require.True(t, strings.HasPrefix(text, "channel.namespaces[].history_size (int, default 0)\n"), text)
+	}
+
+	_, err = Describe("ping_interval")
+	require.ErrorIs(t, err, ErrUnknownKey)
+	require.ErrorContains(t, err, "did you mean client.ping_interval?")
+	_, err = Describe("nothing like it")
+	require.ErrorIs(t, err, ErrUnknownKey)
+	_, err = Describe("")
+	require.ErrorIs(t, err, ErrUnknownKey)
+}
+
+func TestUpdateReferenceKeepsWhatIsAround(t *testing.T) {
+	const begin, end = "<!-- options:begin -->\n", "<!-- options:end -->\n"
+	text, err := UpdateReference([]byte("before\n" + begin + "old\n" + end + "after\n"))
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(string(text), "before\n"+begin+"\n"+Reference()))
+	require.True(t, strings.HasSuffix(string(text), "\n"+end+"after\n"))
+	require.NotContains(t, string(text), "old\n")
+	again, err := UpdateReference(text)
+	require.NoError(t, err)
+	require.Equal(t, string(text), string(again))
+	for _, wrong := range []string{"", begin, end, end + begin} {
+		_, err = UpdateReference([]byte(wrong))
+		require.ErrorIs(t, err, ErrNoMarkers)
+	}
+}

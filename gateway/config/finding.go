@@ -1,0 +1,59 @@
+package config
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Kind says what a Finding is about.
+type Kind string
+
+// Kinds of findings.
+const (
+	KindUnknown     Kind = "unknown"     // a key, variable or flag that nothing knows; ignored
+	KindDeprecated  Kind = "deprecated"  // a flat key of versions 4 and 5; it works, Suggestion is its new name
+	KindUnsupported Kind = "unsupported" // an option of the reference that Sluice lacks; ignored
+	KindClash       Kind = "clash"       // two keys for one option, or both generations of keys in one file
+	KindDuplicate   Kind = "duplicate"   // a key given twice in one object; the last one counts
+	KindMissing     Kind = "missing"     // the config file is not there
+	KindAdvice      Kind = "advice"      // a value that is allowed but deserves a look
+)
+
+// Strict reports whether checkconfig --strict fails on findings of this kind.
+func (k Kind) Strict() bool { return k != KindMissing && k != KindAdvice }
+
+// Finding is one thing that Load noticed and that is no error. No field holds a secret.
+type Finding struct {
+	Origin     string // source without the line: "file config.json", "env SLUICE_X", "flag --x"; "" when an option has its default
+	Line       int    // line in the file, counted from 1; 0 = not known, or not a file
+	Key        string // as it is written there, dotted: "uni_sse", "client.tokne", "namespaces[0].protected"; "" for a source as a whole
+	Kind       Kind
+	Detail     string // what about it, without the suggestion
+	Suggestion string // the key, variable or flag to use instead; "" = none
+}
+
+// String returns "<origin>:<line>: <key>: <detail>; <suggestion>", as Report.Warnings has it.
+func (f Finding) String() string {
+	detail := f.Detail
+	if f.Suggestion != "" {
+		if f.Kind == KindDeprecated {
+			detail += "; write " + f.Suggestion
+		} else {
+			detail += didYouMean(f.Suggestion)
+		}
+	}
+	parts := []string{f.Where(), f.Key, detail}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ": ")
+}
+
+// Where returns the origin with the line: "file config.json:12".
+func (f Finding) Where() string { return placeOf(f.Origin, f.Line) }
+
+// placeOf adds a line that is known to the name of a source.
+func placeOf(origin string, line int) string {
+	if line == 0 {
+		return origin
+	}
+	return origin + ":" + strconv.Itoa(line)
+}

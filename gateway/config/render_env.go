@@ -1,0 +1,70 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// RenderEnv returns c as lines NAME=value, sorted, in the form of a ".env" file: a value that needs quotes has them. prefix is
+// "SLUICE_" or "CENTRIFUGO_". With nonZero, options that are false, 0 or empty are left out. Secrets of c are part of the
+// text. The error says which prefixes there are.
+//
+// Namespaces are in the one variable of their list.
+func RenderEnv(c *Config, prefix string, nonZero bool) ([]byte, error) {
+	if !slices.Contains(envPrefixes, prefix) {
+		return nil, fmt.Errorf("config: %q is no prefix of environment variables: allowed %s", prefix, strings.Join(envPrefixes, ", "))
+	}
+	var lines []string
+	envLines(root, "", reflect.ValueOf(c).Elem(), func(name string, f *field, v reflect.Value) {
+		if nonZero && (v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0) {
+			return
+		}
+		lines = append(lines, prefix+name+"="+quoteEnv(envText(f.plain(v)))+"\n")
+	})
+	slices.Sort(lines)
+	return []byte(strings.Join(lines, "")), nil
+}
+
+// envLines calls line for every option below v, a struct of s; section names the variables of the section.
+func envLines(s *schema, section string, v reflect.Value, line func(name string, f *field, v reflect.Value)) {
+	for _, f := range s.fields {
+		name, value := envName(section, f.name), v.FieldByIndex(f.index)
+		if f.kind == kindSection {
+			envLines(f.sub, name, value, line)
+			continue
+		}
+		line(name, f, value)
+	}
+}
+
+// envText renders a value as fromText reads it.
+func envText(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case []string:
+		return strings.Join(v, " ")
+	case []*outline, map[string]string:
+		return compactJSON(v)
+	default:
+		return scalarText(v)
+	}
+}
+
+// bareEnv matches values that mean the same with and without quotes, to a shell too.
+var bareEnv = regexp.MustCompile(`^([A-Za-z0-9_@%+=:,./#-]*|\$|\[\]|\{\})$`)
+
+// quoteEnv quotes a value for a ".env" file where it needs that; see parseDotEnv.
+func quoteEnv(s string) string {
+	switch {
+	case bareEnv.MatchString(s):
+		return s
+	case !strings.ContainsAny(s, "'\r\n"):
+		return "'" + s + "'"
+	default:
+		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`, "$", `\$`).Replace(s) + `"`
+	}
+}

@@ -1,0 +1,197 @@
+package config
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// extensions of all formats of config files.
+var extensions = []string{".json", ".yaml", ".yml", ".toml"}
+
+// plainConfig replaces empty lists and maps by nil ones: a file cannot tell them apart.
+func plainConfig(c *Config) *Config {
+	var walk func(v reflect.Value)
+	walk = func(v reflect.Value) {
+		switch v.Kind() {
+		case reflect.Struct:
+			for i := range v.NumField() {
+				walk(v.Field(i))
+			}
+		case reflect.Slice, reflect.Map:
+			if v.Len() == 0 {
+				v.SetZero()
+			}
+			for i := 0; v.Kind() == reflect.Slice && i < v.Len(); i++ {
+				walk(v.Index(i))
+			}
+		}
+	}
+	walk(reflect.ValueOf(c).Elem())
+	return c
+}
+
+// oddText holds what formats treat in their own ways.
+const oddText = "a \"b\" 'c' \\ \t\n # : - {x} [y] $z ${SLUICE} é 漢 😀 \u0001\u007f\u2028 end "
+
+// full returns a valid configuration with as much as possible not at its default.
+func full() *Config {
+	c := Default()
+	c.UniSSE.Enabled = true
+	c.UniSSE.ConnectCodeToHTTPResponse.Enabled = true
+	c.UniSSE.ConnectCodeToHTTPResponse.Transforms = []HTTPResponseTemplate{
+		{Code: 3500, To: HTTPResponseTo{StatusCode: 401, Body: oddText}},
+		{Code: 109, To: HTTPResponseTo{StatusCode: 403}},
+	}
+	c.UniSSE.Retry = DurationRange{Min: 5 * time.Second, Max: 5 * time.Second}
+	c.UniSSE.MaxLifetime = 90 * time.Minute
+	c.HTTPServer.InternalPort = "9000"
+	c.HTTPServer.Address = "127.0.0.1"
+	c.HTTPAPI.Key = oddText
+	c.Client.PingInterval = -1
+	c.Client.AllowedOrigins = []string{"https://*.example.com", "http://localhost:*"}
+	c.Client.Token.HMACSecretKey = "yes"
+	c.Client.Token.HMACPreviousSecretKey = "0x10"
+	c.Client.HistoryMaxPublicationLimit = -5
+	p := &c.Client.Proxy.Connect
+	p.Enabled, p.Endpoint, p.Timeout = true, "https://backend/connect?a=b", 1500*time.Millisecond
+	p.HTTPHeaders = []string{"Cookie", "X-A"}
+	p.HTTP.StaticHeaders = map[string]string{"X-B": "two words", "x.c": "null"}
+	p.HTTP.StatusToCodeTransforms = []StatusTransform{
+		{StatusCode: 404, ToError: ClientError{Code: 404, Message: "not found", Temporary: true}},
+		{StatusCode: 403, ToDisconnect: Disconnect{Code: 4500, Reason: "no"}},
+	}
+	o := &c.Channel.WithoutNamespace
+	o.AllowSubscribeForClient, o.HistorySize, o.HistoryTTL, o.ForceRecovery = true, 10, time.Minute, true
+	live := Default().Channel.WithoutNamespace
+	live.SlowPolicy, live.ConflateKey, live.ChannelRegex = "drop_oldest", "no", `^[a-z]+\d*$`
+	c.Channel.Namespaces = []Namespace{{Name: "chat", ChannelOptions: *o}, {Name: "live-1.x", ChannelOptions: live}}
+	return c
+}
+
+// What is rendered loads again, is the same, and gives no warning that the same options would not give otherwise.
+func TestRenderedConfigLoadsAgain(t *testing.T) {
+	empty := fromJSON(`{}`)
+	_, rep := mustLoad(t, empty)
+	usual := rep.Warnings
+	f := func(want *Config, ext string, warnings []string) {
+		t.Helper()
+		text, err := Render(want, "x"+ext)
+		require.NoError(t, err)
+		got, rep := mustLoad(t, given{files: map[string]string{"x" + ext: string(text)}, path: "x" + ext})
+		require.Equal(t, plainConfig(want), plainConfig(got), ext)
+		again, err := Render(got, "x"+ext)
+		require.NoError(t, err)
+		require.Equal(t, string(text), string(again))
+		require.Len(t, rep.Warnings, len(warnings), "%s: %v", ext, rep.Warnings)
+		for _, finding := range rep.Findings {
+			require.Equal(t, KindAdvice, finding.Kind, finding.String())
+		}
+	}
+	for _, ext := range extensions {
+		f(Default(), ext, usual)
+		f(full(), ext, nil)
+	}
+}
+
+func TestRenderedMinimalConfigLoadsWithoutWarnings(t *testing.T) {
+	for _, ext := range extensions {
+		text, err := RenderMinimal(Secrets{Token: "t1", APIKey: "k1", AdminPassword: "p1", AdminSecret: "s1"}, "x"+ext)
+		require.NoError(t, err)
+		got, rep := mustLoad(t, given{files: map[string]string{"x" + ext: string(text)}, path: "x" + ext})
+		require.Empty(t, rep.Warnings, ext)
+		want := Default()
+		want.UniSSE.Enabled = true
+		want.Client.Token.HMACSecretKey, want.HTTPAPI.Key = "t1", "k1"
+		want.Admin.Password, want.Admin.Secret = "p1", "s1"
+		require.Equal(t, plainConfig(want), plainConfig(got), ext)
+		for _, key := range []string{"uni_sse.enabled", "client.allowed_origins", "admin.enabled"} {
+			require.True(t, rep.IsSet(key), "%s in %s", key, ext)
+		}
+		require.False(t, rep.IsSet("http_server"), "nothing else")
+	}
+}
+
+func TestRenderNeedsAKnownExtension(t *testing.T) {
+	for _, path := range []string{"x.ini", "config", ""} {
+		_, err := Render(Default(), path)
+		require.ErrorContains(t, err, "allowed .json, .yaml, .yml, .toml")
+		_, err = RenderMinimal(Secrets{}, path)
+		require.Error(t, err)
+	}
+}
+
+// YAML and TOML explain every option; JSON has no comments.
+func TestRenderedCommentsExplainEveryOption(t *testing.T) {
+	for _, ext := range []string{".yaml", ".toml"} {
+		text, err := Render(Default(), "x"+ext)
+		require.NoError(t, err)
+		comments := ""
+		for line := range strings.Lines(string(text)) {
+			if comment, ok := strings.CutPrefix(strings.TrimSpace(line), "# "); ok {
+				comments += comment + " "
+				require.LessOrEqual(t, len(line), 110, line)
+			}
+		}
+		for _, o := range Options() {
+			if !o.InObject {
+				require.True(t, strings.Contains(comments, o.Doc), o.Key)
+			}
+		}
+	}
+}
+
+func TestRenderedEnvironmentLoadsAgain(t *testing.T) {
+	f := func(want *Config, prefix string, nonZero bool) {
+		t.Helper()
+		text, err := RenderEnv(want, prefix, nonZero)
+		require.NoError(t, err)
+		got, rep := mustLoad(t, given{files: map[string]string{".env": string(text), "config.json": "{}"}})
+		require.Equal(t, plainConfig(want), plainConfig(got))
+		for _, finding := range rep.Findings {
+			require.Equal(t, KindAdvice, finding.Kind, finding.String())
+		}
+		lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+		require.IsIncreasing(t, lines)
+		for _, line := range lines {
+			require.True(t, strings.HasPrefix(line, prefix), line)
+		}
+	}
+	f(Default(), "SLUICE_", false)
+	f(Default(), "CENTRIFUGO_", false)
+	f(full(), "SLUICE_", false)
+	f(full(), "CENTRIFUGO_", true)
+
+	_, err := RenderEnv(Default(), "X_", false)
+	require.ErrorContains(t, err, "allowed SLUICE_, CENTRIFUGO_")
+	text, err := RenderEnv(Default(), "SLUICE_", true)
+	require.NoError(t, err)
+	require.NotContains(t, string(text), "=false\n")
+	require.NotContains(t, string(text), "=\n")
+	require.NotContains(t, string(text), "=0\n")
+	require.Contains(t, string(text), "SLUICE_HTTP_SERVER_PORT=8000\n")
+}
+
+func TestRenderedEnvironmentHasEveryOption(t *testing.T) {
+	text, err := RenderEnv(Default(), "SLUICE_", false)
+	require.NoError(t, err)
+	for _, o := range Options() {
+		if !o.InObject {
+			require.Contains(t, "\n"+string(text), "\n"+o.Env+"=")
+		}
+	}
+}
+
+// The reference in the README is generated, so that it cannot drift from the code.
+func TestReadmeHasTheOptionReference(t *testing.T) {
+	const path = "../../README.md"
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	want, err := UpdateReference(text)
+	require.NoError(t, err)
+	require.True(t, string(want) == string(text), "the option reference of README.md differs from the code: run `make docs`")
+}
