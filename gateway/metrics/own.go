@@ -1,0 +1,133 @@
+package metrics
+
+import (
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/gateway/loop"
+	"sluice/gateway/proxy"
+)
+
+// ownFamilies are the names of Sluice.
+func ownFamilies() []*family {
+	return slices.Concat(streamFamilies(), publishFamilies(), connectFamilies(), workFamilies())
+}
+
+// batchBounds are the bounds of loop.Stats.Batches: how many frames at most.
+var batchBounds = []float64{0, 1, 3, 7, 15, 31, 63}
+
+func streamFamilies() []*family {
+	return []*family{
+		gauge("streams_open", "Streams whose socket a loop owns, those that are ending included.", func(s *state) int { return s.Loop.Open }),
+		counter("streams_opened_total", "Sockets that loops took over.", func(s *state) uint64 { return s.Loop.Adopted }),
+		counter("streams_tls_total", "Sockets with TLS that loops took over.", func(s *state) uint64 { return s.Loop.Secure }),
+		labelled(prometheus.CounterValue, "stream_closes_total", "Streams that ended; each counts once, with the one reason it ended for.",
+			[]string{"reason"}, func(s *state, e *emitter) {
+				for _, r := range loop.Reasons() {
+					e.count(s.Loop.Closes[r], r.String())
+				}
+			}),
+		counter("stream_deliveries_total", "Frames written whole to streams.", func(s *state) uint64 { return s.Loop.Frames }),
+		counter("stream_sent_bytes_total", "Bytes written to streams.", func(s *state) uint64 { return s.Loop.Bytes }),
+		counter("stream_writes_total", "Write system calls that took bytes.", func(s *state) uint64 { return s.Loop.Writes }),
+		counter("stream_writes_refused_total", "Write system calls that met a full socket.", func(s *state) uint64 { return s.Loop.Again }),
+		{
+			name: "stream_write_frames", help: "Frames that one write ended.",
+			read: func(s *state, e *emitter) {
+				e.histogram(batchBounds, s.Loop.Batches[:], float64(s.Loop.Frames))
+			},
+		},
+		gauge("stream_queue_bytes", "Bytes queued for streams, with what each queued frame counts for beside its length.", func(s *state) int64 { return s.Loop.QueuedBytes }),
+		gauge("streams_blocked", "Streams whose socket takes no more for now.", func(s *state) int { return s.Loop.Blocked }),
+		counter("stream_drops_total", "Frames dropped for slow or ending streams.", func(s *state) uint64 { return s.Loop.Dropped }),
+		labelled(prometheus.CounterValue, "conflated_total", "Publications that a newer one of their key replaced: in a stream's queue, or in a lane before max_rate let them pass.",
+			[]string{"where"}, func(s *state, e *emitter) {
+				e.count(s.Loop.Conflated, "stream")
+				e.count(s.Hub.Conflated, "lane")
+			}),
+		labelled(prometheus.CounterValue, "resumes_total", "Wishes of clients to be recovered, by what came of them: complete, or not because the epoch is another one, the history has a gap, or it was too large for one push.",
+			[]string{"result"}, func(s *state, e *emitter) {
+				r := &s.Node.Sessions.Resumes
+				e.count(r.Complete, "complete")
+				e.count(r.Epoch, "epoch")
+				e.count(r.Gap, "gap")
+				e.count(r.Size, "size")
+			}),
+	}
+}
+
+func publishFamilies() []*family {
+	return []*family{
+		counter("publications_total", "Publications that reached a lane.", func(s *state) uint64 { return s.Hub.Published }),
+		durations("publication_lag_seconds",
+			"From the moment the engine handed a publication over to the end of the flush in which the last loop with a subscriber offered it to the kernel; once for each publication that had one.",
+			nil, func(s *state, e *emitter) { e.durations(&s.Shard.Lag) }),
+		counter("publication_lag_unknown_total", "Publications whose lag was not measured, because too many waited for their flush.", func(s *state) uint64 { return s.Shard.LagUnknown }),
+		counter("publications_unpaced_total", "Publications that max_rate did not hold back, for want of room.", func(s *state) uint64 { return s.Hub.Unpaced }),
+		gauge("lane_backlog", "Posts that wait in lanes.", func(s *state) int { return s.Hub.LaneBacklog }),
+		gauge("lane_backlog_longest", "Posts that wait in the lane with the most.", func(s *state) int { return s.Hub.LaneLongest }),
+		gauge("loop_backlog", "Posts that wait in loops.", func(s *state) int { return sum(s.LoopBacklog) }),
+		gauge("loop_backlog_longest", "Posts that wait in the loop with the most.", func(s *state) int { return slices.Max(append([]int{0}, s.LoopBacklog...)) }),
+		gauge("publish_credit_used_bytes", "Bytes of publications between the entrance and the queues of streams.", func(s *state) int64 { return s.Hub.CreditUsed }),
+		gauge("publish_credit_size_bytes", "Most bytes of publications that may be there.", func(s *state) int64 { return s.Hub.CreditSize }),
+		durations("publish_credit_wait_seconds", "Waits of publishers that met no free credit.", nil, func(s *state, e *emitter) { e.durations(&s.Hub.CreditWait) }),
+		counter("publish_credit_timeouts_total", "Publishes refused because no credit came free in time.", func(s *state) uint64 { return s.Hub.CreditFails }),
+	}
+}
+
+func connectFamilies() []*family {
+	return []*family{
+		counters("connects_refused_total", "reason", "Connects answered by a status, or told to come back, before anything was found out about them.",
+			func(s *state) map[string]uint64 { return s.Refused }),
+		labelled(prometheus.CounterValue, "connects_denied_total", "Connects that were told why they get no stream, by the code.",
+			[]string{"code"}, func(s *state, e *emitter) {
+				for code, n := range s.LoopState.Sessions.Refused {
+					e.count(n, codeLabel(code))
+				}
+			}),
+		gauge("connects_opening", "Connects on their way to a stream, and refresh hooks under way.", func(s *state) int { return s.Node.Sessions.Opening }),
+		counters("listener_events_total", "event", "Connections accepted, and what else listeners did about some.",
+			func(s *state) map[string]uint64 { return s.Accept }),
+		gauge("listener_half_open", "Connections that have yet to end their handshake or send a whole request.", func(s *state) int { return s.HalfOpen }),
+		counters("address_limited_total", "limit", "Connects over a limit by address: refused, or, as untracked, let pass because too many addresses came.",
+			func(s *state) map[string]uint64 { return s.Limited }),
+		gauge("addresses_open", "Addresses with open streams that count for a limit by address.", func(s *state) int { return s.Addresses }),
+		labelled(prometheus.CounterValue, "token_lookups_total", "Connection tokens, by whether they were remembered.",
+			[]string{"result"}, func(s *state, e *emitter) {
+				e.count(s.Tokens.Stats.CacheHits.Load(), "hit")
+				e.count(s.Tokens.Stats.CacheMisses.Load(), "miss")
+			}),
+		counter("token_evictions_total", "Connection tokens forgotten to make room.", func(s *state) uint64 { return s.Tokens.Stats.CacheEvictions.Load() }),
+		gauge("tokens_remembered", "Connection tokens that need not be verified again.", func(s *state) int { return s.Tokens.Cached }),
+		counter("tokens_refused_total", "Connection tokens refused, for whatever reason.", func(s *state) uint64 { return s.Tokens.Stats.Refused.Load() }),
+		labelled(prometheus.CounterValue, "key_fetches_total", "Fetches of key sets.",
+			[]string{"result"}, func(s *state, e *emitter) {
+				failed := s.Tokens.Stats.KeyFetchErrors.Load()
+				e.count(max(s.Tokens.Stats.KeyFetches.Load(), failed)-failed, "ok")
+				e.count(failed, "error")
+			}),
+		labelled(prometheus.GaugeValue, "hook_waiting", "Calls of hooks that wait for a free place.",
+			[]string{"type"}, func(s *state, e *emitter) {
+				hooks(s, func(kind string, st *proxy.Stats) { e.add(float64(st.Waiting.Load()), kind) })
+			}),
+		counter("hook_calls_refused_total", "Calls of refresh hooks put off because no worker was free.", func(s *state) uint64 { return s.RefusedCalls }),
+	}
+}
+
+func workFamilies() []*family {
+	return []*family{
+		counters("api_refused_total", "reason", "API calls that reached no method.", func(s *state) map[string]uint64 { return s.APIRefused }),
+		labelled(prometheus.CounterValue, "panics_total", "Panics that were kept to one stream or one publication: bugs.",
+			[]string{"where"}, func(s *state, e *emitter) {
+				e.count(s.Loop.Panics, "loop")
+				e.count(s.Hub.LanePanics, "lane")
+			}),
+		counter("loop_stale_events_total", "Readiness of sockets that were gone when it was looked at.", func(s *state) uint64 { return s.Loop.Stale }),
+		counters("pool_fallbacks_total", "pool", "Turns that a pool refused and a goroutine ran.", func(s *state) map[string]uint64 { return s.Fallbacks }),
+		counters("scrape_stale_total", "part", "Answers that a scrape did not get in time, so that it showed those of the scrape before.",
+			func(s *state) map[string]uint64 { return s.stale }),
+		labelled(prometheus.GaugeValue, "build_info", "Always 1; the labels are the version that runs and that of Go.",
+			[]string{"version", "goversion"}, func(s *state, e *emitter) { e.add(1, s.Version, s.GoVersion) }),
+	}
+}

@@ -1,0 +1,91 @@
+package metrics
+
+import (
+	"time"
+
+	"sluice/gateway/auth"
+	"sluice/gateway/hub"
+	"sluice/gateway/loop"
+	"sluice/gateway/proxy"
+	"sluice/gateway/session"
+	"sluice/gateway/tally"
+)
+
+// Source is where the numbers come from. Its methods must return at once.
+type Source interface {
+	// Node returns what can be read without asking a loop.
+	Node() Node
+	// Loops returns how many loops there are.
+	Loops() int
+	// Loop asks a loop for its state: done is called once, from its turn.
+	Loop(i int, done func(LoopState))
+	// Users asks a loop for the hashes of the users that have a session
+	// there, each once: done is called once, from a turn.
+	Users(i int, done func([]uint64))
+}
+
+// LoopState is what one loop counts.
+type LoopState struct {
+	Loop     loop.Stats
+	Shard    hub.ShardStats
+	Sessions session.LoopStats
+}
+
+// Node is what is counted outside of the loops. Maps are by label value.
+type Node struct {
+	Version, GoVersion string
+	Nodes              int // of the cluster, this one included
+
+	Hub         hub.Stats
+	LoopBacklog []int // posts waiting, by loop
+	Sessions    session.Stats
+	Tokens      Tokens
+	// Connect and Refresh are the hooks, nil where there is none.
+	Connect, Refresh *proxy.Stats
+
+	API        []APIMethod
+	APIRefused map[string]uint64 // calls that reached no method, by reason
+	// Refused are connects turned away before a stream, by reason, and
+	// LimitRefused those of them that a limit of the node turned away.
+	Refused      map[string]uint64
+	LimitRefused uint64
+	// ConnectTook is from the request of a connect to its connect push.
+	ConnectTook tally.Durations
+	// Accept is what listeners did about connections, by event, and HalfOpen
+	// how many of these have yet to send a whole request.
+	Accept   map[string]uint64
+	HalfOpen int
+	// Limited is what the limits by address did, by limit; nil without them.
+	// Addresses are those with open streams that count for a limit.
+	Limited   map[string]uint64
+	Addresses int
+
+	// Suppressed are publications that the engine dropped, by reason.
+	Suppressed map[string]uint64
+	// Fallbacks are turns that a pool refused and a goroutine ran, by pool.
+	Fallbacks map[string]uint64
+	// RefusedCalls are calls of hooks that found no worker.
+	RefusedCalls uint64
+}
+
+// Tokens is what was found of connection tokens.
+type Tokens struct {
+	Stats  *auth.Stats
+	Cached int
+}
+
+// APIMethod counts the calls of one API method.
+type APIMethod struct {
+	Name   string
+	Took   tally.Durations
+	Errors map[uint32]uint64 // by code
+}
+
+// state is everything that one scrape shows.
+type state struct {
+	Node
+	LoopState // of all loops together
+	users     int
+	stale     map[string]uint64 // answers that did not come in time, by what was asked
+	at        time.Time
+}
