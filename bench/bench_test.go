@@ -29,7 +29,7 @@ type standIn struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	streams map[chan string]bool
+	streams map[chan string]map[string]struct{} // with their channels
 
 	// Atomic.
 	published atomic.Int64
@@ -37,10 +37,11 @@ type standIn struct {
 
 func (s *standIn) start(t *testing.T) *httptest.Server {
 	t.Helper()
-	s.streams = map[chan string]bool{}
+	s.streams = map[chan string]map[string]struct{}{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /connection/uni_sse", s.stream)
 	mux.HandleFunc("POST /api/publish", s.publish)
+	mux.HandleFunc("GET /health", func(http.ResponseWriter, *http.Request) {})
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	return srv
@@ -62,8 +63,10 @@ func (s *standIn) publish(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for stream := range s.streams {
-		stream <- frame
+	for stream, channels := range s.streams {
+		if _, ok := channels[req.Channel]; ok {
+			stream <- frame
+		}
 	}
 	_, _ = io.WriteString(w, `{"result":{}}`)
 }
@@ -77,8 +80,12 @@ func (s *standIn) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	send("\r\n")
 	mine := make(chan string, 4096)
+	var connect struct{ Subs map[string]struct{} }
+	if json.Unmarshal([]byte(r.URL.Query().Get("cf_connect")), &connect) != nil {
+		return
+	}
 	s.mu.Lock()
-	s.streams[mine] = true
+	s.streams[mine] = connect.Subs
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
@@ -105,13 +112,23 @@ func (s *standIn) stream(w http.ResponseWriter, r *http.Request) {
 // measure runs the fan-out mode against s.
 func measure(t *testing.T, s *standIn, change func(f *fanOutFlags)) (*fanOutReport, error) {
 	t.Helper()
-	url := s.start(t).URL
-	f := &fanOutFlags{streams: 20, size: 128, messages: 30, rounds: 2, rate: 500, conns: 4, inFlight: 16, pattern: "closed"}
-	f.workers, f.ramp, f.quiet = 2, 8, 10*time.Second
-	f.url, f.api, f.key, f.anonymous, f.channel = url+"/connection/uni_sse", url+"/api", "key", true, "bench"
-	f.pids = strconv.Itoa(os.Getpid())
+	f := tinyFanOut(s.start(t).URL)
 	change(f)
 	return runFanOut(t.Context(), f)
+}
+
+// tiny are the flags that a running stand-in at url asks for.
+func tiny(url string) (f commonFlags) {
+	f.workers, f.ramp, f.quiet = 2, 8, 30*time.Second
+	f.url, f.api, f.key, f.anonymous, f.channel = url+"/connection/uni_sse", url+"/api", "key", true, "bench"
+	f.pids = strconv.Itoa(os.Getpid())
+	return f
+}
+
+func tinyFanOut(url string) *fanOutFlags {
+	return &fanOutFlags{
+		commonFlags: tiny(url), mode: "fan-out", streams: 20, size: 128, messages: 30, rounds: 2, rate: 500, conns: 4, inFlight: 16, pattern: "closed",
+	}
 }
 
 func TestFanOutCountsEveryDeliveryOfServerAndFloor(t *testing.T) {
@@ -183,8 +200,9 @@ func TestIdleReadsMemoryAtEveryStep(t *testing.T) {
 	f.steps, f.pids = nil, strconv.Itoa(os.Getpid())
 	r, err := runIdle(t.Context(), f)
 	require.NoError(t, err)
-	require.Len(t, r.Rounds, 1)
-	steps := r.Rounds[0].Steps
+	require.Len(t, r.Series, 1)
+	require.Len(t, r.Series[0].Rounds, 1)
+	steps := r.Series[0].Rounds[0].Steps
 	require.Len(t, steps, 3)
 	for i, want := range []int{0, 10, 30} {
 		require.Equal(t, want, steps[i].Streams)

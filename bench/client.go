@@ -36,8 +36,8 @@ type idHandler interface {
 	LastID(stream int, id []byte)
 }
 
-// clientConfig says what newClient connects to. All fields but source are
-// required.
+// clientConfig says what newClient connects to. All fields down to handler but
+// source are required.
 type clientConfig struct {
 	addr     netip.AddrPort
 	workers  int
@@ -45,6 +45,10 @@ type clientConfig struct {
 	source   int                     // group of source addresses of the first stream
 	request  func(stream int) []byte // the request of the n-th stream of all
 	handler  func(worker int) eventHandler
+
+	headOpens bool // a stream is open with its response head, no connect push comes
+	stall     bool // nothing is read once a stream is open
+	receive   int  // bytes of receive buffer, as SO_RCVBUF takes them; 0 = the kernel's choice
 }
 
 // client holds streams open: a few workers, each with an epoll of its own and
@@ -87,15 +91,12 @@ func newClient(cfg clientConfig) (*client, error) {
 // first error. It gives up when no stream opens for the time of quiet.
 func (c *client) open(ctx context.Context, n int, quiet time.Duration) error {
 	target := c.opened.Load() + int64(n)
+	begun := c.begun
 	for i, w := range c.workers {
-		share := n / len(c.workers)
-		if i < n%len(c.workers) {
-			share++
-		}
-		first := c.begun
-		c.begun += share
-		w.post(func() { w.begin(first, share) })
+		first, count := share(n, len(c.workers), i)
+		w.post(func() { w.begin(begun+first, count) })
 	}
+	c.begun += n
 	timer := time.NewTicker(quiet)
 	defer timer.Stop()
 	last := int64(-1)
@@ -168,7 +169,12 @@ func (c *client) dial(stream int) (fd int, err error) {
 	if err != nil {
 		return -1, fmt.Errorf("bench: socket for stream %d: %w", stream, err)
 	}
-	err = bindSource(fd, c.cfg.addr.Addr(), c.cfg.source+stream/streamsPerSource)
+	if c.cfg.receive > 0 {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, c.cfg.receive)
+	}
+	if err == nil {
+		err = bindSource(fd, c.cfg.addr.Addr(), c.cfg.source+stream/streamsPerSource)
+	}
 	if err == nil {
 		if err = unix.Connect(fd, to); errors.Is(err, unix.EINPROGRESS) {
 			err = nil

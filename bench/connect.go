@@ -8,9 +8,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/netip"
-	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -21,11 +21,14 @@ type connectFlags struct {
 	commonFlags
 	connects, rounds int
 	floor            bool
+	kinds            string
 }
 
 func setupConnect(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &connectFlags{}
 	f.register(fs)
+	f.registerPeers(fs)
+	fs.StringVar(&f.kinds, "kinds", kindAnonymous+","+kindHS256+","+kindCached+","+kindRS256, "credentials to connect our server with; peers are connected to anonymously")
 	fs.IntVar(&f.connects, "connects", 2000, "streams that are opened and then closed in each turn")
 	fs.IntVar(&f.rounds, "rounds", 5, "rounds, in each of which every kind of connect takes a turn")
 	fs.BoolVar(&f.floor, "floor", true, "take turns with the floor program")
@@ -34,7 +37,7 @@ func setupConnect(fs *flag.FlagSet) func(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return writeReport(os.Stdout, r, f.asJSON)
+		return f.finish(r)
 	}
 }
 
@@ -84,7 +87,7 @@ func (h floorHost) rested(context.Context) (time.Duration, error) { return h.cpu
 type connectKind struct {
 	name string
 	host connectHost
-	addr netip.AddrPort
+	to   *host
 	mint func(i int) (string, error) // token of the turn's i-th stream; nil: none
 }
 
@@ -128,7 +131,7 @@ func runConnect(ctx context.Context, f *connectFlags) (*connectReport, error) {
 	x.r = r
 	report, err := x.run(ctx)
 	if ctx.Err() == nil {
-		err = r.server.explain(err)
+		err = r.explain(err)
 	}
 	return report, err
 }
@@ -142,7 +145,12 @@ func (x *connects) run(ctx context.Context) (*connectReport, error) {
 			return nil, err
 		}
 		defer fl.stop()
-		x.kinds = append(x.kinds, connectKind{name: kindFloor, host: floorHost{fl}, addr: fl.addr})
+		x.kinds = append(x.kinds, connectKind{
+			name: kindFloor, host: floorHost{fl}, to: &host{name: kindFloor, target: x.r.target, streams: fl.addr, streamURL: x.r.streamURL},
+		})
+	}
+	for _, h := range x.r.peers {
+		x.kinds = append(x.kinds, connectKind{name: h.name, host: serverHost{h.target.pids, x.f.quiet}, to: h})
 	}
 	report := newConnectReport(x.f, x.r)
 	for round := range x.f.rounds + 1 { // the first warms up, and shows the tokens that are repeated
@@ -176,9 +184,11 @@ func (x *connects) serverKinds() []connectKind {
 		}})
 	}
 	for i := range kinds {
-		kinds[i].host, kinds[i].addr = serverHost{t.pids, x.f.quiet}, x.r.streams
+		kinds[i].host, kinds[i].to = serverHost{t.pids, x.f.quiet}, &x.r.host
 	}
-	return kinds
+	return slices.DeleteFunc(kinds, func(k connectKind) bool {
+		return x.f.kinds != "" && !slices.Contains(strings.Split(x.f.kinds, ","), k.name)
+	})
 }
 
 // freshClaims are those of a token that was never shown.
@@ -214,7 +224,7 @@ func (x *connects) requests(k connectKind) (requests [][]byte, err error) {
 	}
 	requests = make([][]byte, x.f.connects)
 	for i := range requests {
-		if requests[i], err = x.r.target.request(x.r.streamURL, tokens[i], ""); err != nil {
+		if requests[i], err = k.to.target.request(k.to.streamURL, tokens[i], ""); err != nil {
 			return nil, err
 		}
 	}
@@ -234,7 +244,7 @@ func (x *connects) turn(ctx context.Context, k connectKind, round int) (turn con
 	if err != nil {
 		return turn, err
 	}
-	c, err := x.r.newClientOf(k.addr, requests, x.source, func(int) eventHandler { return silent{} })
+	c, err := x.r.newClientOf(k.to, requests, x.source, func(int) eventHandler { return silent{} })
 	if err != nil {
 		return turn, err
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -35,7 +36,8 @@ func (t *connectTurn) fill(n int, elapsed, open, all time.Duration) {
 type connectFigure struct {
 	CPU       spread  `json:"cpu_us"`
 	OverFloor *spread `json:"over_floor"`             // ÷ the floor's, round by round; nil without a floor
-	More      *spread `json:"more_us_than_anonymous"` // round by round; nil for anonymous and the floor
+	More      *spread `json:"more_us_than_anonymous"` // round by round; nil for anonymous, the floor and peers
+	OursOver  *spread `json:"ours_over_peer"`         // anonymous of ours ÷ this peer's, round by round; nil for ours and the floor
 }
 
 // connectSummary is one kind over all rounds.
@@ -48,17 +50,20 @@ type connectSummary struct {
 
 // connectReport is the result of the connect mode.
 type connectReport struct {
-	Mode     string           `json:"mode"`
-	Machine  machine          `json:"machine"`
-	Server   string           `json:"server"`
+	header
 	Connects int              `json:"connects_per_turn"`
 	Ramp     int              `json:"ramp"`
+	Peers    []string         `json:"peers"`
 	Turns    []connectTurn    `json:"turns"`
 	Kinds    []connectSummary `json:"kinds"`
 }
 
 func newConnectReport(f *connectFlags, r *rig) *connectReport {
-	return &connectReport{Mode: "connect", Machine: thisMachine(), Server: r.serverName(), Connects: f.connects, Ramp: f.ramp}
+	rep := &connectReport{header: newHeader("connect", r), Connects: f.connects, Ramp: f.ramp}
+	for _, h := range r.peers {
+		rep.Peers = append(rep.Peers, h.name)
+	}
+	return rep
 }
 
 // values are a figure of a kind, by round.
@@ -82,7 +87,11 @@ func (r *connectReport) figure(kind string, f func(t connectTurn) float64) conne
 	if kind != kindFloor {
 		x.OverFloor = quotients(own, r.values(kindFloor, f))
 	}
-	if kind != kindFloor && kind != kindAnonymous {
+	switch {
+	case kind == kindFloor || kind == kindAnonymous:
+	case slices.Contains(r.Peers, kind):
+		x.OursOver = quotients(r.values(kindAnonymous, f), own)
+	default:
 		x.More = differences(own, r.values(kindAnonymous, f))
 	}
 	return x
@@ -91,7 +100,7 @@ func (r *connectReport) figure(kind string, f func(t connectTurn) float64) conne
 // sumUp fills in the kinds from the turns.
 func (r *connectReport) sumUp() {
 	perSecond := func(t connectTurn) float64 { return t.PerSecond }
-	for _, kind := range []string{kindFloor, kindAnonymous, kindCached, kindHS256, kindRS256} {
+	for _, kind := range append([]string{kindFloor, kindAnonymous, kindCached, kindHS256, kindRS256}, r.Peers...) {
 		if speeds := r.values(kind, perSecond); len(speeds) > 0 {
 			r.Kinds = append(r.Kinds, connectSummary{
 				Kind: kind, PerSecond: spreadOf(speeds), Open: r.figure(kind, openCPU), Whole: r.figure(kind, wholeCPU),
@@ -159,6 +168,11 @@ func (r *connectReport) writeTable(w io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(w)
+	for _, s := range r.Kinds {
+		if s.Open.OursOver != nil {
+			fmt.Fprintf(w, "anonymous ÷ %s, opening %s, with closing %s\n", s.Kind, s.Open.OursOver, s.Whole.OursOver)
+		}
+	}
 	for _, line := range r.budgets() {
 		fmt.Fprintln(w, line)
 	}

@@ -21,16 +21,17 @@ func recordMicros(h *hdrhistogram.Histogram, ns int64) {
 	}
 }
 
-// deliveries is the eventHandler of the fan-out mode: every stream is to get
-// every message. It keeps lags and sequence numbers of one worker's streams.
+// deliveries is the eventHandler of the modes that publish: every stream is to
+// get every message, or every message on its own channel. It keeps lags and sequence numbers of one worker's streams.
 type deliveries struct {
 	// Immutable after newDeliveries.
 	goal       *goal
 	publishers int
+	own        *ownChannels // nil: every stream gets every message
 
 	// Owned by the worker.
 	next    []uint32   // per publisher: what a stream that opens now expects first
-	seqs    []sequence // stream × publishers + publisher
+	seqs    []sequence // stream × publishers + publisher; stream, where each has its own channel
 	tally   tally
 	foreign int64
 	lag     *hdrhistogram.Histogram
@@ -47,6 +48,13 @@ func newDeliveries(g *goal, publishers int) *deliveries {
 
 // Opened implements eventHandler.
 func (d *deliveries) Opened(stream int, _ []byte) {
+	if d.own != nil {
+		for len(d.seqs) <= stream {
+			channel, n := d.own.publisher(len(d.seqs))
+			d.seqs = append(d.seqs, startSequence(n.before(channel, d.next[n.first])))
+		}
+		return
+	}
 	for len(d.seqs) < (stream+1)*d.publishers {
 		d.seqs = append(d.seqs, startSequence(d.next[len(d.seqs)%d.publishers]))
 	}
@@ -62,7 +70,11 @@ func (d *deliveries) Event(stream int, data []byte, now int64) {
 		d.foreign++
 		return
 	}
-	if !d.seqs[stream*d.publishers+m.publisher].arrive(m.seq, &d.tally) {
+	fresh, meant := d.arrive(stream, m)
+	if !meant {
+		d.foreign++
+	}
+	if !fresh {
 		return
 	}
 	d.batch++
@@ -77,6 +89,19 @@ func (d *deliveries) Event(stream int, data []byte, now int64) {
 		d.last[m.publisher] = append(d.last[m.publisher], 0)
 	}
 	d.last[m.publisher][i] = now - m.sent
+}
+
+// arrive counts a message, and reports whether it is the first of its number,
+// and meant for that stream at all.
+func (d *deliveries) arrive(stream int, m message) (fresh, meant bool) {
+	if d.own == nil {
+		return d.seqs[stream*d.publishers+m.publisher].arrive(m.seq, &d.tally), true
+	}
+	channel, n := d.own.publisher(stream)
+	if n.first != m.publisher || n.channel(m.seq) != channel {
+		return false, false
+	}
+	return d.seqs[stream].arrive(n.turn(m.seq), &d.tally), true
 }
 
 // Flush implements eventHandler.
@@ -100,7 +125,12 @@ func (d *deliveries) begin(sent []uint32) {
 // settle counts what did not arrive of the numbers sent. On the worker only.
 func (d *deliveries) settle(sent []uint32) {
 	for i := range d.seqs {
-		d.seqs[i].settle(sent[i%d.publishers], &d.tally)
+		if d.own == nil {
+			d.seqs[i].settle(sent[i%d.publishers], &d.tally)
+			continue
+		}
+		channel, n := d.own.publisher(i)
+		d.seqs[i].settle(n.before(channel, sent[n.first]), &d.tally)
 	}
 }
 

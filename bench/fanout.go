@@ -7,9 +7,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,38 +25,75 @@ const (
 // defaultMessages per round: a few seconds each on a small machine.
 var defaultMessages = map[pattern]int{patternClosed: 300, patternBurst: 1000, patternPaced: 100}
 
-// fanOutFlags are the settings of the fan-out mode, as reported.
+// fanOutFlags are the settings of the modes that publish to open streams, as
+// reported.
 type fanOutFlags struct {
 	commonFlags
+	mode                            string
 	streams, size, messages, rounds int
 	conns, inFlight                 int
 	rate                            float64
 	pattern                         string
 	floor                           bool
+	ownChannels                     bool // a channel for each stream instead of one for all
 }
 
 func setupFanOut(fs *flag.FlagSet) func(ctx context.Context) error {
-	f := &fanOutFlags{}
+	f := &fanOutFlags{mode: "fan-out"}
+	f.registerFanOut(fs, 1000, 128)
+	fs.BoolVar(&f.floor, "floor", true, "take turns with the floor program")
+	return f.runAndReport
+}
+
+// setupLarge is the fan-out with messages of 16 KiB.
+func setupLarge(fs *flag.FlagSet) func(ctx context.Context) error {
+	f := &fanOutFlags{mode: "large"}
+	f.registerFanOut(fs, 500, 16<<10)
+	fs.BoolVar(&f.floor, "floor", true, "take turns with the floor program, which sends as much")
+	return f.runAndReport
+}
+
+// registerFanOut declares the flags that both have.
+func (f *fanOutFlags) registerFanOut(fs *flag.FlagSet, streams, size int) {
 	f.register(fs)
-	fs.IntVar(&f.streams, "streams", 1000, "open streams, all on one channel")
-	fs.IntVar(&f.size, "size", 128, "bytes of JSON data per message")
+	f.registerPeers(fs)
+	fs.IntVar(&f.streams, "streams", streams, "open streams, all on one channel")
+	fs.IntVar(&f.size, "size", size, "bytes of JSON data per message")
 	fs.IntVar(&f.messages, "messages", 0, "messages per round (default: 300 closed, 1000 burst, 100 paced)")
-	fs.IntVar(&f.rounds, "rounds", 5, "rounds, in each of which server and floor take a turn")
+	fs.IntVar(&f.rounds, "rounds", 5, "rounds, in each of which every side takes a turn")
 	fs.StringVar(&f.pattern, "pattern", string(patternClosed), "closed, burst or paced")
 	fs.Float64Var(&f.rate, "rate", 20, "messages per second of the paced pattern")
 	fs.IntVar(&f.conns, "conns", 16, "publishing connections of the burst pattern")
 	fs.IntVar(&f.inFlight, "in-flight", 256, "publications in flight in the burst pattern, over all connections")
-	fs.BoolVar(&f.floor, "floor", true, "take turns with the floor program")
+}
+
+// setupChannels is the mode in which every stream has a channel of its own, and
+// every publication one receiver. Each publisher awaits the answer before it
+// publishes again, as a backend does.
+func setupChannels(fs *flag.FlagSet) func(ctx context.Context) error {
+	f := &fanOutFlags{mode: "channels", pattern: string(patternBurst), ownChannels: true}
+	f.register(fs)
+	f.registerPeers(fs)
+	fs.IntVar(&f.streams, "streams", 1000, "open streams, and channels")
+	fs.IntVar(&f.size, "size", 128, "bytes of JSON data per message")
+	fs.IntVar(&f.messages, "messages", 10_000, "messages per round, spread over all channels")
+	fs.IntVar(&f.rounds, "rounds", 5, "rounds, in each of which every side takes a turn")
+	fs.IntVar(&f.conns, "conns", 16, "publishing connections, each with one publication in flight")
 	return func(ctx context.Context) error {
-		r, err := runFanOut(ctx, f)
-		if err != nil {
-			return err
-		}
-		if err := writeReport(os.Stdout, r, f.asJSON); err != nil {
-			return err
-		}
-		return r.verdict()
+		f.rate, f.inFlight = 1, f.conns
+		return f.runAndReport(ctx)
 	}
+}
+
+func (f *fanOutFlags) runAndReport(ctx context.Context) error {
+	r, err := runFanOut(ctx, f)
+	if err != nil {
+		return err
+	}
+	if err := f.finish(r); err != nil {
+		return err
+	}
+	return r.verdict()
 }
 
 func (f *fanOutFlags) check() error {
@@ -69,6 +106,9 @@ func (f *fanOutFlags) check() error {
 	}
 	if f.streams < 1 || f.messages < 1 || f.rounds < 1 || f.rate <= 0 {
 		return errors.New("bench: -streams, -messages, -rounds and -rate should be above zero")
+	}
+	if f.ownChannels && f.streams < f.conns {
+		return fmt.Errorf("bench: -streams should be at least -conns (%d) where every publisher has channels of its own", f.conns)
 	}
 	return nil
 }
@@ -83,20 +123,33 @@ type source interface {
 	cpu() (time.Duration, error)            // CPU time so far; errNoPID where unknown
 }
 
-// side is the server or the floor with the streams that listen to it.
+// side is who takes turns, a server or the floor, with the streams that listen
+// to it.
 type side struct {
 	name   string
 	source source
+	host   *host
 	client *client
 	parts  []*deliveries // per worker
 	goal   *goal
+	each   int64        // streams that get a message
+	own    *ownChannels // each stream has a channel of its own
+	empty  *processMemory
 }
 
-func newSide(name string, s source) *side { return &side{name: name, source: s, goal: newGoal()} }
+// newSide returns a side whose messages go to each streams.
+func newSide(name string, s source, each int) *side {
+	return &side{name: name, source: s, goal: newGoal(), each: int64(each)}
+}
 
 // handler makes the handler of the next worker.
-func (s *side) handler(int) eventHandler {
+func (s *side) handler(i int) eventHandler {
 	d := newDeliveries(s.goal, len(s.source.sent()))
+	if s.own != nil {
+		own := *s.own
+		own.first, _ = share(own.channels, own.workers, i)
+		d.own = &own
+	}
 	s.parts = append(s.parts, d)
 	return d
 }
@@ -105,9 +158,9 @@ func runFanOut(ctx context.Context, f *fanOutFlags) (*fanOutReport, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	sides := 1
+	sides := 1 + f.peerCount()
 	if f.floor {
-		sides = 2
+		sides++
 	}
 	r, err := newRig(ctx, &f.commonFlags, f.streams*sides+f.conns+64)
 	if err != nil {
@@ -116,85 +169,9 @@ func runFanOut(ctx context.Context, f *fanOutFlags) (*fanOutReport, error) {
 	defer r.close()
 	report, err := fanOut(ctx, f, r)
 	if ctx.Err() == nil {
-		err = r.server.explain(err)
+		err = r.explain(err)
 	}
 	return report, err
-}
-
-// fanOut opens both sides and lets them take turns.
-func fanOut(ctx context.Context, f *fanOutFlags, r *rig) (*fanOutReport, error) {
-	pubs, err := r.publishers(ctx, &f.commonFlags, f.conns, f.inFlight, f.size)
-	if err != nil {
-		return nil, err
-	}
-	defer pubs.close()
-	request, err := r.target.streamRequest(r.streamURL, 0)
-	if err != nil {
-		return nil, err
-	}
-	wire, err := captureFrame(ctx, r.streams, request, pubs)
-	if err != nil {
-		return nil, err
-	}
-
-	server := newSide("server", pubs)
-	if server.client, err = r.newClient(r.streams, f.streams, server.handler); err != nil {
-		return nil, err
-	}
-	defer server.client.close()
-	if err := openStreams(ctx, r, server, f.streams); err != nil {
-		return nil, err
-	}
-	sides := []*side{server}
-	if f.floor {
-		binary, err := buildFloor(ctx, r.dir)
-		if err != nil {
-			return nil, err
-		}
-		fl, err := startFloor(ctx, binary, r.dir, wire)
-		if err != nil {
-			return nil, err
-		}
-		defer fl.stop()
-		floor, err := openFloor(ctx, f, r, fl)
-		if err != nil {
-			return nil, err
-		}
-		defer floor.client.close()
-		sides = append(sides, floor)
-	}
-	report := newFanOutReport(f, r, len(wire.frame))
-	return report, takeTurns(ctx, f, r, sides, report)
-}
-
-// openFloor opens the streams to the floor, with the requests that the server
-// got.
-func openFloor(ctx context.Context, f *fanOutFlags, r *rig, fl *floor) (*side, error) {
-	s := newSide("floor", fl)
-	var err error
-	if s.client, err = r.newClient(fl.addr, f.streams, s.handler); err != nil {
-		return nil, err
-	}
-	if err = fl.accept(f.streams); err == nil {
-		err = openStreams(ctx, r, s, f.streams)
-	}
-	if err == nil {
-		err = fl.accepted()
-	}
-	if err != nil {
-		s.client.close()
-		return nil, err
-	}
-	return s, nil
-}
-
-// openStreams opens n streams that expect what is sent from here on.
-func openStreams(ctx context.Context, r *rig, s *side, n int) error {
-	s.begin()
-	r.progress.show(func() string {
-		return fmt.Sprintf("%s: %d of %d streams open", s.name, s.client.opened.Load(), n)
-	})
-	return s.client.open(ctx, n, r.flags.quiet)
 }
 
 // takeTurns runs a warm-up and then the rounds; who goes first alternates, so
@@ -209,14 +186,14 @@ func takeTurns(ctx context.Context, f *fanOutFlags, r *rig, sides []*side, repor
 			s := sides[(i+round)%len(sides)]
 			r.progress.show(func() string {
 				return fmt.Sprintf("round %d of %d, %s: %d of %d deliveries", round, f.rounds, s.name,
-					s.goal.arrived.Load()-s.goal.from.Load(), f.streams*messages)
+					s.goal.arrived.Load()-s.goal.from.Load(), s.each*int64(messages))
 			})
-			res, err := s.run(ctx, f, messages)
+			res, lag, err := s.run(ctx, f, messages)
 			if err != nil {
 				return fmt.Errorf("bench: round %d of the %s: %w", round, s.name, err)
 			}
 			if res.Round = round; round > 0 {
-				report.Rounds = append(report.Rounds, res)
+				report.add(res, lag)
 			} else {
 				report.WarmUp.add(res)
 			}
@@ -232,28 +209,28 @@ func (s *side) begin() {
 	s.client.onWorkers(func(i int) { s.parts[i].begin(sent) })
 }
 
-// run is one side's turn.
-func (s *side) run(ctx context.Context, f *fanOutFlags, messages int) (roundResult, error) {
-	res := roundResult{Side: s.name}
+// run is one side's turn. It returns the lags of all deliveries too.
+func (s *side) run(ctx context.Context, f *fanOutFlags, messages int) (res roundResult, lag *hdrhistogram.Histogram, err error) {
+	res = roundResult{Side: s.name, peer: s.host != nil && s.name != ourSide}
 	if err := s.source.prepare(ctx); err != nil {
-		return res, err
+		return res, nil, err
 	}
 	s.begin()
 	s.goal.from.Store(s.goal.arrived.Load())
 	own0 := ownCPU()
 	cpu0, cpuErr := s.source.cpu()
 	if cpuErr != nil && !errors.Is(cpuErr, errNoPID) {
-		return res, cpuErr
+		return res, nil, cpuErr
 	}
 	begin := time.Now()
 	if err := s.play(ctx, f, messages); err != nil {
-		return res, err
+		return res, nil, err
 	}
 	elapsed := time.Since(begin)
 	if cpuErr == nil {
 		cpu1, err := s.source.cpu()
 		if err != nil {
-			return res, err
+			return res, nil, err
 		}
 		res.cpu = cpu1 - cpu0
 		res.cpuKnown = true
@@ -271,19 +248,25 @@ func (s *side) run(ctx context.Context, f *fanOutFlags, messages int) (roundResu
 		res.Again = fl.done.again
 	}
 	if err := s.client.err(); err != nil {
-		return res, fmt.Errorf("%d of %d streams were closed and %d deliveries lost, the first because: %w", s.client.closed.Load(), f.streams, res.Lost, err)
+		return res, nil, fmt.Errorf("%d of %d streams were closed and %d deliveries lost, the first because: %w", s.client.closed.Load(), s.client.opened.Load(), res.Lost, err)
 	}
-	return res, nil
+	return res, all.lag, nil
+}
+
+// runAs is a turn in another pattern than the flags say.
+func (s *side) runAs(ctx context.Context, f *fanOutFlags, p pattern, messages int) (roundResult, *hdrhistogram.Histogram, error) {
+	other := *f
+	other.pattern = string(p)
+	return s.run(ctx, &other, messages)
 }
 
 // play sends the messages in the pattern and waits for their delivery. A
 // delivery that does not come is no error here; settle counts it.
 func (s *side) play(ctx context.Context, f *fanOutFlags, messages int) error {
-	streams := int64(f.streams)
 	switch pattern(f.pattern) {
 	case patternClosed:
 		for range messages {
-			s.goal.expect(streams)
+			s.goal.expect(s.each)
 			if err := s.source.start(ctx, 1); err != nil {
 				return err
 			}
@@ -294,12 +277,12 @@ func (s *side) play(ctx context.Context, f *fanOutFlags, messages int) error {
 		}
 		return nil
 	case patternPaced:
-		s.goal.expect(streams * int64(messages))
+		s.goal.expect(s.each * int64(messages))
 		if err := s.pace(ctx, f.rate, messages); err != nil {
 			return err
 		}
 	default:
-		s.goal.expect(streams * int64(messages))
+		s.goal.expect(s.each * int64(messages))
 		if err := s.source.start(ctx, messages); err != nil {
 			return err
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // roundResult is one turn of one side.
@@ -30,6 +32,7 @@ type roundResult struct {
 
 	cpu      time.Duration
 	cpuKnown bool
+	peer     bool // another server: what it loses is told, and no failure
 }
 
 // fill computes the figures of a turn that took elapsed.
@@ -55,9 +58,17 @@ func (r *roundResult) fill(a *arrivals, elapsed, benchCPU time.Duration) {
 type losses struct {
 	Lost       int64 `json:"lost"`
 	Duplicated int64 `json:"duplicated"`
+	Deliveries int64 `json:"our_deliveries"`
 }
 
+// add counts a turn, unless it is a peer's, who may lose what it likes.
 func (l *losses) add(r roundResult) {
+	if r.Side == ourSide {
+		l.Deliveries += r.Deliveries
+	}
+	if r.peer {
+		return
+	}
 	l.Lost += r.Lost
 	l.Duplicated += r.Duplicated
 }
@@ -68,10 +79,31 @@ type sideSummary struct {
 	Lag       quantiles `json:"lag_ms"`
 	LastLag   quantiles `json:"last_stream_lag_ms"`
 	CPU       *spread   `json:"cpu_us_per_delivery"`
+	// Lags of all rounds' deliveries: the curve of a chart.
+	Curve []lagPoint `json:"lag_curve"`
+	// Growth of the server's memory from before its streams were opened to the
+	// end of the run, KiB per stream; nil where the pid is not known.
+	RSS *float64 `json:"rss_kib_per_stream"`
 }
 
-// fanOutRatios are server ÷ floor, round by round; nil where a side is missing
-// or the figure is no measure of the pattern: the lag of a burst is the length
+// lagPoint says that the share Percentile of deliveries lagged at most MS.
+type lagPoint struct {
+	Percentile float64 `json:"percentile"`
+	MS         float64 `json:"ms"`
+}
+
+// curvePercentiles are those of a lag curve.
+var curvePercentiles = []float64{1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 97, 98, 99, 99.5, 99.9, 99.95, 99.99, 100}
+
+func curveOf(h *hdrhistogram.Histogram) (points []lagPoint) {
+	for _, p := range curvePercentiles {
+		points = append(points, lagPoint{Percentile: p, MS: float64(h.ValueAtQuantile(p)) / 1000})
+	}
+	return points
+}
+
+// fanOutRatios are ours ÷ the floor's or a peer's, round by round; nil where a
+// side is missing or the figure is no measure of the pattern: the lag of a burst is the length
 // of a queue that the floor does not have, and the speed of a paced run is
 // given.
 type fanOutRatios struct {
@@ -81,11 +113,16 @@ type fanOutRatios struct {
 	P99       *spread `json:"p99"`
 }
 
-// fanOutReport is the result of the fan-out mode.
+// peerResult is another server in the same run.
+type peerResult struct {
+	Name    string       `json:"name"`
+	Summary *sideSummary `json:"summary"`
+	Ratios  fanOutRatios `json:"ours_over_peer"`
+}
+
+// fanOutReport is the result of the modes that publish to open streams.
 type fanOutReport struct {
-	Mode     string        `json:"mode"`
-	Machine  machine       `json:"machine"`
-	Server   string        `json:"server"`
+	header
 	Pattern  pattern       `json:"pattern"`
 	Rate     float64       `json:"rate,omitempty"`
 	InFlight int           `json:"in_flight,omitempty"`
@@ -99,12 +136,23 @@ type fanOutReport struct {
 	Floor    *sideSummary  `json:"floor"`
 	Own      *sideSummary  `json:"summary"`
 	Ratios   fanOutRatios  `json:"ratios"`
+	Peers    []peerResult  `json:"peers"`
+	// Objects that our server allocated per delivery, publishing included; nil
+	// where it has no pprof page.
+	Allocations *float64 `json:"allocations_per_delivery"`
+	OwnChannels bool     `json:"own_channels"` // each stream has a channel of its own
+
+	lags map[string]*hdrhistogram.Histogram // by side
 }
 
 func newFanOutReport(f *fanOutFlags, r *rig, frame int) *fanOutReport {
 	rep := &fanOutReport{
-		Mode: "fan-out", Machine: thisMachine(), Server: r.serverName(), Pattern: pattern(f.pattern),
-		Streams: f.streams, Size: f.size, Frame: frame, Messages: f.messages,
+		header: newHeader(f.mode, r), Pattern: pattern(f.pattern),
+		Streams: f.streams, Size: f.size, Frame: frame, Messages: f.messages, OwnChannels: f.ownChannels,
+		lags: map[string]*hdrhistogram.Histogram{},
+	}
+	for _, h := range r.peers {
+		rep.Peers = append(rep.Peers, peerResult{Name: h.name})
 	}
 	switch rep.Pattern {
 	case patternPaced:
@@ -117,22 +165,79 @@ func newFanOutReport(f *fanOutFlags, r *rig, frame int) *fanOutReport {
 	return rep
 }
 
+// add takes a turn.
+func (r *fanOutReport) add(x roundResult, lag *hdrhistogram.Histogram) {
+	r.Rounds = append(r.Rounds, x)
+	if r.lags[x.Side] == nil {
+		r.lags[x.Side] = newHistogram()
+	}
+	r.lags[x.Side].Merge(lag)
+}
+
 // sumUp fills in medians and ratios from the rounds.
 func (r *fanOutReport) sumUp() {
-	server, floor := r.side("server"), r.side("floor")
-	r.Own, r.Floor = summarise(server), summarise(floor)
-	r.Ratios.CPU = ratio(server, floor, func(x roundResult) float64 {
-		if x.CPU == nil {
-			return 0
-		}
-		return *x.CPU
-	})
+	r.Own, r.Floor = r.summarise(ourSide), r.summarise(floorSide)
+	r.Ratios = r.ratiosTo(floorSide)
+	for i := range r.Peers {
+		p := &r.Peers[i]
+		p.Summary, p.Ratios = r.summarise(p.Name), r.ratiosTo(p.Name)
+	}
+}
+
+// floorSide is what the floor is called in tables.
+const floorSide = "floor"
+
+// ratiosTo are ours ÷ those of the other side.
+func (r *fanOutReport) ratiosTo(name string) (q fanOutRatios) {
+	ours, theirs := r.side(ourSide), r.side(name)
+	q.CPU = ratio(ours, theirs, cpuOf)
 	if r.Pattern != patternPaced {
-		r.Ratios.PerSecond = ratio(server, floor, func(x roundResult) float64 { return x.PerSecond })
+		q.PerSecond = ratio(ours, theirs, func(x roundResult) float64 { return x.PerSecond })
 	}
 	if r.Pattern != patternBurst {
-		r.Ratios.P50 = ratio(server, floor, func(x roundResult) float64 { return x.Lag.P50 })
-		r.Ratios.P99 = ratio(server, floor, func(x roundResult) float64 { return x.Lag.P99 })
+		q.P50 = ratio(ours, theirs, func(x roundResult) float64 { return x.Lag.P50 })
+		q.P99 = ratio(ours, theirs, p99Of)
+	}
+	return q
+}
+
+func cpuOf(x roundResult) float64 {
+	if x.CPU == nil {
+		return 0
+	}
+	return *x.CPU
+}
+
+func p99Of(x roundResult) float64 { return x.Lag.P99 }
+
+// sumUpMemory fills in what the servers' memory grew by, and what ours
+// allocated between the counts before and after.
+func (r *fanOutReport) sumUpMemory(sides []*side, before, after int64) {
+	for _, s := range sides {
+		if s.empty == nil {
+			continue
+		}
+		now, err := readMemory(s.host.target.pids)
+		if err != nil {
+			continue
+		}
+		grown := float64(now.RSS-s.empty.RSS) / 1024 / float64(s.client.opened.Load())
+		if s.name == ourSide && r.Own != nil {
+			r.Own.RSS = &grown
+		}
+		for i := range r.Peers {
+			if p := &r.Peers[i]; p.Name == s.name && p.Summary != nil {
+				p.Summary.RSS = &grown
+			}
+		}
+	}
+	var deliveries int64
+	for _, x := range r.side(ourSide) {
+		deliveries += x.Deliveries
+	}
+	if before >= 0 && after >= 0 && deliveries > 0 {
+		a := float64(after-before) / float64(deliveries+r.WarmUp.Deliveries)
+		r.Allocations = &a
 	}
 }
 
@@ -145,8 +250,9 @@ func (r *fanOutReport) side(name string) (rounds []roundResult) {
 	return rounds
 }
 
-// summarise takes medians over rounds; nil of none.
-func summarise(rounds []roundResult) *sideSummary {
+// summarise takes medians over the rounds of a side; nil of none.
+func (r *fanOutReport) summarise(name string) *sideSummary {
+	rounds := r.side(name)
 	if len(rounds) == 0 {
 		return nil
 	}
@@ -169,6 +275,9 @@ func summarise(rounds []roundResult) *sideSummary {
 		PerSecond: over(func(x roundResult) float64 { return x.PerSecond }),
 		Lag:       lag(func(x roundResult) quantiles { return x.Lag }),
 		LastLag:   lag(func(x roundResult) quantiles { return x.LastLag }),
+	}
+	if h := r.lags[name]; h != nil {
+		s.Curve = curveOf(h)
 	}
 	for _, x := range rounds {
 		if x.CPU == nil {
@@ -210,47 +319,80 @@ func (r *fanOutReport) writeTable(w io.Writer) error {
 		patternBurst:  fmt.Sprintf("%d publications in flight over %d connections", r.InFlight, r.Conns),
 		patternPaced:  fmt.Sprintf("%g messages/s", r.Rate),
 	}[r.Pattern]
-	fmt.Fprintf(w, "fan-out, %s: %s\n%d streams on one channel, %d B of data (%d B on the wire), %d messages a round\n%s\n%s\n\n",
-		r.Pattern, how, r.Streams, r.Size, r.Frame, r.Messages, r.Server, r.Machine)
+	where := "on one channel"
+	if r.OwnChannels {
+		where = "on a channel each"
+	}
+	fmt.Fprintf(w, "%s, %s: %s\n%d streams %s, %d B of data (%d B on the wire), %d messages a round\n%s\n%s\n\n",
+		r.Mode, r.Pattern, how, r.Streams, where, r.Size, r.Frame, r.Messages, r.Server, r.Machine)
+	if err := r.writeRounds(w); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	r.Ratios.write(w, floorSide)
+	for _, p := range r.Peers {
+		p.Ratios.write(w, p.Name)
+	}
+	if r.OwnChannels && r.Own != nil && r.Own.CPU != nil {
+		fmt.Fprintf(w, "CPU of a publication and its delivery, µs  %s  %s\n", r.Own.CPU, budget(r.Own.CPU.Median, ownChannelBudget))
+	}
+	if r.Own != nil && r.Own.RSS != nil {
+		fmt.Fprintf(w, "RSS grew by %.2f KiB per stream in the run, queues and heap of the publishing included\n", *r.Own.RSS)
+	}
+	if r.Allocations != nil {
+		fmt.Fprintf(w, "allocations per delivery, publishing included  %.4f\n", *r.Allocations)
+	}
+	if r.Pattern == patternBurst && !r.OwnChannels {
+		// Why: a server that answers a publication before it delivers it builds
+		// a backlog, and then sends ever fuller batches.
+		fmt.Fprintln(w, "burst: in flight means not yet answered, not yet delivered may be far more; lag is the time in that backlog and grows with -messages")
+	}
+	_, err := fmt.Fprintln(w, "ratios: median of the rounds (lowest–highest); the floor stamps a message just before its first write, the servers' are stamped before the publish request")
+	return err
+}
+
+// ownChannelBudget is what a publication to a channel with one stream may cost,
+// in µs of CPU with its delivery.
+const ownChannelBudget = 30.0
+
+// writeRounds prints every turn, and the medians.
+func (r *fanOutReport) writeRounds(w io.Writer) error {
 	t := columns(w)
 	fmt.Fprintln(t, "round\tside\tdeliveries/s\tp50 ms\tp99\tp99.9\tmax\tlast p50\tlast p99\tCPU µs/delivery\tbench CPU\tlost\trepeated\treordered\t")
 	for _, x := range r.Rounds {
 		fmt.Fprintf(t, "%d\t%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%s\t%.2f\t%d\t%d\t%d\t\n", x.Round, x.Side, x.PerSecond,
 			x.Lag.P50, x.Lag.P99, x.Lag.P999, x.Lag.Max, x.LastLag.P50, x.LastLag.P99, known(x.CPU), x.BenchCPU, x.Lost, x.Duplicated, x.Reordered)
 	}
-	for _, s := range []struct {
-		name string
-		sum  *sideSummary
-	}{{"server", r.Own}, {"floor", r.Floor}} {
-		if s.sum == nil {
-			continue
+	row := func(name string, s *sideSummary) {
+		if s == nil {
+			return
 		}
 		var cpu *float64
-		if s.sum.CPU != nil {
-			cpu = &s.sum.CPU.Median
+		if s.CPU != nil {
+			cpu = &s.CPU.Median
 		}
-		fmt.Fprintf(t, "median\t%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%s\t\t\t\t\t\n", s.name, s.sum.PerSecond.Median,
-			s.sum.Lag.P50, s.sum.Lag.P99, s.sum.Lag.P999, s.sum.Lag.Max, s.sum.LastLag.P50, s.sum.LastLag.P99, known(cpu))
+		fmt.Fprintf(t, "median\t%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%s\t\t\t\t\t\n", name, s.PerSecond.Median,
+			s.Lag.P50, s.Lag.P99, s.Lag.P999, s.Lag.Max, s.LastLag.P50, s.LastLag.P99, known(cpu))
 	}
-	if err := t.Flush(); err != nil {
-		return err
+	row(ourSide, r.Own)
+	row(floorSide, r.Floor)
+	row(manySide, r.summarise(manySide))
+	for _, p := range r.Peers {
+		row(p.Name, p.Summary)
 	}
-	fmt.Fprintln(w)
+	return t.Flush()
+}
+
+// write prints the ratios to the other side.
+func (q fanOutRatios) write(w io.Writer, other string) {
 	for _, x := range []struct {
 		name string
 		s    *spread
-	}{{"CPU per delivery", r.Ratios.CPU}, {"deliveries/s", r.Ratios.PerSecond}, {"p50 lag", r.Ratios.P50}, {"p99 lag", r.Ratios.P99}} {
+	}{{"CPU per delivery", q.CPU}, {"deliveries/s", q.PerSecond}, {"p50 lag", q.P50}, {"p99 lag", q.P99}} {
 		if x.s != nil {
-			fmt.Fprintf(w, "%-17s server ÷ floor  %s\n", x.name, x.s)
+			fmt.Fprintf(w, "%-17s server ÷ %s  %s\n", x.name, other, x.s)
 		}
 	}
-	if r.Pattern == patternBurst {
-		// Why: a server that answers a publication before it delivers it builds
-		// a backlog, and then sends ever fuller batches.
-		fmt.Fprintln(w, "burst: in flight means not yet answered, not yet delivered may be far more; lag is the time in that backlog and grows with -messages")
-	}
-	_, err := fmt.Fprintln(w, "ratios: median of the rounds (lowest–highest); the floor stamps a message just before its first write, the server's are stamped before the publish request")
-	return err
 }
 
 // known prints a figure that may be missing.

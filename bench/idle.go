@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +25,7 @@ type idleFlags struct {
 func setupIdle(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &idleFlags{}
 	f.register(fs)
+	f.registerPeers(fs)
 	fs.StringVar(&f.stepList, "steps", "5000,15000", "numbers of streams, growing")
 	fs.DurationVar(&f.settle, "settle", time.Minute, "how long to wait after each ramp before memory is read")
 	fs.IntVar(&f.rounds, "rounds", 1, "how often all steps are measured, each time with fresh servers; the slopes are medians; 1 with -url")
@@ -35,7 +35,7 @@ func setupIdle(fs *flag.FlagSet) func(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return writeReport(os.Stdout, r, f.asJSON)
+		return f.finish(r)
 	}
 }
 
@@ -78,20 +78,25 @@ type idleRound struct {
 	Goroutines *float64 `json:"goroutines_per_stream"`
 }
 
-// idleReport is the result of the idle mode. Its slopes are medians of the
+// idleSeries is one server over all rounds. Its slopes are medians of the
 // rounds' ones.
-type idleReport struct {
-	Mode       string      `json:"mode"`
-	Machine    machine     `json:"machine"`
-	Server     string      `json:"server"`
-	Token      bool        `json:"token"` // each stream is a user with an HS256 token
-	Settle     string      `json:"settle"`
-	Fresh      bool        `json:"fresh"` // a server of its own for each step
+type idleSeries struct {
+	Name       string      `json:"name"`
 	Rounds     []idleRound `json:"rounds"`
 	RSS        spread      `json:"rss_kib_per_stream"`
 	Anonymous  spread      `json:"anonymous_kib_per_stream"`
 	Kernel     spread      `json:"kernel_kib_per_stream_both_ends"`
 	Goroutines *spread     `json:"goroutines_per_stream"`
+	Over       *spread     `json:"ours_over_peer"` // RSS of ours ÷ this one's, round by round; nil for ours
+}
+
+// idleReport is the result of the idle mode.
+type idleReport struct {
+	header
+	Token  bool         `json:"token"` // each stream is a user with an HS256 token; peers may ignore it
+	Settle string       `json:"settle"`
+	Fresh  bool         `json:"fresh"` // a server of its own for each step
+	Series []idleSeries `json:"series"`
 }
 
 // silent is the eventHandler of streams whose events do not matter.
@@ -112,7 +117,7 @@ func runIdle(ctx context.Context, f *idleFlags) (*idleReport, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	report := &idleReport{Mode: "idle", Machine: thisMachine(), Settle: f.settle.String(), Fresh: !f.grow && f.url == ""}
+	report := &idleReport{Settle: f.settle.String(), Fresh: !f.grow && f.url == ""}
 	ramps := [][]int{f.steps}
 	if report.Fresh {
 		ramps = nil
@@ -120,50 +125,63 @@ func runIdle(ctx context.Context, f *idleFlags) (*idleReport, error) {
 			ramps = append(ramps, []int{n})
 		}
 	}
-	for range f.rounds {
-		var round idleRound
+	for round := range f.rounds {
 		for _, ramp := range ramps {
-			if err := idleRamp(ctx, f, ramp, report, &round); err != nil {
+			if err := idleRamp(ctx, f, ramp, report, round); err != nil {
 				return nil, err
 			}
 		}
-		round.sumUp()
-		report.Rounds = append(report.Rounds, round)
 	}
 	report.sumUp()
 	return report, nil
 }
 
-// idleRamp opens the numbers of streams in ramp, one after the other, on one
-// server.
-func idleRamp(ctx context.Context, f *idleFlags, ramp []int, report *idleReport, round *idleRound) error {
-	most := ramp[len(ramp)-1]
-	r, err := newRig(ctx, &f.commonFlags, most+64)
+// idleRamp starts the servers, and opens the numbers of streams in ramp on one
+// of them after the other.
+func idleRamp(ctx context.Context, f *idleFlags, ramp []int, report *idleReport, round int) error {
+	r, err := newRig(ctx, &f.commonFlags, ramp[len(ramp)-1]+64)
 	if err != nil {
 		return err
 	}
 	defer r.close()
-	if len(r.target.pids) == 0 {
+	report.header, report.Token = newHeader("idle", r), r.target.secret != ""
+	for i, h := range r.hosts() {
+		if len(report.Series) == i {
+			report.Series = append(report.Series, idleSeries{Name: h.name})
+		}
+		s := &report.Series[i]
+		if len(s.Rounds) == round {
+			s.Rounds = append(s.Rounds, idleRound{})
+		}
+		if err := idleHost(ctx, f, r, h, ramp, &s.Rounds[round]); err != nil {
+			return r.explain(err)
+		}
+	}
+	return nil
+}
+
+// idleHost opens the numbers of streams in ramp on h, and closes them.
+func idleHost(ctx context.Context, f *idleFlags, r *rig, h *host, ramp []int, round *idleRound) error {
+	if len(h.target.pids) == 0 {
 		return errNoPID
 	}
-	c, err := r.newClient(r.streams, most, func(int) eventHandler { return silent{} })
+	c, err := r.newClient(h, ramp[len(ramp)-1], func(int) eventHandler { return silent{} })
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	report.Server, report.Token = r.serverName(), r.target.secret != ""
-	empty, err := idleAt(ctx, f, r, c, 0)
+	empty, err := idleAt(ctx, f, r, h, c, 0)
 	if err != nil {
-		return r.server.explain(err)
+		return err
 	}
 	empty.Empty = empty.Memory
 	if len(round.Steps) == 0 {
 		round.Steps = append(round.Steps, empty)
 	}
 	for _, n := range ramp {
-		step, err := idleAt(ctx, f, r, c, n)
+		step, err := idleAt(ctx, f, r, h, c, n)
 		if err != nil {
-			return r.server.explain(err)
+			return err
 		}
 		step.Empty = empty.Memory
 		round.Steps = append(round.Steps, step)
@@ -172,16 +190,16 @@ func idleRamp(ctx context.Context, f *idleFlags, ramp []int, report *idleReport,
 }
 
 // idleAt grows to n streams, waits, and looks.
-func idleAt(ctx context.Context, f *idleFlags, r *rig, c *client, n int) (idleStep, error) {
+func idleAt(ctx context.Context, f *idleFlags, r *rig, h *host, c *client, n int) (idleStep, error) {
 	step := idleStep{Streams: n}
 	if n > 0 {
-		r.progress.show(func() string { return fmt.Sprintf("%d of %d streams open", c.opened.Load(), n) })
+		r.progress.show(func() string { return fmt.Sprintf("%s: %d of %d streams open", h.name, c.opened.Load(), n) })
 		if err := c.open(ctx, n-int(c.opened.Load()), f.quiet); err != nil {
 			return step, err
 		}
 		until := time.Now().Add(f.settle)
 		r.progress.show(func() string {
-			return fmt.Sprintf("%d streams open, settling for %v more", n, time.Until(until).Round(time.Second))
+			return fmt.Sprintf("%s: %d streams open, settling for %v more", h.name, n, time.Until(until).Round(time.Second))
 		})
 		timer := time.NewTimer(f.settle)
 		defer timer.Stop()
@@ -196,31 +214,51 @@ func idleAt(ctx context.Context, f *idleFlags, r *rig, c *client, n int) (idleSt
 	}
 	var err error
 	// Why: the memory is read first; asking for goroutines makes some.
-	step.Memory, err = readMemory(r.target.pids)
+	step.Memory, err = readMemory(h.target.pids)
 	step.Kernel = kernelMemory()
-	step.Goroutines = goroutines(ctx, r.streams.String())
+	step.Goroutines = goroutines(ctx, h.streams.String())
 	return step, err
 }
 
-// sumUp computes the medians.
+// sumUp computes slopes, medians and ratios.
 func (r *idleReport) sumUp() {
+	slopes := func(s *idleSeries) (values []float64) {
+		for _, x := range s.Rounds {
+			values = append(values, x.RSS)
+		}
+		return values
+	}
+	for i := range r.Series {
+		s := &r.Series[i]
+		s.sumUp()
+		if i > 0 {
+			s.Over = quotients(slopes(&r.Series[0]), slopes(s))
+		}
+	}
+}
+
+// sumUp computes the medians.
+func (s *idleSeries) sumUp() {
+	for i := range s.Rounds {
+		s.Rounds[i].sumUp()
+	}
 	over := func(f func(x idleRound) float64) spread {
-		values := make([]float64, len(r.Rounds))
-		for i, x := range r.Rounds {
+		values := make([]float64, len(s.Rounds))
+		for i, x := range s.Rounds {
 			values[i] = f(x)
 		}
 		return spreadOf(values)
 	}
-	r.RSS = over(func(x idleRound) float64 { return x.RSS })
-	r.Anonymous = over(func(x idleRound) float64 { return x.Anonymous })
-	r.Kernel = over(func(x idleRound) float64 { return x.Kernel })
-	for _, x := range r.Rounds {
+	s.RSS = over(func(x idleRound) float64 { return x.RSS })
+	s.Anonymous = over(func(x idleRound) float64 { return x.Anonymous })
+	s.Kernel = over(func(x idleRound) float64 { return x.Kernel })
+	for _, x := range s.Rounds {
 		if x.Goroutines == nil {
 			return
 		}
 	}
 	g := over(func(x idleRound) float64 { return *x.Goroutines })
-	r.Goroutines = &g
+	s.Goroutines = &g
 }
 
 // sumUp computes the slopes.

@@ -18,14 +18,24 @@ type mode struct {
 	summary string
 	// setup declares the mode's flags and returns what to run once they are parsed.
 	setup func(fs *flag.FlagSet) func(ctx context.Context) error
+	files bool // it takes names of files behind its flags
 }
 
 // modes is the table of everything bench can do.
 var modes = []mode{
-	{"fan-out", "one channel, many streams: deliveries/s, lag and CPU per delivery, next to the floor", setupFanOut},
-	{"idle", "memory per open stream, as the slope between numbers of streams", setupIdle},
-	{"resume", "all streams come back with Last-Event-ID: nothing missed, and CPU next to plain connects", setupResume},
-	{"connect", "CPU per connect: anonymous, HS256 and RS256 tokens, next to the floor", setupConnect},
+	{name: "budgets", summary: "every budget of the design in short form, one table, about three minutes", setup: setupBudgets},
+	{name: "fan-out", summary: "one channel, many streams: deliveries/s, lag and CPU per delivery, next to the floor", setup: setupFanOut},
+	{name: "large", summary: "fan-out with messages of 16 KiB", setup: setupLarge},
+	{name: "channels", summary: "a channel of its own for each stream: CPU per publication and delivery", setup: setupChannels},
+	{name: "multi", summary: "many recoverable channels per stream, next to one plain channel", setup: setupMulti},
+	{name: "slow", summary: "healthy streams next to ones that stopped reading: lag, and memory per stalled stream", setup: setupSlow},
+	{name: "publish", summary: "publications without subscribers: requests/s, and the answer's p99 at half of that", setup: setupPublish},
+	{name: "health", summary: "time of a /health answer while every loop is saturated", setup: setupHealth},
+	{name: "idle", summary: "memory per open stream, as the slope between numbers of streams", setup: setupIdle},
+	{name: "resume", summary: "all streams come back with Last-Event-ID: nothing missed, and CPU next to plain connects", setup: setupResume},
+	{name: "connect", summary: "CPU per connect: anonymous, HS256 and RS256 tokens, next to the floor", setup: setupConnect},
+	{name: "report", summary: "charts of the files that the other modes wrote with -o", setup: setupReport, files: true},
+	{name: "soak", summary: "half an hour of half the load: memory, files and goroutines stay flat, nothing is lost", setup: setupSoak},
 }
 
 // Exit statuses: a wrong command line, and a run that failed or lost messages.
@@ -61,7 +71,7 @@ func runMode(m mode, args []string) int {
 	} else if err != nil {
 		return exitUsage
 	}
-	if fs.NArg() > 0 {
+	if fs.NArg() > 0 && !m.files {
 		fmt.Fprintf(os.Stderr, "bench: unexpected argument %q; flags begin with -\n", fs.Arg(0))
 		return exitUsage
 	}
@@ -80,6 +90,6 @@ func runMode(m mode, args []string) int {
 func usage() {
 	fmt.Fprintln(os.Stderr, "use: go run ./bench MODE [flags]     (MODE -h lists the flags)")
 	for _, m := range modes {
-		fmt.Fprintf(os.Stderr, "  %-8s  %s\n", m.name, m.summary)
+		fmt.Fprintf(os.Stderr, "  %-9s  %s\n", m.name, m.summary)
 	}
 }

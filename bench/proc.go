@@ -82,7 +82,8 @@ func restedCPU(ctx context.Context, pids []int, limit time.Duration) (time.Durat
 	}
 }
 
-// processMemory is what processes hold, in bytes, and their threads.
+// processMemory is what processes hold, in bytes, and their threads. What
+// several of them share is counted once in RSS.
 type processMemory struct {
 	RSS       int64 `json:"rss"`
 	Anonymous int64 `json:"anonymous"` // the part of RSS that is no file
@@ -103,7 +104,12 @@ func readMemory(pids []int) (processMemory, error) {
 		// Why: status counts pages per thread in batches and lags behind;
 		// smaps_rollup walks the pages. It may be hidden, status is not.
 		if rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid)); err == nil {
-			m.RSS += procField(rollup, "Rss") << 10
+			name := "Rss"
+			if len(pids) > 1 {
+				// Why: what several processes share would be counted in each.
+				name = "Pss"
+			}
+			m.RSS += procField(rollup, name) << 10
 			m.Anonymous += procField(rollup, "Anonymous") << 10
 		} else {
 			m.RSS += procField(status, "VmRSS") << 10
@@ -180,6 +186,30 @@ func goroutines(ctx context.Context, host string) int {
 		return -1
 	}
 	return n
+}
+
+// mallocs asks the pprof page how many objects the server has allocated so far,
+// or returns -1 where there is none.
+func mallocs(ctx context.Context, host string) int64 {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/debug/pprof/heap?debug=1", nil)
+	if err != nil {
+		return -1
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return -1
+	}
+	defer resp.Body.Close()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if count, ok := strings.CutPrefix(lines.Text(), "# Mallocs = "); ok {
+			if n, err := strconv.ParseInt(count, 10, 64); err == nil {
+				return n
+			}
+		}
+	}
+	return -1
 }
 
 // raiseFileLimit lifts the soft limit of open files to the hard one and says

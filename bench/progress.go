@@ -54,7 +54,8 @@ func newProgress(out *os.File) *progress {
 	return p
 }
 
-// show replaces what is drawn; line is called from the drawing goroutine.
+// show replaces what is drawn; line is called from the drawing goroutine. nil
+// leaves drawing to another progress.
 func (p *progress) show(line func() string) {
 	p.mu.Lock()
 	p.line = line

@@ -16,8 +16,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	json "github.com/goccy/go-json"
 )
 
 // publishers publishes through the server API over a few keep-alive
@@ -40,38 +38,51 @@ type publishers struct {
 // publishConn is one publisher. One goroutine at a time.
 type publishConn struct {
 	id          int
+	accepts     func(status int, body []byte) bool
 	nc          net.Conn
 	release     func() bool // ends the tie between nc and its context
 	in          *bufio.Reader
 	request     []byte // head and body, the payload at payloadAt
 	payloadAt   int
-	next        uint32 // sequence number of the next message
+	numberAt    int     // where in request the channel's number stands, if there are several
+	own         numbers // the channels it publishes to; none: the only one
+	next        uint32  // sequence number of the next message
 	outstanding int
 	out         []byte
 }
 
 // newPublishers prepares inFlight requests over conns connections; connect
-// must be called before the first message.
-func newPublishers(addr netip.AddrPort, u *url.URL, t *target, conns, inFlight, size int, quiet time.Duration) (*publishers, error) {
+// must be called before the first message. With channels above zero the
+// messages go round that many channels, named by numberedChannel.
+func newPublishers(addr netip.AddrPort, u *url.URL, t *target, conns, inFlight, size, channels int, quiet time.Duration) (*publishers, error) {
 	if conns < 1 || conns > maxPublishers || inFlight < conns {
 		return nil, fmt.Errorf("bench: expected 1 to %d publishing connections and at least one message in flight on each, got %d and %d", maxPublishers, conns, inFlight)
+	}
+	if channels != 0 && channels < conns || channels > maxChannels {
+		return nil, fmt.Errorf("bench: expected %d to %d channels, at least one for each publishing connection, got %d", conns, maxChannels, channels)
 	}
 	payload, err := newPayload(size)
 	if err != nil {
 		return nil, err
 	}
-	channel, err := json.Marshal(t.channel)
-	if err != nil {
-		return nil, fmt.Errorf("bench: channel %q: %w", t.channel, err)
+	channel := t.channel
+	if channels > 0 {
+		channel = numberedChannel(t.channel, 0)
 	}
-	body := fmt.Appendf(nil, `{"channel":%s,"data":`, channel)
-	bodyAt := len(body)
-	body = append(append(body, payload...), '}')
-	head := fmt.Appendf(nil, "POST %s/publish HTTP/1.1\r\nHost: %s\r\nX-API-Key: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
-		u.EscapedPath(), u.Host, t.apiKey, len(body))
+	request, payloadAt, err := t.dialect().publish(u, t.apiKey, channel, payload)
+	if err != nil {
+		return nil, err
+	}
+	numberAt := bytes.Index(request, []byte(channel)) + len(channel) - channelDigits
+	if channels > 0 && numberAt < 0 {
+		return nil, fmt.Errorf("bench: -channel should hold characters that need no escaping, not %q", t.channel)
+	}
 	p := &publishers{addr: addr, depth: inFlight / conns, quiet: quiet, t: t}
 	for i := range conns {
-		p.conns = append(p.conns, &publishConn{id: i, request: append(bytes.Clone(head), body...), payloadAt: len(head) + bodyAt})
+		p.conns = append(p.conns, &publishConn{
+			id: i, accepts: t.dialect().accepts, request: bytes.Clone(request), payloadAt: payloadAt,
+			numberAt: numberAt, own: numbersOf(i, conns, channels),
+		})
 	}
 	return p, nil
 }
@@ -189,6 +200,9 @@ func (c *publishConn) send(n int) error {
 	c.out = c.out[:0]
 	for range n {
 		stampPayload(c.request[c.payloadAt:], message{sent: time.Now().UnixNano(), publisher: c.id, seq: c.next})
+		if c.own.count > 0 {
+			putDigits(c.request[c.numberAt:c.numberAt+channelDigits], uint64(c.own.channel(c.next)))
+		}
 		c.out = append(c.out, c.request...)
 		c.next++
 	}
@@ -209,7 +223,7 @@ func (c *publishConn) drain(quiet time.Duration) error {
 	return nil
 }
 
-// receive reads one answer (PROTOCOL 7.1): 200 with {"result":…}.
+// receive reads one answer.
 func (c *publishConn) receive(quiet time.Duration) error {
 	if err := c.nc.SetReadDeadline(time.Now().Add(quiet)); err != nil {
 		return fmt.Errorf("bench: publisher %d: %w", c.id, err)
@@ -226,7 +240,7 @@ func (c *publishConn) receive(quiet time.Duration) error {
 		return fmt.Errorf("bench: publisher %d: %w", c.id, err)
 	}
 	c.outstanding--
-	if status != 200 || bytes.HasPrefix(body, []byte(`{"error"`)) {
+	if !c.accepts(status, body) {
 		return fmt.Errorf("bench: a publish was answered %d %s; check -key and the server's log", status, body)
 	}
 	return nil

@@ -3,9 +3,12 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"text/tabwriter"
@@ -107,9 +110,70 @@ func (m machine) String() string {
 	return fmt.Sprintf("%d CPUs shared by server and bench, Linux %s, %s, %s", m.CPUs, m.Kernel, m.Go, m.When)
 }
 
+// header begins every report.
+type header struct {
+	Mode    string            `json:"mode"`
+	Machine machine           `json:"machine"`
+	Server  string            `json:"server"`
+	Config  map[string]string `json:"config"` // the flags of the run, secrets left out
+}
+
+// newHeader describes a run of mode against the rig's server.
+func newHeader(mode string, r *rig) header {
+	return header{Mode: mode, Machine: thisMachine(), Server: r.serverName(), Config: r.flags.settings()}
+}
+
+// settings are the values of all flags that say what was measured.
+func (f *commonFlags) settings() map[string]string {
+	values := map[string]string{}
+	if f.set == nil {
+		return values
+	}
+	f.set.VisitAll(func(x *flag.Flag) {
+		switch x.Name {
+		case "key", "token-secret", "o", "json":
+		default:
+			values[x.Name] = x.Value.String()
+		}
+	})
+	return values
+}
+
 // report is what a mode hands back: fields for machines, a table for people.
 type report interface {
 	writeTable(w io.Writer) error
+}
+
+// finish writes a report where the flags say: the file, and standard output.
+func (f *commonFlags) finish(r report) error {
+	if f.out != "" {
+		if err := writeReportFile(f.out, r); err != nil {
+			return err
+		}
+	}
+	return writeReport(os.Stdout, r, f.asJSON)
+}
+
+func writeReportFile(path string, r report) error {
+	b, err := encodeReport(r)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(path, b, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("bench: -o: %w", err)
+	}
+	return nil
+}
+
+func encodeReport(r report) ([]byte, error) {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("bench: report: %w", err)
+	}
+	return append(b, '\n'), nil
 }
 
 // writeReport prints r as indented JSON or as a table.
@@ -117,11 +181,11 @@ func writeReport(w io.Writer, r report, asJSON bool) error {
 	if !asJSON {
 		return r.writeTable(w)
 	}
-	b, err := json.MarshalIndent(r, "", "  ")
+	b, err := encodeReport(r)
 	if err != nil {
-		return fmt.Errorf("bench: report: %w", err)
+		return err
 	}
-	_, err = fmt.Fprintf(w, "%s\n", b)
+	_, err = w.Write(b)
 	return err
 }
 

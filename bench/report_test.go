@@ -144,17 +144,27 @@ func TestIdleSlopeIsBetweenFirstAndLastStep(t *testing.T) {
 }
 
 func TestIdleReportTakesMediansOfItsRounds(t *testing.T) {
-	slope := func(rss, goroutines float64) idleRound { return idleRound{RSS: rss, Goroutines: &goroutines} }
-	r := &idleReport{Rounds: []idleRound{slope(2, 0), slope(9, 1), slope(3, 0)}}
+	slope := func(kib int64, goroutines int) idleRound { // per stream
+		return idleRound{Steps: []idleStep{{}, {Streams: 10}, {Streams: 20, Memory: processMemory{RSS: kib * 10 << 10}, Goroutines: goroutines * 10}}}
+	}
+	r := &idleReport{Series: []idleSeries{
+		{Name: ourSide, Rounds: []idleRound{slope(2, 0), slope(9, 1), slope(3, 0)}},
+		{Name: "peer", Rounds: []idleRound{slope(4, 0), slope(9, 0), slope(30, 0)}},
+	}}
 	r.sumUp()
-	require.Equal(t, spread{3, 2, 9}, r.RSS)
-	require.Equal(t, &spread{0, 0, 1}, r.Goroutines)
+	require.InDelta(t, 3, r.Series[0].RSS.Median, 1e-6)
+	require.InDelta(t, 9, r.Series[0].RSS.Max, 1e-6)
+	require.InDelta(t, 1, r.Series[0].Goroutines.Max, 1e-6)
+	require.Nil(t, r.Series[0].Over)
+	require.InDelta(t, 0.5, r.Series[1].Over.Median, 1e-6)
 	var out bytes.Buffer
 	require.NoError(t, writeReport(&out, r, false))
 	require.Contains(t, out.String(), "3.00 (2.00–9.00)")
 
-	r = &idleReport{Rounds: []idleRound{slope(2, 0), {RSS: 4}}}
+	unknown := slope(2, 0)
+	unknown.Steps[2].Goroutines = -1
+	r = &idleReport{Series: []idleSeries{{Rounds: []idleRound{slope(2, 0), unknown}}}}
 	r.sumUp()
-	require.Nil(t, r.Goroutines, "one round without the figure leaves no median")
+	require.Nil(t, r.Series[0].Goroutines, "one round without the figure leaves no median")
 	require.NoError(t, writeReport(&out, r, true))
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"time"
 )
 
@@ -29,7 +28,7 @@ func setupResume(fs *flag.FlagSet) func(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := writeReport(os.Stdout, r, f.asJSON); err != nil {
+		if err := f.finish(r); err != nil {
 			return err
 		}
 		return r.verdict()
@@ -85,7 +84,7 @@ func runResume(ctx context.Context, f *resumeFlags) (*resumeReport, error) {
 	}
 	report, err := resume(ctx, f, r)
 	if ctx.Err() == nil {
-		err = r.server.explain(err)
+		err = r.explain(err)
 	}
 	return report, err
 }
@@ -94,7 +93,7 @@ func runResume(ctx context.Context, f *resumeFlags) (*resumeReport, error) {
 func resume(ctx context.Context, f *resumeFlags, r *rig) (*resumeReport, error) {
 	x := &resumes{f: f, r: r}
 	var err error
-	if x.pubs, err = r.publishers(ctx, &f.commonFlags, 1, resumeInFlight, f.size); err != nil {
+	if x.pubs, err = r.publishers(ctx, &r.host, publishing{conns: 1, inFlight: resumeInFlight, size: f.size}); err != nil {
 		return nil, err
 	}
 	report := newResumeReport(f, r)
@@ -137,7 +136,7 @@ func (x *resumes) turn(ctx context.Context, side string, round int) (turn resume
 		return turn, err
 	}
 	s := &storm{goal: newGoal()}
-	s.client, err = x.r.newClientOf(x.r.streams, requests, x.source, func(int) eventHandler {
+	s.client, err = x.r.newClientOf(&x.r.host, requests, x.source, func(int) eventHandler {
 		d := newResumer(s.goal, x.r.target.channel, first)
 		s.parts = append(s.parts, d)
 		return d

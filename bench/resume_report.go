@@ -52,9 +52,7 @@ func (t *resumeTurn) exact() bool {
 
 // resumeReport is the result of the resume mode.
 type resumeReport struct {
-	Mode    string       `json:"mode"`
-	Machine machine      `json:"machine"`
-	Server  string       `json:"server"`
+	header
 	Note    string       `json:"note"`
 	Streams int          `json:"streams"`
 	Missed  int          `json:"missed"`
@@ -70,7 +68,7 @@ type resumeReport struct {
 
 func newResumeReport(f *resumeFlags, r *rig) *resumeReport {
 	return &resumeReport{
-		Mode: "resume", Machine: thisMachine(), Server: r.serverName(), Note: resumeNote,
+		header: newHeader("resume", r), Note: resumeNote,
 		Streams: f.streams, Missed: f.missed, Size: f.size, Ramp: f.ramp, Token: r.target.secret != "",
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -53,8 +54,13 @@ func buildServer(ctx context.Context, dir string) (binary string, err error) {
 // ownServer is what a mode wants of a server of our own beyond the defaults.
 type ownServer struct {
 	recoverable  bool   // the channel keeps a history, and streams resume from it
+	namespace    bool   // channels "rec:…" do so
 	rsaPublicKey string // PEM; tokens with RS256 are taken too
 }
+
+// recoverablePrefix is that of channels which keep a history where others do
+// not (ownServer.namespace).
+const recoverablePrefix = "rec:"
 
 // What a recoverable channel of a server of our own keeps.
 const (
@@ -69,9 +75,18 @@ func serverConfig(port int, key, secret string, own ownServer) map[string]any {
 	if own.rsaPublicKey != "" {
 		token["rsa_public_key"] = own.rsaPublicKey
 	}
-	channel := object{"allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true}
-	if own.recoverable {
-		channel["history_size"], channel["history_ttl"], channel["force_recovery"] = ownHistorySize, ownHistoryTTL, true
+	rules := func(recoverable bool) object {
+		o := object{"allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true}
+		if recoverable {
+			o["history_size"], o["history_ttl"], o["force_recovery"] = ownHistorySize, ownHistoryTTL, true
+		}
+		return o
+	}
+	channel := object{"without_namespace": rules(own.recoverable)}
+	if own.namespace {
+		ns := rules(true)
+		ns["name"] = strings.TrimSuffix(recoverablePrefix, ":")
+		channel["namespaces"] = []object{ns}
 	}
 	return object{
 		"http_server": object{"address": "127.0.0.1", "port": port},
@@ -81,7 +96,7 @@ func serverConfig(port int, key, secret string, own ownServer) map[string]any {
 			"token":                                 token,
 			"allow_anonymous_connect_without_token": true,
 		},
-		"channel": object{"without_namespace": channel},
+		"channel": channel,
 		"health":  object{"enabled": true},
 		"debug":   object{"enabled": true},
 	}
@@ -103,9 +118,29 @@ func startServer(ctx context.Context, binary, dir, channel string, anonymous boo
 	if err := os.WriteFile(file, config, 0o600); err != nil {
 		return nil, fmt.Errorf("bench: server config: %w", err)
 	}
-	s := &server{cmd: exec.Command(binary, "-c", file), log: &logTail{}, exited: make(chan struct{})}
+	base := "http://127.0.0.1:" + strconv.Itoa(port)
+	s, err := spawn(ctx, exec.Command(binary, "-c", file), base+"/health")
+	if err != nil {
+		return nil, err
+	}
+	s.target = ownTarget(base, key, secret, channel, anonymous, s.cmd.Process.Pid)
+	return s, nil
+}
+
+// ownTarget is a server of our kind at base.
+func ownTarget(base, key, secret, channel string, anonymous bool, pid int) *target {
+	t := &target{streamURL: base + "/connection/uni_sse", apiURL: base + "/api", apiKey: key, channel: channel, pids: []int{pid}}
+	if !anonymous {
+		t.secret = secret
+	}
+	return t
+}
+
+// spawn starts a server and returns when health answers 200. The caller sets
+// its target.
+func spawn(ctx context.Context, cmd *exec.Cmd, health string) (*server, error) {
+	s := &server{cmd: cmd, log: &logTail{}, exited: make(chan struct{})}
 	ownGroup(s.cmd)
-	s.cmd.Dir = dir
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("bench: start the server: %w", err)
@@ -115,17 +150,9 @@ func startServer(ctx context.Context, binary, dir, channel string, anonymous boo
 		_ = s.cmd.Wait()
 		close(s.exited)
 	}()
-	base := "http://127.0.0.1:" + strconv.Itoa(port)
-	if err := s.awaitHealth(ctx, base+"/health"); err != nil {
+	if err := s.awaitHealth(ctx, health); err != nil {
 		s.stop()
 		return nil, err
-	}
-	s.target = &target{
-		streamURL: base + "/connection/uni_sse", apiURL: base + "/api", apiKey: key,
-		channel: channel, pids: []int{s.cmd.Process.Pid},
-	}
-	if !anonymous {
-		s.target.secret = secret
 	}
 	return s, nil
 }

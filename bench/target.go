@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 
-	json "github.com/goccy/go-json"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -25,7 +24,16 @@ type target struct {
 	apiKey    string
 	secret    string // HS256 secret for the streams' tokens; empty = anonymous
 	channel   string
-	pids      []int // processes whose CPU and memory count; empty = unknown
+	pids      []int   // processes whose CPU and memory count; empty = unknown
+	speaks    dialect // nil = uniSSE
+}
+
+// dialect returns how the server is spoken to.
+func (t *target) dialect() dialect {
+	if t.speaks == nil {
+		return uniSSE{}
+	}
+	return t.speaks
 }
 
 // targetFlags are the flags that name a running server.
@@ -135,23 +143,10 @@ func (t *target) token(n int) (string, error) {
 	return signToken(jwt.SigningMethodHS256, []byte(t.secret), jwt.MapClaims{"sub": userName(n)})
 }
 
-// request returns the request of a stream on the target's channel (PROTOCOL
-// 1.2, 2.1). Token and last event id may be empty.
+// request returns the request of a stream on the target's channel. Token and
+// last event id may be empty.
 func (t *target) request(u *url.URL, token, lastID string) ([]byte, error) {
-	connect := struct {
-		Token string              `json:"token,omitempty"`
-		Subs  map[string]struct{} `json:"subs"`
-	}{Token: token, Subs: map[string]struct{}{t.channel: {}}}
-	body, err := json.Marshal(connect)
-	if err != nil {
-		return nil, fmt.Errorf("bench: connect request: %w", err)
-	}
-	query := u.Query()
-	query.Set("cf_connect", string(body))
-	if lastID != "" {
-		lastID = "Last-Event-ID: " + lastID + "\r\n"
-	}
-	return fmt.Appendf(nil, "GET %s?%s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s\r\n", u.EscapedPath(), query.Encode(), u.Host, lastID), nil
+	return t.dialect().subscribe(u, []string{t.channel}, token, lastID)
 }
 
 // needsAPI says what is missing for publishing.

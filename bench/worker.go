@@ -225,6 +225,9 @@ func (w *worker) read(i int, s *clientStream, hungUp bool) error {
 		w.now = time.Now().UnixNano()
 		w.current = i
 		err = s.split.feed(w.buf[:n], w.emit)
+		if s.phase == streamWaiting && w.c.cfg.headOpens && s.split.phase != inHead {
+			w.opened(s, nil)
+		}
 		if err = errors.Join(err, w.eventErr); err != nil {
 			w.eventErr = nil
 			return fmt.Errorf("bench: stream %d: %w", s.id, err)
@@ -232,7 +235,7 @@ func (w *worker) read(i int, s *clientStream, hungUp bool) error {
 		if s.split.done() {
 			return fmt.Errorf("bench: the server ended the body of stream %d", s.id)
 		}
-		if n < len(w.buf) && !hungUp {
+		if n < len(w.buf) && !hungUp || w.c.cfg.stall && s.phase == streamOpen {
 			return nil
 		}
 	}
@@ -249,6 +252,9 @@ func (w *worker) onEvent(data []byte) {
 	if w.ids != nil {
 		w.ids.LastID(w.current, s.split.events.id)
 	}
+	if s.phase == streamWaiting && w.c.cfg.headOpens {
+		w.opened(s, nil)
+	}
 	if s.phase == streamOpen {
 		if bytes.HasPrefix(data, disconnectPush) {
 			w.eventErr = fmt.Errorf("the server said %s", cut(data, 200))
@@ -261,9 +267,20 @@ func (w *worker) onEvent(data []byte) {
 		w.eventErr = fmt.Errorf("expected a connect push first, got %q", cut(data, 200))
 		return
 	}
+	w.opened(s, data)
+}
+
+// opened counts the current stream as open. One that is to stall is not looked
+// at any more: what comes fills its receive buffer and then the server's side.
+func (w *worker) opened(s *clientStream, push []byte) {
 	s.phase = streamOpen
 	w.connecting--
-	w.handler.Opened(w.current, data)
+	w.handler.Opened(w.current, push)
+	if w.c.cfg.stall {
+		if err := unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, s.fd, nil); err != nil {
+			w.eventErr = fmt.Errorf("epoll_ctl: %w", err)
+		}
+	}
 	w.c.opened.Add(1)
 	w.c.notify()
 }

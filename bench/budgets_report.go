@@ -1,0 +1,128 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+)
+
+// budgetRow is one budget, and what was measured.
+type budgetRow struct {
+	Name      string  `json:"name"`
+	Unit      string  `json:"unit,omitempty"`
+	Must      float64 `json:"must"`
+	Aim       float64 `json:"aim,omitempty"`      // 0: none
+	AtLeast   bool    `json:"at_least,omitempty"` // more is better
+	Tolerance float64 `json:"tolerance,omitempty"`
+	Note      string  `json:"note,omitempty"`
+	Got       *spread `json:"measured"` // nil: could not be measured
+	Verdict   string  `json:"verdict"`
+	Failure   string  `json:"failure,omitempty"`
+}
+
+// What a row says.
+const (
+	budgetMet    = "met"
+	budgetAim    = "met, and the aim"
+	budgetMissed = "MISSED"
+	budgetFailed = "FAILED"
+	budgetNone   = "not measured"
+)
+
+// judge sets the verdict from the median.
+func (b *budgetRow) judge() {
+	keeps := func(limit float64) bool {
+		if b.AtLeast {
+			return b.Got.Median >= limit
+		}
+		return b.Got.Median <= limit+b.Tolerance
+	}
+	switch {
+	case b.Failure != "":
+		b.Verdict = budgetFailed
+	case b.Got == nil:
+		b.Verdict = budgetNone
+	case !keeps(b.Must):
+		b.Verdict = budgetMissed
+	case b.Aim != 0 && keeps(b.Aim):
+		b.Verdict = budgetAim
+	default:
+		b.Verdict = budgetMet
+	}
+}
+
+// budgetsReport is the result of the budgets mode.
+type budgetsReport struct {
+	header
+	Rounds  int         `json:"rounds_each"`
+	Seconds float64     `json:"seconds"`
+	Rows    []budgetRow `json:"budgets"`
+}
+
+// verdict is an error where something could not be measured or messages were
+// lost; a budget that is missed is none.
+func (r *budgetsReport) verdict() error {
+	for _, b := range r.Rows {
+		if b.Failure != "" {
+			return fmt.Errorf("bench: %s: %s", b.Name, b.Failure)
+		}
+	}
+	return nil
+}
+
+// figure prints a number with as many digits as it deserves.
+func figure(v float64) string {
+	switch {
+	case v == 0:
+		return "0"
+	case v >= 1000 || v <= -1000:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	default:
+		return strconv.FormatFloat(v, 'f', 2, 64)
+	}
+}
+
+func (r *budgetsReport) writeTable(w io.Writer) error {
+	fmt.Fprintf(w, "budgets, in short form: %d interleaved rounds each, %.0f s in all\n%s\n%s\n\n", r.Rounds, r.Seconds, r.Server, r.Machine)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "budget\tunit\tmust\taim\tmeasured\tspread\t")
+	for _, b := range r.Rows {
+		sign := "≤ "
+		if b.AtLeast {
+			sign = "≥ "
+		}
+		aim, got, spread := "", "-", ""
+		if b.Aim != 0 {
+			aim = sign + trim(b.Aim)
+		}
+		if b.Got != nil {
+			got, spread = figure(b.Got.Median), figure(b.Got.Min)+"–"+figure(b.Got.Max)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", b.Name, b.Unit, sign+trim(b.Must), aim, got, spread, b.Verdict)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	counts := map[string]int{}
+	for _, b := range r.Rows {
+		counts[b.Verdict]++
+		if b.Note != "" {
+			fmt.Fprintf(w, "%s: %s\n", b.Name, b.Note)
+		}
+	}
+	for _, b := range r.Rows {
+		if b.Failure != "" {
+			fmt.Fprintf(w, "%s failed: %s\n", b.Name, b.Failure)
+		}
+	}
+	_, err := fmt.Fprintf(w, "\n%d met (%d of them the aim), %d missed, %d failed or not measured; measured: median of the rounds, spread: lowest–highest\n",
+		counts[budgetMet]+counts[budgetAim], counts[budgetAim], counts[budgetMissed], counts[budgetFailed]+counts[budgetNone])
+	return err
+}
+
+// trim prints a limit without needless zeros.
+func trim(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
