@@ -4,11 +4,12 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 VULNCHECK   = golang.org/x/vuln/cmd/govulncheck@v1.1.4
 FUZZTIME   ?= 30s
 B          ?= .
+D          ?= 30m
 
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## start the gateway for a try: loopback, random secrets, live page on port 8000
 	$(GO) run . --dev
@@ -46,8 +47,28 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 	  done; \
 	done
 
-bench: ## Go benchmarks, ten runs each (B=regexp)
+bench: ## every budget of the design in short form, one table (about 3 minutes)
+	$(GO) run ./bench budgets -o bench/results/budgets.json
+
+soak: ## half an hour of half the load: memory, files and goroutines stay flat (D=30m)
+	$(GO) run ./bench soak -duration $(D) -o bench/results/soak.json
+
+charts: ## measure, next to nchan where it is installed, and draw bench/results/*.svg (about 20 minutes)
+	for n in 100 300 1000 3000; do $(GO) run ./bench fan-out -peers nchan -streams $$n -o bench/results/fan-out-$$n.json || exit 1; done
+	$(GO) run ./bench fan-out -peers nchan -pattern burst -messages 500 -o bench/results/burst.json
+	$(GO) run ./bench fan-out -peers nchan -pattern paced -o bench/results/paced.json
+	$(GO) run ./bench large -peers nchan -messages 100 -o bench/results/large.json
+	$(GO) run ./bench channels -peers nchan -o bench/results/channels.json
+	$(GO) run ./bench idle -peers nchan -steps 1000,5000,10000,15000 -settle 60s -o bench/results/idle.json
+	$(GO) run ./bench connect -peers nchan -o bench/results/connect.json
+	$(GO) run ./bench publish -peers nchan -o bench/results/publish.json
+	$(GO) run ./bench report bench/results/*.json
+
+microbench: ## Go benchmarks, ten runs each (B=regexp)
 	$(GO) test -run '^$$' -bench '$(B)' -benchmem -count 10 ./...
+
+docs: ## rewrite the option reference of the README from the code
+	$(GO) run . configdoc --write README.md
 
 tidy: ## go mod tidy
 	$(GO) mod tidy
@@ -58,4 +79,4 @@ vuln: ## known vulnerabilities in what the build uses
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help run build test check fmt vet lint race e2e fuzz bench tidy vuln clean
+.PHONY: help run build test check fmt vet lint race e2e fuzz bench soak charts microbench docs tidy vuln clean

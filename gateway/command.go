@@ -1,23 +1,19 @@
 package gateway
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"sluice/gateway/config"
 )
@@ -37,43 +33,30 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// shortFlags are the flags that stand for an option by another name.
-var shortFlags = map[string]string{
-	"port":    "http_server.port",
-	"address": "http_server.address",
-}
-
-// textFlags and switchFlags are the options that are flags by their own name, as
-// they are for the reference (PROTOCOL 9.3). Those of parts that Sluice lacks
-// are accepted; the configuration warns of them.
-var (
-	textFlags = []string{
-		"http_server.address", "http_server.port", "http_server.internal_address", "http_server.internal_port",
-		"pid_file", "log.level", "log.file", "engine.type", "broker.type", "presence_manager.type",
-		"map_broker.type", "grpc_api.port", "uni_grpc.port",
-	}
-	switchFlags = []string{
-		"broker.enabled", "presence_manager.enabled", "debug.enabled", "admin.enabled", "admin.external",
-		"admin.insecure", "prometheus.enabled", "swagger.enabled", "health.enabled", "init.enabled",
-		"uni_websocket.enabled", "uni_sse.enabled", "uni_http_stream.enabled", "sse.enabled",
-		"http_stream.enabled", "client.insecure", "http_api.insecure", "http_api.external", "grpc_api.enabled",
-		"uni_grpc.enabled",
-	}
-)
-
+// rootCommand is the command that serves, with all others below it (PROTOCOL
+// 9.3).
 func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 	var path string
 	var dev bool
 	cmd := &cobra.Command{
 		Use:   "sluice",
 		Short: "An SSE gateway: publications in over HTTP, out to many browsers",
+		Long: "An SSE gateway: publications in over HTTP, out to many browsers. Without a command it serves.\n\n" +
+			"Every option is a flag by its own name, also those that are not listed below; `sluice configdoc`\n" +
+			"explains them. Flags go before the environment (SLUICE_..., CENTRIFUGO_...), and that before the file.",
 		Example: "  sluice --dev                        try it: live page, random secrets, loopback only\n" +
+			"  sluice genconfig                    write config.json with random secrets\n" +
 			"  sluice -c config.json --port 8080   serve with a configuration",
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Args:                       rootArgs,
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		SuggestionsMinimumDistance: 2,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			src := config.Source{Path: path, Environ: os.Environ(), Flags: givenFlags(cmd)}
+			flags, err := givenFlags(cmd)
+			if err != nil {
+				return err
+			}
+			src := config.Source{Path: path, Environ: os.Environ(), Flags: flags}
 			if dev {
 				src.Dev = &config.Dev{Secret: rand.Text(), APIKey: rand.Text()}
 				if !cmd.Flags().Changed("config") {
@@ -83,39 +66,32 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 			return run(src, dev, stdout, stderr)
 		},
 	}
+	cmd.Version = versionText()
+	cmd.SetVersionTemplate("{{.Version}}\n")
+	cmd.SetFlagErrorFunc(flagError)
 	f := cmd.Flags()
-	f.StringVarP(&path, "config", "c", "config.json", "config file")
-	f.StringP("port", "p", "8000", "port of the endpoint (http_server.port)")
-	f.StringP("address", "a", "", "address to listen on (http_server.address)")
+	f.SortFlags = false
+	f.StringVarP(&path, "config", "c", "config.json", "config file: json, yaml, yml or toml")
 	f.BoolVar(&dev, "dev", false, "development: loopback only, random secrets, live page")
-	for _, key := range textFlags {
-		f.String(key, "", "option "+key)
-	}
-	for _, key := range switchFlags {
-		f.Bool(key, false, "option "+key)
-	}
+	f.VarP(&optionFlag{"8000", "port"}, "port", "p", "port of the endpoint (http_server.port)")
+	f.VarP(&optionFlag{"", "string"}, "address", "a", "address to listen on (http_server.address)")
+	addOptionFlags(cmd)
+	markConfigFile(cmd, "config")
+	cmd.AddCommand(configCommands(stdout, stderr)...)
 	cmd.AddCommand(tokenCommands(stdout, stderr)...)
-	cmd.AddCommand(&cobra.Command{
-		Use: "version", Short: "print the version", Args: cobra.NoArgs,
-		Run: func(*cobra.Command, []string) {
-			fmt.Fprintf(stdout, "Sluice v%s (Go version: %s)\n", Version, runtime.Version())
-		},
-	})
+	cmd.AddCommand(serveCommand(stdout), versionCommand(stdout))
 	return cmd
 }
 
-// givenFlags returns the options that were set on the command line.
-func givenFlags(cmd *cobra.Command) map[string]string {
-	given := make(map[string]string)
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		switch key := shortFlags[f.Name]; {
-		case key != "":
-			given[key] = f.Value.String()
-		case slices.Contains(textFlags, f.Name), slices.Contains(switchFlags, f.Name):
-			given[f.Name] = f.Value.String()
-		}
-	})
-	return given
+func versionCommand(stdout io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Example: "  sluice version", Args: noArgs,
+		Run: func(*cobra.Command, []string) { fmt.Fprintln(stdout, versionText()) },
+	}
+}
+
+func versionText() string {
+	return fmt.Sprintf("Sluice v%s (Go version: %s)", Version, runtime.Version())
 }
 
 // run serves until a signal comes.
@@ -154,28 +130,13 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	}
 	log.Info("serving", "address", g.Addr(), "version", Version, "loops", len(g.group.Loops))
 	err = g.waitForEnd(signals, src)
-	ctx, cancel := context.WithTimeout(context.Background(), cfg.Shutdown.Timeout)
-	defer cancel()
-	go func() {
-		for {
-			select {
-			case sig := <-signals:
-				if sig == syscall.SIGHUP {
-					continue
-				}
-				cancel() // a second one: at once
-				return
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return errors.Join(err, g.Stop(ctx))
+	return errors.Join(err, g.stopOn(signals))
 }
 
 // waitForEnd returns when a signal says so, or a listener ended on its own; then
 // with the error. SIGHUP reads the configuration anew.
 func (g *Gateway) waitForEnd(signals <-chan os.Signal, src config.Source) error {
+	r := newReloader(g, src)
 	for {
 		select {
 		case err := <-g.Failed():
@@ -185,42 +146,9 @@ func (g *Gateway) waitForEnd(signals <-chan os.Signal, src config.Source) error 
 				g.log.Info("stopping", "signal", sig.String())
 				return nil
 			}
-			g.reread(src)
+			r.reload()
 		}
 	}
-}
-
-// reread reloads the configuration; one that is wrong changes nothing.
-func (g *Gateway) reread(src config.Source) {
-	src.Environ = os.Environ()
-	cfg, report, err := config.Load(src)
-	if err == nil {
-		err = g.Reload(cfg)
-	}
-	if err != nil {
-		g.log.Error("the configuration was not reloaded", "error", err)
-		return
-	}
-	for _, w := range report.Warnings {
-		g.log.Warn(w)
-	}
-	g.log.Info("the configuration was reloaded: token keys, the API key and channel options; all else needs a restart")
-}
-
-// newLogger logs JSON lines, or text for people in development.
-func newLogger(cfg *config.Config, dev bool, stdout, stderr io.Writer) (*slog.Logger, func(), error) {
-	opt := &slog.HandlerOptions{Level: LogLevel(cfg.Log.Level)}
-	if dev && cfg.Log.File == "" {
-		return slog.New(slog.NewTextHandler(stderr, opt)), func() {}, nil
-	}
-	if cfg.Log.File == "" {
-		return slog.New(slog.NewJSONHandler(stdout, opt)), func() {}, nil
-	}
-	f, err := os.OpenFile(cfg.Log.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, nil, fmt.Errorf("log.file cannot be opened: %w", err)
-	}
-	return slog.New(slog.NewJSONHandler(f, opt)), func() { _ = f.Close() }, nil
 }
 
 // writePID writes pid_file and returns what removes it.

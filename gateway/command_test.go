@@ -2,15 +2,11 @@ package gateway
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/config"
-	"sluice/gateway/testkit"
 )
 
 // Flags of the reference are options by their own names.
@@ -33,7 +29,8 @@ func TestFlagsOfTheReferenceAreAccepted(t *testing.T) {
 		args = append(args, "--"+f+"="+v)
 	}
 	require.NoError(t, cmd.ParseFlags(args))
-	given := givenFlags(cmd)
+	given, err := givenFlags(cmd)
+	require.NoError(t, err)
 	require.Len(t, given, len(switchFlags)+len(textFlags))
 	given["http_server.address"] = "127.0.0.1"
 	given["http_server.internal_address"] = "127.0.0.1"
@@ -58,33 +55,6 @@ func TestUnsupportedOptionsThatMatterAreRefused(t *testing.T) {
 	f("engine.type", func(c *config.Config) { c.Engine.Type = "redis" })
 	f("broker.type", func(c *config.Config) { c.Broker.Enabled, c.Broker.Type = true, "nats" })
 	f("presence_manager.type", func(c *config.Config) { c.PresenceManager.Enabled, c.PresenceManager.Type = true, "redis" })
-	f("http_server.tls", func(c *config.Config) { c.HTTPServer.TLS.Enabled = true })
-}
-
-// A reload changes keys and rules for new connects; streams stay open, and a
-// wrong file changes nothing.
-func TestReload(t *testing.T) {
-	s := startServer(t, parts{})
-	c := s.subscribe(t, "news")
-	c.ExpectConnect(t)
-	path := filepath.Join(t.TempDir(), "config.json")
-	write := func(text string) {
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-		s.reread(config.Source{Path: path})
-	}
-	changed := strings.NewReplacer(testKey, "another key", testSecret, "another secret", "%s", "",
-		`"allow_subscribe_for_anonymous": true`, `"allow_subscribe_for_anonymous": false`).Replace(baseConfig)
-	write(changed)
-	status, _, _ := s.api.Call(t, "info", struct{}{})
-	require.Equal(t, 401, status, "the old key")
-	api := &testkit.API{Addr: s.addr, Key: "another key"}
-	api.Publish(t, "news", `1`)
-	c.ExpectPub(t, "news")
-	require.Empty(t, s.subscribe(t, "news").ExpectConnect(t).Subs, "the new rules")
-
-	write(`{"http_api": {"key": 5`)
-	api.Publish(t, "news", `2`)
-	c.ExpectPub(t, "news")
 }
 
 func TestEndpointAtTheRootAndExactPaths(t *testing.T) {

@@ -34,18 +34,26 @@ const defaultTokenLife = 7 * 24 * time.Hour
 func tokenCommands(stdout, stderr io.Writer) []*cobra.Command {
 	c := &tokenCommand{stdout: stdout, stderr: stderr}
 	gen := c.command("gentoken", "Generate a connection JWT for a user", c.generate)
+	gen.Example = "  sluice gentoken -u 42              a token of user 42, valid for a week\n" +
+		"  sluice gentoken -u 42 -t 3600 -q   the token and nothing else, valid for an hour"
 	genSub := c.command("gensubtoken", "Generate a subscription JWT for a user", c.generateSubscription)
+	genSub.Example = "  sluice gensubtoken -u 42 -s news"
 	for _, cmd := range []*cobra.Command{gen, genSub} {
+		cmd.Args = noArgs
 		f := cmd.Flags()
 		f.StringVarP(&c.user, "user", "u", "", "user ID, by default anonymous")
 		f.Int64VarP(&c.ttl, "ttl", "t", int64(defaultTokenLife/time.Second), "token TTL in seconds, use -1 for token without expiration")
 		f.BoolVarP(&c.quiet, "quiet", "q", false, "only output the token without anything else")
 	}
 	genSub.Flags().StringVarP(&c.channel, "channel", "s", "", "channel")
-	return []*cobra.Command{
-		gen, c.command("checktoken [TOKEN]", "Check a connection JWT", c.check),
-		genSub, c.command("checksubtoken [TOKEN]", "Check a subscription JWT", c.checkSubscription),
+	check := c.command("checktoken [TOKEN]", "Check a connection JWT", c.check)
+	check.Example = "  sluice checktoken \"$(sluice gentoken -q -u 42)\""
+	checkSub := c.command("checksubtoken [TOKEN]", "Check a subscription JWT", c.checkSubscription)
+	checkSub.Example = "  sluice checksubtoken \"$(sluice gensubtoken -q -u 42 -s news)\""
+	for _, cmd := range []*cobra.Command{check, checkSub} {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
 	}
+	return []*cobra.Command{gen, check, genSub, checkSub}
 }
 
 // tokenCommand is what a token command was given.
@@ -61,6 +69,7 @@ type tokenCommand struct {
 func (c *tokenCommand) command(use, short string, run func(cfg *config.Config, args []string) error) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, SilenceUsage: true, SilenceErrors: true}
 	cmd.Flags().StringVarP(&c.path, "config", "c", "config.json", "path to config file")
+	markConfigFile(cmd, "config")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		cfg, report, err := config.Load(config.Source{Path: c.path, Environ: os.Environ()})
 		if report != nil {

@@ -14,8 +14,13 @@
 //	call worker           at most 256      a refresh hook, with a deadline
 //	JWKS refresher        1                its timer and HTTP
 //	poller                one per loop     epoll_wait
-//	memory janitor        1                its timer
+//	memory janitor        1                its timer (of the memory engine)
+//	memory watch          1                its timer
+//	scrape                a few per scrape answers of loops, 1 s at most
+//	certificate watcher   per set of files its timer, the files
 //	accept                per listener     accept, and a back-off when descriptors run out
+//	stop                  1                the shutdown, with a deadline
+//	server shutdown       per listener     requests under way, with a deadline
 //	main                  1                the signal
 //
 // Lock order, the whole list: memory stripe → hub interest stripe → actor

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,8 +21,10 @@ import (
 	brokermemory "sluice/gateway/broker/memory"
 	"sluice/gateway/channel"
 	"sluice/gateway/config"
+	"sluice/gateway/front"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
+	"sluice/gateway/metrics"
 	"sluice/gateway/presence"
 	presencememory "sluice/gateway/presence/memory"
 	"sluice/gateway/proxy"
@@ -64,18 +65,25 @@ type Gateway struct {
 	sse             *sse.Server
 	api             *api.Server
 	live            *admin.Live
+	proxies         *front.Proxies
+	limits          *front.Limits // nil without limits by address
+	certs           certificates
+	metrics         *metrics.Exporter // nil without prometheus
 
 	// Immutable after Start.
 	servers   []*fasthttp.Server
-	listeners []*listener
+	listeners []*front.Listener
 	serving   sync.WaitGroup
-	failed    chan error // a server ended on its own; never closed
+	failed    chan error    // a server ended on its own; never closed
+	quit      chan struct{} // closed by Stop
 
 	// Atomic.
 	rules    atomic.Pointer[channel.Rules]
 	verifier atomic.Pointer[auth.Verifier]
 	keys     atomic.Pointer[auth.APIKeys]
+	ready    atomic.Bool // /ready says yes: started, and not stopping
 	stopping atomic.Bool
+	requests atomic.Int64 // being answered
 }
 
 // New makes a gateway from a configuration that was validated. It starts loops
@@ -86,7 +94,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 	}
 	g := &Gateway{
 		cfg: cfg, log: opt.Log, verify: opt.Verify, id: session.NewID(), began: time.Now(),
-		failed: make(chan error, 2),
+		failed: make(chan error, 2), quit: make(chan struct{}),
 	}
 	if err := checkSupported(cfg, opt.Log); err != nil {
 		return nil, err
@@ -96,12 +104,22 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 	}
 	fileLimit := raiseFileLimit(g.log)
 	sseOptions, err := g.sseOptions()
+	if err == nil {
+		g.proxies, g.limits, err = newAddresses(cfg)
+	}
+	if err == nil {
+		g.certs, err = g.newCertificates()
+	}
 	if err != nil {
+		g.discard()
 		return nil, err
 	}
 	if g.proxy, err = g.newProxy(); err != nil {
-		g.verifier.Load().Close()
+		g.discard()
 		return nil, err
+	}
+	if g.limits != nil {
+		sseOptions.Address = g.clientAddress
 	}
 	if g.proxy != nil {
 		sseOptions.HookHeaders = g.proxy.Headers()
@@ -110,8 +128,13 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		}
 	}
 	if err := g.startActors(); err != nil {
-		g.verifier.Load().Close()
+		g.discard()
 		return nil, err
+	}
+	if g.metrics, err = g.newMetrics(); err != nil {
+		g.releasePools()
+		g.discard()
+		return nil, fmt.Errorf("gateway: prometheus.metrics_namespace: %w", err)
 	}
 	if err := g.broker.Start(g.hub); err != nil {
 		g.releasePools()
@@ -128,6 +151,12 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		g.live = g.newLive()
 	}
 	return g, nil
+}
+
+// discard ends what New began before the actors.
+func (g *Gateway) discard() {
+	g.verifier.Load().Close()
+	g.certs.close()
 }
 
 // loadRules makes what a reload may replace.
@@ -152,8 +181,16 @@ func (g *Gateway) loadRules(cfg *config.Config) error {
 
 // Reload takes over what can change while streams are open: token keys and
 // checks, the API key, channel options. On an error everything stays as it was.
-// Not from two goroutines at once, and not during Stop.
-func (g *Gateway) Reload(cfg *config.Config) error { return g.loadRules(cfg) }
+// What TLS files hold is looked at, too, now and not only within a second; what
+// is wrong with it is logged, and the former stays in use. Not from two
+// goroutines at once, and not during Stop.
+func (g *Gateway) Reload(cfg *config.Config) error {
+	if err := g.loadRules(cfg); err != nil {
+		return err
+	}
+	g.certs.reload()
+	return nil
+}
 
 // startActors makes the pools, the loops and the hub. GOMAXPROCS is raised to
 // two more than the loops, so that accept, API and the garbage collector always
@@ -178,9 +215,16 @@ func (g *Gateway) startActors() error {
 	if err == nil {
 		g.group, err = loop.NewGroup(loops, g.turns, g.loopOptions())
 	}
+	if err == nil && g.cfg.Node.IOURing == "on" && g.group.RingError() != nil {
+		g.group.Stop()
+		err = fmt.Errorf("gateway: node.io_uring is on, but it cannot be used here (set it to auto): %w", g.group.RingError())
+	}
 	if err != nil {
 		g.releasePools()
 		return err
+	}
+	if err := g.group.RingError(); err != nil && g.cfg.Node.IOURing != "off" {
+		g.log.Info("io_uring is not used", "reason", err)
 	}
 	g.broker = brokermemory.New()
 	g.presence = presencememory.New()
@@ -209,21 +253,31 @@ func (g *Gateway) onPanic(v any, stack []byte) {
 func (g *Gateway) Start() error {
 	external := g.cfg.HTTPServer.External()
 	internal, separate := g.cfg.HTTPServer.Internal()
-	if err := g.serve(external, g.external(!separate)); err != nil {
+	if err := g.serve(external, g.external(!separate), g.certs.external); err != nil {
 		return err
 	}
 	if separate {
-		return g.serve(internal, g.internal)
+		if err := g.serve(internal, g.internal, g.certs.internal); err != nil {
+			return err
+		}
 	}
+	g.warnExposed(g.listeners[0].Addr(), false, separate, net.InterfaceAddrs)
+	if separate {
+		g.warnExposed(g.listeners[1].Addr(), true, separate, net.InterfaceAddrs)
+	}
+	g.serving.Go(func() { g.watchMemory(g.quit) })
+	g.ready.Store(true)
 	return nil
 }
 
-func (g *Gateway) serve(addr string, handler fasthttp.RequestHandler) error {
-	ln, err := listen(addr, g.log)
+func (g *Gateway) serve(addr string, handler fasthttp.RequestHandler, certs *front.Certs) error {
+	opt := g.frontOptions()
+	opt.TLS = tlsConfig(certs)
+	ln, err := front.Listen(addr, opt)
 	if err != nil {
-		return err
+		return fmt.Errorf("gateway: %w", err)
 	}
-	srv := g.newServer(handler)
+	srv := g.newServer(g.counted(handler))
 	g.listeners = append(g.listeners, ln)
 	g.servers = append(g.servers, srv)
 	g.serving.Go(func() {
@@ -239,59 +293,6 @@ func (g *Gateway) Addr() string { return g.listeners[0].Addr().String() }
 
 // Failed delivers an error when a listener ended without Stop.
 func (g *Gateway) Failed() <-chan error { return g.failed }
-
-// Stop ends the server in the order that loses nothing it acknowledged: the API
-// answers 503, nothing more is accepted, requests under way end, what is
-// published reaches the out-queues, and then every client is told and its
-// stream ends. The error says what did not end before ctx did; the rest is cut.
-func (g *Gateway) Stop(ctx context.Context) error {
-	g.stopping.Store(true)
-	if g.api != nil {
-		g.api.Drain()
-	}
-	var errs []error
-	for i, srv := range g.servers {
-		if err := srv.ShutdownWithContext(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("gateway: requests were cut: %w", err))
-		}
-		_ = g.listeners[i].Close() // Serve may not have begun
-	}
-	g.serving.Wait()
-	if err := g.hub.Settle(ctx); err != nil {
-		errs = append(errs, fmt.Errorf("gateway: publications were cut: %w", err))
-	}
-	left := g.left(ctx)
-	g.sessions.Shutdown(left)
-	if err := g.sessions.Idle(ctx); err != nil {
-		errs = append(errs, err)
-	}
-	if err := g.group.Drained(g.left(ctx)); err != nil {
-		errs = append(errs, fmt.Errorf("gateway: streams were cut: %w", err))
-	}
-	errs = append(errs, g.release(ctx))
-	return errors.Join(errs...)
-}
-
-// left is how long a context has yet to run.
-func (g *Gateway) left(ctx context.Context) time.Duration {
-	if deadline, ok := ctx.Deadline(); ok {
-		return max(time.Until(deadline), 0)
-	}
-	return g.cfg.Shutdown.Timeout
-}
-
-// release ends what carries the streams, the pools last.
-func (g *Gateway) release(ctx context.Context) error {
-	g.group.Stop()
-	g.sessions.Quiet()
-	err := g.broker.Close(ctx)
-	g.releasePools()
-	if g.proxy != nil {
-		g.proxy.Close()
-	}
-	g.verifier.Load().Close()
-	return err
-}
 
 // Verify panics if the tables of the parts disagree; for tests.
 func (g *Gateway) Verify() { g.sessions.Verify() }

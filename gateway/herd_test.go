@@ -31,8 +31,14 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if spec := os.Getenv(stormEnv); spec != "" {
+		os.Exit(runStorm(spec, os.Stdout))
+	}
 	if child := os.Getenv(childEnv); child != "" {
 		os.Exit(runChild(child))
+	}
+	if os.Getenv(commandEnv) != "" {
+		os.Exit(runCommand())
 	}
 	os.Exit(m.Run())
 }

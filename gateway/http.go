@@ -1,19 +1,21 @@
 package gateway
 
 import (
+	"bytes"
 	"errors"
+	"net"
 	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
+	"sluice/gateway/front"
 	"sluice/gateway/sse"
 )
 
 // Limits of the HTTP server on what is not a stream.
 const (
-	readTimeout  = 10 * time.Second
 	writeTimeout = 10 * time.Second
 	idleTimeout  = 60 * time.Second
 	// idleWorker is how long a worker of the HTTP server waits for its next
@@ -27,15 +29,17 @@ const (
 
 // newServer makes the HTTP server for one listener. Streams leave it by hijack,
 // so its limits are for requests only. MaxConnsPerIP stays 0: it would hide the
-// socket.
+// socket. ReadTimeout bounds the handshake and the head of each request; what
+// bodyLimit gives, the body. Both are set once and not by reads, so trickling
+// does not stretch them; front.Options.RequestTimeout bounds the sum.
 func (g *Gateway) newServer(handler fasthttp.RequestHandler) *fasthttp.Server {
 	return &fasthttp.Server{
-		Handler:                      g.guard(handler),
+		Handler:                      front.Strict(g.guard(handler), sse.WriteError),
 		ErrorHandler:                 g.badRequest,
 		HeaderReceived:               g.bodyLimit,
 		Concurrency:                  1 << 20,
 		ReadBufferSize:               g.cfg.HTTPServer.MaxHeadSize + headSlack,
-		ReadTimeout:                  readTimeout,
+		ReadTimeout:                  min(g.cfg.HTTPServer.HeaderTimeout, g.cfg.HTTPServer.ReadTimeout),
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxIdleWorkerDuration:        idleWorker,
@@ -48,22 +52,35 @@ func (g *Gateway) newServer(handler fasthttp.RequestHandler) *fasthttp.Server {
 	}
 }
 
-// bodyLimit gives each route the body that it may have.
-func (g *Gateway) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	path, _, _ := strings.Cut(string(h.RequestURI()), "?")
-	c := &g.cfg.HTTPAPI
-	switch {
-	case path == g.endpoint():
-		return fasthttp.RequestConfig{MaxRequestBodySize: g.cfg.UniSSE.MaxRequestBodySize}
-	case path == c.HandlerPrefix || strings.HasPrefix(path, c.HandlerPrefix+"/"):
-		return fasthttp.RequestConfig{MaxRequestBodySize: c.MaxBodySize}
+// frontOptions are what all listeners have in common.
+func (g *Gateway) frontOptions() front.Options {
+	c := &g.cfg.HTTPServer
+	return front.Options{
+		Log: g.log, HeaderTimeout: c.HeaderTimeout, RequestTimeout: c.ReadTimeout, HalfOpen: c.HalfOpenLimit,
+		Trusted: g.proxies.Trusts, ProxyProtocol: c.ProxyProtocol,
 	}
-	return fasthttp.RequestConfig{}
 }
 
-// guard keeps a panic in a handler to its request.
+// bodyLimit gives each route the body that it may have, and each body its time.
+func (g *Gateway) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	front.Prepare(h)
+	path, _, _ := strings.Cut(string(h.RequestURI()), "?")
+	c := &g.cfg.HTTPAPI
+	limit := fasthttp.RequestConfig{ReadTimeout: g.cfg.HTTPServer.ReadTimeout}
+	switch {
+	case path == g.endpoint():
+		limit.MaxRequestBodySize = g.cfg.UniSSE.MaxRequestBodySize
+	case path == c.HandlerPrefix || strings.HasPrefix(path, c.HandlerPrefix+"/"):
+		limit.MaxRequestBodySize = c.MaxBodySize
+	}
+	return limit
+}
+
+// guard keeps a panic in a handler to its request. Paths are taken as they were
+// sent: rules of a front for a path must not be passed by another spelling.
 func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
+		front.Serving(ctx.Conn())
 		defer func() {
 			if v := recover(); v != nil {
 				g.log.Error("panic in a request", "path", string(ctx.Path()), "panic", v, "stack", string(debug.Stack()))
@@ -71,16 +88,19 @@ func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 				sse.WriteError(ctx, fasthttp.StatusInternalServerError, "internal server error")
 			}
 		}()
+		if !bytes.Equal(ctx.URI().PathOriginal(), ctx.Path()) {
+			notFound(ctx)
+			return
+		}
 		next(ctx)
 	}
 }
 
 // badRequest answers requests that never reach a handler.
 func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
-	if c, ok := ctx.Conn().(*conn); ok {
-		c.lingers = true
-	}
+	front.Linger(ctx.Conn())
 	var small *fasthttp.ErrSmallBuffer
+	var late net.Error
 	switch {
 	case errors.As(err, &small):
 		sse.WriteError(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, "the request head is too large")
@@ -89,6 +109,8 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 			g.sse.WriteCORS(ctx)
 		}
 		sse.WriteError(ctx, fasthttp.StatusRequestEntityTooLarge, "the request body is too large")
+	case errors.As(err, &late) && late.Timeout():
+		sse.WriteError(ctx, fasthttp.StatusRequestTimeout, "the request did not arrive in time")
 	default:
 		sse.WriteError(ctx, fasthttp.StatusBadRequest, "the request cannot be parsed")
 	}

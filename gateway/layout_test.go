@@ -24,39 +24,46 @@ const (
 	modAnts     = "github.com/panjf2000/ants/v2"
 	modJwt      = "github.com/golang-jwt/jwt/v5"
 	modGlob     = "github.com/gobwas/glob"
+	modYaml     = "github.com/goccy/go-yaml"
 	modUnix     = "golang.org/x/sys/unix"
 )
 
 var layout = map[string]row{
 	"codec":                   {others: modGoccy},
 	"gateway/actor":           {others: modAnts},
+	"gateway/tally":           {},
 	"gateway/testkit":         {others: modJwt},
 	"gateway/loop":            {ours: "codec gateway/actor", others: modUnix},
+	"gateway/front":           {ours: "gateway/loop", others: modFasthttp + " github.com/pires/go-proxyproto"},
 	"gateway/channel":         {ours: "codec"},
 	"gateway/auth":            {ours: "codec", others: modJwt + " " + modGlob + " " + modGoccy},
 	"gateway/broker":          {ours: "codec"},
-	"gateway/proxy":           {ours: "codec gateway/auth", others: modGoccy},
+	"gateway/proxy":           {ours: "codec gateway/auth gateway/tally", others: modGoccy},
 	"gateway/broker/history":  {ours: "codec gateway/broker"},
 	"gateway/broker/memory":   {ours: "codec gateway/broker gateway/broker/history"},
 	"gateway/presence":        {ours: "codec"},
 	"gateway/presence/memory": {ours: "codec gateway/presence"},
 	"gateway/hub": {
-		ours:   "codec gateway/actor gateway/broker gateway/loop",
+		ours:   "codec gateway/actor gateway/broker gateway/loop gateway/tally",
 		others: "golang.org/x/sync/semaphore github.com/shadowspore/fossil-delta",
 	},
 	"gateway/session": {
 		ours: "codec gateway/actor gateway/auth gateway/broker gateway/channel gateway/hub gateway/loop gateway/presence",
 	},
 	"gateway/sse": {
-		ours:   "codec gateway/auth gateway/loop gateway/session",
+		ours:   "codec gateway/auth gateway/loop gateway/session gateway/tally",
 		others: modFasthttp + " golang.org/x/time/rate",
 	},
 	"gateway/api": {
-		ours:   "codec gateway/auth gateway/broker gateway/channel gateway/presence gateway/session",
+		ours:   "codec gateway/auth gateway/broker gateway/channel gateway/presence gateway/session gateway/tally",
 		others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax " + modGoccy,
 	},
+	"gateway/metrics": {
+		ours:   "gateway/auth gateway/hub gateway/loop gateway/proxy gateway/session gateway/tally",
+		others: modFasthttp + " github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/prometheus/common/expfmt",
+	},
 	"gateway/admin":  {others: modFasthttp + " " + modFasthttp + "/pprofhandler " + modGoccy},
-	"gateway/config": {others: modGlob},
+	"gateway/config": {others: modGlob + " " + modYaml + " " + modYaml + "/ast " + modYaml + "/lexer " + modYaml + "/parser " + modYaml + "/token github.com/BurntSushi/toml"},
 	"gateway":        {ours: "*", others: modFasthttp + " " + modJwt + " github.com/spf13/cobra github.com/spf13/pflag"},
 	"bench":          {ours: "codec", others: "*"},
 	"":               {ours: "gateway"},

@@ -52,6 +52,10 @@ func (g *Gateway) operations(ctx *fasthttp.RequestCtx, path string) bool {
 	switch {
 	case g.cfg.Health.Enabled && path == g.cfg.Health.HandlerPrefix:
 		admin.Health(ctx)
+	case g.cfg.Health.Enabled && path == readyPath(g.cfg.Health.HandlerPrefix):
+		admin.Ready(ctx, g.ready.Load())
+	case g.metrics != nil && path == g.cfg.Prometheus.HandlerPrefix:
+		g.metrics.Handle(ctx)
 	case g.cfg.Init.Enabled && path == g.cfg.Init.HandlerPrefix:
 		admin.Init(ctx)
 	case g.cfg.Debug.Enabled && strings.HasPrefix(path, g.cfg.Debug.HandlerPrefix+"/"):
@@ -60,4 +64,9 @@ func (g *Gateway) operations(ctx *fasthttp.RequestCtx, path string) bool {
 		return false
 	}
 	return true
+}
+
+// readyPath is where the ready check is: beside the health check.
+func readyPath(health string) string {
+	return health[:strings.LastIndexByte(health, '/')+1] + "ready"
 }

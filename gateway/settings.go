@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"sluice/codec"
@@ -95,6 +94,7 @@ func (g *Gateway) loopOptions() loop.Options {
 	return loop.Options{
 		QueueMaxSize: c.QueueMaxSize, QueueMaxAge: c.QueueMaxAge, QueuesMaxTotal: int64(c.QueuesMaxTotal),
 		SlowFrame: codec.DisconnectFrame(codec.DisconnectSlow),
+		Ring:      g.cfg.Node.IOURing != "off",
 		OnPanic:   g.onPanic, Verify: g.verify,
 	}
 }
@@ -151,6 +151,7 @@ func (g *Gateway) sessionOptions(fileLimit int) session.Options {
 		Insecure: c.Insecure, Cursors: g.cfg.UniSSE.LastEventID, ServerTime: c.ConnectIncludeServerTime,
 		ChannelLimit: c.ChannelLimit, StreamLimit: limit, UserConnectionLimit: c.UserConnectionLimit,
 		RecoveryLimit: c.RecoveryMaxPublicationLimit, RecoveryMaxBytes: g.cfg.UniSSE.RecoveryMaxBytes,
+		MaxLifetime: g.cfg.UniSSE.MaxLifetime, RetryMin: g.cfg.UniSSE.Retry.Min, RetryMax: g.cfg.UniSSE.Retry.Max,
 		StaleCloseDelay:   c.StaleCloseDelay,
 		ExpiredCloseDelay: c.ExpiredCloseDelay, ExpiredSubDelay: c.ExpiredSubCloseDelay,
 		PresenceUpdateInterval: c.PresenceUpdateInterval, PositionCheckDelay: c.ChannelPositionCheckDelay,
@@ -160,6 +161,9 @@ func (g *Gateway) sessionOptions(fileLimit int) session.Options {
 			SingleConnection: c.SubscribeToUserPersonalChannel.SingleConnection,
 		},
 		Calls: g.calls, Log: g.log,
+	}
+	if g.limits != nil {
+		opt.Addresses = g.limits
 	}
 	if c.Proxy.Refresh.Enabled {
 		opt.Refresh = g.proxy
@@ -178,9 +182,13 @@ func (g *Gateway) sseOptions() (sse.Options, error) {
 		AllowAnonymous: c.AllowAnonymousConnectWithoutToken, Insecure: c.Insecure,
 		HookWait: c.StaleCloseDelay, TokenCookie: c.TokenCookie, TerminalStatus: u.TerminalStatus,
 		UserIDHeader: c.UserIDHTTPHeader, ConnectionRate: c.ConnectionRateLimit,
-		Limits:      codec.Limits{Depth: g.cfg.HTTPAPI.MaxDepth, Number: g.cfg.HTTPAPI.MaxNumberSize},
-		UserTimeout: c.QueueMaxAge + userTimeoutSlack,
-		RetryMin:    u.Retry.Min, RetryMax: u.Retry.Max, LastEventID: u.LastEventID, Log: g.log,
+		Limits: codec.Limits{Depth: g.cfg.HTTPAPI.MaxDepth, Number: g.cfg.HTTPAPI.MaxNumberSize},
+		Socket: loop.SocketOptions{
+			UserTimeout: c.QueueMaxAge + userTimeoutSlack, UnsentMax: u.KernelUnsentMax,
+		},
+		RetryMin: u.Retry.Min, RetryMax: u.Retry.Max, LastEventID: u.LastEventID, Log: g.log,
+		BoundedStreams: u.BoundedStreams,
+		ShedByStatus:   u.Shed == "status", ShedMax: u.ShedRetryMax,
 	}
 	if u.Framing == "close" {
 		opt.Framing = codec.FramingClose
@@ -220,12 +228,8 @@ func checkSupported(c *config.Config, log *slog.Logger) error {
 	if c.PresenceManager.Enabled && c.PresenceManager.Type != "memory" {
 		refuse("presence_manager.type", c.PresenceManager.Type, "use memory")
 	}
-	if c.HTTPServer.TLS.Enabled || c.HTTPServer.TLSExternal || c.HTTPServer.InternalTLS.Enabled {
-		refuse("http_server.tls", "enabled", "let a front end TLS: connections would not be encrypted")
-	}
 	for key, on := range map[string]bool{
-		"prometheus": c.Prometheus.Enabled, "admin": c.Admin.Enabled,
-		"uni_sse.max_lifetime": c.UniSSE.MaxLifetime > 0, "shutdown.grace": c.Shutdown.Grace > 0,
+		"admin": c.Admin.Enabled,
 	} {
 		if on {
 			log.Warn("an option is not supported by this build and has no effect", "option", key)
@@ -233,12 +237,3 @@ func checkSupported(c *config.Config, log *slog.Logger) error {
 	}
 	return errors.Join(errs...)
 }
-
-// logLevels are the names of log.level; none is above every level.
-var logLevels = map[string]slog.Level{
-	"trace": slog.LevelDebug, "debug": slog.LevelDebug, "info": slog.LevelInfo,
-	"warn": slog.LevelWarn, "error": slog.LevelError, "fatal": slog.LevelError + 4, "none": slog.LevelError + 100,
-}
-
-// LogLevel returns the level that a name of log.level stands for.
-func LogLevel(name string) slog.Level { return logLevels[strings.ToLower(name)] }

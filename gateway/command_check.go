@@ -1,0 +1,90 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sluice/gateway/auth"
+	"sluice/gateway/channel"
+	"sluice/gateway/config"
+)
+
+func (c *configCommand) checkconfig() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "checkconfig",
+		Short: "Check a configuration",
+		Long: "Check a configuration: the file with the environment over it, as the server would read them. Wrong\n" +
+			"values end it with code 1. Keys that are unknown, deprecated, not supported, given twice or in conflict\n" +
+			"are named with their line and what to write instead; with --strict they end it with code 1 too. It\n" +
+			"prints nothing about a file that is fine. What merely deserves a look goes to the standard error.",
+		Example: "  sluice checkconfig\n" +
+			"  sluice checkconfig -c config.yaml --strict",
+		Args: noArgs,
+	}
+	cmd.Flags().StringVarP(&c.path, "config", "c", "config.json", "config file to check")
+	cmd.Flags().BoolVarP(&c.strict, "strict", "s", false, "fail on keys that are unknown, deprecated, not supported, given twice or in conflict")
+	markConfigFile(cmd, "config")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		if _, err := os.Stat(c.path); errors.Is(err, os.ErrNotExist) {
+			fmt.Fprintf(c.stderr, "%s is not there; `sluice genconfig -c %s` writes one\n", c.path, c.path)
+			return reported(c.stdout, "config file not found")
+		}
+		cfg, report, err := config.Load(config.Source{Path: c.path, Environ: os.Environ()})
+		strict := c.printFindings(report.Findings)
+		if err != nil {
+			c.printErrors("error getting config", err)
+			return errReported
+		}
+		if err := checkUsable(cfg); err != nil {
+			c.printErrors("error validating config", err)
+			return errReported
+		}
+		if c.strict && strict {
+			return errReported
+		}
+		return nil
+	}
+	return cmd
+}
+
+// printFindings prints what was noticed in a configuration, and reports whether
+// --strict fails on any of it.
+func (c *configCommand) printFindings(findings []config.Finding) (strict bool) {
+	var unknown []string
+	for _, f := range findings {
+		if f.Kind == config.KindUnknown && strings.HasPrefix(f.Origin, "file ") {
+			unknown = append(unknown, f.Key)
+		}
+	}
+	if c.strict && len(unknown) > 0 {
+		fmt.Fprintf(c.stdout, "unknown keys in config: %s\n", strings.Join(unknown, ", "))
+	}
+	for _, f := range findings {
+		if !f.Kind.Strict() {
+			fmt.Fprintf(c.stderr, "warning: %s\n", f)
+			continue
+		}
+		strict = true
+		fmt.Fprintln(c.stdout, f)
+	}
+	return strict
+}
+
+// printErrors prints one line for each error that err joins.
+func (c *configCommand) printErrors(what string, err error) {
+	for line := range strings.Lines(plainError(err)) {
+		fmt.Fprintf(c.stdout, "%s: %s\n", what, strings.TrimSuffix(line, "\n"))
+	}
+}
+
+// checkUsable checks what New would refuse although each value is allowed.
+func checkUsable(cfg *config.Config) error {
+	_, originsErr := auth.NewOrigins(cfg.Client.AllowedOrigins)
+	_, rulesErr := channel.NewRules(channelConfig(&cfg.Channel))
+	return errors.Join(checkSupported(cfg, slog.New(slog.DiscardHandler)), originsErr, rulesErr)
+}

@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestCheckconfigIsSilentAboutAGoodFile(t *testing.T) {
+	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "k"}}`)
+	for _, args := range [][]string{{"-c", path}, {"--config=" + path, "--strict"}, {"-s", "-c", path}} {
+		out, errs, code := command(append([]string{"checkconfig"}, args...)...)
+		require.Equal(t, 0, code)
+		require.Empty(t, out+errs)
+	}
+}
+
+func TestCheckconfigWithoutAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "none.json")
+	out, errs, code := command("checkconfig", "-c", path)
+	require.Equal(t, 1, code)
+	require.Equal(t, "config file not found\n", out)
+	require.Contains(t, errs, "sluice genconfig -c "+path)
+}
+
+// What is wrong with a file ends it with code 1, a line for each thing.
+func TestCheckconfigNamesWhatIsWrong(t *testing.T) {
+	f := func(text string, want ...string) {
+		t.Helper()
+		out, _, code := command("checkconfig", "-c", configFile(t, text))
+		require.Equal(t, 1, code, out)
+		for _, w := range want {
+			require.Contains(t, out, w)
+		}
+		for line := range strings.Lines(out) {
+			require.Regexp(t, `^error (getting|validating) config: `, line)
+		}
+	}
+	f(``, "error getting config: ", "empty")
+	f(`{"client": `, "line 1")
+	f("{\n\"client\": {\"ping_interval\": 30, \"channel_limit\": \"x\"}}", `config.json:2: client.ping_interval: 30 is a bare number`, "client.channel_limit")
+	f(`{"channel": {"namespaces": [{"name": "a b"}]}}`, "channel.namespaces[0].name")
+	f(`{"client": {"proxy": {"connect": {"enabled": true, "endpoint": "grpc://localhost:1"}}}}`, "client.proxy.connect.endpoint")
+}
+
+// Keys that have no effect, or not the one that was meant, are named with their
+// line and what to write; only --strict fails on them.
+func TestCheckconfigNamesStrangeKeys(t *testing.T) {
+	const quiet = `"http_api": {"key": "k"}, "uni_sse": {"enabled": true`
+	f := func(text string, want ...string) {
+		t.Helper()
+		path := configFile(t, text)
+		out, _, code := command("checkconfig", "-c", path)
+		require.Equal(t, 0, code, out)
+		strict, _, code := command("checkconfig", "-c", path, "-s")
+		require.Equal(t, 1, code, strict)
+		for _, w := range want {
+			require.Contains(t, out, w)
+			require.Contains(t, strict, w)
+		}
+	}
+	f("{"+quiet+",\n \"framig\": \"close\"}}", "config.json:2: uni_sse.framig: unknown key", "did you mean uni_sse.framing?")
+	f("{"+quiet+"},\n \"websocket\": {}}", "config.json:2: websocket: not supported")
+	f("{"+quiet+"},\n \"log\": {\"level\": \"info\",\n\"level\": \"debug\"}}", "config.json:3: log.level: given twice")
+	f("{"+quiet+"},\n \"token_hmac_secret_key\": \"s\"}", "config.json:2: token_hmac_secret_key", "client.token.hmac_secret_key")
+
+	out, _, _ := command("checkconfig", "-s", "-c", configFile(t, "{"+quiet+`}, "nope": 1, "log": {"nix": 2}}`))
+	first, _, _ := strings.Cut(out, "\n")
+	require.Equal(t, "unknown keys in config: nope, log.nix", first)
+}
+
+// What merely deserves a look is said on the standard error, and is no failure.
+func TestCheckconfigGivesAdvice(t *testing.T) {
+	out, errs, code := command("checkconfig", "--strict", "-c", configFile(t, `{}`))
+	require.Equal(t, 0, code)
+	require.Empty(t, out)
+	require.Contains(t, errs, "warning: uni_sse.enabled: false: no stream can be opened")
+}
+
+// The environment is part of what is checked, as it is for the server.
+func TestCheckconfigReadsTheEnvironment(t *testing.T) {
+	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "k"}}`)
+	t.Setenv("SLUICE_CLIENT_PING_INTERVAL", "soon")
+	out, _, code := command("checkconfig", "-c", path)
+	require.Equal(t, 1, code)
+	require.Contains(t, out, `env SLUICE_CLIENT_PING_INTERVAL: client.ping_interval: "soon" is not a duration`)
+	t.Setenv("SLUICE_CLIENT_PING_INTERVAL", "30s")
+	t.Setenv("CENTRIFUGO_CLIENT_PONG_TIMEOT", "1s")
+	out, _, code = command("checkconfig", "-c", path, "-s")
+	require.Equal(t, 1, code)
+	require.Contains(t, out, "CENTRIFUGO_CLIENT_PONG_TIMEOT: unknown variable")
+}
+
+// What the server would refuse to start with is no good configuration.
+func TestCheckconfigKnowsWhatTheServerRefuses(t *testing.T) {
+	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "k"}, "broker": {"enabled": true, "type": "nats"}}`)
+	out, _, code := command("checkconfig", "-c", path)
+	require.Equal(t, 1, code)
+	require.Contains(t, out, "error validating config: gateway: broker.type")
+}

@@ -1,0 +1,162 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"sluice/gateway/config"
+)
+
+// newLogger logs as the section log says: JSON lines or text, to the file or to
+// standard output; in development text for people. What repeats is limited.
+func newLogger(cfg *config.Config, dev bool, stdout, stderr io.Writer) (*slog.Logger, func(), error) {
+	out, done := stdout, func() {}
+	text := cfg.Log.Format == "text"
+	switch {
+	case cfg.Log.File != "":
+		f, err := os.OpenFile(cfg.Log.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		if err != nil {
+			return nil, nil, fmt.Errorf("log.file cannot be opened: %w", err)
+		}
+		out, done = f, func() { _ = f.Close() }
+	case dev:
+		out, text = stderr, true
+	}
+	opt := &slog.HandlerOptions{Level: LogLevel(cfg.Log.Level)}
+	var h slog.Handler = slog.NewJSONHandler(out, opt)
+	if text {
+		h = slog.NewTextHandler(out, opt)
+	}
+	return slog.New(newLimitedHandler(h, time.Now)), done, nil
+}
+
+// logLevels are the names of log.level; none is above every level.
+var logLevels = map[string]slog.Level{
+	"trace": slog.LevelDebug, "debug": slog.LevelDebug, "info": slog.LevelInfo,
+	"warn": slog.LevelWarn, "error": slog.LevelError, "fatal": slog.LevelError + 4, "none": slog.LevelError + 100,
+}
+
+// LogLevel returns the level that a name of log.level stands for.
+func LogLevel(name string) slog.Level { return logLevels[strings.ToLower(name)] }
+
+const (
+	// logBurst is how many records of one message pass in a second, logDebug
+	// how many at level debug. Clients can cause records at will: they must
+	// not fill disks.
+	logBurst = 10
+	logDebug = 1000
+	// logMessages bounds the messages that are told apart; ours are constant.
+	logMessages = 1024
+)
+
+// limitedHandler passes on at most so many records of a message in a second,
+// and says how many it left out.
+type limitedHandler struct {
+	slog.Handler
+	*logLimits
+}
+
+// logLimits are shared by all handlers that come from one by WithAttrs.
+type logLimits struct {
+	// Immutable after newLimitedHandler.
+	now func() time.Time
+	out slog.Handler // where what was left out is told
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	counts map[logKey]*logCount
+	looked time.Time // when counts that nothing followed were last looked for
+}
+
+type logKey struct {
+	level   slog.Level
+	message string
+}
+
+type logCount struct {
+	since  time.Time // when its second began
+	passed int
+	left   int // out, in its second
+}
+
+func newLimitedHandler(h slog.Handler, now func() time.Time) slog.Handler {
+	return &limitedHandler{h, &logLimits{now: now, out: h, counts: make(map[logKey]*logCount)}}
+}
+
+// Handle implements slog.Handler.
+func (h *limitedHandler) Handle(ctx context.Context, r slog.Record) error {
+	pass, gaps := h.admit(logKey{r.Level, r.Message})
+	for _, g := range gaps {
+		note := slog.NewRecord(r.Time, g.key.level, "log records were left out", 0)
+		note.AddAttrs(slog.String("message", g.key.message), slog.Int("records", g.left))
+		if err := h.out.Handle(ctx, note); err != nil {
+			return err
+		}
+	}
+	if !pass {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (h *limitedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &limitedHandler{h.Handler.WithAttrs(attrs), h.logLimits}
+}
+
+// WithGroup implements slog.Handler.
+func (h *limitedHandler) WithGroup(name string) slog.Handler {
+	return &limitedHandler{h.Handler.WithGroup(name), h.logLimits}
+}
+
+// logGap is what was left out of a message in a second that is over.
+type logGap struct {
+	key  logKey
+	left int
+}
+
+// admit reports whether a record may pass, and what of the past is to be told.
+func (l *logLimits) admit(key logKey) (pass bool, gaps []logGap) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	if now.Sub(l.looked) >= time.Second {
+		l.looked = now
+		for k, c := range l.counts {
+			if now.Sub(c.since) < time.Second {
+				continue
+			}
+			if c.left > 0 {
+				gaps = append(gaps, logGap{k, c.left})
+			}
+			delete(l.counts, k)
+		}
+	}
+	c := l.counts[key]
+	if c == nil {
+		if len(l.counts) >= logMessages {
+			key.message = "any other"
+			c = l.counts[key]
+		}
+		if c == nil {
+			c = &logCount{since: now}
+			l.counts[key] = c
+		}
+	}
+	most := logBurst
+	if key.level < slog.LevelInfo {
+		most = logDebug
+	}
+	if c.passed >= most {
+		c.left++
+		return false, gaps
+	}
+	c.passed++
+	return true, gaps
+}

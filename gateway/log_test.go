@@ -1,0 +1,91 @@
+package gateway
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config"
+)
+
+// limitedLog is a logger with a clock of the test's.
+func limitedLog(level slog.Level) (log *slog.Logger, out *bytes.Buffer, clock *time.Time) {
+	out = new(bytes.Buffer)
+	now := time.Unix(1_000_000, 0)
+	clock = &now
+	h := slog.NewTextHandler(out, &slog.HandlerOptions{Level: level})
+	return slog.New(newLimitedHandler(h, func() time.Time { return now })), out, clock
+}
+
+func TestALogThatRepeatsIsLimitedAndSaysSo(t *testing.T) {
+	log, out, clock := limitedLog(slog.LevelInfo)
+	for i := range 500 {
+		log.Warn("a client did it", "n", i)
+		log.With("part", "x").Warn("a client did it", "n", i) // the same message
+	}
+	log.Error("a client did it") // another level
+	log.Info("something else")
+	text := out.String()
+	require.Equal(t, logBurst, strings.Count(text, "level=WARN"))
+	require.Contains(t, text, "n=0")
+	require.Equal(t, 1, strings.Count(text, "level=ERROR"))
+	require.Contains(t, text, "something else")
+	require.NotContains(t, text, "left out", "the second is not over")
+
+	*clock = clock.Add(time.Second)
+	out.Reset()
+	log.Info("something else") // whatever comes next tells it
+	require.Contains(t, out.String(), fmt.Sprintf(`level=WARN msg="log records were left out" message="a client did it" records=%d`, 1000-logBurst))
+	log.Warn("a client did it")
+	require.Equal(t, 1, strings.Count(out.String(), `msg="a client did it"`), "a new second, a new budget")
+	out.Reset()
+	*clock = clock.Add(time.Minute)
+	log.Info("something else")
+	require.NotContains(t, out.String(), "left out", "it is told once")
+}
+
+func TestDebugLogsHaveALargerBudget(t *testing.T) {
+	log, out, _ := limitedLog(slog.LevelDebug)
+	for range 2 * logDebug {
+		log.Debug("stream opened")
+	}
+	require.Equal(t, logDebug, strings.Count(out.String(), "stream opened"))
+}
+
+func TestMessagesWithoutEndTakeNoMemoryWithoutEnd(t *testing.T) {
+	log, out, clock := limitedLog(slog.LevelInfo)
+	for i := range 3 * logMessages {
+		log.Info(fmt.Sprintf("message %d", i))
+	}
+	require.Equal(t, logMessages+logBurst, strings.Count(out.String(), "msg="))
+	*clock = clock.Add(time.Second)
+	out.Reset()
+	log.Info("next")
+	require.Contains(t, out.String(), fmt.Sprintf(`message="any other" records=%d`, 2*logMessages-logBurst))
+}
+
+func TestLogFormats(t *testing.T) {
+	f := func(format string, dev bool, want string) {
+		t.Helper()
+		cfg := config.Default()
+		cfg.Log.Format = format
+		var stdout, stderr bytes.Buffer
+		log, done, err := newLogger(cfg, dev, &stdout, &stderr)
+		require.NoError(t, err)
+		log.Info("hello")
+		log.Debug("not at level info")
+		done()
+		text := stdout.String() + stderr.String()
+		require.Contains(t, text, want)
+		require.Equal(t, 1, strings.Count(text, "\n"))
+		require.Equal(t, dev, stdout.Len() == 0, "in development the log goes to standard error")
+	}
+	f("json", false, `"level":"INFO","msg":"hello"`)
+	f("text", false, `level=INFO msg=hello`)
+	f("json", true, `level=INFO msg=hello`)
+}

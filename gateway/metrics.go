@@ -1,0 +1,117 @@
+package gateway
+
+import (
+	"maps"
+	"runtime"
+
+	"sluice/gateway/loop"
+	"sluice/gateway/metrics"
+)
+
+// newMetrics makes what answers scrapes, nil if prometheus is off.
+func (g *Gateway) newMetrics() (*metrics.Exporter, error) {
+	if !g.cfg.Prometheus.Enabled {
+		return nil, nil
+	}
+	return metrics.New(metrics.Options{Source: counters{g}, Namespace: g.cfg.Prometheus.MetricsNamespace})
+}
+
+// counters is the gateway as package metrics sees it.
+type counters struct{ g *Gateway }
+
+var _ metrics.Source = counters{}
+
+// Loops implements metrics.Source.
+func (c counters) Loops() int { return len(c.g.group.Loops) }
+
+// Loop implements metrics.Source.
+func (c counters) Loop(i int, done func(metrics.LoopState)) {
+	c.g.group.Loops[i].Post(&readLoop{g: c.g, done: done})
+}
+
+// Users implements metrics.Source.
+func (c counters) Users(i int, done func([]uint64)) {
+	c.g.sessions.Users(c.g.group.Loops[i], done)
+}
+
+// readLoop takes the counters of a loop in its turn.
+type readLoop struct {
+	g    *Gateway
+	done func(metrics.LoopState)
+}
+
+// Run implements loop.Task.
+func (r *readLoop) Run(l *loop.Loop, again bool) {
+	if again {
+		return
+	}
+	r.done(metrics.LoopState{
+		Loop: *l.Stats(), Shard: r.g.hub.Shard(l).Stats(), Sessions: r.g.sessions.LoopStats(l),
+	})
+}
+
+// Node implements metrics.Source.
+func (c counters) Node() metrics.Node {
+	g := c.g
+	n := metrics.Node{
+		Version: Version, GoVersion: runtime.Version(), Nodes: 1,
+		Hub: g.hub.Stats(), Sessions: g.sessions.Stats(),
+		Fallbacks:    map[string]uint64{"turns": g.turns.Fallbacks(), "blocking": g.blocking.Fallbacks()},
+		RefusedCalls: g.calls.Refused(),
+	}
+	for _, l := range g.group.Loops {
+		n.LoopBacklog = append(n.LoopBacklog, l.Backlog())
+	}
+	verifier := g.verifier.Load()
+	n.Tokens = metrics.Tokens{Stats: verifier.Stats(), Cached: verifier.Cached()}
+	if g.proxy != nil {
+		n.Connect, n.Refresh = g.proxy.ConnectStats(), g.proxy.RefreshStats()
+	}
+	if engine, ok := g.broker.(interface {
+		Suppressed() (repeated, outdated uint64)
+	}); ok {
+		repeated, outdated := engine.Suppressed()
+		n.Suppressed = map[string]uint64{"idempotency": repeated, "version": outdated}
+	}
+	c.addConnects(&n)
+	c.addAPI(&n)
+	return n
+}
+
+// addConnects adds what came before sessions: listeners, limits, the endpoint.
+func (c counters) addConnects(n *metrics.Node) {
+	g := c.g
+	n.Accept = make(map[string]uint64)
+	for _, ln := range g.listeners {
+		st := ln.Stats()
+		n.Accept["accepted"] += st.Accepted
+		n.Accept["accept_retried"] += st.Retries
+		n.Accept["shed_no_descriptor"] += st.Shed
+		n.Accept["half_open_refused"] += st.HalfOpenRefused
+		n.Accept["proxy_header_refused"] += st.ProxyRefused
+		n.Accept["handshake_failed"] += st.HandshakesFailed
+		n.HalfOpen += st.HalfOpen
+	}
+	if g.sse == nil {
+		return
+	}
+	st := g.sse.Stats()
+	n.ConnectTook, n.LimitRefused = st.Took, st.Shed
+	n.Refused = maps.Clone(st.Refused)
+	if g.limits != nil {
+		limits := g.limits.Stats()
+		n.Limited = map[string]uint64{"streams": limits.TooManyStreams, "rate": limits.TooManyConnects, "untracked": limits.Untracked}
+		n.Addresses = limits.Addresses
+	}
+}
+
+func (c counters) addAPI(n *metrics.Node) {
+	if c.g.api == nil {
+		return
+	}
+	st := c.g.api.Stats()
+	n.APIRefused = st.Refused
+	for i := range st.Methods {
+		n.API = append(n.API, metrics.APIMethod(st.Methods[i]))
+	}
+}

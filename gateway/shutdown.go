@@ -1,0 +1,182 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// counted counts the requests that are being answered: Stop waits for them.
+func (g *Gateway) counted(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		g.requests.Add(1)
+		defer g.requests.Add(-1)
+		next(ctx)
+	}
+}
+
+// Stop ends the server in the order that loses nothing it acknowledged:
+//
+//	/ready says no, and for shutdown.grace everything else goes on
+//	the API answers 503, connects are turned away, the listeners close
+//	requests under way end, and what is published reaches the out-queues
+//	every client is told and its stream ends, shutdown.rate of them a second
+//
+// The error says what did not end before ctx did; the rest is cut.
+func (g *Gateway) Stop(ctx context.Context) error {
+	g.ready.Store(false)
+	g.grace(ctx)
+	g.stopping.Store(true)
+	if g.api != nil {
+		g.api.Drain()
+	}
+	if g.sse != nil {
+		g.sse.Drain()
+	}
+	closed := g.closeServers(ctx)
+	var errs []error
+	if err := g.answered(ctx); err != nil {
+		errs = append(errs, err)
+	}
+	if err := g.hub.Settle(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("gateway: publications were cut: %w", err))
+	}
+	g.sessions.Shutdown(ctx, g.cfg.Shutdown.Rate)
+	if err := g.sessions.Idle(ctx); err != nil {
+		errs = append(errs, err)
+	}
+	if err := g.group.Drained(g.left(ctx)); err != nil {
+		errs = append(errs, fmt.Errorf("gateway: streams were cut: %w", err))
+	}
+	closed()
+	errs = append(errs, g.release(ctx))
+	err := errors.Join(errs...)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("gateway: %w: %w", errShutdownTimeout, err)
+	}
+	return err
+}
+
+// errShutdownTimeout is the reference's text for it (PROTOCOL 9.4).
+var errShutdownTimeout = errors.New("shutdown timeout reached")
+
+// grace goes on serving while those in front find out that this node is not
+// ready. Why never all of the time: streams need some of it.
+func (g *Gateway) grace(ctx context.Context) {
+	wait := min(g.cfg.Shutdown.Grace, g.left(ctx)*3/4)
+	if wait <= 0 {
+		return
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+const (
+	// idleWithin is how long connections without a request may hold up the
+	// end, once all streams have ended: browsers open some to no purpose.
+	idleWithin = 2 * time.Second
+	// stopPoll is how often a wait for the end looks again.
+	stopPoll = time.Millisecond
+)
+
+// closeServers closes the listeners and every connection that is idle. The
+// returned function waits for the others.
+func (g *Gateway) closeServers(ctx context.Context) (wait func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, len(g.servers))
+	for i, srv := range g.servers {
+		go func() { done <- srv.ShutdownWithContext(ctx) }()
+		_ = g.listeners[i].Close() // Serve may not have begun
+	}
+	close(g.quit)
+	g.serving.Wait()
+	return func() {
+		timer := time.AfterFunc(idleWithin, cancel)
+		defer timer.Stop()
+		defer cancel()
+		for range g.servers {
+			if err := <-done; err != nil {
+				g.log.Debug("connections without a request were cut", "error", err)
+			}
+		}
+	}
+}
+
+// answered waits until no request is being answered.
+func (g *Gateway) answered(ctx context.Context) error {
+	for g.requests.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("gateway: requests were cut: %w", context.Cause(ctx))
+		case <-time.After(stopPoll):
+		}
+	}
+	return nil
+}
+
+// left is how long a context has yet to run.
+func (g *Gateway) left(ctx context.Context) time.Duration {
+	if ctx.Err() != nil {
+		return 0
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		return max(time.Until(deadline), 0)
+	}
+	return g.cfg.Shutdown.Timeout
+}
+
+// release ends what carries the streams, the pools last.
+func (g *Gateway) release(ctx context.Context) error {
+	g.group.Stop()
+	g.sessions.Quiet()
+	err := g.broker.Close(ctx)
+	g.releasePools()
+	if g.proxy != nil {
+		g.proxy.Close()
+	}
+	g.discard()
+	return err
+}
+
+const (
+	// cutMargin is the end of shutdown.timeout, when streams that are left
+	// have been cut and the rest is put away; a tenth of it at the most.
+	cutMargin = time.Second
+	// cutWithin is how long that may take after a second signal.
+	cutWithin = time.Second
+)
+
+// stopOn stops the gateway within shutdown.timeout, and at once when one more
+// signal comes.
+func (g *Gateway) stopOn(signals <-chan os.Signal) error {
+	limit := g.cfg.Shutdown.Timeout
+	ctx, cancel := context.WithTimeout(context.Background(), limit-min(cutMargin, limit/10))
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- g.Stop(ctx) }()
+	end := time.After(limit)
+	for {
+		select {
+		case err := <-done:
+			return err
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				continue
+			}
+			g.log.Warn("stopping at once", "signal", sig.String())
+			cancel()
+			end = time.After(cutWithin)
+		case <-end:
+			return errShutdownTimeout
+		}
+	}
+}
