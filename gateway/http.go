@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/gateway/front"
+	"sluice/gateway/reqid"
 	"sluice/gateway/sse"
 )
 
@@ -57,7 +58,7 @@ func (g *Gateway) frontOptions() front.Options {
 	c := &g.cfg.HTTPServer
 	return front.Options{
 		Log: g.log, HeaderTimeout: c.HeaderTimeout, RequestTimeout: c.ReadTimeout, HalfOpen: c.HalfOpenLimit,
-		Trusted: g.proxies.Trusts, ProxyProtocol: c.ProxyProtocol,
+		Trusted: g.proxies.Trusts, ProxyProtocol: c.ProxyProtocol, ReusePort: c.ReusePort != "off",
 	}
 }
 
@@ -83,8 +84,11 @@ func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 		front.Serving(ctx.Conn())
 		defer func() {
 			if v := recover(); v != nil {
-				g.log.Error("panic in a request", "path", string(ctx.Path()), "panic", v, "stack", string(debug.Stack()))
+				var id reqid.ID
+				id.Take(&ctx.Request.Header)
+				g.log.Error("panic in a request", "request", &id, "path", string(ctx.Path()), "panic", v, "stack", string(debug.Stack()))
 				ctx.Response.Reset()
+				id.Echo(&ctx.Response.Header)
 				sse.WriteError(ctx, fasthttp.StatusInternalServerError, "internal server error")
 			}
 		}()
@@ -105,6 +109,9 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &small):
 		sse.WriteError(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, "the request head is too large")
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		var id reqid.ID
+		id.Take(&ctx.Request.Header)
+		id.Echo(&ctx.Response.Header)
 		if g.sse != nil && string(ctx.URI().PathOriginal()) == g.endpoint() {
 			g.sse.WriteCORS(ctx)
 		}

@@ -23,6 +23,7 @@ type HTTPServer struct {
 	ProxyProtocol   bool          `json:"proxy_protocol" default:"false" doc:"Expect the PROXY protocol (version 1 or 2) at the start of connections from trusted proxies."`
 	HeaderTimeout   time.Duration `json:"header_timeout" default:"10s" min:"100ms" doc:"Most time from the start of a request to the end of its headers."`
 	ReadTimeout     time.Duration `json:"read_timeout" default:"30s" min:"100ms" doc:"Most time from the start of a request to the end of its body."`
+	ReusePort       string        `json:"reuse_port" default:"off" enum:"off,on,force" doc:"Share the ports with other processes of this machine, among which the kernel spreads connections (SO_REUSEPORT). on is refused with the memory engine, whose channels each process would have for itself; force is not."`
 	HalfOpenLimit   int           `json:"half_open_limit" default:"1024" doc:"Most connections of one address (IPv6: one /64) with an unfinished TLS handshake or request; more are closed. 0: no limit."`
 }
 

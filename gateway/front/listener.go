@@ -29,6 +29,9 @@ type Options struct {
 	// ProxyProtocol makes trusted peers begin their connections with a PROXY
 	// header; one that does not is closed. From others it is bad HTTP.
 	ProxyProtocol bool
+	// ReusePort lets other processes listen on the same port; see
+	// [loop.ReusePort]. For Listen only.
+	ReusePort bool
 	// HeaderTimeout is how long a peer may take for its PROXY header. 0: as
 	// long as the read deadline allows.
 	HeaderTimeout time.Duration
@@ -80,6 +83,9 @@ type Listener struct {
 // Keep-alive is off: pings find dead peers.
 func Listen(addr string, opt Options) (*Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
+	if opt.ReusePort {
+		lc.Control = loop.ReusePort
+	}
 	ln, err := lc.Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("front: cannot listen on %q: %w", addr, err)
