@@ -141,6 +141,7 @@ type PlainResponse struct {
 	AllowHeaders string // as in StreamHead
 	Body         string
 	Date         time.Time
+	RequestID    string // X-Request-Id, fit for a header; "" for none
 }
 
 // AppendPlainResponse appends the answer; the connection ends with it.
@@ -157,6 +158,10 @@ func AppendPlainResponse(dst []byte, r *PlainResponse) []byte {
 	dst = AppendCORS(dst, r.Origin, r.AllowHeaders)
 	dst = append(dst, "Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\nVary: Origin\r\nDate: "...)
 	dst = r.Date.UTC().AppendFormat(dst, httpTimeFormat)
+	if r.RequestID != "" {
+		dst = append(dst, "\r\nX-Request-Id: "...)
+		dst = append(dst, r.RequestID...)
+	}
 	if r.Status != 204 { // which must not have one (RFC 9110 section 8.6)
 		dst = append(dst, "\r\nContent-Length: "...)
 		dst = strconv.AppendInt(dst, int64(len(r.Body)), 10)

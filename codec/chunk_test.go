@@ -133,13 +133,15 @@ func TestPlainResponseIsWholeAndCloses(t *testing.T) {
 		require.Equal(t, "Tue, 14 Nov 2023 22:13:20 GMT", head.Get("Date"))
 		require.Equal(t, r.Origin, head.Get("Access-Control-Allow-Origin"))
 		require.Equal(t, r.Origin != "", head.Values("Access-Control-Allow-Credentials") != nil)
+		require.Equal(t, r.RequestID, head.Get("X-Request-Id"))
+		require.Equal(t, r.RequestID != "", head.Values("X-Request-Id") != nil)
 		body, err := io.ReadAll(conn.Body())
 		require.NoError(t, err)
 		require.Equal(t, r.Body, string(body))
 		require.True(t, conn.Terminated())
 		conn.ExpectClosed(t)
 	}
-	f(PlainResponse{Status: 401, Text: "Unauthorized", Body: "invalid token"}, "HTTP/1.1")
+	f(PlainResponse{Status: 401, Text: "Unauthorized", Body: "invalid token", RequestID: "a.b"}, "HTTP/1.1")
 	f(PlainResponse{Status: 500, Text: "Internal Server Error", HTTP10: true, Origin: "https://a.b"}, "HTTP/1.0")
 	f(PlainResponse{Status: 403, Text: "Forbidden", Body: "{\"e\":1}\n", Origin: "null", AllowHeaders: "x"}, "HTTP/1.1")
 }

@@ -11,20 +11,17 @@ import (
 	"sluice/gateway/front"
 )
 
-// newAddresses makes what tells clients' addresses, and their limits; these are
-// nil if there are none.
+// newAddresses makes what tells clients' addresses, and their limits.
 func newAddresses(cfg *config.Config) (*front.Proxies, *front.Limits, error) {
 	proxies, err := front.NewProxies(cfg.HTTPServer.TrustedProxies, cfg.HTTPServer.ForwardedHeader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("gateway: http_server.trusted_proxies: %w", err)
 	}
-	c := &cfg.Client
-	if c.AddressConnectionLimit <= 0 && c.AddressConnectionRateLimit <= 0 {
-		return proxies, nil, nil
-	}
-	return proxies, front.NewLimits(front.LimitOptions{
-		Streams: c.AddressConnectionLimit, Rate: c.AddressConnectionRateLimit,
-	}), nil
+	return proxies, front.NewLimits(addressLimits(&cfg.Client)), nil
+}
+
+func addressLimits(c *config.Client) front.LimitOptions {
+	return front.LimitOptions{Streams: c.AddressConnectionLimit, Rate: c.AddressConnectionRateLimit}
 }
 
 // clientAddress returns the address of the client behind a request.

@@ -108,7 +108,7 @@ func TestOperatorsEndpointsAreOnTheInternalListenerOnly(t *testing.T) {
 			head, _ := testkit.RoundTrip(t, addr, r)
 			return head.Status
 		}
-		for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/pprof/cmdline", "/health"} {
+		for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/pprof/cmdline", "/health", "/ready"} {
 			require.Equal(t, 404, status(s.addr, "GET", path), path)
 			require.Equal(t, 200, status(inside, "GET", path), path)
 		}

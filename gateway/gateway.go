@@ -66,7 +66,8 @@ type Gateway struct {
 	api             *api.Server
 	live            *admin.Live
 	proxies         *front.Proxies
-	limits          *front.Limits // nil without limits by address
+	limits          *front.Limits
+	fileLimit       int // streams that the limit of open files allows, 0 if unknown
 	certs           certificates
 	metrics         *metrics.Exporter // nil without prometheus
 
@@ -102,7 +103,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 	if err := g.loadRules(cfg); err != nil {
 		return nil, err
 	}
-	fileLimit := raiseFileLimit(g.log)
+	g.fileLimit = raiseFileLimit(g.log)
 	sseOptions, err := g.sseOptions()
 	if err == nil {
 		g.proxies, g.limits, err = newAddresses(cfg)
@@ -118,9 +119,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		g.discard()
 		return nil, err
 	}
-	if g.limits != nil {
-		sseOptions.Address = g.clientAddress
-	}
+	sseOptions.Address = g.clientAddress
 	if g.proxy != nil {
 		sseOptions.HookHeaders = g.proxy.Headers()
 		if cfg.Client.Proxy.Connect.Enabled {
@@ -140,7 +139,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		g.releasePools()
 		return nil, fmt.Errorf("gateway: cannot start the engine: %w", err)
 	}
-	g.sessions = session.New(g.group, g.hub, g.broker, g.presence, g.blocking, g.sessionOptions(fileLimit))
+	g.sessions = session.New(g.group, g.hub, g.broker, g.presence, g.blocking, g.sessionOptions())
 	if cfg.UniSSE.Enabled {
 		g.sse = sse.New(g.sessions, sseOptions)
 	}
@@ -179,14 +178,20 @@ func (g *Gateway) loadRules(cfg *config.Config) error {
 	return nil
 }
 
-// Reload takes over what can change while streams are open: token keys and
-// checks, the API key, channel options. On an error everything stays as it was.
-// What TLS files hold is looked at, too, now and not only within a second; what
+// Reload takes over what can change while streams are open: what package config
+// has tagged live. On an error everything stays as it was. Streams that are open
+// keep what they were given. What TLS files hold is looked at, too, now and not only within a second; what
 // is wrong with it is logged, and the former stays in use. Not from two
 // goroutines at once, and not during Stop.
 func (g *Gateway) Reload(cfg *config.Config) error {
 	if err := g.loadRules(cfg); err != nil {
 		return err
+	}
+	g.hub.SetPolicy(policy(&cfg.Channel, g.rules.Load()))
+	g.limits.Set(addressLimits(&cfg.Client))
+	g.sessions.Set(g.sessionLive(&cfg.Client))
+	if g.sse != nil {
+		g.sse.Set(sseLive(&cfg.Client))
 	}
 	g.certs.reload()
 	return nil

@@ -230,6 +230,24 @@ func TestHookHeaders(t *testing.T) {
 	require.Empty(t, b.last(t).head.Values("X-Forged"))
 }
 
+// A backend that wants to know the id of the request is told the one that our
+// log has, be it the client's or ours.
+func TestHooksAreToldTheRequestID(t *testing.T) {
+	b := newBackend(t)
+	b.say(`{"result":{"user":"1","expire_at":1}}`)
+	var log testkit.LogBuffer
+	s := startStrict(t, parts{client: b.connectHook(`, "http_headers": ["X-Request-ID"], "http": {"static_headers": {"X-Request-Id": "static"}}`)},
+		slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	for _, sent := range []string{"the-client.s", "not fit", ""} {
+		s.refused(t, sent, 3005, testkit.ConnectOptions{HTTPHeaders: [][2]string{{"x-request-id", sent}}})
+		told := b.last(t).head.Values("X-Request-Id")
+		require.Len(t, told, 1)
+		require.Equal(t, sent == "the-client.s", told[0] == sent)
+		require.NotEqual(t, "static", told[0])
+		require.Contains(t, log.String(), "request="+told[0])
+	}
+}
+
 // PROTOCOL 8.2: what the backend grants is what there is, with the positions
 // that the client brings.
 func TestConnectHookGrants(t *testing.T) {

@@ -32,6 +32,7 @@ var layout = map[string]row{
 	"codec":                   {others: modGoccy},
 	"gateway/actor":           {others: modAnts},
 	"gateway/tally":           {},
+	"gateway/reqid":           {others: modFasthttp},
 	"gateway/testkit":         {others: modJwt},
 	"gateway/loop":            {ours: "codec gateway/actor", others: modUnix},
 	"gateway/front":           {ours: "gateway/loop", others: modFasthttp + " github.com/pires/go-proxyproto"},
@@ -51,11 +52,11 @@ var layout = map[string]row{
 		ours: "codec gateway/actor gateway/auth gateway/broker gateway/channel gateway/hub gateway/loop gateway/presence",
 	},
 	"gateway/sse": {
-		ours:   "codec gateway/auth gateway/loop gateway/session gateway/tally",
+		ours:   "codec gateway/auth gateway/loop gateway/reqid gateway/session gateway/tally",
 		others: modFasthttp + " golang.org/x/time/rate",
 	},
 	"gateway/api": {
-		ours:   "codec gateway/auth gateway/broker gateway/channel gateway/presence gateway/session gateway/tally",
+		ours:   "codec gateway/auth gateway/broker gateway/channel gateway/presence gateway/reqid gateway/session gateway/tally",
 		others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax " + modGoccy,
 	},
 	"gateway/metrics": {

@@ -46,17 +46,22 @@ var logLevels = map[string]slog.Level{
 func LogLevel(name string) slog.Level { return logLevels[strings.ToLower(name)] }
 
 const (
-	// logBurst is how many records of one message pass in a second, logDebug
-	// how many at level debug. Clients can cause records at will: they must
-	// not fill disks.
+	// logBurst is how many records of one message and reason pass in a
+	// second, logDebug how many at level debug. Clients can cause records at
+	// will: they must not fill disks.
 	logBurst = 10
 	logDebug = 1000
-	// logMessages bounds the messages that are told apart; ours are constant.
+	// logMessages bounds the messages and reasons that are told apart; ours
+	// are constant, but for the reasons that backends and the configuration
+	// put into words of their own.
 	logMessages = 1024
+	// logReason is the attribute that says why: a flood of one reason must
+	// not hide another.
+	logReason = "reason"
 )
 
-// limitedHandler passes on at most so many records of a message in a second,
-// and says how many it left out.
+// limitedHandler passes on at most so many records of a message and its reason
+// in a second, and says how many it left out.
 type limitedHandler struct {
 	slog.Handler
 	*logLimits
@@ -77,6 +82,19 @@ type logLimits struct {
 type logKey struct {
 	level   slog.Level
 	message string
+	reason  string // of the record itself, "" if it has none
+}
+
+// keyOf returns what a record is counted under.
+func keyOf(r *slog.Record) logKey {
+	key := logKey{level: r.Level, message: r.Message}
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == logReason && a.Value.Kind() == slog.KindString {
+			key.reason = a.Value.String()
+		}
+		return key.reason == ""
+	})
+	return key
 }
 
 type logCount struct {
@@ -91,10 +109,14 @@ func newLimitedHandler(h slog.Handler, now func() time.Time) slog.Handler {
 
 // Handle implements slog.Handler.
 func (h *limitedHandler) Handle(ctx context.Context, r slog.Record) error {
-	pass, gaps := h.admit(logKey{r.Level, r.Message})
+	pass, gaps := h.admit(keyOf(&r))
 	for _, g := range gaps {
 		note := slog.NewRecord(r.Time, g.key.level, "log records were left out", 0)
-		note.AddAttrs(slog.String("message", g.key.message), slog.Int("records", g.left))
+		note.AddAttrs(slog.String("message", g.key.message))
+		if g.key.reason != "" {
+			note.AddAttrs(slog.String(logReason, g.key.reason))
+		}
+		note.AddAttrs(slog.Int("records", g.left))
 		if err := h.out.Handle(ctx, note); err != nil {
 			return err
 		}
@@ -141,7 +163,7 @@ func (l *logLimits) admit(key logKey) (pass bool, gaps []logGap) {
 	c := l.counts[key]
 	if c == nil {
 		if len(l.counts) >= logMessages {
-			key.message = "any other"
+			key.message, key.reason = "any other", ""
 			c = l.counts[key]
 		}
 		if c == nil {

@@ -57,6 +57,28 @@ func TestDebugLogsHaveALargerBudget(t *testing.T) {
 	require.Equal(t, logDebug, strings.Count(out.String(), "stream opened"))
 }
 
+// Each reason has a budget of its own, so that a flood of one does not hide the
+// others.
+func TestReasonsAreLimitedEachByItself(t *testing.T) {
+	log, out, clock := limitedLog(slog.LevelDebug)
+	for range 2 * logDebug {
+		log.Debug("stream closed", "client", "1", "reason", "client_gone")
+	}
+	log.Debug("stream closed", "client", "2", "reason", "slow_bytes")
+	log.LogAttrs(t.Context(), slog.LevelDebug, "stream closed", slog.String("reason", "slow_age"))
+	log.Info("io_uring is not used", "reason", fmt.Errorf("an error is no name of a reason"))
+	text := out.String()
+	require.Equal(t, logDebug, strings.Count(text, "reason=client_gone"))
+	require.Contains(t, text, "reason=slow_bytes")
+	require.Contains(t, text, "reason=slow_age")
+	require.Contains(t, text, "no name of a reason")
+	*clock = clock.Add(time.Second)
+	out.Reset()
+	log.Info("next")
+	require.Contains(t, out.String(), fmt.Sprintf(`msg="log records were left out" message="stream closed" reason=client_gone records=%d`, logDebug))
+	require.Equal(t, 2, strings.Count(out.String(), "\n"))
+}
+
 func TestMessagesWithoutEndTakeNoMemoryWithoutEnd(t *testing.T) {
 	log, out, clock := limitedLog(slog.LevelInfo)
 	for i := range 3 * logMessages {
@@ -67,6 +89,12 @@ func TestMessagesWithoutEndTakeNoMemoryWithoutEnd(t *testing.T) {
 	out.Reset()
 	log.Info("next")
 	require.Contains(t, out.String(), fmt.Sprintf(`message="any other" records=%d`, 2*logMessages-logBurst))
+
+	log, out, _ = limitedLog(slog.LevelInfo)
+	for i := range 3 * logMessages {
+		log.Info("refused", "reason", fmt.Sprint("of a backend ", i))
+	}
+	require.Equal(t, logMessages+logBurst, strings.Count(out.String(), "msg="))
 }
 
 func TestLogFormats(t *testing.T) {

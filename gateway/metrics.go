@@ -98,11 +98,9 @@ func (c counters) addConnects(n *metrics.Node) {
 	st := g.sse.Stats()
 	n.ConnectTook, n.LimitRefused = st.Took, st.Shed
 	n.Refused = maps.Clone(st.Refused)
-	if g.limits != nil {
-		limits := g.limits.Stats()
-		n.Limited = map[string]uint64{"streams": limits.TooManyStreams, "rate": limits.TooManyConnects, "untracked": limits.Untracked}
-		n.Addresses = limits.Addresses
-	}
+	limits := g.limits.Stats()
+	n.Limited = map[string]uint64{"streams": limits.TooManyStreams, "rate": limits.TooManyConnects, "untracked": limits.Untracked}
+	n.Addresses = limits.Addresses
 }
 
 func (c counters) addAPI(n *metrics.Node) {

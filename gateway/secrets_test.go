@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -61,11 +62,19 @@ func (p *secrets) expectNone(t *testing.T, where, text string) {
 type heard struct {
 	t    *testing.T
 	text strings.Builder
+	// id is what requests bring as their id: nothing that may be echoed.
+	id string
+}
+
+// prepare adds the id to a request.
+func (h *heard) prepare(r *testkit.Request) {
+	r.Headers = slices.Concat(r.Headers, [][2]string{{"X-Request-Id", h.id + "/"}})
 }
 
 // ask sends a request and notes the whole answer; it returns the body.
 func (h *heard) ask(s *server, status int, r testkit.Request) string {
 	h.t.Helper()
+	h.prepare(&r)
 	head, body := testkit.RoundTrip(h.t, s.addr, r)
 	require.Equal(h.t, status, head.Status, "%.200s\n%s", r.String(), body)
 	h.text.WriteString(head.Raw)
@@ -75,12 +84,12 @@ func (h *heard) ask(s *server, status int, r testkit.Request) string {
 
 // TestSecretsNeverLeak plants secrets wherever one can be and looks for them in
 // everything that a gateway says: its log at every level, the answers to all
-// clients, the health check.
+// clients, the health check, the metrics.
 func TestSecretsNeverLeak(t *testing.T) {
 	var log testkit.LogBuffer
 	level := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug - 4}))
 	p := &secrets{}
-	h := &heard{t: t}
+	h := &heard{t: t, id: p.plant("id of a request")}
 	hmac := p.plant("HMAC key")
 	b, k := newBackend(t), newKeyServer(t)
 	k.say(http.StatusInternalServerError, p.plant("key server's answer"))
@@ -91,22 +100,23 @@ func TestSecretsNeverLeak(t *testing.T) {
 		u.RawQuery = "key=" + p.plant(what+" query")
 		return u.String()
 	}
-	static := fmt.Sprintf(`, "timeout": "200ms", "http_headers": ["Authorization", "Cookie"], "emulated_headers": ["X-Emul"],
+	static := fmt.Sprintf(`, "timeout": "200ms", "http_headers": ["Authorization", "Cookie", "X-Request-Id"], "emulated_headers": ["X-Emul"],
 		"http": {"static_headers": {"X-Static": %q}}`, p.plant("static header"))
 	hooked := startStrict(t, parts{
+		sse: withMetrics,
 		client: fmt.Sprintf(`, "token": {"hmac_secret_key": %q}, "token_cookie": "session", "proxy": {
 			"connect": {"enabled": true, "endpoint": %q %s}, "refresh": {"enabled": true, "endpoint": %q %s}}`,
 			hmac, withUser(b.server.URL+"/connect", "hook"), static, withUser(b.server.URL+"/refresh", "hook"), static),
 	}, level)
 	keyed := startMore(t, parts{
-		sse:    `, "terminal_status": true`,
+		sse:    `, "terminal_status": true` + withMetrics,
 		client: fmt.Sprintf(`, "token": {"jwks_public_endpoint": %q}, "token_cookie": "session"`, withUser(k.URL, "key server")),
 	}, level)
 	plain := startMore(t, parts{
-		sse:    `, "connect_code_to_http_response": {"enabled": true, "transforms": [{"code": 3500, "to": {"status_code": 401}}]}`,
+		sse:    `, "connect_code_to_http_response": {"enabled": true, "transforms": [{"code": 3500, "to": {"status_code": 401}}]}` + withMetrics,
 		client: fmt.Sprintf(`, "token": {"hmac_secret_key": %q}, "token_cookie": "session"`, hmac),
 	}, level)
-	opened := startText(t, strings.ReplaceAll(fmt.Sprintf(strictConfig, "", `, "error_mode": "transport"`, withAnonymous, ""),
+	opened := startText(t, strings.ReplaceAll(fmt.Sprintf(strictConfig, withMetrics, `, "error_mode": "transport"`, withAnonymous, ""),
 		testKey, p.plant("API key")), level)
 
 	b.say(`{}`)
@@ -116,6 +126,9 @@ func TestSecretsNeverLeak(t *testing.T) {
 	keysAreRefused(h, p, opened)
 	for _, s := range []*server{hooked, keyed, plain, opened} {
 		h.ask(s, 200, testkit.Request{Target: "/health"})
+		h.ask(s, 200, testkit.Request{Target: "/ready?token=" + p.plant("query of the ready check")})
+		metrics := h.ask(s, 200, testkit.Request{Target: "/metrics?token=" + p.plant("query of the metrics")})
+		require.Contains(t, metrics, "sluice_", "nothing to look at")
 		h.ask(s, 404, testkit.Request{Target: "/" + p.plant("path") + "?token=" + p.plant("query of no path")})
 		h.ask(s, 400, testkit.Request{Target: "/", Proto: "HTTP/" + p.plant("version of no HTTP")})
 	}
@@ -123,7 +136,7 @@ func TestSecretsNeverLeak(t *testing.T) {
 	p.expectNone(t, "an answer", h.text.String())
 	p.expectNone(t, "the log", log.String())
 	require.Equal(t, 9, strings.Count(log.String(), "hook failed"), "one line for each way to fail")
-	for _, line := range []string{"connect refused", "stream opened", "token keys cannot be fetched"} {
+	for _, line := range []string{"connect refused", "ticket refused", "stream opened", "stream closed", "request=", "api: request refused", "token keys cannot be fetched"} {
 		require.Contains(t, log.String(), line, "nothing to look at")
 	}
 }
@@ -182,6 +195,7 @@ func (h *heard) connect(s *server, name string, r testkit.Request) {
 	h.t.Helper()
 	c := testkit.Dial(h.t, s.addr)
 	defer func() { _ = c.Close() }()
+	h.prepare(&r)
 	c.Send(r.String())
 	head := c.ReadHead(h.t)
 	require.Contains(h.t, []int{200, 204, 401, 500}, head.Status, name)

@@ -103,7 +103,7 @@ func (g *Gateway) hubOptions() hub.Options {
 	return hub.Options{
 		Lanes: g.cfg.Node.Lanes, CreditBytes: int64(g.cfg.HTTPAPI.PublishInflightMaxBytes),
 		CreditWait: g.cfg.HTTPAPI.PublishWait, HoldMaxSize: g.cfg.Client.HoldMaxBytes,
-		Policy:             g.policy(),
+		Policy:             policy(&g.cfg.Channel, g.rules.Load()),
 		PositionMaxTimeLag: g.cfg.Client.ChannelPositionMaxTimeLag,
 		Cursors:            g.cfg.UniSSE.LastEventID, CursorExactSize: g.cfg.UniSSE.CursorExactBytes,
 		OnPanic: g.onPanic,
@@ -112,8 +112,7 @@ func (g *Gateway) hubOptions() hub.Options {
 
 // policy returns how the hub learns what may be left out, nil if no namespace
 // allows anything: then nobody asks.
-func (g *Gateway) policy() func(string) hub.Policy {
-	c := &g.cfg.Channel
+func policy(c *config.Channel, rules *channel.Rules) func(string) hub.Policy {
 	any := lossy(&c.WithoutNamespace)
 	for i := range c.Namespaces {
 		any = any || lossy(&c.Namespaces[i].ChannelOptions)
@@ -122,7 +121,7 @@ func (g *Gateway) policy() func(string) hub.Policy {
 		return nil
 	}
 	return func(ch string) hub.Policy {
-		o, err := g.rules.Load().Lookup(ch)
+		o, err := rules.Lookup(ch)
 		if err != nil {
 			return hub.Policy{}
 		}
@@ -137,33 +136,47 @@ func lossy(o *config.ChannelOptions) bool {
 	return o.SlowPolicy == string(channel.SlowDropOldest) || o.ConflateKey != "" || o.MaxRate > 0
 }
 
-func (g *Gateway) sessionOptions(fileLimit int) session.Options {
-	c := &g.cfg.Client
+// sessionLive returns what sessions take over from a reload. How many streams
+// there may be for the sake of descriptors stays as it was at the start.
+func (g *Gateway) sessionLive(c *config.Client) session.Live {
 	limit := g.cfg.UniSSE.MaxStreams
 	if limit <= 0 {
-		limit = fileLimit
+		limit = g.fileLimit
 	}
 	if c.ConnectionLimit > 0 && (limit <= 0 || c.ConnectionLimit < limit) {
 		limit = c.ConnectionLimit
 	}
-	opt := session.Options{
-		Version: Version + " OSS", PingInterval: c.PingInterval, Rules: g.rules.Load,
-		Insecure: c.Insecure, Cursors: g.cfg.UniSSE.LastEventID, ServerTime: c.ConnectIncludeServerTime,
-		ChannelLimit: c.ChannelLimit, StreamLimit: limit, UserConnectionLimit: c.UserConnectionLimit,
-		RecoveryLimit: c.RecoveryMaxPublicationLimit, RecoveryMaxBytes: g.cfg.UniSSE.RecoveryMaxBytes,
-		MaxLifetime: g.cfg.UniSSE.MaxLifetime, RetryMin: g.cfg.UniSSE.Retry.Min, RetryMax: g.cfg.UniSSE.Retry.Max,
-		StaleCloseDelay:   c.StaleCloseDelay,
-		ExpiredCloseDelay: c.ExpiredCloseDelay, ExpiredSubDelay: c.ExpiredSubCloseDelay,
-		PresenceUpdateInterval: c.PresenceUpdateInterval, PositionCheckDelay: c.ChannelPositionCheckDelay,
+	return session.Live{
+		Insecure: c.Insecure, StreamLimit: limit, UserConnectionLimit: c.UserConnectionLimit,
+		RecoveryLimit: c.RecoveryMaxPublicationLimit,
 		Personal: session.Personal{
 			Enabled:          c.SubscribeToUserPersonalChannel.Enabled,
 			Namespace:        c.SubscribeToUserPersonalChannel.PersonalChannelNamespace,
 			SingleConnection: c.SubscribeToUserPersonalChannel.SingleConnection,
 		},
-		Calls: g.calls, Log: g.log,
 	}
-	if g.limits != nil {
-		opt.Addresses = g.limits
+}
+
+// sseLive returns what the endpoint takes over from a reload.
+func sseLive(c *config.Client) sse.Live {
+	return sse.Live{
+		AllowAnonymous: c.AllowAnonymousConnectWithoutToken, Insecure: c.Insecure,
+		UserIDHeader: c.UserIDHTTPHeader, ConnectionRate: c.ConnectionRateLimit,
+	}
+}
+
+func (g *Gateway) sessionOptions() session.Options {
+	c := &g.cfg.Client
+	opt := session.Options{
+		Live:    g.sessionLive(c),
+		Version: Version + " OSS", PingInterval: c.PingInterval, Rules: g.rules.Load,
+		Cursors: g.cfg.UniSSE.LastEventID, ServerTime: c.ConnectIncludeServerTime,
+		ChannelLimit: c.ChannelLimit, RecoveryMaxBytes: g.cfg.UniSSE.RecoveryMaxBytes,
+		MaxLifetime: g.cfg.UniSSE.MaxLifetime, RetryMin: g.cfg.UniSSE.Retry.Min, RetryMax: g.cfg.UniSSE.Retry.Max,
+		StaleCloseDelay:   c.StaleCloseDelay,
+		ExpiredCloseDelay: c.ExpiredCloseDelay, ExpiredSubDelay: c.ExpiredSubCloseDelay,
+		PresenceUpdateInterval: c.PresenceUpdateInterval, PositionCheckDelay: c.ChannelPositionCheckDelay,
+		Addresses: g.limits, Calls: g.calls, Log: g.log,
 	}
 	if c.Proxy.Refresh.Enabled {
 		opt.Refresh = g.proxy
@@ -178,10 +191,8 @@ func (g *Gateway) sseOptions() (sse.Options, error) {
 		return sse.Options{}, err
 	}
 	opt := sse.Options{
-		Verifier: g.verifier.Load, Origins: origins,
-		AllowAnonymous: c.AllowAnonymousConnectWithoutToken, Insecure: c.Insecure,
+		Live: sseLive(c), Verifier: g.verifier.Load, Origins: origins,
 		HookWait: c.StaleCloseDelay, TokenCookie: c.TokenCookie, TerminalStatus: u.TerminalStatus,
-		UserIDHeader: c.UserIDHTTPHeader, ConnectionRate: c.ConnectionRateLimit,
 		Limits: codec.Limits{Depth: g.cfg.HTTPAPI.MaxDepth, Number: g.cfg.HTTPAPI.MaxNumberSize},
 		Socket: loop.SocketOptions{
 			UserTimeout: c.QueueMaxAge + userTimeoutSlack, UnsentMax: u.KernelUnsentMax,
@@ -227,6 +238,9 @@ func checkSupported(c *config.Config, log *slog.Logger) error {
 	}
 	if c.PresenceManager.Enabled && c.PresenceManager.Type != "memory" {
 		refuse("presence_manager.type", c.PresenceManager.Type, "use memory")
+	}
+	if c.HTTPServer.ReusePort == "on" && c.Engine.Type == "memory" && !c.Broker.Enabled {
+		refuse("http_server.reuse_port", "on with the memory engine", "publications would reach the streams of one process only; force it if that is wanted")
 	}
 	for key, on := range map[string]bool{
 		"admin": c.Admin.Enabled,

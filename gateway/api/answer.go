@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/codec"
+	"sluice/gateway/reqid"
 )
 
 const (
@@ -40,10 +41,9 @@ func (s *Server) answerError(ctx *fasthttp.RequestCtx, c *call, fail *failure) {
 }
 
 // badRequest answers a body that is not a request of the method.
-func (s *Server) badRequest(ctx *fasthttp.RequestCtx, method string, err error) {
-	s.refused[refusedBody].Add(1)
+func (s *Server) badRequest(ctx *fasthttp.RequestCtx, id *reqid.ID, method string, err error) {
 	detail := codec.Detail(err)
-	s.opt.Log.Debug("api: bad request", "method", method, "detail", detail)
+	s.noteRefused(id, refusedBody, slog.String("method", method), slog.String("detail", detail))
 	text(ctx, fasthttp.StatusBadRequest, "Bad Request\n", detail)
 }
 
@@ -83,17 +83,27 @@ func internal(err error) *failure {
 	return &failure{err: codec.ErrInternal, cause: err}
 }
 
+// noteRefused counts a call that reaches no method, and logs it for debugging.
+func (s *Server) noteRefused(id *reqid.ID, why int, more ...slog.Attr) {
+	s.refused[why].Add(1)
+	if s.opt.Log.Enabled(context.Background(), slog.LevelDebug) {
+		attrs := append([]slog.Attr{slog.String("reason", refusalNames[why]), slog.Any("request", id)}, more...)
+		s.opt.Log.LogAttrs(context.Background(), slog.LevelDebug, "api: request refused", attrs...)
+	}
+}
+
 // note logs a failure: what the caller did wrong for debugging only, what broke
 // here as an error, at most once a second.
-func (s *Server) note(method string, fail *failure) {
+func (s *Server) note(id *reqid.ID, method string, fail *failure) {
 	if fail.cause == nil {
 		if s.opt.Log.Enabled(context.Background(), slog.LevelDebug) {
-			s.opt.Log.Debug("api: call refused", "method", method, "code", fail.err.Code, "detail", fail.detail)
+			s.opt.Log.Debug("api: call refused", "request", id, "method", method,
+				"reason", fail.err.Message, "code", fail.err.Code, "detail", fail.detail)
 		}
 		return
 	}
 	if skipped, ok := s.failures.allow(time.Now()); ok {
-		s.opt.Log.Error("api: call failed", "method", method, "error", fail.cause, "not_logged", skipped)
+		s.opt.Log.Error("api: call failed", "request", id, "method", method, "error", fail.cause, "not_logged", skipped)
 	}
 }
 

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"fmt"
 
 	"sluice/codec"
@@ -19,7 +18,7 @@ func (s *Server) batch(c *call, r *codec.BatchRequest) *failure {
 		s.batchParallel(c, r.Commands)
 	} else {
 		for i, cmd := range r.Commands {
-			part := s.command(c.ctx, c.dst, cmd)
+			part := s.command(c, c.dst, cmd)
 			c.dst = part.dst
 			c.batchSeparator(i, len(r.Commands), part.detail)
 		}
@@ -30,7 +29,7 @@ func (s *Server) batch(c *call, r *codec.BatchRequest) *failure {
 
 func (s *Server) batchParallel(c *call, commands []*codec.Command) {
 	parts := make([]call, len(commands))
-	parallel(len(commands), func(i int) { parts[i] = s.command(c.ctx, nil, commands[i]) })
+	parallel(len(commands), func(i int) { parts[i] = s.command(c, nil, commands[i]) })
 	for i := range parts {
 		c.dst = append(c.dst, parts[i].dst...)
 		c.batchSeparator(i, len(parts), parts[i].detail)
@@ -48,7 +47,7 @@ func (c *call) batchSeparator(i, n int, detail string) {
 }
 
 // command appends the reply of one command to dst.
-func (s *Server) command(ctx context.Context, dst []byte, cmd *codec.Command) call {
+func (s *Server) command(batch *call, dst []byte, cmd *codec.Command) call {
 	if cmd == nil {
 		return call{dst: codec.AppendErrorReply(dst, codec.ErrBadRequest), detail: "a command expected, got null"}
 	}
@@ -57,7 +56,7 @@ func (s *Server) command(ctx context.Context, dst []byte, cmd *codec.Command) ca
 	if m == nil {
 		return call{dst: codec.AppendErrorReply(dst, codec.ErrNotFound), detail: "the name of a method expected"}
 	}
-	c := call{ctx: ctx, dst: append(append(append(dst, `{"`...), name...), `":`...)}
+	c := call{ctx: batch.ctx, id: batch.id, dst: append(append(append(dst, `{"`...), name...), `":`...)}
 	if fail := s.run(m, &c, req); fail != nil {
 		return call{dst: codec.AppendErrorReply(c.dst[:len(dst)], fail.err), detail: fail.detail}
 	}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"fmt"
 
 	"sluice/codec"
@@ -35,7 +34,7 @@ func (s *Server) broadcast(c *call, r *codec.BroadcastRequest) *failure {
 	}
 	targets := s.broadcastTargets(r)
 	responses := make([]codec.PublishResult, len(targets))
-	one := func(i int) { responses[i] = s.broadcastInto(c.ctx, &targets[i]) }
+	one := func(i int) { responses[i] = s.broadcastInto(c, &targets[i]) }
 	if s.instant || len(targets) <= fewChannels {
 		for i := range targets {
 			one(i)
@@ -84,20 +83,20 @@ func (s *Server) broadcastTargets(r *codec.BroadcastRequest) []broadcastTarget {
 }
 
 // broadcastInto publishes into one channel. A panic costs this channel only.
-func (s *Server) broadcastInto(ctx context.Context, t *broadcastTarget) (result codec.PublishResult) {
+func (s *Server) broadcastInto(c *call, t *broadcastTarget) (result codec.PublishResult) {
 	defer func() {
 		if v := recover(); v != nil {
 			t.fail = panicked(v)
 		}
 		if t.fail != nil {
-			s.note("broadcast", t.fail)
+			s.note(c.id, "broadcast", t.fail)
 			result = codec.PublishResult{Err: t.fail.err}
 		}
 	}()
 	if t.fail != nil {
 		return codec.PublishResult{}
 	}
-	pos, fail := s.publishInto(ctx, t.channel, t.options, &t.payload.out)
+	pos, fail := s.publishInto(c.ctx, t.channel, t.options, &t.payload.out)
 	t.fail = fail
 	return codec.PublishResult{Offset: pos.Offset, Epoch: pos.Epoch}
 }

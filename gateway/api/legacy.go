@@ -14,15 +14,15 @@ import (
 // serveLegacy answers the endpoint that takes a sequence of commands
 // (PROTOCOL 7.11). A command that cannot be read makes the whole answer 400,
 // but those before it have been executed.
-func (s *Server) serveLegacy(ctx *fasthttp.RequestCtx, body []byte) {
+func (s *Server) serveLegacy(ctx *fasthttp.RequestCtx, c *call, body []byte) {
 	if len(body) == 0 {
-		s.badRequest(ctx, "", &codec.FieldError{Want: "at least one command"})
+		s.badRequest(ctx, c.id, "", &codec.FieldError{Want: "at least one command"})
 		return
 	}
 	within, cancel := s.deadline(nil)
 	defer cancel()
 	decoder := codec.NewLegacyDecoder(body, s.opt.Limits)
-	c := &call{ctx: within, dst: ctx.Response.SwapBody(nil)[:0]}
+	c.ctx, c.dst = within, ctx.Response.SwapBody(nil)[:0]
 	for i := 0; ; i++ {
 		cmd, err := decoder.Next()
 		if errors.Is(err, io.EOF) {
@@ -35,7 +35,7 @@ func (s *Server) serveLegacy(ctx *fasthttp.RequestCtx, body []byte) {
 			err = s.legacyCommand(c, i, cmd)
 		}
 		if err != nil {
-			s.badRequest(ctx, "", err)
+			s.badRequest(ctx, c.id, "", err)
 			return
 		}
 	}
@@ -82,7 +82,7 @@ func (s *Server) legacyRun(c *call, m *method, params []byte) *failure {
 	if err != nil {
 		return refuse(codec.ErrBadRequest, "params: "+codec.Detail(err))
 	}
-	inner := call{ctx: c.ctx, dst: c.dst}
+	inner := call{ctx: c.ctx, id: c.id, dst: c.dst}
 	fail := s.run(m, &inner, req)
 	c.dst = inner.dst
 	if inner.detail != "" && c.detail == "" {

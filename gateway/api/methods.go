@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/codec"
+	"sluice/gateway/reqid"
 	"sluice/gateway/tally"
 )
 
@@ -82,10 +83,17 @@ var notServed = map[string]bool{
 // call is one call of a method in hand. It belongs to one goroutine.
 type call struct {
 	ctx context.Context
-	dst []byte // the reply so far; a method appends its result
+	id  *reqid.ID // of the request that it came with
+	dst []byte    // the reply so far; a method appends its result
 	// detail says what was wrong with a part of the call that is answered
 	// by an error of its own, "" if nothing was.
 	detail string
+}
+
+// request is a call that came by itself, and its id: one allocation for both.
+type request struct {
+	call
+	id reqid.ID
 }
 
 // failure is why a method has no result.
@@ -109,7 +117,7 @@ func (s *Server) run(m *method, c *call, req any) (fail *failure) {
 		if fail != nil {
 			m.errors[codeIndex(fail.err.Code)].Add(1)
 			c.dst = c.dst[:before]
-			s.note(m.name, fail)
+			s.note(c.id, m.name, fail)
 		}
 	}()
 	return m.run(s, c, req)

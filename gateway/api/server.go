@@ -125,34 +125,38 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) bool {
 // serve answers a call of m, or of the legacy endpoint if m is nil. The order
 // of the checks is the protocol's (PROTOCOL 7.1).
 func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
+	r := &request{}
+	r.call.id = &r.id
+	r.id.Take(&ctx.Request.Header)
+	defer r.id.Echo(&ctx.Response.Header)
 	if !ctx.IsPost() {
-		s.refused[refusedMethod].Add(1)
+		s.noteRefused(&r.id, refusedMethod)
 		ctx.Response.Header.Set("Allow", "POST")
 		refuseHTTP(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: POST expected")
 		return
 	}
 	if !s.allowed(ctx) {
-		s.refused[refusedKey].Add(1)
+		s.noteRefused(&r.id, refusedKey)
 		ctx.SetStatusCode(fasthttp.StatusUnauthorized)
 		return
 	}
 	if s.draining.Load() {
-		s.refused[refusedDraining].Add(1)
+		s.noteRefused(&r.id, refusedDraining)
 		ctx.SetConnectionClose()
 		refuseHTTP(ctx, fasthttp.StatusServiceUnavailable, "shutting down: try another node")
 		return
 	}
 	body := ctx.PostBody()
 	if len(body) > s.opt.MaxBody {
-		s.refused[refusedSize].Add(1)
+		s.noteRefused(&r.id, refusedSize)
 		refuseHTTP(ctx, fasthttp.StatusRequestEntityTooLarge, "request body too large")
 		return
 	}
 	if m == nil {
-		s.serveLegacy(ctx, body)
+		s.serveLegacy(ctx, &r.call, body)
 		return
 	}
-	s.serveMethod(ctx, m, body)
+	s.serveMethod(ctx, &r.call, m, body)
 }
 
 // allowed checks the key of a call (PROTOCOL 7.1).
@@ -166,15 +170,15 @@ func (s *Server) allowed(ctx *fasthttp.RequestCtx) bool {
 	return s.opt.Keys().CheckAPIKey(string(key), len(key) > 0, string(header.Peek("Authorization")), query)
 }
 
-func (s *Server) serveMethod(ctx *fasthttp.RequestCtx, m *method, body []byte) {
+func (s *Server) serveMethod(ctx *fasthttp.RequestCtx, c *call, m *method, body []byte) {
 	req, err := m.decode(body, s.opt.Limits)
 	if err != nil {
-		s.badRequest(ctx, m.name, err)
+		s.badRequest(ctx, c.id, m.name, err)
 		return
 	}
 	within, cancel := s.deadline(m)
 	defer cancel()
-	c := &call{ctx: within, dst: ctx.Response.SwapBody(nil)[:0]}
+	c.ctx, c.dst = within, ctx.Response.SwapBody(nil)[:0]
 	if !m.bare {
 		c.dst = append(c.dst, `{"result":`...)
 	}

@@ -8,10 +8,10 @@ type Client struct {
 	AllowedOrigins                    []string `json:"allowed_origins" doc:"Origins of browser pages that may connect, as patterns in lower case: * any run of characters, ? one, [abc], {a,b}. Requests without Origin and from the same origin are always fine."`
 	Token                             Token    `json:"token" live:"true"`
 	TokenCookie                       string   `json:"token_cookie" doc:"Name of a cookie whose value is taken as the token when the request has no other. Empty: none."`
-	AllowAnonymousConnectWithoutToken bool     `json:"allow_anonymous_connect_without_token" default:"false" doc:"Let clients without a token connect as the anonymous user."`
+	AllowAnonymousConnectWithoutToken bool     `json:"allow_anonymous_connect_without_token" default:"false" live:"true" doc:"Let clients without a token connect as the anonymous user."`
 	DisallowAnonymousConnectionTokens bool     `json:"disallow_anonymous_connection_tokens" default:"false" live:"true" doc:"Refuse tokens without a user id."`
-	UserIDHTTPHeader                  string   `json:"user_id_http_header" doc:"Header whose value is the user id, for proxies in front that authenticate. Empty: none."`
-	Insecure                          bool     `json:"insecure" default:"false" doc:"Let everybody connect and subscribe. Only for development."`
+	UserIDHTTPHeader                  string   `json:"user_id_http_header" live:"true" doc:"Header whose value is the user id, for proxies in front that authenticate. Empty: none."`
+	Insecure                          bool     `json:"insecure" default:"false" live:"true" doc:"Let everybody connect and subscribe. Only for development."`
 	InsecureSkipTokenSignatureVerify  bool     `json:"insecure_skip_token_signature_verify" default:"false" live:"true" doc:"Do not check signatures of tokens. Only for development."`
 	Proxy                             Proxies  `json:"proxy"`
 
@@ -28,11 +28,11 @@ type Client struct {
 	// Limits of the reference.
 	ChannelLimit                int  `json:"channel_limit" default:"128" zero:"default" doc:"Most subscriptions of one connection."`
 	QueueMaxSize                int  `json:"queue_max_size" default:"1048576" zero:"default" unit:"bytes" doc:"Most unsent data of one stream; above it the stream is slow."`
-	UserConnectionLimit         int  `json:"user_connection_limit" default:"0" doc:"Most connections of one user on this node. 0: no limit."`
-	ConnectionLimit             int  `json:"connection_limit" default:"0" doc:"Most connections of this node. 0: no limit."`
-	ConnectionRateLimit         int  `json:"connection_rate_limit" default:"0" doc:"Most new connections per second on this node. 0: no limit."`
+	UserConnectionLimit         int  `json:"user_connection_limit" default:"0" live:"true" doc:"Most connections of one user on this node. 0: no limit."`
+	ConnectionLimit             int  `json:"connection_limit" default:"0" live:"true" doc:"Most connections of this node. 0: no limit."`
+	ConnectionRateLimit         int  `json:"connection_rate_limit" default:"0" live:"true" doc:"Most new connections per second on this node. 0: no limit."`
 	HistoryMaxPublicationLimit  int  `json:"history_max_publication_limit" default:"300" min:"any" doc:"Most publications in one answer of a client's history call. 0 or less: no limit."`
-	RecoveryMaxPublicationLimit int  `json:"recovery_max_publication_limit" default:"300" min:"any" doc:"Most publications recovered for one channel. 0 or less: no limit."`
+	RecoveryMaxPublicationLimit int  `json:"recovery_max_publication_limit" default:"300" min:"any" live:"true" doc:"Most publications recovered for one channel. 0 or less: no limit."`
 	ConnectIncludeServerTime    bool `json:"connect_include_server_time" default:"false" doc:"Put the server's time into the connect push."`
 
 	// Limits of Sluice.
@@ -40,12 +40,12 @@ type Client struct {
 	QueuesMaxTotal int           `json:"queues_max_total" default:"1073741824" min:"1048576" unit:"bytes" doc:"Most unsent data of all streams of this node; above it the largest stalled queue is closed."`
 	HoldMaxBytes   int           `json:"hold_max_bytes" default:"1048576" min:"1024" unit:"bytes" doc:"Most live data held back for one stream while its connect reads history."`
 
-	AddressConnectionLimit     int `json:"address_connection_limit" default:"0" doc:"Most connections of one client address (IPv6: one /64) on this node. 0: no limit."`
-	AddressConnectionRateLimit int `json:"address_connection_rate_limit" default:"0" doc:"Most new connections per second of one client address (IPv6: one /64). 0: no limit."`
+	AddressConnectionLimit     int `json:"address_connection_limit" default:"0" live:"true" doc:"Most connections of one client address (IPv6: one /64) on this node. 0: no limit. Those that were opened while there was no limit of addresses do not count."`
+	AddressConnectionRateLimit int `json:"address_connection_rate_limit" default:"0" live:"true" doc:"Most new connections per second of one client address (IPv6: one /64). 0: no limit."`
 
 	// Answers and automatic subscriptions.
 	ConnectCodeToUnidirectionalDisconnect ConnectCodeToDisconnect `json:"connect_code_to_unidirectional_disconnect"`
-	SubscribeToUserPersonalChannel        PersonalChannel         `json:"subscribe_to_user_personal_channel"`
+	SubscribeToUserPersonalChannel        PersonalChannel         `json:"subscribe_to_user_personal_channel" live:"true"`
 }
 
 // Token is the section client.token: how connection tokens are checked (PROTOCOL 4.2 and 4.3).

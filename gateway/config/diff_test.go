@@ -29,6 +29,7 @@ func TestDiffTellsWhatTakesEffectAndWhatNeedsARestart(t *testing.T) {
 	require.Equal(t, []string{
 		`client.token.hmac_secret_key: changed`,
 		`client.token.audience: "a" -> "b"`,
+		`channel.namespaces[aa].slow_policy: "disconnect" -> "drop_oldest"`,
 		`channel.namespaces[bb].presence: false -> true`,
 		`channel.namespaces[bb].history_size: 10 -> 20`,
 		`channel.namespaces[cc]: removed`,
@@ -40,7 +41,6 @@ func TestDiffTellsWhatTakesEffectAndWhatNeedsARestart(t *testing.T) {
 		`http_server.port: 8000 -> 9000`,
 		`client.allowed_origins: ["https://a"] -> []`,
 		`client.ping_interval: "25s" -> "30s"`,
-		`channel.namespaces[aa].slow_policy: "disconnect" -> "drop_oldest"`,
 		`engine.redis.address: changed`,
 	}, text(restart, false))
 }

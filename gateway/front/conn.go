@@ -94,6 +94,7 @@ func (c *Conn) begin() bool {
 		return false
 	}
 	c.phase, c.began = phaseRequest, time.Now()
+	c.renew()
 	if by := c.within(c.readBy); !by.Equal(c.readBy) {
 		c.readBy = by
 		return c.Conn.SetReadDeadline(by) == nil
@@ -115,7 +116,25 @@ func (c *Conn) serving() {
 }
 
 // handshaken: what follows is a request, with its own time.
-func (c *Conn) handshaken() { c.began = time.Now() }
+func (c *Conn) handshaken() {
+	c.began = time.Now()
+	c.renew()
+}
+
+// answerTime is what is left for an answer when the time of a request is over.
+const answerTime = 10 * time.Second
+
+// renew replaces the write deadline of the handshake, or of the answer before: it
+// may be over, and the HTTP server sets one only for what handlers answer, not
+// for "100 Continue" and what it says to bad requests. Over TLS a late write
+// would spoil the farewell, too.
+func (c *Conn) renew() {
+	var by time.Time
+	if limit := c.ln.opt.RequestTimeout; limit > 0 {
+		by = c.began.Add(limit + answerTime)
+	}
+	_ = c.Conn.SetWriteDeadline(by) // if the connection is closed, reading tells
+}
 
 // Serving says that the request on c, a connection of a [Listener], was read to
 // its end: until the next one begins it is not half-open. Call it when a

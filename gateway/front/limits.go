@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,14 +37,21 @@ const DefaultMaxAddresses = 1 << 18
 // who had no part in the flood would be locked out.
 type Limits struct {
 	// Immutable after NewLimits.
-	streams  int
-	interval int64 // ns between connects at the rate; 0 for no limit
-	ahead    int64 // ns that due may be in the future and a connect still be NotRefused
-	room     int   // addresses in a generation of a stripe
-	scatter  uint64
-	now      func() int64 // ns, monotonic
+	room    int // addresses in a generation of a stripe
+	scatter uint64
+	now     func() int64 // ns, monotonic
+
+	// Atomic.
+	most atomic.Pointer[limitsNow]
 
 	stripes [limitStripes]limitStripe
+}
+
+// limitsNow are the limits until the next Set. They are immutable.
+type limitsNow struct {
+	streams  int
+	interval int64 // ns between connects at the rate; 0 for no limit
+	ahead    int64 // ns that due may be in the future and a connect still pass
 }
 
 const limitStripes = 64
@@ -81,19 +89,34 @@ func NewLimits(opt LimitOptions) *Limits {
 	}
 	start := time.Now()
 	l := &Limits{
-		streams: opt.Streams, scatter: rand.Uint64() | 1,
-		room: max(1, opt.MaxAddresses/(2*limitStripes)),
-		now:  func() int64 { return int64(time.Since(start)) },
+		scatter: rand.Uint64() | 1,
+		room:    max(1, opt.MaxAddresses/(2*limitStripes)),
+		now:     func() int64 { return int64(time.Since(start)) },
 	}
-	if opt.Rate > 0 {
-		l.interval = max(1, int64(time.Second)/int64(opt.Rate))
-		l.ahead = l.interval * int64(min(opt.Rate-1, int(time.Second)))
-	}
+	l.Set(opt)
 	for i := range l.stripes {
 		s := &l.stripes[i]
 		s.open, s.due, s.before = make(map[Key]int32), make(map[Key]int64), make(map[Key]int64)
 	}
 	return l
+}
+
+// Set changes the limits; MaxAddresses stays. Streams that are over them stay
+// open.
+func (l *Limits) Set(opt LimitOptions) {
+	most := &limitsNow{streams: opt.Streams}
+	if opt.Rate > 0 {
+		most.interval = max(1, int64(time.Second)/int64(opt.Rate))
+		most.ahead = most.interval * int64(min(opt.Rate-1, int(time.Second)))
+	}
+	l.most.Store(most)
+}
+
+// Active reports whether there is any limit. Without one nobody needs to ask:
+// Reserve grants everything, but counts what it granted.
+func (l *Limits) Active() bool {
+	most := l.most.Load()
+	return most.streams > 0 || most.interval > 0
 }
 
 // stripe returns where a key is. The multiplier is random, so that nobody can
@@ -106,24 +129,21 @@ func (l *Limits) stripe(k Key) *limitStripe {
 // that it may make, or neither: then it reports false. The place is given back
 // by Release.
 func (l *Limits) Reserve(a netip.Addr) bool {
-	if l.streams <= 0 && l.interval == 0 {
-		return true
-	}
+	most := l.most.Load()
 	k := KeyOf(a)
 	s := l.stripe(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	open := s.open[k]
 	switch {
-	case l.streams > 0 && int(open) >= l.streams:
+	case most.streams > 0 && int(open) >= most.streams:
 		s.crowded++
 		return false
-	case l.interval > 0 && !l.connect(s, k):
+	case most.interval > 0 && !l.connect(s, k, most):
 		s.hasty++
 		return false
-	case l.streams > 0:
-		s.open[k] = open + 1
 	}
+	s.open[k] = open + 1 // whatever the limits: they may change while it is open
 	return true
 }
 
@@ -132,21 +152,21 @@ func (l *Limits) Reserve(a netip.Addr) bool {
 //
 // What is kept is when the next connect is due at the exact rate: in the past =
 // all is allowed, up to one burst in the future = so much of it was used.
-func (l *Limits) connect(s *limitStripe, k Key) bool {
+func (l *Limits) connect(s *limitStripe, k Key, most *limitsNow) bool {
 	now := l.now()
 	l.turn(s, now)
 	due, known := s.due[k]
 	if !known {
 		due = s.before[k]
 	}
-	if due-now > l.ahead {
+	if due-now > most.ahead {
 		return false
 	}
 	if !known && len(s.due) >= l.room {
 		s.untracked++
 		return true
 	}
-	s.due[k] = max(due, now) + l.interval
+	s.due[k] = max(due, now) + most.interval
 	return true
 }
 
@@ -173,9 +193,6 @@ func emptied(m map[Key]int64) map[Key]int64 {
 
 // Release gives back the place of a stream that ended.
 func (l *Limits) Release(a netip.Addr) {
-	if l.streams <= 0 {
-		return
-	}
 	k := KeyOf(a)
 	s := l.stripe(k)
 	s.mu.Lock()

@@ -77,7 +77,7 @@ func TestConnectsOfAnAddressAreAsManyAsTheRateAllows(t *testing.T) {
 	require.Equal(t, 4, burst(), "never more than N at once")
 	require.True(t, l.Reserve(netip.MustParseAddr("192.0.2.2")))
 	require.EqualValues(t, 7, l.Stats().TooManyConnects)
-	l.Release(a) // counts nothing
+	require.Equal(t, 2, l.Stats().Addresses)
 }
 
 func TestRefusedForStreamsTakesNothingOfTheRate(t *testing.T) {
@@ -94,14 +94,51 @@ func TestRefusedForStreamsTakesNothingOfTheRate(t *testing.T) {
 	require.Equal(t, LimitStats{TooManyStreams: 10, TooManyConnects: 1, Remembered: 1}, l.Stats(), "nor one for its rate a place")
 }
 
-func TestWithoutLimitsNothingIsKept(t *testing.T) {
+func TestWithoutLimitsEverythingPassesAndIsCounted(t *testing.T) {
 	l := NewLimits(LimitOptions{})
+	require.False(t, l.Active())
 	for n := range 1000 {
 		require.True(t, l.Reserve(numbered(n)))
 		require.True(t, l.Reserve(numbered(n)))
 	}
+	require.Equal(t, LimitStats{Addresses: 1000}, l.Stats())
+	for n := range 1000 {
+		l.Release(numbered(n))
+		l.Release(numbered(n))
+	}
 	require.Zero(t, l.Stats())
-	l.Release(numbered(0))
+}
+
+// Limits change while streams are open: these stay, and count.
+func TestLimitsChangeWhileStreamsAreOpen(t *testing.T) {
+	l, clock := clocked(LimitOptions{Rate: 1000})
+	require.True(t, l.Active())
+	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	for range 3 {
+		require.True(t, l.Reserve(a))
+	}
+	l.Set(LimitOptions{Streams: 2})
+	require.False(t, l.Reserve(a), "those that were there before count")
+	require.True(t, l.Reserve(b))
+	l.Release(a)
+	require.False(t, l.Reserve(a))
+	l.Release(a)
+	require.True(t, l.Reserve(a))
+
+	l.Set(LimitOptions{Streams: 100, Rate: 2})
+	clock.Add(int64(time.Minute))
+	for range 2 {
+		require.True(t, l.Reserve(a))
+	}
+	require.False(t, l.Reserve(a), "the new rate")
+	l.Set(LimitOptions{})
+	require.False(t, l.Active())
+	require.True(t, l.Reserve(a))
+	for range 5 {
+		l.Release(a)
+	}
+	l.Release(b)
+	require.Zero(t, l.Stats().Addresses, "no limit, and still each stream was counted once")
 }
 
 func TestFloodOfAddressesIsBoundedAndEvictsNoStream(t *testing.T) {

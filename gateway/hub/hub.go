@@ -33,8 +33,7 @@ type Options struct {
 	// PositionMaxTimeLag is how old a publication may be on arrival in a
 	// positioned channel, by its Time; 0 for no limit.
 	PositionMaxTimeLag time.Duration
-	// Policy returns what a channel's namespace allows to be left out; nil
-	// if none allows anything. It is called for each publication.
+	// Policy is the first one, see Hub.SetPolicy.
 	Policy func(channel string) Policy
 	// Cursors puts id lines on publications of recoverable subscriptions.
 	Cursors bool
@@ -62,7 +61,8 @@ type Hub struct {
 	interests [interestStripes]interestStripe
 
 	// Atomic.
-	published atomic.Uint64 // publications that reached a lane
+	policies  atomic.Pointer[policies] // nil if nothing may be left out
+	published atomic.Uint64            // publications that reached a lane
 	joins     atomic.Uint64
 	leaves    atomic.Uint64
 	panics    atomic.Uint64
@@ -97,6 +97,7 @@ func New(group *loop.Group, b broker.Broker, turns, blocking actor.Submitter, op
 		opt: opt, broker: b, group: group, seed: maphash.MakeSeed(), start: time.Now(),
 		credit: newCredits(opt.CreditBytes, opt.CreditWait),
 	}
+	h.SetPolicy(opt.Policy)
 	h.unsub = actor.New[string](blocking, (*unsubscriber)(h))
 	_, h.instant = b.(broker.Instant)
 	for i := range h.interests {

@@ -18,10 +18,11 @@ type lane struct {
 	self *actor.Actor[event]
 
 	// Owned by the turn.
-	pace   pacer
-	loops  []int
-	id     [32]byte // scratch for a cursor of one entry
-	credit int      // of the event in hand, not yet passed on
+	policies *policies // of the publication in hand
+	pace     pacer
+	loops    []int
+	id       [32]byte // scratch for a cursor of one entry
+	credit   int      // of the event in hand, not yet passed on
 }
 
 func (ln *lane) Begin() {}
@@ -59,9 +60,19 @@ func (ln *lane) Handle(ev event, again bool) {
 
 // take passes a publication on, or lets it wait for its time.
 func (ln *lane) take(ev *event) {
-	if ev.kind == eventPublication && ln.hub.opt.Policy != nil {
-		if p := ln.hub.opt.Policy(ev.channel); p.MaxRate > 0 && !ln.pass(ev, &p) {
-			return
+	if p := ln.hub.policies.Load(); p != ln.policies {
+		// What waits must not be overtaken by what need not wait any more.
+		ln.release(time.Time{}, true)
+		ln.policies = p
+	}
+	if ev.kind == eventPublication && ln.policies != nil {
+		if p := ln.policies.of(ev.channel); p.MaxRate > 0 {
+			// The one before it may never go out: those who negotiated
+			// deltas before there was a rate get the whole.
+			ev.prev = nil
+			if !ln.pass(ev, &p) {
+				return
+			}
 		}
 	}
 	ln.deliver(ev)
@@ -104,8 +115,8 @@ func (ln *lane) encode(ev *event, deltas bool) *delivery {
 		}
 		d.frame = codec.PubFrame(ev.channel, p, id)
 		d.binary = p.Binary
-		if ln.hub.opt.Policy != nil {
-			if policy := ln.hub.opt.Policy(ev.channel); !policy.none() {
+		if ln.policies != nil {
+			if policy := ln.policies.of(ev.channel); !policy.none() {
 				d.drops, d.key = policy.DropOldest, ln.hub.keyHash(policy.key(p))
 			}
 		}

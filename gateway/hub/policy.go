@@ -26,6 +26,24 @@ type Policy struct {
 
 func (p *Policy) none() bool { return *p == Policy{} }
 
+// policies are what one call of SetPolicy said. Lanes know it by its address.
+type policies struct {
+	// Immutable after SetPolicy.
+	of func(channel string) Policy
+}
+
+// SetPolicy says what channels allow to be left out from here on: of is called
+// for each publication, from any goroutine; nil if no channel allows anything,
+// which costs nothing. What a former MaxRate held back goes out with the next
+// publication of its lane, before it, or when it is due. Any goroutine.
+func (h *Hub) SetPolicy(of func(channel string) Policy) {
+	if of == nil {
+		h.policies.Store(nil)
+		return
+	}
+	h.policies.Store(&policies{of})
+}
+
 // key returns what a publication is about, "" if it does not say.
 func (p *Policy) key(pub *codec.Publication) string {
 	if p.ConflateKey == "" {

@@ -342,8 +342,9 @@ func (h *harness) block(c *client, size int) (sent string) {
 		text := strings.Repeat(string(rune('a'+n%26)), size)
 		h.send(c, frameOf("", text))
 		all.WriteString(wire(c.framing, "", text))
-		blocked := false
-		h.on(c.l, func(l *Loop) { blocked = l.at(c.ref.Slot).blocked })
+		blocked, live := false, false
+		h.on(c.l, func(l *Loop) { blocked, live = l.at(c.ref.Slot).blocked, l.Live(c.ref) })
+		require.True(h.t, live, "the stream ended: is Options.QueueMaxSize too small for this?")
 		if blocked {
 			return all.String()
 		}

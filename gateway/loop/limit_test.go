@@ -85,13 +85,13 @@ func TestALimitEndsWithItsStream(t *testing.T) {
 // A stream that is closed as slow by the frame that would be its last has that
 // one reason.
 func TestALimitedStreamMayBeSlow(t *testing.T) {
-	h := newHarness(t, Options{QueueMaxSize: 4 << 10})
+	h := newHarness(t, Options{QueueMaxSize: 64 << 10})
 	h.rec.onSpent = func(Ref) { t.Error("expected the stream to be slow") }
 	c := h.openTiny(unixPair, codec.FramingChunked)
 	h.block(c, 500)
 	h.do(func(l *Loop) {
 		l.Limit(c.ref.Slot, 1)
-		l.Send(c.ref.Slot, frameOf("", strings.Repeat("x", 8<<10)), NoID)
+		l.Send(c.ref.Slot, frameOf("", strings.Repeat("x", 80<<10)), NoID)
 	})
 	h.awaitClosed(c, ReasonSlowBytes)
 }
@@ -99,7 +99,7 @@ func TestALimitedStreamMayBeSlow(t *testing.T) {
 // Frames that were dropped or replaced are no events: a notice is one.
 func TestALimitCountsTheEventsOfALossyStream(t *testing.T) {
 	for n := uint32(1); n <= 30; n++ {
-		h := newHarness(t, Options{QueueMaxSize: 10 << 10})
+		h := newHarness(t, Options{QueueMaxSize: 40 << 10})
 		h.endSpent()
 		c := h.openTiny(unixPair, codec.FramingClose)
 		before := h.block(c, 500)
@@ -110,7 +110,7 @@ func TestALimitCountsTheEventsOfALossyStream(t *testing.T) {
 			// With few frames to go, they are all droppable: the queue
 			// would never get so long as to hold a greater number.
 			for ; l.Live(c.ref) && sent < 500; sent++ {
-				f := frameOf("", fmt.Sprint(sent, strings.Repeat("x", 400)))
+				f := frameOf("", fmt.Sprint(sent, strings.Repeat("x", 1600)))
 				if sent%2 == 0 {
 					l.SendLossy(c.ref.Slot, f, Lossy{Class: drops, Drops: true, Offset: uint64(sent + 1)})
 				} else {

@@ -146,7 +146,7 @@ func (l *Loop) keepTail(slot uint32, rest []byte) {
 	}
 	sec := &l.secures[l.at(slot).secure-1]
 	if len(sec.tail) == 0 {
-		_ = l.now
+		sec.since = l.now
 	}
 	sec.tail = append(sec.tail, rest...)
 	l.stats.QueuedBytes += int64(len(rest))

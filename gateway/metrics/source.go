@@ -55,7 +55,7 @@ type Node struct {
 	// how many of these have yet to send a whole request.
 	Accept   map[string]uint64
 	HalfOpen int
-	// Limited is what the limits by address did, by limit; nil without them.
+	// Limited is what the limits by address did, by limit.
 	// Addresses are those with open streams that count for a limit.
 	Limited   map[string]uint64
 	Addresses int

@@ -27,6 +27,7 @@ type Agent struct {
 	stats   LoopStats
 	joins   uint32 // counts calls of Manager.Subscribe that held something
 	rand    *rand.Rand
+	telling *codec.Disconnect // what the stream that is being closed is told
 }
 
 var (
@@ -57,6 +58,7 @@ func (a *Agent) add(ref loop.Ref, op *opening) *session {
 		client: p.client, secret: p.secret, user: p.User, info: p.Info, expireAt: p.ExpireAt,
 		counted: p.counted, open: true, opening: op, kind: p.kind,
 	}
+	a.count(s)
 	if a.m.opt.Refresh != nil {
 		s.refresh = &refreshState{meta: p.meta, headers: p.headers}
 	}
@@ -125,11 +127,14 @@ func (a *Agent) selectTarget(t *Target, f func(ref loop.Ref, s *session)) {
 }
 
 // Closed implements loop.Handler.
-func (a *Agent) Closed(ref loop.Ref, _ loop.Reason) {
+func (a *Agent) Closed(ref loop.Ref, reason loop.Reason) {
+	told := a.telling
+	a.telling = nil
 	s := a.table.get(ref)
 	if s == nil {
 		return
 	}
+	a.traceClosed(ref, s, reason, told)
 	a.shard.Drop(ref.Slot)
 	for i := range s.subs {
 		a.left(s, &s.subs[i])
@@ -173,7 +178,9 @@ func (a *Agent) end(ref loop.Ref, reason loop.Reason, d *codec.Disconnect, withi
 // which may tell of d.
 func (a *Agent) finish(ref loop.Ref, reason loop.Reason, d *codec.Disconnect, last *codec.Frame, within time.Duration) {
 	countCode(&a.stats.Disconnects, d.Code)
+	a.telling = d
 	a.loop.Close(ref, reason, last, within)
+	a.telling = nil
 }
 
 // disconnectFrame returns the last frame of a stream; code 3000 is never told

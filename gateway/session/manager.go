@@ -23,17 +23,11 @@ type Options struct {
 	Version      string        // in the connect push
 	PingInterval time.Duration // not above 0: no pings
 	Rules        func() *channel.Rules
-	Insecure     bool // client.insecure
-	Cursors      bool // uni_sse.last_event_id
-	ServerTime   bool // client.connect_include_server_time
-	ChannelLimit int  // subscriptions of one connection
-	// StreamLimit is how many streams may be open on this node, 0 for no
-	// limit.
-	StreamLimit int
-	// UserConnectionLimit is connections of one user on this node, 0 for no
-	// limit.
-	UserConnectionLimit int
-	Addresses           Addresses // limits by client address; nil for none
+	Cursors      bool      // uni_sse.last_event_id
+	ServerTime   bool      // client.connect_include_server_time
+	ChannelLimit int       // subscriptions of one connection
+	Live                   // what is in force until Manager.Set
+	Addresses    Addresses // limits by client address; nil for none
 	// MaxLifetime is about how long a stream may last, 0 for ever
 	// (uni_sse.max_lifetime).
 	MaxLifetime time.Duration
@@ -41,7 +35,6 @@ type Options struct {
 	// when they begin (uni_sse.retry), 0 for none: then none is told when
 	// they end either, for nothing would set it right again.
 	RetryMin, RetryMax time.Duration
-	RecoveryLimit      int           // client.recovery_max_publication_limit, not above 0: none
 	RecoveryMaxBytes   int           // of missed publications in one connect push; 8 MiB
 	StaleCloseDelay    time.Duration // how long opening may take
 	ExpiredCloseDelay  time.Duration
@@ -55,10 +48,11 @@ type Options struct {
 	PositionCheckDelay time.Duration
 	// Refresh is asked when a connection expires; nil without a hook. Calls
 	// runs what it waits for.
-	Refresh  auth.Hook
-	Calls    *actor.Bounded
-	Personal Personal
-	Log      *slog.Logger
+	Refresh auth.Hook
+	Calls   *actor.Bounded
+	// Log takes connects and disconnects at level debug, if that is on when
+	// the manager is made.
+	Log *slog.Logger
 }
 
 // Personal is client.subscribe_to_user_personal_channel (PROTOCOL 5.5).
@@ -104,6 +98,7 @@ type Manager struct {
 	agents   []*Agent
 	checker  *actor.Actor[checkOp]
 	users    *users
+	debug    bool // the log wants every connect and disconnect
 	// history is the engine's, shared by those who ask at the same time
 	// unless the engine is in the process.
 	history func(ctx context.Context, channel string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error)
@@ -112,6 +107,7 @@ type Manager struct {
 	endCalls context.CancelFunc
 
 	// Atomic.
+	live     atomic.Pointer[Live]
 	streams  atomic.Int64 // open, or on their way
 	openings atomic.Int64 // connects between Enter and Leave, and calls of the refresh hook
 	stopping atomic.Bool
@@ -127,9 +123,10 @@ func BlockingActors(loops int) int { return loops + 1 }
 func New(group *loop.Group, h *hub.Hub, b broker.Broker, p presence.Manager, blocking actor.Submitter, opt Options) *Manager {
 	opt.setDefaults()
 	m := &Manager{
-		opt: opt, group: group, hub: h, broker: b, presence: p,
-		users: newUsers(opt.UserConnectionLimit),
+		opt: opt, group: group, hub: h, broker: b, presence: p, users: newUsers(),
+		debug: opt.Log.Enabled(context.Background(), slog.LevelDebug),
 	}
+	m.live.Store(&opt.Live)
 	m.calls, m.endCalls = context.WithCancel(context.Background())
 	m.checker = actor.New[checkOp](blocking, newChecker(m))
 	m.history = b.History

@@ -23,9 +23,7 @@ type Conn struct {
 	// connect push included, or so much time (to 100 ms); 0 for no bound.
 	MaxEvents   uint32
 	MaxDuration time.Duration
-	// Refusal returns the whole answer to a connect that failed with err, a
-	// *codec.Error, a *codec.Disconnect or a failure of ours. Any goroutine.
-	Refusal func(err error) []byte
+	Request     Request
 }
 
 // opening is a connect on its way from the hijack goroutine to its loop. The
@@ -47,6 +45,7 @@ type opening struct {
 	// Set on the loop.
 	ref      loop.Ref
 	attached bool  // the loop has the socket
+	refused  bool  // the client was told so
 	gone     bool  // the stream ended before it was open
 	failed   error // the loop could not take the socket
 	ready    chan struct{}
@@ -68,7 +67,7 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 	ctx, cancel := context.WithTimeout(context.Background(), m.opt.StaleCloseDelay)
 	defer cancel()
 	op := &opening{m: m, plan: p, conn: conn, loop: m.group.Pick()}
-	if p.evicts {
+	if p.evicts != "" {
 		if err := m.evict(ctx, p); err != nil {
 			return op.refuse(ctx, err)
 		}
@@ -105,8 +104,7 @@ func (op *opening) needsAttach() bool {
 
 // evict ends the user's other connections (PROTOCOL 5.5).
 func (m *Manager) evict(ctx context.Context, p *Plan) error {
-	ch := m.opt.Rules().Personal(m.opt.Personal.Namespace, p.User)
-	stats, err := m.presence.Stats(ctx, ch)
+	stats, err := m.presence.Stats(ctx, p.evicts)
 	if err != nil || stats.Clients == 0 {
 		return err
 	}
@@ -354,6 +352,7 @@ func (a *Agent) open(op *opening, s *session) {
 		}
 	}
 	a.accepted(s, op.told)
+	a.traceOpened(ref, op, s)
 	for i := range op.plan.Grants {
 		if g := &op.plan.Grants[i]; !g.placed {
 			a.shard.Subscribe(ref.Slot, g.Channel, op.at[i].Flags, 0, 0)

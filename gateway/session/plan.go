@@ -75,8 +75,9 @@ type Plan struct {
 	address        netip.Addr    // whose place it has; the zero Addr for none
 	counted        bool
 	kind           ClientKind
-	// evicts: the other connections of the user end (single_connection).
-	evicts bool
+	// evicts is the user's personal channel if the user's other connections
+	// end (single_connection), "" if they may stay.
+	evicts string
 }
 
 // Client returns the id that the connection will have, for hooks.
@@ -130,7 +131,7 @@ func (m *Manager) Plan(req *PlanRequest) (*Plan, error) {
 		return nil, codec.DisconnectChannelLimit
 	}
 	var ok bool
-	if p.counted, ok = m.users.reserve(p.User); !ok {
+	if p.counted, ok = m.users.reserve(p.User, m.live.Load().UserConnectionLimit); !ok {
 		return nil, codec.DisconnectConnectionLimit
 	}
 	if !m.reserveStream() {
@@ -162,7 +163,7 @@ func (m *Manager) Abandon(p *Plan) {
 }
 
 func (m *Manager) grant(p *Plan, req *PlanRequest) error {
-	rules := m.opt.Rules()
+	rules, live := m.opt.Rules(), m.live.Load()
 	at := make(map[string]int, len(req.Identity.Subs)+len(req.Requested)+1)
 	add := func(g Grant) {
 		if i, ok := at[g.Channel]; ok {
@@ -182,19 +183,21 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 		g.Info, g.Data, g.AutoRecover = s.Info, s.Data, s.CacheRecover
 		add(g)
 	}
-	if m.opt.Personal.Enabled && req.Personal && p.User != "" {
-		ch := rules.Personal(m.opt.Personal.Namespace, p.User)
+	if live.Personal.Enabled && req.Personal && p.User != "" {
+		ch := rules.Personal(live.Personal.Namespace, p.User)
 		o, err := rules.Lookup(ch)
 		if err != nil {
 			return err
 		}
 		add(newGrant(ch, o, auth.Override{}))
-		p.evicts = m.opt.Personal.SingleConnection
+		if live.Personal.SingleConnection {
+			p.evicts = ch
+		}
 	}
 	for i := range req.Requested {
 		s := &req.Requested[i]
 		if _, ok := at[s.Channel]; !ok && req.MayRequest {
-			o, granted, err := rules.GrantRequested(s.Channel, p.User, m.opt.Insecure)
+			o, granted, err := rules.GrantRequested(s.Channel, p.User, live.Insecure)
 			if err != nil {
 				return refusedFor(s.Channel, err)
 			}

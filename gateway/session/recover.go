@@ -58,7 +58,7 @@ func (m *Manager) restore(ctx context.Context, g *Grant) (restored, error) {
 	case cache && (want || g.cacheRecover()):
 		q.Limit, q.Reverse = 1, true
 	case want:
-		q.Since, q.Set, q.Limit = g.Recover.offset, true, m.opt.RecoveryLimit
+		q.Since, q.Set, q.Limit = g.Recover.offset, true, m.live.Load().RecoveryLimit
 		if q.Limit <= 0 {
 			q.Limit = -1
 		}

@@ -51,7 +51,9 @@ func (t *refuseTask) Run(l *loop.Loop, again bool) {
 // ends it. On-loop only.
 func (op *opening) answer(l *loop.Loop, ref loop.Ref, reason loop.Reason, err error) {
 	countCode(&op.m.agent(l).stats.Refused, refusedCode(err))
-	l.SendExempt(ref.Slot, codec.RawFrame(op.conn.Refusal(err)))
+	op.refused = true
+	op.traceRefused(reason, err)
+	l.SendExempt(ref.Slot, codec.RawFrame(op.conn.Request.Refusal(err)))
 	l.CloseBare(ref, reason, closeWithin)
 }
 

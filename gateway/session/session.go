@@ -135,6 +135,7 @@ type table struct {
 	// none. Beside the sessions, so that they cost nothing without limits,
 	// and as bytes, so that they cost the garbage collector nothing.
 	addresses [][][16]byte
+	traces    [][]trace // by slot, if the log wants them
 }
 
 const (

@@ -24,6 +24,7 @@ func TestUsersOfALoopAreListedOnce(t *testing.T) {
 	require.NoError(t, err)
 	a := &Agent{byUser: make(map[uint64]uint32)}
 	m := &Manager{agents: []*Agent{a}}
+	m.live.Store(&Live{})
 	a.m = m
 	var want []uint64
 	const sessions = slabSize*walkSlabs*2 + 100 // three tasks

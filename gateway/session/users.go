@@ -12,8 +12,7 @@ import (
 // and given back when its session ends.
 type users struct {
 	// Immutable after newUsers.
-	limit int
-	seed  maphash.Seed
+	seed maphash.Seed
 
 	stripes [64]userStripe
 }
@@ -24,32 +23,44 @@ type userStripe struct {
 	count map[string]int
 }
 
-func newUsers(limit int) *users {
-	u := &users{limit: limit, seed: maphash.MakeSeed()}
+func newUsers() *users {
+	u := &users{seed: maphash.MakeSeed()}
 	for i := range u.stripes {
 		u.stripes[i].count = make(map[string]int)
 	}
 	return u
 }
 
-// reserve takes a place for a user, unless none is left. Anonymous users, and
-// all users without a limit, need none: then counted is false.
-func (u *users) reserve(user string) (counted, ok bool) {
-	if u.limit <= 0 || user == "" {
+func (u *users) stripe(user string) *userStripe {
+	return &u.stripes[maphash.String(u.seed, user)%uint64(len(u.stripes))]
+}
+
+// reserve takes one of so many places for a user, unless none is left. Anonymous
+// users, and all users without a limit, need none: then counted is false.
+func (u *users) reserve(user string, limit int) (counted, ok bool) {
+	if limit <= 0 || user == "" {
 		return false, true
 	}
-	s := &u.stripes[maphash.String(u.seed, user)%uint64(len(u.stripes))]
+	s := u.stripe(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.count[user] >= u.limit {
+	if s.count[user] >= limit {
 		return false, false
 	}
 	s.count[user]++
 	return true, true
 }
 
+// add takes a place for a user whether there is one or not.
+func (u *users) add(user string) {
+	s := u.stripe(user)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count[user]++
+}
+
 func (u *users) release(user string) {
-	s := &u.stripes[maphash.String(u.seed, user)%uint64(len(u.stripes))]
+	s := u.stripe(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.count[user]--; s.count[user] <= 0 {
@@ -67,7 +78,13 @@ type Addresses interface {
 	Reserve(addr netip.Addr) bool
 	// Release gives it back.
 	Release(addr netip.Addr)
+	// Active reports whether there is any limit: without one nobody asks.
+	Active() bool
 }
+
+// LimitsAddresses reports whether connects are to reserve their address. Any
+// goroutine.
+func (m *Manager) LimitsAddresses() bool { return m.opt.Addresses != nil && m.opt.Addresses.Active() }
 
 // ReserveAddress takes a place for a connect from an address, whose zone is
 // empty and which is no IPv4 in IPv6. The caller owns it until a plan does, see
@@ -86,12 +103,14 @@ func (m *Manager) ReleaseAddress(addr netip.Addr) {
 // Full reports whether no stream more may be opened (client.connection_limit,
 // uni_sse.max_streams). A later Plan decides for good.
 func (m *Manager) Full() bool {
-	return m.opt.StreamLimit > 0 && m.streams.Load() >= int64(m.opt.StreamLimit)
+	limit := m.live.Load().StreamLimit
+	return limit > 0 && m.streams.Load() >= int64(limit)
 }
 
 // reserveStream takes one of the places that Full counts.
 func (m *Manager) reserveStream() bool {
-	if m.streams.Add(1) > int64(m.opt.StreamLimit) && m.opt.StreamLimit > 0 {
+	limit := m.live.Load().StreamLimit
+	if m.streams.Add(1) > int64(limit) && limit > 0 {
 		m.streams.Add(-1)
 		return false
 	}

@@ -122,6 +122,6 @@ func statusAnswer(r *request, status int, body string) []byte {
 	}
 	return codec.AppendPlainResponse(nil, &codec.PlainResponse{
 		HTTP10: r.http10, Status: status, Text: fasthttp.StatusMessage(status),
-		Origin: r.origin, AllowHeaders: r.askedHeaders, Body: body, Date: time.Now(),
+		Origin: r.origin, AllowHeaders: r.askedHeaders, Body: body, Date: time.Now(), RequestID: r.id.Known(),
 	})
 }

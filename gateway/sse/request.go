@@ -12,11 +12,15 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/auth"
+	"sluice/gateway/reqid"
 )
 
 // request is what the endpoint keeps of a request: copies only.
 type request struct {
-	began   time.Time // set by hijack
+	server  *Server
+	id      reqid.ID
+	peer    netip.Addr // for logs; the zero Addr if they do not want it
+	began   time.Time  // set by hijack
 	http10  bool
 	close   bool // the client asked for the end of the connection
 	connect *codec.ConnectRequest
@@ -39,9 +43,13 @@ type request struct {
 
 func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 	h := &ctx.Request.Header
-	r := &request{http10: !h.IsHTTP11(), close: h.ConnectionClose(), originAllowed: true}
-	if s.opt.UserIDHeader != "" {
-		r.userID = string(h.Peek(s.opt.UserIDHeader))
+	r := &request{server: s, http10: !h.IsHTTP11(), close: h.ConnectionClose(), originAllowed: true}
+	r.id.Take(h)
+	if s.debug && s.opt.Address != nil {
+		r.peer = s.opt.Address(ctx)
+	}
+	if name := s.live.Load().UserIDHeader; name != "" {
+		r.userID = string(h.Peek(name))
 	}
 	if origin := string(h.Peek(fasthttp.HeaderOrigin)); origin != "" {
 		listed := printable(origin) && s.opt.Origins.Check(origin)
@@ -61,6 +69,11 @@ func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 		r.cookie = string(h.Cookie(s.opt.TokenCookie))
 	}
 	for _, name := range s.opt.HookHeaders {
+		if strings.EqualFold(name, reqid.Header) {
+			// The backend's log shall say what ours says.
+			r.headers = append(r.headers, auth.Header{Name: name, Value: r.id.String()})
+			continue
+		}
 		for _, v := range h.PeekAll(name) {
 			r.headers = append(r.headers, auth.Header{Name: name, Value: string(v)})
 		}
@@ -71,6 +84,15 @@ func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 	}
 	return r
 }
+
+// Refusal implements session.Request.
+func (r *request) Refusal(err error) []byte { return r.server.refusal(r, err) }
+
+// ID implements session.Request.
+func (r *request) ID() string { return r.id.String() }
+
+// Peer implements session.Request.
+func (r *request) Peer() netip.Addr { return r.peer }
 
 // printable reports whether a header value may be echoed: visible ASCII and
 // blanks only, of a sane length.

@@ -30,7 +30,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx, r *request) verdict {
 	if s.draining.Load() || s.sessions.Full() {
 		return overNode
 	}
-	if s.opt.Address != nil {
+	if s.opt.Address != nil && s.sessions.LimitsAddresses() {
 		// A zone is of this machine, and the other form of an IPv4
 		// address is the same one.
 		if addr := s.opt.Address(ctx).Unmap().WithZone(""); addr.IsValid() {
@@ -40,7 +40,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx, r *request) verdict {
 			r.address = addr
 		}
 	}
-	if s.rate != nil && !s.rate.Allow() {
+	if limit := s.live.Load().rate; limit != nil && !limit.Allow() {
 		return overNode
 	}
 	return admitted
@@ -64,7 +64,7 @@ func (s *Server) giveBack(r *request) {
 // another origin sees a failed request either way. The stream must have them, or
 // the browser would take it for a failure that is final.
 func (s *Server) shed(ctx *fasthttp.RequestCtx, r *request, v verdict) {
-	wait := s.delay(v)
+	wait := s.delay(r, v)
 	if s.opt.ShedByStatus || !ctx.IsGet() || !r.originAllowed || !wantsEvents(&ctx.Request.Header) {
 		s.shedByStatus(ctx, wait)
 		return
@@ -80,14 +80,15 @@ func (s *Server) shed(ctx *fasthttp.RequestCtx, r *request, v verdict) {
 }
 
 // delay counts a client that is turned away, and returns how long it shall wait.
-func (s *Server) delay(v verdict) time.Duration {
+func (s *Server) delay(r *request, v verdict) time.Duration {
 	s.sheds.Add(1)
+	delays := s.live.Load().delays
 	if v == overOwn {
-		s.refused[refusedAddress].Add(1)
-		return s.delays.random(time.Now())
+		s.noteRefused(r, refusedAddress, nil)
+		return delays.random(time.Now())
 	}
-	s.refused[refusedNode].Add(1)
-	return s.delays.slot(time.Now())
+	s.noteRefused(r, refusedNode, nil)
+	return delays.slot(time.Now())
 }
 
 // shedByStatus answers 503 with Retry-After (RFC 9110 section 10.2.3).

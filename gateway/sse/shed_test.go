@@ -220,6 +220,8 @@ func (a *addresses) Reserve(addr netip.Addr) bool {
 	return true
 }
 
+func (a *addresses) Active() bool { return true }
+
 func (a *addresses) Release(addr netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
-	"golang.org/x/time/rate"
 
 	"sluice/codec"
 	"sluice/gateway/auth"
@@ -33,9 +32,7 @@ import (
 type Options struct {
 	Verifier func() *auth.Verifier
 	Origins  *auth.Origins
-	// AllowAnonymous is client.allow_anonymous_connect_without_token.
-	AllowAnonymous bool
-	Insecure       bool // client.insecure
+	Live     // what is in force until Server.Set
 	// Hook is asked who connects when there is no token; nil without one.
 	Hook auth.Hook
 	// HookWait is how long a connect may wait for the hook, whatever the
@@ -49,10 +46,6 @@ type Options struct {
 	TokenCookie string
 	// TerminalStatus stops browsers that come back after a terminal refusal.
 	TerminalStatus bool
-	UserIDHeader   string // client.user_id_http_header
-	// ConnectionRate is connects per second, 0 for no limit
-	// (client.connection_rate_limit, PROTOCOL 12.11).
-	ConnectionRate int
 	Limits         codec.Limits
 	// Framing is for HTTP/1.1; HTTP/1.0 always ends with the connection.
 	Framing codec.Framing
@@ -67,8 +60,8 @@ type Options struct {
 	// ShedMax is the longest reconnect delay that a client turned away is
 	// told; 1 min.
 	ShedMax time.Duration
-	// Address says where a request comes from, for the limits by address of
-	// the sessions; nil without them.
+	// Address says where a request comes from, for logs and for the limits by
+	// address of the sessions; nil if nobody knows.
 	Address func(ctx *fasthttp.RequestCtx) netip.Addr
 	// LastEventID reads where a client was from the id of its last event.
 	LastEventID bool
@@ -76,7 +69,9 @@ type Options struct {
 	BoundedStreams bool
 	Responses      Responses
 	Disconnects    Disconnects
-	Log            *slog.Logger
+	// Log takes connects that are refused at level debug, if that is on when
+	// the server is made.
+	Log *slog.Logger
 }
 
 // Server answers the endpoint. Make it with [New].
@@ -84,11 +79,11 @@ type Server struct {
 	// Immutable after New.
 	opt      Options
 	sessions *session.Manager
-	rate     *rate.Limiter // nil without a limit
-	delays   *delays
 	tickets  *tickets
+	debug    bool // the log wants every connect that is refused
 
 	// Atomic.
+	live       atomic.Pointer[inForce]
 	draining   atomic.Bool
 	admits     atomic.Uint64
 	sheds      atomic.Uint64
@@ -110,11 +105,9 @@ func New(m *session.Manager, opt Options) *Server {
 	}
 	s := &Server{
 		opt: opt, sessions: m, tickets: newTickets(),
-		delays: newDelays(opt.ConnectionRate, opt.RetryMin, opt.RetryMax, opt.ShedMax),
+		debug: opt.Log.Enabled(context.Background(), slog.LevelDebug),
 	}
-	if opt.ConnectionRate > 0 {
-		s.rate = rate.NewLimiter(rate.Limit(opt.ConnectionRate), opt.ConnectionRate)
-	}
+	s.Set(opt.Live)
 	return s
 }
 
@@ -143,6 +136,7 @@ const allowedMethods = "GET, POST, OPTIONS"
 // workers.
 func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	r := s.newRequest(ctx)
+	defer r.id.Echo(&ctx.Response.Header)
 	if ctx.IsOptions() {
 		s.preflight(ctx, r, allowedMethods)
 		return
@@ -159,13 +153,13 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	}
 	r.writeCORS(ctx)
 	if !connect {
-		s.refused[refusedMethod].Add(1)
+		s.noteRefused(r, refusedMethod, nil)
 		ctx.Response.Header.Set(fasthttp.HeaderAllow, allowedMethods)
 		WriteError(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: use GET or POST")
 		return
 	}
 	if !r.originAllowed {
-		s.refused[refusedOrigin].Add(1)
+		s.noteRefused(r, refusedOrigin, nil)
 		WriteError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
 		return
 	}
@@ -174,7 +168,7 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 		r.bounds, err = readBounds(ctx.QueryArgs())
 	}
 	if err != nil {
-		s.refused[refusedRequest].Add(1)
+		s.noteRefused(r, refusedRequest, err)
 		WriteError(ctx, fasthttp.StatusBadRequest, err.Error())
 		return
 	}
@@ -222,8 +216,8 @@ func (s *Server) identify(r *request, req *session.PlanRequest) (err error) {
 			return err
 		}
 	}
-	switch {
-	case s.opt.AllowAnonymous || s.opt.Insecure:
+	switch live := s.live.Load(); {
+	case live.AllowAnonymous || live.Insecure:
 		req.Identity = &auth.Identity{}
 	case r.userID != "":
 		req.Identity = &auth.Identity{User: r.userID}
@@ -295,7 +289,7 @@ func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused er
 	detached, owned := false, false // owned by the session once it is called
 	defer func() {
 		if v := recover(); v != nil {
-			s.opt.Log.Error("panic while opening a stream", "panic", v, "stack", string(debug.Stack()))
+			s.opt.Log.Error("panic while opening a stream", "request", &r.id, "panic", v, "stack", string(debug.Stack()))
 		}
 		if owned {
 			return
@@ -311,13 +305,13 @@ func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused er
 	var err error
 	if sock, err = loop.Detach(c, s.opt.Socket); err != nil {
 		if n := s.undetached.Add(1); n&(n-1) == 0 { // at powers of two: any client can cause it
-			s.opt.Log.Error("a connection cannot be streamed to", "error", err, "failures", n)
+			s.opt.Log.Error("a connection cannot be streamed to", "request", &r.id, "error", err, "failures", n)
 		}
 		return
 	}
 	conn := session.Conn{
 		Socket: sock, Framing: r.framing(s.opt.Framing),
-		Refusal: func(err error) []byte { return s.refusal(r, err) },
+		Request: r,
 	}
 	switch {
 	case more:
@@ -328,7 +322,6 @@ func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused er
 		s.sessions.Refuse(conn, loop.ReasonInput, errSentMore)
 		return
 	case refused != nil:
-		s.logRefused(refused)
 		owned = true
 		s.sessions.Refuse(conn, loop.ReasonRefused, refused)
 		return
@@ -336,11 +329,7 @@ func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused er
 	conn.Head, conn.Preamble = r.head(conn.Framing, r.bounds != bounds{}), s.retryLine()
 	conn.MaxEvents, conn.MaxDuration = r.bounds.events, r.bounds.duration
 	owned = true
-	if err := s.sessions.Open(plan, conn); err != nil {
-		s.logRefused(err)
-		return
-	}
-	s.opt.Log.Debug("stream opened", "client", plan.Client(), "user", plan.User)
+	_ = s.sessions.Open(plan, conn) // the session told the client, and the log
 }
 
 // errSentMore refuses a connect that something follows: there is no answer to a
@@ -360,15 +349,6 @@ func sentMore(c net.Conn) bool {
 	n, _ := c.Read(ahead[:])
 	_ = c.SetReadDeadline(time.Time{})
 	return !loop.Stray(ahead[:n])
-}
-
-func (s *Server) logRefused(err error) {
-	var d *codec.Disconnect
-	if errors.As(err, &d) || errors.As(err, new(*codec.Error)) {
-		s.opt.Log.Debug("connect refused", "reason", err)
-		return
-	}
-	s.opt.Log.Warn("connect failed", "error", err)
 }
 
 // WriteCORS adds to an answer that was made before the request reached the

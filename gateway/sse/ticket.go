@@ -92,6 +92,7 @@ var errTicket = fmt.Errorf("sse: ticket: unknown, used already or too old: %w", 
 // request would bring them, a ticket out.
 func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 	r := s.newRequest(ctx)
+	defer r.id.Echo(&ctx.Response.Header)
 	switch {
 	case ctx.IsOptions():
 		s.preflight(ctx, r, ticketMethods)
@@ -108,7 +109,7 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
 	defer s.giveBack(r)
 	if v := s.admit(ctx, r); v != admitted { // a ticket is half a connect
-		s.shedByStatus(ctx, s.delay(v))
+		s.shedByStatus(ctx, s.delay(r, v))
 		return
 	}
 	if len(ctx.Request.Body()) == 0 {
@@ -120,7 +121,7 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 	r.ticket = "" // no ticket for a ticket
 	req := session.PlanRequest{MayRequest: true}
 	if err := s.identify(r, &req); err != nil {
-		s.logRefused(err)
+		s.logNoTicket(r, err)
 		s.refuseTicket(ctx, err)
 		return
 	}
