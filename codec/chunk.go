@@ -142,6 +142,7 @@ type PlainResponse struct {
 	Body         string
 	Date         time.Time
 	RequestID    string // X-Request-Id, fit for a header; "" for none
+	JSON         bool   // Body is JSON, and not text
 }
 
 // AppendPlainResponse appends the answer; the connection ends with it.
@@ -156,7 +157,11 @@ func AppendPlainResponse(dst []byte, r *PlainResponse) []byte {
 	dst = append(dst, r.Text...)
 	dst = append(dst, "\r\n"...)
 	dst = AppendCORS(dst, r.Origin, r.AllowHeaders)
-	dst = append(dst, "Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\nVary: Origin\r\nDate: "...)
+	kind := "text/plain; charset=utf-8"
+	if r.JSON {
+		kind = "application/json"
+	}
+	dst = append(append(append(dst, "Connection: close\r\nContent-Type: "...), kind...), "\r\nVary: Origin\r\nDate: "...)
 	dst = r.Date.UTC().AppendFormat(dst, httpTimeFormat)
 	if r.RequestID != "" {
 		dst = append(dst, "\r\nX-Request-Id: "...)

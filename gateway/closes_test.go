@@ -129,7 +129,6 @@ func closings() map[loop.Reason]closing {
 		loop.ReasonPeerTimeout: {not: "it takes a network that loses packets for longer than TCP_USER_TIMEOUT; " +
 			"TestAClientThatVanishedIsNoticed of package loop has one"},
 		loop.ReasonWriteError: {not: "it takes an error of write(2) that is neither the client's end nor a full socket; TestWriteErrorsHaveReasons of package loop has some"},
-		loop.ReasonAdopt:      {not: "a socket that the kernel does not let us watch never becomes a stream, so no stream ends for it"},
 		loop.ReasonStale:      {not: "it takes an engine that does not answer: 3502_stale of package sse, where it is this reason or refused, whichever looks at its clock first"},
 		loop.ReasonTLS:        {not: "it takes a client that breaks TLS; package loop has one"},
 	}

@@ -97,7 +97,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		cfg: cfg, log: opt.Log, verify: opt.Verify, id: session.NewID(), began: time.Now(),
 		failed: make(chan error, 2), quit: make(chan struct{}),
 	}
-	if err := checkSupported(cfg, opt.Log); err != nil {
+	if err := checkSupported(cfg); err != nil {
 		return nil, err
 	}
 	if err := g.loadRules(cfg); err != nil {
@@ -203,7 +203,8 @@ func (g *Gateway) Reload(cfg *config.Config) error {
 func (g *Gateway) startActors() error {
 	loops := g.cfg.Node.Loops
 	if loops <= 0 {
-		loops = runtime.NumCPU()
+		loops = runtime.GOMAXPROCS(0) // which knows of a container's share
+
 	}
 	lanes := g.cfg.Node.Lanes
 	if lanes <= 0 {

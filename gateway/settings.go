@@ -3,7 +3,6 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"sluice/codec"
@@ -224,8 +223,8 @@ func (g *Gateway) sseOptions() (sse.Options, error) {
 var ErrUnsupported = errors.New("not supported")
 
 // checkSupported refuses what would open access or split nodes if it were
-// ignored, and warns of what is only missing.
-func checkSupported(c *config.Config, log *slog.Logger) error {
+// ignored.
+func checkSupported(c *config.Config) error {
 	var errs []error
 	refuse := func(key, value, use string) {
 		errs = append(errs, fmt.Errorf("gateway: %s is %s: %w, %s", key, value, ErrUnsupported, use))
@@ -241,13 +240,6 @@ func checkSupported(c *config.Config, log *slog.Logger) error {
 	}
 	if c.HTTPServer.ReusePort == "on" && c.Engine.Type == "memory" && !c.Broker.Enabled {
 		refuse("http_server.reuse_port", "on with the memory engine", "publications would reach the streams of one process only; force it if that is wanted")
-	}
-	for key, on := range map[string]bool{
-		"admin": c.Admin.Enabled,
-	} {
-		if on {
-			log.Warn("an option is not supported by this build and has no effect", "option", key)
-		}
 	}
 	return errors.Join(errs...)
 }

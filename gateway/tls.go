@@ -19,7 +19,7 @@ type certificates struct {
 // the internal one.
 func (g *Gateway) newCertificates() (c certificates, err error) {
 	s := &g.cfg.HTTPServer
-	if s.TLS.Enabled || s.TLSExternal {
+	if s.TLS.Enabled {
 		if c.external, err = g.newCerts("http_server.tls", &s.TLS); err != nil {
 			return certificates{}, err
 		}

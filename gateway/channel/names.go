@@ -22,11 +22,6 @@ func (r *Rules) ValidName(ch string, o *Options) bool {
 	return true
 }
 
-// LengthOK reports whether the name is within max_length bytes. The reference
-// does not ask this of requested, token or published channels (PROTOCOL 5.1);
-// where to ask is the caller's policy.
-func (r *Rules) LengthOK(ch string) bool { return r.maxLength == 0 || len(ch) <= r.maxLength }
-
 // IsPrivate reports whether the name begins with the private prefix.
 func (r *Rules) IsPrivate(ch string) bool {
 	return r.sep.PrivatePrefix != "" && strings.HasPrefix(ch, r.sep.PrivatePrefix)

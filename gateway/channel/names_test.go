@@ -87,19 +87,6 @@ func TestUserAllowedReadsTheListAfterTheLastBoundary(t *testing.T) {
 	f("u#42", "4", false)
 }
 
-func TestLengthOK(t *testing.T) {
-	f := func(maximum int, ch string, want bool) {
-		t.Helper()
-		r := newRules(t, func(c *Config) { c.MaxLength = maximum })
-		require.Equal(t, want, r.LengthOK(ch))
-	}
-	f(255, strings.Repeat("x", 255), true)
-	f(255, strings.Repeat("x", 256), false)
-	f(2, "ü", true) // bytes
-	f(1, "ü", false)
-	f(0, strings.Repeat("x", 5000), true)
-}
-
 func TestPersonalChannelNames(t *testing.T) {
 	r := newRules(t, nil)
 	require.Equal(t, "#42", r.Personal("", "42"))

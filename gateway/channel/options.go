@@ -129,7 +129,7 @@ type Namespace struct {
 // Config is what [NewRules] builds from.
 type Config struct {
 	Separators       Separators
-	MaxLength        int // bytes of a name for LengthOK, 0 = no limit
+	MaxLength        int // bytes of a name, 0 = no limit; not enforced (PROTOCOL 5.1)
 	WithoutNamespace Options
 	Namespaces       []Namespace
 

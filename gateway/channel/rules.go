@@ -16,7 +16,6 @@ import (
 type Rules struct {
 	// Immutable after NewRules.
 	sep        Separators
-	maxLength  int
 	without    *Options
 	namespaces map[string]*Options
 }
@@ -31,7 +30,7 @@ func NewRules(c Config) (*Rules, error) {
 	root.global(&c)
 	problems = append(problems, root.problems...)
 
-	r := &Rules{sep: c.Separators, maxLength: c.MaxLength, namespaces: make(map[string]*Options, len(c.Namespaces))}
+	r := &Rules{sep: c.Separators, namespaces: make(map[string]*Options, len(c.Namespaces))}
 	var errs []error
 	r.without, errs = resolve(&c, "", c.WithoutNamespace)
 	problems = append(problems, errs...)

@@ -8,7 +8,7 @@ type Channel struct {
 	Namespaces            []Namespace    `json:"namespaces" doc:"Namespaces, each with a name and options of its own."`
 	HistoryMetaTTL        time.Duration  `json:"history_meta_ttl" default:"720h" zero:"default" doc:"How long offset and epoch of a channel outlive its last use, in whole seconds."`
 	PublicationDataFormat string         `json:"publication_data_format" enum:",json,json_object,binary" doc:"What publications may hold where a namespace does not say: anything but nothing, JSON, a JSON object, or anything."`
-	MaxLength             int            `json:"max_length" default:"255" zero:"default" unit:"bytes" doc:"Longest channel name that a client may ask for."`
+	MaxLength             int            `json:"max_length" default:"255" zero:"default" unit:"bytes" doc:"Accepted for compatibility and not enforced: the reference asks it of bidirectional clients only."`
 	PrivatePrefix         string         `json:"private_prefix" default:"$" doc:"Prefix of private channels, which clients cannot ask for. Empty: none are."`
 	NamespaceBoundary     string         `json:"namespace_boundary" default:":" doc:"What ends the namespace in a channel name. Empty: no namespaces."`
 	UserBoundary          string         `json:"user_boundary" default:"#" doc:"What starts the list of users in a user-limited channel. Empty: no such channels."`

@@ -23,6 +23,7 @@ type validator struct {
 
 func (v *validator) all() {
 	v.uniSSE()
+	v.lacking()
 	v.httpServer()
 	v.client()
 	v.hooks()
@@ -43,11 +44,15 @@ func (v *validator) fail(key, format string, args ...any) {
 
 // warn notes that key deserves a look.
 func (v *validator) warn(key, format string, args ...any) {
+	v.note(key, KindAdvice, fmt.Sprintf(format, args...))
+}
+
+func (v *validator) note(key string, kind Kind, detail string) {
 	at, name := v.rep.origins[key], key
 	if w := v.rep.written[key]; w != "" {
 		name = w
 	}
-	v.rep.add(Finding{Origin: at.origin, Line: at.line, Key: name, Kind: KindAdvice, Detail: fmt.Sprintf(format, args...)})
+	v.rep.add(Finding{Origin: at.origin, Line: at.line, Key: name, Kind: kind, Detail: detail})
 }
 
 // showURL renders the value of key, or a part of it, as far as it may be seen.
@@ -67,6 +72,13 @@ func (v *validator) sound(keys ...string) bool {
 		}
 	}
 	return true
+}
+
+// lacking notes options of this table that nothing serves yet.
+func (v *validator) lacking() {
+	if v.c.Admin.Enabled && v.sound("admin.enabled") {
+		v.note("admin.enabled", KindUnsupported, "not supported, ignored: the live page comes with the flag --dev")
+	}
 }
 
 func (v *validator) uniSSE() {

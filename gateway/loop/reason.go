@@ -14,7 +14,6 @@ const (
 	ReasonSlowAge                     // the oldest unsent frame passed Options.QueueMaxAge
 	ReasonSlowTotal                   // the largest stalled queue when all passed Options.QueuesMaxTotal
 	ReasonPanic                       // a bug, kept to this one stream
-	ReasonAdopt                       // the kernel refused to watch the socket
 	ReasonShutdown                    // the server stops
 	ReasonDisconnect                  // ended by the server API or a hook
 	ReasonExpired                     // the connection or a subscription expired
@@ -31,7 +30,7 @@ const (
 
 var reasonNames = [reasonCount]string{
 	"client_gone", "peer_timeout", "write_error", "input", "slow_bytes", "slow_age",
-	"slow_total", "panic", "adopt", "shutdown", "disconnect", "expired", "insufficient_state", "inappropriate_protocol",
+	"slow_total", "panic", "shutdown", "disconnect", "expired", "insufficient_state", "inappropriate_protocol",
 	"stale", "limit", "refused", "lifetime", "bounded", "tls",
 }
 

@@ -40,7 +40,9 @@ type DisconnectTransform struct {
 // refusal returns the whole answer to a connect that failed with err.
 func (s *Server) refusal(r *request, err error) []byte {
 	if errors.Is(err, errSentMore) {
-		return statusAnswer(r, fasthttp.StatusBadRequest, errSentMore.Error()+"\n")
+		a := statusOf(r, fasthttp.StatusBadRequest)
+		a.JSON, a.Body = true, string(codec.AppendHTTPError(nil, a.Status, errSentMore.Error()))
+		return codec.AppendPlainResponse(nil, a)
 	}
 	if s.opt.Responses.Enabled {
 		return s.opt.Responses.answer(r, err)
@@ -120,8 +122,15 @@ func statusAnswer(r *request, status int, body string) []byte {
 	if status < 200 || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified {
 		body = "" // these have none (RFC 9110 section 6.4.1)
 	}
-	return codec.AppendPlainResponse(nil, &codec.PlainResponse{
+	a := statusOf(r, status)
+	a.Body = body
+	return codec.AppendPlainResponse(nil, a)
+}
+
+// statusOf returns an answer without a body yet.
+func statusOf(r *request, status int) *codec.PlainResponse {
+	return &codec.PlainResponse{
 		HTTP10: r.http10, Status: status, Text: fasthttp.StatusMessage(status),
-		Origin: r.origin, AllowHeaders: r.askedHeaders, Body: body, Date: time.Now(), RequestID: r.id.Known(),
-	})
+		Origin: r.origin, AllowHeaders: r.askedHeaders, Date: time.Now(), RequestID: r.id.Known(),
+	}
 }

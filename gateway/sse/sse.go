@@ -169,7 +169,7 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	}
 	if err != nil {
 		s.noteRefused(r, refusedRequest, err)
-		WriteError(ctx, fasthttp.StatusBadRequest, err.Error())
+		WriteError(ctx, fasthttp.StatusBadRequest, strings.TrimPrefix(err.Error(), "codec: "))
 		return
 	}
 	plan, err := s.plan(r)

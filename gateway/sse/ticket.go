@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -115,7 +116,7 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 	if len(ctx.Request.Body()) == 0 {
 		r.connect = &codec.ConnectRequest{}
 	} else if err := r.decode(ctx, s.opt.Limits); err != nil {
-		WriteError(ctx, fasthttp.StatusBadRequest, err.Error())
+		WriteError(ctx, fasthttp.StatusBadRequest, strings.TrimPrefix(err.Error(), "codec: "))
 		return
 	}
 	r.ticket = "" // no ticket for a ticket

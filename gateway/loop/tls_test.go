@@ -1,0 +1,598 @@
+package loop
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/codec"
+	"sluice/gateway/testkit"
+)
+
+// Record and message types of TLS 1.3 (RFC 8446 sections 4 and 5.1).
+const (
+	recordAlert     = 21
+	recordHandshake = 22
+	recordData      = 23
+
+	messageFinished  = 20
+	messageKeyUpdate = 24
+
+	alertCloseNotify  = 0
+	alertUnexpected   = 10
+	alertBadRecordMAC = 20
+)
+
+// tamperer is a TLS 1.3 client whose records the test writes and reads itself:
+// crypto/tls asks for no new keys and breaks no rule.
+type tamperer struct {
+	t       testing.TB
+	conn    net.Conn
+	out, in halfKeys
+	sent    int // bytes, since the handshake
+}
+
+// halfKeys protect one direction (RFC 8446 section 7.3).
+type halfKeys struct {
+	secret []byte
+	aead   cipher.AEAD
+	iv     []byte
+	seq    uint64
+}
+
+func (k *halfKeys) set(t testing.TB, secret []byte) {
+	t.Helper()
+	block, err := aes.NewCipher(expandLabel(t, secret, "key", 16))
+	require.NoError(t, err)
+	aead, err := cipher.NewGCM(block)
+	require.NoError(t, err)
+	*k = halfKeys{secret: secret, aead: aead, iv: expandLabel(t, secret, "iv", 12)}
+}
+
+// update is what a key update does (RFC 8446 section 7.2).
+func (k *halfKeys) update(t testing.TB) {
+	t.Helper()
+	k.set(t, expandLabel(t, k.secret, "traffic upd", len(k.secret)))
+}
+
+func (k *halfKeys) nonce() []byte {
+	n := bytes.Clone(k.iv)
+	tail := n[len(n)-8:]
+	binary.BigEndian.PutUint64(tail, binary.BigEndian.Uint64(tail)^k.seq)
+	k.seq++
+	return n
+}
+
+func expandLabel(t testing.TB, secret []byte, label string, size int) []byte {
+	t.Helper()
+	label = "tls13 " + label
+	info := string(binary.BigEndian.AppendUint16(nil, uint16(size))) + string(rune(len(label))) + label + "\x00"
+	b, err := hkdf.Expand(sha256.New, secret, info, size)
+	require.NoError(t, err)
+	return b
+}
+
+// tampererPair makes an encrypted connection, and takes its keys from crypto/tls
+// once the handshake is done.
+func tampererPair(t testing.TB, tiny bool) (Socket, *tamperer) {
+	t.Helper()
+	var keys bytes.Buffer
+	near, far := tcpConns(t, tiny)
+	client := tls.Client(far, &tls.Config{InsecureSkipVerify: true, KeyLogWriter: &keys})
+	sock, _ := handshake(t, near, tls.VersionTLS13, client)
+	c := &tamperer{t: t, conn: far}
+	secrets := map[string][]byte{}
+	for line := range strings.Lines(keys.String()) {
+		f := strings.Fields(line)
+		secret, err := hex.DecodeString(f[2])
+		require.NoError(t, err)
+		secrets[f[0]] = secret
+	}
+	if len(secrets["CLIENT_TRAFFIC_SECRET_0"]) != sha256.Size || sock.tls.ConnectionState().CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
+		sock.Discard()
+		t.Skip("this machine prefers another cipher than AES-128-GCM")
+	}
+	c.out.set(t, secrets["CLIENT_TRAFFIC_SECRET_0"])
+	c.in.set(t, secrets["SERVER_TRAFFIC_SECRET_0"])
+	return sock, c
+}
+
+// tamperer opens a stream with such a client.
+func (h *harness) tamperer(tiny bool, framing codec.Framing) (*client, *tamperer) {
+	h.t.Helper()
+	var raw *tamperer
+	c := h.openOn(h.l, func(t testing.TB, tiny bool) (Socket, net.Conn) {
+		var sock Socket
+		sock, raw = tampererPair(t, tiny)
+		return sock, raw.conn
+	}, framing, tiny)
+	return c, raw
+}
+
+// record returns one encrypted record.
+func (c *tamperer) record(kind byte, content []byte) []byte { return c.padded(kind, content, 0) }
+
+// padded returns one with so much padding (RFC 8446 section 5.4).
+func (c *tamperer) padded(kind byte, content []byte, padding int) []byte {
+	inner := append(append(bytes.Clone(content), kind), make([]byte, padding)...)
+	head := binary.BigEndian.AppendUint16([]byte{recordData, 3, 3}, uint16(len(inner)+c.out.aead.Overhead()))
+	return c.out.aead.Seal(head, c.out.nonce(), inner, head[:5:5])
+}
+
+func (c *tamperer) send(b []byte) {
+	c.t.Helper()
+	n, err := c.conn.Write(b)
+	require.NoError(c.t, err)
+	c.sent += n
+}
+
+// keyUpdate changes the client's keys, and asks for the same from the server.
+func (c *tamperer) keyUpdate(ask bool) []byte {
+	c.t.Helper()
+	record := c.record(recordHandshake, keyUpdateMessage(ask))
+	c.out.update(c.t)
+	return record
+}
+
+func keyUpdateMessage(ask bool) []byte {
+	message := []byte{messageKeyUpdate, 0, 0, 1, 0}
+	if ask {
+		message[4] = 1
+	}
+	return message
+}
+
+// next reads one record; the server's changes of keys are followed.
+func (c *tamperer) next() (kind byte, content []byte, err error) {
+	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
+	head := make([]byte, 5)
+	if _, err := io.ReadFull(c.conn, head); err != nil {
+		return 0, nil, err
+	}
+	body := make([]byte, binary.BigEndian.Uint16(head[3:]))
+	if _, err := io.ReadFull(c.conn, body); err != nil {
+		return 0, nil, errors.Join(io.ErrUnexpectedEOF, err)
+	}
+	inner, err := c.in.aead.Open(nil, c.in.nonce(), body, head)
+	require.NoError(c.t, err, "a record that cannot be decrypted")
+	inner = bytes.TrimRight(inner, "\x00")
+	require.NotEmpty(c.t, inner)
+	kind, content = inner[len(inner)-1], inner[:len(inner)-1]
+	if kind == recordHandshake {
+		require.Equal(c.t, keyUpdateMessage(false), content)
+		c.in.update(c.t)
+	}
+	return kind, content, nil
+}
+
+// text reads so much data, and reports how many changes of keys came in between.
+func (c *tamperer) text(size int) (text string, updates int) {
+	c.t.Helper()
+	var b strings.Builder
+	for b.Len() < size {
+		kind, content, err := c.next()
+		require.NoError(c.t, err)
+		switch kind {
+		case recordData:
+			b.Write(content)
+		case recordHandshake:
+			updates++
+		default:
+			c.t.Fatalf("expected data, got a record of type %d: %v", kind, content)
+		}
+	}
+	return b.String(), updates
+}
+
+// A client may ask for new keys at any time; its stream goes on.
+func TestAChangeOfKeysIsAnswered(t *testing.T) {
+	h := newHarness(t, Options{})
+	c, raw := h.tamperer(false, 0)
+	f := func(name string, input []byte, updates int) {
+		t.Helper()
+		raw.send(input)
+		for range updates {
+			kind, _, err := raw.next()
+			require.NoError(t, err, name)
+			require.EqualValues(t, recordHandshake, kind, name)
+		}
+		h.send(c, frameOf("", name))
+		got, _ := raw.text(len(wire(0, "", name)))
+		require.Equal(t, wire(0, "", name), got)
+	}
+	f("asked", raw.keyUpdate(true), 1)
+	f("told", raw.keyUpdate(false), 0)
+	f("both at once", append(raw.keyUpdate(true), raw.keyUpdate(true)...), 2)
+	one := raw.keyUpdate(true)
+	raw.send(one[:3])
+	h.awaitInput(c, raw)
+	f("a record in two pieces", one[3:], 1)
+	message := keyUpdateMessage(true)
+	raw.send(raw.record(recordHandshake, message[:2]))
+	rest := raw.record(recordHandshake, message[2:])
+	raw.out.update(t)
+	f("a message in two records", rest, 1)
+	require.Empty(t, c.rec.reasons(c.ref))
+}
+
+// awaitInput waits until the stream has read what its client sent.
+func (h *harness) awaitInput(c *client, raw *tamperer) {
+	h.t.Helper()
+	h.await("the input to be read", func() (all bool) {
+		h.do(func(l *Loop) {
+			s := l.at(c.ref.Slot)
+			all = s.gen == c.ref.Gen && l.secures[s.secure-1].read == raw.sent
+		})
+		return all
+	})
+}
+
+func TestAChangeOfKeysOfABlockedStream(t *testing.T) {
+	h := newHarness(t, Options{QueueMaxSize: 1 << 30})
+	c, raw := h.tamperer(true, codec.FramingChunked)
+	want := h.more(c, 200<<10) // far more than the socket takes
+	raw.send(append(raw.keyUpdate(true), raw.keyUpdate(true)...))
+	h.awaitInput(c, raw)
+	s := h.group.Stats()
+	require.Equal(t, 1, s.Blocked, "an answer unblocks nothing")
+	want += h.more(c, 3000)
+	got, updates := raw.text(len(want))
+	c.same(want, got)
+	require.Equal(t, 2, updates)
+	h.awaitStats("nothing queued", func(s Stats) bool { return s.QueuedBytes == 0 && s.Blocked == 0 })
+}
+
+// more sends a frame and returns what it must look like.
+func (h *harness) more(c *client, size int) string {
+	h.t.Helper()
+	text := strings.Repeat("M", size)
+	h.send(c, frameOf("", text))
+	return wire(c.framing, "", text)
+}
+
+// What breaks the rules of TLS ends the stream, and its client is told why.
+func TestBrokenTLSEndsTheStream(t *testing.T) {
+	h := newHarness(t, Options{})
+	other, _ := h.tamperer(false, 0)
+	f := func(name string, alert byte, input func(raw *tamperer) []byte) {
+		t.Helper()
+		c, raw := h.tamperer(false, 0)
+		h.send(c, frameOf("", "before"))
+		_, _ = raw.text(len(wire(0, "", "before")))
+		raw.send(input(raw))
+		h.awaitClosed(c, ReasonTLS)
+		kind, content, err := raw.next()
+		require.NoError(t, err, name)
+		require.EqualValues(t, recordAlert, kind, name)
+		require.Equal(t, []byte{2, alert}, content, name)
+	}
+	f("a record that was changed", alertBadRecordMAC, func(raw *tamperer) []byte {
+		b := raw.record(recordData, []byte("\r\n"))
+		b[len(b)-1] ^= 1
+		return b
+	})
+	f("a message that is not due", alertUnexpected, func(raw *tamperer) []byte {
+		return raw.record(recordHandshake, []byte{messageFinished, 0, 0, 0})
+	})
+	f("records that say nothing", alertUnexpected, func(raw *tamperer) (b []byte) {
+		for range 40 {
+			b = append(b, raw.record(recordData, nil)...)
+		}
+		return b
+	})
+	f("many messages in one record", alertUnexpected, func(raw *tamperer) []byte {
+		return raw.record(recordHandshake, bytes.Repeat(keyUpdateMessage(false), 2))
+	})
+	_ = h.more(other, 10)
+	require.Empty(t, other.rec.reasons(other.ref))
+}
+
+// bareTLS is an encrypted stream of a loop that never runs.
+type bareTLS struct {
+	*Loop
+	rec *recorder
+	ref Ref
+	raw *tamperer
+}
+
+func newBareTLS(t testing.TB, framing codec.Framing) *bareTLS {
+	t.Helper()
+	l, rec := bareLoop(t, Options{Verify: true})
+	sock, raw := tampererPair(t, true)
+	ref, err := l.Adopt(sock, framing)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_ = raw.conn.Close()
+		l.fail(ref.Slot, ReasonShutdown)
+		checkEmpty(t, l)
+	})
+	return &bareTLS{l, rec, ref, raw}
+}
+
+// stall writes until the socket is full.
+func (b *bareTLS) stall(t testing.TB) (want string) {
+	t.Helper()
+	text := strings.Repeat("s", 200<<10)
+	b.SendExempt(b.ref.Slot, frameOf("", text))
+	for !b.at(b.ref.Slot).blocked {
+		b.flushStream(b.ref.Slot)
+	}
+	require.NotZero(t, b.tail(b.at(b.ref.Slot)))
+	return wire(b.Framing(b.ref.Slot), "", text)
+}
+
+// drain takes all that was written since the stream began: the socket takes
+// bytes again.
+func (b *bareTLS) drain(t testing.TB) {
+	t.Helper()
+	require.NoError(t, b.raw.conn.SetReadDeadline(time.Now().Add(patience)))
+	_, err := io.ReadFull(b.raw.conn, make([]byte, b.stats.Bytes))
+	require.NoError(t, err)
+}
+
+// stallTail fills the socket of an encrypted stream until all that waits is the
+// rest of a record.
+func stallTail(l *Loop, ref Ref) {
+	for s := l.at(ref.Slot); !s.blocked || s.queue != 0; {
+		switch {
+		case s.blocked: // the kernel has moved bytes on, or will
+			l.handleReady(&event{slot: ref.Slot, gen: ref.Gen, writable: true})
+		case s.queue == 0:
+			l.SendExempt(ref.Slot, frameOf("", strings.Repeat("s", maxRecord-100)))
+		default:
+			l.flushStream(ref.Slot)
+		}
+	}
+}
+
+// input lets the loop read what the client sent.
+func (b *bareTLS) input(t testing.TB) {
+	t.Helper()
+	testkit.EventuallyWithin(t, patience, func() bool {
+		b.readInput(b.ref.Slot)
+		s := b.at(b.ref.Slot)
+		return s.gen != b.ref.Gen || b.secures[s.secure-1].read == b.raw.sent
+	}, "the input to be read")
+}
+
+// An alert in the middle of a record would only make it a bad one.
+func TestBrokenTLSOfABlockedStreamIsNotAnswered(t *testing.T) {
+	b := newBareTLS(t, 0)
+	b.stall(t)
+	b.drain(t)
+	written := b.stats.Bytes
+	bad := b.raw.record(recordData, []byte("\r\n"))
+	bad[len(bad)-1] ^= 1
+	b.raw.send(bad)
+	b.input(t)
+	require.Equal(t, []Reason{ReasonTLS}, b.rec.reasons(b.ref))
+	require.Equal(t, written, b.stats.Bytes)
+}
+
+// Who is told of the end may ask for new keys before it has read that. There is
+// no answer any more, and what is under way must still arrive.
+func TestAChangeOfKeysBehindTheEnd(t *testing.T) {
+	b := newBareTLS(t, codec.FramingChunked)
+	slot := b.ref.Slot
+	b.Close(b.ref, ReasonExpired, frameOf("", "bye"), patience)
+	b.flushStream(slot)
+	require.Equal(t, stateLinger, b.at(slot).state)
+	written := b.stats.Bytes
+	b.raw.send(b.raw.keyUpdate(true))
+	b.input(t)
+	require.Equal(t, b.ref.Gen, b.at(slot).gen, "cut, though the client may still read")
+	require.Equal(t, written, b.stats.Bytes)
+	want := wire(codec.FramingChunked, "", "bye") + terminator(codec.FramingChunked)
+	got, _ := b.raw.text(len(want))
+	require.Equal(t, want, got)
+	kind, content, err := b.raw.next()
+	require.NoError(t, err)
+	require.EqualValues(t, recordAlert, kind)
+	require.Equal(t, []byte{1, alertCloseNotify}, content)
+	_, _, err = b.raw.next()
+	require.ErrorIs(t, err, io.EOF)
+	b.raw.send(b.raw.record(recordAlert, []byte{1, alertCloseNotify}))
+	testkit.EventuallyWithin(t, patience, func() bool {
+		b.readInput(slot)
+		return b.at(slot).gen != b.ref.Gen
+	}, "the client's farewell to end the stream")
+}
+
+// The farewell waits behind what the socket has not taken.
+func TestTheFarewellOfABlockedStream(t *testing.T) {
+	b := newBareTLS(t, 0)
+	slot := b.ref.Slot
+	want := b.stall(t)
+	b.Close(b.ref, ReasonExpired, frameOf("", "bye"), patience)
+	b.raw.send(b.raw.keyUpdate(true))
+	b.input(t)
+	want += wire(0, "", "bye") + terminator(0)
+	ended := make(chan string, 1)
+	go func() {
+		got, _ := b.raw.text(len(want))
+		kind, content, err := b.raw.next()
+		if kind != recordAlert || !bytes.Equal(content, []byte{1, alertCloseNotify}) || err != nil {
+			got = fmt.Sprint("no farewell: ", kind, content, err)
+		}
+		ended <- got
+	}()
+	testkit.EventuallyWithin(t, patience, func() bool {
+		b.handleReady(&event{slot: slot, gen: b.ref.Gen, writable: true})
+		b.flushDirty()
+		return b.at(slot).state == stateLinger
+	}, "the end")
+	(&client{t: t}).same(want, <-ended)
+	require.Zero(t, b.stats.QueuedBytes)
+}
+
+// What waits for the kernel counts, whether frames wait behind it or not.
+func TestEncryptedBytesCountAsQueued(t *testing.T) {
+	b := newBareTLS(t, 0)
+	b.stall(t)
+	s := b.at(b.ref.Slot)
+	q := &b.queues[s.queue-1]
+	require.EqualValues(t, b.tail(s)+q.bytes+q.exempt, b.stats.QueuedBytes)
+	b.Cut(b.ref, ReasonLimit)
+	require.Zero(t, b.stats.QueuedBytes)
+}
+
+// Streams that hold nothing but half a record can be too many, too.
+func TestTailsAreShed(t *testing.T) {
+	const streams = 12
+	l, rec := bareLoop(t, Options{QueuesMaxTotal: 4 * maxRecord})
+	var refs []Ref
+	for range streams {
+		sock, far := tlsPair(t, true)
+		ref, err := l.Adopt(sock, 0)
+		require.NoError(t, err)
+		defer func() { _ = far.Close() }()
+		refs = append(refs, ref)
+		stallTail(l, ref)
+	}
+	before := l.stats.QueuedBytes
+	require.Greater(t, before, l.opt.QueuesMaxTotal)
+	l.publishTotal()
+	l.shedTotal()
+	require.LessOrEqual(t, l.stats.QueuedBytes, l.opt.QueuesMaxTotal)
+	require.Greater(t, l.stats.QueuedBytes, l.opt.QueuesMaxTotal-2*maxRecord, "no more than needed")
+	shed := 0
+	for _, ref := range refs {
+		if rs := rec.reasons(ref); len(rs) > 0 {
+			require.Equal(t, []Reason{ReasonSlowTotal}, rs)
+			shed++
+		}
+		l.fail(ref.Slot, ReasonShutdown)
+	}
+	require.NotZero(t, shed)
+	checkEmpty(t, l)
+}
+
+// A stream is slow also when all that waits is half a record.
+func TestATailAges(t *testing.T) {
+	b := newBareTLS(t, 0)
+	age := int64(b.opt.QueueMaxAge)
+	after := func(d int64) {
+		b.now += d
+		b.advance()
+	}
+	after(3 * age) // the loop is old, the stream is not
+	stallTail(b.Loop, b.ref)
+	after(age * 3 / 4)
+	b.drain(t)
+	written := b.stats.Bytes
+	testkit.EventuallyWithin(t, patience, func() bool {
+		b.handleReady(&event{slot: b.ref.Slot, gen: b.ref.Gen, writable: true})
+		return b.stats.Bytes > written
+	}, "the socket to take bytes")
+	stallTail(b.Loop, b.ref)
+	after(age * 3 / 4)
+	require.Empty(t, b.rec.reasons(b.ref))
+	after(age / 2)
+	require.Equal(t, []Reason{ReasonSlowAge}, b.rec.reasons(b.ref))
+	require.Equal(t, stateClosing, b.at(b.ref.Slot).state)
+	after(2 * int64(slowTime))
+	require.NotEqual(t, b.ref.Gen, b.at(b.ref.Slot).gen, "expected the stream cut when its last second is over")
+}
+
+// The answer to a client waits behind half a record, and for the same readiness:
+// nothing else would tell the loop to go on.
+func TestNothingIsWrittenPastABlock(t *testing.T) {
+	b := newBareTLS(t, 0)
+	stallTail(b.Loop, b.ref)
+	tail := b.tail(b.at(b.ref.Slot))
+	b.drain(t)
+	written := b.stats.Bytes
+	b.raw.send(b.raw.keyUpdate(true))
+	b.input(t)
+	s := b.at(b.ref.Slot)
+	require.True(t, s.blocked)
+	require.Greater(t, b.tail(s), tail)
+	require.Equal(t, written, b.stats.Bytes)
+	testkit.EventuallyWithin(t, patience, func() bool {
+		b.handleReady(&event{slot: b.ref.Slot, gen: b.ref.Gen, writable: true})
+		return !b.waits(s)
+	}, "the socket to take all")
+	require.False(t, s.blocked)
+}
+
+// A bug that shows between sealing and settling costs the one stream.
+func TestAPanicInAFlushOfAnEncryptedStream(t *testing.T) {
+	h := newHarness(t, Options{})
+	bad, other := h.open(tlsPair, 0), h.open(tls12Pair, 0)
+	f := frameOf("", "changes")
+	h.do(func(l *Loop) {
+		l.Send(bad.ref.Slot, f, NoID)
+		f.PlainData()[6]++
+		l.Send(other.ref.Slot, frameOf("", "stays"), NoID)
+	})
+	h.awaitClosed(bad, ReasonPanic)
+	h.wantPanics(1, "a frame changed")
+	other.expect(wire(0, "", "stays"))
+	h.alive(other)
+}
+
+// All that a client may send over the life of a stream is bounded.
+func TestEndlessRecordsCloseTheStream(t *testing.T) {
+	h := newHarness(t, Options{})
+	c, raw := h.tamperer(false, 0)
+	for sent := 0; sent <= maxCiphertext; sent += maxRecord {
+		_, _ = raw.conn.Write(raw.padded(recordData, nil, maxRecord)) // the last may meet a closed socket
+	}
+	h.awaitClosed(c, ReasonInput)
+}
+
+// An end of the connection without a farewell is an end, too; and a farewell
+// without an end of the connection.
+func TestTheWaysAnEncryptedClientLeaves(t *testing.T) {
+	h := newHarness(t, Options{})
+	f := func(leave func(raw *tamperer)) {
+		t.Helper()
+		c, raw := h.tamperer(false, 0)
+		leave(raw)
+		h.awaitClosed(c, ReasonClientGone)
+	}
+	f(func(raw *tamperer) { require.NoError(t, raw.conn.Close()) })
+	f(func(raw *tamperer) { raw.send(raw.record(recordAlert, []byte{1, alertCloseNotify})) })
+	f(func(raw *tamperer) {
+		half := raw.record(recordAlert, []byte{1, alertCloseNotify})
+		raw.send(half[:7])
+		require.NoError(t, raw.conn.Close())
+	})
+}
+
+// The HTTP server may close a connection that it takes for idle while its
+// handler takes it over: only one of both can have the tls.Conn.
+func TestOnlyOneTakesTheCipher(t *testing.T) {
+	for range 20 {
+		near, far := tcpConns(t, false)
+		wire := NewWire(near)
+		detached, ended := make(chan bool, 1), make(chan bool, 1)
+		go func() {
+			sock, err := Detach(tls.Server(wire, &tls.Config{}), SocketOptions{})
+			if err == nil {
+				sock.Discard()
+			} else if !errors.Is(err, net.ErrClosed) {
+				t.Error(err)
+			}
+			detached <- err == nil
+		}()
+		go func() { ended <- wire.End() }()
+		require.NotEqual(t, <-detached, <-ended)
+		require.Equal(t, !wire.detached(), wire.End(), "closed twice is fine")
+		require.NoError(t, errors.Join(near.Close(), far.Close()))
+	}
+}
