@@ -197,13 +197,17 @@ func (g *Gateway) Reload(cfg *config.Config) error {
 	return nil
 }
 
+// processors is what Go may use at the start of the process: unlike the number
+// of CPUs it knows of a container's share, and we have not raised it yet.
+var processors = runtime.GOMAXPROCS(0)
+
 // startActors makes the pools, the loops and the hub. GOMAXPROCS is raised to
 // two more than the loops, so that accept, API and the garbage collector always
 // find a processor while every loop is busy.
 func (g *Gateway) startActors() error {
 	loops := g.cfg.Node.Loops
 	if loops <= 0 {
-		loops = runtime.GOMAXPROCS(0) // which knows of a container's share
+		loops = processors
 
 	}
 	lanes := g.cfg.Node.Lanes

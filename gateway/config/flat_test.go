@@ -142,8 +142,8 @@ func sectionAt(s *schema, key string) *field {
 }
 
 func TestShapeDecidesTheGeneration(t *testing.T) {
-	c, rep := mustLoad(t, fromJSON(`{"uni_sse": {"enabled": true}, "admin": {"enabled": true, "password": "p", "secret": "s"}, "http_api": {"key": "k"}, "engine": {"type": "memory"}}`))
-	require.True(t, c.UniSSE.Enabled && c.Admin.Enabled)
+	c, rep := mustLoad(t, fromJSON(`{"uni_sse": {"enabled": true}, "prometheus": {"enabled": true}, "http_api": {"key": "k"}, "engine": {"type": "memory"}}`))
+	require.True(t, c.UniSSE.Enabled && c.Prometheus.Enabled)
 	require.Empty(t, rep.Findings)
 	c, _ = mustLoad(t, fromJSON(`{"uni_sse": true, "admin": true, "prometheus": true, "health": true, "debug": true, "engine": "memory", "broker": ""}`))
 	require.True(t, c.UniSSE.Enabled && c.Admin.Enabled && c.Prometheus.Enabled && c.Health.Enabled && c.Debug.Enabled)
