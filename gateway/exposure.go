@@ -59,7 +59,8 @@ func publicAddrs(at net.Addr, own func() ([]net.Addr, error)) (public []string) 
 		}
 		addrs = nil
 		for _, a := range list {
-			if p, err := netip.ParsePrefix(a.String()); err == nil {
+			// 0.0.0.0 takes IPv4 only, [::] both.
+			if p, err := netip.ParsePrefix(a.String()); err == nil && (bound.Addr().Is6() || p.Addr().Unmap().Is4()) {
 				addrs = append(addrs, p.Addr())
 			}
 		}

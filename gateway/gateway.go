@@ -75,8 +75,9 @@ type Gateway struct {
 	servers   []*fasthttp.Server
 	listeners []*front.Listener
 	serving   sync.WaitGroup
-	failed    chan error    // a server ended on its own; never closed
-	quit      chan struct{} // closed by Stop
+	watching  sync.WaitGroup // of memory; may be in a collection for a while
+	failed    chan error     // a server ended on its own; never closed
+	quit      chan struct{}  // closed by Stop
 
 	// Atomic.
 	rules    atomic.Pointer[channel.Rules]
@@ -275,7 +276,7 @@ func (g *Gateway) Start() error {
 	if separate {
 		g.warnExposed(g.listeners[1].Addr(), true, separate, net.InterfaceAddrs)
 	}
-	g.serving.Go(func() { g.watchMemory(g.quit) })
+	g.watching.Go(func() { g.watchMemory(g.quit) })
 	g.ready.Store(true)
 	return nil
 }

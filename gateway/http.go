@@ -71,7 +71,9 @@ func (g *Gateway) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	switch {
 	case path == g.endpoint():
 		limit.MaxRequestBodySize = g.cfg.UniSSE.MaxRequestBodySize
-	case path == c.HandlerPrefix || strings.HasPrefix(path, c.HandlerPrefix+"/"):
+	case g.api != nil && (path == c.HandlerPrefix || strings.HasPrefix(path, c.HandlerPrefix+"/")) && g.api.Allows(h):
+		// Only with a key: the HTTP server allocates the whole
+		// Content-Length before the first byte of a body.
 		limit.MaxRequestBodySize = c.MaxBodySize
 	}
 	return limit

@@ -136,6 +136,7 @@ func (g *Gateway) left(ctx context.Context) time.Duration {
 
 // release ends what carries the streams, the pools last.
 func (g *Gateway) release(ctx context.Context) error {
+	g.watching.Wait()
 	g.group.Stop()
 	g.sessions.Quiet()
 	err := g.broker.Close(ctx)

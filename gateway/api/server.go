@@ -135,7 +135,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 		refuseHTTP(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: POST expected")
 		return
 	}
-	if !s.allowed(ctx) {
+	if !s.Allows(&ctx.Request.Header) {
 		s.noteRefused(&r.id, refusedKey)
 		ctx.SetStatusCode(fasthttp.StatusUnauthorized)
 		return
@@ -159,12 +159,14 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 	s.serveMethod(ctx, &r.call, m, body)
 }
 
-// allowed checks the key of a call (PROTOCOL 7.1).
-func (s *Server) allowed(ctx *fasthttp.RequestCtx) bool {
-	header := &ctx.Request.Header
+// Allows checks the key of a call by its head (PROTOCOL 7.1). For the goroutine
+// that owns the head.
+func (s *Server) Allows(header *fasthttp.RequestHeader) bool {
 	query := ""
-	if len(ctx.URI().QueryString()) > 0 {
-		query = string(ctx.QueryArgs().Peek("api_key"))
+	if _, text, ok := bytes.Cut(header.RequestURI(), []byte("?")); ok {
+		var args fasthttp.Args
+		args.ParseBytes(text)
+		query = string(args.Peek("api_key"))
 	}
 	key := header.Peek("X-API-Key")
 	return s.opt.Keys().CheckAPIKey(string(key), len(key) > 0, string(header.Peek("Authorization")), query)

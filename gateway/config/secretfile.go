@@ -2,7 +2,10 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"reflect"
 	"strings"
 )
@@ -65,6 +68,12 @@ func (l *loader) readSecret(at place, key string, f *field, path string, dst ref
 	}
 	data, err := l.read(resolve(l.src.Dir, path))
 	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) && !strings.ContainsRune(path, filepath.Separator) {
+			// Most likely the value itself, under the wrong name.
+			l.fail(at, key+fileSuffix, "names no file (it is not shown): allowed the path of a file that holds the value")
+			l.bad[key] = true
+			return
+		}
 		fail("cannot be read: " + causeOf(err))
 		return
 	}

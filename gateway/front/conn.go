@@ -42,6 +42,7 @@ type Conn struct {
 
 	// Atomic.
 	lingers atomic.Bool
+	onClose atomic.Pointer[func()] // see OnClose
 	place   place
 }
 
@@ -195,8 +196,21 @@ const (
 	lingerBytes = 256 << 10
 )
 
+// OnClose makes the first Close from here on call f, before anything else:
+// whoever leaves something to a hijack handler learns that there was none. The
+// HTTP server forgets the handler if an answer before it cannot be written. Any
+// goroutine.
+func (c *Conn) OnClose(f func()) { c.onClose.Store(&f) }
+
+func (c *Conn) closing() {
+	if f := c.onClose.Swap(nil); f != nil {
+		(*f)()
+	}
+}
+
 // Close implements net.Conn; see [Linger]. Any goroutine.
 func (c *Conn) Close() error {
+	c.closing()
 	c.ln.half.end(&c.place)
 	if h, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.lingers.Load() && h.CloseWrite() == nil {
 		_ = c.Conn.SetReadDeadline(time.Now().Add(lingerTime))

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -196,10 +197,16 @@ func (l *Listener) shedOne() {
 	l.hold()
 }
 
-// passing reports whether accept may work again later.
+// passing reports whether accept may work again later. Everything may but what
+// says that this is no listening socket (any more): accept(2) passes on errors
+// of the network, of firewalls and of limits that others use up.
 func passing(err error) bool {
-	return outOfDescriptors(err) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM) ||
-		errors.Is(err, syscall.ECONNABORTED)
+	for _, final := range []error{net.ErrClosed, io.EOF, syscall.EBADF, syscall.EINVAL, syscall.ENOTSOCK, syscall.EOPNOTSUPP} {
+		if errors.Is(err, final) {
+			return false
+		}
+	}
+	return true
 }
 
 func outOfDescriptors(err error) bool {

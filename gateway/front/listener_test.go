@@ -2,7 +2,6 @@ package front
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -103,7 +102,7 @@ func TestOutOfDescriptorsShedsAWaitingConnection(t *testing.T) {
 
 func TestAcceptFailsForGoodOnOtherErrors(t *testing.T) {
 	testkit.Snapshot(t)
-	broken := errors.New("broken")
+	broken := syscall.EINVAL
 	l := Wrap(newScripted(broken), Options{})
 	_, err := l.Accept()
 	require.ErrorIs(t, err, broken)

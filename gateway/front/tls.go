@@ -60,9 +60,13 @@ func (c *TLSConn) Read(p []byte) (int, error) {
 // Close implements net.Conn. It tells the client that nothing follows, unless a
 // loop speaks on the socket: then only the server's descriptor is closed.
 func (c *TLSConn) Close() error {
+	c.below.closing()
 	if !c.wire.End() {
 		return c.below.Close()
 	}
 	c.below.ln.half.end(&c.below.place) // before the farewell, which may have to wait
 	return c.Conn.Close()
 }
+
+// OnClose is [Conn.OnClose].
+func (c *TLSConn) OnClose(f func()) { c.below.OnClose(f) }

@@ -11,7 +11,12 @@ func newBatch() (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &batch{ring: r}, nil
+	b := &batch{ring: r} // not on a stack: the kernel reads it
+	if err := b.try(); err != nil {
+		r.close()
+		return nil, err
+	}
+	return b, nil
 }
 
 func (b *batch) close() {
@@ -30,9 +35,14 @@ func (l *Loop) flushBatches() (more bool) {
 	l.resumeBatch()
 	for writes := 0; len(l.dirty)-l.dirtyHead > batchFew; {
 		writes += l.fillBatch()
-		l.batch.submit()
-		l.stats.Submits++
+		had, taken := l.batch.n, l.batch.submit()
+		if taken > 0 {
+			l.stats.Submits++
+		}
 		l.settleBatch()
+		if had > 0 && taken == 0 {
+			return l.flushOneByOne() // the kernel refuses: without the ring, this time
+		}
 		if writes >= turnWrites && budget == turnNanos || l.clock()-start > budget {
 			return len(l.dirty) > 0
 		}
@@ -67,6 +77,9 @@ func (l *Loop) fillBatch() (writes int) {
 	for ; writes < batchOps && len(l.dirty) > 0; writes++ {
 		slot := l.dirty[l.dirtyHead]
 		s := l.at(slot)
+		if s.secure != 0 && b.n > 0 {
+			break // what its end does must not meet writes that are only gathered
+		}
 		if s.queue == 0 || s.blocked || s.secure != 0 {
 			l.flushNext()
 			continue
@@ -74,6 +87,10 @@ func (l *Loop) fillBatch() (writes int) {
 		l.cur = slot + 1
 		want := l.gather(s, &l.queues[s.queue-1], maxWriteBytes)
 		l.cur = 0
+		if l.iov.n == 0 { // nothing but empty frames
+			l.flushNext()
+			continue
+		}
 		if !b.room(l.iov.n) {
 			l.iov.reset()
 			break

@@ -88,10 +88,6 @@ func newRing(n uint32) (*ring, error) {
 		r.close()
 		return nil, err
 	}
-	if err := r.try(); err != nil {
-		r.close()
-		return nil, err
-	}
 	return r, nil
 }
 
@@ -119,16 +115,17 @@ func (r *ring) attach(p *ringParams) (err error) {
 	return nil
 }
 
+// tryText is not on a stack, which may move.
+var tryText = []byte("ok")
+
 // try sends one byte over a pair of sockets, in both ways that are used.
-func (r *ring) try() error {
+func (b *batch) try() error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return os.NewSyscallError("socketpair", err)
 	}
 	defer func() { _, _ = unix.Close(pair[0]), unix.Close(pair[1]) }()
-	b := &batch{ring: r}
-	text := []byte("ok")
-	vec := []unix.Iovec{{Base: &text[0], Len: 1}, {Base: &text[1], Len: 1}}
+	vec := []unix.Iovec{{Base: &tryText[0], Len: 1}, {Base: &tryText[1], Len: 1}}
 	for pieces := 1; pieces <= 2; pieces++ {
 		b.add(Ref{}, pair[0], vec[:pieces], pieces)
 		if b.submit(); b.ops[0].res != int32(pieces) {
@@ -210,14 +207,17 @@ func (b *batch) add(ref Ref, fd int, pieces []unix.Iovec, want int) {
 	e.addr, e.length = uint64(uintptr(unsafe.Pointer(m))), 1
 }
 
-// submit hands the batch to the kernel and waits for all of it. What became of
-// each write is in ops; one that the kernel would not take wrote nothing. The
-// items of the queues keep alive what is written.
-func (b *batch) submit() {
+// submit hands the batch to the kernel, waits for all of it and returns how many
+// writes were taken. What became of each is in ops; one that was not taken wrote
+// nothing. The items of the queues keep alive what is written.
+func (b *batch) submit() (taken int) {
 	r := b.ring
 	b.submitted = true
+	if b.n == 0 {
+		return 0
+	}
 	atomic.StoreUint32(r.sqTail, *r.sqTail+uint32(b.n))
-	taken, reaped := 0, 0
+	reaped := 0
 	for reaped < b.n {
 		n, _, errno := syscall.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd),
 			uintptr(b.n-taken), uintptr(b.n-reaped), enterGetEvents, 0, 0)
@@ -237,6 +237,7 @@ func (b *batch) submit() {
 			reaped += b.reap()
 		}
 	}
+	return taken
 }
 
 // reap takes what is complete.

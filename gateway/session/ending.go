@@ -201,7 +201,6 @@ type drain struct {
 	m     *Manager
 	pace  pace
 	began time.Time
-	ended int
 	// By loop: sessions to be told, and the slot that they are looked for
 	// from. Those that still come behind the walk end by themselves.
 	left []int
@@ -212,12 +211,13 @@ type drain struct {
 // none is left.
 func (d *drain) step(ctx context.Context) (done bool) {
 	elapsed, within := time.Since(d.began), timeLeft(ctx)
-	due := d.pace.due(elapsed) - d.ended
+	// By how many may still be open, and not by how many were ended: connects
+	// that were on their way are met, too, and take no turn of others.
+	due := sum(d.left) - (d.pace.total - d.pace.due(elapsed))
 	if within <= 0 {
-		due = max(due, sum(d.left))
+		due = sum(d.left)
 	}
 	give := shares(due, d.left)
-	d.ended += sum(give)
 	rest := d.pace.rest(elapsed)
 	d.m.group.Do(func(l *loop.Loop) {
 		i, a := l.ID(), d.m.agent(l)

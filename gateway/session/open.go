@@ -67,6 +67,15 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 	ctx, cancel := context.WithTimeout(context.Background(), m.opt.StaleCloseDelay)
 	defer cancel()
 	op := &opening{m: m, plan: p, conn: conn, loop: m.group.Pick()}
+	handed := false
+	defer func() {
+		if v := recover(); v != nil {
+			if !handed { // nobody else would give back what it holds
+				_ = op.refuse(ctx, codec.ErrInternal)
+			}
+			panic(v)
+		}
+	}()
 	if p.evicts != "" {
 		if err := m.evict(ctx, p); err != nil {
 			return op.refuse(ctx, err)
@@ -87,6 +96,7 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 		return op.refuse(ctx, err)
 	}
 	op.compose()
+	handed = true
 	op.loop.Post((*openTask)(op))
 	return nil
 }

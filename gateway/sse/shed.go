@@ -33,7 +33,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx, r *request) verdict {
 	if s.opt.Address != nil && s.sessions.LimitsAddresses() {
 		// A zone is of this machine, and the other form of an IPv4
 		// address is the same one.
-		if addr := s.opt.Address(ctx).Unmap().WithZone(""); addr.IsValid() {
+		if addr := s.opt.Address(ctx).Unmap().WithZone(""); addr.IsValid() && !addr.IsUnspecified() {
 			if !s.sessions.ReserveAddress(addr) {
 				return overOwn
 			}

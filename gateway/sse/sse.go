@@ -277,7 +277,24 @@ func (s *Server) hijack(ctx *fasthttp.RequestCtx, r *request, plan *session.Plan
 	ctx.HijackSetNoResponse(true)
 	s.sessions.Enter()
 	r.began = ctx.Time()
-	ctx.Hijack(func(c net.Conn) { s.takeOver(c, r, plan, refused) })
+	// Whoever comes first: see front.Conn.OnClose. Without it a client could
+	// make us hold places for streams that never were.
+	taken := new(atomic.Bool)
+	if c, ok := ctx.Conn().(interface{ OnClose(f func()) }); ok {
+		c.OnClose(func() {
+			if taken.CompareAndSwap(false, true) {
+				if plan != nil {
+					s.sessions.Abandon(plan)
+				}
+				s.sessions.Leave()
+			}
+		})
+	}
+	ctx.Hijack(func(c net.Conn) {
+		if taken.CompareAndSwap(false, true) {
+			s.takeOver(c, r, plan, refused)
+		}
+	})
 }
 
 // takeOver runs on a goroutine of its own. The connection is the HTTP server's:

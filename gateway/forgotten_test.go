@@ -1,0 +1,78 @@
+package gateway
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
+)
+
+// The HTTP server forgets a stream that was about to begin if an answer before
+// it, in the same packet, cannot be written any more. What the stream held is
+// given back all the same.
+func TestAStreamThatTheServerForgetsHoldsNothing(t *testing.T) {
+	s := startServer(t, parts{})
+	request := "OPTIONS " + testkit.DefaultPath + " HTTP/1.1\r\nHost: h\r\n\r\n" +
+		"GET " + subscribeTarget([]string{"news"}) + " HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n"
+	for range 200 {
+		c, err := net.Dial("tcp", s.addr)
+		require.NoError(t, err)
+		require.NoError(t, c.(*net.TCPConn).SetLinger(0))
+		_, err = c.Write([]byte(request))
+		require.NoError(t, err)
+		require.NoError(t, c.Close()) // a reset
+	}
+	testkit.EventuallyWithin(t, time.Minute, func() bool {
+		st := s.sessions.Stats()
+		return st.Streams == 0 && st.Opening == 0
+	}, "nothing held")
+	c := testkit.Connect(t, s.addr, testkit.ConnectOptions{})
+	c.ExpectConnect(t)
+	c.Close()
+}
+
+// The HTTP server allocates what Content-Length says before it reads a body:
+// only callers with a key may say megabytes.
+func TestLargeBodiesNeedAKeyBeforeTheyAreRead(t *testing.T) {
+	s := startServer(t, parts{})
+	f := func(key string, want int) {
+		t.Helper()
+		head := "POST /api/publish HTTP/1.1\r\nHost: h\r\nX-API-Key: " + key + "\r\n" +
+			"Expect: 100-continue\r\nContent-Length: 1000000\r\n\r\n"
+		c, err := net.Dial("tcp", s.addr)
+		require.NoError(t, err)
+		defer c.Close()
+		require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
+		_, err = c.Write([]byte(head))
+		require.NoError(t, err)
+		if want == 200 {
+			body := `{"channel": "news", "data": "` + strings.Repeat("x", 1000000-31) + `"}`
+			require.Len(t, body, 1000000)
+			_, err = c.Write([]byte(body))
+			require.NoError(t, err)
+		}
+		require.Equal(t, want, finalStatus(t, c))
+	}
+	f(testKey, 200)
+	f("wrong", 413)
+	f("", 413)
+}
+
+// finalStatus reads answers until one that is not 1xx.
+func finalStatus(t *testing.T, c net.Conn) int {
+	t.Helper()
+	for r := bufio.NewReader(c); ; {
+		answer, err := http.ReadResponse(r, nil)
+		require.NoError(t, err)
+		if answer.StatusCode >= 200 {
+			require.NoError(t, answer.Body.Close())
+			return answer.StatusCode
+		}
+	}
+}
