@@ -105,7 +105,10 @@ func TestSecretFilesThatCannotBeUsed(t *testing.T) {
 		}}
 	}
 	const origin = "config: file config.json:1: "
-	f(with(`{"http_api": {"key_file": "gone"}}`), origin+`http_api.key_file: file "gone": cannot be read: file does not exist`)
+	const shy = origin + `http_api.key_file: names no file (it is not shown): allowed the path of a file that holds the value`
+	f(with(`{"http_api": {"key_file": "gone"}}`), shy)
+	f(with(`{"http_api": {"key_file": "`+planted+`"}}`), shy) // the value under the wrong name
+	f(with(`{"http_api": {"key_file": "run/gone"}}`), origin+`http_api.key_file: file "run/gone": cannot be read: file does not exist`)
 	f(with(`{"http_api": {"key_file": "empty"}}`), origin+`http_api.key_file: file "empty": holds nothing: allowed the value of http_api.key`)
 	f(with(`{"http_api": {"key_file": "large"}}`), origin+`http_api.key_file: file "large": 190000 bytes: allowed at most 65536`)
 	f(with(`{"http_api": {"key_file": ""}}`), origin+`http_api.key_file: file "": the path is empty: allowed the path of a file that holds the value`)
