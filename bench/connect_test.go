@@ -50,6 +50,8 @@ func TestConnectMeasuresEveryKindInTurns(t *testing.T) {
 	require.Equal(t, kindFloor, r.Kinds[0].Kind)
 	require.NotNil(t, r.Kinds[1].Whole.OverFloor)
 
+	mu.Lock()
+	defer mu.Unlock()
 	// Two rounds, the warm-up included, and the capture of what the floor says.
 	require.Equal(t, 2*110+1, seen[""])
 	delete(seen, "")
