@@ -96,8 +96,15 @@ func newGoroutines(before map[string]string, ignore []string) []string {
 	return report
 }
 
-// harmless says that a goroutine belongs to the test runner, the runtime or os/signal.
+// keepers are goroutines that a library starts once and keeps for ever, or for longer than a test waits: the first test
+// of a process that needs them would be blamed.
+var keepers = []string{"fasthttp.updateServerDate", "fasthttp.(*workerPool).Start"}
+
+// harmless says that a goroutine belongs to the test runner, the runtime or os/signal, or is one of the keepers.
 func harmless(stack string) bool {
+	if slices.ContainsFunc(keepers, func(text string) bool { return strings.Contains(stack, text) }) {
+		return true
+	}
 	onlyRuntime := true
 	for _, line := range strings.Split(stack, "\n")[1:] {
 		if strings.HasPrefix(line, "\t") || strings.HasPrefix(line, "created by ") {
