@@ -163,37 +163,22 @@ func kernelMemory() int64 {
 
 var tcpPages = regexp.MustCompile(`(?m)^TCP:.* mem (\d+)`)
 
-// goroutines asks the pprof page (debug.enabled) of the server at host:port how
-// many goroutines run, or returns -1 where there is none.
+// goroutines asks the server at host:port how many goroutines run.
 func goroutines(ctx context.Context, host string) int {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/debug/pprof/goroutine?debug=1", nil)
-	if err != nil {
-		return -1
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return -1
-	}
-	defer resp.Body.Close()
-	line, err := bufio.NewReader(resp.Body).ReadString('\n')
-	if err != nil {
-		return -1
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "goroutine profile: total ")))
-	if err != nil {
-		return -1
-	}
-	return n
+	return int(profiled(ctx, host, "goroutine", "goroutine profile: total "))
 }
 
-// mallocs asks the pprof page how many objects the server has allocated so far,
-// or returns -1 where there is none.
+// mallocs asks the server at host:port how many objects it has allocated so far.
 func mallocs(ctx context.Context, host string) int64 {
+	return profiled(ctx, host, "heap", "# Mallocs = ")
+}
+
+// profiled returns the number behind the first line with that prefix of a pprof
+// page (debug.enabled), or -1 where there is none.
+func profiled(ctx context.Context, host, page, prefix string) int64 {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/debug/pprof/heap?debug=1", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/debug/pprof/"+page+"?debug=1", nil)
 	if err != nil {
 		return -1
 	}
@@ -203,8 +188,8 @@ func mallocs(ctx context.Context, host string) int64 {
 	}
 	defer resp.Body.Close()
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		if count, ok := strings.CutPrefix(lines.Text(), "# Mallocs = "); ok {
-			if n, err := strconv.ParseInt(count, 10, 64); err == nil {
+		if count, ok := strings.CutPrefix(lines.Text(), prefix); ok {
+			if n, err := strconv.ParseInt(strings.TrimSpace(count), 10, 64); err == nil {
 				return n
 			}
 		}

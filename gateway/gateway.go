@@ -181,9 +181,9 @@ func (g *Gateway) loadRules(cfg *config.Config) error {
 
 // Reload takes over what can change while streams are open: what package config
 // has tagged live. On an error everything stays as it was. Streams that are open
-// keep what they were given. What TLS files hold is looked at, too, now and not only within a second; what
-// is wrong with it is logged, and the former stays in use. Not from two
-// goroutines at once, and not during Stop.
+// keep what they were given. What TLS files hold is looked at, too, now and not
+// only within a second; what is wrong with it is logged, and the former stays in
+// use. Not from two goroutines at once, and not during Stop.
 func (g *Gateway) Reload(cfg *config.Config) error {
 	if err := g.loadRules(cfg); err != nil {
 		return err

@@ -184,15 +184,15 @@ func (l *Loop) took(slot uint32, input []byte) bool {
 // [Loop.took] judges.
 func (l *Loop) readInput(slot uint32) {
 	s := l.at(slot)
-	if s.secure != 0 {
-		l.readSecure(slot)
-		return
-	}
 	for {
 		n, err := syscall.Read(int(s.fd), l.sink)
 		switch {
 		case n > 0:
-			if !l.took(slot, l.sink[:n]) || n < len(l.sink) {
+			take := (*Loop).took
+			if s.secure != 0 {
+				take = (*Loop).open
+			}
+			if !take(l, slot, l.sink[:n]) || n < len(l.sink) {
 				return
 			}
 		case err == syscall.EINTR:

@@ -184,38 +184,15 @@ func (l *Loop) farewell(slot uint32) bool {
 	return true
 }
 
-// readSecure takes what the client of an encrypted stream sent. Its records
-// are read for their end, for alerts and for changes of keys; data counts as
-// the input of a plain stream does.
-func (l *Loop) readSecure(slot uint32) {
-	s := l.at(slot)
-	for {
-		n, err := syscall.Read(int(s.fd), l.sink)
-		switch {
-		case n > 0:
-			if !l.open(slot, l.sink[:n]) || n < len(l.sink) {
-				return
-			}
-		case err == syscall.EINTR:
-		case err == syscall.EAGAIN:
-			return
-		case err != nil:
-			l.fail(slot, errorReason(err))
-			return
-		default: // end of file
-			l.fail(slot, ReasonClientGone)
-			return
-		}
-	}
-}
-
 // maxCiphertext is how much a client may send behind its request, over all the
 // stream's life: alerts, changes of keys, records that never end. (Of changes
 // crypto/tls takes 16 without data between them; a client of AES-GCM needs the
 // first behind some hundred gigabytes.)
 const maxCiphertext = 64 << 10
 
-// open decrypts what was read. It reports whether the stream goes on.
+// open takes what the client of an encrypted stream sent, as took does for a
+// plain one: its records are read for their end, for alerts and for changes of
+// keys; what they hold is input. It reports whether the stream goes on.
 func (l *Loop) open(slot uint32, cipher []byte) bool {
 	s := l.at(slot)
 	sec := &l.secures[s.secure-1]
