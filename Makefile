@@ -2,9 +2,20 @@
 GO         ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 VULNCHECK   = golang.org/x/vuln/cmd/govulncheck@v1.1.4
+GOTESTSUM   = gotest.tools/gotestsum@v1.13.0
 FUZZTIME   ?= 30s
 B          ?= .
 D          ?= 30m
+
+# $(call gotest,flags,packages) runs tests. On CI's machine the packages run one
+# after another, and a test that fails is run again, alone, twice at most: its
+# failure is printed all the same, a data race is never forgiven.
+ifdef CI
+gotest = $(GO) run $(GOTESTSUM) --format pkgname --rerun-fails=2 --rerun-fails-max-failures=3 \
+  --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --packages='$(2)' -- -p 1 $(1)
+else
+gotest = $(GO) test $(1) $(2)
+endif
 
 .DEFAULT_GOAL := help
 
@@ -18,7 +29,7 @@ build: ## build ./bin/sluice
 	$(GO) build -trimpath -o bin/sluice .
 
 test: ## all tests but the long ones (under 5 minutes)
-	$(GO) test -shuffle=on -timeout 10m ./...
+	$(call gotest,-shuffle=on -timeout 10m,./...)
 
 check: fmt vet lint race ## what must hold before a commit: format, vet, lint, race detector
 
@@ -35,10 +46,10 @@ lint: ## staticcheck
 	$(GO) run $(STATICCHECK) -tags e2e ./...
 
 race: ## the tests under the race detector
-	$(GO) test -race -shuffle=on -timeout 15m ./...
+	$(call gotest,-race -shuffle=on -timeout 15m,./...)
 
 e2e: ## the long tests: faults, fronts, engines, idles (under 25 minutes)
-	$(GO) test -tags e2e -count=1 -timeout 25m -run '^TestLong' ./gateway/...
+	$(call gotest,-tags e2e -count=1 -timeout 25m -run '^TestLong',./gateway/...)
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@set -e; for pkg in $$($(GO) list ./...); do \
