@@ -259,7 +259,7 @@ type SubscribeResult struct {
 	Delta         bool
 	Epoch         string
 	Offset        uint64
-	Publications  []*Publication
+	Publications  []*Publication // with Delta, each after the first as the difference to the one before
 	Data          JSON
 }
 
@@ -274,10 +274,13 @@ func (o *object) subscribeResult(r *SubscribeResult) {
 			if i > 0 {
 				o.dst = append(o.dst, ',')
 			}
-			if r.Delta {
-				o.dst = AppendDeltaPublication(o.dst, p, "")
-			} else {
+			switch {
+			case !r.Delta:
 				o.dst = AppendPublication(o.dst, p)
+			case i == 0:
+				o.dst = AppendDeltaPublication(o.dst, p, "")
+			default:
+				o.dst = AppendDeltaPublication(o.dst, p, Delta(r.Publications[i-1].Data, p.Data))
 			}
 		}
 		o.dst = append(o.dst, ']')

@@ -91,6 +91,18 @@ func connectPushes(t testing.TB) []push {
 			}}
 		}), head + `,"subs":{"hh:a":{"recoverable":true,"epoch":"eByFEime","publications":[` +
 			`{"data":"{\"n\":1}","offset":1}],"recovered":true,"positioned":true,"was_recovering":true,"delta":true}}` + tail},
+		{"connect-deltas", connect(func(r *ConnectResult) {
+			r.Subs = []SubscribeResult{{
+				Channel: "hh:a", Recoverable: true, Recovered: true, Positioned: true, WasRecovering: true, Delta: true,
+				Publications: []*Publication{
+					{Data: js(`{"long":"aaaa","n":1}`), Offset: 1},
+					{Data: js(`{"long":"aaaa","n":2}`), Offset: 2},
+					{Data: js(`3`), Offset: 3},
+				},
+			}}
+		}), head + `,"subs":{"hh:a":{"recoverable":true,"publications":[` +
+			`{"data":"{\"long\":\"aaaa\",\"n\":1}","offset":1},{"data":"L\nJ@0,2:2}1OBqPU;","offset":2,"delta":true},` +
+			`{"data":"3","offset":3}],"recovered":true,"positioned":true,"was_recovering":true,"delta":true}}` + tail},
 	}
 }
 

@@ -29,7 +29,7 @@ const (
 )
 
 var layout = map[string]row{
-	"codec":                   {others: modGoccy},
+	"codec":                   {others: modGoccy + " github.com/shadowspore/fossil-delta"},
 	"gateway/actor":           {others: modAnts},
 	"gateway/tally":           {},
 	"gateway/reqid":           {others: modFasthttp},
@@ -46,7 +46,7 @@ var layout = map[string]row{
 	"gateway/presence/memory": {ours: "codec gateway/presence"},
 	"gateway/hub": {
 		ours:   "codec gateway/actor gateway/broker gateway/loop gateway/tally",
-		others: "golang.org/x/sync/semaphore github.com/shadowspore/fossil-delta",
+		others: "golang.org/x/sync/semaphore",
 	},
 	"gateway/session": {
 		ours: "codec gateway/actor gateway/auth gateway/broker gateway/channel gateway/hub gateway/loop gateway/presence",

@@ -1,10 +1,6 @@
 package hub
 
-import (
-	fdelta "github.com/shadowspore/fossil-delta"
-
-	"sluice/codec"
-)
+import "sluice/codec"
 
 // encodeDelta adds the forms for subscribers that negotiated Fossil deltas: the
 // whole payload, and where the publisher asked for it, the history has the
@@ -15,9 +11,8 @@ func (d *delivery) encodeDelta(ev *event, id string) {
 	if ev.prev == nil {
 		return
 	}
-	diff := fdelta.Create([]byte(ev.prev.Data.String()), []byte(p.Data.String()))
-	if len(diff) < p.Data.Len() {
-		d.delta = deltaFrame(ev.channel, p, string(diff), id)
+	if diff := codec.Delta(ev.prev.Data, p.Data); diff != "" {
+		d.delta = deltaFrame(ev.channel, p, diff, id)
 	}
 }
 

@@ -92,10 +92,11 @@ func TestProtocol_2_2_DeltaSubscription(t *testing.T) {
 		})
 		sub := res.Subs["delta:a"]
 		require.True(t, sub.Recovered)
-		for _, p := range sub.Publications {
-			back.take(t, p)
+		for i, p := range sub.Publications {
+			require.Equal(t, i > 0, back.take(t, p), "the first is whole, the others are deltas")
 		}
 		require.Len(t, back.seen, 3)
+		require.Equal(t, long(100), string(back.base))
 		n.publishWith(t, "delta:a", long(11), withDelta)
 		require.True(t, back.take(t, bc.ExpectPub(t, "delta:a")))
 		require.Equal(t, long(11), string(back.base))
