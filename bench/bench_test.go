@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -117,9 +118,12 @@ func measure(t *testing.T, s *standIn, change func(f *fanOutFlags)) (*fanOutRepo
 	return runFanOut(t.Context(), f)
 }
 
+// patience is how long a test waits for what must happen.
+const patience = time.Minute
+
 // tiny are the flags that a running stand-in at url asks for.
 func tiny(url string) (f commonFlags) {
-	f.workers, f.ramp, f.quiet = 2, 8, 30*time.Second
+	f.workers, f.ramp, f.quiet = 2, 8, patience
 	f.url, f.api, f.key, f.anonymous, f.channel = url+"/connection/uni_sse", url+"/api", "key", true, "bench"
 	f.pids = strconv.Itoa(os.Getpid())
 	return f
@@ -153,17 +157,47 @@ func TestFanOutCountsEveryDeliveryOfServerAndFloor(t *testing.T) {
 	}
 }
 
+// playBurst plays a warm-up and a round of bursts to the streams of s, and calls
+// during on another goroutine, which is to return when the context ends.
+func playBurst(t *testing.T, s *standIn, during func(context.Context, *side)) (*fanOutReport, error) {
+	t.Helper()
+	f := tinyFanOut(s.start(t).URL)
+	f.pattern, f.rounds = "burst", 1
+	require.NoError(t, f.check())
+	r, err := newRig(t.Context(), &f.commonFlags, 100)
+	require.NoError(t, err)
+	t.Cleanup(r.close)
+	listening, err := openHost(t.Context(), f, r, &r.host, &captured{})
+	require.NoError(t, err)
+	t.Cleanup(listening.close)
+	ctx, cancel := context.WithCancel(t.Context())
+	var aside sync.WaitGroup
+	aside.Go(func() { during(ctx, listening) })
+	defer aside.Wait()
+	defer cancel()
+	report := newFanOutReport(f, r, 0)
+	return report, takeTurns(t.Context(), f, r, []*side{listening}, report)
+}
+
 func TestFanOutReportsLostAndRepeatedDeliveries(t *testing.T) {
 	// The first publication is the one that is captured; 3 messages warm up.
-	r, err := measure(t, &standIn{mangle: func(n int, frame string) string {
+	lost := make(chan struct{})
+	r, err := playBurst(t, &standIn{mangle: func(n int, frame string) string {
 		switch n {
 		case 10:
+			close(lost)
 			return ""
 		case 20:
 			return frame + frame
 		}
 		return frame
-	}}, func(f *fanOutFlags) { f.pattern, f.rounds, f.quiet = "burst", 1, time.Second })
+	}}, func(ctx context.Context, s *side) {
+		select {
+		case <-lost:
+			s.goal.add(20) // nobody waits for what will not come
+		case <-ctx.Done():
+		}
+	})
 	require.NoError(t, err)
 	require.EqualValues(t, 20, r.Rounds[0].Lost)
 	require.EqualValues(t, 20, r.Rounds[0].Duplicated)
@@ -172,12 +206,19 @@ func TestFanOutReportsLostAndRepeatedDeliveries(t *testing.T) {
 }
 
 func TestFanOutStopsWhenTheServerEndsStreams(t *testing.T) {
-	_, err := measure(t, &standIn{mangle: func(n int, frame string) string {
+	_, err := playBurst(t, &standIn{mangle: func(n int, frame string) string {
 		if n == 10 {
 			return "data: {\"disconnect\":{\"code\":3008,\"reason\":\"slow\"}}\n\n"
 		}
 		return frame
-	}}, func(f *fanOutFlags) { f.quiet = time.Second })
+	}}, func(ctx context.Context, s *side) {
+		for s.client.closed.Load() < 20 {
+			if pause(ctx, time.Millisecond) != nil {
+				return
+			}
+		}
+		s.goal.add(20 * 30) // nobody waits for what will not come
+	})
 	require.ErrorContains(t, err, "3008")
 	require.ErrorContains(t, err, "20 of 20 streams were closed")
 }
@@ -192,7 +233,7 @@ func TestFanOutSaysWhyStreamsOrPublicationsAreRefused(t *testing.T) {
 func TestIdleReadsMemoryAtEveryStep(t *testing.T) {
 	s := &standIn{}
 	f := &idleFlags{stepList: "10, 30", rounds: 1}
-	f.workers, f.ramp, f.quiet = 1, 8, 10*time.Second
+	f.workers, f.ramp, f.quiet = 1, 8, patience
 	f.url, f.anonymous, f.channel = s.start(t).URL+"/connection/uni_sse", true, "bench"
 	_, err := runIdle(t.Context(), f)
 	require.ErrorIs(t, err, errNoPID)

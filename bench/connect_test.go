@@ -34,7 +34,7 @@ func TestConnectMeasuresEveryKindInTurns(t *testing.T) {
 	t.Cleanup(srv.Close)
 
 	f := &connectFlags{connects: 110, rounds: 1, floor: true}
-	f.workers, f.ramp, f.quiet = 2, 16, 10*time.Second
+	f.workers, f.ramp, f.quiet = 2, 16, patience
 	f.url, f.secret, f.channel, f.pids = srv.URL+"/connection/uni_sse", "secret", "bench", strconv.Itoa(os.Getpid())
 	r, err := runConnect(t.Context(), f)
 	require.NoError(t, err)

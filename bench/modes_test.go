@@ -245,7 +245,7 @@ func TestHammerSaysWhatIsWrong(t *testing.T) {
 		}))
 		t.Cleanup(srv.Close)
 		addr := netip.MustParseAddrPort(srv.Listener.Addr().String())
-		h, err := newHammer(addr, 1, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), uniSSE{}.accepts, 30*time.Second)
+		h, err := newHammer(addr, 1, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), uniSSE{}.accepts, patience)
 		require.NoError(t, err)
 		defer h.close()
 		_, err = h.run(t.Context(), time.Second, 0)

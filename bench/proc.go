@@ -65,8 +65,10 @@ func restedCPU(ctx context.Context, pids []int, limit time.Duration) (time.Durat
 	for {
 		select {
 		case <-ctx.Done():
-			return 0, ctx.Err()
 		case <-tick.C:
+		}
+		if err := ctx.Err(); err != nil { // though a tick came, too
+			return 0, err
 		}
 		now, err := processCPU(pids)
 		if err != nil {

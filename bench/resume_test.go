@@ -24,6 +24,7 @@ import (
 type historian struct {
 	noIDs bool                                       // events have no id lines
 	stuck int                                        // clients that info counts too many
+	mute  bool                                       // info is not answered
 	lose  func(stream int, missed []string) []string // what becomes of the missed ones
 
 	mu sync.Mutex
@@ -42,6 +43,10 @@ func (s *historian) start(t *testing.T) *httptest.Server {
 	mux.HandleFunc("POST /api/info", func(w http.ResponseWriter, _ *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if s.mute {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
 		fmt.Fprintf(w, `{"result":{"nodes":[{"num_clients":%d},{"num_clients":%d}]}}`, len(s.streams), s.stuck)
 	})
 	srv := httptest.NewServer(mux)
@@ -126,7 +131,7 @@ func comeBack(t *testing.T, s *historian, change func(f *resumeFlags)) (*resumeR
 	t.Helper()
 	url := s.start(t).URL
 	f := &resumeFlags{streams: 21, missed: 5, size: 128, rounds: 2}
-	f.workers, f.ramp, f.quiet = 2, 8, 10*time.Second
+	f.workers, f.ramp, f.quiet = 2, 8, patience
 	f.url, f.api, f.key, f.anonymous, f.channel = url+"/connection/uni_sse", url+"/api", "key", true, "bench"
 	f.pids = strconv.Itoa(os.Getpid())
 	change(f)
@@ -175,7 +180,9 @@ func TestResumeFailsWhereAStreamGotSomethingElse(t *testing.T) {
 func TestResumeSaysWhyItCannotMeasure(t *testing.T) {
 	_, err := comeBack(t, &historian{noIDs: true}, func(*resumeFlags) {})
 	require.ErrorContains(t, err, "force_recovery")
-	_, err = comeBack(t, &historian{stuck: 3}, func(f *resumeFlags) { f.quiet = time.Second })
+	_, err = comeBack(t, &historian{mute: true}, func(*resumeFlags) {})
+	require.ErrorContains(t, err, "the API method info was answered 503", "a turn ends when nobody is connected any more")
+	err = (&target{apiURL: (&historian{stuck: 3}).start(t).URL + "/api"}).awaitNobody(t.Context(), time.Millisecond)
 	require.ErrorContains(t, err, "still counts 3 clients")
 	_, err = comeBack(t, &historian{}, func(f *resumeFlags) { f.pids = "" })
 	require.ErrorIs(t, err, errNoPID)

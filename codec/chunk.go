@@ -75,7 +75,7 @@ type StreamHead struct {
 	// must hold no control bytes.
 	Origin string
 	// AllowHeaders is the value of Access-Control-Request-Headers to echo
-	// to an allowed origin. It must hold no control bytes.
+	// to an allowed origin, or to a client that names none. It must hold no control bytes.
 	AllowHeaders string
 	Date         time.Time
 }
@@ -115,16 +115,19 @@ func AppendStreamHead(dst []byte, h *StreamHead) []byte {
 }
 
 // AppendCORS appends the header lines that let a browser page of an allowed
-// origin read the answer (PROTOCOL 1.7): none without an origin.
+// origin read the answer (PROTOCOL 1.7): without an origin only the headers that
+// were asked for.
 func AppendCORS(dst []byte, origin, allowHeaders string) []byte {
-	if origin == "" {
-		return dst
+	if origin != "" {
+		dst = append(dst, "Access-Control-Allow-Credentials: true\r\n"...)
 	}
-	dst = append(dst, "Access-Control-Allow-Credentials: true\r\n"...)
 	if allowHeaders != "" {
 		dst = append(dst, "Access-Control-Allow-Headers: "...)
 		dst = append(dst, allowHeaders...)
 		dst = append(dst, "\r\n"...)
+	}
+	if origin == "" {
+		return dst
 	}
 	dst = append(dst, "Access-Control-Allow-Origin: "...)
 	dst = append(dst, origin...)

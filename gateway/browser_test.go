@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,7 +23,7 @@ import (
 
 // pageTimeout is how long the page may take for anything, a reconnect of the
 // browser included.
-const pageTimeout = 30 * time.Second
+const pageTimeout = 2 * time.Minute
 
 // devServer is a gateway in development mode that keeps its port over restarts.
 type devServer struct {
@@ -35,7 +34,7 @@ type devServer struct {
 // startDev starts a gateway as --dev does and stops it with the test.
 func startDev(t *testing.T, secrets config.Dev) *devServer {
 	t.Helper()
-	d := &devServer{}
+	d := &devServer{port: testkit.FreePort(t)}
 	d.start(t, secrets)
 	t.Cleanup(func() {
 		if d.server != nil {
@@ -55,7 +54,6 @@ func (d *devServer) start(t *testing.T, secrets config.Dev) {
 	g, err := New(cfg, Options{Dev: true, Verify: true})
 	require.NoError(t, err)
 	require.NoError(t, g.Start())
-	d.port = g.listeners[0].Addr().(*net.TCPAddr).Port
 	d.server = &server{Gateway: g, addr: g.Addr(), api: &testkit.API{Addr: g.Addr(), Key: secrets.APIKey}}
 }
 
@@ -82,7 +80,7 @@ type livePage struct {
 func openLive(t *testing.T, addr string) *livePage {
 	t.Helper()
 	program := testkit.NeedProgram(t, []string{"chromium", "chromium-browser", "google-chrome"}, "apt-get install chromium")
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program),
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.WSURLReadTimeout(pageTimeout),
 		chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("lang", "en-US"))
 	allocator, release := chromedp.NewExecAllocator(context.Background(), options...)
@@ -92,7 +90,7 @@ func openLive(t *testing.T, addr string) *livePage {
 		if t.Failed() {
 			t.Logf("the page: %s", p.describe())
 		}
-		limited, stop := context.WithTimeout(ctx, 10*time.Second)
+		limited, stop := context.WithTimeout(ctx, 30*time.Second)
 		defer stop()
 		if err := chromedp.Cancel(limited); err != nil {
 			t.Logf("the browser did not close by itself: %v", err)

@@ -53,7 +53,7 @@ func runChild(files string) int {
 	}
 	fmt.Println("at", g.Addr())
 	_, _ = bufio.NewReader(os.Stdin).ReadString(0)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := g.Stop(ctx); err != nil {
 		fmt.Println("error", err)
@@ -103,7 +103,7 @@ func TestServesAgainAfterDescriptorsRanOut(t *testing.T) {
 	// closed, none ends the server.
 	var conns []net.Conn
 	for range 3 * files {
-		c, err := net.DialTimeout("tcp", addr, 5*time.Second)
+		c, err := net.DialTimeout("tcp", addr, time.Minute)
 		if err != nil {
 			break
 		}
@@ -123,20 +123,20 @@ func TestServesAgainAfterDescriptorsRanOut(t *testing.T) {
 		_ = c.Close()
 	}
 
-	testkit.EventuallyWithin(t, time.Minute, func() bool {
-		c, err := net.DialTimeout("tcp", addr, time.Second)
+	testkit.EventuallyWithin(t, 2*time.Minute, func() bool {
+		c, err := net.DialTimeout("tcp", addr, 10*time.Second)
 		if err != nil {
 			return false
 		}
 		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 		fmt.Fprintf(c, "GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
 		line, _ := bufio.NewReader(c).ReadString('\n')
 		return strings.HasPrefix(line, "HTTP/1.1 200")
 	}, "the server to serve again")
 	// While the backlog is worked off, a connection may still be accepted only
 	// to be closed: a caller tries again.
-	testkit.EventuallyWithin(t, time.Minute, func() bool {
+	testkit.EventuallyWithin(t, 2*time.Minute, func() bool {
 		status, err := tryPublish(addr, `{"channel":"news","data":"still here"}`)
 		return err == nil && status == http.StatusOK
 	}, "a publish to get through")

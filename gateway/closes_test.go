@@ -66,12 +66,14 @@ func closings() map[loop.Reason]closing {
 			require.NoError(t, s.streamsOpen(1))
 			_ = c.TrySend(strings.Repeat("x", 100<<10)) // it may be cut while we write
 		}},
-		loop.ReasonSlowBytes: {parts: parts{client: `, "queue_max_size": 131072`}, do: overrun("news")},
+		loop.ReasonSlowBytes: {
+			parts: parts{client: `, "queue_max_size": 131072, "queue_max_age": "10m"`}, do: overrun("news"),
+		},
 		loop.ReasonSlowAge: {
 			parts: parts{client: `, "queue_max_size": 1000000000, "queue_max_age": "100ms"`}, do: overrun("news"),
 		},
 		loop.ReasonSlowTotal: {
-			parts: parts{client: `, "queue_max_size": 1000000000, "queues_max_total": 1048576`}, do: overrun("news"),
+			parts: parts{client: `, "queue_max_size": 1000000000, "queue_max_age": "10m", "queues_max_total": 1048576`}, do: overrun("news"),
 		},
 		loop.ReasonPanic: {do: func(t *testing.T, s *server) {
 			open(t, s, "news")

@@ -145,7 +145,7 @@ func TestReloadNamesWhatWaitsForARestart(t *testing.T) {
 // firstEvent connects with a token and returns the first data line of the
 // stream, or what went wrong.
 func firstEvent(addr, token string) string {
-	conn, err := net.DialTimeout("tcp", addr, 30*time.Second)
+	conn, err := net.DialTimeout("tcp", addr, time.Minute)
 	if err != nil {
 		return err.Error()
 	}

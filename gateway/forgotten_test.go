@@ -60,8 +60,26 @@ func TestLargeBodiesNeedAKeyBeforeTheyAreRead(t *testing.T) {
 		require.Equal(t, want, finalStatus(t, c))
 	}
 	f(testKey, 200)
-	f("wrong", 413)
-	f("", 413)
+	f("wrong", 401)
+	f("", 401)
+}
+
+// The methods that have no use for a body are answered as if there were none.
+func TestHeadWithABody(t *testing.T) {
+	s := startServer(t, parts{})
+	f := func(path string, want int) {
+		t.Helper()
+		c := testkit.Dial(t, s.addr)
+		defer c.Close()
+		c.Send("HEAD " + path + " HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}")
+		head := c.ReadHead(t)
+		require.Equal(t, want, head.Status)
+		require.Equal(t, "close", head.Get("Connection"))
+	}
+	f("/health", 200)
+	f("/connection/uni_sse", 405)
+	f("/api/publish", 405)
+	f("/nowhere", 404)
 }
 
 // finalStatus reads answers until one that is not 1xx.

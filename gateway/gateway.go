@@ -13,6 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"sluice/codec"
 	"sluice/gateway/actor"
 	"sluice/gateway/admin"
 	"sluice/gateway/api"
@@ -69,23 +70,27 @@ type Gateway struct {
 	limits          *front.Limits
 	fileLimit       int // streams that the limit of open files allows, 0 if unknown
 	certs           certificates
-	metrics         *metrics.Exporter // nil without prometheus
+	metrics         *metrics.Exporter
 
 	// Immutable after Start.
 	servers   []*fasthttp.Server
 	listeners []*front.Listener
 	serving   sync.WaitGroup
-	watching  sync.WaitGroup // of memory; may be in a collection for a while
+	watching  sync.WaitGroup // of memory and metrics; may be in a collection for a while
 	failed    chan error     // a server ended on its own; never closed
 	quit      chan struct{}  // closed by Stop
+
+	counts requestCounts // has a lock of its own
 
 	// Atomic.
 	rules    atomic.Pointer[channel.Rules]
 	verifier atomic.Pointer[auth.Verifier]
 	keys     atomic.Pointer[auth.APIKeys]
-	ready    atomic.Bool // /ready says yes: started, and not stopping
-	stopping atomic.Bool
-	requests atomic.Int64 // being answered
+	// lastInterval is nil until the first one is over.
+	lastInterval atomic.Pointer[codec.NodeMetrics]
+	ready        atomic.Bool // /ready says yes: started, and not stopping
+	stopping     atomic.Bool
+	requests     atomic.Int64 // being answered
 }
 
 // New makes a gateway from a configuration that was validated. It starts loops
@@ -138,6 +143,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 	}
 	if err := g.broker.Start(g.hub); err != nil {
 		g.releasePools()
+		g.discard()
 		return nil, fmt.Errorf("gateway: cannot start the engine: %w", err)
 	}
 	g.sessions = session.New(g.group, g.hub, g.broker, g.presence, g.blocking, g.sessionOptions())
@@ -277,6 +283,7 @@ func (g *Gateway) Start() error {
 		g.warnExposed(g.listeners[1].Addr(), true, separate, net.InterfaceAddrs)
 	}
 	g.watching.Go(func() { g.watchMemory(g.quit) })
+	g.watching.Go(func() { g.watchMetrics(g.quit) })
 	g.ready.Store(true)
 	return nil
 }

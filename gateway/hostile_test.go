@@ -49,7 +49,7 @@ const behindHostile = "GET /health?smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
 // injected is the name of a header that no answer may have.
 const injected = "X-Injected"
 
-const hostilePatience = 30 * time.Second
+const hostilePatience = time.Minute
 
 // TestHostileRequests sends each row on a connection of its own, and looks after
 // each whether the server is well.

@@ -34,6 +34,9 @@ const (
 // bodyLimit gives, the body. Both are set once and not by reads, so trickling
 // does not stretch them; front.Options.RequestTimeout bounds the sum.
 func (g *Gateway) newServer(handler fasthttp.RequestHandler) *fasthttp.Server {
+	if g.cfg.Prometheus.InstrumentHTTP {
+		handler = g.counts.counted(handler)
+	}
 	return &fasthttp.Server{
 		Handler:                      front.Strict(g.guard(handler), sse.WriteError),
 		ErrorHandler:                 g.badRequest,
@@ -63,21 +66,37 @@ func (g *Gateway) frontOptions() front.Options {
 }
 
 // bodyLimit gives each route the body that it may have, and each body its time.
+// One that no route wants is not read, or only if it is small: the answer is the
+// route's own.
 func (g *Gateway) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	front.Prepare(h)
 	path, _, _ := strings.Cut(string(h.RequestURI()), "?")
 	c := &g.cfg.HTTPAPI
-	limit := fasthttp.RequestConfig{ReadTimeout: g.cfg.HTTPServer.ReadTimeout}
+	limit := fasthttp.RequestConfig{ReadTimeout: g.cfg.HTTPServer.ReadTimeout, MaxRequestBodySize: otherBody}
+	wanted := false
 	switch {
+	case h.IsGet() && path == g.endpoint():
+		wanted = true // to be read, lest it stands in the way of the stream
+	case h.IsGet() || h.IsHead():
+		limit.MaxRequestBodySize = 0
+	case !h.IsPost():
 	case path == g.endpoint():
-		limit.MaxRequestBodySize = g.cfg.UniSSE.MaxRequestBodySize
+		limit.MaxRequestBodySize, wanted = g.cfg.UniSSE.MaxRequestBodySize, true
+	case path == g.endpoint()+sse.TicketPath:
+		wanted = true
 	case g.api != nil && (path == c.HandlerPrefix || strings.HasPrefix(path, c.HandlerPrefix+"/")) && g.api.Allows(h):
 		// Only with a key: the HTTP server allocates the whole
 		// Content-Length before the first byte of a body.
-		limit.MaxRequestBodySize = c.MaxBodySize
+		limit.MaxRequestBodySize, wanted = c.MaxBodySize, true
+	}
+	if n := h.ContentLength(); !wanted && (n > limit.MaxRequestBodySize || n == chunkedBody) {
+		front.SkipBody(h)
 	}
 	return limit
 }
+
+// chunkedBody is what fasthttp gives as the length of a chunked body.
+const chunkedBody = -1
 
 // guard keeps a panic in a handler to its request. Paths are taken as they were
 // sent: rules of a front for a path must not be passed by another spelling.

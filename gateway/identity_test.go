@@ -27,10 +27,10 @@ import (
 // is there; rec:* can be recovered; closed:* nobody may ask for.
 const strictConfig = `{
   "uni_sse": {"enabled": true, "last_event_id": false, "retry": 0 %s},
-  "http_server": {"address": "127.0.0.1", "port": 0},
+  "http_server": {"address": "127.0.0.1", "header_timeout": "1m", "read_timeout": "1m", "port": 0},
   "http_api": {"key": "` + testKey + `" %s},
   "health": {"enabled": true},
-  "client": {"ping_interval": "25s" %s},
+  "client": {"ping_interval": "25s", "stale_close_delay": "1m" %s},
   "channel": {
     "without_namespace": {"allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true},
     "namespaces": [
@@ -85,6 +85,36 @@ func tokenOf(t testing.TB, user string, claims map[string]any) string {
 }
 
 func soon(seconds int64) int64 { return time.Now().Unix() + seconds }
+
+// inTime runs a test that has something to do before a moment, so many seconds
+// ahead, has come. One that says that it was late is given more time: it proved
+// nothing.
+func inTime(t *testing.T, f func(seconds int64) (done bool)) {
+	t.Helper()
+	for _, seconds := range []int64{3, 15, 60} {
+		if f(seconds) {
+			return
+		}
+	}
+	t.Fatal("a minute was not enough")
+}
+
+func over(at int64) bool { return time.Now().Unix() >= at }
+
+// connectBefore opens a stream with a token that is good until at; it returns nil
+// if it was late.
+func (s *server) connectBefore(t *testing.T, at int64, opts testkit.ConnectOptions) (*testkit.Client, testkit.ConnectResult) {
+	t.Helper()
+	c := s.connect(t, opts)
+	p := c.Next(t)
+	if p.Kind == "disconnect" && over(at) {
+		return nil, testkit.ConnectResult{}
+	}
+	require.Equal(t, "connect", p.Kind, "%s", p.Raw)
+	var res testkit.ConnectResult
+	p.Decode(t, &res)
+	return c, res
+}
 
 // asking asks for channels.
 func asking(channels ...string) map[string]testkit.SubscribeRequest {
@@ -228,8 +258,8 @@ func TestClaimsThroughTheWire(t *testing.T) {
 	}
 	for name, claims := range map[string]map[string]any{
 		"plain": nil, "audiences": {"aud": []string{"them", "us"}}, "iat ahead": {"iat": soon(1000)},
-		"exp as text": {"exp": fmt.Sprint(soon(100))}, "exp with a fraction": {"exp": float64(soon(100)) + 0.5},
-		"expire_at 0": {"exp": soon(100), "expire_at": 0}, "empty channel": {"subs": map[string]any{"": map[string]any{}}},
+		"exp as text": {"exp": fmt.Sprint(soon(1000))}, "exp with a fraction": {"exp": float64(soon(1000)) + 0.5},
+		"expire_at 0": {"exp": soon(1000), "expire_at": 0}, "empty channel": {"subs": map[string]any{"": map[string]any{}}},
 	} {
 		s.connects(t, name, user, with(claims))
 	}
@@ -240,8 +270,8 @@ func TestClaimsThroughTheWire(t *testing.T) {
 		"sub is a number":      {3500, map[string]any{"sub": 42}},
 		"no user":              {3507, map[string]any{"sub": ""}},
 		"over":                 {3005, map[string]any{"exp": soon(-1)}},
-		"not yet":              {3005, map[string]any{"nbf": soon(100)}},
-		"expire_at is over":    {3005, map[string]any{"expire_at": soon(-100), "exp": soon(100)}},
+		"not yet":              {3005, map[string]any{"nbf": soon(1000)}},
+		"expire_at is over":    {3005, map[string]any{"expire_at": soon(-100), "exp": soon(1000)}},
 		"audience":             {3500, map[string]any{"aud": "them"}},
 		"issuer":               {3500, map[string]any{"iss": "three"}},
 		"subscription token":   {3500, map[string]any{"channel": "news"}},
@@ -289,32 +319,47 @@ func TestUserIDOfAnotherClaim(t *testing.T) {
 // clock: when its end has come, the other must have been given more time.
 func TestConnectionExpiresUnlessTheAPIRefreshes(t *testing.T) {
 	s := startStrict(t, parts{client: withSecret + `, "expired_close_delay": "300ms"`}, nil)
-	at := soon(3)
-	open := func(user string) *testkit.Client {
-		c := s.connect(t, testkit.ConnectOptions{Token: tokenOf(t, user, map[string]any{"exp": at}), Subs: asking("news")})
-		res := c.ExpectConnect(t)
-		require.True(t, res.Expires)
-		require.LessOrEqual(t, res.TTL, uint32(3))
-		return c
-	}
-	dies, lives, forever := open("dies"), open("lives"), open("forever")
-	s.api.MustResult(t, "refresh", fmt.Sprintf(`{"user":"lives","expire_at":%d}`, soon(100)))
-	var r testkit.Refresh
-	lives.NextKind(t, "refresh").Decode(t, &r)
-	require.True(t, r.Expires)
-	require.InDelta(t, 100, r.TTL, 1)
-	s.api.MustResult(t, "refresh", `{"user":"forever"}`)
-	forever.Expect(t, `{"refresh":{}}`)
+	inTime(t, func(seconds int64) bool {
+		at := soon(seconds)
+		clients := make(map[string]*testkit.Client)
+		for _, user := range []string{"dies", "lives", "forever"} {
+			c, res := s.connectBefore(t, at, testkit.ConnectOptions{
+				Token: tokenOf(t, user, map[string]any{"exp": at}), Subs: asking("news"),
+			})
+			if c == nil {
+				return false
+			}
+			defer c.Close()
+			require.True(t, res.Expires)
+			require.LessOrEqual(t, res.TTL, uint32(seconds))
+			clients[user] = c
+		}
+		dies, lives, forever := clients["dies"], clients["lives"], clients["forever"]
+		const longer = 1000
+		before := time.Now().Unix()
+		s.api.MustResult(t, "refresh", fmt.Sprintf(`{"user":"lives","expire_at":%d}`, before+longer))
+		s.api.MustResult(t, "refresh", `{"user":"forever"}`)
+		if over(at) {
+			return false
+		}
+		var r testkit.Refresh
+		lives.NextKind(t, "refresh").Decode(t, &r)
+		require.True(t, r.Expires)
+		require.LessOrEqual(t, int64(r.TTL), int64(longer))
+		require.GreaterOrEqual(t, int64(r.TTL), longer-1-(time.Now().Unix()-before))
+		forever.Expect(t, `{"refresh":{}}`)
 
-	dies.ExpectDisconnect(t, 3005)
-	require.False(t, time.Now().Before(time.Unix(at, 0).Add(300*time.Millisecond)), "not before exp and the delay")
-	s.api.Publish(t, "news", `"on"`)
-	lives.ExpectPub(t, "news")
-	forever.ExpectPub(t, "news")
-	s.api.MustResult(t, "refresh", `{"user":"lives","expired":true}`)
-	lives.ExpectDisconnect(t, 3005)
-	s.api.MustResult(t, "refresh", `{"user":"forever","expire_at":1}`)
-	forever.ExpectDisconnect(t, 3005)
+		dies.ExpectDisconnect(t, 3005)
+		require.False(t, time.Now().Before(time.Unix(at, 0).Add(300*time.Millisecond)), "not before exp and the delay")
+		s.api.Publish(t, "news", `"on"`)
+		lives.ExpectPub(t, "news")
+		forever.ExpectPub(t, "news")
+		s.api.MustResult(t, "refresh", `{"user":"lives","expired":true}`)
+		lives.ExpectDisconnect(t, 3005)
+		s.api.MustResult(t, "refresh", `{"user":"forever","expire_at":1}`)
+		forever.ExpectDisconnect(t, 3005)
+		return true
+	})
 }
 
 // PROTOCOL 5.5.

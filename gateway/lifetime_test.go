@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/loop"
-	"sluice/gateway/testkit"
 )
 
 // Streams that end because they have lived long enough lose and repeat nothing,
@@ -24,14 +23,25 @@ func TestLifetimeLosesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := recoverableServer(t, parts{sse: `, "max_lifetime": "700ms"`})
 			channels := channelNames("rr:", nChannels)
-			var reading sync.WaitGroup
+			var opened, reading sync.WaitGroup
+			var cuts [placeCount]atomic.Int64
 			var want atomic.Int64 // numbers in each channel, once it is known
 			browsers := make([]*browser, clients)
 			for i := range browsers {
-				b := newBrowser(s.addr, subscribeTarget(channels), uint64(i), nil)
-				b.cutAt = placeCount // never
+				b := newBrowser(s.addr, subscribeTarget(channels), uint64(i), &cuts)
 				browsers[i] = b
+				opened.Add(1)
 				reading.Go(func() {
+					// The first stream is for a cursor that is older than the
+					// first message.
+					b.cutAt, b.cutAfter = behindBlankLine, 1
+					err := b.session(0)
+					opened.Done()
+					if err != nil {
+						t.Errorf("client %d: %v", i, err)
+						return
+					}
+					b.cutAt = placeCount // never
 					for {
 						all := int(want.Load()) * nChannels
 						if all > 0 && b.count >= all {
@@ -44,10 +54,10 @@ func TestLifetimeLosesNothing(t *testing.T) {
 					}
 				})
 			}
-			testkit.Eventually(t, func() bool { return s.sessions.Counts().Clients == clients }, "all clients")
+			opened.Wait()
 			ended := func() uint64 { return s.group.Stats().Closes[loop.ReasonLifetime] }
 			n := 0
-			for deadline := time.Now().Add(time.Minute); ended() < uint64(lives*clients); {
+			for deadline := time.Now().Add(3 * time.Minute); ended() < uint64(lives*clients); {
 				n++
 				for _, ch := range channels {
 					s.api.Publish(t, ch, strconv.Itoa(n))

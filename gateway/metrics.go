@@ -3,17 +3,33 @@ package gateway
 import (
 	"maps"
 	"runtime"
+	"time"
 
+	"sluice/codec"
 	"sluice/gateway/loop"
 	"sluice/gateway/metrics"
 )
 
-// newMetrics makes what answers scrapes, nil if prometheus is off.
+// newMetrics makes what answers scrapes and sums up for the API.
 func (g *Gateway) newMetrics() (*metrics.Exporter, error) {
-	if !g.cfg.Prometheus.Enabled {
-		return nil, nil
-	}
 	return metrics.New(metrics.Options{Source: counters{g}, Namespace: g.cfg.Prometheus.MetricsNamespace})
+}
+
+// watchMetrics keeps what the API's info tells of the last interval, until done
+// is closed.
+func (g *Gateway) watchMetrics(done <-chan struct{}) {
+	interval := g.cfg.Node.InfoMetricsAggregateInterval
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	sums := g.metrics.Sums()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			g.lastInterval.Store(&codec.NodeMetrics{Interval: interval.Seconds(), Items: sums.Next()})
+		}
+	}
 }
 
 // counters is the gateway as package metrics sees it.
@@ -73,6 +89,7 @@ func (c counters) Node() metrics.Node {
 		repeated, outdated := engine.Suppressed()
 		n.Suppressed = map[string]uint64{"idempotency": repeated, "version": outdated}
 	}
+	n.Requests = g.counts.read()
 	c.addConnects(&n)
 	c.addAPI(&n)
 	return n

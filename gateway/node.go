@@ -42,6 +42,7 @@ func (n node) Nodes(context.Context) ([]api.NodeInfo, error) {
 	return []api.NodeInfo{{
 		UID: n.g.id.String(), Name: n.g.nodeName(), Version: Version,
 		Counts: n.Counts(), Uptime: int(time.Since(n.g.began) / time.Second),
+		Metrics: n.g.lastInterval.Load(),
 	}}, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,12 +29,14 @@ func TestRefreshHook(t *testing.T) {
 		var call struct{ User string }
 		_ = json.NewDecoder(r.Body).Decode(&call) // Was decoded before.
 		n := count(call.User).Add(1)
-		switch call.User {
+		kind, seconds, _ := strings.Cut(call.User, " ")
+		switch kind {
 		case "longer":
-			fmt.Fprintf(w, `{"result":{"expire_at":%d,"info":{"n":2}}}`, soon(100))
+			fmt.Fprintf(w, `{"result":{"expire_at":%d,"info":{"n":2}}}`, soon(1000))
 		case "twice":
 			if n == 1 {
-				fmt.Fprintf(w, `{"result":{"expire_at":%d}}`, soon(2))
+				ahead, _ := strconv.ParseInt(seconds, 10, 64) // Was made below.
+				fmt.Fprintf(w, `{"result":{"expire_at":%d}}`, soon(ahead-1))
 			} else {
 				fmt.Fprint(w, `{"result":{"expired":true}}`)
 			}
@@ -56,32 +60,47 @@ func TestRefreshHook(t *testing.T) {
 	})
 	s := startStrict(t, parts{client: withSecret + b.refreshHook(
 		`, "http_headers": ["Cookie"], "emulated_headers": ["X-Emul"], "include_connection_meta": true`)}, nil)
-	clients := make(map[string]*testkit.Client)
-	at := soon(3)
-	for _, user := range []string{"longer", "twice", "forever", "ended", "past", "kicked", "error", "nothing", "failing", "garbage"} {
-		c := s.connect(t, testkit.ConnectOptions{
-			Token: tokenOf(t, user, map[string]any{"expire_at": at, "meta": map[string]any{"m": user}}), Subs: asking("who:x"),
-			HTTPHeaders: [][2]string{{"Cookie", "user=" + user}}, Headers: map[string]string{"x-emul": user},
-		})
-		res := c.ExpectConnect(t)
-		require.False(t, res.Expires, user)
-		require.Zero(t, res.TTL, user)
-		clients[user] = c
-	}
-	clients["kicked"].ExpectDisconnect(t, 4501)
-	for _, user := range []string{"ended", "past", "error", "nothing", "twice"} {
-		clients[user].ExpectDisconnect(t, 3005)
-		require.False(t, time.Now().Before(time.Unix(at, 0)), user)
-	}
-	require.EqualValues(t, 2, count("twice").Load())
-	testkit.Eventually(t, func() bool {
-		return count("longer").Load()*count("forever").Load()*count("failing").Load()*count("garbage").Load() > 0
-	}, "everybody's question")
-	s.api.Publish(t, "who:x", `1`)
-	for _, user := range []string{"longer", "forever", "failing", "garbage"} {
-		clients[user].Expect(t, `{"channel":"who:x","pub":{"data":1}}`) // and no refresh push before it
-		require.EqualValues(t, 1, count(user).Load(), user)
-	}
+	inTime(t, func(seconds int64) bool {
+		at := soon(seconds)
+		clients := make(map[string]*testkit.Client)
+		named := func(kind string) string { return fmt.Sprint(kind, " ", seconds) }
+		for _, kind := range []string{"longer", "twice", "forever", "ended", "past", "kicked", "error", "nothing", "failing", "garbage"} {
+			user := named(kind)
+			c, res := s.connectBefore(t, at, testkit.ConnectOptions{
+				Token: tokenOf(t, user, map[string]any{"expire_at": at, "meta": map[string]any{"m": user}}), Subs: asking("who:x"),
+				HTTPHeaders: [][2]string{{"Cookie", "user=" + user}}, Headers: map[string]string{"x-emul": user},
+			})
+			if c == nil {
+				return false
+			}
+			defer c.Close()
+			require.False(t, res.Expires, user)
+			require.Zero(t, res.TTL, user)
+			clients[kind] = c
+		}
+		clients["kicked"].ExpectDisconnect(t, 4501)
+		for _, kind := range []string{"ended", "past", "error", "nothing", "twice"} {
+			clients[kind].ExpectDisconnect(t, 3005)
+			require.False(t, time.Now().Before(time.Unix(at, 0)), kind)
+		}
+		if count(named("twice")).Load() < 2 {
+			return false // what it was given first was over when it came
+		}
+		require.EqualValues(t, 2, count(named("twice")).Load())
+		testkit.Eventually(t, func() bool {
+			asked := int64(1)
+			for _, kind := range []string{"longer", "forever", "failing", "garbage"} {
+				asked *= count(named(kind)).Load()
+			}
+			return asked > 0
+		}, "everybody's question")
+		s.api.Publish(t, "who:x", `1`)
+		for _, kind := range []string{"longer", "forever", "failing", "garbage"} {
+			clients[kind].Expect(t, `{"channel":"who:x","pub":{"data":1}}`) // and no refresh push before it
+			require.EqualValues(t, 1, count(named(kind)).Load(), kind)
+		}
+		return true
+	})
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, call := range b.calls {
@@ -105,15 +124,21 @@ func TestStopWhileRefreshHooksHang(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	})
-	s := startStrict(t, parts{client: withSecret + b.refreshHook(`, "timeout": "60s"`)}, nil)
-	c := s.connect(t, testkit.ConnectOptions{Token: tokenOf(t, "1", map[string]any{"expire_at": soon(2)}), Subs: asking("news")})
-	c.ExpectConnect(t)
-	testkit.Eventually(t, func() bool { return b.asked.Load() == 1 }, "the hook's call")
+	s := startStrict(t, parts{client: withSecret + b.refreshHook(`, "timeout": "1h"`)}, nil)
+	var c *testkit.Client
+	inTime(t, func(seconds int64) bool {
+		at := soon(seconds - 1)
+		c, _ = s.connectBefore(t, at, testkit.ConnectOptions{
+			Token: tokenOf(t, "1", map[string]any{"expire_at": at}), Subs: asking("news"),
+		})
+		return c != nil
+	})
+	testkit.EventuallyWithin(t, 2*time.Minute, func() bool { return b.asked.Load() == 1 }, "the hook's call")
 	s.api.Publish(t, "news", `1`)
 	c.ExpectPub(t, "news")
-	s.api.MustResult(t, "refresh", fmt.Sprintf(`{"user":"1","expire_at":%d}`, soon(100)))
+	s.api.MustResult(t, "refresh", fmt.Sprintf(`{"user":"1","expire_at":%d}`, soon(1000)))
 	c.NextKind(t, "refresh")
-	// The end of the test stops the gateway, within 20 s, and looks for leaks.
+	// The end of the test stops the gateway, within a minute, and looks for leaks.
 }
 
 // A backend that does not say whether a connection goes on keeps none of its
@@ -121,11 +146,25 @@ func TestStopWhileRefreshHooksHang(t *testing.T) {
 func TestSubscriptionExpiresWhileARefreshHookHangs(t *testing.T) {
 	b := newBackend(t)
 	b.do(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	s := startStrict(t, parts{client: withSecret + `, "expired_sub_close_delay": "50ms"` + b.refreshHook(`, "timeout": "60s"`)}, nil)
-	c := s.connect(t, testkit.ConnectOptions{Token: tokenOf(t, "1", map[string]any{"expire_at": soon(2)})})
-	c.ExpectConnect(t)
-	s.api.MustResult(t, "subscribe", fmt.Sprintf(`{"user":"1","channel":"news","expire_at":%d}`, soon(3)))
-	c.NextKind(t, "subscribe")
-	testkit.Eventually(t, func() bool { return b.asked.Load() == 1 }, "the hook's call")
-	c.ExpectDisconnect(t, 3006)
+	s := startStrict(t, parts{client: withSecret + `, "expired_sub_close_delay": "50ms"` + b.refreshHook(`, "timeout": "1h"`)}, nil)
+	inTime(t, func(seconds int64) bool {
+		asked := b.asked.Load()
+		at := soon(seconds - 1)
+		c, _ := s.connectBefore(t, at, testkit.ConnectOptions{
+			Token: tokenOf(t, "1", map[string]any{"expire_at": at}), Timeout: 3 * time.Minute,
+		})
+		if c == nil {
+			return false
+		}
+		defer c.Close()
+		until := at + max(1, seconds/4)
+		_, _, raw := s.api.Call(t, "subscribe", fmt.Sprintf(`{"user":"1","channel":"news","expire_at":%d}`, until))
+		if !strings.Contains(string(raw), `"result"`) && over(until) {
+			return false
+		}
+		require.Contains(t, string(raw), `"result"`)
+		c.NextKind(t, "subscribe")
+		c.ExpectDisconnect(t, 3006)
+		return b.asked.Load() > asked // or it was too late for the hook's call
+	})
 }

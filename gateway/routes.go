@@ -54,7 +54,7 @@ func (g *Gateway) operations(ctx *fasthttp.RequestCtx, path string) bool {
 		admin.Health(ctx)
 	case g.cfg.Health.Enabled && path == readyPath(g.cfg.Health.HandlerPrefix):
 		admin.Ready(ctx, g.ready.Load())
-	case g.metrics != nil && path == g.cfg.Prometheus.HandlerPrefix:
+	case g.cfg.Prometheus.Enabled && path == g.cfg.Prometheus.HandlerPrefix:
 		g.metrics.Handle(ctx)
 	case g.cfg.Init.Enabled && path == g.cfg.Init.HandlerPrefix:
 		admin.Init(ctx)

@@ -100,7 +100,7 @@ func TestSecretsNeverLeak(t *testing.T) {
 		u.RawQuery = "key=" + p.plant(what+" query")
 		return u.String()
 	}
-	static := fmt.Sprintf(`, "timeout": "200ms", "http_headers": ["Authorization", "Cookie", "X-Request-Id"], "emulated_headers": ["X-Emul"],
+	static := fmt.Sprintf(`, "timeout": "1m", "http_headers": ["Authorization", "Cookie", "X-Request-Id"], "emulated_headers": ["X-Emul"],
 		"http": {"static_headers": {"X-Static": %q}}`, p.plant("static header"))
 	hooked := startStrict(t, parts{
 		sse: withMetrics,
@@ -121,7 +121,7 @@ func TestSecretsNeverLeak(t *testing.T) {
 
 	b.say(`{}`)
 	tokensAreRefused(t, h, p, hmac, hooked, keyed, plain)
-	hooksFail(t, h, p, hooked, b)
+	hooksFail(t, h, p, hooked, b, &log)
 	ticketsAreRefused(t, h, p, hmac, plain)
 	keysAreRefused(h, p, opened)
 	for _, s := range []*server{hooked, keyed, plain, opened} {
@@ -135,7 +135,6 @@ func TestSecretsNeverLeak(t *testing.T) {
 
 	p.expectNone(t, "an answer", h.text.String())
 	p.expectNone(t, "the log", log.String())
-	require.Equal(t, 9, strings.Count(log.String(), "hook failed"), "one line for each way to fail")
 	for _, line := range []string{"connect refused", "ticket refused", "stream opened", "stream closed", "request=", "api: request refused", "token keys cannot be fetched"} {
 		require.Contains(t, log.String(), line, "nothing to look at")
 	}
@@ -213,7 +212,7 @@ func (h *heard) connect(s *server, name string, r testkit.Request) {
 
 // hooksFail has the connect hook fail in every way. One line in five seconds is
 // logged, so each way has a gateway of its own.
-func hooksFail(t *testing.T, h *heard, p *secrets, hooked *server, b *backend) {
+func hooksFail(t *testing.T, h *heard, p *secrets, hooked *server, b *backend, log *testkit.LogBuffer) {
 	t.Helper()
 	b.say(`{"result":{"user":"1"}}`)
 	r := testkit.Request{Target: testkit.DefaultPath, Headers: [][2]string{
@@ -252,18 +251,24 @@ func hooksFail(t *testing.T, h *heard, p *secrets, hooked *server, b *backend) {
 		},
 	} {
 		b.do(answer)
-		s := startMore(t, hookParts(b, p), hooked.log)
+		timeout := "1m"
+		if name == "late" {
+			timeout = "200ms"
+		}
+		s := startMore(t, hookParts(b, p, timeout), hooked.log)
+		before := strings.Count(log.String(), "hook failed")
 		h.connect(s, name, r)
+		require.Equal(t, before+1, strings.Count(log.String(), "hook failed"), "one line for each way to fail: %s", name)
 		h.ask(s, 503, testkit.Request{Method: "POST", Target: ticketPath, Headers: r.Headers})
 	}
 }
 
 // hookParts is a gateway whose connect hook has secrets in its configuration.
-func hookParts(b *backend, p *secrets) parts {
+func hookParts(b *backend, p *secrets, timeout string) parts {
 	endpoint := strings.Replace(b.server.URL, "://", "://"+p.plant("hook user")+":"+p.plant("hook password")+"@", 1)
-	return parts{client: fmt.Sprintf(`, "proxy": {"connect": {"enabled": true, "timeout": "200ms", "endpoint": %q,
+	return parts{client: fmt.Sprintf(`, "proxy": {"connect": {"enabled": true, "timeout": %q, "endpoint": %q,
 		"http_headers": ["Authorization", "Cookie"], "http": {"static_headers": {"X-Static": %q}}}}`,
-		endpoint+"/?key="+p.plant("hook query"), p.plant("static header"))}
+		timeout, endpoint+"/?key="+p.plant("hook query"), p.plant("static header"))}
 }
 
 // ticketsAreRefused uses tickets twice and makes some up.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,10 +74,13 @@ func (s *server) lazy(t *testing.T, target string) *lazy {
 	return c
 }
 
-// next takes an event; the error says that the stream has ended.
+// next takes an event that is no ping; the error says that the stream has ended.
 func (c *lazy) next(t *testing.T) (p lazyPush, err error) {
 	t.Helper()
 	ev, err := c.events.Next()
+	for err == nil && ev.Data == "{}" {
+		ev, err = c.events.Next()
+	}
 	require.Empty(t, c.events.Violations())
 	if err != nil {
 		require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the stream is open and silent")
@@ -108,19 +112,21 @@ func (s *server) reader(t *testing.T, channel string) reader {
 
 // publishUntil publishes {"n":from+1…} with a filler into each channel until done
 // says so, and returns the last number. The readers get each once and in order,
-// a few at a time: a strict parser under the race detector is slow.
+// a few at a time, less than a queue takes: a strict parser under the race
+// detector is slow.
 func (s *server) publishUntil(t *testing.T, channels []string, from int, readers []reader, done func(loop.Stats) bool) (n int) {
 	t.Helper()
 	n = from
-	for deadline := time.Now().Add(time.Minute); ; {
-		for range 20 {
+	const few = 10
+	for deadline := time.Now().Add(3 * time.Minute); ; {
+		for range few {
 			n++
 			for _, ch := range channels {
 				s.api.Publish(t, ch, fmt.Sprintf(`{"n":%d,"x":%q}`, n, filler))
 			}
 		}
 		for _, c := range readers {
-			for i := n - 19; i <= n; i++ {
+			for i := n - few + 1; i <= n; i++ {
 				_, data := numberOf(t, c.Next(t), c.channel)
 				require.Equal(t, i, data.N)
 			}
@@ -146,9 +152,9 @@ const anybody = `"allow_subscribe_for_client": true, "allow_subscribe_for_anonym
 
 func TestDropOldestKeepsTheStreamAndTellsWhatWasDropped(t *testing.T) {
 	s := startServer(t, parts{
-		client: `, "queue_max_size": 131072`,
+		client: `, "queue_max_age": "1h", "queue_max_size": 131072`,
 		channel: `, "namespaces": [{"name": "plain", "slow_policy": "drop_oldest", ` + anybody + `},
-			{"name": "hist", "slow_policy": "drop_oldest", "history_size": 10, "history_ttl": "60s", ` + anybody + `}]`,
+			{"name": "hist", "slow_policy": "drop_oldest", "history_size": 10, "history_ttl": "1h", ` + anybody + `}]`,
 	})
 	channels := []string{"plain:a", "hist:b"}
 	lagging := s.lazy(t, subscribeTarget(channels))
@@ -202,7 +208,7 @@ func (c *lazy) account(t *testing.T, next map[string]int, withHistory string) (d
 // last id it has.
 func TestASlowStreamIsCutAndResumes(t *testing.T) {
 	s := startServer(t, parts{
-		client:  `, "queue_max_size": 131072, "recovery_max_publication_limit": 0`,
+		client:  `, "queue_max_age": "1h", "queue_max_size": 131072, "recovery_max_publication_limit": 0`,
 		channel: `, "namespaces": [{"name": "rr", ` + recoverable + `}]`,
 	})
 	slow := s.lazy(t, subscribeTarget([]string{"rr:a"}))
@@ -249,6 +255,7 @@ func (c *lazy) untilEnd(t *testing.T) (got int) {
 // newer one, and the newest in the end; the key is a member or a tag.
 func TestConflationEndsWithTheNewestOfEachKey(t *testing.T) {
 	s := startServer(t, parts{
+		client:  `, "queue_max_age": "1h"`,
 		channel: `, "namespaces": [{"name": "co", "conflate_key": "k", ` + anybody + `}]`,
 	})
 	const ch, keys = "co:a", 12
@@ -306,26 +313,33 @@ func TestMaxRateLetsTheNewestThrough(t *testing.T) {
 	})
 	c := s.reader(t, "mr:a")
 	keys := []string{"a", "b", "c"}
-	began := time.Now()
-	for i := 1; i <= n; i++ {
-		s.api.Publish(t, "mr:a", fmt.Sprintf(`{"k":%q,"n":%d}`, keys[i%3], i))
-		time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / n)))
-	}
 	last, count := make(map[string]int), make(map[string]int)
-	for last["a"] < n-2 || last["b"] < n-2 || last["c"] < n-2 {
-		_, data := numberOf(t, c.Next(t), c.channel)
-		require.Greater(t, data.N, last[data.K])
-		last[data.K] = data.N
-		count[data.K]++
+	published, total := 0, 0
+	began := time.Now()
+	for round := 1; slices.ContainsFunc(keys, func(key string) bool { return count[key] <= 2 }); round++ {
+		require.LessOrEqual(t, round, 10, "expected more than two of each key, got %v", count)
+		for due := time.Now(); published < round*n; time.Sleep(time.Until(due)) {
+			published++
+			s.api.Publish(t, "mr:a", fmt.Sprintf(`{"k":%q,"n":%d}`, keys[published%3], published))
+			due = due.Add(time.Second / n)
+			if now := time.Now(); now.Sub(due) > every {
+				due = now // the machine stood still: what it missed is not made up for
+			}
+		}
+		for last["a"] < published-2 || last["b"] < published-2 || last["c"] < published-2 {
+			_, data := numberOf(t, c.Next(t), c.channel)
+			require.Greater(t, data.N, last[data.K])
+			last[data.K] = data.N
+			count[data.K]++
+			total++
+		}
 	}
 	intervals := int(time.Since(began)/every) + 1
-	total := 0
 	for _, key := range keys {
 		require.LessOrEqual(t, count[key], intervals+1)
-		require.Greater(t, count[key], 2)
-		total += count[key]
 	}
-	require.EqualValues(t, n-total, s.hub.Stats().Conflated, "every other was replaced by a newer one")
+	// A loop that stood still may have replaced some, too.
+	require.EqualValues(t, published-total, s.hub.Stats().Conflated+s.stats().Conflated, "every other was replaced by a newer one")
 	require.Zero(t, s.hub.Stats().Unpaced)
 }
 
@@ -357,9 +371,9 @@ func TestBinaryDataInALossyChannelIsInappropriate(t *testing.T) {
 // stream loses nothing in silence; it is ended as slow.
 func TestARecoverableStreamInALossyNamespaceLosesNothing(t *testing.T) {
 	s := startServer(t, parts{
-		client: `, "queue_max_size": 131072, "recovery_max_publication_limit": 0`,
+		client: `, "queue_max_age": "1h", "queue_max_size": 131072, "recovery_max_publication_limit": 0`,
 		channel: `, "namespaces": [{"name": "hist", "slow_policy": "drop_oldest", "conflate_key": "k",
-			"history_size": 100000, "history_ttl": "60s", ` + anybody + `}]`,
+			"history_size": 100000, "history_ttl": "1h", ` + anybody + `}]`,
 	})
 	token := testkit.HS256(t, testSecret, map[string]any{"sub": "u", "subs": map[string]any{
 		"hist:a": map[string]any{"override": map[string]any{"force_recovery": map[string]any{"value": true}}},
@@ -386,7 +400,7 @@ func TestARecoverableStreamInALossyNamespaceLosesNothing(t *testing.T) {
 func TestStalledReadersDisturbNobody(t *testing.T) {
 	const streams = 10
 	s := startServer(t, parts{
-		client:  `, "queue_max_size": 262144`,
+		client:  `, "queue_max_age": "1h", "queue_max_size": 262144`,
 		channel: `, "namespaces": [{"name": "drop", "slow_policy": "drop_oldest", ` + anybody + `}, {"name": "cut", ` + anybody + `}]`,
 	})
 	channels := []string{"drop:a", "cut:b"}
@@ -402,5 +416,5 @@ func TestStalledReadersDisturbNobody(t *testing.T) {
 		return st.Closes[loop.ReasonSlowBytes] == streams/10 && st.Dropped > 300
 	})
 	require.EqualValues(t, streams/10, s.stats().Closes[loop.ReasonSlowBytes])
-	require.Equal(t, streams-streams/10, s.sessions.Counts().Clients)
+	require.Equal(t, streams-streams/10, s.sessions.Counts().Clients, "the others are there")
 }

@@ -157,6 +157,10 @@ func sampling(s *server) (stop func() []sample) {
 	return func() []sample { close(quit); return <-done }
 }
 
+// underWay is how many connects may have passed before a span and are counted in
+// it: a thread may be taken off its processor in between.
+const underWay = 8
+
 // expectAtRate checks that in no span of time more connects passed than a rate
 // with a burst of one second allows.
 func expectAtRate(t *testing.T, all []sample, rate int) {
@@ -164,8 +168,10 @@ func expectAtRate(t *testing.T, all []sample, rate int) {
 	for i := range all {
 		for j := i + 1; j < len(all); j++ {
 			span := all[j].after.Sub(all[i].before)
-			most := float64(rate)*(1+span.Seconds()) + 1
-			require.LessOrEqual(t, float64(all[j].admitted-all[i].admitted), most, "within %v", span)
+			most := float64(rate)*(1+span.Seconds()) + 1 + underWay
+			if float64(all[j].admitted-all[i].admitted) > most {
+				t.Fatalf("%d connects passed within %v, at %d a second", all[j].admitted-all[i].admitted, span, rate)
+			}
 		}
 	}
 }
@@ -180,7 +186,7 @@ func storm(t *testing.T, n, rate int) {
 	text = strings.Replace(text, `"health":`, `"shutdown": {"rate": 0, "timeout": "60s"}, "health":`, 1)
 	all := func(s *server) {
 		t.Helper()
-		testkit.EventuallyWithin(t, 2*time.Minute, func() bool { return s.sessions.Counts().Clients == n }, "all clients to be back")
+		testkit.EventuallyWithin(t, 4*time.Minute, func() bool { return s.sessions.Counts().Clients == n }, "all clients to be back")
 	}
 
 	s := launch(t, text)

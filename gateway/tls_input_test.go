@@ -69,7 +69,7 @@ func TestNothingMayFollowTheRequestOfATLSStream(t *testing.T) {
 	const target = testkit.DefaultPath
 	c := dial()
 	require.Contains(t, status(c, get(target)+get("/health")), " 400 ")
-	require.NoError(t, c.Close())
+	_ = c.Close() // the server has closed it: the farewell may come too late
 	inputs(1)
 
 	c = dial()

@@ -196,11 +196,12 @@ func TestPostsAreHandledBetweenFlushesThatWantMore(t *testing.T) {
 }
 
 func TestAPostIntoAnIdleActorCostsOnePass(t *testing.T) {
-	s := &script[int]{t: t}
-	a := New[int](newPool(t, 1), s)
+	s, pool := &script[int]{t: t}, new(turns)
+	a := New[int](pool, s)
 	for n := range 100 {
 		before := s.passes.Load()
 		a.Post(n)
+		pool.Wait()
 		settle(t, a)
 		if got := s.passes.Load() - before; got != 1 {
 			t.Fatalf("expected one pass for one post, got %d", got)
@@ -232,7 +233,11 @@ func TestDepthCountsThePostInHandAndIsNeverNegative(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					a.Post(1)
+					if a.Depth() < 1000 { // or they pile up while the actor's thread is held up
+						a.Post(1)
+					} else {
+						runtime.Gosched()
+					}
 				}
 			}
 		})

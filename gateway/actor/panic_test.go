@@ -152,26 +152,31 @@ func TestAFlushThatPanicsForEverWaitsForTheNextPost(t *testing.T) {
 		}
 		return flushes < 20
 	}
-	a := New[int](newPool(t, 1), s)
+	pool := new(turns)
+	a := New[int](pool, s)
 	a.patience = 4
 	a.Post(1)
+	pool.Wait()
 	settle(t, a)
 	if flushes != 5 {
 		t.Fatalf("expected Flush to be given up after 5 panics, got %d", flushes)
 	}
 	a.Post(2)
+	pool.Wait()
 	settle(t, a)
 	if flushes != 6 {
 		t.Fatalf("expected one more try for a post, got %d calls", flushes)
 	}
 	broken = false
 	a.Post(3)
+	pool.Wait()
 	settle(t, a)
 	if flushes != 20 {
 		t.Fatalf("expected a Flush that works again to have its way 20 times, got %d", flushes)
 	}
 	broken = true
 	a.Post(4)
+	pool.Wait()
 	settle(t, a)
 	if flushes != 25 {
 		t.Fatalf("expected the same patience after a Flush that worked, got %d calls", flushes-20)

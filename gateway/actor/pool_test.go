@@ -10,6 +10,14 @@ import (
 func TestTurnsRunAfterThePoolWasReleased(t *testing.T) {
 	handled := 0
 	pool := newPool(t, 1)
+	submit, refused := pool.submit, uint64(0)
+	pool.submit = func(run func()) error {
+		err := submit(run)
+		if err != nil {
+			refused++
+		}
+		return err
+	}
 	a := New[int](pool, &script[int]{t: t, handle: func(int, bool) { handled++ }})
 	a.Post(1)
 	settle(t, a)
@@ -21,8 +29,9 @@ func TestTurnsRunAfterThePoolWasReleased(t *testing.T) {
 		a.Post(n)
 		settle(t, a)
 	}
-	if handled != 11 || pool.Fallbacks() != 10 {
-		t.Fatalf("expected 11 posts handled, 10 by fallback, got %d and %d", handled, pool.Fallbacks())
+	// Mostly 10: the end of a turn may handle the next post.
+	if handled != 11 || refused == 0 || pool.Fallbacks() != refused {
+		t.Fatalf("expected 11 posts handled, %d refused turns (and some) by fallback, got %d and %d", refused, handled, pool.Fallbacks())
 	}
 }
 

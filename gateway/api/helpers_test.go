@@ -226,7 +226,8 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	opt := Options{
 		Rules: func() *channel.Rules { return rules }, Keys: func() *auth.APIKeys { return keys },
 		Broker: r.engine, Credit: r.credit, Presence: r.presence, Sessions: r.sessions,
-		Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log:         slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		CallTimeout: time.Minute,
 	}
 	if change != nil {
 		change(&opt)

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"sluice/gateway/testkit"
 
@@ -79,8 +81,9 @@ func (s *keyServer) requested() []string {
 	return append([]string(nil), s.paths...)
 }
 
-// newKeyedVerifier returns a verifier over a key server, closed with the test.
-func newKeyedVerifier(t testing.TB, url string, change func(*Options)) *Verifier {
+// newHastyVerifier returns a verifier over a key server, closed with the test.
+// A machine that stands still for two seconds makes its fetches fail.
+func newHastyVerifier(t testing.TB, url string, change func(*Options)) *Verifier {
 	t.Helper()
 	o := Options{JWKSPublicEndpoint: url}
 	if change != nil {
@@ -90,6 +93,43 @@ func newKeyedVerifier(t testing.TB, url string, change func(*Options)) *Verifier
 	require.NoError(t, err)
 	t.Cleanup(v.Close)
 	return v
+}
+
+// newKeyedVerifier is newHastyVerifier for a server that answers: its fetches
+// take what time they need.
+func newKeyedVerifier(t testing.TB, url string, change func(*Options)) *Verifier {
+	t.Helper()
+	o := Options{JWKSPublicEndpoint: url}
+	if change != nil {
+		change(&o)
+	}
+	v := newVerifierOver(t, patient{newKeyClient().Transport.(*http.Transport)}, o)
+	t.Cleanup(v.Close)
+	return v
+}
+
+// newVerifierOver returns a verifier that fetches keys by rt, to be closed.
+func newVerifierOver(t testing.TB, rt http.RoundTripper, o Options) *Verifier {
+	t.Helper()
+	rules, err := newClaimRules(&o)
+	require.NoError(t, err)
+	u, err := newEndpointURL(o.JWKSPublicEndpoint, &rules)
+	require.NoError(t, err)
+	v := &Verifier{rules: rules, stats: &Stats{}}
+	client := newKeyClient()
+	client.Transport = rt
+	v.use(&o, newJWKS(u, client, o.Log, v.stats, nil))
+	return v
+}
+
+// patient is a transport whose requests do not end with the time for a fetch.
+type patient struct{ *http.Transport }
+
+// RoundTrip implements http.RoundTripper.
+func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	time.AfterFunc(2*time.Minute, cancel) // a test that fails must end all the same
+	return p.Transport.RoundTrip(r.WithContext(ctx))
 }
 
 // signKid returns a token with a key id.

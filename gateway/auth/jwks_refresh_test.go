@@ -36,13 +36,8 @@ func (f *fakeServer) RoundTrip(*http.Request) (*http.Response, error) {
 // newFakeKeyed returns a verifier over the server, to be closed in the bubble.
 func newFakeKeyed(t *testing.T, f *fakeServer, template string, o Options) *Verifier {
 	t.Helper()
-	rules, err := newClaimRules(&o)
-	require.NoError(t, err)
-	u, err := newEndpointURL(template, &rules)
-	require.NoError(t, err)
-	v := &Verifier{rules: rules, stats: &Stats{}}
-	v.use(&o, newJWKS(u, &http.Client{Transport: f}, nil, v.stats, nil))
-	return v
+	o.JWKSPublicEndpoint = template
+	return newVerifierOver(t, f, o)
 }
 
 func TestKeysAreRefreshedInTheBackground(t *testing.T) {

@@ -18,7 +18,7 @@ func TestDefaultsAreThoseOfTheProtocol(t *testing.T) {
 	require.True(t, c.UniSSE.LastEventID)
 	require.Equal(t, 8000, c.HTTPServer.Port)
 	require.Equal(t, "", c.HTTPServer.InternalPort)
-	require.Equal(t, 32768, c.HTTPServer.MaxHeadSize)
+	require.Equal(t, 73728, c.HTTPServer.MaxHeadSize)
 	require.Equal(t, 25*time.Second, c.Client.PingInterval)
 	require.Equal(t, 8*time.Second, c.Client.PongTimeout)
 	require.Equal(t, 25*time.Second, c.Client.ExpiredCloseDelay)

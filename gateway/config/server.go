@@ -15,7 +15,7 @@ type HTTPServer struct {
 	TLS             TLS    `json:"tls"`
 	TLSExternal     bool   `json:"tls_external" default:"false" doc:"Use TLS on the external port only."`
 	InternalTLS     TLS    `json:"internal_tls"`
-	MaxHeadSize     int    `json:"max_head_size" default:"32768" min:"4096" max:"1048576" unit:"bytes" doc:"Largest request line plus headers; a larger head gets 431. A cf_connect parameter is part of it."`
+	MaxHeadSize     int    `json:"max_head_size" default:"73728" min:"4096" max:"1048576" unit:"bytes" doc:"Largest request line plus headers; a larger head gets 431. A cf_connect parameter is part of it."`
 
 	// Of Sluice: what stands between it and the open internet.
 	TrustedProxies  []string      `json:"trusted_proxies" doc:"Addresses and networks (CIDR) of proxies in front. Only what they say about a client's address is believed."`
@@ -84,6 +84,7 @@ type Prometheus struct {
 	Enabled          bool   `json:"enabled" default:"false" doc:"Serve metrics for Prometheus."`
 	HandlerPrefix    string `json:"handler_prefix" default:"/metrics" doc:"Path of the metrics."`
 	MetricsNamespace string `json:"metrics_namespace" default:"sluice" doc:"First part of all metric names; centrifugo keeps existing dashboards working."`
+	InstrumentHTTP   bool   `json:"instrument_http_handlers" default:"false" doc:"Count HTTP requests by path, method and status."`
 }
 
 // Debug is the section debug.
@@ -118,7 +119,7 @@ type Log struct {
 // Node is the section node.
 type Node struct {
 	Name                         string        `json:"name" doc:"Name of this node for people. Empty: <host>_<port>."`
-	InfoMetricsAggregateInterval time.Duration `json:"info_metrics_aggregate_interval" default:"60s" zero:"default" doc:"Span over which the metrics in the answer of API info are summed up."`
+	InfoMetricsAggregateInterval time.Duration `json:"info_metrics_aggregate_interval" default:"60s" zero:"default" min:"1s" doc:"Span over which the metrics in the answer of API info are summed up."`
 
 	// Of Sluice.
 	Loops   int    `json:"loops" default:"0" max:"1024" doc:"Event loops that carry the streams. 0: as many as Go may use CPUs at start."`

@@ -49,7 +49,6 @@ var lackings = []lacking{
 	{"usage_stats", onNever, "Sluice sends no statistics"},
 	{"dev", onEnabled, "use the flag --dev"},
 	{"enable_unreleased_features", onNever, ""},
-	{"prometheus.instrument_http_handlers", onValue, "there is no such metric"},
 	{"prometheus.recovered_publications_histogram", onValue, "there is no such metric"},
 	{"prometheus.native_histograms", onValue, "histograms are classic ones"},
 	{"admin.web_path", onValue, "the web pages are built in"},

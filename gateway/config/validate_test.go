@@ -42,8 +42,8 @@ func TestUniSSEIsValidated(t *testing.T) {
 	f(`[{"code": "x", "to": {"status_code": 401}}]`, at+transforms+`[0].code: "x" is not a whole number: allowed 0 or more`)
 	f(`[{"code": 109, "to": 401}]`, at+transforms+`[0].to: 401 is not an object: allowed an object such as {...}`)
 
-	refused(t, `{"uni_sse": {"cursor_exact_bytes": 32768}}`,
-		at+`uni_sse.cursor_exact_bytes: 32768: the cursor comes back in a header: allowed less than http_server.max_head_size (32768)`)
+	refused(t, `{"uni_sse": {"cursor_exact_bytes": 73728}}`,
+		at+`uni_sse.cursor_exact_bytes: 73728: the cursor comes back in a header: allowed less than http_server.max_head_size (73728)`)
 	_, rep := mustLoad(t, fromJSON(`{"http_api": {"key": "k"}}`))
 	require.Equal(t, []string{"uni_sse.enabled: false: no stream can be opened"}, rep.Warnings)
 }

@@ -150,7 +150,8 @@ func (f *field) inRange(n *node, i int64) string {
 	return ""
 }
 
-// duration decodes a Go duration. A bare number is refused (PROTOCOL 12.26) except 0, and -1 where negative means off.
+// duration decodes a Go duration. A bare number is refused (PROTOCOL 12.26) except 0, and negative ones where these mean off,
+// whatever their unit (PROTOCOL 1.5).
 func (f *field) duration(n *node) (time.Duration, string) {
 	text, ok := n.scalar()
 	if !ok {
@@ -167,10 +168,10 @@ func (f *field) duration(n *node) (time.Duration, string) {
 		switch {
 		case fl == 0:
 			return f.duration(&node{v: "0"})
-		case fl == -1 && f.negativeOff:
-			return -1, ""
 		case math.IsInf(fl, 0) || math.IsNaN(fl):
 			return 0, f.wrong(n, "is not a duration")
+		case fl < 0 && f.negativeOff:
+			return -1, ""
 		}
 		return 0, bareNumber(text, fl)
 	}

@@ -14,48 +14,59 @@ import (
 // The HTTP server gives only what handlers answer a time to be written in. What
 // it says by itself must not fail for the deadline of something before.
 func TestAnswersOfTheServerHaveATimeOfTheirOwn(t *testing.T) {
-	const writeTimeout = 200 * time.Millisecond
 	ca := newAuthority(t, "ca")
 	certs := newCerts(t, ca.issue(t, 1))
 	for name, cfg := range map[string]*tls.Config{"plain": nil, "TLS": certs.Config()} {
-		t.Run(name, func(t *testing.T) {
-			s := serve(t, Options{TLS: cfg, RequestTimeout: patience}, func(srv *fasthttp.Server) {
-				srv.ReadTimeout, srv.WriteTimeout = 2*time.Second, writeTimeout
-			})
-			dial := func() *testkit.Conn {
-				c := s.dial(t, "")
-				if cfg == nil {
-					return c
-				}
-				c = testkit.NewConn(t, tls.Client(c.NetConn(), ca.client()))
-				c.ReadTimeout = patience
-				require.NoError(t, c.NetConn().(*tls.Conn).Handshake())
+		dial := func(t *testing.T, s *served) *testkit.Conn {
+			c := s.dial(t, "")
+			if cfg == nil {
 				return c
 			}
-			later := func() { <-time.After(2 * writeTimeout) }
+			c = testkit.NewConn(t, tls.Client(c.NetConn(), ca.client()))
+			c.ReadTimeout = patience
+			return c
+		}
+		opt := Options{TLS: cfg, RequestTimeout: serverPatience}
+		t.Run(name, func(t *testing.T) {
+			const writeTimeout = time.Second
+			s := serve(t, opt, func(srv *fasthttp.Server) { srv.WriteTimeout = writeTimeout })
+			first, second, expecting := dial(t, s), dial(t, s), dial(t, s)
+			if c, ok := first.NetConn().(*tls.Conn); ok {
+				require.NoError(t, c.Handshake())
+			}
+			body(t, second, get)
+			body(t, expecting, get)
+			<-time.After(2 * writeTimeout)
 
-			c := dial()
-			later()
-			c.Send("nonsense\r\n\r\n")
-			require.Equal(t, fasthttp.StatusTeapot, c.ReadHead(t).Status, "a bad first request")
-
-			c = dial()
-			body(t, c, get)
-			later()
-			c.Send("nonsense\r\n\r\n")
-			require.Equal(t, fasthttp.StatusTeapot, c.ReadHead(t).Status, "a bad request")
-
-			c = dial()
-			body(t, c, get)
-			later()
-			c.Send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
-			require.Equal(t, fasthttp.StatusContinue, c.ReadHead(t).Status)
-			c.Send("x")
-			require.Equal(t, fasthttp.StatusOK, c.ReadHead(t).Status)
-
-			c = dial()
-			c.Send("GET / HT")
-			require.Equal(t, fasthttp.StatusTeapot, c.ReadHead(t).Status, "a request that takes too long")
+			first.Send("nonsense\r\n\r\n")
+			require.Equal(t, fasthttp.StatusTeapot, first.ReadHead(t).Status, "a bad first request")
+			second.Send("nonsense\r\n\r\n")
+			require.Equal(t, fasthttp.StatusTeapot, second.ReadHead(t).Status, "a bad request")
+			expecting.Send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
+			require.Equal(t, fasthttp.StatusContinue, expecting.ReadHead(t).Status)
+			expecting.Send("x")
+			require.Equal(t, fasthttp.StatusOK, expecting.ReadHead(t).Status)
+		})
+		t.Run(name+", late", func(t *testing.T) {
+			s := serve(t, opt, func(srv *fasthttp.Server) {
+				srv.ReadTimeout, srv.WriteTimeout = time.Second, 200*time.Millisecond
+			})
+			for {
+				// Where the machine stands still, the handshake may be late already.
+				failed := s.Stats().HandshakesFailed
+				c := dial(t, s)
+				err := c.TrySend("GET / HT")
+				var head testkit.Head
+				if err == nil {
+					head, err = c.TryReadHead()
+				}
+				if err != nil && s.Stats().HandshakesFailed > failed {
+					continue
+				}
+				require.NoError(t, err)
+				require.Equal(t, fasthttp.StatusTeapot, head.Status, "a request that takes too long")
+				return
+			}
 		})
 	}
 }

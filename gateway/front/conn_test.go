@@ -21,7 +21,7 @@ func everybody(netip.Addr) bool { return true }
 // proxied accepts PROXY headers from 127.0.0.1 only.
 func proxied() Options {
 	return Options{
-		ProxyProtocol: true, HeaderTimeout: patience,
+		ProxyProtocol: true, HeaderTimeout: serverPatience,
 		Trusted: func(a netip.Addr) bool { return a == netip.MustParseAddr("127.0.0.1") },
 	}
 }

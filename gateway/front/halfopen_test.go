@@ -141,6 +141,7 @@ func TestTricklingRequestsEnd(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, opt, tune)
+			began := time.Now()
 			c := s.dial(t, "")
 			c.Send(start)
 			ended := make(chan string)
@@ -149,7 +150,11 @@ func TestTricklingRequestsEnd(t *testing.T) {
 				_ = c.TrySend("x")
 				select {
 				case got := <-ended:
-					require.Contains(t, got, "418")
+					// Where the machine stood still for longer, the time
+					// for an answer is over, too.
+					if got != "" || time.Since(began) < answerTime {
+						require.Contains(t, got, "418")
+					}
 					return
 				case <-time.After(5 * time.Millisecond):
 				case <-give:

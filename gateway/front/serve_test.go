@@ -14,8 +14,12 @@ import (
 	"sluice/gateway/testkit"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+// patience is how long a test waits for what must happen; serverPatience is how
+// long its server waits for clients, unless the test is about that.
+const (
+	patience       = time.Minute
+	serverPatience = 10 * patience
+)
 
 // served is an HTTP server on a Listener. It answers with the client's address,
 // the length of the path and that of the body.
@@ -39,7 +43,7 @@ func serve(t *testing.T, opt Options, tune func(*fasthttp.Server)) *served {
 			Linger(ctx.Conn())
 			ctx.SetStatusCode(fasthttp.StatusTeapot)
 		},
-		ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,
+		ReadTimeout: serverPatience, WriteTimeout: serverPatience, IdleTimeout: serverPatience,
 		MaxIdleWorkerDuration: 50 * time.Millisecond, ReadBufferSize: 64 << 10, Logger: noLog{},
 	}
 	if tune != nil {

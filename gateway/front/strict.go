@@ -29,8 +29,8 @@ type Refuse func(ctx *fasthttp.RequestCtx, status int, message string)
 //   - no Host or one that is none; an absolute target that names another host;
 //     a target with a fragment, or in the form of another method;
 //   - versions other than 1.0 and 1.1, the preface of HTTP/2 among them (505);
-//   - a body where a method has no use for one (GET, HEAD, TRACE), which no
-//     browser sends and not every front forwards;
+//   - a chunked body where a method has no use for one (GET, HEAD), which no
+//     browser sends and not every front forwards, and any body of TRACE;
 //   - trailers: the HTTP server takes them for headers, which a front may
 //     neither have looked at nor have overwritten;
 //   - expectations other than 100-continue (417).
@@ -40,8 +40,9 @@ type Refuse func(ctx *fasthttp.RequestCtx, status int, message string)
 // take that LF for an end sees a version that no one speaks.
 //
 // The connection is closed after every refusal, after chunked bodies (of their
-// framing the handler sees nothing, so nothing behind one is read), and where
-// Connection asks for it in any spelling.
+// framing the handler sees nothing, so nothing behind one is read), after a
+// body of GET or HEAD (a front may have seen none) and one that [SkipBody] left
+// unread, and where Connection asks for it in any spelling.
 //
 // CONNECT is refused: this is no proxy. Upgrade is ignored, as RFC 9110 section
 // 7.8 allows.
@@ -61,11 +62,12 @@ func Strict(next fasthttp.RequestHandler, refuse Refuse) fasthttp.RequestHandler
 		if v.close {
 			h.SetConnectionClose()
 		}
+		last := v.chunked || v.body && (h.IsGet() || h.IsHead() || h.ContentLength() == 0)
 		next(ctx)
-		if v.close || v.chunked {
+		if v.close || last {
 			ctx.SetConnectionClose() // behind next, which may reset the answer
 		}
-		if v.chunked && !ctx.Hijacked() {
+		if last && !ctx.Hijacked() {
 			Linger(ctx.Conn()) // the client may not know that this was the last
 		}
 	}
@@ -78,14 +80,21 @@ func Prepare(h *fasthttp.RequestHeader) {
 	if h.ContentLength() != 0 && h.ContentLength() != noBody || len(expect) > 0 {
 		switch {
 		case examine(h).fault != nil:
-			h.SetContentLength(0)
-			h.Del(fasthttp.HeaderExpect)
+			SkipBody(h)
 		case len(expect) > 0 && !h.IsHTTP11():
 			h.Del(fasthttp.HeaderExpect) // RFC 9110 section 10.1.1
 		case len(expect) > 0:
 			h.Set(fasthttp.HeaderExpect, continueExpectation) // the server below knows this spelling only
 		}
 	}
+}
+
+// SkipBody makes the server answer a request without its body, which nobody
+// wants, and [Strict] close the connection behind it. For
+// fasthttp.Server.HeaderReceived, after [Prepare].
+func SkipBody(h *fasthttp.RequestHeader) {
+	h.SetContentLength(0)
+	h.Del(fasthttp.HeaderExpect) // the client is not asked for it
 }
 
 // noBody is what fasthttp says of a request without Content-Length and
@@ -107,7 +116,7 @@ var (
 	faultName        = &fault{fasthttp.StatusBadRequest, "a header name is not a token, or has a blank before its colon"}
 	faultLength      = &fault{fasthttp.StatusBadRequest, "at most one Content-Length expected, of digits only"}
 	faultCoding      = &fault{fasthttp.StatusBadRequest, "the only Transfer-Encoding allowed is chunked, in HTTP/1.1 and without Content-Length"}
-	faultBody        = &fault{fasthttp.StatusBadRequest, "the method of the request has no body"}
+	faultBody        = &fault{fasthttp.StatusBadRequest, "the method of the request has no such body"}
 	faultTrailer     = &fault{fasthttp.StatusBadRequest, "trailers are not accepted"}
 	faultExpectation = &fault{fasthttp.StatusExpectationFailed, "the only expectation known is 100-continue"}
 )
@@ -149,7 +158,7 @@ func examine(h *fasthttp.RequestHeader) (v verdict) {
 		v.fault = faultHost
 	case v.chunked && (v.length > 0 || !http11):
 		v.fault = faultCoding
-	case (v.chunked || v.body) && (h.IsGet() || h.IsHead() || h.IsTrace()):
+	case v.chunked && (h.IsGet() || h.IsHead()) || (v.chunked || v.body) && h.IsTrace():
 		v.fault = faultBody
 	case h.IsConnect():
 		v.fault = faultConnect

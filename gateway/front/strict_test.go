@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -115,6 +116,9 @@ func TestStrictServesAndCloses(t *testing.T) {
 	}
 	f("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
 	f("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: \t CHUNKED \r\n\r\n5;a=\"b\"\r\nhello\r\n0\r\n\r\n")
+	// A body that a front may not have seen.
+	f("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello")
+	f("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: " + strconv.Itoa(len(behind)) + "\r\n\r\n" + behind)
 	// A line end that not everybody takes for one lets nothing through.
 	f("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\n")
 	for _, v := range []string{"close", "Close", "keep-alive, close", "CLOSE\t,x", "close,"} {
@@ -189,8 +193,8 @@ func TestStrictRefusesAndCloses(t *testing.T) {
 	f(400, head("X-A: 1\r\nTransfer-Encoding: chunked\r\n")+"0\r\nX-A: forged\r\n\r\n")
 	f(400, head("Transfer-Encoding: chunked\r\nTrailer: Forwarded\r\n")+"0\r\nForwarded: for=192.0.2.1\r\n\r\n")
 	// Bodies where there are none.
+	f(400, "TRACE / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello")
 	for _, method := range []string{"GET", "HEAD", "TRACE"} {
-		f(400, method+" / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello")
 		f(400, method+" / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
 	}
 	// Hosts.
@@ -262,6 +266,36 @@ func TestRefusedBeforeItsBodyArrives(t *testing.T) {
 		answer, err := io.ReadAll(c)
 		require.NoError(t, err)
 		require.True(t, strings.HasPrefix(string(answer), "HTTP/1.1 400 "), "%s: %q", framing, answer)
+		require.Equal(t, 1, strings.Count(string(answer), "HTTP/1.1 "), "%q", answer)
+		require.NoError(t, c.Close())
+	}
+	require.NoError(t, ln.Close())
+	require.NoError(t, <-done)
+}
+
+// What is told to be skipped is neither read nor asked for, and what stands in
+// its place is no request.
+func TestSkippedBodyIsNotRead(t *testing.T) {
+	ln := fasthttputil.NewInmemoryListener()
+	srv := &fasthttp.Server{
+		Handler: Strict(func(ctx *fasthttp.RequestCtx) { ctx.SetStatusCode(401) },
+			func(*fasthttp.RequestCtx, int, string) { t.Error("the request was refused") }),
+		HeaderReceived: func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+			Prepare(h)
+			SkipBody(h)
+			return fasthttp.RequestConfig{}
+		},
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ln) }()
+	for _, framing := range []string{"Content-Length: 1000", "Transfer-Encoding: chunked", "Content-Length: 1000\r\nExpect: 100-continue"} {
+		c, err := ln.Dial()
+		require.NoError(t, err)
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: h\r\n%s\r\n\r\n%s", framing, behind)
+		answer, err := io.ReadAll(c)
+		require.NoError(t, err)
+		require.True(t, strings.HasPrefix(string(answer), "HTTP/1.1 401 "), "%s: %q", framing, answer)
+		require.Contains(t, string(answer), "\r\nConnection: close\r\n")
 		require.Equal(t, 1, strings.Count(string(answer), "HTTP/1.1 "), "%q", answer)
 		require.NoError(t, c.Close())
 	}

@@ -62,7 +62,7 @@ func TestADeliveryDoesNotAllocate(t *testing.T) {
 			t.Logf("%.1f allocations for each publication, %.4f for each delivery", each, each/members)
 			require.Less(t, each, most, "allocations for each publication to %d streams", members)
 			require.Positive(t, drained)
-			testkit.Eventually(t, func() bool { return r.group.Stats().QueuedBytes == 0 }, "the queues to be flushed")
+			testkit.EventuallyWithin(t, patience, func() bool { return r.group.Stats().QueuedBytes == 0 }, "the queues to be flushed")
 			stats := r.group.Stats()
 			require.EqualValues(t, stats.Adopted, members)
 			require.Zero(t, stats.Dropped)

@@ -348,7 +348,7 @@ func TestPositionedMembersOfALossyChannelLoseNothing(t *testing.T) {
 // drain reads until publication n of fill has come.
 func (p *peer) drain(n int) string {
 	p.r.t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !strings.Contains(p.read(), fmt.Sprintf(`"p%dx`, n)) {
 		require.True(p.r.t, time.Now().Before(deadline), "publication %d did not come", n)
 		time.Sleep(time.Millisecond)

@@ -18,6 +18,10 @@ import (
 	"sluice/gateway/testkit"
 )
 
+// patience is how long a test waits for what must happen: also on a machine that
+// stands still for seconds.
+const patience = time.Minute
+
 // instantEngine does nothing: tests call the Sink themselves.
 type instantEngine struct{ broker.Broker }
 
@@ -49,7 +53,7 @@ func newRig(t testing.TB, loops int, opt Options) *rig {
 	require.NoError(t, err)
 	blocking, err := actor.NewPool(BlockingActors)
 	require.NoError(t, err)
-	r.group, err = loop.NewGroup(loops, turns, loop.Options{OnPanic: note})
+	r.group, err = loop.NewGroup(loops, turns, loop.Options{OnPanic: note, QueueMaxAge: time.Hour})
 	require.NoError(t, err)
 	r.hub = New(r.group, instantEngine{}, turns, blocking, opt)
 	for i, l := range r.group.Loops {
@@ -155,7 +159,7 @@ func (p *peer) expect(events ...string) {
 	for _, e := range events {
 		want += "data: " + e + "\n\n"
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(patience)
 	for p.read() != want && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
@@ -166,7 +170,7 @@ func (p *peer) expect(events ...string) {
 func (r *rig) settle() {
 	r.t.Helper()
 	require.NoError(r.t, r.hub.Settle(context.Background()))
-	testkit.Eventually(r.t, func() bool { return r.group.Stats().QueuedBytes == 0 }, "the queues to be flushed")
+	testkit.EventuallyWithin(r.t, patience, func() bool { return r.group.Stats().QueuedBytes == 0 }, "the queues to be flushed")
 }
 
 // publish calls the Sink with credit taken, as an engine does.

@@ -83,7 +83,7 @@ func TestAHoldIsOpenedInOrderBehindItsPosition(t *testing.T) {
 		}
 		return got
 	}
-	testkit.Eventually(t, func() bool { return strings.Count(p.read(), "\n\n") == len(first) }, "what was held")
+	testkit.EventuallyWithin(t, patience, func() bool { return strings.Count(p.read(), "\n\n") == len(first) }, "what was held")
 	got := strings.Split(strings.ReplaceAll(p.read(), "data: ", ""), "\n\n")
 	for _, ch := range []string{"pos", "plain"} {
 		require.Equal(t, within(first, ch), within(got, ch))

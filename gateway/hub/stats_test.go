@@ -36,7 +36,7 @@ func TestLagCountsEachPublicationOnce(t *testing.T) {
 		r.hub.Join("everywhere", &codec.ClientInfo{User: "u", Client: "c"})
 	}
 	var s ShardStats
-	testkit.Eventually(t, func() bool { s = r.shardStats(); return s.Lag.Count() == 20 }, "the lag of 20 publications")
+	testkit.EventuallyWithin(t, patience, func() bool { s = r.shardStats(); return s.Lag.Count() == 20 }, "the lag of 20 publications")
 	r.settle()
 	s = r.shardStats()
 	require.EqualValues(t, 20, s.Lag.Count())

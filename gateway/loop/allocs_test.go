@@ -4,6 +4,17 @@ package loop
 
 import "testing"
 
+// leastAllocs is AllocsPerRun at the best of some times: whatever else the process
+// does meanwhile (a collection that empties a pool, memory that is given back
+// after a pause) can only add.
+func leastAllocs(runs int, f func()) float64 {
+	least := testing.AllocsPerRun(runs, f)
+	for n := 0; n < 4 && least > 0; n++ {
+		least = min(least, testing.AllocsPerRun(runs, f))
+	}
+	return least
+}
+
 func TestADeliveryAllocatesNothing(t *testing.T) {
 	f := func(streams, burst int, mode IDMode, limit uint32) {
 		t.Helper()
@@ -23,7 +34,7 @@ func TestADeliveryAllocatesNothing(t *testing.T) {
 		if n := c.drain(); n != 4*burst*streams*len(c.frame) {
 			t.Fatalf("expected %d frames at each of %d clients, got %d bytes", 4*burst, streams, n)
 		}
-		if n := testing.AllocsPerRun(20, func() {
+		if n := leastAllocs(20, func() {
 			c.deliver()
 			c.deliver()
 			c.drain()

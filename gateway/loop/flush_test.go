@@ -150,12 +150,12 @@ func TestALongFlushGivesWayToPosts(t *testing.T) {
 			_ = syscall.Close(fds[1])
 		})
 	}
-	l.now = l.clock()
+	l.now = l.clock() + int64(time.Minute) // the posts took no time, whatever stops this test
 	require.True(t, l.flushDirty(), "expected more to do")
 	left := len(l.dirty) - l.dirtyHead
 	require.GreaterOrEqual(t, left, streams-turnWrites)
 	require.Less(t, left, streams)
-	l.now = l.clock() - int64(time.Minute) // the posts took so long
+	l.now = l.clock() - int64(time.Hour) // the posts took so long
 	require.False(t, l.flushDirty())
 	require.EqualValues(t, streams, l.stats.Frames)
 }

@@ -114,9 +114,14 @@ func tcpConns(t testing.TB, tiny bool) (near, far net.Conn) {
 	d := net.Dialer{Control: set(syscall.SO_RCVBUF, 16<<10)}
 	far, err = d.Dial("tcp", ln.Addr().String())
 	require.NoError(t, err)
-	near, err = ln.Accept()
-	require.NoError(t, err)
-	return near, far
+	for { // who else dialled the port, which was another's before, is sent away
+		near, err = ln.Accept()
+		require.NoError(t, err)
+		if near.RemoteAddr().String() == far.LocalAddr().String() {
+			return near, far
+		}
+		require.NoError(t, near.Close())
+	}
 }
 
 // socketPath is a path for a Unix socket: short enough for sun_path.

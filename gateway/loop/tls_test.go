@@ -247,8 +247,7 @@ func TestAChangeOfKeysOfABlockedStream(t *testing.T) {
 	want := h.more(c, 200<<10) // far more than the socket takes
 	raw.send(append(raw.keyUpdate(true), raw.keyUpdate(true)...))
 	h.awaitInput(c, raw)
-	s := h.group.Stats()
-	require.Equal(t, 1, s.Blocked, "an answer unblocks nothing")
+	h.awaitStats("a stream that is still blocked", func(s Stats) bool { return s.Blocked == 1 })
 	want += h.more(c, 3000)
 	got, updates := raw.text(len(want))
 	c.same(want, got)
@@ -455,7 +454,8 @@ func TestTailsAreShed(t *testing.T) {
 	const streams = 12
 	l, rec := bareLoop(t, Options{QueuesMaxTotal: 4 * maxRecord})
 	var refs []Ref
-	for range streams {
+	for len(refs) < streams || l.stats.QueuedBytes <= l.opt.QueuesMaxTotal { // what the kernel leaves of a record differs
+		require.Less(t, len(refs), 10*streams)
 		sock, far := tlsPair(t, true)
 		ref, err := l.Adopt(sock, 0)
 		require.NoError(t, err)

@@ -44,7 +44,8 @@ type Options struct {
 // any goroutine but not from a turn.
 type Exporter struct {
 	// Immutable after New.
-	registry *prometheus.Registry
+	registry  *prometheus.Registry
+	namespace string
 }
 
 // New makes an exporter with a registry of its own: the metrics of the source,
@@ -60,7 +61,7 @@ func New(opt Options) (*Exporter, error) {
 	if opt.UsersEvery <= 0 {
 		opt.UsersEvery = 10 * time.Second
 	}
-	e := &Exporter{registry: prometheus.NewRegistry()}
+	e := &Exporter{registry: prometheus.NewRegistry(), namespace: opt.Namespace}
 	for _, c := range []prometheus.Collector{
 		newCollector(opt),
 		collectors.NewGoCollector(),

@@ -24,9 +24,8 @@ const (
 
 // referenceFamilies are the names of PROTOCOL 9.5, for dashboards and alerts
 // that exist. Left out are those of parts that are not here: consumers_*,
-// node_pub_sub_lag_seconds (there is no broker between nodes),
-// client_num_reply_errors (streams have no replies), and
-// node_incoming_http_requests_total (prometheus.instrument_http_handlers).
+// node_pub_sub_lag_seconds (there is no broker between nodes), and
+// client_num_reply_errors (streams have no replies).
 //
 // Durations that the reference shows as summaries with quantiles are summaries
 // of count and sum here: quantiles come from the _histogram beside them.
@@ -54,6 +53,13 @@ func nodeFamilies() []*family {
 		labelled(prometheus.CounterValue, "node_action_count", "Connections and subscriptions that came and went.",
 			[]string{"action", "channel_namespace"}, actions),
 		counter("node_client_connection_limit", "Connects refused because of a limit on connections or connects.", func(s *state) uint64 { return s.LimitRefused }),
+		labelled(prometheus.CounterValue, "node_incoming_http_requests_total",
+			"HTTP requests, with prometheus.instrument_http_handlers; a stream counts as 200 when it is handed over.",
+			[]string{"path", "method", "status"}, func(s *state, e *emitter) {
+				for r, n := range s.Requests {
+					e.count(n, r.Path, r.Method, strconv.Itoa(r.Status))
+				}
+			}),
 		durations("node_broadcast_duration_seconds",
 			"From the moment the engine handed a message over until the last loop offered it to the kernel for its subscribers.", byType,
 			func(s *state, e *emitter) { e.durations(&s.Shard.Lag, "publication", noNamespace) }),

@@ -60,12 +60,21 @@ type Node struct {
 	Limited   map[string]uint64
 	Addresses int
 
+	// Requests are HTTP requests, nil where they are not counted.
+	Requests map[Request]uint64
+
 	// Suppressed are publications that the engine dropped, by reason.
 	Suppressed map[string]uint64
 	// Fallbacks are turns that a pool refused and a goroutine ran, by pool.
 	Fallbacks map[string]uint64
 	// RefusedCalls are calls of hooks that found no worker.
 	RefusedCalls uint64
+}
+
+// Request is a kind of HTTP request. Its values must be of bounded sets.
+type Request struct {
+	Path, Method string
+	Status       int
 }
 
 // Tokens is what was found of connection tokens.

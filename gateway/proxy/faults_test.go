@@ -4,11 +4,13 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,9 +105,14 @@ func (spaces) Read(p []byte) (int, error) {
 }
 
 func TestBackendThatRefusesConnections(t *testing.T) {
-	b := newBackend(t)
-	p, log := newProxy(t, b.URL, nil)
-	b.Close()
+	// Bound and not listening: the port cannot become another program's.
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, syscall.Close(fd)) })
+	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	name, err := syscall.Getsockname(fd)
+	require.NoError(t, err)
+	p, log := newProxy(t, fmt.Sprintf("http://127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port), nil)
 	answer, err := connect(p)
 	requireFailure(t, answer, err)
 	require.Contains(t, log.String(), "refused")
@@ -258,7 +265,7 @@ func (refuser) RoundTrip(*http.Request) (*http.Response, error) { return nil, er
 func TestCloseLeavesNothingBehind(t *testing.T) {
 	testkit.Snapshot(t)
 	b := newBackend(t)
-	p, err := New(Options{Connect: &HookOptions{Endpoint: b.URL, Timeout: time.Second}})
+	p, err := New(Options{Connect: &HookOptions{Endpoint: b.URL, Timeout: time.Minute}})
 	require.NoError(t, err)
 	_, err = connect(p)
 	require.NoError(t, err)

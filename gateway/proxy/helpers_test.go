@@ -76,10 +76,18 @@ type hookLog struct{ testkit.LogBuffer }
 
 func (l *hookLog) lines() int { return strings.Count(l.String(), "\n") }
 
+// requireThinned wants one line in logEvery of failures that began at that time.
+func (l *hookLog) requireThinned(t testing.TB, began time.Time) {
+	t.Helper()
+	n, most := l.lines(), 1+int(time.Since(began)/logEvery)
+	require.Positive(t, n)
+	require.LessOrEqual(t, n, most, "one line in %s, not one for each failure:\n%s", logEvery, l)
+}
+
 // newProxy returns a proxy whose two hooks are at url, and its log.
 func newProxy(t testing.TB, url string, change func(*HookOptions)) (*Proxy, *hookLog) {
 	t.Helper()
-	o := HookOptions{Endpoint: url, Timeout: 5 * time.Second}
+	o := HookOptions{Endpoint: url, Timeout: time.Minute}
 	if change != nil {
 		change(&o)
 	}

@@ -136,8 +136,6 @@ func decodeReply[T any](body []byte) (*T, error) {
 		return nil, wrongType(err)
 	}
 	switch {
-	case r.Disconnect != nil && r.Disconnect.Code == 0:
-		return nil, errors.New("disconnect: a code expected")
 	case r.Disconnect != nil:
 		return nil, &codec.Disconnect{Code: r.Disconnect.Code, Reason: r.Disconnect.Reason}
 	case r.Error != nil && r.Error.Code == 0:

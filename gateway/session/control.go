@@ -90,6 +90,7 @@ func (m *Manager) Refresh(_ context.Context, t Target, cmd RefreshCommand) error
 			s.expireAt = max(cmd.ExpireAt, 0)
 			if !cmd.Info.IsZero() {
 				s.info = cmd.Info
+				a.renamed(s)
 			}
 			if s.opening != nil {
 				return

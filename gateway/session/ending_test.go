@@ -80,7 +80,11 @@ func TestLoopsShareAStepByTheirSessions(t *testing.T) {
 
 func TestTimeLeft(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	require.InDelta(t, 60, timeLeft(ctx).Seconds(), 5)
+	deadline, _ := ctx.Deadline()
+	before := time.Until(deadline)
+	left := timeLeft(ctx)
+	require.LessOrEqual(t, left, before)
+	require.GreaterOrEqual(t, left, time.Until(deadline))
 	cancel()
 	require.Zero(t, timeLeft(ctx), "cancelled: none, whatever the deadline")
 	require.Equal(t, closeWithin, timeLeft(t.Context()))

@@ -89,6 +89,7 @@ func (t *refreshed) Run(l *loop.Loop, again bool) {
 		s.expireAt = t.answer.ExpireAt
 		if !t.answer.Info.IsZero() {
 			s.info = t.answer.Info
+			t.a.renamed(s)
 		}
 		if !t.answer.Meta.IsZero() {
 			s.refresh.meta = t.answer.Meta

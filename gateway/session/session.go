@@ -99,6 +99,15 @@ func (s *session) clientInfo(sub *subscription) *codec.ClientInfo {
 	}
 }
 
+// renamed tells presence that the session's info has changed.
+func (a *Agent) renamed(s *session) {
+	for i := range s.subs {
+		if sub := &s.subs[i]; sub.flags&subPresent != 0 {
+			a.present(s, sub, nil)
+		}
+	}
+}
+
 // sub returns the session's subscription to a channel, nil if it has none.
 func (s *session) sub(channel string) *subscription {
 	for i := range s.subs {

@@ -51,7 +51,11 @@ func TestDeadlinesOfUnixTimes(t *testing.T) {
 	}
 	require.Zero(t, a.at(0, time.Hour), "never")
 	require.Zero(t, a.at(-5, time.Hour))
-	require.InDelta(t, 110, in(now+100, 10*time.Second).Seconds(), 2)
+	deadline := time.Unix(now+100, 0).Add(10 * time.Second)
+	before := time.Until(deadline)
+	left := in(now+100, 10*time.Second)
+	require.LessOrEqual(t, left, before)
+	require.GreaterOrEqual(t, left, time.Until(deadline))
 	require.EqualValues(t, 1, a.at(1, 0), "the past is due, but not never")
 	for _, far := range []int64{1<<63 - 1, 1 << 62, now + 1<<40} {
 		require.Greater(t, in(far, time.Hour), 50*365*24*time.Hour, "%d must not overflow", far)

@@ -18,9 +18,11 @@ import (
 	"sluice/gateway/testkit"
 )
 
+// withBounds allows bounded streams, without a ping among what they count.
 func withBounds(s *settings) {
 	kinds(s)
 	s.sse.BoundedStreams = true
+	s.session.PingInterval = time.Hour
 }
 
 // bounded is the target of a bounded stream on channels.
@@ -140,7 +142,7 @@ func TestABoundedStreamIsExactWhileOthersPublish(t *testing.T) {
 	var streams sync.WaitGroup
 	for events := 1; events <= most; events++ {
 		c := testkit.Connect(t, n.addr, testkit.ConnectOptions{
-			Path: bounded("max_events="+strconv.Itoa(events), "rec:a", "rec:b"), Timeout: time.Minute,
+			Path: bounded("max_events="+strconv.Itoa(events), "rec:a", "rec:b"),
 		})
 		streams.Go(func() {
 			c.ExpectConnect(t)
@@ -167,10 +169,10 @@ func TestBoundsAreInTheQueryOfAGETAndOfAPOST(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			opened := time.Now()
 			o := testkit.ConnectOptions{
-				Method: method, Path: testkit.DefaultPath + "?" + query, Subs: subs("plain:a"), Timeout: time.Minute,
+				Method: method, Path: testkit.DefaultPath + "?" + query, Subs: subs("plain:a"),
 			}
 			if method == "" {
-				o = testkit.ConnectOptions{Path: bounded(query, "plain:a"), Timeout: time.Minute}
+				o = testkit.ConnectOptions{Path: bounded(query, "plain:a")}
 			}
 			c := testkit.Connect(t, n.addr, o)
 			require.Equal(t, "close", c.Head().Get("Connection"))
@@ -261,7 +263,7 @@ func TestPingsCountAsEvents(t *testing.T) {
 
 func TestJoinsCountAsEventsAndABoundedStreamLeaves(t *testing.T) {
 	n := newNode(t, withBounds)
-	c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Path: bounded("max_events=2", "joins:a"), Timeout: time.Minute})
+	c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Path: bounded("max_events=2", "joins:a")})
 	c.ExpectConnect(t)
 	c.NextKind(t, "join") // its own
 	c.ExpectEnd(t)
@@ -269,10 +271,10 @@ func TestJoinsCountAsEventsAndABoundedStreamLeaves(t *testing.T) {
 	n.sessionsOpen(t, 0)
 	for _, kind := range []string{"joins:a", "present:a"} {
 		for _, events := range []string{"1", "2"} {
-			c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Path: bounded("max_events="+events+"&max_duration=100ms", kind), Timeout: time.Minute})
+			c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Path: bounded("max_events="+events+"&max_duration=100ms", kind)})
 			c.WaitEnd(t)
 		}
-		testkit.EventuallyWithin(t, 30*time.Second, func() bool {
+		testkit.Eventually(t, func() bool {
 			stats, err := n.presence.Stats(t.Context(), kind)
 			return err == nil && stats.Clients == 0
 		}, "the clients to be absent")
@@ -288,7 +290,7 @@ func TestTheLastIdOfABoundedStreamIsCurrent(t *testing.T) {
 				s.session.Cursors, s.hub.Cursors, s.sse.LastEventID = true, true, true
 				s.hub.CursorExactSize = exactSize
 			})
-			c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Path: bounded(query, channels...), Timeout: time.Minute})
+			c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Path: bounded(query, channels...)})
 			c.ExpectConnect(t)
 			for i := range 5 {
 				for _, ch := range channels {
@@ -369,10 +371,10 @@ func TestOneEventIsEnoughToRecover(t *testing.T) {
 // Of a wish and the configured life the shorter one counts, and its reason.
 func TestABoundDoesNotMakeALifeLonger(t *testing.T) {
 	n := newNode(t, func(s *settings) { withBounds(s); s.session.MaxLifetime = 300 * time.Millisecond })
-	c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Path: bounded("max_duration=1h", "plain:a"), Timeout: time.Minute})
+	c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Path: bounded("max_duration=1h", "plain:a")})
 	c.WaitEnd(t)
 	n.closes(t, loop.ReasonLifetime, 1)
-	c = testkit.Connect(t, n.addr, testkit.ConnectOptions{Path: bounded("max_duration=50ms", "plain:a"), Timeout: time.Minute})
+	c = testkit.Connect(t, n.addr, testkit.ConnectOptions{Path: bounded("max_duration=50ms", "plain:a")})
 	c.WaitEnd(t)
 	n.closes(t, loop.ReasonBounded, 1)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"regexp"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,6 +51,11 @@ type node struct {
 	sessions *session.Manager
 }
 
+// patience is for what takes no time unless the machine stands still: the
+// product's own deadlines are ended by such a machine, and with them tests of
+// something else.
+const patience = time.Minute
+
 // newNode starts a node on which anybody may subscribe to channels without a
 // namespace, and stops it with the test, checking its tables and for leaks.
 func newNode(t *testing.T, change func(*settings)) *node {
@@ -57,6 +63,7 @@ func newNode(t *testing.T, change func(*settings)) *node {
 	testkit.Snapshot(t, "fasthttp.updateServerDate", "fasthttp.(*workerPool).Start")
 	s := &settings{loops: 2, broker: brokermemory.New()}
 	s.loop.Verify = true
+	s.loop.QueueMaxAge = time.Hour
 	s.loop.SlowFrame = codec.DisconnectFrame(codec.DisconnectSlow)
 	s.channels.Separators = channel.DefaultSeparators()
 	s.channels.WithoutNamespace.AllowSubscribeForClient = true
@@ -64,6 +71,7 @@ func newNode(t *testing.T, change func(*settings)) *node {
 	s.session.Version = "0.0.0 OSS"
 	s.session.PingInterval = 25 * time.Second
 	s.session.RecoveryLimit = 300
+	s.session.StaleCloseDelay, s.session.CallTimeout = patience, patience
 	s.sse.AllowAnonymous = true
 	s.auth.HMACSecretKey = secret
 	if change != nil {
@@ -80,10 +88,8 @@ func start(t *testing.T, s *settings) *node {
 	require.NoError(t, err)
 	verifier, err := auth.NewVerifier(s.auth)
 	require.NoError(t, err)
-	turns, err := actor.NewPool(s.loops * 2)
-	require.NoError(t, err)
-	blocking, err := actor.NewPool(hub.BlockingActors + session.BlockingActors(s.loops))
-	require.NoError(t, err)
+	turns := newPool(t, s.loops*2)
+	blocking := newPool(t, hub.BlockingActors+session.BlockingActors(s.loops))
 	n.group, err = loop.NewGroup(s.loops, turns, s.loop)
 	require.NoError(t, err)
 	n.hub = hub.New(n.group, n.broker, turns, blocking, s.hub)
@@ -106,14 +112,14 @@ func start(t *testing.T, s *settings) *node {
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		require.NoError(t, srv.ShutdownWithContext(ctx))
 		<-served
 		n.sessions.Verify()
 		n.sessions.Shutdown(ctx, 0)
 		require.NoError(t, n.sessions.Idle(ctx))
-		require.NoError(t, n.group.Drained(5*time.Second))
+		require.NoError(t, n.group.Drained(patience))
 		stats := n.group.Stats()
 		require.Zero(t, stats.QueuedBytes, "bytes queued after the last stream")
 		require.Zero(t, stats.Blocked, "blocked streams after the last stream")
@@ -127,6 +133,31 @@ func start(t *testing.T, s *settings) *node {
 		blocking.Release()
 	})
 	return n
+}
+
+// newPool makes a pool for so many actors with all its workers, of which it has
+// one more, at work already. Why: one that another node of the same test got
+// later would be a leak to this one's check.
+func newPool(t *testing.T, actors int) *actor.Pool {
+	t.Helper()
+	pool, err := actor.NewPool(actors)
+	require.NoError(t, err)
+	gate := make(chan struct{})
+	var started, ended sync.WaitGroup
+	for range actors + 1 {
+		started.Add(1)
+		ended.Add(1)
+		pool.Submit(func() {
+			defer ended.Done()
+			started.Done()
+			<-gate
+		})
+	}
+	started.Wait()
+	close(gate)
+	ended.Wait()
+	require.Zero(t, pool.Fallbacks())
+	return pool
 }
 
 // publish puts a publication into a channel as the server API would.
@@ -183,9 +214,9 @@ func open(name string, o channel.Options) channel.Namespace {
 	return channel.Namespace{Name: name, Options: o}
 }
 
-// history keeps five publications for a minute.
+// history keeps five publications for an hour.
 func history(o channel.Options) channel.Options {
-	o.HistorySize, o.HistoryTTL = 5, time.Minute
+	o.HistorySize, o.HistoryTTL = 5, time.Hour
 	return o
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -22,6 +23,7 @@ func slowOpening(t *testing.T, change func(*settings)) (n *node, c *testkit.Conn
 	n = newNode(t, func(s *settings) {
 		kinds(s)
 		s.broker = e
+		s.session.PingInterval = time.Hour // nothing comes but what a test wants
 		if change != nil {
 			change(s)
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -15,7 +14,7 @@ import (
 // closes waits until so many streams have ended for a reason.
 func (n *node) closes(t testing.TB, reason loop.Reason, want int) {
 	t.Helper()
-	testkit.EventuallyWithin(t, 30*time.Second, func() bool {
+	testkit.Eventually(t, func() bool {
 		return n.group.Stats().Closes[reason] == uint64(want)
 	}, fmt.Sprintf("%d ends for the reason %s", want, reason))
 }

@@ -1,9 +1,12 @@
 package sse_test
 
 import (
-	"slices"
+	"encoding/json"
+	"io"
+	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,7 +94,7 @@ func TestALifeEndsBetweenFramesAndWithoutAPush(t *testing.T) {
 		n := newNode(t, func(s *settings) { kinds(s); s.session.MaxLifetime = life })
 		c, _ := n.subscribe(t, subs("joins:a"))
 		c.WaitEnd(t)
-		testkit.EventuallyWithin(t, 30*time.Second, func() bool {
+		testkit.Eventually(t, func() bool {
 			stats, err := n.presence.Stats(t.Context(), "joins:a")
 			return err == nil && stats.Clients == 0
 		}, "the client to be absent")
@@ -101,6 +104,7 @@ func TestALifeEndsBetweenFramesAndWithoutAPush(t *testing.T) {
 // A cursor over CursorExactSize is old most of the time: the last block has the
 // exact one.
 func TestTheEndTellsAThinnedPositionExactly(t *testing.T) {
+	const each = 5
 	f := func(name string, end func(t *testing.T, n *node)) {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t, func(s *settings) {
@@ -111,23 +115,39 @@ func TestTheEndTellsAThinnedPositionExactly(t *testing.T) {
 					s.session.MaxLifetime = time.Second
 				}
 			})
-			c, _ := n.subscribe(t, subs("rec:a", "rec:b"))
-			for i := range 5 {
+			c := testkit.Dial(t, n.addr)
+			c.Send(plainPost(`{"subs":{"rec:a":{},"rec:b":{}}}`))
+			require.Equal(t, 200, c.ReadHead(t).Status)
+			events := testkit.NewReader(c.Body())
+			ev, err := events.Next()
+			require.NoError(t, err)
+			require.Contains(t, ev.Data, `{"connect":`)
+			for i := range each {
 				n.publish(t, "rec:a", strconv.Itoa(i))
 				n.publish(t, "rec:b", strconv.Itoa(i))
 			}
-			for range 10 {
-				c.NextKind(t, "pub")
+			// A life may end before all of them are told: on a machine that
+			// stands still for as long.
+			a, b := 0, 0
+			for ev, err = events.Next(); err == nil; ev, err = events.Next() {
+				a += strings.Count(ev.Data, `{"channel":"rec:a","pub":`)
+				b += strings.Count(ev.Data, `{"channel":"rec:b","pub":`)
+				if end != nil && a == each && b == each {
+					end(t, n)
+					end = nil
+				}
 			}
-			if end != nil {
-				end(t, n)
-			}
-			c.WaitEnd(t)
-			entries, ok := codec.ParseCursor(nil, c.LastEventID(), 10)
+			require.ErrorIs(t, err, io.EOF)
+			require.True(t, c.Terminated())
+			entries, ok := codec.ParseCursor(nil, events.LastEventID(), 10)
 			require.True(t, ok)
 			require.Len(t, entries, 2)
 			for _, e := range entries {
-				require.EqualValues(t, 5, e.Offset)
+				if e.Channel == codec.Tag32("rec:a") {
+					require.EqualValues(t, a, e.Offset)
+				} else {
+					require.EqualValues(t, b, e.Offset)
+				}
 			}
 		})
 	}
@@ -135,32 +155,64 @@ func TestTheEndTellsAThinnedPositionExactly(t *testing.T) {
 	f("shutdown", func(t *testing.T, n *node) { n.sessions.Shutdown(t.Context(), 0) })
 }
 
-// Streams that were opened together end apart.
+// Streams that were opened together end apart: some before others that were
+// opened so long before them that their turn would come first.
 func TestLivesEndSpread(t *testing.T) {
-	const streams, life = 200, 2500 * time.Millisecond
-	n := newNode(t, func(s *settings) { s.session.MaxLifetime = life })
-	ends := make(chan time.Duration, streams)
-	for range streams {
-		opened := time.Now()
-		c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Timeout: time.Minute})
+	const (
+		life = 2 * time.Second
+		// Deadlines are rounded up to a tenth of a second.
+		apart = 200 * time.Millisecond
+		// So many are opened that of these pairs some change places, however
+		// long it takes: of those that are less apart than half of the
+		// window, which is two fifths of the life, each does at a chance of
+		// 7 % or more.
+		pairs, close, pace = 1000, life / 5, 5 * time.Millisecond
+	)
+	tr := newTraced(t, slog.LevelDebug, func(s *settings) { s.loops, s.session.MaxLifetime = 1, life })
+	type stream struct {
+		client        string
+		before, after time.Time // of its opening
+	}
+	var streams []stream
+	var early atomic.Int64
+	deadline := time.Now().Add(patience)
+	for have := 0; have < pairs && time.Now().Before(deadline); <-time.After(pace) {
+		s := stream{before: time.Now()}
+		c, res := tr.subscribe(t, nil)
+		s.client, s.after = res.Client, time.Now()
+		for _, o := range streams {
+			if s.before.Sub(o.after) > apart && s.after.Sub(o.before) < close {
+				have++
+			}
+		}
+		streams = append(streams, s)
 		go func() {
 			c.WaitEnd(t)
-			ends <- time.Since(opened)
+			if time.Since(s.before) < life*8/10 {
+				early.Add(1)
+			}
 		}()
 	}
-	var lives []time.Duration
-	for range streams {
-		lives = append(lives, <-ends)
+	tr.closes(t, loop.ReasonLifetime, len(streams))
+	ended := make(map[string]int) // the log of one loop is in order
+	for line := range strings.Lines(tr.log.String()) {
+		var rec struct{ Msg, Client string }
+		require.NoError(t, json.Unmarshal([]byte(line), &rec))
+		if rec.Msg == "stream closed" {
+			ended[rec.Client] = len(ended)
+		}
 	}
-	slices.Sort(lives)
-	require.GreaterOrEqual(t, lives[0], life*8/10-100*time.Millisecond, "not before four fifths of it")
-	fullest := 0 // in any tenth of the window, which is two fifths of the life
-	for i := range lives {
-		j, _ := slices.BinarySearch(lives, lives[i]+life*4/100)
-		fullest = max(fullest, j-i)
+	require.Len(t, ended, len(streams))
+	changed := 0
+	for i, s := range streams {
+		for _, o := range streams[:i] {
+			if s.before.Sub(o.after) > apart && ended[s.client] < ended[o.client] {
+				changed++
+			}
+		}
 	}
-	require.Less(t, fullest, streams*9/10, "%v", lives)
-	n.closes(t, loop.ReasonLifetime, streams)
+	require.NotZero(t, changed, "all of %d streams ended in the order in which they were opened", len(streams))
+	require.Zero(t, early.Load(), "not before four fifths of it")
 }
 
 // The last event tells each client another delay.

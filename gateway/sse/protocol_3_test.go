@@ -289,6 +289,45 @@ func TestProtocol_4_1_OrderOfAuthentication(t *testing.T) {
 	})
 }
 
+// beforeExpiry connects with a token of user 1 that expires in so many seconds,
+// and with another where the machine stood still for longer.
+func (n *node) beforeExpiry(t *testing.T, seconds int64) (c *testkit.Client, res testkit.ConnectResult, exp int64) {
+	t.Helper()
+	for {
+		exp = time.Now().Unix() + seconds
+		c = testkit.Connect(t, n.addr, testkit.ConnectOptions{Token: token(t, "1", map[string]any{"exp": exp})})
+		p := c.Next(t)
+		if p.Kind == "disconnect" && past(exp) {
+			continue
+		}
+		require.Equal(t, "connect", p.Kind, "%s", p.Raw)
+		p.Decode(t, &res)
+		return c, res, exp
+	}
+}
+
+// past reports whether a Unix time has come.
+func past(at int64) bool { return !time.Now().Before(time.Unix(at, 0)) }
+
+// expiringSub puts a new connection into news for a second, and another one
+// where the machine stood still for longer.
+func (n *node) expiringSub(t *testing.T) (c *testkit.Client, at int64) {
+	t.Helper()
+	for {
+		c, _ = n.subscribe(t, nil)
+		at = time.Now().Unix() + 1
+		err := n.sessions.Subscribe(t.Context(), session.Target{}, session.SubscribeCommand{Channel: "news", ExpireAt: at})
+		if err != nil && past(at) {
+			c.Close()
+			n.sessionsOpen(t, 0)
+			continue
+		}
+		require.NoError(t, err)
+		c.NextKind(t, "subscribe")
+		return c, at
+	}
+}
+
 // expiring changes the delays of expiry for tests.
 func expiring(s *settings) {
 	kinds(s)
@@ -299,18 +338,17 @@ func expiring(s *settings) {
 func TestProtocol_4_5_Expiry(t *testing.T) {
 	t.Run("E_and_the_delay", func(t *testing.T) {
 		n := newNode(t, expiring)
-		exp := time.Now().Unix() + 2
-		c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Token: token(t, "1", map[string]any{"exp": exp}), Timeout: 10 * time.Second})
-		res := c.ExpectConnect(t)
+		c, res, exp := n.beforeExpiry(t, 2)
 		require.True(t, res.Expires)
-		require.Contains(t, []uint32{1, 2}, res.TTL)
+		require.LessOrEqual(t, res.TTL, uint32(2))
+		require.GreaterOrEqual(t, int64(res.TTL), exp-time.Now().Unix())
 		require.Equal(t, "connection expired", c.ExpectDisconnect(t, 3005).Reason)
-		require.False(t, time.Now().Before(time.Unix(exp+1, 0)), "not before E + expired_close_delay")
+		require.True(t, past(exp+1), "not before E + expired_close_delay")
 	})
 	t.Run("expire_at_overrides_exp", func(t *testing.T) {
 		n := newNode(t, expiring)
 		c := testkit.Connect(t, n.addr, testkit.ConnectOptions{
-			Token: token(t, "1", map[string]any{"exp": time.Now().Unix() + 1, "expire_at": 0}),
+			Token: token(t, "1", map[string]any{"exp": time.Now().Unix() + 1000, "expire_at": 0}),
 		})
 		res := c.ExpectConnect(t)
 		require.False(t, res.Expires)
@@ -318,13 +356,18 @@ func TestProtocol_4_5_Expiry(t *testing.T) {
 	})
 	t.Run("refresh_moves_it", func(t *testing.T) {
 		n := newNode(t, expiring)
-		exp := time.Now().Unix() + 1
-		c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Token: token(t, "1", map[string]any{"exp": exp}), Timeout: 10 * time.Second})
-		c.ExpectConnect(t)
-		require.NoError(t, n.sessions.Refresh(t.Context(), session.Target{User: "1"}, session.RefreshCommand{ExpireAt: exp + 2}))
-		c.NextKind(t, "refresh")
-		c.ExpectDisconnect(t, 3005)
-		require.False(t, time.Now().Before(time.Unix(exp+3, 0)))
+		for {
+			c, _, exp := n.beforeExpiry(t, 1)
+			require.NoError(t, n.sessions.Refresh(t.Context(), session.Target{User: "1"}, session.RefreshCommand{ExpireAt: exp + 2}))
+			p := c.Next(t)
+			if p.Kind == "disconnect" && past(exp+1) {
+				continue // too late: the machine stood still
+			}
+			require.Equal(t, "refresh", p.Kind, "%s", p.Raw)
+			c.ExpectDisconnect(t, 3005)
+			require.True(t, past(exp+3))
+			return
+		}
 	})
 	t.Run("refresh_to_the_past", func(t *testing.T) {
 		n := newNode(t, nil)
@@ -348,21 +391,21 @@ func TestProtocol_4_5_Expiry(t *testing.T) {
 	})
 	t.Run("3006_subscription_expired", func(t *testing.T) {
 		n := newNode(t, expiring)
-		c, _ := n.subscribe(t, nil)
-		at := time.Now().Unix() + 1
-		require.NoError(t, n.sessions.Subscribe(t.Context(), session.Target{}, session.SubscribeCommand{Channel: "news", ExpireAt: at}))
-		c.NextKind(t, "subscribe")
+		c, at := n.expiringSub(t)
 		require.Equal(t, "subscription expired", c.ExpectDisconnect(t, 3006).Reason)
-		require.False(t, time.Now().Before(time.Unix(at+1, 0)))
+		require.True(t, past(at+1))
 	})
 	t.Run("an_unsubscribed_expiry_does_not_count", func(t *testing.T) {
 		n := newNode(t, func(s *settings) { expiring(s); s.session.ExpiredSubDelay = 0 })
-		c, _ := n.subscribe(t, nil)
-		at := time.Now().Unix() + 1
-		require.NoError(t, n.sessions.Subscribe(t.Context(), session.Target{}, session.SubscribeCommand{Channel: "news", ExpireAt: at}))
-		c.NextKind(t, "subscribe")
-		require.NoError(t, n.sessions.Unsubscribe(t.Context(), session.Target{}, "news"))
-		c.NextKind(t, "unsubscribe")
+		var c *testkit.Client
+		var at int64
+		for kind := ""; kind != "unsubscribe"; {
+			c, at = n.expiringSub(t)
+			require.NoError(t, n.sessions.Unsubscribe(t.Context(), session.Target{}, "news"))
+			if kind = c.Next(t).Kind; kind == "disconnect" {
+				require.True(t, past(at), "too late only where the machine stood still")
+			}
+		}
 		testkit.Eventually(t, func() bool { return time.Now().After(time.Unix(at, 2e8)) }, "the time to pass")
 		require.NoError(t, n.sessions.Refresh(t.Context(), session.Target{}, session.RefreshCommand{}))
 		c.Expect(t, `{"refresh":{}}`)

@@ -3,6 +3,7 @@ package sse_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -176,12 +177,14 @@ func TestProtocol_6_5_PositionCheck(t *testing.T) {
 		e.reads.Store(0)
 		testkit.Eventually(t, func() bool { return e.reads.Load() >= 3 }, "checks that fail")
 		e.fail.Store(false)
-		e.reads.Store(0)
 		began := time.Now()
-		testkit.Eventually(t, func() bool { return e.reads.Load() >= 5 }, "checks")
-		// Two loops may ask at once before the first answer reaches both.
+		e.reads.Store(0)
+		reads := int64(0)
+		testkit.Eventually(t, func() bool { reads = e.reads.Load(); return reads >= 12 }, "checks")
+		// Two loops may ask at once before the first answer reaches both, and
+		// may have asked already, or be late with what they have asked.
 		rounds := int64(time.Since(began)/(100*time.Millisecond)) + 1
-		require.LessOrEqual(t, e.reads.Load(), 2*rounds, "not one for each of 20 subscribers")
+		require.LessOrEqual(t, reads, 2*rounds+4, "not one for each of 20 subscribers")
 		n.publish(t, "pos:a", `1`)
 		for _, c := range clients {
 			c.ExpectPub(t, "pos:a")
@@ -202,18 +205,70 @@ func TestProtocol_6_5_PositionCheck(t *testing.T) {
 		}
 	})
 	t.Run("checks_keep_the_position_alive_12_31", func(t *testing.T) {
+		const ttl = time.Second
+		e := &watched{Engine: brokermemory.New()}
 		n := newNode(t, func(s *settings) {
-			quick(brokermemory.New())(s)
+			quick(e)(s)
 			s.channels.Namespaces = []channel.Namespace{open("rec", channel.Options{
-				HistorySize: 5, HistoryTTL: time.Second, HistoryMetaTTL: time.Second, ForceRecovery: true,
+				HistorySize: 5, HistoryTTL: ttl, HistoryMetaTTL: ttl, ForceRecovery: true,
 			})}
 		})
-		c, res := n.subscribe(t, subs("rec:a"))
-		c.Quiet(t, 2500*time.Millisecond)
-		top, err := topOf(t, n, "rec:a")
-		require.NoError(t, err)
-		require.Equal(t, res.Subs["rec:a"].Epoch, top.Epoch)
+		// Checks that are held up for as long cannot keep anything: then it
+		// says nothing, and another channel is looked at.
+		deadline := time.Now().Add(2 * patience)
+		for i := 0; ; i++ {
+			ch := fmt.Sprint("rec:", i)
+			e.begin()
+			c, res := n.subscribe(t, subs(ch))
+			began := time.Now()
+			testkit.Eventually(t, func() bool { return e.longest() >= ttl || time.Since(began) > 2*ttl }, "time to pass")
+			top, err := topOf(t, n, ch)
+			require.NoError(t, err)
+			open := n.sessions.Counts().Clients
+			if gap := e.longest(); gap < ttl {
+				require.Equal(t, res.Subs[ch].Epoch, top.Epoch)
+				require.Equal(t, 1, open)
+				return
+			}
+			require.True(t, time.Now().Before(deadline), "checks were never in time")
+			c.Close()
+			n.sessionsOpen(t, 0)
+		}
 	})
+}
+
+// watched is a memory engine that notes the longest time between two reads of
+// history.
+type watched struct {
+	*brokermemory.Engine
+
+	// Guarded by mu.
+	mu   sync.Mutex
+	last time.Time // when the newest read began
+	most time.Duration
+}
+
+func (w *watched) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last, w.most = time.Now(), 0
+}
+
+// longest counts the time from the last read until now too.
+func (w *watched) longest() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return max(w.most, time.Since(w.last))
+}
+
+func (w *watched) History(ctx context.Context, ch string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	began := time.Now()
+	list, top, err := w.Engine.History(ctx, ch, q)
+	// At most: the engine looks at the clock somewhere in between.
+	w.most, w.last = max(w.most, time.Since(w.last)), began
+	return list, top, err
 }
 
 // reborn is a memory engine whose answers about history change on request.

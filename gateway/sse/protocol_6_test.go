@@ -169,7 +169,7 @@ func short(list, meta time.Duration) func(*settings) {
 }
 
 func TestProtocol_6_3_ListExpiry(t *testing.T) {
-	n := newNode(t, short(time.Second, time.Minute))
+	n := newNode(t, short(time.Second, time.Hour))
 	top := n.seven(t, "rec:a")
 	testkit.Eventually(t, func() bool {
 		list, _, err := n.broker.History(t.Context(), "rec:a", broker.HistoryQuery{Limit: -1})
@@ -182,12 +182,15 @@ func TestProtocol_6_3_ListExpiry(t *testing.T) {
 }
 
 func TestProtocol_6_3_MetaExpiry(t *testing.T) {
-	n := newNode(t, short(time.Second, time.Second))
-	top := n.seven(t, "rec:a")
+	n := newNode(t, short(time.Hour, time.Hour))
+	// A second for this one alone: what comes behind it shall last.
+	top := n.publishWith(t, "rec:a", `1`, func(_ *codec.Publication, o *brokerOptions) {
+		o.History.TTL, o.History.MetaTTL = time.Second, time.Second
+	})
 	// Only the time is looked at: to look at the channel would prolong it.
 	over := time.Now().Add(1100 * time.Millisecond)
 	testkit.Eventually(t, func() bool { return time.Now().After(over) }, "history_meta_ttl to pass")
-	c, res := n.subscribe(t, recovering("rec:a", 7, top.Epoch))
+	c, res := n.subscribe(t, recovering("rec:a", top.Offset, top.Epoch))
 	sub := res.Subs["rec:a"]
 	require.False(t, sub.Recovered)
 	require.True(t, sub.WasRecovering)

@@ -61,7 +61,7 @@ const terminalMark = "!"
 // refusal has an id, and who brings such an id and is refused for good again is
 // answered 204, which ends an EventSource (WHATWG HTML section 9.2.3).
 func (s *Server) streamRefusal(r *request, f codec.Framing, d *codec.Disconnect) []byte {
-	if s.opt.TerminalStatus && d.Terminal() && strings.HasPrefix(r.lastEventID, terminalMark) {
+	if s.opt.TerminalStatus && d.Terminal() && toldTerminal(r.lastEventID) {
 		return statusAnswer(r, fasthttp.StatusNoContent, "")
 	}
 	b := codec.AppendChunk(r.head(f, true), f, codec.StreamOpening)
@@ -73,6 +73,13 @@ func (s *Server) streamRefusal(r *request, f codec.Framing, d *codec.Disconnect)
 		b = codec.AppendChunk(b, f, codec.DisconnectFrame(d).Event(event))
 	}
 	return append(b, f.Terminator()...)
+}
+
+// toldTerminal reports whether an id is one that streamRefusal gives.
+func toldTerminal(id string) bool {
+	text, marked := strings.CutPrefix(id, terminalMark)
+	code, err := strconv.ParseUint(text, 10, 32)
+	return marked && err == nil && (&codec.Disconnect{Code: uint32(code)}).Terminal()
 }
 
 // of returns the disconnect that a connect failed with.

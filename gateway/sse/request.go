@@ -51,8 +51,9 @@ func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 	if name := s.live.Load().UserIDHeader; name != "" {
 		r.userID = string(h.Peek(name))
 	}
-	if origin := string(h.Peek(fasthttp.HeaderOrigin)); origin != "" {
-		listed := printable(origin) && s.opt.Origins.Check(origin)
+	origin, listed := string(h.Peek(fasthttp.HeaderOrigin)), true
+	if origin != "" {
+		listed = printable(origin) && s.opt.Origins.Check(origin)
 		r.originAllowed = listed || auth.SameOrigin(origin, string(h.Host()))
 		if listed {
 			r.origin = origin
@@ -79,7 +80,7 @@ func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 		}
 	}
 	asked := string(h.Peek(fasthttp.HeaderAccessControlRequestHeaders))
-	if asked != "null" && printable(asked) {
+	if listed && asked != "null" && printable(asked) {
 		r.askedHeaders = asked
 	}
 	return r
@@ -181,11 +182,10 @@ func (r *request) head(f codec.Framing, closing bool) []byte {
 func (r *request) writeCORS(ctx *fasthttp.RequestCtx) {
 	h := &ctx.Response.Header
 	h.Set(fasthttp.HeaderVary, fasthttp.HeaderOrigin)
-	if r.origin == "" {
-		return
+	if r.origin != "" {
+		h.Set(fasthttp.HeaderAccessControlAllowOrigin, r.origin)
+		h.Set(fasthttp.HeaderAccessControlAllowCredentials, "true")
 	}
-	h.Set(fasthttp.HeaderAccessControlAllowOrigin, r.origin)
-	h.Set(fasthttp.HeaderAccessControlAllowCredentials, "true")
 	if r.askedHeaders != "" {
 		h.Set(fasthttp.HeaderAccessControlAllowHeaders, r.askedHeaders)
 	}
@@ -197,6 +197,7 @@ const preflightAge = "86400"
 // preflight answers OPTIONS of a path with the methods (PROTOCOL 12.4).
 func (s *Server) preflight(ctx *fasthttp.RequestCtx, r *request, methods string) {
 	if !r.originAllowed {
+		ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderOrigin)
 		WriteError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
 		return
 	}

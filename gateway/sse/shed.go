@@ -91,11 +91,12 @@ func (s *Server) delay(r *request, v verdict) time.Duration {
 	return delays.slot(time.Now())
 }
 
-// shedByStatus answers 503 with Retry-After (RFC 9110 section 10.2.3).
+// shedByStatus answers 503 with Retry-After (RFC 9110 section 10.2.3), and
+// without a body as PROTOCOL 1.4 has it.
 func (s *Server) shedByStatus(ctx *fasthttp.RequestCtx, wait time.Duration) {
 	seconds := (wait + time.Second - 1) / time.Second
 	ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.FormatInt(int64(seconds), 10))
-	WriteError(ctx, fasthttp.StatusServiceUnavailable, "too many connections, try again later")
+	ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
 }
 
 // wantsEvents reports whether the client says that it reads an event stream.

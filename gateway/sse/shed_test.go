@@ -61,7 +61,7 @@ func expectStatus(t testing.TB, head testkit.Head, body string) time.Duration {
 	t.Helper()
 	require.Equal(t, 503, head.Status)
 	require.Nil(t, head.Values("Access-Control-Allow-Origin"), "PROTOCOL 1.4")
-	require.Contains(t, body, `"code":503`)
+	require.Empty(t, body)
 	seconds, err := strconv.Atoi(head.Get("Retry-After"))
 	require.NoError(t, err)
 	return time.Duration(seconds) * time.Second
@@ -127,28 +127,30 @@ func TestDelaysFollowTheRate(t *testing.T) {
 		s.sse.RetryMin, s.sse.RetryMax, s.sse.ShedMax = 2*time.Second, 4*time.Second, 30*time.Second
 	})
 	events := testkit.Request{Headers: [][2]string{eventStream}}
-	var last time.Duration
+	began := time.Now()
+	// Each is told to come a second and a bit after the one before it.
+	spread := func(wait time.Duration, before int) {
+		t.Helper()
+		least := 2*time.Second + time.Duration(before)*1050*time.Millisecond - time.Millisecond
+		require.LessOrEqual(t, wait, 30*time.Second)
+		require.GreaterOrEqual(t, wait+time.Since(began), least, "%d were turned away before", before)
+	}
 	for shed := 0; shed < 10; {
 		head, body := try(t, n.addr, events)
 		if head.Get("Content-Length") == "" {
 			continue // admitted: a second has passed
 		}
-		wait := expectRetry(t, head, body)
-		require.LessOrEqual(t, wait, 30*time.Second)
-		last = wait
+		spread(expectRetry(t, head, body), shed)
 		shed++
 	}
-	// Ten of them are spread over ten seconds, less what has passed.
-	require.Greater(t, last, 2*time.Second)
 	head, body := try(t, n.addr, testkit.Request{})
 	if head.Status == 503 {
-		require.Greater(t, expectStatus(t, head, body), 2*time.Second)
+		spread(expectStatus(t, head, body), 10)
 	}
 }
 
 // A client that was turned away for a limit is let in once there is room.
 func TestAFreedSlotIsUsableAtOnce(t *testing.T) {
-	const usable = 30 * time.Second // the issue says a second; a loaded machine may not
 	events := [][2]string{eventStream}
 	f := func(name string, change func(*settings), r testkit.Request, others func(t *testing.T, n *node)) {
 		t.Run(name, func(t *testing.T) {
@@ -167,7 +169,7 @@ func TestAFreedSlotIsUsableAtOnce(t *testing.T) {
 			}
 			require.Equal(t, 2, n.sessions.Counts().Clients)
 			open[0].Close()
-			testkit.EventuallyWithin(t, usable, func() bool {
+			testkit.Eventually(t, func() bool {
 				head, _ := try(t, n.addr, r)
 				return head.Get("Content-Length") == ""
 			}, "the freed slot")
@@ -270,7 +272,7 @@ func TestAnAddressIsGivenBackExactlyOnce(t *testing.T) {
 			c.ReadHead(t)
 			require.NoError(t, c.Close())
 			taken += takes
-			testkit.EventuallyWithin(t, 30*time.Second, func() bool {
+			testkit.Eventually(t, func() bool {
 				open, total, excess := limits.counts()
 				require.Zero(t, excess)
 				return open == 0 && total == taken
@@ -301,7 +303,7 @@ func TestAnAddressIsGivenBackExactlyOnce(t *testing.T) {
 	}
 	wg.Wait()
 	n.sessionsOpen(t, 0)
-	testkit.EventuallyWithin(t, 30*time.Second, func() bool {
+	testkit.Eventually(t, func() bool {
 		open, _, excess := limits.counts()
 		require.Zero(t, excess)
 		return open == 0

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"sync"
 	"testing"
-	"time"
 )
 
 // API calls the server API (PROTOCOL 7) over kept connections, from any goroutine. It must not be copied after the first
@@ -39,7 +38,7 @@ func (a *API) Call(t testing.TB, method string, body any) (status int, head http
 	if err != nil {
 		t.Fatalf("testkit: api %s: request: %v", method, err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), defaultTimeout)
 	defer cancel()
 	url := "http://" + a.Addr + orDefault(a.Prefix, "/api")
 	if method != "" {

@@ -62,8 +62,9 @@ func TestAPICallsTheServer(t *testing.T) {
 		t.Fatalf("got %+v", position)
 	}
 	f(`POST /api/publish ["k"] {"channel":"a\"b","data":{ "n": 1}} <nil>`)
-	if n := conns.Load(); n != 1 {
-		t.Fatalf("expected one kept connection, got %d", n)
+	// One is usual. Package net/http gives up one whose request it has not seen written within 50 ms, as on a busy machine.
+	if n := conns.Load(); n >= 7 {
+		t.Fatalf("expected a connection to be kept for the next call, got %d for 7 calls", n)
 	}
 	(&API{Addr: addr, Prefix: "/v1"}).Call(t, "x", nil)
 	f(`POST /v1/x [] {} <nil>`)

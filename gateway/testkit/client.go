@@ -46,7 +46,7 @@ type ConnectOptions struct {
 
 	// Conn is the connection to use (TLS, a unix socket) instead of dialing addr; the client closes it.
 	Conn net.Conn
-	// Timeout is what each waiting method waits; 0 = 5 s.
+	// Timeout is what each waiting method waits; 0 = a minute.
 	Timeout time.Duration
 	// AllowViolations keeps violations of the stream's format from failing the test; see Client.Violations.
 	AllowViolations bool

@@ -98,10 +98,13 @@ func (c *Client) ExpectDisconnect(t testing.TB, code uint32) Disconnect {
 // terminated as its framing demands.
 func (c *Client) ExpectEnd(t testing.TB) {
 	t.Helper()
-	timer := time.NewTimer(c.timeout)
-	defer timer.Stop()
+	over, stop := after(c.timeout)
+	defer stop()
 	for {
-		p, err := c.take(t, timer.C)
+		p, err := c.take(t, over)
+		if errors.Is(err, errWaited) {
+			p, err = c.takeLast(t)
+		}
 		if errors.Is(err, errWaited) {
 			t.Fatalf("testkit: waited %v for the end of the stream; %s", c.timeout, c.state())
 		}
@@ -132,10 +135,13 @@ func (c *Client) ExpectClosed(t testing.TB) {
 // is still open after the client's timeout.
 func (c *Client) WaitEnd(t testing.TB) End {
 	t.Helper()
-	timer := time.NewTimer(c.timeout)
-	defer timer.Stop()
+	over, stop := after(c.timeout)
+	defer stop()
 	for {
-		_, err := c.take(t, timer.C)
+		_, err := c.take(t, over)
+		if errors.Is(err, errWaited) {
+			_, err = c.takeLast(t)
+		}
 		if errors.Is(err, errWaited) {
 			t.Fatalf("testkit: waited %v for the end of the stream; %s", c.timeout, c.state())
 		}
@@ -150,10 +156,10 @@ func (c *Client) WaitEnd(t testing.TB) End {
 // Quiet fails the test when anything but pings arrives within d, the end of the stream included. It always takes d.
 func (c *Client) Quiet(t testing.TB, d time.Duration) {
 	t.Helper()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+	over, stop := after(d)
+	defer stop()
 	for {
-		p, err := c.take(t, timer.C)
+		p, err := c.take(t, over)
 		if errors.Is(err, errWaited) {
 			return
 		}
@@ -179,10 +185,13 @@ func (c *Client) expectKind(t testing.TB, kind string) Push {
 // wait drops pushes until one is wanted and fails the test when that takes longer than the timeout.
 func (c *Client) wait(t testing.TB, what string, wanted func(Push) bool) Push {
 	t.Helper()
-	timer := time.NewTimer(c.timeout)
-	defer timer.Stop()
+	over, stop := after(c.timeout)
+	defer stop()
 	for {
-		p, err := c.take(t, timer.C)
+		p, err := c.take(t, over)
+		if errors.Is(err, errWaited) {
+			p, err = c.takeLast(t)
+		}
 		if errors.Is(err, errWaited) {
 			t.Fatalf("testkit: waited %v for %s; %s", c.timeout, what, c.state())
 		}
@@ -195,31 +204,45 @@ func (c *Client) wait(t testing.TB, what string, wanted func(Push) bool) Push {
 	}
 }
 
+// after returns a channel that is closed once d has passed, or never after stop.
+func after(d time.Duration) (over <-chan struct{}, stop func() bool) {
+	passed := make(chan struct{})
+	return passed, time.AfterFunc(d, func() { close(passed) }).Stop
+}
+
 // take returns the oldest push, errEnded or errWaited, and fails the test on violations received by then.
-func (c *Client) take(t testing.TB, timeout <-chan time.Time) (Push, error) {
+func (c *Client) take(t testing.TB, over <-chan struct{}) (Push, error) {
 	t.Helper()
 	for {
-		if text := c.unreported(); text != "" {
-			t.Fatalf("testkit: %s", text)
-		}
-		c.mu.Lock()
-		if len(c.queue) > 0 {
-			p := c.queue[0]
-			c.queue = c.queue[1:]
-			c.mu.Unlock()
-			return p, nil
-		}
-		ended := c.ended
-		c.mu.Unlock()
-		if ended {
-			return Push{}, errEnded
+		p, err := c.takeLast(t)
+		if !errors.Is(err, errWaited) {
+			return p, err
 		}
 		select {
 		case <-c.wake:
-		case <-timeout:
+		case <-over:
 			return Push{}, errWaited
 		}
 	}
+}
+
+// takeLast is take that does not wait: what came just before a process that stood still saw its timer counts as in time.
+func (c *Client) takeLast(t testing.TB) (Push, error) {
+	t.Helper()
+	if text := c.unreported(); text != "" {
+		t.Fatalf("testkit: %s", text)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case len(c.queue) > 0:
+		p := c.queue[0]
+		c.queue = c.queue[1:]
+		return p, nil
+	case c.ended:
+		return Push{}, errEnded
+	}
+	return Push{}, errWaited
 }
 
 // value decodes JSON with numbers kept as text.

@@ -18,7 +18,7 @@ import (
 var ErrFraming = errors.New("testkit: malformed HTTP response")
 
 const (
-	defaultTimeout = 5 * time.Second
+	defaultTimeout = time.Minute // costs nothing where all is well: a busy machine may stand still for many seconds
 	maxHeadBytes   = 64 << 10
 )
 
@@ -101,7 +101,7 @@ func orDefault(value, otherwise string) string {
 
 // Conn is one HTTP/1.x connection. ChunkSizes and Terminated may be called from any goroutine, the rest from one at a time.
 type Conn struct {
-	// ReadTimeout bounds every single read of the socket; 5 s when made, 0 = unbounded. Set it before a read starts.
+	// ReadTimeout bounds every single read of the socket; a minute when made, 0 = unbounded. Set it before a read starts.
 	ReadTimeout time.Duration
 
 	t      testing.TB

@@ -16,12 +16,12 @@ import (
 )
 
 // leakPatience is how long goroutines and descriptors may take to go away after a test.
-const leakPatience = 5 * time.Second
+const leakPatience = time.Minute
 
 const fdDir = "/proc/self/fd"
 
 // Snapshot notes the goroutines and the file descriptors of the process and fails the test when, at its end, there are
-// others that do not go away within 5 s. Call it first in the test: cleanups run in reverse order, so it looks after all
+// others that do not go away within a minute. Call it first in the test: cleanups run in reverse order, so it looks after all
 // others. It is not for parallel tests, whose goroutines it cannot tell apart.
 //
 // A goroutine whose stack contains one of the ignore texts does not count (for those a library keeps for ever), nor do those

@@ -3,6 +3,7 @@ package testkit
 import (
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -13,20 +14,34 @@ func park(started, stop chan struct{}) {
 	<-stop
 }
 
+// parked waits until a goroutine blocks in park: right after it has started it may still be runnable.
+func parked(t testing.TB) {
+	t.Helper()
+	Eventually(t, func() bool {
+		for _, stack := range goroutineStacks() {
+			if strings.Contains(stack, "testkit.park(") && strings.Contains(stack, "[chan receive") {
+				return true
+			}
+		}
+		return false
+	}, "a goroutine that blocks in park")
+}
+
 func TestSnapshotReportsALeakedGoroutine(t *testing.T) {
 	stop := make(chan struct{})
 	defer close(stop)
-	leak := func(ignore ...string) func(t testing.TB) {
+	leak := func(patience time.Duration, ignore ...string) func(t testing.TB) {
 		return func(t testing.TB) {
-			snapshot(t, 20*time.Millisecond, ignore)
+			snapshot(t, patience, ignore)
 			started := make(chan struct{})
 			go park(started, stop)
 			<-started
+			parked(t)
 		}
 	}
-	mustFail(t, leak(), "left behind 20ms after the test", "testkit.park", "chan receive", "created by")
-	mustFail(t, leak("something else"), "testkit.park")
-	if f := try(leak("testkit.park")); f.Failed() {
+	mustFail(t, leak(20*time.Millisecond), "left behind 20ms after the test", "testkit.park", "chan receive", "created by")
+	mustFail(t, leak(20*time.Millisecond, "something else"), "testkit.park")
+	if f := try(leak(leakPatience, "testkit.park")); f.Failed() {
 		t.Fatalf("an ignored goroutine failed the test: %q", f.failures)
 	}
 }

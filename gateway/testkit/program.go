@@ -1,6 +1,8 @@
 package testkit
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -26,26 +28,42 @@ func NeedProgram(t testing.TB, names []string, install string) string {
 	return ""
 }
 
-// FreePort returns a TCP port of 127.0.0.1 that was free a moment ago. Another process may take it: prefer listening on
-// port 0 where the program under test tells its port.
+// FreePort returns a TCP port of 127.0.0.1 that was free a moment ago, for programs under test that must know theirs or
+// keep it over a restart: prefer listening on port 0 otherwise. It is none of those that the kernel hands out, to
+// connections or for port 0, so nobody takes it by chance while the program under test does not listen.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("testkit: free port: %v", err)
+	const from, tries = 10_000, 100
+	below := 32768 // Linux's default
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		if _, err := fmt.Sscan(string(text), &below); err != nil {
+			t.Fatalf("testkit: free port: range of the kernel %q: %v", text, err)
+		}
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	if err := listener.Close(); err != nil {
-		t.Fatalf("testkit: free port: %v", err)
+	var err error
+	for range tries {
+		port := 0
+		if below > from {
+			port = from + rand.IntN(below-from)
+		}
+		var listener net.Listener
+		if listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
+			continue // taken
+		}
+		port = listener.Addr().(*net.TCPAddr).Port
+		if err = listener.Close(); err == nil {
+			return port
+		}
 	}
-	return port
+	t.Fatalf("testkit: free port: %v", err)
+	return 0
 }
 
-// Eventually fails the test unless cond becomes true within 10 s. cond runs on the caller's goroutine, every 5 ms at first
+// Eventually fails the test unless cond becomes true within a minute. cond runs on the caller's goroutine, every 5 ms at first
 // and every 50 ms later. msg says what was waited for.
 func Eventually(t testing.TB, cond func() bool, msg string) {
 	t.Helper()
-	EventuallyWithin(t, 10*time.Second, cond, msg)
+	EventuallyWithin(t, defaultTimeout, cond, msg)
 }
 
 // EventuallyWithin is Eventually with another deadline.
@@ -56,15 +74,16 @@ func EventuallyWithin(t testing.TB, limit time.Duration, cond func() bool, msg s
 	}
 }
 
-// eventually polls cond, at least once and a last time at the deadline.
+// eventually polls cond, at least once and a last time behind the deadline, however long the process stood still before it.
 func eventually(limit time.Duration, cond func() bool) bool {
 	deadline := time.Now().Add(limit)
+	last := limit <= 0
 	for pause := 5 * time.Millisecond; !cond(); pause = min(pause*3/2, 50*time.Millisecond) {
-		left := time.Until(deadline)
-		if left <= 0 {
+		if last {
 			return false
 		}
-		<-time.After(min(pause, left))
+		<-time.After(min(pause, time.Until(deadline)))
+		last = !time.Now().Before(deadline)
 	}
 	return true
 }

@@ -1,0 +1,55 @@
+package metrics
+
+import "strings"
+
+// Sums tells what happened in spans of time, for those who ask the node and not
+// Prometheus (PROTOCOL 7.10). Make it with [Exporter.Sums]; it belongs to one
+// goroutine.
+type Sums struct {
+	exporter *Exporter
+	last     map[string]float64 // what counters stood at
+}
+
+// Sums returns sums that begin now.
+func (e *Exporter) Sums() *Sums {
+	s := &Sums{exporter: e, last: make(map[string]float64)}
+	s.Next()
+	return s
+}
+
+// Next returns by how much each counter rose since the call before, and what
+// the gauges are. A key is the name of the metric, with ".label.value" for each
+// label, and ".count" or ".sum" for what is a histogram. It may take
+// Options.Wait.
+func (s *Sums) Next() map[string]float64 {
+	items := make(map[string]float64)
+	rose := func(key string, v float64) {
+		items[key] = v - s.last[key]
+		s.last[key] = v
+	}
+	families, _ := s.exporter.registry.Gather() // what cannot be gathered is missing
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), s.exporter.namespace+"_") {
+			continue // of the process or of Go
+		}
+		for _, m := range f.GetMetric() {
+			key := f.GetName()
+			for _, l := range m.GetLabel() {
+				key += "." + l.GetName() + "." + l.GetValue()
+			}
+			switch {
+			case m.Counter != nil:
+				rose(key, m.Counter.GetValue())
+			case m.Gauge != nil:
+				items[key] = m.Gauge.GetValue()
+			case m.Histogram != nil:
+				rose(key+".count", float64(m.Histogram.GetSampleCount()))
+				rose(key+".sum", m.Histogram.GetSampleSum())
+			case m.Summary != nil:
+				rose(key+".count", float64(m.Summary.GetSampleCount()))
+				rose(key+".sum", m.Summary.GetSampleSum())
+			}
+		}
+	}
+	return items
+}
