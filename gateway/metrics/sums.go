@@ -10,12 +10,9 @@ type Sums struct {
 	last     map[string]float64 // what counters stood at
 }
 
-// Sums returns sums that begin now.
-func (e *Exporter) Sums() *Sums {
-	s := &Sums{exporter: e, last: make(map[string]float64)}
-	s.Next()
-	return s
-}
+// Sums returns sums that begin at the start of the node, when nothing had been
+// counted.
+func (e *Exporter) Sums() *Sums { return &Sums{exporter: e, last: make(map[string]float64)} }
 
 // Next returns by how much each counter rose since the call before, and what
 // the gauges are. A key is the name of the metric, with ".label.value" for each

@@ -1,7 +1,5 @@
 package sse
 
-import "golang.org/x/time/rate"
-
 // Live are the options of a [Server] that may change while it serves; see
 // [Server.Set].
 type Live struct {
@@ -17,7 +15,7 @@ type Live struct {
 // inForce is Live with what it takes to keep to it. It is immutable.
 type inForce struct {
 	Live
-	rate   *rate.Limiter // nil without a limit
+	rate   *connectRate // nil without a limit
 	delays *delays
 }
 
@@ -31,7 +29,7 @@ func (s *Server) Set(live Live) {
 	} else {
 		next.delays = newDelays(live.ConnectionRate, s.opt.RetryMin, s.opt.RetryMax, s.opt.ShedMax)
 		if live.ConnectionRate > 0 {
-			next.rate = rate.NewLimiter(rate.Limit(live.ConnectionRate), live.ConnectionRate)
+			next.rate = newConnectRate(live.ConnectionRate)
 		}
 	}
 	s.live.Store(next)

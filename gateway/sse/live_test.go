@@ -12,7 +12,7 @@ import (
 func TestARateThatStaysKeepsWhatWasUsedOfIt(t *testing.T) {
 	s := New(nil, Options{Live: Live{ConnectionRate: 3}, RetryMin: time.Second, RetryMax: time.Second})
 	before := s.live.Load()
-	for before.rate.Allow() {
+	for before.rate.allow() {
 	}
 	s.Set(Live{ConnectionRate: 3, Insecure: true})
 	now := s.live.Load()
@@ -21,7 +21,7 @@ func TestARateThatStaysKeepsWhatWasUsedOfIt(t *testing.T) {
 	require.Same(t, before.delays, now.delays)
 
 	s.Set(Live{ConnectionRate: 5})
-	require.EqualValues(t, 5, s.live.Load().rate.Burst())
+	require.EqualValues(t, 5, s.live.Load().rate.limiter.Burst())
 	require.Equal(t, 200*time.Millisecond+10*time.Millisecond, s.live.Load().delays.interval)
 	s.Set(Live{})
 	require.Nil(t, s.live.Load().rate)
