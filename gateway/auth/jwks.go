@@ -167,12 +167,15 @@ func (j *jwks) keys(q *keyQuery, _ time.Time) ([]jwt.VerificationKey, time.Time,
 	e := j.endpoint(text)
 	// Fast path: the key is known, though the server may be down.
 	keys, known := e.set.Load().find(q.kid, q.alg)
-	if !known {
+	for asked := 0; !known; asked++ {
 		// Slow path: ask the server.
-		if err := j.ask(e, digestOf(q.kid)); err != nil {
+		joined, err := j.ask(e, digestOf(q.kid))
+		if err != nil {
 			return nil, time.Time{}, err
 		}
-		if keys, known = e.set.Load().find(q.kid, q.alg); !known {
+		// A fetch that was under way may have begun before the key was
+		// published: one that begins now decides.
+		if keys, known = e.set.Load().find(q.kid, q.alg); !known && (!joined || asked > 0) {
 			e.remember(digestOf(q.kid))
 			return nil, time.Time{}, errUnknownKeyID
 		}
@@ -213,32 +216,32 @@ func (j *jwks) forgetOldest() {
 }
 
 // ask has the key set fetched for a token whose key is not in it, or returns
-// what is known without a fetch. On nil the set is that of a fetch which ended
-// just now.
-func (j *jwks) ask(e *endpoint, kid digest) error {
+// what is known without a fetch. Without an error the set is that of a fetch
+// which ended just now; joined says that it had begun before.
+func (j *jwks) ask(e *endpoint, kid digest) (joined bool, err error) {
 	e.mu.Lock()
 	f := e.flight
 	if f != nil {
 		e.mu.Unlock()
 		<-f.done
-		return f.err
+		return true, f.err
 	}
 	now := time.Now()
 	if at, ok := e.unknown[kid]; ok && now.Sub(at) < unknownFor {
 		e.mu.Unlock()
-		return errUnknownKeyID
+		return false, errUnknownKeyID
 	}
 	if !e.spend(now) {
 		defer e.mu.Unlock()
 		if e.failure != nil {
-			return e.failure
+			return false, e.failure
 		}
-		return errUnknownKeyID // to a server that answered a moment ago
+		return false, errUnknownKeyID // to a server that answered a moment ago
 	}
 	f = e.begin()
 	e.mu.Unlock()
 	j.fetch(e, f)
-	return f.err
+	return false, f.err
 }
 
 // spend takes one fetch out of the budget. Caller holds mu.

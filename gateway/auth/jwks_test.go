@@ -229,6 +229,30 @@ func TestSimultaneousFirstUsesShareOneFetchAndOneVerification(t *testing.T) {
 	requireCounts(t, v, n-1, 1)
 }
 
+// A fetch that began before a key was published says nothing about that key.
+func TestAKeyPublishedDuringAFetchIsFound(t *testing.T) {
+	public, private := edPair(t)
+	s := newKeyServer(t)
+	began, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s.do(func(w http.ResponseWriter, _ *http.Request) {
+		once.Do(func() { close(began) })
+		<-release
+		_, _ = w.Write([]byte(`{"keys":[]}`))
+	})
+	v := newKeyedVerifier(t, s.URL, nil)
+	<-began // by the refresher
+	s.set(t, testkit.WebKey(t, "k", public))
+	verified := make(chan error, 1)
+	go func() {
+		_, err := v.VerifyConnect(edToken(t, private, "k", `{"sub":"42"}`), now)
+		verified <- err
+	}()
+	testkit.Eventually(t, func() bool { return v.Stats().CacheMisses.Load() == 1 }, "the token to be looked at")
+	close(release)
+	require.NoError(t, <-verified)
+}
+
 // requireUnavailable: the client may try again.
 func requireUnavailable(t testing.TB, v *Verifier, token string) {
 	t.Helper()
