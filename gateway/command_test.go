@@ -81,5 +81,6 @@ func TestEndpointAtTheRootAndExactPaths(t *testing.T) {
 		head, body := roundTrip(t, s2.addr, get(path))
 		require.Equal(t, 404, head.Status, path)
 		require.Equal(t, "404 page not found\n", body, path)
+		require.Equal(t, "nosniff", head.Get("X-Content-Type-Options"), path)
 	}
 }

@@ -275,6 +275,13 @@ func TestTerminalRefusalEndsWith204(t *testing.T) {
 	head := again("", mark, [2]string{"Origin", "https://good.example"})
 	require.Equal(t, "https://good.example", head.Get("Access-Control-Allow-Origin"), "or a browser would see a network error and try again")
 
+	for _, id := range []string{"!", "!abc", "!3005", "!99999999999", "3500"} { // never told to anybody
+		bad.HTTPHeaders = [][2]string{{"Last-Event-ID", id}}
+		c = s.connect(t, bad)
+		require.Equal(t, "!3500", c.Next(t).EventID, id)
+		c.ExpectEnd(t)
+	}
+
 	accepted := testkit.ConnectOptions{Token: tokenOf(t, "42", nil), HTTPHeaders: [][2]string{mark}}
 	res := s.connects(t, "a better token", "42", accepted)
 	require.NotEmpty(t, res.Client)

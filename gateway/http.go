@@ -35,7 +35,7 @@ const (
 // does not stretch them; front.Options.RequestTimeout bounds the sum.
 func (g *Gateway) newServer(handler fasthttp.RequestHandler) *fasthttp.Server {
 	if g.cfg.Prometheus.InstrumentHTTP {
-		handler = g.counts.counted(handler)
+		handler = g.counts.of(handler)
 	}
 	return &fasthttp.Server{
 		Handler:                      front.Strict(g.guard(handler), sse.WriteError),
@@ -148,6 +148,7 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 func notFound(ctx *fasthttp.RequestCtx) {
 	ctx.SetStatusCode(fasthttp.StatusNotFound)
 	ctx.SetContentType("text/plain; charset=utf-8")
+	ctx.Response.Header.Set(fasthttp.HeaderXContentTypeOptions, "nosniff")
 	ctx.SetBodyString("404 page not found\n")
 }
 
