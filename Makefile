@@ -2,17 +2,13 @@
 GO         ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 VULNCHECK   = golang.org/x/vuln/cmd/govulncheck@v1.1.4
-GOTESTSUM   = gotest.tools/gotestsum@v1.13.0
 FUZZTIME   ?= 30s
 B          ?= .
 D          ?= 30m
 
-# $(call gotest,flags,packages) runs tests. On CI's machine the packages run one
-# after another, and a test that fails is run again, alone, twice at most: its
-# failure is printed all the same, a data race is never forgiven.
+# $(call gotest,flags,packages) runs tests; on CI as .ci/gotest says.
 ifdef CI
-gotest = $(GO) run $(GOTESTSUM) --format pkgname --rerun-fails=2 --rerun-fails-max-failures=3 \
-  --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --packages='$(2)' -- -p 1 $(1)
+gotest = .ci/gotest $(1) $(2)
 else
 gotest = $(GO) test $(1) $(2)
 endif

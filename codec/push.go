@@ -270,18 +270,20 @@ func (o *object) subscribeResult(r *SubscribeResult) {
 	if len(r.Publications) > 0 {
 		o.key("publications")
 		o.dst = append(o.dst, '[')
+		var work deltaWork
 		for i, p := range r.Publications {
 			if i > 0 {
 				o.dst = append(o.dst, ',')
 			}
-			switch {
-			case !r.Delta:
+			if !r.Delta {
 				o.dst = AppendPublication(o.dst, p)
-			case i == 0:
-				o.dst = AppendDeltaPublication(o.dst, p, "")
-			default:
-				o.dst = AppendDeltaPublication(o.dst, p, Delta(r.Publications[i-1].Data, p.Data))
+				continue
 			}
+			delta := ""
+			if i > 0 {
+				delta = work.delta(r.Publications[i-1].Data, p.Data)
+			}
+			o.dst = AppendDeltaPublication(o.dst, p, delta)
 		}
 		o.dst = append(o.dst, ']')
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,29 @@ func TestLargeBodiesNeedAKeyBeforeTheyAreRead(t *testing.T) {
 	f(testKey, 200)
 	f("wrong", 401)
 	f("", 401)
+}
+
+// A target may name the host: the body is read all the same.
+func TestBodiesOfAbsoluteTargets(t *testing.T) {
+	s := startServer(t, parts{})
+	f := func(path, body string, says string) {
+		t.Helper()
+		head, got := roundTrip(t, s.addr, "POST http://h"+path+" HTTP/1.1\r\nHost: h\r\nX-API-Key: "+testKey+
+			"\r\nTransfer-Encoding: chunked\r\n\r\n"+strconv.FormatInt(int64(len(body)), 16)+"\r\n"+body+"\r\n0\r\n\r\n")
+		require.Equal(t, 200, head.Status, got)
+		require.Contains(t, got, says)
+	}
+	f("/connection/uni_sse", `{"subs":{"news":{}}}`, "")
+	f("/api/publish?x", `{"channel":"news","data":1}`, `{"result":{}}`)
+	f("/connection/uni_sse/ticket", `{"token":"`+testkit.HS256(t, testSecret, map[string]any{"sub": "u"})+`"}`, `"ticket"`)
+}
+
+func TestPathsOfTargets(t *testing.T) {
+	for target, want := range map[string]string{
+		"/": "/", "/a?b=://c/d": "/a", "http://h/a/b?c": "/a/b", "http://h": "/", "https://h?x=/a": "/", "*": "*", "": "",
+	} {
+		require.Equal(t, want, targetPath(target), target)
+	}
 }
 
 // The methods that have no use for a body are answered as if there were none.

@@ -70,7 +70,7 @@ func (g *Gateway) frontOptions() front.Options {
 // route's own.
 func (g *Gateway) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	front.Prepare(h)
-	path, _, _ := strings.Cut(string(h.RequestURI()), "?")
+	path := targetPath(string(h.RequestURI()))
 	c := &g.cfg.HTTPAPI
 	limit := fasthttp.RequestConfig{ReadTimeout: g.cfg.HTTPServer.ReadTimeout, MaxRequestBodySize: otherBody}
 	wanted := false
@@ -93,6 +93,22 @@ func (g *Gateway) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 		front.SkipBody(h)
 	}
 	return limit
+}
+
+// targetPath returns the path of a request target, which may name a host before
+// it (RFC 9112 section 3.2.2).
+func targetPath(target string) string {
+	path, _, _ := strings.Cut(target, "?")
+	if strings.HasPrefix(path, "/") {
+		return path
+	}
+	if _, rest, ok := strings.Cut(path, "://"); ok {
+		if slash := strings.IndexByte(rest, '/'); slash >= 0 {
+			return rest[slash:]
+		}
+		return "/"
+	}
+	return path
 }
 
 // chunkedBody is what fasthttp gives as the length of a chunked body.

@@ -44,8 +44,8 @@ type Options struct {
 // any goroutine but not from a turn.
 type Exporter struct {
 	// Immutable after New.
-	registry  *prometheus.Registry
-	namespace string
+	own *prometheus.Registry // the source's
+	all prometheus.Gatherers // and those of the process
 }
 
 // New makes an exporter with a registry of its own: the metrics of the source,
@@ -61,22 +61,17 @@ func New(opt Options) (*Exporter, error) {
 	if opt.UsersEvery <= 0 {
 		opt.UsersEvery = 10 * time.Second
 	}
-	e := &Exporter{registry: prometheus.NewRegistry(), namespace: opt.Namespace}
-	for _, c := range []prometheus.Collector{
-		newCollector(opt),
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	} {
-		if err := e.registry.Register(c); err != nil {
-			return nil, fmt.Errorf("metrics: namespace %q: %w", opt.Namespace, err)
-		}
+	own, process := prometheus.NewRegistry(), prometheus.NewRegistry()
+	if err := own.Register(newCollector(opt)); err != nil {
+		return nil, fmt.Errorf("metrics: namespace %q: %w", opt.Namespace, err)
 	}
-	return e, nil
+	process.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return &Exporter{own: own, all: prometheus.Gatherers{own, process}}, nil
 }
 
 // Handle answers a scrape in the format that it asks for.
 func (e *Exporter) Handle(ctx *fasthttp.RequestCtx) {
-	families, err := e.registry.Gather()
+	families, err := e.all.Gather()
 	if err != nil {
 		ctx.Error("the metrics cannot be gathered: "+err.Error(), fasthttp.StatusInternalServerError)
 		return

@@ -54,7 +54,7 @@ func nodeFamilies() []*family {
 			[]string{"action", "channel_namespace"}, actions),
 		counter("node_client_connection_limit", "Connects refused because of a limit on connections or connects.", func(s *state) uint64 { return s.LimitRefused }),
 		labelled(prometheus.CounterValue, "node_incoming_http_requests_total",
-			"HTTP requests, with prometheus.instrument_http_handlers; a stream counts as 200 when it is handed over.",
+			"HTTP requests that reached a handler, with prometheus.instrument_http_handlers; a stream, and one refused at connect, counts as 200 when it is handed over.",
 			[]string{"path", "method", "status"}, func(s *state, e *emitter) {
 				for r, n := range s.Requests {
 					e.count(n, r.Path, r.Method, strconv.Itoa(r.Status))

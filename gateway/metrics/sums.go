@@ -1,7 +1,5 @@
 package metrics
 
-import "strings"
-
 // Sums tells what happened in spans of time, for those who ask the node and not
 // Prometheus (PROTOCOL 7.10). Make it with [Exporter.Sums]; it belongs to one
 // goroutine.
@@ -24,11 +22,8 @@ func (s *Sums) Next() map[string]float64 {
 		items[key] = v - s.last[key]
 		s.last[key] = v
 	}
-	families, _ := s.exporter.registry.Gather() // what cannot be gathered is missing
+	families, _ := s.exporter.own.Gather() // what cannot be gathered is missing
 	for _, f := range families {
-		if !strings.HasPrefix(f.GetName(), s.exporter.namespace+"_") {
-			continue // of the process or of Go
-		}
 		for _, m := range f.GetMetric() {
 			key := f.GetName()
 			for _, l := range m.GetLabel() {
