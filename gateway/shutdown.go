@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"sluice/gateway/loop"
 )
 
 // counted counts the requests that are being answered: Stop waits for them.
@@ -56,7 +58,9 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	closed()
 	errs = append(errs, g.release(ctx))
 	err := errors.Join(errs...)
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	// The wait for streams has a timer of its own, which may be the first.
+	late := errors.Is(ctx.Err(), context.DeadlineExceeded) || ctx.Err() == nil && errors.Is(err, loop.ErrStreamsLeft)
+	if err != nil && late {
 		return fmt.Errorf("gateway: %w: %w", errShutdownTimeout, err)
 	}
 	return err
