@@ -246,14 +246,16 @@ func TestStrictRefusesAndCloses(t *testing.T) {
 	f(417, head("Expect: 100-continue\r\nExpect: x\r\n"))
 }
 
-// A body that is never read must not be waited for, nor asked for.
-func TestRefusedBeforeItsBodyArrives(t *testing.T) {
+// withBodies sends requests to a strict server whose heads go through prepare,
+// one for each way to frame a body, and returns all that comes back for each.
+func withBodies(t *testing.T, handler fasthttp.RequestHandler, prepare func(*fasthttp.RequestHeader), headers, body string) (answers []string) {
+	t.Helper()
 	ln := fasthttputil.NewInmemoryListener()
 	srv := &fasthttp.Server{
-		Handler: Strict(func(*fasthttp.RequestCtx) { t.Error("the handler was called") },
-			func(ctx *fasthttp.RequestCtx, status int, message string) { ctx.Error(message, status) }),
+		Handler: Strict(handler, func(ctx *fasthttp.RequestCtx, status int, message string) { ctx.Error(message, status) }),
 		HeaderReceived: func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 			Prepare(h)
+			prepare(h)
 			return fasthttp.RequestConfig{}
 		},
 	}
@@ -262,45 +264,34 @@ func TestRefusedBeforeItsBodyArrives(t *testing.T) {
 	for _, framing := range []string{"Content-Length: 1000", "Transfer-Encoding: chunked", "Content-Length: 1000\r\nExpect: 100-continue"} {
 		c, err := ln.Dial()
 		require.NoError(t, err)
-		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: h\r\nX: y\r\n z\r\n%s\r\n\r\n", framing)
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: h\r\n%s%s\r\n\r\n%s", headers, framing, body)
 		answer, err := io.ReadAll(c)
 		require.NoError(t, err)
-		require.True(t, strings.HasPrefix(string(answer), "HTTP/1.1 400 "), "%s: %q", framing, answer)
-		require.Equal(t, 1, strings.Count(string(answer), "HTTP/1.1 "), "%q", answer)
+		require.Equal(t, 1, strings.Count(string(answer), "HTTP/1.1 "), "%s: %q", framing, answer)
 		require.NoError(t, c.Close())
+		answers = append(answers, string(answer))
 	}
 	require.NoError(t, ln.Close())
 	require.NoError(t, <-done)
+	return answers
+}
+
+// A body that is never read must not be waited for, nor asked for.
+func TestRefusedBeforeItsBodyArrives(t *testing.T) {
+	handler := func(*fasthttp.RequestCtx) { t.Error("the handler was called") }
+	for _, answer := range withBodies(t, handler, func(*fasthttp.RequestHeader) {}, "X: y\r\n z\r\n", "") {
+		require.True(t, strings.HasPrefix(answer, "HTTP/1.1 400 "), "%q", answer)
+	}
 }
 
 // What is told to be skipped is neither read nor asked for, and what stands in
 // its place is no request.
 func TestSkippedBodyIsNotRead(t *testing.T) {
-	ln := fasthttputil.NewInmemoryListener()
-	srv := &fasthttp.Server{
-		Handler: Strict(func(ctx *fasthttp.RequestCtx) { ctx.SetStatusCode(401) },
-			func(*fasthttp.RequestCtx, int, string) { t.Error("the request was refused") }),
-		HeaderReceived: func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-			Prepare(h)
-			SkipBody(h)
-			return fasthttp.RequestConfig{}
-		},
+	handler := func(ctx *fasthttp.RequestCtx) { ctx.SetStatusCode(401) }
+	for _, answer := range withBodies(t, handler, SkipBody, "", behind) {
+		require.True(t, strings.HasPrefix(answer, "HTTP/1.1 401 "), "%q", answer)
+		require.Contains(t, answer, "\r\nConnection: close\r\n")
 	}
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ln) }()
-	for _, framing := range []string{"Content-Length: 1000", "Transfer-Encoding: chunked", "Content-Length: 1000\r\nExpect: 100-continue"} {
-		c, err := ln.Dial()
-		require.NoError(t, err)
-		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: h\r\n%s\r\n\r\n%s", framing, behind)
-		answer, err := io.ReadAll(c)
-		require.NoError(t, err)
-		require.True(t, strings.HasPrefix(string(answer), "HTTP/1.1 401 "), "%s: %q", framing, answer)
-		require.Contains(t, string(answer), "\r\nConnection: close\r\n")
-		require.Equal(t, 1, strings.Count(string(answer), "HTTP/1.1 "), "%q", answer)
-		require.NoError(t, c.Close())
-	}
-	require.NoError(t, ln.Close())
-	require.NoError(t, <-done)
 }
 
 // Whatever is sent: never more requests reach the handler than a plain reader of
