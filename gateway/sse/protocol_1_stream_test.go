@@ -215,6 +215,7 @@ func TestProtocol_1_7_Origins(t *testing.T) {
 		})
 		require.Equal(t, 403, head.Status)
 		require.Nil(t, head.Values("Access-Control-Allow-Origin"))
+		require.Equal(t, "Origin", head.Get("Vary"))
 		errorBody(t, 403, body)
 	})
 	t.Run("wrong_method_has_cors_headers", func(t *testing.T) {
