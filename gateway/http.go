@@ -35,7 +35,7 @@ const (
 // does not stretch them; front.Options.RequestTimeout bounds the sum.
 func (g *Gateway) newServer(handler fasthttp.RequestHandler) *fasthttp.Server {
 	if g.cfg.Prometheus.InstrumentHTTP {
-		handler = g.counts.of(handler)
+		handler = g.counts.counting(handler)
 	}
 	return &fasthttp.Server{
 		Handler:                      front.Strict(g.guard(handler), sse.WriteError),

@@ -16,9 +16,9 @@ type requestCounts struct {
 	n  map[metrics.Request]uint64
 }
 
-// of counts what next answers. What nobody serves counts under one path,
+// counting counts what next answers. What nobody serves counts under one path,
 // and odd methods under one method: clients must not choose the labels.
-func (c *requestCounts) of(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+func (c *requestCounts) counting(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		next(ctx)
 		r := metrics.Request{Path: "other", Method: "other", Status: ctx.Response.StatusCode()}

@@ -72,14 +72,7 @@ func closesOf(st loop.Stats) (n uint64) {
 func TestCertificatesAreReplacedUnderTLSStreams(t *testing.T) {
 	const streams, replacements = 50, 20
 	s := startTLS(t, "", "", parts{})
-	var clients []*testkit.Client
-	for i := range streams {
-		cfg := s.ca.client()
-		cfg.MaxVersion = uint16(tls.VersionTLS12 + i%2)
-		c := s.stream(t, cfg, testkit.ConnectOptions{}, "news")
-		c.ExpectConnect(t)
-		clients = append(clients, c)
-	}
+	clients := s.streams(t, streams)
 	replaced := make(chan error, 1)
 	go func() {
 		for i := range replacements {

@@ -188,6 +188,19 @@ func (s *tlsServer) stream(t *testing.T, cfg *tls.Config, opt testkit.ConnectOpt
 	return testkit.Connect(t, "", opt)
 }
 
+// streams opens n streams of one channel, by both versions of TLS in turns.
+func (s *tlsServer) streams(t *testing.T, n int) (clients []*testkit.Client) {
+	t.Helper()
+	for i := range n {
+		cfg := s.ca.client()
+		cfg.MaxVersion = uint16(tls.VersionTLS12 + i%2)
+		c := s.stream(t, cfg, testkit.ConnectOptions{}, "news")
+		c.ExpectConnect(t)
+		clients = append(clients, c)
+	}
+	return clients
+}
+
 // expectFarewell checks that a stream which has ended was ended in the manner of
 // TLS: crypto/tls gives io.EOF for that, and io.ErrUnexpectedEOF for a cut.
 func expectFarewell(t *testing.T, c *testkit.Client) {
@@ -448,14 +461,7 @@ func TestMutualTLS(t *testing.T) {
 func TestDrainOverTLS(t *testing.T) {
 	const streams, each = 20, 30
 	s := launchTLS(t, "", "", parts{})
-	var clients []*testkit.Client
-	for i := range streams {
-		cfg := s.ca.client()
-		cfg.MaxVersion = uint16(tls.VersionTLS12 + i%2)
-		c := s.stream(t, cfg, testkit.ConnectOptions{}, "news")
-		c.ExpectConnect(t)
-		clients = append(clients, c)
-	}
+	clients := s.streams(t, streams)
 	kept := s.http(t)
 	kept.Send(get("/none"))
 	require.Equal(t, 404, kept.ReadHead(t).Status)

@@ -1,16 +1,18 @@
 package metrics
 
+import "github.com/prometheus/client_golang/prometheus"
+
 // Sums tells what happened in spans of time, for those who ask the node and not
 // Prometheus (PROTOCOL 7.10). Make it with [Exporter.Sums]; it belongs to one
 // goroutine.
 type Sums struct {
-	exporter *Exporter
-	last     map[string]float64 // what counters stood at
+	own  prometheus.Gatherer
+	last map[string]float64 // what counters stood at
 }
 
 // Sums returns sums that begin at the start of the node, when nothing had been
 // counted.
-func (e *Exporter) Sums() *Sums { return &Sums{exporter: e, last: make(map[string]float64)} }
+func (e *Exporter) Sums() *Sums { return &Sums{own: e.own, last: make(map[string]float64)} }
 
 // Next returns by how much each counter rose since the call before, and what
 // the gauges are. A key is the name of the metric, with ".label.value" for each
@@ -22,7 +24,7 @@ func (s *Sums) Next() map[string]float64 {
 		items[key] = v - s.last[key]
 		s.last[key] = v
 	}
-	families, _ := s.exporter.own.Gather() // what cannot be gathered is missing
+	families, _ := s.own.Gather() // what cannot be gathered is missing
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			key := f.GetName()

@@ -196,12 +196,11 @@ const preflightAge = "86400"
 
 // preflight answers OPTIONS of a path with the methods (PROTOCOL 12.4).
 func (s *Server) preflight(ctx *fasthttp.RequestCtx, r *request, methods string) {
+	r.writeCORS(ctx)
 	if !r.originAllowed {
-		ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderOrigin)
 		WriteError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
 		return
 	}
-	r.writeCORS(ctx)
 	h := &ctx.Response.Header
 	if r.origin != "" {
 		h.Set(fasthttp.HeaderAccessControlAllowMethods, methods)

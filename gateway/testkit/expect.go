@@ -101,10 +101,7 @@ func (c *Client) ExpectEnd(t testing.TB) {
 	over, stop := after(c.timeout)
 	defer stop()
 	for {
-		p, err := c.take(t, over)
-		if errors.Is(err, errWaited) {
-			p, err = c.takeLast(t)
-		}
+		p, err := c.takeInTime(t, over)
 		if errors.Is(err, errWaited) {
 			t.Fatalf("testkit: waited %v for the end of the stream; %s", c.timeout, c.state())
 		}
@@ -138,10 +135,7 @@ func (c *Client) WaitEnd(t testing.TB) End {
 	over, stop := after(c.timeout)
 	defer stop()
 	for {
-		_, err := c.take(t, over)
-		if errors.Is(err, errWaited) {
-			_, err = c.takeLast(t)
-		}
+		_, err := c.takeInTime(t, over)
 		if errors.Is(err, errWaited) {
 			t.Fatalf("testkit: waited %v for the end of the stream; %s", c.timeout, c.state())
 		}
@@ -188,10 +182,7 @@ func (c *Client) wait(t testing.TB, what string, wanted func(Push) bool) Push {
 	over, stop := after(c.timeout)
 	defer stop()
 	for {
-		p, err := c.take(t, over)
-		if errors.Is(err, errWaited) {
-			p, err = c.takeLast(t)
-		}
+		p, err := c.takeInTime(t, over)
 		if errors.Is(err, errWaited) {
 			t.Fatalf("testkit: waited %v for %s; %s", c.timeout, what, c.state())
 		}
@@ -214,7 +205,7 @@ func after(d time.Duration) (over <-chan struct{}, stop func() bool) {
 func (c *Client) take(t testing.TB, over <-chan struct{}) (Push, error) {
 	t.Helper()
 	for {
-		p, err := c.takeLast(t)
+		p, err := c.takeNow(t)
 		if !errors.Is(err, errWaited) {
 			return p, err
 		}
@@ -226,8 +217,18 @@ func (c *Client) take(t testing.TB, over <-chan struct{}) (Push, error) {
 	}
 }
 
-// takeLast is take that does not wait: what came just before a process that stood still saw its timer counts as in time.
-func (c *Client) takeLast(t testing.TB) (Push, error) {
+// takeInTime is take with a last look: what came just before a process that stood still saw its timer counts as in time.
+func (c *Client) takeInTime(t testing.TB, over <-chan struct{}) (Push, error) {
+	t.Helper()
+	p, err := c.take(t, over)
+	if errors.Is(err, errWaited) {
+		return c.takeNow(t)
+	}
+	return p, err
+}
+
+// takeNow is take that does not wait.
+func (c *Client) takeNow(t testing.TB) (Push, error) {
 	t.Helper()
 	if text := c.unreported(); text != "" {
 		t.Fatalf("testkit: %s", text)
