@@ -3,6 +3,7 @@ package codec
 import (
 	"hash/maphash"
 	"strconv"
+	"sync/atomic"
 )
 
 // Frame is the immutable bytes of one push as an SSE event, in every form that
@@ -14,6 +15,9 @@ type Frame struct {
 	idStart, dataStart int32
 	// The plain bytes inside the chunks.
 	idLo, idHi, dataLo, dataHi int32
+
+	// Atomic.
+	kept atomic.Int32 // see Keep
 }
 
 const (
@@ -76,6 +80,17 @@ func RawFrame(b []byte) *Frame {
 
 // Len is what the frame counts for in byte limits: the longest form.
 func (f *Frame) Len() int { return len(f.buf) - int(f.idStart) }
+
+// Keep notes that one more queue holds on to the frame, and reports whether it
+// is the first: its bytes are counted then, once for all queues of the process.
+// Every Keep is followed by one [Frame.Unkeep]. Any goroutine.
+func (f *Frame) Keep() (first bool) { return f.kept.Add(1) == 1 }
+
+// Unkeep undoes a Keep, and reports whether it was the last. Any goroutine.
+func (f *Frame) Unkeep() (last bool) { return f.kept.Add(-1) == 0 }
+
+// Kept returns how many queues hold on to the frame. Any goroutine.
+func (f *Frame) Kept() int { return int(f.kept.Load()) }
 
 // HasID reports whether the frame brings an id line of its own.
 func (f *Frame) HasID() bool { return f.idStart != f.dataStart }

@@ -97,7 +97,7 @@ func closings() map[loop.Reason]closing {
 			do: func(t *testing.T, s *server) {
 				c := open(t, s, "pos:a")
 				// What an engine says that has lost publications.
-				s.hub.Publication("pos:a", &codec.Publication{Data: codec.QuoteJSON("x"), Offset: 7, Epoch: "e"}, nil, 0)
+				s.hub.Publication("pos:a", &codec.Publication{Data: codec.QuoteJSON("x"), Offset: 7, Epoch: "e"}, nil, nil)
 				told(t, c, 3010)
 			},
 		},

@@ -52,6 +52,7 @@ type Actor[T any] struct {
 
 	// Atomic.
 	scheduled atomic.Bool
+	woken     atomic.Bool // Wake was called since the last look at the inbox
 	depth     atomic.Int64
 }
 
@@ -87,6 +88,14 @@ func (a *Actor[T]) Post(p T) {
 	a.mu.Lock()
 	a.inbox = append(a.inbox, p)
 	a.mu.Unlock()
+	a.wake()
+}
+
+// Wake has a turn run soon even if the inbox is empty: for a behavior that has
+// work from elsewhere too, which its Flush looks for. What the caller did before
+// is seen by that turn. Any goroutine.
+func (a *Actor[T]) Wake() {
+	a.woken.Store(true)
 	a.wake()
 }
 
@@ -134,6 +143,7 @@ func (a *Actor[T]) turns() {
 }
 
 func (a *Actor[T]) take() []T {
+	a.woken.Store(false) // before anything is looked at
 	a.mu.Lock()
 	batch := a.inbox
 	a.inbox = a.spare
@@ -143,6 +153,9 @@ func (a *Actor[T]) take() []T {
 }
 
 func (a *Actor[T]) empty() bool {
+	if a.woken.Load() {
+		return false
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.inbox) == 0

@@ -41,14 +41,14 @@ type sink struct {
 	got []published
 }
 
-func (k *sink) Publication(ch string, p, _ *codec.Publication, credit int) {
+func (k *sink) Publication(ch string, p, _ *codec.Publication, credit *broker.Credit) {
 	k.mu.Lock()
 	k.got = append(k.got, published{ch, p})
 	k.mu.Unlock()
-	k.credit.ReleaseCredit(credit)
+	credit.Release()
 }
-func (*sink) Join(string, *codec.ClientInfo)  {}
-func (*sink) Leave(string, *codec.ClientInfo) {}
+func (*sink) Join(string, *codec.ClientInfo, *broker.Credit)  {}
+func (*sink) Leave(string, *codec.ClientInfo, *broker.Credit) {}
 
 func (k *sink) take() []published {
 	k.mu.Lock()
@@ -66,20 +66,20 @@ type credit struct {
 	refuse bool
 }
 
-func (c *credit) AcquireCredit(_ context.Context, size int) (int, error) {
+func (c *credit) AcquireCredit(_ context.Context, size int) (*broker.Credit, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.refuse {
-		return 0, codec.ErrInternal
+		return nil, codec.ErrInternal
 	}
 	c.out += size + 1
-	return size + 1, nil
+	return broker.NewCredit(int64(size+1), c.release), nil
 }
 
-func (c *credit) ReleaseCredit(n int) {
+func (c *credit) release(n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.out -= n
+	c.out -= int(n)
 }
 
 func (c *credit) outstanding() int {

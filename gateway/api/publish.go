@@ -113,10 +113,14 @@ func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options,
 		return broker.Position{}, internal(fmt.Errorf("api: no room for a publication within the time to wait: %w", err))
 	}
 	opt.Credit = credit
+	taken := false
+	defer func() { // also if the engine panics
+		if !taken {
+			credit.Release()
+		}
+	}()
 	result, err := s.opt.Broker.Publish(ctx, ch, p, opt)
-	if !result.CreditTaken {
-		s.opt.Credit.ReleaseCredit(credit)
-	}
+	taken = result.CreditTaken
 	if err != nil {
 		return broker.Position{}, internal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"sluice/codec"
+	"sluice/gateway/broker"
 	"sluice/gateway/session"
 )
 
@@ -45,12 +46,9 @@ type NodeInfo struct {
 	Metrics *codec.NodeMetrics // nil before the first interval is over
 }
 
-// Credit bounds the bytes of publications between the entrance and the queues
+// Credit bounds the bytes of publications between the entrance and the sockets
 // of the streams; hub.Hub implements it.
 type Credit interface {
-	// AcquireCredit waits a bounded time for credit for so many bytes and
-	// returns how much it took.
-	AcquireCredit(ctx context.Context, size int) (int, error)
-	// ReleaseCredit gives back what AcquireCredit took.
-	ReleaseCredit(n int)
+	// AcquireCredit waits a bounded time for credit for so many bytes.
+	AcquireCredit(ctx context.Context, size int) (*broker.Credit, error)
 }

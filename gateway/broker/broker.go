@@ -24,12 +24,12 @@ type Position struct {
 type Sink interface {
 	// Publication delivers p, which is immutable from here on. prev is the
 	// publication before it in the history when p asks for a delta and one
-	// is kept, else nil. credit is how many bytes of publish credit travel
-	// with p, returned when the last loop has queued it.
-	Publication(channel string, p, prev *codec.Publication, credit int)
-	// Join and Leave deliver events of presence.
-	Join(channel string, info *codec.ClientInfo)
-	Leave(channel string, info *codec.ClientInfo)
+	// is kept, else nil. credit travels with p and is released when every
+	// subscriber's socket was offered it; nil for none.
+	Publication(channel string, p, prev *codec.Publication, credit *Credit)
+	// Join and Leave deliver events of presence, with their credit.
+	Join(channel string, info *codec.ClientInfo, credit *Credit)
+	Leave(channel string, info *codec.ClientInfo, credit *Credit)
 }
 
 // HistoryOptions say how much of a channel is kept (PROTOCOL 5.3). The zero
@@ -51,9 +51,9 @@ type PublishOptions struct {
 	IdempotencyKey string
 	// VersionEpoch belongs to Publication.Version (PROTOCOL 6.1).
 	VersionEpoch string
-	// Credit is how many bytes of publish credit the caller holds for this
-	// publication; see Result.CreditTaken.
-	Credit int
+	// Credit is what the caller holds for this publication, nil for none; see
+	// Result.CreditTaken.
+	Credit *Credit
 }
 
 // Result of a publish.
@@ -63,7 +63,7 @@ type Result struct {
 	// the version was seen before.
 	Suppressed bool
 	// CreditTaken says that the credit went with the publication into the
-	// Sink; otherwise the caller still holds it.
+	// Sink; otherwise the caller releases it.
 	CreditTaken bool
 }
 
@@ -94,8 +94,10 @@ type Broker interface {
 	// it to every node with a subscriber. p belongs to the engine from here
 	// on.
 	Publish(ctx context.Context, channel string, p *codec.Publication, opt PublishOptions) (Result, error)
-	Join(ctx context.Context, channel string, info *codec.ClientInfo) error
-	Leave(ctx context.Context, channel string, info *codec.ClientInfo) error
+	// Join and Leave tell of clients that came and went. On an error the caller
+	// releases the credit.
+	Join(ctx context.Context, channel string, info *codec.ClientInfo, credit *Credit) error
+	Leave(ctx context.Context, channel string, info *codec.ClientInfo, credit *Credit) error
 	// History returns publications in order (newest first in reverse) and
 	// the present top position, which it creates if there is none.
 	History(ctx context.Context, channel string, q HistoryQuery) ([]*codec.Publication, Position, error)

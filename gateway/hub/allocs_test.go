@@ -38,7 +38,7 @@ func TestADeliveryDoesNotAllocate(t *testing.T) {
 				for range n {
 					offset++
 					p := &codec.Publication{Data: codec.QuoteJSON("x"), Offset: offset, Epoch: "e"}
-					r.hub.Publication("a", p, nil, 0)
+					r.hub.Publication("a", p, nil, nil)
 					require.NoError(t, r.hub.Arrived(t.Context()))
 				}
 				for _, p := range peers {

@@ -8,16 +8,19 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"sluice/codec"
+	"sluice/gateway/broker"
 	"sluice/gateway/tally"
 )
 
 // credits is the one place where a publisher is slowed: bytes of publications
-// between the entrance and the out-queues. Behind it posts never block.
+// between the entrance and the sockets. Behind it posts never block.
 type credits struct {
 	// Immutable after newCredits.
 	sem  *semaphore.Weighted
 	size int64
 	wait time.Duration
+	// giveBack is release, bound once: a method value allocates.
+	giveBack func(n int64)
 
 	// Atomic.
 	used   atomic.Int64
@@ -27,17 +30,19 @@ type credits struct {
 }
 
 func newCredits(size int64, wait time.Duration) *credits {
-	return &credits{sem: semaphore.NewWeighted(size), size: size, wait: wait}
+	c := &credits{sem: semaphore.NewWeighted(size), size: size, wait: wait}
+	c.giveBack = c.release
+	return c
 }
 
 // creditCost is what a publication takes beyond its payload.
 const creditCost = 256
 
-// AcquireCredit takes credit for a publication of so many payload bytes and
-// returns how much it took; a publication larger than all credit there is takes
-// it all. It waits at most Options.CreditWait, then nothing is taken and the
-// error is codec.ErrInternal. Not from a turn.
-func (h *Hub) AcquireCredit(ctx context.Context, size int) (int, error) {
+// AcquireCredit takes credit for a publication of so many payload bytes; one that
+// is larger than all credit there is takes it all. It waits at most
+// Options.CreditWait, then nothing is taken and the error is codec.ErrInternal.
+// Not from a turn.
+func (h *Hub) AcquireCredit(ctx context.Context, size int) (*broker.Credit, error) {
 	c := h.credit
 	n := min(int64(size)+creditCost, c.size)
 	if !c.sem.TryAcquire(n) {
@@ -49,18 +54,14 @@ func (h *Hub) AcquireCredit(ctx context.Context, size int) (int, error) {
 		c.waited.Add(time.Since(began))
 		if err != nil {
 			c.fails.Add(1)
-			return 0, codec.ErrInternal
+			return nil, codec.ErrInternal
 		}
 	}
 	c.used.Add(n)
-	return int(n), nil
+	return broker.NewCredit(n, c.giveBack), nil
 }
 
-// ReleaseCredit gives back what AcquireCredit took. Any goroutine.
-func (h *Hub) ReleaseCredit(n int) {
-	if n == 0 {
-		return
-	}
-	h.credit.used.Add(-int64(n))
-	h.credit.sem.Release(int64(n))
+func (c *credits) release(n int64) {
+	c.used.Add(-n)
+	c.sem.Release(n)
 }

@@ -70,9 +70,12 @@ func (s *Shard) refreshCursor(slot uint32) {
 	}
 }
 
-// recoverable reports whether the place counts for the stream's cursor.
+// recoverable reports whether the place counts for the stream's cursor. One that
+// is held has no position to tell yet, unless it had one before: then the client
+// is still there, and a cursor without it would resume the channel from nowhere.
 func (p place) recoverable() bool {
-	return p.topic.members[p.index].flags&(Recoverable|Held) == Recoverable
+	m := &p.topic.members[p.index]
+	return m.flags&Recoverable != 0 && (m.flags&Held == 0 || m.epoch != 0)
 }
 
 func (p place) appendCursor(dst []byte) []byte {
@@ -123,14 +126,35 @@ func (s *Shard) idChunk(text []byte, f codec.Framing) []byte {
 // stands: its subscriptions have just changed, or it is told what it missed.
 // opening is the position of a channel whose hold is about to end, nil for none.
 func (s *Shard) SendWithCursor(slot uint32, f *codec.Frame, opening *Opened) {
-	if !s.hub.opt.Cursors {
-		s.loop.Send(slot, f, loop.NoID)
+	if id := s.cursorChunk(slot, opening); id != nil {
+		s.loop.SendOwnID(slot, f, id)
 		return
+	}
+	s.loop.Send(slot, f, loop.NoID)
+}
+
+// SendMissed is SendWithCursor for what a stream missed, which does not count for
+// the limit of its queue; it returns what it counts for instead, see
+// loop.SendExempt.
+func (s *Shard) SendMissed(slot uint32, f *codec.Frame, opening *Opened) (cost int) {
+	id := s.cursorChunk(slot, opening)
+	if id != nil {
+		s.loop.SendExemptOwnID(slot, f, id)
+	} else {
+		s.loop.SendExempt(slot, f, loop.NoID)
+	}
+	return loop.ExemptCost(f, len(id))
+}
+
+// cursorChunk returns the id line of where a stream stands, nil if it has none.
+func (s *Shard) cursorChunk(slot uint32, opening *Opened) []byte {
+	if !s.hub.opt.Cursors {
+		return nil
 	}
 	text := s.scratch[:0]
 	if int(slot) < len(s.places) {
 		for _, p := range s.places[slot] {
-			if p.recoverable() {
+			if p.recoverable() && (opening == nil || p.topic.channel != opening.Channel) {
 				text = p.appendCursor(text)
 			}
 		}
@@ -142,28 +166,27 @@ func (s *Shard) SendWithCursor(slot uint32, f *codec.Frame, opening *Opened) {
 	}
 	s.scratch = text
 	if len(text) == 0 {
-		s.loop.Send(slot, f, loop.NoID)
-		return
+		return nil
 	}
 	if c := s.cursors[slot]; c != nil {
 		c.told = s.loop.Now()
 	}
-	s.loop.SendOwnID(slot, f, s.idChunk(text, s.loop.Framing(slot)))
+	return s.idChunk(text, s.loop.Framing(slot))
 }
 
 // AppendCursor appends where a stream stands, exactly, for the id line of its
 // last event; nothing for a stream without a recoverable channel, or with one
-// that is held: its position is not the stream's to tell yet, and a cursor
-// without it would pass over what it missed.
+// that is held for the first time: its position is not the stream's to tell yet,
+// and a cursor without it would pass over what it missed.
 func (s *Shard) AppendCursor(dst []byte, slot uint32) []byte {
 	if !s.hub.opt.Cursors || int(slot) >= len(s.places) {
 		return dst
 	}
 	start := len(dst)
 	for _, p := range s.places[slot] {
-		switch flags := p.topic.members[p.index].flags; {
-		case flags&Recoverable == 0:
-		case flags&Held != 0:
+		switch m := &p.topic.members[p.index]; {
+		case m.flags&Recoverable == 0:
+		case !p.recoverable():
 			return dst[:start]
 		default:
 			dst = p.appendCursor(dst)

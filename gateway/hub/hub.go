@@ -27,7 +27,7 @@ import (
 // Options of a [Hub]. Zero fields mean the defaults named.
 type Options struct {
 	Lanes       int           // publish lanes; one for each loop
-	CreditBytes int64         // payload bytes between entrance and out-queues; 64 MiB
+	CreditBytes int64         // bytes of events between entrance and sockets; 64 MiB
 	CreditWait  time.Duration // how long a publisher waits for credit; 1 s
 	HoldMaxSize int           // bytes held for one subscriber that has yet to open; 1 MiB
 	// PositionMaxTimeLag is how old a publication may be on arrival in a
@@ -62,6 +62,7 @@ type Hub struct {
 
 	// Atomic.
 	policies  atomic.Pointer[policies] // nil if nothing may be left out
+	seq       atomic.Uint64            // events that entered the Sink
 	published atomic.Uint64            // publications that reached a lane
 	joins     atomic.Uint64
 	leaves    atomic.Uint64
@@ -128,8 +129,9 @@ type event struct {
 	channel   string
 	pub, prev *codec.Publication
 	info      *codec.ClientInfo
-	credit    int
+	credit    *broker.Credit
 	at        time.Duration // on the hub's clock: when the engine handed it over
+	seq       uint64        // when it entered the Sink: see Hub.Seq
 	reached   chan<- struct{}
 }
 
@@ -149,22 +151,27 @@ func (h *Hub) post(ev event) {
 }
 
 // Publication implements broker.Sink.
-func (h *Hub) Publication(channel string, p, prev *codec.Publication, credit int) {
+func (h *Hub) Publication(channel string, p, prev *codec.Publication, credit *broker.Credit) {
 	h.published.Add(1)
-	h.post(event{channel: channel, pub: p, prev: prev, credit: credit, at: h.clock()})
+	h.post(event{channel: channel, pub: p, prev: prev, credit: credit, at: h.clock(), seq: h.seq.Add(1)})
 }
 
 // Join implements broker.Sink.
-func (h *Hub) Join(channel string, info *codec.ClientInfo) {
+func (h *Hub) Join(channel string, info *codec.ClientInfo, credit *broker.Credit) {
 	h.joins.Add(1)
-	h.post(event{kind: eventJoin, channel: channel, info: info})
+	h.post(event{kind: eventJoin, channel: channel, info: info, credit: credit, seq: h.seq.Add(1)})
 }
 
 // Leave implements broker.Sink.
-func (h *Hub) Leave(channel string, info *codec.ClientInfo) {
+func (h *Hub) Leave(channel string, info *codec.ClientInfo, credit *broker.Credit) {
 	h.leaves.Add(1)
-	h.post(event{kind: eventLeave, channel: channel, info: info})
+	h.post(event{kind: eventLeave, channel: channel, info: info, credit: credit, seq: h.seq.Add(1)})
 }
+
+// Seq is the number of the last event that entered the Sink. A subscriber that
+// comes at a number is sent what entered behind it: what a caller was told
+// before it asked to subscribe is not news. Any goroutine.
+func (h *Hub) Seq() uint64 { return h.seq.Load() }
 
 // Settle waits until everything that entered the Sink before the call is in
 // the out-queues of its streams, at most until ctx ends: what a MaxRate holds
@@ -172,8 +179,32 @@ func (h *Hub) Leave(channel string, info *codec.ClientInfo) {
 func (h *Hub) Settle(ctx context.Context) error { return h.barrier(ctx, eventSettle) }
 
 // Arrived is Settle for positioned subscribers, which no MaxRate applies to:
-// what waits for its time goes on waiting. Not from a turn.
-func (h *Hub) Arrived(ctx context.Context) error { return h.barrier(ctx, eventBarrier) }
+// what waits for its time goes on waiting. It is what a command passes that must
+// not overtake an acknowledged publication, and costs nothing while no
+// publication is on its way. Not from a turn.
+func (h *Hub) Arrived(ctx context.Context) error {
+	if h.idle() {
+		return nil
+	}
+	return h.barrier(ctx, eventBarrier)
+}
+
+// idle reports whether everything that entered the Sink before the call is in
+// the out-queues of its streams. The lanes are looked at first: a lane is done
+// with an event after the loops have it.
+func (h *Hub) idle() bool {
+	for _, l := range h.lanes {
+		if l.Depth() > 0 {
+			return false
+		}
+	}
+	for _, l := range h.group.Loops {
+		if l.Deliveries() > 0 {
+			return false
+		}
+	}
+	return true
+}
 
 func (h *Hub) barrier(ctx context.Context, kind eventKind) error {
 	reached := make(chan struct{}, len(h.lanes))
@@ -188,8 +219,7 @@ func (h *Hub) barrier(ctx context.Context, kind eventKind) error {
 		}
 	}
 	// What the lanes posted before the barrier is in the loops' inboxes now.
-	h.group.Do(func(*loop.Loop) {})
-	return nil
+	return h.group.DoBehind(ctx, func(*loop.Loop) {})
 }
 
 // Stats are the counters of a hub.

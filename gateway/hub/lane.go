@@ -7,6 +7,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/actor"
+	"sluice/gateway/broker"
 	"sluice/gateway/loop"
 )
 
@@ -21,8 +22,8 @@ type lane struct {
 	policies *policies // of the publication in hand
 	pace     pacer
 	loops    []int
-	id       [32]byte // scratch for a cursor of one entry
-	credit   int      // of the event in hand, not yet passed on
+	id       [32]byte       // scratch for a cursor of one entry
+	credit   *broker.Credit // of the event in hand, not yet passed on
 }
 
 func (ln *lane) Begin() {}
@@ -30,8 +31,8 @@ func (ln *lane) Begin() {}
 func (ln *lane) Flush() (more bool) { return false }
 
 func (ln *lane) Panicked(v any) {
-	ln.hub.ReleaseCredit(ln.credit)
-	ln.credit = 0
+	ln.credit.Release()
+	ln.credit = nil
 	ln.hub.panicked(v)
 }
 
@@ -54,6 +55,7 @@ func (ln *lane) Handle(ev event, again bool) {
 	case ev.kind == eventPace:
 		ln.release(time.Now(), false)
 	case !again:
+		ln.credit = ev.credit // until somebody else has it: see Panicked
 		ln.take(&ev)
 	}
 }
@@ -84,22 +86,21 @@ func (ln *lane) deliver(ev *event) {
 	var deltas bool
 	ln.loops, deltas = ln.hub.wanted(ln.loops[:0], ev.channel)
 	if len(ln.loops) == 0 {
-		ln.hub.ReleaseCredit(ln.credit)
-		ln.credit = 0
+		ln.credit.Release()
+		ln.credit = nil
 		return
 	}
 	d := ln.encode(ev, deltas)
 	d.left.Store(int32(len(ln.loops)))
-	d.unflushed.Store(int32(len(ln.loops)))
-	ln.credit = 0
+	ln.credit = nil
 	for _, i := range ln.loops {
-		ln.hub.shards[i].loop.Post(d)
+		ln.hub.shards[i].loop.Deliver(d)
 	}
 }
 
 // encode makes the frames of an event, each once for all subscribers.
 func (ln *lane) encode(ev *event, deltas bool) *delivery {
-	d := &delivery{hub: ln.hub, kind: ev.kind, channel: ev.channel, credit: ev.credit, at: ev.at}
+	d := &delivery{hub: ln.hub, kind: ev.kind, channel: ev.channel, seq: ev.seq, credit: ev.credit, at: ev.at}
 	switch ev.kind {
 	case eventPublication:
 		p := ev.pub
@@ -144,7 +145,7 @@ func (h *Hub) late(p *codec.Publication) bool {
 const infoRoom = 160
 
 // delivery is one event on its way to the subscribers of its channel, shared by
-// all loops that have some. It implements loop.Task.
+// all loops that have some. It implements loop.Delivery.
 type delivery struct {
 	// Immutable once posted.
 	hub     *Hub
@@ -159,21 +160,28 @@ type delivery struct {
 	drops   bool         // may be dropped from an out-queue
 	key     uint64       // takes the place of an unsent one of the same key; 0 for none
 	late    bool         // older than Options.PositionMaxTimeLag
-	credit  int
+	seq     uint64       // see member.offset
+	credit  *broker.Credit
 	at      time.Duration // on the hub's clock: when the engine handed it over
 
 	// Atomic.
-	left      atomic.Int32 // loops that have yet to queue it
-	unflushed atomic.Int32 // loops that have yet to flush it; far below 0 if one cannot say
+	left atomic.Int32 // loops that have yet to offer it
 }
 
 // Run implements loop.Task.
-func (d *delivery) Run(l *loop.Loop, again bool) {
-	s := d.hub.shards[l.ID()]
-	s.deliver(d, again)
-	s.await(d)
-	if d.left.Add(-1) == 0 {
-		d.hub.ReleaseCredit(d.credit)
+func (d *delivery) Run(l *loop.Loop, again bool) { d.hub.shards[l.ID()].deliver(d, again) }
+
+// Size implements loop.Delivery.
+func (d *delivery) Size() int { return d.frame.Len() }
+
+// Offered implements loop.Delivery.
+func (d *delivery) Offered(l *loop.Loop) {
+	if d.left.Add(-1) > 0 {
+		return
+	}
+	d.credit.Release()
+	if s := d.hub.shards[l.ID()]; d.kind == eventPublication {
+		s.stats.Lag.Add(s.offeredAt - d.at)
 	}
 }
 

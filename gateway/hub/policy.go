@@ -140,9 +140,9 @@ func (ln *lane) pass(ev *event, p *Policy) bool {
 		ln.hub.unpaced.Add(1)
 		return true
 	}
-	ln.hub.ReleaseCredit(ev.credit)
+	ev.credit.Release()
 	e.ev, e.held = *ev, true
-	e.ev.credit = 0
+	e.ev.credit = nil
 	pc.bytes += e.cost()
 	return false
 }

@@ -64,7 +64,7 @@ func TestDeltasAreWholeWhereARateLeavesSomeOut(t *testing.T) {
 		pub.Data = codec.QuoteJSON(strings.Repeat("the same ", 100) + fmt.Sprint(n))
 		return pub
 	}
-	publish := func(n int) { r.hub.Publication("ch", text(n), text(n-1), 0) }
+	publish := func(n int) { r.hub.Publication("ch", text(n), text(n-1), nil) }
 	publish(1)
 	publish(2)
 	r.settle()

@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"time"
+
 	"sluice/codec"
 	"sluice/gateway/loop"
 )
@@ -58,8 +60,9 @@ type Shard struct {
 	scratch []byte // for the text of a cursor
 	next    int    // of the delivery in hand: members below it are due
 	subs    int
-	// unflushed are publications that were queued and not flushed since.
-	unflushed []*delivery
+	// offeredAt is when the last window of deliveries was offered, on the hub's
+	// clock.
+	offeredAt time.Duration
 	stats     ShardStats
 }
 
@@ -76,10 +79,13 @@ type topic struct {
 // member is one subscriber of a topic.
 type member struct {
 	offset uint64 // of the last publication delivered, if Positioned
-	slot   uint32
-	epoch  uint32 // tag, 0 while not known
-	place  uint32 // index in places[slot]
-	flags  Flags
+	// from is the hub's sequence number at which the subscriber came: what
+	// entered the Sink before, and has no offset that says so, is not for it.
+	from  uint64
+	slot  uint32
+	epoch uint32 // tag, 0 while not known
+	place uint32 // index in places[slot]
+	flags Flags
 }
 
 // place is where a stream stands in one topic.
@@ -104,7 +110,7 @@ func newShard(h *Hub, l *loop.Loop) *Shard {
 		hub: h, loop: l, topics: make(map[string]*topic), holds: make(map[uint32]*hold),
 		cursors: make(map[uint32]*streamCursor),
 	}
-	l.OnFlush(s.flushed)
+	l.OnFlush(func() { s.offeredAt = h.clock() })
 	return s
 }
 
@@ -138,7 +144,7 @@ func (s *Shard) Subscribe(slot uint32, channel string, flags Flags, offset uint6
 	}
 	list := s.places[slot]
 	t.members = append(t.members, member{
-		offset: offset, slot: slot, epoch: epoch, place: uint32(len(list)), flags: flags,
+		offset: offset, from: s.hub.Seq(), slot: slot, epoch: epoch, place: uint32(len(list)), flags: flags,
 	})
 	s.places[slot] = append(list, place{t, uint32(len(t.members) - 1)})
 	s.subs++
@@ -248,7 +254,7 @@ func (s *Shard) deliver(d *delivery, again bool) {
 		s.next--
 		m := &t.members[s.next]
 		s.loop.Hand(m.slot)
-		if m.flags == 0 && d.plain() {
+		if m.flags == 0 && d.plain() && d.seq > m.from {
 			sent.add(d.frame)
 			s.loop.Send(m.slot, d.frame, loop.NoID)
 			continue
@@ -260,6 +266,9 @@ func (s *Shard) deliver(d *delivery, again bool) {
 // deliverTo is the way of members that want more than the plain frame.
 func (s *Shard) deliverTo(t *topic, m *member, d *delivery) {
 	switch {
+	case d.seq <= m.from && (m.flags&Positioned == 0 || d.offset == 0):
+		// It was acknowledged before the subscriber came, or is older than
+		// what the history told it.
 	case m.flags&Held != 0:
 		s.hold(t, m, d)
 	case d.binary:
@@ -355,6 +364,10 @@ type Opened struct {
 	Offset  uint64
 	Epoch   uint32
 	Flags   Flags
+	// From is Hub.Seq after the history was read: what entered before and has
+	// no offset would come behind younger publications. 0 for a subscriber that
+	// was in the channel all the time.
+	From uint64
 }
 
 // Open ends the hold of subscriptions: they take their positions and what was
@@ -363,7 +376,7 @@ type Opened struct {
 func (s *Shard) Open(ref loop.Ref, at []Opened) {
 	for i := range at {
 		if m := s.find(ref.Slot, at[i].Channel); m != nil {
-			m.offset, m.epoch = at[i].Offset, at[i].Epoch
+			m.offset, m.epoch, m.from = at[i].Offset, at[i].Epoch, max(m.from, at[i].From)
 			m.flags = at[i].Flags&^Held | m.flags&Delta
 		}
 	}

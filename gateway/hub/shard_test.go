@@ -19,7 +19,7 @@ func TestAPanickingLaneGoesOn(t *testing.T) {
 	credit, err := r.hub.AcquireCredit(t.Context(), 10)
 	require.NoError(t, err)
 	r.hub.Publication("a", nil, nil, credit) // a bug: encoding it panics
-	r.hub.Join("a", nil)
+	r.hub.Join("a", nil, nil)
 	r.publish("a", at(0))
 	p.expect(event1("a", 0))
 	require.EqualValues(t, 2, r.hub.Stats().LanePanics)

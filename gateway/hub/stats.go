@@ -17,9 +17,6 @@ type ShardStats struct {
 	// with the loop that was last; what a full socket or a max_rate holds back
 	// does not make it longer.
 	Lag tally.Durations
-	// LagUnknown are publications whose lag was not measured, because too
-	// many waited for their flush.
-	LagUnknown uint64
 }
 
 // The kinds of pushes that a hub sends, as indexes of ShardStats.Sent.
@@ -49,7 +46,6 @@ func (s *ShardStats) Merge(other *ShardStats) {
 		s.Sent[i].Bytes += other.Sent[i].Bytes
 	}
 	s.Lag.Merge(&other.Lag)
-	s.LagUnknown += other.LagUnknown
 }
 
 // Stats returns the counters. On-loop only.
@@ -57,41 +53,4 @@ func (s *Shard) Stats() ShardStats {
 	st := s.stats
 	st.Subscriptions = s.subs
 	return st
-}
-
-// maxUnflushed bounds the publications whose flush is waited for: they stay in
-// memory meanwhile.
-const maxUnflushed = 1024
-
-// unknownLag makes unflushed of a delivery never come to 0.
-const unknownLag = -1 << 20
-
-// await notes that a delivery was queued here and is flushed next.
-func (s *Shard) await(d *delivery) {
-	if d.kind != eventPublication {
-		return
-	}
-	if len(s.unflushed) == maxUnflushed {
-		if d.unflushed.Add(unknownLag) > unknownLag { // the first loop that gives it up
-			s.stats.LagUnknown++
-		}
-		return
-	}
-	s.unflushed = append(s.unflushed, d)
-}
-
-// flushed is called when the loop has offered everything that was queued to the
-// kernel.
-func (s *Shard) flushed() {
-	if len(s.unflushed) == 0 {
-		return
-	}
-	now := s.hub.clock()
-	for _, d := range s.unflushed {
-		if d.unflushed.Add(-1) == 0 {
-			s.stats.Lag.Add(now - d.at)
-		}
-	}
-	clear(s.unflushed)
-	s.unflushed = s.unflushed[:0]
 }

@@ -143,7 +143,7 @@ func (l *Loop) settleWrite(slot uint32, op *batchOp) {
 		case op.res > 0 && int(op.res) < op.want:
 			l.block(slot)
 		default:
-			l.markDirty(slot)
+			l.again(slot)
 		}
 	case errors.Is(syscall.Errno(-op.res), syscall.EAGAIN):
 		l.stats.Again++

@@ -39,27 +39,23 @@ func TestWritesAreCountedByTheFramesThatTheyEnd(t *testing.T) {
 	}
 }
 
-// OnFlush is called behind the writes: what was queued before is out by then.
-func TestOnFlushFollowsTheWrites(t *testing.T) {
+// A delivery is told that it was offered behind the writes: what it queued is out
+// by then.
+func TestOfferedFollowsTheWrites(t *testing.T) {
 	h := newHarness(t, Options{})
 	c := h.open(tcpPair, codec.FramingClose)
 	const rounds = 50
-	seen, due := make(chan bool, rounds), uint64(0)
-	h.do(func(l *Loop) {
-		l.OnFlush(func() {
-			if due != 0 {
-				seen <- l.stats.Frames == due
-				due = 0
-			}
-		})
-	})
-	want := ""
+	flushed, want := 0, ""
+	h.do(func(l *Loop) { l.OnFlush(func() { flushed++ }) })
 	for n := range rounds {
-		h.do(func(l *Loop) {
-			due = l.stats.Frames + 2
+		seen := make(chan bool, 1)
+		h.l.Deliver(&parcel{size: 10, run: func(l *Loop) {
+			due := l.stats.Frames + 2
 			l.Send(c.ref.Slot, frameOf("", fmt.Sprint(n)), NoID)
 			l.Send(c.ref.Slot, frameOf("", fmt.Sprint(n)), NoID)
-		})
+			seen <- l.stats.Frames < due && flushed == n
+		}, offered: func(l *Loop) { seen <- l.stats.Frames == uint64(2*n+2) && flushed == n+1 }})
+		require.True(t, <-seen, "round %d: expected nothing written yet", n)
 		require.True(t, <-seen, "round %d: expected both frames written", n)
 		want += wire(codec.FramingClose, "", fmt.Sprint(n)) + wire(codec.FramingClose, "", fmt.Sprint(n))
 	}

@@ -1,8 +1,6 @@
 package loop
 
 import (
-	"cmp"
-	"slices"
 	"syscall"
 	"time"
 
@@ -36,7 +34,7 @@ func (l *Loop) Close(ref Ref, reason Reason, last *codec.Frame, within time.Dura
 	}
 	l.detach(ref.Slot, reason)
 	if last != nil {
-		l.enqueue(ref.Slot, item{frame: last, shared: true})
+		l.enqueue(ref.Slot, item{frame: last, bits: itemShared})
 	}
 	if end := terminators[s.framing]; end != nil {
 		l.enqueue(ref.Slot, item{frame: end})
@@ -132,10 +130,7 @@ func (l *Loop) cut(slot uint32) {
 	if s.state == stateFree {
 		return
 	}
-	if s.blocked {
-		s.blocked = false
-		l.stats.Blocked--
-	}
+	l.setBlocked(slot, false)
 	fd := int(s.fd)
 	l.poller.forget(fd)
 	l.freeSlot(slot)
@@ -206,47 +201,4 @@ func (l *Loop) readInput(slot uint32) {
 			return
 		}
 	}
-}
-
-// shedTotal closes this loop's largest stalled queues while all loops together
-// hold more than Options.QueuesMaxTotal.
-func (l *Loop) shedTotal() {
-	var stalled []uint32
-	for i := range l.slabs {
-		for j := range l.slabs[i] {
-			if s := &l.slabs[i][j]; s.state == stateLive && s.blocked && l.waits(s) {
-				stalled = append(stalled, uint32(i<<slabBits+j))
-			}
-		}
-	}
-	slices.SortFunc(stalled, func(a, b uint32) int { return cmp.Compare(l.held(b), l.held(a)) })
-	for _, slot := range stalled {
-		if l.total.Load() <= l.opt.QueuesMaxTotal {
-			return
-		}
-		l.shed(slot)
-		l.publishTotal()
-	}
-}
-
-// shed ends a stream for what it holds. Ciphertext cannot be taken back: one that
-// holds little else is cut, or many would have to go for the same memory.
-func (l *Loop) shed(slot uint32) {
-	s := l.at(slot)
-	if s.state == stateLive && l.tail(s) > l.held(slot)/2 {
-		l.fail(slot, ReasonSlowTotal)
-		return
-	}
-	l.slow(slot, ReasonSlowTotal)
-}
-
-// held is what a stream's queue counts for among all queues.
-func (l *Loop) held(slot uint32) int {
-	s := l.at(slot)
-	n := l.tail(s)
-	if s.queue != 0 {
-		q := &l.queues[s.queue-1]
-		n += q.bytes + q.exempt
-	}
-	return n
 }

@@ -71,7 +71,7 @@ func TestCloseBareEndsWithWhatIsQueued(t *testing.T) {
 		c := h.open(pair, framing)
 		answer := "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 		h.do(func(l *Loop) {
-			l.SendExempt(c.ref.Slot, codec.RawFrame([]byte(answer)))
+			l.SendExempt(c.ref.Slot, codec.RawFrame([]byte(answer)), NoID)
 			l.CloseBare(c.ref, ReasonRefused, patience)
 		})
 		c.expectEnd(answer)

@@ -44,8 +44,10 @@ func (l *Loop) flushOneByOne() (more bool) {
 }
 
 // flushNext makes one write for the stream that has been dirty for longest.
-func (l *Loop) flushNext() {
-	slot := l.popDirty()
+func (l *Loop) flushNext() { l.flushSlot(l.popDirty()) }
+
+// flushSlot makes one write for a stream that was taken off a list.
+func (l *Loop) flushSlot(slot uint32) {
 	s := l.at(slot)
 	s.dirty = false
 	if s.queue == 0 || s.blocked {
@@ -55,8 +57,39 @@ func (l *Loop) flushNext() {
 	l.flushStream(slot)
 	l.cur = 0
 	if s.queue != 0 && !s.blocked {
-		l.markDirty(slot)
+		l.again(slot)
 	}
+}
+
+// again puts a stream that took all it was offered in line for its next write:
+// with the others, or, if what it has left is its opening, where nobody waits
+// for it.
+func (l *Loop) again(slot uint32) {
+	s := l.at(slot)
+	if s.dirty {
+		return
+	}
+	if l.queues[s.queue-1].exempt > 0 {
+		s.dirty = true
+		l.bulk = append(l.bulk, slot)
+		return
+	}
+	l.markDirty(slot)
+}
+
+// bulkWrites is how many streams with much to catch up on get a write between
+// two windows of deliveries: what others are sent waits for no more than that.
+const bulkWrites = 8
+
+// flushBulk makes one write for some of the streams that are still being sent
+// their opening; more says that there are any.
+func (l *Loop) flushBulk() (more bool) {
+	for n := min(bulkWrites, len(l.bulk)); n > 0; n-- {
+		slot := l.bulk[0]
+		l.bulk = l.bulk[:copy(l.bulk, l.bulk[1:])]
+		l.flushSlot(slot)
+	}
+	return len(l.bulk) > 0
 }
 
 // popDirty takes the streams in the order in which they became dirty.
@@ -150,16 +183,17 @@ func (l *Loop) push(piece []byte, skip *int, room int) int {
 // pieces returns the bytes of the item in the framing of its stream; id may be
 // empty.
 func (it *item) pieces(f codec.Framing) (id, data []byte) {
+	shared := it.has(itemShared)
 	if f == codec.FramingChunked {
 		if it.id != nil {
-			return it.id, it.frame.Chunked(false)
+			return it.ownID(), it.frame.Chunked(false)
 		}
-		return nil, it.frame.Chunked(it.shared)
+		return nil, it.frame.Chunked(shared)
 	}
-	if it.id == nil && it.shared {
+	if it.id == nil && shared {
 		return it.frame.PlainID(), it.frame.PlainData()
 	}
-	return it.id, it.frame.PlainData()
+	return it.ownID(), it.frame.PlainData()
 }
 
 func (it *item) size(f codec.Framing) int {
@@ -184,16 +218,14 @@ func (l *Loop) advanceQueue(slot uint32, n int) {
 		}
 		q.sent -= size
 		l.stats.Frames++
-		l.charge(q, it, -it.cost())
-		changed = max(changed, l.check.released(it.frame))
-		*it = item{}
+		changed = max(changed, l.forget(q, it))
 		q.head++
 	}
 	l.stats.Batches[bits.Len64(l.stats.Frames-before)]++
 	if q.head == len(q.items) {
 		l.recycle(s)
 	} else {
-		q.since = l.now
+		q.since = l.fair
 	}
 	l.refuseChanged(slot, changed)
 }
@@ -202,8 +234,7 @@ func (l *Loop) advanceQueue(slot uint32, n int) {
 func (l *Loop) block(slot uint32) {
 	s := l.at(slot)
 	if !s.blocked {
-		s.blocked = true
-		l.stats.Blocked++
+		l.setBlocked(slot, true)
 		if err := l.poller.watchWrite(int(s.fd), slot, s.gen, true); err != nil {
 			l.fail(slot, ReasonWriteError)
 			return

@@ -43,13 +43,17 @@ func TestWhatIsOfferedFollowsWhatWasTaken(t *testing.T) {
 				if rnd.IntN(100) == 0 {
 					text = strings.Repeat("z", rnd.IntN(600<<10))
 				}
-				it := item{frame: frameOf(id, text), shared: true, exempt: rnd.IntN(3) == 0}
+				it := item{frame: frameOf(id, text), bits: itemShared}
 				switch rnd.IntN(3) {
 				case 0:
-					it.id, it.shared = []byte(piece(framing, "id: own\n")), false
+					it.bits = 0
+					it.setID([]byte(piece(framing, "id: own\n")))
 					id = "own"
 				case 1:
-					it.shared, id = false, ""
+					it.bits, id = 0, ""
+				}
+				if rnd.IntN(3) == 0 {
+					it.bits |= itemExempt
 				}
 				l.enqueue(ref.Slot, it)
 				want.WriteString(wire(framing, id, text))

@@ -103,7 +103,7 @@ func (m *queueModel) send(form, arg int) {
 			l.SendOwnID(slot, frameOf("not this", text), []byte(piece(m.c.framing, "id: "+id+"\n")))
 		default:
 			m.frames = append(m.frames, wire(m.c.framing, id, text))
-			l.SendExempt(slot, frameOf(id, text))
+			l.SendExempt(slot, frameOf(id, text), SharedID)
 		}
 	})
 }

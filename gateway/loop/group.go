@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,7 @@ type Group struct {
 func NewGroup(n int, pool actor.Submitter, opt Options) (*Group, error) {
 	g := &Group{}
 	for i := range n {
-		l, err := newLoop(i, pool, opt, &g.total)
+		l, err := newLoop(i, pool, opt, g)
 		if err != nil {
 			g.Stop()
 			return nil, err
@@ -95,10 +96,35 @@ func (g *Group) Do(f func(l *Loop)) {
 	}
 }
 
+// DoBehind is Do behind every delivery that the loops have by now: f finds them
+// queued for their streams. It returns early, with the cause, if ctx ends; f may
+// run later then. It must not be called from a turn.
+func (g *Group) DoBehind(ctx context.Context, f func(l *Loop)) error {
+	done := make(chan struct{}, len(g.Loops))
+	for _, l := range g.Loops {
+		l.Deliver(inOrder(func(l *Loop) {
+			defer func() { done <- struct{}{} }()
+			f(l)
+		}))
+	}
+	for range g.Loops {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// Held returns the bytes that all loops hold, and how many they may. Any
+// goroutine.
+func (g *Group) Held() (bytes, most int64) { return g.total.Load(), g.Loops[0].opt.QueuesMaxTotal }
+
 // Stats sums the counters of all loops. Not from a turn.
 func (g *Group) Stats() Stats {
 	parts := make([]Stats, len(g.Loops))
-	g.Do(func(l *Loop) { parts[l.id] = l.stats })
+	g.Do(func(l *Loop) { parts[l.id] = *l.Stats() })
 	var sum Stats
 	for i := range parts {
 		sum.Add(&parts[i])

@@ -178,6 +178,12 @@ func checkEmpty(t testing.TB, l *Loop) {
 	if s.Open != 0 || s.Blocked != 0 || s.QueuedBytes != 0 {
 		t.Errorf("expected nothing open, blocked or queued at the end, got %d, %d and %d", s.Open, s.Blocked, s.QueuedBytes)
 	}
+	if len(l.blocked) != 0 || len(l.bulk) != 0 || len(l.in.window) != 0 || l.Deliveries() != 0 {
+		t.Errorf("expected no stream blocked or catching up and no delivery, got %d, %d, %d and %d", len(l.blocked), len(l.bulk), len(l.in.window), l.Deliveries())
+	}
+	if len(l.idleLossies) != len(l.lossies) {
+		t.Errorf("expected nothing lossy left, got %d of %d free", len(l.idleLossies), len(l.lossies))
+	}
 	var closes uint64
 	for _, n := range s.Closes {
 		closes += n
@@ -192,7 +198,7 @@ func checkEmpty(t testing.TB, l *Loop) {
 	for i := range l.queues {
 		q := &l.queues[i]
 		for _, it := range q.items[:cap(q.items)] {
-			if it.frame != nil || it.id != nil || it.class != nil {
+			if it != (item{}) {
 				t.Fatal("expected no reference in an emptied queue")
 			}
 		}
@@ -256,6 +262,27 @@ func (h *harness) on(l *Loop, f func(l *Loop)) {
 		f(l)
 	}))
 	<-done
+}
+
+// parcel is a Delivery made of functions.
+type parcel struct {
+	size    int
+	run     func(l *Loop)
+	offered func(l *Loop) // may be nil
+}
+
+func (p *parcel) Run(l *Loop, again bool) {
+	if !again {
+		p.run(l)
+	}
+}
+
+func (p *parcel) Size() int { return p.size }
+
+func (p *parcel) Offered(l *Loop) {
+	if p.offered != nil {
+		p.offered(l)
+	}
 }
 
 // awaitStats polls the group's counters.

@@ -36,7 +36,7 @@ func TestALimitedStreamIsSentSoManyFramesOfABurst(t *testing.T) {
 					case 1:
 						l.SendOwnID(c.ref.Slot, f, codec.AppendIDLine(nil, framing, []byte(id)))
 					default:
-						l.SendExempt(c.ref.Slot, f)
+						l.SendExempt(c.ref.Slot, f, SharedID)
 					}
 				}
 			})

@@ -33,9 +33,12 @@ type Handler interface {
 
 // Options of a [Loop]. Zero fields mean the defaults named.
 type Options struct {
-	QueueMaxSize   int           // bytes a stream may have queued; 1 MiB
-	QueueMaxAge    time.Duration // how long a blocked stream may take no byte; 30 s
-	QueuesMaxTotal int64         // bytes queued by all loops of a group; 1 GiB
+	QueueMaxSize int           // bytes a stream may have queued; 1 MiB
+	QueueMaxAge  time.Duration // how long a blocked stream may take no byte; 30 s
+	// OnExempt learns, on-loop, of bytes sent with SendExempt that have left, or
+	// never will; may be nil.
+	OnExempt       func(bytes int)
+	QueuesMaxTotal int64 // bytes held by all loops of a group, see Stats.HeldBytes; 1 GiB
 	// SlowFrame is sent last to a stream that was too slow; nil for none.
 	SlowFrame *codec.Frame
 	// Ring writes for many streams with one system call, over io_uring, where
@@ -72,16 +75,26 @@ type Loop struct {
 	handler Handler
 	flushed func() // see OnFlush; may be nil
 	start   time.Time
-	total   *atomic.Int64 // bytes queued by all loops of the group
+	group   *Group
+	total   *atomic.Int64 // bytes held by all loops of the group
 
 	// Owned by the turn.
 	now           int64 // nanoseconds since start, read once each pass
+	fair          int64 // now, less the time in which the process stood still
+	in            intake
 	slabs         [][]stream
 	free          []uint32
 	queues        []outQueue
 	spare         []uint32 // free entries of queues, each index+1
 	dirty         []uint32
 	dirtyHead     int
+	bulk          []uint32 // streams with a part of their opening left, when dirty is done
+	blocked       []uint32 // streams whose socket is full, see stream.place
+	lossies       []lossy
+	idleLossies   []uint32 // free entries of lossies, each index+1
+	freed         int      // exempt bytes to tell of
+	trim          trimming
+	shed          shedding
 	wheel         wheel
 	expired       []Ref
 	iov           iovecs
@@ -92,13 +105,13 @@ type Loop struct {
 	plainSink     [1024]byte
 	sink          []byte
 	cur           uint32 // slot+1 of the stream in hand, for panics
-	queuedAt      int64  // when a queue was last begun, on the loop's clock
-	told          int64  // QueuedBytes as last added to total
+	told          int64  // HeldBytes as last added to total
 	stats         Stats
 	check         *checker // nil unless Options.Verify
 
 	// Atomic.
 	dueAt atomic.Int64 // when the wheel wants a turn, 0 for never
+	stood atomic.Int64 // for how long the process stood still while timers ran
 
 	wg sync.WaitGroup // the poller goroutine
 }
@@ -108,17 +121,25 @@ type Stats struct {
 	Open        int    // streams, closing ones included
 	Secure      uint64 // of the adopted ones, those with TLS
 	Blocked     int    // streams waiting for the kernel to take bytes
-	QueuedBytes int64  // in all out-queues
-	Writes      uint64 // writes that took bytes
-	Submits     uint64 // system calls that carried many of them
-	Again       uint64 // write system calls that met a full socket
-	Bytes       uint64 // written
-	Frames      uint64 // written whole
-	Dropped     uint64 // frames for closing streams, or dropped as slow
-	Conflated   uint64 // frames that a newer one of their key replaced
-	Stale       uint64 // readiness of a stream that is gone
-	Panics      uint64
-	Adopted     uint64
+	QueuedBytes int64  // in all out-queues, as the limits of streams count them
+	// HeldBytes is what blocked streams and openings keep in memory: a frame
+	// that several wait for counts once, for whichever loop kept it first, so
+	// only the sum over all loops means something.
+	HeldBytes int64
+	Waiting   int           // deliveries that have yet to be taken
+	Holds     uint64        // times that deliveries waited for blocked streams
+	Held      time.Duration // for how long
+	GivenUp   uint64        // blocked streams that were not waited for any longer
+	Writes    uint64        // writes that took bytes
+	Submits   uint64        // system calls that carried many of them
+	Again     uint64        // write system calls that met a full socket
+	Bytes     uint64        // written
+	Frames    uint64        // written whole
+	Dropped   uint64        // frames for closing streams, or dropped as slow
+	Conflated uint64        // frames that a newer one of their key replaced
+	Stale     uint64        // readiness of a stream that is gone
+	Panics    uint64
+	Adopted   uint64
 	// Batches are the writes by how many frames they ended: at index i those
 	// of less than 1<<i and not less than 1<<(i-1).
 	Batches [BatchSizes]uint64
@@ -135,6 +156,11 @@ func (s *Stats) Add(other *Stats) {
 	s.Secure += other.Secure
 	s.Blocked += other.Blocked
 	s.QueuedBytes += other.QueuedBytes
+	s.HeldBytes += other.HeldBytes
+	s.Waiting += other.Waiting
+	s.Holds += other.Holds
+	s.Held += other.Held
+	s.GivenUp += other.GivenUp
 	s.Writes += other.Writes
 	s.Submits += other.Submits
 	s.Again += other.Again
@@ -153,18 +179,19 @@ func (s *Stats) Add(other *Stats) {
 	}
 }
 
-func newLoop(id int, pool actor.Submitter, opt Options, total *atomic.Int64) (*Loop, error) {
+func newLoop(id int, pool actor.Submitter, opt Options, group *Group) (*Loop, error) {
 	p, err := newPoller()
 	if err != nil {
 		return nil, fmt.Errorf("loop: cannot make a poller: %w", err)
 	}
 	l := &Loop{
-		id: id, opt: opt.withDefaults(), poller: p, total: total,
+		id: id, opt: opt.withDefaults(), poller: p, group: group, total: &group.total,
 		start: time.Now(), sink: make([]byte, 4096),
 	}
 	if opt.Verify {
 		l.check = newChecker()
 	}
+	l.in.slack = slackMax
 	l.actor = actor.New[Task](pool, (*behavior)(l))
 	return l, nil
 }
@@ -173,22 +200,24 @@ func newLoop(id int, pool actor.Submitter, opt Options, total *atomic.Int64) (*L
 func (l *Loop) ID() int { return l.id }
 
 // Post gives the loop a task. It never blocks and never fails; tasks of one
-// goroutine run in order. Any goroutine.
+// goroutine run in order, and before deliveries that wait. Any goroutine.
 func (l *Loop) Post(t Task) { l.actor.Post(t) }
 
-// Backlog returns how many tasks wait. Any goroutine.
-func (l *Loop) Backlog() int { return l.actor.Depth() }
+// Backlog returns how many tasks and deliveries wait. Any goroutine.
+func (l *Loop) Backlog() int { return l.actor.Depth() + l.Deliveries() }
 
 // Now returns the loop's clock: nanoseconds since the loop was made, read once
 // for each pass over the inbox. On-loop only.
 func (l *Loop) Now() int64 { return l.now }
 
 // Stats returns the counters. On-loop only.
-func (l *Loop) Stats() *Stats { return &l.stats }
+func (l *Loop) Stats() *Stats {
+	l.stats.Waiting = l.Deliveries()
+	return &l.stats
+}
 
-// OnFlush makes the loop call f, on-loop, each time when everything that its
-// streams had queued was offered to the kernel. Call it before [Group.Start],
-// once.
+// OnFlush makes the loop call f, on-loop, each time before it tells deliveries
+// that they were offered. Call it before [Group.Start], once.
 func (l *Loop) OnFlush(f func()) { l.flushed = f }
 
 // Framing returns the framing of an open stream. On-loop only.
@@ -210,7 +239,10 @@ func (l *Loop) clock() int64 { return int64(time.Since(l.start)) }
 // methods that others can call.
 type behavior Loop
 
-func (b *behavior) Begin() { b.now = (*Loop)(b).clock() }
+func (b *behavior) Begin() {
+	b.now = (*Loop)(b).clock()
+	b.fair = b.now - b.stood.Load()
+}
 
 func (b *behavior) Handle(t Task, again bool) {
 	l := (*Loop)(b)
@@ -224,18 +256,38 @@ func (b *behavior) Flush() (more bool) {
 	if ticksAt(l.now) > l.wheel.tick || len(l.expired) > 0 {
 		l.advance()
 	}
-	more = l.flushDirty()
-	if !more && l.flushed != nil {
-		l.flushed()
+	if !l.in.filling {
+		more = l.flushDirty()
+	}
+	if !more {
+		more = l.flushBulk()
+		more = l.take() || more
+	}
+	if l.freed > 0 {
+		n := l.freed
+		l.freed = 0
+		if l.opt.OnExempt != nil {
+			l.opt.OnExempt(n)
+		}
 	}
 	l.publishTotal()
-	if l.stats.Blocked > 0 && l.total.Load() > l.opt.QueuesMaxTotal {
+	if len(l.blocked) > 0 {
 		l.shedTotal()
 	}
 	l.trimQueues()
-	l.dueAt.Store(l.wheel.nextDue())
-	l.poller.armed(l.wheel.count > 0)
+	l.dueAt.Store(l.nextDue())
+	l.poller.armed(l.wheel.count > 0 || l.in.wakeAt != 0)
 	return more
+}
+
+// nextDue returns when the loop wants a turn for the sake of time alone, 0 for
+// never.
+func (l *Loop) nextDue() int64 {
+	due := l.wheel.nextDue()
+	if at := l.in.wakeAt; at != 0 && (due == 0 || at < due) {
+		due = at
+	}
+	return due
 }
 
 func (b *behavior) Panicked(v any) {
@@ -256,11 +308,16 @@ func (b *behavior) Panicked(v any) {
 }
 
 func (l *Loop) publishTotal() {
-	if d := l.stats.QueuedBytes - l.told; d != 0 {
+	if d := l.stats.HeldBytes - l.told; d != 0 {
 		l.total.Add(d)
-		l.told = l.stats.QueuedBytes
+		l.told = l.stats.HeldBytes
 	}
 }
+
+// standstill is how much longer than it may take a wait for readiness takes when
+// the process was stopped, or had no processor: then its clients could not have
+// been served, and what they did not take meanwhile is not their fault.
+const standstill = int64(500 * time.Millisecond)
 
 // poll waits for readiness and passes it on as tasks: the loop's only goroutine
 // of its own.
@@ -268,9 +325,13 @@ func (l *Loop) poll() {
 	defer l.wg.Done()
 	for {
 		r := readyPool.Get().(*ready)
+		timed, began := l.poller.timers.Load(), l.clock()
 		n, closed := l.poller.wait(r.events[:])
 		if closed {
 			return
+		}
+		if late := l.clock() - began - int64(pollCap); timed && late > standstill {
+			l.stood.Add(late)
 		}
 		r.n, r.next = n, 0
 		due := l.dueAt.Load()
@@ -327,8 +388,7 @@ func (l *Loop) handleReady(ev *event) {
 func (l *Loop) flushWritable(slot uint32) {
 	s := l.at(slot)
 	gen := s.gen
-	s.blocked = false
-	l.stats.Blocked--
+	l.setBlocked(slot, false)
 	l.flushStream(slot)
 	if s.gen != gen || s.state == stateFree {
 		return
@@ -340,7 +400,7 @@ func (l *Loop) flushWritable(slot uint32) {
 		}
 		l.arm(slot)
 		if s.queue != 0 {
-			l.markDirty(slot)
+			l.again(slot)
 		}
 	}
 }

@@ -30,6 +30,17 @@ type Class interface {
 // gapCost is what a notice counts for in its queue.
 const gapCost = 128
 
+// lossy is what an item has beyond others if it may be left out.
+type lossy struct {
+	class Class
+	key   uint64
+	drops bool
+	// gap with Dropped set makes the item a notice that frames of class were
+	// dropped in its place; its frame is nil until it is about to be written.
+	// Without, From and To are the offset of the frame.
+	gap codec.Gap
+}
+
 // keyed finds the unsent item of a class and key.
 type keyed struct {
 	class Class
@@ -37,19 +48,107 @@ type keyed struct {
 }
 
 // SendLossy is [Loop.Send] for a frame that may be left out. On-loop only.
-func (l *Loop) SendLossy(slot uint32, f *codec.Frame, lossy Lossy) {
-	it := item{
-		frame: f, drops: lossy.Drops, class: lossy.Class, key: lossy.Key,
-		gap: codec.Gap{From: lossy.Offset, To: lossy.Offset},
-	}
-	if it.key != 0 && l.lags(slot) && l.conflate(slot, it) {
-		// The newer frame may be the larger one.
-		if l.Queued(slot) > l.opt.QueueMaxSize {
-			l.overfull(slot)
-		}
+func (l *Loop) SendLossy(slot uint32, f *codec.Frame, y Lossy) {
+	s := l.at(slot)
+	if s.state != stateLive {
+		l.stats.Dropped++
 		return
 	}
-	l.send(slot, it)
+	it := item{frame: f, lossy: l.newLossy(lossy{
+		class: y.Class, key: y.Key, drops: y.Drops, gap: codec.Gap{From: y.Offset, To: y.Offset},
+	})}
+	if y.Key != 0 && l.lags(slot) && l.conflate(slot, it) {
+		l.fit(slot)
+		return
+	}
+	if !y.Drops {
+		l.send(slot, it)
+		return
+	}
+	l.enqueue(slot, it)
+	l.fit(slot)
+	if s.left != 0 {
+		l.spend(slot)
+	}
+}
+
+// fit brings a queue that was added to below its limit, as far as it may be: it
+// is offered to the kernel, then frames are left out, the newest one if need be.
+// If what must arrive is too much by itself, the stream ends as slow.
+func (l *Loop) fit(slot uint32) {
+	s := l.at(slot)
+	tooMuch := func() bool {
+		if s.state != stateLive || s.queue == 0 {
+			return false
+		}
+		// The first frame alone is never too much: it is being written, or next.
+		q := &l.queues[s.queue-1]
+		first := &q.items[q.head]
+		n := q.bytes
+		if !first.has(itemExempt) {
+			n -= l.cost(first)
+		}
+		return n > 0 && q.bytes > l.opt.QueueMaxSize
+	}
+	if !tooMuch() {
+		return
+	}
+	for s.state == stateLive && !s.blocked && s.queue != 0 {
+		l.flushStream(slot)
+	}
+	if !tooMuch() {
+		return
+	}
+	if l.dropOldest(slot, 0); tooMuch() && !l.onlyNotices(slot) {
+		l.slow(slot, ReasonSlowBytes)
+	}
+}
+
+// onlyNotices reports whether nothing but notices waits behind the first frame.
+func (l *Loop) onlyNotices(slot uint32) bool {
+	q := &l.queues[l.at(slot).queue-1]
+	for i := q.head + 1; i < len(q.items); i++ {
+		if l.dropped(&q.items[i]) == 0 && !q.items[i].has(itemExempt) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *Loop) newLossy(y lossy) uint32 {
+	if n := len(l.idleLossies); n > 0 {
+		i := l.idleLossies[n-1]
+		l.idleLossies = l.idleLossies[:n-1]
+		l.lossies[i-1] = y
+		return i
+	}
+	l.lossies = append(l.lossies, y)
+	return uint32(len(l.lossies))
+}
+
+// dropLossy gives back what a lossy item had beyond others.
+func (l *Loop) dropLossy(it *item) {
+	if it.lossy != 0 {
+		l.lossies[it.lossy-1] = lossy{}
+		l.idleLossies = append(l.idleLossies, it.lossy)
+		it.lossy = 0
+	}
+}
+
+// lossyOf returns what may be left out of an item; the zero lossy if nothing may.
+func (l *Loop) lossyOf(it *item) lossy {
+	if it.lossy == 0 {
+		return lossy{}
+	}
+	return l.lossies[it.lossy-1]
+}
+
+// dropped returns how many frames an item is the notice of, 0 if it is none.
+func (l *Loop) dropped(it *item) uint64 {
+	if it.lossy == 0 {
+		return 0
+	}
+	return l.lossies[it.lossy-1].gap.Dropped
 }
 
 // lags reports whether frames of the stream wait for the kernel to take bytes,
@@ -60,14 +159,6 @@ func (l *Loop) lags(slot uint32) bool {
 	return s.state == stateLive && s.queue != 0 && (s.blocked || l.queues[s.queue-1].keys != nil)
 }
 
-// unsent returns the index of the first item of which no byte is out.
-func (q *outQueue) unsent() int {
-	if q.sent > 0 {
-		return q.head + 1
-	}
-	return q.head
-}
-
 // conflate puts a frame into the place of the unsent one of its key, if there is
 // one. A stream that lags has an index of its keys; it is made when the first
 // such frame comes and thrown away when items move.
@@ -76,58 +167,67 @@ func (l *Loop) conflate(slot uint32, it item) bool {
 	if q.keys == nil {
 		q.keys = make(map[keyed]int)
 		for i := q.unsent(); i < len(q.items); i++ {
-			if old := &q.items[i]; old.key != 0 {
+			if old := l.lossyOf(&q.items[i]); old.key != 0 {
 				q.keys[keyed{old.class, old.key}] = i
 			}
 		}
 	}
-	k := keyed{it.class, it.key}
+	y := &l.lossies[it.lossy-1]
+	k := keyed{y.class, y.key}
 	i, ok := q.keys[k]
 	if !ok || i < q.unsent() {
 		q.keys[k] = len(q.items) // where send will put it
 		return false
 	}
 	old := &q.items[i]
-	l.charge(q, old, it.cost()-old.cost())
-	changed := l.check.released(old.frame)
+	changed := l.forget(q, old)
 	*old = it
+	l.charge(q, old, l.cost(old))
+	if l.at(slot).blocked {
+		l.keep(old)
+	}
 	l.check.queued(it.frame)
 	l.stats.Conflated++
 	l.refuseChanged(slot, changed)
 	return true
 }
 
-// dropOldest drops the oldest droppable frames of a queue that is over its
-// limit, down to three quarters of it, so that not every further frame costs a
-// pass over the queue.
-func (l *Loop) dropOldest(slot uint32) {
-	q := &l.queues[l.at(slot).queue-1]
-	target := l.opt.QueueMaxSize / 4 * 3
+// dropOldest drops the oldest droppable frames of a queue that has no room for n
+// bytes more, down to three quarters of its limit, so that not every further
+// frame costs a pass over the queue.
+func (l *Loop) dropOldest(slot uint32, n int) {
+	s := l.at(slot)
+	q := &l.queues[s.queue-1]
+	target := max(l.opt.QueueMaxSize/4*3-n, 0)
 	notices := make(map[Class]int) // index of each one's notice
 	w, changed := q.unsent(), ""
 	for r := w; r < len(q.items); r++ {
 		it := q.items[r]
-		if it.drops && q.bytes > target {
-			l.charge(q, &it, gapCost-it.cost())
+		if y := l.lossyOf(&it); y.drops && q.bytes > target {
+			l.charge(q, &it, gapCost-l.cost(&it))
+			l.unkeep(&it)
 			changed = max(changed, l.check.released(it.frame))
+			it.frame = nil
 			l.stats.Dropped++
-			it.gap.Dropped = 1
-			it = item{class: it.class, gap: it.gap}
+			l.lossies[it.lossy-1] = lossy{class: y.class, gap: codec.Gap{Dropped: 1, From: y.gap.From, To: y.gap.To}}
+			if s.blocked {
+				l.keep(&it)
+			}
 		}
-		if it.gap.Dropped > 0 {
-			if at, ok := notices[it.class]; ok {
+		if l.dropped(&it) > 0 {
+			y := l.lossyOf(&it)
+			if at, ok := notices[y.class]; ok {
 				first := &q.items[at]
-				l.charge(q, &it, -gapCost)
-				changed = max(changed, l.forgetNotice(&it), l.forgetNotice(first))
-				mergeGap(&first.gap, it.gap)
+				changed = max(changed, l.forgetNotice(first), l.forget(q, &it))
+				mergeGap(&l.lossies[first.lossy-1].gap, y.gap)
 				continue
 			}
-			notices[it.class] = w
+			notices[y.class] = w
 		}
 		q.items[w] = it
 		w++
 	}
-	if s := l.at(slot); s.left != 0 {
+	if s.left != 0 {
 		s.left += uint32(len(q.items) - w) // those will never be events
 	}
 	clear(q.items[w:])
@@ -149,14 +249,25 @@ func mergeGap(g *codec.Gap, later codec.Gap) {
 // dropped since.
 func (l *Loop) forgetNotice(it *item) (changed string) {
 	if it.frame != nil {
+		kept := it.has(itemKept)
+		l.unkeep(it)
 		changed = l.check.released(it.frame)
 		it.frame = nil
+		if kept {
+			l.keep(it)
+		}
 	}
 	return changed
 }
 
 // notice makes the text of a notice that is about to be written.
 func (l *Loop) notice(it *item) {
-	it.frame = it.class.Gap(it.gap)
+	y := l.lossyOf(it)
+	kept := it.has(itemKept)
+	l.unkeep(it)
+	it.frame = y.class.Gap(y.gap)
+	if kept {
+		l.keep(it)
+	}
 	l.check.queued(it.frame)
 }

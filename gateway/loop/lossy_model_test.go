@@ -145,7 +145,7 @@ func TestLossyQueuesDoAsTheModelSays(t *testing.T) {
 		ref, err := l.Adopt(PlainSocket(fd), m.framing)
 		require.NoError(t, err)
 		s := l.at(ref.Slot)
-		s.blocked = true // it lags, whatever the test takes
+		l.setBlocked(ref.Slot, true) // it lags, whatever the test takes
 		sources := []*source{{"a"}, {"b"}, {"c"}, {"d"}}
 		plain := uint64(rnd.IntN(3)) // of how many sixteenths
 		var out strings.Builder
@@ -229,7 +229,7 @@ func TestANoticeBehindWhatOneWriteTakes(t *testing.T) {
 	ref, err := l.Adopt(PlainSocket(fd), codec.FramingClose)
 	require.NoError(t, err)
 	s := l.at(ref.Slot)
-	s.blocked = true
+	l.setBlocked(ref.Slot, true)
 	want := ""
 	for i := range maxWriteFrames {
 		l.Send(ref.Slot, frameOf("", fmt.Sprint(i)), NoID)

@@ -35,7 +35,7 @@ func (h *harness) script(c *client, rnd *rand.Rand, frames, size int) string {
 				case 3:
 					l.SendOwnID(slot, frameOf("shared", text), []byte(piece(c.framing, "id: "+id+"\n")))
 				case 4:
-					l.SendExempt(slot, frameOf(id, text))
+					l.SendExempt(slot, frameOf(id, text), SharedID)
 				}
 				want.WriteString(wire(c.framing, id, text))
 				i++

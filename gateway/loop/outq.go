@@ -1,37 +1,55 @@
 package loop
 
 import (
-	"time"
+	"unsafe"
 
 	"sluice/codec"
 )
 
-// item is one frame in an out-queue.
+// item is one frame in an out-queue. Why it is packed: a burst gives every
+// stream of the loop a queue of them at the same moment.
 type item struct {
 	frame *codec.Frame
-	// id is an id chunk of the stream's own, in its framing, that goes in
-	// front of the frame's data; nil for none.
-	id []byte
-	// shared says that the frame's own id chunk is part of the event.
-	shared bool
-	// exempt keeps it out of Options.QueueMaxSize.
-	exempt bool
-	// drops, class and key are those of a lossy frame, see Lossy.
-	drops bool
-	class Class
-	key   uint64
-	// gap with Dropped set makes the item a notice that frames of class were
-	// dropped in its place; frame is nil until it is about to be written.
-	// Without, From and To are the offset of the lossy frame.
-	gap codec.Gap
+	// id points to an id chunk of the stream's own, in its framing, that goes
+	// in front of the frame's data; nil for none.
+	id    *byte
+	bits  uint32 // flags, and above them the length of the id chunk
+	lossy uint32 // index+1 in Loop.lossies, 0 for a frame that must arrive
+}
+
+// The flags of an item.
+const (
+	// itemShared: the frame's own id chunk is part of the event.
+	itemShared uint32 = 1 << iota
+	// itemExempt keeps it out of Options.QueueMaxSize: the stream's opening.
+	itemExempt
+	// itemKept: it counts in what the loop holds, see Loop.keep.
+	itemKept
+
+	itemIDShift = 3
+)
+
+func (it *item) has(flag uint32) bool { return it.bits&flag != 0 }
+
+// ownID returns the id chunk of the stream's own.
+func (it *item) ownID() []byte {
+	if it.id == nil {
+		return nil
+	}
+	return unsafe.Slice(it.id, it.bits>>itemIDShift)
+}
+
+func (it *item) setID(id []byte) {
+	it.id = unsafe.SliceData(id)
+	it.bits = it.bits&(1<<itemIDShift-1) | uint32(len(id))<<itemIDShift
 }
 
 // cost is what the item counts for in its queue.
-func (it *item) cost() int {
-	if it.gap.Dropped > 0 {
+func (l *Loop) cost(it *item) int {
+	if l.dropped(it) > 0 {
 		return gapCost
 	}
-	return len(it.id) + it.frame.Len() + itemCost
+	return len(it.ownID()) + it.frame.Len() + itemCost
 }
 
 // outQueue is what a stream has yet to write. It exists only while that is not
@@ -42,19 +60,14 @@ type outQueue struct {
 	sent   int   // bytes of that item already written
 	bytes  int   // bound by Options.QueueMaxSize: lengths plus itemCost each
 	exempt int   // the same of exempt items
-	since  int64 // when the first item was queued, or last advanced
+	since  int64 // when the first item was queued, or last advanced; on the fair clock
 	// keys finds unsent items that a newer frame may replace, by index; nil
 	// unless the stream lags and such frames came.
 	keys map[keyed]int
 }
 
-const (
-	// itemCost is what a queued frame counts for beyond its bytes.
-	itemCost = 64
-	// keepItems is the largest backing array an emptied queue keeps: append
-	// grows one of items to 17, 34 and 69.
-	keepItems = 34
-)
+// itemCost is what a queued frame counts for beyond its bytes.
+const itemCost = 64
 
 // IDMode says which id line a frame is sent with.
 type IDMode uint8
@@ -66,41 +79,74 @@ const (
 	SharedID
 )
 
+func (m IDMode) bits() uint32 {
+	if m == SharedID {
+		return itemShared
+	}
+	return 0
+}
+
 // Send queues a frame for a stream; it leaves with the flush of this turn.
 // Frames for a stream that is closing are dropped: its client has been told.
-// A stream whose queue is over its limit, though a flush was tried, is closed
-// as slow. On-loop only.
+// A stream whose socket is full and whose queue has no room for the frame is
+// closed as slow; a queue in which nothing waits has room for a frame of any
+// size. On-loop only.
 func (l *Loop) Send(slot uint32, f *codec.Frame, mode IDMode) {
-	l.send(slot, item{frame: f, shared: mode == SharedID})
+	l.send(slot, item{frame: f, bits: mode.bits()})
 }
 
 // SendOwnID is [Loop.Send] with an id chunk made for this stream, in its
-// framing, in front of the frame's data. id must not be written to afterwards.
-// On-loop only.
+// framing, in front of the frame's data. id must not be written to afterwards;
+// while the stream is blocked the loop keeps a copy, so that blocks which many
+// ids are cut from do not live as long as its queue. On-loop only.
 func (l *Loop) SendOwnID(slot uint32, f *codec.Frame, id []byte) {
-	l.send(slot, item{frame: f, id: id})
+	it := item{frame: f}
+	it.setID(id)
+	l.send(slot, it)
 }
 
 // SendExempt is [Loop.Send] without the limit on the stream's bytes: for its
-// opening, which has a limit of its own. It counts for the limit on all queues.
-// On-loop only.
-func (l *Loop) SendExempt(slot uint32, f *codec.Frame) {
-	l.send(slot, item{frame: f, shared: true, exempt: true})
+// opening and what it missed, which have a limit of their own. What it counts
+// for, [ExemptCost], is told to Options.OnExempt when it has left. On-loop only.
+func (l *Loop) SendExempt(slot uint32, f *codec.Frame, mode IDMode) {
+	l.send(slot, item{frame: f, bits: mode.bits() | itemExempt})
 }
+
+// SendExemptOwnID is [Loop.SendExempt] with an id chunk, as [Loop.SendOwnID].
+// On-loop only.
+func (l *Loop) SendExemptOwnID(slot uint32, f *codec.Frame, id []byte) {
+	it := item{frame: f, bits: itemExempt}
+	it.setID(id)
+	l.send(slot, it)
+}
+
+// ExemptCost is what a frame sent with [Loop.SendExempt] counts for, with an id
+// chunk of so many bytes. Any goroutine.
+func ExemptCost(f *codec.Frame, id int) int { return f.Len() + id + itemCost }
 
 func (l *Loop) send(slot uint32, it item) {
 	s := l.at(slot)
 	if s.state != stateLive {
-		l.stats.Dropped++
+		l.refuse(&it)
+		return
+	}
+	if s.queue != 0 && !it.has(itemExempt) && !l.room(slot, l.cost(&it)) {
+		l.refuse(&it)
 		return
 	}
 	l.enqueue(slot, it)
-	if l.queues[s.queue-1].bytes > l.opt.QueueMaxSize {
-		l.overfull(slot)
-	}
 	if s.left != 0 {
 		l.spend(slot)
 	}
+}
+
+// refuse counts a frame that goes nowhere.
+func (l *Loop) refuse(it *item) {
+	l.stats.Dropped++
+	if it.has(itemExempt) {
+		l.freed += l.cost(it)
+	}
+	l.dropLossy(it)
 }
 
 // Limit has Handler.Spent called when so many frames more were sent to the
@@ -120,23 +166,34 @@ func (l *Loop) spend(slot uint32) {
 	}
 }
 
-// overfull is the slow path of send: a queue over its limit is first offered
-// to the kernel, since everything in it may have come in this very turn. Then
-// what may be dropped is, and only if that is not enough the stream ends.
-func (l *Loop) overfull(slot uint32) {
+// over reports whether a queue has no room for n bytes more. One in which
+// nothing waits always has: what counts is that the client takes what it is
+// given, not how large that is.
+func (l *Loop) over(q *outQueue, n int) bool { return q.bytes > 0 && q.bytes+n > l.opt.QueueMaxSize }
+
+// room reports whether a live stream may be sent n bytes more. If its queue is
+// over the limit, it is offered to the kernel first; if that refuses, frames
+// that may be left out are; and only then the stream ends as slow.
+func (l *Loop) room(slot uint32, n int) bool {
 	s := l.at(slot)
+	if !l.over(&l.queues[s.queue-1], n) {
+		return true
+	}
 	for s.state == stateLive && !s.blocked && s.queue != 0 {
 		l.flushStream(slot)
 	}
-	over := func() bool {
-		return s.state == stateLive && s.queue != 0 && l.queues[s.queue-1].bytes > l.opt.QueueMaxSize
+	if s.state != stateLive {
+		return false
 	}
-	if over() {
-		l.dropOldest(slot)
+	if s.queue == 0 || !l.over(&l.queues[s.queue-1], n) {
+		return true
 	}
-	if over() {
+	l.dropOldest(slot, n)
+	if l.over(&l.queues[s.queue-1], n) {
 		l.slow(slot, ReasonSlowBytes)
+		return false
 	}
+	return true
 }
 
 // enqueue appends without any limit.
@@ -152,11 +209,15 @@ func (l *Loop) enqueue(slot uint32, it item) {
 		q.shift()
 	}
 	if len(q.items) == 0 {
-		q.since = l.now
+		q.since = l.fair
 	}
 	q.items = append(q.items, it)
-	l.charge(q, &it, it.cost())
+	last := &q.items[len(q.items)-1]
+	l.charge(q, last, l.cost(last))
 	l.check.queued(it.frame)
+	if s.blocked || it.has(itemExempt) {
+		l.keep(last)
+	}
 	l.markDirty(slot)
 }
 
@@ -169,8 +230,11 @@ func (q *outQueue) shift() {
 
 // charge counts n bytes more for an item of the queue.
 func (l *Loop) charge(q *outQueue, it *item, n int) {
-	if it.exempt {
+	if it.has(itemExempt) {
 		q.exempt += n
+		if n < 0 {
+			l.freed -= n
+		}
 	} else {
 		q.bytes += n
 	}
@@ -178,29 +242,23 @@ func (l *Loop) charge(q *outQueue, it *item, n int) {
 }
 
 func (l *Loop) newQueue() uint32 {
-	l.queuedAt = l.now
+	var i uint32
 	if n := len(l.spare); n > 0 {
-		i := l.spare[n-1]
+		i = l.spare[n-1]
 		l.spare = l.spare[:n-1]
-		return i
+	} else {
+		l.queues = append(l.queues, outQueue{})
+		i = uint32(len(l.queues))
 	}
-	l.queues = append(l.queues, outQueue{})
-	return uint32(len(l.queues))
-}
-
-const (
-	// trimAfter is how long nothing was queued before the memory of emptied
-	// queues is given back: a burst to all streams leaves each with an array.
-	trimAfter = int64(10 * time.Second)
-	// keepQueues are not worth it.
-	keepQueues = 256
-)
-
-// trimQueues gives back the memory of queues once the loop has been quiet.
-func (l *Loop) trimQueues() {
-	if len(l.queues) > keepQueues && len(l.spare) == len(l.queues) && l.now-l.queuedAt > trimAfter {
-		l.queues, l.spare = nil, nil
+	if used := len(l.queues) - len(l.spare); used > l.trim.peak {
+		l.trim.peak = used
 	}
+	// Why: growing by doubling leaves as much garbage as it keeps, for every
+	// stream of the loop at once.
+	if q := &l.queues[i-1]; q.items == nil && l.in.ahead > 1 {
+		q.items = make([]item, 0, l.in.ahead)
+	}
+	return i
 }
 
 // dropQueue forgets what a stream has yet to write.
@@ -219,19 +277,27 @@ func (l *Loop) dropItems(slot uint32, keep int) int {
 	n := len(q.items) - keep
 	changed := ""
 	for i := keep; i < len(q.items); i++ {
-		it := &q.items[i]
-		l.charge(q, it, -it.cost())
-		if it.frame != nil {
-			changed = max(changed, l.check.released(it.frame))
-		}
+		changed = max(changed, l.forget(q, &q.items[i]))
 	}
-	clear(q.items[keep:])
 	q.items = q.items[:keep]
 	if keep == q.head {
 		l.recycle(s)
 	}
 	l.refuseChanged(slot, changed)
 	return n
+}
+
+// forget takes an item out of all counts and clears its place. It returns what
+// is wrong with its frame, "" if nothing is.
+func (l *Loop) forget(q *outQueue, it *item) (changed string) {
+	l.charge(q, it, -l.cost(it))
+	l.unkeep(it)
+	if it.frame != nil {
+		changed = l.check.released(it.frame)
+	}
+	l.dropLossy(it)
+	*it = item{}
+	return changed
 }
 
 // recycle gives an emptied queue back, without any reference left in it.
@@ -244,7 +310,7 @@ func (l *Loop) recycle(s *stream) {
 	}
 	*q = outQueue{items: items}
 	l.spare = append(l.spare, s.queue)
-	s.queue = 0
+	s.queue, s.late = 0, false
 }
 
 // dropUnsent drops all queued frames but the one whose first byte is out, and
@@ -254,12 +320,15 @@ func (l *Loop) dropUnsent(slot uint32) int {
 	if s.queue == 0 {
 		return 0
 	}
-	q := &l.queues[s.queue-1]
-	keep := q.head
+	return l.dropItems(slot, l.queues[s.queue-1].unsent())
+}
+
+// unsent returns the index of the first item of which no byte is out.
+func (q *outQueue) unsent() int {
 	if q.sent > 0 {
-		keep++
+		return q.head + 1
 	}
-	return l.dropItems(slot, keep)
+	return q.head
 }
 
 // Queued returns how many bytes wait for the stream, as limits count them.

@@ -97,7 +97,7 @@ func TestExemptFramesDoNotCountForTheLimitOfAStream(t *testing.T) {
 	c := h.openTiny(unixPair, codec.FramingChunked)
 	text := strings.Repeat("e", 20*limit)
 	want := wire(c.framing, "", text)
-	h.do(func(l *Loop) { l.SendExempt(c.ref.Slot, frameOf("", text)) })
+	h.do(func(l *Loop) { l.SendExempt(c.ref.Slot, frameOf("", text), SharedID) })
 	s := h.awaitStats("a stream that is blocked", func(s Stats) bool { return s.Blocked == 1 })
 	require.Greater(t, s.QueuedBytes, int64(10*limit), "exempt frames are queued like others")
 	h.do(func(l *Loop) {
@@ -120,7 +120,7 @@ func TestExemptFramesDoNotCountForTheLimitOfAStream(t *testing.T) {
 func TestTheLimitOfAStreamIsExact(t *testing.T) {
 	h := newHarness(t, Options{QueueMaxSize: 10 << 10})
 	c := h.openTiny(unixPair, codec.FramingChunked)
-	h.do(func(l *Loop) { l.SendExempt(c.ref.Slot, frameOf("", strings.Repeat("e", 1<<20))) })
+	h.do(func(l *Loop) { l.SendExempt(c.ref.Slot, frameOf("", strings.Repeat("e", 1<<20)), SharedID) })
 	h.awaitStats("a stream that is blocked", func(s Stats) bool { return s.Blocked == 1 })
 	f := frameOf("", "0123456789")
 	fits := (10 << 10) / (f.Len() + itemCost)
@@ -231,7 +231,7 @@ func TestTheLargestStalledQueueGoesWhenAllAreTooLarge(t *testing.T) {
 	big := func(n int) *codec.Frame { return frameOf("", strings.Repeat("q", n<<10)) }
 	h.send(small, big(60))
 	h.send(large, big(100))
-	h.do(func(l *Loop) { l.SendExempt(exempt.ref.Slot, big(120)) })
+	h.do(func(l *Loop) { l.SendExempt(exempt.ref.Slot, big(120), SharedID) })
 	for _, c := range []*client{small, large, exempt} {
 		require.Empty(t, c.rec.reasons(c.ref))
 	}
@@ -268,9 +268,7 @@ func TestOnlyStalledQueuesAreShed(t *testing.T) {
 	stalled, waiting := pretend(l), pretend(l)
 	l.enqueue(stalled.Slot, item{frame: frameOf("", strings.Repeat("s", 2000))})
 	l.enqueue(waiting.Slot, item{frame: frameOf("", strings.Repeat("w", 5000))})
-	s := l.at(stalled.Slot)
-	s.blocked = true
-	l.stats.Blocked++
+	l.setBlocked(stalled.Slot, true)
 	l.publishTotal()
 	l.shedTotal()
 	require.Equal(t, []Reason{ReasonSlowTotal}, rec.reasons(stalled))

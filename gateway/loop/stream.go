@@ -24,13 +24,15 @@ type stream struct {
 	input   uint32 // bytes the client sent and nobody wants
 	secure  uint32 // index+1 in Loop.secures, 0 on a plain connection
 	left    uint32 // frames until Handler.Spent, 0 without a limit
+	place   uint32 // index in Loop.blocked, if blocked
 	timer   timer
 	wants   uint64 // tick at which Handler.Timer is due, 0 if none
 	ends    uint64 // tick at which a closing or lingering stream is cut
 	state   streamState
 	framing codec.Framing
 	blocked bool // the last write met EAGAIN: epoll reports writability
-	dirty   bool // is in Loop.dirty
+	dirty   bool // is in Loop.dirty or Loop.bulk
+	late    bool // deliveries did not wait for it any more: see Loop.behind
 }
 
 const (
@@ -108,12 +110,21 @@ func (l *Loop) arm(slot uint32) {
 		due = s.ends
 	}
 	if s.state == stateLive && s.blocked && l.waits(s) {
-		aged := tickAfter(l.since(s) + int64(l.opt.QueueMaxAge))
+		aged := tickAfter(l.now + max(int64(l.opt.QueueMaxAge)-l.age(s), 0))
 		if due == 0 || aged < due {
 			due = aged
 		}
 	}
 	l.setTimer(slot, due)
+}
+
+// age returns for how long a stream that waits has taken nothing. Time in which
+// the process stood still does not count.
+func (l *Loop) age(s *stream) int64 { return l.fair - l.since(s) }
+
+// aged reports whether a stream has been refused by its socket for too long.
+func (l *Loop) aged(s *stream) bool {
+	return s.blocked && l.waits(s) && l.age(s) >= int64(l.opt.QueueMaxAge)
 }
 
 // fire handles a timer of the wheel: the stream may have several deadlines.
@@ -132,9 +143,17 @@ func (l *Loop) fire(ref Ref) {
 		l.arm(ref.Slot)
 		return
 	}
-	if s.blocked && l.waits(s) && tickAfter(l.since(s)+int64(l.opt.QueueMaxAge)) <= tick {
-		l.slow(ref.Slot, ReasonSlowAge)
-		return
+	if l.aged(s) {
+		// Whoever was paused, we or the machine, this timer may be ahead of
+		// the readiness that has come meanwhile: the socket is asked first.
+		l.flushWritable(ref.Slot)
+		if s.gen != ref.Gen || s.state != stateLive {
+			return
+		}
+		if l.aged(s) {
+			l.slow(ref.Slot, ReasonSlowAge)
+			return
+		}
 	}
 	if s.wants != 0 && s.wants <= tick {
 		s.wants = 0

@@ -42,7 +42,7 @@ func (l *Loop) dropSecure(s *stream) {
 		return
 	}
 	sec := &l.secures[s.secure-1]
-	l.stats.QueuedBytes -= int64(len(sec.tail))
+	l.tailed(-len(sec.tail))
 	*sec = secure{}
 	l.idleSecures = append(l.idleSecures, s.secure)
 	s.secure = 0
@@ -59,7 +59,7 @@ func (l *Loop) tail(s *stream) int {
 // waits reports whether the stream has anything yet to write.
 func (l *Loop) waits(s *stream) bool { return s.queue != 0 || l.tail(s) > 0 }
 
-// since returns when a stream that waits last made progress.
+// since returns when a stream that waits last made progress, on the fair clock.
 func (l *Loop) since(s *stream) int64 {
 	if l.tail(s) > 0 {
 		return l.secures[s.secure-1].since
@@ -130,8 +130,8 @@ func (l *Loop) flushTail(slot uint32) {
 		return
 	}
 	if n > 0 {
-		l.stats.QueuedBytes -= int64(n)
-		sec.tail, sec.since = sec.tail[n:], l.now
+		l.tailed(-n)
+		sec.tail, sec.since = sec.tail[n:], l.fair
 		if len(sec.tail) == 0 {
 			sec.tail = nil
 		}
@@ -146,10 +146,16 @@ func (l *Loop) keepTail(slot uint32, rest []byte) {
 	}
 	sec := &l.secures[l.at(slot).secure-1]
 	if len(sec.tail) == 0 {
-		sec.since = l.now
+		sec.since = l.fair
 	}
 	sec.tail = append(sec.tail, rest...)
-	l.stats.QueuedBytes += int64(len(rest))
+	l.tailed(len(rest))
+}
+
+// tailed counts ciphertext that waits: all of it is the stream's own.
+func (l *Loop) tailed(n int) {
+	l.stats.QueuedBytes += int64(n)
+	l.stats.HeldBytes += int64(n)
 }
 
 // settle follows a write to an encrypted stream.

@@ -326,7 +326,7 @@ func newBareTLS(t testing.TB, framing codec.Framing) *bareTLS {
 func (b *bareTLS) stall(t testing.TB) (want string) {
 	t.Helper()
 	text := strings.Repeat("s", 200<<10)
-	b.SendExempt(b.ref.Slot, frameOf("", text))
+	b.SendExempt(b.ref.Slot, frameOf("", text), SharedID)
 	for !b.at(b.ref.Slot).blocked {
 		b.flushStream(b.ref.Slot)
 	}
@@ -351,7 +351,7 @@ func stallTail(l *Loop, ref Ref) {
 		case s.blocked: // the kernel has moved bytes on, or will
 			l.handleReady(&event{slot: ref.Slot, gen: ref.Gen, writable: true})
 		case s.queue == 0:
-			l.SendExempt(ref.Slot, frameOf("", strings.Repeat("s", maxRecord-100)))
+			l.SendExempt(ref.Slot, frameOf("", strings.Repeat("s", maxRecord-100)), SharedID)
 		default:
 			l.flushStream(ref.Slot)
 		}
@@ -432,6 +432,7 @@ func TestTheFarewellOfABlockedStream(t *testing.T) {
 	testkit.EventuallyWithin(t, patience, func() bool {
 		b.handleReady(&event{slot: slot, gen: b.ref.Gen, writable: true})
 		b.flushDirty()
+		b.flushBulk()
 		return b.at(slot).state == stateLinger
 	}, "the end")
 	(&client{t: t}).same(want, <-ended)
@@ -486,8 +487,7 @@ func TestATailAges(t *testing.T) {
 	b := newBareTLS(t, 0)
 	age := int64(b.opt.QueueMaxAge)
 	after := func(d int64) {
-		b.now += d
-		b.advance()
+		moveTo(b.Loop, b.now+d)
 	}
 	after(3 * age) // the loop is old, the stream is not
 	stallTail(b.Loop, b.ref)

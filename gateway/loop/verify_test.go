@@ -68,7 +68,9 @@ func TestEveryByteHandedOverIsRead(t *testing.T) {
 	slot := l.newSlot()
 	id, data := []byte("id: 7\n"), bytes.Repeat([]byte("ab"), 1000)
 	l.at(slot).framing = codec.FramingClose
-	l.enqueue(slot, item{frame: codec.RawFrame(data), id: id})
+	it := item{frame: codec.RawFrame(data)}
+	it.setID(id)
+	l.enqueue(slot, it)
 	l.gather(l.at(slot), &l.queues[0], maxWriteBytes)
 	want := byte(0)
 	for _, b := range append(id, data...) {

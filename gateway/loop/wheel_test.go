@@ -17,7 +17,7 @@ func pretend(l *Loop) Ref {
 
 // moveTo sets the clock of a loop that never runs and lets its timers fire.
 func moveTo(l *Loop, ns int64) {
-	l.now = ns
+	l.now, l.fair = ns, ns
 	if ticksAt(l.now) > l.wheel.tick {
 		l.advance()
 	}

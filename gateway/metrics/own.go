@@ -63,7 +63,6 @@ func publishFamilies() []*family {
 		durations("publication_lag_seconds",
 			"From the moment the engine handed a publication over to the end of the flush in which the last loop with a subscriber offered it to the kernel; once for each publication that had one.",
 			nil, func(s *state, e *emitter) { e.durations(&s.Shard.Lag) }),
-		counter("publication_lag_unknown_total", "Publications whose lag was not measured, because too many waited for their flush.", func(s *state) uint64 { return s.Shard.LagUnknown }),
 		counter("publications_unpaced_total", "Publications that max_rate did not hold back, for want of room.", func(s *state) uint64 { return s.Hub.Unpaced }),
 		gauge("lane_backlog", "Posts that wait in lanes.", func(s *state) int { return s.Hub.LaneBacklog }),
 		gauge("lane_backlog_longest", "Posts that wait in the lane with the most.", func(s *state) int { return s.Hub.LaneLongest }),

@@ -9,9 +9,17 @@ import (
 	"sluice/gateway/loop"
 )
 
+// What a caller was told happens before what it asks next: a publication that
+// was acknowledged is queued for the streams before any of these reaches them, so
+// each first waits until what had been published is there. If ctx ends before
+// that, nothing was done.
+
 // Disconnect ends the connections that t names, but for the clients in
 // whitelist.
-func (m *Manager) Disconnect(_ context.Context, t Target, whitelist []string, d *codec.Disconnect) error {
+func (m *Manager) Disconnect(ctx context.Context, t Target, whitelist []string, d *codec.Disconnect) error {
+	if err := m.hub.Arrived(ctx); err != nil {
+		return err
+	}
 	m.group.Do(func(l *loop.Loop) {
 		a := m.agent(l)
 		a.selectTarget(&t, func(ref loop.Ref, s *session) {
@@ -26,7 +34,10 @@ func (m *Manager) Disconnect(_ context.Context, t Target, whitelist []string, d 
 
 // Unsubscribe takes the connections that t names out of a channel, or out of all
 // their channels if it is empty, and tells those that were in it.
-func (m *Manager) Unsubscribe(_ context.Context, t Target, channel string) error {
+func (m *Manager) Unsubscribe(ctx context.Context, t Target, channel string) error {
+	if err := m.hub.Arrived(ctx); err != nil {
+		return err
+	}
 	m.group.Do(func(l *loop.Loop) {
 		a := m.agent(l)
 		var told *codec.Frame
@@ -72,7 +83,10 @@ func (a *Agent) unsubscribe(ref loop.Ref, s *session, channel string, told *code
 }
 
 // Refresh changes when the connections that t names expire (PROTOCOL 7.7).
-func (m *Manager) Refresh(_ context.Context, t Target, cmd RefreshCommand) error {
+func (m *Manager) Refresh(ctx context.Context, t Target, cmd RefreshCommand) error {
+	if err := m.hub.Arrived(ctx); err != nil {
+		return err
+	}
 	now := time.Now().Unix()
 	expired := cmd.Expired || cmd.ExpireAt > 0 && cmd.ExpireAt <= now
 	var ttl uint32

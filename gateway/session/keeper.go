@@ -56,9 +56,9 @@ func (k *keeper) Handle(op keeperOp, again bool) {
 	case opAbsent:
 		err = k.m.presence.Remove(ctx, op.channel, op.info)
 	case opJoin:
-		err = k.m.broker.Join(ctx, op.channel, op.info)
+		err = k.m.broker.Join(ctx, op.channel, op.info, nil)
 	case opLeave:
-		err = k.m.broker.Leave(ctx, op.channel, op.info)
+		err = k.m.broker.Leave(ctx, op.channel, op.info, nil)
 	}
 	if err != nil {
 		k.m.opt.Log.Warn("presence or join/leave failed", "channel", op.channel, "error", err)

@@ -182,7 +182,7 @@ func (m *Manager) subscribeResult(ctx context.Context, g *Grant, room *int) (cod
 	}
 	res.Epoch, res.Offset = r.top.Epoch, r.offset
 	res.Recovered, res.Publications = r.recovered, r.publications
-	at.Offset, at.Epoch = r.top.Offset, hub.EpochTag(r.top.Epoch)
+	at.Offset, at.Epoch, at.From = r.top.Offset, hub.EpochTag(r.top.Epoch), m.hub.Seq()
 	if g.Delta && len(r.publications) > 0 {
 		at.Flags |= hub.HasBase
 	}
@@ -354,7 +354,7 @@ func (t *openTask) Run(l *loop.Loop, again bool) {
 func (a *Agent) open(op *opening, s *session) {
 	ref := op.ref
 	s.opening = nil
-	a.loop.SendExempt(ref.Slot, codec.RawFrame(op.push))
+	a.loop.SendExempt(ref.Slot, codec.RawFrame(op.push), loop.NoID)
 	if s.subs == nil && len(op.plan.Grants) > 0 {
 		s.subs = make([]subscription, len(op.plan.Grants))
 		for i := range op.plan.Grants {

@@ -53,7 +53,7 @@ func (op *opening) answer(l *loop.Loop, ref loop.Ref, reason loop.Reason, err er
 	countCode(&op.m.agent(l).stats.Refused, refusedCode(err))
 	op.refused = true
 	op.traceRefused(reason, err)
-	l.SendExempt(ref.Slot, codec.RawFrame(op.conn.Request.Refusal(err)))
+	l.SendExempt(ref.Slot, codec.RawFrame(op.conn.Request.Refusal(err)), loop.NoID)
 	l.CloseBare(ref, reason, closeWithin)
 }
 

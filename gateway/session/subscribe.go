@@ -187,6 +187,9 @@ func (j *joining) told(r *codec.SubscribeResult) *codec.Frame {
 func (j *joining) tell(jr *joiner) bool {
 	a, res, at := j.a, j.result, j.at
 	missed := res.Publications
+	if jr.kept {
+		at.From = 0 // it was in the channel all the time
+	}
 	if jr.kept && !res.Recovered && jr.epoch == at.Epoch && jr.offset <= at.Offset {
 		res.Offset, at.Offset, missed = jr.offset, jr.offset, nil
 	}

@@ -187,7 +187,7 @@ func (n *node) publishWith(t testing.TB, ch, data string, change func(*codec.Pub
 	res, err := n.broker.Publish(ctx, ch, p, opt)
 	require.NoError(t, err)
 	if !res.CreditTaken {
-		n.hub.ReleaseCredit(credit)
+		credit.Release()
 	}
 	return res
 }

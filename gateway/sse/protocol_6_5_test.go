@@ -30,7 +30,7 @@ type gate struct {
 	l *lossy
 }
 
-func (g *gate) Publication(ch string, p, prev *codec.Publication, credit int) {
+func (g *gate) Publication(ch string, p, prev *codec.Publication, credit *broker.Credit) {
 	if g.l.drop.Load() {
 		g.Sink.Publication(ch+" (lost)", p, prev, credit)
 		return
@@ -47,7 +47,7 @@ func TestProtocol_6_5_LivePosition(t *testing.T) {
 	l := &lossy{Engine: brokermemory.New()}
 	n := newNode(t, func(s *settings) { kinds(s); s.broker = l })
 	deliver := func(ch string, offset uint64, epoch string) {
-		l.gate.Sink.Publication(ch, &codec.Publication{Data: compact(t, fmt.Sprint(offset)), Offset: offset, Epoch: epoch}, nil, 0)
+		l.gate.Sink.Publication(ch, &codec.Publication{Data: compact(t, fmt.Sprint(offset)), Offset: offset, Epoch: epoch}, nil, nil)
 	}
 	insufficient := func(t *testing.T, c *testkit.Client) {
 		t.Helper()

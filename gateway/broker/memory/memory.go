@@ -159,20 +159,20 @@ func (e *Engine) Publish(_ context.Context, channel string, p *codec.Publication
 }
 
 // Join implements broker.Broker.
-func (e *Engine) Join(_ context.Context, channel string, info *codec.ClientInfo) error {
+func (e *Engine) Join(_ context.Context, channel string, info *codec.ClientInfo, credit *broker.Credit) error {
 	s := e.stripe(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.sink.Join(channel, info)
+	e.sink.Join(channel, info, credit)
 	return nil
 }
 
 // Leave implements broker.Broker.
-func (e *Engine) Leave(_ context.Context, channel string, info *codec.ClientInfo) error {
+func (e *Engine) Leave(_ context.Context, channel string, info *codec.ClientInfo, credit *broker.Credit) error {
 	s := e.stripe(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.sink.Leave(channel, info)
+	e.sink.Leave(channel, info, credit)
 	return nil
 }
 

@@ -64,9 +64,9 @@ func heapInUse() int64 {
 // discard is a sink that keeps nothing.
 type discard struct{}
 
-func (*discard) Publication(string, *codec.Publication, *codec.Publication, int) {}
-func (*discard) Join(string, *codec.ClientInfo)                                  {}
-func (*discard) Leave(string, *codec.ClientInfo)                                 {}
+func (*discard) Publication(string, *codec.Publication, *codec.Publication, *broker.Credit) {}
+func (*discard) Join(string, *codec.ClientInfo, *broker.Credit)                             {}
+func (*discard) Leave(string, *codec.ClientInfo, *broker.Credit)                            {}
 
 func BenchmarkPublish(b *testing.B) {
 	for _, history := range []broker.HistoryOptions{{}, {Size: 100, TTL: time.Hour}} {

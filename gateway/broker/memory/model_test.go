@@ -77,16 +77,16 @@ func (m *model) at(c *modelChannel, got broker.Position) {
 type sent struct {
 	channel string
 	p, prev *codec.Publication
-	credit  int
+	credit  *broker.Credit
 }
 
 type recorder struct{ got []sent }
 
-func (r *recorder) Publication(ch string, p, prev *codec.Publication, credit int) {
+func (r *recorder) Publication(ch string, p, prev *codec.Publication, credit *broker.Credit) {
 	r.got = append(r.got, sent{ch, p, prev, credit})
 }
-func (r *recorder) Join(string, *codec.ClientInfo)  {}
-func (r *recorder) Leave(string, *codec.ClientInfo) {}
+func (r *recorder) Join(string, *codec.ClientInfo, *broker.Credit)  {}
+func (r *recorder) Leave(string, *codec.ClientInfo, *broker.Credit) {}
 
 func (m *model) publish(e *Engine, sink *recorder, ch string, p *codec.Publication, opt broker.PublishOptions) {
 	m.t.Helper()
@@ -169,7 +169,7 @@ func (m *model) step(e *Engine, sink *recorder, r *rand.Rand, i int) {
 	switch k := r.IntN(100); {
 	case k < 45:
 		p := &codec.Publication{Data: codec.QuoteJSON(fmt.Sprint(i)), Delta: r.IntN(2) == 0}
-		opt := broker.PublishOptions{Credit: i}
+		opt := broker.PublishOptions{Credit: broker.NewCredit(int64(i+1), func(int64) {})}
 		if r.IntN(10) > 0 {
 			opt.History = broker.HistoryOptions{
 				Size: 1 + r.IntN(6), TTL: time.Duration(1+r.IntN(5)) * time.Second, MetaTTL: meta,
@@ -303,7 +303,7 @@ type ordered struct {
 	c [3]uint64 // last offset of each channel
 }
 
-func (o *ordered) Publication(ch string, p, _ *codec.Publication, _ int) {
+func (o *ordered) Publication(ch string, p, _ *codec.Publication, _ *broker.Credit) {
 	i := ch[1] - '0'
 	if p.Offset != o.c[i]+1 {
 		o.t.Errorf("%s: offset %d after %d", ch, p.Offset, o.c[i])

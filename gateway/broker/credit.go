@@ -1,0 +1,42 @@
+package broker
+
+import "sync/atomic"
+
+// Credit is a publisher's share of the bytes that may be between the entrance
+// of this node and the sockets of its subscribers. It travels with what was
+// published, and whoever is done with that gives it back; so does whoever cannot
+// tell, for of several releases only the first counts.
+type Credit struct {
+	// Immutable after NewCredit.
+	release func(bytes int64)
+
+	// Atomic.
+	bytes atomic.Int64 // 0 once given back
+}
+
+// NewCredit returns a credit of so many bytes, above 0, that are given back by
+// release.
+func NewCredit(bytes int64, release func(bytes int64)) *Credit {
+	c := &Credit{release: release}
+	c.bytes.Store(bytes)
+	return c
+}
+
+// Release gives the credit back, once; a nil Credit is none. Any goroutine,
+// turns included.
+func (c *Credit) Release() {
+	if c == nil {
+		return
+	}
+	if n := c.bytes.Swap(0); n > 0 {
+		c.release(n)
+	}
+}
+
+// Bytes is what the credit still stands for. Any goroutine.
+func (c *Credit) Bytes() int64 {
+	if c == nil {
+		return 0
+	}
+	return c.bytes.Load()
+}

@@ -1,0 +1,217 @@
+package loop
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// What streams hold in memory beyond a moment: the frames of those whose socket
+// takes no more, and the openings of all. A frame that many of them wait for is
+// there once, so it counts once, for all loops together; what each stream adds is
+// its places in the queue, its own id chunks and frames, and ciphertext. What an
+// unblocked stream has queued is written in the same round and is covered by the
+// credit of publishers.
+
+// keep counts an item among what is held, and takes its id chunk out of the
+// block that it shares with others.
+func (l *Loop) keep(it *item) {
+	if it.has(itemKept) {
+		return
+	}
+	it.bits |= itemKept
+	n := itemCost
+	if id := it.ownID(); id != nil {
+		it.setID(slices.Clone(id))
+		n += len(id)
+	}
+	if it.frame != nil && it.frame.Keep() {
+		n += it.frame.Len()
+	}
+	l.stats.HeldBytes += int64(n)
+}
+
+// unkeep undoes keep.
+func (l *Loop) unkeep(it *item) {
+	if !it.has(itemKept) {
+		return
+	}
+	it.bits &^= itemKept
+	n := itemCost + len(it.ownID())
+	if it.frame != nil && it.frame.Unkeep() {
+		n += it.frame.Len()
+	}
+	l.stats.HeldBytes -= int64(n)
+}
+
+// keepAll is keep for what a stream has queued when its socket is found full.
+func (l *Loop) keepAll(s *stream) {
+	if s.queue == 0 {
+		return
+	}
+	q := &l.queues[s.queue-1]
+	for i := q.head; i < len(q.items); i++ {
+		l.keep(&q.items[i])
+	}
+}
+
+// setBlocked notes that a stream's socket is full, or not any more.
+func (l *Loop) setBlocked(slot uint32, blocked bool) {
+	s := l.at(slot)
+	if s.blocked == blocked {
+		return
+	}
+	s.blocked = blocked
+	if blocked {
+		l.stats.Blocked++
+		s.place = uint32(len(l.blocked))
+		l.blocked = append(l.blocked, slot)
+		l.keepAll(s)
+		return
+	}
+	l.stats.Blocked--
+	l.in.freed++
+	last := len(l.blocked) - 1
+	moved := l.blocked[last]
+	l.blocked[s.place] = moved
+	l.at(moved).place = s.place
+	l.blocked = l.blocked[:last]
+}
+
+const (
+	// shedEvery is how often a loop looks for streams to end while all loops
+	// hold more than Options.QueuesMaxTotal, and shedPart what part of that
+	// is made free at a time, so that not every further frame costs a look.
+	shedEvery = int64(50 * time.Millisecond)
+	shedPart  = 16
+)
+
+// shedTotal ends the stalled streams that hold most of their own while all loops
+// together hold more than Options.QueuesMaxTotal. If another loop has a heavier
+// one, it is left to that loop, once.
+func (l *Loop) shedTotal() {
+	if l.total.Load() <= l.opt.QueuesMaxTotal || l.shed.at != 0 && l.now-l.shed.at < shedEvery {
+		return
+	}
+	l.shed.at = max(l.now, 1)
+	type weighed struct {
+		slot  uint32
+		bytes int
+	}
+	var stalled []weighed
+	for _, slot := range l.blocked {
+		if s := l.at(slot); s.state == stateLive && l.waits(s) {
+			stalled = append(stalled, weighed{slot, l.weight(slot)})
+		}
+	}
+	slices.SortFunc(stalled, func(a, b weighed) int { return cmp.Compare(b.bytes, a.bytes) })
+	heaviest := 0
+	if len(stalled) > 0 {
+		heaviest = stalled[0].bytes
+	}
+	l.shed.heaviest.Store(int64(heaviest))
+	if l.deferShed(heaviest) {
+		return
+	}
+	target := l.opt.QueuesMaxTotal - l.opt.QueuesMaxTotal/shedPart
+	for _, w := range stalled {
+		if l.total.Load() <= target {
+			break
+		}
+		l.shedOne(w.slot, w.bytes)
+		l.publishTotal()
+	}
+	l.shed.heaviest.Store(0)
+}
+
+// deferShed leaves it to another loop to end a heavier stream, once.
+func (l *Loop) deferShed(heaviest int) bool {
+	for _, other := range l.group.Loops {
+		if other != l && other.shed.heaviest.Load() > int64(heaviest) && !l.shed.deferred {
+			l.shed.deferred = true
+			other.actor.Wake()
+			return true
+		}
+	}
+	l.shed.deferred = false
+	return false
+}
+
+// shedOne ends a stream for what it holds. Ciphertext cannot be taken back: one
+// that holds little else is cut, or many would have to go for the same memory.
+func (l *Loop) shedOne(slot uint32, weight int) {
+	s := l.at(slot)
+	if s.state == stateLive && l.tail(s) > weight/2 {
+		l.fail(slot, ReasonSlowTotal)
+		return
+	}
+	l.slow(slot, ReasonSlowTotal)
+}
+
+// weight is what would come free if a stream ended: what it holds of its own,
+// and the frames that nobody else waits for.
+func (l *Loop) weight(slot uint32) int {
+	s := l.at(slot)
+	n := l.tail(s)
+	if s.queue == 0 {
+		return n
+	}
+	q := &l.queues[s.queue-1]
+	for i := q.head; i < len(q.items); i++ {
+		it := &q.items[i]
+		n += itemCost + len(it.ownID())
+		if it.frame != nil && it.frame.Kept() == 1 {
+			n += it.frame.Len()
+		}
+	}
+	return n
+}
+
+// trimming is what a loop knows of how many queues it needs.
+type trimming struct {
+	peak, before int   // most queues in use at once, in this span and the one before
+	began        int64 // of this span
+}
+
+const (
+	// trimEvery is the span after which queues that were not needed in it nor in
+	// the one before go: a burst to all streams leaves each with an array.
+	trimEvery = int64(time.Second)
+	// keepQueues are not worth it.
+	keepQueues = 256
+	// keepItems is the largest backing array that an emptied queue keeps.
+	keepItems = maxWindow
+)
+
+// trimQueues gives back the memory of queues that a burst left. Pings go on
+// meanwhile, so it looks at how many queues were in use and not for silence.
+func (l *Loop) trimQueues() {
+	t := &l.trim
+	if l.now-t.began < trimEvery {
+		return
+	}
+	most := max(t.peak, t.before, keepQueues)
+	t.before, t.peak, t.began = t.peak, len(l.queues)-len(l.spare), l.now
+	if len(l.queues) < 2*most {
+		return
+	}
+	if len(l.spare) == len(l.queues) {
+		l.queues, l.spare = nil, nil
+		l.lossies, l.idleLossies = nil, nil
+		return
+	}
+	for _, i := range l.spare[:len(l.spare)-min(most, len(l.spare))] {
+		l.queues[i-1].items = nil
+	}
+}
+
+// shedding is what a loop knows of the last look for streams to end.
+type shedding struct {
+	// Owned by the turn.
+	at       int64 // when that was, 0 for never
+	deferred bool  // it was left to another loop
+
+	// Atomic.
+	heaviest atomic.Int64 // what the heaviest stalled stream of the loop holds
+}

@@ -1,0 +1,301 @@
+package loop
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Flow control. Deliveries have an inbox of their own, behind tasks. They are
+// taken in windows: some are queued for their streams, then every stream gets
+// its writes, and only when none is left that is neither empty nor refused by
+// its socket, the next window is taken. So the queue of a client that reads
+// never holds more than a window. When a window was offered to all, its
+// deliveries are told (Delivery.Offered): that is what publishers are paced by.
+//
+// A socket that is full belongs to a client that stalls, or to one that reads as
+// fast as it can while we write faster. At the moment nobody can tell them apart,
+// so the next window waits for streams that are behind, for a bounded time:
+//
+//   - as long as most streams of the loop are behind and take something now and
+//     then, the pace is theirs;
+//   - for the rest, as long again as all that took, three times, and a little
+//     more from an allowance that grows with time, for bursts to few;
+//   - and no longer: a stream that is behind then is late. It keeps its queue
+//     and its limits, but no window waits for it until it has caught up once.
+//
+// So a stalled client holds the others up once, a client that trickles makes a
+// burst at most four times as long, and who reads is not closed for our speed.
+
+// Delivery is a task for many streams at once. It is what publishers wait for:
+// see [Loop.Deliver].
+type Delivery interface {
+	Task
+	// Size is about how many bytes it queues for a stream; 0 if it queues
+	// nothing.
+	Size() int
+	// Offered is called, on-loop, when every stream that it was queued for has
+	// been offered it, or has a full socket and holds nobody up.
+	Offered(l *Loop)
+}
+
+const (
+	// maxWindow and windowBytes bound what is queued for a stream between two
+	// rounds of writes; one delivery is always taken. Why so few: a burst gives
+	// each stream so many items at once (BenchmarkBurst).
+	maxWindow   = 64
+	windowBytes = 256 << 10
+	// behindItems is how many frames make a blocked stream one that is behind,
+	// however small they are.
+	behindItems = 32
+	// patienceFactor is by how much longer than most streams need the next
+	// window waits for the others.
+	patienceFactor = 4
+	// slackMax and slackShare are the allowance for waits beyond that.
+	slackMax   = int64(500 * time.Millisecond)
+	slackShare = 4 // a quarter of all time
+	// stallMax is for how long a stream that takes nothing may still be waited
+	// for, or a tenth of Options.QueueMaxAge if that is less.
+	stallMax = int64(3 * time.Second)
+)
+
+// intake is the deliveries of a loop.
+type intake struct {
+	// Guarded by mu.
+	mu    sync.Mutex
+	inbox []Delivery
+
+	// Atomic.
+	depth atomic.Int64 // in inbox and batch
+
+	// Owned by the turn.
+	batch   []Delivery // taken from inbox; those before next are queued
+	next    int
+	spare   []Delivery
+	ahead   int        // how many of them the window may get
+	running bool       // the one at next panicked
+	panics  int        // how often
+	filling bool       // the window has room
+	window  []Delivery // queued and not yet offered
+	told    int        // how many of them know that they were
+	bytes   int        // of the window, for a stream
+	began   int64      // when the window was begun
+
+	// Of a wait for streams that are behind.
+	holding bool
+	held    int64 // since when
+	most    int64 // when most streams were last behind
+	wakeAt  int64 // when the wait is over, 0 without one
+	freed   int   // streams that were unblocked since the last count
+	enough  int   // how many of them make another count worthwhile
+	slack   int64 // what is left of the allowance
+	slackAt int64 // when that was worked out
+}
+
+// Deliver gives the loop a delivery. It never blocks and never fails; those of
+// one goroutine are taken in order. Any goroutine.
+func (l *Loop) Deliver(d Delivery) {
+	in := &l.in
+	in.depth.Add(1)
+	in.mu.Lock()
+	in.inbox = append(in.inbox, d)
+	in.mu.Unlock()
+	l.actor.Wake()
+}
+
+// Deliveries returns how many deliveries have yet to be queued. Any goroutine.
+func (l *Loop) Deliveries() int { return int(l.in.depth.Load()) }
+
+// inOrder is a function that runs in the place of a delivery.
+type inOrder func(l *Loop)
+
+// Run implements Task.
+func (f inOrder) Run(l *Loop, again bool) {
+	if !again {
+		f(l)
+	}
+}
+
+// Size implements Delivery.
+func (f inOrder) Size() int { return 0 }
+
+// Offered implements Delivery.
+func (f inOrder) Offered(*Loop) {}
+
+// take queues the next window, if its time has come. It is called when every
+// stream that is not blocked was offered all it has; more asks for another pass.
+func (l *Loop) take() (more bool) {
+	in := &l.in
+	if !in.filling {
+		l.offered()
+		if !in.refill() || !l.mayTake() {
+			return false
+		}
+		in.filling, in.bytes, in.began = true, 0, l.clock()
+	}
+	for began := l.clock(); l.takeOne(); {
+		if l.clock()-began > turnNanos {
+			return true // tasks first; the window stays open
+		}
+	}
+	in.filling, in.ahead = false, 0
+	return true
+}
+
+// takeOne queues one delivery, if the window has room for it.
+func (l *Loop) takeOne() bool {
+	in := &l.in
+	if len(in.window) == maxWindow || !in.refill() {
+		return false
+	}
+	d := in.batch[in.next]
+	size := d.Size()
+	if len(in.window) > 0 && in.bytes+size > l.windowSize() && !in.running {
+		return false
+	}
+	again := in.running
+	if again {
+		in.panics++
+	}
+	if in.panics < l.maxPanics() {
+		in.running = true
+		d.Run(l, again)
+	}
+	l.cur = 0
+	in.running, in.panics = false, 0
+	in.batch[in.next] = nil
+	in.next++
+	in.depth.Add(-1)
+	in.bytes += size
+	in.window = append(in.window, d)
+	return true
+}
+
+// maxPanics is how often one delivery may panic before it is given up: once for
+// each stream, and some.
+func (l *Loop) maxPanics() int { return len(l.slabs)<<slabBits + 64 }
+
+// refill makes the next delivery that waits the one at next, and reports whether
+// there is one.
+func (in *intake) refill() bool {
+	if in.next == len(in.batch) {
+		if cap(in.batch) <= maxSpare {
+			in.spare = in.batch[:0]
+		}
+		in.mu.Lock()
+		in.batch, in.inbox = in.inbox, in.spare
+		in.mu.Unlock()
+		in.spare, in.next = nil, 0
+	}
+	in.ahead = min(len(in.batch)-in.next, maxAhead)
+	return in.next < len(in.batch)
+}
+
+// maxAhead bounds the places that a new queue gets at once: not all deliveries
+// that wait are for the same streams.
+const maxAhead = 16
+
+// maxSpare is the largest inbox that is kept for reuse after a burst.
+const maxSpare = 1 << 10
+
+// windowSize is how many bytes a window may have.
+func (l *Loop) windowSize() int { return min(windowBytes, l.opt.QueueMaxSize/4) }
+
+// offered tells the deliveries of the last window that all streams were offered
+// it.
+func (l *Loop) offered() {
+	in := &l.in
+	if len(in.window) == 0 {
+		return
+	}
+	if l.flushed != nil {
+		l.flushed()
+	}
+	for in.told < len(in.window) {
+		d := in.window[in.told]
+		in.window[in.told] = nil
+		in.told++ // before it may panic
+		d.Offered(l)
+	}
+	in.window, in.told = in.window[:0], 0
+}
+
+// mayTake reports whether the next window need not wait for streams that are
+// behind.
+func (l *Loop) mayTake() bool {
+	in := &l.in
+	if len(l.blocked) == 0 {
+		l.endHold()
+		return true
+	}
+	if in.holding && in.freed < in.enough && l.now < in.wakeAt {
+		return false // the answer would be the same
+	}
+	n := l.behind(in.batch[in.next].Size(), false)
+	if n == 0 {
+		l.endHold()
+		return true
+	}
+	if !in.holding {
+		in.holding, in.held, in.most = true, l.now, l.now
+		l.stats.Holds++
+	}
+	in.freed, in.enough = 0, max(n/8, 1)
+	if 2*n > l.stats.Open && l.now-in.began < int64(l.opt.QueueMaxAge) {
+		in.most = l.now
+		in.wakeAt = l.now + int64(wheelTick)
+		return false
+	}
+	if end := l.patience(); l.now < end {
+		in.wakeAt = min(end, l.now+int64(wheelTick))
+		return false
+	}
+	l.stats.GivenUp += uint64(l.behind(in.batch[in.next].Size(), true))
+	l.endHold()
+	return true
+}
+
+// patience returns until when a window waits for the streams that are behind
+// when most are not: patienceFactor times what these took, and the allowance.
+func (l *Loop) patience() int64 {
+	in := &l.in
+	in.slack = min(in.slack+(l.now-in.slackAt)/slackShare, slackMax)
+	in.slackAt = l.now
+	return in.began + patienceFactor*(in.most-in.began) + in.slack
+}
+
+// endHold ends a wait, if there was one, and takes what it took beyond its time
+// from the allowance.
+func (l *Loop) endHold() {
+	in := &l.in
+	in.wakeAt = 0
+	if !in.holding {
+		return
+	}
+	in.holding = false
+	l.stats.Held += time.Duration(l.now - in.held)
+	if beyond := l.now - in.began - patienceFactor*(in.most-in.began); beyond > 0 {
+		in.slack = max(in.slack-beyond, 0)
+	}
+}
+
+// behind counts the blocked streams that the next window should wait for: those
+// that could not be given size bytes, or hold many frames already, and took
+// something lately. With giveUp set it makes them late instead.
+func (l *Loop) behind(size int, giveUp bool) (n int) {
+	size = max(size, l.windowSize())
+	stalled := min(int64(l.opt.QueueMaxAge)/10, stallMax)
+	for _, slot := range l.blocked {
+		s := l.at(slot)
+		if s.late || s.state != stateLive || s.queue == 0 {
+			continue
+		}
+		q := &l.queues[s.queue-1]
+		if q.bytes == 0 || q.bytes+size <= l.opt.QueueMaxSize/2 && len(q.items)-q.head < behindItems || l.age(s) > stalled {
+			continue
+		}
+		n++
+		s.late = giveUp
+	}
+	return n
+}
