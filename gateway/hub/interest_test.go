@@ -110,7 +110,7 @@ func (h *Hub) left() (n int) {
 	for i := range h.interests {
 		s := &h.interests[i]
 		s.mu.RLock()
-		n += len(s.channels)
+		n += s.channels.Len()
 		s.mu.RUnlock()
 	}
 	return n
