@@ -24,6 +24,7 @@ func channelConfig(c *config.Channel) channel.Config {
 			UserBoundary: c.UserBoundary, UserSeparator: c.UserSeparator,
 		},
 		MaxLength:             c.MaxLength,
+		ServerMaxLength:       c.ServerMaxLength,
 		WithoutNamespace:      channelOptions(&c.WithoutNamespace),
 		HistoryMetaTTL:        c.HistoryMetaTTL,
 		PublicationDataFormat: channel.Format(c.PublicationDataFormat),

@@ -36,6 +36,9 @@ func (s *Server) lookup(ch string) (*channel.Options, *failure) {
 		return nil, refuse(codec.ErrBadRequest, "channel: a name expected, got nothing")
 	}
 	o, err := s.opt.Rules().Lookup(ch)
+	if errors.Is(err, channel.ErrTooLong) {
+		return nil, refuse(codec.ErrBadRequest, "channel: a shorter name expected (channel.server_max_length)")
+	}
 	if err != nil {
 		return nil, refuse(codec.ErrUnknownChannel, "channel: a configured namespace expected")
 	}
