@@ -116,10 +116,13 @@ func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options,
 		return broker.Position{}, internal(fmt.Errorf("api: no room for a publication within the time to wait: %w", err))
 	}
 	opt.Credit = credit
-	result, err := s.opt.Broker.Publish(ctx, ch, p, opt)
-	if !result.CreditTaken {
-		s.opt.Credit.ReleaseCredit(credit)
-	}
+	var result broker.Result
+	defer func() { // of a panic too
+		if !result.CreditTaken {
+			s.opt.Credit.ReleaseCredit(credit)
+		}
+	}()
+	result, err = s.opt.Broker.Publish(ctx, ch, p, opt)
 	if err != nil {
 		return broker.Position{}, internal(err)
 	}
