@@ -25,7 +25,9 @@ func TestMemoryComesBack(t *testing.T) {
 	f := func(name string, channel func(i int) string) {
 		t.Run(name, func(t *testing.T) {
 			m := New()
-			client := func(i int) *codec.ClientInfo { return &codec.ClientInfo{Client: fmt.Sprint(i), User: fmt.Sprint(i % 7)} }
+			client := func(i int) *codec.ClientInfo {
+				return &codec.ClientInfo{Client: fmt.Sprint(i), User: fmt.Sprint(i % 7)}
+			}
 			before := heap()
 			for i := range n {
 				require.NoError(t, m.Add(t.Context(), channel(i), client(i)))
