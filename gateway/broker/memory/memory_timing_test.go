@@ -82,3 +82,22 @@ func BenchmarkPublish(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkMillionResults measures what an idempotency key costs in memory.
+func BenchmarkMillionResults(b *testing.B) {
+	const results = 1_000_000
+	for range b.N {
+		e := New(Options{ResultsMax: results})
+		e.sink = &discard{}
+		p := &codec.Publication{Data: codec.QuoteJSON("x")}
+		before := heapInUse()
+		for i := range results {
+			_, err := e.Publish(b.Context(), "news:"+fmt.Sprint(i%1000), p, broker.PublishOptions{IdempotencyKey: fmt.Sprintf("%036d", i)})
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(heapInUse()-before)/results, "B/result")
+		runtime.KeepAlive(e)
+	}
+}
