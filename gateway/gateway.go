@@ -243,7 +243,7 @@ func (g *Gateway) startActors() error {
 	if err := g.group.RingError(); err != nil && g.cfg.Node.IOURing != "off" {
 		g.log.Info("io_uring is not used", "reason", err)
 	}
-	g.broker = brokermemory.New()
+	g.broker = brokermemory.New(g.memoryOptions())
 	g.presence = presencememory.New()
 	g.hub = hub.New(g.group, g.broker, g.turns, g.blocking, g.hubOptions())
 	return nil

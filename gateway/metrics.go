@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/codec"
+	brokermemory "sluice/gateway/broker/memory"
 	"sluice/gateway/loop"
 	"sluice/gateway/metrics"
 )
@@ -83,11 +84,12 @@ func (c counters) Node() metrics.Node {
 	if g.proxy != nil {
 		n.Connect, n.Refresh = g.proxy.ConnectStats(), g.proxy.RefreshStats()
 	}
-	if engine, ok := g.broker.(interface {
-		Suppressed() (repeated, outdated uint64)
-	}); ok {
-		repeated, outdated := engine.Suppressed()
-		n.Suppressed = map[string]uint64{"idempotency": repeated, "version": outdated}
+	if engine, ok := g.broker.(*brokermemory.Engine); ok {
+		st := engine.Stats()
+		n.Suppressed = map[string]uint64{"idempotency": st.Repeated, "version": st.Outdated}
+		n.Positions = map[string]int{"published": st.Positions - st.Empty, "empty": st.Empty}
+		n.Results = st.Results
+		n.Forgotten = map[string]uint64{"empty_position": st.EmptyDropped, "idempotency_result": st.ResultsDropped}
 	}
 	n.Requests = g.counts.read()
 	c.addConnects(&n)

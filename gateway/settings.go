@@ -7,6 +7,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/auth"
+	brokermemory "sluice/gateway/broker/memory"
 	"sluice/gateway/channel"
 	"sluice/gateway/config"
 	"sluice/gateway/hub"
@@ -24,6 +25,7 @@ func channelConfig(c *config.Channel) channel.Config {
 			UserBoundary: c.UserBoundary, UserSeparator: c.UserSeparator,
 		},
 		MaxLength:             c.MaxLength,
+		ServerMaxLength:       c.ServerMaxLength,
 		WithoutNamespace:      channelOptions(&c.WithoutNamespace),
 		HistoryMetaTTL:        c.HistoryMetaTTL,
 		PublicationDataFormat: channel.Format(c.PublicationDataFormat),
@@ -95,6 +97,16 @@ func (g *Gateway) loopOptions() loop.Options {
 		SlowFrame: codec.DisconnectFrame(codec.DisconnectSlow),
 		Ring:      g.cfg.Node.IOURing != "off",
 		OnPanic:   g.onPanic, Verify: g.verify,
+	}
+}
+
+// memoryOptions returns those of the memory engine, which is made before the hub
+// that it asks, and asks nothing before it is started.
+func (g *Gateway) memoryOptions() brokermemory.Options {
+	return brokermemory.Options{
+		Wanted:   func(ch string) bool { return g.hub.Wanted(ch) },
+		EmptyTTL: g.cfg.Channel.HistoryEmptyTTL, EmptyMax: g.cfg.Channel.HistoryEmptyMax,
+		ResultsMax: g.cfg.HTTPAPI.IdempotencyMaxResults,
 	}
 }
 

@@ -216,7 +216,7 @@ func testRules(t testing.TB) *channel.Rules {
 func newRig(t testing.TB, change func(*Options)) *rig {
 	t.Helper()
 	r := &rig{
-		t: t, credit: &credit{}, sessions: &sessions{}, engine: memory.New(), presence: presencememory.New(),
+		t: t, credit: &credit{}, sessions: &sessions{}, engine: memory.New(memory.Options{}), presence: presencememory.New(),
 		log: &testkit.LogBuffer{}, other: make(chan string, 16),
 	}
 	r.sink = &sink{credit: r.credit}

@@ -36,6 +36,9 @@ func (s *Server) lookup(ch string) (*channel.Options, *failure) {
 		return nil, refuse(codec.ErrBadRequest, "channel: a name expected, got nothing")
 	}
 	o, err := s.opt.Rules().Lookup(ch)
+	if errors.Is(err, channel.ErrTooLong) {
+		return nil, refuse(codec.ErrBadRequest, "channel: a shorter name expected (channel.server_max_length)")
+	}
 	if err != nil {
 		return nil, refuse(codec.ErrUnknownChannel, "channel: a configured namespace expected")
 	}
@@ -113,14 +116,13 @@ func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options,
 		return broker.Position{}, internal(fmt.Errorf("api: no room for a publication within the time to wait: %w", err))
 	}
 	opt.Credit = credit
-	taken := false
-	defer func() { // also if the engine panics
-		if !taken {
+	var result broker.Result
+	defer func() { // of a panic too
+		if !result.CreditTaken {
 			credit.Release()
 		}
 	}()
-	result, err := s.opt.Broker.Publish(ctx, ch, p, opt)
-	taken = result.CreditTaken
+	result, err = s.opt.Broker.Publish(ctx, ch, p, opt)
 	if err != nil {
 		return broker.Position{}, internal(err)
 	}

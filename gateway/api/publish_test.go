@@ -117,6 +117,20 @@ func TestPublishWithoutCreditIs100AndPublishesNothing(t *testing.T) {
 	require.Contains(t, r.log.String(), "no room")
 }
 
+// panicking is an engine with a bug.
+type panicking struct{ broker.Broker }
+
+func (panicking) Publish(context.Context, string, *codec.Publication, broker.PublishOptions) (broker.Result, error) {
+	panic("a bug of the engine")
+}
+
+func TestAPanicInTheEngineGivesTheCreditBack(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.Broker = panicking{o.Broker} })
+	r.refused("publish", `{"channel":"news","data":1}`, codec.ErrInternal, "")
+	r.expect("broadcast", `{"channels":["a"],"data":1}`, `{"result":{"responses":[{"error":{"code":100,"message":"internal server error"}}]}}`)
+	require.Zero(t, r.credit.outstanding())
+}
+
 // slowBroker is an engine that is not within the process.
 type slowBroker struct {
 	broker.Broker

@@ -92,7 +92,8 @@ type Broker interface {
 	Unsubscribe(ctx context.Context, channel string) error
 	// Publish gives p its offset and epoch, keeps it if asked to, and hands
 	// it to every node with a subscriber. p belongs to the engine from here
-	// on.
+	// on. After a panic the credit is the caller's: an engine passes it on by
+	// the last step of Publish that can fail.
 	Publish(ctx context.Context, channel string, p *codec.Publication, opt PublishOptions) (Result, error)
 	// Join and Leave tell of clients that came and went. On an error the caller
 	// releases the credit.

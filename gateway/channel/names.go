@@ -72,13 +72,14 @@ func (r *Rules) Personal(namespace, user string) string {
 // (PROTOCOL 5.4); insecure is client.insecure. The error is
 // codec.DisconnectBadRequest if the namespace is unknown: it refuses the whole
 // connect. A channel that is not granted is dropped without a word; so is the
-// empty name.
+// empty name, and one of more than max_length bytes, as other names that are not
+// valid (PROTOCOL 5.2).
 func (r *Rules) GrantRequested(ch, user string, insecure bool) (o *Options, granted bool, err error) {
-	o, err = r.Lookup(ch)
+	o, err = r.find(ch)
 	if err != nil {
 		return nil, false, codec.DisconnectBadRequest
 	}
-	if ch == "" || r.IsPrivate(ch) || o.SubscribeProxyEnabled || !r.ValidName(ch, o) {
+	if ch == "" || len(ch) > min(r.maxAsked, r.maxLength) || r.IsPrivate(ch) || o.SubscribeProxyEnabled || !r.ValidName(ch, o) {
 		return o, false, nil
 	}
 	return o, insecure || r.permitted(ch, user, o), nil

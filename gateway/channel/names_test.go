@@ -180,11 +180,37 @@ func TestGrantRequestedOfUnknownNamespaceRefusesTheConnect(t *testing.T) {
 	}
 }
 
-func TestMaxLengthDoesNotDecideAboutRequestedChannels(t *testing.T) {
-	r := newRules(t, func(c *Config) { c.WithoutNamespace.AllowSubscribeForClient = true })
-	_, granted, err := r.GrantRequested(strings.Repeat("x", 300), "42", false)
-	require.NoError(t, err)
-	require.True(t, granted)
+func TestNamesHaveALimitForClientsAndOneForAll(t *testing.T) {
+	f := func(asked, all, length int, granted, found bool) {
+		t.Helper()
+		r := newRules(t, func(c *Config) {
+			c.WithoutNamespace.AllowSubscribeForClient = true
+			c.MaxLength, c.ServerMaxLength = asked, all
+		})
+		ch := strings.Repeat("x", length)
+		_, got, err := r.GrantRequested(ch, "42", false)
+		require.NoError(t, err)
+		require.Equal(t, granted, got)
+		_, got, err = r.GrantRequested(ch, "42", true)
+		require.NoError(t, err)
+		require.Equal(t, granted, got, "client.insecure does not make it shorter")
+		o, err := r.Lookup(ch)
+		if found {
+			require.NoError(t, err)
+			return
+		}
+		require.Nil(t, o)
+		require.ErrorIs(t, err, ErrTooLong)
+		require.ErrorIs(t, err, codec.ErrBadRequest)
+	}
+	f(255, 8192, 255, true, true)
+	f(255, 8192, 256, false, true)
+	f(255, 8192, 5000, false, true) // PROTOCOL 7.3
+	f(255, 8192, 8192, false, true)
+	f(255, 8192, 8193, false, false)
+	f(0, 0, 100_000, true, true)
+	f(0, 100, 101, false, false)
+	f(255, 100, 101, false, false)
 }
 
 // FuzzNames checks the rules of names against a second, plainer reading of
@@ -216,6 +242,6 @@ func FuzzNames(f *testing.F) {
 		for _, id := range strings.Split(parts[len(parts)-1], ",") {
 			mine = mine || id == user
 		}
-		require.Equal(t, ch != "" && ascii && ch[0] != '$' && user != "" && mine, granted, "%q for %q", ch, user)
+		require.Equal(t, ch != "" && len(ch) <= DefaultMaxLength && ascii && ch[0] != '$' && user != "" && mine, granted, "%q for %q", ch, user)
 	})
 }

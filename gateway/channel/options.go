@@ -129,7 +129,8 @@ type Namespace struct {
 // Config is what [NewRules] builds from.
 type Config struct {
 	Separators       Separators
-	MaxLength        int // bytes of a name, 0 = no limit; not enforced (PROTOCOL 5.1)
+	MaxLength        int // bytes of a name that a client asks for, 0 = no limit
+	ServerMaxLength  int // bytes of a name that anybody uses, 0 = no limit
 	WithoutNamespace Options
 	Namespaces       []Namespace
 

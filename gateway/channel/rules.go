@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +17,8 @@ import (
 type Rules struct {
 	// Immutable after NewRules.
 	sep        Separators
+	maxAsked   int // bytes of a name that a client asks for
+	maxLength  int // of any name
 	without    *Options
 	namespaces map[string]*Options
 }
@@ -30,7 +33,7 @@ func NewRules(c Config) (*Rules, error) {
 	root.global(&c)
 	problems = append(problems, root.problems...)
 
-	r := &Rules{sep: c.Separators, namespaces: make(map[string]*Options, len(c.Namespaces))}
+	r := &Rules{sep: c.Separators, maxAsked: noLimit(c.MaxLength), maxLength: noLimit(c.ServerMaxLength), namespaces: make(map[string]*Options, len(c.Namespaces))}
 	var errs []error
 	r.without, errs = resolve(&c, "", c.WithoutNamespace)
 	problems = append(problems, errs...)
@@ -79,11 +82,36 @@ func resolve(c *Config, name string, o Options) (*Options, []error) {
 	return &o, check.problems
 }
 
-// Lookup returns the options of the namespace that ch lies in, or
-// codec.ErrUnknownChannel if its namespace is not configured. A private prefix
-// is not part of the namespace's name; nothing before the boundary means no
-// namespace (PROTOCOL 5.1).
+func noLimit(n int) int {
+	if n <= 0 {
+		return math.MaxInt
+	}
+	return n
+}
+
+// ErrTooLong wraps codec.ErrBadRequest.
+var ErrTooLong = fmt.Errorf("channel: the name is longer than channel.server_max_length: %w", codec.ErrBadRequest)
+
+// Lookup returns the options of the namespace that ch lies in,
+// codec.ErrUnknownChannel if its namespace is not configured, or ErrTooLong. A
+// private prefix is not part of the namespace's name; nothing before the
+// boundary means no namespace (PROTOCOL 5.1).
+//
+// Why there are two limits: the reference holds max_length (255) against no name
+// that comes to a unidirectional client, and its API took one of 5,000 bytes
+// (PROTOCOL 5.1, 7.3, 12.16, 12.30); backends may rely on that, so names in
+// tokens, hook replies and API calls have a generous limit of their own. It is
+// here because every such name is looked up. What a stranger asks for by itself
+// is held against max_length, see GrantRequested.
 func (r *Rules) Lookup(ch string) (*Options, error) {
+	if len(ch) > r.maxLength {
+		return nil, ErrTooLong
+	}
+	return r.find(ch)
+}
+
+// find is Lookup for names of any length.
+func (r *Rules) find(ch string) (*Options, error) {
 	name, _ := r.split(ch)
 	if name == "" {
 		return r.without, nil

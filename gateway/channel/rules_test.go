@@ -206,6 +206,7 @@ func TestNewRulesRefusesOptionsThatDoNotGoTogether(t *testing.T) {
 func TestNewRulesReportsEverythingAtOnceAndGlobalsOnce(t *testing.T) {
 	_, err := NewRules(Config{
 		MaxLength:             -1,
+		ServerMaxLength:       -2,
 		HistoryMetaTTL:        3 * time.Second / 2,
 		PublicationDataFormat: "xml",
 		WithoutNamespace:      Options{ForceRecovery: true},
@@ -213,9 +214,9 @@ func TestNewRulesReportsEverythingAtOnceAndGlobalsOnce(t *testing.T) {
 	})
 	require.Error(t, err)
 	lines := strings.Split(err.Error(), "\n")
-	require.Len(t, lines, 7, "%q", lines)
+	require.Len(t, lines, 8, "%q", lines)
 	for i, want := range []string{
-		"channel: max_length is -1", "channel: history_meta_ttl is 1.5s", `channel: publication_data_format is "xml"`,
+		"channel: max_length is -1", "channel: server_max_length is -2", "channel: history_meta_ttl is 1.5s", `channel: publication_data_format is "xml"`,
 		"channel: without_namespace: force_recovery", "channel: namespaces[0]: name",
 		`channel: namespace "bb": history_size`, `channel: namespace "bb": channel_regex`,
 	} {

@@ -33,6 +33,9 @@ func (c *checker) global(g *Config) {
 	if g.MaxLength < 0 {
 		c.bad("max_length", g.MaxLength, "a number of bytes expected, 0 for no limit")
 	}
+	if g.ServerMaxLength < 0 {
+		c.bad("server_max_length", g.ServerMaxLength, "a number of bytes expected, 0 for no limit")
+	}
 	c.wholeSeconds("history_meta_ttl", g.HistoryMetaTTL)
 	c.format(g.PublicationDataFormat)
 }

@@ -8,11 +8,16 @@ type Channel struct {
 	Namespaces            []Namespace    `json:"namespaces" doc:"Namespaces, each with a name and options of its own."`
 	HistoryMetaTTL        time.Duration  `json:"history_meta_ttl" default:"720h" zero:"default" doc:"How long offset and epoch of a channel outlive its last use, in whole seconds."`
 	PublicationDataFormat string         `json:"publication_data_format" enum:",json,json_object,binary" doc:"What publications may hold where a namespace does not say: anything but nothing, JSON, a JSON object, or anything."`
-	MaxLength             int            `json:"max_length" default:"255" zero:"default" unit:"bytes" doc:"Accepted for compatibility and not enforced: the reference asks it of bidirectional clients only."`
+	MaxLength             int            `json:"max_length" default:"255" zero:"default" unit:"bytes" doc:"Longest channel name that a client may ask for; a longer one is dropped like one that is not permitted. Those of tokens, hooks and the API may be longer, see server_max_length."`
 	PrivatePrefix         string         `json:"private_prefix" default:"$" doc:"Prefix of private channels, which clients cannot ask for. Empty: none are."`
 	NamespaceBoundary     string         `json:"namespace_boundary" default:":" doc:"What ends the namespace in a channel name. Empty: no namespaces."`
 	UserBoundary          string         `json:"user_boundary" default:"#" doc:"What starts the list of users in a user-limited channel. Empty: no such channels."`
 	UserSeparator         string         `json:"user_separator" default:"," doc:"What separates the users of a user-limited channel. Empty: only one user."`
+
+	// Of Sluice.
+	ServerMaxLength int           `json:"server_max_length" default:"8192" min:"1" unit:"bytes" doc:"Longest channel name in tokens, replies of hooks and calls of the API. A longer one refuses the connect (3501) or the call (107)."`
+	HistoryEmptyTTL time.Duration `json:"history_empty_ttl" default:"60s" min:"1s" live:"false" doc:"How long the memory engine keeps offset and epoch of a channel that nobody is subscribed to and nothing was ever published in. Clients make such channels by naming them. At most history_meta_ttl."`
+	HistoryEmptyMax int           `json:"history_empty_max" default:"100000" min:"1" live:"false" doc:"Most such channels that the memory engine keeps offset and epoch of; the one unused for longest is forgotten first."`
 }
 
 // Namespace is one entry of channel.namespaces.

@@ -71,6 +71,7 @@ type HTTPAPI struct {
 	MaxBodySize             int           `json:"max_body_size" default:"33554432" min:"1024" unit:"bytes" doc:"Largest body of an API call; a larger one gets 413."`
 	MaxDepth                int           `json:"max_depth" default:"128" min:"8" max:"10000" doc:"Deepest nesting of JSON that is accepted."`
 	MaxNumberSize           int           `json:"max_number_size" default:"1024" min:"32" unit:"bytes" doc:"Longest number in JSON that is accepted."`
+	IdempotencyMaxResults   int           `json:"idempotency_max_results" default:"1000000" min:"1" doc:"Most idempotency keys that the memory engine remembers, about 100 bytes each; beyond it the oldest is forgotten before its five minutes are over."`
 }
 
 // Health is the section health.

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"sluice/gateway/shrink"
 )
 
 // halfOpen counts, by the key of their address, connections whose request is
@@ -23,9 +25,9 @@ const halfOpenStripes = 64
 type halfOpenStripe struct {
 	// Guarded by mu.
 	mu sync.Mutex
-	n  map[Key]int // never 0
+	n  shrink.Map[Key, int] // never 0
 
-	_ [48]byte // keeps stripes on cache lines of their own
+	_ [24]byte // keeps stripes on cache lines of their own
 }
 
 // place is what a connection has in a halfOpen: nothing, or one of its counts.
@@ -44,11 +46,7 @@ const (
 )
 
 func newHalfOpen(limit int) *halfOpen {
-	h := &halfOpen{limit: limit, scatter: rand.Uint64() | 1}
-	for i := range h.stripes {
-		h.stripes[i].n = map[Key]int{}
-	}
-	return h
+	return &halfOpen{limit: limit, scatter: rand.Uint64() | 1}
 }
 
 // take counts a connection for the address and reports whether it had room. A
@@ -60,9 +58,10 @@ func (h *halfOpen) take(p *place, client netip.Addr) bool {
 	p.key = KeyOf(client)
 	s := h.stripe(p.key)
 	s.mu.Lock()
-	ok := s.n[p.key] < h.limit
+	n := s.n.Value(p.key)
+	ok := n < h.limit
 	if ok {
-		s.n[p.key]++
+		s.n.Set(p.key, n+1)
 	}
 	s.mu.Unlock()
 	if ok && !p.state.CompareAndSwap(placeNone, placeHeld) {
@@ -89,8 +88,10 @@ func (h *halfOpen) drop(p *place) {
 	s := h.stripe(p.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.n[p.key]--; s.n[p.key] == 0 {
-		delete(s.n, p.key)
+	if n := s.n.Value(p.key); n > 1 {
+		s.n.Set(p.key, n-1)
+	} else {
+		s.n.Delete(p.key)
 	}
 }
 
@@ -106,7 +107,7 @@ func (h *halfOpen) count() int {
 	for i := range h.stripes {
 		s := &h.stripes[i]
 		s.mu.Lock()
-		for _, v := range s.n {
+		for _, v := range s.n.All() {
 			n += v
 		}
 		s.mu.Unlock()

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"sluice/gateway/shrink"
 )
 
 // LimitOptions configure [Limits].
@@ -64,12 +66,12 @@ const limitStripes = 64
 type limitStripe struct {
 	// Guarded by mu.
 	mu        sync.Mutex
-	open      map[Key]int32 // streams; never 0
-	due       map[Key]int64 // since began: when a connect at the rate is due
-	before    map[Key]int64 // the generation before
-	began     int64         // ns
-	crowded   uint64        // refused for their open streams
-	hasty     uint64        // refused for their rate
+	open      shrink.Map[Key, int32] // streams; never 0
+	due       map[Key]int64          // since began: when a connect at the rate is due
+	before    map[Key]int64          // the generation before
+	began     int64                  // ns
+	crowded   uint64                 // refused for their open streams
+	hasty     uint64                 // refused for their rate
 	untracked uint64
 
 	_ [40]byte // keeps stripes on cache lines of their own
@@ -96,7 +98,7 @@ func NewLimits(opt LimitOptions) *Limits {
 	l.Set(opt)
 	for i := range l.stripes {
 		s := &l.stripes[i]
-		s.open, s.due, s.before = make(map[Key]int32), make(map[Key]int64), make(map[Key]int64)
+		s.due, s.before = make(map[Key]int64), make(map[Key]int64)
 	}
 	return l
 }
@@ -134,7 +136,7 @@ func (l *Limits) Reserve(a netip.Addr) bool {
 	s := l.stripe(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	open := s.open[k]
+	open := s.open.Value(k)
 	switch {
 	case most.streams > 0 && int(open) >= most.streams:
 		s.crowded++
@@ -143,7 +145,7 @@ func (l *Limits) Reserve(a netip.Addr) bool {
 		s.hasty++
 		return false
 	}
-	s.open[k] = open + 1 // whatever the limits: they may change while it is open
+	s.open.Set(k, open+1) // whatever the limits: they may change while it is open
 	return true
 }
 
@@ -197,11 +199,11 @@ func (l *Limits) Release(a netip.Addr) {
 	s := l.stripe(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch n := s.open[k]; {
+	switch n := s.open.Value(k); {
 	case n > 1:
-		s.open[k] = n - 1
+		s.open.Set(k, n-1)
 	case n == 1:
-		delete(s.open, k)
+		s.open.Delete(k)
 	default:
 		panic("BUG: front: Release without Reserve")
 	}
@@ -224,7 +226,7 @@ func (l *Limits) Stats() (st LimitStats) {
 		st.TooManyStreams += s.crowded
 		st.TooManyConnects += s.hasty
 		st.Untracked += s.untracked
-		st.Addresses += len(s.open)
+		st.Addresses += s.open.Len()
 		st.Remembered += len(s.due) + len(s.before)
 		s.mu.Unlock()
 	}

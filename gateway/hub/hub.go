@@ -101,9 +101,6 @@ func New(group *loop.Group, b broker.Broker, turns, blocking actor.Submitter, op
 	h.SetPolicy(opt.Policy)
 	h.unsub = actor.New[string](blocking, (*unsubscriber)(h))
 	_, h.instant = b.(broker.Instant)
-	for i := range h.interests {
-		h.interests[i].channels = make(map[string]*interest)
-	}
 	for range opt.Lanes {
 		ln := &lane{hub: h}
 		ln.self = actor.New[event](turns, ln)
@@ -259,7 +256,7 @@ func (h *Hub) Stats() Stats {
 	for i := range h.interests {
 		stripe := &h.interests[i]
 		stripe.mu.RLock()
-		s.Channels += len(stripe.channels)
+		s.Channels += stripe.channels.Len()
 		stripe.mu.RUnlock()
 	}
 	return s

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"sluice/gateway/shrink"
 )
 
 const interestStripes = 256
@@ -14,7 +16,7 @@ const interestStripes = 256
 type interestStripe struct {
 	// Guarded by mu.
 	mu       sync.RWMutex
-	channels map[string]*interest
+	channels shrink.Map[string, *interest]
 }
 
 // interest counts the subscribers of a channel on this node, those on their way
@@ -41,10 +43,10 @@ func (h *Hub) interestStripe(channel string) *interestStripe {
 func (h *Hub) Acquire(ctx context.Context, channel string, loopID int, delta bool) error {
 	s := h.interestStripe(channel)
 	s.mu.Lock()
-	in := s.channels[channel]
+	in := s.channels.Value(channel)
 	if in == nil {
 		in = &interest{loops: make([]int32, len(h.shards)), on: h.instant}
-		s.channels[channel] = in
+		s.channels.Set(channel, in)
 	}
 	in.loops[loopID]++
 	in.total++
@@ -101,7 +103,7 @@ func (h *Hub) engineCall(s *interestStripe, in *interest, call func() error) (er
 func (h *Hub) Release(channel string, loopID int, delta bool) {
 	s := h.interestStripe(channel)
 	s.mu.Lock()
-	in := s.channels[channel]
+	in := s.channels.Value(channel)
 	in.loops[loopID]--
 	in.total--
 	if delta {
@@ -109,7 +111,7 @@ func (h *Hub) Release(channel string, loopID int, delta bool) {
 	}
 	last := in.total == 0
 	if last && (h.instant || !in.on && in.busy == nil) {
-		delete(s.channels, channel)
+		s.channels.Delete(channel)
 		last = false
 	}
 	s.mu.Unlock()
@@ -141,7 +143,7 @@ func (h *Hub) unsubscribe(channel string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		in := s.channels[channel]
+		in := s.channels.Value(channel)
 		if in == nil || in.total > 0 {
 			return
 		}
@@ -152,7 +154,7 @@ func (h *Hub) unsubscribe(channel string) {
 			continue
 		}
 		if !in.on {
-			delete(s.channels, channel)
+			s.channels.Delete(channel)
 			return
 		}
 		in.on = false
@@ -169,7 +171,7 @@ func (h *Hub) wanted(dst []int, channel string) (loops []int, deltas bool) {
 	s := h.interestStripe(channel)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	in := s.channels[channel]
+	in := s.channels.Value(channel)
 	if in == nil {
 		return dst, false
 	}
@@ -181,13 +183,24 @@ func (h *Hub) wanted(dst []int, channel string) (loops []int, deltas bool) {
 	return dst, in.deltas > 0
 }
 
+// Wanted reports whether a channel has a subscriber on this node, or one on its
+// way. Any goroutine, an engine's under the lock of its stripe too: it takes
+// that of an interest stripe and nothing else.
+func (h *Hub) Wanted(channel string) bool {
+	s := h.interestStripe(channel)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	in := s.channels.Value(channel)
+	return in != nil && in.total > 0
+}
+
 // Channels calls f for each channel with a subscriber on this node, until f
-// returns false. f must not call the hub. Any goroutine.
+// returns false. f must not call the hub, nor the engine. Any goroutine.
 func (h *Hub) Channels(f func(channel string, subscribers int) bool) {
 	for i := range h.interests {
 		s := &h.interests[i]
 		s.mu.RLock()
-		for ch, in := range s.channels {
+		for ch, in := range s.channels.All() {
 			if in.total > 0 && !f(ch, int(in.total)) {
 				s.mu.RUnlock()
 				return
@@ -215,7 +228,7 @@ func (h *Hub) AcquireMore(channel string, loopID int) {
 	s := h.interestStripe(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	in := s.channels[channel]
+	in := s.channels.Value(channel)
 	in.loops[loopID]++
 	in.total++
 }

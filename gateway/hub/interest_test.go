@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -110,7 +111,7 @@ func (h *Hub) left() (n int) {
 	for i := range h.interests {
 		s := &h.interests[i]
 		s.mu.RLock()
-		n += len(s.channels)
+		n += s.channels.Len()
 		s.mu.RUnlock()
 	}
 	return n
@@ -229,4 +230,45 @@ func TestCredits(t *testing.T) {
 		got.Release() // only the first counts
 	}
 	require.Zero(t, h.Stats().CreditUsed)
+}
+
+// instant is an engine within the process.
+type instant struct{ broker.Broker }
+
+func (instant) Instant() {}
+
+func TestWantedIsWhatHasASubscriberOrOneOnItsWay(t *testing.T) {
+	h := newInterestHub(t, instant{})
+	require.False(t, h.Wanted("c"))
+	require.NoError(t, h.Acquire(t.Context(), "c", 1, false))
+	h.AcquireMore("c", 2)
+	require.True(t, h.Wanted("c"))
+	require.False(t, h.Wanted("d"))
+	h.Release("c", 1, false)
+	require.True(t, h.Wanted("c"))
+	h.Release("c", 2, false)
+	require.False(t, h.Wanted("c"))
+}
+
+func TestInterestGivesItsMemoryBack(t *testing.T) {
+	const n = 200_000
+	h := newInterestHub(t, instant{})
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for i := range n {
+		require.NoError(t, h.Acquire(t.Context(), fmt.Sprint(i), 0, false))
+	}
+	full := heap() - before
+	for i := range n - 1000 {
+		h.Release(fmt.Sprint(i), 0, false)
+	}
+	left := heap() - before
+	require.Less(t, left, full/10, "%d of %d bytes are left", left, full)
+	require.Equal(t, 1000, h.left())
 }

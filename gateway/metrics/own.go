@@ -11,7 +11,7 @@ import (
 
 // ownFamilies are the names of Sluice.
 func ownFamilies() []*family {
-	return slices.Concat(streamFamilies(), publishFamilies(), connectFamilies(), workFamilies())
+	return slices.Concat(streamFamilies(), publishFamilies(), engineFamilies(), connectFamilies(), workFamilies())
 }
 
 // batchBounds are the bounds of loop.Stats.Batches: how many frames at most.
@@ -72,6 +72,21 @@ func publishFamilies() []*family {
 		gauge("publish_credit_size_bytes", "Most bytes of publications that may be there.", func(s *state) int64 { return s.Hub.CreditSize }),
 		durations("publish_credit_wait_seconds", "Waits of publishers that met no free credit.", nil, func(s *state, e *emitter) { e.durations(&s.Hub.CreditWait) }),
 		counter("publish_credit_timeouts_total", "Publishes refused because no credit came free in time.", func(s *state) uint64 { return s.Hub.CreditFails }),
+	}
+}
+
+// engineFamilies are about what an engine within the process keeps.
+func engineFamilies() []*family {
+	return []*family{
+		labelled(prometheus.GaugeValue, "engine_positions", "Channels whose offset and epoch the engine keeps, by whether anything was ever published there.",
+			[]string{"channel"}, func(s *state, e *emitter) {
+				for kind, n := range s.Positions {
+					e.add(float64(n), kind)
+				}
+			}),
+		gauge("engine_idempotency_results", "Idempotency keys that the engine remembers.", func(s *state) int { return s.Results }),
+		counters("engine_forgotten_total", "what", "Positions of empty channels and idempotency keys that the engine forgot before their time, to make room.",
+			func(s *state) map[string]uint64 { return s.Forgotten }),
 	}
 }
 

@@ -65,6 +65,12 @@ type Node struct {
 
 	// Suppressed are publications that the engine dropped, by reason.
 	Suppressed map[string]uint64
+	// Positions are the channels that the engine knows the position of, by
+	// whether anything was ever published there; Results are of idempotency
+	// keys. Forgotten counts, by kind, those that had to make room for others.
+	Positions map[string]int
+	Results   int
+	Forgotten map[string]uint64
 	// Fallbacks are turns that a pool refused and a goroutine ran, by pool.
 	Fallbacks map[string]uint64
 	// RefusedCalls are calls of hooks that found no worker.

@@ -9,6 +9,7 @@ import (
 	"sluice/gateway/actor"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
+	"sluice/gateway/shrink"
 )
 
 // Agent is the sessions of one loop: its loop.Handler, and the owner of its
@@ -22,7 +23,7 @@ type Agent struct {
 
 	// Owned by the loop.
 	table   table
-	byUser  map[uint64]uint32 // hash of the user → slot+1 of its first session
+	byUser  shrink.Map[uint64, uint32] // hash of the user → slot+1 of its first session
 	clients int
 	stats   LoopStats
 	joins   uint32 // counts calls of Manager.Subscribe that held something
@@ -42,7 +43,7 @@ func userHash(user string) uint64 { return maphash.String(userSeed, user) }
 
 func newAgent(m *Manager, l *loop.Loop, blocking actor.Submitter) *Agent {
 	a := &Agent{
-		m: m, loop: l, shard: m.hub.Shard(l), byUser: make(map[uint64]uint32),
+		m: m, loop: l, shard: m.hub.Shard(l),
 		rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
 	a.keeper = actor.New[keeperOp](blocking, &keeper{m: m})
@@ -67,11 +68,11 @@ func (a *Agent) add(ref loop.Ref, op *opening) *session {
 	}
 	a.clients++
 	h := userHash(s.user)
-	s.next = a.byUser[h]
+	s.next = a.byUser.Value(h)
 	if s.next != 0 {
 		a.table.at(s.next - 1).prev = ref.Slot + 1
 	}
-	a.byUser[h] = ref.Slot + 1
+	a.byUser.Set(h, ref.Slot+1)
 	return s
 }
 
@@ -83,9 +84,9 @@ func (a *Agent) remove(slot uint32) {
 	case s.prev != 0:
 		a.table.at(s.prev - 1).next = s.next
 	case s.next != 0:
-		a.byUser[h] = s.next
+		a.byUser.Set(h, s.next)
 	default:
-		delete(a.byUser, h)
+		a.byUser.Delete(h)
 	}
 	if s.next != 0 {
 		a.table.at(s.next - 1).prev = s.prev
@@ -116,7 +117,7 @@ func (a *Agent) each(f func(ref loop.Ref, s *session)) {
 
 // selectTarget calls f for every session that t names. f may end it.
 func (a *Agent) selectTarget(t *Target, f func(ref loop.Ref, s *session)) {
-	for i := a.byUser[userHash(t.User)]; i != 0; {
+	for i := a.byUser.Value(userHash(t.User)); i != 0; {
 		slot := i - 1
 		s := a.table.at(slot)
 		i = s.next

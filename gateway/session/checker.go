@@ -104,6 +104,10 @@ func (c *checker) read() []position {
 			clear(c.due)
 		}
 	}
+	if len(c.due) == 0 {
+		// A map keeps the size of its largest round.
+		c.due = make(map[string]uint64)
+	}
 	return tops
 }
 

@@ -203,7 +203,7 @@ func (m *Manager) Counts() Counts {
 	m.group.Do(func(l *loop.Loop) {
 		a := m.agent(l)
 		p := part{clients: a.clients, subs: a.shard.Subscribers()}
-		for h := range a.byUser {
+		for h := range a.byUser.All() {
 			p.users = append(p.users, h)
 		}
 		parts[l.ID()] = p
@@ -233,7 +233,7 @@ func (m *Manager) Verify() {
 			panic("BUG: session: the count of clients is off")
 		}
 		chained := 0
-		for _, head := range a.byUser {
+		for _, head := range a.byUser.All() {
 			for i := head; i != 0; i = a.table.at(i - 1).next {
 				chained++
 			}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -187,7 +188,7 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 		ch := rules.Personal(live.Personal.Namespace, p.User)
 		o, err := rules.Lookup(ch)
 		if err != nil {
-			return err
+			return refusedFor(ch, err)
 		}
 		add(newGrant(ch, o, auth.Override{}))
 		if live.Personal.SingleConnection {
@@ -218,9 +219,13 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 // maxShown is how much of a channel's name an error shows.
 const maxShown = 100
 
-// refusedFor says in a log which channel it was that refused a connect.
-func refusedFor(channel string, err error) error {
-	return fmt.Errorf("session: channel %.*q: %w", maxShown, channel, err)
+// refusedFor says in a log which channel it was that refused a connect. A name
+// that is too long does not get shorter by trying again: that is terminal.
+func refusedFor(ch string, err error) error {
+	if errors.Is(err, channel.ErrTooLong) {
+		err = fmt.Errorf("%v: %w", err, codec.DisconnectBadRequest)
+	}
+	return fmt.Errorf("session: channel %.*q: %w", maxShown, ch, err)
 }
 
 // resume adds what a cursor says of the channel. It only ever adds a position

@@ -22,7 +22,7 @@ func TestUsersOfALoopAreListedOnce(t *testing.T) {
 	defer pool.Release()
 	group, err := loop.NewGroup(1, pool, loop.Options{})
 	require.NoError(t, err)
-	a := &Agent{byUser: make(map[uint64]uint32)}
+	a := &Agent{}
 	m := &Manager{agents: []*Agent{a}}
 	m.live.Store(&Live{})
 	a.m = m

@@ -5,6 +5,8 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"sync"
+
+	"sluice/gateway/shrink"
 )
 
 // users counts the connections of each user on this node, for
@@ -20,15 +22,11 @@ type users struct {
 type userStripe struct {
 	// Guarded by mu.
 	mu    sync.Mutex
-	count map[string]int
+	count shrink.Map[string, int]
 }
 
 func newUsers() *users {
-	u := &users{seed: maphash.MakeSeed()}
-	for i := range u.stripes {
-		u.stripes[i].count = make(map[string]int)
-	}
-	return u
+	return &users{seed: maphash.MakeSeed()}
 }
 
 func (u *users) stripe(user string) *userStripe {
@@ -44,10 +42,11 @@ func (u *users) reserve(user string, limit int) (counted, ok bool) {
 	s := u.stripe(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.count[user] >= limit {
+	n := s.count.Value(user)
+	if n >= limit {
 		return false, false
 	}
-	s.count[user]++
+	s.count.Set(user, n+1)
 	return true, true
 }
 
@@ -56,15 +55,17 @@ func (u *users) add(user string) {
 	s := u.stripe(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.count[user]++
+	s.count.Set(user, s.count.Value(user)+1)
 }
 
 func (u *users) release(user string) {
 	s := u.stripe(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.count[user]--; s.count[user] <= 0 {
-		delete(s.count, user)
+	if n := s.count.Value(user); n > 1 {
+		s.count.Set(user, n-1)
+	} else {
+		s.count.Delete(user)
 	}
 }
 

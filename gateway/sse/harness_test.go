@@ -61,7 +61,7 @@ const patience = time.Minute
 func newNode(t *testing.T, change func(*settings)) *node {
 	t.Helper()
 	testkit.Snapshot(t, "fasthttp.updateServerDate", "fasthttp.(*workerPool).Start")
-	s := &settings{loops: 2, broker: brokermemory.New()}
+	s := &settings{loops: 2, broker: brokermemory.New(brokermemory.Options{})}
 	s.loop.Verify = true
 	s.loop.QueueMaxAge = time.Hour
 	s.loop.SlowFrame = codec.DisconnectFrame(codec.DisconnectSlow)

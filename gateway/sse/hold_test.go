@@ -19,7 +19,7 @@ import (
 // lets it.
 func slowOpening(t *testing.T, change func(*settings)) (n *node, c *testkit.Conn, answer func()) {
 	t.Helper()
-	e := &failing{Engine: brokermemory.New(), wait: make(chan struct{})}
+	e := &failing{Engine: brokermemory.New(brokermemory.Options{}), wait: make(chan struct{})}
 	n = newNode(t, func(s *settings) {
 		kinds(s)
 		s.broker = e

@@ -69,7 +69,7 @@ func TestProtocol_3_1_DisconnectCodes(t *testing.T) {
 	t.Run("3004_engine_failure", func(t *testing.T) {
 		n := newNode(t, func(s *settings) {
 			kinds(s)
-			s.broker = &failing{Engine: brokermemory.New(), historyErr: errors.New("engine is gone")}
+			s.broker = &failing{Engine: brokermemory.New(brokermemory.Options{}), historyErr: errors.New("engine is gone")}
 		})
 		n.refused(t, testkit.ConnectOptions{Subs: subs("pos:a", "news")}, 3004, "internal server error")
 		n.subscribe(t, subs("news"))
@@ -77,7 +77,7 @@ func TestProtocol_3_1_DisconnectCodes(t *testing.T) {
 	t.Run("3004_engine_timeout_of_its_own", func(t *testing.T) {
 		n := newNode(t, func(s *settings) {
 			kinds(s)
-			s.broker = &failing{Engine: brokermemory.New(), historyErr: context.DeadlineExceeded}
+			s.broker = &failing{Engine: brokermemory.New(brokermemory.Options{}), historyErr: context.DeadlineExceeded}
 		})
 		n.refused(t, testkit.ConnectOptions{Subs: subs("pos:a")}, 3004, "internal server error")
 	})
@@ -85,7 +85,7 @@ func TestProtocol_3_1_DisconnectCodes(t *testing.T) {
 	t.Run("3502_stale", func(t *testing.T) {
 		n := newNode(t, func(s *settings) {
 			kinds(s)
-			s.broker = &failing{Engine: brokermemory.New(), wait: make(chan struct{})}
+			s.broker = &failing{Engine: brokermemory.New(brokermemory.Options{}), wait: make(chan struct{})}
 			s.session.StaleCloseDelay = 100 * time.Millisecond
 		})
 		n.refused(t, testkit.ConnectOptions{Subs: subs("pos:a")}, 3502, "stale")

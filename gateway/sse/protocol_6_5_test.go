@@ -44,7 +44,7 @@ func (l *lossy) Start(s broker.Sink) error {
 }
 
 func TestProtocol_6_5_LivePosition(t *testing.T) {
-	l := &lossy{Engine: brokermemory.New()}
+	l := &lossy{Engine: brokermemory.New(brokermemory.Options{})}
 	n := newNode(t, func(s *settings) { kinds(s); s.broker = l })
 	deliver := func(ch string, offset uint64, epoch string) {
 		l.gate.Sink.Publication(ch, &codec.Publication{Data: compact(t, fmt.Sprint(offset)), Offset: offset, Epoch: epoch}, nil, nil)
@@ -118,7 +118,7 @@ func TestProtocol_6_5_PositionCheck(t *testing.T) {
 		}
 	}
 	t.Run("a_lost_publication_is_noticed_without_another", func(t *testing.T) {
-		l := &lossy{Engine: brokermemory.New()}
+		l := &lossy{Engine: brokermemory.New(brokermemory.Options{})}
 		n := newNode(t, quick(l))
 		n.publish(t, "rec:a", `1`)
 		var lost []*testkit.Client
@@ -139,7 +139,7 @@ func TestProtocol_6_5_PositionCheck(t *testing.T) {
 		require.Equal(t, 1, n.sessions.Counts().Clients)
 	})
 	t.Run("subscribed_by_the_API", func(t *testing.T) {
-		l := &lossy{Engine: brokermemory.New()}
+		l := &lossy{Engine: brokermemory.New(brokermemory.Options{})}
 		n := newNode(t, quick(l))
 		c, _ := n.subscribe(t, nil)
 		require.NoError(t, n.sessions.Subscribe(t.Context(), session.Target{}, session.SubscribeCommand{Channel: "pos:a"}))
@@ -149,7 +149,7 @@ func TestProtocol_6_5_PositionCheck(t *testing.T) {
 		c.ExpectDisconnect(t, 3010)
 	})
 	t.Run("a_history_that_began_anew_is_noticed", func(t *testing.T) {
-		e := &reborn{Engine: brokermemory.New()}
+		e := &reborn{Engine: brokermemory.New(brokermemory.Options{})}
 		n := newNode(t, quick(e))
 		c, _ := n.subscribe(t, subs("pos:a"))
 		n.publish(t, "pos:a", `1`)
@@ -158,7 +158,7 @@ func TestProtocol_6_5_PositionCheck(t *testing.T) {
 		c.ExpectDisconnect(t, 3010)
 	})
 	t.Run("a_top_that_went_back_is_noticed", func(t *testing.T) {
-		e := &reborn{Engine: brokermemory.New()}
+		e := &reborn{Engine: brokermemory.New(brokermemory.Options{})}
 		n := newNode(t, quick(e))
 		c, _ := n.subscribe(t, subs("pos:a"))
 		n.publish(t, "pos:a", `1`)
@@ -167,7 +167,7 @@ func TestProtocol_6_5_PositionCheck(t *testing.T) {
 		c.ExpectDisconnect(t, 3010)
 	})
 	t.Run("once_per_channel_whoever_asks_and_an_error_postpones_it", func(t *testing.T) {
-		e := &reborn{Engine: brokermemory.New()}
+		e := &reborn{Engine: brokermemory.New(brokermemory.Options{})}
 		n := newNode(t, quick(e))
 		clients := make([]*testkit.Client, 20)
 		for i := range clients {
@@ -192,7 +192,7 @@ func TestProtocol_6_5_PositionCheck(t *testing.T) {
 	})
 	t.Run("busy_channels_are_not_taken_for_lost", func(t *testing.T) {
 		n := newNode(t, func(s *settings) {
-			quick(brokermemory.New())(s)
+			quick(brokermemory.New(brokermemory.Options{}))(s)
 			s.session.PresenceUpdateInterval = 5 * time.Millisecond
 			s.session.PositionCheckDelay = time.Nanosecond
 		})
@@ -206,7 +206,7 @@ func TestProtocol_6_5_PositionCheck(t *testing.T) {
 	})
 	t.Run("checks_keep_the_position_alive_12_31", func(t *testing.T) {
 		const ttl = time.Second
-		e := &watched{Engine: brokermemory.New()}
+		e := &watched{Engine: brokermemory.New(brokermemory.Options{})}
 		n := newNode(t, func(s *settings) {
 			quick(e)(s)
 			s.channels.Namespaces = []channel.Namespace{open("rec", channel.Options{

@@ -15,12 +15,17 @@ import (
 type Stream struct {
 	Epoch string
 	Top   uint64 // offset of the last publication, kept or not
-	// Version guard of publishers (PROTOCOL 6.1).
-	version      uint64
-	versionEpoch string
+	// guard is nil while nobody has published with a version.
+	guard *guard
 	// ring holds the last publications: count of them from first on.
 	ring         []*codec.Publication
 	first, count int
+}
+
+// guard is what versions of publishers are compared with (PROTOCOL 6.1).
+type guard struct {
+	version uint64
+	epoch   string
 }
 
 // New returns an empty stream with an epoch of its own.
@@ -28,18 +33,19 @@ func New() *Stream { return &Stream{Epoch: NewEpoch()} }
 
 const (
 	epochLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	epochLen     = 8
+	// EpochLen is how many bytes every epoch has.
+	EpochLen = 8
 )
 
 // NewEpoch returns eight random letters.
 func NewEpoch() string {
-	var b [epochLen]byte
-	for i := 0; i < epochLen; {
+	var b [EpochLen]byte
+	for i := 0; i < EpochLen; {
 		var r [16]byte
 		_, _ = rand.Read(r[:]) // never fails (crypto/rand)
 		for _, v := range r {
 			// 208 is the largest multiple of 52 that fits a byte.
-			if v < 208 && i < epochLen {
+			if v < 208 && i < EpochLen {
 				b[i] = epochLetters[v%52]
 				i++
 			}
@@ -52,7 +58,7 @@ func NewEpoch() string {
 // the stream has seen it or a later one. An unversioned publication never is,
 // and leaves the guard as it is (PROTOCOL 12.25).
 func (s *Stream) Stale(version uint64, epoch string) bool {
-	return version != 0 && s.version >= version && (epoch == "" || epoch == s.versionEpoch)
+	return version != 0 && s.guard != nil && s.guard.version >= version && (epoch == "" || epoch == s.guard.epoch)
 }
 
 // Append gives p the next offset and keeps it as the newest of at most size
@@ -60,7 +66,7 @@ func (s *Stream) Stale(version uint64, epoch string) bool {
 func (s *Stream) Append(p *codec.Publication, versionEpoch string, size int) (prev *codec.Publication) {
 	prev = s.Last()
 	if p.Version != 0 {
-		s.version, s.versionEpoch = p.Version, versionEpoch
+		s.guard = &guard{p.Version, versionEpoch}
 	}
 	s.Top++
 	p.Offset, p.Epoch = s.Top, s.Epoch

@@ -5,10 +5,21 @@
 // Giving a publication its offset, keeping it and posting it to its lane are
 // one critical section under the channel's stripe, so publications reach the
 // lane in the order of their offsets.
+//
+// Time: all that ends here (publications, positions, results of idempotency
+// keys) ends by the engine's clock, which is monotonic: a step of the wall
+// clock neither drops a history nor keeps a result for ever. It may stand still
+// while the machine is suspended. Publication.Time is the publisher's business
+// and wall time.
+//
+// Memory: histories are bounded by the options of their namespaces and by who
+// may publish. What strangers can leave behind is bounded here: positions of
+// channels in which nothing was ever published (Options.EmptyMax), and the
+// results of idempotency keys (Options.ResultsMax). Tables that grew give their
+// memory back, see package shrink.
 package memory
 
 import (
-	"container/heap"
 	"context"
 	"hash/maphash"
 	"sync"
@@ -17,7 +28,6 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/broker"
-	"sluice/gateway/broker/history"
 )
 
 const (
@@ -27,9 +37,54 @@ const (
 	defaultMetaTTL = 720 * time.Hour
 )
 
+// Options of an [Engine]. Zero fields mean the defaults named.
+type Options struct {
+	// Wanted reports whether a channel has a subscriber on this node; nil:
+	// none ever has. A position that is wanted is not forgotten, whatever its
+	// lifetime: a stream stands on it. It is called under the lock of the
+	// channel's stripe, so it must neither block nor call the engine.
+	Wanted func(channel string) bool
+	// EmptyTTL is how long a position outlives its last use while nothing was
+	// ever published in the channel, unless the lifetime of positions there is
+	// shorter; 60 s. Why not as others: a client makes one by naming a channel,
+	// and there is nothing that it could have missed.
+	EmptyTTL time.Duration
+	// EmptyMax is how many such positions are kept; 100,000. The one that
+	// nobody used for longest goes first. Those that are wanted stay, even
+	// above it: a stream holds each, and streams are bounded.
+	EmptyMax int
+	// ResultsMax is how many results of idempotency keys are kept; 1,000,000.
+	// The oldest goes first, and its key counts as new again. A result takes
+	// about 100 bytes, whatever the length of channel and key.
+	ResultsMax int
+	// Clock tells the time that everything here ends by. It never goes back;
+	// time.Since of when the engine was made, which is monotonic.
+	Clock func() time.Duration
+}
+
+func (o *Options) defaults() {
+	if o.Wanted == nil {
+		o.Wanted = func(string) bool { return false }
+	}
+	if o.EmptyTTL <= 0 {
+		o.EmptyTTL = time.Minute
+	}
+	if o.EmptyMax <= 0 {
+		o.EmptyMax = 100_000
+	}
+	if o.ResultsMax <= 0 {
+		o.ResultsMax = 1_000_000
+	}
+	if o.Clock == nil {
+		start := time.Now() // with a monotonic reading: never take UnixNano of it
+		o.Clock = func() time.Duration { return time.Since(start) }
+	}
+}
+
 // Engine implements broker.Broker. Make it with [New].
 type Engine struct {
 	// Immutable after Start.
+	opt  Options
 	seed maphash.Seed
 	sink broker.Sink
 
@@ -38,9 +93,14 @@ type Engine struct {
 	stop chan struct{} // closed by Close
 	done sync.WaitGroup
 
-	// Atomic.
-	repeated atomic.Uint64 // publications suppressed by their idempotency key
-	outdated atomic.Uint64 // publications suppressed by their version
+	// Atomic; of all stripes together.
+	positions      atomic.Int64
+	empties        atomic.Int64 // of positions, those of channels never published in
+	emptyDropped   atomic.Uint64
+	results        atomic.Int64
+	resultsDropped atomic.Uint64
+	repeated       atomic.Uint64 // publications suppressed by their idempotency key
+	outdated       atomic.Uint64 // publications suppressed by their version
 }
 
 var (
@@ -48,49 +108,12 @@ var (
 	_ broker.Instant = (*Engine)(nil)
 )
 
-// stripe holds the channels of one hash value.
-type stripe struct {
-	// Guarded by mu.
-	mu       sync.Mutex
-	channels map[string]*entry
-	due      dueHeap
-	results  map[resultKey]result
-	expiring []expiring // of results, oldest first
-	expHead  int
-}
-
-// entry is a channel that has a position. Its deadlines only ever move
-// forward, so its place in the heap may be early and is corrected when it comes
-// up: a publish costs no heap operation.
-type entry struct {
-	stream  *history.Stream
-	channel string
-	listDue int64 // Unix ns at which the publications go, 0 for none
-	metaDue int64 // Unix ns at which the position goes
-	heapDue int64 // what the heap is ordered by, not after the two above
-	index   int   // in the heap
-}
-
-type resultKey struct{ channel, key string }
-
-type result struct {
-	pos broker.Position
-	due int64
-}
-
-// expiring says when a result goes. A key that was used anew stands in the
-// queue twice, so each place has a deadline of its own.
-type expiring struct {
-	key resultKey
-	due int64
-}
-
 // New returns an engine without any channel.
-func New() *Engine {
-	e := &Engine{seed: maphash.MakeSeed(), stop: make(chan struct{})}
+func New(opt Options) *Engine {
+	opt.defaults()
+	e := &Engine{opt: opt, seed: maphash.MakeSeed(), stop: make(chan struct{})}
 	for i := range e.stripes {
-		e.stripes[i].channels = make(map[string]*entry)
-		e.stripes[i].results = make(map[resultKey]result)
+		e.stripes[i].init(e)
 	}
 	return e
 }
@@ -123,38 +146,54 @@ func (e *Engine) stripe(channel string) *stripe {
 	return &e.stripes[maphash.String(e.seed, channel)%stripeCount]
 }
 
-// Publish implements broker.Broker.
+// Publish implements broker.Broker. Handing p to the sink is its last step: a
+// panic before it or in it leaves the credit with the caller, and no result
+// that would tell a repeat that p was delivered.
 func (e *Engine) Publish(_ context.Context, channel string, p *codec.Publication, opt broker.PublishOptions) (broker.Result, error) {
-	now := time.Now().UnixNano()
+	now := e.opt.Clock()
+	var id resultID
+	if opt.IdempotencyKey != "" {
+		id = newResultID(channel, opt.IdempotencyKey)
+	}
 	s := e.stripe(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if opt.IdempotencyKey != "" {
-		if r, ok := s.results[resultKey{channel, opt.IdempotencyKey}]; ok && r.due > now {
+		if pos, ok := s.remembered(id, now); ok {
 			e.repeated.Add(1)
-			return broker.Result{Position: r.pos, Suppressed: true}, nil
+			return broker.Result{Position: pos, Suppressed: true}, nil
 		}
 	}
 	var pos broker.Position
 	var prev *codec.Publication
 	if opt.History.Enabled() {
-		en := s.touch(channel, now, opt.History.MetaTTL)
+		en := s.find(channel, now, opt.History.MetaTTL)
 		if en.stream.Stale(p.Version, opt.VersionEpoch) {
+			s.place(en, now)
 			e.outdated.Add(1)
 			return broker.Result{Position: en.stream.Position(), Suppressed: true}, nil
 		}
 		prev = en.stream.Append(p, opt.VersionEpoch, opt.History.Size)
-		en.listDue = now + int64(opt.History.TTL)
-		s.schedule(en)
+		en.listDue = now + opt.History.TTL
+		s.place(en, now)
 		pos = en.stream.Position()
 	}
 	if !p.Delta {
 		prev = nil
 	}
-	e.sink.Publication(channel, p, prev, opt.Credit)
-	if opt.IdempotencyKey != "" {
-		s.remember(resultKey{channel, opt.IdempotencyKey}, result{pos, now + int64(idempotencyTTL)})
+	if opt.IdempotencyKey == "" {
+		e.sink.Publication(channel, p, prev, opt.Credit)
+		return broker.Result{Position: pos, CreditTaken: true}, nil
 	}
+	s.remember(id, pos, now)
+	delivered := false
+	defer func() {
+		if !delivered {
+			s.forget(id)
+		}
+	}()
+	e.sink.Publication(channel, p, prev, opt.Credit)
+	delivered = true
 	return broker.Result{Position: pos, CreditTaken: true}, nil
 }
 
@@ -178,12 +217,12 @@ func (e *Engine) Leave(_ context.Context, channel string, info *codec.ClientInfo
 
 // History implements broker.Broker. A read keeps the position alive.
 func (e *Engine) History(_ context.Context, channel string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
-	now := time.Now().UnixNano()
+	now := e.opt.Clock()
 	s := e.stripe(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	en := s.touch(channel, now, q.MetaTTL)
-	s.schedule(en)
+	en := s.find(channel, now, q.MetaTTL)
+	s.place(en, now)
 	return en.stream.Query(q), en.stream.Position(), nil
 }
 
@@ -192,72 +231,31 @@ func (e *Engine) RemoveHistory(_ context.Context, channel string) error {
 	s := e.stripe(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if en := s.channels[channel]; en != nil {
+	if en := s.channels.Value(channel); en != nil {
 		en.stream.Clear()
 		en.listDue = 0
 	}
 	return nil
 }
 
-// Suppressed counts publications that were dropped because their idempotency
-// key was used before, and because their version is not a newer one.
-func (e *Engine) Suppressed() (repeated, outdated uint64) {
-	return e.repeated.Load(), e.outdated.Load()
+// Stats are the counters of an engine.
+type Stats struct {
+	Repeated       uint64 // publications dropped because their idempotency key was used before
+	Outdated       uint64 // publications dropped because their version is not a newer one
+	Positions      int    // channels with a position
+	Empty          int    // of these, those in which nothing was ever published
+	EmptyDropped   uint64 // of these, forgotten before their time to make room
+	Results        int    // of idempotency keys, kept
+	ResultsDropped uint64 // of idempotency keys, forgotten before their time to make room
 }
 
-// touch returns the channel's entry with whatever has expired by now gone, and
-// its position alive for metaTTL more.
-func (s *stripe) touch(channel string, now int64, metaTTL time.Duration) *entry {
-	if metaTTL <= 0 {
-		metaTTL = defaultMetaTTL
+// Stats returns the counters. Any goroutine.
+func (e *Engine) Stats() Stats {
+	return Stats{
+		Repeated: e.repeated.Load(), Outdated: e.outdated.Load(),
+		Positions: int(e.positions.Load()), Empty: int(e.empties.Load()), EmptyDropped: e.emptyDropped.Load(),
+		Results: int(e.results.Load()), ResultsDropped: e.resultsDropped.Load(),
 	}
-	en := s.channels[channel]
-	if en == nil {
-		en = &entry{stream: history.New(), channel: channel, index: -1}
-		s.channels[channel] = en
-	} else {
-		en.expire(now)
-		if en.metaDue <= now {
-			en.stream = history.New()
-		}
-	}
-	en.metaDue = max(now+int64(metaTTL), en.listDue)
-	return en
-}
-
-// expire drops the publications when their time is over.
-func (en *entry) expire(now int64) {
-	if en.listDue != 0 && en.listDue <= now {
-		en.stream.Clear()
-		en.listDue = 0
-	}
-}
-
-// next is when something of the entry is to go.
-func (en *entry) next() int64 {
-	if en.listDue != 0 {
-		return min(en.listDue, en.metaDue)
-	}
-	return en.metaDue
-}
-
-// schedule puts the entry into the heap, or moves it up when something is due
-// before the heap would look at it.
-func (s *stripe) schedule(en *entry) {
-	due := en.next()
-	switch {
-	case en.index < 0:
-		en.heapDue = due
-		heap.Push(&s.due, en)
-	case due < en.heapDue:
-		en.heapDue = due
-		heap.Fix(&s.due, en.index)
-	}
-}
-
-func (s *stripe) remember(k resultKey, r result) {
-	s.results[k] = r
-	s.expiring = append(s.expiring, expiring{k, r.due})
 }
 
 // janitor removes what has expired and nobody asked for since.
@@ -269,79 +267,23 @@ func (e *Engine) janitor() {
 		select {
 		case <-e.stop:
 			return
-		case now := <-t.C:
-			for i := range e.stripes {
-				e.stripes[i].sweep(now.UnixNano())
+		case <-t.C:
+			e.sweep()
+		}
+	}
+}
+
+// sweep looks through all stripes, each under its lock for a while at most.
+func (e *Engine) sweep() {
+	for i := range e.stripes {
+		s := &e.stripes[i]
+		for more := true; more; {
+			s.mu.Lock()
+			now := e.opt.Clock()
+			if more = s.sweepSome(now); !more {
+				s.makeRoom(nil, now)
 			}
+			s.mu.Unlock()
 		}
 	}
-}
-
-// sweepMost bounds how long one sweep holds a stripe.
-const sweepMost = 1000
-
-func (s *stripe) sweep(now int64) {
-	for more := true; more; {
-		s.mu.Lock()
-		more = s.sweepSome(now)
-		s.mu.Unlock()
-	}
-}
-
-func (s *stripe) sweepSome(now int64) (more bool) {
-	for range sweepMost {
-		if len(s.due) == 0 || s.due[0].heapDue > now {
-			s.sweepResults(now)
-			return false
-		}
-		en := s.due[0]
-		en.expire(now)
-		if en.metaDue <= now {
-			heap.Pop(&s.due)
-			delete(s.channels, en.channel)
-			continue
-		}
-		en.heapDue = en.next()
-		heap.Fix(&s.due, 0)
-	}
-	return true
-}
-
-func (s *stripe) sweepResults(now int64) {
-	for s.expHead < len(s.expiring) && s.expiring[s.expHead].due <= now {
-		if k := s.expiring[s.expHead].key; s.results[k].due <= now {
-			delete(s.results, k)
-		}
-		s.expiring[s.expHead] = expiring{}
-		s.expHead++
-	}
-	if s.expHead > 0 && s.expHead*2 >= len(s.expiring) {
-		n := copy(s.expiring, s.expiring[s.expHead:])
-		clear(s.expiring[n:])
-		s.expiring, s.expHead = s.expiring[:n], 0
-	}
-}
-
-// dueHeap implements heap.Interface over entries by heapDue.
-type dueHeap []*entry
-
-func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(i, j int) bool { return h[i].heapDue < h[j].heapDue }
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-func (h *dueHeap) Push(x any) {
-	en := x.(*entry)
-	en.index = len(*h)
-	*h = append(*h, en)
-}
-func (h *dueHeap) Pop() any {
-	old := *h
-	n := len(old) - 1
-	en := old[n]
-	old[n] = nil
-	*h = old[:n]
-	en.index = -1
-	return en
 }

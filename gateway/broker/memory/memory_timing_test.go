@@ -25,7 +25,7 @@ func BenchmarkMillionChannels(b *testing.B) {
 			}
 			opt := broker.PublishOptions{History: broker.HistoryOptions{Size: 100, TTL: time.Hour}}
 			for range b.N {
-				e := New()
+				e := New(Options{EmptyMax: channels})
 				e.sink = &discard{}
 				before := heapInUse()
 				for i := range channels {
@@ -41,9 +41,7 @@ func BenchmarkMillionChannels(b *testing.B) {
 				}
 				b.ReportMetric(float64(heapInUse()-before)/channels, "B/channel")
 				began := time.Now()
-				for i := range e.stripes {
-					e.stripes[i].sweep(began.UnixNano())
-				}
+				e.sweep()
 				b.ReportMetric(float64(time.Since(began).Nanoseconds()), "ns/sweep")
 				runtime.KeepAlive(e)
 			}
@@ -71,7 +69,7 @@ func (*discard) Leave(string, *codec.ClientInfo, *broker.Credit)                
 func BenchmarkPublish(b *testing.B) {
 	for _, history := range []broker.HistoryOptions{{}, {Size: 100, TTL: time.Hour}} {
 		b.Run(fmt.Sprint("history_", history.Size), func(b *testing.B) {
-			e := New()
+			e := New(Options{})
 			e.sink = &discard{}
 			data := codec.QuoteJSON("x")
 			b.ReportAllocs()
@@ -82,5 +80,24 @@ func BenchmarkPublish(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkMillionResults measures what an idempotency key costs in memory.
+func BenchmarkMillionResults(b *testing.B) {
+	const results = 1_000_000
+	for range b.N {
+		e := New(Options{ResultsMax: results})
+		e.sink = &discard{}
+		p := &codec.Publication{Data: codec.QuoteJSON("x")}
+		before := heapInUse()
+		for i := range results {
+			_, err := e.Publish(b.Context(), "news:"+fmt.Sprint(i%1000), p, broker.PublishOptions{IdempotencyKey: fmt.Sprintf("%036d", i)})
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(heapInUse()-before)/results, "B/result")
+		runtime.KeepAlive(e)
 	}
 }

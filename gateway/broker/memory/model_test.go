@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,8 +22,9 @@ type modelChannel struct {
 	epoch        string // "" before anybody has seen it
 	top          uint64
 	list         []*codec.Publication
-	listDue      time.Time // zero for none
-	metaDue      time.Time
+	listDue      time.Time     // zero for none
+	used         time.Time     // the last publication or read
+	meta         time.Duration // what it said
 	version      uint64
 	versionEpoch string
 }
@@ -39,26 +41,74 @@ type model struct {
 	channels map[string]*modelChannel
 	results  map[string]modelResult
 	epochs   map[string]bool // every epoch ever seen
+	// wanted are the channels with a subscriber, left when the last one went.
+	// Guarded by mu: the engine's janitor asks.
+	mu     sync.Mutex
+	wanted map[string]bool
+	left   map[string]time.Time
+}
+
+const modelEmptyTTL = 9 * time.Second
+
+// ends returns from when on a position may, and must be gone without a use.
+func (m *model) ends(ch string, c *modelChannel) (may, must time.Time) {
+	if m.wanted[ch] {
+		never := time.Now().Add(time.Hour)
+		return never, never
+	}
+	life := c.meta
+	if c.top == 0 {
+		life = min(life, modelEmptyTTL)
+	}
+	may = c.used.Add(life)
+	must = may
+	// The engine looks whether somebody is there; when, is its business
+	// within bounds.
+	if left := m.left[ch]; left.After(c.used) {
+		if t := left.Add(life/2 - sweepEvery); t.After(may) {
+			may = t
+		}
+		if t := left.Add(life); t.After(must) {
+			must = t
+		}
+	}
+	for _, t := range []*time.Time{&may, &must} {
+		if c.listDue.After(*t) {
+			*t = c.listDue
+		}
+	}
+	return may, must
+}
+
+// has reports whether the engine knows a channel by this epoch.
+func (e *Engine) has(ch, epoch string) bool {
+	s := e.stripe(ch)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	en := s.channels.Value(ch)
+	return en != nil && en.stream.Epoch == epoch
 }
 
 // look returns a channel as it is now, and prolongs its position.
-func (m *model) look(ch string, meta time.Duration) *modelChannel {
+func (m *model) look(e *Engine, ch string, meta time.Duration) *modelChannel {
 	now := time.Now()
 	c := m.channels[ch]
 	if c != nil && !c.listDue.IsZero() && !c.listDue.After(now) {
 		c.list, c.listDue = nil, time.Time{}
 	}
-	if c == nil || !c.metaDue.After(now) {
+	gone := c == nil
+	if !gone {
+		may, must := m.ends(ch, c)
+		gone = !must.After(now) || !may.After(now) && !e.has(ch, c.epoch)
+	}
+	if gone {
 		c = &modelChannel{}
 		m.channels[ch] = c
 	}
 	if meta <= 0 {
 		meta = defaultMetaTTL
 	}
-	c.metaDue = now.Add(meta)
-	if c.listDue.After(c.metaDue) {
-		c.metaDue = c.listDue
-	}
+	c.used, c.meta = now, meta
 	return c
 }
 
@@ -71,6 +121,30 @@ func (m *model) at(c *modelChannel, got broker.Position) {
 		m.epochs[got.Epoch], c.epoch = true, got.Epoch
 	}
 	require.Equal(m.t, broker.Position{Offset: c.top, Epoch: c.epoch}, got)
+}
+
+// toggle makes a subscriber come, who reads where the channel is, or go.
+func (m *model) toggle(e *Engine, ch string, meta time.Duration) {
+	comes := !m.wanted[ch]
+	if c := m.channels[ch]; c != nil && comes {
+		if may, _ := m.ends(ch, c); !may.After(time.Now()) && !e.has(ch, c.epoch) {
+			delete(m.channels, ch)
+		}
+	}
+	m.mu.Lock()
+	m.wanted[ch] = comes
+	m.mu.Unlock()
+	if comes {
+		m.history(e, ch, broker.HistoryQuery{MetaTTL: meta})
+	} else {
+		m.left[ch] = time.Now()
+	}
+}
+
+func (m *model) isWanted(ch string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.wanted[ch]
 }
 
 // sent is what the engine gave to its sink.
@@ -101,7 +175,7 @@ func (m *model) publish(e *Engine, sink *recorder, ch string, p *codec.Publicati
 	}
 	var prev *codec.Publication
 	if opt.History.Enabled() {
-		c := m.look(ch, opt.History.MetaTTL)
+		c := m.look(e, ch, opt.History.MetaTTL)
 		if p.Version != 0 && c.version >= p.Version && (opt.VersionEpoch == "" || opt.VersionEpoch == c.versionEpoch) {
 			m.at(c, res.Position)
 			require.True(m.t, res.Suppressed, "an old version")
@@ -142,7 +216,7 @@ func (m *model) history(e *Engine, ch string, q broker.HistoryQuery) {
 	m.t.Helper()
 	got, top, err := e.History(m.t.Context(), ch, q)
 	require.NoError(m.t, err)
-	c := m.look(ch, q.MetaTTL)
+	c := m.look(e, ch, q.MetaTTL)
 	m.at(c, top)
 	var want []*codec.Publication
 	for _, p := range c.list {
@@ -195,6 +269,8 @@ func (m *model) step(e *Engine, sink *recorder, r *rand.Rand, i int) {
 		if c := m.channels[ch]; c != nil {
 			c.list, c.listDue = nil, time.Time{}
 		}
+	case k < 84:
+		m.toggle(e, ch, meta)
 	case k < 98:
 		time.Sleep(time.Duration(r.IntN(3000)) * time.Millisecond)
 	case k < 99:
@@ -208,17 +284,21 @@ func TestEngineDoesWhatANaiveModelDoes(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint("seed_", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				e, sink := New(), &recorder{}
-				require.NoError(t, e.Start(sink))
-				defer func() { require.NoError(t, e.Close(context.Background())) }()
 				m := &model{
 					t: t, channels: make(map[string]*modelChannel), results: make(map[string]modelResult), epochs: make(map[string]bool),
+					wanted: make(map[string]bool), left: make(map[string]time.Time),
 				}
+				e, sink := New(Options{EmptyTTL: modelEmptyTTL, Wanted: m.isWanted}), &recorder{}
+				require.NoError(t, e.Start(sink))
+				defer func() { require.NoError(t, e.Close(context.Background())) }()
 				r := rand.New(rand.NewPCG(seed, 1))
 				for i := range 3000 {
 					m.step(e, sink, r, i)
 				}
-				// Nobody asks any more: everything goes.
+				// Nobody asks or listens any more: everything goes.
+				m.mu.Lock()
+				clear(m.wanted)
+				m.mu.Unlock()
 				time.Sleep(10 * time.Minute)
 				synctest.Wait()
 				e.empty(t)
@@ -233,17 +313,23 @@ func (e *Engine) empty(t *testing.T) {
 	for i := range e.stripes {
 		s := &e.stripes[i]
 		s.mu.Lock()
-		n := len(s.channels) + len(s.due) + len(s.results) + len(s.expiring) - s.expHead
+		n := s.channels.Len() + len(s.due) + s.results.Len() + s.expiring.Len()
+		ring := s.unused.behind == &s.unused && s.unused.before == &s.unused
 		s.mu.Unlock()
 		require.Zero(t, n, "left in stripe %d", i)
+		require.True(t, ring, "left in the ring of stripe %d", i)
 	}
+	st := e.Stats()
+	require.Zero(t, st.Positions)
+	require.Zero(t, st.Empty)
+	require.Zero(t, st.Results)
 }
 
 // A key that is used anew just when its result expires must not keep the
 // results behind it from going.
 func TestResultsGoThoughAKeyIsUsedAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := New()
+		e := New(Options{})
 		require.NoError(t, e.Start(&recorder{}))
 		publish := func(key string) {
 			_, err := e.Publish(t.Context(), "c", &codec.Publication{Data: codec.QuoteJSON("x")}, broker.PublishOptions{IdempotencyKey: key})
@@ -260,7 +346,7 @@ func TestResultsGoThoughAKeyIsUsedAnew(t *testing.T) {
 		synctest.Wait()
 		s := e.stripe("c")
 		s.mu.Lock()
-		n := len(s.results)
+		n := s.results.Len()
 		s.mu.Unlock()
 		require.Equal(t, 1, n)
 		time.Sleep(idempotencyTTL)
@@ -271,7 +357,7 @@ func TestResultsGoThoughAKeyIsUsedAnew(t *testing.T) {
 }
 
 func TestPublicationsReachTheSinkInTheOrderOfTheirOffsets(t *testing.T) {
-	e, sink := New(), &ordered{t: t}
+	e, sink := New(Options{}), &ordered{t: t}
 	require.NoError(t, e.Start(sink))
 	opt := broker.PublishOptions{History: broker.HistoryOptions{Size: 10, TTL: time.Minute}}
 	done := make(chan error, 8)

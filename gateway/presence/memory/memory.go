@@ -9,6 +9,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/presence"
+	"sluice/gateway/shrink"
 )
 
 const stripeCount = 64
@@ -26,16 +27,15 @@ var _ presence.Manager = (*Manager)(nil)
 type stripe struct {
 	// Guarded by mu.
 	mu       sync.RWMutex
-	channels map[string]map[string]*codec.ClientInfo // by client
+	channels shrink.Map[string, *clients]
 }
+
+// clients are those of one channel, by their id.
+type clients = shrink.Map[string, *codec.ClientInfo]
 
 // New returns a manager without any channel.
 func New() *Manager {
-	m := &Manager{seed: maphash.MakeSeed()}
-	for i := range m.stripes {
-		m.stripes[i].channels = make(map[string]map[string]*codec.ClientInfo)
-	}
-	return m
+	return &Manager{seed: maphash.MakeSeed()}
 }
 
 func (m *Manager) stripe(channel string) *stripe {
@@ -47,12 +47,12 @@ func (m *Manager) Add(_ context.Context, channel string, info *codec.ClientInfo)
 	s := m.stripe(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clients := s.channels[channel]
-	if clients == nil {
-		clients = make(map[string]*codec.ClientInfo, 1)
-		s.channels[channel] = clients
+	here := s.channels.Value(channel)
+	if here == nil {
+		here = &clients{}
+		s.channels.Set(channel, here)
 	}
-	clients[info.Client] = info
+	here.Set(info.Client, info)
 	return nil
 }
 
@@ -61,10 +61,13 @@ func (m *Manager) Remove(_ context.Context, channel string, info *codec.ClientIn
 	s := m.stripe(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clients := s.channels[channel]
-	delete(clients, info.Client)
-	if len(clients) == 0 {
-		delete(s.channels, channel)
+	here := s.channels.Value(channel)
+	if here == nil {
+		return nil
+	}
+	here.Delete(info.Client)
+	if here.Len() == 0 {
+		s.channels.Delete(channel)
 	}
 	return nil
 }
@@ -74,9 +77,12 @@ func (m *Manager) Presence(_ context.Context, channel string) ([]*codec.ClientIn
 	s := m.stripe(channel)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	clients := s.channels[channel]
-	out := make([]*codec.ClientInfo, 0, len(clients))
-	for _, info := range clients {
+	here := s.channels.Value(channel)
+	if here == nil {
+		return []*codec.ClientInfo{}, nil
+	}
+	out := make([]*codec.ClientInfo, 0, here.Len())
+	for _, info := range here.All() {
 		out = append(out, info)
 	}
 	return out, nil
@@ -87,10 +93,13 @@ func (m *Manager) Stats(_ context.Context, channel string) (presence.Stats, erro
 	s := m.stripe(channel)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	clients := s.channels[channel]
-	users := make(map[string]struct{}, len(clients))
-	for _, info := range clients {
+	here := s.channels.Value(channel)
+	if here == nil {
+		return presence.Stats{}, nil
+	}
+	users := make(map[string]struct{})
+	for _, info := range here.All() {
 		users[info.User] = struct{}{}
 	}
-	return presence.Stats{Clients: len(clients), Users: len(users)}, nil
+	return presence.Stats{Clients: here.Len(), Users: len(users)}, nil
 }

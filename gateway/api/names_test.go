@@ -1,0 +1,36 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/codec"
+	"sluice/gateway/channel"
+)
+
+// Every method that takes a channel holds it against channel.server_max_length.
+func TestNamesAreAtMostSoLong(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		rules, err := channel.NewRules(channel.Config{
+			Separators: channel.DefaultSeparators(), MaxLength: 10, ServerMaxLength: 5000,
+			WithoutNamespace: channel.Options{Presence: true, HistorySize: 5, HistoryTTL: 3600e9},
+		})
+		require.NoError(t, err)
+		o.Rules = func() *channel.Rules { return rules }
+	})
+	name := func(n int) string { return strings.Repeat("n", n) }
+	for method, body := range map[string]string{
+		"publish": `{"channel":%q,"data":1}`, "subscribe": `{"user":"u","channel":%q}`, "unsubscribe": `{"user":"u","channel":%q}`,
+		"presence": `{"channel":%q}`, "presence_stats": `{"channel":%q}`, "history": `{"channel":%q}`, "history_remove": `{"channel":%q}`,
+	} {
+		got := r.post(method, fmt.Sprintf(body, name(5000))) // PROTOCOL 7.3
+		require.Contains(t, got.body, `"result"`, method)
+		r.refused(method, fmt.Sprintf(body, name(5001)), codec.ErrBadRequest, "channel: a shorter name expected")
+	}
+	got := r.post("broadcast", fmt.Sprintf(`{"channels":[%q,%q],"data":1}`, name(5000), name(5001)))
+	require.Regexp(t, `^{"result":{"responses":\[{"result":{"offset":2,"epoch":"[a-zA-Z]{8}"}},{"error":{"code":107,"message":"bad request"}}\]}}$`, got.body)
+	require.Equal(t, "channels.1: channel: a shorter name expected (channel.server_max_length)", got.head.Get(detailHeader))
+}
