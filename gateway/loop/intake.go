@@ -19,13 +19,15 @@ import (
 //
 //   - as long as most streams of the loop are behind and take something now and
 //     then, the pace is theirs;
-//   - for the rest, as long again as all that took, three times, and a little
-//     more from an allowance that grows with time, for bursts to few;
+//   - for the rest, some times as long as blocked streams of late took to take
+//     something again, and some times as long as the window took to be written to
+//     the others, and a little more from an allowance that grows with time, for
+//     when nothing is known yet;
 //   - and no longer: a stream that is behind then is late. It keeps its queue
 //     and its limits, but no window waits for it until it has caught up once.
 //
 // So a stalled client holds the others up once, a client that trickles makes a
-// burst at most four times as long, and who reads is not closed for our speed.
+// burst longer by a factor and no more, and who reads is not closed for our speed.
 
 // Delivery is a task for many streams at once. It is what publishers wait for:
 // see [Loop.Deliver].
@@ -48,9 +50,13 @@ const (
 	// behindItems is how many frames make a blocked stream one that is behind,
 	// however small they are.
 	behindItems = 32
-	// patienceFactor is by how much longer than most streams need the next
-	// window waits for the others.
-	patienceFactor = 4
+	// writeFactor and drainFactor are how many times as long as the window took to
+	// be written, and as blocked streams take on average, the next one waits for
+	// those that need longer.
+	writeFactor = 4
+	drainFactor = 8
+	// drainWeight is the weight of one more stream in that average.
+	drainWeight = 1.0 / 64
 	// slackMax and slackShare are the allowance for waits beyond that.
 	slackMax   = int64(500 * time.Millisecond)
 	slackShare = 4 // a quarter of all time
@@ -83,13 +89,14 @@ type intake struct {
 
 	// Of a wait for streams that are behind.
 	holding bool
-	held    int64 // since when
-	most    int64 // when most streams were last behind
-	wakeAt  int64 // when the wait is over, 0 without one
-	freed   int   // streams that were unblocked since the last count
-	enough  int   // how many of them make another count worthwhile
-	slack   int64 // what is left of the allowance
-	slackAt int64 // when that was worked out
+	held    int64   // since when
+	most    int64   // when most streams were last behind
+	drain   float64 // how long blocked streams take to take something, on average
+	wakeAt  int64   // when the wait is over, 0 without one
+	freed   int     // streams that were unblocked since the last count
+	enough  int     // how many of them make another count worthwhile
+	slack   int64   // what is left of the allowance
+	slackAt int64   // when that was worked out
 }
 
 // Deliver gives the loop a delivery. It never blocks and never fails; those of
@@ -256,12 +263,23 @@ func (l *Loop) mayTake() bool {
 }
 
 // patience returns until when a window waits for the streams that are behind
-// when most are not: patienceFactor times what these took, and the allowance.
+// when most are not.
 func (l *Loop) patience() int64 {
 	in := &l.in
 	in.slack = min(in.slack+(l.now-in.slackAt)/slackShare, slackMax)
 	in.slackAt = l.now
-	return in.began + patienceFactor*(in.most-in.began) + in.slack
+	return in.fairWait() + in.slack
+}
+
+// fairWait is patience without the allowance.
+func (in *intake) fairWait() int64 {
+	return max(in.began+writeFactor*(in.most-in.began), in.most+drainFactor*int64(in.drain))
+}
+
+// drained notes that a blocked stream takes something again, and how long that
+// took.
+func (in *intake) drained(took int64) {
+	in.drain += (float64(min(took, stallMax)) - in.drain) * drainWeight
 }
 
 // endHold ends a wait, if there was one, and takes what it took beyond its time
@@ -274,7 +292,7 @@ func (l *Loop) endHold() {
 	}
 	in.holding = false
 	l.stats.Held += time.Duration(l.now - in.held)
-	if beyond := l.now - in.began - patienceFactor*(in.most-in.began); beyond > 0 {
+	if beyond := l.now - in.fairWait(); beyond > 0 {
 		in.slack = max(in.slack-beyond, 0)
 	}
 }

@@ -387,9 +387,13 @@ func (l *Loop) handleReady(ev *event) {
 // with edge-triggered epoll nothing else will say that there is room.
 func (l *Loop) flushWritable(slot uint32) {
 	s := l.at(slot)
-	gen := s.gen
+	gen, took := s.gen, l.age(s)
 	l.setBlocked(slot, false)
+	before := l.stats.Bytes
 	l.flushStream(slot)
+	if l.stats.Bytes != before {
+		l.in.drained(took)
+	}
 	if s.gen != gen || s.state == stateFree {
 		return
 	}
