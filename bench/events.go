@@ -27,6 +27,9 @@ type eventParser struct {
 	hasData bool
 	skipLF  bool // the last piece ended with CR
 
+	keep  int            // set before the first piece: so much of a long line is wanted; 0: all
+	piece func(b []byte) // with keep: gets lines that come in several pieces, piece by piece
+
 	keepID bool   // set before the first piece: ids are wanted
 	nextID []byte // what the id lines so far say
 	id     []byte // the last event id: what a Last-Event-ID header is to say
@@ -37,6 +40,9 @@ func (p *eventParser) idle() bool { return len(p.line) == 0 && !p.hasData && !p.
 
 // feed parses one piece of body. emit's argument is valid during the call only.
 func (p *eventParser) feed(b []byte, emit func(data []byte)) error {
+	if p.keep > 0 {
+		return p.skim(b, emit)
+	}
 	for len(b) > 0 {
 		if p.skipLF {
 			p.skipLF = false
@@ -63,6 +69,44 @@ func (p *eventParser) feed(b []byte, emit func(data []byte)) error {
 		b = b[lf+1:]
 	}
 	return p.save(b)
+}
+
+// skim is feed where only the head of each event matters: a line that comes in
+// several pieces is cut to its first keep bytes, so that events of any length
+// cost one search for their end, and no memory. Lines end with LF or CR LF.
+func (p *eventParser) skim(b []byte, emit func(data []byte)) error {
+	for len(b) > 0 {
+		lf := bytes.IndexByte(b, '\n')
+		if lf < 0 {
+			break
+		}
+		tail := bytes.TrimSuffix(b[:lf], carriageReturn)
+		if len(p.line) > 0 {
+			if lf == 0 {
+				p.line = bytes.TrimSuffix(p.line, carriageReturn)
+			}
+			if p.piece != nil {
+				p.piece(tail)
+			}
+			tail = p.room(tail)
+		}
+		p.endLine(tail, emit)
+		b = b[lf+1:]
+	}
+	if p.piece != nil && len(b) > 0 {
+		p.piece(b)
+	} else if len(p.data) > p.keep && p.piece == nil {
+		p.data = p.data[:p.keep]
+	}
+	return p.save(p.room(b))
+}
+
+// room returns as much of b as the line in hand may still take.
+func (p *eventParser) room(b []byte) []byte { return b[:min(len(b), max(0, p.keep-len(p.line)))] }
+
+// skipping reports whether the bytes up to the next line end do not matter.
+func (p *eventParser) skipping() bool {
+	return p.keep > 0 && p.piece == nil && len(p.line) >= p.keep
 }
 
 // endLine takes the last part of a line.
@@ -110,6 +154,8 @@ func (p *eventParser) endLine(tail []byte, emit func(data []byte)) {
 }
 
 var (
+	carriageReturn = []byte("\r")
+
 	dataField = []byte("data:")
 	idField   = []byte("id:")
 )

@@ -25,6 +25,7 @@ type mode struct {
 var modes = []mode{
 	{name: "budgets", summary: "every budget of the design in short form, one table, about three minutes", setup: setupBudgets},
 	{name: "fan-out", summary: "one channel, many streams: deliveries/s, lag and CPU per delivery, next to the floor", setup: setupFanOut},
+	{name: "open", summary: "bursts whose publishers wait for nothing, to streams that read: none closed, none lost, time, peak memory", setup: setupOpen},
 	{name: "large", summary: "fan-out with messages of 16 KiB", setup: setupLarge},
 	{name: "channels", summary: "a channel of its own for each stream: CPU per publication and delivery", setup: setupChannels},
 	{name: "multi", summary: "many recoverable channels per stream, next to one plain channel", setup: setupMulti},
