@@ -38,11 +38,17 @@ type idHandler interface {
 
 // closeHandler is an eventHandler that goes on when streams end. Closed is
 // called once for a stream that the server ended or that could not be opened,
-// with the reason in a few words, and reports whether the others go on; if
-// not, the run fails.
+// and reports whether the others go on; if not, the run fails.
 type closeHandler interface {
 	eventHandler
-	Closed(stream int, opened bool, why string) bool
+	Closed(stream int, e ending) bool
+}
+
+// ending is how a stream ended.
+type ending struct {
+	opened bool          // it had been open
+	why    string        // in a few words
+	retry  time.Duration // when it was told to come back; 0: it was not
 }
 
 // pieceHandler is an eventHandler that looks at events which are too large to be

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"time"
 )
 
 // maxEvent bounds one event's data and one line; beyond it the stream is taken
@@ -28,7 +29,10 @@ type eventParser struct {
 	skipLF  bool // the last piece ended with CR
 
 	keep  int            // set before the first piece: so much of a long line is wanted; 0: all
-	piece func(b []byte) // with keep: gets lines that come in several pieces, piece by piece
+	piece func(b []byte) // with keep: gets data lines that come in several pieces, piece by piece
+
+	offered bool          // piece got the beginning of the line in hand
+	retry   time.Duration // the last reconnect delay told; 0: none
 
 	keepID bool   // set before the first piece: ids are wanted
 	nextID []byte // what the id lines so far say
@@ -85,20 +89,36 @@ func (p *eventParser) skim(b []byte, emit func(data []byte)) error {
 			if lf == 0 {
 				p.line = bytes.TrimSuffix(p.line, carriageReturn)
 			}
-			if p.piece != nil {
-				p.piece(tail)
-			}
+			p.offer(tail)
+			p.offered = false
 			tail = p.room(tail)
 		}
 		p.endLine(tail, emit)
 		b = b[lf+1:]
 	}
-	if p.piece != nil && len(b) > 0 {
-		p.piece(b)
-	} else if len(p.data) > p.keep && p.piece == nil {
+	if len(p.data) > p.keep && p.piece == nil {
 		p.data = p.data[:p.keep]
 	}
+	p.offer(b)
 	return p.save(p.room(b))
+}
+
+// offer hands out the next piece of a line, if it is a data line.
+func (p *eventParser) offer(b []byte) {
+	if p.piece == nil || len(b) == 0 && !p.offered {
+		return
+	}
+	if !p.offered {
+		head := append(append(make([]byte, 0, 2*len(dataField)), cut(p.line, len(dataField))...), cut(b, len(dataField))...)
+		if !bytes.HasPrefix(head, dataField) {
+			return
+		}
+		p.offered = true
+		if len(p.line) > 0 {
+			p.piece(p.line)
+		}
+	}
+	p.piece(b)
 }
 
 // room returns as much of b as the line in hand may still take.
@@ -135,6 +155,9 @@ func (p *eventParser) endLine(tail []byte, emit func(data []byte)) {
 		if p.keepID {
 			p.takeID(line)
 		}
+		if delay, ok := bytes.CutPrefix(line, retryField); ok {
+			p.takeRetry(delay)
+		}
 		if len(line) != len(dataField)-1 || string(line) != "data" {
 			return
 		}
@@ -158,7 +181,17 @@ var (
 
 	dataField = []byte("data:")
 	idField   = []byte("id:")
+
+	retryField = []byte("retry:")
 )
+
+// takeRetry reads the value of a retry line, which counts if it is a number.
+func (p *eventParser) takeRetry(value []byte) {
+	ms, ok := digits(bytes.TrimPrefix(value, []byte(" ")))
+	if ok && ms < uint64(time.Hour/time.Millisecond) {
+		p.retry = time.Duration(ms) * time.Millisecond
+	}
+}
 
 // takeID reads an id line. It counts from the end of its event on, also where
 // that has no data; one with a NUL does not count.

@@ -387,12 +387,12 @@ type stalledReader struct {
 func (d *stalledReader) Opened(int, []byte) { d.open++ }
 
 // Closed implements closeHandler.
-func (d *stalledReader) Closed(_ int, opened bool, why string) bool {
-	if !opened {
+func (d *stalledReader) Closed(_ int, e ending) bool {
+	if !e.opened {
 		return false
 	}
 	d.open--
-	d.closed[why]++
+	d.closed[e.why]++
 	return true
 }
 

@@ -113,7 +113,8 @@ type openReport struct {
 	Ghosts     int64 `json:"refused_and_delivered"`
 	Wrong      int64 `json:"stalled_closed_for_another_reason"`
 
-	// Time per delivery, open ÷ closed loop, round by round; nil where nothing was delivered.
+	// Time per delivery, open ÷ closed loop, of the rounds in which no reader was
+	// closed: who leaves spares the others work. nil: there was none.
 	Time *spread `json:"time_over_closed_loop"`
 	// RSS peak ÷ its budget, of the open-loop turns.
 	PeakOver spread `json:"rss_peak_over_budget"`
@@ -145,8 +146,21 @@ func (r *openReport) sumUp() {
 			r.Wrong += t.Stalled.Wrong
 		}
 	}
-	each := func(t openTurn) float64 { return t.Seconds / max(1, float64(t.Deliveries)) }
-	r.Time = quotients(r.values(openLoop, each), r.values(closedLoop, each))
+	disturbed := map[int]bool{}
+	for _, t := range r.Turns {
+		if t.Closed > 0 || t.Deliveries == 0 {
+			disturbed[t.Round] = true
+		}
+	}
+	each := func(kind string) (v []float64) {
+		for _, t := range r.Turns {
+			if t.Kind == kind && !disturbed[t.Round] {
+				v = append(v, t.Seconds/float64(t.Deliveries))
+			}
+		}
+		return v
+	}
+	r.Time = quotients(each(openLoop), each(closedLoop))
 	r.PeakOver = spreadOf(r.values(openLoop, func(t openTurn) float64 { return t.Peak / t.PeakBudget }))
 }
 
@@ -217,6 +231,8 @@ func (r *openReport) writeTable(w io.Writer) error {
 	fmt.Fprintf(w, "closed %d, lost %d  %s\n", r.Closed, r.Lost, budget(float64(r.Closed+r.Lost), 0))
 	if r.Time != nil {
 		fmt.Fprintf(w, "time per delivery, open ÷ closed loop  %s  %s\n", r.Time, budget(r.Time.Median, openTimeBudget))
+	} else {
+		fmt.Fprintln(w, "time, open ÷ closed loop: cannot be told, readers were closed in every round")
 	}
 	fmt.Fprintf(w, "RSS peak of the open loop ÷ its budget  %s  %s\n", r.PeakOver, budget(r.PeakOver.Max, 1))
 	if i := r.Idle; i != nil {

@@ -63,13 +63,13 @@ func (d *readers) grow(stream int) {
 
 // Closed implements closeHandler: the run goes on, unless a stream could not be
 // opened.
-func (d *readers) Closed(stream int, opened bool, why string) bool {
-	if !opened {
+func (d *readers) Closed(stream int, e ending) bool {
+	if !e.opened {
 		return false
 	}
 	d.reading[stream] = false
 	d.open--
-	d.turn.closed[why]++
+	d.turn.closed[e.why]++
 	d.turn.gone = append(d.turn.gone, d.got[stream])
 	return true
 }

@@ -335,6 +335,9 @@ var (
 // onEvent gets the current stream's events from its splitter.
 func (w *worker) onEvent(data []byte) {
 	s := w.streams[w.current]
+	if w.eventErr != nil {
+		return // the stream has ended
+	}
 	if w.ids != nil {
 		w.ids.LastID(w.current, s.split.events.id)
 	}
@@ -399,7 +402,7 @@ func (w *worker) lose(i int, s *clientStream, err error) {
 		w.connecting--
 	}
 	w.closeStream(s)
-	if w.ends != nil && w.ends.Closed(i, opened, reasonOf(err)) {
+	if w.ends != nil && w.ends.Closed(i, ending{opened, reasonOf(err), s.split.events.retry}) {
 		w.c.notify()
 		return
 	}
