@@ -217,6 +217,9 @@ func (r *openReport) writeTable(w io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(w)
+	if r.WarmUp.Closed > 0 {
+		fmt.Fprintf(w, "warm-up: closed %s\n", reasons(r.WarmUp.Reasons))
+	}
 	for _, x := range r.Turns {
 		if x.Closed > 0 {
 			fmt.Fprintf(w, "round %d, %s loop: closed %s; they missed %d deliveries\n", x.Round, x.Kind, reasons(x.Reasons), x.Missed)

@@ -27,7 +27,8 @@ type recoverReport struct {
 	Unrecovered int64            `json:"unrecovered"` // told that they cannot be recovered
 	Unserved    int64            `json:"unserved"`    // neither, within the limit
 	Retries     int              `json:"retries"`
-	Reasons     map[string]int64 `json:"ended_because,omitempty"` // streams of readers that ended, also behind the last message
+	Reasons     map[string]int64 `json:"ended_because,omitempty"` // streams of readers that ended
+	After       int64            `json:"ended_with_everything"`   // of these
 	InPush      int64            `json:"messages_in_connect_pushes"`
 	Lost        int64            `json:"holes"` // in what streams got
 	Duplicated  int64            `json:"duplicated"`
@@ -54,7 +55,7 @@ func (r *recoverReport) fill(f *recoverFlags, got *recoverCount, begin time.Time
 	const mib = 1 << 20
 	r.Complete, r.Unrecovered = got.complete, got.unrecovered
 	r.Unserved = int64(r.Readers) - got.complete - got.unrecovered
-	r.Reasons, r.InPush = got.reasons, got.inPush
+	r.Reasons, r.After, r.InPush = got.reasons, got.after, got.inPush
 	r.Lost, r.Duplicated, r.Reordered, r.Foreign = got.tally.lost, got.tally.duplicated, got.tally.reordered, got.foreign
 	r.CPU = float64(cpu.Microseconds()) / 1000 / float64(r.Readers)
 	if got.complete > 0 {
@@ -90,7 +91,7 @@ func (r *recoverReport) writeTable(w io.Writer) error {
 	fmt.Fprintf(w, "readers with everything  %d of %d  %s\n", r.Complete, r.Readers, budget(float64(int64(r.Readers)-r.Complete), 0))
 	fmt.Fprintf(w, "told that they cannot be recovered %d, not served %d, came back %d times\n", r.Unrecovered, r.Unserved, r.Retries)
 	if len(r.Reasons) > 0 {
-		fmt.Fprintf(w, "streams of readers ended: %s\n", reasons(r.Reasons))
+		fmt.Fprintf(w, "streams of readers ended: %s; %d of them had everything\n", reasons(r.Reasons), r.After)
 	}
 	fmt.Fprintf(w, "messages in connect pushes %d; holes %d, repeated %d, out of order %d\n", r.InPush, r.Lost, r.Duplicated, r.Reordered)
 	fmt.Fprintf(w, "last reader served after %.2f s, %.0f MiB/s of payload, server CPU %.2f ms per reader\n", r.Seconds, r.PerSecond, r.CPU)

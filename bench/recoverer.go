@@ -39,6 +39,7 @@ type recoverCount struct {
 	complete    int64
 	unrecovered int64           // told that they cannot be recovered
 	left        []time.Duration // by stream that ended before it had everything: when it comes back
+	after       int64           // ended when they had everything
 	inPush      int64           // messages in connect pushes
 	tally       tally
 	foreign     int64
@@ -52,6 +53,7 @@ func (c *recoverCount) add(o *recoverCount) {
 	c.complete += o.complete
 	c.unrecovered += o.unrecovered
 	c.left = append(c.left, o.left...)
+	c.after += o.after
 	c.inPush += o.inPush
 	c.tally.add(o.tally)
 	c.foreign += o.foreign
@@ -171,7 +173,10 @@ func (d *recoverer) judge(s *recoverStream) {
 // Closed implements closeHandler.
 func (d *recoverer) Closed(stream int, e ending) bool {
 	s := d.stream(stream)
-	if d.count.reasons[e.why]++; !s.done {
+	d.count.reasons[e.why]++
+	if s.done {
+		d.count.after++
+	} else {
 		s.done = true
 		d.count.left = append(d.count.left, cmp.Or(e.retry, d.again))
 	}
