@@ -17,6 +17,7 @@ type openFlags struct {
 	streams, messages, size, conns, rounds int
 	stalled                                int // percent
 	closedMessages                         int
+	retries                                int
 	settle                                 time.Duration
 }
 
@@ -30,6 +31,7 @@ func setupOpen(fs *flag.FlagSet) func(ctx context.Context) error {
 	fs.IntVar(&f.stalled, "stalled", 0, "percent of the streams that stop reading behind their connect push")
 	fs.IntVar(&f.rounds, "rounds", 3, "rounds, in each of which there is an open-loop turn and a closed-loop one")
 	fs.IntVar(&f.closedMessages, "closed-messages", 0, "messages per closed-loop turn, compared by time per delivery (default: as many)")
+	fs.IntVar(&f.retries, "retries", 0, "how often what was refused is published again, when everything was answered")
 	fs.DurationVar(&f.settle, "settle", time.Minute, "how long to wait after the last turn before memory per idle stream is read; 0: it is not read")
 	return func(ctx context.Context) error {
 		r, err := runOpen(ctx, f)
@@ -47,8 +49,8 @@ func (f *openFlags) check() error {
 	if f.streams < 1 || f.messages < 1 || f.rounds < 1 {
 		return errors.New("bench: -streams, -messages and -rounds should be above zero")
 	}
-	if f.stalled < 0 || f.stalled > 90 || f.settle < 0 || f.closedMessages < 0 {
-		return errors.New("bench: -stalled should be 0 to 90, -settle and -closed-messages not negative")
+	if f.stalled < 0 || f.stalled > 90 || f.settle < 0 || f.closedMessages < 0 || f.retries < 0 {
+		return errors.New("bench: -stalled should be 0 to 90, -settle, -closed-messages and -retries not negative")
 	}
 	if f.closedMessages == 0 {
 		f.closedMessages = f.messages
@@ -242,7 +244,7 @@ func (x *opens) turn(ctx context.Context, kind string, round, messages int) (tur
 	begin := time.Now()
 	var p *poured
 	if kind == openLoop {
-		if p, err = x.pubs.pour(ctx, messages); err == nil {
+		if p, err = x.pour(ctx, messages); err == nil {
 			turn.AnswerSeconds = time.Since(begin).Seconds()
 			err = x.await(ctx, int64(p.accepted()))
 		}
@@ -266,6 +268,23 @@ func (x *opens) turn(ctx context.Context, kind string, round, messages int) (tur
 	})
 	turn.fill(x.f, all, p, begin, cpu1-cpu0, highest)
 	return turn, x.client.err()
+}
+
+// pour publishes n messages in an open loop, and those that are refused again as
+// often as the flags say.
+func (x *opens) pour(ctx context.Context, n int) (*poured, error) {
+	p, err := x.pubs.pour(ctx, n)
+	for i := 0; i < x.f.retries && err == nil; i++ {
+		refused := n - p.accepted()
+		if refused == 0 {
+			break
+		}
+		var more *poured
+		if more, err = x.pubs.pour(ctx, refused); err == nil {
+			p.add(more)
+		}
+	}
+	return p, err
 }
 
 // await waits until every open stream has n messages of the turn. Streams that
@@ -305,11 +324,35 @@ func (x *opens) glance(ctx context.Context) (reached bool, err error) {
 	}
 }
 
+// openIdleLooks is how many glances without a delivery make it doubtful that
+// more come.
+const openIdleLooks = 10
+
+// reach waits until the goal is reached, and returns false where that has become
+// doubtful: more streams than closed were closed, or nothing arrives.
+//
+// Why: to ask the workers takes a wake-up of each and, if what they say is old
+// already, a glance, which would count with every message.
+func (x *opens) reach(ctx context.Context, closed int64) (bool, error) {
+	seen, idle := x.goal.arrived.Load(), 0
+	for idle < openIdleLooks && x.client.closed.Load() == closed {
+		if reached, err := x.glance(ctx); reached || err != nil {
+			return reached, err
+		}
+		if now := x.goal.arrived.Load(); now != seen {
+			seen, idle = now, 0
+		} else {
+			idle++
+		}
+	}
+	return false, nil
+}
+
 // oneByOne publishes n messages in a closed loop, over the first connection.
 func (x *opens) oneByOne(ctx context.Context, n int) (*poured, error) {
 	c := x.pubs.conns[0]
 	p := &poured{acked: make([][]int64, x.f.conns), refused: map[string]int{}}
-	accepted, reading := int64(0), int64(x.reading)
+	accepted, reading, closed := int64(0), int64(x.reading), x.client.closed.Load()
 	for range n {
 		x.goal.expect(reading)
 		if err := c.send(1); err != nil {
@@ -327,9 +370,7 @@ func (x *opens) oneByOne(ctx context.Context, n int) (*poured, error) {
 		if acked[0] != 0 {
 			accepted++
 		}
-		// Why: asking the workers takes a wake-up of each, which would count
-		// with every message.
-		if reached, err := x.glance(ctx); err != nil {
+		if reached, err := x.reach(ctx, closed); err != nil {
 			return nil, err
 		} else if reached {
 			continue
@@ -337,6 +378,7 @@ func (x *opens) oneByOne(ctx context.Context, n int) (*poured, error) {
 		if err := x.await(ctx, accepted); err != nil {
 			return nil, err
 		}
+		closed = x.client.closed.Load()
 		reading = 0
 		x.client.onWorkers(func(i int) { reading += int64(x.parts[i].open) })
 	}

@@ -161,6 +161,34 @@ func TestOpenTellsLostFromRefused(t *testing.T) {
 	require.EqualValues(t, 20, x.Lost, "one message that was acknowledged")
 	require.ErrorContains(t, r.verdict(), "20 deliveries of acknowledged messages")
 	prints(t, r, "1 × error 100")
+
+	f.retries = 1
+	r, err = runOpen(t.Context(), tinyRetry(t, f))
+	require.NoError(t, err)
+	require.NoError(t, r.verdict())
+	require.Equal(t, 40, r.Turns[0].Accepted, "the refused one was published again")
+	require.EqualValues(t, 20*40, r.Turns[0].Deliveries)
+}
+
+// tinyRetry lets f run against a server that refuses one message.
+func tinyRetry(t *testing.T, f *openFlags) *openFlags {
+	t.Helper()
+	g := *f
+	g.commonFlags = tiny((&standIn{
+		mangle: func(n int, frame string) string {
+			if n == 5+3 {
+				return ""
+			}
+			return frame
+		},
+		answer: func(n int) string {
+			if n == 5+3 {
+				return `{"error":{"code":100,"message":"internal server error"}}`
+			}
+			return `{"result":{}}`
+		},
+	}).start(t).URL)
+	return &g
 }
 
 func TestOpenLooksWhatBecameOfStalledStreams(t *testing.T) {

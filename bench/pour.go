@@ -19,7 +19,6 @@ const pourBatch = 64 << 10
 
 // poured is what became of the messages of an open loop.
 type poured struct {
-	first   []uint32       // per publisher: number of its first message
 	acked   [][]int64      // per publisher and message: wall clock of the answer in ns; 0: refused
 	refused map[string]int // by what the answer said
 }
@@ -36,12 +35,22 @@ func (p *poured) accepted() (n int) {
 	return n
 }
 
+// add counts what was published after it, by the same publishers.
+func (p *poured) add(o *poured) {
+	for i, times := range o.acked {
+		p.acked[i] = append(p.acked[i], times...)
+	}
+	for why, n := range o.refused {
+		p.refused[why] += n
+	}
+}
+
 // pour publishes n messages in an open loop: every connection sends its share of
 // requests back to back, whatever the answers do (HTTP pipelining), and another
 // goroutine reads them. What is refused is counted and not sent again. It
 // returns when all are answered.
 func (p *publishers) pour(ctx context.Context, n int) (*poured, error) {
-	out := &poured{first: p.sent(), acked: make([][]int64, len(p.conns)), refused: map[string]int{}}
+	out := &poured{acked: make([][]int64, len(p.conns)), refused: map[string]int{}}
 	refused := make([]map[string]int, len(p.conns))
 	errs := make([]error, 2*len(p.conns))
 	var wg sync.WaitGroup
