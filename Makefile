@@ -54,8 +54,18 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 	  done; \
 	done
 
-bench: ## every budget of the design in short form, one table (about 3 minutes)
+bench: ## every budget of the design in short form, one table (about 5 minutes)
 	$(GO) run ./bench budgets -o bench/results/budgets.json
+
+open: ## open-loop bursts of the design at full size, resumes and connects in storms (about 15 minutes)
+	@failed=0; \
+	$(GO) run ./bench open -streams 3000 -messages 400 -size 16384 -o bench/results/open-16k.json || failed=1; \
+	$(GO) run ./bench open -streams 10000 -messages 2000 -size 150 -closed-messages 200 -o bench/results/open-small.json || failed=1; \
+	$(GO) run ./bench open -streams 3000 -messages 20 -size 1048576 -o bench/results/open-1m.json || failed=1; \
+	$(GO) run ./bench open -streams 3000 -messages 400 -size 16384 -stalled 10 -rounds 1 -o bench/results/open-stalled.json || failed=1; \
+	$(GO) run ./bench recover -o bench/results/recover.json || failed=1; \
+	$(GO) run ./bench storm -o bench/results/storm.json || failed=1; \
+	exit $$failed
 
 soak: ## half an hour of half the load: memory, files and goroutines stay flat (D=30m)
 	$(GO) run ./bench soak -duration $(D) -o bench/results/soak.json
@@ -86,4 +96,4 @@ vuln: ## known vulnerabilities in what the build uses
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help run build test check fmt vet lint race e2e fuzz bench soak charts microbench docs tidy vuln clean
+.PHONY: help run build test check fmt vet lint race e2e fuzz bench open soak charts microbench docs tidy vuln clean

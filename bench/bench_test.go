@@ -27,6 +27,7 @@ import (
 type standIn struct {
 	mangle func(n int, frame string) string // what becomes of the n-th publication
 	refuse string                           // instead of the connect push
+	answer func(n int) string               // to the n-th publication
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -69,7 +70,11 @@ func (s *standIn) publish(w http.ResponseWriter, r *http.Request) {
 			stream <- frame
 		}
 	}
-	_, _ = io.WriteString(w, `{"result":{}}`)
+	answer := `{"result":{}}`
+	if s.answer != nil {
+		answer = s.answer(n)
+	}
+	_, _ = io.WriteString(w, answer)
 }
 
 func (s *standIn) stream(w http.ResponseWriter, r *http.Request) {

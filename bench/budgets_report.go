@@ -17,6 +17,7 @@ type budgetRow struct {
 	Aim       float64 `json:"aim,omitempty"`      // 0: none
 	AtLeast   bool    `json:"at_least,omitempty"` // more is better
 	Tolerance float64 `json:"tolerance,omitempty"`
+	Hard      bool    `json:"hard,omitempty"` // to miss it is a failure: messages or streams were lost
 	Note      string  `json:"note,omitempty"`
 	Got       *spread `json:"measured"` // nil: could not be measured
 	Verdict   string  `json:"verdict"`
@@ -62,12 +63,15 @@ type budgetsReport struct {
 	Rows    []budgetRow `json:"budgets"`
 }
 
-// verdict is an error where something could not be measured or messages were
-// lost; a budget that is missed is none.
+// verdict is an error where something could not be measured, or messages or
+// streams were lost; another budget that is missed is none.
 func (r *budgetsReport) verdict() error {
 	for _, b := range r.Rows {
 		if b.Failure != "" {
 			return fmt.Errorf("bench: %s: %s", b.Name, b.Failure)
+		}
+		if b.Hard && b.Verdict == budgetMissed {
+			return fmt.Errorf("bench: %s: expected at most %s, got %s", b.Name, trim(b.Must), figure(b.Got.Median))
 		}
 	}
 	return nil

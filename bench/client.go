@@ -36,6 +36,29 @@ type idHandler interface {
 	LastID(stream int, id []byte)
 }
 
+// closeHandler is an eventHandler that goes on when streams end. Closed is
+// called once for a stream that the server ended or that could not be opened,
+// and reports whether the others go on; if not, the run fails.
+type closeHandler interface {
+	eventHandler
+	Closed(stream int, e ending) bool
+}
+
+// ending is how a stream ended.
+type ending struct {
+	opened bool          // it had been open
+	why    string        // in a few words
+	retry  time.Duration // when it was told to come back; 0: it was not
+}
+
+// pieceHandler is an eventHandler that looks at events which are too large to be
+// kept. Piece is called with each piece of a line that comes in several, before
+// Opened or Event is called with the head of its data.
+type pieceHandler interface {
+	eventHandler
+	Piece(stream int, b []byte)
+}
+
 // clientConfig says what newClient connects to. All fields down to handler but
 // source are required.
 type clientConfig struct {
@@ -48,7 +71,10 @@ type clientConfig struct {
 
 	headOpens bool // a stream is open with its response head, no connect push comes
 	stall     bool // nothing is read once a stream is open
+	mute      bool // nothing is ever read: a stream is open when its request is sent
 	receive   int  // bytes of receive buffer, as SO_RCVBUF takes them; 0 = the kernel's choice
+	skim      int  // so much is wanted of an event that comes in several reads; 0 = all
+	read      int  // bytes that a read asks for; 0 = readBuffer
 }
 
 // client holds streams open: a few workers, each with an epoll of its own and
@@ -91,12 +117,7 @@ func newClient(cfg clientConfig) (*client, error) {
 // first error. It gives up when no stream opens for the time of quiet.
 func (c *client) open(ctx context.Context, n int, quiet time.Duration) error {
 	target := c.opened.Load() + int64(n)
-	begun := c.begun
-	for i, w := range c.workers {
-		first, count := share(n, len(c.workers), i)
-		w.post(func() { w.begin(begun+first, count) })
-	}
-	c.begun += n
+	c.start(n)
 	timer := time.NewTicker(quiet)
 	defer timer.Stop()
 	last := int64(-1)
@@ -119,6 +140,16 @@ func (c *client) open(ctx context.Context, n int, quiet time.Duration) error {
 			last = now
 		}
 	}
+}
+
+// start adds n streams and does not wait for them.
+func (c *client) start(n int) {
+	begun := c.begun
+	for i, w := range c.workers {
+		first, count := share(n, len(c.workers), i)
+		w.post(func() { w.begin(begun+first, count) })
+	}
+	c.begun += n
 }
 
 // onWorkers runs f on each worker in turn, between its reads, and waits.

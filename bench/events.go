@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"time"
 )
 
 // maxEvent bounds one event's data and one line; beyond it the stream is taken
@@ -27,6 +28,12 @@ type eventParser struct {
 	hasData bool
 	skipLF  bool // the last piece ended with CR
 
+	keep  int            // set before the first piece: so much of a long line is wanted; 0: all
+	piece func(b []byte) // with keep: gets data lines that come in several pieces, piece by piece
+
+	offered bool          // piece got the beginning of the line in hand
+	retry   time.Duration // the last reconnect delay told; 0: none
+
 	keepID bool   // set before the first piece: ids are wanted
 	nextID []byte // what the id lines so far say
 	id     []byte // the last event id: what a Last-Event-ID header is to say
@@ -37,6 +44,9 @@ func (p *eventParser) idle() bool { return len(p.line) == 0 && !p.hasData && !p.
 
 // feed parses one piece of body. emit's argument is valid during the call only.
 func (p *eventParser) feed(b []byte, emit func(data []byte)) error {
+	if p.keep > 0 {
+		return p.skim(b, emit)
+	}
 	for len(b) > 0 {
 		if p.skipLF {
 			p.skipLF = false
@@ -65,6 +75,60 @@ func (p *eventParser) feed(b []byte, emit func(data []byte)) error {
 	return p.save(b)
 }
 
+// skim is feed where only the head of each event matters: a line that comes in
+// several pieces is cut to its first keep bytes, so that events of any length
+// cost one search for their end, and no memory. Lines end with LF or CR LF.
+func (p *eventParser) skim(b []byte, emit func(data []byte)) error {
+	for len(b) > 0 {
+		lf := bytes.IndexByte(b, '\n')
+		if lf < 0 {
+			break
+		}
+		tail := bytes.TrimSuffix(b[:lf], carriageReturn)
+		if len(p.line) > 0 {
+			if lf == 0 {
+				p.line = bytes.TrimSuffix(p.line, carriageReturn)
+			}
+			p.offer(tail)
+			p.offered = false
+			tail = p.room(tail)
+		}
+		p.endLine(tail, emit)
+		b = b[lf+1:]
+	}
+	if len(p.data) > p.keep && p.piece == nil {
+		p.data = p.data[:p.keep]
+	}
+	p.offer(b)
+	return p.save(p.room(b))
+}
+
+// offer hands out the next piece of a line, if it is a data line.
+func (p *eventParser) offer(b []byte) {
+	if p.piece == nil || len(b) == 0 && !p.offered {
+		return
+	}
+	if !p.offered {
+		head := append(append(make([]byte, 0, 2*len(dataField)), cut(p.line, len(dataField))...), cut(b, len(dataField))...)
+		if !bytes.HasPrefix(head, dataField) {
+			return
+		}
+		p.offered = true
+		if len(p.line) > 0 {
+			p.piece(p.line)
+		}
+	}
+	p.piece(b)
+}
+
+// room returns as much of b as the line in hand may still take.
+func (p *eventParser) room(b []byte) []byte { return b[:min(len(b), max(0, p.keep-len(p.line)))] }
+
+// skipping reports whether the bytes up to the next line end do not matter.
+func (p *eventParser) skipping() bool {
+	return p.keep > 0 && p.piece == nil && len(p.line) >= p.keep
+}
+
 // endLine takes the last part of a line.
 func (p *eventParser) endLine(tail []byte, emit func(data []byte)) {
 	line := tail
@@ -91,6 +155,9 @@ func (p *eventParser) endLine(tail []byte, emit func(data []byte)) {
 		if p.keepID {
 			p.takeID(line)
 		}
+		if delay, ok := bytes.CutPrefix(line, retryField); ok {
+			p.takeRetry(delay)
+		}
 		if len(line) != len(dataField)-1 || string(line) != "data" {
 			return
 		}
@@ -110,9 +177,21 @@ func (p *eventParser) endLine(tail []byte, emit func(data []byte)) {
 }
 
 var (
+	carriageReturn = []byte("\r")
+
 	dataField = []byte("data:")
 	idField   = []byte("id:")
+
+	retryField = []byte("retry:")
 )
+
+// takeRetry reads the value of a retry line, which counts if it is a number.
+func (p *eventParser) takeRetry(value []byte) {
+	ms, ok := digits(bytes.TrimPrefix(value, []byte(" ")))
+	if ok && ms < uint64(time.Hour/time.Millisecond) {
+		p.retry = time.Duration(ms) * time.Millisecond
+	}
+}
 
 // takeID reads an id line. It counts from the end of its event on, also where
 // that has no data; one with a NUL does not count.

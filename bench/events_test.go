@@ -4,6 +4,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -30,6 +31,19 @@ func TestEventParserKeepsTheLastEventID(t *testing.T) {
 	f([]string{"1=a", "=b"}, "id: 1\ndata: a\n\nid\ndata: b\n\n")
 	f([]string{"1=a", "1=b"}, "id: 1\ndata: a\n\nid: x\x00\nidle: 9\ndata: b\n\n")
 	f([]string{" 1=a"}, "id:  1\ndata: a\n\n")
+}
+
+func TestEventParserKnowsTheDelayTold(t *testing.T) {
+	f := func(body string, want time.Duration) {
+		t.Helper()
+		var p eventParser
+		require.NoError(t, p.feed([]byte(body), func([]byte) {}))
+		require.Equal(t, want, p.retry)
+	}
+	f("retry: 1500\n\n", 1500*time.Millisecond)
+	f("retry:20\r\n\r\ndata: x\n\n", 20*time.Millisecond)
+	f("retry: soon\n\n", 0)
+	f("data: retry: 5\n\n", 0)
 }
 
 func TestEventParserReadsOverIDsThatNobodyWants(t *testing.T) {

@@ -23,8 +23,9 @@ type mode struct {
 
 // modes is the table of everything bench can do.
 var modes = []mode{
-	{name: "budgets", summary: "every budget of the design in short form, one table, about three minutes", setup: setupBudgets},
+	{name: "budgets", summary: "every budget of the design in short form, one table, about five minutes", setup: setupBudgets},
 	{name: "fan-out", summary: "one channel, many streams: deliveries/s, lag and CPU per delivery, next to the floor", setup: setupFanOut},
+	{name: "open", summary: "bursts whose publishers wait for nothing, to streams that read: none closed, none lost, time, peak memory", setup: setupOpen},
 	{name: "large", summary: "fan-out with messages of 16 KiB", setup: setupLarge},
 	{name: "channels", summary: "a channel of its own for each stream: CPU per publication and delivery", setup: setupChannels},
 	{name: "multi", summary: "many recoverable channels per stream, next to one plain channel", setup: setupMulti},
@@ -33,6 +34,8 @@ var modes = []mode{
 	{name: "health", summary: "time of a /health answer while every loop is saturated", setup: setupHealth},
 	{name: "idle", summary: "memory per open stream, as the slope between numbers of streams", setup: setupIdle},
 	{name: "resume", summary: "all streams come back with Last-Event-ID: nothing missed, and CPU next to plain connects", setup: setupResume},
+	{name: "recover", summary: "a storm of resumes of 8 MB each, half of which are never read: peak memory, and every reader is served", setup: setupRecover},
+	{name: "storm", summary: "15,000 connects as fast as possible: memory per stream 5 s and 60 s later", setup: setupStorm},
 	{name: "connect", summary: "CPU per connect: anonymous, HS256 and RS256 tokens, next to the floor", setup: setupConnect},
 	{name: "report", summary: "charts of the files that the other modes wrote with -o", setup: setupReport, files: true},
 	{name: "soak", summary: "half an hour of half the load: memory, files and goroutines stay flat, nothing is lost", setup: setupSoak},

@@ -49,7 +49,11 @@ type publishConn struct {
 	next        uint32  // sequence number of the next message
 	outstanding int
 	out         []byte
+	body        []byte // of the last answer
 }
+
+// maxAnswer is how much of an answer's body is looked at.
+const maxAnswer = 256
 
 // newPublishers prepares inFlight requests over conns connections; connect
 // must be called before the first message. With channels above zero the
@@ -223,21 +227,34 @@ func (c *publishConn) drain(quiet time.Duration) error {
 	return nil
 }
 
-// receive reads one answer.
-func (c *publishConn) receive(quiet time.Duration) error {
+// answer reads one answer, of whose body the first bytes are returned; they
+// are valid until the next call.
+func (c *publishConn) answer(quiet time.Duration) (status int, body []byte, err error) {
 	if err := c.nc.SetReadDeadline(time.Now().Add(quiet)); err != nil {
-		return fmt.Errorf("bench: publisher %d: %w", c.id, err)
+		return 0, nil, fmt.Errorf("bench: publisher %d: %w", c.id, err)
 	}
 	status, length, err := readAnswerHead(c.in)
 	if err != nil {
-		return fmt.Errorf("bench: publisher %d: %w", c.id, err)
+		return 0, nil, fmt.Errorf("bench: publisher %d: %w", c.id, err)
 	}
-	body := make([]byte, min(length, 256))
+	if c.body == nil {
+		c.body = make([]byte, maxAnswer)
+	}
+	body = c.body[:min(length, maxAnswer)]
 	if _, err = io.ReadFull(c.in, body); err == nil {
 		_, err = c.in.Discard(length - len(body))
 	}
 	if err != nil {
-		return fmt.Errorf("bench: publisher %d: %w", c.id, err)
+		return 0, nil, fmt.Errorf("bench: publisher %d: %w", c.id, err)
+	}
+	return status, body, nil
+}
+
+// receive reads one answer, which must say that the message was taken.
+func (c *publishConn) receive(quiet time.Duration) error {
+	status, body, err := c.answer(quiet)
+	if err != nil {
+		return err
 	}
 	c.outstanding--
 	if !c.accepts(status, body) {

@@ -124,6 +124,9 @@ func (r *rig) startOwn(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if wish := r.flags.own.recoveryWish; wish > 0 && knows(ctx, binary, "uni_sse.recovery_max_total") {
+		r.flags.own.recoveryTotal = wish
+	}
 	r.progress.say("starting the server")
 	if r.server, err = startServer(ctx, binary, r.dir, r.flags.channel, r.flags.anonymous, r.flags.own); err == nil {
 		r.target = r.server.target
@@ -188,10 +191,16 @@ func (r *rig) serverName() string {
 	}
 	name := "our server, built from this repository, default settings"
 	if r.flags.own.recoverable {
-		name += fmt.Sprintf(", but history_size %d, history_ttl %s and force_recovery", ownHistorySize, ownHistoryTTL)
+		name += fmt.Sprintf(", but history_size %d, history_ttl %s and force_recovery", cmp.Or(r.flags.own.wholeHistory, ownHistorySize), ownHistoryTTL)
 	}
 	if r.flags.own.namespace {
 		name += fmt.Sprintf(", but channels %s… with history_size %d, history_ttl %s and force_recovery", recoverablePrefix, ownHistorySize, ownHistoryTTL)
+	}
+	if r.flags.own.wholeHistory > 0 {
+		name += fmt.Sprintf(", and a resume may have all of the %d messages kept", r.flags.own.wholeHistory)
+	}
+	if r.flags.own.recoveryTotal > 0 {
+		name += fmt.Sprintf(", and recovery_max_total %d", r.flags.own.recoveryTotal)
 	}
 	if r.flags.own.rsaPublicKey != "" {
 		name += ", and an RSA public key"

@@ -51,11 +51,22 @@ func buildServer(ctx context.Context, dir string) (binary string, err error) {
 	return binary, nil
 }
 
+// knows reports whether the server program has an option of that name.
+func knows(ctx context.Context, binary, option string) bool {
+	return exec.CommandContext(ctx, binary, "configdoc", option).Run() == nil
+}
+
 // ownServer is what a mode wants of a server of our own beyond the defaults.
 type ownServer struct {
 	recoverable  bool   // the channel keeps a history, and streams resume from it
 	namespace    bool   // channels "rec:…" do so
 	rsaPublicKey string // PEM; tokens with RS256 are taken too
+
+	// With recoverable: a resume may have the whole history, of so many messages.
+	wholeHistory int
+	// uni_sse.recovery_max_total; 0: not written. recoveryWish is written to a
+	// server that knows the option.
+	recoveryTotal, recoveryWish int64
 }
 
 // recoverablePrefix is that of channels which keep a history where others do
@@ -66,6 +77,9 @@ const recoverablePrefix = "rec:"
 const (
 	ownHistorySize = 1000
 	ownHistoryTTL  = "300s"
+
+	// Most bytes that one resume may have, where it may have the whole history.
+	wholeHistoryBytes = 64 << 20
 )
 
 // serverConfig is the child's config file in the nested form (PROTOCOL 9.2).
@@ -88,17 +102,27 @@ func serverConfig(port int, key, secret string, own ownServer) map[string]any {
 		ns["name"] = strings.TrimSuffix(recoverablePrefix, ":")
 		channel["namespaces"] = []object{ns}
 	}
+	stream := object{"enabled": true}
+	client := object{
+		"token":                                 token,
+		"allow_anonymous_connect_without_token": true,
+	}
+	if own.wholeHistory > 0 {
+		channel["without_namespace"].(object)["history_size"] = own.wholeHistory
+		client["recovery_max_publication_limit"] = 0
+		stream["recovery_max_bytes"] = wholeHistoryBytes
+	}
+	if own.recoveryTotal > 0 {
+		stream["recovery_max_total"] = own.recoveryTotal
+	}
 	return object{
 		"http_server": object{"address": "127.0.0.1", "port": port},
-		"uni_sse":     object{"enabled": true},
+		"uni_sse":     stream,
 		"http_api":    object{"key": key},
-		"client": object{
-			"token":                                 token,
-			"allow_anonymous_connect_without_token": true,
-		},
-		"channel": channel,
-		"health":  object{"enabled": true},
-		"debug":   object{"enabled": true},
+		"client":      client,
+		"channel":     channel,
+		"health":      object{"enabled": true},
+		"debug":       object{"enabled": true},
 	}
 }
 

@@ -44,6 +44,20 @@ type splitter struct {
 // done reports whether the body came to its proper end.
 func (s *splitter) done() bool { return s.phase == ended }
 
+// skippable returns how many of the next bytes of the response need not be
+// looked at. A chunk that a skipped line goes through to its end is taken to
+// hold nothing else, which is so where large events have chunks of their own;
+// the chunk's last two bytes are looked at, for they may end line and event.
+func (s *splitter) skippable() int {
+	if s.phase != inChunkData || !s.events.skipping() {
+		return 0
+	}
+	return max(0, int(s.left)-2)
+}
+
+// skipped says that n of the skippable bytes were dropped.
+func (s *splitter) skipped(n int) { s.left -= int64(n) }
+
 // between reports whether everything so far makes whole events in whole
 // chunks, the place where a captured stream may be cut.
 func (s *splitter) between() bool {

@@ -4,17 +4,21 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	json "github.com/goccy/go-json"
 	"golang.org/x/sys/unix"
 )
 
 const (
 	readBuffer  = 256 << 10
+	discardRead = 1 << 20  // most bytes that one call drops unread
+	discardMin  = 32 << 10 // fewer are read and skipped
 	epollBatch  = 512
 	wakeStream  = -1 // epoll data of the wake-up descriptor
 	acceptEdges = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
@@ -43,7 +47,11 @@ type worker struct {
 	// Immutable after newWorker.
 	c        *client
 	handler  eventHandler
-	ids      idHandler // handler, if it follows ids
+	ids      idHandler    // handler, if it follows ids
+	ends     closeHandler // handler, if it goes on when streams end
+	pieces   pieceHandler // handler, if it looks at pieces
+	buf      []byte
+	waste    []byte // never written to
 	inFlight int
 	epfd     int
 	wakefd   int
@@ -60,14 +68,20 @@ type worker struct {
 	current    int   // stream whose bytes are being parsed
 	now        int64 // wall clock of the read in hand
 	eventErr   error // what onEvent has against the stream in hand
-	buf        []byte
+	taken      int64 // bytes read so far
+	stalled    bool  // streams that are open are not read
 	stopped    bool
 }
 
 func newWorker(c *client, h eventHandler, inFlight int) (*worker, error) {
-	w := &worker{c: c, handler: h, inFlight: inFlight, buf: make([]byte, readBuffer)}
+	w := &worker{
+		c: c, handler: h, inFlight: inFlight, stalled: c.cfg.stall,
+		buf: make([]byte, cmp.Or(c.cfg.read, readBuffer)), waste: make([]byte, discardRead),
+	}
 	w.emit = w.onEvent
 	w.ids, _ = h.(idHandler)
+	w.ends, _ = h.(closeHandler)
+	w.pieces, _ = h.(pieceHandler)
 	var err error
 	if w.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("bench: epoll_create1: %w", err)
@@ -166,7 +180,10 @@ func (w *worker) connect(id int) error {
 		return errors.Join(fmt.Errorf("bench: epoll_ctl for stream %d: %w", id, err), unix.Close(fd))
 	}
 	s := &clientStream{fd: fd, id: id}
-	s.split.events.keepID = w.ids != nil
+	s.split.events.keepID, s.split.events.keep = w.ids != nil, w.c.cfg.skim
+	if w.pieces != nil {
+		s.split.events.piece = func(b []byte) { w.pieces.Piece(w.current, b) }
+	}
 	w.streams = append(w.streams, s)
 	w.connecting++
 	return nil
@@ -177,7 +194,12 @@ func (w *worker) ready(i int, events uint32) {
 	s := w.streams[i]
 	if s.phase == streamConnecting {
 		if err := w.sendRequest(s); err != nil {
-			w.lose(s, err)
+			w.lose(i, s, err)
+			return
+		}
+		if w.c.cfg.mute {
+			w.current = i
+			w.opened(s, nil)
 			return
 		}
 	}
@@ -185,7 +207,7 @@ func (w *worker) ready(i int, events uint32) {
 		return
 	}
 	if err := w.read(i, s, events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0); err != nil {
-		w.lose(s, err)
+		w.lose(i, s, err)
 	}
 }
 
@@ -211,7 +233,7 @@ func (w *worker) sendRequest(s *clientStream) error {
 // peer has hung up behind the bytes.
 func (w *worker) read(i int, s *clientStream, hungUp bool) error {
 	for {
-		n, err := unix.Read(s.fd, w.buf)
+		n, asked, dropped, err := w.receive(s)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return nil
@@ -220,7 +242,15 @@ func (w *worker) read(i int, s *clientStream, hungUp bool) error {
 		case err != nil:
 			return fmt.Errorf("bench: read of stream %d: %w", s.id, err)
 		case n == 0:
-			return fmt.Errorf("bench: the server closed stream %d", s.id)
+			return &streamEnd{fmt.Sprintf("bench: the server closed stream %d", s.id), endClosed}
+		}
+		w.taken += int64(n)
+		if dropped {
+			s.split.skipped(n)
+			if n < asked && !hungUp {
+				return nil
+			}
+			continue
 		}
 		w.now = time.Now().UnixNano()
 		w.current = i
@@ -233,12 +263,68 @@ func (w *worker) read(i int, s *clientStream, hungUp bool) error {
 			return fmt.Errorf("bench: stream %d: %w", s.id, err)
 		}
 		if s.split.done() {
-			return fmt.Errorf("bench: the server ended the body of stream %d", s.id)
+			return &streamEnd{fmt.Sprintf("bench: the server ended the body of stream %d", s.id), endOfBody}
 		}
-		if n < len(w.buf) && !hungUp || w.c.cfg.stall && s.phase == streamOpen {
+		if n < asked && !hungUp || w.stalled && s.phase == streamOpen {
 			return nil
 		}
 	}
+}
+
+// receive reads into buf, or drops bytes that nobody wants to see.
+//
+// Why: with MSG_TRUNC the kernel frees a socket's bytes without copying them
+// (tcp(7)); of a message of 1 MiB the first read has all that matters.
+func (w *worker) receive(s *clientStream) (n, asked int, dropped bool, err error) {
+	if skip := s.split.skippable(); skip >= discardMin {
+		asked = min(skip, len(w.waste))
+		n, _, err = unix.Recvfrom(s.fd, w.waste[:asked], unix.MSG_TRUNC)
+		return n, asked, true, err
+	}
+	n, err = unix.Read(s.fd, w.buf)
+	return n, len(w.buf), false, err
+}
+
+// streamEnd says that the server ended a stream.
+type streamEnd struct {
+	text string
+	why  string // in a few words, the same for all streams that ended so
+}
+
+func (e *streamEnd) Error() string { return e.text }
+
+// How streams end without a disconnect push.
+const (
+	endClosed = "connection closed without a word"
+	endOfBody = "end of the body without a word"
+	endReset  = "connection reset"
+)
+
+// reasonOf is why a stream ended, in a few words.
+func reasonOf(err error) string {
+	var end *streamEnd
+	switch {
+	case errors.As(err, &end):
+		return end.why
+	case errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE):
+		return endReset
+	}
+	return string(cut([]byte(err.Error()), 120))
+}
+
+// disconnected is the end of a stream with a disconnect push.
+func disconnected(push []byte) *streamEnd {
+	end := &streamEnd{text: fmt.Sprintf("the server said %s", cut(push, 200))}
+	var p struct {
+		Disconnect struct {
+			Code   int
+			Reason string
+		}
+	}
+	if end.why = string(cut(push, 80)); json.Unmarshal(push, &p) == nil {
+		end.why = fmt.Sprintf("%d %s", p.Disconnect.Code, p.Disconnect.Reason)
+	}
+	return end
 }
 
 var (
@@ -249,6 +335,9 @@ var (
 // onEvent gets the current stream's events from its splitter.
 func (w *worker) onEvent(data []byte) {
 	s := w.streams[w.current]
+	if w.eventErr != nil {
+		return // the stream has ended
+	}
 	if w.ids != nil {
 		w.ids.LastID(w.current, s.split.events.id)
 	}
@@ -257,10 +346,14 @@ func (w *worker) onEvent(data []byte) {
 	}
 	if s.phase == streamOpen {
 		if bytes.HasPrefix(data, disconnectPush) {
-			w.eventErr = fmt.Errorf("the server said %s", cut(data, 200))
+			w.eventErr = disconnected(data)
 			return
 		}
 		w.handler.Event(w.current, data, w.now)
+		return
+	}
+	if bytes.HasPrefix(data, disconnectPush) {
+		w.eventErr = disconnected(data)
 		return
 	}
 	if !bytes.HasPrefix(data, connectPush) {
@@ -276,7 +369,7 @@ func (w *worker) opened(s *clientStream, push []byte) {
 	s.phase = streamOpen
 	w.connecting--
 	w.handler.Opened(w.current, push)
-	if w.c.cfg.stall {
+	if w.stalled {
 		if err := unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, s.fd, nil); err != nil {
 			w.eventErr = fmt.Errorf("epoll_ctl: %w", err)
 		}
@@ -285,8 +378,23 @@ func (w *worker) opened(s *clientStream, push []byte) {
 	w.c.notify()
 }
 
-// lose gives a stream up because of err.
-func (w *worker) lose(s *clientStream, err error) {
+// readOn reads the streams that were left unread.
+func (w *worker) readOn() {
+	w.stalled = false
+	for i, s := range w.streams {
+		if s.phase != streamOpen {
+			continue
+		}
+		ev := unix.EpollEvent{Events: acceptEdges, Fd: int32(i)}
+		if err := unix.EpollCtl(w.epfd, unix.EPOLL_CTL_ADD, s.fd, &ev); err != nil {
+			w.lose(i, s, fmt.Errorf("bench: epoll_ctl for stream %d: %w", s.id, err))
+		}
+	}
+}
+
+// lose gives stream i up because of err.
+func (w *worker) lose(i int, s *clientStream, err error) {
+	opened := s.phase == streamOpen
 	switch s.phase {
 	case streamOpen:
 		w.c.closed.Add(1)
@@ -294,6 +402,10 @@ func (w *worker) lose(s *clientStream, err error) {
 		w.connecting--
 	}
 	w.closeStream(s)
+	if w.ends != nil && w.ends.Closed(i, ending{opened, reasonOf(err), s.split.events.retry}) {
+		w.c.notify()
+		return
+	}
 	w.c.fail(err)
 }
 

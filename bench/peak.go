@@ -1,0 +1,97 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// peakSample is how often memory is looked at where the kernel does not keep the
+// peak for us.
+const peakSample = 20 * time.Millisecond
+
+// peakWatch finds the largest RSS of processes over a time. The kernel's mark is
+// lowered to what they hold now, and read at the end (proc_pid_clear_refs(5));
+// where that is refused, samples are taken.
+type peakWatch struct {
+	// Immutable after watchPeak.
+	pids []int
+	kept bool // by the kernel
+	quit chan struct{}
+	wg   sync.WaitGroup
+
+	// Owned by the sampling goroutine until quit is closed and wg is done.
+	peak int64
+	err  error
+}
+
+// watchPeak begins; end must be called.
+func watchPeak(pids []int) (*peakWatch, error) {
+	if len(pids) == 0 {
+		return nil, errNoPID
+	}
+	w := &peakWatch{pids: pids, kept: true, quit: make(chan struct{})}
+	for _, pid := range pids {
+		// 5 resets the peak of the resident set, and touches nothing else.
+		if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
+			w.kept = false
+		}
+	}
+	if !w.kept {
+		w.wg.Go(w.sample)
+	}
+	return w, nil
+}
+
+// sample looks again and again.
+func (w *peakWatch) sample() {
+	tick := time.NewTicker(peakSample)
+	defer tick.Stop()
+	for {
+		now, err := statusField(w.pids, "VmRSS")
+		if err != nil {
+			w.err = err
+			return
+		}
+		w.peak = max(w.peak, now)
+		select {
+		case <-tick.C:
+		case <-w.quit:
+			return
+		}
+	}
+}
+
+// how says in a report how the peak was found.
+func (w *peakWatch) how() string {
+	if w.kept {
+		return "kernel's high-water mark (VmHWM, reset with clear_refs)"
+	}
+	return fmt.Sprintf("sampled every %v", peakSample)
+}
+
+// end returns the largest RSS since watchPeak, in bytes, added up over the
+// processes.
+func (w *peakWatch) end() (int64, error) {
+	close(w.quit)
+	w.wg.Wait()
+	if w.kept {
+		return statusField(w.pids, "VmHWM")
+	}
+	return w.peak, w.err
+}
+
+// statusField adds up a field of /proc/PID/status, in bytes.
+func statusField(pids []int, name string) (sum int64, err error) {
+	for _, pid := range pids {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			return 0, fmt.Errorf("bench: memory of process %d: %w", pid, err)
+		}
+		sum += procField(status, name) << 10
+	}
+	return sum, nil
+}

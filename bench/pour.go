@@ -1,0 +1,135 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	json "github.com/goccy/go-json"
+)
+
+// pourBatch is how many bytes of requests one write takes, unless one alone is
+// longer.
+const pourBatch = 64 << 10
+
+// poured is what became of the messages of an open loop.
+type poured struct {
+	acked   [][]int64      // per publisher and message: wall clock of the answer in ns; 0: refused
+	refused map[string]int // by what the answer said
+}
+
+// accepted is how many messages were acknowledged.
+func (p *poured) accepted() (n int) {
+	for _, times := range p.acked {
+		for _, at := range times {
+			if at != 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// add counts what was published after it, by the same publishers.
+func (p *poured) add(o *poured) {
+	for i, times := range o.acked {
+		p.acked[i] = append(p.acked[i], times...)
+	}
+	for why, n := range o.refused {
+		p.refused[why] += n
+	}
+}
+
+// pour publishes n messages in an open loop: every connection sends its share of
+// requests back to back, whatever the answers do (HTTP pipelining), and another
+// goroutine reads them. What is refused is counted and not sent again. It
+// returns when all are answered.
+func (p *publishers) pour(ctx context.Context, n int) (*poured, error) {
+	out := &poured{acked: make([][]int64, len(p.conns)), refused: map[string]int{}}
+	refused := make([]map[string]int, len(p.conns))
+	errs := make([]error, 2*len(p.conns))
+	var wg sync.WaitGroup
+	for i, c := range p.conns {
+		_, count := share(n, len(p.conns), i)
+		wg.Go(func() {
+			errs[2*i] = c.pour(ctx, count)
+		})
+		wg.Go(func() {
+			out.acked[i], refused[i], errs[2*i+1] = c.collect(count, p.quiet)
+			if errs[2*i+1] != nil {
+				_ = c.nc.Close() // so that the sender ends too
+			}
+		})
+	}
+	wg.Wait()
+	for _, m := range refused {
+		for why, k := range m {
+			out.refused[why] += k
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// pour sends n requests as fast as the connection takes them.
+func (c *publishConn) pour(ctx context.Context, n int) error {
+	for n > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		c.out = c.out[:0]
+		batch := c.out
+		for n > 0 && (len(batch) == 0 || len(batch)+len(c.request) <= pourBatch) {
+			stampPayload(c.request[c.payloadAt:], message{sent: time.Now().UnixNano(), publisher: c.id, seq: c.next})
+			c.next++
+			n--
+			if len(c.request) > pourBatch {
+				batch = c.request // Why: no copy of what fills a write alone
+				break
+			}
+			batch = append(batch, c.request...)
+		}
+		if len(c.request) <= pourBatch {
+			c.out = batch
+		}
+		if _, err := c.nc.Write(batch); err != nil {
+			return fmt.Errorf("bench: publisher %d: %w", c.id, err)
+		}
+	}
+	return nil
+}
+
+// collect reads n answers.
+func (c *publishConn) collect(n int, quiet time.Duration) (acked []int64, refused map[string]int, err error) {
+	acked, refused = make([]int64, n), map[string]int{}
+	for i := range acked {
+		status, body, err := c.answer(quiet)
+		if err != nil {
+			return acked, refused, fmt.Errorf("%w, after %d of %d answers", err, i, n)
+		}
+		if c.accepts(status, body) {
+			acked[i] = time.Now().UnixNano()
+		} else {
+			refused[refusal(status, body)]++
+		}
+	}
+	return acked, refused, nil
+}
+
+// refusal is what an answer said, in a few words.
+func refusal(status int, body []byte) string {
+	var answer struct {
+		Error struct {
+			Code    int
+			Message string
+		}
+	}
+	if json.Unmarshal(body, &answer) == nil && answer.Error.Code != 0 {
+		return fmt.Sprintf("error %d %s", answer.Error.Code, answer.Error.Message)
+	}
+	return fmt.Sprintf("HTTP %d %s", status, cut(bytes.TrimSpace(body), 40))
+}
