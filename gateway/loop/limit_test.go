@@ -90,6 +90,7 @@ func TestALimitedStreamMayBeSlow(t *testing.T) {
 	c := h.openTiny(unixPair, codec.FramingChunked)
 	h.block(c, 500)
 	h.do(func(l *Loop) {
+		l.Send(c.ref.Slot, frameOf("", "it waits"), NoID)
 		l.Limit(c.ref.Slot, 1)
 		l.Send(c.ref.Slot, frameOf("", strings.Repeat("x", 80<<10)), NoID)
 	})

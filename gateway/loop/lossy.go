@@ -78,17 +78,7 @@ func (l *Loop) SendLossy(slot uint32, f *codec.Frame, y Lossy) {
 func (l *Loop) fit(slot uint32) {
 	s := l.at(slot)
 	tooMuch := func() bool {
-		if s.state != stateLive || s.queue == 0 {
-			return false
-		}
-		// The first frame alone is never too much: it is being written, or next.
-		q := &l.queues[s.queue-1]
-		first := &q.items[q.head]
-		n := q.bytes
-		if !first.has(itemExempt) {
-			n -= l.cost(first)
-		}
-		return n > 0 && q.bytes > l.opt.QueueMaxSize
+		return s.state == stateLive && s.queue != 0 && l.waiting(&l.queues[s.queue-1]) > l.opt.QueueMaxSize
 	}
 	if !tooMuch() {
 		return
@@ -203,7 +193,7 @@ func (l *Loop) dropOldest(slot uint32, n int) {
 	w, changed := q.unsent(), ""
 	for r := w; r < len(q.items); r++ {
 		it := q.items[r]
-		if y := l.lossyOf(&it); y.drops && q.bytes > target {
+		if y := l.lossyOf(&it); y.drops && l.waiting(q) > target {
 			l.charge(q, &it, gapCost-l.cost(&it))
 			l.unkeep(&it)
 			changed = max(changed, l.check.released(it.frame))

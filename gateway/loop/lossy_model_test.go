@@ -60,6 +60,14 @@ func (m *naiveQueue) bytes() (n int) {
 	return n
 }
 
+// waiting is what counts for the limit: all but the first item.
+func (m *naiveQueue) waiting() int {
+	if len(m.items) == 0 {
+		return 0
+	}
+	return m.bytes() - m.items[0].cost()
+}
+
 // send reports whether the stream is still within its limit.
 func (m *naiveQueue) send(it *naiveItem) bool {
 	if at := m.sameKey(it); at != nil {
@@ -68,10 +76,10 @@ func (m *naiveQueue) send(it *naiveItem) bool {
 	} else {
 		m.items = append(m.items, it)
 	}
-	if m.bytes() > m.limit {
+	if m.waiting() > m.limit {
 		m.drop()
 	}
-	return m.bytes() <= m.limit
+	return m.waiting() <= m.limit
 }
 
 func (m *naiveQueue) sameKey(it *naiveItem) (last *naiveItem) {
@@ -87,7 +95,7 @@ func (m *naiveQueue) sameKey(it *naiveItem) (last *naiveItem) {
 // merges the notices of one source into the first of them that is not begun.
 func (m *naiveQueue) drop() {
 	for _, it := range m.items {
-		if m.bytes() <= m.limit/4*3 {
+		if m.waiting() <= m.limit/4*3 {
 			return
 		}
 		if !it.drops || it.begun > 0 || it.gap.Dropped > 0 {

@@ -166,10 +166,25 @@ func (l *Loop) spend(slot uint32) {
 	}
 }
 
-// over reports whether a queue has no room for n bytes more. One in which
-// nothing waits always has: what counts is that the client takes what it is
+// over reports whether a queue has no room for n bytes more. The first frame does
+// not count, for it is being written or is next, and so one of any size finds room
+// where nothing waits behind it: what counts is that the client takes what it is
 // given, not how large that is.
-func (l *Loop) over(q *outQueue, n int) bool { return q.bytes > 0 && q.bytes+n > l.opt.QueueMaxSize }
+func (l *Loop) over(q *outQueue, n int) bool {
+	if q.bytes+n <= l.opt.QueueMaxSize { // Fast path: most queues are short.
+		return false
+	}
+	waiting := l.waiting(q)
+	return waiting > 0 && waiting+n > l.opt.QueueMaxSize
+}
+
+// waiting is what counts for the limit of a queue that is not empty.
+func (l *Loop) waiting(q *outQueue) int {
+	if first := &q.items[q.head]; !first.has(itemExempt) {
+		return q.bytes - l.cost(first)
+	}
+	return q.bytes
+}
 
 // room reports whether a live stream may be sent n bytes more. If its queue is
 // over the limit, it is offered to the kernel first; if that refuses, frames
