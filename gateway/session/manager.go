@@ -53,6 +53,8 @@ type Options struct {
 	// Log takes connects and disconnects at level debug, if that is on when
 	// the manager is made.
 	Log *slog.Logger
+
+	now func() time.Time // the wall clock; time.Now, but in tests
 }
 
 // Personal is client.subscribe_to_user_personal_channel (PROTOCOL 5.5).
@@ -98,6 +100,7 @@ type Manager struct {
 	agents   []*Agent
 	checker  *actor.Actor[checkOp]
 	users    *users
+	clock    *wallClock
 	debug    bool // the log wants every connect and disconnect
 	// history is the engine's, shared by those who ask at the same time
 	// unless the engine is in the process.
@@ -124,6 +127,7 @@ func New(group *loop.Group, h *hub.Hub, b broker.Broker, p presence.Manager, blo
 	opt.setDefaults()
 	m := &Manager{
 		opt: opt, group: group, hub: h, broker: b, presence: p, users: newUsers(),
+		clock: newWallClock(opt.now),
 		debug: opt.Log.Enabled(context.Background(), slog.LevelDebug),
 	}
 	m.live.Store(&opt.Live)

@@ -3,7 +3,6 @@ package session
 import (
 	"fmt"
 	"net/netip"
-	"time"
 
 	"sluice/codec"
 	"sluice/gateway/auth"
@@ -121,7 +120,7 @@ func (m *Manager) Plan(req *PlanRequest) (*Plan, error) {
 	if m.opt.Refresh != nil {
 		p.meta, p.headers = id.Meta, m.RefreshHeaders(req.Headers)
 	}
-	if p.ExpireAt > 0 && p.ExpireAt <= time.Now().Unix() {
+	if p.ExpireAt > 0 && p.ExpireAt <= m.clock.read().Unix() {
 		return nil, codec.ErrExpired
 	}
 	if err := m.grant(p, req); err != nil {

@@ -60,8 +60,10 @@ type session struct {
 	refresh *refreshState // nil unless there is a refresh hook
 	// The chain of the sessions of one user: slot+1, 0 at the ends.
 	next, prev uint32
-	expireAt   int64 // Unix seconds, 0 for never
-	// Deadlines on the loop's clock, 0 for none.
+	expireAt   int64 // wall time: Unix seconds, 0 for never
+	// Deadlines on the loop's clock, which is monotonic, 0 for none. expireDue
+	// is the first expiry of the session and its subscriptions, as found by the
+	// wall clock.
 	pingAt, expireDue, tickAt int64
 	endsAt                    lifeTick // when its life is over, 0 for never
 	open                      bool     // the slot has a session
@@ -74,7 +76,7 @@ type session struct {
 type subscription struct {
 	channel  string
 	chanInfo codec.JSON
-	expireAt int64 // Unix seconds, 0 for never
+	expireAt int64 // wall time: Unix seconds, 0 for never
 	// joining is the last call of Manager.Subscribe that held it.
 	joining uint32
 	flags   subFlags
