@@ -30,8 +30,9 @@ const (
 // Engine implements broker.Broker. Make it with [New].
 type Engine struct {
 	// Immutable after Start.
-	seed maphash.Seed
-	sink broker.Sink
+	seed  maphash.Seed
+	start time.Time
+	sink  broker.Sink
 
 	stripes [stripeCount]stripe
 
@@ -65,8 +66,8 @@ type stripe struct {
 type entry struct {
 	stream  *history.Stream
 	channel string
-	listDue int64 // Unix ns at which the publications go, 0 for none
-	metaDue int64 // Unix ns at which the position goes
+	listDue int64 // on the engine's clock, when the publications go, 0 for none
+	metaDue int64 // when the position goes
 	heapDue int64 // what the heap is ordered by, not after the two above
 	index   int   // in the heap
 }
@@ -87,13 +88,18 @@ type expiring struct {
 
 // New returns an engine without any channel.
 func New() *Engine {
-	e := &Engine{seed: maphash.MakeSeed(), stop: make(chan struct{})}
+	e := &Engine{seed: maphash.MakeSeed(), start: time.Now(), stop: make(chan struct{})}
 	for i := range e.stripes {
 		e.stripes[i].channels = make(map[string]*entry)
 		e.stripes[i].results = make(map[resultKey]result)
 	}
 	return e
 }
+
+// clock returns the monotonic time since the engine was made, in ns. Why not the
+// wall clock: all that goes here goes after a span, and a clock that is set must
+// neither empty every history nor keep it for hours.
+func (e *Engine) clock() int64 { return int64(time.Since(e.start)) }
 
 // Instant implements broker.Instant.
 func (e *Engine) Instant() {}
@@ -125,7 +131,7 @@ func (e *Engine) stripe(channel string) *stripe {
 
 // Publish implements broker.Broker.
 func (e *Engine) Publish(_ context.Context, channel string, p *codec.Publication, opt broker.PublishOptions) (broker.Result, error) {
-	now := time.Now().UnixNano()
+	now := e.clock()
 	s := e.stripe(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,7 +184,7 @@ func (e *Engine) Leave(_ context.Context, channel string, info *codec.ClientInfo
 
 // History implements broker.Broker. A read keeps the position alive.
 func (e *Engine) History(_ context.Context, channel string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
-	now := time.Now().UnixNano()
+	now := e.clock()
 	s := e.stripe(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -269,9 +275,9 @@ func (e *Engine) janitor() {
 		select {
 		case <-e.stop:
 			return
-		case now := <-t.C:
+		case <-t.C:
 			for i := range e.stripes {
-				e.stripes[i].sweep(now.UnixNano())
+				e.stripes[i].sweep(e.clock())
 			}
 		}
 	}

@@ -42,7 +42,7 @@ func BenchmarkMillionChannels(b *testing.B) {
 				b.ReportMetric(float64(heapInUse()-before)/channels, "B/channel")
 				began := time.Now()
 				for i := range e.stripes {
-					e.stripes[i].sweep(began.UnixNano())
+					e.stripes[i].sweep(e.clock())
 				}
 				b.ReportMetric(float64(time.Since(began).Nanoseconds()), "ns/sweep")
 				runtime.KeepAlive(e)
