@@ -46,6 +46,9 @@ type Options struct {
 	// PositionCheckDelay is how long a position may go unconfirmed before a
 	// tick compares it with the engine's; 40 s.
 	PositionCheckDelay time.Duration
+	// KeeperBacklog is how many calls to presence, joins and leaves may wait
+	// on a loop before connects that add some have to; 65,536.
+	KeeperBacklog int
 	// Refresh is asked when a connection expires; nil without a hook. Calls
 	// runs what it waits for.
 	Refresh auth.Hook
@@ -83,6 +86,9 @@ func (o *Options) setDefaults() {
 	if o.PositionCheckDelay <= 0 {
 		o.PositionCheckDelay = 40 * time.Second
 	}
+	if o.KeeperBacklog <= 0 {
+		o.KeeperBacklog = 1 << 16
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -115,11 +121,14 @@ type Manager struct {
 	openings atomic.Int64 // connects between Enter and Leave, and calls of the refresh hook
 	stopping atomic.Bool
 	resumes  resumes
+	// keeperRefused are connects and subscriptions that found no room in their
+	// keeper, untold joins and leaves that found no credit.
+	keeperRefused, untold atomic.Uint64
 }
 
 // BlockingActors is how many actors of a manager over so many loops run on the
-// blocking pool: a keeper for each loop, and the checker of positions.
-func BlockingActors(loops int) int { return loops + 1 }
+// blocking pool: a keeper and a teller for each loop, and the checker of positions.
+func BlockingActors(loops int) int { return 2*loops + 1 }
 
 // New makes a manager over the loops of group and becomes their handler: the
 // loops start with it. Calls that may wait run on blocking.
@@ -183,7 +192,8 @@ func (m *Manager) Idle(ctx context.Context) error {
 func (m *Manager) Quiet() {
 	idle := func() bool {
 		for _, a := range m.agents {
-			if !a.keeper.Idle() {
+			// In the order in which one posts to the other.
+			if !a.keeper.Idle() || !a.teller.Idle() {
 				return false
 			}
 		}

@@ -81,6 +81,9 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 			return op.refuse(ctx, err)
 		}
 	}
+	if err := m.agent(op.loop).keeperRoom(ctx, p.Grants); err != nil {
+		return op.refuse(ctx, err)
+	}
 	if err := op.acquire(ctx); err != nil {
 		return op.refuse(ctx, err)
 	}

@@ -76,6 +76,9 @@ func newRig(t *testing.T, p presence.Manager, change func(*Options)) *rig {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
+		if stuck, ok := p.(*stuckPresence); ok {
+			stuck.letGo()
+		}
 		r.Verify()
 		r.Shutdown(ctx, 0)
 		require.NoError(t, r.Idle(ctx))
@@ -156,10 +159,9 @@ type stuckPresence struct {
 	calls []string
 }
 
-func newStuckPresence(t *testing.T) *stuckPresence {
-	p := &stuckPresence{Manager: presencememory.New(), gate: make(chan struct{})}
-	t.Cleanup(p.letGo)
-	return p
+// newStuckPresence returns one that the rig lets go at its end.
+func newStuckPresence() *stuckPresence {
+	return &stuckPresence{Manager: presencememory.New(), gate: make(chan struct{})}
 }
 
 func (p *stuckPresence) letGo() {

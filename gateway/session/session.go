@@ -4,7 +4,8 @@
 //
 //	Manager.Open  (hijack goroutine)   interest → attach → history → open
 //	Agent         (one per loop)       sessions by slot, by user; timers; ends
-//	keeper        (one per loop)       presence and join/leave, in order
+//	keeper        (one per loop)       presence, in order
+//	teller        (one per loop)       joins and leaves, in order, behind the keeper
 //
 // A session is plain data owned by the turn of its loop: whoever else wants
 // something of it posts a task. What may wait for an engine, presence or a hook
@@ -92,21 +93,14 @@ const (
 	subJoined
 	// subPresent: the client was put into presence.
 	subPresent
+	// subRenamed: presence has yet to be told of another info.
+	subRenamed
 )
 
 // clientInfo is how the session stands in presence, join and leave.
 func (s *session) clientInfo(sub *subscription) *codec.ClientInfo {
 	return &codec.ClientInfo{
 		User: s.user, Client: s.client.String(), ConnInfo: s.info, ChanInfo: sub.chanInfo,
-	}
-}
-
-// renamed tells presence that the session's info has changed.
-func (a *Agent) renamed(s *session) {
-	for i := range s.subs {
-		if sub := &s.subs[i]; sub.flags&subPresent != 0 {
-			a.present(s, sub, nil)
-		}
 	}
 }
 

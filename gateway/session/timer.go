@@ -108,16 +108,16 @@ func (a *Agent) expiry(s *session) int64 {
 }
 
 // schedule sets when the session, or the first of its subscriptions, expires,
-// and whether it has positions to look after.
+// and whether it has anything to look after.
 func (a *Agent) schedule(s *session) {
 	s.expireDue = a.expiry(s)
-	positioned := false
+	ticks := false
 	for i := range s.subs {
 		s.expireDue = earlier(s.expireDue, a.at(s.subs[i].expireAt, a.m.opt.ExpiredSubDelay))
-		positioned = positioned || s.subs[i].flags&subPositioned != 0
+		ticks = ticks || s.subs[i].flags&(subPositioned|subRenamed) != 0
 	}
 	switch {
-	case !positioned:
+	case !ticks:
 		s.tickAt = 0
 	case s.tickAt == 0:
 		s.tickAt = a.spread(a.m.opt.PresenceUpdateInterval)
