@@ -23,7 +23,7 @@ func (r *rig) dueIn() (in []time.Duration) {
 
 func requireAbout(t *testing.T, want, got time.Duration) {
 	t.Helper()
-	require.InDelta(t, want.Seconds(), got.Seconds(), patience.Seconds())
+	require.InDelta(t, want.Seconds(), got.Seconds(), testPatience.Seconds())
 }
 
 // A token that is good for two hours is so by the clock on the wall: TRIAL 3.

@@ -169,7 +169,7 @@ func TestRoomIsGivenInOrderAndAsCallsAreMade(t *testing.T) {
 	entered := make(chan int)
 	for i := range 4 {
 		go func() {
-			if err := r.enter(context.Background(), 3, patience); err == nil {
+			if err := r.enter(context.Background(), 3, testPatience); err == nil {
 				entered <- i
 			}
 		}()
@@ -222,7 +222,7 @@ func TestNobodyWaitsForRoomThatThereIs(t *testing.T) {
 	for range goroutines {
 		wg.Go(func() {
 			for range each {
-				if err := r.enter(context.Background(), 1, patience); err != nil {
+				if err := r.enter(context.Background(), 1, testPatience); err != nil {
 					failed.Store(err)
 					return
 				}
@@ -259,7 +259,7 @@ func TestContextEndsTheWaitForRoom(t *testing.T) {
 	r := newRoom(1, func() int { return 5 })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := r.enter(ctx, 1, patience)
+	err := r.enter(ctx, 1, testPatience)
 	require.True(t, errors.Is(err, codec.ErrTooManyRequests))
 	require.Zero(t, r.waiting.Load())
 }

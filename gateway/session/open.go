@@ -30,6 +30,7 @@ type Conn struct {
 // goroutine and the loop take turns with it: each touches it only between the
 // posts that hand it over.
 type opening struct {
+	ctx  context.Context // see stale
 	m    *Manager
 	plan *Plan
 	conn Conn
@@ -64,9 +65,9 @@ type opening struct {
 //
 // Call it, and [Manager.Refuse], between Enter and Leave.
 func (m *Manager) Open(p *Plan, conn Conn) error {
-	ctx, cancel := context.WithTimeout(context.Background(), m.opt.StaleCloseDelay)
+	ctx, cancel := withPatience(m.opt.StaleCloseDelay)
 	defer cancel()
-	op := &opening{m: m, plan: p, conn: conn, loop: m.group.Pick()}
+	op := &opening{ctx: ctx, m: m, plan: p, conn: conn, loop: m.group.Pick()}
 	handed := false
 	defer func() {
 		if v := recover(); v != nil {

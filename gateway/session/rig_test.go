@@ -26,8 +26,8 @@ import (
 	presencememory "sluice/gateway/presence/memory"
 )
 
-// patience is for what takes no time unless the machine stands still.
-const patience = time.Minute
+// testPatience is for what takes no time unless the machine stands still.
+const testPatience = time.Minute
 
 // rig is a manager with everything below it, on one loop, whose streams are
 // socket pairs.
@@ -54,7 +54,7 @@ func newRig(t *testing.T, p presence.Manager, change func(*Options)) *rig {
 	require.NoError(t, err)
 	opt := Options{
 		Rules: func() *channel.Rules { return rules }, now: r.wall.now,
-		StaleCloseDelay: patience, CallTimeout: patience,
+		StaleCloseDelay: testPatience, CallTimeout: testPatience,
 	}
 	if change != nil {
 		change(&opt)
@@ -74,7 +74,7 @@ func newRig(t *testing.T, p presence.Manager, change func(*Options)) *rig {
 	r.Manager = New(group, h, engine, p, blocking, opt)
 	r.agent = r.agents[0]
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), testPatience)
 		defer cancel()
 		if stuck, ok := p.(*stuckPresence); ok {
 			stuck.letGo()
@@ -82,7 +82,7 @@ func newRig(t *testing.T, p presence.Manager, change func(*Options)) *rig {
 		r.Verify()
 		r.Shutdown(ctx, 0)
 		require.NoError(t, r.Idle(ctx))
-		require.NoError(t, group.Drained(patience))
+		require.NoError(t, group.Drained(testPatience))
 		group.Stop()
 		r.Quiet()
 		require.NoError(t, engine.Close(ctx))
@@ -133,7 +133,7 @@ func (r *rig) open(t *testing.T, id *auth.Identity, grants ...Grant) *client {
 // expect reads until what it has read has text in it.
 func (c *client) expect(t *testing.T, text string) {
 	t.Helper()
-	require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(testPatience)))
 	var got []byte
 	for buf := make([]byte, 4096); !strings.Contains(string(got), text); {
 		n, err := c.Read(buf)

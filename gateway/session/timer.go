@@ -15,7 +15,11 @@ func (a *Agent) Timer(ref loop.Ref) {
 		return
 	}
 	now := a.loop.Now()
-	if s.opening != nil {
+	if op := s.opening; op != nil {
+		if !op.stale() {
+			a.loop.SetTimer(ref.Slot, now+int64(patienceSlice(a.m.opt.StaleCloseDelay)))
+			return
+		}
 		a.end(ref, loop.ReasonStale, codec.DisconnectStale, closeWithin)
 		return
 	}
