@@ -25,5 +25,6 @@
 //	main                  1                the signal
 //
 // Lock order, the whole list: memory stripe → hub interest stripe → actor
-// inbox. No lock is held over a system call or a call to a backend.
+// inbox. No lock is held over a system call or a call to a backend. The locks of
+// session's room and patience are held over no other one of ours.
 package gateway

@@ -48,36 +48,51 @@ func newWallClock(now func() time.Time) *wallClock {
 		now = time.Now
 	}
 	c := &wallClock{now: now, start: time.Now()}
-	c.ahead.Store(c.difference(now()))
+	_, ahead := c.look()
+	c.ahead.Store(ahead)
 	return c
 }
 
-// difference returns by how much a reading is ahead of the monotonic clock. A
-// pause in between makes it too small; then the sessions are walked over for
-// nothing.
-func (c *wallClock) difference(wall time.Time) int64 {
-	return wall.UnixNano() - int64(time.Since(c.start))
+// look reads both clocks, and returns by how much the wall's is ahead of the
+// monotonic one. It reads again if it was interrupted in between: who was stopped
+// there would take the pause for a step, and walk over all sessions for nothing.
+func (c *wallClock) look() (wall time.Time, ahead int64) {
+	for range 3 {
+		before := time.Since(c.start)
+		wall = c.now()
+		after := time.Since(c.start)
+		ahead = wall.UnixNano() - int64(after)
+		if after-before < clockStep/4 {
+			break
+		}
+	}
+	return wall, ahead
 }
 
 // read returns the wall time, and notes whether the clock was stepped: what is
 // found by a clock that is set right again before anybody looks must be found
 // anew too. Any goroutine.
 func (c *wallClock) read() time.Time {
-	wall := c.now()
-	if d := c.difference(wall) - c.ahead.Load(); d >= int64(clockStep) || d <= -int64(clockStep) {
+	wall, ahead := c.look()
+	c.compare(ahead)
+	return wall
+}
+
+func (c *wallClock) compare(ahead int64) {
+	if d := ahead - c.ahead.Load(); d >= int64(clockStep) || d <= -int64(clockStep) {
 		c.stepped.Store(true)
 	}
-	return wall
 }
 
 // step reports whether deadlines have to be found anew, from here on by what the
 // clock says now. One goroutine.
 func (c *wallClock) step() bool {
-	wall := c.read()
+	_, ahead := c.look()
+	c.compare(ahead)
 	if !c.stepped.Swap(false) {
 		return false
 	}
-	c.ahead.Store(c.difference(wall))
+	c.ahead.Store(ahead)
 	return true
 }
 
