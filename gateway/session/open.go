@@ -65,7 +65,7 @@ type opening struct {
 //
 // Call it, and [Manager.Refuse], between Enter and Leave.
 func (m *Manager) Open(p *Plan, conn Conn) error {
-	ctx, cancel := withPatience(m.opt.StaleCloseDelay)
+	ctx, cancel := WithPatience(m.opt.StaleCloseDelay)
 	defer cancel()
 	op := &opening{ctx: ctx, m: m, plan: p, conn: conn, loop: m.group.Pick()}
 	handed := false

@@ -2,7 +2,7 @@ package session
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -11,7 +11,7 @@ import (
 const patienceSlices = 8
 
 // errImpatient is the cause of a context whose patience is over.
-var errImpatient = errors.New("session: opening took too long")
+var errImpatient = fmt.Errorf("session: opening took too long: %w", context.DeadlineExceeded)
 
 // patience ends a context after a time that the process was there for. It is
 // measured in slices, each from when the process has noticed the end of the one
@@ -19,7 +19,7 @@ var errImpatient = errors.New("session: opening took too long")
 // long that was. With one timer for all of it, whoever was opening would be told
 // that it was stale, which is final, though nobody but us was late.
 type patience struct {
-	// Immutable after withPatience.
+	// Immutable after WithPatience.
 	slice time.Duration
 	end   context.CancelCauseFunc
 
@@ -29,9 +29,11 @@ type patience struct {
 	left  int // slices
 }
 
-// withPatience returns a context that ends after about d, with the cause
-// errImpatient. It has no deadline that anybody could read.
-func withPatience(d time.Duration) (context.Context, context.CancelFunc) {
+// WithPatience returns a context for something that a client waits for while it
+// connects: it ends after about d, with a cause that is
+// [context.DeadlineExceeded]. It has no deadline that anybody could read, and its
+// Err is context.Canceled.
+func WithPatience(d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, end := context.WithCancelCause(context.Background())
 	p := &patience{slice: patienceSlice(d), end: end, left: patienceSlices}
 	p.mu.Lock()
