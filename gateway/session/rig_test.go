@@ -114,8 +114,12 @@ func (r *rig) open(t *testing.T, id *auth.Identity, grants ...Grant) *client {
 	p, err := r.Plan(&PlanRequest{Identity: id})
 	require.NoError(t, err)
 	p.Grants = grants
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	require.NoError(t, err)
+	for _, fd := range fds {
+		unix.CloseOnExec(fd)
+		require.NoError(t, unix.SetNonblock(fd, true))
+	}
 	file := os.NewFile(uintptr(fds[1]), "client")
 	c := &client{opened: make(chan error, 1)}
 	c.Conn, err = net.FileConn(file)
