@@ -16,6 +16,7 @@
 //	poller                one per loop     epoll_wait
 //	memory janitor        1                its timer (of the memory engine)
 //	memory watch          1                its timer
+//	clock watch           1                its timer
 //	scrape                a few per scrape answers of loops, 1 s at most
 //	certificate watcher   per set of files its timer, the files
 //	accept                per listener     accept, and a back-off when descriptors run out
@@ -24,5 +25,6 @@
 //	main                  1                the signal
 //
 // Lock order, the whole list: memory stripe → hub interest stripe → actor
-// inbox. No lock is held over a system call or a call to a backend.
+// inbox. No lock is held over a system call or a call to a backend. The locks of
+// session's room and patience are held over no other one of ours.
 package gateway

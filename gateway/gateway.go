@@ -76,7 +76,7 @@ type Gateway struct {
 	servers   []*fasthttp.Server
 	listeners []*front.Listener
 	serving   sync.WaitGroup
-	watching  sync.WaitGroup // of memory and metrics; may be in a collection for a while
+	watching  sync.WaitGroup // of memory, metrics and clock; may be in a collection for a while
 	failed    chan error     // a server ended on its own; never closed
 	quit      chan struct{}  // closed by Stop
 
@@ -284,6 +284,7 @@ func (g *Gateway) Start() error {
 	}
 	g.watching.Go(func() { g.watchMemory(g.quit) })
 	g.watching.Go(func() { g.watchMetrics(g.quit) })
+	g.watching.Go(func() { g.watchClock(g.quit) })
 	g.ready.Store(true)
 	return nil
 }

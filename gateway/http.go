@@ -21,7 +21,7 @@ const (
 	idleTimeout  = 60 * time.Second
 	// idleWorker is how long a worker of the HTTP server waits for its next
 	// request before it ends: a storm of connects leaves nothing behind.
-	idleWorker = 3 * time.Second
+	idleWorker = time.Second
 	// otherBody is the largest body for routes that expect none.
 	otherBody = 64 << 10
 	// headSlack is what the read buffer has beyond the largest head.

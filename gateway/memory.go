@@ -3,53 +3,161 @@ package gateway
 import (
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"time"
 )
 
-// A storm of connects leaves a heap behind that is mostly free, and Go gives it
-// back to the system slowly: an idle stream would seem to cost twice what it
-// does. So when a storm is over, the memory goes back at once.
+// A storm of connects, or a burst of publications, leaves a heap behind that is
+// mostly free, and Go gives it back to the system slowly: an idle stream would
+// seem to cost a multiple of what it does. So when either is over, the memory
+// goes back at once.
 const (
-	memoryLook = 5 * time.Second // between two looks
-	// memoryStorm is how many connects make it worthwhile, memoryCalm how
-	// many in one look are none any more.
-	memoryStorm = 1000
-	memoryCalm  = 100
-	// memoryPause is the least time between two times: each is a collection.
-	memoryPause = time.Minute
+	memoryLook = 500 * time.Millisecond // between two looks
+	// memoryCalm is for how many looks in a row little happens when a storm is
+	// over. Little is no more than the following in one look, or a tenth of the
+	// most that there was in one: at a load that goes on nothing is collected.
+	memoryCalm      = 2
+	littleConnects  = 20
+	littleWritten   = 256 << 10
+	littleAllocated = 1 << 20
+	loadShare       = 10
+	// memoryGain is how much must be there to be given back, and gainShare what
+	// part of all that the process has from the system.
+	memoryGain = 2 << 20
+	gainShare  = 10
+	// streamGrowth is what a stream that was opened since may keep.
+	streamGrowth = 1280
+	// memoryDuty bounds what part of the time may go into it: one in so many.
+	memoryDuty = 50
+	// memoryLate is when there is one more after a storm: for workers of the
+	// HTTP server, whose stacks stay for up to twice idleWorker, and whatever else
+	// goes away by itself once nobody needs it.
+	memoryLate = 2*idleWorker + 500*time.Millisecond
 )
 
-// stormWatch finds the end of storms.
-type stormWatch struct {
-	seen, given uint64 // connects at the last look, and when memory was given back
-	last        time.Time
+// memoryState is what a look sees.
+type memoryState struct {
+	at        time.Duration // monotonic
+	open      int           // streams
+	connects  uint64        // so far
+	written   uint64        // bytes to streams, so far
+	allocated uint64        // bytes, so far
+	footprint uint64        // bytes that Go has from the system and could give back, if nothing were in them
 }
 
-// over reports whether a storm has ended, by the number of connects so far.
-func (w *stormWatch) over(connects uint64, now time.Time) bool {
-	calm := connects-w.seen < memoryCalm
-	w.seen = connects
-	if !calm || connects-w.given < memoryStorm || now.Sub(w.last) < memoryPause {
+// memoryWatch finds the moments when it is worth a collection to give memory
+// back. It is a clockwork without goroutine or clock.
+type memoryWatch struct {
+	last     memoryState // at the last look
+	settled  memoryState // after memory was given back for the last time
+	most     memoryState // in one look since then: connects, written, allocated
+	calm     int         // looks in a row
+	notUntil time.Duration
+	late     time.Duration // when one more is due, 0 for none
+	final    bool          // what is due is that one
+}
+
+// newMemoryWatch begins with the process as it has started.
+func newMemoryWatch(s memoryState) *memoryWatch { return &memoryWatch{last: s, settled: s} }
+
+// due reports whether memory is to be given back now. Then the caller does so,
+// and calls gave.
+func (w *memoryWatch) due(s memoryState) bool {
+	connects, written, allocated := s.connects-w.last.connects, s.written-w.last.written, s.allocated-w.last.allocated
+	w.last = s
+	w.most.connects = max(w.most.connects, connects)
+	w.most.written = max(w.most.written, written)
+	w.most.allocated = max(w.most.allocated, allocated)
+	little := connects <= max(littleConnects, w.most.connects/loadShare) &&
+		written <= max(littleWritten, w.most.written/loadShare) &&
+		allocated <= max(littleAllocated, w.most.allocated/loadShare)
+	if !little {
+		w.calm = 0
+		if w.late != 0 {
+			w.late = s.at + memoryLate
+		}
 		return false
 	}
-	w.given, w.last = connects, now
-	return true
+	w.calm++
+	if w.calm < memoryCalm || s.at < w.notUntil {
+		return false
+	}
+	w.final = w.late != 0 && s.at >= w.late
+	return w.final || w.gain(s) >= int64(max(memoryGain, s.footprint/gainShare))
+}
+
+// gain estimates how much there is to be given back: by how much the footprint
+// has grown since the last time, but for what streams keep. What is in use for
+// something else is counted too, once: the next time it is part of what was
+// there before. Why not free heap and garbage alone: what pools hold is neither,
+// and after a storm it is the most.
+func (w *memoryWatch) gain(s memoryState) int64 {
+	grown := int64(s.footprint) - int64(w.settled.footprint)
+	return grown - streamGrowth*int64(max(s.open-w.settled.open, 0))
+}
+
+// gave notes that memory was given back, what is there now, and how long it took.
+func (w *memoryWatch) gave(s memoryState, took time.Duration) {
+	w.late = 0
+	if !w.final {
+		w.late = s.at + memoryLate
+	}
+	w.last, w.settled, w.most = s, s, memoryState{}
+	w.notUntil = s.at + memoryDuty*took
+}
+
+// memoryReader reads states.
+type memoryReader struct {
+	g       *Gateway
+	began   time.Time
+	samples []metrics.Sample
+}
+
+func newMemoryReader(g *Gateway) *memoryReader {
+	r := &memoryReader{g: g, began: time.Now()}
+	for _, name := range []string{
+		"/gc/heap/allocs:bytes",
+		"/memory/classes/heap/objects:bytes", "/memory/classes/heap/unused:bytes",
+		"/memory/classes/heap/free:bytes", "/memory/classes/heap/stacks:bytes",
+	} {
+		r.samples = append(r.samples, metrics.Sample{Name: name})
+	}
+	return r
+}
+
+// read returns the state. It waits for the loops.
+func (r *memoryReader) read() memoryState {
+	st := r.g.group.Stats()
+	metrics.Read(r.samples)
+	s := memoryState{
+		at: time.Since(r.began), open: st.Open, connects: st.Adopted, written: st.Bytes,
+		allocated: r.samples[0].Value.Uint64(),
+	}
+	for i := range r.samples[1:] {
+		s.footprint += r.samples[1+i].Value.Uint64()
+	}
+	return s
 }
 
 // watchMemory runs until done is closed.
 func (g *Gateway) watchMemory(done <-chan struct{}) {
 	tick := time.NewTicker(memoryLook)
 	defer tick.Stop()
-	var w stormWatch
+	r := newMemoryReader(g)
+	w := newMemoryWatch(r.read())
 	for {
 		select {
 		case <-done:
 			return
-		case now := <-tick.C:
-			if w.over(g.group.Stats().Adopted, now) {
-				runtime.GC() // what pools keep survives one collection
-				debug.FreeOSMemory()
+		case <-tick.C:
+			s := r.read()
+			if !w.due(s) {
+				continue
 			}
+			runtime.GC() // what pools keep survives one collection
+			debug.FreeOSMemory()
+			now := r.read()
+			w.gave(now, now.at-s.at)
 		}
 	}
 }

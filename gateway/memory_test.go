@@ -7,26 +7,156 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestMemoryIsGivenBackWhenAStormIsOver(t *testing.T) {
-	var w stormWatch
-	now := time.Unix(1_000_000, 0)
-	f := func(connects uint64, later time.Duration, want bool) {
-		t.Helper()
-		now = now.Add(later)
-		require.Equal(t, want, w.over(connects, now), "at %d connects", connects)
+// memoryRig drives a memoryWatch look by look.
+type memoryRig struct {
+	t *testing.T
+	w *memoryWatch
+	s memoryState
+}
+
+const mib = 1 << 20
+
+func newMemoryRig(t *testing.T) *memoryRig {
+	r := &memoryRig{t: t, s: memoryState{footprint: 20 * mib}}
+	r.w = newMemoryWatch(r.s)
+	return r
+}
+
+// look looks after something has happened.
+func (r *memoryRig) look(happened func(*memoryState)) bool {
+	r.s.at += memoryLook
+	if happened != nil {
+		happened(&r.s)
 	}
-	f(50, memoryLook, false)       // no storm
-	f(900, memoryLook, false)      // it begins
-	f(5000, memoryLook, false)     // and goes on
-	f(5050, memoryLook, true)      // it is over
-	f(5060, memoryLook, false)     // once
-	f(7000, memoryLook, false)     // the next one
-	f(7001, memoryLook, false)     // over, but too soon after the last time
-	f(7002, memoryPause, true)     // now
-	f(7900, memoryPause, false)    // not many enough
-	f(7901, memoryPause, false)    // still not
-	f(8100, 2*memoryPause, false)  // at the moment it is not calm
-	f(8100, memoryLook, true)      // 1,098 since the last time
-	f(8100, 10*memoryPause, false) // nothing since
-	require.Equal(t, uint64(8100), w.given)
+	return r.w.due(r.s)
+}
+
+// gives expects that after exactly so many looks at which nothing happens memory
+// is given back, which leaves so much.
+func (r *memoryRig) gives(looks int, footprint uint64, took time.Duration) {
+	r.t.Helper()
+	for i := range looks {
+		require.Equal(r.t, i == looks-1, r.look(nil), "look %d", i+1)
+	}
+	r.s.at += took
+	r.s.footprint = footprint
+	r.w.gave(r.s, took)
+}
+
+// never expects that in so long nothing is given back.
+func (r *memoryRig) never(in time.Duration) {
+	r.t.Helper()
+	for end := r.s.at + in; r.s.at < end; {
+		require.False(r.t, r.look(nil), "at %s", r.s.at)
+	}
+}
+
+// connectStorm is a look at a storm of connects.
+func connectStorm(s *memoryState) {
+	s.connects += 1000
+	s.open += 1000
+	s.allocated += 10 * mib
+	s.footprint += 8 * mib
+}
+
+const lateLooks = int(memoryLate / memoryLook)
+
+func TestMemoryIsGivenBackWhenAStormIsOver(t *testing.T) {
+	r := newMemoryRig(t)
+	r.never(time.Minute)
+	for range 5 {
+		require.False(t, r.look(connectStorm))
+	}
+	r.gives(memoryCalm, 26*mib, 20*time.Millisecond)
+	r.gives(lateLooks, 25*mib, 20*time.Millisecond)
+	r.never(time.Hour)
+	require.False(t, r.look(connectStorm))
+	r.gives(memoryCalm, 26*mib, 20*time.Millisecond)
+}
+
+func TestMemoryIsGivenBackWhenABurstIsOver(t *testing.T) {
+	r := newMemoryRig(t)
+	for range 3 {
+		require.False(t, r.look(func(s *memoryState) { s.written += 100 * mib; s.footprint += 10 * mib }))
+	}
+	r.gives(memoryCalm, 21*mib, time.Millisecond)
+}
+
+// A pause within a storm is no end of it: and if it seems to be one, the end is
+// met all the same.
+func TestMemoryIsGivenBackAfterTheLastOfManyStorms(t *testing.T) {
+	r := newMemoryRig(t)
+	for range 10 {
+		require.False(t, r.look(connectStorm))
+		require.False(t, r.look(nil))
+	}
+	r.gives(memoryCalm-1, 35*mib, 10*time.Millisecond)
+	require.False(t, r.look(connectStorm))
+	r.gives(memoryCalm, 36*mib, 10*time.Millisecond)
+	r.gives(lateLooks, 36*mib, 10*time.Millisecond)
+	r.never(time.Hour)
+}
+
+// At a load that goes on nothing is collected, however much there would be to
+// gain; when it falls to a tenth, it is over.
+func TestMemoryIsLeftAloneUnderLoad(t *testing.T) {
+	r := newMemoryRig(t)
+	load := func(mb uint64) func(*memoryState) {
+		return func(s *memoryState) { s.written += mb * mib; s.allocated += mb * mib }
+	}
+	r.s.footprint = 500 * mib
+	for range 1000 {
+		require.False(t, r.look(load(100)))
+	}
+	for range 10 {
+		require.False(t, r.look(load(20)))
+	}
+	require.False(t, r.look(load(5)))
+	require.True(t, r.look(load(5)))
+}
+
+func TestNothingIsCollectedForLittle(t *testing.T) {
+	r := newMemoryRig(t)
+	f := func(grown uint64, streams int, want bool) {
+		t.Helper()
+		r.s.footprint, r.s.open = r.w.settled.footprint+grown, r.w.settled.open
+		require.False(t, r.look(func(s *memoryState) { s.connects += 1000; s.open += streams }))
+		r.look(nil)
+		require.Equal(t, want, r.look(nil))
+	}
+	f(memoryGain-1, 0, false)
+	f(memoryGain+mib, 0, true)
+	f(memoryGain+mib, 1000, false) // streams need it
+	r.w.settled.footprint = 1000 * mib
+	f(50*mib, 0, false)
+	f(120*mib, 0, true)
+}
+
+// What is in use for something else is met once, and not again.
+func TestMemoryThatIsInUseIsLookedForOnce(t *testing.T) {
+	r := newMemoryRig(t)
+	require.False(t, r.look(func(s *memoryState) { s.footprint += 500 * mib; s.allocated += 500 * mib }))
+	r.gives(memoryCalm, 520*mib, 100*time.Millisecond)
+	r.gives(max(lateLooks, int(memoryDuty*100*time.Millisecond/memoryLook)), 520*mib, 100*time.Millisecond)
+	r.never(time.Hour)
+}
+
+// Storm after storm on a large heap does not make a collector of the process.
+func TestMemoryTakesAFiftiethOfTheTimeAtMost(t *testing.T) {
+	r := newMemoryRig(t)
+	const took = 300 * time.Millisecond
+	spent := time.Duration(0)
+	for r.s.at < time.Hour {
+		if r.s.at/time.Second%2 == 0 {
+			connectStorm(&r.s)
+		}
+		if r.look(nil) {
+			r.s.at += took
+			spent += took
+			r.s.footprint = 20 * mib
+			r.w.gave(r.s, took)
+		}
+	}
+	require.LessOrEqual(t, spent, r.s.at/memoryDuty+took)
+	require.Greater(t, spent, r.s.at/memoryDuty/2)
 }

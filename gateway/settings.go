@@ -184,7 +184,7 @@ func (g *Gateway) sessionOptions() session.Options {
 		Cursors: g.cfg.UniSSE.LastEventID, ServerTime: c.ConnectIncludeServerTime,
 		ChannelLimit: c.ChannelLimit, RecoveryMaxBytes: g.cfg.UniSSE.RecoveryMaxBytes,
 		MaxLifetime: g.cfg.UniSSE.MaxLifetime, RetryMin: g.cfg.UniSSE.Retry.Min, RetryMax: g.cfg.UniSSE.Retry.Max,
-		StaleCloseDelay:   c.StaleCloseDelay,
+		StaleCloseDelay: c.StaleCloseDelay, KeeperBacklog: c.PresenceBacklogMax,
 		ExpiredCloseDelay: c.ExpiredCloseDelay, ExpiredSubDelay: c.ExpiredSubCloseDelay,
 		PresenceUpdateInterval: c.PresenceUpdateInterval, PositionCheckDelay: c.ChannelPositionCheckDelay,
 		Addresses: g.limits, Calls: g.calls, Log: g.log,

@@ -113,7 +113,7 @@ func (p *process) open(t *testing.T, cfg *tls.Config, n int) {
 func (p *process) settled(t *testing.T) int {
 	t.Helper()
 	least := 0
-	for end := time.Now().Add(memoryPause + 4*memoryLook); time.Now().Before(end); time.Sleep(time.Second) {
+	for end := time.Now().Add(2 * (memoryLate + memoryCalm*memoryLook)); time.Now().Before(end); time.Sleep(time.Second) {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 		require.NoError(t, err)
 		_, rest, _ := strings.Cut(string(text), "RssAnon:")

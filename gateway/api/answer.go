@@ -107,18 +107,22 @@ func (s *Server) note(id *reqid.ID, method string, fail *failure) {
 	}
 }
 
+// throttleStart is of the monotonic clock that throttles go by.
+var throttleStart = time.Now()
+
 // throttle lets one event in a second pass. The zero value is ready.
 type throttle struct {
 	// Atomic.
-	next    atomic.Int64 // Unix ns before which nothing passes
+	next    atomic.Int64 // ns since throttleStart before which nothing passes, 0 at first
 	skipped atomic.Uint64
 }
 
 // allow reports whether an event may pass, and how many have not since the last
 // that did. Any goroutine.
 func (t *throttle) allow(now time.Time) (skipped uint64, ok bool) {
-	next := t.next.Load()
-	if now.UnixNano() < next || !t.next.CompareAndSwap(next, now.Add(time.Second).UnixNano()) {
+	// A span: it must not last for hours because the wall clock was set back.
+	next, at := t.next.Load(), int64(now.Sub(throttleStart))
+	if next != 0 && at < next || !t.next.CompareAndSwap(next, at+int64(time.Second)) {
 		t.skipped.Add(1)
 		return 0, false
 	}

@@ -24,8 +24,9 @@ const (
 type entry struct {
 	// Immutable after put.
 	identity   *Identity // nil: the token was out of time, nothing more is known
-	exp, nbf   time.Time // of the token, zero if absent
-	until      time.Time // verify again from here on
+	exp, nbf   time.Time // of the token, wall time, zero if absent
+	keysUntil  time.Time // wall time: the keys are good until here, zero for ever
+	until      time.Time // on the monotonic clock: verify again from here on
 	generation uint64    // of the keys
 }
 
@@ -33,9 +34,12 @@ func (e *entry) inTime(now time.Time) bool {
 	return (e.exp.IsZero() || now.Before(e.exp)) && !now.Before(e.nbf)
 }
 
-// usable reports whether the entry can answer for the token now.
+// usable reports whether the entry can answer for the token now. What is a date
+// is compared with the wall clock and the age with the monotonic one: a step must
+// neither keep a key in use nor an answer too old.
 func (e *entry) usable(generation uint64, now time.Time) bool {
-	return e.generation == generation && now.Before(e.until) && (e.identity != nil || !e.inTime(now))
+	return e.generation == generation && now.Before(e.until) &&
+		(e.keysUntil.IsZero() || now.Before(e.keysUntil)) && (e.identity != nil || !e.inTime(now))
 }
 
 // judge answers for a usable entry.

@@ -73,6 +73,7 @@ type jwks struct {
 	client *http.Client
 	log    *slog.Logger
 	stats  *Stats
+	start  time.Time // of the monotonic clock that ages are told by
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   sync.WaitGroup // the refresher
@@ -92,7 +93,7 @@ type endpoint struct {
 
 	// Atomic.
 	set  atomic.Pointer[keySet] // the last answer, nil before the first
-	used atomic.Int64           // Unix nanoseconds
+	used atomic.Int64           // ns since jwks.start
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -118,7 +119,7 @@ func newJWKS(u *endpointURL, client *http.Client, log *slog.Logger, stats *Stats
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	j := &jwks{url: u, client: client, log: log, stats: stats, endpoints: make(map[string]*endpoint)}
+	j := &jwks{url: u, client: client, log: log, stats: stats, start: time.Now(), endpoints: make(map[string]*endpoint)}
 	j.ctx, j.cancel = context.WithCancel(context.Background())
 	if p, ok := previous.(*jwks); ok && p.url.text == u.text {
 		j.inherit(p)
@@ -199,7 +200,7 @@ func (j *jwks) endpoint(text string) *endpoint {
 		e = &endpoint{url: text, budget: fetchBurst, counted: now, unknown: make(map[digest]time.Time)}
 		j.endpoints[text] = e
 	}
-	e.used.Store(now.UnixNano())
+	e.used.Store(int64(now.Sub(j.start)))
 	return e
 }
 
@@ -327,7 +328,7 @@ func (j *jwks) list() []*endpoint {
 	defer j.mu.Unlock()
 	all := make([]*endpoint, 0, len(j.endpoints))
 	for text, e := range j.endpoints {
-		if !j.url.fixed() && e.set.Load() == nil && now.Sub(time.Unix(0, e.used.Load())) > retryDown {
+		if !j.url.fixed() && e.set.Load() == nil && now.Sub(j.start)-time.Duration(e.used.Load()) > retryDown {
 			delete(j.endpoints, text)
 			continue
 		}

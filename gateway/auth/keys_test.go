@@ -263,3 +263,21 @@ func TestNewVerifierRefusesBadOptions(t *testing.T) {
 	_, err := NewVerifier(Options{RSAPublicKey: "x", Audience: "a", AudienceRegex: "("})
 	require.Equal(t, 3, len(strings.Split(err.Error(), "\n")), "%v", err)
 }
+
+// The age of a cached answer is a span, the end of a key is a date: neither stands
+// in for the other when the wall clock is set.
+func TestCachedTokenOfAPreviousKeyEndsWithTheWallClock(t *testing.T) {
+	until := now.Add(2 * time.Hour)
+	v := newTestVerifier(t, func(o *Options) {
+		o.HMACPreviousSecretKey = "old"
+		o.HMACPreviousSecretKeyValidUntil = until.Unix()
+	})
+	old := sign(t, jwt.SigningMethodHS384, []byte("old"), header(jwt.SigningMethodHS384), `{"sub":"42"}`)
+	e, err := v.verify(old, now)
+	require.NoError(t, err)
+	require.Equal(t, until.Unix()+1, e.keysUntil.Unix())
+	require.Equal(t, now.Add(maxEntryAge), e.until)
+	e.until = now.Add(24 * time.Hour) // as it looks when the wall clock is set three hours ahead
+	require.True(t, e.usable(0, now.Add(time.Hour)))
+	require.False(t, e.usable(0, now.Add(3*time.Hour)))
+}

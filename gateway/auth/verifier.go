@@ -201,10 +201,7 @@ func (v *Verifier) verify(token string, now time.Time) (*entry, error) {
 	if err != nil {
 		return nil, refuse(codec.DisconnectInvalidToken, err)
 	}
-	e := &entry{exp: c.exp, nbf: c.nbf, until: now.Add(maxEntryAge)}
-	if !until.IsZero() && until.Before(e.until) {
-		e.until = until
-	}
+	e := &entry{exp: c.exp, nbf: c.nbf, keysUntil: until, until: now.Add(maxEntryAge)}
 	if err := v.rules.afterSignature(c); err != nil {
 		return nil, refuse(codec.DisconnectInvalidToken, err)
 	}

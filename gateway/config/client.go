@@ -36,9 +36,10 @@ type Client struct {
 	ConnectIncludeServerTime    bool `json:"connect_include_server_time" default:"false" doc:"Put the server's time into the connect push."`
 
 	// Limits of Sluice.
-	QueueMaxAge    time.Duration `json:"queue_max_age" default:"30s" min:"100ms" doc:"Age of the oldest unsent event at which a stream is slow."`
-	QueuesMaxTotal int           `json:"queues_max_total" default:"1073741824" min:"1048576" unit:"bytes" doc:"Most unsent data of all streams of this node; above it the largest stalled queue is closed."`
-	HoldMaxBytes   int           `json:"hold_max_bytes" default:"1048576" min:"1024" unit:"bytes" doc:"Most live data held back for one stream while its connect reads history."`
+	QueueMaxAge        time.Duration `json:"queue_max_age" default:"30s" min:"100ms" doc:"Age of the oldest unsent event at which a stream is slow."`
+	QueuesMaxTotal     int           `json:"queues_max_total" default:"1073741824" min:"1048576" unit:"bytes" doc:"Most unsent data of all streams of this node; above it the largest stalled queue is closed."`
+	HoldMaxBytes       int           `json:"hold_max_bytes" default:"1048576" min:"1024" unit:"bytes" doc:"Most live data held back for one stream while its connect reads history."`
+	PresenceBacklogMax int           `json:"presence_backlog_max" default:"65536" min:"1" doc:"Most calls to presence, joins and leaves that may wait on one loop; above it connects that add some wait, and are told to come back (3013) if there is no room in time."`
 
 	AddressConnectionLimit     int `json:"address_connection_limit" default:"0" live:"true" doc:"Most connections of one client address (IPv6: one /64) on this node. 0: no limit. Those that were opened while there was no limit of addresses do not count."`
 	AddressConnectionRateLimit int `json:"address_connection_rate_limit" default:"0" live:"true" doc:"Most new connections per second of one client address (IPv6: one /64). 0: no limit."`

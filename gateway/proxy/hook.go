@@ -155,13 +155,13 @@ func (h *hook) enter(ctx context.Context) error {
 	case h.slots <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("%d calls under way and none ended within %s: %w", cap(h.slots), h.timeout, ctx.Err())
+		return fmt.Errorf("%d calls under way and none ended within %s: %w", cap(h.slots), h.timeout, context.Cause(ctx))
 	}
 }
 
 // late says in words that the time is over, if that is what err came from.
 func (h *hook) late(ctx context.Context, err error) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within %s: %w", h.timeout, context.DeadlineExceeded)
 	}
 	return err
@@ -176,7 +176,7 @@ func (h *hook) end(ctx context.Context, began time.Time, client string, err erro
 	if err == nil || errors.As(err, new(*codec.Error)) || errors.As(err, new(*codec.Disconnect)) {
 		return err
 	}
-	if !errors.Is(ctx.Err(), context.Canceled) { // else nobody waits for the answer any more
+	if !errors.Is(context.Cause(ctx), context.Canceled) { // else nobody waits for the answer any more
 		h.stats.Errors.Add(1)
 		h.warn("hook failed", client, err)
 	}

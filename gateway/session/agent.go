@@ -20,6 +20,8 @@ type Agent struct {
 	loop   *loop.Loop
 	shard  *hub.Shard
 	keeper *actor.Actor[keeperOp]
+	teller *actor.Actor[keeperOp]
+	room   *room // of both
 
 	// Owned by the loop.
 	table   table
@@ -46,7 +48,7 @@ func newAgent(m *Manager, l *loop.Loop, blocking actor.Submitter) *Agent {
 		m: m, loop: l, shard: m.hub.Shard(l),
 		rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
-	a.keeper = actor.New[keeperOp](blocking, &keeper{m: m})
+	a.startKeeper(blocking)
 	a.shard.Start(a)
 	return a
 }

@@ -151,10 +151,14 @@ func (t *positionTask) Run(_ *loop.Loop, _ bool) {
 }
 
 // tick looks after the subscriptions of a session: positions that nothing has
-// confirmed for too long are checked. On-loop only.
+// confirmed for too long are checked, and presence is told what it had no room
+// for. On-loop only.
 func (a *Agent) tick(ref loop.Ref, s *session) {
 	for i := range s.subs {
 		sub := &s.subs[i]
+		if sub.flags&subRenamed != 0 && !a.room.full() {
+			a.present(s, sub, nil)
+		}
 		if sub.flags&subPositioned == 0 {
 			continue
 		}

@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"sluice/codec"
+	"sluice/gateway/actor"
+	"sluice/gateway/broker"
 )
 
 // keeperOp is one call to presence or to the engine that a loop wants made.
@@ -27,14 +29,26 @@ const (
 
 // keeper makes the calls of one loop in order, so that a client that came and
 // went is never left in presence. It is the behavior of an actor on the
-// blocking pool.
+// blocking pool. Joins and leaves it passes on to a [teller], behind what was
+// asked before them: whoever is told of a leave no longer finds the client in
+// presence.
 type keeper struct {
-	m *Manager
+	// Immutable after newAgent.
+	m      *Manager
+	room   *room
+	teller *actor.Actor[keeperOp]
+
+	made int // calls since the last Flush; owned by the turn
 }
 
 func (k *keeper) Begin() {}
 
-func (k *keeper) Flush() (more bool) { return false }
+// Flush implements actor.Behavior.
+func (k *keeper) Flush() (more bool) {
+	k.room.made(k.made)
+	k.made = 0
+	return false
+}
 
 func (k *keeper) Panicked(v any) {
 	k.m.opt.Log.Error("panic in a keeper", "panic", v, "stack", string(debug.Stack()))
@@ -44,25 +58,132 @@ func (k *keeper) Handle(op keeperOp, again bool) {
 	if again {
 		return
 	}
+	if op.kind == opJoin || op.kind == opLeave {
+		k.teller.Post(op)
+		return
+	}
+	k.made++
 	if op.done != nil {
 		defer op.done.Done()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), k.m.opt.CallTimeout)
 	defer cancel()
 	var err error
-	switch op.kind {
-	case opPresent:
+	if op.kind == opPresent {
 		err = k.m.presence.Add(ctx, op.channel, op.info)
-	case opAbsent:
+	} else {
 		err = k.m.presence.Remove(ctx, op.channel, op.info)
-	case opJoin:
-		err = k.m.broker.Join(ctx, op.channel, op.info, nil)
-	case opLeave:
-		err = k.m.broker.Leave(ctx, op.channel, op.info, nil)
 	}
 	if err != nil {
-		k.m.opt.Log.Warn("presence or join/leave failed", "channel", op.channel, "error", err)
+		k.m.opt.Log.Warn("presence failed", "channel", op.channel, "error", err)
 	}
+}
+
+// credit is what bounds the messages between the entrance and the out-queues.
+type credit interface {
+	// AcquireCredit waits for credit for so many bytes.
+	AcquireCredit(ctx context.Context, size int) (*broker.Credit, error)
+}
+
+// teller publishes the joins and leaves of one loop in order, as fast as there
+// is credit for them. It is the behavior of an actor on the blocking pool.
+//
+// Why it is not the keeper: that must not wait for credit, or clients that are
+// gone would stay in presence for as long.
+type teller struct {
+	// Immutable after newAgent.
+	m      *Manager
+	credit credit
+	room   *room
+
+	made int // calls since the last Flush; owned by the turn
+}
+
+func (t *teller) Begin() {}
+
+// Flush implements actor.Behavior.
+func (t *teller) Flush() (more bool) {
+	t.room.made(t.made)
+	t.made = 0
+	return false
+}
+
+func (t *teller) Panicked(v any) {
+	t.m.opt.Log.Error("panic while telling of a join or leave", "panic", v, "stack", string(debug.Stack()))
+}
+
+func (t *teller) Handle(op keeperOp, again bool) {
+	if again {
+		return
+	}
+	t.made++
+	ctx, cancel := context.WithTimeout(context.Background(), t.m.opt.CallTimeout)
+	defer cancel()
+	// It waits as long as a publisher would (http_api.publish_wait), and no
+	// longer than a call may take.
+	credit, err := t.credit.AcquireCredit(ctx, infoSize(op.channel, op.info))
+	if err != nil {
+		t.m.untold.Add(1)
+		t.m.opt.Log.Warn("a join or leave was dropped: no publish credit came free in time", "channel", op.channel)
+		return
+	}
+	taken := false
+	defer func() { // also if the engine panics
+		if !taken {
+			credit.Release()
+		}
+	}()
+	if op.kind == opJoin {
+		err = t.m.broker.Join(ctx, op.channel, op.info, credit)
+	} else {
+		err = t.m.broker.Leave(ctx, op.channel, op.info, credit)
+	}
+	if taken = err == nil; !taken {
+		t.m.opt.Log.Warn("join or leave failed", "channel", op.channel, "error", err)
+	}
+}
+
+// infoSize is what a join or leave counts for.
+func infoSize(channel string, info *codec.ClientInfo) int {
+	return len(channel) + len(info.User) + len(info.Client) + info.ConnInfo.Len() + info.ChanInfo.Len()
+}
+
+// startKeeper makes what calls presence and the engine for the loop.
+func (a *Agent) startKeeper(blocking actor.Submitter) {
+	a.room = newRoom(a.m.opt.KeeperBacklog, a.keeperBacklog)
+	a.teller = actor.New[keeperOp](blocking, &teller{m: a.m, credit: a.m.hub, room: a.room})
+	a.keeper = actor.New[keeperOp](blocking, &keeper{m: a.m, room: a.room, teller: a.teller})
+}
+
+// keeperBacklog returns how many calls the loop has yet to get made. Any
+// goroutine.
+func (a *Agent) keeperBacklog() int { return a.keeper.Depth() + a.teller.Depth() }
+
+// keeperRoom waits until there is room for the calls that the start of
+// subscriptions adds, if it adds any. Any goroutine but a turn.
+//
+// What it bounds is what is taken on. What is owed for streams that are open,
+// two calls for each subscription at the most, is bounded by them and never
+// dropped.
+func (a *Agent) keeperRoom(ctx context.Context, grants []Grant) error {
+	calls := 0
+	for i := range grants {
+		if grants[i].Presence {
+			calls++
+		}
+		if grants[i].JoinLeave {
+			calls++
+		}
+	}
+	if calls == 0 {
+		return nil
+	}
+	// The refusal must be told before the connect is stale, which is final.
+	err := a.room.enter(ctx, calls, a.m.opt.StaleCloseDelay*3/4)
+	if err != nil {
+		a.m.keeperRefused.Add(1)
+	}
+	return err
 }
 
 // present puts a session into the presence of a channel; wait is told when that
@@ -71,11 +192,26 @@ func (a *Agent) present(s *session, sub *subscription, wait *sync.WaitGroup) {
 	if sub.flags&subPresence == 0 {
 		return
 	}
-	sub.flags |= subPresent
+	sub.flags = sub.flags&^subRenamed | subPresent
 	if wait != nil {
 		wait.Add(1)
 	}
 	a.keeper.Post(keeperOp{kind: opPresent, channel: sub.channel, info: s.clientInfo(sub), done: wait})
+}
+
+// renamed tells presence that the session's info has changed. Where too much is
+// to be done already, the next tick does it: a backend that renames again and
+// again adds nothing.
+func (a *Agent) renamed(s *session) {
+	for i := range s.subs {
+		switch sub := &s.subs[i]; {
+		case sub.flags&subPresent == 0:
+		case a.room.full():
+			sub.flags |= subRenamed
+		default:
+			a.present(s, sub, nil)
+		}
+	}
 }
 
 // joined tells the channel that a session came.

@@ -46,6 +46,9 @@ type Options struct {
 	// PositionCheckDelay is how long a position may go unconfirmed before a
 	// tick compares it with the engine's; 40 s.
 	PositionCheckDelay time.Duration
+	// KeeperBacklog is how many calls to presence, joins and leaves may wait
+	// on a loop before connects that add some have to; 65,536.
+	KeeperBacklog int
 	// Refresh is asked when a connection expires; nil without a hook. Calls
 	// runs what it waits for.
 	Refresh auth.Hook
@@ -53,6 +56,8 @@ type Options struct {
 	// Log takes connects and disconnects at level debug, if that is on when
 	// the manager is made.
 	Log *slog.Logger
+
+	now func() time.Time // the wall clock; time.Now, but in tests
 }
 
 // Personal is client.subscribe_to_user_personal_channel (PROTOCOL 5.5).
@@ -81,6 +86,9 @@ func (o *Options) setDefaults() {
 	if o.PositionCheckDelay <= 0 {
 		o.PositionCheckDelay = 40 * time.Second
 	}
+	if o.KeeperBacklog <= 0 {
+		o.KeeperBacklog = 1 << 16
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -98,6 +106,7 @@ type Manager struct {
 	agents   []*Agent
 	checker  *actor.Actor[checkOp]
 	users    *users
+	clock    *wallClock
 	debug    bool // the log wants every connect and disconnect
 	// history is the engine's, shared by those who ask at the same time
 	// unless the engine is in the process.
@@ -112,11 +121,14 @@ type Manager struct {
 	openings atomic.Int64 // connects between Enter and Leave, and calls of the refresh hook
 	stopping atomic.Bool
 	resumes  resumes
+	// keeperRefused are connects and subscriptions that found no room in their
+	// keeper, untold joins and leaves that found no credit.
+	keeperRefused, untold atomic.Uint64
 }
 
 // BlockingActors is how many actors of a manager over so many loops run on the
-// blocking pool: a keeper for each loop, and the checker of positions.
-func BlockingActors(loops int) int { return loops + 1 }
+// blocking pool: a keeper and a teller for each loop, and the checker of positions.
+func BlockingActors(loops int) int { return 2*loops + 1 }
 
 // New makes a manager over the loops of group and becomes their handler: the
 // loops start with it. Calls that may wait run on blocking.
@@ -124,6 +136,7 @@ func New(group *loop.Group, h *hub.Hub, b broker.Broker, p presence.Manager, blo
 	opt.setDefaults()
 	m := &Manager{
 		opt: opt, group: group, hub: h, broker: b, presence: p, users: newUsers(),
+		clock: newWallClock(opt.now),
 		debug: opt.Log.Enabled(context.Background(), slog.LevelDebug),
 	}
 	m.live.Store(&opt.Live)
@@ -179,7 +192,8 @@ func (m *Manager) Idle(ctx context.Context) error {
 func (m *Manager) Quiet() {
 	idle := func() bool {
 		for _, a := range m.agents {
-			if !a.keeper.Idle() {
+			// In the order in which one posts to the other.
+			if !a.keeper.Idle() || !a.teller.Idle() {
 				return false
 			}
 		}

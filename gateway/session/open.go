@@ -30,6 +30,7 @@ type Conn struct {
 // goroutine and the loop take turns with it: each touches it only between the
 // posts that hand it over.
 type opening struct {
+	ctx  context.Context // see stale
 	m    *Manager
 	plan *Plan
 	conn Conn
@@ -64,9 +65,9 @@ type opening struct {
 //
 // Call it, and [Manager.Refuse], between Enter and Leave.
 func (m *Manager) Open(p *Plan, conn Conn) error {
-	ctx, cancel := context.WithTimeout(context.Background(), m.opt.StaleCloseDelay)
+	ctx, cancel := WithPatience(m.opt.StaleCloseDelay)
 	defer cancel()
-	op := &opening{m: m, plan: p, conn: conn, loop: m.group.Pick()}
+	op := &opening{ctx: ctx, m: m, plan: p, conn: conn, loop: m.group.Pick()}
 	handed := false
 	defer func() {
 		if v := recover(); v != nil {
@@ -80,6 +81,9 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 		if err := m.evict(ctx, p); err != nil {
 			return op.refuse(ctx, err)
 		}
+	}
+	if err := m.agent(op.loop).keeperRoom(ctx, p.Grants); err != nil {
+		return op.refuse(ctx, err)
 	}
 	if err := op.acquire(ctx); err != nil {
 		return op.refuse(ctx, err)

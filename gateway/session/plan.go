@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"sluice/codec"
 	"sluice/gateway/auth"
@@ -122,7 +121,7 @@ func (m *Manager) Plan(req *PlanRequest) (*Plan, error) {
 	if m.opt.Refresh != nil {
 		p.meta, p.headers = id.Meta, m.RefreshHeaders(req.Headers)
 	}
-	if p.ExpireAt > 0 && p.ExpireAt <= time.Now().Unix() {
+	if p.ExpireAt > 0 && p.ExpireAt <= m.clock.read().Unix() {
 		return nil, codec.ErrExpired
 	}
 	if err := m.grant(p, req); err != nil {

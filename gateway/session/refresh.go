@@ -15,6 +15,15 @@ type refreshState struct {
 	meta    codec.JSON
 	headers []auth.Header
 	asking  bool // a call is under way
+	// againAt is when to ask again after a call that brought no answer, on the
+	// loop's clock: a retry is a span, whatever happens to the wall clock. It
+	// is for the expiry in failed: with another one it means nothing.
+	againAt, failed int64
+}
+
+// again has the hook asked once more after so long. On-loop only.
+func (a *Agent) again(s *session, after time.Duration) {
+	s.refresh.againAt, s.refresh.failed = a.loop.Now()+int64(after), s.expireAt
 }
 
 // refreshAgain is when a session asks again after no worker was free for its
@@ -51,7 +60,7 @@ func (a *Agent) refresh(ref loop.Ref, s *session) {
 	})
 	if !st.asking {
 		a.m.openings.Add(-1)
-		s.expireAt = time.Now().Add(refreshAgain).Unix() + 1
+		a.again(s, refreshAgain)
 		a.schedule(s)
 	}
 }
@@ -74,7 +83,7 @@ func (t *refreshed) Run(l *loop.Loop, again bool) {
 		return
 	}
 	l.Hand(t.ref.Slot)
-	s.refresh.asking = false
+	s.refresh.asking, s.refresh.againAt = false, 0
 	var d *codec.Disconnect
 	switch {
 	case errors.As(t.err, &d):
@@ -84,7 +93,7 @@ func (t *refreshed) Run(l *loop.Loop, again bool) {
 		t.a.end(t.ref, loop.ReasonExpired, codec.DisconnectExpired, closeWithin)
 		return
 	case t.err != nil:
-		s.expireAt = time.Now().Add(auth.RefreshRetry).Unix()
+		t.a.again(s, auth.RefreshRetry)
 	default:
 		s.expireAt = t.answer.ExpireAt
 		if !t.answer.Info.IsZero() {

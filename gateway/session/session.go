@@ -4,7 +4,8 @@
 //
 //	Manager.Open  (hijack goroutine)   interest → attach → history → open
 //	Agent         (one per loop)       sessions by slot, by user; timers; ends
-//	keeper        (one per loop)       presence and join/leave, in order
+//	keeper        (one per loop)       presence, in order
+//	teller        (one per loop)       joins and leaves, in order, behind the keeper
 //
 // A session is plain data owned by the turn of its loop: whoever else wants
 // something of it posts a task. What may wait for an engine, presence or a hook
@@ -60,8 +61,10 @@ type session struct {
 	refresh *refreshState // nil unless there is a refresh hook
 	// The chain of the sessions of one user: slot+1, 0 at the ends.
 	next, prev uint32
-	expireAt   int64 // Unix seconds, 0 for never
-	// Deadlines on the loop's clock, 0 for none.
+	expireAt   int64 // wall time: Unix seconds, 0 for never
+	// Deadlines on the loop's clock, which is monotonic, 0 for none. expireDue
+	// is the first expiry of the session and its subscriptions, as found by the
+	// wall clock.
 	pingAt, expireDue, tickAt int64
 	endsAt                    lifeTick // when its life is over, 0 for never
 	open                      bool     // the slot has a session
@@ -74,7 +77,7 @@ type session struct {
 type subscription struct {
 	channel  string
 	chanInfo codec.JSON
-	expireAt int64 // Unix seconds, 0 for never
+	expireAt int64 // wall time: Unix seconds, 0 for never
 	// joining is the last call of Manager.Subscribe that held it.
 	joining uint32
 	flags   subFlags
@@ -90,21 +93,14 @@ const (
 	subJoined
 	// subPresent: the client was put into presence.
 	subPresent
+	// subRenamed: presence has yet to be told of another info.
+	subRenamed
 )
 
 // clientInfo is how the session stands in presence, join and leave.
 func (s *session) clientInfo(sub *subscription) *codec.ClientInfo {
 	return &codec.ClientInfo{
 		User: s.user, Client: s.client.String(), ConnInfo: s.info, ChanInfo: sub.chanInfo,
-	}
-}
-
-// renamed tells presence that the session's info has changed.
-func (a *Agent) renamed(s *session) {
-	for i := range s.subs {
-		if sub := &s.subs[i]; sub.flags&subPresent != 0 {
-			a.present(s, sub, nil)
-		}
 	}
 }
 

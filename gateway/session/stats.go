@@ -116,18 +116,30 @@ type Stats struct {
 	Opening int // connects on their way, and refresh hooks under way
 	Streams int // places taken, of those that limits count
 	Resumes Resumes
+	// KeeperBacklog is how many calls to presence, joins and leaves wait, and
+	// KeeperLongest those of the loop with the most.
+	KeeperBacklog, KeeperLongest int
+	KeeperRefused                uint64 // connects and subscriptions that there was no room for
+	Untold                       uint64 // joins and leaves dropped for want of credit
 }
 
 // Stats returns the counters. Any goroutine.
 func (m *Manager) Stats() Stats {
 	r := &m.resumes
-	return Stats{
+	s := Stats{
 		Opening: int(m.openings.Load()), Streams: int(m.streams.Load()),
 		Resumes: Resumes{
 			Complete: r.complete.Load(), Missed: r.missed.Load(),
 			Epoch: r.epoch.Load(), Gap: r.gap.Load(), Size: r.size.Load(),
 		},
+		KeeperRefused: m.keeperRefused.Load(), Untold: m.untold.Load(),
 	}
+	for _, a := range m.agents {
+		n := a.keeperBacklog()
+		s.KeeperBacklog += n
+		s.KeeperLongest = max(s.KeeperLongest, n)
+	}
+	return s
 }
 
 // resumes is Resumes as it is counted.

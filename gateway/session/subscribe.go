@@ -99,6 +99,9 @@ func (j *joining) run(ctx context.Context) error {
 	}
 	// One reference stands in for all sessions until each has its own.
 	m := j.a.m
+	if err := j.a.keeperRoom(ctx, []Grant{j.grant}); err != nil {
+		return err
+	}
 	if err := m.hub.Acquire(ctx, j.grant.Channel, j.a.loop.ID(), false); err != nil {
 		return err
 	}

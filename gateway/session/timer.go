@@ -15,7 +15,11 @@ func (a *Agent) Timer(ref loop.Ref) {
 		return
 	}
 	now := a.loop.Now()
-	if s.opening != nil {
+	if op := s.opening; op != nil {
+		if !op.stale() {
+			a.loop.SetTimer(ref.Slot, now+int64(patienceSlice(a.m.opt.StaleCloseDelay)))
+			return
+		}
 		a.end(ref, loop.ReasonStale, codec.DisconnectStale, closeWithin)
 		return
 	}
@@ -78,35 +82,46 @@ func (a *Agent) spread(interval time.Duration) int64 {
 const farAway = 100 * 365 * 24 * time.Hour
 
 // at returns when a Unix time with a delay behind it comes, on the loop's
-// clock; 0 for none.
-//
-// Why the wall clock is read here: the loop's own does not follow when the
-// machine's is set, and a token's expiry does.
+// clock; 0 for none. It holds until the wall clock is stepped, see
+// [Manager.CheckClock]. The delay is a span, but it hangs on a date, and is found
+// anew with it.
 func (a *Agent) at(unix int64, delay time.Duration) int64 {
 	if unix <= 0 {
 		return 0
 	}
-	left := time.Duration(min(unix-time.Now().Unix(), int64(farAway/time.Second))) * time.Second
+	wall := a.m.clock.read()
+	left := time.Duration(min(unix-wall.Unix(), int64(farAway/time.Second))) * time.Second
 	if left < farAway {
-		left = time.Until(time.Unix(unix, 0))
+		left = time.Unix(unix, 0).Sub(wall)
 	}
 	return max(a.loop.Now()+int64(left+delay), 1)
 }
 
-// schedule sets when the session, or the first of its subscriptions, expires,
-// and whether it has positions to look after.
-func (a *Agent) schedule(s *session) {
-	s.expireDue = 0
-	if s.refresh == nil || !s.refresh.asking {
-		s.expireDue = a.at(s.expireAt, a.m.closeDelay())
+// expiry returns when a connection expires, or its refresh hook is asked again,
+// on the loop's clock; 0 for never, and while the hook is being asked.
+func (a *Agent) expiry(s *session) int64 {
+	if r := s.refresh; r != nil {
+		if r.asking {
+			return 0
+		}
+		if r.againAt != 0 && r.failed == s.expireAt {
+			return r.againAt
+		}
 	}
-	positioned := false
+	return a.at(s.expireAt, a.m.closeDelay())
+}
+
+// schedule sets when the session, or the first of its subscriptions, expires,
+// and whether it has anything to look after.
+func (a *Agent) schedule(s *session) {
+	s.expireDue = a.expiry(s)
+	ticks := false
 	for i := range s.subs {
 		s.expireDue = earlier(s.expireDue, a.at(s.subs[i].expireAt, a.m.opt.ExpiredSubDelay))
-		positioned = positioned || s.subs[i].flags&subPositioned != 0
+		ticks = ticks || s.subs[i].flags&(subPositioned|subRenamed) != 0
 	}
 	switch {
-	case !positioned:
+	case !ticks:
 		s.tickAt = 0
 	case s.tickAt == 0:
 		s.tickAt = a.spread(a.m.opt.PresenceUpdateInterval)
@@ -116,8 +131,7 @@ func (a *Agent) schedule(s *session) {
 // expire ends a session that is due (PROTOCOL 4.5, 7.5).
 func (a *Agent) expire(ref loop.Ref, s *session) {
 	now := a.loop.Now()
-	asking := s.refresh != nil && s.refresh.asking
-	if due := a.at(s.expireAt, a.m.closeDelay()); due != 0 && due <= now && !asking {
+	if due := a.expiry(s); due != 0 && due <= now {
 		if a.m.opt.Refresh != nil {
 			a.refresh(ref, s)
 			a.schedule(s)

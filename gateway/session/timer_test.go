@@ -21,7 +21,7 @@ func newTimerAgent(t *testing.T) *Agent {
 		group.Stop()
 		pool.Release()
 	})
-	return &Agent{loop: group.Loops[0], rand: rand.New(rand.NewPCG(1, 2))}
+	return &Agent{m: &Manager{clock: newWallClock(nil)}, loop: group.Loops[0], rand: rand.New(rand.NewPCG(1, 2))}
 }
 
 // PROTOCOL 1.5: the first ping comes at a uniformly random moment in

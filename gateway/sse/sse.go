@@ -253,7 +253,7 @@ func (s *Server) ask(r *request, req *session.PlanRequest) error {
 	for i := range r.connect.Subs {
 		call.Channels = append(call.Channels, r.connect.Subs[i].Channel)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.opt.HookWait)
+	ctx, cancel := session.WithPatience(s.opt.HookWait)
 	defer cancel()
 	answer, err := s.opt.Hook.Connect(ctx, call)
 	if err != nil && ctx.Err() != nil {

@@ -44,7 +44,7 @@ type ticket struct {
 	// plan has what identify found out, and the headers that a refresh hook
 	// will need: those of the request that brought the credentials.
 	plan session.PlanRequest
-	due  time.Time
+	due  time.Time // on the monotonic clock: it is for a span, not until a date
 }
 
 func newTickets() *tickets { return &tickets{held: make(map[string]ticket)} }

@@ -44,6 +44,13 @@ func TestTicketIsGoodOnceAndFor30Seconds(t *testing.T) {
 	f("made up", 0, nil)
 }
 
+func TestTicketsDoNotFollowTheWallClock(t *testing.T) {
+	store := newTickets()
+	key := store.issue(planOf("a"), time.Now())
+	due := store.held[key].due
+	require.NotEqual(t, due.Round(0), due, "the monotonic reading was lost")
+}
+
 func TestTicketsAreBounded(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	store := newTickets()

@@ -1,0 +1,74 @@
+package session
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/auth"
+	"sluice/gateway/loop"
+	"sluice/gateway/testkit"
+)
+
+func TestPatienceLastsAsLongAsItShould(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		ctx, cancel := WithPatience(10 * time.Second)
+		<-ctx.Done()
+		require.Equal(t, 10*time.Second, time.Since(began))
+		require.Equal(t, errImpatient, context.Cause(ctx))
+		require.ErrorIs(t, context.Cause(ctx), context.DeadlineExceeded)
+		cancel()
+		ctx, cancel = WithPatience(10 * time.Second)
+		cancel()
+		cancel()
+		<-ctx.Done()
+		require.Equal(t, context.Canceled, context.Cause(ctx))
+		ctx, cancel = WithPatience(1)
+		<-ctx.Done()
+		cancel()
+	})
+}
+
+// A timer that is late by minutes, because the process was stopped, costs a
+// slice.
+func TestPatienceDoesNotCountAPauseOfTheProcess(t *testing.T) {
+	ctx, end := context.WithCancelCause(t.Context())
+	p := &patience{slice: time.Hour, end: end, left: patienceSlices, timer: time.NewTimer(time.Hour)}
+	for range patienceSlices - 1 {
+		p.tick() // whenever
+		require.NoError(t, ctx.Err())
+	}
+	p.tick()
+	require.Equal(t, errImpatient, context.Cause(ctx))
+	p.tick()
+}
+
+// After a pause of the process the timer of an opening is due before the opening
+// can go on: that is no reason to end it.
+func TestOpeningIsNotStaleBecauseItsTimerIs(t *testing.T) {
+	p := newStuckPresence()
+	r := newRig(t, p, nil)
+	c := r.open(t, &auth.Identity{}, present())
+	testkit.Eventually(t, func() bool { return r.Stats().KeeperBacklog == 1 }, "the opening to wait for presence")
+	r.do(func(a *Agent) {
+		a.each(func(ref loop.Ref, s *session) {
+			require.NotNil(t, s.opening)
+			a.Timer(ref)
+		})
+		require.Equal(t, 1, a.clients)
+	})
+	p.letGo()
+	c.expect(t, `"connect"`)
+}
+
+func TestOpeningIsStaleWhenItsTimeIsOver(t *testing.T) {
+	p := newStuckPresence()
+	r := newRig(t, p, func(o *Options) { o.StaleCloseDelay = 50 * time.Millisecond })
+	c := r.open(t, &auth.Identity{}, present())
+	c.expect(t, "stale")
+	testkit.Eventually(t, func() bool { return r.Counts().Clients == 0 }, "no session")
+}
