@@ -78,6 +78,22 @@ func RawFrame(b []byte) *Frame {
 	return &Frame{buf: b, dataHi: int32(len(b))}
 }
 
+// StartText returns a buffer to append a piece of an event to, with room for size
+// bytes of it. The result goes to [EndText].
+func StartText(size int) []byte {
+	return make([]byte, maxChunkHead, maxChunkHead+size+len("\r\n"))
+}
+
+// EndText makes the frame of a piece of an event, which is not empty: what was
+// appended to a buffer of [StartText], and nothing around it. buf must not be used
+// afterwards.
+func EndText(buf []byte) *Frame {
+	n := len(buf) - maxChunkHead
+	start := int32(putChunkHead(buf, maxChunkHead, n))
+	buf = append(buf, "\r\n"...)
+	return &Frame{buf: buf, idStart: start, dataStart: start, dataLo: maxChunkHead, dataHi: int32(maxChunkHead + n)}
+}
+
 // Len is what the frame counts for in byte limits: the longest form.
 func (f *Frame) Len() int { return len(f.buf) - int(f.idStart) }
 

@@ -48,6 +48,7 @@ func (p *Publication) Size() int {
 type object struct {
 	dst   []byte
 	comma bool
+	cuts  *[]Cut // of a connect push, see ConnectResult
 }
 
 func (o *object) begin() { o.dst = append(o.dst, '{'); o.comma = false }
@@ -260,30 +261,23 @@ type SubscribeResult struct {
 	Epoch         string
 	Offset        uint64
 	Publications  []*Publication // with Delta, each after the first as the difference to the one before
-	Data          JSON
+	// Block stands for the publications, as [AppendPublications] writes them:
+	// bytes that several streams share. See ConnectResult.Cuts.
+	Block *Frame
+	Data  JSON
 }
 
 func (o *object) subscribeResult(r *SubscribeResult) {
 	o.begin()
 	o.bool("recoverable", r.Recoverable)
 	o.str("epoch", r.Epoch)
-	if len(r.Publications) > 0 {
+	if r.Block != nil || len(r.Publications) > 0 {
 		o.key("publications")
 		o.dst = append(o.dst, '[')
-		var work deltaWork
-		for i, p := range r.Publications {
-			if i > 0 {
-				o.dst = append(o.dst, ',')
-			}
-			if !r.Delta {
-				o.dst = AppendPublication(o.dst, p)
-				continue
-			}
-			delta := ""
-			if i > 0 {
-				delta = work.delta(r.Publications[i-1].Data, p.Data)
-			}
-			o.dst = AppendDeltaPublication(o.dst, p, delta)
+		if r.Block == nil {
+			o.dst = AppendPublications(o.dst, r.Publications, r.Delta)
+		} else if o.cuts != nil {
+			*o.cuts = append(*o.cuts, Cut{len(o.dst), r.Block})
 		}
 		o.dst = append(o.dst, ']')
 	}
@@ -294,6 +288,35 @@ func (o *object) subscribeResult(r *SubscribeResult) {
 	o.bool("was_recovering", r.WasRecovering)
 	o.bool("delta", r.Delta)
 	o.end()
+}
+
+// AppendPublications appends publications of one channel as they stand in a
+// connect push, with commas between them. With deltas, each after the first is
+// the difference to the one before.
+func AppendPublications(dst []byte, pubs []*Publication, deltas bool) []byte {
+	var work deltaWork
+	for i, p := range pubs {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		if !deltas {
+			dst = AppendPublication(dst, p)
+			continue
+		}
+		delta := ""
+		if i > 0 {
+			delta = work.delta(pubs[i-1].Data, p.Data)
+		}
+		dst = AppendDeltaPublication(dst, p, delta)
+	}
+	return dst
+}
+
+// Cut is where a block belongs into a push: between the bytes before At and those
+// from there on.
+type Cut struct {
+	At    int
+	Block *Frame
 }
 
 // ConnectResult is the content of the connect push (PROTOCOL 2.2).
@@ -307,11 +330,16 @@ type ConnectResult struct {
 	TTL     uint32 // seconds, with Expires
 	Ping    uint32 // seconds, 0 when pings are off
 	Time    int64  // Unix milliseconds, 0 unless configured
+	// Cuts is set by AppendConnect: where the blocks of Subs belong into what it
+	// has appended to.
+	Cuts []Cut
 }
 
 // AppendConnect appends the connect push.
 func AppendConnect(dst []byte, r *ConnectResult) []byte {
 	o := pushOpen(dst, "", "connect")
+	r.Cuts = r.Cuts[:0]
+	o.cuts = &r.Cuts
 	o.str("client", r.Client)
 	o.str("version", r.Version)
 	o.json("data", r.Data)

@@ -17,6 +17,7 @@
 //	memory janitor        1                its timer (of the memory engine)
 //	memory watch          1                its timer
 //	clock watch           1                its timer
+//	reclaim               1                its timer
 //	scrape                a few per scrape answers of loops, 1 s at most
 //	certificate watcher   per set of files its timer, the files
 //	accept                per listener     accept, and a back-off when descriptors run out

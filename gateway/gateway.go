@@ -285,6 +285,7 @@ func (g *Gateway) Start() error {
 	g.watching.Go(func() { g.watchMemory(g.quit) })
 	g.watching.Go(func() { g.watchMetrics(g.quit) })
 	g.watching.Go(func() { g.watchClock(g.quit) })
+	g.watching.Go(func() { g.sessions.Reclaim(g.quit) })
 	g.ready.Store(true)
 	return nil
 }

@@ -70,9 +70,10 @@ func (r *readLoop) Run(l *loop.Loop, again bool) {
 // Node implements metrics.Source.
 func (c counters) Node() metrics.Node {
 	g := c.g
+	_, heldMax := g.group.Held()
 	n := metrics.Node{
 		Version: Version, GoVersion: runtime.Version(), Nodes: 1,
-		Hub: g.hub.Stats(), Sessions: g.sessions.Stats(),
+		Hub: g.hub.Stats(), HeldMax: heldMax, Sessions: g.sessions.Stats(),
 		Fallbacks:    map[string]uint64{"turns": g.turns.Fallbacks(), "blocking": g.blocking.Fallbacks()},
 		RefusedCalls: g.calls.Refused(),
 	}

@@ -52,7 +52,7 @@ func (g *Gateway) newAPI() *api.Server {
 		Prefix: c.HandlerPrefix, Rules: func() *channel.Rules { return g.rules.Load() },
 		Broker: g.broker, Credit: g.hub, Presence: g.presence, Sessions: node{g.sessions, g},
 		Keys:   func() *auth.APIKeys { return g.keys.Load() },
-		Limits: codec.Limits{Depth: c.MaxDepth, Number: c.MaxNumberSize}, MaxBody: c.MaxBodySize, ErrorMode: c.ErrorMode, Log: g.log,
+		Limits: codec.Limits{Depth: c.MaxDepth, Number: c.MaxNumberSize}, MaxBody: c.MaxBodySize, MaxPublication: c.MaxPublicationSize, ErrorMode: c.ErrorMode, Log: g.log,
 	})
 }
 

@@ -182,7 +182,7 @@ func (g *Gateway) sessionOptions() session.Options {
 		Live:    g.sessionLive(c),
 		Version: Version + " OSS", PingInterval: c.PingInterval, Rules: g.rules.Load,
 		Cursors: g.cfg.UniSSE.LastEventID, ServerTime: c.ConnectIncludeServerTime,
-		ChannelLimit: c.ChannelLimit, RecoveryMaxBytes: g.cfg.UniSSE.RecoveryMaxBytes,
+		ChannelLimit: c.ChannelLimit, RecoveryMaxBytes: g.cfg.UniSSE.RecoveryMaxBytes, RecoveryMaxTotal: g.cfg.UniSSE.RecoveryMaxTotal,
 		MaxLifetime: g.cfg.UniSSE.MaxLifetime, RetryMin: g.cfg.UniSSE.Retry.Min, RetryMax: g.cfg.UniSSE.Retry.Max,
 		StaleCloseDelay: c.StaleCloseDelay, KeeperBacklog: c.PresenceBacklogMax,
 		ExpiredCloseDelay: c.ExpiredCloseDelay, ExpiredSubDelay: c.ExpiredSubCloseDelay,

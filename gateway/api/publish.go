@@ -65,6 +65,9 @@ func (s *Server) payload(r *codec.Content, format channel.Format) (channel.Paylo
 			return channel.Payload{}, fail
 		}
 	}
+	if most := s.opt.MaxPublication; most > 0 && len(raw) > most {
+		return channel.Payload{}, refuse(codec.ErrBadRequest, fmt.Sprintf("%s: at most %d bytes expected, got %d", field, most, len(raw)))
+	}
 	p, err := channel.CheckData(format, raw, s.opt.Limits)
 	if err != nil {
 		return channel.Payload{}, refuse(codec.ErrBadRequest, dataDetail(field, format, raw, err))

@@ -41,6 +41,9 @@ type Options struct {
 
 	Limits  codec.Limits // of JSON
 	MaxBody int          // bytes, DefaultMaxBody; above it 413
+	// MaxPublication is the most bytes of data that a publication may have, above
+	// it error 107; not above 0: whatever a body holds.
+	MaxPublication int
 	// ErrorMode is ErrorModeTransport, or "" for errors with status 200.
 	ErrorMode string
 	// CallTimeout ends calls that wait for an engine, DefaultCallTimeout.

@@ -68,6 +68,7 @@ type HTTPAPI struct {
 	// Of Sluice.
 	PublishWait             time.Duration `json:"publish_wait" default:"1s" doc:"How long a publish waits for room inside before it gets error 100; nothing was published then."`
 	PublishInflightMaxBytes int           `json:"publish_inflight_max_bytes" default:"67108864" min:"65536" unit:"bytes" doc:"Bytes of publications between their acceptance and the queues of the streams; above it publishers wait."`
+	MaxPublicationSize      int           `json:"max_publication_size" default:"0" unit:"bytes" doc:"Largest data of one publication; a larger one gets error 107. 0: what fits into a call."`
 	MaxBodySize             int           `json:"max_body_size" default:"33554432" min:"1024" unit:"bytes" doc:"Largest body of an API call; a larger one gets 413."`
 	MaxDepth                int           `json:"max_depth" default:"128" min:"8" max:"10000" doc:"Deepest nesting of JSON that is accepted."`
 	MaxNumberSize           int           `json:"max_number_size" default:"1024" min:"32" unit:"bytes" doc:"Longest number in JSON that is accepted."`

@@ -134,16 +134,9 @@ func (s *Shard) SendWithCursor(slot uint32, f *codec.Frame, opening *Opened) {
 }
 
 // SendMissed is SendWithCursor for what a stream missed, which does not count for
-// the limit of its queue; it returns what it counts for instead, see
-// loop.SendExempt.
-func (s *Shard) SendMissed(slot uint32, f *codec.Frame, opening *Opened) (cost int) {
-	id := s.cursorChunk(slot, opening)
-	if id != nil {
-		s.loop.SendExemptOwnID(slot, f, id)
-	} else {
-		s.loop.SendExempt(slot, f, loop.NoID)
-	}
-	return loop.ExemptCost(f, len(id))
+// the limit of its queue; see loop.Loop.SendCharged.
+func (s *Shard) SendMissed(slot uint32, f *codec.Frame, opening *Opened) {
+	s.loop.SendCharged(slot, f, s.cursorChunk(slot, opening))
 }
 
 // cursorChunk returns the id line of where a stream stands, nil if it has none.

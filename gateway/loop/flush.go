@@ -217,7 +217,9 @@ func (l *Loop) advanceQueue(slot uint32, n int) {
 			break
 		}
 		q.sent -= size
-		l.stats.Frames++
+		if q.mid = it.has(itemMore); !q.mid {
+			l.stats.Frames++
+		}
 		changed = max(changed, l.forget(q, it))
 		q.head++
 	}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/codec"
 	"sluice/gateway/actor"
 )
 
@@ -14,6 +15,7 @@ type Group struct {
 	// Immutable after NewGroup.
 	Loops     []*Loop
 	ringError error
+	onFreed   func(f *codec.Frame) // immutable after Start; may be nil
 
 	// Atomic.
 	next  atomic.Uint64
@@ -57,6 +59,12 @@ func (g *Group) startRings() (err error) {
 // RingError returns why Options.Ring had no effect, nil if it has one. Any
 // goroutine.
 func (g *Group) RingError() error { return g.ringError }
+
+// OnFreed makes the loops call f, on-loop, when no queue of any loop holds a frame
+// any longer that was sent with [Loop.SendCharged] or [Loop.SendPieces]. It may be
+// called again if the frame is sent again; a frame that was sent to nobody is not
+// told of. f must not block. Call it before [Group.Start], once.
+func (g *Group) OnFreed(f func(f *codec.Frame)) { g.onFreed = f }
 
 // Start gives each loop its handler and begins to poll. Call it once.
 func (g *Group) Start(handler func(l *Loop) Handler) {

@@ -41,6 +41,9 @@ func (l *Loop) unkeep(it *item) {
 	n := itemCost + len(it.ownID())
 	if it.frame != nil && it.frame.Unkeep() {
 		n += it.frame.Len()
+		if it.has(itemCharged) && l.group.onFreed != nil {
+			l.group.onFreed(it.frame)
+		}
 	}
 	l.stats.HeldBytes -= int64(n)
 }
@@ -147,6 +150,25 @@ func (l *Loop) shedOne(slot uint32, weight int) {
 		return
 	}
 	l.slow(slot, ReasonSlowTotal)
+}
+
+// Reclaim ends streams that were sent something charged and have taken nothing
+// of it for so long: others wait for the memory. On-loop only.
+func (l *Loop) Reclaim(age time.Duration) {
+	var stalled []uint32
+	for _, slot := range l.blocked {
+		s := l.at(slot)
+		if s.state == stateFree || s.queue == 0 || l.age(s) < int64(age) {
+			continue
+		}
+		q := &l.queues[s.queue-1]
+		if slices.ContainsFunc(q.items[q.head:], func(it item) bool { return it.has(itemCharged) }) {
+			stalled = append(stalled, slot)
+		}
+	}
+	for _, slot := range stalled {
+		l.fail(slot, ReasonSlowResume)
+	}
 }
 
 // weight is what would come free if a stream ended: what it holds of its own,

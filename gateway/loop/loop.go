@@ -33,12 +33,9 @@ type Handler interface {
 
 // Options of a [Loop]. Zero fields mean the defaults named.
 type Options struct {
-	QueueMaxSize int           // bytes a stream may have queued; 1 MiB
-	QueueMaxAge  time.Duration // how long a blocked stream may take no byte; 30 s
-	// OnExempt learns, on-loop, of bytes sent with SendExempt that have left, or
-	// never will; may be nil.
-	OnExempt       func(bytes int)
-	QueuesMaxTotal int64 // bytes held by all loops of a group, see Stats.HeldBytes; 1 GiB
+	QueueMaxSize   int           // bytes a stream may have queued; 1 MiB
+	QueueMaxAge    time.Duration // how long a blocked stream may take no byte; 30 s
+	QueuesMaxTotal int64         // bytes held by all loops of a group, see Stats.HeldBytes; 1 GiB
 	// SlowFrame is sent last to a stream that was too slow; nil for none.
 	SlowFrame *codec.Frame
 	// Ring writes for many streams with one system call, over io_uring, where
@@ -92,7 +89,6 @@ type Loop struct {
 	blocked       []uint32 // streams whose socket is full, see stream.place
 	lossies       []lossy
 	idleLossies   []uint32 // free entries of lossies, each index+1
-	freed         int      // exempt bytes to tell of
 	trim          trimming
 	shed          shedding
 	wheel         wheel
@@ -262,13 +258,6 @@ func (b *behavior) Flush() (more bool) {
 	if !more {
 		more = l.flushBulk()
 		more = l.take() || more
-	}
-	if l.freed > 0 {
-		n := l.freed
-		l.freed = 0
-		if l.opt.OnExempt != nil {
-			l.opt.OnExempt(n)
-		}
 	}
 	l.publishTotal()
 	if len(l.blocked) > 0 {

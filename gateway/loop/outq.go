@@ -25,8 +25,13 @@ const (
 	itemExempt
 	// itemKept: it counts in what the loop holds, see Loop.keep.
 	itemKept
+	// itemCharged: Group.OnFreed learns when nothing holds its frame any more.
+	itemCharged
+	// itemMore: the event goes on in the next item. Such items are queued
+	// together, and dropped together or not at all.
+	itemMore
 
-	itemIDShift = 3
+	itemIDShift = 5
 )
 
 func (it *item) has(flag uint32) bool { return it.bits&flag != 0 }
@@ -60,6 +65,7 @@ type outQueue struct {
 	sent   int   // bytes of that item already written
 	bytes  int   // bound by Options.QueueMaxSize: lengths plus itemCost each
 	exempt int   // the same of exempt items
+	mid    bool  // the last item written whole was not the end of its event
 	since  int64 // when the first item was queued, or last advanced; on the fair clock
 	// keys finds unsent items that a newer frame may replace, by index; nil
 	// unless the stream lags and such frames came.
@@ -106,23 +112,34 @@ func (l *Loop) SendOwnID(slot uint32, f *codec.Frame, id []byte) {
 }
 
 // SendExempt is [Loop.Send] without the limit on the stream's bytes: for its
-// opening and what it missed, which have a limit of their own. What it counts
-// for, [ExemptCost], is told to Options.OnExempt when it has left. On-loop only.
+// opening, which has a limit of its own. On-loop only.
 func (l *Loop) SendExempt(slot uint32, f *codec.Frame, mode IDMode) {
 	l.send(slot, item{frame: f, bits: mode.bits() | itemExempt})
 }
 
-// SendExemptOwnID is [Loop.SendExempt] with an id chunk, as [Loop.SendOwnID].
+// SendCharged is [Loop.SendExempt] for what a stream missed: frames that somebody
+// has taken memory for, and gives it back when [Group.OnFreed] says that no queue
+// holds them any more. id is an id chunk as for [Loop.SendOwnID], nil for none.
 // On-loop only.
-func (l *Loop) SendExemptOwnID(slot uint32, f *codec.Frame, id []byte) {
-	it := item{frame: f, bits: itemExempt}
-	it.setID(id)
+func (l *Loop) SendCharged(slot uint32, f *codec.Frame, id []byte) {
+	it := item{frame: f, bits: itemExempt | itemCharged}
+	if id != nil {
+		it.setID(id)
+	}
 	l.send(slot, it)
 }
 
-// ExemptCost is what a frame sent with [Loop.SendExempt] counts for, with an id
-// chunk of so many bytes. Any goroutine.
-func ExemptCost(f *codec.Frame, id int) int { return f.Len() + id + itemCost }
+// SendPieces is [Loop.SendCharged] for one event in several pieces, of which some
+// may be shared with other streams. On-loop only.
+func (l *Loop) SendPieces(slot uint32, pieces []*codec.Frame) {
+	for i, f := range pieces {
+		it := item{frame: f, bits: itemExempt | itemCharged}
+		if i < len(pieces)-1 {
+			it.bits |= itemMore
+		}
+		l.send(slot, it)
+	}
+}
 
 func (l *Loop) send(slot uint32, it item) {
 	s := l.at(slot)
@@ -143,9 +160,6 @@ func (l *Loop) send(slot uint32, it item) {
 // refuse counts a frame that goes nowhere.
 func (l *Loop) refuse(it *item) {
 	l.stats.Dropped++
-	if it.has(itemExempt) {
-		l.freed += l.cost(it)
-	}
 	l.dropLossy(it)
 }
 
@@ -247,9 +261,6 @@ func (q *outQueue) shift() {
 func (l *Loop) charge(q *outQueue, it *item, n int) {
 	if it.has(itemExempt) {
 		q.exempt += n
-		if n < 0 {
-			l.freed -= n
-		}
 	} else {
 		q.bytes += n
 	}
@@ -338,12 +349,16 @@ func (l *Loop) dropUnsent(slot uint32) int {
 	return l.dropItems(slot, l.queues[s.queue-1].unsent())
 }
 
-// unsent returns the index of the first item of which no byte is out.
+// unsent returns the index of the first item of whose event no byte is out.
 func (q *outQueue) unsent() int {
-	if q.sent > 0 {
-		return q.head + 1
+	i := q.head
+	if q.sent == 0 && !q.mid {
+		return i
 	}
-	return q.head
+	for i < len(q.items) && q.items[i].has(itemMore) {
+		i++
+	}
+	return min(i+1, len(q.items))
 }
 
 // Queued returns how many bytes wait for the stream, as limits count them.

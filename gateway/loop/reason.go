@@ -25,13 +25,14 @@ const (
 	ReasonLifetime                    // Options of the session said so
 	ReasonBounded                     // a bounded stream came to its end
 	ReasonTLS                         // the client broke the TLS protocol, or a cipher failed
+	ReasonSlowResume                  // what the stream missed was not taken, and others waited for the memory
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"client_gone", "peer_timeout", "write_error", "input", "slow_bytes", "slow_age",
 	"slow_total", "panic", "shutdown", "disconnect", "expired", "insufficient_state", "inappropriate_protocol",
-	"stale", "limit", "refused", "lifetime", "bounded", "tls",
+	"stale", "limit", "refused", "lifetime", "bounded", "tls", "slow_resume",
 }
 
 // String returns the name used in metrics.

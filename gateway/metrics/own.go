@@ -39,6 +39,8 @@ func streamFamilies() []*family {
 			},
 		},
 		gauge("stream_queue_bytes", "Bytes queued for streams, with what each queued frame counts for beside its length.", func(s *state) int64 { return s.Loop.QueuedBytes }),
+		gauge("stream_held_bytes", "Memory that blocked streams and openings hold: a frame that many wait for counts once.", func(s *state) int64 { return s.Loop.HeldBytes }),
+		gauge("stream_held_max_bytes", "Most of that there may be (client.queues_max_total).", func(s *state) int64 { return s.HeldMax }),
 		gauge("streams_blocked", "Streams whose socket takes no more for now.", func(s *state) int { return s.Loop.Blocked }),
 		counter("stream_drops_total", "Frames dropped for slow or ending streams.", func(s *state) uint64 { return s.Loop.Dropped }),
 		labelled(prometheus.CounterValue, "conflated_total", "Publications that a newer one of their key replaced: in a stream's queue, or in a lane before max_rate let them pass.",
@@ -46,6 +48,11 @@ func streamFamilies() []*family {
 				e.count(s.Loop.Conflated, "stream")
 				e.count(s.Hub.Conflated, "lane")
 			}),
+		gauge("recovery_budget_used_bytes", "Memory taken for recovered data that has yet to leave.", func(s *state) int64 { return s.Node.Sessions.Recovery.Used }),
+		gauge("recovery_budget_size_bytes", "Most memory for recovered data (uni_sse.recovery_max_total).", func(s *state) int64 { return s.Node.Sessions.Recovery.Size }),
+		gauge("recovery_waiting", "Connects and subscriptions that wait for memory for what they missed.", func(s *state) int { return s.Node.Sessions.Recovery.Waiting }),
+		durations("recovery_wait_seconds", "Waits for memory for recovered data.", nil, func(s *state, e *emitter) { e.durations(&s.Node.Sessions.Recovery.Waited) }),
+		counter("recovery_refused_total", "Connects and subscriptions refused because no memory for what they missed came free in time.", func(s *state) uint64 { return s.Node.Sessions.Recovery.Refused }),
 		labelled(prometheus.CounterValue, "resumes_total", "Wishes of clients to be recovered, by what came of them: complete, or not because the epoch is another one, the history has a gap, or it was too large for one push.",
 			[]string{"result"}, func(s *state, e *emitter) {
 				r := &s.Node.Sessions.Resumes
@@ -72,7 +79,11 @@ func publishFamilies() []*family {
 		gauge("keeper_backlog_longest", "Calls to presence, joins and leaves that wait for the loop with the most.", func(s *state) int { return s.Node.Sessions.KeeperLongest }),
 		counter("keeper_refused_total", "Connects, and subscriptions by the server, that were put off because keeper_backlog was at its limit.", func(s *state) uint64 { return s.Node.Sessions.KeeperRefused }),
 		counter("joins_dropped_total", "Joins and leaves that nobody was told of, because no publish credit came free in time.", func(s *state) uint64 { return s.Node.Sessions.Untold }),
-		gauge("publish_credit_used_bytes", "Bytes of publications between the entrance and the queues of streams.", func(s *state) int64 { return s.Hub.CreditUsed }),
+		gauge("deliveries_waiting", "Deliveries that loops have yet to queue for their streams.", func(s *state) int { return s.Loop.Waiting }),
+		counter("delivery_holds_total", "Times that deliveries of a loop waited for blocked streams that still took something.", func(s *state) uint64 { return s.Loop.Holds }),
+		labelled(prometheus.CounterValue, "delivery_hold_seconds_total", "For how long deliveries did so.", nil, func(s *state, e *emitter) { e.add(s.Loop.Held.Seconds()) }),
+		counter("streams_given_up_total", "Blocked streams that deliveries stopped waiting for.", func(s *state) uint64 { return s.Loop.GivenUp }),
+		gauge("publish_credit_used_bytes", "Bytes of publications between the entrance and the sockets of streams.", func(s *state) int64 { return s.Hub.CreditUsed }),
 		gauge("publish_credit_size_bytes", "Most bytes of publications that may be there.", func(s *state) int64 { return s.Hub.CreditSize }),
 		durations("publish_credit_wait_seconds", "Waits of publishers that met no free credit.", nil, func(s *state, e *emitter) { e.durations(&s.Hub.CreditWait) }),
 		counter("publish_credit_timeouts_total", "Publishes refused because no credit came free in time.", func(s *state) uint64 { return s.Hub.CreditFails }),

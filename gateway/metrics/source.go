@@ -37,6 +37,7 @@ type Node struct {
 	Nodes              int // of the cluster, this one included
 
 	Hub         hub.Stats
+	HeldMax     int64 // most memory that streams may hold
 	LoopBacklog []int // posts waiting, by loop
 	Sessions    session.Stats
 	Tokens      Tokens

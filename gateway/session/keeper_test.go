@@ -12,8 +12,8 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/actor"
-	"sluice/gateway/broker"
 	"sluice/gateway/auth"
+	"sluice/gateway/broker"
 	"sluice/gateway/channel"
 	"sluice/gateway/loop"
 	"sluice/gateway/testkit"

@@ -36,6 +36,7 @@ type Options struct {
 	// they end either, for nothing would set it right again.
 	RetryMin, RetryMax time.Duration
 	RecoveryMaxBytes   int           // of missed publications in one connect push; 8 MiB
+	RecoveryMaxTotal   int           // of memory for missed publications on this node; 256 MiB
 	StaleCloseDelay    time.Duration // how long opening may take
 	ExpiredCloseDelay  time.Duration
 	ExpiredSubDelay    time.Duration
@@ -74,6 +75,9 @@ func (o *Options) setDefaults() {
 	if o.RecoveryMaxBytes <= 0 {
 		o.RecoveryMaxBytes = 8 << 20
 	}
+	if o.RecoveryMaxTotal <= 0 {
+		o.RecoveryMaxTotal = 256 << 20
+	}
 	if o.StaleCloseDelay <= 0 {
 		o.StaleCloseDelay = 10 * time.Second
 	}
@@ -106,6 +110,7 @@ type Manager struct {
 	agents   []*Agent
 	checker  *actor.Actor[checkOp]
 	users    *users
+	budget   *budget
 	clock    *wallClock
 	debug    bool // the log wants every connect and disconnect
 	// history is the engine's, shared by those who ask at the same time
@@ -150,6 +155,8 @@ func New(group *loop.Group, h *hub.Hub, b broker.Broker, p presence.Manager, blo
 	for _, l := range group.Loops {
 		m.agents = append(m.agents, newAgent(m, l, blocking))
 	}
+	m.budget = newBudget(int64(opt.RecoveryMaxTotal))
+	group.OnFreed(m.budget.freed)
 	group.Start(func(l *loop.Loop) loop.Handler { return m.agents[l.ID()] })
 	return m
 }

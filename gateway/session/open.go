@@ -40,8 +40,10 @@ type opening struct {
 	unplanned bool // there is no plan, only an answer
 	results   []codec.SubscribeResult
 	at        []hub.Opened
-	push      []byte // the opening's bytes, once they are known
-	told      int    // of these, those of the connect push
+	room      *ticket        // for what the client missed; nil if it asks for nothing
+	blocks    []*codec.Frame // of what the client missed, shared with others
+	pieces    []*codec.Frame // the opening's bytes, once they are known
+	told      int            // of these, those of the connect push
 
 	// Set on the loop.
 	ref      loop.Ref
@@ -57,8 +59,9 @@ type opening struct {
 // happens, and what the plan reserved. It returns when the connect push is
 // queued, or the refusal is; the error says why.
 //
-// The order is what keeps publications from being lost or doubled: interest and
-// the engine's acknowledgement first, so that every later publication is posted
+// A client that missed something waits for room for it first, before anything is
+// held for it. Then the order is what keeps publications from being lost or
+// doubled: interest and the engine's acknowledgement first, so that every later publication is posted
 // to the loop; then the subscription that holds what arrives there; then the
 // history up to its top; and last the opening, with what was held behind that
 // top.
@@ -85,6 +88,11 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 	if err := m.agent(op.loop).keeperRoom(ctx, p.Grants); err != nil {
 		return op.refuse(ctx, err)
 	}
+	var err error
+	if op.room, err = m.recoveryRoom(ctx, p.Grants); err != nil {
+		return op.refuse(ctx, err)
+	}
+	defer op.room.close()
 	if err := op.acquire(ctx); err != nil {
 		return op.refuse(ctx, err)
 	}
@@ -103,6 +111,34 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 	handed = true
 	op.loop.Post((*openTask)(op))
 	return nil
+}
+
+// recoveryRoom takes room for what clients missed by grants, as far as it is kept
+// now; nil if none of them asks for anything.
+func (m *Manager) recoveryRoom(ctx context.Context, grants []Grant) (*ticket, error) {
+	missed, limit, asks := 0, m.opt.RecoveryMaxBytes, false
+	for i := range grants {
+		g := &grants[i]
+		if !g.Positioned || !g.wasRecovering() && !g.cacheRecover() {
+			continue
+		}
+		asks = true
+		r, err := m.restore(ctx, g)
+		if err != nil {
+			return nil, err
+		}
+		if n := r.size(false); n <= limit {
+			limit -= n
+			missed += r.size(g.Delta)
+		}
+	}
+	if !asks {
+		return nil, nil
+	}
+	// A refusal must be told before the connect is stale, which is final.
+	within, cancel := context.WithTimeout(ctx, m.opt.StaleCloseDelay*3/4)
+	defer cancel()
+	return m.budget.enter(within, missed)
 }
 
 // needsAttach reports whether something must happen between the subscription
@@ -174,7 +210,7 @@ func (m *Manager) subscribeResult(ctx context.Context, g *Grant, room *int) (cod
 	if err != nil {
 		return res, at, err
 	}
-	n := r.size()
+	n := r.size(false)
 	tooLarge := n > *room
 	if tooLarge {
 		r.cut()
@@ -226,9 +262,33 @@ func (g *Grant) subscription() subscription {
 	return sub
 }
 
-// compose makes the bytes that the stream begins with.
+// blockMin is from how many bytes on what a client missed in a channel is a block
+// of its own, which others may share, and not written into its push.
+const blockMin = 16 << 10
+
+// share makes blocks of what the client missed, where that is much.
+func (op *opening) share() {
+	for i := range op.results {
+		r := &op.results[i]
+		if n := (&restored{publications: r.Publications}).size(r.Delta); n < blockMin {
+			continue
+		}
+		r.Block = op.room.block(blockKey{
+			channel: r.Channel, epoch: r.Epoch, deltas: r.Delta,
+			first: r.Publications[0].Offset, last: r.Publications[len(r.Publications)-1].Offset,
+		}, r.Publications)
+		op.blocks = append(op.blocks, r.Block)
+		r.Publications = nil
+	}
+}
+
+// compose makes the bytes that the stream begins with: in one piece, or around
+// the blocks of what the client missed.
 func (op *opening) compose() {
 	o, p := &op.m.opt, op.plan
+	if op.room != nil {
+		op.share()
+	}
 	now := time.Now()
 	res := codec.ConnectResult{
 		Client: p.client.String(), Session: p.secret.String(), Version: o.Version,
@@ -243,17 +303,55 @@ func (op *opening) compose() {
 	if o.ServerTime {
 		res.Time = now.UnixMilli()
 	}
-	push := codec.EndFrame(codec.AppendConnect(codec.StartFrame(256), &res), "")
-	op.told = push.Len()
-	event := append([]byte(nil), op.conn.Preamble...)
+	size := 256 + len(op.conn.Preamble)
+	for i := range op.results {
+		size += (&restored{publications: op.results[i].Publications}).size(op.results[i].Delta)
+	}
+	event := append(make([]byte, 0, size), op.conn.Preamble...)
 	if o.Cursors {
 		event = op.appendID(event)
 	}
-	event = push.Event(event)
+	before := len(event)
+	event = codec.AppendConnect(append(event, "data: "...), &res)
+	event = append(event, "\n\n"...)
+	op.told = len(event) - before
+	op.cut(event, res.Cuts)
+}
+
+// cut makes the frames of the opening: its head, the event, and the blocks in
+// their places.
+func (op *opening) cut(event []byte, cuts []codec.Cut) {
+	f := op.conn.Framing
 	b := make([]byte, 0, len(op.conn.Head)+len(event)+32)
 	b = append(b, op.conn.Head...)
-	b = codec.AppendChunk(b, op.conn.Framing, codec.StreamOpening)
-	op.push = codec.AppendChunk(b, op.conn.Framing, event)
+	b = codec.AppendChunk(b, f, codec.StreamOpening)
+	from := 0
+	for _, c := range cuts {
+		b = codec.AppendChunk(b, f, event[from:c.At])
+		op.pieces = append(op.pieces, codec.RawFrame(b), c.Block)
+		op.told += c.Block.Len()
+		from, b = c.At, nil
+	}
+	op.pieces = append(op.pieces, codec.RawFrame(codec.AppendChunk(b, f, event[from:])))
+	if op.room != nil {
+		for i := 0; i < len(op.pieces); i += 2 { // every other one is a block
+			op.room.charge(op.pieces[i])
+		}
+	}
+}
+
+// sent says that the opening will not send anything any more.
+func (op *opening) sent() {
+	if op.room == nil {
+		return
+	}
+	for i := 0; i < len(op.pieces); i += 2 {
+		op.m.budget.done(op.pieces[i])
+	}
+	for _, f := range op.blocks {
+		op.m.budget.done(f)
+	}
+	op.pieces, op.blocks = nil, nil
 }
 
 // appendID appends the id line that says where the stream starts, if it has a
@@ -287,6 +385,7 @@ func (op *opening) adopt(l *loop.Loop) (*session, error) {
 
 // abandon gives back what the opening holds and no session or shard owns.
 func (op *opening) abandon() {
+	op.sent()
 	for i := range op.acquired {
 		if g := &op.plan.Grants[i]; !g.placed {
 			op.m.hub.Release(g.Channel, op.loop.ID(), g.Delta)
@@ -358,7 +457,12 @@ func (t *openTask) Run(l *loop.Loop, again bool) {
 func (a *Agent) open(op *opening, s *session) {
 	ref := op.ref
 	s.opening = nil
-	a.loop.SendExempt(ref.Slot, codec.RawFrame(op.push), loop.NoID)
+	if op.room == nil {
+		a.loop.SendExempt(ref.Slot, op.pieces[0], loop.NoID)
+	} else {
+		a.loop.SendPieces(ref.Slot, op.pieces)
+		op.sent()
+	}
 	if s.subs == nil && len(op.plan.Grants) > 0 {
 		s.subs = make([]subscription, len(op.plan.Grants))
 		for i := range op.plan.Grants {

@@ -90,10 +90,14 @@ func (r *restored) cut() {
 	r.publications, r.recovered, r.offset = nil, false, r.top.Offset
 }
 
-// size is what the publications count for in a connect push.
-func (r *restored) size() (n int) {
+// size is what the publications count for in a push, or in pushes of their own; in
+// the form for subscribers of deltas, in which a payload is a string, twice that.
+func (r *restored) size(deltas bool) (n int) {
 	for _, p := range r.publications {
 		n += p.Size() + recoveredCost
+	}
+	if deltas {
+		n *= 2
 	}
 	return n
 }

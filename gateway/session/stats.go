@@ -8,6 +8,7 @@ import (
 	"sluice/codec"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
+	"sluice/gateway/tally"
 )
 
 // ClientKind is what counters tell of a client: its name and version are its
@@ -121,6 +122,15 @@ type Stats struct {
 	KeeperBacklog, KeeperLongest int
 	KeeperRefused                uint64 // connects and subscriptions that there was no room for
 	Untold                       uint64 // joins and leaves dropped for want of credit
+	Recovery                     Recovery
+}
+
+// Recovery is the memory for what clients missed, see Options.RecoveryMaxTotal.
+type Recovery struct {
+	Used, Size int64 // bytes
+	Waiting    int   // connects and calls that wait for room
+	Refused    uint64
+	Waited     tally.Durations // of those that waited, whether they got it or not
 }
 
 // Stats returns the counters. Any goroutine.
@@ -133,6 +143,10 @@ func (m *Manager) Stats() Stats {
 			Epoch: r.epoch.Load(), Gap: r.gap.Load(), Size: r.size.Load(),
 		},
 		KeeperRefused: m.keeperRefused.Load(), Untold: m.untold.Load(),
+		Recovery: Recovery{
+			Used: m.budget.used.Load(), Size: m.budget.size, Waiting: int(m.budget.waiting.Load()),
+			Refused: m.budget.fails.Load(), Waited: m.budget.waited.Read(),
+		},
 	}
 	for _, a := range m.agents {
 		n := a.keeperBacklog()

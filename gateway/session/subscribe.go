@@ -2,7 +2,7 @@ package session
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,21 +25,90 @@ func (m *Manager) Subscribe(ctx context.Context, t Target, cmd SubscribeCommand)
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.opt.StaleCloseDelay)
 	defer cancel()
-	errs := make([]error, len(m.agents))
-	var wg sync.WaitGroup
-	for i, a := range m.agents {
-		wg.Go(func() {
-			join := &joining{a: a, t: t, cmd: cmd}
-			join.grant = newGrant(cmd.Channel, rules, cmd.Override)
-			join.grant.Info, join.grant.Data, join.grant.ExpireAt = cmd.Info, cmd.Data, cmd.ExpireAt
-			if cmd.Since != nil {
-				join.grant.Recover = &recoverRequest{offset: cmd.Since.Offset, epoch: cmd.Since.Epoch}
-			}
-			errs[i] = join.run(ctx)
-		})
+	if err := m.hub.Arrived(ctx); err != nil {
+		return err
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	grant := newGrant(cmd.Channel, rules, cmd.Override)
+	grant.Info, grant.Data, grant.ExpireAt = cmd.Info, cmd.Data, cmd.ExpireAt
+	if cmd.Since != nil {
+		grant.Recover = &recoverRequest{offset: cmd.Since.Offset, epoch: cmd.Since.Epoch}
+	}
+	var joins []*joining
+	for _, a := range m.agents {
+		j := &joining{a: a, t: t, grant: grant}
+		if j.any() {
+			joins = append(joins, j)
+		}
+	}
+	if len(joins) == 0 {
+		return nil
+	}
+	// Before anything is held for the sessions.
+	room, err := m.recoveryRoom(ctx, []Grant{grant})
+	if err != nil {
+		return err
+	}
+	defer room.close()
+	for _, j := range joins {
+		if err := j.acquire(ctx); err != nil {
+			return err
+		}
+		defer j.release()
+	}
+	return m.join(ctx, &grant, joins, room)
+}
+
+// join holds the sessions of all loops, reads the history once, and opens them.
+func (m *Manager) join(ctx context.Context, grant *Grant, joins []*joining, room *ticket) error {
+	for _, j := range joins {
+		j.do(j.hold)
+		j.present.Wait()
+	}
+	limit := m.opt.RecoveryMaxBytes
+	result, at, err := m.subscribeResult(ctx, grant, &limit)
+	missed := missed{room: room, channel: grant.Channel, publications: result.Publications}
+	defer missed.done()
+	for _, j := range joins {
+		missed.encode(j.deltas)
+		j.result, j.at, j.missed = result, at, &missed
+		j.do(func() { j.open(err) })
+	}
+	return err
+}
+
+// missed is what the sessions of a call are told that came before: frames that
+// are made once, outside of turns, for all of them.
+type missed struct {
+	room           *ticket
+	channel        string
+	publications   []*codec.Publication
+	plain, strings []*codec.Frame // the second for those who negotiated deltas
+}
+
+// encode makes the frames, in both forms if deltas is set, unless they are there.
+func (f *missed) encode(deltas bool) {
+	for _, p := range f.publications[len(f.plain):] {
+		f.plain = append(f.plain, f.charged(codec.PubFrame(f.channel, p, "")))
+	}
+	if !deltas {
+		return
+	}
+	for _, p := range f.publications[len(f.strings):] {
+		buf := codec.StartFrame(len(f.channel) + 2*p.Size() + 128)
+		f.strings = append(f.strings, f.charged(codec.EndFrame(codec.AppendDeltaPub(buf, f.channel, p, ""), "")))
+	}
+}
+
+func (f *missed) charged(frame *codec.Frame) *codec.Frame {
+	f.room.charge(frame)
+	return frame
+}
+
+// done says that nobody will be sent the frames any more.
+func (f *missed) done() {
+	for _, frame := range slices.Concat(f.plain, f.strings) {
+		f.room.b.done(frame)
+	}
 }
 
 // joining subscribes sessions of one loop that are open already. Goroutine and
@@ -47,16 +116,17 @@ func (m *Manager) Subscribe(ctx context.Context, t Target, cmd SubscribeCommand)
 type joining struct {
 	a     *Agent
 	t     Target
-	cmd   SubscribeCommand
 	grant Grant
 
 	// Set on the loop.
 	id      uint32 // of Agent.joins
 	members []joiner
+	deltas  bool // some of them negotiated deltas for the channel
 	present sync.WaitGroup
 
 	result codec.SubscribeResult
 	at     hub.Opened
+	missed *missed
 }
 
 // joiner is one session that a joining subscribes. One that had a position in
@@ -89,31 +159,24 @@ func (t *onceTask) Run(_ *loop.Loop, again bool) {
 	}
 }
 
-func (j *joining) run(ctx context.Context) error {
-	any := false
+// any reports whether the loop has a session that is meant.
+func (j *joining) any() (any bool) {
 	j.do(func() {
 		j.a.selectTarget(&j.t, func(loop.Ref, *session) { any = true })
 	})
-	if !any {
-		return nil
-	}
-	// One reference stands in for all sessions until each has its own.
-	m := j.a.m
+	return any
+}
+
+// acquire takes one reference that stands in for all sessions until each has its
+// own.
+func (j *joining) acquire(ctx context.Context) error {
 	if err := j.a.keeperRoom(ctx, []Grant{j.grant}); err != nil {
 		return err
 	}
-	if err := m.hub.Acquire(ctx, j.grant.Channel, j.a.loop.ID(), false); err != nil {
-		return err
-	}
-	defer m.hub.Release(j.grant.Channel, j.a.loop.ID(), false)
-	j.do(j.hold)
-	j.present.Wait()
-	var err error
-	room := m.opt.RecoveryMaxBytes
-	j.result, j.at, err = m.subscribeResult(ctx, &j.grant, &room)
-	j.do(func() { j.open(err) })
-	return err
+	return j.a.m.hub.Acquire(ctx, j.grant.Channel, j.a.loop.ID(), false)
 }
+
+func (j *joining) release() { j.a.m.hub.Release(j.grant.Channel, j.a.loop.ID(), false) }
 
 // hold puts the sessions into the channel, silent for now.
 func (j *joining) hold() {
@@ -145,6 +208,7 @@ func (j *joining) hold() {
 			a.m.hub.Release(j.grant.Channel, a.loop.ID(), false)
 		}
 		a.present(s, sub, &j.present)
+		j.deltas = j.deltas || a.shard.Deltas(ref.Slot, j.grant.Channel)
 		j.members = append(j.members, jr)
 	})
 }
@@ -189,7 +253,11 @@ func (j *joining) told(r *codec.SubscribeResult) *codec.Frame {
 // reports whether the stream is still open.
 func (j *joining) tell(jr *joiner) bool {
 	a, res, at := j.a, j.result, j.at
-	missed := res.Publications
+	missed := j.missed.plain
+	deltas := a.shard.Deltas(jr.ref.Slot, j.grant.Channel)
+	if deltas {
+		missed = j.missed.strings
+	}
 	if jr.kept {
 		at.From = 0 // it was in the channel all the time
 	}
@@ -201,24 +269,13 @@ func (j *joining) tell(jr *joiner) bool {
 	told := j.told(&res)
 	a.sent(PushSubscribe, told.Len())
 	a.shard.SendWithCursor(jr.ref.Slot, told, &step)
-	deltas := a.shard.Deltas(jr.ref.Slot, j.grant.Channel)
-	for _, p := range missed {
-		step.Offset = p.Offset
-		push := j.missed(p, deltas)
-		a.sent(PushMissed, push.Len())
-		a.shard.SendWithCursor(jr.ref.Slot, push, &step)
+	for i, f := range missed {
+		step.Offset = j.result.Publications[i].Offset
+		a.sent(PushMissed, f.Len())
+		a.shard.SendMissed(jr.ref.Slot, f, &step)
 	}
 	if a.loop.Live(jr.ref) {
 		a.shard.Open(jr.ref, []hub.Opened{at})
 	}
 	return a.loop.Live(jr.ref)
-}
-
-// missed makes the push of a publication that came before the subscription.
-func (j *joining) missed(p *codec.Publication, deltas bool) *codec.Frame {
-	if !deltas {
-		return codec.PubFrame(j.grant.Channel, p, "")
-	}
-	buf := codec.StartFrame(len(j.grant.Channel) + p.Size() + 128)
-	return codec.EndFrame(codec.AppendDeltaPub(buf, j.grant.Channel, p, ""), "")
 }

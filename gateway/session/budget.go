@@ -1,0 +1,244 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"sluice/codec"
+	"sluice/gateway/loop"
+	"sluice/gateway/tally"
+)
+
+// budget is the memory that publications which clients missed may take on this
+// node, from when they are read from a history until they have left for the
+// sockets. Whoever recovers takes from it first and waits for room, first come
+// first served; what many miss together is there once, and counts once.
+type budget struct {
+	// Immutable after newBudget.
+	size int64
+	sem  *semaphore.Weighted
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	blocks  map[blockKey]*block
+	charged map[*codec.Frame]*charge
+
+	// Atomic.
+	used    atomic.Int64
+	waiting atomic.Int64
+	fails   atomic.Uint64
+	waited  tally.Shared
+}
+
+// recoveryFactor is by how much more than its bytes what is recovered counts: the
+// collector lets as much garbage stand beside what is alive (GOGC), so that much
+// memory does the process take.
+const recoveryFactor = 2
+
+// charge is what was taken for a frame.
+type charge struct {
+	bytes int64
+	refs  int    // those who may yet send it
+	block *block // nil if the frame belongs to one stream or call
+}
+
+// blockKey names publications of a channel that lie next to each other: what they
+// are never changes.
+type blockKey struct {
+	channel, epoch string
+	first, last    uint64
+	deltas         bool
+}
+
+// block is such publications as they stand in a connect push, shared by all
+// streams that are being sent them.
+type block struct {
+	key   blockKey
+	built chan struct{} // closed when frame is there, or is not
+	frame *codec.Frame  // nil if building it failed
+}
+
+func newBudget(size int64) *budget {
+	return &budget{
+		size: size, sem: semaphore.NewWeighted(size),
+		blocks: make(map[blockKey]*block), charged: make(map[*codec.Frame]*charge),
+	}
+}
+
+// ticket is what was taken of a budget and not yet charged to frames. It belongs
+// to one goroutine.
+type ticket struct {
+	b    *budget
+	left int64
+}
+
+// enter takes room for so many bytes that were missed, and waits for it until ctx
+// ends; more than there is at all takes all. Not from a turn.
+func (b *budget) enter(ctx context.Context, missed int) (*ticket, error) {
+	n := min(int64(missed)*recoveryFactor, b.size)
+	if n <= 0 {
+		return &ticket{b: b}, nil
+	}
+	if !b.sem.TryAcquire(n) {
+		b.waiting.Add(1)
+		began := time.Now()
+		err := b.sem.Acquire(ctx, n)
+		b.waiting.Add(-1)
+		b.waited.Add(time.Since(began))
+		if err != nil {
+			b.fails.Add(1)
+			return nil, fmt.Errorf("session: no memory came free for what was missed: %w", codec.ErrTooManyRequests)
+		}
+	}
+	b.used.Add(n)
+	return &ticket{b, n}, nil
+}
+
+func (b *budget) giveBack(n int64) {
+	if n > 0 {
+		b.used.Add(-n)
+		b.sem.Release(n)
+	}
+}
+
+// close gives back what no frame was charged.
+func (t *ticket) close() {
+	if t != nil {
+		t.b.giveBack(t.left)
+		t.left = 0
+	}
+}
+
+// charge moves room from the ticket to a frame that the caller may send: until
+// [budget.done], and until no queue holds it. What was published since the ticket
+// was taken may be more than it has: then the frame is charged the rest.
+func (t *ticket) charge(f *codec.Frame) {
+	c := &charge{bytes: t.take(f), refs: 1}
+	t.b.mu.Lock()
+	t.b.charged[f] = c
+	t.b.mu.Unlock()
+}
+
+func (t *ticket) take(f *codec.Frame) int64 {
+	n := min(int64(f.Len())*recoveryFactor, t.left)
+	t.left -= n
+	return n
+}
+
+// block returns the frame of publications that lie next to each other, made now
+// unless some stream is being sent it. The caller may send it until [budget.done].
+// It may wait for somebody else who is making it, but for nothing else.
+func (t *ticket) block(key blockKey, pubs []*codec.Publication) *codec.Frame {
+	b := t.b
+	for {
+		b.mu.Lock()
+		blk := b.blocks[key]
+		if blk == nil {
+			blk = &block{key: key, built: make(chan struct{})}
+			b.blocks[key] = blk
+			b.mu.Unlock()
+			return t.build(blk, pubs)
+		}
+		if c := b.charged[blk.frame]; blk.frame != nil && c != nil {
+			c.refs++
+			b.mu.Unlock()
+			return blk.frame
+		}
+		b.mu.Unlock()
+		<-blk.built
+	}
+}
+
+// build makes the frame of a block. If it panics, the next one who wants it tries.
+func (t *ticket) build(blk *block, pubs []*codec.Publication) (f *codec.Frame) {
+	b := t.b
+	defer func() {
+		b.mu.Lock()
+		if f == nil {
+			delete(b.blocks, blk.key)
+		} else {
+			blk.frame = f
+			b.charged[f] = &charge{bytes: t.take(f), refs: 1, block: blk}
+		}
+		b.mu.Unlock()
+		close(blk.built)
+	}()
+	size := 0
+	for _, p := range pubs {
+		size += p.Size() + recoveredCost
+	}
+	return codec.EndText(codec.AppendPublications(codec.StartText(size), pubs, blk.key.deltas))
+}
+
+// done says that the caller will not send a frame any more that it charged, or got
+// as a block. Any goroutine, turns included.
+func (b *budget) done(f *codec.Frame) { b.drop(f, 1) }
+
+// freed says that no queue holds a frame any more. Any goroutine, turns included.
+func (b *budget) freed(f *codec.Frame) { b.drop(f, 0) }
+
+// drop gives back what a frame was charged, once nobody may send it and no queue
+// holds it.
+func (b *budget) drop(f *codec.Frame, refs int) {
+	b.mu.Lock()
+	c := b.charged[f]
+	if c == nil {
+		b.mu.Unlock()
+		return
+	}
+	c.refs -= refs
+	gone := c.refs == 0 && f.Kept() == 0
+	if gone {
+		delete(b.charged, f)
+		if c.block != nil {
+			delete(b.blocks, c.block.key)
+		}
+	}
+	b.mu.Unlock()
+	if gone {
+		b.giveBack(c.bytes)
+	}
+}
+
+const (
+	// reclaimEvery is how often, while somebody waits for room, streams are looked
+	// for that do not take what they missed, and reclaimAge how long they may take
+	// nothing.
+	reclaimEvery = 250 * time.Millisecond
+	reclaimAge   = time.Second
+)
+
+// Reclaim ends streams that do not take what they missed while others wait for
+// the memory. It runs until done is closed, on a goroutine of the caller's.
+func (m *Manager) Reclaim(done <-chan struct{}) {
+	tick := time.NewTicker(reclaimEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			if m.budget.waiting.Load() == 0 {
+				continue
+			}
+			for _, l := range m.group.Loops {
+				l.Post(reclaimTask{})
+			}
+		}
+	}
+}
+
+// reclaimTask implements loop.Task.
+type reclaimTask struct{}
+
+// Run implements loop.Task.
+func (reclaimTask) Run(l *loop.Loop, again bool) {
+	if !again {
+		l.Reclaim(reclaimAge)
+	}
+}
