@@ -343,6 +343,9 @@ func parsePush(data []byte, names map[string]string) (p said, err error) {
 			if s.has(`,"offset":`) {
 				p.offset = uint64(s.num())
 			}
+			if s.has(`,"epoch":"`) {
+				_, s.text, _ = bytes.Cut(s.text, []byte(`"`))
+			}
 			s.lit(`}}`)
 			if s.bad || len(s.text) > 0 {
 				return p, fmt.Errorf("%w: publication %.80q … %.80q", errFeed, data, s.text)
