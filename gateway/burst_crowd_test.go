@@ -28,7 +28,7 @@ type follower struct {
 	names map[string]string
 	last  map[lineage]int
 
-	opened chan struct{} // closed behind the connect push, or at the end
+	opened chan struct{} // closed behind the connect push
 	done   chan struct{} // closed at the end
 	count  atomic.Int64  // publications
 	sum    atomic.Uint64 // of what they are, in any order

@@ -262,6 +262,7 @@ type said struct {
 	id      string // the last one of the stream
 	hasID   bool   // it came with this push
 	raw     []byte // unless note says it all; good until the call returns
+	body    *pushBody
 }
 
 // sub is a subscription as a connect or subscribe push tells it.
@@ -308,8 +309,16 @@ type pushBody struct {
 	Gap         *gapBody
 }
 
-// decode decodes a push that is no publication.
-func (p *said) decode() (t pushBody, err error) { return t, json.Unmarshal(p.raw, &t) }
+// decode decodes a push that is no publication, once.
+func (p *said) decode() (*pushBody, error) {
+	if p.body == nil {
+		p.body = &pushBody{}
+		if err := json.Unmarshal(p.raw, p.body); err != nil {
+			return nil, fmt.Errorf("%w: %w in push %.80q", errFeed, err, p.raw)
+		}
+	}
+	return p.body, nil
+}
 
 var pushKinds = []string{"subscribe", "unsubscribe", "disconnect", "refresh", "gap", "join", "leave", "message"}
 
