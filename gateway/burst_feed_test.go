@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	fdelta "github.com/shadowspore/fossil-delta"
+
 	"sluice/gateway/testkit"
 )
 
@@ -274,6 +276,7 @@ type sub struct {
 	Publications                              []struct {
 		Data   json.RawMessage
 		Offset uint64
+		Delta  bool // made against the one before
 	}
 }
 
@@ -287,6 +290,15 @@ func (s *sub) notes() (all []said, err error) {
 				return nil, err
 			}
 			text = []byte(whole)
+		}
+		if p.Delta {
+			if len(all) == 0 {
+				return nil, fmt.Errorf("%w: a delta to nothing", errFeed)
+			}
+			var err error
+			if text, err = fdelta.Apply(all[len(all)-1].raw, text); err != nil {
+				return nil, err
+			}
 		}
 		sc := scan{text: text}
 		k := sc.note()

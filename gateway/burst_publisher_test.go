@@ -48,6 +48,7 @@ type acked struct {
 type publisher struct {
 	addr string
 	p    int
+	from int // the number before its first
 	conn net.Conn
 	buf  []byte
 }
@@ -100,7 +101,7 @@ func (b *publisher) answer(r *bufio.Reader, a *acked) error {
 	return nil
 }
 
-// publish publishes numbers 1 … count. An open loop waits for no answer before
+// publish publishes the next count numbers. An open loop waits for no answer before
 // the next request; a closed one does.
 func (b *publisher) publish(count int, open bool, what func(n int) put) (all []acked, err error) {
 	if b.conn, err = net.DialTimeout("tcp", b.addr, time.Minute); err != nil {
@@ -114,7 +115,7 @@ func (b *publisher) publish(count int, open bool, what func(n int) put) (all []a
 	all = make([]acked, count)
 	if !open {
 		for n := 1; n <= count; n++ {
-			if all[n-1], err = b.send(n, what(n)); err != nil {
+			if all[n-1], err = b.send(b.from+n, what(n)); err != nil {
 				return all[:n-1], err
 			}
 			if err := b.answer(r, &all[n-1]); err != nil {
@@ -128,7 +129,7 @@ func (b *publisher) publish(count int, open bool, what func(n int) put) (all []a
 	go func() {
 		defer close(sent)
 		for n := 1; n <= count; n++ {
-			a, err := b.send(n, what(n))
+			a, err := b.send(b.from+n, what(n))
 			if err != nil {
 				failed <- err
 				return
