@@ -197,9 +197,6 @@ var fillers = func() []byte {
 
 func (k note) filler() []byte { return fillers[k.n%991:][:k.size] }
 
-// noteOverhead is at most what a note takes beside its filler.
-const noteOverhead = 64
-
 // appendTo appends the JSON of the note.
 func (k note) appendTo(b []byte) []byte {
 	b = fmt.Appendf(b, `{"p":%d,"n":%d,"s":%d,"x":"`, k.p, k.n, k.size)

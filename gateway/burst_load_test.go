@@ -49,22 +49,24 @@ func mixed(p, n int) put {
 // it: however large its parts are, and whether publishers wait for answers.
 func TestABurstClosesNobodyWhoReads(t *testing.T) {
 	f := func(name string, streams, publishers, each int, what func(p, n int) put) {
-		t.Run(name, func(t *testing.T) {
-			loopModes(t, func(t *testing.T, open bool) {
-				s := startBurst(t, parts{client: `, "queue_max_age": "2m"`})
-				c := s.crowd(t, scaled(streams), subscribeTarget([]string{"news"}))
-				acks := s.burst(t, burst{publishers, each, open, what})
-				expectTaken(t, acks)
-				s.expectAll(t, c, acks)
-				s.expectSettled(t, "stream_queue_bytes", "streams_blocked")
-				require.Empty(t, s.closes())
-			})
-		})
+		t.Run(name, func(t *testing.T) { burstToReaders(t, scaled(streams), publishers, each, what) })
 	}
 	f("150 B", 300, 16, 100, always(150))
 	f("16 KiB", 300, 16, 20, always(16<<10))
 	f("1 MiB", 100, 8, 1, always(1<<20))
 	f("mixed", 100, 8, 13, mixed)
+}
+
+func burstToReaders(t *testing.T, streams, publishers, each int, what func(p, n int) put) {
+	loopModes(t, func(t *testing.T, open bool) {
+		s := startBurst(t, parts{client: `, "queue_max_age": "2m"`})
+		c := s.crowd(t, streams, subscribeTarget([]string{"news"}))
+		acks := s.burst(t, burst{publishers, each, open, what})
+		expectTaken(t, acks)
+		s.expectAll(t, c, acks)
+		s.expectSettled(t, "stream_queue_bytes", "streams_blocked")
+		require.Empty(t, s.closes())
+	})
 }
 
 // A frame is one and the same for all streams, and its bytes count once for what
@@ -73,7 +75,10 @@ func TestFramesOfManyStreamsCountOnceForTheNode(t *testing.T) {
 	const each = 40
 	streams := 100
 	loopModes(t, func(t *testing.T, open bool) {
-		s := startBurst(t, parts{client: `, "queue_max_age": "2m", "queues_max_total": 16777216`})
+		s := startBurst(t, parts{
+			client: `, "queue_max_age": "1h", "queues_max_total": 16777216`,
+			api:    `, "publish_inflight_max_bytes": 262144`, // which those that do not read must not hold
+		})
 		healthy := s.crowd(t, scaled(100), subscribeTarget([]string{"news"}))
 		lagging := s.stalled(t, streams, subscribeTarget([]string{"news"}))
 		acks := s.burst(t, burst{4, each / 4, open, always(16 << 10)}) // 640 KiB for each stream
@@ -90,10 +95,13 @@ func TestFramesOfManyStreamsCountOnceForTheNode(t *testing.T) {
 }
 
 // One stream in ten does not read: it is slow, by bytes here, and nobody else
-// is; metrics tell who ended for what.
+// is; metrics tell who ended for what. Publishers wait for none of them.
 func TestABurstEndsOnlyTheStreamsThatDoNotRead(t *testing.T) {
 	loopModes(t, func(t *testing.T, open bool) {
-		s := startBurst(t, parts{client: `, "queue_max_age": "2m"`})
+		s := startBurst(t, parts{
+			client: `, "queue_max_age": "1h"`,
+			api:    `, "publish_inflight_max_bytes": 524288`, // which those that do not read must not hold
+		})
 		streams := scaled(200)
 		c := s.crowd(t, streams, subscribeTarget([]string{"news"}))
 		lagging := s.stalled(t, streams/10, subscribeTarget([]string{"news"}))

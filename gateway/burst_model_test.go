@@ -208,8 +208,8 @@ type modelClient struct {
 	closed map[string]chan struct{}
 	stall  atomic.Int64 // ns to stand still for before the next read
 	events atomic.Int64
-	calls  atomic.Int64 // pushes that calls brought
-	due    int64        // of these
+	calls  atomic.Int64      // pushes that calls brought
+	due    int64             // of these
 	bases  map[string][]byte // payloads that deltas are made against
 	at     map[string]uint64 // offsets of what came last
 	epoch  map[string]string
