@@ -61,11 +61,17 @@ func startServer(t *testing.T, p parts) *server {
 // launch starts a gateway from the text of a config file; the caller stops it.
 func launch(t *testing.T, text string) *server {
 	t.Helper()
+	return launchWith(t, text, Options{Verify: true})
+}
+
+// launchWith is launch with options.
+func launchWith(t *testing.T, text string, opt Options) *server {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.json")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	cfg, _, err := config.Load(config.Source{Path: path, Dir: t.TempDir()})
 	require.NoError(t, err)
-	g, err := New(cfg, Options{Verify: true})
+	g, err := New(cfg, opt)
 	require.NoError(t, err)
 	require.NoError(t, g.Start())
 	return &server{Gateway: g, addr: g.Addr(), api: &testkit.API{Addr: g.Addr(), Key: testKey}}
