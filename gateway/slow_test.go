@@ -208,6 +208,7 @@ func (c *lazy) account(t *testing.T, next map[string]int, withHistory string) (d
 // last id it has.
 func TestASlowStreamIsCutAndResumes(t *testing.T) {
 	s := startServer(t, parts{
+		sse:     `, "recovery_max_bytes": 134217728, "recovery_max_total": 1073741824`, // it may be waited for, alone on its loop
 		client:  `, "queue_max_age": "1h", "queue_max_size": 131072, "recovery_max_publication_limit": 0`,
 		channel: `, "namespaces": [{"name": "rr", ` + recoverable + `}]`,
 	})
