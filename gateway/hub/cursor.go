@@ -51,13 +51,13 @@ func (s *Shard) refreshCursor(slot uint32) {
 		}
 	}
 	if n < 2 {
-		delete(s.cursors, slot)
+		s.cursors.Delete(slot)
 		return
 	}
-	c := s.cursors[slot]
+	c := s.cursors.Value(slot)
 	if c == nil {
 		c = &streamCursor{}
-		s.cursors[slot] = c
+		s.cursors.Set(slot, c)
 	}
 	c.text, c.at = c.text[:0], c.at[:0]
 	for _, p := range list {
@@ -87,7 +87,7 @@ func (p place) appendCursor(dst []byte) []byte {
 
 // sendOwn queues a publication with an id of the stream's own.
 func (s *Shard) sendOwn(m *member, f *codec.Frame) {
-	c := s.cursors[m.slot]
+	c := s.cursors.Value(m.slot)
 	if !codec.SetCursorOffset(c.text, int(c.at[m.place]), m.offset) {
 		s.refreshCursor(m.slot) // the offset has a digit more
 	}
@@ -106,7 +106,7 @@ func (s *Shard) thinned(c *streamCursor) bool { return len(c.text) > s.hub.opt.C
 // Thinned reports whether the last id that the stream was sent may be behind
 // where it stands.
 func (s *Shard) Thinned(slot uint32) bool {
-	c := s.cursors[slot]
+	c := s.cursors.Value(slot)
 	return c != nil && s.thinned(c)
 }
 
@@ -161,7 +161,7 @@ func (s *Shard) cursorChunk(slot uint32, opening *Opened) []byte {
 	if len(text) == 0 {
 		return nil
 	}
-	if c := s.cursors[slot]; c != nil {
+	if c := s.cursors.Value(slot); c != nil {
 		c.told = s.loop.Now()
 	}
 	return s.idChunk(text, s.loop.Framing(slot))

@@ -79,7 +79,7 @@ func jsonPub(t testing.TB, text string) *codec.Publication {
 func (r *paceRig) delivered() (data []string) {
 	synctest.Wait()
 	r.hub.group.Do(func(*loop.Loop) {
-		h := r.hub.shards[0].holds[0]
+		h := r.hub.shards[0].holds.Value(0)
 		for _, it := range h.items {
 			text := string(it.d.frame.PlainData())
 			text = strings.TrimPrefix(text, `data: {"channel":"ch","pub":{"data":`)

@@ -30,7 +30,7 @@ func (s *Shard) PositionDue(slot uint32, channel string, age time.Duration) (off
 // Those behind the top, those that were ahead of it, and those of another epoch
 // lost their place.
 func (s *Shard) CheckPosition(channel string, top uint64, epoch uint32, before uint64) {
-	t := s.topics[channel]
+	t := s.topics.Value(channel)
 	if t == nil {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/loop"
+	"sluice/gateway/shrink"
 )
 
 // Flags say how a subscriber is delivered to.
@@ -51,11 +52,11 @@ type Shard struct {
 	owner Owner // set by Start
 
 	// Owned by the loop.
-	topics map[string]*topic
-	places [][]place        // by slot
-	holds  map[uint32]*hold // by slot, while the stream has yet to open
+	topics shrink.Map[string, *topic]
+	places [][]place                 // by slot
+	holds  shrink.Map[uint32, *hold] // by slot, while the stream has yet to open
 	// cursors of streams with several recoverable channels, by slot.
-	cursors map[uint32]*streamCursor
+	cursors shrink.Map[uint32, *streamCursor]
 	ids     []byte // the block that id chunks are cut from
 	scratch []byte // for the text of a cursor
 	next    int    // of the delivery in hand: members below it are due
@@ -106,10 +107,7 @@ type heldItem struct {
 }
 
 func newShard(h *Hub, l *loop.Loop) *Shard {
-	s := &Shard{
-		hub: h, loop: l, topics: make(map[string]*topic), holds: make(map[uint32]*hold),
-		cursors: make(map[uint32]*streamCursor),
-	}
+	s := &Shard{hub: h, loop: l}
 	l.OnFlush(func() { s.offeredAt = h.clock() })
 	return s
 }
@@ -122,8 +120,8 @@ func (s *Shard) Start(owner Owner) { s.owner = owner }
 // already only changes its flags and position; then the caller keeps its
 // reference, and added is false.
 func (s *Shard) Subscribe(slot uint32, channel string, flags Flags, offset uint64, epoch uint32) (added bool) {
-	if flags&Held != 0 && s.holds[slot] == nil {
-		s.holds[slot] = &hold{}
+	if flags&Held != 0 && s.holds.Value(slot) == nil {
+		s.holds.Set(slot, &hold{})
 	}
 	if m := s.find(slot, channel); m != nil {
 		// What the interest counts stays as it is; so does the position
@@ -134,10 +132,10 @@ func (s *Shard) Subscribe(slot uint32, channel string, flags Flags, offset uint6
 		}
 		return false
 	}
-	t := s.topics[channel]
+	t := s.topics.Value(channel)
 	if t == nil {
 		t = &topic{channel: channel, tag: codec.Tag32(channel), checked: s.loop.Now()}
-		s.topics[channel] = t
+		s.topics.Set(channel, t)
 	}
 	for int(slot) >= len(s.places) {
 		s.places = append(s.places, nil)
@@ -188,8 +186,8 @@ func (s *Shard) Unsubscribe(slot uint32, channel string) bool {
 	}
 	s.remove(slot, int(m.place))
 	s.refreshCursor(slot)
-	if s.holds[slot] != nil && !s.held(slot) {
-		delete(s.holds, slot) // nobody is left to open it
+	if s.holds.Value(slot) != nil && !s.held(slot) {
+		s.holds.Delete(slot) // nobody is left to open it
 	}
 	return true
 }
@@ -203,8 +201,8 @@ func (s *Shard) Drop(slot uint32) {
 		s.remove(slot, n-1)
 	}
 	s.places[slot] = nil
-	delete(s.holds, slot)
-	delete(s.cursors, slot)
+	s.holds.Delete(slot)
+	s.cursors.Delete(slot)
 }
 
 // remove ends one membership: the last member and the last place move into the
@@ -227,7 +225,7 @@ func (s *Shard) remove(slot uint32, i int) {
 	s.places[slot] = list[:len(list)-1]
 	s.subs--
 	if len(t.members) == 0 {
-		delete(s.topics, t.channel)
+		s.topics.Delete(t.channel)
 	} else if cap(t.members) > 64 && len(t.members) < cap(t.members)/4 {
 		t.members = append(make([]member, 0, cap(t.members)/2), t.members...)
 	}
@@ -239,7 +237,7 @@ func (s *Shard) remove(slot uint32, i int) {
 // by one that was served already. After a panic it goes on behind the member
 // that caused it.
 func (s *Shard) deliver(d *delivery, again bool) {
-	t := s.topics[d.channel]
+	t := s.topics.Value(d.channel)
 	if t == nil {
 		return
 	}
@@ -345,7 +343,7 @@ func (t *topic) Gap(g codec.Gap) *codec.Frame {
 
 // hold keeps an event until the stream opens.
 func (s *Shard) hold(t *topic, m *member, d *delivery) {
-	h := s.holds[m.slot]
+	h := s.holds.Value(m.slot)
 	h.bytes += d.frame.Len() + holdCost
 	if h.bytes > s.hub.opt.HoldMaxSize {
 		s.owner.Insufficient(s.loop.Ref(m.slot), t.channel)
@@ -381,14 +379,14 @@ func (s *Shard) Open(ref loop.Ref, at []Opened) {
 		}
 	}
 	s.refreshCursor(ref.Slot)
-	h := s.holds[ref.Slot]
+	h := s.holds.Value(ref.Slot)
 	if h == nil {
 		return
 	}
 	items := h.items
-	delete(s.holds, ref.Slot)
+	s.holds.Delete(ref.Slot)
 	if s.held(ref.Slot) {
-		s.holds[ref.Slot] = &hold{}
+		s.holds.Set(ref.Slot, &hold{})
 	}
 	for i := range items {
 		if !s.loop.Live(ref) {
@@ -430,7 +428,7 @@ func (s *Shard) Verify() {
 	if n != s.subs {
 		panic("BUG: hub: the count of subscriptions is off")
 	}
-	for ch, t := range s.topics {
+	for ch, t := range s.topics.All() {
 		if t.channel != ch || len(t.members) == 0 {
 			panic("BUG: hub: an empty or misnamed topic")
 		}

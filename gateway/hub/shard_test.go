@@ -123,9 +123,9 @@ func TestUnsubscribingTheLastHeldSubscriptionForgetsTheHold(t *testing.T) {
 	r.settle()
 	p.do(func(s *Shard) {
 		require.True(t, s.Unsubscribe(p.ref.Slot, "a"))
-		require.NotEmpty(t, s.holds)
+		require.NotZero(t, s.holds.Len())
 		require.True(t, s.Unsubscribe(p.ref.Slot, "b"))
-		require.Empty(t, s.holds)
+		require.Zero(t, s.holds.Len())
 		require.False(t, s.Unsubscribe(p.ref.Slot, "b"))
 	})
 	p.subscribe("c", 0)
