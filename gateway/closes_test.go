@@ -132,6 +132,7 @@ func closings() map[loop.Reason]closing {
 			"TestAClientThatVanishedIsNoticed of package loop has one"},
 		loop.ReasonWriteError: {not: "it takes an error of write(2) that is neither the client's end nor a full socket; TestWriteErrorsHaveReasons of package loop has some"},
 		loop.ReasonStale:      {not: "it takes an engine that does not answer: 3502_stale of package sse, where it is this reason or refused, whichever looks at its clock first"},
+		loop.ReasonSlowResume: {not: "it takes another client that waits for the memory; TestAStormOfResumesStaysWithinTheBudget has many"},
 		loop.ReasonTLS:        {not: "it takes a client that breaks TLS; package loop has one"},
 	}
 }

@@ -50,7 +50,8 @@ var layout = map[string]row{
 		others: "golang.org/x/sync/semaphore",
 	},
 	"gateway/session": {
-		ours: "codec gateway/actor gateway/auth gateway/broker gateway/channel gateway/hub gateway/loop gateway/presence gateway/shrink",
+		ours:   "codec gateway/actor gateway/auth gateway/broker gateway/channel gateway/hub gateway/loop gateway/presence gateway/shrink gateway/tally",
+		others: "golang.org/x/sync/semaphore",
 	},
 	"gateway/sse": {
 		ours:   "codec gateway/auth gateway/loop gateway/reqid gateway/session gateway/tally",

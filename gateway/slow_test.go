@@ -372,6 +372,7 @@ func TestBinaryDataInALossyChannelIsInappropriate(t *testing.T) {
 // stream loses nothing in silence; it is ended as slow.
 func TestARecoverableStreamInALossyNamespaceLosesNothing(t *testing.T) {
 	s := startServer(t, parts{
+		sse:    `, "recovery_max_bytes": 134217728, "recovery_max_total": 1073741824`,
 		client: `, "queue_max_age": "1h", "queue_max_size": 131072, "recovery_max_publication_limit": 0`,
 		channel: `, "namespaces": [{"name": "hist", "slow_policy": "drop_oldest", "conflate_key": "k",
 			"history_size": 100000, "history_ttl": "1h", ` + anybody + `}]`,
