@@ -23,8 +23,9 @@ import (
 //     something again, and some times as long as the window took to be written to
 //     the others, and a little more from an allowance that grows with time, for
 //     when nothing is known yet;
-//   - and no longer: a stream that is behind then is late. It keeps its queue
-//     and its limits, but no window waits for it until it has caught up once.
+//   - and no longer, nor for longer than Options.QueueMaxAge in all: a stream that
+//     is behind then is late. It keeps its queue and its limits, but no window
+//     waits for it until it has caught up once.
 //
 // So a stalled client holds the others up once, a client that trickles makes a
 // burst longer by a factor and no more, and who reads is not closed for our speed.
@@ -93,7 +94,7 @@ type intake struct {
 	most    int64   // when most streams were last behind
 	drain   float64 // how long blocked streams take to take something, on average
 	wakeAt  int64   // when the wait is over, 0 without one
-	freed   int     // streams that were unblocked since the last count
+	freed   int     // streams that were unblocked, or closed, since the last count
 	enough  int     // how many of them make another count worthwhile
 	slack   int64   // what is left of the allowance
 	slackAt int64   // when that was worked out
@@ -248,13 +249,14 @@ func (l *Loop) mayTake() bool {
 		l.stats.Holds++
 	}
 	in.freed, in.enough = 0, max(n/8, 1)
-	if 2*n > l.stats.Open && l.now-in.began < int64(l.opt.QueueMaxAge) {
+	end := l.now + int64(wheelTick)
+	if 2*n > l.stats.Open {
 		in.most = l.now
-		in.wakeAt = l.now + int64(wheelTick)
-		return false
+	} else {
+		end = min(end, l.patience())
 	}
-	if end := l.patience(); l.now < end {
-		in.wakeAt = min(end, l.now+int64(wheelTick))
+	if end = min(end, in.began+int64(l.opt.QueueMaxAge)); l.now < end {
+		in.wakeAt = end
 		return false
 	}
 	l.stats.GivenUp += uint64(l.behind(in.batch[in.next].Size(), true))
