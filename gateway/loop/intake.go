@@ -47,6 +47,11 @@ const (
 	// each stream so many items at once (BenchmarkBurst).
 	maxWindow   = 64
 	windowBytes = 256 << 10
+	// crowdWindow is maxWindow for a loop with more than manyStreams: places
+	// for 64 frames are 1.5 KiB for each of them. The writes that it takes more
+	// are lost in what a write costs that finds its socket cold.
+	crowdWindow = 32
+	manyStreams = 2048
 	// behindItems is how many frames make a blocked stream one that is behind,
 	// however small they are.
 	behindItems = 32
@@ -78,7 +83,11 @@ type intake struct {
 	batch   []Delivery // taken from inbox; those before next are queued
 	next    int
 	spare   []Delivery
-	ahead   int        // how many of them the window may get
+	ahead   int        // how many of them a stream may get in this window
+	limit   int        // how many the window may have
+	share   int        // how many a stream got in the last one, on average
+	sent    int        // items queued in this window
+	opened  int        // queues that began in it
 	running bool       // the one at next panicked
 	panics  int        // how often
 	filling bool       // the window has room
@@ -139,6 +148,7 @@ func (l *Loop) take() (more bool) {
 			return false
 		}
 		in.filling, in.bytes, in.began = true, 0, l.clock()
+		l.beginWindow()
 	}
 	for began := l.clock(); l.takeOne(); {
 		if l.clock()-began > turnNanos {
@@ -152,7 +162,7 @@ func (l *Loop) take() (more bool) {
 // takeOne queues one delivery, if the window has room for it.
 func (l *Loop) takeOne() bool {
 	in := &l.in
-	if len(in.window) == maxWindow || !in.refill() {
+	if len(in.window) >= in.limit || !in.refill() {
 		return false
 	}
 	d := in.batch[in.next]
@@ -194,13 +204,28 @@ func (in *intake) refill() bool {
 		in.mu.Unlock()
 		in.spare, in.next = nil, 0
 	}
-	in.ahead = min(len(in.batch)-in.next, maxAhead)
 	return in.next < len(in.batch)
 }
 
-// maxAhead bounds the places that a new queue gets at once: not all deliveries
-// that wait are for the same streams.
-const maxAhead = 16
+// beginWindow works out how large the window may be, and how many places a new
+// queue gets at once in it: as many as deliveries wait, but for those of other
+// streams, of which there are as many as in the window before.
+func (l *Loop) beginWindow() {
+	in := &l.in
+	in.limit = maxWindow
+	if l.stats.Open > manyStreams {
+		in.limit = crowdWindow
+	}
+	if in.opened > 0 {
+		in.share = (in.sent + in.opened - 1) / in.opened
+	}
+	in.sent, in.opened = 0, 0
+	in.ahead = min(len(in.batch)-in.next, in.limit, max(in.share, firstShare))
+}
+
+// firstShare is how many places a new queue gets at once if so many deliveries
+// wait, before anything is known of whom they are for.
+const firstShare = 16
 
 // maxSpare is the largest inbox that is kept for reuse after a burst.
 const maxSpare = 1 << 10
