@@ -139,8 +139,12 @@ var frameSeed = maphash.MakeSeed()
 // wrote to it. It differs from process to process.
 func (f *Frame) Sum() uint64 { return maphash.Bytes(frameSeed, f.buf) }
 
-// PubFrame makes the frame of a publication.
+// PubFrame makes the frame of a publication; of one with a Room the first of its
+// channel is made there.
 func PubFrame(channel string, p *Publication, id string) *Frame {
+	if buf, ok := p.Room.take(channel, p); ok {
+		return EndFrame(appendPubTail(buf, p), id)
+	}
 	return EndFrame(AppendPub(StartFrame(pubRoom(channel, p)), channel, p), id)
 }
 

@@ -28,6 +28,7 @@ type Publication struct {
 	Time    int64  // Unix milliseconds of the publish, 0 if unknown
 	Delta   bool   // the publisher asked for deltas
 	Binary  bool   // the payload was not JSON and is not here: no stream can carry it
+	Room    *Room  // around Data, for its frame; nil for none
 }
 
 // Size is what a publication counts for in byte limits: its payload and
@@ -144,21 +145,40 @@ func AppendPub(dst []byte, channel string, p *Publication) []byte {
 	return o.dst
 }
 
+// appendPubHead appends what AppendPub does before the payload.
+func appendPubHead(dst []byte, channel string) []byte {
+	o := pushOpen(dst, channel, "pub")
+	o.key("data")
+	return o.dst
+}
+
+// appendPubTail appends what AppendPub does behind the payload.
+func appendPubTail(dst []byte, p *Publication) []byte {
+	o := object{dst: dst, comma: true}
+	o.pubRest(p)
+	return pushClose(&o)
+}
+
 // AppendPublication appends the publication object itself, as it stands in pub
 // pushes and among the recovered publications of a connect push.
 func AppendPublication(dst []byte, p *Publication) []byte {
 	o := object{dst: dst}
 	o.begin()
 	o.json("data", p.Data)
+	o.pubRest(p)
+	o.end()
+	return o.dst
+}
+
+// pubRest appends the members of a publication but its data.
+func (o *object) pubRest(p *Publication) {
 	o.info(p.Info)
 	o.uint("offset", p.Offset)
-	appendTags(&o, p.Tags)
+	appendTags(o, p.Tags)
 	if p.Offset == 1 {
 		o.str("epoch", p.Epoch)
 	}
 	o.uint("version", p.Version)
-	o.end()
-	return o.dst
 }
 
 // AppendDeltaPub appends the push of a publication for subscribers that

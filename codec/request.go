@@ -127,15 +127,21 @@ const envelopeDepth = 8
 
 // decode fills into, a pointer to a struct, from the one JSON value in src.
 func decode(src []byte, lim Limits, into any) error {
-	if lim.Depth <= 0 {
-		lim.Depth = DefaultDepth
-	}
-	lim.Depth += envelopeDepth
-	if err := CheckDepth(src, lim.Depth); err != nil {
+	if err := checkRequestDepth(src, lim); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(src, into); err != nil {
+		lim.Depth = requestDepth(lim)
 		return requestError(src, lim, err)
 	}
 	return nil
 }
+
+func requestDepth(lim Limits) int {
+	if lim.Depth <= 0 {
+		return DefaultDepth + envelopeDepth
+	}
+	return lim.Depth + envelopeDepth
+}
+
+func checkRequestDepth(src []byte, lim Limits) error { return CheckDepth(src, requestDepth(lim)) }

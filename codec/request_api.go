@@ -17,6 +17,14 @@ type APIRequest interface {
 // described by [Detail].
 func DecodeRequest[T APIRequest](src []byte, lim Limits) (*T, error) {
 	r := new(T)
+	if p, ok := any(r).(*PublishRequest); ok && len(src) >= largeRequest {
+		if err := checkRequestDepth(src, lim); err != nil {
+			return nil, err
+		}
+		if p.decodeLarge(src, lim) {
+			return r, nil
+		}
+	}
 	if err := decode(src, lim, r); err != nil {
 		return nil, err
 	}
@@ -25,7 +33,7 @@ func DecodeRequest[T APIRequest](src []byte, lim Limits) (*T, error) {
 
 // Content is what a publish and a broadcast say alike (PROTOCOL 7.3).
 type Content struct {
-	Data           json.RawMessage   `json:"data"` // empty if absent, "null" if null
+	Data           json.RawMessage   `json:"data"` // empty if absent or in Value, "null" if null
 	B64Data        string            `json:"b64data"`
 	SkipHistory    bool              `json:"skip_history"`
 	TagMap         map[string]string `json:"tags"`
@@ -33,6 +41,17 @@ type Content struct {
 	Delta          bool              `json:"delta"`
 	Version        uint64            `json:"version"`
 	VersionEpoch   string            `json:"version_epoch"`
+
+	room *Room // has the data of a large request; nil: they are in Data
+}
+
+// Value returns the data of a large publish, which were made a JSON with the
+// request, and the room for its frame; the zero JSON if they are in Data.
+func (c *Content) Value() (JSON, *Room) {
+	if c.room == nil {
+		return JSON{}, nil
+	}
+	return c.room.value, c.room
 }
 
 // Tags returns the tags in the order of their keys.

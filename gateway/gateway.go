@@ -81,6 +81,7 @@ type Gateway struct {
 	quit      chan struct{}  // closed by Stop
 
 	counts requestCounts // has a lock of its own
+	bodies bodyRoom      // has a lock of its own
 
 	// Atomic.
 	rules    atomic.Pointer[channel.Rules]
@@ -287,6 +288,7 @@ func (g *Gateway) Start() error {
 	g.watching.Go(func() { g.watchClock(g.quit) })
 	g.watching.Go(func() { g.sessions.Reclaim(g.quit) })
 	g.ready.Store(true)
+	dropStartPages()
 	return nil
 }
 

@@ -48,6 +48,7 @@ func (g *Gateway) newServer(handler fasthttp.RequestHandler) *fasthttp.Server {
 		IdleTimeout:                  idleTimeout,
 		MaxIdleWorkerDuration:        idleWorker,
 		MaxRequestBodySize:           otherBody,
+		ReduceMemoryUsage:            true,
 		DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader:        true,
 		SecureErrorLogMessage:        true,
@@ -92,6 +93,9 @@ func (g *Gateway) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	if n := h.ContentLength(); !wanted && (n > limit.MaxRequestBodySize || n == chunkedBody) {
 		front.SkipBody(h)
 	}
+	if n := h.ContentLength(); n >= largeBody && n <= limit.MaxRequestBodySize {
+		g.bodies.enter(h, n)
+	}
 	return limit
 }
 
@@ -119,6 +123,9 @@ const chunkedBody = -1
 func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		front.Serving(ctx.Conn())
+		if ctx.Request.Header.ContentLength() >= largeBody {
+			defer g.bodies.leave(&ctx.Request.Header)
+		}
 		defer func() {
 			if v := recover(); v != nil {
 				var id reqid.ID

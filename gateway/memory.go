@@ -33,6 +33,12 @@ const (
 	// HTTP server, whose stacks stay for up to twice idleWorker, and whatever else
 	// goes away by itself once nobody needs it.
 	memoryLate = 2*idleWorker + 500*time.Millisecond
+	// memorySpent is how much of what was published must have been delivered
+	// since the last collection for one at any load, and spentShare what part of
+	// the footprint: large messages fill a heap up to a goal that was set while
+	// they were in flight, and nothing but the next one collects them.
+	memorySpent = 4 << 20
+	spentShare  = 8
 )
 
 // memoryState is what a look sees.
@@ -42,6 +48,9 @@ type memoryState struct {
 	connects  uint64        // so far
 	written   uint64        // bytes to streams, so far
 	allocated uint64        // bytes, so far
+	spent     uint64        // bytes published that went out to all, so far
+	cycles    uint64        // collections, so far
+	live      uint64        // bytes that the last collection found in use
 	footprint uint64        // bytes that Go has from the system and could give back, if nothing were in them
 }
 
@@ -51,6 +60,7 @@ type memoryWatch struct {
 	last     memoryState // at the last look
 	settled  memoryState // after memory was given back for the last time
 	most     memoryState // in one look since then: connects, written, allocated
+	spent    memoryState // when the collector was last seen to have run
 	calm     int         // looks in a row
 	notUntil time.Duration
 	late     time.Duration // when one more is due, 0 for none
@@ -58,7 +68,7 @@ type memoryWatch struct {
 }
 
 // newMemoryWatch begins with the process as it has started.
-func newMemoryWatch(s memoryState) *memoryWatch { return &memoryWatch{last: s, settled: s} }
+func newMemoryWatch(s memoryState) *memoryWatch { return &memoryWatch{last: s, settled: s, spent: s} }
 
 // due reports whether memory is to be given back now. Then the caller does so,
 // and calls gave.
@@ -71,12 +81,16 @@ func (w *memoryWatch) due(s memoryState) bool {
 	little := connects <= max(littleConnects, w.most.connects/loadShare) &&
 		written <= max(littleWritten, w.most.written/loadShare) &&
 		allocated <= max(littleAllocated, w.most.allocated/loadShare)
+	if s.cycles != w.spent.cycles {
+		w.spent = s
+	}
 	if !little {
 		w.calm = 0
 		if w.late != 0 {
 			w.late = s.at + memoryLate
 		}
-		return false
+		w.final = false
+		return s.at >= w.notUntil && s.spent-w.spent.spent >= max(memorySpent, s.footprint/spentShare)
 	}
 	w.calm++
 	if w.calm < memoryCalm || s.at < w.notUntil {
@@ -102,7 +116,7 @@ func (w *memoryWatch) gave(s memoryState, took time.Duration) {
 	if !w.final {
 		w.late = s.at + memoryLate
 	}
-	w.last, w.settled, w.most = s, s, memoryState{}
+	w.last, w.settled, w.spent, w.most = s, s, s, memoryState{}
 	w.notUntil = s.at + memoryDuty*took
 }
 
@@ -119,6 +133,7 @@ func newMemoryReader(g *Gateway) *memoryReader {
 		"/gc/heap/allocs:bytes",
 		"/memory/classes/heap/objects:bytes", "/memory/classes/heap/unused:bytes",
 		"/memory/classes/heap/free:bytes", "/memory/classes/heap/stacks:bytes",
+		"/gc/cycles/total:gc-cycles", "/gc/heap/live:bytes",
 	} {
 		r.samples = append(r.samples, metrics.Sample{Name: name})
 	}
@@ -131,10 +146,11 @@ func (r *memoryReader) read() memoryState {
 	metrics.Read(r.samples)
 	s := memoryState{
 		at: time.Since(r.began), open: st.Open, connects: st.Adopted, written: st.Bytes,
-		allocated: r.samples[0].Value.Uint64(),
+		allocated: r.samples[0].Value.Uint64(), cycles: r.samples[5].Value.Uint64(),
+		live: r.samples[6].Value.Uint64(), spent: r.g.hub.Stats().CreditBack,
 	}
-	for i := range r.samples[1:] {
-		s.footprint += r.samples[1+i].Value.Uint64()
+	for _, sample := range r.samples[1:5] {
+		s.footprint += sample.Value.Uint64()
 	}
 	return s
 }
@@ -144,13 +160,17 @@ func (g *Gateway) watchMemory(done <-chan struct{}) {
 	tick := time.NewTicker(memoryLook)
 	defer tick.Stop()
 	r := newMemoryReader(g)
-	w := newMemoryWatch(r.read())
+	s := r.read()
+	w := newMemoryWatch(s)
+	var p pace
+	p.set(s.live)
 	for {
 		select {
 		case <-done:
 			return
 		case <-tick.C:
 			s := r.read()
+			p.set(s.live)
 			if !w.due(s) {
 				continue
 			}

@@ -56,13 +56,20 @@ func (s *Server) publishable(ch string) (*channel.Options, *failure) {
 
 // payload returns the data of a request in the form that a format asks for
 // (PROTOCOL 5.7). Of b64data and data the first wins.
-func (s *Server) payload(r *codec.Content, format channel.Format) (channel.Payload, *failure) {
+func (s *Server) payload(r *codec.Content, format channel.Format) (payload, *failure) {
 	field, raw := "data", []byte(r.Data)
+	if value, room := r.Value(); !value.IsZero() && r.B64Data == "" {
+		p, err := channel.CheckValue(format, value)
+		if err != nil {
+			return payload{}, refuse(codec.ErrBadRequest, dataDetail(field, format, []byte{'0'}, err))
+		}
+		return payload{p, room}, nil
+	}
 	if r.B64Data != "" {
 		field = "b64data"
 		var fail *failure
 		if raw, fail = unbase64(field, r.B64Data); fail != nil {
-			return channel.Payload{}, fail
+			return payload{}, fail
 		}
 	}
 	if most := s.opt.MaxPublication; most > 0 && len(raw) > most {
@@ -70,9 +77,15 @@ func (s *Server) payload(r *codec.Content, format channel.Format) (channel.Paylo
 	}
 	p, err := channel.CheckData(format, raw, s.opt.Limits)
 	if err != nil {
-		return channel.Payload{}, refuse(codec.ErrBadRequest, dataDetail(field, format, raw, err))
+		return payload{}, refuse(codec.ErrBadRequest, dataDetail(field, format, raw, err))
 	}
-	return p, nil
+	return payload{p, nil}, nil
+}
+
+// payload is the data of a publication, and the room for its frame, if there is one.
+type payload struct {
+	channel.Payload
+	room *codec.Room
 }
 
 func unbase64(field, value string) ([]byte, *failure) {
@@ -100,7 +113,7 @@ func dataDetail(field string, format channel.Format, raw []byte, err error) stri
 type outgoing struct {
 	content *codec.Content
 	tags    []codec.Tag
-	payload channel.Payload
+	payload payload
 }
 
 // publishInto publishes into one channel. The credit is taken before anything
@@ -109,6 +122,7 @@ func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options,
 	p := &codec.Publication{
 		Data: out.payload.JSON, Binary: out.payload.Binary, Tags: out.tags, Version: out.content.Version,
 		Time: time.Now().UnixMilli(), Delta: out.content.Delta || o.DeltaPublish,
+		Room: out.payload.room,
 	}
 	opt := broker.PublishOptions{IdempotencyKey: out.content.IdempotencyKey, VersionEpoch: out.content.VersionEpoch}
 	if !out.content.SkipHistory {

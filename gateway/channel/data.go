@@ -33,7 +33,13 @@ func CheckData(format Format, raw []byte, lim codec.Limits) (Payload, error) {
 		return Payload{Binary: true}, nil
 	case err != nil:
 		return Payload{}, fmt.Errorf("channel: data: %w: %w", err, codec.ErrBadRequest)
-	case format == FormatJSONObject && !value.IsObject():
+	}
+	return CheckValue(format, value)
+}
+
+// CheckValue is CheckData for data that are JSON already.
+func CheckValue(format Format, value codec.JSON) (Payload, error) {
+	if format == FormatJSONObject && !value.IsObject() {
 		return Payload{}, fmt.Errorf("channel: data begins with %q: a JSON object expected: %w", value.String()[0], codec.ErrBadRequest)
 	}
 	return Payload{JSON: value}, nil

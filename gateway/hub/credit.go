@@ -24,6 +24,7 @@ type credits struct {
 
 	// Atomic.
 	used   atomic.Int64
+	back   atomic.Uint64 // bytes that were given back so far
 	waits  atomic.Uint64
 	fails  atomic.Uint64
 	waited tally.Shared
@@ -63,5 +64,6 @@ func (h *Hub) AcquireCredit(ctx context.Context, size int) (*broker.Credit, erro
 
 func (c *credits) release(n int64) {
 	c.used.Add(-n)
+	c.back.Add(uint64(n))
 	c.sem.Release(n)
 }

@@ -231,6 +231,7 @@ type Stats struct {
 	Conflated   uint64 // publications that a newer one of their key replaced before max_rate let them pass
 	Unpaced     uint64 // publications that max_rate did not hold, for want of room
 	CreditUsed  int64  // bytes of publish credit out
+	CreditBack  uint64 // bytes of publish credit given back so far
 	CreditSize  int64  // bytes of publish credit there are
 	CreditWaits uint64
 	CreditFails uint64
@@ -243,6 +244,7 @@ func (h *Hub) Stats() Stats {
 		Published: h.published.Load(), Joins: h.joins.Load(), Leaves: h.leaves.Load(), LanePanics: h.panics.Load(),
 		Conflated: h.conflated.Load(), Unpaced: h.unpaced.Load(),
 		CreditUsed:  h.credit.used.Load(),
+		CreditBack:  h.credit.back.Load(),
 		CreditWaits: h.credit.waits.Load(),
 		CreditFails: h.credit.fails.Load(),
 		CreditSize:  h.credit.size,

@@ -79,6 +79,9 @@ func (l *Loop) detach(slot uint32, reason Reason) {
 	s := l.at(slot)
 	s.state, s.wants = stateClosing, 0
 	l.stats.Closes[reason]++
+	if s.blocked {
+		l.in.freed++ // nobody waits for it any more
+	}
 	// If the handler panics this stream is cut, whichever was in hand before:
 	// it would be left without a deadline.
 	cur := l.cur

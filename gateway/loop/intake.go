@@ -23,8 +23,9 @@ import (
 //     something again, and some times as long as the window took to be written to
 //     the others, and a little more from an allowance that grows with time, for
 //     when nothing is known yet;
-//   - and no longer: a stream that is behind then is late. It keeps its queue
-//     and its limits, but no window waits for it until it has caught up once.
+//   - and no longer, nor for longer than Options.QueueMaxAge in all: a stream that
+//     is behind then is late. It keeps its queue and its limits, but no window
+//     waits for it until it has caught up once.
 //
 // So a stalled client holds the others up once, a client that trickles makes a
 // burst longer by a factor and no more, and who reads is not closed for our speed.
@@ -47,6 +48,11 @@ const (
 	// each stream so many items at once (BenchmarkBurst).
 	maxWindow   = 64
 	windowBytes = 256 << 10
+	// crowdWindow is maxWindow for a loop with more than manyStreams: places
+	// for 64 frames are 1.5 KiB for each of them. The writes that it takes more
+	// are lost in what a write costs that finds its socket cold.
+	crowdWindow = 32
+	manyStreams = 2048
 	// behindItems is how many frames make a blocked stream one that is behind,
 	// however small they are.
 	behindItems = 32
@@ -78,7 +84,11 @@ type intake struct {
 	batch   []Delivery // taken from inbox; those before next are queued
 	next    int
 	spare   []Delivery
-	ahead   int        // how many of them the window may get
+	ahead   int        // how many of them a stream may get in this window
+	limit   int        // how many the window may have
+	share   int        // how many a stream got in the last one, on average
+	sent    int        // items queued in this window
+	opened  int        // queues that began in it
 	running bool       // the one at next panicked
 	panics  int        // how often
 	filling bool       // the window has room
@@ -93,7 +103,7 @@ type intake struct {
 	most    int64   // when most streams were last behind
 	drain   float64 // how long blocked streams take to take something, on average
 	wakeAt  int64   // when the wait is over, 0 without one
-	freed   int     // streams that were unblocked since the last count
+	freed   int     // streams that were unblocked, or closed, since the last count
 	enough  int     // how many of them make another count worthwhile
 	slack   int64   // what is left of the allowance
 	slackAt int64   // when that was worked out
@@ -139,6 +149,7 @@ func (l *Loop) take() (more bool) {
 			return false
 		}
 		in.filling, in.bytes, in.began = true, 0, l.clock()
+		l.beginWindow()
 	}
 	for began := l.clock(); l.takeOne(); {
 		if l.clock()-began > turnNanos {
@@ -152,7 +163,7 @@ func (l *Loop) take() (more bool) {
 // takeOne queues one delivery, if the window has room for it.
 func (l *Loop) takeOne() bool {
 	in := &l.in
-	if len(in.window) == maxWindow || !in.refill() {
+	if len(in.window) >= in.limit || !in.refill() {
 		return false
 	}
 	d := in.batch[in.next]
@@ -194,13 +205,28 @@ func (in *intake) refill() bool {
 		in.mu.Unlock()
 		in.spare, in.next = nil, 0
 	}
-	in.ahead = min(len(in.batch)-in.next, maxAhead)
 	return in.next < len(in.batch)
 }
 
-// maxAhead bounds the places that a new queue gets at once: not all deliveries
-// that wait are for the same streams.
-const maxAhead = 16
+// beginWindow works out how large the window may be, and how many places a new
+// queue gets at once in it: as many as deliveries wait, but for those of other
+// streams, of which there are as many as in the window before.
+func (l *Loop) beginWindow() {
+	in := &l.in
+	in.limit = maxWindow
+	if l.stats.Open > manyStreams {
+		in.limit = crowdWindow
+	}
+	if in.opened > 0 {
+		in.share = (in.sent + in.opened - 1) / in.opened
+	}
+	in.sent, in.opened = 0, 0
+	in.ahead = min(len(in.batch)-in.next, in.limit, max(in.share, firstShare))
+}
+
+// firstShare is how many places a new queue gets at once if so many deliveries
+// wait, before anything is known of whom they are for.
+const firstShare = 16
 
 // maxSpare is the largest inbox that is kept for reuse after a burst.
 const maxSpare = 1 << 10
@@ -248,13 +274,14 @@ func (l *Loop) mayTake() bool {
 		l.stats.Holds++
 	}
 	in.freed, in.enough = 0, max(n/8, 1)
-	if 2*n > l.stats.Open && l.now-in.began < int64(l.opt.QueueMaxAge) {
+	end := l.now + int64(wheelTick)
+	if 2*n > l.stats.Open {
 		in.most = l.now
-		in.wakeAt = l.now + int64(wheelTick)
-		return false
+	} else {
+		end = min(end, l.patience())
 	}
-	if end := l.patience(); l.now < end {
-		in.wakeAt = min(end, l.now+int64(wheelTick))
+	if end = min(end, in.began+int64(l.opt.QueueMaxAge)); l.now < end {
+		in.wakeAt = end
 		return false
 	}
 	l.stats.GivenUp += uint64(l.behind(in.batch[in.next].Size(), true))
