@@ -58,13 +58,6 @@ func (s *Server) publishable(ch string) (*channel.Options, *failure) {
 // (PROTOCOL 5.7). Of b64data and data the first wins.
 func (s *Server) payload(r *codec.Content, format channel.Format) (payload, *failure) {
 	field, raw := "data", []byte(r.Data)
-	if value, room := r.Value(); !value.IsZero() && r.B64Data == "" {
-		p, err := channel.CheckValue(format, value)
-		if err != nil {
-			return payload{}, refuse(codec.ErrBadRequest, dataDetail(field, format, []byte{'0'}, err))
-		}
-		return payload{p, room}, nil
-	}
 	if r.B64Data != "" {
 		field = "b64data"
 		var fail *failure
@@ -72,8 +65,19 @@ func (s *Server) payload(r *codec.Content, format channel.Format) (payload, *fai
 			return payload{}, fail
 		}
 	}
-	if most := s.opt.MaxPublication; most > 0 && len(raw) > most {
-		return channel.Payload{}, refuse(codec.ErrBadRequest, fmt.Sprintf("%s: at most %d bytes expected, got %d", field, most, len(raw)))
+	value, room := r.Value()
+	if r.B64Data != "" {
+		value, room = codec.JSON{}, nil
+	}
+	if most, n := s.opt.MaxPublication, max(len(raw), value.Len()); most > 0 && n > most {
+		return payload{}, refuse(codec.ErrBadRequest, fmt.Sprintf("%s: at most %d bytes expected, got %d", field, most, n))
+	}
+	if !value.IsZero() {
+		p, err := channel.CheckValue(format, value)
+		if err != nil {
+			return payload{}, refuse(codec.ErrBadRequest, dataDetail(field, format, []byte{'0'}, err))
+		}
+		return payload{p, room}, nil
 	}
 	p, err := channel.CheckData(format, raw, s.opt.Limits)
 	if err != nil {

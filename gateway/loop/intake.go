@@ -66,9 +66,14 @@ const (
 	// slackMax and slackShare are the allowance for waits beyond that.
 	slackMax   = int64(500 * time.Millisecond)
 	slackShare = 4 // a quarter of all time
-	// stallMax is for how long a stream that takes nothing may still be waited
-	// for, or a tenth of Options.QueueMaxAge if that is less.
-	stallMax = int64(3 * time.Second)
+	// stallMin is for how long a stream that takes nothing may still be waited
+	// for, and stallMore for how much longer with each one that is behind, up to
+	// stallMax, or a tenth of Options.QueueMaxAge if that is less. Why: many
+	// clients of a busy machine may have to wait long for their turn to read;
+	// few that do not read must not hold publishers up for longer than these wait.
+	stallMin  = int64(500 * time.Millisecond)
+	stallMore = int64(20 * time.Millisecond)
+	stallMax  = int64(3 * time.Second)
 )
 
 // intake is the deliveries of a loop.
@@ -330,6 +335,14 @@ func (l *Loop) endHold() {
 func (l *Loop) behind(size int, giveUp bool) (n int) {
 	size = max(size, l.windowSize())
 	stalled := min(int64(l.opt.QueueMaxAge)/10, stallMax)
+	if stalled > stallMin {
+		stalled = min(stalled, stallMin+stallMore*int64(l.countBehind(size, stalled, false)))
+	}
+	return l.countBehind(size, stalled, giveUp)
+}
+
+// countBehind is behind for streams that took something within the given time.
+func (l *Loop) countBehind(size int, stalled int64, giveUp bool) (n int) {
 	for _, slot := range l.blocked {
 		s := l.at(slot)
 		if s.late || s.state != stateLive || s.queue == 0 {
