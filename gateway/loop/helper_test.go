@@ -115,6 +115,12 @@ func newHarness(t testing.TB, opt Options) *harness {
 
 func newGroup(t testing.TB, loops int, opt Options) *harness {
 	t.Helper()
+	return startGroup(t, loops, opt, func(*Loop) {})
+}
+
+// startGroup is newGroup with something done to each loop before it starts.
+func startGroup(t testing.TB, loops int, opt Options, prepare func(l *Loop)) *harness {
+	t.Helper()
 	testkit.Snapshot(t)
 	h := &harness{t: t}
 	opt.Ring = ringed
@@ -132,6 +138,9 @@ func newGroup(t testing.TB, loops int, opt Options) *harness {
 	h.group, err = NewGroup(loops, h.pool, opt)
 	require.NoError(t, err)
 	require.NoError(t, h.group.RingError())
+	for _, l := range h.group.Loops {
+		prepare(l)
+	}
 	h.group.Start(func(l *Loop) Handler {
 		h.told = append(h.told, newRecorder(l))
 		return h.told[l.ID()]

@@ -309,9 +309,9 @@ func (in *intake) fairWait() int64 {
 }
 
 // drained notes that a blocked stream takes something again, and how long that
-// took.
+// took: less than nothing, if meanwhile it turned out that we had stood still.
 func (in *intake) drained(took int64) {
-	in.drain += (float64(min(took, stallMax)) - in.drain) * drainWeight
+	in.drain += (float64(min(max(took, 0), stallMax)) - in.drain) * drainWeight
 }
 
 // endHold ends a wait, if there was one, and takes what it took beyond its time

@@ -1,0 +1,89 @@
+package loop
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// stand is a standstill of the process, as poll notes it.
+func stand(l *Loop, ns int64) { l.stood.Add(ns) }
+
+// begin is the begin of a pass at a time.
+func begin(l *Loop, ns int64) {
+	l.start = time.Now().Add(-time.Duration(ns))
+	(*behavior)(l).Begin()
+}
+
+// What the process stood still is no age of a stream.
+func TestAStandstillDoesNotAgeStreams(t *testing.T) {
+	l, rec := bareLoop(t, Options{QueueMaxAge: 10 * time.Second})
+	begin(l, began)
+	blocked, idle := adopt(t, l, unixPair, true), adopt(t, l, unixPair, true)
+	blocked.fill(l, 500)
+	require.False(t, l.aged(l.at(idle.ref.Slot)))
+	now := began
+	for range 20 { // each longer than the age
+		now += 35 * sec
+		stand(l, 34*sec+900*ms)
+		begin(l, now)
+		l.advance()
+		require.Empty(t, rec.reasons(blocked.ref), "after %v", time.Duration(now-began))
+	}
+	require.InDelta(t, 2*sec, l.age(l.at(blocked.ref.Slot)), float64(sec/2))
+	begin(l, now+9*sec)
+	l.advance()
+	require.Equal(t, []Reason{ReasonSlowAge}, rec.reasons(blocked.ref), "its own time is over")
+}
+
+// A turn may run before the poller knows that the process stood still: then a stream
+// has taken less than no time, which must not end as an average.
+func TestAStandstillThatIsNotedLate(t *testing.T) {
+	l, _ := bareLoop(t, Options{QueueMaxAge: time.Hour})
+	begin(l, began)
+	c := adopt(t, l, unixPair, true)
+	begin(l, began+30*sec)
+	c.fill(l, 500)
+	stand(l, 30*sec)
+	begin(l, began+31*sec)
+	require.Negative(t, l.age(l.at(c.ref.Slot)))
+	_, _ = readReady(c, make([]byte, 1<<20))
+	l.handleReady(&event{slot: c.ref.Slot, gen: c.ref.Gen, writable: true})
+	require.Zero(t, l.in.drain)
+}
+
+// The timer of a blocked stream may be ahead of the readiness that has come: whoever
+// took something meanwhile is not slow.
+func TestASocketIsAskedBeforeItsStreamIsSlow(t *testing.T) {
+	for name, pair := range pairs {
+		t.Run(name, func(t *testing.T) {
+			l, rec := bareLoop(t, Options{QueueMaxAge: 10 * time.Second, Verify: true})
+			setClock(l, began)
+			reader, stalled := adopt(t, l, pair, true), adopt(t, l, pair, true)
+			reader.fill(l, 3000)
+			stalled.fill(l, 3000)
+			reader.drainNow() // and the loop does not know yet
+			moveTo(l, began+10*sec+2*int64(wheelTick))
+			if name == "unix" { // others have buffers behind the one that is full
+				require.Equal(t, []Reason{ReasonSlowAge}, rec.reasons(stalled.ref))
+			}
+			require.Empty(t, rec.reasons(reader.ref), "its socket had room")
+			s := l.at(reader.ref.Slot)
+			require.True(t, !l.waits(s) || l.age(s) == 0)
+			l.fail(stalled.ref.Slot, ReasonShutdown)
+			l.fail(reader.ref.Slot, ReasonShutdown)
+			checkEmpty(t, l)
+		})
+	}
+}
+
+// drainNow reads what is there.
+func (c *client) drainNow() {
+	buf := make([]byte, 1<<20)
+	for {
+		if n, err := readNow(c.conn, buf); n == 0 || err != nil {
+			return
+		}
+	}
+}
