@@ -95,7 +95,7 @@ func TestAWaitThatIsOverEndsByItself(t *testing.T) {
 		require.LessOrEqual(t, did, 20+4*int64(took/pollCap), "expected a pass now and then in %v", took)
 		s := h.group.Stats()
 		require.Equal(t, before.Holds+1, s.Holds)
-		require.Equal(t, before.GivenUp+1, s.GivenUp)
+		require.LessOrEqual(t, s.GivenUp, before.GivenUp+1, "unless it counted as stalled first")
 		require.Greater(t, s.Held, before.Held)
 		require.LessOrEqual(t, s.Held-before.Held, took)
 		stalled.close()

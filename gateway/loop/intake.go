@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"cmp"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,8 +26,9 @@ import (
 //     the others, and a little more from an allowance that grows with time, for
 //     when nothing is known yet;
 //   - and no longer, nor for longer than Options.QueueMaxAge in all: a stream that
-//     is behind then is late. It keeps its queue and its limits, but no window
-//     waits for it until it has caught up once.
+//     is behind then is late, one that took nothing meanwhile at once, one that
+//     reads on after the same time again. It keeps its queue and its limits, but
+//     no window waits for it until it has caught up once.
 //
 // So a stalled client holds the others up once, a client that trickles makes a
 // burst longer by a factor and no more, and who reads is not closed for our speed.
@@ -107,6 +110,7 @@ type intake struct {
 	held    int64   // since when
 	most    int64   // when most streams were last behind
 	drain   float64 // how long blocked streams take to take something, on average
+	again   int64   // when those who read on are not waited for either, 0 before
 	wakeAt  int64   // when the wait is over, 0 without one
 	freed   int     // streams that were unblocked, or closed, since the last count
 	enough  int     // how many of them make another count worthwhile
@@ -269,7 +273,7 @@ func (l *Loop) mayTake() bool {
 	if in.holding && in.freed < in.enough && l.now < in.wakeAt {
 		return false // the answer would be the same
 	}
-	n := l.behind(in.batch[in.next].Size(), false)
+	n := l.behind(in.batch[in.next].Size())
 	if n == 0 {
 		l.endHold()
 		return true
@@ -283,15 +287,34 @@ func (l *Loop) mayTake() bool {
 	if 2*n > l.stats.Open {
 		in.most = l.now
 	} else {
-		end = min(end, l.patience())
+		end = min(end, cmp.Or(in.again, l.patience()))
 	}
 	if end = min(end, in.began+int64(l.opt.QueueMaxAge)); l.now < end {
 		in.wakeAt = end
 		return false
 	}
-	l.stats.GivenUp += uint64(l.behind(in.batch[in.next].Size(), true))
+	if !l.giveUp() && l.now < in.began+int64(l.opt.QueueMaxAge) {
+		in.wakeAt = l.now + int64(wheelTick)
+		return false
+	}
 	l.endHold()
 	return true
+}
+
+// giveUp makes streams late that a window has waited for long enough, and reports
+// whether it was all that are behind. At first it is those that took nothing
+// while it waited: whoever reads on was not what it waited for, and gets the time
+// that blocked streams take once more.
+func (l *Loop) giveUp() (all bool) {
+	in := &l.in
+	least := int64(0)
+	if in.again == 0 {
+		least = l.now - in.held
+		in.again = l.now + int64(wheelTick) + drainFactor*int64(in.drain)
+	}
+	size := in.batch[in.next].Size()
+	l.stats.GivenUp += uint64(l.countBehind(size, never, least))
+	return l.behind(size) == 0
 }
 
 // patience returns until when a window waits for the streams that are behind
@@ -322,7 +345,7 @@ func (l *Loop) endHold() {
 	if !in.holding {
 		return
 	}
-	in.holding = false
+	in.holding, in.again = false, 0
 	l.stats.Held += time.Duration(l.now - in.held)
 	if beyond := l.now - in.fairWait(); beyond > 0 {
 		in.slack = max(in.slack-beyond, 0)
@@ -331,29 +354,38 @@ func (l *Loop) endHold() {
 
 // behind counts the blocked streams that the next window should wait for: those
 // that could not be given size bytes, or hold many frames already, and took
-// something lately. With giveUp set it makes them late instead.
-func (l *Loop) behind(size int, giveUp bool) (n int) {
-	size = max(size, l.windowSize())
+// something lately.
+func (l *Loop) behind(size int) int {
 	stalled := min(int64(l.opt.QueueMaxAge)/10, stallMax)
 	if stalled > stallMin {
-		stalled = min(stalled, stallMin+stallMore*int64(l.countBehind(size, stalled, false)))
+		stalled = min(stalled, stallMin+stallMore*int64(l.countBehind(size, stalled, never)))
 	}
-	return l.countBehind(size, stalled, giveUp)
+	return l.countBehind(size, stalled, never)
 }
 
-// countBehind is behind for streams that took something within the given time.
-func (l *Loop) countBehind(size int, stalled int64, giveUp bool) (n int) {
+// never is an age that no stream has.
+const never = math.MaxInt64
+
+// countBehind counts the streams that are behind and took something within the
+// last most nanoseconds; those of them that took nothing for the last late ones
+// become late, and only they are counted then.
+func (l *Loop) countBehind(size int, most, late int64) (n int) {
+	size = max(size, l.windowSize())
 	for _, slot := range l.blocked {
 		s := l.at(slot)
 		if s.late || s.state != stateLive || s.queue == 0 {
 			continue
 		}
 		q := &l.queues[s.queue-1]
-		if q.bytes == 0 || q.bytes+size <= l.opt.QueueMaxSize/2 && len(q.items)-q.head < behindItems || l.age(s) > stalled {
+		if q.bytes == 0 || q.bytes+size <= l.opt.QueueMaxSize/2 && len(q.items)-q.head < behindItems {
+			continue
+		}
+		age := l.age(s)
+		if age > most || late != never && age < late {
 			continue
 		}
 		n++
-		s.late = giveUp
+		s.late = late != never
 	}
 	return n
 }
