@@ -57,4 +57,19 @@ func TestHotPathsAllocateAsMuchAsTheyMust(t *testing.T) {
 	f("Compact spaces", 2, func() { sinkJSON, sinkErr = Compact(spaces, Limits{}) })
 	f("AppendCompact nested", 1, func() { sinkBytes, sinkErr = AppendCompact(buf, nested, Limits{}) })
 	f("AppendCompact scalar", 0, func() { sinkBytes, sinkErr = AppendCompact(buf, scalar, Limits{}) })
+
+	// A large publish: the request, the rest of its body, its room, and what that
+	// holds; then the frame alone.
+	body := []byte(`{"channel":"hh:fresh","data":"` + strings.Repeat("x", 1<<20) + `"}`)
+	var bytes uint64
+	f("PubFrame in a room", 8, func() {
+		r, err := DecodeRequest[PublishRequest](body, Limits{})
+		if sinkErr = err; err == nil {
+			value, room := r.Value()
+			sinkFrame = PubFrame("hh:fresh", &Publication{Data: value, Room: room}, goldenID)
+			bytes = uint64(cap(sinkFrame.buf))
+		}
+	})
+	require.NoError(t, sinkErr)
+	require.Less(t, bytes, uint64(len(body)+16<<10))
 }

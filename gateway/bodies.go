@@ -12,7 +12,7 @@ const (
 	largeBody = 64 << 10
 	// bodiesAtOnce bounds the bytes of large bodies that are being read and
 	// worked on; one is always let in.
-	bodiesAtOnce = 4 << 20
+	bodiesAtOnce = 3 << 20
 	// bodyPatience is how long a body waits for room at most, and how long it
 	// has its own: who sends slowly neither waits long nor holds others up.
 	bodyPatience = 250 * time.Millisecond

@@ -50,7 +50,6 @@ type memoryState struct {
 	allocated uint64        // bytes, so far
 	spent     uint64        // bytes published that went out to all, so far
 	cycles    uint64        // collections, so far
-	live      uint64        // bytes that the last collection found in use
 	footprint uint64        // bytes that Go has from the system and could give back, if nothing were in them
 }
 
@@ -133,7 +132,7 @@ func newMemoryReader(g *Gateway) *memoryReader {
 		"/gc/heap/allocs:bytes",
 		"/memory/classes/heap/objects:bytes", "/memory/classes/heap/unused:bytes",
 		"/memory/classes/heap/free:bytes", "/memory/classes/heap/stacks:bytes",
-		"/gc/cycles/total:gc-cycles", "/gc/heap/live:bytes",
+		"/gc/cycles/total:gc-cycles",
 	} {
 		r.samples = append(r.samples, metrics.Sample{Name: name})
 	}
@@ -147,7 +146,7 @@ func (r *memoryReader) read() memoryState {
 	s := memoryState{
 		at: time.Since(r.began), open: st.Open, connects: st.Adopted, written: st.Bytes,
 		allocated: r.samples[0].Value.Uint64(), cycles: r.samples[5].Value.Uint64(),
-		live: r.samples[6].Value.Uint64(), spent: r.g.hub.Stats().CreditBack,
+		spent: r.g.hub.Stats().CreditBack,
 	}
 	for _, sample := range r.samples[1:5] {
 		s.footprint += sample.Value.Uint64()
@@ -160,17 +159,15 @@ func (g *Gateway) watchMemory(done <-chan struct{}) {
 	tick := time.NewTicker(memoryLook)
 	defer tick.Stop()
 	r := newMemoryReader(g)
-	s := r.read()
-	w := newMemoryWatch(s)
-	var p pace
-	p.set(s.live)
+	w := newMemoryWatch(r.read())
+	p := startPace()
+	defer p.stop()
 	for {
 		select {
 		case <-done:
 			return
 		case <-tick.C:
 			s := r.read()
-			p.set(s.live)
 			if !w.due(s) {
 				continue
 			}

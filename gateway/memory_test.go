@@ -160,3 +160,27 @@ func TestMemoryTakesAFiftiethOfTheTimeAtMost(t *testing.T) {
 	require.LessOrEqual(t, spent, r.s.at/memoryDuty+took)
 	require.Greater(t, spent, r.s.at/memoryDuty/2)
 }
+
+// Large messages that went out are a reason for a collection while more of them go
+// out, unless there was one by itself.
+func TestLargeMessagesThatWentOutAreCollected(t *testing.T) {
+	r := newMemoryRig(t)
+	load := func(mb uint64, cycles uint64) func(*memoryState) {
+		return func(s *memoryState) {
+			s.written += 1000 * mib
+			s.spent += mb * mib
+			s.allocated += mb * mib
+			s.cycles += cycles
+		}
+	}
+	require.False(t, r.look(load(1, 0)))
+	require.False(t, r.look(load(2, 0)))
+	require.True(t, r.look(load(1, 0)))
+	r.w.gave(r.s, 20*time.Millisecond)
+	require.False(t, r.look(load(100, 0)), "not so soon again")
+	require.False(t, r.look(load(100, 1)), "there was one")
+	require.False(t, r.look(load(2, 0)))
+	r.s.footprint = 100 * mib
+	require.False(t, r.look(load(10, 0)), "little, of so much")
+	require.True(t, r.look(load(10, 0)))
+}

@@ -2,39 +2,66 @@ package gateway
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
+	"sync/atomic"
 )
 
-// How far the heap may grow beyond what is in use, in percent, before the next
-// collection. While little is in use, half of Go's default costs little: the time
-// that a collection takes goes by what is in use. With much, it is the default.
-const (
-	paceLow, paceHigh = 50, 100 // percent
-	paceSmall         = 32 << 20
-	paceStep          = 25 // a change stops all goroutines for a moment
-)
-
-// gcPercent is the percentage for a heap of which so many bytes are in use.
+// gcPercent is how far the heap may grow before the next collection, in percent of
+// what the last one found in use. What one takes goes by what is in use, and how
+// often there is one by the growth: with some MiB in use, half of Go's default costs
+// little and saves the most against what streams need. With less the growth would
+// be next to nothing, with more the collector is what to spare.
 func gcPercent(live uint64) int {
-	n := paceLow
-	for size := uint64(paceSmall); n < paceHigh && live > size; size *= 2 {
-		n += paceStep
+	switch mib := live >> 20; {
+	case mib < 6, mib >= 64:
+		return 100
+	case mib >= 32:
+		return 75
 	}
-	return n
+	return 50
 }
 
-// pace sets it. The zero value is ready.
+// pace sets the percentage after each collection, from when it is started until it
+// is stopped. The environment variable GOGC has precedence.
 type pace struct {
-	now   int  // what was set, 0 before the first
-	fixed bool // the environment has it
+	// Owned by whoever starts it, and then by the cleanup of the last collection.
+	sample []metrics.Sample
+	now    int // what is set
+
+	// Atomic.
+	stopped atomic.Bool
 }
 
-func (p *pace) set(live uint64) {
-	if p.now == 0 {
-		_, p.fixed = os.LookupEnv("GOGC")
+// startPace returns a pace that is on.
+func startPace() *pace {
+	p := &pace{sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}}
+	if _, fixed := os.LookupEnv("GOGC"); fixed {
+		return p
 	}
-	if n := gcPercent(live); n != p.now && !p.fixed {
-		p.now = n
-		debug.SetGCPercent(n)
-	}
+	debug.SetGCPercent(100)
+	p.now = 100
+	p.step(0)
+	return p
 }
+
+// step sets the percentage and waits for the next collection. Why a cleanup: it is
+// called then, and only then.
+func (p *pace) step(int) {
+	if p.stopped.Load() {
+		return
+	}
+	metrics.Read(p.sample)
+	if n := gcPercent(p.sample[0].Value.Uint64()); n != p.now {
+		p.now = n
+		debug.SetGCPercent(n) // stops all goroutines for a moment
+	}
+	runtime.AddCleanup(new(paceMark), p.step, 0)
+}
+
+// paceMark is garbage by the next collection. It is not tiny: those share memory.
+type paceMark struct{ _ [32]byte }
+
+// stop ends it, soon.
+func (p *pace) stop() { p.stopped.Store(true) }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/pires/go-proxyproto"
@@ -34,14 +33,13 @@ type Conn struct {
 
 	// Owned by the worker of the HTTP server.
 	phase   phase
-	trusted bool             // the client, as far as it is known, is a trusted proxy
-	header  bool             // a PROXY header is due
-	behind  []byte           // what was read with the PROXY header or the first byte of a request, and comes after it
-	first   *[firstRead]byte // holds behind; nil if nothing was read with a first byte
-	raw     syscall.RawConn  // of Conn, for readFirst; nil before the first
-	named   net.Addr         // the client that the header named; nil: the peer
-	began   time.Time        // of the request that is being read
-	readBy  time.Time        // the read deadline that was asked for
+	trusted bool       // the client, as far as it is known, is a trusted proxy
+	header  bool       // a PROXY header is due
+	behind  []byte     // what was read with the PROXY header or the first byte of a request, and comes after it
+	first   firstBytes // has the memory of behind
+	named   net.Addr   // the client that the header named; nil: the peer
+	began   time.Time  // of the request that is being read
+	readBy  time.Time  // the read deadline that was asked for
 
 	// Atomic.
 	lingers atomic.Bool
@@ -89,7 +87,7 @@ func (c *Conn) read(p []byte) (int, error) {
 	n := copy(p, c.behind)
 	if c.behind = c.behind[n:]; len(c.behind) == 0 {
 		c.behind = nil
-		c.giveFirst()
+		c.first.done()
 	}
 	return n, nil
 }

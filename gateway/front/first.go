@@ -16,56 +16,68 @@ const firstRead = 2 << 10
 // held by those that are idle.
 var firstPool = sync.Pool{New: func() any { return new([firstRead]byte) }}
 
+// firstBytes is how a connection reads the beginning of a request.
+//
+// Why not only the byte that the HTTP server asks for: it takes its read buffer, of
+// the size of the largest head, when it has that. With the request at hand it is
+// done with it without a system call, so a storm of connects makes do with a few
+// of them (storm mode of the bench).
+type firstBytes struct {
+	raw  syscall.RawConn       // of the connection; nil before the first read
+	read func(fd uintptr) bool // try, bound once: a method value allocates
+	buf  *[firstRead]byte      // what is read; nil if nothing is
+	n    int                   // how much it is
+	err  error                 // of the system call
+}
+
 // readFirst waits for the first byte of a request, which is all that is asked for,
-// and takes what came with it. Why: the HTTP server takes its read buffer, of the
-// size of the largest head, only then; with the request at hand it is done with it
-// without a system call, and a storm of connects makes do with a few of them
-// (BenchmarkStorm of the bench: storm -streams 15000).
+// and takes what came with it.
 func (c *Conn) readFirst(p []byte) (int, error) {
-	raw := c.raw
-	if raw == nil {
+	f := &c.first
+	if f.raw == nil {
 		sc, ok := c.Conn.(syscall.Conn)
 		if !ok {
 			return c.Conn.Read(p)
 		}
 		var err error
-		if raw, err = sc.SyscallConn(); err != nil {
+		if f.raw, err = sc.SyscallConn(); err != nil {
 			return 0, err
 		}
-		c.raw = raw
+		f.read = f.try
 	}
-	var n int
-	var failed error
-	err := raw.Read(func(fd uintptr) (done bool) {
-		buf := firstPool.Get().(*[firstRead]byte)
-		for {
-			n, failed = syscall.Read(int(fd), buf[:])
-			if !errors.Is(failed, syscall.EINTR) {
-				break
-			}
-		}
-		if n > 0 {
-			c.first, c.behind = buf, buf[:n]
-			return true
-		}
-		firstPool.Put(buf)
-		return !errors.Is(failed, syscall.EAGAIN)
-	})
-	switch {
-	case err != nil: // closed, or too late
+	if err := f.raw.Read(f.read); err != nil { // closed, or too late
 		return 0, err
-	case failed != nil:
-		return 0, os.NewSyscallError("read", failed)
-	case n == 0:
+	}
+	switch {
+	case f.err != nil:
+		return 0, os.NewSyscallError("read", f.err)
+	case f.n == 0:
 		return 0, io.EOF
 	}
+	c.behind = f.buf[:f.n]
 	return c.read(p)
 }
 
-// giveFirst gives the buffer of readFirst back.
-func (c *Conn) giveFirst() {
-	if c.first != nil {
-		firstPool.Put(c.first)
-		c.first = nil
+// try reads what is there; done is false if nothing is.
+func (f *firstBytes) try(fd uintptr) (done bool) {
+	buf := firstPool.Get().(*[firstRead]byte)
+	for {
+		if f.n, f.err = syscall.Read(int(fd), buf[:]); !errors.Is(f.err, syscall.EINTR) {
+			break
+		}
+	}
+	if f.n > 0 {
+		f.buf = buf
+		return true
+	}
+	firstPool.Put(buf)
+	return !errors.Is(f.err, syscall.EAGAIN)
+}
+
+// done gives the buffer back: all of it was taken.
+func (f *firstBytes) done() {
+	if f.buf != nil {
+		firstPool.Put(f.buf)
+		f.buf = nil
 	}
 }

@@ -89,6 +89,10 @@ type member struct {
 	flags Flags
 }
 
+// newcomer reports whether the subscriber has yet to be told where it stands. One
+// that is held again has a position, and may lack what entered before from.
+func (m *member) newcomer() bool { return m.flags&Held != 0 && m.epoch == 0 }
+
 // place is where a stream stands in one topic.
 type place struct {
 	topic *topic
@@ -264,7 +268,7 @@ func (s *Shard) deliver(d *delivery, again bool) {
 // deliverTo is the way of members that want more than the plain frame.
 func (s *Shard) deliverTo(t *topic, m *member, d *delivery) {
 	switch {
-	case d.seq <= m.from && (m.flags&Positioned == 0 || m.flags&Held != 0 || d.offset == 0):
+	case d.seq <= m.from && (m.flags&Positioned == 0 || m.newcomer() || d.offset == 0):
 		// It was acknowledged before the subscriber came, so the history has
 		// it, or it is older than what the history told.
 	case m.flags&Held != 0:
