@@ -287,7 +287,7 @@ func (g *Gateway) Start() error {
 	g.watching.Go(func() { g.watchMetrics(g.quit) })
 	g.watching.Go(func() { g.watchClock(g.quit) })
 	g.ready.Store(true)
-	dropStartPages()
+	dropPages()
 	return nil
 }
 
