@@ -124,7 +124,9 @@ func TestAStormOfResumesStaysWithinTheBudget(t *testing.T) {
 	require.Positive(t, most)
 	require.LessOrEqual(t, most, float64(total), "more was in flight than the budget allows")
 	testkit.Eventually(t, func() bool { return s.gauge(t, budgetUsed) == 0 }, "the budget to come back")
-	testkit.Eventually(t, func() bool { return s.closes()["slow_age"]+s.closes()["slow_bytes"]+s.closes()["slow_resume"] == silent }, "those that do not read to be slow")
+	testkit.Eventually(t, func() bool {
+		return s.closes()["slow_age"]+s.closes()["slow_bytes"]+s.closes()["slow_resume"] == silent
+	}, "those that do not read to be slow")
 
 	// What comes next reaches them, and the budget is there for others.
 	acks = append(acks, s.publishAs(t, 2, 3, put{channel: ch, size: 100})...)
