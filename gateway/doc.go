@@ -15,7 +15,7 @@
 //	JWKS refresher        1                its timer and HTTP
 //	poller                one per loop     epoll_wait
 //	memory janitor        1                its timer (of the memory engine)
-//	memory watch          1                its timer
+//	memory watch          1                its timer; cleanups of its pace run in the runtime
 //	clock watch           1                its timer
 //	reclaim               1                its timer
 //	scrape                a few per scrape answers of loops, 1 s at most

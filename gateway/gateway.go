@@ -288,7 +288,7 @@ func (g *Gateway) Start() error {
 	g.watching.Go(func() { g.watchClock(g.quit) })
 	g.watching.Go(func() { g.sessions.Reclaim(g.quit) })
 	g.ready.Store(true)
-	dropStartPages()
+	dropPages()
 	return nil
 }
 

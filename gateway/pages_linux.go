@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dropStartPages takes what the start needed of the program's file out of the
-// process: half of it is never needed again. The pages are clean; those that are
+// dropPages takes the program's file out of the process: half of what the start
+// needed of it is never needed again. The pages are clean; those that are needed
 // come back one by one, from the page cache. What cannot be dropped stays.
-func dropStartPages() {
+func dropPages() {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return

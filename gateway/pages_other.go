@@ -2,4 +2,4 @@
 
 package gateway
 
-func dropStartPages() {}
+func dropPages() {}

@@ -22,19 +22,14 @@ type lane struct {
 	policies *policies // of the publication in hand
 	pace     pacer
 	loops    []int
-	id       [32]byte       // scratch for a cursor of one entry
-	credit   *broker.Credit // of the event in hand, not yet passed on
+	id       [32]byte // scratch for a cursor of one entry
 }
 
 func (ln *lane) Begin() {}
 
 func (ln *lane) Flush() (more bool) { return false }
 
-func (ln *lane) Panicked(v any) {
-	ln.credit.Release()
-	ln.credit = nil
-	ln.hub.panicked(v)
-}
+func (ln *lane) Panicked(v any) { ln.hub.panicked(v) }
 
 // panicked notes a panic. It is called by what recovered it.
 func (h *Hub) panicked(v any) {
@@ -54,8 +49,9 @@ func (ln *lane) Handle(ev event, again bool) {
 		ev.reached <- struct{}{}
 	case ev.kind == eventPace:
 		ln.release(time.Now(), false)
-	case !again:
-		ln.credit = ev.credit // until somebody else has it: see Panicked
+	case again:
+		ev.credit.Release() // whoever has it else may do so too
+	default:
 		ln.take(&ev)
 	}
 }
@@ -82,17 +78,14 @@ func (ln *lane) take(ev *event) {
 
 // deliver encodes an event and posts it to the loops that want it.
 func (ln *lane) deliver(ev *event) {
-	ln.credit = ev.credit
 	var deltas bool
 	ln.loops, deltas = ln.hub.wanted(ln.loops[:0], ev.channel)
 	if len(ln.loops) == 0 {
-		ln.credit.Release()
-		ln.credit = nil
+		ev.credit.Release()
 		return
 	}
 	d := ln.encode(ev, deltas)
 	d.left.Store(int32(len(ln.loops)))
-	ln.credit = nil
 	for _, i := range ln.loops {
 		ln.hub.shards[i].loop.Deliver(d)
 	}

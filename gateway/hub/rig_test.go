@@ -38,6 +38,8 @@ type rig struct {
 	insufficient []string
 	explode      string // the channel for which Insufficient panics
 	panics       int
+	// onInsufficient is called for each, on-loop; set before the first stream.
+	onInsufficient func()
 }
 
 func newRig(t testing.TB, loops int, opt Options) *rig {
@@ -88,6 +90,9 @@ func (o rigOwner) Insufficient(ref loop.Ref, channel string) {
 	o.r.insufficient = append(o.r.insufficient, channel)
 	explode := o.r.explode == channel
 	o.r.mu.Unlock()
+	if o.r.onInsufficient != nil {
+		o.r.onInsufficient()
+	}
 	if explode {
 		panic("the owner has a bug")
 	}

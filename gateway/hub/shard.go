@@ -59,7 +59,8 @@ type Shard struct {
 	cursors shrink.Map[uint32, *streamCursor]
 	ids     []byte // the block that id chunks are cut from
 	scratch []byte // for the text of a cursor
-	next    int    // of the delivery in hand: members below it are due
+	serving *topic // of the delivery in hand
+	next    int    // of its members those below are due
 	subs    int
 	// offeredAt is when the last window of deliveries was offered, on the hub's
 	// clock.
@@ -215,12 +216,17 @@ func (s *Shard) remove(slot uint32, i int) {
 	list := s.places[slot]
 	t, index := list[i].topic, list[i].index
 	flags := t.members[index].flags
-	if last := len(t.members) - 1; int(index) != last {
-		moved := t.members[last]
-		t.members[index] = moved
-		s.places[moved.slot][moved.place].index = index
+	gap := int(index)
+	if t == s.serving && gap < s.next {
+		// Behind a panic, before the rest of the delivery: who was served must
+		// not come among those who are due.
+		s.next--
+		s.move(t, s.next, gap)
+		gap = s.next
 	}
-	t.members = t.members[:len(t.members)-1]
+	last := len(t.members) - 1
+	s.move(t, last, gap)
+	t.members = t.members[:last]
 	if last := len(list) - 1; i != last {
 		list[i] = list[last]
 		list[i].topic.members[list[i].index].place = uint32(i)
@@ -236,6 +242,16 @@ func (s *Shard) remove(slot uint32, i int) {
 	s.hub.Release(t.channel, s.loop.ID(), flags&Delta != 0)
 }
 
+// move puts a member of a topic into the place of one that is gone.
+func (s *Shard) move(t *topic, from, to int) {
+	if from == to {
+		return
+	}
+	m := t.members[from]
+	t.members[to] = m
+	s.places[m.slot][m.place].index = uint32(to)
+}
+
 // deliver queues an event for every subscriber of its channel. It walks from
 // the last member to the first: a member that is closed on the way is replaced
 // by one that was served already. After a panic it goes on behind the member
@@ -246,7 +262,7 @@ func (s *Shard) deliver(d *delivery, again bool) {
 		return
 	}
 	if !again {
-		s.next = len(t.members)
+		s.serving, s.next = t, len(t.members)
 	}
 	if d.offset != 0 {
 		t.checked = s.loop.Now()
@@ -263,6 +279,7 @@ func (s *Shard) deliver(d *delivery, again bool) {
 		}
 		s.deliverTo(t, m, d)
 	}
+	s.serving = nil
 }
 
 // deliverTo is the way of members that want more than the plain frame.

@@ -91,10 +91,15 @@ const (
 )
 
 // shedTotal ends the stalled streams that hold most of their own while all loops
-// together hold more than Options.QueuesMaxTotal. If another loop has a heavier
+// together hold more than Options.QueuesMaxTotal. The first look only says how heavy
+// its own are, and has the other loops say so; later, if another loop has a heavier
 // one, it is left to that loop, once.
 func (l *Loop) shedTotal() {
-	if l.total.Load() <= l.opt.QueuesMaxTotal || l.shed.at != 0 && l.now-l.shed.at < shedEvery {
+	if len(l.blocked) == 0 || l.total.Load() <= l.opt.QueuesMaxTotal {
+		l.shed.over = false
+		return
+	}
+	if l.shed.at != 0 && l.now-l.shed.at < shedEvery {
 		return
 	}
 	l.shed.at = max(l.now, 1)
@@ -114,6 +119,16 @@ func (l *Loop) shedTotal() {
 		heaviest = stalled[0].bytes
 	}
 	l.shed.heaviest.Store(int64(heaviest))
+	first := !l.shed.over
+	l.shed.over = true
+	if first && len(l.group.Loops) > 1 {
+		for _, other := range l.group.Loops {
+			if other != l {
+				other.actor.Wake()
+			}
+		}
+		return
+	}
 	if l.deferShed(heaviest) {
 		return
 	}
@@ -232,6 +247,7 @@ func (l *Loop) trimQueues() {
 type shedding struct {
 	// Owned by the turn.
 	at       int64 // when that was, 0 for never
+	over     bool  // all loops together held too much then
 	deferred bool  // it was left to another loop
 
 	// Atomic.

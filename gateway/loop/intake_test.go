@@ -3,6 +3,7 @@ package loop
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -411,4 +412,12 @@ func TestDoBehindEndsWithItsContext(t *testing.T) {
 	// A panic of the function is no reason to wait for ever.
 	require.NoError(t, h.group.DoBehind(t.Context(), func(l *Loop) { panic("in DoBehind") }))
 	h.wantPanics(2, "in DoBehind")
+}
+
+// read fills p.
+func (c *client) read(p []byte) {
+	c.t.Helper()
+	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(patience)))
+	_, err := io.ReadFull(c.conn, p)
+	require.NoError(c.t, err)
 }

@@ -260,12 +260,10 @@ func (b *behavior) Flush() (more bool) {
 		more = l.take() || more
 	}
 	l.publishTotal()
-	if len(l.blocked) > 0 {
-		l.shedTotal()
-	}
+	l.shedTotal()
 	l.trimQueues()
 	l.dueAt.Store(l.nextDue())
-	l.poller.armed(l.wheel.count > 0 || l.in.wakeAt != 0)
+	l.poller.armed(l.wheel.count > 0 || l.in.wakeAt != 0 || l.shed.over)
 	return more
 }
 
@@ -274,6 +272,9 @@ func (b *behavior) Flush() (more bool) {
 func (l *Loop) nextDue() int64 {
 	due := l.wheel.nextDue()
 	if at := l.in.wakeAt; at != 0 && (due == 0 || at < due) {
+		due = at
+	}
+	if at := l.shed.at + shedEvery; l.shed.over && (due == 0 || at < due) {
 		due = at
 	}
 	return due

@@ -152,14 +152,16 @@ func (l *Loop) send(slot uint32, it item) {
 		return
 	}
 	l.enqueue(slot, it)
-	if s.left != 0 {
+	if s.left != 0 && !it.has(itemMore) {
 		l.spend(slot)
 	}
 }
 
 // refuse counts a frame that goes nowhere.
 func (l *Loop) refuse(it *item) {
-	l.stats.Dropped++
+	if !it.has(itemMore) {
+		l.stats.Dropped++
+	}
 	l.dropLossy(it)
 }
 
@@ -298,13 +300,16 @@ func (l *Loop) dropQueue(slot uint32) {
 	l.dropItems(slot, l.queues[s.queue-1].head)
 }
 
-// dropItems drops the queued frames from index keep on, and reports how many.
+// dropItems drops the queued frames from index keep on, and reports how many
+// events they were.
 func (l *Loop) dropItems(slot uint32, keep int) int {
 	s := l.at(slot)
 	q := &l.queues[s.queue-1]
-	n := len(q.items) - keep
-	changed := ""
+	n, changed := 0, ""
 	for i := keep; i < len(q.items); i++ {
+		if !q.items[i].has(itemMore) {
+			n++
+		}
 		changed = max(changed, l.forget(q, &q.items[i]))
 	}
 	q.items = q.items[:keep]

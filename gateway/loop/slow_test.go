@@ -274,4 +274,7 @@ func TestOnlyStalledQueuesAreShed(t *testing.T) {
 	require.Equal(t, []Reason{ReasonSlowTotal}, rec.reasons(stalled))
 	require.Empty(t, rec.reasons(waiting))
 	require.True(t, l.Live(waiting))
+	for _, ref := range []Ref{stalled, waiting} { // all loops of the process share some frames
+		l.dropQueue(ref.Slot)
+	}
 }

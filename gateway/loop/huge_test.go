@@ -1,0 +1,118 @@
+package loop
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/codec"
+)
+
+// One frame of any size finds room where nothing waits, and its reader, however
+// slow, is closed for nothing that comes behind it.
+func TestAHugeFrameReachesASlowReader(t *testing.T) {
+	const limit = 64 << 10
+	eachWay(t, func(t *testing.T, pair pairOf, framing codec.Framing) {
+		h := newHarness(t, Options{QueueMaxSize: limit})
+		c := h.openTiny(pair, framing)
+		huge := strings.Repeat("h", 10*limit)
+		h.send(c, frameOf("", huge))
+		h.send(c, frameOf("", "a ping"), frameOf("", "and another"))
+		h.send(c, frameOf("", strings.Repeat("l", limit/2)))
+		require.Empty(t, c.rec.reasons(c.ref))
+		want := wire(framing, "", huge) + wire(framing, "", "a ping") + wire(framing, "", "and another") +
+			wire(framing, "", strings.Repeat("l", limit/2))
+		for len(want) > 0 {
+			n := min(4000, len(want))
+			c.expect(want[:n])
+			want = want[n:]
+		}
+		h.alive(c)
+	})
+}
+
+// The second one waits for the first, the third ends a stream that takes nothing.
+func TestTheThirdHugeFrameEndsAReaderThatTakesNothing(t *testing.T) {
+	const limit = 64 << 10
+	h := newHarness(t, Options{QueueMaxSize: limit, SlowFrame: frameOf("", slowText)})
+	h.giveTime()
+	c := h.openTiny(unixPair, codec.FramingChunked)
+	huge := func(s string) string { return strings.Repeat(s, 10*limit) }
+	h.send(c, frameOf("", huge("1")))
+	h.send(c, frameOf("", huge("2")))
+	require.Empty(t, c.rec.reasons(c.ref))
+	h.send(c, frameOf("", huge("3")))
+	require.Equal(t, []Reason{ReasonSlowBytes}, c.rec.reasons(c.ref))
+	c.expectEnd(wire(c.framing, "", huge("1")) + wire(c.framing, "", slowText) + terminator(c.framing))
+}
+
+// Bytes count only while the socket is full: what we have not tried to write is ours.
+func TestBytesOfAnUnblockedStreamDoNotCount(t *testing.T) {
+	const limit = 32 << 10
+	h := newHarness(t, Options{QueueMaxSize: limit})
+	c := h.open(unixPair, codec.FramingChunked)
+	huge := strings.Repeat("h", 2*limit)
+	done := make(chan string)
+	go func() {
+		got := make([]byte, 40*len(wire(c.framing, "", huge)))
+		c.read(got)
+		done <- string(got)
+	}()
+	for range 40 { // each finds an empty queue, or a socket that is asked first
+		h.send(c, frameOf("", huge))
+		h.awaitStats("the frame written", func(s Stats) bool { return s.QueuedBytes == 0 })
+	}
+	c.same(strings.Repeat(wire(c.framing, "", huge), 40), <-done)
+	l, rec := bareLoop(t, Options{QueueMaxSize: limit})
+	r := adopt(t, l, unixPair, false)
+	setClock(l, began)
+	for range 20 { // far above the limit in all, and the age of a day
+		l.Send(r.ref.Slot, frameOf("", strings.Repeat("x", 3000)), NoID)
+		setClock(l, l.now+24*3600*sec)
+		require.False(t, l.aged(l.at(r.ref.Slot)))
+		_, _ = readReady(r, make([]byte, 1<<20))
+	}
+	require.Empty(t, rec.reasons(r.ref))
+	settleAt(l, l.now)
+}
+
+// Where what is larger than the limit may be left out, it is.
+func TestHugeFramesThatMayBeDroppedEndInANotice(t *testing.T) {
+	const limit = 64 << 10
+	h := newHarness(t, Options{QueueMaxSize: limit})
+	c := h.openTiny(unixPair, codec.FramingChunked)
+	src := &source{"s"}
+	huge := func(s string) string { return strings.Repeat(s, 3*limit) }
+	for i, s := range []string{"1", "2", "3", "4", "5"} {
+		h.do(func(l *Loop) {
+			l.SendLossy(c.ref.Slot, frameOf("", huge(s)), Lossy{Class: src, Drops: true, Offset: uint64(1 + i)})
+		})
+		h.do(func(*Loop) {}) // behind its flush
+	}
+	require.Empty(t, c.rec.reasons(c.ref))
+	require.EqualValues(t, 4, h.group.Stats().Dropped)
+	c.expect(wire(c.framing, "", huge("1")) + wire(c.framing, "", "s gap 4 from 2 to 5"))
+	h.alive(c)
+}
+
+// An opening of any size, and what is missed, is no reason to close.
+func TestExemptFramesMayBeManyTimesTheLimit(t *testing.T) {
+	const limit = 32 << 10
+	told := 0
+	h := newHarness(t, Options{QueueMaxSize: limit, OnExempt: func(n int) { told += n }})
+	c := h.openTiny(unixPair, codec.FramingChunked)
+	want, cost := "", 0
+	for _, s := range []string{"a", "b", "c", "d"} {
+		f := frameOf("", strings.Repeat(s, 3*limit))
+		cost += ExemptCost(f, 0)
+		want += wire(c.framing, "", strings.Repeat(s, 3*limit))
+		h.do(func(l *Loop) { l.SendExempt(c.ref.Slot, f, NoID) })
+		h.send(c, frameOf("", "live"))
+		want += wire(c.framing, "", "live")
+	}
+	require.Empty(t, c.rec.reasons(c.ref))
+	c.expect(want)
+	h.alive(c)
+	h.do(func(*Loop) { require.Equal(t, cost, told) })
+}

@@ -1,0 +1,114 @@
+package loop
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/actor"
+)
+
+// shedRig is loops that never run, with blocked streams that hold so much of their
+// own each, and one frame that all of them hold.
+func shedRig(t *testing.T, limit int64, own ...[]int) (g *Group, refs [][]Ref) {
+	t.Helper()
+	g = bareGroup(t, len(own), Options{QueueMaxSize: 1 << 30, QueuesMaxTotal: limit})
+	all := frameOf("", strings.Repeat("s", 20_000))
+	for i, sizes := range own {
+		l := g.Loops[i]
+		l.now = began
+		refs = append(refs, nil)
+		for _, n := range sizes {
+			ref := pretend(l)
+			l.at(ref.Slot).fd = -1
+			l.setBlocked(ref.Slot, true)
+			l.Send(ref.Slot, all, NoID)
+			l.Send(ref.Slot, frameOf("", strings.Repeat("o", n)), NoID)
+			refs[i] = append(refs[i], ref)
+		}
+	}
+	held(g)
+	t.Cleanup(func() { // all loops of the process share some frames
+		for i, l := range g.Loops {
+			for _, ref := range refs[i] {
+				l.dropQueue(ref.Slot)
+			}
+		}
+	})
+	return g, refs
+}
+
+func ended(l *Loop) (refs []Ref) {
+	rec := l.handler.(*recorder)
+	for ref := range rec.closed {
+		refs = append(refs, ref)
+	}
+	return refs
+}
+
+// What all of them wait for comes free with none of them: the one with most of its
+// own goes first, until there is some room.
+func TestTheStreamWithMostOfItsOwnIsShedFirst(t *testing.T) {
+	g, refs := shedRig(t, 200_000, []int{10_000, 90_000, 30_000, 60_000, 20_000})
+	l := g.Loops[0]
+	before := held(g)
+	require.Greater(t, before, int64(200_000))
+	l.shedTotal()
+	require.Equal(t, []Ref{refs[0][1]}, ended(l))
+	require.Less(t, held(g), before-90_000+1000)
+	// At most so often, and only above the limit.
+	l.Send(refs[0][0].Slot, frameOf("", strings.Repeat("m", 150_000)), NoID)
+	require.Greater(t, held(g), int64(200_000))
+	l.shedTotal()
+	require.Len(t, ended(l), 1, "it looked a moment ago")
+	l.now += shedEvery
+	l.shedTotal()
+	require.ElementsMatch(t, []Ref{refs[0][0], refs[0][1]}, ended(l), "it is the heaviest now")
+	l.now += shedEvery
+	l.shedTotal()
+	require.Len(t, ended(l), 2)
+}
+
+// It ends streams until a part of the limit is free, so that not every further frame
+// costs a look.
+func TestSheddingLeavesSomeRoom(t *testing.T) {
+	own := make([]int, 100)
+	for i := range own {
+		own[i] = 1000 + i
+	}
+	g, refs := shedRig(t, 125_000, own)
+	require.Greater(t, held(g), int64(125_000))
+	l := g.Loops[0]
+	l.shedTotal()
+	target := int64(125_000 - 125_000/shedPart)
+	require.LessOrEqual(t, held(g), target)
+	require.Greater(t, held(g), target-2000, "and no more of them than that")
+	gone := ended(l)
+	require.ElementsMatch(t, refs[0][100-len(gone):], gone, "those with most")
+}
+
+// Over two loops, too: whichever looks first.
+func TestTheHeaviestStreamOfAllLoopsIsShed(t *testing.T) {
+	for first := range 2 {
+		g, refs := shedRig(t, 200_000, []int{30_000, 40_000}, []int{20_000, 150_000})
+		for _, l := range g.Loops { // another loop may be woken
+			l.actor = actor.New[Task](quiet{}, (*behavior)(l))
+		}
+		order := []*Loop{g.Loops[first], g.Loops[1-first]}
+		for range 4 {
+			for _, l := range order {
+				l.now += shedEvery
+				l.shedTotal()
+				held(g)
+			}
+		}
+		require.Empty(t, ended(g.Loops[0]), "first %d", first)
+		require.Equal(t, []Ref{refs[1][1]}, ended(g.Loops[1]), "first %d", first)
+	}
+}
+
+// quiet runs no turn.
+type quiet struct{}
+
+func (quiet) Submit(func()) {}
