@@ -173,9 +173,6 @@ func (g *Gateway) watchMemory(done <-chan struct{}) {
 			}
 			runtime.GC() // what pools keep survives one collection
 			debug.FreeOSMemory()
-			if w.calm > 0 {
-				dropPages() // a storm brings back what connects need of the program
-			}
 			now := r.read()
 			w.gave(now, now.at-s.at)
 		}

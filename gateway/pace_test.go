@@ -4,10 +4,13 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
 )
 
 func TestTheHeapGrowsLeastWithSomeInUse(t *testing.T) {
@@ -39,14 +42,19 @@ func TestThePaceFollowsEveryCollection(t *testing.T) {
 	p := startPace()
 	t.Cleanup(func() { debug.SetGCPercent(before) })
 	defer p.stop()
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	seen := make(map[int]bool)
 	for _, size := range []int{100 * mib, 20 * mib, 150 * mib} {
 		held := make([]byte, size)
-		require.Eventually(t, func() bool {
-			runtime.GC()
-			return percent() == gcPercent(uint64(size+8*mib))
-		}, 10*time.Second, time.Millisecond, "with %d bytes in use", size)
+		testkit.EventuallyWithin(t, patience, func() bool {
+			runtime.GC() // other tests have left something, too
+			metrics.Read(live)
+			return percent() == gcPercent(live[0].Value.Uint64())
+		}, "the percentage of what is in use")
+		seen[percent()] = true
 		runtime.KeepAlive(held)
 	}
+	require.Greater(t, len(seen), 1)
 }
 
 func TestThePaceIsThatOfTheEnvironment(t *testing.T) {
