@@ -50,7 +50,7 @@ func TestResumesAreCountedByWhatCameOfThem(t *testing.T) {
 	pub := []*codec.Publication{{Offset: 3}}
 	f := func(got restored, cut bool, want Resumes) {
 		t.Helper()
-		m := &Manager{}
+		m := &Manager{budget: newBudget(1)}
 		m.resumes.count(&recoverRequest{offset: 2, epoch: "e"}, &got, cut)
 		require.Equal(t, want, m.Stats().Resumes)
 	}
