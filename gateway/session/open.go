@@ -85,11 +85,15 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 			return op.refuse(ctx, err)
 		}
 	}
-	if err := m.agent(op.loop).keeperRoom(ctx, p.Grants); err != nil {
+	// A refusal for want of room, of either kind, must be told before the connect
+	// is stale, which is final.
+	waits, stop := context.WithTimeout(ctx, m.opt.StaleCloseDelay*3/4)
+	defer stop()
+	if err := m.agent(op.loop).keeperRoom(waits, p.Grants); err != nil {
 		return op.refuse(ctx, err)
 	}
 	var err error
-	if op.room, err = m.recoveryRoom(ctx, p.Grants); err != nil {
+	if op.room, err = m.recoveryRoom(ctx, waits, p.Grants); err != nil {
 		return op.refuse(ctx, err)
 	}
 	defer op.room.close()
@@ -114,8 +118,8 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 }
 
 // recoveryRoom takes room for what clients missed by grants, as far as it is kept
-// now; nil if none of them asks for anything.
-func (m *Manager) recoveryRoom(ctx context.Context, grants []Grant) (*ticket, error) {
+// now; nil if none of them asks for anything. It waits for room until waits ends.
+func (m *Manager) recoveryRoom(ctx, waits context.Context, grants []Grant) (*ticket, error) {
 	missed, limit, asks := 0, m.opt.RecoveryMaxBytes, false
 	for i := range grants {
 		g := &grants[i]
@@ -135,10 +139,7 @@ func (m *Manager) recoveryRoom(ctx context.Context, grants []Grant) (*ticket, er
 	if !asks {
 		return nil, nil
 	}
-	// A refusal must be told before the connect is stale, which is final.
-	within, cancel := context.WithTimeout(ctx, m.opt.StaleCloseDelay*3/4)
-	defer cancel()
-	return m.budget.enter(within, missed)
+	return m.budget.enter(waits, missed)
 }
 
 // needsAttach reports whether something must happen between the subscription

@@ -114,6 +114,19 @@ func (r *rig) open(t *testing.T, id *auth.Identity, grants ...Grant) *client {
 	p, err := r.Plan(&PlanRequest{Identity: id})
 	require.NoError(t, err)
 	p.Grants = grants
+	sock, far := pairOf(t)
+	c := &client{Conn: far, opened: make(chan error, 1)}
+	r.Enter()
+	go func() {
+		defer r.Leave()
+		c.opened <- r.Open(p, Conn{Socket: sock, Framing: codec.FramingClose, Request: request{}})
+	}()
+	return c
+}
+
+// pairOf makes a socket for a stream, and the client's end of it.
+func pairOf(t *testing.T) (loop.Socket, net.Conn) {
+	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	require.NoError(t, err)
 	for _, fd := range fds {
@@ -121,17 +134,11 @@ func (r *rig) open(t *testing.T, id *auth.Identity, grants ...Grant) *client {
 		require.NoError(t, unix.SetNonblock(fd, true))
 	}
 	file := os.NewFile(uintptr(fds[1]), "client")
-	c := &client{opened: make(chan error, 1)}
-	c.Conn, err = net.FileConn(file)
+	far, err := net.FileConn(file)
 	require.NoError(t, err)
 	require.NoError(t, file.Close())
-	t.Cleanup(func() { _ = c.Close() })
-	r.Enter()
-	go func() {
-		defer r.Leave()
-		c.opened <- r.Open(p, Conn{Socket: loop.PlainSocket(fds[0]), Framing: codec.FramingClose, Request: request{}})
-	}()
-	return c
+	t.Cleanup(func() { _ = far.Close() })
+	return loop.PlainSocket(fds[0]), far
 }
 
 // expect reads until what it has read has text in it.

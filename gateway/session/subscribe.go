@@ -44,7 +44,9 @@ func (m *Manager) Subscribe(ctx context.Context, t Target, cmd SubscribeCommand)
 		return nil
 	}
 	// Before anything is held for the sessions.
-	room, err := m.recoveryRoom(ctx, []Grant{grant})
+	waits, stop := context.WithTimeout(ctx, m.opt.StaleCloseDelay*3/4)
+	defer stop()
+	room, err := m.recoveryRoom(ctx, waits, []Grant{grant})
 	if err != nil {
 		return err
 	}
