@@ -285,7 +285,7 @@ func (s *Shard) deliver(d *delivery, again bool) {
 // deliverTo is the way of members that want more than the plain frame.
 func (s *Shard) deliverTo(t *topic, m *member, d *delivery) {
 	switch {
-	case d.seq <= m.from && (m.flags&Positioned == 0 || m.newcomer() || d.offset == 0):
+	case d.seq <= m.from && (m.flags&Positioned == 0 || s.hub.instant && m.newcomer() || d.offset == 0):
 		// It was acknowledged before the subscriber came, so the history has
 		// it, or it is older than what the history told.
 	case m.flags&Held != 0:

@@ -127,7 +127,7 @@ func TestWhatIsHeldAgreesWithARecount(t *testing.T) {
 					l.SendOwnID(slot, f, id)
 				case 2:
 					if rnd.IntN(10) == 0 {
-						l.SendExemptOwnID(slot, f, id)
+						l.SendCharged(slot, f, id)
 					}
 				case 3, 4:
 					l.SendLossy(slot, f, Lossy{Class: src[kind-3], Drops: true, Key: key, Offset: uint64(step + 1)})
@@ -208,6 +208,6 @@ func TestIDChunksOfBlockedStreamsAreTheirOwn(t *testing.T) {
 	require.Equal(t, 10, shared(late), "it is written at once")
 	l.setBlocked(late.ref.Slot, true)
 	require.Zero(t, shared(late), "it is blocked now")
-	l.SendExemptOwnID(late.ref.Slot, frameOf("", "x"), cut())
+	l.SendCharged(late.ref.Slot, frameOf("", "x"), cut())
 	require.Zero(t, shared(late), "an opening may take long")
 }

@@ -39,8 +39,8 @@ func TestQueuesOfABurstAreGivenBack(t *testing.T) {
 				}
 				l.dirty, l.dirtyHead = l.dirty[:0], 0
 			}
-			l.in.ahead = maxAhead
-			send(refs, maxAhead)
+			l.in.ahead = firstShare
+			send(refs, firstShare)
 			l.in.ahead = 0
 			room := func() (n int) {
 				for i := range l.queues {
@@ -48,7 +48,7 @@ func TestQueuesOfABurstAreGivenBack(t *testing.T) {
 				}
 				return n
 			}
-			require.GreaterOrEqual(t, room(), streams*maxAhead)
+			require.GreaterOrEqual(t, room(), streams*firstShare)
 			now := began
 			for ; now <= began+3*trimEvery; now += trimEvery / 10 {
 				setClock(l, now)
@@ -58,8 +58,8 @@ func TestQueuesOfABurstAreGivenBack(t *testing.T) {
 			require.LessOrEqual(t, len(l.queues), 2*keepQueues)
 			require.LessOrEqual(t, room(), 2*keepQueues*keepItems)
 			// And with some queues in use at the time.
-			l.in.ahead = maxAhead
-			send(refs, maxAhead)
+			l.in.ahead = firstShare
+			send(refs, firstShare)
 			l.in.ahead = 0
 			l.enqueue(refs[0].Slot, item{frame: frameOf("", strings.Repeat("w", 10))})
 			for end := now + 3*trimEvery + trimEvery/10; now <= end; now += trimEvery / 10 {
