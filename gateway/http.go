@@ -89,12 +89,12 @@ func (g *Gateway) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 		// Only with a key: the HTTP server allocates the whole
 		// Content-Length before the first byte of a body.
 		limit.MaxRequestBodySize, wanted = c.MaxBodySize, true
+		if n := h.ContentLength(); n >= largeBody && n <= c.MaxBodySize {
+			g.bodies.enter(h, n) // strangers have no such bodies
+		}
 	}
 	if n := h.ContentLength(); !wanted && (n > limit.MaxRequestBodySize || n == chunkedBody) {
 		front.SkipBody(h)
-	}
-	if n := h.ContentLength(); n >= largeBody && n <= limit.MaxRequestBodySize {
-		g.bodies.enter(h, n)
 	}
 	return limit
 }

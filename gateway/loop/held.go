@@ -156,11 +156,11 @@ func (l *Loop) deferShed(heaviest int) bool {
 	return false
 }
 
-// shedOne ends a stream for what it holds. Ciphertext cannot be taken back: one
-// that holds little else is cut, or many would have to go for the same memory.
+// shedOne ends a stream for what it holds. What has begun to leave cannot be taken
+// back: one that holds little else is cut, or many would have to go for the same
+// memory.
 func (l *Loop) shedOne(slot uint32, weight int) {
-	s := l.at(slot)
-	if s.state == stateLive && l.tail(s) > weight/2 {
+	if l.at(slot).state == stateLive && l.begun(slot) > weight/2 {
 		l.fail(slot, ReasonSlowTotal)
 		return
 	}
@@ -177,7 +177,7 @@ func (l *Loop) Reclaim(age time.Duration) {
 			continue
 		}
 		q := &l.queues[s.queue-1]
-		if slices.ContainsFunc(q.items[q.head:], func(it item) bool { return it.has(itemCharged) }) {
+		if q.exempt > 0 && slices.ContainsFunc(q.items[q.head:], func(it item) bool { return it.has(itemCharged) }) {
 			stalled = append(stalled, slot)
 		}
 	}
@@ -190,13 +190,27 @@ func (l *Loop) Reclaim(age time.Duration) {
 // and the frames that nobody else waits for.
 func (l *Loop) weight(slot uint32) int {
 	s := l.at(slot)
-	n := l.tail(s)
 	if s.queue == 0 {
-		return n
+		return l.tail(s)
 	}
 	q := &l.queues[s.queue-1]
-	for i := q.head; i < len(q.items); i++ {
-		it := &q.items[i]
+	return l.tail(s) + weightOf(q.items[q.head:])
+}
+
+// begun is the part of its weight that a stream keeps until it is cut: ciphertext,
+// and the event of which a byte is out.
+func (l *Loop) begun(slot uint32) int {
+	s := l.at(slot)
+	if s.queue == 0 {
+		return l.tail(s)
+	}
+	q := &l.queues[s.queue-1]
+	return l.tail(s) + weightOf(q.items[q.head:q.unsent()])
+}
+
+func weightOf(items []item) (n int) {
+	for i := range items {
+		it := &items[i]
 		n += itemCost + len(it.ownID())
 		if it.frame != nil && it.frame.Kept() == 1 {
 			n += it.frame.Len()

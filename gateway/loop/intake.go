@@ -20,7 +20,7 @@ import (
 // so the next window waits for streams that are behind, for a bounded time:
 //
 //   - as long as most streams of the loop are behind and take something now and
-//     then, the pace is theirs;
+//     then, but for no longer than majorityMax;
 //   - for the rest, some times as long as blocked streams of late took to take
 //     something again, and some times as long as the window took to be written to
 //     the others, and a little more from an allowance that grows with time, for
@@ -69,6 +69,10 @@ const (
 	// slackMax and slackShare are the allowance for waits beyond that.
 	slackMax   = int64(500 * time.Millisecond)
 	slackShare = 4 // a quarter of all time
+	// majorityMax is for how long a window waits only because most streams are
+	// behind. From then on they are waited for as few are, and late in the end: or
+	// those who open most streams of a loop could set the pace of all.
+	majorityMax = int64(3 * time.Second)
 	// stallMin is for how long a stream that takes nothing may still be waited
 	// for, and stallMore for how much longer with each one that is behind, up to
 	// stallMax, or a tenth of Options.QueueMaxAge if that is less. Why: many
@@ -266,6 +270,9 @@ func (l *Loop) offered() {
 // behind.
 func (l *Loop) mayTake() bool {
 	in := &l.in
+	if l.catchingUp(in.batch[in.next].Size()) {
+		return false // they are not blocked: we have not tried
+	}
 	if len(l.blocked) == 0 {
 		l.endHold()
 		return true
@@ -284,16 +291,17 @@ func (l *Loop) mayTake() bool {
 	}
 	in.freed, in.enough = 0, max(n/8, 1)
 	end := l.now + int64(wheelTick)
-	if 2*n > l.stats.Open {
+	if 2*n > l.stats.Open && l.now-in.began < majorityMax {
 		in.most = l.now
 	} else {
 		end = min(end, cmp.Or(in.again, l.patience()))
 	}
-	if end = min(end, in.began+int64(l.opt.QueueMaxAge)); l.now < end {
+	last := in.began + int64(l.opt.QueueMaxAge)
+	if end = min(end, last); l.now < end {
 		in.wakeAt = end
 		return false
 	}
-	if !l.giveUp() && l.now < in.began+int64(l.opt.QueueMaxAge) {
+	if !l.giveUp(l.now >= last) {
 		in.wakeAt = l.now + int64(wheelTick)
 		return false
 	}
@@ -301,14 +309,29 @@ func (l *Loop) mayTake() bool {
 	return true
 }
 
+// catchingUp reports whether a stream that is still being sent its opening, and is
+// not blocked, has so much behind it that the window should wait: that it has not
+// been written is our own lateness, so it must not bring the stream near its limit.
+func (l *Loop) catchingUp(size int) bool {
+	size = max(size, l.windowSize())
+	for _, slot := range l.bulk {
+		if s := l.at(slot); s.state == stateLive && s.queue != 0 && !s.blocked {
+			if n := l.queues[s.queue-1].bytes; n > 0 && n+size > l.opt.QueueMaxSize/2 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // giveUp makes streams late that a window has waited for long enough, and reports
 // whether it was all that are behind. At first it is those that took nothing
 // while it waited: whoever reads on was not what it waited for, and gets the time
-// that blocked streams take once more.
-func (l *Loop) giveUp() (all bool) {
+// that blocked streams take once more, unless this is the last time.
+func (l *Loop) giveUp(last bool) (all bool) {
 	in := &l.in
 	least := int64(0)
-	if in.again == 0 {
+	if in.again == 0 && !last {
 		least = l.now - in.held
 		in.again = l.now + int64(wheelTick) + drainFactor*int64(in.drain)
 	}

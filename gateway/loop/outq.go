@@ -207,8 +207,12 @@ func (l *Loop) waiting(q *outQueue) int {
 // that may be left out are; and only then the stream ends as slow.
 func (l *Loop) room(slot uint32, n int) bool {
 	s := l.at(slot)
-	if !l.over(&l.queues[s.queue-1], n) {
+	q := &l.queues[s.queue-1]
+	if !l.over(q, n) {
 		return true
+	}
+	if q.exempt > 0 && !s.blocked {
+		return true // its opening comes first, and was not refused: see Loop.catchingUp
 	}
 	for s.state == stateLive && !s.blocked && s.queue != 0 {
 		l.flushStream(slot)
