@@ -176,14 +176,26 @@ func (h *Hub) Seq() uint64 { return h.seq.Load() }
 func (h *Hub) Settle(ctx context.Context) error { return h.barrier(ctx, eventSettle) }
 
 // Arrived is Settle for positioned subscribers, which no MaxRate applies to:
-// what waits for its time goes on waiting. It is what a command passes that must
-// not overtake an acknowledged publication, and costs nothing while no
-// publication is on its way. Not from a turn.
+// what waits for its time goes on waiting. It costs nothing while no publication is
+// on its way. Not from a turn.
 func (h *Hub) Arrived(ctx context.Context) error {
 	if h.idle() {
 		return nil
 	}
 	return h.barrier(ctx, eventBarrier)
+}
+
+// Posted waits until what entered the Sink before the call is with the loops that
+// have a subscriber, which takes as long as to encode it. What waits there for
+// blocked streams is brought forward for one stream by [Shard.CatchUp]. Not from a
+// turn.
+func (h *Hub) Posted(ctx context.Context) error {
+	for _, l := range h.lanes {
+		if l.Depth() > 0 {
+			return h.lanesPass(ctx, eventBarrier)
+		}
+	}
+	return nil
 }
 
 // idle reports whether everything that entered the Sink before the call is in
@@ -204,6 +216,15 @@ func (h *Hub) idle() bool {
 }
 
 func (h *Hub) barrier(ctx context.Context, kind eventKind) error {
+	if err := h.lanesPass(ctx, kind); err != nil {
+		return err
+	}
+	// What the lanes posted before the barrier is in the loops' inboxes now.
+	return h.group.DoBehind(ctx, func(*loop.Loop) {})
+}
+
+// lanesPass waits until the lanes have posted what they had.
+func (h *Hub) lanesPass(ctx context.Context, kind eventKind) error {
 	reached := make(chan struct{}, len(h.lanes))
 	for _, l := range h.lanes {
 		l.Post(event{kind: kind, reached: reached})
@@ -215,8 +236,7 @@ func (h *Hub) barrier(ctx context.Context, kind eventKind) error {
 			return context.Cause(ctx)
 		}
 	}
-	// What the lanes posted before the barrier is in the loops' inboxes now.
-	return h.group.DoBehind(ctx, func(*loop.Loop) {})
+	return nil
 }
 
 // Stats are the counters of a hub.

@@ -57,3 +57,25 @@ func TestWhatEnteredBeforeANewcomerIsNotHeldForIt(t *testing.T) {
 	p.expect(event1("a", 51), event1("a", 52))
 	require.Empty(t, r.insufficient)
 }
+
+// A stream was in a channel without a position and is subscribed anew with one:
+// what was held for it is news to it, whatever the history has.
+func TestWhatIsHeldForOneWithoutAPositionIsNews(t *testing.T) {
+	r := newRig(t, 1, Options{})
+	p := r.stream(0)
+	p.subscribe("a", 0)
+	r.publish("a", at(1))
+	r.settle()
+	p.expect(event1("a", 1))
+	p.do(func(s *Shard) { s.Subscribe(p.ref.Slot, "a", Held|Positioned, 0, 0) })
+	r.publish("a", at(2))
+	r.settle()
+	p.do(func(s *Shard) { // the history was read up to 2
+		first, epoch := s.FirstHeld(p.ref.Slot, "a")
+		require.EqualValues(t, 2, first)
+		require.Equal(t, EpochTag("e"), epoch)
+		s.Open(p.ref, []Opened{{Channel: "a", Offset: first - 1, Epoch: epoch, Flags: Positioned}})
+	})
+	r.publish("a", at(3))
+	p.expect(event1("a", 1), event1("a", 2), event1("a", 3))
+}

@@ -362,6 +362,30 @@ func (t *topic) Gap(g codec.Gap) *codec.Frame {
 	return codec.EndFrame(codec.AppendGap(codec.StartFrame(len(t.channel)+80), t.channel, g), "")
 }
 
+// CatchUp queues for one stream what waits on its loop to be queued for all, so that
+// a command can follow what was acknowledged before it without waiting for streams
+// that are slow. When their turn comes for the others, this one has them.
+func (s *Shard) CatchUp(ref loop.Ref) {
+	if int(ref.Slot) >= len(s.places) || len(s.places[ref.Slot]) == 0 {
+		return
+	}
+	s.loop.Pending(func(x loop.Delivery) {
+		d, ok := x.(*delivery)
+		if !ok || !s.loop.Live(ref) {
+			return
+		}
+		m := s.find(ref.Slot, d.channel)
+		if m == nil {
+			return
+		}
+		s.loop.Hand(ref.Slot)
+		s.deliverTo(s.places[ref.Slot][m.place].topic, m, d)
+		if m = s.find(ref.Slot, d.channel); m != nil { // it may have ended
+			m.from = max(m.from, d.seq)
+		}
+	})
+}
+
 // hold keeps an event until the stream opens.
 func (s *Shard) hold(t *topic, m *member, d *delivery) {
 	h := s.holds.Value(m.slot)
@@ -371,6 +395,19 @@ func (s *Shard) hold(t *topic, m *member, d *delivery) {
 		return
 	}
 	h.items = append(h.items, heldItem{t, d})
+}
+
+// FirstHeld returns the offset and the epoch of the first publication that is held
+// for a stream in a channel, 0 if there is none.
+func (s *Shard) FirstHeld(slot uint32, channel string) (offset uint64, epoch uint32) {
+	if h := s.holds.Value(slot); h != nil {
+		for _, it := range h.items {
+			if it.d.offset != 0 && it.topic.channel == channel {
+				return it.d.offset, it.d.epoch
+			}
+		}
+	}
+	return 0, 0
 }
 
 // holdCost is what a held event counts for beyond its frame.

@@ -412,3 +412,21 @@ func (l *Loop) countBehind(size int, most, late int64) (n int) {
 	}
 	return n
 }
+
+// Pending calls f with each delivery that has yet to be queued for its streams, in
+// order. f must not deliver. On-loop only.
+func (l *Loop) Pending(f func(d Delivery)) {
+	in := &l.in
+	in.mu.Lock()
+	in.batch = append(in.batch, in.inbox...)
+	clear(in.inbox)
+	in.inbox = in.inbox[:0]
+	in.mu.Unlock()
+	from := in.next
+	if in.running {
+		from++ // it panicked for one stream: whom it has been queued for is not known
+	}
+	for _, d := range in.batch[min(from, len(in.batch)):] {
+		f(d)
+	}
+}

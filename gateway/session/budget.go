@@ -40,6 +40,10 @@ type budget struct {
 // memory does the process take.
 const recoveryFactor = 2
 
+// littleShare is what part of all room is so little that nobody waits for it, if it
+// is less than blockMin.
+const littleShare = 1024
+
 // charge is what was taken for a frame.
 type charge struct {
 	bytes int64
@@ -78,13 +82,17 @@ type ticket struct {
 }
 
 // enter takes room for so many bytes that were missed, and waits for it until ctx
-// ends; more than there is at all takes all. Not from a turn.
+// ends; more than there is at all takes all, and little goes without where it would
+// have to wait. Not from a turn.
 func (b *budget) enter(ctx context.Context, missed int) (*ticket, error) {
 	n := min(int64(missed)*recoveryFactor, b.size)
 	if n <= 0 {
 		return &ticket{b: b}, nil
 	}
 	if !b.sem.TryAcquire(n) {
+		if int64(missed) < min(blockMin, b.size/littleShare) {
+			return &ticket{b: b}, nil // it must not stand behind megabytes of others
+		}
 		b.waiting.Add(1)
 		began := time.Now()
 		err := b.sem.Acquire(ctx, n)

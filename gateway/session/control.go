@@ -9,53 +9,72 @@ import (
 	"sluice/gateway/loop"
 )
 
-// What a caller was told happens before what it asks next: a publication that
-// was acknowledged is queued for the streams before any of these reaches them, so
-// each first waits until what had been published is there. If ctx ends before
-// that, nothing was done.
+// What a caller was told happens before what it asks next: a publication that was
+// acknowledged is queued for a stream before any of these reaches it. If ctx ends
+// before that, nothing was done.
 
-// Disconnect ends the connections that t names, but for the clients in
-// whitelist.
-func (m *Manager) Disconnect(ctx context.Context, t Target, whitelist []string, d *codec.Disconnect) error {
-	if err := m.hub.Arrived(ctx); err != nil {
+// catchUpMost is for how many connections of a loop what waits there is brought
+// forward; with more, a command waits until it was queued for all.
+const catchUpMost = 64
+
+// inOrder runs f in the turn of every loop, with the sessions that t names, when
+// all is queued for them that entered the Sink before the call.
+func (m *Manager) inOrder(ctx context.Context, t *Target, f func(a *Agent, ref loop.Ref, s *session)) error {
+	if err := m.hub.Posted(ctx); err != nil {
 		return err
+	}
+	many := make([]bool, len(m.agents))
+	m.group.Do(func(l *loop.Loop) {
+		n := 0
+		m.agent(l).selectTarget(t, func(loop.Ref, *session) { n++ })
+		many[l.ID()] = n > catchUpMost && l.Deliveries() > 0
+	})
+	if slices.Contains(many, true) {
+		if err := m.hub.Arrived(ctx); err != nil {
+			return err
+		}
 	}
 	m.group.Do(func(l *loop.Loop) {
 		a := m.agent(l)
-		a.selectTarget(&t, func(ref loop.Ref, s *session) {
-			if len(whitelist) > 0 && slices.Contains(whitelist, s.client.String()) {
-				return
+		a.selectTarget(t, func(ref loop.Ref, s *session) {
+			if !many[l.ID()] {
+				a.shard.CatchUp(ref)
 			}
-			a.end(ref, loop.ReasonDisconnect, d, closeWithin)
+			if a.table.get(ref) == s && l.Live(ref) { // it may have been too much
+				f(a, ref, s)
+			}
 		})
 	})
 	return nil
 }
 
+// Disconnect ends the connections that t names, but for the clients in
+// whitelist.
+func (m *Manager) Disconnect(ctx context.Context, t Target, whitelist []string, d *codec.Disconnect) error {
+	return m.inOrder(ctx, &t, func(a *Agent, ref loop.Ref, s *session) {
+		if !slices.Contains(whitelist, s.client.String()) {
+			a.end(ref, loop.ReasonDisconnect, d, closeWithin)
+		}
+	})
+}
+
 // Unsubscribe takes the connections that t names out of a channel, or out of all
 // their channels if it is empty, and tells those that were in it.
 func (m *Manager) Unsubscribe(ctx context.Context, t Target, channel string) error {
-	if err := m.hub.Arrived(ctx); err != nil {
-		return err
+	var told *codec.Frame
+	if channel != "" {
+		told = unsubscribeFrame(channel)
 	}
-	m.group.Do(func(l *loop.Loop) {
-		a := m.agent(l)
-		var told *codec.Frame
-		a.selectTarget(&t, func(ref loop.Ref, s *session) {
-			if channel == "" {
-				for len(s.subs) > 0 && s.opening == nil && l.Live(ref) {
-					ch := s.subs[0].channel
-					a.unsubscribe(ref, s, ch, unsubscribeFrame(ch))
-				}
-				return
-			}
-			if told == nil {
-				told = unsubscribeFrame(channel)
-			}
+	return m.inOrder(ctx, &t, func(a *Agent, ref loop.Ref, s *session) {
+		if channel != "" {
 			a.unsubscribe(ref, s, channel, told)
-		})
+			return
+		}
+		for len(s.subs) > 0 && s.opening == nil && a.loop.Live(ref) {
+			ch := s.subs[0].channel
+			a.unsubscribe(ref, s, ch, unsubscribeFrame(ch))
+		}
 	})
-	return nil
 }
 
 func unsubscribeFrame(channel string) *codec.Frame {
@@ -84,9 +103,6 @@ func (a *Agent) unsubscribe(ref loop.Ref, s *session, channel string, told *code
 
 // Refresh changes when the connections that t names expire (PROTOCOL 7.7).
 func (m *Manager) Refresh(ctx context.Context, t Target, cmd RefreshCommand) error {
-	if err := m.hub.Arrived(ctx); err != nil {
-		return err
-	}
 	now := time.Now().Unix()
 	expired := cmd.Expired || cmd.ExpireAt > 0 && cmd.ExpireAt <= now
 	var ttl uint32
@@ -94,26 +110,35 @@ func (m *Manager) Refresh(ctx context.Context, t Target, cmd RefreshCommand) err
 		ttl = uint32(min(cmd.ExpireAt-now, 1<<32-1))
 	}
 	told := codec.EndFrame(codec.AppendRefresh(codec.StartFrame(48), ttl > 0, ttl), "")
+	return m.inOrder(ctx, &t, func(a *Agent, ref loop.Ref, s *session) {
+		if expired {
+			a.end(ref, loop.ReasonExpired, codec.DisconnectExpired, closeWithin)
+			return
+		}
+		s.expireAt = max(cmd.ExpireAt, 0)
+		if !cmd.Info.IsZero() {
+			s.info = cmd.Info
+			a.renamed(s)
+		}
+		if s.opening != nil {
+			return
+		}
+		a.sent(PushRefresh, told.Len())
+		a.send(ref, told)
+		a.schedule(s)
+		a.arm(ref, s)
+	})
+}
+
+// evictOthers ends the connections of a user but for one, for that one: not for a
+// caller who published before.
+func (m *Manager) evictOthers(user string, stays ID) {
 	m.group.Do(func(l *loop.Loop) {
 		a := m.agent(l)
-		a.selectTarget(&t, func(ref loop.Ref, s *session) {
-			if expired {
-				a.end(ref, loop.ReasonExpired, codec.DisconnectExpired, closeWithin)
-				return
+		a.selectTarget(&Target{User: user}, func(ref loop.Ref, s *session) {
+			if s.client != stays {
+				a.end(ref, loop.ReasonDisconnect, codec.DisconnectConnectionLimit, closeWithin)
 			}
-			s.expireAt = max(cmd.ExpireAt, 0)
-			if !cmd.Info.IsZero() {
-				s.info = cmd.Info
-				a.renamed(s)
-			}
-			if s.opening != nil {
-				return
-			}
-			a.sent(PushRefresh, told.Len())
-			a.send(ref, told)
-			a.schedule(s)
-			a.arm(ref, s)
 		})
 	})
-	return nil
 }

@@ -159,7 +159,8 @@ func (m *Manager) evict(ctx context.Context, p *Plan) error {
 	if err != nil || stats.Clients == 0 {
 		return err
 	}
-	return m.Disconnect(ctx, Target{User: p.User}, []string{p.client.String()}, codec.DisconnectConnectionLimit)
+	m.evictOthers(p.User, p.client)
+	return nil
 }
 
 // acquire takes the interest in every channel and waits for the engine.
@@ -343,16 +344,17 @@ func (op *opening) cut(event []byte, cuts []codec.Cut) {
 
 // sent says that the opening will not send anything any more.
 func (op *opening) sent() {
+	pieces, blocks := op.pieces, op.blocks
+	op.pieces, op.blocks = nil, nil // once, whatever comes
 	if op.room == nil {
 		return
 	}
-	for i := 0; i < len(op.pieces); i += 2 {
-		op.m.budget.done(op.pieces[i])
+	for i := 0; i < len(pieces); i += 2 {
+		op.m.budget.done(pieces[i])
 	}
-	for _, f := range op.blocks {
+	for _, f := range blocks {
 		op.m.budget.done(f)
 	}
-	op.pieces, op.blocks = nil, nil
 }
 
 // appendID appends the id line that says where the stream starts, if it has a

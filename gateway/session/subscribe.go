@@ -25,7 +25,7 @@ func (m *Manager) Subscribe(ctx context.Context, t Target, cmd SubscribeCommand)
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.opt.StaleCloseDelay)
 	defer cancel()
-	if err := m.hub.Arrived(ctx); err != nil {
+	if err := m.hub.Posted(ctx); err != nil {
 		return err
 	}
 	grant := newGrant(cmd.Channel, rules, cmd.Override)
@@ -36,8 +36,13 @@ func (m *Manager) Subscribe(ctx context.Context, t Target, cmd SubscribeCommand)
 	var joins []*joining
 	for _, a := range m.agents {
 		j := &joining{a: a, t: t, grant: grant}
-		if j.any() {
+		if j.count(); j.named > 0 {
 			joins = append(joins, j)
+		}
+		if j.named > catchUpMost && a.loop.Deliveries() > 0 {
+			if err := m.hub.Arrived(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	if len(joins) == 0 {
@@ -121,6 +126,7 @@ type joining struct {
 	grant Grant
 
 	// Set on the loop.
+	named   int    // sessions that are meant
 	id      uint32 // of Agent.joins
 	members []joiner
 	deltas  bool // some of them negotiated deltas for the channel
@@ -136,7 +142,8 @@ type joining struct {
 // is held for it, and must not be passed over for a newer top.
 type joiner struct {
 	ref    loop.Ref
-	kept   bool
+	was    bool // in the channel before, with a position or without
+	kept   bool // it had a position
 	offset uint64
 	epoch  uint32
 }
@@ -161,12 +168,11 @@ func (t *onceTask) Run(_ *loop.Loop, again bool) {
 	}
 }
 
-// any reports whether the loop has a session that is meant.
-func (j *joining) any() (any bool) {
+// count finds out how many sessions of the loop are meant.
+func (j *joining) count() {
 	j.do(func() {
-		j.a.selectTarget(&j.t, func(loop.Ref, *session) { any = true })
+		j.a.selectTarget(&j.t, func(loop.Ref, *session) { j.named++ })
 	})
-	return any
 }
 
 // acquire takes one reference that stands in for all sessions until each has its
@@ -189,7 +195,11 @@ func (j *joining) hold() {
 		if s.opening != nil {
 			return
 		}
+		if a.shard.CatchUp(ref); !a.loop.Live(ref) {
+			return
+		}
 		sub := s.sub(j.grant.Channel)
+		jr := joiner{ref: ref, was: sub != nil}
 		if sub == nil {
 			if len(s.subs) >= a.m.opt.ChannelLimit {
 				a.end(ref, loop.ReasonLimit, codec.DisconnectChannelLimit, closeWithin)
@@ -199,7 +209,6 @@ func (j *joining) hold() {
 			a.subscribed(s, 1)
 			sub = &s.subs[len(s.subs)-1]
 		}
-		jr := joiner{ref: ref}
 		jr.offset, jr.epoch, jr.kept = a.shard.Position(ref.Slot, j.grant.Channel)
 		before := sub.flags & (subJoined | subPresent)
 		*sub = j.grant.subscription()
@@ -260,8 +269,14 @@ func (j *joining) tell(jr *joiner) bool {
 	if deltas {
 		missed = j.missed.strings
 	}
-	if jr.kept {
+	if jr.was {
 		at.From = 0 // it was in the channel all the time
+	}
+	if jr.was && !jr.kept && !res.Recovered {
+		// What was held for it is news to it, whatever the history has.
+		if first, epoch := a.shard.FirstHeld(jr.ref.Slot, j.grant.Channel); first != 0 && first <= at.Offset && epoch == at.Epoch {
+			res.Offset, at.Offset = first-1, first-1
+		}
 	}
 	if jr.kept && !res.Recovered && jr.epoch == at.Epoch && jr.offset <= at.Offset {
 		res.Offset, at.Offset, missed = jr.offset, jr.offset, nil

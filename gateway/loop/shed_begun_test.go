@@ -13,7 +13,7 @@ import (
 
 // Eight blocked streams, each with a large event of its own in flight: a little more
 // than the total. One or two of them are enough.
-func TestAttackShedTotalEndsAllForWhatIsInFlight(t *testing.T) {
+func TestNoMoreStreamsAreShedThanNeededForWhatHasBegun(t *testing.T) {
 	const streams, size, total = 8, 300 << 10, 2 << 20
 	r := newHoldRig(t, 0, streams, Options{QueueMaxAge: 30 * time.Second, QueueMaxSize: 1 << 20, QueuesMaxTotal: total})
 	l := r.l

@@ -1,0 +1,55 @@
+package hub
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/codec"
+)
+
+// A command that follows an acknowledged publication need not wait until the loop
+// takes it for all: one stream is given what waits, once, in order.
+func TestAStreamIsGivenWhatWaitsForItsLoop(t *testing.T) {
+	for name, flags := range map[string]Flags{"plain": 0, "positioned": Positioned, "joins": PushJoinLeave} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 1, Options{})
+			p, other := r.stream(0), r.stream(0)
+			p.subscribe("a", flags)
+			p.subscribe("b", flags)
+			other.subscribe("a", flags)
+			p.do(func(s *Shard) {
+				r.publish("a", at(1))
+				r.publish("b", at(1))
+				r.publish("nobody", at(1))
+				r.publish("a", at(2))
+				require.NoError(t, r.hub.Posted(t.Context()))
+				require.Equal(t, 3, p.l.Deliveries(), "this turn is not over")
+				for range 2 {
+					s.CatchUp(p.ref)
+				}
+				require.Equal(t, 3, p.l.Deliveries(), "the others have yet to get them")
+				s.loop.Send(p.ref.Slot, codec.PingFrame, 0)
+			})
+			r.publish("a", at(3))
+			p.expect(event1("a", 1), event1("b", 1), event1("a", 2), "{}", event1("a", 3))
+			other.expect(event1("a", 1), event1("a", 2), event1("a", 3))
+		})
+	}
+}
+
+// What waits when a stream is caught up may be too much for it.
+func TestCatchUpEndsWithTheStream(t *testing.T) {
+	r := newRig(t, 1, Options{})
+	p := r.stream(0)
+	p.subscribe("a", Positioned)
+	p.do(func(s *Shard) {
+		r.publish("a", at(1))
+		r.publish("a", at(3)) // a hole
+		r.publish("a", at(4))
+		require.NoError(t, r.hub.Posted(t.Context()))
+		s.CatchUp(p.ref)
+		require.False(t, p.l.Live(p.ref))
+	})
+	require.Equal(t, []string{"a"}, r.insufficient)
+}
