@@ -45,7 +45,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	if err := g.answered(ctx); err != nil {
 		errs = append(errs, err)
 	}
-	if err := g.hub.Settle(ctx); err != nil {
+	if err := g.settle(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("gateway: publications were cut: %w", err))
 	}
 	g.sessions.Shutdown(ctx, g.cfg.Shutdown.Rate)
@@ -64,6 +64,15 @@ func (g *Gateway) Stop(ctx context.Context) error {
 		return fmt.Errorf("gateway: %w: %w", errShutdownTimeout, err)
 	}
 	return err
+}
+
+// settle waits until what was published is in the out-queues. Why not for all the
+// time there is: that may take as long as slow clients let it, and then nobody could
+// be told that the server stops, nor when to come back.
+func (g *Gateway) settle(ctx context.Context) error {
+	within, cancel := context.WithTimeout(ctx, g.left(ctx)/2)
+	defer cancel()
+	return g.hub.Settle(within)
 }
 
 // errShutdownTimeout is the reference's text for it (PROTOCOL 9.4).

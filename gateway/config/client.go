@@ -27,7 +27,7 @@ type Client struct {
 
 	// Limits of the reference.
 	ChannelLimit                int  `json:"channel_limit" default:"128" zero:"default" doc:"Most subscriptions of one connection."`
-	QueueMaxSize                int  `json:"queue_max_size" default:"1048576" zero:"default" unit:"bytes" doc:"Most unsent data of one stream; above it the stream is slow."`
+	QueueMaxSize                int  `json:"queue_max_size" default:"1048576" zero:"default" unit:"bytes" doc:"Most unsent data of one stream, behind the event that is being written; above it the stream is slow. It counts while the socket is full."`
 	UserConnectionLimit         int  `json:"user_connection_limit" default:"0" live:"true" doc:"Most connections of one user on this node. 0: no limit."`
 	ConnectionLimit             int  `json:"connection_limit" default:"0" live:"true" doc:"Most connections of this node. 0: no limit."`
 	ConnectionRateLimit         int  `json:"connection_rate_limit" default:"0" live:"true" doc:"Most new connections per second on this node. 0: no limit."`
@@ -36,8 +36,8 @@ type Client struct {
 	ConnectIncludeServerTime    bool `json:"connect_include_server_time" default:"false" doc:"Put the server's time into the connect push."`
 
 	// Limits of Sluice.
-	QueueMaxAge        time.Duration `json:"queue_max_age" default:"30s" min:"100ms" doc:"Age of the oldest unsent event at which a stream is slow."`
-	QueuesMaxTotal     int           `json:"queues_max_total" default:"1073741824" min:"1048576" unit:"bytes" doc:"Most unsent data of all streams of this node; above it the largest stalled queue is closed."`
+	QueueMaxAge        time.Duration `json:"queue_max_age" default:"30s" min:"100ms" doc:"How long a full socket may take nothing before the stream is slow."`
+	QueuesMaxTotal     int           `json:"queues_max_total" default:"1073741824" min:"1048576" unit:"bytes" doc:"Most memory that waits for slow streams of this node: an event that several wait for counts once. Above it those streams end that hold most of their own."`
 	HoldMaxBytes       int           `json:"hold_max_bytes" default:"1048576" min:"1024" unit:"bytes" doc:"Most live data held back for one stream while its connect reads history."`
 	PresenceBacklogMax int           `json:"presence_backlog_max" default:"65536" min:"1" doc:"Most calls to presence, joins and leaves that may wait on one loop; above it connects that add some wait, and are told to come back (3013) if there is no room in time."`
 

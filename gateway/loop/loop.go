@@ -315,8 +315,8 @@ func (l *Loop) poll() {
 	defer l.wg.Done()
 	for {
 		r := readyPool.Get().(*ready)
-		timed, began := l.poller.timers.Load(), l.clock()
-		n, closed := l.poller.wait(r.events[:])
+		began := l.clock()
+		n, timed, closed := l.poller.wait(r.events[:])
 		if closed {
 			return
 		}

@@ -101,18 +101,19 @@ func (p *poller) wake() {
 	_, _ = unix.Write(p.wakefd, one[:])
 }
 
-// wait blocks until something is ready or a timer may be due. One goroutine.
-func (p *poller) wait(events []event) (n int, closed bool) {
+// wait blocks until something is ready or a timer may be due; timed says that it was
+// for no longer than pollCap. One goroutine.
+func (p *poller) wait(events []event) (n int, timed, closed bool) {
 	timeout := -1
-	if p.timers.Load() {
+	if timed = p.timers.Load(); timed {
 		timeout = int(pollCap / time.Millisecond)
 	}
 	got, err := unix.EpollWait(p.epfd, p.raw[:len(events)], timeout)
 	if p.closed.Load() {
-		return 0, true
+		return 0, timed, true
 	}
 	if err != nil { // EINTR: nothing was lost
-		return 0, false
+		return 0, timed, false
 	}
 	for i := range got {
 		ev := &p.raw[i]
@@ -129,7 +130,7 @@ func (p *poller) wait(events []event) (n int, closed bool) {
 		}
 		n++
 	}
-	return n, false
+	return n, timed, false
 }
 
 // close ends wait for good.

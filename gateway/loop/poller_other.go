@@ -108,16 +108,16 @@ func (p *poller) forget(fd int) {
 
 func (p *poller) armed(timers bool) { p.timers.Store(timers) }
 
-func (p *poller) wait(events []event) (n int, closed bool) {
+func (p *poller) wait(events []event) (n int, timed, closed bool) {
 	t := time.NewTimer(pollCap)
 	defer t.Stop()
 	select {
 	case events[0] = <-p.events:
-		return 1, false
+		return 1, true, false
 	case <-t.C:
-		return 0, false
+		return 0, true, false
 	case <-p.done:
-		return 0, true
+		return 0, true, true
 	}
 }
 

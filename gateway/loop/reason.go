@@ -10,9 +10,9 @@ const (
 	ReasonPeerTimeout                 // sent bytes stayed unacknowledged (TCP_USER_TIMEOUT)
 	ReasonWriteError                  // the kernel refused a write otherwise
 	ReasonInput                       // the client sent more behind its request
-	ReasonSlowBytes                   // the out-queue passed Options.QueueMaxSize
-	ReasonSlowAge                     // the oldest unsent frame passed Options.QueueMaxAge
-	ReasonSlowTotal                   // the largest stalled queue when all passed Options.QueuesMaxTotal
+	ReasonSlowBytes                   // the socket was full and the out-queue passed Options.QueueMaxSize
+	ReasonSlowAge                     // a full socket took nothing for Options.QueueMaxAge
+	ReasonSlowTotal                   // it held most of its own when all passed Options.QueuesMaxTotal
 	ReasonPanic                       // a bug, kept to this one stream
 	ReasonShutdown                    // the server stops
 	ReasonDisconnect                  // ended by the server API or a hook
