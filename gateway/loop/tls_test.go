@@ -502,6 +502,14 @@ func TestATailAges(t *testing.T) {
 	after(age * 3 / 4)
 	require.Empty(t, b.rec.reasons(b.ref))
 	after(age / 2)
+	// The socket is asked before: what the client drained may have made room for
+	// more only now.
+	testkit.EventuallyWithin(t, patience, func() bool {
+		if len(b.rec.reasons(b.ref)) == 0 {
+			after(age + 2*int64(wheelTick))
+		}
+		return len(b.rec.reasons(b.ref)) > 0
+	}, "the end of a stream whose socket takes no more")
 	require.Equal(t, []Reason{ReasonSlowAge}, b.rec.reasons(b.ref))
 	require.Equal(t, stateClosing, b.at(b.ref.Slot).state)
 	after(2 * int64(slowTime))
