@@ -119,37 +119,53 @@ func TestNothingWaitsForStreamsThatAreNotBehind(t *testing.T) {
 	require.False(t, r.at(began))
 }
 
-// As long as most streams are behind and take something, the pace is theirs.
+// While most streams are behind and take something, the pace is theirs, for a time.
 func TestMostStreamsSetThePace(t *testing.T) {
 	r := newHoldRig(t, 6, 10, Options{})
 	r.window()
-	for now := int64(0); now < 29*sec; now += sec / 2 {
+	for now := int64(0); now < majorityMax; now += sec / 4 {
 		require.False(t, r.at(began+now), "after %v", time.Duration(now))
-		for _, c := range r.clients[:6] {
-			r.takes(c, 4000)
-			r.more(c, 8, 500)
-		}
+		r.gulp(6)
 	}
+	require.Zero(t, r.l.stats.GivenUp)
 	for _, c := range r.clients[:6] {
 		r.drain(c)
 	}
-	require.True(t, r.at(began+29*sec), "they have caught up")
+	require.True(t, r.at(began+majorityMax), "they have caught up")
 	require.Zero(t, r.l.stats.GivenUp)
 	require.EqualValues(t, 1, r.l.stats.Holds)
+}
+
+// gulp lets the first n clients take something, and queues more for them.
+func (r *holdRig) gulp(n int) {
+	for _, c := range r.clients[:n] {
+		r.takes(c, 4000)
+		r.more(c, 8, 500)
+	}
+}
+
+// From then on they are waited for as few are, and late in the end.
+func TestAMajorityIsLateInTheEnd(t *testing.T) {
+	r := newHoldRig(t, 6, 10, Options{QueueMaxAge: time.Hour})
+	r.window()
+	now := int64(0)
+	for ; !r.at(began + now); now += 50 * ms {
+		require.Less(t, now, 10*majorityMax)
+		r.gulp(6)
+	}
+	require.Greater(t, now, majorityMax)
+	require.EqualValues(t, 6, r.l.stats.GivenUp)
 }
 
 // However many they are: a window waits for no longer than a stream may take
 // nothing.
 func TestNoWaitIsLongerThanTheAgeOfAQueue(t *testing.T) {
-	r := newHoldRig(t, 6, 10, Options{})
+	const age = 2 * sec
+	r := newHoldRig(t, 6, 10, Options{QueueMaxAge: time.Duration(age)})
 	r.window()
-	age, now := int64(r.l.opt.QueueMaxAge), int64(0)
-	for ; now < age; now += sec / 2 {
+	for now := int64(0); now < age; now += 50 * ms {
 		require.False(t, r.at(began+now), "after %v", time.Duration(now))
-		for _, c := range r.clients[:6] {
-			r.takes(c, 4000)
-			r.more(c, 8, 500)
-		}
+		r.gulp(6)
 	}
 	require.True(t, r.at(began+age), "expected no wait beyond %v", time.Duration(age))
 }

@@ -64,8 +64,11 @@ const (
 	// those that need longer.
 	writeFactor = 4
 	drainFactor = 8
-	// drainWeight is the weight of one more stream in that average.
-	drainWeight = 1.0 / 64
+	// drainWeight is the weight of one more stream in that average, and
+	// undrainedShare by how much less one counts that was not blocked: it need not
+	// have read, there was room in its socket.
+	drainWeight    = 1.0 / 64
+	undrainedShare = 4
 	// slackMax and slackShare are the allowance for waits beyond that.
 	slackMax   = int64(500 * time.Millisecond)
 	slackShare = 4 // a quarter of all time
@@ -264,6 +267,7 @@ func (l *Loop) offered() {
 		d.Offered(l)
 	}
 	in.window, in.told = in.window[:0], 0
+	in.undrained(l.stats.Open - len(l.blocked))
 }
 
 // mayTake reports whether the next window need not wait for streams that are
@@ -358,6 +362,14 @@ func (in *intake) fairWait() int64 {
 // took: less than nothing, if meanwhile it turned out that we had stood still.
 func (in *intake) drained(took int64) {
 	in.drain += (float64(min(max(took, 0), stallMax)) - in.drain) * drainWeight
+}
+
+// undrained notes that so many streams took a whole window without being blocked:
+// without them the average would be of the slow ones alone, who would set the pace.
+func (in *intake) undrained(streams int) {
+	if in.drain != 0 && streams > 0 {
+		in.drain *= math.Pow(1-drainWeight, float64(streams)/undrainedShare)
+	}
 }
 
 // endHold ends a wait, if there was one, and takes what it took beyond its time

@@ -377,11 +377,11 @@ func (l *Loop) handleReady(ev *event) {
 // with edge-triggered epoll nothing else will say that there is room.
 func (l *Loop) flushWritable(slot uint32) {
 	s := l.at(slot)
-	gen, took := s.gen, l.age(s)
+	gen, took, late := s.gen, l.age(s), s.late
 	l.setBlocked(slot, false)
 	before := l.stats.Bytes
 	l.flushStream(slot)
-	if l.stats.Bytes != before {
+	if l.stats.Bytes != before && !late { // nobody waits for it, so it does not say how long to
 		l.in.drained(took)
 	}
 	if s.gen != gen || s.state == stateFree {
