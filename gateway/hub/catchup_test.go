@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,7 +27,8 @@ func TestAStreamIsGivenWhatWaitsForItsLoop(t *testing.T) {
 				require.NoError(t, r.hub.Posted(t.Context()))
 				require.Equal(t, 3, p.l.Deliveries(), "this turn is not over")
 				for range 2 {
-					s.CatchUp(p.ref)
+					require.False(t, s.Behind(p.ref, r.hub.Seq()))
+					s.CatchUp(p.ref, r.hub.Seq())
 				}
 				require.Equal(t, 3, p.l.Deliveries(), "the others have yet to get them")
 				s.loop.Send(p.ref.Slot, codec.PingFrame, 0)
@@ -48,8 +50,25 @@ func TestCatchUpEndsWithTheStream(t *testing.T) {
 		r.publish("a", at(3)) // a hole
 		r.publish("a", at(4))
 		require.NoError(t, r.hub.Posted(t.Context()))
-		s.CatchUp(p.ref)
+		s.CatchUp(p.ref, r.hub.Seq())
 		require.False(t, p.l.Live(p.ref))
 	})
 	require.Equal(t, []string{"a"}, r.insufficient)
+}
+
+// What is too much to be given at once is not: it would end a stream that reads.
+func TestALotThatWaitsIsNotBroughtForward(t *testing.T) {
+	r := newRig(t, 1, Options{})
+	p := r.stream(0)
+	p.subscribe("a", 0)
+	p.do(func(s *Shard) {
+		for i := uint64(1); i <= 10; i++ {
+			pub := at(i)
+			pub.Data = codec.QuoteJSON(strings.Repeat("x", 100<<10))
+			r.publish("a", pub)
+			require.NoError(t, r.hub.Posted(t.Context()))
+			require.Equal(t, i > 5, s.Behind(p.ref, r.hub.Seq()), "%d", i) // half of 1 MiB
+			require.False(t, s.Behind(p.ref, 3), "what came later does not count")
+		}
+	})
 }

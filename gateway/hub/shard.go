@@ -362,26 +362,40 @@ func (t *topic) Gap(g codec.Gap) *codec.Frame {
 	return codec.EndFrame(codec.AppendGap(codec.StartFrame(len(t.channel)+80), t.channel, g), "")
 }
 
-// CatchUp queues for one stream what waits on its loop to be queued for all, so that
-// a command can follow what was acknowledged before it without waiting for streams
-// that are slow. When their turn comes for the others, this one has them.
-func (s *Shard) CatchUp(ref loop.Ref) {
+// Behind reports whether more waits on the loop to be queued for a stream, of what
+// entered the Sink up to a number, than it may be given at once.
+func (s *Shard) Behind(ref loop.Ref, upTo uint64) bool {
+	room := s.loop.Room(ref.Slot)
+	s.waiting(ref, upTo, func(_ *member, d *delivery) { room -= d.Size() + holdCost })
+	return room < 0
+}
+
+// CatchUp queues for a stream what waits on its loop to be queued for all, and
+// entered the Sink up to a number: so a command can follow what was acknowledged
+// before it without waiting for streams that are slow. When their turn comes for the
+// others, this one has them. It must not be too much, see [Shard.Behind].
+func (s *Shard) CatchUp(ref loop.Ref, upTo uint64) {
+	s.waiting(ref, upTo, func(m *member, d *delivery) {
+		s.loop.Hand(ref.Slot)
+		s.deliverTo(s.places[ref.Slot][m.place].topic, m, d)
+		if m = s.find(ref.Slot, d.channel); m != nil { // it may have ended
+			m.from = max(m.from, d.seq)
+		}
+	})
+}
+
+// waiting calls f with what waits on the loop for a stream, while that lives.
+func (s *Shard) waiting(ref loop.Ref, upTo uint64, f func(m *member, d *delivery)) {
 	if int(ref.Slot) >= len(s.places) || len(s.places[ref.Slot]) == 0 {
 		return
 	}
 	s.loop.Pending(func(x loop.Delivery) {
 		d, ok := x.(*delivery)
-		if !ok || !s.loop.Live(ref) {
+		if !ok || d.seq > upTo || !s.loop.Live(ref) {
 			return
 		}
-		m := s.find(ref.Slot, d.channel)
-		if m == nil {
-			return
-		}
-		s.loop.Hand(ref.Slot)
-		s.deliverTo(s.places[ref.Slot][m.place].topic, m, d)
-		if m = s.find(ref.Slot, d.channel); m != nil { // it may have ended
-			m.from = max(m.from, d.seq)
+		if m := s.find(ref.Slot, d.channel); m != nil {
+			f(m, d)
 		}
 	})
 }

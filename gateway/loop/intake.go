@@ -27,7 +27,7 @@ import (
 //     when nothing is known yet;
 //   - and no longer, nor for longer than Options.QueueMaxAge in all: a stream that
 //     is behind then is late, one that took nothing meanwhile at once, one that
-//     reads on after the same time again. It keeps its queue and its limits, but
+//     reads on after the same time again, or an allowance of its own. It keeps its queue and its limits, but
 //     no window waits for it until it has caught up once.
 //
 // So a stalled client holds the others up once, a client that trickles makes a
@@ -72,6 +72,9 @@ const (
 	// slackMax and slackShare are the allowance for waits beyond that.
 	slackMax   = int64(500 * time.Millisecond)
 	slackShare = 4 // a quarter of all time
+	// graceMax is the allowance for those who took something while a window waited,
+	// beside the other: a busy machine lets a reader wait for its turn for long.
+	graceMax = int64(2 * time.Second)
 	// majorityMax is for how long a window waits only because most streams are
 	// behind. From then on they are waited for as few are, and late in the end: or
 	// those who open most streams of a loop could set the pace of all.
@@ -118,6 +121,9 @@ type intake struct {
 	most    int64   // when most streams were last behind
 	drain   float64 // how long blocked streams take to take something, on average
 	again   int64   // when those who read on are not waited for either, 0 before
+	gave    int64   // since when only those who read on are waited for
+	grace   int64   // the allowance for that
+	graceAt int64   // when it was worked out
 	wakeAt  int64   // when the wait is over, 0 without one
 	freed   int     // streams that were unblocked, or closed, since the last count
 	enough  int     // how many of them make another count worthwhile
@@ -337,7 +343,9 @@ func (l *Loop) giveUp(last bool) (all bool) {
 	least := int64(0)
 	if in.again == 0 && !last {
 		least = l.now - in.held
-		in.again = l.now + int64(wheelTick) + drainFactor*int64(in.drain)
+		in.grace = min(in.grace+(l.now-in.graceAt)/slackShare, graceMax)
+		in.graceAt, in.gave = l.now, l.now
+		in.again = l.now + int64(wheelTick) + max(drainFactor*int64(in.drain), in.grace)
 	}
 	size := in.batch[in.next].Size()
 	l.stats.GivenUp += uint64(l.countBehind(size, never, least))
@@ -379,6 +387,9 @@ func (l *Loop) endHold() {
 	in.wakeAt = 0
 	if !in.holding {
 		return
+	}
+	if in.again != 0 {
+		in.grace = max(in.grace-(l.now-in.gave), 0)
 	}
 	in.holding, in.again = false, 0
 	l.stats.Held += time.Duration(l.now - in.held)

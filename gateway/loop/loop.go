@@ -187,7 +187,7 @@ func newLoop(id int, pool actor.Submitter, opt Options, group *Group) (*Loop, er
 	if opt.Verify {
 		l.check = newChecker()
 	}
-	l.in.slack = slackMax
+	l.in.slack, l.in.grace = slackMax, graceMax
 	l.actor = actor.New[Task](pool, (*behavior)(l))
 	return l, nil
 }

@@ -381,6 +381,10 @@ func (l *Loop) Queued(slot uint32) int {
 	return 0
 }
 
+// Room returns how many bytes a stream may be sent at once without coming near its
+// limit. On-loop only.
+func (l *Loop) Room(slot uint32) int { return l.opt.QueueMaxSize/2 - l.Queued(slot) }
+
 func (l *Loop) markDirty(slot uint32) {
 	s := l.at(slot)
 	if s.dirty || s.blocked {

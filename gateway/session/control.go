@@ -14,38 +14,54 @@ import (
 // before that, nothing was done.
 
 // catchUpMost is for how many connections of a loop what waits there is brought
-// forward; with more, a command waits until it was queued for all.
+// forward; with more, or with too much for one of them, a command waits until it was
+// queued for all.
 const catchUpMost = 64
 
 // inOrder runs f in the turn of every loop, with the sessions that t names, when
 // all is queued for them that entered the Sink before the call.
 func (m *Manager) inOrder(ctx context.Context, t *Target, f func(a *Agent, ref loop.Ref, s *session)) error {
-	if err := m.hub.Posted(ctx); err != nil {
+	upTo, err := m.passed(ctx, t)
+	if err != nil {
 		return err
-	}
-	many := make([]bool, len(m.agents))
-	m.group.Do(func(l *loop.Loop) {
-		n := 0
-		m.agent(l).selectTarget(t, func(loop.Ref, *session) { n++ })
-		many[l.ID()] = n > catchUpMost && l.Deliveries() > 0
-	})
-	if slices.Contains(many, true) {
-		if err := m.hub.Arrived(ctx); err != nil {
-			return err
-		}
 	}
 	m.group.Do(func(l *loop.Loop) {
 		a := m.agent(l)
 		a.selectTarget(t, func(ref loop.Ref, s *session) {
-			if !many[l.ID()] {
-				a.shard.CatchUp(ref)
-			}
-			if a.table.get(ref) == s && l.Live(ref) { // it may have been too much
+			a.shard.CatchUp(ref, upTo)
+			if a.table.get(ref) == s && l.Live(ref) { // it may have ended
 				f(a, ref, s)
 			}
 		})
 	})
 	return nil
+}
+
+// passed waits until what entered the Sink before the call has left the lanes, and
+// until little enough of it waits on loops to be brought forward for the sessions
+// that t names: what has a number up to upTo.
+func (m *Manager) passed(ctx context.Context, t *Target) (upTo uint64, err error) {
+	upTo = m.hub.Seq()
+	if err := m.hub.Posted(ctx); err != nil {
+		return 0, err
+	}
+	wait := make([]bool, len(m.agents))
+	m.group.Do(func(l *loop.Loop) {
+		if l.Deliveries() == 0 {
+			return
+		}
+		n, a := 0, m.agent(l)
+		a.selectTarget(t, func(ref loop.Ref, _ *session) {
+			if n++; n <= catchUpMost && !wait[l.ID()] {
+				wait[l.ID()] = a.shard.Behind(ref, upTo)
+			}
+		})
+		wait[l.ID()] = wait[l.ID()] || n > catchUpMost
+	})
+	if slices.Contains(wait, true) {
+		return upTo, m.hub.Arrived(ctx)
+	}
+	return upTo, nil
 }
 
 // Disconnect ends the connections that t names, but for the clients in

@@ -25,7 +25,8 @@ func (m *Manager) Subscribe(ctx context.Context, t Target, cmd SubscribeCommand)
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.opt.StaleCloseDelay)
 	defer cancel()
-	if err := m.hub.Posted(ctx); err != nil {
+	upTo, err := m.passed(ctx, &t)
+	if err != nil {
 		return err
 	}
 	grant := newGrant(cmd.Channel, rules, cmd.Override)
@@ -35,14 +36,9 @@ func (m *Manager) Subscribe(ctx context.Context, t Target, cmd SubscribeCommand)
 	}
 	var joins []*joining
 	for _, a := range m.agents {
-		j := &joining{a: a, t: t, grant: grant}
+		j := &joining{a: a, t: t, grant: grant, upTo: upTo}
 		if j.count(); j.named > 0 {
 			joins = append(joins, j)
-		}
-		if j.named > catchUpMost && a.loop.Deliveries() > 0 {
-			if err := m.hub.Arrived(ctx); err != nil {
-				return err
-			}
 		}
 	}
 	if len(joins) == 0 {
@@ -124,6 +120,7 @@ type joining struct {
 	a     *Agent
 	t     Target
 	grant Grant
+	upTo  uint64 // of what was acknowledged before the call
 
 	// Set on the loop.
 	named   int    // sessions that are meant
@@ -195,7 +192,7 @@ func (j *joining) hold() {
 		if s.opening != nil {
 			return
 		}
-		if a.shard.CatchUp(ref); !a.loop.Live(ref) {
+		if a.shard.CatchUp(ref, j.upTo); !a.loop.Live(ref) {
 			return
 		}
 		sub := s.sub(j.grant.Channel)
