@@ -88,7 +88,7 @@ func runModel(t *testing.T, run modelRun) {
 		queue = 1 << 20
 	}
 	p := parts{
-		sse: fmt.Sprintf(`, "recovery_max_total": %d, "recovery_max_bytes": %d`, 16<<20, 64<<20) + withMetrics +
+		sse: fmt.Sprintf(`, "recovery_max_total": %d, "recovery_max_bytes": %d`, 16<<20, 1<<30) + withMetrics +
 			fmt.Sprintf(`}, "node": {"loops": %d, "lanes": %d, "io_uring": %q`, 1+rnd.IntN(3), 1+rnd.IntN(4), []string{"auto", "off"}[rnd.IntN(2)]),
 		api: fmt.Sprintf(`, "publish_wait": "3m", "publish_inflight_max_bytes": %d`, 1<<(18+rnd.IntN(5))),
 		client: fmt.Sprintf(`, "queue_max_age": %q, "queue_max_size": %d, "hold_max_bytes": 268435456, "recovery_max_publication_limit": 0`,
