@@ -250,7 +250,8 @@ func (c *modelClient) live(acted func()) {
 			c.m.fail(fmt.Errorf("client %s, stream %d: the last publication of %s never came", c.user, c.n, ch))
 		}
 	}
-	c.st.final = true
+	// Without a channel there was nothing to wait for: it may have more to read.
+	c.st.final, c.st.cut = len(c.subs) > 0, len(c.subs) == 0
 	c.end()
 }
 
