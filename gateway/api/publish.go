@@ -70,7 +70,7 @@ func (s *Server) payload(r *codec.Content, format channel.Format) (payload, *fai
 		value, room = codec.JSON{}, nil
 	}
 	if most, n := s.opt.MaxPublication, max(len(raw), value.Len()); most > 0 && n > most {
-		return payload{}, refuse(codec.ErrBadRequest, fmt.Sprintf("%s: at most %d bytes expected, got %d", field, most, n))
+		return payload{}, refuse(codec.ErrBadRequest, fmt.Sprintf("%s: at most %d bytes expected (http_api.max_publication_size), got %d", field, most, n))
 	}
 	if !value.IsZero() {
 		p, err := channel.CheckValue(format, value)

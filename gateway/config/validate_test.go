@@ -338,7 +338,8 @@ func TestOperationsAreValidated(t *testing.T) {
 	require.Contains(t, warningsOf(t, `{"admin": {"enabled": true, "insecure": true}}`), "everybody who reaches the web pages")
 	require.Equal(t, at+"admin.enabled: not supported, ignored: the live page comes with the flag --dev",
 		warningsOf(t, `{"admin": {"enabled": true, "password": "p", "secret": "s"}}`))
-	require.Contains(t, warningsOf(t, `{"http_api": {"max_body_size": 67108865}}`), "a publication above that is never accepted")
+	require.Contains(t, warningsOf(t, `{"http_api": {"max_body_size": 67108865}}`), "a publication above that takes all room")
+	require.Empty(t, warningsOf(t, `{"http_api": {"max_body_size": 67108865, "max_publication_size": 50000}}`))
 	refused(t, `{"prometheus": {"metrics_namespace": "a-b"}}`, at+`prometheus.metrics_namespace: "a-b" cannot start a metric name: allowed letters, digits and _, not a digit first`)
 	refused(t, `{"shutdown": {"grace": "30s"}}`, at+`shutdown.grace: 30s leaves no time to end streams: allowed less than shutdown.timeout (30s)`)
 	refused(t, `{"shutdown": {"timeout": 0}}`, at+`shutdown.timeout: 0 is out of range: allowed a duration such as "300ms", "25s" or "12h", at least 1ms`)

@@ -215,10 +215,11 @@ func (b *budget) drop(f *codec.Frame, refs int) {
 
 const (
 	// reclaimEvery is how often, while somebody waits for room, streams are looked
-	// for that do not take what they missed, and reclaimAge how long they may take
-	// nothing.
+	// for that do not take what they missed, and reclaimAge how long their sockets
+	// may take nothing: a slow line empties the kernel's buffer for seconds before it
+	// takes more.
 	reclaimEvery = 250 * time.Millisecond
-	reclaimAge   = time.Second
+	reclaimAge   = 3 * time.Second
 )
 
 // Reclaim ends streams that do not take what they missed while others wait for
