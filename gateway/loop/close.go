@@ -80,7 +80,7 @@ func (l *Loop) detach(slot uint32, reason Reason) {
 	s.state, s.wants = stateClosing, 0
 	l.stats.Closes[reason]++
 	if s.blocked {
-		l.in.freed++ // nobody waits for it any more
+		l.in.hold.freed++ // nobody waits for it any more
 	}
 	// If the handler panics this stream is cut, whichever was in hand before:
 	// it would be left without a deadline.

@@ -74,7 +74,7 @@ func (l *Loop) setBlocked(slot uint32, blocked bool) {
 		return
 	}
 	l.stats.Blocked--
-	l.in.freed++
+	l.in.hold.freed++
 	last := len(l.blocked) - 1
 	moved := l.blocked[last]
 	l.blocked[s.place] = moved

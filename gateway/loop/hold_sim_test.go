@@ -39,14 +39,14 @@ func (b burst) run(t *testing.T) (took, fair int64, l *Loop) {
 	}
 	buf := make([]byte, 1<<20)
 	now, holding := began, false
-	for r.ran < r.given || l.in.holding {
+	for r.ran < r.given || l.in.hold.on {
 		setClock(l, now)
 		taken, begun := r.ran, l.in.began
 		more := pass(l)
-		if holding && !l.in.holding {
-			fair += max(writeFactor*(l.in.most-begun), drainFactor*int64(l.in.drain)) + 2*ms
+		if holding && !l.in.hold.on {
+			fair += freeFactor*(l.in.hold.most-begun) + 2*ms
 		}
-		holding = l.in.holding
+		holding = l.in.hold.on
 		for _, c := range r.clients[b.trickling:] {
 			_, _ = readReady(c, buf)
 		}
@@ -98,9 +98,9 @@ func TestAFewThatTrickleDoNotStopABurst(t *testing.T) {
 	f := func(b burst) (took int64, l *Loop) {
 		t.Helper()
 		took, fair, l := b.run(t)
-		t.Logf("%+v: %v, %d waits, %d given up, on average blocked for %v", b, time.Duration(took), l.stats.Holds, l.stats.GivenUp, time.Duration(l.in.drain))
-		// The allowance grows by a quarter of the time.
-		require.LessOrEqual(t, took-took/slackShare, fair+slackMax, "%+v", b)
+		t.Logf("%+v: %v, %d waits, %d given up", b, time.Duration(took), l.stats.Holds, l.stats.GivenUp)
+		// Those that trickle do so together, and so use their patience together.
+		require.LessOrEqual(t, took-took/patienceGrows, fair+patienceMax, "%+v", b)
 		require.Zero(t, l.stats.Closes, "%+v", b)
 		return took, l
 	}
@@ -108,7 +108,7 @@ func TestAFewThatTrickleDoNotStopABurst(t *testing.T) {
 	// Those that never catch up are waited for once, all together.
 	for _, every := range []int64{100 * ms, 1000 * ms, time.Hour.Nanoseconds()} {
 		took, l := f(burst{streams: 50, trickling: 5, every: every, gulp: 32, write: write, windows: windows})
-		require.LessOrEqual(t, took, windows*write+slackMax+slackMax/2, "every %v", time.Duration(every))
+		require.LessOrEqual(t, took, windows*write+patienceMax+patienceMax/2, "every %v", time.Duration(every))
 		require.LessOrEqual(t, l.stats.Holds, uint64(2))
 	}
 	// Others make it longer for as long as blocked streams take on average. Where

@@ -33,7 +33,7 @@ func newHoldRig(t *testing.T, behind, streams int, opt Options) *holdRig {
 	l, _ := bareLoop(t, opt)
 	r := &holdRig{t: t, l: l}
 	setClock(l, began)
-	l.in.began, l.in.slackAt = began, began
+	l.in.hold.spanned, l.in.hold.active = began, [2]int{0, streams}
 	for range streams {
 		r.clients = append(r.clients, adopt(t, l, unixPair, true))
 	}
@@ -48,7 +48,7 @@ func (r *holdRig) putBehind(c *client, size int) {
 	r.t.Helper()
 	c.fill(r.l, size)
 	r.more(c, 2*behindItems, size)
-	require.NotZero(r.t, r.l.behind(1))
+	require.True(r.t, r.l.behind(r.l.at(c.ref.Slot), 1))
 }
 
 func (r *holdRig) more(c *client, frames, size int) {
@@ -63,11 +63,19 @@ func (r *holdRig) at(ns int64) (taken bool) {
 	return r.ran == r.given
 }
 
-// window gives the loop a full window of deliveries for nobody.
+// window gives the loop a full window of deliveries, which all clients count as
+// active for but are sent nothing of.
 func (r *holdRig) window() {
 	for range maxWindow {
 		r.given++
-		give(r.l, &parcel{size: 1, run: func(*Loop) { r.ran++ }})
+		give(r.l, &parcel{size: 1, run: func(l *Loop) {
+			r.ran++
+			for _, c := range r.clients {
+				if s := l.live(c.ref); s != nil {
+					l.activate(s)
+				}
+			}
+		}})
 	}
 }
 
@@ -99,10 +107,11 @@ func (r *holdRig) waits(d int64) {
 		require.False(r.t, r.at(began+now), "expected a wait of %v, it ended by %v", time.Duration(d), time.Duration(now))
 	}
 	require.False(r.t, r.at(began+d-ms), "expected a wait of %v", time.Duration(d))
-	require.True(r.t, r.at(began+d+ms), "expected the end of the wait after %v", time.Duration(d))
+	late := askEvery + askEach*int64(len(r.clients)) + ms // it was just looked at
+	require.True(r.t, r.at(began+d+late), "expected the end of the wait after %v", time.Duration(d))
 	require.EqualValues(r.t, 1, r.l.stats.Holds)
-	require.InDelta(r.t, d, r.l.stats.Held, float64(2*ms))
-	require.Zero(r.t, r.l.in.wakeAt)
+	require.InDelta(r.t, d, r.l.stats.Held, float64(late))
+	require.Zero(r.t, r.l.in.hold.wakeAt)
 }
 
 func TestNothingWaitsForStreamsThatAreNotBehind(t *testing.T) {
@@ -157,17 +166,16 @@ func TestAMajorityIsLateInTheEnd(t *testing.T) {
 	require.EqualValues(t, 6, r.l.stats.GivenUp)
 }
 
-// However many they are: a window waits for no longer than a stream may take
-// nothing.
-func TestNoWaitIsLongerThanTheAgeOfAQueue(t *testing.T) {
+// Nor for longer than a stream may take nothing.
+func TestMostStreamsSetThePaceForTheAgeOfAQueue(t *testing.T) {
 	const age = 2 * sec
 	r := newHoldRig(t, 6, 10, Options{QueueMaxAge: time.Duration(age)})
 	r.window()
-	for now := int64(0); now < age; now += 50 * ms {
+	for now := int64(0); now < age+sec; now += 50 * ms {
 		require.False(t, r.at(began+now), "after %v", time.Duration(now))
 		r.gulp(6)
 	}
-	require.True(t, r.at(began+age), "expected no wait beyond %v", time.Duration(age))
+	require.Less(t, r.l.in.hold.most, began+age)
 }
 
 // A stream that takes nothing is waited for a moment, also if all are like it.
@@ -176,110 +184,149 @@ func TestNobodyWaitsForStreamsThatTakeNothing(t *testing.T) {
 		t.Helper()
 		r := newHoldRig(t, behind, 10, Options{QueueMaxAge: age})
 		r.waits(want)
-		require.Zero(t, r.l.stats.GivenUp, "nobody is late, they are stalled")
+		require.EqualValues(t, behind, r.l.stats.GivenUp)
 		for range 50 { // it costs one wait
 			r.window()
 			require.True(t, r.at(began+want+ms))
 		}
 		require.EqualValues(t, 1, r.l.stats.Holds)
+		for _, c := range r.clients[:behind] { // they are waited for again once they take something
+			require.False(t, r.l.at(c.ref.Slot).late)
+			r.takes(c, 1<<20)
+			r.more(c, 2*behindItems, 500)
+		}
+		r.window()
+		require.False(t, r.at(began+want+ms))
 	}
 	// Looked at every wheelTick, and longer where many may wait for their turn.
 	f(10, time.Hour, 750*ms)
 	f(6, time.Hour, 650*ms)
-	f(10, 5*time.Second, sec/2)
+	f(10, 5*time.Second, 550*ms)
 }
 
-// For few streams there is the allowance, once.
-func TestFewStreamsHaveTheAllowance(t *testing.T) {
+// patient gives a stream so much patience.
+func (r *holdRig) patient(c *client, n int64) {
+	r.l.at(c.ref.Slot).patience.set(r.l.now, n)
+}
+
+func (r *holdRig) patience(c *client) int64 {
+	return r.l.at(c.ref.Slot).patience.left(r.l.now)
+}
+
+// Few streams have their patience, once.
+func TestFewStreamsHaveTheirPatience(t *testing.T) {
 	r := newHoldRig(t, 1, 10, Options{})
-	r.waits(slackMax)
+	r.patient(r.clients[0], 300*ms)
+	r.waits(300 * ms)
 	late := r.l.at(r.clients[0].ref.Slot)
 	require.True(t, late.late)
 	require.EqualValues(t, 1, r.l.stats.GivenUp)
-	require.Zero(t, r.l.in.slack)
+	require.Zero(t, r.patience(r.clients[0]))
+	require.InDelta(t, patienceMax-300*ms, r.l.in.hold.all.left(r.l.now), float64(2*askEvery))
+	at := r.l.now
 	for range 50 { // it is not waited for any more, though it takes something now
 		r.takes(r.clients[0], 1000)
 		r.more(r.clients[0], 10, 500)
 		r.window()
-		require.True(t, r.at(began+slackMax+ms))
+		require.True(t, r.at(at))
 	}
 	require.EqualValues(t, 1, r.l.stats.Holds)
 	r.drain(r.clients[0]) // it has caught up once
 	require.False(t, late.late)
 	r.putBehind(r.clients[0], 500)
+	r.patient(r.clients[0], 50*ms)
 	r.window()
-	require.False(t, r.at(began+slackMax+20*ms))
+	require.False(t, r.at(at+20*ms))
 	require.EqualValues(t, 2, r.l.stats.Holds)
 }
 
-// The allowance grows by a quarter of the time, and there is never more of it than
-// at the start.
-func TestTheAllowanceGrowsWithTime(t *testing.T) {
-	f := func(rest, want int64) {
-		t.Helper()
-		r := newHoldRig(t, 1, 10, Options{})
-		r.l.in.slack, r.l.in.slackAt = 0, began-rest
-		r.waits(want)
-		require.Less(t, r.l.in.slack, 2*ms, "all of it is used")
+// What some use of their patience is not taken from that of others: whoever comes, and
+// how many, those that read have theirs.
+func TestPatienceIsNotUsedUpByOthers(t *testing.T) {
+	r := newHoldRig(t, 0, 40, Options{QueueMaxAge: time.Hour})
+	reads := r.clients[0]
+	now := began
+	for round := range 100 {
+		trickles := adopt(t, r.l, unixPair, true)
+		r.putBehind(trickles, 500)
+		r.putBehind(reads, 500) // it does not read for a moment
+		r.window()
+		began := now
+		for ; !r.at(now); now += 10 * ms {
+			require.Less(t, now-began, sec)
+			r.takes(trickles, 2048)
+			r.more(trickles, 4, 500)
+			if now-began >= 50*ms {
+				r.drain(reads)
+			}
+			require.False(t, r.l.at(reads.ref.Slot).late, "round %d", round)
+		}
+		require.True(t, r.l.at(trickles.ref.Slot).late, "round %d", round)
+		if round > 10 {
+			require.Less(t, now-began, 2*patienceLeast, "it began with little patience, as all had been used")
+		}
+		r.l.Cut(trickles.ref, ReasonDisconnect)
+		now += 500 * ms // 50 of 550 ms are less than it grows by
+		setClock(r.l, now)
 	}
-	f(3*100*ms, 100*ms) // (300 + 100) / 4
-	f(sec, sec/3)
-	f(3*slackMax, slackMax)
-	f(time.Hour.Nanoseconds(), slackMax)
+	require.Equal(t, patienceMax, r.patience(reads))
 }
 
-// Few streams are waited for as long as blocked ones take on average, and as the
-// window took to be written, some times over.
-func TestFewStreamsAreWaitedForByWhatOthersTook(t *testing.T) {
-	f := func(drain, write, want int64) {
-		t.Helper()
+// Patience grows with time, to a most, and a new stream has as much as all together.
+func TestPatienceGrowsWithTime(t *testing.T) {
+	var a allowance
+	a.set(began, 100*ms)
+	require.Equal(t, 100*ms, a.left(began))
+	require.Equal(t, 200*ms, a.left(began+400*ms))
+	require.Equal(t, patienceMax, a.left(began+3600*sec))
+	a.use(began+3600*sec, 30*ms)
+	require.Equal(t, patienceMax-30*ms, a.left(began+3600*sec))
+	a.use(began+3600*sec, sec)
+	require.Zero(t, a.left(began+3600*sec), "expected no debt")
+	r := newHoldRig(t, 0, 1, Options{})
+	require.Equal(t, patienceMax, r.patience(r.clients[0]))
+	r.l.in.hold.all.set(began, 300*ms)
+	require.Equal(t, 300*ms, r.patience(adopt(t, r.l, unixPair, true)))
+	r.l.in.hold.all.set(began, 0)
+	require.Equal(t, patienceLeast, r.patience(adopt(t, r.l, unixPair, true)))
+}
+
+// spend leaves a stream no patience for a long time.
+func (r *holdRig) spend(c *client) {
+	r.l.at(c.ref.Slot).patience.set(r.l.now+3600*sec, 0)
+}
+
+// All streams are waited for some times as long as most took for the window.
+func TestStreamsAreWaitedForByWhatOthersTook(t *testing.T) {
+	for _, write := range []int64{10 * ms, 30 * ms, 100 * ms} {
 		r := newHoldRig(t, 1, 10, Options{QueueMaxAge: time.Hour})
-		in := &r.l.in
-		in.slack, in.drain, in.began = 0, float64(drain), began-write
-		// The allowance grows by a quarter of the wait.
-		r.waits(want + want/3)
+		r.l.in.wrote = write
+		r.spend(r.clients[0])
+		r.waits((freeFactor - 1) * write)
 		require.EqualValues(t, 1, r.l.stats.GivenUp)
-		require.Less(t, in.slack, 2*ms)
+		require.Greater(t, r.l.in.hold.all.left(r.l.now), patienceMax-2*askEvery, "that is free")
 	}
-	f(30*ms, 0, 240*ms)
-	f(0, 30*ms, 90*ms) // four times, and the first one is over
-	f(30*ms, 100*ms, 300*ms)
-	f(40*ms, 100*ms, 320*ms)
+}
+
+// But not for longer than freeMax: majorities that take long do not multiply it.
+func TestTheTimeForAllIsBounded(t *testing.T) {
+	r := newHoldRig(t, 1, 10, Options{QueueMaxAge: time.Hour})
+	r.l.in.hold.since, r.l.in.hold.most, r.l.in.wrote = began-sec, began, sec
+	require.Equal(t, began+freeMax, r.l.in.free())
 }
 
 // What a wait did not need is not taken from the allowance.
 func TestAShortWaitCostsNothing(t *testing.T) {
 	r := newHoldRig(t, 1, 10, Options{})
-	r.l.in.drain = float64(20 * ms) // 160 ms are fair
+	r.l.in.wrote = 40 * ms // 120 ms are free
 	r.window()
 	require.False(t, r.at(began))
 	require.False(t, r.at(began+100*ms))
 	r.drain(r.clients[0])
 	require.True(t, r.at(began+100*ms))
-	require.Equal(t, slackMax, r.l.in.slack)
-	require.False(t, r.l.in.holding)
-}
-
-// The average is of blocked streams that take something again.
-func TestTheAverageIsOfWhoTakesSomethingAgain(t *testing.T) {
-	r := newHoldRig(t, 1, 2, Options{QueueMaxSize: 1 << 20, QueueMaxAge: time.Hour})
-	c, in := r.clients[0], &r.l.in
-	r.more(c, 1000, 500)
-	r.l.handleReady(&event{slot: c.ref.Slot, gen: c.ref.Gen, writable: true}) // but it is full
-	require.Zero(t, in.drain)
-	want := 0.0
-	for range 30 {
-		setClock(r.l, r.l.now+50*ms)
-		before := r.l.stats.Bytes
-		r.takes(c, 1<<20)
-		require.Greater(t, r.l.stats.Bytes, before)
-		want += (float64(50*ms) - want) / 64
-		require.InDelta(t, want, in.drain, 1000)
-	}
-	setClock(r.l, r.l.now+int64(time.Hour)/2) // nobody has ever been away for so long
-	before := in.drain
-	r.takes(c, 1<<20)
-	require.InDelta(t, before+(float64(stallMax)-before)/64, in.drain, 1000)
+	require.Equal(t, patienceMax, r.l.in.hold.all.left(r.l.now))
+	require.Equal(t, patienceMax, r.patience(r.clients[0]))
+	require.False(t, r.l.in.hold.on)
 }
 
 // A wait ends with the last stream that is behind, at once, whatever becomes of it
@@ -317,29 +364,75 @@ func TestAWaitEndsWithTheLastStreamThatIsBehind(t *testing.T) {
 	}
 }
 
-// Of few that are behind, those that read on are not late with those that stall.
-func TestWhoReadsOnIsNotLateWithThoseThatStall(t *testing.T) {
-	r := newHoldRig(t, 2, 10, Options{})
-	r.l.in.drain = float64(20 * ms)
-	stalls, reads := r.clients[0], r.clients[1]
-	r.more(reads, 1000, 500)
-	r.window()
-	require.False(t, r.at(began))
-	for now := int64(0); !r.l.at(stalls.ref.Slot).late; now += 10 * ms {
-		require.Less(t, now, sec)
-		r.takes(reads, 1000)
-		require.False(t, r.at(began+now))
-	}
-	require.False(t, r.l.at(reads.ref.Slot).late)
-	require.False(t, r.ran == r.given, "the window still waits for the one that reads")
-	r.drain(reads)
-	require.True(t, r.at(r.l.now+ms))
-	require.EqualValues(t, 1, r.l.stats.GivenUp)
-}
-
 // Many that take nothing are waited for longer than few: they may all have to wait
 // for their turn on a busy machine.
 func TestManyStalledStreamsAreWaitedForLonger(t *testing.T) {
 	r := newHoldRig(t, 120, 130, Options{QueueMaxAge: time.Hour})
 	r.waits(2950 * ms) // 500 ms and 20 for each, looked at every wheelTick
+
+	// If they are not most, their patience is stretched.
+	for n, want := range map[int]int64{1: 100 * ms, 11: 125 * ms, 41: 200 * ms, 81: 300 * ms, 200: 400 * ms} {
+		r := newHoldRig(t, n, 500, Options{QueueMaxAge: time.Hour})
+		for _, c := range r.clients[:n] {
+			r.patient(c, 100*ms)
+		}
+		r.waits(want)
+	}
+}
+
+// Most streams are most of those that deliveries go to: neither those of other channels
+// count, however many there are, nor those that no window waits for.
+func TestWhoIsSentNothingDoesNotCount(t *testing.T) {
+	r := newHoldRig(t, 6, 10, Options{QueueMaxAge: time.Hour})
+	for range 100 {
+		adopt(t, r.l, unixPair, true)
+	}
+	for _, c := range r.clients {
+		r.spend(c)
+	}
+	r.window()
+	for now := int64(0); now < majorityMax; now += 250 * ms {
+		require.False(t, r.at(began+now), "after %v", time.Duration(now))
+		r.gulp(6)
+	}
+	require.Zero(t, r.l.stats.GivenUp)
+	for now := majorityMax; r.l.stats.GivenUp < 6; now += 50 * ms {
+		require.Less(t, now, 10*majorityMax)
+		r.at(began + now)
+		r.gulp(6)
+	}
+	r.putBehind(r.clients[6], 500)
+	r.putBehind(r.clients[7], 500)
+	r.putBehind(r.clients[8], 500)
+	for _, c := range r.clients[6:9] {
+		r.spend(c)
+	}
+	now := r.l.now
+	for range 4 { // two spans later the others are forgotten
+		now += activeSpan
+		r.window()
+		r.at(now)
+	}
+	require.Equal(t, [2]int{1, 1}, r.l.in.hold.active)
+}
+
+// The kernel says late that a socket takes something: who is waited for is asked.
+func TestWhoIsWaitedForIsAsked(t *testing.T) {
+	for name, pair := range map[string]pairOf{"tcp": tcpPair, "unix": unixPair} {
+		t.Run(name, func(t *testing.T) {
+			r := newHoldRig(t, 0, 9, Options{QueueMaxAge: time.Hour})
+			c := adopt(t, r.l, pair, false)
+			r.clients = append(r.clients, c)
+			r.putBehind(c, 2000)
+			r.window()
+			require.False(t, r.at(began))
+			s := r.l.at(c.ref.Slot)
+			queued, buf := r.l.Queued(c.ref.Slot), make([]byte, 4096)
+			for now := began; r.l.Queued(c.ref.Slot) == queued; now += askEvery { // no event comes in a loop that never runs
+				require.False(t, s.late, "expected it to be asked before that")
+				_, _ = readReady(c, buf)
+				r.at(now)
+			}
+		})
+	}
 }

@@ -187,7 +187,8 @@ func newLoop(id int, pool actor.Submitter, opt Options, group *Group) (*Loop, er
 	if opt.Verify {
 		l.check = newChecker()
 	}
-	l.in.slack, l.in.grace = slackMax, graceMax
+	l.in.hold.all.set(0, patienceMax)
+	l.in.hold.span = 1 // streams begin with 0: no delivery went to them
 	l.actor = actor.New[Task](pool, (*behavior)(l))
 	return l, nil
 }
@@ -263,15 +264,27 @@ func (b *behavior) Flush() (more bool) {
 	l.shedTotal()
 	l.trimQueues()
 	l.dueAt.Store(l.nextDue())
-	l.poller.armed(l.wheel.count > 0 || l.in.wakeAt != 0 || l.shed.over)
+	l.poller.armed(l.pollFor())
 	return more
+}
+
+// pollFor returns for how long the poller may wait for readiness, 0 for as long as it
+// takes. Waits of windows are short, and what they take too long somebody pays for.
+func (l *Loop) pollFor() time.Duration {
+	switch at := l.in.hold.wakeAt; {
+	case at != 0:
+		return min(max(time.Duration(at-l.now), time.Millisecond), pollCap)
+	case l.wheel.count > 0 || l.shed.over:
+		return pollCap
+	}
+	return 0
 }
 
 // nextDue returns when the loop wants a turn for the sake of time alone, 0 for
 // never.
 func (l *Loop) nextDue() int64 {
 	due := l.wheel.nextDue()
-	if at := l.in.wakeAt; at != 0 && (due == 0 || at < due) {
+	if at := l.in.hold.wakeAt; at != 0 && (due == 0 || at < due) {
 		due = at
 	}
 	if at := l.shed.at + shedEvery; l.shed.over && (due == 0 || at < due) {
@@ -377,15 +390,21 @@ func (l *Loop) handleReady(ev *event) {
 // with edge-triggered epoll nothing else will say that there is room.
 func (l *Loop) flushWritable(slot uint32) {
 	s := l.at(slot)
-	gen, took, late := s.gen, l.age(s), s.late
+	gen, waited := s.gen, int64(0)
+	if l.in.hold.on && l.behind(s, 0) {
+		waited = l.waited(s)
+	}
 	l.setBlocked(slot, false)
 	before := l.stats.Bytes
 	l.flushStream(slot)
-	if l.stats.Bytes != before && !late { // nobody waits for it, so it does not say how long to
-		l.in.drained(took)
-	}
 	if s.gen != gen || s.state == stateFree {
 		return
+	}
+	if l.stats.Bytes != before {
+		s.stalled = false
+		if waited > 0 {
+			s.patience.use(l.now, waited)
+		}
 	}
 	if !s.blocked {
 		if err := l.poller.watchWrite(int(s.fd), slot, s.gen, false); err != nil {

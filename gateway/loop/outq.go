@@ -237,7 +237,10 @@ func (l *Loop) enqueue(slot uint32, it item) {
 	if s.queue == 0 {
 		s.queue = l.newQueue()
 	}
-	l.in.sent++
+	if l.in.running {
+		l.in.sent++
+		l.activate(s)
+	}
 	q := &l.queues[s.queue-1]
 	// Why half: moving few items over and over would cost a long queue the
 	// square of its length.
@@ -286,7 +289,9 @@ func (l *Loop) newQueue() uint32 {
 	if used := len(l.queues) - len(l.spare); used > l.trim.peak {
 		l.trim.peak = used
 	}
-	l.in.opened++
+	if l.in.running {
+		l.in.opened++
+	}
 	// Why: growing by doubling leaves as much garbage as it keeps, for every
 	// stream of the loop at once.
 	if q := &l.queues[i-1]; q.items == nil && l.in.ahead > 1 {

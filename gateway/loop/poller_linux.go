@@ -20,7 +20,7 @@ type poller struct {
 	raw [128]unix.EpollEvent
 
 	// Atomic.
-	timers atomic.Bool // some timer is set: wait no longer than pollCap
+	most   atomic.Int64 // for how long one wait may last; 0 without an end
 	closed atomic.Bool
 }
 
@@ -84,13 +84,15 @@ func (p *poller) forget(fd int) {
 	_ = unix.EpollCtl(p.epfd, unix.EPOLL_CTL_DEL, fd, nil)
 }
 
-// armed tells the poller whether any timer is set. On-loop only.
-func (p *poller) armed(timers bool) {
-	if p.timers.Load() == timers {
+// armed tells the poller for how long it may wait at most, pollCap if it is for the
+// sake of timers, 0 without an end. On-loop only.
+func (p *poller) armed(most time.Duration) {
+	was := time.Duration(p.most.Load())
+	if was == most {
 		return
 	}
-	p.timers.Store(timers)
-	if timers {
+	p.most.Store(int64(most))
+	if most != 0 && (was == 0 || most < was) {
 		p.wake()
 	}
 }
@@ -105,8 +107,9 @@ func (p *poller) wake() {
 // for no longer than pollCap. One goroutine.
 func (p *poller) wait(events []event) (n int, timed, closed bool) {
 	timeout := -1
-	if timed = p.timers.Load(); timed {
-		timeout = int(pollCap / time.Millisecond)
+	if most := p.most.Load(); most != 0 {
+		timed = true
+		timeout = int((time.Duration(most) + time.Millisecond - 1) / time.Millisecond)
 	}
 	got, err := unix.EpollWait(p.epfd, p.raw[:len(events)], timeout)
 	if p.closed.Load() {

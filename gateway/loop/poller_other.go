@@ -17,7 +17,7 @@ import (
 type poller struct {
 	events chan event
 	done   chan struct{}
-	timers atomic.Bool
+	most   atomic.Int64
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -106,10 +106,14 @@ func (p *poller) forget(fd int) {
 	}
 }
 
-func (p *poller) armed(timers bool) { p.timers.Store(timers) }
+func (p *poller) armed(most time.Duration) { p.most.Store(int64(most)) }
 
 func (p *poller) wait(events []event) (n int, timed, closed bool) {
-	t := time.NewTimer(pollCap)
+	most := time.Duration(p.most.Load())
+	if most == 0 {
+		most = pollCap
+	}
+	t := time.NewTimer(most)
 	defer t.Stop()
 	select {
 	case events[0] = <-p.events:

@@ -25,6 +25,7 @@ type stream struct {
 	secure  uint32 // index+1 in Loop.secures, 0 on a plain connection
 	left    uint32 // frames until Handler.Spent, 0 without a limit
 	place   uint32 // index in Loop.blocked, if blocked
+	span    uint32 // when it last counted as active, see Loop.activate
 	timer   timer
 	wants   uint64 // tick at which Handler.Timer is due, 0 if none
 	ends    uint64 // tick at which a closing or lingering stream is cut
@@ -32,7 +33,10 @@ type stream struct {
 	framing codec.Framing
 	blocked bool // the last write met EAGAIN: epoll reports writability
 	dirty   bool // is in Loop.dirty or Loop.bulk
-	late    bool // deliveries did not wait for it any more: see Loop.behind
+	late    bool // deliveries do not wait for it, until its queue is empty: see Loop.judge
+	stalled bool // nor, until it takes something
+
+	patience allowance // for how long they still would
 }
 
 const (

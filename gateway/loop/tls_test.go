@@ -505,6 +505,9 @@ func TestATailAges(t *testing.T) {
 	// The socket is asked before: what the client drained may have made room for
 	// more only now.
 	testkit.EventuallyWithin(t, patience, func() bool {
+		if s := b.at(b.ref.Slot); s.state == stateLive && !b.waits(s) {
+			stallTail(b.Loop, b.ref) // it had taken all
+		}
 		if len(b.rec.reasons(b.ref)) == 0 {
 			after(age + 2*int64(wheelTick))
 		}

@@ -1,0 +1,297 @@
+package loop
+
+import (
+	"math"
+	"time"
+)
+
+// A hold is a wait of the next window. A socket that is full belongs to a client that
+// stalls, or to one that reads as fast as it can while we write faster. At the moment
+// nobody can tell them apart, so windows wait for streams that are behind:
+//
+//   - as long as most of those that deliveries go to are behind and take something
+//     now and then, but for no longer than majorityMax;
+//   - for every stream, some times as long as most took (intake.free);
+//   - and from then on for each as long as its own patience lasts. It grows with
+//     time and is used up by the waits, so who takes a moment now and then is waited
+//     for again and again, and who trickles is not. A new stream has as much as is
+//     left of what all waits of the loop have together: clients that trickle can
+//     come again and again.
+//
+// A stream whose patience is used up is late: it keeps its queue and its limits, but no
+// window waits for it until it has caught up once. For one that takes nothing for long
+// none does until it takes something. So a stalled client holds the
+// others up once, clients that trickle make a burst longer by a factor, however many
+// come, and none of them uses up what is meant for those who read.
+type hold struct {
+	on      bool
+	since   int64     // when it began
+	behind  int       // how many streams were behind at the last look
+	most    int64     // when most streams were last behind
+	wakeAt  int64     // when the next look is due, 0 without a hold
+	freed   int       // streams that were unblocked, or closed, since the last count
+	enough  int       // how many of them make another count worthwhile
+	asked   []uint32  // scratch of ask
+	askAt   int64     // when it is due again
+	all     allowance // what is left for all streams together
+	active  [2]int    // streams that deliveries went to, in this span and the one before
+	span    uint32    // number of that span
+	spanned int64     // when it began
+}
+
+const (
+	// behindItems is how many frames make a blocked stream one that is behind,
+	// however small they are.
+	behindItems = 32
+	// freeFactor is how many times as long as most streams took for a window it
+	// waits for those that need longer, and freeMax the most that this adds.
+	freeFactor = 4
+	freeMax    = int64(time.Second)
+	// patienceMax is the most patience that a stream, or all together, can have,
+	// patienceLeast what a new stream has at least, and patienceGrows says by how
+	// much it grows: one in so many. Readers that share a busy process need that;
+	// who pauses only to hold others up makes a burst that much longer.
+	patienceMax   = int64(600 * time.Millisecond)
+	patienceLeast = patienceMax / 6
+	patienceGrows = 4
+	// majorityMax is for how long a window waits only because most streams are
+	// behind. From then on they are waited for as few are, and late in the end: or
+	// those who open most streams of a loop could set the pace of all.
+	majorityMax = int64(3 * time.Second)
+	// stretchEach is how many streams that are behind at once double their patience,
+	// and stretchMax how often.
+	stretchEach = 40
+	stretchMax  = 3
+	// stallMin is for how long most streams may take nothing and still set the pace,
+	// and stallMore for how much longer with each one that is behind; up to stallMax,
+	// or a tenth of Options.QueueMaxAge if that is less.
+	stallMin  = int64(500 * time.Millisecond)
+	stallMore = int64(20 * time.Millisecond)
+	stallMax  = int64(3 * time.Second)
+	// askEvery is how often streams are asked whether they take something, and
+	// askEach how much less often for each of them: a few system calls.
+	askEvery = int64(10 * time.Millisecond)
+	askEach  = int64(20 * time.Microsecond)
+	// activeSpan is over what time streams count as those that deliveries go to.
+	activeSpan = int64(time.Second)
+)
+
+// An allowance is an amount of nanoseconds that grows with time, by one in
+// patienceGrows, up to patienceMax. It is kept as the time at which it was 0.
+type allowance int64
+
+// left returns what there is of it.
+func (a allowance) left(now int64) int64 {
+	return max(min((now-int64(a))/patienceGrows, patienceMax), 0)
+}
+
+// set makes it n.
+func (a *allowance) set(now, n int64) { *a = allowance(now - max(n, 0)*patienceGrows) }
+
+// use takes n of it, at most all there is.
+func (a *allowance) use(now, n int64) { a.set(now, a.left(now)-n) }
+
+// mayTake reports whether the next window need not wait for streams that are
+// behind.
+func (l *Loop) mayTake() bool {
+	in := &l.in
+	h, size := &in.hold, in.batch[in.next].Size()
+	if l.catchingUp(size) {
+		return false // they are not blocked: we have not tried
+	}
+	if len(l.blocked) == 0 {
+		l.endHold()
+		return true
+	}
+	if h.on && h.freed < h.enough && l.now < h.wakeAt {
+		return false // the answer would be the same
+	}
+	behind := l.countBehind(size, never)
+	if behind == 0 {
+		l.endHold()
+		return true
+	}
+	if !h.on {
+		h.on, h.since, h.most, h.askAt = true, l.now, l.now, 0
+		l.stats.Holds++
+	}
+	h.freed, h.enough, h.behind = 0, max(behind/8, 1), behind
+	reading, stalled := behind, never
+	if h.majority(behind) {
+		stalled = l.stalled(behind)
+		reading = l.countBehind(size, stalled)
+	}
+	if h.majority(reading) && l.now-h.since < min(majorityMax, int64(l.opt.QueueMaxAge)) {
+		h.most = l.now
+		h.wakeAt = l.now + int64(wheelTick)
+		return false
+	}
+	h.wakeAt = h.askAt
+	if reading > 0 {
+		h.wakeAt = max(h.wakeAt, in.free())
+	}
+	if l.now < h.wakeAt {
+		return false
+	}
+	if l.ask(size); len(l.dirty) > 0 {
+		return false // they take more
+	}
+	if until := l.judge(size, stalled); until != 0 {
+		h.wakeAt = min(until, h.askAt)
+		return false
+	}
+	l.endHold()
+	return true
+}
+
+// ask offers those that are waited for what they have queued. Why, though the kernel
+// tells when a socket takes bytes again: it does so when a third of its buffer is
+// free, which can be more than several windows.
+func (l *Loop) ask(size int) {
+	h := &l.in.hold
+	h.asked = h.asked[:0]
+	for _, slot := range l.blocked {
+		if l.behind(l.at(slot), size) {
+			h.asked = append(h.asked, slot)
+		}
+	}
+	h.askAt = l.now + askEvery + askEach*int64(len(h.asked))
+	for _, slot := range h.asked {
+		l.cur = slot + 1
+		l.flushWritable(slot)
+	}
+	l.cur = 0
+}
+
+// majority reports whether so many streams are most of those that deliveries go to.
+func (h *hold) majority(streams int) bool { return 2*streams > max(h.active[0], h.active[1]) }
+
+// free returns until when the window waits for every stream that is behind, for nothing.
+func (in *intake) free() int64 {
+	h := &in.hold
+	return h.most + min((freeFactor-1)*(in.wrote+h.most-h.since), freeMax)
+}
+
+// judge stops waiting for streams that took nothing for longer than stalled, and for
+// those whose patience is used up. It returns when that of the next one that is behind
+// will be, 0 if none is left.
+func (l *Loop) judge(size int, stalled int64) (until int64) {
+	for _, slot := range l.blocked {
+		s := l.at(slot)
+		if !l.behind(s, size) {
+			continue
+		}
+		waited, left := l.waited(s), l.in.hold.stretch(s.patience)
+		if s.stalled, s.late = l.age(s) > stalled, waited >= left; !s.stalled && !s.late {
+			if at := l.now + left - waited; until == 0 || at < until {
+				until = at
+			}
+			continue
+		}
+		s.patience.set(l.now, max(left-waited, 0))
+		l.stats.GivenUp++
+	}
+	return until
+}
+
+// stretch returns for how long the window waits for a stream with so much patience,
+// which does not grow meanwhile. Many that are behind at once may all have to wait for
+// their turn to read, on a busy machine. Few that do not read must not hold publishers
+// up.
+func (h *hold) stretch(patience allowance) int64 {
+	n := patience.left(h.since)
+	return n + n*min(int64(h.behind)-1, stretchMax*stretchEach)/stretchEach
+}
+
+// waited returns for how long a window has waited for a stream at its cost, since it
+// last took something.
+func (l *Loop) waited(s *stream) int64 { return max(min(l.age(s), l.now-l.in.free()), 0) }
+
+// endHold ends a wait, if there was one.
+func (l *Loop) endHold() {
+	in := &l.in
+	h := &in.hold
+	h.wakeAt = 0
+	if !h.on {
+		return
+	}
+	h.on = false
+	l.stats.Held += time.Duration(l.now - h.since)
+	beyond := l.now - max(in.free(), h.since)
+	if beyond <= 0 {
+		return
+	}
+	h.all.use(l.now, beyond)
+	for _, slot := range l.blocked {
+		if s := l.at(slot); l.behind(s, l.windowSize()) {
+			s.patience.use(l.now, l.waited(s))
+		}
+	}
+}
+
+// catchingUp reports whether a stream that is still being sent its opening, and is
+// not blocked, has so much behind it that the window should wait: that it has not
+// been written is our own lateness, so it must not bring the stream near its limit.
+func (l *Loop) catchingUp(size int) bool {
+	size = max(size, l.windowSize())
+	for _, slot := range l.bulk {
+		if s := l.at(slot); s.state == stateLive && s.queue != 0 && !s.blocked {
+			if n := l.queues[s.queue-1].bytes; n > 0 && n+size > l.opt.QueueMaxSize/2 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// countActive begins a new span of counting those that deliveries go to, if its time
+// has come.
+func (l *Loop) countActive() {
+	h := &l.in.hold
+	if l.now-h.spanned >= activeSpan {
+		h.active = [2]int{0, h.active[0]}
+		h.span, h.spanned = h.span+1, l.now
+	}
+}
+
+// activate counts a stream that a delivery goes to.
+func (l *Loop) activate(s *stream) {
+	h := &l.in.hold
+	if s.span != h.span && !s.late {
+		s.span = h.span
+		h.active[0]++
+	}
+}
+
+// stalled returns for how long so many streams that are behind may take nothing.
+func (l *Loop) stalled(behind int) int64 {
+	return min(stallMin+stallMore*int64(behind), stallMax, max(int64(l.opt.QueueMaxAge)/10, stallMin))
+}
+
+// never is an age that no stream has.
+const never = int64(math.MaxInt64)
+
+// countBehind counts the streams that are behind and took something within the
+// last most nanoseconds.
+func (l *Loop) countBehind(size int, most int64) (n int) {
+	for _, slot := range l.blocked {
+		if s := l.at(slot); l.behind(s, size) && l.age(s) <= most {
+			n++
+		}
+	}
+	return n
+}
+
+// behind reports whether a blocked stream that windows wait for could not be given
+// size bytes, or holds many frames already.
+func (l *Loop) behind(s *stream, size int) bool {
+	if s.late || s.stalled || s.state != stateLive || s.queue == 0 {
+		return false
+	}
+	q := &l.queues[s.queue-1]
+	if q.bytes == 0 {
+		return false
+	}
+	n := l.waiting(q)
+	return n > 0 && n+max(size, l.windowSize()) > l.opt.QueueMaxSize/2 || len(q.items)-q.head >= behindItems
+}
