@@ -91,11 +91,13 @@ const (
 )
 
 // shedTotal ends the stalled streams that hold most of their own while all loops
-// together hold more than Options.QueuesMaxTotal. The first look only says how heavy
-// its own are, and has the other loops say so; later, if another loop has a heavier
-// one, it is left to that loop, once.
+// together hold more than Options.QueuesMaxTotal: those that no window waits for, and
+// those that have taken nothing for long. For the others windows wait meanwhile until
+// their queues are empty, see mayTake. The first look only says how heavy its own are,
+// and has the other loops say so; later, if another loop has a heavier one, it is left
+// to that loop, once.
 func (l *Loop) shedTotal() {
-	if len(l.blocked) == 0 || l.total.Load() <= l.opt.QueuesMaxTotal {
+	if len(l.blocked) == 0 || !l.overTotal() {
 		l.shed.over = false
 		return
 	}
@@ -109,11 +111,14 @@ func (l *Loop) shedTotal() {
 	}
 	var stalled []weighed
 	for _, slot := range l.blocked {
-		if s := l.at(slot); s.state == stateLive && l.waits(s) {
+		if s := l.at(slot); s.state == stateLive && l.waits(s) && (s.late || s.stalled || l.age(s) > stallMax) {
 			stalled = append(stalled, weighed{slot, l.weight(slot)})
 		}
 	}
-	slices.SortFunc(stalled, func(a, b weighed) int { return cmp.Compare(b.bytes, a.bytes) })
+	// Of those that hold the same, who has taken nothing for longest goes first.
+	slices.SortFunc(stalled, func(a, b weighed) int {
+		return cmp.Or(cmp.Compare(b.bytes, a.bytes), cmp.Compare(l.since(l.at(a.slot)), l.since(l.at(b.slot))))
+	})
 	heaviest := 0
 	if len(stalled) > 0 {
 		heaviest = stalled[0].bytes
@@ -142,6 +147,9 @@ func (l *Loop) shedTotal() {
 	}
 	l.shed.heaviest.Store(0)
 }
+
+// overTotal reports whether all loops together hold more than they may.
+func (l *Loop) overTotal() bool { return l.total.Load() > l.opt.QueuesMaxTotal }
 
 // deferShed leaves it to another loop to end a heavier stream, once.
 func (l *Loop) deferShed(heaviest int) bool {

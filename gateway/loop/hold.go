@@ -26,6 +26,7 @@ import (
 type hold struct {
 	on      bool
 	since   int64     // when it began
+	tight   bool      // all streams hold too much: whoever is blocked is behind
 	behind  int       // how many streams were behind at the last look
 	most    int64     // when most streams were last behind
 	wakeAt  int64     // when the next look is due, 0 without a hold
@@ -106,6 +107,7 @@ func (l *Loop) mayTake() bool {
 	if h.on && h.freed < h.enough && l.now < h.wakeAt {
 		return false // the answer would be the same
 	}
+	h.tight = l.overTotal()
 	behind := l.countBehind(size, never)
 	if behind == 0 {
 		l.endHold()
@@ -283,14 +285,14 @@ func (l *Loop) countBehind(size int, most int64) (n int) {
 }
 
 // behind reports whether a blocked stream that windows wait for could not be given
-// size bytes, or holds many frames already.
+// size bytes, or holds many frames already; or anything while memory is tight.
 func (l *Loop) behind(s *stream, size int) bool {
 	if s.late || s.stalled || s.state != stateLive || s.queue == 0 {
 		return false
 	}
 	q := &l.queues[s.queue-1]
-	if q.bytes == 0 {
-		return false
+	if q.bytes == 0 || l.in.hold.tight {
+		return l.in.hold.tight
 	}
 	n := l.waiting(q)
 	return n > 0 && n+max(size, l.windowSize()) > l.opt.QueueMaxSize/2 || len(q.items)-q.head >= behindItems

@@ -3,6 +3,7 @@ package loop
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,6 +24,7 @@ func shedRig(t *testing.T, limit int64, own ...[]int) (g *Group, refs [][]Ref) {
 			ref := pretend(l)
 			l.at(ref.Slot).fd = -1
 			l.setBlocked(ref.Slot, true)
+			l.at(ref.Slot).late = true
 			l.Send(ref.Slot, all, NoID)
 			l.Send(ref.Slot, frameOf("", strings.Repeat("o", n)), NoID)
 			refs[i] = append(refs[i], ref)
@@ -105,6 +107,37 @@ func TestTheHeaviestStreamOfAllLoopsIsShed(t *testing.T) {
 		}
 		require.Empty(t, ended(g.Loops[0]), "first %d", first)
 		require.Equal(t, []Ref{refs[1][1]}, ended(g.Loops[1]), "first %d", first)
+	}
+}
+
+// Too much is held by streams that read as well as by those that do not. Windows wait
+// for the ones, and only the others are ended.
+func TestWhoReadsIsNotShed(t *testing.T) {
+	const size = 40 << 10
+	r := newHoldRig(t, 0, 20, Options{QueueMaxSize: 1 << 30, QueuesMaxTotal: 100 << 10, QueueMaxAge: time.Hour})
+	l := r.l
+	for range 80 {
+		d := toAll(r.clients, frameOf("", strings.Repeat("x", size)))
+		run := d.run
+		d.run = func(l *Loop) { r.ran++; run(l) }
+		give(l, d)
+		r.given++
+	}
+	buf := make([]byte, 64<<10)
+	for now := began; r.ran < r.given || l.stats.Open > 18; now += 5 * ms {
+		require.Less(t, now-began, 100*sec)
+		settleAt(l, now)
+		for i, c := range r.clients[2:] { // the first two do not read, each of the others does every 30 ms
+			if s := l.at(c.ref.Slot); s.blocked && (now/(5*ms)+int64(i))%6 == 0 {
+				_, _ = readReady(c, buf)
+				l.handleReady(&event{slot: c.ref.Slot, gen: c.ref.Gen, writable: true})
+			}
+		}
+		require.Less(t, l.stats.HeldBytes, int64(100<<10+2*windowBytes), "one window more than it may")
+	}
+	require.EqualValues(t, 2, l.stats.Closes[ReasonSlowTotal])
+	for _, c := range r.clients[2:] {
+		require.True(t, l.Live(c.ref))
 	}
 }
 

@@ -271,6 +271,9 @@ func TestOnlyStalledQueuesAreShed(t *testing.T) {
 	l.setBlocked(stalled.Slot, true)
 	l.publishTotal()
 	l.shedTotal()
+	require.Empty(t, rec.reasons(stalled), "it may read on")
+	l.now, l.fair = l.now+stallMax+shedEvery, l.fair+stallMax+shedEvery
+	l.shedTotal()
 	require.Equal(t, []Reason{ReasonSlowTotal}, rec.reasons(stalled))
 	require.Empty(t, rec.reasons(waiting))
 	require.True(t, l.Live(waiting))

@@ -464,6 +464,13 @@ func TestTailsAreShed(t *testing.T) {
 		refs = append(refs, ref)
 		stallTail(l, ref)
 	}
+	l.publishTotal()
+	l.shedTotal()
+	for _, ref := range refs {
+		require.Empty(t, rec.reasons(ref), "nobody has been waited for")
+	}
+	moveTo(l, l.now+stallMax) // and asked nobody: the pass is what sheds
+	l.shed.at, l.now, l.fair = 0, l.now+ms, l.fair+ms
 	before := l.stats.QueuedBytes
 	require.Greater(t, before, l.opt.QueuesMaxTotal)
 	l.publishTotal()
