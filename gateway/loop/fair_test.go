@@ -85,3 +85,22 @@ func (c *client) drainNow() {
 		}
 	}
 }
+
+// A turn that runs first behind a standstill knows of it, though the poller has not
+// said so.
+func TestATurnKnowsOfAStandstillBeforeThePoller(t *testing.T) {
+	l, _ := bareLoop(t, Options{QueueMaxAge: time.Hour})
+	f := func(polls, now, want int64) {
+		t.Helper()
+		l.timed.Store(polls)
+		l.start = time.Now().Add(-time.Duration(now))
+		(*behavior)(l).Begin()
+		require.InDelta(t, want, l.now-l.fair, float64(sec), "polls since %v, now %v", time.Duration(polls), time.Duration(now))
+	}
+	f(0, 3600*sec, 0) // without timers a wait may take for ever
+	f(100*sec, 100*sec, 0)
+	f(100*sec, 100*sec+int64(pollCap), 0)
+	f(100*sec, 130*sec, 30*sec)
+	l.stood.Store(30 * sec) // now the poller has said so, and waits again
+	f(130*sec, 130*sec, 30*sec)
+}

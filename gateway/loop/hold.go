@@ -190,7 +190,7 @@ func (l *Loop) judge(size int, stalled int64) (until int64) {
 			}
 			continue
 		}
-		s.patience.set(l.now, max(left-waited, 0))
+		l.payFor(s, waited)
 		l.stats.GivenUp++
 	}
 	return until
@@ -209,6 +209,10 @@ func (h *hold) stretch(patience allowance) int64 {
 // last took something.
 func (l *Loop) waited(s *stream) int64 { return max(min(l.age(s), l.now-l.in.free()), 0) }
 
+// payFor takes from a stream's patience what the window waited for it. During a wait
+// only the patience of its beginning counts, so it is taken from that.
+func (l *Loop) payFor(s *stream, waited int64) { s.patience.use(l.in.hold.since, waited) }
+
 // endHold ends a wait, if there was one.
 func (l *Loop) endHold() {
 	in := &l.in
@@ -226,7 +230,7 @@ func (l *Loop) endHold() {
 	h.all.use(l.now, beyond)
 	for _, slot := range l.blocked {
 		if s := l.at(slot); l.behind(s, l.windowSize()) {
-			s.patience.use(l.now, l.waited(s))
+			l.payFor(s, l.waited(s))
 		}
 	}
 }

@@ -436,3 +436,25 @@ func TestWhoIsWaitedForIsAsked(t *testing.T) {
 		})
 	}
 }
+
+// What a stream paid for within a wait is no more than that, however long the wait is:
+// the process may stand still in the midst of it.
+func TestAStandstillWithinAWaitUsesUpNothing(t *testing.T) {
+	r := newHoldRig(t, 2, 10, Options{QueueMaxAge: time.Hour})
+	c := r.clients[0]
+	r.more(c, 1000, 500)
+	r.window()
+	require.False(t, r.at(began))
+	require.False(t, r.at(began+100*ms))
+	r.takes(c, 1<<20) // it takes a part, and pays for 100 ms
+	s := r.l.at(c.ref.Slot)
+	require.Equal(t, patienceMax-100*ms, s.patience.left(r.l.in.hold.since))
+	// Five seconds later all that time was not the streams' fault.
+	r.l.stood.Store(5 * sec)
+	setClock(r.l, began+5*sec+100*ms)
+	r.l.fair = r.l.now - 5*sec
+	pass(r.l)
+	require.False(t, s.late)
+	require.False(t, r.l.at(r.clients[1].ref.Slot).late)
+	require.Zero(t, r.l.stats.GivenUp)
+}

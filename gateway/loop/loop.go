@@ -108,6 +108,7 @@ type Loop struct {
 	// Atomic.
 	dueAt atomic.Int64 // when the wheel wants a turn, 0 for never
 	stood atomic.Int64 // for how long the process stood still while timers ran
+	timed atomic.Int64 // since when the poller waits for at most pollCap, 0 if it does not
 
 	wg sync.WaitGroup // the poller goroutine
 }
@@ -238,7 +239,8 @@ type behavior Loop
 
 func (b *behavior) Begin() {
 	b.now = (*Loop)(b).clock()
-	b.fair = b.now - b.stood.Load()
+	late := (*Loop)(b).standing() // first: what is counted twice for a moment harms nobody
+	b.fair = b.now - b.stood.Load() - late
 }
 
 func (b *behavior) Handle(t Task, again bool) {
@@ -322,20 +324,34 @@ func (l *Loop) publishTotal() {
 // been served, and what they did not take meanwhile is not their fault.
 const standstill = int64(500 * time.Millisecond)
 
+// standing returns for how long the process has stood still if it did just now, and
+// the poller has had no time to say so.
+func (l *Loop) standing() int64 {
+	began := l.timed.Load()
+	if late := l.now - began - int64(pollCap); began != 0 && late > standstill {
+		return late
+	}
+	return 0
+}
+
 // poll waits for readiness and passes it on as tasks: the loop's only goroutine
 // of its own.
 func (l *Loop) poll() {
 	defer l.wg.Done()
 	for {
 		r := readyPool.Get().(*ready)
-		began := l.clock()
-		n, timed, closed := l.poller.wait(r.events[:])
+		began, most := l.clock(), l.poller.atMost()
+		if most != 0 {
+			l.timed.Store(max(began, 1))
+		}
+		n, closed := l.poller.wait(r.events[:], most)
 		if closed {
 			return
 		}
-		if late := l.clock() - began - int64(pollCap); timed && late > standstill {
+		if late := l.clock() - began - int64(pollCap); most != 0 && late > standstill {
 			l.stood.Add(late)
 		}
+		l.timed.Store(0)
 		r.n, r.next = n, 0
 		due := l.dueAt.Load()
 		if n > 0 || due != 0 && l.clock() >= due {
@@ -403,7 +419,7 @@ func (l *Loop) flushWritable(slot uint32) {
 	if l.stats.Bytes != before {
 		s.stalled = false
 		if waited > 0 {
-			s.patience.use(l.now, waited)
+			l.payFor(s, waited)
 		}
 	}
 	if !s.blocked {

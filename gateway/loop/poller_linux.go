@@ -103,20 +103,22 @@ func (p *poller) wake() {
 	_, _ = unix.Write(p.wakefd, one[:])
 }
 
-// wait blocks until something is ready or a timer may be due; timed says that it was
-// for no longer than pollCap. One goroutine.
-func (p *poller) wait(events []event) (n int, timed, closed bool) {
+// atMost returns for how long the next wait may last, 0 without an end. One goroutine.
+func (p *poller) atMost() time.Duration { return time.Duration(p.most.Load()) }
+
+// wait blocks until something is ready, or for so long if that is not 0. One
+// goroutine.
+func (p *poller) wait(events []event, most time.Duration) (n int, closed bool) {
 	timeout := -1
-	if most := p.most.Load(); most != 0 {
-		timed = true
-		timeout = int((time.Duration(most) + time.Millisecond - 1) / time.Millisecond)
+	if most != 0 {
+		timeout = int((most + time.Millisecond - 1) / time.Millisecond)
 	}
 	got, err := unix.EpollWait(p.epfd, p.raw[:len(events)], timeout)
 	if p.closed.Load() {
-		return 0, timed, true
+		return 0, true
 	}
 	if err != nil { // EINTR: nothing was lost
-		return 0, timed, false
+		return 0, false
 	}
 	for i := range got {
 		ev := &p.raw[i]
@@ -133,7 +135,7 @@ func (p *poller) wait(events []event) (n int, timed, closed bool) {
 		}
 		n++
 	}
-	return n, timed, false
+	return n, false
 }
 
 // close ends wait for good.

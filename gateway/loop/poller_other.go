@@ -108,20 +108,23 @@ func (p *poller) forget(fd int) {
 
 func (p *poller) armed(most time.Duration) { p.most.Store(int64(most)) }
 
-func (p *poller) wait(events []event) (n int, timed, closed bool) {
-	most := time.Duration(p.most.Load())
-	if most == 0 {
-		most = pollCap
+func (p *poller) atMost() time.Duration {
+	if most := time.Duration(p.most.Load()); most != 0 {
+		return most
 	}
+	return pollCap
+}
+
+func (p *poller) wait(events []event, most time.Duration) (n int, closed bool) {
 	t := time.NewTimer(most)
 	defer t.Stop()
 	select {
 	case events[0] = <-p.events:
-		return 1, true, false
+		return 1, false
 	case <-t.C:
-		return 0, true, false
+		return 0, false
 	case <-p.done:
-		return 0, true, true
+		return 0, true
 	}
 }
 
