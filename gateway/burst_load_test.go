@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"fmt"
+	"net"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -116,6 +119,72 @@ func TestABurstEndsOnlyTheStreamsThatDoNotRead(t *testing.T) {
 		lagging.expectSlow(t)
 		s.expectSettled(t, "stream_queue_bytes", "streams_blocked")
 	})
+}
+
+// Clients that trickle arrive for as long as a burst lasts, and each of them is waited
+// for a moment: nobody who reads is closed with them, and the burst comes to its end.
+func TestClientsThatTrickleEndNobodyWhoReads(t *testing.T) {
+	loopModes(t, func(t *testing.T, open bool) {
+		s := startBurst(t, parts{client: `, "queue_max_age": "2m"`})
+		target := subscribeTarget([]string{"news"})
+		c := s.crowd(t, scaled(60), target)
+		stop := s.everyNow(target)
+		acks := s.burst(t, burst{2, scaled(400), open, mixed})
+		came := stop()
+		expectTaken(t, acks)
+		s.expectAll(t, c, acks)
+		for _, f := range came {
+			_ = f.conn.Close()
+		}
+		t.Logf("%d clients that trickle came; closed: %v", len(came), s.closes())
+		s.expectSettled(t, "stream_queue_bytes", "streams_blocked")
+	})
+}
+
+// everyNow opens a stream of a client that trickles every 50 ms until stop, which
+// returns those that came.
+func (s *server) everyNow(target string) (stop func() crowd) {
+	var (
+		mu    sync.Mutex
+		came  crowd
+		wg    sync.WaitGroup
+		ended = make(chan struct{})
+	)
+	come := func() { // in a burst it takes a while
+		if f, err := follow(s.addr, target, 0, ""); err == nil {
+			mu.Lock()
+			came = append(came, f)
+			mu.Unlock()
+			go trickle(f.conn)
+		}
+	}
+	wg.Go(func() {
+		for tick := time.NewTicker(50 * time.Millisecond); ; {
+			select {
+			case <-tick.C:
+				wg.Go(come)
+			case <-ended:
+				tick.Stop()
+				return
+			}
+		}
+	})
+	return func() crowd {
+		close(ended)
+		wg.Wait()
+		return came
+	}
+}
+
+// trickle takes 2 KiB 50 times a second until its connection ends.
+func trickle(conn net.Conn) {
+	buf := make([]byte, 2048)
+	for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
+		if _, err := conn.Read(buf); err != nil {
+			tick.Stop()
+			return
+		}
+	}
 }
 
 // expectOnlySlow fails the test unless so many streams ended, all for being slow,
