@@ -160,7 +160,7 @@ func (g *Gateway) watchMemory(done <-chan struct{}) {
 	defer tick.Stop()
 	r := newMemoryReader(g)
 	w := newMemoryWatch(r.read())
-	p := startPace()
+	p := startPace(g.hub.InFlight)
 	defer p.stop()
 	for {
 		select {

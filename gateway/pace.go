@@ -13,19 +13,36 @@ import (
 // often there is one by the growth: with some MiB in use, half of Go's default costs
 // little and saves the most against what streams need. With less the growth would
 // be next to nothing, with more the collector is what to spare.
-func gcPercent(live uint64) int {
-	switch mib := live >> 20; {
+//
+// Publications in flight are bytes without pointers, which cost the collector next to
+// nothing, and they are as many as publishers may have: they earn the heap no growth
+// but flightGrowth.
+func gcPercent(live, inFlight uint64) int {
+	rest := live - min(inFlight, live)
+	percent := uint64(50)
+	switch mib := rest >> 20; {
 	case mib < 6, mib >= 64:
-		return 100
+		percent = 100
 	case mib >= 32:
-		return 75
+		percent = 75
 	}
-	return 50
+	if inFlight < flightGrowth || live == 0 {
+		return int(percent)
+	}
+	growth := max(rest*percent/100, flightGrowth)
+	return int(min(max(growth*100/live, 1), percent))
 }
+
+// flightGrowth is how far the heap may grow at least while many publications are in
+// flight.
+const flightGrowth = 8 << 20
 
 // pace sets the percentage after each collection, from when it is started until it
 // is stopped. The environment variable GOGC has precedence.
 type pace struct {
+	// Immutable after startPace.
+	inFlight func() int64 // bytes of publications
+
 	// Owned by whoever starts it, and then by the cleanup of the last collection.
 	sample []metrics.Sample
 	now    int // what is set
@@ -34,9 +51,10 @@ type pace struct {
 	stopped atomic.Bool
 }
 
-// startPace returns a pace that is on.
-func startPace() *pace {
-	p := &pace{sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}}
+// startPace returns a pace that is on. inFlight returns how many bytes of
+// publications there are between the entrance and the sockets; any goroutine calls it.
+func startPace(inFlight func() int64) *pace {
+	p := &pace{inFlight: inFlight, sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}}
 	if _, fixed := os.LookupEnv("GOGC"); fixed {
 		return p
 	}
@@ -53,7 +71,7 @@ func (p *pace) step(int) {
 		return
 	}
 	metrics.Read(p.sample)
-	if n := gcPercent(p.sample[0].Value.Uint64()); n != p.now {
+	if n := gcPercent(p.sample[0].Value.Uint64(), uint64(max(p.inFlight(), 0))); n != p.now {
 		p.now = n
 		debug.SetGCPercent(n) // stops all goroutines for a moment
 	}

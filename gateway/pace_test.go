@@ -16,7 +16,7 @@ import (
 func TestTheHeapGrowsLeastWithSomeInUse(t *testing.T) {
 	f := func(live uint64, want int) {
 		t.Helper()
-		require.Equal(t, want, gcPercent(live))
+		require.Equal(t, want, gcPercent(live, 0))
 	}
 	f(0, 100)
 	f(6*mib-1, 100)
@@ -25,6 +25,18 @@ func TestTheHeapGrowsLeastWithSomeInUse(t *testing.T) {
 	f(32*mib, 75)
 	f(64*mib, 100)
 	f(1<<40, 100)
+	flight := func(live, inFlight uint64, want int) {
+		t.Helper()
+		require.Equal(t, want, gcPercent(live, inFlight))
+	}
+	flight(76*mib, 64*mib, 10)   // by 8 MiB
+	flight(1064*mib, 64*mib, 93) // by 1000
+	flight(40*mib, 16*mib, 30)
+	flight(20*mib, 18*mib, 40)
+	flight(40*mib, flightGrowth-1, 75) // few are as nothing
+	flight(10*mib, 64*mib, 80) // it has come since
+	flight(1<<40, 1<<40, 1)
+	flight(0, 64*mib, 100)
 }
 
 // percent returns what is set.
@@ -39,7 +51,7 @@ func TestThePaceFollowsEveryCollection(t *testing.T) {
 		t.Skip("GOGC is set")
 	}
 	before := percent()
-	p := startPace()
+	p := startPace(func() int64 { return 0 })
 	t.Cleanup(func() { debug.SetGCPercent(before) })
 	defer p.stop()
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
@@ -49,7 +61,7 @@ func TestThePaceFollowsEveryCollection(t *testing.T) {
 		testkit.EventuallyWithin(t, patience, func() bool {
 			runtime.GC() // other tests have left something, too
 			metrics.Read(live)
-			return percent() == gcPercent(live[0].Value.Uint64())
+			return percent() == gcPercent(live[0].Value.Uint64(), 0)
 		}, "the percentage of what is in use")
 		seen[percent()] = true
 		runtime.KeepAlive(held)
@@ -61,7 +73,7 @@ func TestThePaceIsThatOfTheEnvironment(t *testing.T) {
 	t.Setenv("GOGC", "70")
 	before := debug.SetGCPercent(70)
 	t.Cleanup(func() { debug.SetGCPercent(before) })
-	p := startPace()
+	p := startPace(func() int64 { return 0 })
 	defer p.stop()
 	runtime.GC()
 	time.Sleep(10 * time.Millisecond)

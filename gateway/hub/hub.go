@@ -239,6 +239,9 @@ func (h *Hub) lanesPass(ctx context.Context, kind eventKind) error {
 	return nil
 }
 
+// InFlight returns the bytes of publish credit that are out. Any goroutine.
+func (h *Hub) InFlight() int64 { return h.credit.used.Load() }
+
 // Stats are the counters of a hub.
 type Stats struct {
 	Published   uint64 // publications that reached a lane
