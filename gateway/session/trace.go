@@ -21,6 +21,9 @@ type Request interface {
 	// Refusal returns the whole answer to a connect that failed with err, a
 	// *codec.Error, a *codec.Disconnect or a failure of ours.
 	Refusal(err error) []byte
+	// Told says in a log what Refusal tells: the code of the disconnect, or the
+	// status and the code that it was chosen by.
+	Told(err error) []slog.Attr
 	// ID names the request in logs. It is asked for when there is something
 	// to write.
 	ID() string
@@ -104,10 +107,12 @@ func appendOrigin(attrs []slog.Attr, request string, peer netip.Addr) []slog.Att
 
 // traceRefused logs a connect that did not become a stream: for debugging, or as
 // a warning if it was our fault. The reason is a word of ours or of the
-// protocol's; err is nil if the client did not wait for an answer.
+// protocol's, the code what the client was told, which an error is not; err is nil
+// if the client did not wait for an answer.
 func (op *opening) traceRefused(reason loop.Reason, err error) {
 	var d *codec.Disconnect
 	var e *codec.Error
+	var short *Shortage
 	level, message := slog.LevelDebug, "connect refused"
 	attrs := make([]slog.Attr, 0, 8)
 	switch {
@@ -115,9 +120,9 @@ func (op *opening) traceRefused(reason loop.Reason, err error) {
 		message = "connect cut short"
 		attrs = append(attrs, slog.String("reason", reason.String()))
 	case errors.As(err, &d):
-		attrs = append(attrs, slog.String("reason", d.Reason), slog.Uint64("code", uint64(d.Code)))
+		attrs = append(attrs, slog.String("reason", d.Reason))
 	case errors.As(err, &e):
-		attrs = append(attrs, slog.String("reason", e.Message), slog.Uint64("code", uint64(e.Code)))
+		attrs = append(attrs, slog.String("reason", e.Message))
 	case reason != loop.ReasonRefused:
 		attrs = append(attrs, slog.String("reason", reason.String()))
 	default:
@@ -127,8 +132,11 @@ func (op *opening) traceRefused(reason loop.Reason, err error) {
 	if !log.Enabled(context.Background(), level) {
 		return
 	}
+	if errors.As(err, &short) {
+		attrs = append(attrs, slog.String("option", short.Option))
+	}
 	if err != nil {
-		attrs = append(attrs, slog.Any("error", err))
+		attrs = append(append(attrs, op.conn.Request.Told(err)...), slog.Any("error", err))
 	}
 	if !op.unplanned {
 		attrs = append(attrs, slog.String("client", op.plan.client.String()), slog.String("user", op.plan.User))
