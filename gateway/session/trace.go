@@ -66,8 +66,17 @@ func (a *Agent) traceOpened(ref loop.Ref, op *opening, s *session) {
 		slog.Int("subscriptions", len(op.plan.Grants)))...)
 }
 
+// slowOptions are the options that set the limits of slow streams.
+var slowOptions = map[loop.Reason]string{
+	loop.ReasonSlowBytes:  "client.queue_max_size",
+	loop.ReasonSlowAge:    "client.queue_max_age",
+	loop.ReasonSlowTotal:  "client.queues_max_total",
+	loop.ReasonSlowResume: errNoMemory.Option,
+}
+
 // traceClosed logs that a stream ended, and why: the reason by its name in the
-// metrics, and the code that its client was told, 0 for none.
+// metrics, the option that set the limit of one that was slow, and the code that
+// its client was told, 0 for none.
 func (a *Agent) traceClosed(ref loop.Ref, s *session, reason loop.Reason, told *codec.Disconnect) {
 	if !a.m.debug {
 		return
@@ -87,9 +96,13 @@ func (a *Agent) traceClosed(ref loop.Ref, s *session, reason loop.Reason, told *
 		}
 		return
 	}
-	a.m.opt.Log.LogAttrs(context.Background(), slog.LevelDebug, "stream closed", append(s.attrs(&tr),
+	attrs := append(s.attrs(&tr),
 		slog.String("reason", reason.String()), slog.Uint64("code", code),
-		slog.Duration("duration", time.Duration(a.loop.Now()-tr.began)))...)
+		slog.Duration("duration", time.Duration(a.loop.Now()-tr.began)))
+	if option, slow := slowOptions[reason]; slow {
+		attrs = append(attrs, slog.String("option", option))
+	}
+	a.m.opt.Log.LogAttrs(context.Background(), slog.LevelDebug, "stream closed", attrs...)
 }
 
 // attrs are what both records of a stream say.
