@@ -77,6 +77,9 @@ func TestCheckconfigGivesAdvice(t *testing.T) {
 	require.Equal(t, 0, code)
 	require.Empty(t, out)
 	require.Contains(t, errs, "warning: uni_sse.enabled: false: no stream can be opened")
+	_, errs, code = command("checkconfig", "-c", configFile(t, `{"client": {"queues_max_total": 1048576}}`))
+	require.Equal(t, 0, code)
+	require.Contains(t, errs, "config.json:1: client.queues_max_total: 1048576 is less than http_api.max_body_size (33554432): ")
 }
 
 // The environment is part of what is checked, as it is for the server.

@@ -11,6 +11,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/reqid"
+	"sluice/gateway/session"
 )
 
 const (
@@ -76,6 +77,10 @@ func setDetail(ctx *fasthttp.RequestCtx, detail string) {
 // internal is the failure of something behind the API. A codec.Error in err is
 // meant for the caller.
 func internal(err error) *failure {
+	var short *session.Shortage
+	if errors.As(err, &short) {
+		return refuse(codec.ErrTooManyRequests, short.Detail+" ("+short.Option+")")
+	}
 	var known *codec.Error
 	if errors.As(err, &known) && known.Code != codec.ErrInternal.Code {
 		return &failure{err: known}

@@ -46,6 +46,10 @@ func TestSubscribeCommand(t *testing.T) {
 	r.refused("subscribe", `{"channel":"news","b64info":"%"}`, codec.ErrBadRequest, "b64info: ")
 	r.refused("subscribe", `{"channel":"news","b64data":"aGk="}`, codec.ErrBadRequest, "b64data: bad JSON")
 	require.Empty(t, r.sessions.take())
+
+	// What a stream missed finds no room: it names the option.
+	r.sessions.err = fmt.Errorf("wrapped: %w", &session.Shortage{Detail: "no room", Option: "an.option"})
+	r.refused("subscribe", `{"user":"42","channel":"news"}`, codec.ErrTooManyRequests, "no room (an.option)")
 }
 
 func TestUnsubscribeCommand(t *testing.T) {

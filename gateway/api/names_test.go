@@ -28,9 +28,9 @@ func TestNamesAreAtMostSoLong(t *testing.T) {
 	} {
 		got := r.post(method, fmt.Sprintf(body, name(5000))) // PROTOCOL 7.3
 		require.Contains(t, got.body, `"result"`, method)
-		r.refused(method, fmt.Sprintf(body, name(5001)), codec.ErrBadRequest, "channel: a shorter name expected")
+		r.refused(method, fmt.Sprintf(body, name(5001)), codec.ErrBadRequest, "channel: at most 5000 bytes expected (channel.server_max_length), got 5001")
 	}
 	got := r.post("broadcast", fmt.Sprintf(`{"channels":[%q,%q],"data":1}`, name(5000), name(5001)))
 	require.Regexp(t, `^{"result":{"responses":\[{"result":{"offset":2,"epoch":"[a-zA-Z]{8}"}},{"error":{"code":107,"message":"bad request"}}\]}}$`, got.body)
-	require.Equal(t, "channels.1: channel: a shorter name expected (channel.server_max_length)", got.head.Get(detailHeader))
+	require.Equal(t, "channels.1: channel: at most 5000 bytes expected (channel.server_max_length), got 5001", got.head.Get(detailHeader))
 }

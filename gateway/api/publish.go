@@ -36,13 +36,19 @@ func (s *Server) lookup(ch string) (*channel.Options, *failure) {
 		return nil, refuse(codec.ErrBadRequest, "channel: a name expected, got nothing")
 	}
 	o, err := s.opt.Rules().Lookup(ch)
-	if errors.Is(err, channel.ErrTooLong) {
-		return nil, refuse(codec.ErrBadRequest, "channel: a shorter name expected (channel.server_max_length)")
-	}
 	if err != nil {
-		return nil, refuse(codec.ErrUnknownChannel, "channel: a configured namespace expected")
+		return nil, unknown(err)
 	}
 	return o, nil
+}
+
+// unknown says why there is no channel of a name.
+func unknown(err error) *failure {
+	var long *channel.TooLongError
+	if errors.As(err, &long) {
+		return refuse(codec.ErrBadRequest, fmt.Sprintf("channel: at most %d bytes expected (channel.server_max_length), got %d", long.Limit, long.Length))
+	}
+	return refuse(codec.ErrUnknownChannel, "channel: a configured namespace expected")
 }
 
 // publishable is lookup for channels to publish into.
@@ -120,6 +126,9 @@ type outgoing struct {
 	payload payload
 }
 
+// noCredit is the detail of a publish that waited in vain.
+const noCredit = "no room came free within http_api.publish_wait (of http_api.publish_inflight_max_bytes), nothing was published"
+
 // publishInto publishes into one channel. The credit is taken before anything
 // happens, so a caller that is refused may try again.
 func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options, out *outgoing) (broker.Position, *failure) {
@@ -134,7 +143,7 @@ func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options,
 	}
 	credit, err := s.opt.Credit.AcquireCredit(ctx, p.Size())
 	if err != nil {
-		return broker.Position{}, internal(fmt.Errorf("api: no room for a publication within the time to wait: %w", err))
+		return broker.Position{}, &failure{err: codec.ErrInternal, detail: noCredit, cause: fmt.Errorf("api: %s: %w", noCredit, err)}
 	}
 	opt.Credit = credit
 	var result broker.Result

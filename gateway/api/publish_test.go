@@ -111,10 +111,18 @@ func TestNamespaceMayPublishDeltasAlways(t *testing.T) {
 func TestPublishWithoutCreditIs100AndPublishesNothing(t *testing.T) {
 	r := newRig(t, nil)
 	r.credit.refuse = true
-	r.refused("publish", `{"channel":"news","data":1}`, codec.ErrInternal, "")
-	r.expect("broadcast", `{"channels":["a"],"data":1}`, `{"result":{"responses":[{"error":{"code":100,"message":"internal server error"}}]}}`)
+	const detail = "no room came free within http_api.publish_wait (of http_api.publish_inflight_max_bytes), nothing was published"
+	r.refused("publish", `{"channel":"news","data":1}`, codec.ErrInternal, detail)
+	got := r.expect("broadcast", `{"channels":["a"],"data":1}`, `{"result":{"responses":[{"error":{"code":100,"message":"internal server error"}}]}}`)
+	require.Equal(t, "channels.0: "+detail, got.head.Get(detailHeader))
+	got = r.expect("batch", `{"commands":[{"broadcast":{"channels":["a"],"data":1}}]}`,
+		`{"replies":[{"broadcast":{"responses":[{"error":{"code":100,"message":"internal server error"}}]}}]}`)
+	require.Equal(t, "commands.0: channels.0: "+detail, got.head.Get(detailHeader))
+	got = r.expect("batch", `{"commands":[{"publish":{"channel":"a","data":1}}]}`,
+		`{"replies":[{"error":{"code":100,"message":"internal server error"}}]}`)
+	require.Equal(t, "commands.0: "+detail, got.head.Get(detailHeader))
 	require.Empty(t, r.sink.take())
-	require.Contains(t, r.log.String(), "no room")
+	require.Contains(t, r.log.String(), detail)
 }
 
 // panicking is an engine with a bug.

@@ -200,7 +200,7 @@ func TestNamesHaveALimitForClientsAndOneForAll(t *testing.T) {
 			return
 		}
 		require.Nil(t, o)
-		require.ErrorIs(t, err, ErrTooLong)
+		require.Equal(t, &TooLongError{length, all}, err)
 		require.ErrorIs(t, err, codec.ErrBadRequest)
 	}
 	f(255, 8192, 255, true, true)

@@ -89,11 +89,18 @@ func noLimit(n int) int {
 	return n
 }
 
-// ErrTooLong wraps codec.ErrBadRequest.
-var ErrTooLong = fmt.Errorf("channel: the name is longer than channel.server_max_length: %w", codec.ErrBadRequest)
+// TooLongError says how long a name is that is longer than
+// channel.server_max_length. It is a codec.ErrBadRequest.
+type TooLongError struct{ Length, Limit int } // bytes
+
+func (e *TooLongError) Error() string {
+	return fmt.Sprintf("channel: a name of %d bytes is longer than channel.server_max_length (%d)", e.Length, e.Limit)
+}
+
+func (e *TooLongError) Unwrap() error { return codec.ErrBadRequest }
 
 // Lookup returns the options of the namespace that ch lies in,
-// codec.ErrUnknownChannel if its namespace is not configured, or ErrTooLong. A
+// codec.ErrUnknownChannel if its namespace is not configured, or a *TooLongError. A
 // private prefix is not part of the namespace's name; nothing before the
 // boundary means no namespace (PROTOCOL 5.1).
 //
@@ -105,7 +112,7 @@ var ErrTooLong = fmt.Errorf("channel: the name is longer than channel.server_max
 // is held against max_length, see GrantRequested.
 func (r *Rules) Lookup(ch string) (*Options, error) {
 	if len(ch) > r.maxLength {
-		return nil, ErrTooLong
+		return nil, &TooLongError{len(ch), r.maxLength}
 	}
 	return r.find(ch)
 }

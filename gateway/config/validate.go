@@ -30,6 +30,7 @@ func (v *validator) all() {
 	v.token()
 	v.channels()
 	v.httpAPI()
+	v.limits()
 	v.engines()
 	v.operations()
 	v.handlers()
@@ -228,11 +229,7 @@ func (v *validator) httpAPI() {
 	case a.Key == "" && v.sound("http_api.key"):
 		v.warn("http_api.key", "empty: every API call will get 401")
 	}
-	largest := a.MaxBodySize
-	if a.MaxPublicationSize > 0 {
-		largest = min(largest, a.MaxPublicationSize)
-	}
-	if largest > a.PublishInflightMaxBytes && v.sound("http_api.max_body_size", "http_api.publish_inflight_max_bytes") {
+	if largest, _ := a.largestPublication(); largest > a.PublishInflightMaxBytes && v.sound("http_api.max_body_size", "http_api.publish_inflight_max_bytes") {
 		v.warn("http_api.max_body_size", "%d is more than http_api.publish_inflight_max_bytes (%d): a publication above that takes all room, and waits until every other has left",
 			a.MaxBodySize, a.PublishInflightMaxBytes)
 	}

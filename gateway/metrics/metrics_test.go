@@ -196,6 +196,18 @@ func TestAllLoopsAreSummed(t *testing.T) {
 	has(t, scraped, `sluice_scrape_stale_total{part="loop"} 0`)
 }
 
+// A rate of closes or refusals that alerts ask for has a value from the start: a
+// series that comes with its first event hides it.
+func TestSeriesOfAlertsAreThereBeforeTheirFirstEvent(t *testing.T) {
+	scraped := scrape(t, newExporter(t, Options{Source: newFake(2)}))
+	for _, r := range loop.Reasons() {
+		has(t, scraped, `sluice_stream_closes_total{reason="`+r.String()+`"} 0`)
+	}
+	has(t, scraped, "sluice_recovery_refused_total 0")
+	has(t, scraped, "sluice_keeper_refused_total 0")
+	has(t, scraped, "sluice_publish_credit_timeouts_total 0")
+}
+
 func TestAUserOnSeveralLoopsCountsOnce(t *testing.T) {
 	f := newFake(2)
 	f.users = [][]uint64{{1, 2, 3}, {3, 4}}

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -100,7 +99,7 @@ func (b *budget) enter(ctx context.Context, missed int) (*ticket, error) {
 		b.waited.Add(time.Since(began))
 		if err != nil {
 			b.fails.Add(1)
-			return nil, fmt.Errorf("session: no memory came free for what was missed: %w", codec.ErrTooManyRequests)
+			return nil, errNoMemory
 		}
 	}
 	b.used.Add(n)

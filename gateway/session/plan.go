@@ -221,7 +221,8 @@ const maxShown = 100
 // refusedFor says in a log which channel it was that refused a connect. A name
 // that is too long does not get shorter by trying again: that is terminal.
 func refusedFor(ch string, err error) error {
-	if errors.Is(err, channel.ErrTooLong) {
+	var long *channel.TooLongError
+	if errors.As(err, &long) {
 		err = fmt.Errorf("%v: %w", err, codec.DisconnectBadRequest)
 	}
 	return fmt.Errorf("session: channel %.*q: %w", maxShown, ch, err)

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -38,6 +39,10 @@ func (r *rig) awaitSettled(t *testing.T) {
 	t.Helper()
 	testkit.Eventually(t, func() bool { return r.budget.used.Load() == 0 }, "the budget to come back")
 	r.budget.settled(t)
+}
+
+func debugLog(to *testkit.LogBuffer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // faulty is an engine whose reads of histories fail in their turn.
@@ -113,15 +118,22 @@ func TestAnOpeningThatPanicsGivesItsRoomBack(t *testing.T) {
 }
 
 // Who gets no room in time is told to come back, not that it was stale: that would
-// be final.
+// be final. The log has the code that it is told, and the option that bounds the room.
 func TestWhoGetsNoRoomIsToldToComeBack(t *testing.T) {
-	r := newRig(t, nil, func(o *Options) { o.StaleCloseDelay = 400 * time.Millisecond })
+	log := &testkit.LogBuffer{}
+	r := newRig(t, nil, func(o *Options) {
+		o.StaleCloseDelay, o.Log = 400*time.Millisecond, debugLog(log)
+	})
 	r.fill(t, "a", 20, 2000)
 	all, err := r.budget.enter(t.Context(), 1<<40)
 	require.NoError(t, err)
 	c := r.open(t, &auth.Identity{}, missing("a"))
 	require.ErrorIs(t, <-c.opened, codec.ErrTooManyRequests)
-	c.expect(t, "too many")
+	c.expect(t, "no memory came free for what was missed (uni_sse.recovery_max_total)")
+	testkit.Eventually(t, func() bool {
+		return strings.Contains(log.String(), `msg="connect refused" reason="too many requests" option=uni_sse.recovery_max_total code=42 `)
+	}, "the refusal in the log")
+	require.NotContains(t, log.String(), "111")
 	require.ErrorIs(t, r.Subscribe(t.Context(), Target{}, SubscribeCommand{Channel: "none"}), nil, "nobody is meant")
 	all.close()
 	require.EqualValues(t, 1, r.Stats().Recovery.Refused)
@@ -145,7 +157,7 @@ func TestBothWaitsTogetherEndBeforeTheOpeningIsStale(t *testing.T) {
 	testkit.Eventually(t, func() bool { return time.Since(began) > time.Second }, "half of the time to be over")
 	p.letGo()
 	require.ErrorIs(t, <-c.opened, codec.ErrTooManyRequests)
-	c.expect(t, "too many")
+	c.expect(t, "no memory came free")
 }
 
 func TestAClientThatLeavesWhileItWaitsTakesNothing(t *testing.T) {

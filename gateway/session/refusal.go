@@ -7,6 +7,22 @@ import (
 	"sluice/gateway/loop"
 )
 
+// Shortage refuses what there is no room for at present: its client, or the caller
+// of the API, is to come back. It is a codec.ErrTooManyRequests.
+type Shortage struct {
+	Detail string // what there is no room for
+	Option string // that bounds it
+}
+
+func (e *Shortage) Error() string { return "session: " + e.Detail + " (" + e.Option + ")" }
+
+func (e *Shortage) Unwrap() error { return codec.ErrTooManyRequests }
+
+var (
+	errNoRoom   = &Shortage{"too many calls to presence, joins and leaves wait", "client.presence_backlog_max"}
+	errNoMemory = &Shortage{"no memory came free for what was missed", "uni_sse.recovery_max_total"}
+)
+
 // refuse ends an opening that failed. Only its own deadline makes it stale, not
 // one that an engine has for its calls.
 func (op *opening) refuse(ctx context.Context, err error) error {

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -99,6 +100,7 @@ func (r *rig) do(f func(a *Agent)) { r.group.Do(func(*loop.Loop) { f(r.agent) })
 type request struct{}
 
 func (request) Refusal(err error) []byte { return []byte("refused: " + err.Error()) }
+func (request) Told(error) []slog.Attr   { return []slog.Attr{slog.Int("code", 42)} }
 func (request) ID() string               { return "" }
 func (request) Peer() netip.Addr         { return netip.Addr{} }
 

@@ -3,12 +3,9 @@ package session
 import (
 	"container/list"
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"sluice/codec"
 )
 
 // room bounds the calls that a loop's keeper has yet to make. Whoever would add
@@ -37,10 +34,6 @@ type entrant struct {
 }
 
 func newRoom(limit int, backlog func() int) *room { return &room{limit: limit, backlog: backlog} }
-
-// errNoRoom refuses work that presence and the engine do not keep up with. Its
-// client is to come back.
-var errNoRoom = fmt.Errorf("session: too many calls to presence, joins and leaves wait: %w", codec.ErrTooManyRequests)
 
 // full reports whether there is no room for any call. Any goroutine.
 func (r *room) full() bool { return r.waiting.Load() > 0 || r.backlog() >= r.limit }

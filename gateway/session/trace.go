@@ -21,6 +21,9 @@ type Request interface {
 	// Refusal returns the whole answer to a connect that failed with err, a
 	// *codec.Error, a *codec.Disconnect or a failure of ours.
 	Refusal(err error) []byte
+	// Told says in a log what Refusal tells: the code of the disconnect, or the
+	// status and the code that it was chosen by.
+	Told(err error) []slog.Attr
 	// ID names the request in logs. It is asked for when there is something
 	// to write.
 	ID() string
@@ -63,8 +66,17 @@ func (a *Agent) traceOpened(ref loop.Ref, op *opening, s *session) {
 		slog.Int("subscriptions", len(op.plan.Grants)))...)
 }
 
+// slowOptions are the options that set the limits of slow streams.
+var slowOptions = map[loop.Reason]string{
+	loop.ReasonSlowBytes:  "client.queue_max_size",
+	loop.ReasonSlowAge:    "client.queue_max_age",
+	loop.ReasonSlowTotal:  "client.queues_max_total",
+	loop.ReasonSlowResume: errNoMemory.Option,
+}
+
 // traceClosed logs that a stream ended, and why: the reason by its name in the
-// metrics, and the code that its client was told, 0 for none.
+// metrics, the option that set the limit of one that was slow, and the code that
+// its client was told, 0 for none.
 func (a *Agent) traceClosed(ref loop.Ref, s *session, reason loop.Reason, told *codec.Disconnect) {
 	if !a.m.debug {
 		return
@@ -84,9 +96,13 @@ func (a *Agent) traceClosed(ref loop.Ref, s *session, reason loop.Reason, told *
 		}
 		return
 	}
-	a.m.opt.Log.LogAttrs(context.Background(), slog.LevelDebug, "stream closed", append(s.attrs(&tr),
+	attrs := append(s.attrs(&tr),
 		slog.String("reason", reason.String()), slog.Uint64("code", code),
-		slog.Duration("duration", time.Duration(a.loop.Now()-tr.began)))...)
+		slog.Duration("duration", time.Duration(a.loop.Now()-tr.began)))
+	if option, slow := slowOptions[reason]; slow {
+		attrs = append(attrs, slog.String("option", option))
+	}
+	a.m.opt.Log.LogAttrs(context.Background(), slog.LevelDebug, "stream closed", attrs...)
 }
 
 // attrs are what both records of a stream say.
@@ -104,10 +120,12 @@ func appendOrigin(attrs []slog.Attr, request string, peer netip.Addr) []slog.Att
 
 // traceRefused logs a connect that did not become a stream: for debugging, or as
 // a warning if it was our fault. The reason is a word of ours or of the
-// protocol's; err is nil if the client did not wait for an answer.
+// protocol's, the code what the client was told, which an error is not; err is nil
+// if the client did not wait for an answer.
 func (op *opening) traceRefused(reason loop.Reason, err error) {
 	var d *codec.Disconnect
 	var e *codec.Error
+	var short *Shortage
 	level, message := slog.LevelDebug, "connect refused"
 	attrs := make([]slog.Attr, 0, 8)
 	switch {
@@ -115,9 +133,9 @@ func (op *opening) traceRefused(reason loop.Reason, err error) {
 		message = "connect cut short"
 		attrs = append(attrs, slog.String("reason", reason.String()))
 	case errors.As(err, &d):
-		attrs = append(attrs, slog.String("reason", d.Reason), slog.Uint64("code", uint64(d.Code)))
+		attrs = append(attrs, slog.String("reason", d.Reason))
 	case errors.As(err, &e):
-		attrs = append(attrs, slog.String("reason", e.Message), slog.Uint64("code", uint64(e.Code)))
+		attrs = append(attrs, slog.String("reason", e.Message))
 	case reason != loop.ReasonRefused:
 		attrs = append(attrs, slog.String("reason", reason.String()))
 	default:
@@ -127,8 +145,11 @@ func (op *opening) traceRefused(reason loop.Reason, err error) {
 	if !log.Enabled(context.Background(), level) {
 		return
 	}
+	if errors.As(err, &short) {
+		attrs = append(attrs, slog.String("option", short.Option))
+	}
 	if err != nil {
-		attrs = append(attrs, slog.Any("error", err))
+		attrs = append(append(attrs, op.conn.Request.Told(err)...), slog.Any("error", err))
 	}
 	if !op.unplanned {
 		attrs = append(attrs, slog.String("client", op.plan.client.String()), slog.String("user", op.plan.User))

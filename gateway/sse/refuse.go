@@ -2,6 +2,7 @@ package sse
 
 import (
 	"errors"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +49,18 @@ func (s *Server) refusal(r *request, err error) []byte {
 		return s.opt.Responses.answer(r, err)
 	}
 	return s.streamRefusal(r, r.framing(s.opt.Framing), s.opt.Disconnects.of(err))
+}
+
+// told says in a log what refusal answers.
+func (s *Server) told(err error) []slog.Attr {
+	switch {
+	case errors.Is(err, errSentMore):
+		return []slog.Attr{slog.Int("status", fasthttp.StatusBadRequest)}
+	case s.opt.Responses.Enabled:
+		code, status, _ := s.opt.Responses.of(err)
+		return []slog.Attr{slog.Uint64("code", uint64(code)), slog.Int("status", status)}
+	}
+	return []slog.Attr{slog.Uint64("code", uint64(s.opt.Disconnects.of(err).Code))}
 }
 
 // terminalMark begins the id of a terminal refusal: the client brings it along
@@ -102,9 +115,15 @@ func (t *Disconnects) of(err error) *codec.Disconnect {
 	return codec.ConnectDisconnect(e)
 }
 
-// answer returns an HTTP answer by the code that the connect failed with, the
-// original one: no error becomes a disconnect first.
+// answer returns an HTTP answer to a connect that failed with err.
 func (t *Responses) answer(r *request, err error) []byte {
+	_, status, body := t.of(err)
+	return statusAnswer(r, status, body)
+}
+
+// of returns the status and body by the code that the connect failed with, the
+// original one: no error becomes a disconnect first.
+func (t *Responses) of(err error) (code uint32, status int, body string) {
 	code, text := codec.ErrInternal.Code, codec.ErrInternal.Message
 	var d *codec.Disconnect
 	var e *codec.Error
@@ -119,10 +138,10 @@ func (t *Responses) answer(r *request, err error) []byte {
 			if tr.Body != "" {
 				text = tr.Body
 			}
-			return statusAnswer(r, tr.Status, text)
+			return code, tr.Status, text
 		}
 	}
-	return statusAnswer(r, fasthttp.StatusInternalServerError, "Internal Server Error")
+	return code, fasthttp.StatusInternalServerError, "Internal Server Error"
 }
 
 func statusAnswer(r *request, status int, body string) []byte {

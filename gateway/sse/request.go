@@ -3,6 +3,7 @@ package sse
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -88,6 +89,9 @@ func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 
 // Refusal implements session.Request.
 func (r *request) Refusal(err error) []byte { return r.server.refusal(r, err) }
+
+// Told implements session.Request.
+func (r *request) Told(err error) []slog.Attr { return r.server.told(err) }
 
 // ID implements session.Request.
 func (r *request) ID() string { return r.id.String() }

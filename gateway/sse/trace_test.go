@@ -116,7 +116,7 @@ func TestRefusalsAreLoggedAtDebug(t *testing.T) {
 		s.sse.AllowAnonymous = false
 		s.auth = auth.Options{HMACSecretKey: secret}
 	})
-	f := func(reason string, status int, r testkit.Request) {
+	f := func(reason string, status int, r testkit.Request, told ...any) {
 		t.Helper()
 		r.Headers = append(r.Headers, [2]string{"X-Address", "192.0.2.7"})
 		for _, sent := range []string{"sent.by-the_Client", "not fit", ""} {
@@ -127,6 +127,9 @@ func TestRefusalsAreLoggedAtDebug(t *testing.T) {
 			require.Equal(t, status, head.Status)
 			rec := tr.record(t, "connect refused", nil)
 			require.Equal(t, reason, rec["reason"])
+			if told != nil {
+				require.Equal(t, told, []any{rec["code"], rec["status"]})
+			}
 			require.Equal(t, "192.0.2.7", rec["address"])
 			require.Equal(t, rec["request"], head.Get(requestID))
 			require.NotEmpty(t, rec["request"])
@@ -137,14 +140,37 @@ func TestRefusalsAreLoggedAtDebug(t *testing.T) {
 	f("method", 405, testkit.Request{Method: "PUT", Target: testkit.DefaultPath + "?Planted=1"})
 	f("origin", 403, testkit.Request{Target: testkit.DefaultPath, Headers: [][2]string{{"Origin", "https://b.example"}}})
 	f("malformed", 400, testkit.Request{Method: "POST", Target: testkit.DefaultPath, Body: `{"Planted":`})
-	f("bad request", 500, testkit.Request{Target: testkit.DefaultPath + "?Planted=1"})
-	f("invalid token", 500, testkit.Request{Method: "POST", Target: testkit.DefaultPath, Body: `{"token":"Planted"}`})
+	f("bad request", 500, testkit.Request{Target: testkit.DefaultPath + "?Planted=1"}, 3501.0, 500.0)
+	f("invalid token", 500, testkit.Request{Method: "POST", Target: testkit.DefaultPath, Body: `{"token":"Planted"}`}, 3500.0, 500.0)
 	f("unknown channel", 500, testkit.Request{Method: "POST", Target: testkit.DefaultPath, Body: `{"token":"` +
-		token(t, "1", map[string]any{"channels": []string{"nobody:knows"}}) + `"}`})
+		token(t, "1", map[string]any{"channels": []string{"nobody:knows"}}) + `"}`}, 102.0, 500.0)
 	f("input", 400, testkit.Request{Method: "POST", Target: testkit.DefaultPath, Body: "{}\r\n\r\nGET /more HTTP/1.1\r\n\r\n",
-		Headers: [][2]string{{"Content-Length", "2"}}})
+		Headers: [][2]string{{"Content-Length", "2"}}}, nil, 400.0)
 	tr.endpoint.Drain()
 	f("node_limit", 503, testkit.Request{Target: testkit.DefaultPath})
+}
+
+// The code of a refusal in the log is the one that the client is told, as which an
+// error ends.
+func TestTheLogHasTheCodeThatTheClientIsTold(t *testing.T) {
+	tr := newTraced(t, slog.LevelDebug, func(s *settings) {
+		s.auth = auth.Options{HMACSecretKey: secret}
+		s.sse.Disconnects = sse.Disconnects{Enabled: true, Transforms: []sse.DisconnectTransform{
+			{Code: codec.ErrUnknownChannel.Code, To: codec.Disconnect{Code: 4102, Reason: "mine"}},
+		}}
+	})
+	f := func(reason string, code uint32, claims map[string]any) {
+		t.Helper()
+		tr.log.Reset()
+		c := testkit.Connect(t, tr.addr, testkit.ConnectOptions{Token: token(t, "1", claims)})
+		c.ExpectDisconnect(t, code)
+		rec := tr.record(t, "connect refused", map[string]any{"reason": reason})
+		require.EqualValues(t, code, rec["code"])
+		require.NotContains(t, rec, "status")
+		require.NotContains(t, rec, "option")
+	}
+	f("token expired", 3005, map[string]any{"exp": 1})
+	f("unknown channel", 4102, map[string]any{"channels": []string{"nobody:knows"}})
 }
 
 // A connect that ends while it opens has one record, too: refused if the client

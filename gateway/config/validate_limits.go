@@ -1,0 +1,65 @@
+package config
+
+// This file notes limits that are allowed each by itself and do not fit together.
+
+func (v *validator) limits() {
+	if !v.c.HTTPAPI.Disabled {
+		v.publicationLimits()
+	}
+	v.recoveryLimits()
+	v.channelLimits()
+}
+
+// largestPublication returns the largest data that a publication can have, and the option that says so.
+func (a *HTTPAPI) largestPublication() (size int, key string) {
+	if a.MaxPublicationSize > 0 && a.MaxPublicationSize <= a.MaxBodySize {
+		return a.MaxPublicationSize, "http_api.max_publication_size"
+	}
+	return a.MaxBodySize, "http_api.max_body_size"
+}
+
+func (v *validator) publicationLimits() {
+	const publication, body = "http_api.max_publication_size", "http_api.max_body_size"
+	a, c := &v.c.HTTPAPI, &v.c.Client
+	if !v.sound(publication, body) {
+		return
+	}
+	if a.MaxPublicationSize > a.MaxBodySize {
+		v.warn(publication, "%d is more than %s (%d), so that it never counts: a call that holds such a publication gets 413; set it to less, or %s to more",
+			a.MaxPublicationSize, body, a.MaxBodySize, body)
+	}
+	largest, key := a.largestPublication()
+	const total, queue = "client.queues_max_total", "client.queue_max_size"
+	if c.QueuesMaxTotal < largest && v.sound(total) {
+		v.warn(total, "%d is less than %s (%d): one such publication that waits for a slow stream is more than may wait, and slow streams are closed (slow_total); set it to several times that, or %s to less",
+			c.QueuesMaxTotal, key, largest, publication)
+	}
+	// Why only where a size was chosen: by default it is what fits into a call, 32 times the queue, and that is fine for
+	// whoever publishes nothing large. And client.queue_max_size may be said not to count already.
+	if a.MaxPublicationSize > 0 && c.QueueMaxSize < largest && c.QueueMaxSize <= c.QueuesMaxTotal && v.sound(total, queue) {
+		v.warn(queue, "%d is less than %s (%d): such a publication closes a stream that is full and has another one waiting (slow_bytes); set it to several times that, or %s to less",
+			c.QueueMaxSize, key, largest, publication)
+	}
+}
+
+func (v *validator) recoveryLimits() {
+	const one, total = "uni_sse.recovery_max_bytes", "uni_sse.recovery_max_total"
+	if s := &v.c.UniSSE; s.RecoveryMaxBytes > s.RecoveryMaxTotal && v.sound(one, total) {
+		v.warn(one, "%d is more than %s (%d): a client that missed so much takes all of that, and those that come back meanwhile wait or are told 3013; what is recovered counts twice: set %s to several times as much, or this to less",
+			s.RecoveryMaxBytes, total, s.RecoveryMaxTotal, total)
+	}
+}
+
+func (v *validator) channelLimits() {
+	ch := &v.c.Channel
+	const asked, all = "channel.max_length", "channel.server_max_length"
+	if ch.ServerMaxLength < ch.MaxLength && v.sound(asked, all) {
+		v.warn(all, "%d is less than %s (%d), which then never counts: longer names that clients ask for are dropped too; set it to that or more",
+			ch.ServerMaxLength, asked, ch.MaxLength)
+	}
+	const empty, meta = "channel.history_empty_ttl", "channel.history_meta_ttl"
+	if ch.HistoryEmptyTTL > ch.HistoryMetaTTL && v.sound(empty, meta) {
+		v.warn(empty, "%s is more than %s (%s), after which positions of empty channels are forgotten all the same; set it to at most that",
+			ch.HistoryEmptyTTL, meta, ch.HistoryMetaTTL)
+	}
+}
