@@ -34,7 +34,7 @@ func TestTheHeapGrowsLeastWithSomeInUse(t *testing.T) {
 	flight(40*mib, 16*mib, 30)
 	flight(20*mib, 18*mib, 40)
 	flight(40*mib, flightGrowth-1, 75) // few are as nothing
-	flight(10*mib, 64*mib, 80) // it has come since
+	flight(10*mib, 64*mib, 80)         // it has come since
 	flight(1<<40, 1<<40, 1)
 	flight(0, 64*mib, 100)
 }

@@ -93,7 +93,9 @@ func TestRenamingAddsNothingToAFullKeeper(t *testing.T) {
 	p.letGo()
 	c.expect(t, `"connect"`)
 	testkit.Eventually(t, func() bool { return r.Stats().KeeperBacklog == 0 }, "the keeper to catch up")
+	p.mu.Lock()
 	added := len(p.calls)
+	p.mu.Unlock()
 	r.do(func(a *Agent) {
 		a.each(func(ref loop.Ref, s *session) {
 			require.NotZero(t, s.tickAt, "a tick is due")
@@ -104,6 +106,8 @@ func TestRenamingAddsNothingToAFullKeeper(t *testing.T) {
 		})
 	})
 	testkit.Eventually(t, func() bool { return r.Stats().KeeperBacklog == 0 }, "the keeper to catch up")
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	require.Len(t, p.calls, added+1)
 }
 
