@@ -37,7 +37,7 @@ type Client struct {
 
 	// Limits of Sluice.
 	QueueMaxAge        time.Duration `json:"queue_max_age" default:"30s" min:"100ms" doc:"How long a full socket may take nothing before the stream is slow."`
-	QueuesMaxTotal     int           `json:"queues_max_total" default:"1073741824" min:"1048576" unit:"bytes" doc:"Most memory that waits for slow streams of this node: an event that several wait for counts once. Above it those streams end that hold most of their own."`
+	QueuesMaxTotal     int           `json:"queues_max_total" default:"1073741824" min:"1048576" unit:"bytes" doc:"Most memory that waits for slow streams of this node: an event that several wait for counts once. Above it deliveries wait for those who read, and of those who do not the streams end that hold most of their own."`
 	HoldMaxBytes       int           `json:"hold_max_bytes" default:"1048576" min:"1024" unit:"bytes" doc:"Most live data held back for one stream while its connect reads history."`
 	PresenceBacklogMax int           `json:"presence_backlog_max" default:"65536" min:"1" doc:"Most calls to presence, joins and leaves that may wait on one loop; above it connects that add some wait, and are told to come back (3013) if there is no room in time."`
 

@@ -19,10 +19,10 @@ import (
 //     come again and again.
 //
 // A stream whose patience is used up is late: it keeps its queue and its limits, but no
-// window waits for it until it has caught up once. For one that takes nothing for long
-// none does until it takes something. So a stalled client holds the
-// others up once, clients that trickle make a burst longer by a factor, however many
-// come, and none of them uses up what is meant for those who read.
+// window waits for it until it has caught up once. If most streams take nothing for
+// long, none waits for those until they take something. So a stalled client holds the
+// others up once, clients that trickle make a burst longer by a part, and none of them
+// uses up what is meant for those who read.
 type hold struct {
 	on      bool
 	since   int64     // when it began
@@ -147,8 +147,8 @@ func (l *Loop) mayTake() bool {
 }
 
 // ask offers those that are waited for what they have queued. Why, though the kernel
-// tells when a socket takes bytes again: it does so when a third of its buffer is
-// free, which can be more than several windows.
+// tells when a socket takes bytes again: it does so only when a good part of its buffer
+// is free (sk_stream_is_writeable of Linux: a third), which can be several windows.
 func (l *Loop) ask(size int) {
 	h := &l.in.hold
 	h.asked = h.asked[:0]
