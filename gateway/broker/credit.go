@@ -32,11 +32,3 @@ func (c *Credit) Release() {
 		c.release(n)
 	}
 }
-
-// Bytes is what the credit still stands for. Any goroutine.
-func (c *Credit) Bytes() int64 {
-	if c == nil {
-		return 0
-	}
-	return c.bytes.Load()
-}

@@ -119,7 +119,7 @@ func (l *Loop) Adopt(sock Socket, framing codec.Framing) (Ref, error) {
 		return Ref{}, fmt.Errorf("loop: cannot watch a socket: %w", err)
 	}
 	if sock.tls != nil {
-		s.secure = l.newSecure(sock)
+		s.secure = l.secures.add(secure{conn: sock.tls, wire: sock.wire})
 		l.stats.Secure++
 	}
 	l.stats.Open++

@@ -217,7 +217,7 @@ func TestReclaimEndsWhoTakesNothingOfWhatItMissed(t *testing.T) {
 			}
 			l.queues[s.queue-1].since = at
 			if s.secure != 0 {
-				l.secures[s.secure-1].since = at
+				l.secures.at(s.secure).since = at
 			}
 		}
 		l.SendPieces(reads.ref.Slot, pieces) // not tried yet: its lateness is ours

@@ -257,7 +257,7 @@ func (l *Loop) trimQueues() {
 	}
 	if len(l.spare) == len(l.queues) {
 		l.queues, l.spare = nil, nil
-		l.lossies, l.idleLossies = nil, nil
+		l.lossies = table[lossy]{}
 		return
 	}
 	for _, i := range l.spare[:len(l.spare)-min(most, len(l.spare))] {

@@ -54,8 +54,8 @@ func naiveHeld(g *Group) (n int64) {
 				}
 			}
 		}
-		for i := range l.secures {
-			n += int64(len(l.secures[i].tail))
+		for i := range l.secures.entries {
+			n += int64(len(l.secures.entries[i].tail))
 		}
 	}
 	return n

@@ -190,8 +190,8 @@ func checkEmpty(t testing.TB, l *Loop) {
 	if len(l.blocked) != 0 || len(l.bulk) != 0 || len(l.in.window) != 0 || l.Deliveries() != 0 {
 		t.Errorf("expected no stream blocked or catching up and no delivery, got %d, %d, %d and %d", len(l.blocked), len(l.bulk), len(l.in.window), l.Deliveries())
 	}
-	if len(l.idleLossies) != len(l.lossies) {
-		t.Errorf("expected nothing lossy left, got %d of %d free", len(l.idleLossies), len(l.lossies))
+	if len(l.lossies.idle) != len(l.lossies.entries) {
+		t.Errorf("expected nothing lossy left, got %d of %d free", len(l.lossies.idle), len(l.lossies.entries))
 	}
 	var closes uint64
 	for _, n := range s.Closes {

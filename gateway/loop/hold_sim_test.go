@@ -99,8 +99,10 @@ func TestAFewThatTrickleDoNotStopABurst(t *testing.T) {
 		t.Helper()
 		took, fair, l := b.run(t)
 		t.Logf("%+v: %v, %d waits, %d given up", b, time.Duration(took), l.stats.Holds, l.stats.GivenUp)
-		// Those that trickle do so together, and so use their patience together.
-		require.LessOrEqual(t, took-took/patienceGrows, fair+patienceMax, "%+v", b)
+		// Those that trickle do so together, and so use their patience together, which
+		// is stretched; and each wait ends with the look behind its end.
+		times := 1 + float64(b.trickling-1)/stretchEach
+		require.LessOrEqual(t, float64(took)*(1-times/patienceGrows), float64(fair)+times*float64(patienceMax)+float64(int64(l.stats.Holds)*askEvery), "%+v", b)
 		require.Zero(t, l.stats.Closes, "%+v", b)
 		return took, l
 	}

@@ -221,7 +221,7 @@ func TestFewStreamsHaveTheirPatience(t *testing.T) {
 	late := r.l.at(r.clients[0].ref.Slot)
 	require.True(t, late.late)
 	require.EqualValues(t, 1, r.l.stats.GivenUp)
-	require.Zero(t, r.patience(r.clients[0]))
+	require.Zero(t, late.patience.left(r.l.in.hold.since))
 	require.InDelta(t, patienceMax-300*ms, r.l.in.hold.all.left(r.l.now), float64(2*askEvery))
 	at := r.l.now
 	for range 50 { // it is not waited for any more, though it takes something now

@@ -87,17 +87,15 @@ type Loop struct {
 	dirtyHead     int
 	bulk          []uint32 // streams with a part of their opening left, when dirty is done
 	blocked       []uint32 // streams whose socket is full, see stream.place
-	lossies       []lossy
-	idleLossies   []uint32 // free entries of lossies, each index+1
+	lossies       table[lossy]
 	trim          trimming
 	shed          shedding
 	wheel         wheel
 	expired       []Ref
 	iov           iovecs
 	batch         *batch // nil: one system call for each write
-	secures       []secure
-	idleSecures   []uint32 // free entries of secures, each index+1
-	plain, cipher []byte   // scratch of one record
+	secures       table[secure]
+	plain, cipher []byte // scratch of one record
 	plainSink     [1024]byte
 	sink          []byte
 	cur           uint32 // slot+1 of the stream in hand, for panics

@@ -54,7 +54,7 @@ func (l *Loop) SendLossy(slot uint32, f *codec.Frame, y Lossy) {
 		l.stats.Dropped++
 		return
 	}
-	it := item{frame: f, lossy: l.newLossy(lossy{
+	it := item{frame: f, lossy: l.lossies.add(lossy{
 		class: y.Class, key: y.Key, drops: y.Drops, gap: codec.Gap{From: y.Offset, To: y.Offset},
 	})}
 	if y.Key != 0 && l.lags(slot) && l.conflate(slot, it) {
@@ -105,22 +105,10 @@ func (l *Loop) onlyNotices(slot uint32) bool {
 	return true
 }
 
-func (l *Loop) newLossy(y lossy) uint32 {
-	if n := len(l.idleLossies); n > 0 {
-		i := l.idleLossies[n-1]
-		l.idleLossies = l.idleLossies[:n-1]
-		l.lossies[i-1] = y
-		return i
-	}
-	l.lossies = append(l.lossies, y)
-	return uint32(len(l.lossies))
-}
-
 // dropLossy gives back what a lossy item had beyond others.
 func (l *Loop) dropLossy(it *item) {
 	if it.lossy != 0 {
-		l.lossies[it.lossy-1] = lossy{}
-		l.idleLossies = append(l.idleLossies, it.lossy)
+		l.lossies.drop(it.lossy)
 		it.lossy = 0
 	}
 }
@@ -130,7 +118,7 @@ func (l *Loop) lossyOf(it *item) lossy {
 	if it.lossy == 0 {
 		return lossy{}
 	}
-	return l.lossies[it.lossy-1]
+	return *l.lossies.at(it.lossy)
 }
 
 // dropped returns how many frames an item is the notice of, 0 if it is none.
@@ -138,7 +126,7 @@ func (l *Loop) dropped(it *item) uint64 {
 	if it.lossy == 0 {
 		return 0
 	}
-	return l.lossies[it.lossy-1].gap.Dropped
+	return l.lossies.at(it.lossy).gap.Dropped
 }
 
 // lags reports whether frames of the stream wait for the kernel to take bytes,
@@ -162,7 +150,7 @@ func (l *Loop) conflate(slot uint32, it item) bool {
 			}
 		}
 	}
-	y := &l.lossies[it.lossy-1]
+	y := l.lossies.at(it.lossy)
 	k := keyed{y.class, y.key}
 	i, ok := q.keys[k]
 	if !ok || i < q.unsent() {
@@ -199,7 +187,7 @@ func (l *Loop) dropOldest(slot uint32, n int) {
 			changed = max(changed, l.check.released(it.frame))
 			it.frame = nil
 			l.stats.Dropped++
-			l.lossies[it.lossy-1] = lossy{class: y.class, gap: codec.Gap{Dropped: 1, From: y.gap.From, To: y.gap.To}}
+			*l.lossies.at(it.lossy) = lossy{class: y.class, gap: codec.Gap{Dropped: 1, From: y.gap.From, To: y.gap.To}}
 			if s.blocked {
 				l.keep(&it)
 			}
@@ -209,7 +197,7 @@ func (l *Loop) dropOldest(slot uint32, n int) {
 			if at, ok := notices[y.class]; ok {
 				first := &q.items[at]
 				changed = max(changed, l.forgetNotice(first), l.forget(q, &it))
-				mergeGap(&l.lossies[first.lossy-1].gap, y.gap)
+				mergeGap(&l.lossies.at(first.lossy).gap, y.gap)
 				continue
 			}
 			notices[y.class] = w

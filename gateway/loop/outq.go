@@ -14,7 +14,7 @@ type item struct {
 	// in front of the frame's data; nil for none.
 	id    *byte
 	bits  uint32 // flags, and above them the length of the id chunk
-	lossy uint32 // index+1 in Loop.lossies, 0 for a frame that must arrive
+	lossy uint32 // name in Loop.lossies, 0 for a frame that must arrive
 }
 
 // The flags of an item.

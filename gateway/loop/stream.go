@@ -22,7 +22,7 @@ type stream struct {
 	gen     uint32
 	queue   uint32 // index+1 in Loop.queues, 0 while nothing is queued
 	input   uint32 // bytes the client sent and nobody wants
-	secure  uint32 // index+1 in Loop.secures, 0 on a plain connection
+	secure  uint32 // name in Loop.secures, 0 on a plain connection
 	left    uint32 // frames until Handler.Spent, 0 without a limit
 	place   uint32 // index in Loop.blocked, if blocked
 	span    uint32 // when it last counted as active, see Loop.activate

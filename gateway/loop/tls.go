@@ -24,27 +24,13 @@ type secure struct {
 	ended bool  // the client was told of the end (close_notify)
 }
 
-func (l *Loop) newSecure(sock Socket) uint32 {
-	sec := secure{conn: sock.tls, wire: sock.wire}
-	if n := len(l.idleSecures); n > 0 {
-		i := l.idleSecures[n-1]
-		l.idleSecures = l.idleSecures[:n-1]
-		l.secures[i-1] = sec
-		return i
-	}
-	l.secures = append(l.secures, sec)
-	return uint32(len(l.secures))
-}
-
 // dropSecure forgets the cipher of a stream that ends.
 func (l *Loop) dropSecure(s *stream) {
 	if s.secure == 0 {
 		return
 	}
-	sec := &l.secures[s.secure-1]
-	l.tailed(-len(sec.tail))
-	*sec = secure{}
-	l.idleSecures = append(l.idleSecures, s.secure)
+	l.tailed(-len(l.secures.at(s.secure).tail))
+	l.secures.drop(s.secure)
 	s.secure = 0
 }
 
@@ -53,7 +39,7 @@ func (l *Loop) tail(s *stream) int {
 	if s.secure == 0 {
 		return 0
 	}
-	return len(l.secures[s.secure-1].tail)
+	return len(l.secures.at(s.secure).tail)
 }
 
 // waits reports whether the stream has anything yet to write.
@@ -62,7 +48,7 @@ func (l *Loop) waits(s *stream) bool { return s.queue != 0 || l.tail(s) > 0 }
 // since returns when a stream that waits last made progress, on the fair clock.
 func (l *Loop) since(s *stream) int64 {
 	if l.tail(s) > 0 {
-		return l.secures[s.secure-1].since
+		return l.secures.at(s.secure).since
 	}
 	return l.queues[s.queue-1].since
 }
@@ -71,7 +57,7 @@ func (l *Loop) since(s *stream) int64 {
 // record, or else one record of what is queued.
 func (l *Loop) flushSecure(slot uint32) {
 	s := l.at(slot)
-	sec := &l.secures[s.secure-1]
+	sec := l.secures.at(s.secure)
 	if len(sec.tail) > 0 {
 		l.flushTail(slot)
 		return
@@ -123,7 +109,7 @@ func (l *Loop) writeBytes(fd int, b []byte) (int, error) {
 // flushTail writes what is left of earlier records.
 func (l *Loop) flushTail(slot uint32) {
 	s := l.at(slot)
-	sec := &l.secures[s.secure-1]
+	sec := l.secures.at(s.secure)
 	n, err := l.writeBytes(int(s.fd), sec.tail)
 	if err != nil && !errors.Is(err, syscall.EAGAIN) {
 		l.fail(slot, errorReason(err))
@@ -144,7 +130,7 @@ func (l *Loop) keepTail(slot uint32, rest []byte) {
 	if len(rest) == 0 {
 		return
 	}
-	sec := &l.secures[l.at(slot).secure-1]
+	sec := l.secures.at(l.at(slot).secure)
 	if len(sec.tail) == 0 {
 		sec.since = l.fair
 	}
@@ -173,7 +159,7 @@ func (l *Loop) settle(slot uint32) {
 // reports whether that has gone out; if not, settle comes back to it.
 func (l *Loop) farewell(slot uint32) bool {
 	s := l.at(slot)
-	sec := &l.secures[s.secure-1]
+	sec := l.secures.at(s.secure)
 	if !sec.ended {
 		sec.ended = true
 		sec.wire.out = l.cipher[:0]
@@ -201,7 +187,7 @@ const maxCiphertext = 64 << 10
 // keys; what they hold is input. It reports whether the stream goes on.
 func (l *Loop) open(slot uint32, cipher []byte) bool {
 	s := l.at(slot)
-	sec := &l.secures[s.secure-1]
+	sec := l.secures.at(s.secure)
 	if sec.read += len(cipher); sec.read > maxCiphertext {
 		l.fail(slot, ReasonInput)
 		return false

@@ -235,7 +235,7 @@ func (h *harness) awaitInput(c *client, raw *tamperer) {
 	h.await("the input to be read", func() (all bool) {
 		h.do(func(l *Loop) {
 			s := l.at(c.ref.Slot)
-			all = s.gen == c.ref.Gen && l.secures[s.secure-1].read == raw.sent
+			all = s.gen == c.ref.Gen && l.secures.at(s.secure).read == raw.sent
 		})
 		return all
 	})
@@ -364,7 +364,7 @@ func (b *bareTLS) input(t testing.TB) {
 	testkit.EventuallyWithin(t, patience, func() bool {
 		b.readInput(b.ref.Slot)
 		s := b.at(b.ref.Slot)
-		return s.gen != b.ref.Gen || b.secures[s.secure-1].read == b.raw.sent
+		return s.gen != b.ref.Gen || b.secures.at(s.secure).read == b.raw.sent
 	}, "the input to be read")
 }
 

@@ -35,18 +35,22 @@ const (
 type keeper struct {
 	// Immutable after newAgent.
 	m      *Manager
-	room   *room
 	teller *actor.Actor[keeperOp]
-
-	made int // calls since the last Flush; owned by the turn
+	calls
 }
 
-func (k *keeper) Begin() {}
+// calls counts the calls of a turn for those that wait for room.
+type calls struct {
+	room *room // immutable
+	made int   // since the last Flush; owned by the turn
+}
+
+func (c *calls) Begin() {}
 
 // Flush implements actor.Behavior.
-func (k *keeper) Flush() (more bool) {
-	k.room.made(k.made)
-	k.made = 0
+func (c *calls) Flush() (more bool) {
+	c.room.made(c.made)
+	c.made = 0
 	return false
 }
 
@@ -94,18 +98,7 @@ type teller struct {
 	// Immutable after newAgent.
 	m      *Manager
 	credit credit
-	room   *room
-
-	made int // calls since the last Flush; owned by the turn
-}
-
-func (t *teller) Begin() {}
-
-// Flush implements actor.Behavior.
-func (t *teller) Flush() (more bool) {
-	t.room.made(t.made)
-	t.made = 0
-	return false
+	calls
 }
 
 func (t *teller) Panicked(v any) {
@@ -151,8 +144,8 @@ func infoSize(channel string, info *codec.ClientInfo) int {
 // startKeeper makes what calls presence and the engine for the loop.
 func (a *Agent) startKeeper(blocking actor.Submitter) {
 	a.room = newRoom(a.m.opt.KeeperBacklog, a.keeperBacklog)
-	a.teller = actor.New[keeperOp](blocking, &teller{m: a.m, credit: a.m.hub, room: a.room})
-	a.keeper = actor.New[keeperOp](blocking, &keeper{m: a.m, room: a.room, teller: a.teller})
+	a.teller = actor.New[keeperOp](blocking, &teller{m: a.m, credit: a.m.hub, calls: calls{room: a.room}})
+	a.keeper = actor.New[keeperOp](blocking, &keeper{m: a.m, teller: a.teller, calls: calls{room: a.room}})
 }
 
 // keeperBacklog returns how many calls the loop has yet to get made. Any

@@ -128,8 +128,8 @@ func TestJoinsWaitForCreditAndPresenceDoesNot(t *testing.T) {
 	pool, err := actor.NewPool(1)
 	require.NoError(t, err)
 	t.Cleanup(pool.Release)
-	k := &keeper{m: r.Manager, room: r.agent.room}
-	k.teller = actor.New[keeperOp](pool, &teller{m: r.Manager, credit: c, room: r.agent.room})
+	k := &keeper{m: r.Manager, calls: calls{room: r.agent.room}}
+	k.teller = actor.New[keeperOp](pool, &teller{m: r.Manager, credit: c, calls: calls{room: r.agent.room}})
 	info := &codec.ClientInfo{User: "u", Client: "c", ConnInfo: codec.QuoteJSON("x")}
 	require.NoError(t, r.presence.Add(t.Context(), "room", info))
 	k.Handle(keeperOp{kind: opJoin, channel: "room", info: info}, false)
@@ -154,7 +154,7 @@ func (c *countedCredit) AcquireCredit(_ context.Context, size int) (*broker.Cred
 func TestJoinsAndLeavesGiveTheirCreditBack(t *testing.T) {
 	c := &countedCredit{}
 	r := newRig(t, nil, nil)
-	tell := &teller{m: r.Manager, credit: c, room: r.agent.room}
+	tell := &teller{m: r.Manager, credit: c, calls: calls{room: r.agent.room}}
 	tell.Handle(keeperOp{kind: opJoin, channel: "room", info: &codec.ClientInfo{}}, false)
 	tell.Handle(keeperOp{kind: opLeave, channel: "room", info: &codec.ClientInfo{}}, false)
 	require.NoError(t, r.hub.Settle(t.Context()))
