@@ -20,14 +20,7 @@ func setupBudgets(fs *flag.FlagSet) func(ctx context.Context) error {
 	f.register(fs)
 	fs.IntVar(&f.rounds, "rounds", 5, "interleaved rounds of each measurement")
 	return func(ctx context.Context) error {
-		r, err := runBudgets(ctx, f, budgetSteps)
-		if err != nil {
-			return err
-		}
-		if err := f.finish(r); err != nil {
-			return err
-		}
-		return r.verdict()
+		return f.conclude(runBudgets(ctx, f, budgetSteps))
 	}
 }
 

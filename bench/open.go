@@ -34,14 +34,7 @@ func setupOpen(fs *flag.FlagSet) func(ctx context.Context) error {
 	fs.IntVar(&f.retries, "retries", 0, "how often what was refused is published again, when everything was answered")
 	fs.DurationVar(&f.settle, "settle", time.Minute, "how long to wait after the last turn before memory per idle stream is read; 0: it is not read")
 	return func(ctx context.Context) error {
-		r, err := runOpen(ctx, f)
-		if err != nil {
-			return err
-		}
-		if err := f.finish(r); err != nil {
-			return err
-		}
-		return r.verdict()
+		return f.conclude(runOpen(ctx, f))
 	}
 }
 
@@ -96,20 +89,13 @@ func runOpen(ctx context.Context, f *openFlags) (*openReport, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	r, err := newRig(ctx, &f.commonFlags, f.streams+f.conns+64)
-	if err != nil {
-		return nil, err
-	}
-	defer r.close()
-	if len(r.target.pids) == 0 {
-		return nil, errNoPID
-	}
-	x := &opens{f: f, r: r, goal: newGoal(), reading: f.streams - f.stall(), report: newOpenReport(f, r)}
-	err = x.run(ctx)
-	if ctx.Err() == nil {
-		err = r.explain(err)
-	}
-	return x.report, err
+	return withRig(ctx, &f.commonFlags, f.streams+f.conns+64, func(r *rig) (*openReport, error) {
+		if len(r.target.pids) == 0 {
+			return nil, errNoPID
+		}
+		x := &opens{f: f, r: r, goal: newGoal(), reading: f.streams - f.stall(), report: newOpenReport(f, r)}
+		return x.report, x.run(ctx)
+	})
 }
 
 // run opens the streams that read, and lets the two kinds of turns follow each

@@ -167,19 +167,14 @@ func (r *openReport) sumUp() {
 // verdict is an error where a stream that read was closed or did not get, once
 // and in order, what was acknowledged.
 func (r *openReport) verdict() error {
-	var errs []error
-	f := func(n int64, what string) {
-		if n != 0 {
-			errs = append(errs, fmt.Errorf("bench: %d %s", n, what))
-		}
-	}
-	f(r.Closed, "streams that read were closed by the server")
-	f(r.Lost, "deliveries of acknowledged messages to open streams were lost")
-	f(r.Duplicated, "deliveries were repeated")
-	f(r.Reordered, "deliveries were out of order")
-	f(r.Ghosts, "deliveries were of messages that had been refused")
-	f(r.Wrong, "stalled streams were closed for another reason than being slow")
-	return errors.Join(errs...)
+	var w wrongs
+	w.count(r.Closed, "streams that read were closed by the server")
+	w.count(r.Lost, "deliveries of acknowledged messages to open streams were lost")
+	w.count(r.Duplicated, "deliveries were repeated")
+	w.count(r.Reordered, "deliveries were out of order")
+	w.count(r.Ghosts, "deliveries were of messages that had been refused")
+	w.count(r.Wrong, "stalled streams were closed for another reason than being slow")
+	return errors.Join(w...)
 }
 
 // reasons prints counts by reason, the most frequent first.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,9 +114,8 @@ func TestOpenDropsMostOfALargeMessageUnread(t *testing.T) {
 }
 
 func TestOpenCountsClosedReadersAndGoesOn(t *testing.T) {
-	// 5 messages warm up.
 	r, err := runOpen(t.Context(), tinyOpen((&standIn{mangle: func(n int, frame string) string {
-		if n == 5+10 {
+		if n == openWarmUp+10 {
 			return "data: {\"disconnect\":{\"code\":3008,\"reason\":\"slow\"}}\n\n"
 		}
 		return frame
@@ -137,21 +137,27 @@ func TestOpenCountsClosedReadersAndGoesOn(t *testing.T) {
 	prints(t, r, "20 × 3008 slow", "closed 20, lost 0  budget ≤ 0: MISSED")
 }
 
-func TestOpenTellsLostFromRefused(t *testing.T) {
-	f := tinyOpen((&standIn{
-		mangle: func(n int, frame string) string {
-			if n == 5+3 || n == 5+4 {
+// forgetful is a server that refuses the n-th publication behind the warm-up,
+// and delivers neither it nor the lost ones.
+func forgetful(n int, lost ...int) *standIn {
+	return &standIn{
+		mangle: func(k int, frame string) string {
+			if k -= openWarmUp; k == n || slices.Contains(lost, k) {
 				return ""
 			}
 			return frame
 		},
-		answer: func(n int) string {
-			if n == 5+3 {
+		answer: func(k int) string {
+			if k == openWarmUp+n {
 				return `{"error":{"code":100,"message":"internal server error"}}`
 			}
 			return `{"result":{}}`
 		},
-	}).start(t).URL)
+	}
+}
+
+func TestOpenTellsLostFromRefused(t *testing.T) {
+	f := tinyOpen(forgetful(3, 4).start(t).URL)
 	f.rounds, f.quiet = 1, 200*time.Millisecond
 	r, err := runOpen(t.Context(), f)
 	require.NoError(t, err)
@@ -162,33 +168,12 @@ func TestOpenTellsLostFromRefused(t *testing.T) {
 	require.ErrorContains(t, r.verdict(), "20 deliveries of acknowledged messages")
 	prints(t, r, "1 × error 100")
 
-	f.retries = 1
-	r, err = runOpen(t.Context(), tinyRetry(t, f))
+	f.commonFlags, f.retries = tiny(forgetful(3).start(t).URL), 1
+	r, err = runOpen(t.Context(), f)
 	require.NoError(t, err)
 	require.NoError(t, r.verdict())
 	require.Equal(t, 40, r.Turns[0].Accepted, "the refused one was published again")
 	require.EqualValues(t, 20*40, r.Turns[0].Deliveries)
-}
-
-// tinyRetry lets f run against a server that refuses one message.
-func tinyRetry(t *testing.T, f *openFlags) *openFlags {
-	t.Helper()
-	g := *f
-	g.commonFlags = tiny((&standIn{
-		mangle: func(n int, frame string) string {
-			if n == 5+3 {
-				return ""
-			}
-			return frame
-		},
-		answer: func(n int) string {
-			if n == 5+3 {
-				return `{"error":{"code":100,"message":"internal server error"}}`
-			}
-			return `{"result":{}}`
-		},
-	}).start(t).URL)
-	return &g
 }
 
 func TestOpenLooksWhatBecameOfStalledStreams(t *testing.T) {
