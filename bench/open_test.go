@@ -190,6 +190,76 @@ func TestOpenLooksWhatBecameOfStalledStreams(t *testing.T) {
 	prints(t, r, "of the stalled 5 open")
 }
 
+func TestOpenCountsReadersThatTrickleApart(t *testing.T) {
+	needDiag(t)
+	s := &standIn{behind: func(n int) string {
+		if n > 20 && n%2 == 0 {
+			return "data: {\"disconnect\":{\"code\":3008,\"reason\":\"slow\"}}\n\n"
+		}
+		return ""
+	}}
+	// The middle of a turn waits until some came.
+	s.mangle = func(n int, frame string) string {
+		if n > openWarmUp && (n-openWarmUp)%40 == 20 {
+			for want := s.opened.Load() + 4; s.opened.Load() < want; {
+				if pause(t.Context(), time.Millisecond) != nil {
+					break
+				}
+			}
+		}
+		return frame
+	}
+	f := tinyOpen(s.start(t).URL)
+	f.trickle, f.rounds = time.Millisecond, 1
+	r, err := runOpen(t.Context(), f)
+	require.NoError(t, err)
+	require.NoError(t, r.verdict())
+	require.Nil(t, r.WarmUp.Trickled)
+	var came, cut int64
+	for _, x := range r.Turns {
+		require.EqualValues(t, 20*40, x.Deliveries, "those that trickle are no readers")
+		require.Zero(t, x.Closed+x.Lost+x.Foreign)
+		require.GreaterOrEqual(t, x.Trickled.Came, int64(4))
+		require.GreaterOrEqual(t, x.Trickled.Cut, int64(2))
+		require.Equal(t, map[string]int64{"3008 slow": x.Trickled.Cut}, x.Trickled.Closed)
+		require.Positive(t, x.Trickled.Open)
+		require.LessOrEqual(t, x.Trickled.Cut+int64(x.Trickled.Open), x.Trickled.Came)
+		came, cut = came+x.Trickled.Came, cut+x.Trickled.Cut
+	}
+	require.Equal(t, came, r.Trickled.Came)
+	require.Equal(t, cut, r.Trickled.Cut)
+	prints(t, r, "while one more that trickles comes every 1ms", fmt.Sprintf("of %d streams that trickle the server closed %d\n", came, cut))
+}
+
+func TestASipIsASmallRead(t *testing.T) {
+	event := "data: " + strings.Repeat("z", 200<<10) + "\n\n"
+	f := tinyOpen((&standIn{behind: func(int) string { return event }}).start(t).URL)
+	r, err := newRig(t.Context(), &f.commonFlags, 64)
+	require.NoError(t, err)
+	t.Cleanup(r.close)
+	x := &opens{f: f, r: r}
+	requests, err := r.requests(1)
+	require.NoError(t, err)
+	s, err := x.newTrickling(requests)
+	require.NoError(t, err)
+	defer s.client.close()
+	require.NoError(t, s.client.open(t.Context(), 1, patience))
+	w := s.client.workers[0]
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for taken := int64(0); taken < int64(len(event)); {
+		require.NoError(t, pause(ctx, time.Millisecond))
+		before := taken
+		s.client.onWorkers(func(int) {
+			before = w.taken
+			w.sip()
+			taken = w.taken
+		})
+		require.LessOrEqual(t, taken-before, int64(trickleRead), "also where the rest of an event does not matter")
+	}
+	require.NoError(t, s.client.err())
+}
+
 func TestOpenRefusesWrongUse(t *testing.T) {
 	f := tinyOpen((&standIn{}).start(t).URL)
 	f.stalled = 95
