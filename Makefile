@@ -54,17 +54,18 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 	  done; \
 	done
 
-bench: ## every budget of the design in short form, one table (about 5 minutes)
+bench: ## every budget of the design in short form: one table, bench/results/budgets.json (about 5 minutes)
 	$(GO) run ./bench budgets -o bench/results/budgets.json
 
-open: ## open-loop bursts of the design at full size, resumes and connects in storms (about 15 minutes)
+open: ## open-loop bursts, storms of resumes and of connects at full size: tables, bench/out/*.json (about 15 minutes)
 	@failed=0; \
-	$(GO) run ./bench open -streams 3000 -messages 400 -size 16384 -o bench/results/open-16k.json || failed=1; \
-	$(GO) run ./bench open -streams 10000 -messages 2000 -size 150 -closed-messages 200 -o bench/results/open-small.json || failed=1; \
-	$(GO) run ./bench open -streams 3000 -messages 20 -size 1048576 -o bench/results/open-1m.json || failed=1; \
-	$(GO) run ./bench open -streams 3000 -messages 400 -size 16384 -stalled 10 -rounds 1 -o bench/results/open-stalled.json || failed=1; \
-	$(GO) run ./bench recover -o bench/results/recover.json || failed=1; \
-	$(GO) run ./bench storm -o bench/results/storm.json || failed=1; \
+	$(GO) run ./bench open -streams 3000 -messages 400 -size 16384 -o bench/out/open-16k.json || failed=1; \
+	$(GO) run ./bench open -streams 10000 -messages 2000 -size 150 -closed-messages 200 -o bench/out/open-small.json || failed=1; \
+	$(GO) run ./bench open -streams 3000 -messages 20 -size 1048576 -o bench/out/open-1m.json || failed=1; \
+	$(GO) run ./bench open -streams 3000 -messages 400 -size 16384 -stalled 10 -rounds 1 -o bench/out/open-stalled.json || failed=1; \
+	$(GO) run ./bench open -streams 60 -messages 2000 -size 65536 -closed-messages 100 -trickle 200ms -settle 0 -o bench/out/open-trickle.json || failed=1; \
+	$(GO) run ./bench recover -o bench/out/recover.json || failed=1; \
+	$(GO) run ./bench storm -o bench/out/storm.json || failed=1; \
 	exit $$failed
 
 soak: ## half an hour of half the load: memory, files and goroutines stay flat (D=30m)

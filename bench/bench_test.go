@@ -28,6 +28,7 @@ type standIn struct {
 	mangle func(n int, frame string) string // what becomes of the n-th publication
 	refuse string                           // instead of the connect push
 	answer func(n int) string               // to the n-th publication
+	behind func(n int) string               // what the n-th stream gets behind its connect push
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -35,6 +36,7 @@ type standIn struct {
 
 	// Atomic.
 	published atomic.Int64
+	opened    atomic.Int64
 }
 
 func (s *standIn) start(t *testing.T) *httptest.Server {
@@ -103,6 +105,9 @@ func (s *standIn) stream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	send("data: {\"connect\":{\"client\":\"x\"}}\n\n")
+	if n := int(s.opened.Add(1)); s.behind != nil {
+		send(s.behind(n))
+	}
 	for {
 		select {
 		case frame := <-mine:

@@ -20,14 +20,7 @@ func setupBudgets(fs *flag.FlagSet) func(ctx context.Context) error {
 	f.register(fs)
 	fs.IntVar(&f.rounds, "rounds", 5, "interleaved rounds of each measurement")
 	return func(ctx context.Context) error {
-		r, err := runBudgets(ctx, f, budgetSteps)
-		if err != nil {
-			return err
-		}
-		if err := f.finish(r); err != nil {
-			return err
-		}
-		return r.verdict()
+		return f.conclude(runBudgets(ctx, f, budgetSteps))
 	}
 }
 
@@ -136,10 +129,12 @@ var budgetSteps = []budgetStep{
 	{"resume storm", []budgetRow{
 		{Name: "resume with 20 missed messages", Unit: "× plain connect", Must: resumeBudget, Note: "short form: 2,000 streams instead of 10,000"},
 	}, budgetResume},
-	{"open loop, 16 KiB messages", openBudgets("16 KiB", "500 streams × 100 messages"), budgetOpen(500, 100, 16<<10, 0)},
-	{"open loop, small messages", openBudgets("150 B", "2,000 streams × 500 messages"), budgetOpen(2000, 500, 150, 0)},
-	{"open loop, 1 MiB messages", openBudgets("1 MiB", "200 streams × 8 messages"), budgetOpen(200, 8, 1<<20, 0)},
-	{"open loop, stalled readers", openBudgets("16 KiB, 10 % stalled", "500 streams × 100 messages"), budgetOpen(500, 100, 16<<10, 10)},
+	{"open loop, 16 KiB messages", openBudgets("16 KiB", "500 streams × 100 messages"), budgetOpen(openFlags{streams: 500, messages: 100, size: 16 << 10})},
+	{"open loop, small messages", openBudgets("150 B", "2,000 streams × 500 messages"), budgetOpen(openFlags{streams: 2000, messages: 500, size: 150})},
+	{"open loop, 1 MiB messages", openBudgets("1 MiB", "200 streams × 8 messages"), budgetOpen(openFlags{streams: 200, messages: 8, size: 1 << 20})},
+	{"open loop, stalled readers", openBudgets("16 KiB, 10 % stalled", "500 streams × 100 messages"), budgetOpen(openFlags{streams: 500, messages: 100, size: 16 << 10, stalled: 10})},
+	{"open loop, readers that trickle", trickleBudgets("64 KiB, readers that trickle arriving", "60 streams × 2,000 messages, another one that trickles every 200 ms"),
+		budgetOpen(openFlags{streams: 60, messages: 2000, size: 64 << 10, closedMessages: 10, trickle: 200 * time.Millisecond})},
 	{"storm of large resumes", []budgetRow{
 		{Name: "resume storm: readers not served", Must: 0, Hard: true, Note: "short form: 100 clients × 8 MB, half of them never read; go run ./bench recover has 1,000"},
 		{Name: "resume storm: RSS peak", Unit: "× budget", Must: 1, Note: "budget: 256 MiB for all resumes + 64 MiB"},

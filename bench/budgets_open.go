@@ -11,8 +11,8 @@ import (
 const (
 	rowClosed = iota
 	rowLost
-	rowTime
 	rowPeak
+	rowTime
 )
 
 // openRounds bounds the rounds of an open-loop budget, whose turns are long.
@@ -23,25 +23,31 @@ func openBudgets(kind, note string) []budgetRow {
 	return []budgetRow{
 		rowClosed: {Name: "open loop, " + kind + ": readers closed", Must: 0, Hard: true, Note: "short form: " + note + "; make open has the sizes of the design"},
 		rowLost:   {Name: "open loop, " + kind + ": deliveries lost", Must: 0, Hard: true},
-		rowTime:   {Name: "open loop, " + kind + ": time", Unit: "× closed loop", Must: openTimeBudget},
 		rowPeak:   {Name: "open loop, " + kind + ": RSS peak", Unit: "× budget", Must: 1},
+		rowTime:   {Name: "open loop, " + kind + ": time", Unit: "× closed loop", Must: openTimeBudget},
 	}
 }
 
-// budgetOpen measures them.
-func budgetOpen(streams, messages, size, stalled int) func(ctx context.Context, f *budgetsFlags, rows []budgetRow) error {
+// trickleBudgets are those while streams that trickle arrive. They have no time:
+// a closed loop waits for such streams with every message.
+func trickleBudgets(kind, note string) []budgetRow { return openBudgets(kind, note)[:rowTime] }
+
+// budgetOpen measures them in an open loop of that shape.
+func budgetOpen(shape openFlags) func(ctx context.Context, f *budgetsFlags, rows []budgetRow) error {
 	return func(ctx context.Context, f *budgetsFlags, rows []budgetRow) error {
-		r, err := runOpen(ctx, &openFlags{
-			commonFlags: f.commonFlags, streams: streams, messages: messages, size: size, conns: 16,
-			rounds: min(f.rounds, openRounds), stalled: stalled,
-		})
+		o := shape
+		o.commonFlags, o.conns, o.rounds = f.commonFlags, 16, min(f.rounds, openRounds)
+		r, err := runOpen(ctx, &o)
 		if err != nil {
 			return err
 		}
 		// Sums over all turns, not medians: once is too often.
 		closed, lost := float64(r.Closed), float64(r.Lost)
 		rows[rowClosed].Got, rows[rowLost].Got = &spread{closed, closed, closed}, &spread{lost, lost, lost}
-		rows[rowTime].Got, rows[rowPeak].Got = r.Time, &r.PeakOver
+		rows[rowPeak].Got = &r.PeakOver
+		if len(rows) > rowTime {
+			rows[rowTime].Got = r.Time
+		}
 		r.Closed, r.Lost = 0, 0 // the rows tell
 		return r.verdict()
 	}

@@ -120,20 +120,13 @@ func runConnect(ctx context.Context, f *connectFlags) (*connectReport, error) {
 		}
 		x.rsa, f.own.rsaPublicKey = key, public
 	}
-	r, err := newRig(ctx, &f.commonFlags, f.connects+64)
-	if err != nil {
-		return nil, err
-	}
-	defer r.close()
-	if len(r.target.pids) == 0 {
-		return nil, errNoPID
-	}
-	x.r = r
-	report, err := x.run(ctx)
-	if ctx.Err() == nil {
-		err = r.explain(err)
-	}
-	return report, err
+	return withRig(ctx, &f.commonFlags, f.connects+64, func(r *rig) (*connectReport, error) {
+		if len(r.target.pids) == 0 {
+			return nil, errNoPID
+		}
+		x.r = r
+		return x.run(ctx)
+	})
 }
 
 // run lets the kinds take turns.

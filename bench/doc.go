@@ -10,6 +10,7 @@
 //	go run ./bench open -streams 10000 -messages 2000 -size 150 -closed-messages 200
 //	go run ./bench open -streams 3000 -messages 20 -size 1048576
 //	go run ./bench open -stalled 10
+//	go run ./bench open -streams 60 -messages 2000 -size 65536 -trickle 200ms
 //	go run ./bench recover -clients 1000
 //	go run ./bench storm -streams 15000
 //	go run ./bench report bench/results/*.json
@@ -34,10 +35,11 @@
 // Goroutines: one worker per bench core owns its streams (client.go,
 // worker.go); one goroutine per publishing connection while a burst runs
 // (publish.go), two in an open loop (pour.go); one looks at memory where the
-// kernel does not keep its peak (peak.go); one asks for /health (health.go), and one lets streams come and
-// go (soak.go), while such a mode runs; one draws the progress line
-// (progress.go); one waits for each child process (server.go, floor.go). main
-// runs the mode.
+// kernel does not keep its peak (peak.go); one lets streams that trickle come and
+// read in an open loop (open_trickle.go); one asks for /health (health.go), and
+// one lets streams come and go (soak.go), while such a mode runs; one draws the
+// progress line (progress.go); one waits for each child process (server.go,
+// floor.go). main runs the mode.
 //
 // To add a mode: one file with its run function, one row in the table of
 // main.go.

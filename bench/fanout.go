@@ -86,14 +86,7 @@ func setupChannels(fs *flag.FlagSet) func(ctx context.Context) error {
 }
 
 func (f *fanOutFlags) runAndReport(ctx context.Context) error {
-	r, err := runFanOut(ctx, f)
-	if err != nil {
-		return err
-	}
-	if err := f.finish(r); err != nil {
-		return err
-	}
-	return r.verdict()
+	return f.conclude(runFanOut(ctx, f))
 }
 
 func (f *fanOutFlags) check() error {
@@ -162,16 +155,9 @@ func runFanOut(ctx context.Context, f *fanOutFlags) (*fanOutReport, error) {
 	if f.floor {
 		sides++
 	}
-	r, err := newRig(ctx, &f.commonFlags, f.streams*sides+f.conns+64)
-	if err != nil {
-		return nil, err
-	}
-	defer r.close()
-	report, err := fanOut(ctx, f, r)
-	if ctx.Err() == nil {
-		err = r.explain(err)
-	}
-	return report, err
+	return withRig(ctx, &f.commonFlags, f.streams*sides+f.conns+64, func(r *rig) (*fanOutReport, error) {
+		return fanOut(ctx, f, r)
+	})
 }
 
 // takeTurns runs a warm-up and then the rounds; who goes first alternates, so

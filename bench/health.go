@@ -39,14 +39,7 @@ func setupHealth(fs *flag.FlagSet) func(ctx context.Context) error {
 	fs.IntVar(&f.conns, "conns", 16, "publishing connections")
 	fs.IntVar(&f.inFlight, "in-flight", 256, "publications in flight, over all connections")
 	return func(ctx context.Context) error {
-		r, err := runHealth(ctx, f)
-		if err != nil {
-			return err
-		}
-		if err := f.finish(r); err != nil {
-			return err
-		}
-		return r.verdict()
+		return f.conclude(runHealth(ctx, f))
 	}
 }
 
@@ -78,16 +71,9 @@ func runHealth(ctx context.Context, f *healthFlags) (*healthReport, error) {
 	if f.every <= 0 {
 		return nil, errors.New("bench: -every should be above zero")
 	}
-	r, err := newRig(ctx, &f.commonFlags, f.streams+f.conns+64)
-	if err != nil {
-		return nil, err
-	}
-	defer r.close()
-	report, err := healthUnderLoad(ctx, f, r)
-	if ctx.Err() == nil {
-		err = r.explain(err)
-	}
-	return report, err
+	return withRig(ctx, &f.commonFlags, f.streams+f.conns+64, func(r *rig) (*healthReport, error) {
+		return healthUnderLoad(ctx, f, r)
+	})
 }
 
 // healthUnderLoad lets turns under load and at rest follow each other.

@@ -26,14 +26,7 @@ func setupMulti(fs *flag.FlagSet) func(ctx context.Context) error {
 	fs.IntVar(&f.messages, "messages", 300, "messages per round, one at a time, each to the next channel")
 	fs.IntVar(&f.rounds, "rounds", 5, "rounds, in each of which both kinds of streams take a turn")
 	return func(ctx context.Context) error {
-		r, err := runMulti(ctx, f)
-		if err != nil {
-			return err
-		}
-		if err := f.finish(r); err != nil {
-			return err
-		}
-		return r.verdict()
+		return f.conclude(runMulti(ctx, f))
 	}
 }
 
@@ -62,16 +55,9 @@ func runMulti(ctx context.Context, f *multiFlags) (*multiReport, error) {
 		return nil, errors.New("bench: -channels should be above zero")
 	}
 	f.own.namespace = true
-	r, err := newRig(ctx, &f.commonFlags, 2*f.streams+64)
-	if err != nil {
-		return nil, err
-	}
-	defer r.close()
-	report, err := multi(ctx, f, r)
-	if ctx.Err() == nil {
-		err = r.explain(err)
-	}
-	return report, err
+	return withRig(ctx, &f.commonFlags, 2*f.streams+64, func(r *rig) (*multiReport, error) {
+		return multi(ctx, f, r)
+	})
 }
 
 // multi opens both kinds of streams and lets them take turns.

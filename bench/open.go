@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -19,6 +18,7 @@ type openFlags struct {
 	closedMessages                         int
 	retries                                int
 	settle                                 time.Duration
+	trickle                                time.Duration
 }
 
 func setupOpen(fs *flag.FlagSet) func(ctx context.Context) error {
@@ -29,19 +29,13 @@ func setupOpen(fs *flag.FlagSet) func(ctx context.Context) error {
 	fs.IntVar(&f.size, "size", 16<<10, "bytes of JSON data per message")
 	fs.IntVar(&f.conns, "conns", 16, "publishing connections, each of which sends its requests back to back and awaits nothing")
 	fs.IntVar(&f.stalled, "stalled", 0, "percent of the streams that stop reading behind their connect push")
+	fs.DurationVar(&f.trickle, "trickle", 0, fmt.Sprintf("while a turn runs, another stream connects every so often (200ms) that reads %d bytes every %v; at most %d at a time; 0: none", trickleRead, trickleEvery, trickleMost))
 	fs.IntVar(&f.rounds, "rounds", 3, "rounds, in each of which there is an open-loop turn and a closed-loop one")
 	fs.IntVar(&f.closedMessages, "closed-messages", 0, "messages per closed-loop turn, compared by time per delivery (default: as many)")
 	fs.IntVar(&f.retries, "retries", 0, "how often what was refused is published again, when everything was answered")
 	fs.DurationVar(&f.settle, "settle", time.Minute, "how long to wait after the last turn before memory per idle stream is read; 0: it is not read")
 	return func(ctx context.Context) error {
-		r, err := runOpen(ctx, f)
-		if err != nil {
-			return err
-		}
-		if err := f.finish(r); err != nil {
-			return err
-		}
-		return r.verdict()
+		return f.conclude(runOpen(ctx, f))
 	}
 }
 
@@ -49,8 +43,8 @@ func (f *openFlags) check() error {
 	if f.streams < 1 || f.messages < 1 || f.rounds < 1 {
 		return errors.New("bench: -streams, -messages and -rounds should be above zero")
 	}
-	if f.stalled < 0 || f.stalled > 90 || f.settle < 0 || f.closedMessages < 0 || f.retries < 0 {
-		return errors.New("bench: -stalled should be 0 to 90, -settle, -closed-messages and -retries not negative")
+	if f.stalled < 0 || f.stalled > 90 || f.settle < 0 || f.trickle < 0 || f.closedMessages < 0 || f.retries < 0 {
+		return errors.New("bench: -stalled should be 0 to 90, -settle, -trickle, -closed-messages and -retries not negative")
 	}
 	if f.closedMessages == 0 {
 		f.closedMessages = f.messages
@@ -96,20 +90,17 @@ func runOpen(ctx context.Context, f *openFlags) (*openReport, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	r, err := newRig(ctx, &f.commonFlags, f.streams+f.conns+64)
-	if err != nil {
-		return nil, err
+	files := f.streams + f.conns + 64
+	if f.trickle > 0 {
+		files += trickleMost
 	}
-	defer r.close()
-	if len(r.target.pids) == 0 {
-		return nil, errNoPID
-	}
-	x := &opens{f: f, r: r, goal: newGoal(), reading: f.streams - f.stall(), report: newOpenReport(f, r)}
-	err = x.run(ctx)
-	if ctx.Err() == nil {
-		err = r.explain(err)
-	}
-	return x.report, err
+	return withRig(ctx, &f.commonFlags, files, func(r *rig) (*openReport, error) {
+		if len(r.target.pids) == 0 {
+			return nil, errNoPID
+		}
+		x := &opens{f: f, r: r, goal: newGoal(), reading: f.streams - f.stall(), report: newOpenReport(f, r)}
+		return x.report, x.run(ctx)
+	})
 }
 
 // run opens the streams that read, and lets the two kinds of turns follow each
@@ -214,7 +205,7 @@ func (x *opens) wholeTurn(ctx context.Context, kind string, round, messages int)
 	x.r.progress.show(func() string {
 		return fmt.Sprintf("%s: %d of %d deliveries", name, x.goal.arrived.Load()-x.goal.from.Load(), int64(x.reading)*int64(messages))
 	})
-	if turn, err = x.turn(ctx, kind, round, messages); err != nil || s == nil {
+	if turn, err = x.trickledTurn(ctx, kind, round, messages); err != nil || s == nil {
 		return turn, err
 	}
 	x.r.progress.say("%s: looking what became of the stalled streams", name)
@@ -409,105 +400,4 @@ func (x *opens) idle(ctx context.Context, empty processMemory) error {
 		RSS: kib(empty.RSS, now.RSS), Anonymous: kib(empty.Anonymous, now.Anonymous),
 	}
 	return x.client.err()
-}
-
-// stalledStreams are open and do not read.
-type stalledStreams struct {
-	client *client
-	parts  []*stalledReader // per worker
-}
-
-// stalledReader is the eventHandler of streams that do not read until they are
-// looked at. It keeps the streams of one worker.
-type stalledReader struct {
-	silent
-	open   int
-	closed map[string]int64 // by the server's reason
-}
-
-// Opened implements eventHandler.
-func (d *stalledReader) Opened(int, []byte) { d.open++ }
-
-// Closed implements closeHandler.
-func (d *stalledReader) Closed(_ int, e ending) bool {
-	if !e.opened {
-		return false
-	}
-	d.open--
-	d.closed[e.why]++
-	return true
-}
-
-// openStalled opens the streams that stop reading behind their connect push.
-func (x *opens) openStalled(ctx context.Context) (*stalledStreams, error) {
-	s := &stalledStreams{}
-	requests, err := x.r.requests(x.f.stall())
-	if err != nil {
-		return nil, err
-	}
-	cfg := x.r.clientConfig(&x.r.host, requests, x.source, func(int) eventHandler {
-		d := &stalledReader{closed: map[string]int64{}}
-		s.parts = append(s.parts, d)
-		return d
-	})
-	x.source += sourcesOf(len(requests))
-	x.tune(&cfg)
-	cfg.stall, cfg.receive = true, stalledReceive
-	if s.client, err = newClient(cfg); err != nil {
-		return nil, err
-	}
-	if err := s.client.open(ctx, len(requests), x.f.quiet); err != nil {
-		s.client.close()
-		return nil, err
-	}
-	return s, nil
-}
-
-const (
-	stalledQuiet = time.Second      // without a byte, everything was read
-	stalledLimit = 30 * time.Second // for reading everything
-)
-
-// look reads what the streams were sent, for that is the only way to learn which
-// of them the server has cut.
-func (s *stalledStreams) look(ctx context.Context) (*openStalled, error) {
-	s.client.onWorkers(func(i int) { s.client.workers[i].readOn() })
-	begin := time.Now()
-	last, since := int64(-1), begin
-	for time.Since(since) < stalledQuiet && time.Since(begin) < stalledLimit {
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
-			return nil, err
-		}
-		var taken int64
-		s.client.onWorkers(func(i int) {
-			taken += s.client.workers[i].taken
-			for _, n := range s.parts[i].closed {
-				taken += n
-			}
-		})
-		if taken != last {
-			last, since = taken, time.Now()
-		}
-	}
-	got := &openStalled{Closed: map[string]int64{}}
-	s.client.onWorkers(func(i int) {
-		got.Open += s.parts[i].open
-		for why, n := range s.parts[i].closed {
-			got.Closed[why] += n
-		}
-	})
-	for why, n := range got.Closed {
-		if isSlow(why) {
-			got.Cut += n
-		} else {
-			got.Wrong += n
-		}
-	}
-	return got, s.client.err()
-}
-
-// isSlow reports whether a stream ended as one does that was too slow: told so,
-// or cut, since who does not read cannot be told.
-func isSlow(why string) bool {
-	return strings.HasPrefix(why, "3008 ") || why == endReset || why == endClosed
 }

@@ -47,6 +47,7 @@ type openTurn struct {
 	Peak          float64          `json:"rss_peak_mib"`
 	PeakBudget    float64          `json:"rss_peak_budget_mib"`
 	Stalled       *openStalled     `json:"stalled,omitempty"`
+	Trickled      *openTrickled    `json:"trickled,omitempty"` // not among the streams that read
 }
 
 // openStalled is what became of the streams that did not read.
@@ -84,8 +85,8 @@ func (t *openTurn) fill(f *openFlags, all *readersTurn, p *poured, begin time.Ti
 		t.CPU = float64(cpu.Nanoseconds()) / 1000 / float64(t.Deliveries)
 	}
 	inFlight := all.inFlight(p)
-	if f.stalled > 0 {
-		inFlight = t.Accepted // they never have it
+	if f.stalled > 0 || f.trickle > 0 {
+		inFlight = t.Accepted // the others never have it
 	}
 	t.InFlight = float64(inFlight) * float64(f.size) / mib
 	t.Peak = float64(peak) / mib
@@ -100,6 +101,7 @@ type openReport struct {
 	Messages int        `json:"messages"`
 	Size     int        `json:"size"`
 	Conns    int        `json:"conns"`
+	Trickle  string     `json:"trickle_every,omitempty"`
 	WarmUp   openTurn   `json:"warm_up"`
 	Turns    []openTurn `json:"turns"`
 	PeakHow  string     `json:"rss_peak_by"`
@@ -113,6 +115,8 @@ type openReport struct {
 	Ghosts     int64 `json:"refused_and_delivered"`
 	Wrong      int64 `json:"stalled_closed_for_another_reason"`
 
+	Trickled *openTrickled `json:"trickled,omitempty"` // over all turns; nil: not asked for
+
 	// Time per delivery, open ÷ closed loop, of the rounds in which no reader was
 	// closed: who leaves spares the others work. nil: there was none.
 	Time *spread `json:"time_over_closed_loop"`
@@ -121,7 +125,12 @@ type openReport struct {
 }
 
 func newOpenReport(f *openFlags, r *rig) *openReport {
-	return &openReport{header: newHeader("open", r), Streams: f.streams, Stall: f.stall(), Messages: f.messages, Size: f.size, Conns: f.conns}
+	report := &openReport{header: newHeader("open", r), Streams: f.streams, Stall: f.stall(), Messages: f.messages, Size: f.size, Conns: f.conns}
+	if f.trickle > 0 {
+		report.Trickle = f.trickle.String()
+		report.Trickled = &openTrickled{openStalled: openStalled{Closed: map[string]int64{}}}
+	}
+	return report
 }
 
 // values are a figure of all turns of a kind.
@@ -145,6 +154,9 @@ func (r *openReport) sumUp() {
 		if t.Stalled != nil {
 			r.Wrong += t.Stalled.Wrong
 		}
+		if t.Trickled != nil {
+			r.Trickled.add(t.Trickled)
+		}
 	}
 	disturbed := map[int]bool{}
 	for _, t := range r.Turns {
@@ -167,19 +179,17 @@ func (r *openReport) sumUp() {
 // verdict is an error where a stream that read was closed or did not get, once
 // and in order, what was acknowledged.
 func (r *openReport) verdict() error {
-	var errs []error
-	f := func(n int64, what string) {
-		if n != 0 {
-			errs = append(errs, fmt.Errorf("bench: %d %s", n, what))
-		}
+	var w wrongs
+	w.count(r.Closed, "streams that read were closed by the server")
+	w.count(r.Lost, "deliveries of acknowledged messages to open streams were lost")
+	w.count(r.Duplicated, "deliveries were repeated")
+	w.count(r.Reordered, "deliveries were out of order")
+	w.count(r.Ghosts, "deliveries were of messages that had been refused")
+	w.count(r.Wrong, "stalled streams were closed for another reason than being slow")
+	if r.Trickled != nil {
+		w.count(r.Trickled.Wrong, "streams that trickle were closed for another reason than being slow")
 	}
-	f(r.Closed, "streams that read were closed by the server")
-	f(r.Lost, "deliveries of acknowledged messages to open streams were lost")
-	f(r.Duplicated, "deliveries were repeated")
-	f(r.Reordered, "deliveries were out of order")
-	f(r.Ghosts, "deliveries were of messages that had been refused")
-	f(r.Wrong, "stalled streams were closed for another reason than being slow")
-	return errors.Join(errs...)
+	return errors.Join(w...)
 }
 
 // reasons prints counts by reason, the most frequent first.
@@ -201,6 +211,9 @@ func (r *openReport) writeTable(w io.Writer) error {
 	fmt.Fprintf(w, "open: %d messages of %d B in an open loop over %d connections, to %d streams that read", r.Messages, r.Size, r.Conns, r.Streams-r.Stall)
 	if r.Stall > 0 {
 		fmt.Fprintf(w, ", and %d that do not", r.Stall)
+	}
+	if r.Trickle != "" {
+		fmt.Fprintf(w, ", while one more that trickles comes every %s", r.Trickle)
 	}
 	fmt.Fprintf(w, "\n%s\n%s\n\n", r.Server, r.Machine)
 	t := columns(w)
@@ -230,19 +243,28 @@ func (r *openReport) writeTable(w io.Writer) error {
 		if s := x.Stalled; s != nil {
 			fmt.Fprintf(w, "round %d, %s loop: of the stalled %d open, %d cut as slow, %d closed otherwise  %s\n", x.Round, x.Kind, s.Open, s.Cut, s.Wrong, reasons(s.Closed))
 		}
+		if x.Trickled != nil {
+			fmt.Fprintf(w, "round %d, %s loop: %v  %s\n", x.Round, x.Kind, x.Trickled, reasons(x.Trickled.Closed))
+		}
 	}
 	fmt.Fprintf(w, "closed %d, lost %d  %s\n", r.Closed, r.Lost, budget(float64(r.Closed+r.Lost), 0))
-	if r.Time != nil {
-		fmt.Fprintf(w, "time per delivery, open ÷ closed loop  %s  %s\n", r.Time, budget(r.Time.Median, openTimeBudget))
-	} else {
+	if r.Trickled != nil {
+		fmt.Fprintln(w, r.Trickled)
+	}
+	switch {
+	case r.Time == nil:
 		fmt.Fprintln(w, "time, open ÷ closed loop: cannot be told, readers were closed in every round")
+	case r.Trickled != nil:
+		fmt.Fprintf(w, "time per delivery, open ÷ closed loop  %s  no budget: the closed loop may wait for streams that trickle with every message\n", r.Time)
+	default:
+		fmt.Fprintf(w, "time per delivery, open ÷ closed loop  %s  %s\n", r.Time, budget(r.Time.Median, openTimeBudget))
 	}
 	fmt.Fprintf(w, "RSS peak of the open loop ÷ its budget  %s  %s\n", r.PeakOver, budget(r.PeakOver.Max, 1))
 	if i := r.Idle; i != nil {
 		fmt.Fprintf(w, "RSS per idle stream %s after the last turn, KiB  %.2f, anonymous part %.2f  %s\n", i.Settle, i.RSS, i.Anonymous, budget(i.RSS, openIdleBudget))
 	}
 	_, err := fmt.Fprintf(w, "last reader: from before the first request to when the last stream that stays open has its last message\n"+
-		"in flight: most payload at a time that was acknowledged and not yet with its last reader, by the bench's clock (with stalled streams: all that was acknowledged)\n"+
+		"in flight: most payload at a time that was acknowledged and not yet with its last reader, by the bench's clock (with streams that stall or trickle: all that was acknowledged)\n"+
 		"budget of the peak: in flight + %d KiB per stream + %d MiB; peak: %s; per idle stream: (RSS − RSS before the first stream) ÷ streams\n",
 		openPeakPerStream>>10, openPeakBase>>20, r.PeakHow)
 	return err

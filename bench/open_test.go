@@ -10,11 +10,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // skimmed feeds the pieces to a splitter that keeps little of each event.
@@ -113,9 +115,8 @@ func TestOpenDropsMostOfALargeMessageUnread(t *testing.T) {
 }
 
 func TestOpenCountsClosedReadersAndGoesOn(t *testing.T) {
-	// 5 messages warm up.
 	r, err := runOpen(t.Context(), tinyOpen((&standIn{mangle: func(n int, frame string) string {
-		if n == 5+10 {
+		if n == openWarmUp+10 {
 			return "data: {\"disconnect\":{\"code\":3008,\"reason\":\"slow\"}}\n\n"
 		}
 		return frame
@@ -137,21 +138,27 @@ func TestOpenCountsClosedReadersAndGoesOn(t *testing.T) {
 	prints(t, r, "20 × 3008 slow", "closed 20, lost 0  budget ≤ 0: MISSED")
 }
 
-func TestOpenTellsLostFromRefused(t *testing.T) {
-	f := tinyOpen((&standIn{
-		mangle: func(n int, frame string) string {
-			if n == 5+3 || n == 5+4 {
+// forgetful is a server that refuses the n-th publication behind the warm-up,
+// and delivers neither it nor the lost ones.
+func forgetful(n int, lost ...int) *standIn {
+	return &standIn{
+		mangle: func(k int, frame string) string {
+			if k -= openWarmUp; k == n || slices.Contains(lost, k) {
 				return ""
 			}
 			return frame
 		},
-		answer: func(n int) string {
-			if n == 5+3 {
+		answer: func(k int) string {
+			if k == openWarmUp+n {
 				return `{"error":{"code":100,"message":"internal server error"}}`
 			}
 			return `{"result":{}}`
 		},
-	}).start(t).URL)
+	}
+}
+
+func TestOpenTellsLostFromRefused(t *testing.T) {
+	f := tinyOpen(forgetful(3, 4).start(t).URL)
 	f.rounds, f.quiet = 1, 200*time.Millisecond
 	r, err := runOpen(t.Context(), f)
 	require.NoError(t, err)
@@ -162,33 +169,12 @@ func TestOpenTellsLostFromRefused(t *testing.T) {
 	require.ErrorContains(t, r.verdict(), "20 deliveries of acknowledged messages")
 	prints(t, r, "1 × error 100")
 
-	f.retries = 1
-	r, err = runOpen(t.Context(), tinyRetry(t, f))
+	f.commonFlags, f.retries = tiny(forgetful(3).start(t).URL), 1
+	r, err = runOpen(t.Context(), f)
 	require.NoError(t, err)
 	require.NoError(t, r.verdict())
 	require.Equal(t, 40, r.Turns[0].Accepted, "the refused one was published again")
 	require.EqualValues(t, 20*40, r.Turns[0].Deliveries)
-}
-
-// tinyRetry lets f run against a server that refuses one message.
-func tinyRetry(t *testing.T, f *openFlags) *openFlags {
-	t.Helper()
-	g := *f
-	g.commonFlags = tiny((&standIn{
-		mangle: func(n int, frame string) string {
-			if n == 5+3 {
-				return ""
-			}
-			return frame
-		},
-		answer: func(n int) string {
-			if n == 5+3 {
-				return `{"error":{"code":100,"message":"internal server error"}}`
-			}
-			return `{"result":{}}`
-		},
-	}).start(t).URL)
-	return &g
 }
 
 func TestOpenLooksWhatBecameOfStalledStreams(t *testing.T) {
@@ -202,6 +188,76 @@ func TestOpenLooksWhatBecameOfStalledStreams(t *testing.T) {
 		require.Equal(t, &openStalled{Open: 5, Closed: map[string]int64{}}, x.Stalled)
 	}
 	prints(t, r, "of the stalled 5 open")
+}
+
+func TestOpenCountsReadersThatTrickleApart(t *testing.T) {
+	needDiag(t)
+	s := &standIn{behind: func(n int) string {
+		if n > 20 && n%2 == 0 {
+			return "data: {\"disconnect\":{\"code\":3008,\"reason\":\"slow\"}}\n\n"
+		}
+		return ""
+	}}
+	// The middle of a turn waits until some came.
+	s.mangle = func(n int, frame string) string {
+		if n > openWarmUp && (n-openWarmUp)%40 == 20 {
+			for want := s.opened.Load() + 4; s.opened.Load() < want; {
+				if pause(t.Context(), time.Millisecond) != nil {
+					break
+				}
+			}
+		}
+		return frame
+	}
+	f := tinyOpen(s.start(t).URL)
+	f.trickle, f.rounds = time.Millisecond, 1
+	r, err := runOpen(t.Context(), f)
+	require.NoError(t, err)
+	require.NoError(t, r.verdict())
+	require.Nil(t, r.WarmUp.Trickled)
+	var came, cut int64
+	for _, x := range r.Turns {
+		require.EqualValues(t, 20*40, x.Deliveries, "those that trickle are no readers")
+		require.Zero(t, x.Closed+x.Lost+x.Foreign)
+		require.GreaterOrEqual(t, x.Trickled.Came, int64(4))
+		require.GreaterOrEqual(t, x.Trickled.Cut, int64(2))
+		require.Equal(t, map[string]int64{"3008 slow": x.Trickled.Cut}, x.Trickled.Closed)
+		require.Positive(t, x.Trickled.Open)
+		require.LessOrEqual(t, x.Trickled.Cut+int64(x.Trickled.Open), x.Trickled.Came)
+		came, cut = came+x.Trickled.Came, cut+x.Trickled.Cut
+	}
+	require.Equal(t, came, r.Trickled.Came)
+	require.Equal(t, cut, r.Trickled.Cut)
+	prints(t, r, "while one more that trickles comes every 1ms", fmt.Sprintf("of %d streams that trickle the server closed %d\n", came, cut))
+}
+
+func TestASipIsASmallRead(t *testing.T) {
+	event := "data: " + strings.Repeat("z", 200<<10) + "\n\n"
+	f := tinyOpen((&standIn{behind: func(int) string { return event }}).start(t).URL)
+	r, err := newRig(t.Context(), &f.commonFlags, 64)
+	require.NoError(t, err)
+	t.Cleanup(r.close)
+	x := &opens{f: f, r: r}
+	requests, err := r.requests(1)
+	require.NoError(t, err)
+	s, err := x.newTrickling(requests)
+	require.NoError(t, err)
+	defer s.client.close()
+	require.NoError(t, s.client.open(t.Context(), 1, patience))
+	w := s.client.workers[0]
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for taken := int64(0); taken < int64(len(event)); {
+		require.NoError(t, pause(ctx, time.Millisecond))
+		before := taken
+		s.client.onWorkers(func(int) {
+			before = w.taken
+			w.sip()
+			taken = w.taken
+		})
+		require.LessOrEqual(t, taken-before, int64(trickleRead), "also where the rest of an event does not matter")
+	}
+	require.NoError(t, s.client.err())
 }
 
 func TestOpenRefusesWrongUse(t *testing.T) {
@@ -232,27 +288,28 @@ func TestInFlightIsTheMostAtATime(t *testing.T) {
 }
 
 func TestPeakWatchSeesMemoryThatIsGoneAgain(t *testing.T) {
-	w, err := watchPeak([]int{os.Getpid()})
-	require.NoError(t, err)
-	before, err := statusField([]int{os.Getpid()}, "VmRSS")
-	require.NoError(t, err)
-	b := make([]byte, 64<<20)
-	for i := 0; i < len(b); i += 4096 {
-		b[i] = 1
+	self := []int{os.Getpid()}
+	f := func(w *peakWatch) {
+		t.Helper()
+		before, err := statusField(self, "VmRSS")
+		require.NoError(t, err)
+		b, err := unix.Mmap(-1, 0, 64<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
+		require.NoError(t, err)
+		if !w.kept {
+			require.Eventually(t, func() bool { return w.peak.Load() > before+(48<<20) }, patience, time.Millisecond)
+		}
+		require.NoError(t, unix.Munmap(b))
+		peak, err := w.end()
+		require.NoError(t, err)
+		require.Greater(t, peak, before+(48<<20), w.how())
 	}
-	if !w.kept {
-		time.Sleep(3 * peakSample)
-	}
-	peak, err := w.end()
+	w, err := watchPeak(self)
 	require.NoError(t, err)
-	require.Greater(t, peak, before+(48<<20), w.how())
-	require.Equal(t, byte(1), b[0])
+	f(w)
 	// Where the kernel does not help, samples are taken.
-	w = &peakWatch{pids: []int{os.Getpid()}, quit: make(chan struct{})}
+	w = &peakWatch{pids: self, quit: make(chan struct{})}
 	w.wg.Go(w.sample)
-	peak, err = w.end()
-	require.NoError(t, err)
-	require.Greater(t, peak, int64(48<<20), "one sample at least")
+	f(w)
 	_, err = watchPeak(nil)
 	require.ErrorIs(t, err, errNoPID)
 }

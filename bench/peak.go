@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,9 +24,11 @@ type peakWatch struct {
 	quit chan struct{}
 	wg   sync.WaitGroup
 
+	// Atomic.
+	peak atomic.Int64 // the largest sample so far; only the sampling goroutine writes
+
 	// Owned by the sampling goroutine until quit is closed and wg is done.
-	peak int64
-	err  error
+	err error
 }
 
 // watchPeak begins; end must be called.
@@ -56,7 +59,7 @@ func (w *peakWatch) sample() {
 			w.err = err
 			return
 		}
-		w.peak = max(w.peak, now)
+		w.peak.Store(max(w.peak.Load(), now))
 		select {
 		case <-tick.C:
 		case <-w.quit:
@@ -81,7 +84,7 @@ func (w *peakWatch) end() (int64, error) {
 	if w.kept {
 		return statusField(w.pids, "VmHWM")
 	}
-	return w.peak, w.err
+	return w.peak.Load(), w.err
 }
 
 // statusField adds up a field of /proc/PID/status, in bytes.

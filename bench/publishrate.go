@@ -76,16 +76,9 @@ func runPublish(ctx context.Context, f *publishFlags) (*publishReport, error) {
 	if f.conns < 1 || f.rounds < 1 || f.duration <= 0 {
 		return nil, errors.New("bench: -conns, -rounds and -duration should be above zero")
 	}
-	r, err := newRig(ctx, &f.commonFlags, 2*f.conns+64)
-	if err != nil {
-		return nil, err
-	}
-	defer r.close()
-	report, err := publishRate(ctx, f, r)
-	if ctx.Err() == nil {
-		err = r.explain(err)
-	}
-	return report, err
+	return withRig(ctx, &f.commonFlags, 2*f.conns+64, func(r *rig) (*publishReport, error) {
+		return publishRate(ctx, f, r)
+	})
 }
 
 // publishRate lets the servers take turns.

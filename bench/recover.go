@@ -42,14 +42,7 @@ func setupRecover(fs *flag.FlagSet) func(ctx context.Context) error {
 				f.own.recoveryTotal = f.budget
 			}
 		})
-		r, err := runRecover(ctx, f)
-		if err != nil {
-			return err
-		}
-		if err := f.finish(r); err != nil {
-			return err
-		}
-		return r.verdict()
+		return f.conclude(runRecover(ctx, f))
 	}
 }
 
@@ -87,20 +80,13 @@ func runRecover(ctx context.Context, f *recoverFlags) (*recoverReport, error) {
 	}
 	f.own.recoverable, f.own.wholeHistory, f.own.recoveryWish = true, f.messages, f.budget
 	// Those that come back hold their old descriptor for a moment.
-	r, err := newRig(ctx, &f.commonFlags, 2*f.clients+64)
-	if err != nil {
-		return nil, err
-	}
-	defer r.close()
-	if len(r.target.pids) == 0 {
-		return nil, errNoPID
-	}
-	x := &recovers{f: f, r: r, report: newRecoverReport(f, r)}
-	err = x.run(ctx)
-	if ctx.Err() == nil {
-		err = r.explain(err)
-	}
-	return x.report, err
+	return withRig(ctx, &f.commonFlags, 2*f.clients+64, func(r *rig) (*recoverReport, error) {
+		if len(r.target.pids) == 0 {
+			return nil, errNoPID
+		}
+		x := &recovers{f: f, r: r, report: newRecoverReport(f, r)}
+		return x.report, x.run(ctx)
+	})
 }
 
 func (x *recovers) run(ctx context.Context) error {

@@ -67,18 +67,13 @@ func (r *recoverReport) fill(f *recoverFlags, got *recoverCount, begin time.Time
 
 // verdict is an error where a reader was not served, or not in order and once.
 func (r *recoverReport) verdict() error {
-	var errs []error
-	f := func(n int64, what string) {
-		if n != 0 {
-			errs = append(errs, fmt.Errorf("bench: %d %s", n, what))
-		}
-	}
-	f(r.Unrecovered, "readers were told that they cannot be recovered")
-	f(r.Unserved, "readers were not served within the limit")
-	f(r.Lost, "messages were missing between others")
-	f(r.Duplicated, "messages were repeated on a stream")
-	f(r.Reordered, "messages were out of order")
-	return errors.Join(errs...)
+	var w wrongs
+	w.count(r.Unrecovered, "readers were told that they cannot be recovered")
+	w.count(r.Unserved, "readers were not served within the limit")
+	w.count(r.Lost, "messages were missing between others")
+	w.count(r.Duplicated, "messages were repeated on a stream")
+	w.count(r.Reordered, "messages were out of order")
+	return errors.Join(w...)
 }
 
 func (r *recoverReport) writeTable(w io.Writer) error {

@@ -154,6 +154,34 @@ func (f *commonFlags) finish(r report) error {
 	return writeReport(os.Stdout, r, f.asJSON)
 }
 
+// wrongs collects what a verdict has against a run.
+type wrongs []error
+
+// count adds what happened n times and should not have happened once.
+func (w *wrongs) count(n int64, what string) {
+	if n != 0 {
+		*w = append(*w, fmt.Errorf("bench: %d %s", n, what))
+	}
+}
+
+// judgedReport is a report that can be a failure.
+type judgedReport interface {
+	report
+	verdict() error
+}
+
+// conclude ends a mode with what its run returned: the report is written, also
+// where its verdict is an error.
+func (f *commonFlags) conclude(r judgedReport, err error) error {
+	if err != nil {
+		return err
+	}
+	if err := f.finish(r); err != nil {
+		return err
+	}
+	return r.verdict()
+}
+
 func writeReportFile(path string, r report) error {
 	b, err := encodeReport(r)
 	if err == nil {

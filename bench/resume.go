@@ -24,14 +24,7 @@ func setupResume(fs *flag.FlagSet) func(ctx context.Context) error {
 	fs.IntVar(&f.size, "size", 128, "bytes of JSON data per message")
 	fs.IntVar(&f.rounds, "rounds", 5, "rounds, in each of which streams come back with and without Last-Event-ID")
 	return func(ctx context.Context) error {
-		r, err := runResume(ctx, f)
-		if err != nil {
-			return err
-		}
-		if err := f.finish(r); err != nil {
-			return err
-		}
-		return r.verdict()
+		return f.conclude(runResume(ctx, f))
 	}
 }
 
@@ -74,19 +67,12 @@ func runResume(ctx context.Context, f *resumeFlags) (*resumeReport, error) {
 		return nil, err
 	}
 	f.own.recoverable = true
-	r, err := newRig(ctx, &f.commonFlags, f.streams+64)
-	if err != nil {
-		return nil, err
-	}
-	defer r.close()
-	if len(r.target.pids) == 0 {
-		return nil, errNoPID
-	}
-	report, err := resume(ctx, f, r)
-	if ctx.Err() == nil {
-		err = r.explain(err)
-	}
-	return report, err
+	return withRig(ctx, &f.commonFlags, f.streams+64, func(r *rig) (*resumeReport, error) {
+		if len(r.target.pids) == 0 {
+			return nil, errNoPID
+		}
+		return resume(ctx, f, r)
+	})
 }
 
 // resume lets the two ways to connect take turns; who goes first alternates.

@@ -82,6 +82,21 @@ func newRig(ctx context.Context, f *commonFlags, files int) (r *rig, err error) 
 	return r, nil
 }
 
+// withRig lets run work with a new rig, and closes that behind it. An error of
+// run has the log of a server that is gone.
+func withRig[R any](ctx context.Context, f *commonFlags, files int, run func(r *rig) (R, error)) (result R, err error) {
+	r, err := newRig(ctx, f, files)
+	if err != nil {
+		return result, err
+	}
+	defer r.close()
+	result, err = run(r)
+	if ctx.Err() == nil {
+		err = r.explain(err)
+	}
+	return result, err
+}
+
 // start starts the servers, and finds them.
 func (r *rig) start(ctx context.Context) (err error) {
 	if r.target, err = r.flags.external(); err != nil {

@@ -28,14 +28,7 @@ func setupSlow(fs *flag.FlagSet) func(ctx context.Context) error {
 	fs.Float64Var(&f.rate, "rate", 20, "messages per second")
 	fs.IntVar(&f.rounds, "rounds", 5, "rounds, in each of which there is a turn with and one without stalled streams")
 	return func(ctx context.Context) error {
-		r, err := runSlow(ctx, f)
-		if err != nil {
-			return err
-		}
-		if err := f.finish(r); err != nil {
-			return err
-		}
-		return r.verdict()
+		return f.conclude(runSlow(ctx, f))
 	}
 }
 
@@ -73,19 +66,12 @@ func runSlow(ctx context.Context, f *slowFlags) (*slowReport, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	r, err := newRig(ctx, &f.commonFlags, f.streams+f.stalled()+64)
-	if err != nil {
-		return nil, err
-	}
-	defer r.close()
-	x := &slowRun{f: f, r: r, source: sourcesOf(f.streams), report: &slowReport{
-		fanOutReport: *newFanOutReport(&f.fanOutFlags, r, 0), Percent: f.percent, Count: f.stalled(), Fill: f.fill,
-	}}
-	err = x.run(ctx)
-	if ctx.Err() == nil {
-		err = r.explain(err)
-	}
-	return x.report, err
+	return withRig(ctx, &f.commonFlags, f.streams+f.stalled()+64, func(r *rig) (*slowReport, error) {
+		x := &slowRun{f: f, r: r, source: sourcesOf(f.streams), report: &slowReport{
+			fanOutReport: *newFanOutReport(&f.fanOutFlags, r, 0), Percent: f.percent, Count: f.stalled(), Fill: f.fill,
+		}}
+		return x.report, x.run(ctx)
+	})
 }
 
 // run opens the healthy streams, and lets turns with and without stalled ones

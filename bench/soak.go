@@ -35,14 +35,7 @@ func setupSoak(fs *flag.FlagSet) func(ctx context.Context) error {
 	fs.Float64Var(&f.load, "load", 0.5, "share of the messages per second that the machine can take, as measured first")
 	fs.IntVar(&f.calibrate, "calibrate", 300, "messages that are sent, one at a time, to measure that")
 	return func(ctx context.Context) error {
-		r, err := runSoak(ctx, f)
-		if err != nil {
-			return err
-		}
-		if err := f.finish(r); err != nil {
-			return err
-		}
-		return r.verdict()
+		return f.conclude(runSoak(ctx, f))
 	}
 }
 
@@ -82,20 +75,13 @@ func runSoak(ctx context.Context, f *soakFlags) (*soakReport, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	r, err := newRig(ctx, &f.commonFlags, f.streams+f.churn+f.stalled+64)
-	if err != nil {
-		return nil, err
-	}
-	defer r.close()
-	if len(r.target.pids) == 0 {
-		return nil, errNoPID
-	}
-	x := &soakRun{f: f, r: r, source: sourcesOf(f.streams), report: newSoakReport(f, r)}
-	err = x.run(ctx)
-	if ctx.Err() == nil {
-		err = r.explain(err)
-	}
-	return x.report, err
+	return withRig(ctx, &f.commonFlags, f.streams+f.churn+f.stalled+64, func(r *rig) (*soakReport, error) {
+		if len(r.target.pids) == 0 {
+			return nil, errNoPID
+		}
+		x := &soakRun{f: f, r: r, source: sourcesOf(f.streams), report: newSoakReport(f, r)}
+		return x.report, x.run(ctx)
+	})
 }
 
 // run opens the streams that stay, measures the machine, and then publishes in

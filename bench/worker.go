@@ -276,7 +276,7 @@ func (w *worker) read(i int, s *clientStream, hungUp bool) error {
 // Why: with MSG_TRUNC the kernel frees a socket's bytes without copying them
 // (tcp(7)); of a message of 1 MiB the first read has all that matters.
 func (w *worker) receive(s *clientStream) (n, asked int, dropped bool, err error) {
-	if skip := s.split.skippable(); skip >= discardMin {
+	if skip := s.split.skippable(); skip >= discardMin && !w.stalled {
 		asked = min(skip, len(w.waste))
 		n, _, err = unix.Recvfrom(s.fd, w.waste[:asked], unix.MSG_TRUNC)
 		return n, asked, true, err
@@ -388,6 +388,18 @@ func (w *worker) readOn() {
 		ev := unix.EpollEvent{Events: acceptEdges, Fd: int32(i)}
 		if err := unix.EpollCtl(w.epfd, unix.EPOLL_CTL_ADD, s.fd, &ev); err != nil {
 			w.lose(i, s, fmt.Errorf("bench: epoll_ctl for stream %d: %w", s.id, err))
+		}
+	}
+}
+
+// sip reads once from each stream that was left unread.
+func (w *worker) sip() {
+	for i, s := range w.streams {
+		if s.phase != streamOpen {
+			continue
+		}
+		if err := w.read(i, s, false); err != nil {
+			w.lose(i, s, err)
 		}
 	}
 }

@@ -1,0 +1,122 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+)
+
+// stalledStreams are open and do not read.
+type stalledStreams struct {
+	client *client
+	parts  []*stalledReader // per worker
+}
+
+// stalledReader is the eventHandler of streams that are not read, or not as fast
+// as they could be, until they are looked at. It keeps the streams of one worker.
+type stalledReader struct {
+	silent
+	late   bool // they come while others read, and so may be refused
+	open   int
+	closed map[string]int64 // by the server's reason
+}
+
+// Opened implements eventHandler.
+func (d *stalledReader) Opened(int, []byte) { d.open++ }
+
+// Closed implements closeHandler.
+func (d *stalledReader) Closed(_ int, e ending) bool {
+	if e.opened {
+		d.open--
+	} else if !d.late {
+		return false
+	}
+	d.closed[e.why]++
+	return true
+}
+
+// openStalled opens the streams that stop reading behind their connect push.
+func (x *opens) openStalled(ctx context.Context) (*stalledStreams, error) {
+	requests, err := x.r.requests(x.f.stall())
+	if err != nil {
+		return nil, err
+	}
+	s, err := x.newStalled(requests, false, func(*clientConfig) {})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.client.open(ctx, len(requests), x.f.quiet); err != nil {
+		s.client.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// newStalled makes a client for streams with these requests, again from the first
+// one where there are more streams.
+func (x *opens) newStalled(requests [][]byte, late bool, change func(*clientConfig)) (s *stalledStreams, err error) {
+	s = &stalledStreams{}
+	cfg := x.r.clientConfig(&x.r.host, requests, x.source, func(int) eventHandler {
+		d := &stalledReader{late: late, closed: map[string]int64{}}
+		s.parts = append(s.parts, d)
+		return d
+	})
+	x.source += sourcesOf(len(requests))
+	cfg.request = func(stream int) []byte { return requests[stream%len(requests)] }
+	x.tune(&cfg)
+	cfg.stall, cfg.receive = true, stalledReceive
+	change(&cfg)
+	s.client, err = newClient(cfg)
+	return s, err
+}
+
+const (
+	stalledQuiet = time.Second      // without a byte, everything was read
+	stalledLimit = 30 * time.Second // for reading everything
+)
+
+// look reads what the streams were sent, for that is the only way to learn which
+// of them the server has cut.
+func (s *stalledStreams) look(ctx context.Context) (*openStalled, error) {
+	s.client.onWorkers(func(i int) { s.client.workers[i].readOn() })
+	begin := time.Now()
+	last, since := int64(-1), begin
+	for time.Since(since) < stalledQuiet && time.Since(begin) < stalledLimit {
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return nil, err
+		}
+		var taken int64
+		s.client.onWorkers(func(i int) {
+			taken += s.client.workers[i].taken
+			for _, n := range s.parts[i].closed {
+				taken += n
+			}
+		})
+		if taken != last {
+			last, since = taken, time.Now()
+		}
+	}
+	got := &openStalled{Closed: map[string]int64{}}
+	s.client.onWorkers(func(i int) {
+		got.Open += s.parts[i].open
+		for why, n := range s.parts[i].closed {
+			got.Closed[why] += n
+		}
+	})
+	for why, n := range got.Closed {
+		if isSlow(why) {
+			got.Cut += n
+		} else {
+			got.Wrong += n
+		}
+	}
+	return got, s.client.err()
+}
+
+// isSlow reports whether a stream ended as one does that was too slow: told so,
+// or cut, since who does not read cannot be told.
+func isSlow(why string) bool {
+	return strings.HasPrefix(why, "3008 ") || why == endReset || why == endClosed
+}
