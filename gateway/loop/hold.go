@@ -12,11 +12,11 @@ import (
 //   - as long as most of those that deliveries go to are behind and take something
 //     now and then, but for no longer than majorityMax;
 //   - for every stream, some times as long as most took (intake.free);
-//   - and from then on for each as long as its own patience lasts. It grows with
-//     time and is used up by the waits, so who takes a moment now and then is waited
-//     for again and again, and who trickles is not. A new stream has as much as is
-//     left of what all waits of the loop have together: clients that trickle can
-//     come again and again.
+//   - and from then on for each as long as its own patience lasts. It is used up by
+//     the waits, and given back by time and by the bytes that the stream takes: so who
+//     takes a lot now and then is waited for again and again, and who trickles is not.
+//     A new stream has as much as is left of what all waits of the loop have together:
+//     clients that trickle can come again and again.
 //
 // A stream whose patience is used up is late: it keeps its queue and its limits, but no
 // window waits for it until it has caught up once. If most streams take nothing for
@@ -34,6 +34,7 @@ type hold struct {
 	enough  int       // how many of them make another count worthwhile
 	asked   []uint32  // scratch of ask
 	askAt   int64     // when it is due again
+	beyond  int64     // how long windows have waited at somebody's cost, in all
 	all     allowance // what is left for all streams together
 	active  [2]int    // streams that deliveries went to, in this span and the one before
 	span    uint32    // number of that span
@@ -48,21 +49,27 @@ const (
 	// waits for those that need longer, and freeMax the most that this adds.
 	freeFactor = 4
 	freeMax    = int64(time.Second)
+	// freeRate is with how many bytes in a second a stream pays for what windows
+	// wait for it. Why: where one process reads for many streams, each of them has
+	// to wait for the others in turn, and takes a lot when it is on.
+	freeRate = 5 << 20
 	// patienceMax is the most patience that a stream, or all together, can have,
 	// patienceLeast what a new stream has at least, and patienceGrows says by how
-	// much it grows: one in so many. Readers that share a busy process need that;
-	// who pauses only to hold others up makes a burst that much longer.
-	patienceMax   = int64(600 * time.Millisecond)
-	patienceLeast = patienceMax / 6
+	// much it grows: one in so many, of the time in which no window waits at
+	// somebody's cost. So who pauses only to hold others up makes a burst longer by
+	// no more than that.
+	patienceMax   = int64(750 * time.Millisecond)
+	patienceLeast = patienceMax / 10
 	patienceGrows = 4
 	// majorityMax is for how long a window waits only because most streams are
 	// behind. From then on they are waited for as few are, and late in the end: or
 	// those who open most streams of a loop could set the pace of all.
 	majorityMax = int64(3 * time.Second)
 	// stretchEach is how many streams that are behind at once double their patience,
-	// and stretchMax how often.
-	stretchEach = 40
-	stretchMax  = 3
+	// stretchMax how often, and stretchActive how many active ones are as one.
+	stretchEach   = 40
+	stretchMax    = 3
+	stretchActive = 50
 	// stallMin is for how long most streams may take nothing and still set the pace,
 	// and stallMore for how much longer with each one that is behind; up to stallMax,
 	// or a tenth of Options.QueueMaxAge if that is less.
@@ -89,8 +96,8 @@ func (a allowance) left(now int64) int64 {
 // set makes it n.
 func (a *allowance) set(now, n int64) { *a = allowance(now - max(n, 0)*patienceGrows) }
 
-// use takes n of it, at most all there is.
-func (a *allowance) use(now, n int64) { a.set(now, a.left(now)-n) }
+// use takes n of it, at most all there is; less than nothing adds to it.
+func (a *allowance) use(now, n int64) { a.set(now, min(a.left(now)-n, patienceMax)) }
 
 // mayTake reports whether the next window need not wait for streams that are
 // behind.
@@ -183,7 +190,7 @@ func (l *Loop) judge(size int, stalled int64) (until int64) {
 		if !l.behind(s, size) {
 			continue
 		}
-		waited, left := l.waited(s), l.in.hold.stretch(s.patience)
+		waited, left := l.waited(s), l.in.hold.stretch(s.patience.left(l.unheld()))
 		if s.stalled, s.late = l.age(s) > stalled, waited >= left; !s.stalled && !s.late {
 			if at := l.now + left - waited; until == 0 || at < until {
 				until = at
@@ -196,22 +203,33 @@ func (l *Loop) judge(size int, stalled int64) (until int64) {
 	return until
 }
 
-// stretch returns for how long the window waits for a stream with so much patience,
-// which does not grow meanwhile. Many that are behind at once may all have to wait for
+// stretch returns for how long the window waits for a stream with so much patience.
+// Many that are behind at once may all have to wait for
 // their turn to read, on a busy machine. Few that do not read must not hold publishers
 // up.
-func (h *hold) stretch(patience allowance) int64 {
-	n := patience.left(h.since)
-	return n + n*min(int64(h.behind)-1, stretchMax*stretchEach)/stretchEach
+func (h *hold) stretch(n int64) int64 {
+	many := max(h.behind-1, max(h.active[0], h.active[1])/stretchActive)
+	return n + n*int64(min(many, stretchMax*stretchEach))/stretchEach
 }
 
 // waited returns for how long a window has waited for a stream at its cost, since it
 // last took something.
 func (l *Loop) waited(s *stream) int64 { return max(min(l.age(s), l.now-l.in.free()), 0) }
 
-// payFor takes from a stream's patience what the window waited for it. During a wait
-// only the patience of its beginning counts, so it is taken from that.
-func (l *Loop) payFor(s *stream, waited int64) { s.patience.use(l.in.hold.since, waited) }
+// payFor takes from a stream's patience what the window waited for it, less what it
+// has paid for with the bytes that it took.
+func (l *Loop) payFor(s *stream, waited int64) { s.patience.use(l.unheld(), waited) }
+
+// unheld is the clock by which patience grows: it stands still while a window waits at
+// somebody's cost. Otherwise some that trickle in turn could have as much patience as
+// they use up, and windows would always wait.
+func (l *Loop) unheld() int64 {
+	h := &l.in.hold
+	if !h.on {
+		return l.now - h.beyond
+	}
+	return min(l.now, max(l.in.free(), h.since)) - h.beyond
+}
 
 // endHold ends a wait, if there was one.
 func (l *Loop) endHold() {
@@ -221,18 +239,17 @@ func (l *Loop) endHold() {
 	if !h.on {
 		return
 	}
-	h.on = false
 	l.stats.Held += time.Duration(l.now - h.since)
-	beyond := l.now - max(in.free(), h.since)
-	if beyond <= 0 {
-		return
-	}
-	h.all.use(l.now, beyond)
-	for _, slot := range l.blocked {
-		if s := l.at(slot); l.behind(s, l.windowSize()) {
-			l.payFor(s, l.waited(s))
+	if beyond := l.now - max(in.free(), h.since); beyond > 0 {
+		for _, slot := range l.blocked {
+			if s := l.at(slot); l.behind(s, l.windowSize()) {
+				l.payFor(s, l.waited(s))
+			}
 		}
+		h.all.use(l.unheld(), beyond)
+		h.beyond += beyond
 	}
+	h.on = false
 }
 
 // catchingUp reports whether a stream that is still being sent its opening, and is

@@ -414,10 +414,10 @@ func (l *Loop) flushWritable(slot uint32) {
 	if s.gen != gen || s.state == stateFree {
 		return
 	}
-	if l.stats.Bytes != before {
+	if n := l.stats.Bytes - before; n > 0 {
 		s.stalled = false
 		if waited > 0 {
-			l.payFor(s, waited)
+			l.payFor(s, waited-int64(n)*int64(time.Second)/freeRate)
 		}
 	}
 	if !s.blocked {
