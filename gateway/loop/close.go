@@ -77,6 +77,7 @@ func (l *Loop) Cut(ref Ref, reason Reason) {
 // detach makes a live stream a closing one: the handler learns of it now, once.
 func (l *Loop) detach(slot uint32, reason Reason) {
 	s := l.at(slot)
+	l.gone(s)
 	s.state, s.wants = stateClosing, 0
 	l.stats.Closes[reason]++
 	if s.blocked {

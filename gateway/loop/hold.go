@@ -15,8 +15,9 @@ import (
 //   - and from then on for each as long as its own patience lasts. It is used up by
 //     the waits, and given back by time and by the bytes that the stream takes: so who
 //     takes a lot now and then is waited for again and again, and who trickles is not.
-//     A new stream has as much as is left of what all waits of the loop have together:
-//     clients that trickle can come again and again.
+//     A new stream has as much as is left of what all waits of the loop have together,
+//     from which those take most that do not catch up: clients that trickle can come
+//     again and again.
 //
 // A stream whose patience is used up is late: it keeps its queue and its limits, but no
 // window waits for it until it has caught up once. If most streams take nothing for
@@ -36,6 +37,7 @@ type hold struct {
 	askAt   int64     // when it is due again
 	beyond  int64     // how long windows have waited at somebody's cost, in all
 	all     allowance // what is left for all streams together
+	lost    int64     // the most that one has used up that did not catch up, in this hold
 	active  [2]int    // streams that deliveries went to, in this span and the one before
 	span    uint32    // number of that span
 	spanned int64     // when it began
@@ -58,7 +60,7 @@ const (
 	// much it grows: one in so many, of the time in which no window waits at
 	// somebody's cost. So who pauses only to hold others up makes a burst longer by
 	// no more than that.
-	patienceMax   = int64(750 * time.Millisecond)
+	patienceMax   = int64(time.Second)
 	patienceLeast = patienceMax / 10
 	patienceGrows = 4
 	// majorityMax is for how long a window waits only because most streams are
@@ -181,32 +183,45 @@ func (in *intake) free() int64 {
 	return h.most + min((freeFactor-1)*(in.wrote+h.most-h.since), freeMax)
 }
 
-// judge stops waiting for streams that took nothing for longer than stalled, and for
-// those whose patience is used up. It returns when that of the next one that is behind
-// will be, 0 if none is left.
+// judge stops waiting for streams whose patience is used up: for good, or, if they took
+// nothing for longer than stalled, until they take something. It returns when that of the
+// next one that is behind will be, 0 if none is left.
 func (l *Loop) judge(size int, stalled int64) (until int64) {
 	for _, slot := range l.blocked {
 		s := l.at(slot)
 		if !l.behind(s, size) {
 			continue
 		}
-		waited, left := l.waited(s), l.in.hold.stretch(s.patience.left(l.unheld()))
-		if s.stalled, s.late = l.age(s) > stalled, waited >= left; !s.stalled && !s.late {
+		// Who is one of most that take nothing is not late: they set the pace again
+		// when they go on.
+		waited, left := l.waited(s), s.patience.left(l.unheld())
+		stalls := l.age(s) > stalled
+		if stalls {
+			waited = l.age(s)
+		} else {
+			left = l.in.hold.stretch(left)
+		}
+		if waited < left {
 			if at := l.now + left - waited; until == 0 || at < until {
 				until = at
 			}
 			continue
 		}
-		l.payFor(s, waited)
 		l.stats.GivenUp++
+		if stalls {
+			l.payFor(s, l.waited(s))
+			s.stalled = true
+		} else {
+			l.gone(s)
+			s.late = true
+		}
 	}
 	return until
 }
 
 // stretch returns for how long the window waits for a stream with so much patience.
-// Many that are behind at once may all have to wait for
-// their turn to read, on a busy machine. Few that do not read must not hold publishers
-// up.
+// Many that are behind at once may all have to wait for their turn to read, on a busy
+// machine. Few that do not read must not hold publishers up.
 func (h *hold) stretch(n int64) int64 {
 	many := max(h.behind-1, max(h.active[0], h.active[1])/stretchActive)
 	return n + n*int64(min(many, stretchMax*stretchEach))/stretchEach
@@ -218,7 +233,22 @@ func (l *Loop) waited(s *stream) int64 { return max(min(l.age(s), l.now-l.in.fre
 
 // payFor takes from a stream's patience what the window waited for it, less what it
 // has paid for with the bytes that it took.
-func (l *Loop) payFor(s *stream, waited int64) { s.patience.use(l.unheld(), waited) }
+func (l *Loop) payFor(s *stream, waited int64) {
+	s.patience.use(l.unheld(), waited)
+	s.spent = max(s.spent+waited, 0)
+}
+
+// gone notes that a stream ends, or is late: it does not count as active, and what it
+// has used up since it last caught up is taken from what all streams have together when
+// the wait ends, once for all of them.
+func (l *Loop) gone(s *stream) {
+	if h := &l.in.hold; h.on && l.behind(s, 0) {
+		l.payFor(s, l.waited(s))
+	}
+	l.in.hold.lost = max(l.in.hold.lost, s.spent)
+	s.spent = 0
+	l.deactivate(s)
+}
 
 // unheld is the clock by which patience grows: it stands still while a window waits at
 // somebody's cost. Otherwise some that trickle in turn could have as much patience as
@@ -246,7 +276,8 @@ func (l *Loop) endHold() {
 				l.payFor(s, l.waited(s))
 			}
 		}
-		h.all.use(l.unheld(), beyond)
+		h.all.use(l.unheld(), max(beyond/patienceGrows, h.lost))
+		h.lost = 0
 		h.beyond += beyond
 	}
 	h.on = false
@@ -281,9 +312,26 @@ func (l *Loop) countActive() {
 func (l *Loop) activate(s *stream) {
 	h := &l.in.hold
 	if s.span != h.span && !s.late {
+		s.twice = s.span == h.span-1 && s.span != 0
 		s.span = h.span
 		h.active[0]++
 	}
+}
+
+// deactivate takes a stream out of the count: it ends, or no window waits for it.
+func (l *Loop) deactivate(s *stream) {
+	h := &l.in.hold
+	switch {
+	case s.span == 0:
+	case s.span == h.span:
+		h.active[0]--
+		if s.twice {
+			h.active[1]--
+		}
+	case s.span == h.span-1:
+		h.active[1]--
+	}
+	s.span, s.twice = 0, false
 }
 
 // stalled returns for how long so many streams that are behind may take nothing.

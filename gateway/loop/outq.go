@@ -352,7 +352,7 @@ func (l *Loop) recycle(s *stream) {
 	}
 	*q = outQueue{items: items}
 	l.spare = append(l.spare, s.queue)
-	s.queue, s.late = 0, false
+	s.queue, s.late, s.spent = 0, false, 0
 }
 
 // dropUnsent drops all queued frames but the one whose first byte is out, and

@@ -35,8 +35,10 @@ type stream struct {
 	dirty   bool // is in Loop.dirty or Loop.bulk
 	late    bool // deliveries do not wait for it, until its queue is empty: see Loop.judge
 	stalled bool // nor, until it takes something
+	twice   bool // it counted in the span before as well
 
 	patience allowance // for how long they still would
+	spent    int64     // what of it was used since it had nothing queued
 }
 
 const (
