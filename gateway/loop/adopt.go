@@ -112,7 +112,7 @@ func (l *Loop) Adopt(sock Socket, framing codec.Framing) (Ref, error) {
 	slot := l.newSlot()
 	s := l.at(slot)
 	s.fd, s.state, s.framing = int32(sock.fd), stateLive, framing
-	s.patience.set(l.unheld(), max(l.in.hold.all.left(l.unheld()), patienceLeast))
+	s.patience.set(l.unheld(), l.in.hold.all.newcomer(l.unheld()))
 	if err := l.poller.add(sock.fd, slot, s.gen); err != nil {
 		s.state = stateFree
 		l.free = append(l.free, slot)

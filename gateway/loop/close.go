@@ -99,6 +99,7 @@ func (l *Loop) slow(slot uint32, reason Reason) {
 	if s.state != stateLive {
 		return
 	}
+	l.gone(s) // while it is still known what windows wait for
 	l.stats.Dropped += uint64(l.dropUnsent(slot))
 	l.Close(Ref{slot, s.gen}, reason, l.opt.SlowFrame, slowTime)
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // stand is a standstill of the process, as poll notes it.
-func stand(l *Loop, ns int64) { l.stood.Add(ns) }
+func stand(l *Loop, ns int64) { l.still.stood += ns }
 
 // begin is the begin of a pass at a time.
 func begin(l *Loop, ns int64) {
@@ -92,7 +92,7 @@ func TestATurnKnowsOfAStandstillBeforeThePoller(t *testing.T) {
 	l, _ := bareLoop(t, Options{QueueMaxAge: time.Hour})
 	f := func(polls, now, want int64) {
 		t.Helper()
-		l.timed.Store(polls)
+		l.still.timed, l.still.since = polls != 0, polls
 		l.start = time.Now().Add(-time.Duration(now))
 		(*behavior)(l).Begin()
 		require.InDelta(t, want, l.now-l.fair, float64(sec), "polls since %v, now %v", time.Duration(polls), time.Duration(now))
@@ -101,6 +101,37 @@ func TestATurnKnowsOfAStandstillBeforeThePoller(t *testing.T) {
 	f(100*sec, 100*sec, 0)
 	f(100*sec, 100*sec+int64(pollCap), 0)
 	f(100*sec, 130*sec, 30*sec)
-	l.stood.Store(30 * sec) // now the poller has said so, and waits again
+	l.still.stood = 30 * sec // now the poller has said so, and waits again
 	f(130*sec, 130*sec, 30*sec)
+}
+
+// The turn and the poller may look at a standstill at the same moment, in any order: it
+// counts once.
+func TestAStandstillCountsOnce(t *testing.T) {
+	now := began
+	clock := func() int64 { return now }
+	var p stillness
+	read := func(stood int64) {
+		t.Helper()
+		at, fair := p.read(clock)
+		require.Equal(t, now, at)
+		require.Equal(t, now-stood, fair)
+	}
+	for round := range int64(3) {
+		stood := round * (30*sec - int64(pollCap))
+		p.begin(clock, pollCap)
+		read(stood)
+		now += int64(pollCap) + standstill
+		read(stood) // a wait may be that late
+		now += 30*sec - int64(pollCap) - standstill
+		read(stood + 30*sec - int64(pollCap))
+		p.end(clock)
+		read(stood + 30*sec - int64(pollCap))
+		now += 3600 * sec // the poller passes on what it has
+		read(stood + 30*sec - int64(pollCap))
+		p.begin(clock, 0) // nothing is due
+		now += 3600 * sec
+		p.end(clock)
+		read(stood + 30*sec - int64(pollCap))
+	}
 }

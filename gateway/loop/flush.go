@@ -224,6 +224,9 @@ func (l *Loop) advanceQueue(slot uint32, n int) {
 		q.head++
 	}
 	l.stats.Batches[bits.Len64(l.stats.Frames-before)]++
+	if s.spent > 0 {
+		l.refund(s, n)
+	}
 	if q.head == len(q.items) {
 		l.recycle(s)
 	} else {

@@ -88,18 +88,25 @@ const (
 	// is made free at a time, so that not every further frame costs a look.
 	shedEvery = int64(50 * time.Millisecond)
 	shedPart  = 16
+	// overMax is for how long they may hold too much because of streams that take
+	// something.
+	overMax = int64(3 * time.Second)
 )
 
 // shedTotal ends the stalled streams that hold most of their own while all loops
 // together hold more than Options.QueuesMaxTotal: those that no window waits for, and
 // those that have taken nothing for long. For the others windows wait meanwhile until
-// their queues are empty, see mayTake. The first look only says how heavy its own are,
+// their queues are empty, see mayTake; if no window waits and it is still too much after
+// overMax, the heaviest of all are ended, whatever they take. The first look only says how heavy its own are,
 // and has the other loops say so; later, if another loop has a heavier one, it is left
 // to that loop, once.
 func (l *Loop) shedTotal() {
 	if len(l.blocked) == 0 || !l.overTotal() {
 		l.shed.over = false
 		return
+	}
+	if !l.shed.over || l.in.hold.on {
+		l.shed.since = l.fair
 	}
 	if l.shed.at != 0 && l.now-l.shed.at < shedEvery {
 		return
@@ -109,9 +116,10 @@ func (l *Loop) shedTotal() {
 		slot  uint32
 		bytes int
 	}
+	long := l.fair-l.shed.since > overMax
 	var stalled []weighed
 	for _, slot := range l.blocked {
-		if s := l.at(slot); s.state == stateLive && l.waits(s) && (s.late || s.stalled || l.age(s) > stallMax) {
+		if s := l.at(slot); s.state == stateLive && l.waits(s) && (long || s.late || s.stalled || l.age(s) > stallMax) {
 			stalled = append(stalled, weighed{slot, l.weight(slot)})
 		}
 	}
@@ -269,6 +277,7 @@ func (l *Loop) trimQueues() {
 type shedding struct {
 	// Owned by the turn.
 	at       int64 // when that was, 0 for never
+	since    int64 // since when they do and no window waits, on the fair clock
 	over     bool  // all loops together held too much then
 	deferred bool  // it was left to another loop
 

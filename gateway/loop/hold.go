@@ -16,17 +16,22 @@ import (
 //     the waits, and given back by time and by the bytes that the stream takes: so who
 //     takes a lot now and then is waited for again and again, and who trickles is not.
 //     A new stream has as much as is left of what all waits of the loop have together,
-//     from which those take most that do not catch up: clients that trickle can come
-//     again and again.
+//     and a little if nothing is left. Those that do not catch up take most of it, and
+//     may owe it: clients that trickle can come again and again.
 //
 // A stream whose patience is used up is late: it keeps its queue and its limits, but no
 // window waits for it until it has caught up once. If most streams take nothing for
 // long, none waits for those until they take something. So a stalled client holds the
 // others up once, clients that trickle make a burst longer by a part, and none of them
 // uses up what is meant for those who read.
+//
+// All times but askAt and wakeAt are on the fair clock: a standstill of the process is no
+// wait. What the numbers below do is shown by TestAFewThatTrickleDoNotStopABurst, and
+// measured by go run ./bench open, with -stalled and with -trickle.
 type hold struct {
 	on      bool
 	since   int64     // when it began
+	size    int       // what a stream should have room for, in bytes
 	tight   bool      // all streams hold too much: whoever is blocked is behind
 	behind  int       // how many streams were behind at the last look
 	most    int64     // when most streams were last behind
@@ -37,7 +42,7 @@ type hold struct {
 	askAt   int64     // when it is due again
 	beyond  int64     // how long windows have waited at somebody's cost, in all
 	all     allowance // what is left for all streams together
-	lost    int64     // the most that one has used up that did not catch up, in this hold
+	lost    int64     // the most that one has used up that did not catch up, in this wait
 	active  [2]int    // streams that deliveries went to, in this span and the one before
 	span    uint32    // number of that span
 	spanned int64     // when it began
@@ -55,8 +60,9 @@ const (
 	// wait for it. Why: where one process reads for many streams, each of them has
 	// to wait for the others in turn, and takes a lot when it is on.
 	freeRate = 5 << 20
-	// patienceMax is the most patience that a stream, or all together, can have,
-	// patienceLeast what a new stream has at least, and patienceGrows says by how
+	// patienceMax is the most patience that a stream, or all together, can have, and
+	// the most that all can owe. patienceLeast is what a new stream has if nothing is
+	// left, and less the more is owed. patienceGrows says by how
 	// much it grows: one in so many, of the time in which no window waits at
 	// somebody's cost. So who pauses only to hold others up makes a burst longer by
 	// no more than that.
@@ -90,22 +96,41 @@ const (
 // patienceGrows, up to patienceMax. It is kept as the time at which it was 0.
 type allowance int64
 
-// left returns what there is of it.
-func (a allowance) left(now int64) int64 {
-	return max(min((now-int64(a))/patienceGrows, patienceMax), 0)
+// balance returns what there is of it, less than nothing if it is owed.
+func (a allowance) balance(now int64) int64 {
+	return min((now-int64(a))/patienceGrows, patienceMax)
 }
 
+// left returns what there is of it.
+func (a allowance) left(now int64) int64 { return max(a.balance(now), 0) }
+
 // set makes it n.
-func (a *allowance) set(now, n int64) { *a = allowance(now - max(n, 0)*patienceGrows) }
+func (a *allowance) set(now, n int64) { *a = allowance(now - n*patienceGrows) }
 
 // use takes n of it, at most all there is; less than nothing adds to it.
-func (a *allowance) use(now, n int64) { a.set(now, min(a.left(now)-n, patienceMax)) }
+func (a *allowance) use(now, n int64) { a.set(now, max(min(a.left(now)-n, patienceMax), 0)) }
 
-// mayTake reports whether the next window need not wait for streams that are
-// behind.
+// owe takes n of it, also what there is not.
+func (a *allowance) owe(now, n int64) { a.set(now, max(a.balance(now)-n, -patienceMax)) }
+
+// newcomer returns how much of it a new stream has.
+func (a allowance) newcomer(now int64) int64 {
+	n := a.balance(now)
+	if n < 0 {
+		return patienceLeast + patienceLeast*n/patienceMax
+	}
+	return max(n, patienceLeast)
+}
+
+// mayTake reports whether the next window need not wait for streams that are behind, or
+// not any longer. It is where a wait begins and ends, and does what is due in it: sockets
+// are asked, and streams become late.
 func (l *Loop) mayTake() bool {
 	in := &l.in
 	h, size := &in.hold, in.batch[in.next].Size()
+	if !h.on {
+		l.countActive()
+	}
 	if l.catchingUp(size) {
 		return false // they are not blocked: we have not tried
 	}
@@ -116,38 +141,41 @@ func (l *Loop) mayTake() bool {
 	if h.on && h.freed < h.enough && l.now < h.wakeAt {
 		return false // the answer would be the same
 	}
-	h.tight = l.overTotal()
-	behind := l.countBehind(size, never)
+	h.size, h.tight = max(size, l.windowSize()), l.overTotal()
+	behind := l.countBehind(never)
 	if behind == 0 {
 		l.endHold()
 		return true
 	}
 	if !h.on {
-		h.on, h.since, h.most, h.askAt = true, l.now, l.now, 0
+		h.on, h.since, h.most, h.askAt = true, l.fair, l.fair, 0
 		l.stats.Holds++
 	}
 	h.freed, h.enough, h.behind = 0, max(behind/8, 1), behind
 	reading, stalled := behind, never
-	if h.majority(behind) {
+	if l.areMost(behind) {
 		stalled = l.stalled(behind)
-		reading = l.countBehind(size, stalled)
+		reading = l.countBehind(stalled)
 	}
-	if h.majority(reading) && l.now-h.since < min(majorityMax, int64(l.opt.QueueMaxAge)) {
-		h.most = l.now
+	if l.areMost(reading) && l.fair-h.since < min(majorityMax, int64(l.opt.QueueMaxAge)) {
+		h.most = l.fair
 		h.wakeAt = l.now + int64(wheelTick)
 		return false
 	}
 	h.wakeAt = h.askAt
 	if reading > 0 {
-		h.wakeAt = max(h.wakeAt, in.free())
+		h.wakeAt = max(h.wakeAt, l.now+in.free()-l.fair)
+	}
+	if h.tight {
+		h.wakeAt = min(h.wakeAt, l.now+int64(wheelTick)) // other loops may have made room
 	}
 	if l.now < h.wakeAt {
 		return false
 	}
-	if l.ask(size); len(l.dirty) > 0 {
+	if l.ask(); len(l.dirty) > 0 {
 		return false // they take more
 	}
-	if until := l.judge(size, stalled); until != 0 {
+	if until := l.judge(stalled); until != 0 {
 		h.wakeAt = min(until, h.askAt)
 		return false
 	}
@@ -158,24 +186,34 @@ func (l *Loop) mayTake() bool {
 // ask offers those that are waited for what they have queued. Why, though the kernel
 // tells when a socket takes bytes again: it does so only when a good part of its buffer
 // is free (sk_stream_is_writeable of Linux: a third), which can be several windows.
-func (l *Loop) ask(size int) {
+func (l *Loop) ask() {
 	h := &l.in.hold
 	h.asked = h.asked[:0]
 	for _, slot := range l.blocked {
-		if l.behind(l.at(slot), size) {
+		if l.behind(l.at(slot)) {
 			h.asked = append(h.asked, slot)
 		}
 	}
 	h.askAt = l.now + askEvery + askEach*int64(len(h.asked))
 	for _, slot := range h.asked {
-		l.cur = slot + 1
-		l.flushWritable(slot)
+		// The end of one may touch any other.
+		if s := l.at(slot); s.blocked && l.waits(s) {
+			l.cur = slot + 1
+			l.flushWritable(slot)
+		}
 	}
 	l.cur = 0
 }
 
-// majority reports whether so many streams are most of those that deliveries go to.
-func (h *hold) majority(streams int) bool { return 2*streams > max(h.active[0], h.active[1]) }
+// areMost reports whether so many streams are most of those that deliveries go to; most
+// of all, where there were no deliveries of late.
+func (l *Loop) areMost(streams int) bool {
+	most := max(l.in.hold.active[0], l.in.hold.active[1])
+	if most == 0 {
+		most = l.stats.Open
+	}
+	return 2*streams > most
+}
 
 // free returns until when the window waits for every stream that is behind, for nothing.
 func (in *intake) free() int64 {
@@ -186,10 +224,10 @@ func (in *intake) free() int64 {
 // judge stops waiting for streams whose patience is used up: for good, or, if they took
 // nothing for longer than stalled, until they take something. It returns when that of the
 // next one that is behind will be, 0 if none is left.
-func (l *Loop) judge(size int, stalled int64) (until int64) {
+func (l *Loop) judge(stalled int64) (until int64) {
 	for _, slot := range l.blocked {
 		s := l.at(slot)
-		if !l.behind(s, size) {
+		if !l.behind(s) {
 			continue
 		}
 		// Who is one of most that take nothing is not late: they set the pace again
@@ -209,7 +247,7 @@ func (l *Loop) judge(size int, stalled int64) (until int64) {
 		}
 		l.stats.GivenUp++
 		if stalls {
-			l.payFor(s, l.waited(s))
+			l.pay(s)
 			s.stalled = true
 		} else {
 			l.gone(s)
@@ -229,23 +267,36 @@ func (h *hold) stretch(n int64) int64 {
 
 // waited returns for how long a window has waited for a stream at its cost, since it
 // last took something.
-func (l *Loop) waited(s *stream) int64 { return max(min(l.age(s), l.now-l.in.free()), 0) }
+func (l *Loop) waited(s *stream) int64 { return max(min(l.age(s), l.fair-l.in.free()), 0) }
 
-// payFor takes from a stream's patience what the window waited for it, less what it
-// has paid for with the bytes that it took.
-func (l *Loop) payFor(s *stream, waited int64) {
-	s.patience.use(l.unheld(), waited)
-	s.spent = max(s.spent+waited, 0)
+// pay takes from a blocked stream's patience what a window has waited for it since it last
+// took something.
+func (l *Loop) pay(s *stream) {
+	if l.in.hold.on && s.blocked && l.behind(s) {
+		waited := l.waited(s)
+		s.patience.use(l.unheld(), waited)
+		s.spent += waited
+	}
+}
+
+// refund gives a stream patience back for bytes that it took, no more than it has spent
+// since it last caught up.
+func (l *Loop) refund(s *stream, bytes int) {
+	n := min(int64(bytes)*int64(time.Second)/freeRate, s.spent)
+	s.patience.use(l.unheld(), -n)
+	s.spent -= n
 }
 
 // gone notes that a stream ends, or is late: it does not count as active, and what it
-// has used up since it last caught up is taken from what all streams have together when
-// the wait ends, once for all of them.
+// has used up since it last caught up is taken from what all streams have together. Of
+// those that windows wait for together it is taken when the wait ends, once.
 func (l *Loop) gone(s *stream) {
-	if h := &l.in.hold; h.on && l.behind(s, 0) {
-		l.payFor(s, l.waited(s))
+	l.pay(s)
+	if h := &l.in.hold; h.on {
+		h.lost = max(h.lost, s.spent)
+	} else if s.spent > 0 {
+		h.all.owe(l.unheld(), s.spent)
 	}
-	l.in.hold.lost = max(l.in.hold.lost, s.spent)
 	s.spent = 0
 	l.deactivate(s)
 }
@@ -256,9 +307,9 @@ func (l *Loop) gone(s *stream) {
 func (l *Loop) unheld() int64 {
 	h := &l.in.hold
 	if !h.on {
-		return l.now - h.beyond
+		return l.fair - h.beyond
 	}
-	return min(l.now, max(l.in.free(), h.since)) - h.beyond
+	return min(l.fair, max(l.in.free(), h.since)) - h.beyond
 }
 
 // endHold ends a wait, if there was one.
@@ -269,18 +320,17 @@ func (l *Loop) endHold() {
 	if !h.on {
 		return
 	}
-	l.stats.Held += time.Duration(l.now - h.since)
-	if beyond := l.now - max(in.free(), h.since); beyond > 0 {
+	l.stats.Held += time.Duration(l.fair - h.since)
+	beyond := max(l.fair-max(in.free(), h.since), 0)
+	if beyond > 0 {
 		for _, slot := range l.blocked {
-			if s := l.at(slot); l.behind(s, l.windowSize()) {
-				l.payFor(s, l.waited(s))
-			}
+			l.pay(l.at(slot))
 		}
-		h.all.use(l.unheld(), max(beyond/patienceGrows, h.lost))
-		h.lost = 0
-		h.beyond += beyond
 	}
-	h.on = false
+	h.all.owe(l.unheld(), max(beyond/patienceGrows, h.lost))
+	h.beyond += beyond
+	h.spanned += l.fair - h.since // nothing was delivered meanwhile
+	h.on, h.lost = false, 0
 }
 
 // catchingUp reports whether a stream that is still being sent its opening, and is
@@ -302,16 +352,18 @@ func (l *Loop) catchingUp(size int) bool {
 // has come.
 func (l *Loop) countActive() {
 	h := &l.in.hold
-	if l.now-h.spanned >= activeSpan {
-		h.active = [2]int{0, h.active[0]}
-		h.span, h.spanned = h.span+1, l.now
+	switch age := l.fair - h.spanned; {
+	case age >= 2*activeSpan:
+		h.active, h.span, h.spanned = [2]int{}, h.span+2, l.fair
+	case age >= activeSpan:
+		h.active, h.span, h.spanned = [2]int{0, h.active[0]}, h.span+1, l.fair
 	}
 }
 
 // activate counts a stream that a delivery goes to.
 func (l *Loop) activate(s *stream) {
 	h := &l.in.hold
-	if s.span != h.span && !s.late {
+	if s.span != h.span && !s.late && s.state == stateLive {
 		s.twice = s.span == h.span-1 && s.span != 0
 		s.span = h.span
 		h.active[0]++
@@ -344,18 +396,18 @@ const never = int64(math.MaxInt64)
 
 // countBehind counts the streams that are behind and took something within the
 // last most nanoseconds.
-func (l *Loop) countBehind(size int, most int64) (n int) {
+func (l *Loop) countBehind(most int64) (n int) {
 	for _, slot := range l.blocked {
-		if s := l.at(slot); l.behind(s, size) && l.age(s) <= most {
+		if s := l.at(slot); l.behind(s) && l.age(s) <= most {
 			n++
 		}
 	}
 	return n
 }
 
-// behind reports whether a blocked stream that windows wait for could not be given
-// size bytes, or holds many frames already; or anything while memory is tight.
-func (l *Loop) behind(s *stream, size int) bool {
+// behind reports whether a blocked stream that windows wait for could not be given the
+// next window, or holds many frames already; or anything while memory is tight.
+func (l *Loop) behind(s *stream) bool {
 	if s.late || s.stalled || s.state != stateLive || s.queue == 0 {
 		return false
 	}
@@ -364,5 +416,5 @@ func (l *Loop) behind(s *stream, size int) bool {
 		return l.in.hold.tight
 	}
 	n := l.waiting(q)
-	return n > 0 && n+max(size, l.windowSize()) > l.opt.QueueMaxSize/2 || len(q.items)-q.head >= behindItems
+	return n > 0 && n+l.in.hold.size > l.opt.QueueMaxSize/2 || len(q.items)-q.head >= behindItems
 }

@@ -48,7 +48,7 @@ func (r *holdRig) putBehind(c *client, size int) {
 	r.t.Helper()
 	c.fill(r.l, size)
 	r.more(c, 2*behindItems, size)
-	require.True(r.t, r.l.behind(r.l.at(c.ref.Slot), 1))
+	require.True(r.t, r.l.behind(r.l.at(c.ref.Slot)))
 }
 
 func (r *holdRig) more(c *client, frames, size int) {
@@ -212,43 +212,6 @@ func (r *holdRig) patient(c *client, n int64) {
 
 func (r *holdRig) patience(c *client) int64 {
 	return r.l.at(c.ref.Slot).patience.left(r.l.unheld())
-}
-
-// Whoever is gone, or late, is not one of those that set the pace.
-func TestWhoIsGoneDoesNotCount(t *testing.T) {
-	r := newHoldRig(t, 0, 6, Options{})
-	r.l.in.hold.active = [2]int{}
-	active := func(now, before int) {
-		t.Helper()
-		require.Equal(t, [2]int{now, before}, r.l.in.hold.active)
-	}
-	count := func() {
-		for _, c := range r.clients[:4] {
-			r.l.activate(r.l.at(c.ref.Slot))
-		}
-	}
-	count()
-	active(4, 0)
-	r.l.Cut(r.clients[0].ref, ReasonClientGone)
-	active(3, 0)
-	r.clients = r.clients[1:]
-	setClock(r.l, began+activeSpan)
-	r.l.countActive()
-	active(0, 3)
-	count() // the fourth had nothing before
-	active(4, 3)
-	r.l.gone(r.l.at(r.clients[0].ref.Slot)) // in both
-	active(3, 2)
-	r.l.gone(r.l.at(r.clients[3].ref.Slot)) // in this one
-	active(2, 2)
-	setClock(r.l, began+2*activeSpan)
-	r.l.countActive()
-	r.l.Cut(r.clients[1].ref, ReasonClientGone) // in the one before
-	active(0, 1)
-	setClock(r.l, began+3*activeSpan)
-	r.l.countActive()
-	r.l.Cut(r.clients[2].ref, ReasonClientGone) // in none
-	active(0, 0)
 }
 
 // Few streams have their patience, once.
@@ -508,7 +471,7 @@ func TestAStandstillWithinAWaitUsesUpNothing(t *testing.T) {
 	paid := patienceMax - s.patience.left(r.l.unheld())
 	require.InDelta(t, 100*ms, paid, float64(10*ms), "less what it took")
 	// Five seconds later all that time was not the streams' fault.
-	r.l.stood.Store(5 * sec)
+	r.l.still.stood = 5 * sec
 	setClock(r.l, began+5*sec+100*ms)
 	r.l.fair = r.l.now - 5*sec
 	pass(r.l)

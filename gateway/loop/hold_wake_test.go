@@ -80,7 +80,7 @@ func TestAWaitThatIsOverEndsByItself(t *testing.T) {
 	for round := range 3 {
 		h.await("an allowance", func() bool {
 			full := false
-			h.do(func(l *Loop) { full = l.in.hold.all.left(l.now) >= patienceMax/5 })
+			h.do(func(l *Loop) { full = l.in.hold.all.left(l.unheld()) >= patienceMax/5 })
 			return full
 		})
 		h.fallBehind(stalled)
@@ -92,7 +92,7 @@ func TestAWaitThatIsOverEndsByItself(t *testing.T) {
 			c.expect(wire(c.framing, "", text))
 		}
 		took, did := time.Since(began), passes.Load()-was
-		require.LessOrEqual(t, did, 20+4*int64(took/pollCap), "expected a pass now and then in %v", took)
+		require.LessOrEqual(t, did, 20+2*int64(took)/askEvery, "expected a pass now and then in %v", took)
 		s := h.group.Stats()
 		require.Equal(t, before.Holds+1, s.Holds)
 		require.LessOrEqual(t, s.GivenUp, before.GivenUp+1, "unless it counted as stalled first")
@@ -113,13 +113,13 @@ func TestAWaitWakesAnIdlePoller(t *testing.T) {
 		l.setTimer(stalled.ref.Slot, 0)
 		require.Zero(t, l.wheel.count)
 	})
-	h.await("a poller without timers", func() bool { return h.l.poller.most.Load() == 0 })
+	h.await("a poller without timers", func() bool { return !h.l.poller.timers.Load() })
 	done := make(chan struct{})
 	h.l.Deliver(&parcel{size: 1, run: func(*Loop) { close(done) }})
 	<-done
 	require.EqualValues(t, 1, h.group.Stats().Holds)
 	h.do(func(l *Loop) { l.setTimer(stalled.ref.Slot, 0) }) // set anew when the stream was asked
-	h.await("a poller without timers again", func() bool { return h.l.poller.most.Load() == 0 })
+	h.await("a poller without timers again", func() bool { return !h.l.poller.timers.Load() })
 }
 
 // Tasks and timers do not wait, and what they send leaves.
@@ -179,4 +179,58 @@ func TestAWaitEndsWithTheReadinessOfTheLast(t *testing.T) {
 			other.expect(wire(other.framing, "", "held"))
 		})
 	}
+}
+
+// What is due does not come nearer with each pass of a wait: the poller need not be woken.
+func TestAWaitWakesThePollerOnce(t *testing.T) {
+	r := newHoldRig(t, 1, 10, Options{QueueMaxAge: time.Hour})
+	r.l.in.wrote = 10 * ms
+	wakes := 0
+	r.window()
+	for now := began; now < began+29*ms; now += ms {
+		before := r.l.holdAt.Load()
+		require.False(t, r.at(now))
+		if at := r.l.holdAt.Load(); before == 0 || at < before {
+			wakes++
+		}
+	}
+	require.LessOrEqual(t, wakes, 2)
+}
+
+// Other loops may make room: a wait for the sake of memory looks whether they did.
+func TestAWaitForMemoryEndsWithTheShortage(t *testing.T) {
+	r := newHoldRig(t, 0, 10, Options{QueueMaxAge: time.Hour})
+	r.clients[0].fill(r.l, 500)
+	r.l.in.wrote = sec
+	r.l.total.Store(r.l.opt.QueuesMaxTotal + 1<<20)
+	r.window()
+	require.False(t, r.at(began))
+	r.l.total.Store(0)
+	now := began
+	for ; !r.at(now); now += 10 * ms {
+	}
+	require.LessOrEqual(t, now-began, 2*int64(wheelTick))
+}
+
+// The end of a stream may end others that the loop was about to ask.
+func TestAStreamThatEndsWhileOthersAreAsked(t *testing.T) {
+	l, rec := bareLoop(t, Options{QueueMaxSize: 1 << 30, QueueMaxAge: time.Hour})
+	r := &holdRig{t: t, l: l}
+	setClock(l, began)
+	for range 10 {
+		r.clients = append(r.clients, adopt(t, l, unixPair, true))
+	}
+	l.in.hold.spanned, l.in.hold.active = began, [2]int{0, 10}
+	a, b := r.clients[0], r.clients[1]
+	r.putBehind(a, 500)
+	r.putBehind(b, 500)
+	rec.onClosed = func(ref Ref, _ Reason) {
+		if ref == a.ref {
+			l.Cut(b.ref, ReasonDisconnect)
+		}
+	}
+	require.NoError(t, a.conn.Close()) // the next write fails
+	r.window()
+	require.True(t, r.at(began))
+	require.Len(t, rec.reasons(b.ref), 1)
 }

@@ -57,6 +57,7 @@ type intake struct {
 	sent    int        // items queued by the deliveries of this window
 	opened  int        // queues that began with them
 	running bool       // the one at next panicked
+	queuing bool       // it is being queued now
 	panics  int        // how often
 	filling bool       // the window has room
 	window  []Delivery // queued and not yet offered
@@ -138,11 +139,11 @@ func (l *Loop) takeOne() bool {
 		in.panics++
 	}
 	if in.panics < l.maxPanics() {
-		in.running = true
+		in.running, in.queuing = true, true
 		d.Run(l, again)
 	}
 	l.cur = 0
-	in.running, in.panics = false, 0
+	in.running, in.queuing, in.panics = false, false, 0
 	in.batch[in.next] = nil
 	in.next++
 	in.depth.Add(-1)
@@ -183,7 +184,6 @@ func (l *Loop) beginWindow() {
 		in.share = (in.sent + in.opened - 1) / in.opened
 	}
 	in.sent, in.opened = 0, 0
-	l.countActive()
 	in.ahead = min(len(in.batch)-in.next, in.limit, max(in.share, firstShare))
 }
 

@@ -104,9 +104,10 @@ type Loop struct {
 	check         *checker // nil unless Options.Verify
 
 	// Atomic.
-	dueAt atomic.Int64 // when the wheel wants a turn, 0 for never
-	stood atomic.Int64 // for how long the process stood still while timers ran
-	timed atomic.Int64 // since when the poller waits for at most pollCap, 0 if it does not
+	dueAt  atomic.Int64 // when the wheel wants a turn, 0 for never
+	holdAt atomic.Int64 // when a wait of the next window wants one, 0 for never
+
+	still stillness
 
 	wg sync.WaitGroup // the poller goroutine
 }
@@ -236,9 +237,7 @@ func (l *Loop) clock() int64 { return int64(time.Since(l.start)) }
 type behavior Loop
 
 func (b *behavior) Begin() {
-	b.now = (*Loop)(b).clock()
-	late := (*Loop)(b).standing() // first: what is counted twice for a moment harms nobody
-	b.fair = b.now - b.stood.Load() - late
+	b.now, b.fair = b.still.read((*Loop)(b).clock)
 }
 
 func (b *behavior) Handle(t Task, again bool) {
@@ -264,20 +263,19 @@ func (b *behavior) Flush() (more bool) {
 	l.shedTotal()
 	l.trimQueues()
 	l.dueAt.Store(l.nextDue())
-	l.poller.armed(l.pollFor())
+	l.armPoller()
 	return more
 }
 
-// pollFor returns for how long the poller may wait for readiness, 0 for as long as it
-// takes. Waits of windows are short, and what they take too long somebody pays for.
-func (l *Loop) pollFor() time.Duration {
-	switch at := l.in.hold.wakeAt; {
-	case at != 0:
-		return min(max(time.Duration(at-l.now), time.Millisecond), pollCap)
-	case l.wheel.count > 0 || l.shed.over:
-		return pollCap
+// armPoller says for how long the poller may wait for readiness. Waits of windows are
+// short, and what they take too long somebody pays for.
+func (l *Loop) armPoller() {
+	at := l.in.hold.wakeAt
+	l.poller.armed(at != 0 || l.wheel.count > 0 || l.shed.over)
+	was := l.holdAt.Swap(at)
+	if at != 0 && (was == 0 || at < was) && at-l.now < int64(pollCap) {
+		l.poller.wake()
 	}
-	return 0
 }
 
 // nextDue returns when the loop wants a turn for the sake of time alone, 0 for
@@ -296,6 +294,7 @@ func (l *Loop) nextDue() int64 {
 func (b *behavior) Panicked(v any) {
 	l := (*Loop)(b)
 	l.stats.Panics++
+	l.in.queuing = false
 	l.iov.reset()
 	if l.opt.OnPanic != nil {
 		stack := debug.Stack()
@@ -317,39 +316,22 @@ func (l *Loop) publishTotal() {
 	}
 }
 
-// standstill is how much longer than it may take a wait for readiness takes when
-// the process was stopped, or had no processor: then its clients could not have
-// been served, and what they did not take meanwhile is not their fault.
-const standstill = int64(500 * time.Millisecond)
-
-// standing returns for how long the process has stood still if it did just now, and
-// the poller has had no time to say so.
-func (l *Loop) standing() int64 {
-	began := l.timed.Load()
-	if late := l.now - began - int64(pollCap); began != 0 && late > standstill {
-		return late
-	}
-	return 0
-}
-
 // poll waits for readiness and passes it on as tasks: the loop's only goroutine
 // of its own.
 func (l *Loop) poll() {
 	defer l.wg.Done()
 	for {
 		r := readyPool.Get().(*ready)
-		began, most := l.clock(), l.poller.atMost()
-		if most != 0 {
-			l.timed.Store(max(began, 1))
+		most := l.poller.atMost()
+		if at := l.holdAt.Load(); at != 0 && most != 0 {
+			most = min(most, max(time.Duration(at-l.clock()), time.Millisecond))
 		}
+		l.still.begin(l.clock, most)
 		n, closed := l.poller.wait(r.events[:], most)
+		l.still.end(l.clock)
 		if closed {
 			return
 		}
-		if late := l.clock() - began - int64(pollCap); most != 0 && late > standstill {
-			l.stood.Add(late)
-		}
-		l.timed.Store(0)
 		r.n, r.next = n, 0
 		due := l.dueAt.Load()
 		if n > 0 || due != 0 && l.clock() >= due {
@@ -404,21 +386,18 @@ func (l *Loop) handleReady(ev *event) {
 // with edge-triggered epoll nothing else will say that there is room.
 func (l *Loop) flushWritable(slot uint32) {
 	s := l.at(slot)
-	gen, waited := s.gen, int64(0)
-	if l.in.hold.on && l.behind(s, 0) {
-		waited = l.waited(s)
-	}
+	gen, patience, spent := s.gen, s.patience, s.spent
+	l.pay(s) // before it is paid back for what it takes
 	l.setBlocked(slot, false)
 	before := l.stats.Bytes
 	l.flushStream(slot)
 	if s.gen != gen || s.state == stateFree {
 		return
 	}
-	if n := l.stats.Bytes - before; n > 0 {
+	if l.stats.Bytes > before {
 		s.stalled = false
-		if waited > 0 {
-			l.payFor(s, waited-int64(n)*int64(time.Second)/freeRate)
-		}
+	} else {
+		s.patience, s.spent = patience, spent // it is still the same wait
 	}
 	if !s.blocked {
 		if err := l.poller.watchWrite(int(s.fd), slot, s.gen, false); err != nil {

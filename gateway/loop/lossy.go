@@ -58,6 +58,9 @@ func (l *Loop) SendLossy(slot uint32, f *codec.Frame, y Lossy) {
 		class: y.Class, key: y.Key, drops: y.Drops, gap: codec.Gap{From: y.Offset, To: y.Offset},
 	})}
 	if y.Key != 0 && l.lags(slot) && l.conflate(slot, it) {
+		if l.in.queuing {
+			l.activate(s)
+		}
 		l.fit(slot)
 		return
 	}

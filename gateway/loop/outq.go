@@ -237,7 +237,7 @@ func (l *Loop) enqueue(slot uint32, it item) {
 	if s.queue == 0 {
 		s.queue = l.newQueue()
 	}
-	if l.in.running {
+	if l.in.queuing {
 		l.in.sent++
 		l.activate(s)
 	}
@@ -289,7 +289,7 @@ func (l *Loop) newQueue() uint32 {
 	if used := len(l.queues) - len(l.spare); used > l.trim.peak {
 		l.trim.peak = used
 	}
-	if l.in.running {
+	if l.in.queuing {
 		l.in.opened++
 	}
 	// Why: growing by doubling leaves as much garbage as it keeps, for every

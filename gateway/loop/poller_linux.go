@@ -20,7 +20,7 @@ type poller struct {
 	raw [128]unix.EpollEvent
 
 	// Atomic.
-	most   atomic.Int64 // for how long one wait may last; 0 without an end
+	timers atomic.Bool // one wait may last for pollCap; else it has no end
 	closed atomic.Bool
 }
 
@@ -84,15 +84,14 @@ func (p *poller) forget(fd int) {
 	_ = unix.EpollCtl(p.epfd, unix.EPOLL_CTL_DEL, fd, nil)
 }
 
-// armed tells the poller for how long it may wait at most, pollCap if it is for the
-// sake of timers, 0 without an end. On-loop only.
-func (p *poller) armed(most time.Duration) {
-	was := time.Duration(p.most.Load())
-	if was == most {
+// armed tells the poller whether it may wait for at most pollCap, for the sake of timers.
+// On-loop only.
+func (p *poller) armed(timers bool) {
+	if p.timers.Load() == timers {
 		return
 	}
-	p.most.Store(int64(most))
-	if most != 0 && (was == 0 || most < was) {
+	p.timers.Store(timers)
+	if timers {
 		p.wake()
 	}
 }
@@ -104,7 +103,12 @@ func (p *poller) wake() {
 }
 
 // atMost returns for how long the next wait may last, 0 without an end. One goroutine.
-func (p *poller) atMost() time.Duration { return time.Duration(p.most.Load()) }
+func (p *poller) atMost() time.Duration {
+	if p.timers.Load() {
+		return pollCap
+	}
+	return 0
+}
 
 // wait blocks until something is ready, or for so long if that is not 0. One
 // goroutine.

@@ -17,7 +17,6 @@ import (
 type poller struct {
 	events chan event
 	done   chan struct{}
-	most   atomic.Int64
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -106,14 +105,9 @@ func (p *poller) forget(fd int) {
 	}
 }
 
-func (p *poller) armed(most time.Duration) { p.most.Store(int64(most)) }
-
-func (p *poller) atMost() time.Duration {
-	if most := time.Duration(p.most.Load()); most != 0 {
-		return most
-	}
-	return pollCap
-}
+func (p *poller) armed(bool)            {}
+func (p *poller) wake()                 {} // waits are short
+func (p *poller) atMost() time.Duration { return pollCap }
 
 func (p *poller) wait(events []event, most time.Duration) (n int, closed bool) {
 	t := time.NewTimer(most)

@@ -141,6 +141,37 @@ func TestWhoReadsIsNotShed(t *testing.T) {
 	}
 }
 
+// Nothing is delivered, and all take something now and then: what they hold together is
+// bounded all the same.
+func TestWhoTricklesIsShedInTheEnd(t *testing.T) {
+	const total = 1 << 20
+	l, rec := bareLoop(t, Options{QueuesMaxTotal: total, QueueMaxAge: time.Hour})
+	setClock(l, began)
+	var all []*client
+	for range 10 {
+		c := adopt(t, l, unixPair, true)
+		all = append(all, c)
+		for range 8 {
+			l.SendExempt(c.ref.Slot, frameOf("", strings.Repeat("o", 100<<10)), NoID)
+		}
+	}
+	buf := make([]byte, 1024)
+	for now := began; now <= began+2*overMax; now += 250 * ms {
+		settleAt(l, now)
+		if now <= began+overMax {
+			require.Zero(t, l.stats.Closes[ReasonSlowTotal], "they have a moment")
+		}
+		for _, c := range all {
+			if s := l.at(c.ref.Slot); len(rec.reasons(c.ref)) == 0 && s.blocked {
+				_, _ = readReady(c, buf)
+				l.handleReady(&event{slot: c.ref.Slot, gen: c.ref.Gen, writable: true})
+			}
+		}
+	}
+	require.NotZero(t, l.stats.Closes[ReasonSlowTotal])
+	require.Less(t, l.stats.HeldBytes, int64(total))
+}
+
 // quiet runs no turn.
 type quiet struct{}
 

@@ -230,7 +230,7 @@ func TestTheFirstTimerOfAnIdleLoopFires(t *testing.T) {
 	for n := range 4 {
 		h.do(func(l *Loop) { l.SetTimer(c.ref.Slot, l.Now()+1) })
 		h.await("the timer", func() bool { return len(h.rec.fired(c.ref)) == n+1 })
-		h.await("a loop without timers", func() bool { return h.l.dueAt.Load() == 0 && h.l.poller.most.Load() == 0 })
+		h.await("a loop without timers", func() bool { return h.l.dueAt.Load() == 0 && !h.l.poller.timers.Load() })
 	}
 }
 
