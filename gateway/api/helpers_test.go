@@ -64,12 +64,16 @@ type credit struct {
 	mu     sync.Mutex
 	out    int
 	refuse bool
+	waits  bool // for the end of the call
 }
 
-func (c *credit) AcquireCredit(_ context.Context, size int) (*broker.Credit, error) {
+func (c *credit) AcquireCredit(ctx context.Context, size int) (*broker.Credit, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.refuse {
+	if c.waits {
+		<-ctx.Done()
+	}
+	if c.refuse || ctx.Err() != nil {
 		return nil, codec.ErrInternal
 	}
 	c.out += size + 1

@@ -143,7 +143,11 @@ func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options,
 	}
 	credit, err := s.opt.Credit.AcquireCredit(ctx, p.Size())
 	if err != nil {
-		return broker.Position{}, &failure{err: codec.ErrInternal, detail: noCredit, cause: fmt.Errorf("api: %s: %w", noCredit, err)}
+		detail := noCredit
+		if ctx.Err() != nil {
+			detail = "the call ended before there was room for it, nothing was published"
+		}
+		return broker.Position{}, &failure{err: codec.ErrInternal, detail: detail, cause: fmt.Errorf("api: %s: %w", detail, err)}
 	}
 	opt.Credit = credit
 	var result broker.Result

@@ -125,6 +125,14 @@ func TestPublishWithoutCreditIs100AndPublishesNothing(t *testing.T) {
 	require.Contains(t, r.log.String(), detail)
 }
 
+func TestPublishWithoutCreditWithinTheCallSaysSo(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.CallTimeout = time.Millisecond })
+	r.credit.waits = true
+	got := r.expect("broadcast", `{"channels":["a"],"data":1}`, `{"result":{"responses":[{"error":{"code":100,"message":"internal server error"}}]}}`)
+	require.Equal(t, "channels.0: the call ended before there was room for it, nothing was published", got.head.Get(detailHeader))
+	require.Empty(t, r.sink.take())
+}
+
 // panicking is an engine with a bug.
 type panicking struct{ broker.Broker }
 

@@ -39,11 +39,11 @@ func TestLimitsAreHeldAgainstEachOther(t *testing.T) {
 	f(`{"http_api": {"max_publication_size": 5001, "max_body_size": 5000}}`,
 		at+`http_api.max_publication_size: 5001 is more than http_api.max_body_size (5000), so that it never counts: a call that holds such a publication gets 413; set it to less, or http_api.max_body_size to more`)
 
-	const recovery = ` is more than uni_sse.recovery_max_total (65536): a client that missed so much takes all of that, and those that come back meanwhile wait or are told 3013; what is recovered counts twice: set uni_sse.recovery_max_total to several times as much, or this to less`
-	f(`{"uni_sse": {"recovery_max_bytes": 65536, "recovery_max_total": 65536}}`)
-	f(`{"uni_sse": {"recovery_max_bytes": 65537, "recovery_max_total": 65536}}`, at+`uni_sse.recovery_max_bytes: 65537`+recovery)
-	f(`{"uni_sse": {"recovery_max_bytes": 0, "recovery_max_total": 65536}}`, at+`uni_sse.recovery_max_bytes: 8388608`+recovery)
-	f(`{"uni_sse": {"recovery_max_total": 65536}}`, `uni_sse.recovery_max_bytes: 8388608`+recovery)
+	const recovery = `, as what is recovered counts, is not less than uni_sse.recovery_max_total (65536): a client that missed so much takes all of that, and those that come back meanwhile wait or are told 3013; set uni_sse.recovery_max_total to several times as much, or this to less`
+	f(`{"uni_sse": {"recovery_max_bytes": 32767, "recovery_max_total": 65536}}`)
+	f(`{"uni_sse": {"recovery_max_bytes": 32768, "recovery_max_total": 65536}}`, at+`uni_sse.recovery_max_bytes: twice 32768`+recovery)
+	f(`{"uni_sse": {"recovery_max_bytes": 0, "recovery_max_total": 65536}}`, at+`uni_sse.recovery_max_bytes: twice 8388608`+recovery)
+	f(`{"uni_sse": {"recovery_max_total": 65536}}`, `uni_sse.recovery_max_bytes: twice 8388608`+recovery)
 
 	f(`{"channel": {"max_length": 100, "server_max_length": 100}}`)
 	f(`{"channel": {"max_length": 0, "server_max_length": 254}}`,

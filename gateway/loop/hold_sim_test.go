@@ -19,8 +19,8 @@ type burst struct {
 	windows            int
 }
 
-// run returns how long the burst took, and how long it may have without the
-// allowance.
+// run returns how long the burst took, and how long it may have without anybody's
+// patience.
 func (b burst) run(t *testing.T) (took, fair int64, l *Loop) {
 	r := newHoldRig(t, 0, b.streams, Options{QueueMaxSize: 1 << 30, QueueMaxAge: 30 * time.Second})
 	l = r.l
@@ -113,8 +113,7 @@ func TestAFewThatTrickleDoNotStopABurst(t *testing.T) {
 		require.LessOrEqual(t, took, windows*write+patienceMax+patienceMax/2, "every %v", time.Duration(every))
 		require.LessOrEqual(t, l.stats.Holds, uint64(2))
 	}
-	// Others make it longer for as long as blocked streams take on average. Where
-	// nobody else is ever blocked that is their own pace.
+	// Those that catch up are waited for again, for a part of the time.
 	for _, every := range []int64{10 * ms, 100 * ms, 600 * ms} {
 		f(burst{streams: 50, trickling: 1, every: every, gulp: 4096, catchUp: true, write: write, windows: windows})
 		f(burst{streams: 50, trickling: 20, every: every, gulp: 4096, catchUp: true, write: write, windows: windows})
