@@ -69,6 +69,8 @@ const (
 	largeMessage = 128 << 10
 	smallRead    = 16 << 10
 
+	openFirst    = 100                   // streams, and messages, before the memory without streams is read
+	openCalm     = 5 * time.Second       // for how long they are gone then
 	openWarmUp   = 5                     // messages before the first turn
 	openLookMost = 20 * time.Millisecond // how often the readers are asked what they lack
 )
@@ -110,10 +112,6 @@ func (x *opens) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer x.pubs.close()
-	empty, err := readMemory(x.r.target.pids)
-	if err != nil {
-		return err
-	}
 	requests, err := x.r.requests(x.reading)
 	if err != nil {
 		return err
@@ -123,6 +121,12 @@ func (x *opens) run(ctx context.Context) (err error) {
 	// Streams that were closed are opened again, as the same users.
 	cfg.request = func(stream int) []byte { return requests[stream%len(requests)] }
 	x.tune(&cfg)
+	var empty processMemory
+	if x.f.settle > 0 {
+		if empty, err = x.empty(ctx, cfg); err != nil {
+			return err
+		}
+	}
 	if x.client, err = newClient(cfg); err != nil {
 		return err
 	}
@@ -156,6 +160,30 @@ func (x *opens) run(ctx context.Context) (err error) {
 	}
 	x.report.sumUp()
 	return nil
+}
+
+// empty has a few streams get a burst and reads what the server holds when they are
+// gone: code that it had never run, and threads that it had never needed, are no part
+// of what a stream takes.
+func (x *opens) empty(ctx context.Context, cfg clientConfig) (m processMemory, err error) {
+	all := x.reading
+	defer func() { x.reading, x.parts = all, nil }()
+	x.reading = min(openFirst, all)
+	if x.client, err = newClient(cfg); err != nil {
+		return m, err
+	}
+	if err = x.refill(ctx, "memory without streams is read"); err == nil {
+		_, err = x.turn(ctx, openLoop, 0, min(openFirst, x.f.messages))
+	}
+	x.client.close()
+	if err != nil {
+		return m, err
+	}
+	x.r.progress.say("reading the memory without streams in %v", openCalm)
+	if err := pause(ctx, min(openCalm, x.f.settle)); err != nil {
+		return m, err
+	}
+	return readMemory(x.r.target.pids)
 }
 
 // tune makes reading cheap.

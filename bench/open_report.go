@@ -265,7 +265,7 @@ func (r *openReport) writeTable(w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, "last reader: from before the first request to when the last stream that stays open has its last message\n"+
 		"in flight: most payload at a time that was acknowledged and not yet with its last reader, by the bench's clock (with streams that stall or trickle: all that was acknowledged)\n"+
-		"budget of the peak: in flight + %d KiB per stream + %d MiB; peak: %s; per idle stream: (RSS − RSS before the first stream) ÷ streams\n",
+		"budget of the peak: in flight + %d KiB per stream + %d MiB; peak: %s; per idle stream: (RSS − RSS without streams, after a burst to a few) ÷ streams\n",
 		openPeakPerStream>>10, openPeakBase>>20, r.PeakHow)
 	return err
 }
