@@ -17,6 +17,7 @@ import (
 type poller struct {
 	events chan event
 	done   chan struct{}
+	timers atomic.Bool // as armed was told
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -105,7 +106,7 @@ func (p *poller) forget(fd int) {
 	}
 }
 
-func (p *poller) armed(bool)            {}
+func (p *poller) armed(timers bool)     { p.timers.Store(timers) }
 func (p *poller) wake()                 {} // waits are short
 func (p *poller) atMost() time.Duration { return pollCap }
 
