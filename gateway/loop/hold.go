@@ -42,6 +42,7 @@ type hold struct {
 	askAt   int64     // when it is due again
 	beyond  int64     // how long windows have waited at somebody's cost, in all
 	all     allowance // what is left for all streams together
+	drained int64     // when there was nothing left of the pool: see shorten
 	lost    int64     // the most that one has used up that did not catch up, in this wait
 	active  [2]int    // streams that deliveries went to, in this span and the one before
 	span    uint32    // number of that span
@@ -69,6 +70,9 @@ const (
 	patienceMax   = int64(time.Second)
 	patienceLeast = patienceMax / 10
 	patienceGrows = 4
+	// poolMax is how long windows may wait at somebody's cost, in all, before nobody has
+	// more than a tenth of its patience. As much comes back as they do not.
+	poolMax = int64(3 * time.Second)
 	// majorityMax is for how long a window waits only because most streams are
 	// behind. From then on they are waited for as few are, and late in the end: or
 	// those who open most streams of a loop could set the pace of all.
@@ -237,7 +241,7 @@ func (l *Loop) judge(stalled int64) (until int64) {
 		if stalls {
 			waited = l.age(s)
 		} else {
-			left = l.in.hold.stretch(left)
+			left = l.shorten(l.in.hold.stretch(left))
 		}
 		if waited < left {
 			if at := l.now + left - waited; until == 0 || at < until {
@@ -263,6 +267,14 @@ func (l *Loop) judge(stalled int64) (until int64) {
 func (h *hold) stretch(n int64) int64 {
 	many := max(h.behind-1, max(h.active[0], h.active[1])/stretchActive)
 	return n + n*int64(min(many, stretchMax*stretchEach))/stretchEach
+}
+
+// shorten returns what is left of so much patience where windows have waited at somebody's
+// cost for a good part of the time: many that pause in turn have patience each, and
+// together it would have no end.
+func (l *Loop) shorten(n int64) int64 {
+	pool := min(l.unheld()-l.in.hold.drained, poolMax)
+	return n / 1000 * (max(pool, poolMax/10) / 1000) / (poolMax / 1000) * 1000
 }
 
 // waited returns for how long a window has waited for a stream at its cost, since it
@@ -328,6 +340,7 @@ func (l *Loop) endHold() {
 		}
 	}
 	h.all.owe(l.unheld(), max(beyond/patienceGrows, h.lost))
+	h.drained = min(max(h.drained, l.unheld()-poolMax)+beyond, l.unheld())
 	h.beyond += beyond
 	h.spanned += l.fair - h.since // nothing was delivered meanwhile
 	h.on, h.lost = false, 0

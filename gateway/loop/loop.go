@@ -188,6 +188,7 @@ func newLoop(id int, pool actor.Submitter, opt Options, group *Group) (*Loop, er
 		l.check = newChecker()
 	}
 	l.in.hold.all.set(0, patienceMax)
+	l.in.hold.drained = -poolMax
 	l.in.hold.span = 1 // streams begin with 0: no delivery went to them
 	l.actor = actor.New[Task](pool, (*behavior)(l))
 	return l, nil
