@@ -32,7 +32,7 @@ type Client struct {
 	ConnectionLimit             int  `json:"connection_limit" default:"0" live:"true" doc:"Most connections of this node. 0: no limit."`
 	ConnectionRateLimit         int  `json:"connection_rate_limit" default:"0" live:"true" doc:"Most new connections per second on this node. 0: no limit."`
 	HistoryMaxPublicationLimit  int  `json:"history_max_publication_limit" default:"300" min:"any" doc:"Most publications in one answer of a client's history call. 0 or less: no limit."`
-	RecoveryMaxPublicationLimit int  `json:"recovery_max_publication_limit" default:"300" min:"any" live:"true" doc:"Most publications recovered for one channel. 0 or less: no limit."`
+	RecoveryMaxPublicationLimit int  `json:"recovery_max_publication_limit" default:"300" min:"any" live:"true" doc:"Most publications recovered for one channel; who missed more recovers none of them. 0 or less: no limit."`
 	ConnectIncludeServerTime    bool `json:"connect_include_server_time" default:"false" doc:"Put the server's time into the connect push."`
 
 	// Limits of Sluice.
