@@ -226,7 +226,7 @@ func TestSettleReleasesWhatWaits(t *testing.T) {
 // older comes behind it.
 func TestMaxRateHasABoundInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newPaceRig(t, Options{Policy: rate(time.Minute, "k"), CreditBytes: 10_000})
+		r := newPaceRig(t, Options{Policy: rate(time.Minute, "k"), CreditBytes: 11_000})
 		big := func(key string, n int) string {
 			return fmt.Sprintf(`{"k":%q,"n":%d,"x":%q}`, key, n, strings.Repeat("x", 2500))
 		}
