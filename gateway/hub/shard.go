@@ -441,8 +441,9 @@ type Opened struct {
 }
 
 // Open ends the hold of subscriptions: they take their positions and what was
-// held behind these is sent, in the order in which it came. The caller has
-// queued what tells the client of the subscriptions before.
+// held behind these is sent, in the order in which it came, out of the limit of the
+// stream's queue: Options.HoldMaxSize bounds it. The caller has queued what tells the
+// client of the subscriptions before.
 func (s *Shard) Open(ref loop.Ref, at []Opened) {
 	for i := range at {
 		if m := s.find(ref.Slot, at[i].Channel); m != nil {
@@ -460,16 +461,18 @@ func (s *Shard) Open(ref loop.Ref, at []Opened) {
 	if s.held(ref.Slot) {
 		s.holds.Set(ref.Slot, &hold{})
 	}
-	for i := range items {
-		if !s.loop.Live(ref) {
-			return
+	s.loop.Opening(func() {
+		for i := range items {
+			if !s.loop.Live(ref) {
+				return
+			}
+			// Another subscription of the stream that still holds keeps its
+			// events: deliverTo puts them back.
+			if m := s.find(ref.Slot, items[i].topic.channel); m != nil {
+				s.deliverTo(items[i].topic, m, items[i].d)
+			}
 		}
-		// Another subscription of the stream that still holds keeps its
-		// events: deliverTo puts them back.
-		if m := s.find(ref.Slot, items[i].topic.channel); m != nil {
-			s.deliverTo(items[i].topic, m, items[i].d)
-		}
-	}
+	})
 }
 
 // held reports whether a subscription of the stream still holds.

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -112,6 +113,29 @@ func TestAHoldThatOverflowsIsInsufficientState(t *testing.T) {
 	p.expect(`{"disconnect":{"code":3010,"reason":"insufficient state"}}`)
 	require.Equal(t, 20, strings.Count(other.read(), "\n\n"))
 	require.Equal(t, []string{"a"}, r.insufficient)
+}
+
+// What was held for a subscription has the limit of holds, not that of the stream's queue:
+// it came while we were at it, not because the client does not read.
+func TestAHoldMayBeMoreThanAQueue(t *testing.T) {
+	r := newRig(t, 1, Options{HoldMaxSize: 16 << 20})
+	p := r.stream(0)
+	p.subscribe("a", Held)
+	p.subscribe("b", 0)
+	const events = 400
+	large := &codec.Publication{Data: codec.QuoteJSON(strings.Repeat("x", 8<<10))}
+	for range events {
+		r.publish("a", large)
+	}
+	r.settle()
+	p.do(func(s *Shard) { s.Open(p.ref, []Opened{{Channel: "a"}}) })
+	r.publish("b", at(0))
+	p.do(func(s *Shard) { require.True(t, p.l.Live(p.ref)) })
+	for deadline := time.Now().Add(patience); strings.Count(p.read(), "\n\n") < events+1 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	require.Equal(t, events, strings.Count(p.read(), `{"channel":"a"`))
+	require.Zero(t, r.group.Stats().Dropped)
 }
 
 func TestUnsubscribingTheLastHeldSubscriptionForgetsTheHold(t *testing.T) {

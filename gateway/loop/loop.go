@@ -99,6 +99,7 @@ type Loop struct {
 	plainSink     [1024]byte
 	sink          []byte
 	cur           uint32 // slot+1 of the stream in hand, for panics
+	opening       bool   // see Opening
 	told          int64  // HeldBytes as last added to total
 	stats         Stats
 	check         *checker // nil unless Options.Verify
@@ -295,7 +296,7 @@ func (l *Loop) nextDue() int64 {
 func (b *behavior) Panicked(v any) {
 	l := (*Loop)(b)
 	l.stats.Panics++
-	l.in.queuing = false
+	l.in.queuing, l.opening = false, false
 	l.iov.reset()
 	if l.opt.OnPanic != nil {
 		stack := debug.Stack()

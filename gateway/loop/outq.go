@@ -141,8 +141,20 @@ func (l *Loop) SendPieces(slot uint32, pieces []*codec.Frame) {
 	}
 }
 
+// Opening has all that f sends, but for what may be left out, count as an opening, as
+// [Loop.SendExempt] does: what was kept back for a stream while it was opened has a limit
+// of its own. On-loop only.
+func (l *Loop) Opening(f func()) {
+	l.opening = true
+	f()
+	l.opening = false // or in Panicked
+}
+
 func (l *Loop) send(slot uint32, it item) {
 	s := l.at(slot)
+	if l.opening {
+		it.bits |= itemExempt
+	}
 	if s.state != stateLive {
 		l.refuse(&it)
 		return
