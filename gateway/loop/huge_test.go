@@ -32,6 +32,35 @@ func TestAHugeFrameReachesASlowReader(t *testing.T) {
 	})
 }
 
+// What waits may be one event larger than the limit: then a ping is no reason to end a
+// reader that windows wait for. But many are, and one that is late has no such room.
+func TestAPingBehindAHugeFrameEndsNobody(t *testing.T) {
+	const limit = 64 << 10
+	huge := frameOf("", strings.Repeat("h", 2*limit))
+	for _, late := range []bool{false, true} {
+		l, rec := bareLoop(t, Options{QueueMaxSize: limit})
+		setClock(l, began)
+		c := adopt(t, l, unixPair, true)
+		slot := c.ref.Slot
+		l.Send(slot, huge, NoID)
+		for !l.at(slot).blocked {
+			l.flushStream(slot)
+		}
+		l.Send(slot, huge, NoID)
+		l.at(slot).late = late
+		sent := 0
+		for ; l.Live(c.ref) && sent < 1000; sent++ {
+			l.Send(slot, codec.PingFrame, NoID)
+		}
+		require.Equal(t, []Reason{ReasonSlowBytes}, rec.reasons(c.ref))
+		if late {
+			require.Equal(t, 1, sent)
+		} else {
+			require.Equal(t, pushItems-2+1, sent)
+		}
+	}
+}
+
 // The second one waits for the first, the third ends a stream that takes nothing.
 func TestTheThirdHugeFrameEndsAReaderThatTakesNothing(t *testing.T) {
 	const limit = 64 << 10

@@ -214,6 +214,15 @@ func (l *Loop) waiting(q *outQueue) int {
 	return q.bytes
 }
 
+// pushMax and pushItems say what is small: a push of at most so many bytes that is no
+// delivery, a ping or the answer to a call, is no reason to end a stream that windows wait
+// for, if it holds fewer frames than that. Why: one event that waits may be larger than
+// the limit, and then the next ping would end whoever reads.
+const (
+	pushMax   = 4 << 10
+	pushItems = 16
+)
+
 // room reports whether a live stream may be sent n bytes more. If its queue is
 // over the limit, it is offered to the kernel first; if that refuses, frames
 // that may be left out are; and only then the stream ends as slow.
@@ -221,6 +230,9 @@ func (l *Loop) room(slot uint32, n int) bool {
 	s := l.at(slot)
 	q := &l.queues[s.queue-1]
 	if !l.over(q, n) {
+		return true
+	}
+	if !l.in.queuing && n <= pushMax && len(q.items)-q.head < pushItems && !s.late && !s.stalled {
 		return true
 	}
 	if q.exempt > 0 && !s.blocked {
