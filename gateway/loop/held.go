@@ -97,9 +97,9 @@ const (
 // together hold more than Options.QueuesMaxTotal: those that no window waits for, and
 // those that have taken nothing for long. For the others windows wait meanwhile until
 // their queues are empty, see mayTake; if no window waits and it is still too much after
-// overMax, the heaviest of all are ended, whatever they take. The first look only says how heavy its own are,
-// and has the other loops say so; later, if another loop has a heavier one, it is left
-// to that loop, once.
+// overMax, the heaviest of all are ended, whatever they take. The first look only says how
+// heavy its own are, and has the other loops say so; later, if another loop has a heavier
+// one, it is left to that loop, once.
 func (l *Loop) shedTotal() {
 	if len(l.blocked) == 0 || !l.overTotal() {
 		l.shed.over = false

@@ -63,10 +63,9 @@ const (
 	freeRate = 5 << 20
 	// patienceMax is the most patience that a stream, or all together, can have, and
 	// the most that all can owe. patienceLeast is what a new stream has if nothing is
-	// left, and less the more is owed. patienceGrows says by how
-	// much it grows: one in so many, of the time in which no window waits at
-	// somebody's cost. So who pauses only to hold others up makes a burst longer by
-	// no more than that.
+	// left, and less the more is owed. patienceGrows says by how much it grows: one in
+	// so many, of the time in which no window waits at somebody's cost. So who pauses
+	// only to hold others up makes a burst longer by no more than that.
 	patienceMax   = int64(time.Second)
 	patienceLeast = patienceMax / 10
 	patienceGrows = 4
