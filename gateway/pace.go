@@ -35,7 +35,7 @@ func gcPercent(live, inFlight uint64) int {
 
 // flightGrowth is how far the heap may grow at least while many publications are in
 // flight.
-const flightGrowth = 8 << 20
+const flightGrowth = 4 << 20
 
 // pace sets the percentage after each collection, from when it is started until it
 // is stopped. The environment variable GOGC has precedence.

@@ -29,12 +29,13 @@ func TestTheHeapGrowsLeastWithSomeInUse(t *testing.T) {
 		t.Helper()
 		require.Equal(t, want, gcPercent(live, inFlight))
 	}
-	flight(76*mib, 64*mib, 10)   // by 8 MiB
+	flight(76*mib, 64*mib, 7)    // by 6 MiB: half of what else is in use
+	flight(66*mib, 64*mib, 6)    // by 4 MiB
 	flight(1064*mib, 64*mib, 93) // by 1000
 	flight(40*mib, 16*mib, 30)
-	flight(20*mib, 18*mib, 40)
+	flight(20*mib, 18*mib, 20)
 	flight(40*mib, flightGrowth-1, 75) // few are as nothing
-	flight(10*mib, 64*mib, 80)         // it has come since
+	flight(10*mib, 64*mib, 40)         // it has come since
 	flight(1<<40, 1<<40, 1)
 	flight(0, 64*mib, 100)
 }

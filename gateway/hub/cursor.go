@@ -127,10 +127,10 @@ func (s *Shard) idChunk(text []byte, f codec.Framing) []byte {
 // opening is the position of a channel whose hold is about to end, nil for none.
 func (s *Shard) SendWithCursor(slot uint32, f *codec.Frame, opening *Opened) {
 	if id := s.cursorChunk(slot, opening); id != nil {
-		s.loop.SendOwnID(slot, f, id)
+		s.loop.PushOwnID(slot, f, id)
 		return
 	}
-	s.loop.Send(slot, f, loop.NoID)
+	s.loop.Push(slot, f)
 }
 
 // SendMissed is SendWithCursor for what a stream missed, which does not count for

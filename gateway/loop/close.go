@@ -28,18 +28,22 @@ const (
 // not written within the given time is cut off. Closing a stream twice does
 // nothing. On-loop only.
 func (l *Loop) Close(ref Ref, reason Reason, last *codec.Frame, within time.Duration) {
-	s := l.live(ref)
-	if s == nil {
+	if l.live(ref) == nil {
 		return
 	}
 	l.detach(ref.Slot, reason)
+	l.end(ref.Slot, last, within)
+}
+
+// end gives a detached stream its last frames and its deadline.
+func (l *Loop) end(slot uint32, last *codec.Frame, within time.Duration) {
 	if last != nil {
-		l.enqueue(ref.Slot, item{frame: last, bits: itemShared})
+		l.enqueue(slot, item{frame: last, bits: itemShared})
 	}
-	if end := terminators[s.framing]; end != nil {
-		l.enqueue(ref.Slot, item{frame: end})
+	if end := terminators[l.at(slot).framing]; end != nil {
+		l.enqueue(slot, item{frame: end})
 	}
-	l.closing(ref.Slot, within)
+	l.closing(slot, within)
 }
 
 // CloseBare is [Loop.Close] for a stream whose queue ends the body already.
@@ -95,13 +99,12 @@ func (l *Loop) detach(slot uint32, reason Reason) {
 // dropped, the one in flight is completed, and if the rest goes out in time
 // the client is told.
 func (l *Loop) slow(slot uint32, reason Reason) {
-	s := l.at(slot)
-	if s.state != stateLive {
+	if l.at(slot).state != stateLive {
 		return
 	}
-	l.gone(s) // while it is still known what windows wait for
+	l.detach(slot, reason) // while it is still known what windows wait for
 	l.stats.Dropped += uint64(l.dropUnsent(slot))
-	l.Close(Ref{slot, s.gen}, reason, l.opt.SlowFrame, slowTime)
+	l.end(slot, l.opt.SlowFrame, slowTime)
 }
 
 // fail ends a stream that cannot be written to, or should not be.

@@ -427,6 +427,6 @@ func (l *Loop) behind(s *stream) bool {
 	if q.bytes == 0 || l.in.hold.tight {
 		return l.in.hold.tight
 	}
-	n := l.waiting(q)
+	n := l.waiting(s, false)
 	return n > 0 && n+l.in.hold.size > l.opt.QueueMaxSize/2 || len(q.items)-q.head >= behindItems
 }

@@ -32,33 +32,64 @@ func TestAHugeFrameReachesASlowReader(t *testing.T) {
 	})
 }
 
-// What waits may be one event larger than the limit: then a ping is no reason to end a
-// reader that windows wait for. But many are, and one that is late has no such room.
-func TestAPingBehindAHugeFrameEndsNobody(t *testing.T) {
+// What waits may be one event larger than the limit: then a ping, or what a call sends, is
+// no reason to end a reader that windows wait for. But many are, and one that is late has
+// no such room.
+func TestAPushBehindAHugeFrameEndsNobody(t *testing.T) {
 	const limit = 64 << 10
 	huge := frameOf("", strings.Repeat("h", 2*limit))
-	for _, late := range []bool{false, true} {
-		l, rec := bareLoop(t, Options{QueueMaxSize: limit})
-		setClock(l, began)
-		c := adopt(t, l, unixPair, true)
-		slot := c.ref.Slot
-		l.Send(slot, huge, NoID)
-		for !l.at(slot).blocked {
-			l.flushStream(slot)
-		}
-		l.Send(slot, huge, NoID)
-		l.at(slot).late = late
-		sent := 0
-		for ; l.Live(c.ref) && sent < 1000; sent++ {
-			l.Send(slot, codec.PingFrame, NoID)
-		}
-		require.Equal(t, []Reason{ReasonSlowBytes}, rec.reasons(c.ref))
-		if late {
-			require.Equal(t, 1, sent)
-		} else {
-			require.Equal(t, pushItems-2+1, sent)
+	for _, push := range []*codec.Frame{codec.PingFrame, frameOf("", strings.Repeat("p", limit/4))} {
+		for _, state := range []string{"waited for", "late", "stalled"} {
+			l, rec := bareLoop(t, Options{QueueMaxSize: limit})
+			setClock(l, began)
+			c := adopt(t, l, unixPair, true)
+			slot := c.ref.Slot
+			l.Send(slot, huge, NoID)
+			for !l.at(slot).blocked {
+				l.flushStream(slot)
+			}
+			l.Send(slot, huge, NoID)
+			s := l.at(slot)
+			s.late, s.stalled = state == "late", state == "stalled"
+			bytes := 0
+			for l.Live(c.ref) && bytes < 10*limit {
+				l.Push(slot, push)
+				bytes += push.Len() + itemCost
+			}
+			require.Equal(t, []Reason{ReasonSlowBytes}, rec.reasons(c.ref))
+			if state == "waited for" {
+				require.Equal(t, limit/(push.Len()+itemCost)+1, bytes/(push.Len()+itemCost))
+			} else {
+				require.Equal(t, push.Len()+itemCost, bytes)
+			}
 		}
 	}
+}
+
+// What calls send has a limit of its own: what waits of it is no reason for a delivery to
+// end a reader, nor to leave out what may be.
+func TestADeliveryBehindPushesEndsNobody(t *testing.T) {
+	const limit = 64 << 10
+	l, rec := bareLoop(t, Options{QueueMaxSize: limit})
+	setClock(l, began)
+	c := adopt(t, l, unixPair, true)
+	slot := c.ref.Slot
+	l.Send(slot, frameOf("", strings.Repeat("h", 2*limit)), NoID)
+	for !l.at(slot).blocked {
+		l.flushStream(slot)
+	}
+	for range 3 {
+		l.Push(slot, frameOf("", strings.Repeat("p", limit/4)))
+	}
+	src := &source{"s"}
+	for i := range 3 {
+		l.Send(slot, frameOf("", strings.Repeat("d", limit/8)), NoID)
+		l.SendLossy(slot, frameOf("", strings.Repeat("l", limit/8)), Lossy{Class: src, Drops: true, Offset: uint64(1 + i)})
+	}
+	require.Empty(t, rec.reasons(c.ref))
+	require.Zero(t, l.stats.Dropped)
+	l.Push(slot, frameOf("", strings.Repeat("p", limit/4)))
+	require.Equal(t, []Reason{ReasonSlowBytes}, rec.reasons(c.ref))
 }
 
 // The second one waits for the first, the third ends a stream that takes nothing.
@@ -106,7 +137,7 @@ func TestBytesOfAnUnblockedStreamDoNotCount(t *testing.T) {
 	settleAt(l, l.now)
 }
 
-// Where what is larger than the limit may be left out, it is.
+// Where what is larger than the limit may be left out, it is, but for one that waits.
 func TestHugeFramesThatMayBeDroppedEndInANotice(t *testing.T) {
 	const limit = 64 << 10
 	h := newHarness(t, Options{QueueMaxSize: limit})
@@ -120,8 +151,8 @@ func TestHugeFramesThatMayBeDroppedEndInANotice(t *testing.T) {
 		h.do(func(*Loop) {}) // behind its flush
 	}
 	require.Empty(t, c.rec.reasons(c.ref))
-	require.EqualValues(t, 4, h.group.Stats().Dropped)
-	c.expect(wire(c.framing, "", huge("1")) + wire(c.framing, "", "s gap 4 from 2 to 5"))
+	require.EqualValues(t, 3, h.group.Stats().Dropped)
+	c.expect(wire(c.framing, "", huge("1")) + wire(c.framing, "", "s gap 3 from 2 to 4") + wire(c.framing, "", huge("5")))
 	h.alive(c)
 }
 

@@ -77,11 +77,12 @@ func (l *Loop) SendLossy(slot uint32, f *codec.Frame, y Lossy) {
 
 // fit brings a queue that was added to below its limit, as far as it may be: it
 // is offered to the kernel, then frames are left out, the newest one if need be.
-// If what must arrive is too much by itself, the stream ends as slow.
+// One of any size may wait, as for [Loop.Send]. If what must arrive is too much by
+// itself, the stream ends as slow.
 func (l *Loop) fit(slot uint32) {
 	s := l.at(slot)
 	tooMuch := func() bool {
-		return s.state == stateLive && s.queue != 0 && l.waiting(&l.queues[s.queue-1]) > l.opt.QueueMaxSize
+		return s.state == stateLive && s.queue != 0 && l.waiting(s, false) > l.opt.QueueMaxSize
 	}
 	if !tooMuch() {
 		return
@@ -92,21 +93,25 @@ func (l *Loop) fit(slot uint32) {
 	if !tooMuch() {
 		return
 	}
-	if l.dropOldest(slot, 0); tooMuch() && !l.onlyNotices(slot) {
+	if l.dropOldest(slot, 0); tooMuch() && l.deliveriesBehind(slot) > 1 {
 		l.slow(slot, ReasonSlowBytes)
 	}
 }
 
-// onlyNotices reports whether nothing but notices waits behind the first frame.
-func (l *Loop) onlyNotices(slot uint32) bool {
+// deliveriesBehind returns how many deliveries wait behind the first frame, but for
+// notices.
+func (l *Loop) deliveriesBehind(slot uint32) (n int) {
 	q := &l.queues[l.at(slot).queue-1]
 	for i := q.head + 1; i < len(q.items); i++ {
-		if l.dropped(&q.items[i]) == 0 && !q.items[i].has(itemExempt) {
-			return false
+		if l.counts(&q.items[i]) {
+			n++
 		}
 	}
-	return true
+	return n
 }
+
+// counts reports whether an item is a delivery with a limit, and no notice.
+func (l *Loop) counts(it *item) bool { return !it.has(itemExempt|itemPush) && l.dropped(it) == 0 }
 
 // dropLossy gives back what a lossy item had beyond others.
 func (l *Loop) dropLossy(it *item) {
@@ -175,16 +180,18 @@ func (l *Loop) conflate(slot uint32, it item) bool {
 
 // dropOldest drops the oldest droppable frames of a queue that has no room for n
 // bytes more, down to three quarters of its limit, so that not every further
-// frame costs a pass over the queue.
+// frame costs a pass over the queue. With n 0 the newest stays if it is the only
+// one that waits.
 func (l *Loop) dropOldest(slot uint32, n int) {
 	s := l.at(slot)
 	q := &l.queues[s.queue-1]
 	target := max(l.opt.QueueMaxSize/4*3-n, 0)
 	notices := make(map[Class]int) // index of each one's notice
-	w, changed := q.unsent(), ""
+	w, changed, waits := q.unsent(), "", false
 	for r := w; r < len(q.items); r++ {
 		it := q.items[r]
-		if y := l.lossyOf(&it); y.drops && l.waiting(q) > target {
+		only := n == 0 && !waits && r == len(q.items)-1
+		if y := l.lossyOf(&it); y.drops && !only && l.waiting(s, false) > target {
 			l.charge(q, &it, gapCost-l.cost(&it))
 			l.unkeep(&it)
 			changed = max(changed, l.check.released(it.frame))
@@ -205,6 +212,7 @@ func (l *Loop) dropOldest(slot uint32, n int) {
 			}
 			notices[y.class] = w
 		}
+		waits = waits || w > q.head && l.counts(&it)
 		q.items[w] = it
 		w++
 	}

@@ -30,8 +30,10 @@ const (
 	// itemMore: the event goes on in the next item. Such items are queued
 	// together, and dropped together or not at all.
 	itemMore
+	// itemPush: it is no delivery, see Loop.Push.
+	itemPush
 
-	itemIDShift = 5
+	itemIDShift = 6
 )
 
 func (it *item) has(flag uint32) bool { return it.bits&flag != 0 }
@@ -63,7 +65,8 @@ type outQueue struct {
 	items  []item
 	head   int   // index of the first item not yet written whole
 	sent   int   // bytes of that item already written
-	bytes  int   // bound by Options.QueueMaxSize: lengths plus itemCost each
+	bytes  int   // deliveries, bound by Options.QueueMaxSize: lengths plus itemCost each
+	pushes int   // the same of pushes that are none, with a bound of their own
 	exempt int   // the same of exempt items
 	mid    bool  // the last item written whole was not the end of its event
 	since  int64 // when the first item was queued, or last advanced; on the fair clock
@@ -107,6 +110,19 @@ func (l *Loop) Send(slot uint32, f *codec.Frame, mode IDMode) {
 // ids are cut from do not live as long as its queue. On-loop only.
 func (l *Loop) SendOwnID(slot uint32, f *codec.Frame, id []byte) {
 	it := item{frame: f}
+	it.setID(id)
+	l.send(slot, it)
+}
+
+// Push is [Loop.Send] for what is no delivery: a ping, or what a call sends. It has a
+// limit of its own, as large. On-loop only.
+func (l *Loop) Push(slot uint32, f *codec.Frame) {
+	l.send(slot, item{frame: f, bits: itemPush})
+}
+
+// PushOwnID is [Loop.Push] with an id chunk as for [Loop.SendOwnID]. On-loop only.
+func (l *Loop) PushOwnID(slot uint32, f *codec.Frame, id []byte) {
+	it := item{frame: f, bits: itemPush}
 	it.setID(id)
 	l.send(slot, it)
 }
@@ -159,7 +175,7 @@ func (l *Loop) send(slot uint32, it item) {
 		l.refuse(&it)
 		return
 	}
-	if s.queue != 0 && !it.has(itemExempt) && !l.room(slot, l.cost(&it)) {
+	if s.queue != 0 && !it.has(itemExempt) && !l.room(slot, &it) {
 		l.refuse(&it)
 		return
 	}
@@ -194,48 +210,47 @@ func (l *Loop) spend(slot uint32) {
 	}
 }
 
-// over reports whether a queue has no room for n bytes more. The first frame does
-// not count, for it is being written or is next, and so one of any size finds room
-// where nothing waits behind it: what counts is that the client takes what it is
+// over reports whether a queue that is not empty has no room for a frame more. The first
+// one does not count, for it is being written or is next, and so one of any size finds
+// room where nothing waits behind it: what counts is that the client takes what it is
 // given, not how large that is.
-func (l *Loop) over(q *outQueue, n int) bool {
-	if q.bytes+n <= l.opt.QueueMaxSize { // Fast path: most queues are short.
-		return false
-	}
-	waiting := l.waiting(q)
-	return waiting > 0 && waiting+n > l.opt.QueueMaxSize
+func (l *Loop) over(s *stream, it *item) bool {
+	waiting := l.waiting(s, it.has(itemPush))
+	return waiting > 0 && waiting+l.cost(it) > l.opt.QueueMaxSize
 }
 
-// waiting is what counts for the limit of a queue that is not empty.
-func (l *Loop) waiting(q *outQueue) int {
-	if first := &q.items[q.head]; !first.has(itemExempt) {
-		return q.bytes - l.cost(first)
+// waiting is what counts against the limit of a stream whose queue is not empty, if a
+// delivery comes, or a push that is none. Each has a limit of its own while windows wait
+// for the stream. Why: what deliveries may fill of a queue then is up to us, and one of
+// them may be larger than the limit; the next ping would end whoever reads.
+func (l *Loop) waiting(s *stream, push bool) int {
+	q := &l.queues[s.queue-1]
+	deliveries, pushes := q.bytes, q.pushes
+	switch first := &q.items[q.head]; {
+	case first.has(itemExempt):
+	case first.has(itemPush):
+		pushes -= l.cost(first)
+	default:
+		deliveries -= l.cost(first)
 	}
-	return q.bytes
+	switch {
+	case s.late || s.stalled:
+		return deliveries + pushes
+	case push:
+		return pushes
+	}
+	return deliveries
 }
 
-// pushMax and pushItems say what is small: a push of at most so many bytes that is no
-// delivery, a ping or the answer to a call, is no reason to end a stream that windows wait
-// for, if it holds fewer frames than that. Why: one event that waits may be larger than
-// the limit, and then the next ping would end whoever reads.
-const (
-	pushMax   = 4 << 10
-	pushItems = 16
-)
-
-// room reports whether a live stream may be sent n bytes more. If its queue is
+// room reports whether a live stream may be sent a frame more. If its queue is
 // over the limit, it is offered to the kernel first; if that refuses, frames
 // that may be left out are; and only then the stream ends as slow.
-func (l *Loop) room(slot uint32, n int) bool {
+func (l *Loop) room(slot uint32, it *item) bool {
 	s := l.at(slot)
-	q := &l.queues[s.queue-1]
-	if !l.over(q, n) {
+	if !l.over(s, it) {
 		return true
 	}
-	if !l.in.queuing && n <= pushMax && len(q.items)-q.head < pushItems && !s.late && !s.stalled {
-		return true
-	}
-	if q.exempt > 0 && !s.blocked {
+	if l.queues[s.queue-1].exempt > 0 && !s.blocked {
 		return true // its opening comes first, and was not refused: see Loop.catchingUp
 	}
 	for s.state == stateLive && !s.blocked && s.queue != 0 {
@@ -244,11 +259,13 @@ func (l *Loop) room(slot uint32, n int) bool {
 	if s.state != stateLive {
 		return false
 	}
-	if s.queue == 0 || !l.over(&l.queues[s.queue-1], n) {
+	if s.queue == 0 || !l.over(s, it) {
 		return true
 	}
-	l.dropOldest(slot, n)
-	if l.over(&l.queues[s.queue-1], n) {
+	if !it.has(itemPush) || s.late || s.stalled {
+		l.dropOldest(slot, l.cost(it))
+	}
+	if l.over(s, it) {
 		l.slow(slot, ReasonSlowBytes)
 		return false
 	}
@@ -293,9 +310,12 @@ func (q *outQueue) shift() {
 
 // charge counts n bytes more for an item of the queue.
 func (l *Loop) charge(q *outQueue, it *item, n int) {
-	if it.has(itemExempt) {
+	switch {
+	case it.has(itemExempt):
 		q.exempt += n
-	} else {
+	case it.has(itemPush):
+		q.pushes += n
+	default:
 		q.bytes += n
 	}
 	l.stats.QueuedBytes += int64(n)
@@ -404,8 +424,9 @@ func (q *outQueue) unsent() int {
 // Queued returns how many bytes wait for the stream, as limits count them.
 // On-loop only.
 func (l *Loop) Queued(slot uint32) int {
-	if q := l.at(slot).queue; q != 0 {
-		return l.queues[q-1].bytes
+	if i := l.at(slot).queue; i != 0 {
+		q := &l.queues[i-1]
+		return q.bytes + q.pushes
 	}
 	return 0
 }

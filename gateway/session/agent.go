@@ -210,4 +210,4 @@ func disconnectFrame(d *codec.Disconnect) *codec.Frame {
 }
 
 // send queues a push for one client.
-func (a *Agent) send(ref loop.Ref, f *codec.Frame) { a.loop.Send(ref.Slot, f, loop.NoID) }
+func (a *Agent) send(ref loop.Ref, f *codec.Frame) { a.loop.Push(ref.Slot, f) }

@@ -39,7 +39,7 @@ func (a *Agent) Timer(ref loop.Ref) {
 	}
 	if s.pingAt != 0 && s.pingAt <= now {
 		a.sent(PushPing, codec.PingFrame.Len())
-		a.loop.Send(ref.Slot, codec.PingFrame, loop.NoID)
+		a.loop.Push(ref.Slot, codec.PingFrame)
 		if !a.loop.Live(ref) {
 			return // it was the last event, or one too many
 		}
