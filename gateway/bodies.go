@@ -10,31 +10,38 @@ import (
 const (
 	// largeBody is from which length on a body waits for room.
 	largeBody = 64 << 10
-	// bodiesAtOnce bounds the bytes of large bodies that are being read and
-	// worked on; one is always let in.
-	bodiesAtOnce = 3 << 20
+	// bodiesAtOnce bounds the bytes of large bodies that are being read; one is
+	// always let in.
+	bodiesAtOnce = 2 << 20
 	// bodyPatience is how long a body waits for room at most, and how long it
 	// has its own: who sends slowly neither waits long nor holds others up.
 	bodyPatience = 250 * time.Millisecond
+	// callsAtOnce bounds the bytes of bodies that were read and whose calls have
+	// yet to be answered, most likely because they wait for credit; one is always
+	// let in. It is not bodiesAtOnce: calls need no buffer of the HTTP server.
+	callsAtOnce = 8 << 20
 )
 
 // bodyRoom lets large bodies in one after the other. The HTTP server has memory
 // for the whole of each as soon as its head is read, and twice as much as it asks
 // for: without this, publishers that send at the same time hold a multiple of what
-// they publish. The zero value is ready. Any goroutine.
+// they publish. And while publishers wait for credit, the bodies behind theirs wait in
+// the sockets. Any goroutine.
 type bodyRoom struct {
+	// Immutable.
+	wait time.Duration // how long a body waits for calls to be answered, at most
+
 	// Guarded by mu.
 	mu     sync.Mutex
 	inside []bodyInside
-	bytes  int           // of those inside
-	left   chan struct{} // closed when one leaves; nil if nobody waits
+	left   chan struct{} // closed when one leaves, or was read; nil if nobody waits
 }
 
 // bodyInside is a body that has room.
 type bodyInside struct {
 	head  *fasthttp.RequestHeader // whose body it is, until the request is answered
 	bytes int
-	until time.Time // when others need not wait for it any more
+	until time.Time // when others need not wait for it any more; zero if it was read
 }
 
 // enter waits until there is room for n bytes, or long enough.
@@ -43,11 +50,11 @@ func (r *bodyRoom) enter(head *fasthttp.RequestHeader, n int) {
 	timer := time.NewTimer(bodyPatience)
 	defer timer.Stop()
 	for {
-		wait, left := r.take(head, n, time.Now(), time.Since(began) >= bodyPatience)
+		again, left := r.take(head, n, time.Now(), began)
 		if left == nil {
 			return
 		}
-		timer.Reset(min(wait, bodyPatience-time.Since(began)))
+		timer.Reset(time.Until(again))
 		select {
 		case <-left:
 		case <-timer.C:
@@ -55,22 +62,56 @@ func (r *bodyRoom) enter(head *fasthttp.RequestHeader, n int) {
 	}
 }
 
-// take takes room for n bytes if there is some, or in any case if force is set.
-// Otherwise left is closed when somebody leaves, and after wait the first has had
-// its time.
-func (r *bodyRoom) take(head *fasthttp.RequestHeader, n int, now time.Time, force bool) (wait time.Duration, left <-chan struct{}) {
+// take takes room for n bytes if there is some, or enough time has passed since began.
+// Otherwise left is closed when there may be more, and again says when time will have
+// changed something.
+func (r *bodyRoom) take(head *fasthttp.RequestHeader, n int, now, began time.Time) (again time.Time, left <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.remove(func(b *bodyInside) bool { return b.head == head || !now.Before(b.until) })
-	if force || len(r.inside) == 0 || r.bytes+n <= bodiesAtOnce {
+	r.remove(func(b *bodyInside) bool { return b.head == head || !b.until.IsZero() && !now.Before(b.until) })
+	reading, read, first := r.count()
+	force, answered := began.Add(bodyPatience), began.Add(r.wait)
+	mayRead := reading == 0 || reading+n <= bodiesAtOnce || !now.Before(force)
+	mayCall := reading+read == 0 || reading+read+n <= callsAtOnce || !now.Before(answered)
+	if mayRead && mayCall {
 		r.inside = append(r.inside, bodyInside{head, n, now.Add(bodyPatience)})
-		r.bytes += n
-		return 0, nil
+		return time.Time{}, nil
 	}
 	if r.left == nil {
 		r.left = make(chan struct{})
 	}
-	return r.inside[0].until.Sub(now), r.left // they are in order
+	if mayRead {
+		again = answered
+	} else if again = force; first.Before(force) {
+		again = first
+	}
+	return again, r.left
+}
+
+// count returns the bytes of bodies that are being read, and until when the first of them
+// has its room, and the bytes of those that were. Caller holds mu.
+func (r *bodyRoom) count() (reading, read int, first time.Time) {
+	for i := range r.inside {
+		switch b := &r.inside[i]; {
+		case b.until.IsZero():
+			read += b.bytes
+		case reading == 0 || b.until.Before(first):
+			reading, first = reading+b.bytes, b.until
+		default:
+			reading += b.bytes
+		}
+	}
+	return reading, read, first
+}
+
+// read notes that the body of head, of n bytes, was read and is not needed any more. It
+// may have lost its room, if it came slowly.
+func (r *bodyRoom) read(head *fasthttp.RequestHeader, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.remove(func(b *bodyInside) bool { return b.head == head })
+	r.inside = append(r.inside, bodyInside{head: head, bytes: n})
+	r.wake()
 }
 
 // leave gives back what the body of head has, if it has room.
@@ -78,6 +119,11 @@ func (r *bodyRoom) leave(head *fasthttp.RequestHeader) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.remove(func(b *bodyInside) bool { return b.head == head })
+	r.wake()
+}
+
+// wake has those that wait look again. Caller holds mu.
+func (r *bodyRoom) wake() {
 	if r.left != nil {
 		close(r.left)
 		r.left = nil
@@ -88,9 +134,7 @@ func (r *bodyRoom) leave(head *fasthttp.RequestHeader) {
 func (r *bodyRoom) remove(goes func(*bodyInside) bool) {
 	stay := r.inside[:0]
 	for i := range r.inside {
-		if b := r.inside[i]; goes(&b) {
-			r.bytes -= b.bytes
-		} else {
+		if b := r.inside[i]; !goes(&b) {
 			stay = append(stay, b)
 		}
 	}

@@ -14,7 +14,7 @@ func TestLargeBodiesComeOneAfterTheOther(t *testing.T) {
 		var r bodyRoom
 		var in [3]fasthttp.RequestHeader
 		began := time.Now()
-		r.enter(&in[0], 2<<20)
+		r.enter(&in[0], 1<<20)
 		r.enter(&in[1], 1<<20)
 		require.Zero(t, time.Since(began), "there is room for both")
 		time.AfterFunc(10*time.Millisecond, func() { r.leave(&in[1]) })
@@ -23,7 +23,6 @@ func TestLargeBodiesComeOneAfterTheOther(t *testing.T) {
 		require.Equal(t, 20*time.Millisecond, time.Since(began), "one that is larger than all room comes alone")
 		r.leave(&in[2])
 		r.leave(&in[2])
-		require.Zero(t, r.bytes)
 		require.Empty(t, r.inside)
 	})
 }
@@ -43,6 +42,49 @@ func TestASlowBodyHoldsNobodyUpForLong(t *testing.T) {
 		require.Equal(t, 2*bodyPatience, time.Since(began))
 		r.leave(&slow)
 		r.leave(&again)
-		require.Zero(t, r.bytes)
+		require.Empty(t, r.inside)
+	})
+}
+
+// Calls that wait for credit have given their buffers back, but not what they publish.
+func TestBodiesWaitForTheCallsBeforeThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := bodyRoom{wait: time.Second}
+		began := time.Now()
+		calls := make([]fasthttp.RequestHeader, callsAtOnce/bodiesAtOnce)
+		for i := range calls {
+			r.enter(&calls[i], bodiesAtOnce)
+			r.read(&calls[i], bodiesAtOnce)
+		}
+		require.Zero(t, time.Since(began), "bodies that were read are in nobody's way")
+		var next, last fasthttp.RequestHeader
+		time.AfterFunc(400*time.Millisecond, func() { r.leave(&calls[0]) })
+		r.enter(&next, bodiesAtOnce)
+		require.Equal(t, 400*time.Millisecond, time.Since(began))
+		r.read(&next, bodiesAtOnce)
+		r.enter(&last, bodiesAtOnce)
+		require.Equal(t, 1400*time.Millisecond, time.Since(began), "no call waits for credit for longer")
+		r.leave(&last)
+		r.leave(&next)
+		for i := range calls {
+			r.leave(&calls[i])
+		}
+		require.Empty(t, r.inside)
+	})
+}
+
+func TestABodyThatCameSlowlyCountsWhenItWasRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := bodyRoom{wait: time.Second}
+		var slow, next, last fasthttp.RequestHeader
+		r.enter(&slow, callsAtOnce)
+		time.Sleep(2 * bodyPatience)
+		began := time.Now()
+		r.enter(&next, 1<<20)
+		require.Zero(t, time.Since(began), "others need not wait for it any more")
+		r.leave(&next)
+		r.read(&slow, callsAtOnce)
+		r.enter(&last, 1<<20)
+		require.Equal(t, time.Second, time.Since(began))
 	})
 }

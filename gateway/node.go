@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/valyala/fasthttp"
 
 	"sluice/codec"
 	"sluice/gateway/admin"
@@ -51,7 +52,13 @@ func (g *Gateway) newAPI() *api.Server {
 	return api.New(api.Options{
 		Prefix: c.HandlerPrefix, Rules: func() *channel.Rules { return g.rules.Load() },
 		Broker: g.broker, Credit: g.hub, Presence: g.presence, Sessions: node{g.sessions, g},
-		Keys:   func() *auth.APIKeys { return g.keys.Load() },
+		Keys: func() *auth.APIKeys { return g.keys.Load() },
+		Decoded: func(r *fasthttp.Request) {
+			if n := r.Header.ContentLength(); n >= largeBody {
+				r.ResetBody() // for the next body
+				g.bodies.read(&r.Header, n)
+			}
+		},
 		Limits: codec.Limits{Depth: c.MaxDepth, Number: c.MaxNumberSize}, MaxBody: c.MaxBodySize, MaxPublication: c.MaxPublicationSize, ErrorMode: c.ErrorMode, Log: g.log,
 	})
 }

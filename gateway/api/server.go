@@ -48,7 +48,11 @@ type Options struct {
 	ErrorMode string
 	// CallTimeout ends calls that wait for an engine, DefaultCallTimeout.
 	CallTimeout time.Duration
-	Log         *slog.Logger // nothing is logged without it
+	// Decoded is called when a call was decoded, which is a copy of the body, before
+	// it waits for anything; nil for nobody. Not for the legacy endpoint, which decodes
+	// one command after the other.
+	Decoded func(r *fasthttp.Request)
+	Log     *slog.Logger // nothing is logged without it
 }
 
 // Server answers the calls of the API. Make it with [New]; all methods may be
@@ -180,6 +184,9 @@ func (s *Server) serveMethod(ctx *fasthttp.RequestCtx, c *call, m *method, body 
 	if err != nil {
 		s.badRequest(ctx, c.id, m.name, err)
 		return
+	}
+	if s.opt.Decoded != nil {
+		s.opt.Decoded(&ctx.Request)
 	}
 	within, cancel := s.deadline(m)
 	defer cancel()

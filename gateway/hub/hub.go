@@ -24,11 +24,14 @@ import (
 	"sluice/gateway/tally"
 )
 
+// DefaultCreditWait is Options.CreditWait where it is 0.
+const DefaultCreditWait = time.Second
+
 // Options of a [Hub]. Zero fields mean the defaults named.
 type Options struct {
 	Lanes       int           // publish lanes; one for each loop
 	CreditBytes int64         // bytes of events between entrance and sockets; 64 MiB
-	CreditWait  time.Duration // how long a publisher waits for credit; 1 s
+	CreditWait  time.Duration // how long a publisher waits for credit; DefaultCreditWait
 	HoldMaxSize int           // bytes held for one subscriber that has yet to open; 1 MiB
 	// PositionMaxTimeLag is how old a publication may be on arrival in a
 	// positioned channel, by its Time; 0 for no limit.
@@ -86,7 +89,7 @@ func New(group *loop.Group, b broker.Broker, turns, blocking actor.Submitter, op
 		opt.CreditBytes = 64 << 20
 	}
 	if opt.CreditWait <= 0 {
-		opt.CreditWait = time.Second
+		opt.CreditWait = DefaultCreditWait
 	}
 	if opt.HoldMaxSize <= 0 {
 		opt.HoldMaxSize = 1 << 20
