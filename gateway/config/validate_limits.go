@@ -44,8 +44,8 @@ func (v *validator) publicationLimits() {
 
 func (v *validator) recoveryLimits() {
 	const one, total = "uni_sse.recovery_max_bytes", "uni_sse.recovery_max_total"
-	// What is recovered counts twice.
-	if s := &v.c.UniSSE; 2*s.RecoveryMaxBytes >= s.RecoveryMaxTotal && v.sound(one, total) {
+	// What is recovered counts twice (session.recoveryFactor).
+	if s := &v.c.UniSSE; s.RecoveryMaxBytes >= s.RecoveryMaxTotal-s.RecoveryMaxBytes && v.sound(one, total) {
 		v.warn(one, "twice %d, as what is recovered counts, is not less than %s (%d): a client that missed so much takes all of that, and those that come back meanwhile wait or are told 3013; set %s to several times as much, or this to less",
 			s.RecoveryMaxBytes, total, s.RecoveryMaxTotal, total)
 	}
