@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -162,4 +163,44 @@ func TestALargestPublicationCanBeSet(t *testing.T) {
 	s.api.Publish(t, "news", fits)
 	c.Expect(t, `{"channel":"news","pub":{"data":`+fits+`}}`)
 	require.EqualValues(t, 1, s.api.Publish(t, "hist:a", fits).Offset, "what was refused has no offset")
+}
+
+// Publishers that wait for credit hold little more than what they publish: the bodies
+// behind theirs wait in the sockets, in an open loop too, and each arrives as it is.
+func TestBodiesBehindCallsThatWaitStayInTheirSockets(t *testing.T) {
+	loopModes(t, func(t *testing.T, open bool) {
+		s := startBurst(t, parts{api: `, "publish_inflight_max_bytes": 1000000`, client: `, "queue_max_age": "2m"`})
+		c := s.crowd(t, scaled(100), subscribeTarget([]string{"news"}))
+		var most atomic.Int64
+		done, looked := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(looked)
+			for {
+				select {
+				case <-done:
+					return
+				case <-time.After(time.Millisecond):
+				}
+				s.bodies.mu.Lock()
+				_, read, _ := s.bodies.count()
+				s.bodies.mu.Unlock()
+				most.Store(max(most.Load(), int64(read)))
+			}
+		}()
+		acks := s.burst(t, burst{24, 2, open, func(p, n int) put {
+			return put{channel: "news", size: 500_000 + 100_000*((p+n)%8)}
+		}})
+		close(done)
+		<-looked
+		expectTaken(t, acks)
+		s.expectAll(t, c, acks)
+		require.LessOrEqual(t, most.Load(), int64(2*callsAtOnce), "those of slow senders aside")
+		require.Greater(t, most.Load(), int64(callsAtOnce)/4, "publishers to wait")
+		testkit.Eventually(t, func() bool {
+			s.bodies.mu.Lock()
+			defer s.bodies.mu.Unlock()
+			return len(s.bodies.inside) == 0
+		}, "all room of bodies to come back")
+		s.expectSettled(t, "stream_queue_bytes", "streams_blocked")
+	})
 }
