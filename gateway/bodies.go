@@ -1,10 +1,14 @@
 package gateway
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"sluice/gateway/config"
+	"sluice/gateway/hub"
 )
 
 const (
@@ -35,6 +39,12 @@ type bodyRoom struct {
 	mu     sync.Mutex
 	inside []bodyInside
 	left   chan struct{} // closed when one leaves, or was read; nil if nobody waits
+}
+
+// bodyWait is for how long a body waits for the calls before it: as long as each of them
+// may wait for credit, but not so long that there is no time left to read it.
+func bodyWait(cfg *config.Config) time.Duration {
+	return min(cmp.Or(cfg.HTTPAPI.PublishWait, hub.DefaultCreditWait), cfg.HTTPServer.ReadTimeout/2)
 }
 
 // bodyInside is a body that has room.

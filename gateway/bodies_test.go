@@ -7,6 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/valyala/fasthttp"
+
+	"sluice/gateway/config"
+	"sluice/gateway/hub"
 )
 
 func TestLargeBodiesComeOneAfterTheOther(t *testing.T) {
@@ -87,4 +90,14 @@ func TestABodyThatCameSlowlyCountsWhenItWasRead(t *testing.T) {
 		r.enter(&last, 1<<20)
 		require.Equal(t, time.Second, time.Since(began))
 	})
+}
+
+func TestABodyWaitsNoLongerThanItMayTakeToArrive(t *testing.T) {
+	var cfg config.Config
+	cfg.HTTPServer.ReadTimeout = 30 * time.Second
+	require.Equal(t, hub.DefaultCreditWait, bodyWait(&cfg))
+	cfg.HTTPAPI.PublishWait = 5 * time.Second
+	require.Equal(t, 5*time.Second, bodyWait(&cfg))
+	cfg.HTTPAPI.PublishWait = time.Minute
+	require.Equal(t, 15*time.Second, bodyWait(&cfg))
 }

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -103,7 +102,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 	}
 	g := &Gateway{
 		cfg: cfg, log: opt.Log, verify: opt.Verify, id: session.NewID(), began: time.Now(),
-		failed: make(chan error, 2), quit: make(chan struct{}), bodies: bodyRoom{wait: cmp.Or(cfg.HTTPAPI.PublishWait, hub.DefaultCreditWait)},
+		failed: make(chan error, 2), quit: make(chan struct{}), bodies: bodyRoom{wait: bodyWait(cfg)},
 	}
 	if err := checkSupported(cfg); err != nil {
 		return nil, err
