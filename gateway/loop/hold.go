@@ -15,6 +15,7 @@ import (
 //   - and from then on for each as long as its own patience lasts. It is used up by
 //     the waits, and given back by time and by the bytes that the stream takes: so who
 //     takes a lot now and then is waited for again and again, and who trickles is not.
+//     It is short where windows have waited most of the time, unless for most in turn.
 //     A new stream has as much as is left of what all waits of the loop have together,
 //     and a little if nothing is left. Those that do not catch up take most of it, and
 //     may owe it: clients that trickle can come again and again.
@@ -45,6 +46,7 @@ type hold struct {
 	drained int64     // when there was nothing left of the pool: see shorten
 	lost    int64     // the most that one has used up that did not catch up, in this wait
 	active  [2]int    // streams that deliveries went to, in this span and the one before
+	waited  [2]int    // those of them that windows waited for at their cost
 	span    uint32    // number of that span
 	spanned int64     // when it began
 }
@@ -270,8 +272,13 @@ func (h *hold) stretch(n int64) int64 {
 
 // shorten returns what is left of so much patience where windows have waited at somebody's
 // cost for a good part of the time: many that pause in turn have patience each, and
-// together it would have no end.
+// together it would have no end. If they were waited for in turn and are most of those that
+// deliveries go to, that is the pace of the streams, as if all were behind at once: clients
+// on a busy machine.
 func (l *Loop) shorten(n int64) int64 {
+	if l.areMost(max(l.in.hold.waited[0], l.in.hold.waited[1])) {
+		return n
+	}
 	pool := min(l.unheld()-l.in.hold.drained, poolMax)
 	return n / 1000 * (max(pool, poolMax/10) / 1000) / (poolMax / 1000) * 1000
 }
@@ -287,6 +294,9 @@ func (l *Loop) pay(s *stream) {
 		waited := l.waited(s)
 		s.patience.use(l.unheld(), waited)
 		s.spent += waited
+		if waited > 0 {
+			l.countWaited(s)
+		}
 	}
 }
 
@@ -360,15 +370,31 @@ func (l *Loop) catchingUp(size int) bool {
 	return false
 }
 
-// countActive begins a new span of counting those that deliveries go to, if its time
-// has come.
+// countActive begins a new span of counting those that deliveries go to, and those of them
+// that windows wait for, if its time has come.
 func (l *Loop) countActive() {
 	h := &l.in.hold
 	switch age := l.fair - h.spanned; {
 	case age >= 2*activeSpan:
-		h.active, h.span, h.spanned = [2]int{}, h.span+2, l.fair
+		h.active, h.waited, h.span, h.spanned = [2]int{}, [2]int{}, h.span+2, l.fair
 	case age >= activeSpan:
-		h.active, h.span, h.spanned = [2]int{0, h.active[0]}, h.span+1, l.fair
+		h.active, h.waited = [2]int{0, h.active[0]}, [2]int{0, h.waited[0]}
+		h.span, h.spanned = h.span+1, l.fair
+	}
+}
+
+// twice says for what a stream counted in two spans in a row.
+type twice uint8
+
+const (
+	countedActive twice = 1 << iota
+	countedWaited
+)
+
+func (c *twice) set(what twice, on bool) {
+	*c &^= what
+	if on {
+		*c |= what
 	}
 }
 
@@ -376,26 +402,43 @@ func (l *Loop) countActive() {
 func (l *Loop) activate(s *stream) {
 	h := &l.in.hold
 	if s.span != h.span && !s.late && s.state == stateLive {
-		s.twice = s.span == h.span-1 && s.span != 0
+		s.twice.set(countedActive, s.span == h.span-1 && s.span != 0)
 		s.span = h.span
 		h.active[0]++
 	}
 }
 
-// deactivate takes a stream out of the count: it ends, or no window waits for it.
+// shortSpan is the number of a span in a byte, never 0; it may meet one that is old, which
+// counts a stream once too little.
+func shortSpan(span uint32) uint8 { return uint8(span%255) + 1 }
+
+// countWaited counts a stream that windows wait for at its cost.
+func (l *Loop) countWaited(s *stream) {
+	h := &l.in.hold
+	if now := shortSpan(h.span); s.paid != now {
+		s.twice.set(countedWaited, s.paid == shortSpan(h.span-1))
+		s.paid = now
+		h.waited[0]++
+	}
+}
+
+// deactivate takes a stream out of the counts: it ends, or no window waits for it.
 func (l *Loop) deactivate(s *stream) {
 	h := &l.in.hold
-	switch {
-	case s.span == 0:
-	case s.span == h.span:
-		h.active[0]--
-		if s.twice {
-			h.active[1]--
+	uncount := func(n *[2]int, last, before bool, what twice) {
+		switch {
+		case last:
+			n[0]--
+			if s.twice&what != 0 {
+				n[1]--
+			}
+		case before:
+			n[1]--
 		}
-	case s.span == h.span-1:
-		h.active[1]--
 	}
-	s.span, s.twice = 0, false
+	uncount(&h.active, s.span == h.span, s.span == h.span-1 && s.span != 0, countedActive)
+	uncount(&h.waited, s.paid == shortSpan(h.span), s.paid == shortSpan(h.span-1), countedWaited)
+	s.span, s.paid, s.twice = 0, 0, 0
 }
 
 // stalled returns for how long so many streams that are behind may take nothing.

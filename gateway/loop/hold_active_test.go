@@ -147,3 +147,57 @@ func TestWhoIsGoneDoesNotCount(t *testing.T) {
 	r.l.Cut(r.clients[2].ref, ReasonClientGone) // in none
 	r.expectActive(0, 0)
 }
+
+// Patience is short where windows have waited most of the time, but not if it was for most
+// of the streams in turn. Who has gone since does not count, nor who was waited for long ago.
+func TestPatienceIsWholeWhereMostAreWaitedForInTurn(t *testing.T) {
+	r := newHoldRig(t, 0, 10, Options{QueueMaxAge: time.Hour})
+	l, h := r.l, &r.l.in.hold
+	h.drained = l.unheld() // they did
+	wait := func(n int) {
+		for _, c := range r.clients[:n] {
+			l.countWaited(l.at(c.ref.Slot))
+			l.countWaited(l.at(c.ref.Slot)) // once
+		}
+	}
+	wait(5)
+	require.Equal(t, patienceMax/10, l.shorten(patienceMax))
+	wait(6)
+	require.Equal(t, patienceMax, l.shorten(patienceMax))
+	next := func() { // a span later, of which deliveries to all were a part
+		h.spanned = l.fair - activeSpan
+		l.countActive()
+		h.active = [2]int{0, 10}
+		h.drained = l.unheld()
+	}
+	next()
+	require.Equal(t, patienceMax, l.shorten(patienceMax))
+	wait(2)
+	require.Equal(t, [2]int{2, 6}, h.waited)
+	l.deactivate(l.at(r.clients[0].ref.Slot)) // counted in both
+	require.Equal(t, [2]int{1, 5}, h.waited)
+	l.deactivate(l.at(r.clients[5].ref.Slot)) // in the one before
+	require.Equal(t, [2]int{1, 4}, h.waited)
+	l.deactivate(l.at(r.clients[9].ref.Slot)) // in none
+	require.Equal(t, [2]int{1, 4}, h.waited)
+	require.Equal(t, patienceMax/10, l.shorten(patienceMax))
+	wait(9)
+	require.Equal(t, patienceMax, l.shorten(patienceMax))
+	next()
+	next()
+	require.Equal(t, [2]int{}, h.waited)
+	require.Equal(t, patienceMax/10, l.shorten(patienceMax))
+}
+
+// What a wait takes from a stream counts it, and what it ends or gives up does not.
+func TestWhoPaysCountsAsWaitedFor(t *testing.T) {
+	r := newHoldRig(t, 1, 10, Options{QueueMaxAge: time.Hour})
+	r.window()
+	for now := began; r.l.in.hold.waited == [2]int{} && r.l.stats.GivenUp == 0; now += 10 * ms {
+		r.at(now)
+		r.l.pay(r.l.at(r.clients[0].ref.Slot))
+	}
+	require.Equal(t, [2]int{1, 0}, r.l.in.hold.waited)
+	r.l.gone(r.l.at(r.clients[0].ref.Slot))
+	require.Equal(t, [2]int{}, r.l.in.hold.waited)
+}

@@ -31,11 +31,12 @@ type stream struct {
 	ends    uint64 // tick at which a closing or lingering stream is cut
 	state   streamState
 	framing codec.Framing
-	blocked bool // the last write met EAGAIN: epoll reports writability
-	dirty   bool // is in Loop.dirty or Loop.bulk
-	late    bool // deliveries do not wait for it, until its queue is empty: see Loop.judge
-	stalled bool // nor, until it takes something
-	twice   bool // it counted in the span before as well
+	blocked bool  // the last write met EAGAIN: epoll reports writability
+	dirty   bool  // is in Loop.dirty or Loop.bulk
+	late    bool  // deliveries do not wait for it, until its queue is empty: see Loop.judge
+	stalled bool  // nor, until it takes something
+	twice   twice // for what it counted in the span before the last one, too
+	paid    uint8 // when it last counted as one that was waited for, see Loop.countWaited
 
 	patience allowance // for how long they still would
 	spent    int64     // what of it was used since it had nothing queued
