@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"sync/atomic"
+	"time"
 )
 
 // gcPercent is how far the heap may grow before the next collection, in percent of
@@ -37,6 +38,9 @@ func gcPercent(live, inFlight uint64) int {
 // flight.
 const flightGrowth = 4 << 20
 
+// paceEvery is how often memory goes back at the beginning of a burst, at most.
+const paceEvery = 2 * time.Second
+
 // pace sets the percentage after each collection, from when it is started until it
 // is stopped. The environment variable GOGC has precedence.
 type pace struct {
@@ -45,7 +49,9 @@ type pace struct {
 
 	// Owned by whoever starts it, and then by the cleanup of the last collection.
 	sample []metrics.Sample
-	now    int // what is set
+	now    int       // what is set
+	gave   time.Time // when many publications were last seen in flight that had not been before
+	many   bool      // there were many at the last collection
 
 	// Atomic.
 	stopped atomic.Bool
@@ -71,11 +77,27 @@ func (p *pace) step(int) {
 		return
 	}
 	metrics.Read(p.sample)
-	if n := gcPercent(p.sample[0].Value.Uint64(), uint64(max(p.inFlight(), 0))); n != p.now {
+	inFlight := uint64(max(p.inFlight(), 0))
+	if p.begins(inFlight >= flightGrowth, time.Now()) {
+		go debug.FreeOSMemory()
+	}
+	if n := gcPercent(p.sample[0].Value.Uint64(), inFlight); n != p.now {
 		p.now = n
 		debug.SetGCPercent(n) // stops all goroutines for a moment
 	}
 	runtime.AddCleanup(new(paceMark), p.step, 0)
+}
+
+// begins reports whether a burst has just begun: what the process has from the system and
+// does not use is in small pieces then, of no use for large publications, and goes back
+// first. Not more often than once in a while, for it is a collection.
+func (p *pace) begins(many bool, now time.Time) bool {
+	begins := many && !p.many && now.Sub(p.gave) >= paceEvery
+	p.many = many
+	if begins {
+		p.gave = now
+	}
+	return begins
 }
 
 // paceMark is garbage by the next collection. It is not tiny: those share memory.

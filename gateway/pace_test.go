@@ -80,3 +80,15 @@ func TestThePaceIsThatOfTheEnvironment(t *testing.T) {
 	time.Sleep(10 * time.Millisecond)
 	require.Equal(t, 70, percent())
 }
+
+func TestMemoryGoesBackWhenABurstBegins(t *testing.T) {
+	var p pace
+	now := time.Now()
+	require.False(t, p.begins(false, now))
+	require.True(t, p.begins(true, now))
+	require.False(t, p.begins(true, now.Add(time.Hour)), "it goes on")
+	require.False(t, p.begins(false, now))
+	require.False(t, p.begins(true, now.Add(paceEvery-1)))
+	require.False(t, p.begins(false, now))
+	require.True(t, p.begins(true, now.Add(paceEvery)))
+}
