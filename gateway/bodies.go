@@ -14,15 +14,17 @@ import (
 const (
 	// largeBody is from which length on a body waits for room.
 	largeBody = 64 << 10
-	// bodiesAtOnce bounds the bytes of large bodies that are being read; one is
-	// always let in.
+	// bodiesAtOnce bounds the bytes of large bodies that are being read, as long as
+	// they come in time; one is always let in.
 	bodiesAtOnce = 2 << 20
-	// bodyPatience is how long a body waits for room at most, and how long it
-	// has its own: who sends slowly neither waits long nor holds others up.
+	// bodyPatience is how long a body waits for others that are being read, at most,
+	// and how long it has its own room: who sends slowly neither waits long nor holds
+	// others up.
 	bodyPatience = 250 * time.Millisecond
-	// callsAtOnce bounds the bytes of bodies that were read and whose calls have
-	// yet to be answered, most likely because they wait for credit; one is always
-	// let in. It is not bodiesAtOnce: calls need no buffer of the HTTP server.
+	// callsAtOnce bounds the bytes of bodies whose calls have yet to be answered, most
+	// likely because they wait for credit, as long as none of them waits for bodyWait;
+	// one is always let in. It is not bodiesAtOnce: most such calls have given the
+	// buffer of the HTTP server back.
 	callsAtOnce = 8 << 20
 )
 
@@ -33,7 +35,8 @@ const (
 // the sockets. Any goroutine.
 type bodyRoom struct {
 	// Immutable.
-	wait time.Duration // how long a body waits for calls to be answered, at most
+	wait time.Duration   // how long a body waits for calls to be answered, at most
+	quit <-chan struct{} // when it is closed nobody waits; nil is never
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -57,10 +60,11 @@ type bodyInside struct {
 // enter waits until there is room for n bytes, or long enough.
 func (r *bodyRoom) enter(head *fasthttp.RequestHeader, n int) {
 	began := time.Now()
+	w := bodyWaiting{head: head, bytes: n, answered: began.Add(r.wait)}
 	timer := time.NewTimer(bodyPatience)
 	defer timer.Stop()
 	for {
-		again, left := r.take(head, n, time.Now(), began)
+		again, left := r.take(&w, time.Now())
 		if left == nil {
 			return
 		}
@@ -68,32 +72,44 @@ func (r *bodyRoom) enter(head *fasthttp.RequestHeader, n int) {
 		select {
 		case <-left:
 		case <-timer.C:
+		case <-r.quit:
+			return
 		}
 	}
 }
 
-// take takes room for n bytes if there is some, or enough time has passed since began.
-// Otherwise left is closed when there may be more, and again says when time will have
-// changed something.
-func (r *bodyRoom) take(head *fasthttp.RequestHeader, n int, now, began time.Time) (again time.Time, left <-chan struct{}) {
+// bodyWaiting is a body that waits for room.
+type bodyWaiting struct {
+	head     *fasthttp.RequestHeader
+	bytes    int
+	answered time.Time // when it waits for calls no longer
+	force    time.Time // when it waits for bodies no longer; zero while it waits for calls
+}
+
+// take takes room if there is some, or enough time has passed. Otherwise left is closed
+// when there may be more, and again says when time will have changed something.
+func (r *bodyRoom) take(w *bodyWaiting, now time.Time) (again time.Time, left <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.remove(func(b *bodyInside) bool { return b.head == head || !b.until.IsZero() && !now.Before(b.until) })
+	r.remove(func(b *bodyInside) bool { return b.head == w.head || !b.until.IsZero() && !now.Before(b.until) })
 	reading, read, first := r.count()
-	force, answered := began.Add(bodyPatience), began.Add(r.wait)
-	mayRead := reading == 0 || reading+n <= bodiesAtOnce || !now.Before(force)
-	mayCall := reading+read == 0 || reading+read+n <= callsAtOnce || !now.Before(answered)
+	mayCall := reading+read == 0 || reading+read+w.bytes <= callsAtOnce || !now.Before(w.answered)
+	if mayCall && w.force.IsZero() {
+		w.force = now.Add(bodyPatience)
+	}
+	mayRead := reading == 0 || reading+w.bytes <= bodiesAtOnce || mayCall && !now.Before(w.force)
 	if mayRead && mayCall {
-		r.inside = append(r.inside, bodyInside{head, n, now.Add(bodyPatience)})
+		r.inside = append(r.inside, bodyInside{w.head, w.bytes, now.Add(bodyPatience)})
 		return time.Time{}, nil
 	}
 	if r.left == nil {
 		r.left = make(chan struct{})
 	}
-	if mayRead {
-		again = answered
-	} else if again = force; first.Before(force) {
-		again = first
+	if again = w.answered; mayCall {
+		again = w.force
+	}
+	if reading > 0 && first.Before(again) {
+		again = first // others need not wait for it any more then
 	}
 	return again, r.left
 }
@@ -114,8 +130,8 @@ func (r *bodyRoom) count() (reading, read int, first time.Time) {
 	return reading, read, first
 }
 
-// read notes that the body of head, of n bytes, was read and is not needed any more. It
-// may have lost its room, if it came slowly.
+// read notes that the body of head, of n bytes, has arrived. It may have lost its room, if
+// it came slowly, or had none, if it did not say its length.
 func (r *bodyRoom) read(head *fasthttp.RequestHeader, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,4 +102,64 @@ func TestABodyWaitsNoLongerThanItMayTakeToArrive(t *testing.T) {
 	require.Equal(t, 5*time.Second, bodyWait(&cfg))
 	cfg.HTTPAPI.PublishWait = time.Minute
 	require.Equal(t, 15*time.Second, bodyWait(&cfg))
+}
+
+// Bodies that come slowly lose their room for those that wait for calls, too.
+func TestASlowBodyHoldsNobodyUpThatMayWaitForCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := bodyRoom{wait: 5 * time.Second}
+		var call, slow, next fasthttp.RequestHeader
+		began := time.Now()
+		r.enter(&call, callsAtOnce-1<<20)
+		r.read(&call, callsAtOnce-1<<20)
+		r.enter(&slow, 1<<20)
+		r.enter(&next, 512<<10)
+		require.Equal(t, bodyPatience, time.Since(began))
+	})
+}
+
+// Those that have waited for calls are read one after the other all the same.
+func TestBodiesThatWaitedForCallsAreNotReadAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := bodyRoom{wait: 4 * bodyPatience}
+		const bodies = 40
+		var call fasthttp.RequestHeader
+		heads := make([]fasthttp.RequestHeader, bodies)
+		r.read(&call, callsAtOnce)
+		began := time.Now()
+		var in atomic.Int64
+		var wg sync.WaitGroup
+		for i := range heads {
+			wg.Go(func() {
+				r.enter(&heads[i], 1<<20)
+				in.Add(1)
+				time.Sleep(time.Millisecond)
+				r.leave(&heads[i])
+			})
+		}
+		time.Sleep(4*bodyPatience - 1)
+		require.Zero(t, in.Load())
+		time.Sleep(1)
+		synctest.Wait()
+		require.EqualValues(t, bodiesAtOnce>>20, in.Load())
+		for in.Load() < bodies {
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+		}
+		require.Equal(t, (bodies-2)/2*time.Millisecond, time.Since(began)-4*bodyPatience)
+		wg.Wait()
+	})
+}
+
+func TestNobodyWaitsForRoomBehindTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		quit := make(chan struct{})
+		r := bodyRoom{wait: time.Minute, quit: quit}
+		var call, next fasthttp.RequestHeader
+		r.read(&call, callsAtOnce)
+		time.AfterFunc(time.Second, func() { close(quit) })
+		began := time.Now()
+		r.enter(&next, 1<<20)
+		require.Equal(t, time.Second, time.Since(began))
+	})
 }

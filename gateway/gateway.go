@@ -102,8 +102,9 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 	}
 	g := &Gateway{
 		cfg: cfg, log: opt.Log, verify: opt.Verify, id: session.NewID(), began: time.Now(),
-		failed: make(chan error, 2), quit: make(chan struct{}), bodies: bodyRoom{wait: bodyWait(cfg)},
+		failed: make(chan error, 2), quit: make(chan struct{}),
 	}
+	g.bodies.wait, g.bodies.quit = bodyWait(cfg), g.quit
 	if err := checkSupported(cfg); err != nil {
 		return nil, err
 	}

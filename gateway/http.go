@@ -123,7 +123,8 @@ const chunkedBody = -1
 func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		front.Serving(ctx.Conn())
-		if ctx.Request.Header.ContentLength() >= largeBody {
+		if n := len(ctx.Request.Body()); n >= largeBody {
+			g.bodies.read(&ctx.Request.Header, n)
 			defer g.bodies.leave(&ctx.Request.Header)
 		}
 		defer func() {

@@ -20,8 +20,8 @@ import (
 //     and a little if nothing is left. Those that do not catch up take most of it, and
 //     may owe it: clients that trickle can come again and again.
 //
-// A stream whose patience is used up is late: it keeps its queue and its limits, but no
-// window waits for it until it has caught up once. If most streams take nothing for
+// A stream whose patience is used up is late: it keeps its queue, and one limit for all in
+// it, but no window waits for it until it has caught up once. If most streams take nothing for
 // long, none waits for those until they take something. So a stalled client holds the
 // others up once, clients that trickle make a burst longer by a part, and none of them
 // uses up what is meant for those who read.
@@ -408,8 +408,8 @@ func (l *Loop) activate(s *stream) {
 	}
 }
 
-// shortSpan is the number of a span in a byte, never 0; it may meet one that is old, which
-// counts a stream once too little.
+// shortSpan is the number of a span in a byte, never 0; it may meet one that is old, by
+// which a stream is counted once too little.
 func shortSpan(span uint32) uint8 { return uint8(span%255) + 1 }
 
 // countWaited counts a stream that windows wait for at its cost.
@@ -428,12 +428,12 @@ func (l *Loop) deactivate(s *stream) {
 	uncount := func(n *[2]int, last, before bool, what twice) {
 		switch {
 		case last:
-			n[0]--
+			n[0] = max(n[0]-1, 0)
 			if s.twice&what != 0 {
-				n[1]--
+				n[1] = max(n[1]-1, 0)
 			}
 		case before:
-			n[1]--
+			n[1] = max(n[1]-1, 0)
 		}
 	}
 	uncount(&h.active, s.span == h.span, s.span == h.span-1 && s.span != 0, countedActive)
@@ -471,5 +471,5 @@ func (l *Loop) behind(s *stream) bool {
 		return l.in.hold.tight
 	}
 	n := l.waiting(s, false)
-	return n > 0 && n+l.in.hold.size > l.opt.QueueMaxSize/2 || len(q.items)-q.head >= behindItems
+	return n > 0 && (n+l.in.hold.size > l.opt.QueueMaxSize/2 || len(q.items)-q.head >= behindItems)
 }

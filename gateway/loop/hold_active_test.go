@@ -201,3 +201,17 @@ func TestWhoPaysCountsAsWaitedFor(t *testing.T) {
 	r.l.gone(r.l.at(r.clients[0].ref.Slot))
 	require.Equal(t, [2]int{}, r.l.in.hold.waited)
 }
+
+// The short number of a span comes again after a while: counts stay above 0.
+func TestAnOldSpanTakesNothingOut(t *testing.T) {
+	r := newHoldRig(t, 0, 10, Options{QueueMaxAge: time.Hour})
+	l, h := r.l, &r.l.in.hold
+	for _, c := range r.clients {
+		l.countWaited(l.at(c.ref.Slot))
+	}
+	h.span, h.waited = h.span+255, [2]int{}
+	for _, c := range r.clients {
+		l.deactivate(l.at(c.ref.Slot))
+	}
+	require.Equal(t, [2]int{}, h.waited)
+}

@@ -173,3 +173,54 @@ func TestExemptFramesMayBeManyTimesTheLimit(t *testing.T) {
 	c.expect(want)
 	h.alive(c)
 }
+
+// What was held for a stream while it was opened is for one that reads: a late one that is
+// opened again and again keeps its limit.
+func TestAnOpeningOfALateStreamCounts(t *testing.T) {
+	const limit = 64 << 10
+	for _, late := range []bool{false, true} {
+		l, rec := bareLoop(t, Options{QueueMaxSize: limit})
+		setClock(l, began)
+		c := adopt(t, l, unixPair, true)
+		slot := c.ref.Slot
+		l.Send(slot, frameOf("", strings.Repeat("h", 2*limit)), NoID)
+		for !l.at(slot).blocked {
+			l.flushStream(slot)
+		}
+		l.at(slot).late = late
+		for range 10 {
+			l.Opening(func() { l.Send(slot, frameOf("", strings.Repeat("o", limit/2)), NoID) })
+		}
+		require.Equal(t, late, len(rec.reasons(c.ref)) == 1)
+	}
+}
+
+// Pushes behind an opening that was not refused are offered, and count then.
+func TestPushesBehindAnOpeningHaveTheirLimit(t *testing.T) {
+	const limit = 64 << 10
+	l, rec := bareLoop(t, Options{QueueMaxSize: limit})
+	setClock(l, began)
+	c := adopt(t, l, unixPair, true)
+	slot := c.ref.Slot
+	l.SendExempt(slot, frameOf("", strings.Repeat("o", 100*limit)), NoID)
+	for range 40 {
+		l.Push(slot, frameOf("", strings.Repeat("p", limit/4)))
+	}
+	require.Equal(t, []Reason{ReasonSlowBytes}, rec.reasons(c.ref))
+}
+
+// Pushes alone make no stream one that windows wait for.
+func TestPushesMakeNoStreamBehind(t *testing.T) {
+	l, _ := bareLoop(t, Options{})
+	setClock(l, began)
+	c := adopt(t, l, unixPair, true)
+	slot := c.ref.Slot
+	l.Send(slot, frameOf("", strings.Repeat("h", 1<<20)), NoID)
+	for !l.at(slot).blocked {
+		l.flushStream(slot)
+	}
+	for range 2 * behindItems {
+		l.Push(slot, codec.PingFrame)
+	}
+	require.False(t, l.behind(l.at(slot)))
+}

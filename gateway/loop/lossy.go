@@ -166,6 +166,9 @@ func (l *Loop) conflate(slot uint32, it item) bool {
 		return false
 	}
 	old := &q.items[i]
+	if old.has(itemExempt) && l.cost(&it) <= l.cost(old) {
+		it.bits |= itemExempt // its queue has not grown
+	}
 	changed := l.forget(q, old)
 	*old = it
 	l.charge(q, old, l.cost(old))
@@ -187,10 +190,13 @@ func (l *Loop) dropOldest(slot uint32, n int) {
 	q := &l.queues[s.queue-1]
 	target := max(l.opt.QueueMaxSize/4*3-n, 0)
 	notices := make(map[Class]int) // index of each one's notice
-	w, changed, waits := q.unsent(), "", false
+	w, changed, waits, newest := q.unsent(), "", false, len(q.items)-1
+	for newest > q.head && !l.counts(&q.items[newest]) {
+		newest--
+	}
 	for r := w; r < len(q.items); r++ {
 		it := q.items[r]
-		only := n == 0 && !waits && r == len(q.items)-1
+		only := n == 0 && !waits && r == newest
 		if y := l.lossyOf(&it); y.drops && !only && l.waiting(s, false) > target {
 			l.charge(q, &it, gapCost-l.cost(&it))
 			l.unkeep(&it)

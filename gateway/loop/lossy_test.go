@@ -258,3 +258,25 @@ func TestAClosingStreamIsToldWhatWasDropped(t *testing.T) {
 		c.expectEnd(want + wire(framing, "", "bye") + terminator(framing))
 	})
 }
+
+// The newest of a key that waits alone stays, whatever else stands behind it.
+func TestTheNewestOfAKeyStaysThoughAPingIsBehindIt(t *testing.T) {
+	const limit = 64 << 10
+	l, rec := bareLoop(t, Options{QueueMaxSize: limit})
+	setClock(l, began)
+	c := adopt(t, l, unixPair, true)
+	slot := c.ref.Slot
+	l.Send(slot, frameOf("", strings.Repeat("h", 2*limit)), NoID)
+	for !l.at(slot).blocked {
+		l.flushStream(slot)
+	}
+	y := Lossy{Class: &source{"s"}, Key: 7, Drops: true}
+	l.SendLossy(slot, frameOf("", "old"), y)
+	l.Push(slot, codec.PingFrame)
+	l.SendLossy(slot, frameOf("", strings.Repeat("n", 2*limit)), y)
+	require.Zero(t, l.stats.Dropped)
+	require.EqualValues(t, 1, l.stats.Conflated)
+	l.SendLossy(slot, frameOf("", "another class"), Lossy{Class: &source{"t"}, Drops: true})
+	require.EqualValues(t, 1, l.stats.Dropped, "the oldest, now that another one waits")
+	require.Empty(t, rec.reasons(c.ref))
+}

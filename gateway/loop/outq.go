@@ -159,7 +159,8 @@ func (l *Loop) SendPieces(slot uint32, pieces []*codec.Frame) {
 
 // Opening has all that f sends, but for what may be left out, count as an opening, as
 // [Loop.SendExempt] does: what was kept back for a stream while it was opened has a limit
-// of its own. On-loop only.
+// of its own. Not for a stream that no window waits for: one that can be opened again and
+// again does not read. On-loop only.
 func (l *Loop) Opening(f func()) {
 	l.opening = true
 	f()
@@ -168,7 +169,7 @@ func (l *Loop) Opening(f func()) {
 
 func (l *Loop) send(slot uint32, it item) {
 	s := l.at(slot)
-	if l.opening {
+	if l.opening && !s.late && !s.stalled {
 		it.bits |= itemExempt
 	}
 	if s.state != stateLive {
@@ -250,7 +251,7 @@ func (l *Loop) room(slot uint32, it *item) bool {
 	if !l.over(s, it) {
 		return true
 	}
-	if l.queues[s.queue-1].exempt > 0 && !s.blocked {
+	if l.queues[s.queue-1].exempt > 0 && !s.blocked && !it.has(itemPush) {
 		return true // its opening comes first, and was not refused: see Loop.catchingUp
 	}
 	for s.state == stateLive && !s.blocked && s.queue != 0 {
