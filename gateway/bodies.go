@@ -93,7 +93,7 @@ func (r *bodyRoom) take(w *bodyWaiting, now time.Time) (again time.Time, left <-
 	defer r.mu.Unlock()
 	r.remove(func(b *bodyInside) bool { return b.head == w.head || !b.until.IsZero() && !now.Before(b.until) })
 	reading, read, first := r.count()
-	mayCall := reading+read == 0 || reading+read+w.bytes <= callsAtOnce || !now.Before(w.answered)
+	mayCall := read == 0 || read+w.bytes <= callsAtOnce || !now.Before(w.answered)
 	if mayCall && w.force.IsZero() {
 		w.force = now.Add(bodyPatience)
 	}

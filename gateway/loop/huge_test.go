@@ -224,3 +224,33 @@ func TestPushesMakeNoStreamBehind(t *testing.T) {
 	}
 	require.False(t, l.behind(l.at(slot)))
 }
+
+// Whoever sends a large push can wait for room, but not for one that takes nothing.
+func TestMayPush(t *testing.T) {
+	const limit = 64 << 10
+	l, _ := bareLoop(t, Options{QueueMaxSize: limit})
+	setClock(l, began)
+	c := adopt(t, l, unixPair, true)
+	slot, push := c.ref.Slot, frameOf("", strings.Repeat("p", limit/2))
+	may := func(want bool) {
+		t.Helper()
+		require.Equal(t, want, l.MayPush(c.ref, push.Len()))
+	}
+	may(true)
+	l.Push(slot, frameOf("", strings.Repeat("h", 2*limit)))
+	may(true) // it was not tried yet
+	for !l.at(slot).blocked {
+		l.flushStream(slot)
+	}
+	may(true) // nothing waits behind it
+	l.Push(slot, push)
+	may(false)
+	require.True(t, l.MayPush(c.ref, 100))
+	l.at(slot).late = true
+	may(true)
+	l.at(slot).late = false
+	setClock(l, began+pushPatience+1)
+	may(true)
+	l.Close(c.ref, ReasonDisconnect, nil, 0)
+	may(true)
+}

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"time"
 	"unsafe"
 
 	"sluice/codec"
@@ -271,6 +272,21 @@ func (l *Loop) room(slot uint32, it *item) bool {
 		return false
 	}
 	return true
+}
+
+// pushPatience is for how long a push may wait for a stream that takes nothing.
+const pushPatience = int64(time.Second)
+
+// MayPush reports whether a push of n bytes finds room in the queue of a stream, or it is
+// no use to wait until it does: the stream has ended, no window waits for it, or it has
+// taken nothing for long. On-loop only.
+func (l *Loop) MayPush(ref Ref, n int) bool {
+	s := l.live(ref)
+	if s == nil || s.queue == 0 || !s.blocked || s.late || s.stalled || l.age(s) > pushPatience {
+		return true
+	}
+	waiting := l.waiting(s, true)
+	return waiting == 0 || waiting+n+itemCost <= l.opt.QueueMaxSize
 }
 
 // enqueue appends without any limit.

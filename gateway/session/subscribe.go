@@ -74,9 +74,55 @@ func (m *Manager) join(ctx context.Context, grant *Grant, joins []*joining, room
 	for _, j := range joins {
 		missed.encode(j.deltas)
 		j.result, j.at, j.missed = result, at, &missed
-		j.do(func() { j.open(err) })
+		j.openWithRoom(ctx, err)
 	}
 	return err
+}
+
+const (
+	// tellLook is how often a call looks whether there is room for what it tells, and
+	// tellPatience how long it waits at most; less than the hold that goes on meanwhile
+	// is likely to last.
+	tellLook     = 5 * time.Millisecond
+	tellPatience = 5 * time.Second
+	// smallPush is what needs no look: many such calls are not as quick as a client.
+	smallPush = 4 << 10
+)
+
+// openWithRoom is open once there is room for the push in the queues of all that read, or
+// it has waited for long enough. Why: calls wait for no window, and a few with large data
+// would fill the queue of a client faster than any can read.
+func (j *joining) openWithRoom(ctx context.Context, err error) {
+	n := 0
+	if err == nil {
+		n = j.told(&j.result).Len()
+	}
+	for began := time.Now(); ; {
+		opened := false
+		j.do(func() {
+			if n <= smallPush || ctx.Err() != nil || time.Since(began) > tellPatience || j.mayTell(n) {
+				opened = true
+				j.open(err)
+			}
+		})
+		if opened {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(tellLook):
+		}
+	}
+}
+
+// mayTell reports whether there is room for a push of n bytes.
+func (j *joining) mayTell(n int) bool {
+	for i := range j.members {
+		if !j.a.loop.MayPush(j.members[i].ref, n) {
+			return false
+		}
+	}
+	return true
 }
 
 // missed is what the sessions of a call are told that came before: frames that
