@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -203,4 +204,44 @@ func TestBodiesBehindCallsThatWaitStayInTheirSockets(t *testing.T) {
 		}, "all room of bodies to come back")
 		s.expectSettled(t, "stream_queue_bytes", "streams_blocked")
 	})
+}
+
+// Calls wait for no window of deliveries: what some of them send at once finds room all
+// the same in the queue of a client that reads.
+func TestCallsWithLargeDataEndNobodyWhoReads(t *testing.T) {
+	const callers, each = 4, 8
+	s := startBurst(t, parts{client: `, "queue_max_age": "2m"`})
+	conn, err := net.Dial("tcp", s.addr)
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", subscribeTarget([]string{"news"}))
+	require.NoError(t, err)
+	var read atomic.Int64
+	go func() {
+		for buf := make([]byte, 64<<10); ; {
+			n, err := conn.Read(buf)
+			if err != nil {
+				return
+			}
+			read.Add(int64(n))
+		}
+	}()
+	testkit.Eventually(t, func() bool { return s.stats().Open == 1 }, "the stream to open")
+	text := json.RawMessage(`"` + strings.Repeat("d", 900_000) + `"`)
+	var wg sync.WaitGroup
+	for i := range callers {
+		wg.Go(func() {
+			for n := range each {
+				ch := fmt.Sprintf("c%d-%d", i, n)
+				s.api.MustResult(t, "subscribe", map[string]any{"user": "", "channel": ch, "data": text})
+				s.api.MustResult(t, "unsubscribe", map[string]any{"user": "", "channel": ch})
+			}
+		})
+	}
+	wg.Wait()
+	testkit.EventuallyWithin(t, loadPatience, func() bool {
+		return read.Load() >= callers*each*900_000 || len(s.closes()) > 0
+	}, "all to arrive")
+	require.Empty(t, s.closes())
+	require.Equal(t, 1, s.stats().Open)
 }
