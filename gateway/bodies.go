@@ -47,7 +47,7 @@ type bodyRoom struct {
 // bodyWait is for how long a body waits for the calls before it: as long as each of them
 // may wait for credit, but not so long that there is no time left to read it.
 func bodyWait(cfg *config.Config) time.Duration {
-	return min(cmp.Or(cfg.HTTPAPI.PublishWait, hub.DefaultCreditWait), cfg.HTTPServer.ReadTimeout/2)
+	return min(cmp.Or(cfg.HTTPAPI.PublishWait, hub.DefaultCreditWait), max(cfg.HTTPServer.ReadTimeout/2-bodyPatience, 0))
 }
 
 // bodyInside is a body that has room.
@@ -94,7 +94,9 @@ func (r *bodyRoom) take(w *bodyWaiting, now time.Time) (again time.Time, left <-
 	r.remove(func(b *bodyInside) bool { return b.head == w.head || !b.until.IsZero() && !now.Before(b.until) })
 	reading, read, first := r.count()
 	mayCall := read == 0 || read+w.bytes <= callsAtOnce || !now.Before(w.answered)
-	if mayCall && w.force.IsZero() {
+	if !mayCall {
+		w.force = time.Time{}
+	} else if w.force.IsZero() {
 		w.force = now.Add(bodyPatience)
 	}
 	mayRead := reading == 0 || reading+w.bytes <= bodiesAtOnce || mayCall && !now.Before(w.force)

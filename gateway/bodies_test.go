@@ -101,7 +101,9 @@ func TestABodyWaitsNoLongerThanItMayTakeToArrive(t *testing.T) {
 	cfg.HTTPAPI.PublishWait = 5 * time.Second
 	require.Equal(t, 5*time.Second, bodyWait(&cfg))
 	cfg.HTTPAPI.PublishWait = time.Minute
-	require.Equal(t, 15*time.Second, bodyWait(&cfg))
+	require.Equal(t, 15*time.Second-bodyPatience, bodyWait(&cfg))
+	cfg.HTTPServer.ReadTimeout = 100 * time.Millisecond
+	require.Zero(t, bodyWait(&cfg))
 }
 
 // Bodies that were announced and never come are no calls that others wait for.
@@ -164,5 +166,31 @@ func TestNobodyWaitsForRoomBehindTheEnd(t *testing.T) {
 		began := time.Now()
 		r.enter(&next, 1<<20)
 		require.Equal(t, time.Second, time.Since(began))
+	})
+}
+
+// Nor are those that had waited for bodies before they waited for calls.
+func TestBodiesThatWaitedForBothAreNotReadAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := bodyRoom{wait: time.Second}
+		var first fasthttp.RequestHeader
+		heads := make([]fasthttp.RequestHeader, 10)
+		r.enter(&first, callsAtOnce)
+		var in atomic.Int64
+		var wg sync.WaitGroup
+		for i := range heads {
+			wg.Go(func() {
+				r.enter(&heads[i], bodiesAtOnce)
+				in.Add(1)
+				time.Sleep(time.Millisecond)
+				r.leave(&heads[i])
+			})
+		}
+		time.Sleep(bodyPatience / 2)
+		r.read(&first, callsAtOnce)
+		time.Sleep(time.Second - bodyPatience/2)
+		synctest.Wait()
+		require.EqualValues(t, 1, in.Load())
+		wg.Wait()
 	})
 }

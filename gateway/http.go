@@ -123,7 +123,7 @@ const chunkedBody = -1
 func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		front.Serving(ctx.Conn())
-		if n := len(ctx.Request.Body()); n >= largeBody {
+		if n := len(ctx.Request.Body()); n >= largeBody && g.api != nil && g.api.Allows(&ctx.Request.Header) {
 			g.bodies.read(&ctx.Request.Header, n)
 			defer g.bodies.leave(&ctx.Request.Header)
 		}

@@ -50,7 +50,7 @@ type pace struct {
 	// Owned by whoever starts it, and then by the cleanup of the last collection.
 	sample []metrics.Sample
 	now    int       // what is set
-	gave   time.Time // when many publications were last seen in flight that had not been before
+	gave   time.Time // when memory last went back for a burst that began
 	many   bool      // there were many at the last collection
 
 	// Atomic.

@@ -238,7 +238,7 @@ func TestMayPush(t *testing.T) {
 	}
 	may(true)
 	l.Push(slot, frameOf("", strings.Repeat("h", 2*limit)))
-	may(true) // it was not tried yet
+	may(true) // nothing waits behind it
 	for !l.at(slot).blocked {
 		l.flushStream(slot)
 	}
@@ -253,4 +253,39 @@ func TestMayPush(t *testing.T) {
 	may(true)
 	l.Close(c.ref, ReasonDisconnect, nil, 0)
 	may(true)
+}
+
+// What was not tried yet is offered first: an opening, or the pushes of the same turn.
+func TestMayPushAsksTheSocket(t *testing.T) {
+	const limit = 64 << 10
+	l, rec := bareLoop(t, Options{QueueMaxSize: limit})
+	setClock(l, began)
+	c := adopt(t, l, unixPair, true)
+	slot, push := c.ref.Slot, frameOf("", strings.Repeat("p", limit/2))
+	l.SendExempt(slot, frameOf("", strings.Repeat("o", 100*limit)), NoID)
+	n := 0
+	for ; l.MayPush(c.ref, push.Len()); n++ {
+		require.Less(t, n, 100)
+		l.Push(slot, push)
+	}
+	require.True(t, l.at(slot).blocked)
+	require.Empty(t, rec.reasons(c.ref))
+}
+
+// A notice is nothing that a large event would have to find room beside.
+func TestALargeEventBehindANoticeEndsNobody(t *testing.T) {
+	const limit = 64 << 10
+	l, rec := bareLoop(t, Options{QueueMaxSize: limit})
+	setClock(l, began)
+	c := adopt(t, l, unixPair, true)
+	slot, huge := c.ref.Slot, frameOf("", strings.Repeat("h", 2*limit))
+	l.Send(slot, huge, NoID)
+	for !l.at(slot).blocked {
+		l.flushStream(slot)
+	}
+	l.SendLossy(slot, frameOf("", "l"), Lossy{Class: &source{"s"}, Drops: true})
+	l.Send(slot, huge, NoID)
+	require.Empty(t, rec.reasons(c.ref))
+	l.Send(slot, huge, NoID)
+	require.Equal(t, []Reason{ReasonSlowBytes}, rec.reasons(c.ref))
 }

@@ -267,26 +267,44 @@ func (l *Loop) room(slot uint32, it *item) bool {
 	if !it.has(itemPush) || s.late || s.stalled {
 		l.dropOldest(slot, l.cost(it))
 	}
-	if l.over(s, it) {
+	if l.over(s, it) && !l.onlyNotices(s, slot, it) {
 		l.slow(slot, ReasonSlowBytes)
 		return false
 	}
 	return true
 }
 
-// pushPatience is for how long a push may wait for a stream that takes nothing.
-const pushPatience = int64(time.Second)
+// onlyNotices reports whether nothing but notices waits in front of a delivery.
+func (l *Loop) onlyNotices(s *stream, slot uint32, it *item) bool {
+	if it.has(itemPush) || (s.late || s.stalled) && l.queues[s.queue-1].pushes > 0 {
+		return false
+	}
+	return l.deliveriesBehind(slot) == 0
+}
+
+const (
+	// pushPatience is for how long a push may wait for a stream that takes nothing.
+	pushPatience = int64(time.Second)
+	// pushSpare is more than what a push has beyond its frame: the id chunk.
+	pushSpare = 8 << 10
+)
 
 // MayPush reports whether a push of n bytes finds room in the queue of a stream, or it is
 // no use to wait until it does: the stream has ended, no window waits for it, or it has
 // taken nothing for long. On-loop only.
 func (l *Loop) MayPush(ref Ref, n int) bool {
 	s := l.live(ref)
-	if s == nil || s.queue == 0 || !s.blocked || s.late || s.stalled || l.age(s) > pushPatience {
-		return true
+	for s != nil && s.queue != 0 && !s.late && !s.stalled {
+		if waiting := l.waiting(s, true); waiting == 0 || waiting+n+pushSpare <= l.opt.QueueMaxSize {
+			return true
+		}
+		if s.blocked {
+			return l.age(s) > pushPatience
+		}
+		l.flushStream(ref.Slot) // it was not tried yet
+		s = l.live(ref)
 	}
-	waiting := l.waiting(s, true)
-	return waiting == 0 || waiting+n+itemCost <= l.opt.QueueMaxSize
+	return true
 }
 
 // enqueue appends without any limit.

@@ -74,38 +74,40 @@ func (m *Manager) join(ctx context.Context, grant *Grant, joins []*joining, room
 	for _, j := range joins {
 		missed.encode(j.deltas)
 		j.result, j.at, j.missed = result, at, &missed
-		j.openWithRoom(ctx, err)
 	}
+	openWithRoom(ctx, joins, err)
 	return err
 }
 
 const (
 	// tellLook is how often a call looks whether there is room for what it tells, and
-	// tellPatience how long it waits at most; less than the hold that goes on meanwhile
-	// is likely to last.
+	// tellPatience how long it waits at most.
 	tellLook     = 5 * time.Millisecond
 	tellPatience = 5 * time.Second
 	// smallPush is what needs no look: many such calls are not as quick as a client.
 	smallPush = 4 << 10
 )
 
-// openWithRoom is open once there is room for the push in the queues of all that read, or
-// it has waited for long enough. Why: calls wait for no window, and a few with large data
-// would fill the queue of a client faster than any can read.
-func (j *joining) openWithRoom(ctx context.Context, err error) {
-	n := 0
-	if err == nil {
-		n = j.told(&j.result).Len()
-	}
+// openWithRoom opens the sessions, each as soon as there is room for the push in its queue,
+// or it has waited for long enough. Why: calls wait for no window, and a few with large data
+// would fill the queue of a client faster than any can read. Nobody waits for the room of
+// another: what comes meanwhile is held for each, and that has a bound.
+func openWithRoom(ctx context.Context, joins []*joining, err error) {
 	for began := time.Now(); ; {
-		opened := false
-		j.do(func() {
-			if n <= smallPush || ctx.Err() != nil || time.Since(began) > tellPatience || j.mayTell(n) {
-				opened = true
-				j.open(err)
+		left := 0
+		for _, j := range joins {
+			if len(j.members) == 0 {
+				continue
 			}
-		})
-		if opened {
+			n := 0
+			if err == nil {
+				n = j.told(&j.result).Len()
+			}
+			any := n <= smallPush || ctx.Err() != nil || time.Since(began) > tellPatience
+			j.do(func() { j.open(err, func(ref loop.Ref) bool { return any || j.a.loop.MayPush(ref, n) }) })
+			left += len(j.members)
+		}
+		if left == 0 {
 			return
 		}
 		select {
@@ -113,16 +115,6 @@ func (j *joining) openWithRoom(ctx context.Context, err error) {
 		case <-time.After(tellLook):
 		}
 	}
-}
-
-// mayTell reports whether there is room for a push of n bytes.
-func (j *joining) mayTell(n int) bool {
-	for i := range j.members {
-		if !j.a.loop.MayPush(j.members[i].ref, n) {
-			return false
-		}
-	}
-	return true
 }
 
 // missed is what the sessions of a call are told that came before: frames that
@@ -267,13 +259,19 @@ func (j *joining) hold() {
 	})
 }
 
-// open tells the sessions of their subscription and lets it speak. When another
-// call has held the same subscription since, that one does: positions read at
-// different times must not be mixed.
-func (j *joining) open(err error) {
+// open tells the sessions that may be told of their subscription, and lets it speak; the
+// others stay members. When another call has held the same subscription since, that one
+// does: positions read at different times must not be mixed.
+func (j *joining) open(err error, may func(ref loop.Ref) bool) {
 	a := j.a
-	for i := range j.members {
-		jr := &j.members[i]
+	members := j.members
+	j.members = nil
+	for i := range members {
+		jr := &members[i]
+		if !may(jr.ref) {
+			j.members = append(j.members, *jr)
+			continue
+		}
 		s := a.table.get(jr.ref)
 		if s == nil || !a.loop.Live(jr.ref) {
 			continue
