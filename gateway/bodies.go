@@ -132,8 +132,9 @@ func (r *bodyRoom) count() (reading, read int, first time.Time) {
 	return reading, read, first
 }
 
-// read notes that the body of head, of n bytes, has arrived. It may have lost its room, if
-// it came slowly, or had none, if it did not say its length.
+// read notes that the body of head, of n bytes, has arrived, and most likely that its buffer
+// is free. It may have lost its room, if it came slowly, or had none, if it did not say its
+// length.
 func (r *bodyRoom) read(head *fasthttp.RequestHeader, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

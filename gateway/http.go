@@ -124,7 +124,10 @@ func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		front.Serving(ctx.Conn())
 		if n := len(ctx.Request.Body()); n >= largeBody && g.api != nil && g.api.Allows(&ctx.Request.Header) {
-			g.bodies.read(&ctx.Request.Header, n)
+			// Others are noted when they were decoded, and have given their buffer back.
+			if path := string(ctx.Path()); ctx.Request.Header.ContentLength() == chunkedBody || path == g.cfg.HTTPAPI.HandlerPrefix {
+				g.bodies.read(&ctx.Request.Header, n)
+			}
 			defer g.bodies.leave(&ctx.Request.Header)
 		}
 		defer func() {

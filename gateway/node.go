@@ -54,8 +54,9 @@ func (g *Gateway) newAPI() *api.Server {
 		Broker: g.broker, Credit: g.hub, Presence: g.presence, Sessions: node{g.sessions, g},
 		Keys: func() *auth.APIKeys { return g.keys.Load() },
 		Decoded: func(r *fasthttp.Request) {
-			if len(r.Body()) >= largeBody {
+			if n := len(r.Body()); n >= largeBody {
 				r.ResetBody() // for the next body
+				g.bodies.read(&r.Header, n)
 			}
 		},
 		Limits: codec.Limits{Depth: c.MaxDepth, Number: c.MaxNumberSize}, MaxBody: c.MaxBodySize, MaxPublication: c.MaxPublicationSize, ErrorMode: c.ErrorMode, Log: g.log,
