@@ -59,8 +59,7 @@ type bodyInside struct {
 
 // enter waits until there is room for n bytes, or long enough.
 func (r *bodyRoom) enter(head *fasthttp.RequestHeader, n int) {
-	began := time.Now()
-	w := bodyWaiting{head: head, bytes: n, answered: began.Add(r.wait)}
+	w := bodyWaiting{head: head, bytes: n, answered: time.Now().Add(r.wait)}
 	timer := time.NewTimer(bodyPatience)
 	defer timer.Stop()
 	for {

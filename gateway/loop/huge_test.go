@@ -45,9 +45,7 @@ func TestAPushBehindAHugeFrameEndsNobody(t *testing.T) {
 			c := adopt(t, l, unixPair, true)
 			slot := c.ref.Slot
 			l.Send(slot, huge, NoID)
-			for !l.at(slot).blocked {
-				l.flushStream(slot)
-			}
+			untilBlocked(l, slot)
 			l.Send(slot, huge, NoID)
 			s := l.at(slot)
 			s.late, s.stalled = state == "late", state == "stalled"
@@ -75,9 +73,7 @@ func TestADeliveryBehindPushesEndsNobody(t *testing.T) {
 	c := adopt(t, l, unixPair, true)
 	slot := c.ref.Slot
 	l.Send(slot, frameOf("", strings.Repeat("h", 2*limit)), NoID)
-	for !l.at(slot).blocked {
-		l.flushStream(slot)
-	}
+	untilBlocked(l, slot)
 	for range 3 {
 		l.Push(slot, frameOf("", strings.Repeat("p", limit/4)))
 	}
@@ -184,9 +180,7 @@ func TestAnOpeningOfALateStreamCounts(t *testing.T) {
 		c := adopt(t, l, unixPair, true)
 		slot := c.ref.Slot
 		l.Send(slot, frameOf("", strings.Repeat("h", 2*limit)), NoID)
-		for !l.at(slot).blocked {
-			l.flushStream(slot)
-		}
+		untilBlocked(l, slot)
 		l.at(slot).late = late
 		for range 10 {
 			l.Opening(func() { l.Send(slot, frameOf("", strings.Repeat("o", limit/2)), NoID) })
@@ -216,9 +210,7 @@ func TestPushesMakeNoStreamBehind(t *testing.T) {
 	c := adopt(t, l, unixPair, true)
 	slot := c.ref.Slot
 	l.Send(slot, frameOf("", strings.Repeat("h", 1<<20)), NoID)
-	for !l.at(slot).blocked {
-		l.flushStream(slot)
-	}
+	untilBlocked(l, slot)
 	for range 2 * behindItems {
 		l.Push(slot, codec.PingFrame)
 	}
@@ -239,9 +231,7 @@ func TestMayPush(t *testing.T) {
 	may(true)
 	l.Push(slot, frameOf("", strings.Repeat("h", 2*limit)))
 	may(true) // nothing waits behind it
-	for !l.at(slot).blocked {
-		l.flushStream(slot)
-	}
+	untilBlocked(l, slot)
 	may(true) // nothing waits behind it
 	l.Push(slot, push)
 	may(false)
@@ -280,12 +270,17 @@ func TestALargeEventBehindANoticeEndsNobody(t *testing.T) {
 	c := adopt(t, l, unixPair, true)
 	slot, huge := c.ref.Slot, frameOf("", strings.Repeat("h", 2*limit))
 	l.Send(slot, huge, NoID)
-	for !l.at(slot).blocked {
-		l.flushStream(slot)
-	}
+	untilBlocked(l, slot)
 	l.SendLossy(slot, frameOf("", "l"), Lossy{Class: &source{"s"}, Drops: true})
 	l.Send(slot, huge, NoID)
 	require.Empty(t, rec.reasons(c.ref))
 	l.Send(slot, huge, NoID)
 	require.Equal(t, []Reason{ReasonSlowBytes}, rec.reasons(c.ref))
+}
+
+// untilBlocked writes what a stream has queued until its socket is full.
+func untilBlocked(l *Loop, slot uint32) {
+	for !l.at(slot).blocked {
+		l.flushStream(slot)
+	}
 }

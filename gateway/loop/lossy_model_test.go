@@ -154,7 +154,6 @@ func TestLossyQueuesDoAsTheModelSays(t *testing.T) {
 		require.NoError(t, err)
 		s := l.at(ref.Slot)
 		l.setBlocked(ref.Slot, true) // it lags, whatever the test takes
-		l.in.queuing = true          // all that it is sent are deliveries
 		sources := []*source{{"a"}, {"b"}, {"c"}, {"d"}}
 		plain := uint64(rnd.IntN(3)) // of how many sixteenths
 		var out strings.Builder

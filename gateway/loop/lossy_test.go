@@ -267,9 +267,7 @@ func TestTheNewestOfAKeyStaysThoughAPingIsBehindIt(t *testing.T) {
 	c := adopt(t, l, unixPair, true)
 	slot := c.ref.Slot
 	l.Send(slot, frameOf("", strings.Repeat("h", 2*limit)), NoID)
-	for !l.at(slot).blocked {
-		l.flushStream(slot)
-	}
+	untilBlocked(l, slot)
 	y := Lossy{Class: &source{"s"}, Key: 7, Drops: true}
 	l.SendLossy(slot, frameOf("", "old"), y)
 	l.Push(slot, codec.PingFrame)

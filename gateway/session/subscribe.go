@@ -93,15 +93,15 @@ const (
 // would fill the queue of a client faster than any can read. Nobody waits for the room of
 // another: what comes meanwhile is held for each, and that has a bound.
 func openWithRoom(ctx context.Context, joins []*joining, err error) {
+	n := 0
+	if err == nil && len(joins) > 0 {
+		n = joins[0].told(&joins[0].result).Len() // all are told the same
+	}
 	for began := time.Now(); ; {
 		left := 0
 		for _, j := range joins {
 			if len(j.members) == 0 {
 				continue
-			}
-			n := 0
-			if err == nil {
-				n = j.told(&j.result).Len()
 			}
 			any := n <= smallPush || ctx.Err() != nil || time.Since(began) > tellPatience
 			j.do(func() { j.open(err, func(ref loop.Ref) bool { return any || j.a.loop.MayPush(ref, n) }) })
