@@ -14,17 +14,32 @@ import (
 	"sluice/gateway/hub"
 )
 
-func TestLargeBodiesComeOneAfterTheOther(t *testing.T) {
+// inRoom runs f with the room of a gateway whose publishers wait for a second.
+func inRoom(t *testing.T, f func(r *bodyRoom)) {
 	synctest.Test(t, func(t *testing.T) {
-		var r bodyRoom
+		r := &bodyRoom{wait: time.Second, life: 30 * time.Second}
+		f(r)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		require.Empty(t, r.waiting)
+		inside := [bodyStates]int{}
+		for _, b := range r.inside {
+			inside[b.state] += b.bytes
+		}
+		require.Equal(t, inside, r.bytes)
+	})
+}
+
+func TestLargeBodiesComeOneAfterTheOther(t *testing.T) {
+	inRoom(t, func(r *bodyRoom) {
 		var in [3]fasthttp.RequestHeader
 		began := time.Now()
-		r.enter(&in[0], 1<<20)
-		r.enter(&in[1], 1<<20)
+		require.True(t, r.enter(&in[0], 1<<20))
+		require.True(t, r.enter(&in[1], 1<<20))
 		require.Zero(t, time.Since(began), "there is room for both")
 		time.AfterFunc(10*time.Millisecond, func() { r.leave(&in[1]) })
 		time.AfterFunc(20*time.Millisecond, func() { r.leave(&in[0]) })
-		r.enter(&in[2], 32<<20)
+		require.True(t, r.enter(&in[2], 32<<20))
 		require.Equal(t, 20*time.Millisecond, time.Since(began), "one that is larger than all room comes alone")
 		r.leave(&in[2])
 		r.leave(&in[2])
@@ -32,43 +47,75 @@ func TestLargeBodiesComeOneAfterTheOther(t *testing.T) {
 	})
 }
 
+// Who waits longest comes first: a large body is not passed by small ones without end.
+func TestBodiesKeepTheirOrder(t *testing.T) {
+	inRoom(t, func(r *bodyRoom) {
+		heads := make([]fasthttp.RequestHeader, 20)
+		require.True(t, r.enter(&heads[0], 1<<20))
+		var mu sync.Mutex
+		var order []int
+		for i := 1; i < len(heads); i++ {
+			size := largeBody
+			if i == 1 {
+				size = 16 << 20
+			}
+			go func() {
+				require.True(t, r.enter(&heads[i], size))
+				mu.Lock()
+				order = append(order, i)
+				mu.Unlock()
+				time.Sleep(time.Millisecond)
+				r.leave(&heads[i])
+			}()
+			synctest.Wait() // it is in the queue
+		}
+		require.Empty(t, order, "there is no room for the large one yet")
+		r.leave(&heads[0])
+		synctest.Wait()
+		require.Equal(t, []int{1}, order)
+		time.Sleep(2 * time.Millisecond)
+		synctest.Wait()
+		require.Len(t, order, len(heads)-1)
+	})
+}
+
 func TestASlowBodyHoldsNobodyUpForLong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var r bodyRoom
+	inRoom(t, func(r *bodyRoom) {
 		var slow, other, again fasthttp.RequestHeader
 		began := time.Now()
-		r.enter(&slow, 4<<20)
+		require.True(t, r.enter(&slow, 4<<20))
 		time.Sleep(bodyPatience / 2)
-		r.enter(&other, 4<<20)
+		require.True(t, r.enter(&other, 4<<20))
 		require.Equal(t, bodyPatience, time.Since(began))
-		r.enter(&other, 4<<20) // the next request on the connection: the last was never answered
+		require.True(t, r.enter(&other, 4<<20)) // the next request on the connection: the last was never answered
 		require.Equal(t, bodyPatience, time.Since(began))
-		r.enter(&again, 1<<20)
-		require.Equal(t, 2*bodyPatience, time.Since(began))
+		require.True(t, r.enter(&again, 1<<20))
+		require.Equal(t, bodyPatience+bodyPatience/2, time.Since(began), "one is slow already")
 		r.leave(&slow)
+		r.leave(&other)
 		r.leave(&again)
 		require.Empty(t, r.inside)
 	})
 }
 
 // Calls that wait for credit have given their buffers back, but not what they publish.
+// Who finds no room in time is refused, and holds nothing.
 func TestBodiesWaitForTheCallsBeforeThem(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := bodyRoom{wait: time.Second}
+	inRoom(t, func(r *bodyRoom) {
 		began := time.Now()
 		calls := make([]fasthttp.RequestHeader, callsAtOnce/bodiesAtOnce)
 		for i := range calls {
-			r.enter(&calls[i], bodiesAtOnce)
+			require.True(t, r.enter(&calls[i], bodiesAtOnce))
 			r.read(&calls[i], bodiesAtOnce)
 		}
 		require.Zero(t, time.Since(began), "bodies that were read are in nobody's way")
 		var next, last fasthttp.RequestHeader
 		time.AfterFunc(400*time.Millisecond, func() { r.leave(&calls[0]) })
-		r.enter(&next, bodiesAtOnce)
+		require.True(t, r.enter(&next, bodiesAtOnce))
 		require.Equal(t, 400*time.Millisecond, time.Since(began))
 		r.read(&next, bodiesAtOnce)
-		r.enter(&last, bodiesAtOnce)
-		require.Equal(t, 1400*time.Millisecond, time.Since(began), "no call waits for credit for longer")
+		require.False(t, r.enter(&last, bodiesAtOnce))
+		require.Equal(t, 1400*time.Millisecond, time.Since(began), "as long as a publish waits for credit")
 		r.leave(&last)
 		r.leave(&next)
 		for i := range calls {
@@ -78,119 +125,162 @@ func TestBodiesWaitForTheCallsBeforeThem(t *testing.T) {
 	})
 }
 
+// Those behind one that waited in vain come in if there is room for them.
+func TestABodyThatGivesUpIsInNobodysWay(t *testing.T) {
+	inRoom(t, func(r *bodyRoom) {
+		var call, large, small fasthttp.RequestHeader
+		require.True(t, r.enter(&call, callsAtOnce/2))
+		r.read(&call, callsAtOnce/2)
+		began := time.Now()
+		go func() {
+			time.Sleep(time.Second / 2)
+			require.True(t, r.enter(&small, largeBody))
+			require.Equal(t, time.Second, time.Since(began))
+		}()
+		require.False(t, r.enter(&large, callsAtOnce))
+		synctest.Wait()
+	})
+}
+
 func TestABodyThatCameSlowlyCountsWhenItWasRead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := bodyRoom{wait: time.Second}
+	inRoom(t, func(r *bodyRoom) {
 		var slow, next, last fasthttp.RequestHeader
-		r.enter(&slow, callsAtOnce)
+		require.True(t, r.enter(&slow, callsAtOnce))
 		time.Sleep(2 * bodyPatience)
 		began := time.Now()
-		r.enter(&next, 1<<20)
+		require.True(t, r.enter(&next, 1<<20))
 		require.Zero(t, time.Since(began), "others need not wait for it any more")
 		r.leave(&next)
 		r.read(&slow, callsAtOnce)
-		r.enter(&last, 1<<20)
+		require.False(t, r.enter(&last, 1<<20))
 		require.Equal(t, time.Second, time.Since(began))
 	})
 }
 
-func TestABodyWaitsNoLongerThanItMayTakeToArrive(t *testing.T) {
+func TestPublishersWaitForRoomAsLongAsForCredit(t *testing.T) {
 	var cfg config.Config
-	cfg.HTTPServer.ReadTimeout = 30 * time.Second
-	require.Equal(t, hub.DefaultCreditWait, bodyWait(&cfg))
-	cfg.HTTPAPI.PublishWait = 5 * time.Second
-	require.Equal(t, 5*time.Second, bodyWait(&cfg))
-	cfg.HTTPAPI.PublishWait = time.Minute
-	require.Equal(t, 15*time.Second-bodyPatience, bodyWait(&cfg))
-	cfg.HTTPServer.ReadTimeout = 100 * time.Millisecond
-	require.Zero(t, bodyWait(&cfg))
+	require.Equal(t, hub.DefaultCreditWait, newBodyRoom(&cfg, nil).wait)
+	cfg.HTTPAPI.PublishWait, cfg.HTTPServer.ReadTimeout = time.Minute, 30*time.Second
+	require.Equal(t, time.Minute, newBodyRoom(&cfg, nil).wait)
+	require.Greater(t, newBodyRoom(&cfg, nil).life, 30*time.Second)
 }
 
-// Bodies that were announced and never come are no calls that others wait for.
-func TestBodiesThatNeverComeHoldNobodyUpForLong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := bodyRoom{wait: 5 * time.Second}
+// Bodies that were announced and never come are no calls that others wait for, however
+// many there are; nor do they hold more than their share.
+func TestBodiesThatNeverCome(t *testing.T) {
+	inRoom(t, func(r *bodyRoom) {
 		began := time.Now()
-		stalled := make([]fasthttp.RequestHeader, 20)
-		var wg sync.WaitGroup
+		stalled := make([]fasthttp.RequestHeader, 100)
+		var in atomic.Int64
 		for i := range stalled {
-			wg.Go(func() { r.enter(&stalled[i], 32<<20) })
+			go func() {
+				if r.enter(&stalled[i], 1<<20) {
+					in.Add(1)
+				}
+			}()
 		}
-		wg.Wait()
+		synctest.Wait()
 		var next fasthttp.RequestHeader
-		r.enter(&next, 1<<20)
-		require.LessOrEqual(t, time.Since(began), 2*bodyPatience)
+		require.False(t, r.enter(&next, 1<<20), "the share of those that come slowly is used up")
+		require.EqualValues(t, slowAtOnce>>20, in.Load())
+		require.Equal(t, time.Second, time.Since(began), "every one of them came within the wait of the last")
+		time.Sleep(r.life)
+		began = time.Now()
+		require.True(t, r.enter(&next, 1<<20), "the HTTP server has given them up")
+		require.Zero(t, time.Since(began))
+		r.leave(&next)
+		require.Empty(t, r.inside)
 	})
 }
 
 // Those that have waited for calls are read one after the other all the same.
 func TestBodiesThatWaitedForCallsAreNotReadAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := bodyRoom{wait: 4 * bodyPatience}
+	inRoom(t, func(r *bodyRoom) {
 		const bodies = 40
 		var call fasthttp.RequestHeader
 		heads := make([]fasthttp.RequestHeader, bodies)
+		require.True(t, r.enter(&call, callsAtOnce))
 		r.read(&call, callsAtOnce)
 		began := time.Now()
-		var in atomic.Int64
-		var wg sync.WaitGroup
+		var in, most, now atomic.Int64
 		for i := range heads {
-			wg.Go(func() {
-				r.enter(&heads[i], 1<<20)
+			go func() {
+				require.True(t, r.enter(&heads[i], 1<<20))
 				in.Add(1)
+				if n := now.Add(1); n > most.Load() {
+					most.Store(n)
+				}
 				time.Sleep(time.Millisecond)
+				now.Add(-1)
 				r.leave(&heads[i])
-			})
+			}()
 		}
-		time.Sleep(4*bodyPatience - 1)
+		time.Sleep(time.Second / 2)
 		require.Zero(t, in.Load())
-		time.Sleep(time.Nanosecond)
-		synctest.Wait()
-		require.EqualValues(t, bodiesAtOnce>>20, in.Load())
+		r.leave(&call)
 		for in.Load() < bodies {
 			time.Sleep(time.Millisecond)
 			synctest.Wait()
 		}
-		require.Equal(t, (bodies-2)/2*time.Millisecond, time.Since(began)-4*bodyPatience)
-		wg.Wait()
+		require.EqualValues(t, bodiesAtOnce>>20, most.Load())
+		require.Equal(t, (bodies-2)/2*time.Millisecond, time.Since(began)-time.Second/2)
+		time.Sleep(time.Millisecond)
 	})
 }
 
 func TestNobodyWaitsForRoomBehindTheEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inRoom(t, func(r *bodyRoom) {
 		quit := make(chan struct{})
-		r := bodyRoom{wait: time.Minute, quit: quit}
+		r.quit = quit
 		var call, next fasthttp.RequestHeader
+		require.True(t, r.enter(&call, callsAtOnce))
 		r.read(&call, callsAtOnce)
-		time.AfterFunc(time.Second, func() { close(quit) })
+		time.AfterFunc(time.Second/2, func() { close(quit) })
 		began := time.Now()
-		r.enter(&next, 1<<20)
-		require.Equal(t, time.Second, time.Since(began))
+		require.False(t, r.enter(&next, 1<<20))
+		require.Equal(t, time.Second/2, time.Since(began))
 	})
 }
 
-// Nor are those that had waited for bodies before they waited for calls.
-func TestBodiesThatWaitedForBothAreNotReadAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := bodyRoom{wait: time.Second}
-		var first fasthttp.RequestHeader
-		heads := make([]fasthttp.RequestHeader, 10)
-		r.enter(&first, callsAtOnce)
-		var in atomic.Int64
-		var wg sync.WaitGroup
-		for i := range heads {
-			wg.Go(func() {
-				r.enter(&heads[i], bodiesAtOnce)
-				in.Add(1)
-				time.Sleep(time.Millisecond)
-				r.leave(&heads[i])
-			})
+// A body that was not read is told from one that was empty, and from the one before it.
+func TestTheBodyThatFoundNoRoomIsKnown(t *testing.T) {
+	inRoom(t, func(r *bodyRoom) {
+		var call, next fasthttp.RequestHeader
+		require.True(t, r.enter(&call, callsAtOnce))
+		r.read(&call, callsAtOnce)
+		const most = 32 << 20
+		for announced, left := range map[int]int{1 << 20: 1 << 20, chunkedBody: most} {
+			next.SetContentLength(announced)
+			r.letIn(&next, most)
+			require.Zero(t, next.ContentLength(), "nobody waits for it")
+			n, unread := r.unread(&next)
+			require.True(t, unread)
+			require.Equal(t, left, n)
+			next.SetContentLength(0)
+			r.letIn(&next, most)
+			_, unread = r.unread(&next)
+			require.False(t, unread, "of the next request")
 		}
-		time.Sleep(bodyPatience / 2)
-		r.read(&first, callsAtOnce)
-		time.Sleep(time.Second - bodyPatience/2)
-		synctest.Wait()
-		require.EqualValues(t, 1, in.Load())
-		wg.Wait()
+		for _, free := range []int{0, largeBody - 1, most + 1} {
+			next.SetContentLength(free)
+			r.letIn(&next, most)
+			require.Equal(t, free, next.ContentLength(), "it is small, or refused for its size")
+		}
+		r.leave(&call)
+		require.Empty(t, r.inside)
+	})
+}
+
+// A body without a length counts for what it has when it was read.
+func TestAChunkedBodyCountsForWhatItWas(t *testing.T) {
+	inRoom(t, func(r *bodyRoom) {
+		var h fasthttp.RequestHeader
+		h.SetContentLength(chunkedBody)
+		r.letIn(&h, 32<<20)
+		require.Equal(t, unknownBody, r.bytes[bodyReading])
+		r.read(&h, 5_000_000)
+		require.Equal(t, [bodyStates]int{bodyRead: 5_000_000}, r.bytes)
+		r.leave(&h)
+		require.Empty(t, r.inside)
 	})
 }

@@ -81,7 +81,7 @@ type Gateway struct {
 	quit      chan struct{}  // closed by Stop
 
 	counts requestCounts // has a lock of its own
-	bodies bodyRoom      // has a lock of its own
+	bodies *bodyRoom     // has a lock of its own
 
 	// Atomic.
 	rules    atomic.Pointer[channel.Rules]
@@ -104,7 +104,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		cfg: cfg, log: opt.Log, verify: opt.Verify, id: session.NewID(), began: time.Now(),
 		failed: make(chan error, 2), quit: make(chan struct{}),
 	}
-	g.bodies.wait, g.bodies.quit = bodyWait(cfg), g.quit
+	g.bodies = newBodyRoom(cfg, g.quit)
 	if err := checkSupported(cfg); err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func (g *Gateway) newServer(handler fasthttp.RequestHandler) *fasthttp.Server {
 		handler = g.counts.counting(handler)
 	}
 	return &fasthttp.Server{
-		Handler:                      front.Strict(g.guard(handler), sse.WriteError),
+		Handler:                      g.bodies.leaving(front.Strict(g.guard(handler), sse.WriteError)),
 		ErrorHandler:                 g.badRequest,
 		HeaderReceived:               g.bodyLimit,
 		Concurrency:                  1 << 20,
@@ -89,9 +89,7 @@ func (g *Gateway) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 		// Only with a key: the HTTP server allocates the whole
 		// Content-Length before the first byte of a body.
 		limit.MaxRequestBodySize, wanted = c.MaxBodySize, true
-		if n := h.ContentLength(); n >= largeBody && n <= c.MaxBodySize {
-			g.bodies.enter(h, n) // strangers have no such bodies
-		}
+		g.bodies.letIn(h, c.MaxBodySize)
 	}
 	if n := h.ContentLength(); !wanted && (n > limit.MaxRequestBodySize || n == chunkedBody) {
 		front.SkipBody(h)
@@ -123,13 +121,6 @@ const chunkedBody = -1
 func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		front.Serving(ctx.Conn())
-		if n := len(ctx.Request.Body()); n >= largeBody && g.api != nil && g.api.Allows(&ctx.Request.Header) {
-			// Others are noted when they were decoded, and have given their buffer back.
-			if path := string(ctx.Path()); ctx.Request.Header.ContentLength() == chunkedBody || path == g.cfg.HTTPAPI.HandlerPrefix {
-				g.bodies.read(&ctx.Request.Header, n)
-			}
-			defer g.bodies.leave(&ctx.Request.Header)
-		}
 		defer func() {
 			if v := recover(); v != nil {
 				var id reqid.ID
@@ -151,6 +142,7 @@ func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 // badRequest answers requests that never reach a handler.
 func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	front.Linger(ctx.Conn())
+	g.bodies.leave(&ctx.Request.Header)
 	var small *fasthttp.ErrSmallBuffer
 	var late net.Error
 	switch {

@@ -13,6 +13,7 @@ import (
 	"sluice/gateway/api"
 	"sluice/gateway/auth"
 	"sluice/gateway/channel"
+	"sluice/gateway/front"
 	"sluice/gateway/session"
 )
 
@@ -53,11 +54,19 @@ func (g *Gateway) newAPI() *api.Server {
 		Prefix: c.HandlerPrefix, Rules: func() *channel.Rules { return g.rules.Load() },
 		Broker: g.broker, Credit: g.hub, Presence: g.presence, Sessions: node{g.sessions, g},
 		Keys: func() *auth.APIKeys { return g.keys.Load() },
-		Decoded: func(r *fasthttp.Request) {
-			if n := len(r.Body()); n >= largeBody {
-				r.ResetBody() // for the next body
-				g.bodies.read(&r.Header, n)
+		Unread: func(ctx *fasthttp.RequestCtx) bool {
+			n, ok := g.bodies.unread(&ctx.Request.Header)
+			if ok {
+				front.LingerFor(ctx.Conn(), n)
 			}
+			return ok
+		},
+		Decoded: func(r *fasthttp.Request, copied bool) {
+			n := len(r.Body())
+			if copied && n >= largeBody {
+				r.ResetBody() // for the next body
+			}
+			g.bodies.read(&r.Header, n)
 		},
 		Limits: codec.Limits{Depth: c.MaxDepth, Number: c.MaxNumberSize}, MaxBody: c.MaxBodySize, MaxPublication: c.MaxPublicationSize, ErrorMode: c.ErrorMode, Log: g.log,
 	})

@@ -48,6 +48,17 @@ func (s *Server) badRequest(ctx *fasthttp.RequestCtx, id *reqid.ID, method strin
 	text(ctx, fasthttp.StatusBadRequest, "Bad Request\n", detail)
 }
 
+// noBodyRoom is the detail of a call whose body was not read.
+const noBodyRoom = "no room came free within http_api.publish_wait for the body, which was not read: nothing was done"
+
+// answerUnread answers a call whose body was not read.
+func (s *Server) answerUnread(ctx *fasthttp.RequestCtx, c *call) {
+	s.noteRefused(c.id, refusedUnread)
+	fail := &failure{err: codec.ErrInternal, detail: noBodyRoom, cause: errors.New("api: " + noBodyRoom)}
+	s.note(c.id, "", fail)
+	s.answerError(ctx, c, fail)
+}
+
 // text answers as the reference does where a request never reaches a method.
 func text(ctx *fasthttp.RequestCtx, status int, body, detail string) {
 	ctx.SetStatusCode(status)

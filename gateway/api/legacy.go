@@ -19,6 +19,7 @@ func (s *Server) serveLegacy(ctx *fasthttp.RequestCtx, c *call, body []byte) {
 		s.badRequest(ctx, c.id, "", &codec.FieldError{Want: "at least one command"})
 		return
 	}
+	s.decoded(ctx, false)
 	within, cancel := s.deadline(nil)
 	defer cancel()
 	decoder := codec.NewLegacyDecoder(body, s.opt.Limits)

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp"
 
 	"sluice/codec"
 	"sluice/gateway/broker"
@@ -106,6 +108,29 @@ func TestNamespaceMayPublishDeltasAlways(t *testing.T) {
 	got := r.sink.take()
 	require.True(t, got[0].pub.Delta)
 	require.False(t, got[1].pub.Delta)
+}
+
+// A call whose body was not read is no call without a body.
+func TestACallWhoseBodyWasNotReadIs100(t *testing.T) {
+	decoded := 0
+	r := newRig(t, func(o *Options) {
+		o.Unread = func(ctx *fasthttp.RequestCtx) bool { return string(ctx.QueryArgs().Peek("unread")) == "1" }
+		o.Decoded = func(*fasthttp.Request, bool) { decoded++ }
+	})
+	const reply = `{"error":{"code":100,"message":"internal server error"}}`
+	for _, method := range []string{"publish?unread=1", "batch?unread=1"} {
+		got := r.expect(method, "", reply)
+		require.Equal(t, noBodyRoom, got.head.Get(detailHeader))
+		require.Less(t, len(noBodyRoom), maxDetail)
+	}
+	require.Equal(t, reply, r.do(http.MethodPost, "/api?unread=1", "").body)
+	require.EqualValues(t, 3, r.server.Stats().Refused["no_room"])
+	require.Contains(t, r.log.String(), noBodyRoom)
+	require.Zero(t, decoded)
+	require.Equal(t, http.StatusOK, r.post("info?unread=0", "{}").status)
+	require.Equal(t, 1, decoded)
+	require.Equal(t, http.StatusOK, r.do(http.MethodPost, "/api?unread=0", `{"method":"info"}`).status)
+	require.Equal(t, 2, decoded)
 }
 
 func TestPublishWithoutCreditIs100AndPublishesNothing(t *testing.T) {

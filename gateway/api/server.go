@@ -48,10 +48,13 @@ type Options struct {
 	ErrorMode string
 	// CallTimeout ends calls that wait for an engine, DefaultCallTimeout.
 	CallTimeout time.Duration
-	// Decoded is called when a call was decoded, which is a copy of the body, before
-	// it waits for anything; nil for nobody. Not for the legacy endpoint, which decodes
-	// one command after the other.
-	Decoded func(r *fasthttp.Request)
+	// Unread reports whether the body of a call was not read because there was no room
+	// for it in time; the call is refused then. Asked of calls without a body; nil: of none.
+	Unread func(ctx *fasthttp.RequestCtx) bool
+	// Decoded is called when the body of a call was decoded, before the call waits for
+	// anything; nil for nobody. copied: nothing refers to the body any more. It is false
+	// for the legacy endpoint, which decodes one command after the other.
+	Decoded func(r *fasthttp.Request, copied bool)
 	Log     *slog.Logger // nothing is logged without it
 }
 
@@ -154,6 +157,10 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 		return
 	}
 	body := ctx.PostBody()
+	if len(body) == 0 && s.opt.Unread != nil && s.opt.Unread(ctx) {
+		s.answerUnread(ctx, &r.call)
+		return
+	}
 	if len(body) > s.opt.MaxBody {
 		s.noteRefused(&r.id, refusedSize)
 		refuseHTTP(ctx, fasthttp.StatusRequestEntityTooLarge, "request body too large")
@@ -185,9 +192,7 @@ func (s *Server) serveMethod(ctx *fasthttp.RequestCtx, c *call, m *method, body 
 		s.badRequest(ctx, c.id, m.name, err)
 		return
 	}
-	if s.opt.Decoded != nil {
-		s.opt.Decoded(&ctx.Request)
-	}
+	s.decoded(ctx, true)
 	within, cancel := s.deadline(m)
 	defer cancel()
 	c.ctx, c.dst = within, ctx.Response.SwapBody(nil)[:0]
@@ -202,6 +207,12 @@ func (s *Server) serveMethod(ctx *fasthttp.RequestCtx, c *call, m *method, body 
 		c.dst = append(c.dst, '}')
 	}
 	answer(ctx, c)
+}
+
+func (s *Server) decoded(ctx *fasthttp.RequestCtx, copied bool) {
+	if s.opt.Decoded != nil {
+		s.opt.Decoded(&ctx.Request, copied)
+	}
 }
 
 // deadline returns the context of a call of m, or of the legacy endpoint. Why

@@ -29,10 +29,11 @@ const (
 	refusedDraining        // the server stops
 	refusedSize            // the body is too large
 	refusedBody            // the body is no request
+	refusedUnread          // there was no room for the body
 	refusals
 )
 
-var refusalNames = [refusals]string{"not_post", "unauthorized", "draining", "too_large", "bad_request"}
+var refusalNames = [refusals]string{"not_post", "unauthorized", "draining", "too_large", "bad_request", "no_room"}
 
 const (
 	// firstCode and errorCodes span the codes of the API (PROTOCOL 7.2).

@@ -40,9 +40,10 @@ type Conn struct {
 	named   net.Addr   // the client that the header named; nil: the peer
 	began   time.Time  // of the request that is being read
 	readBy  time.Time  // the read deadline that was asked for
+	got     time.Time  // when something of it was read last
 
 	// Atomic.
-	lingers atomic.Bool
+	lingers atomic.Int64           // bytes that Close waits for
 	onClose atomic.Pointer[func()] // see OnClose
 	place   place
 }
@@ -74,6 +75,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 		c.refuse()
 		return 0, io.EOF
 	}
+	if c.phase == phaseRequest {
+		c.got = time.Now()
+	}
 	return n, err
 }
 
@@ -100,6 +104,7 @@ func (c *Conn) begin() bool {
 		return false
 	}
 	c.phase, c.began = phaseRequest, time.Now()
+	c.got = c.began
 	c.renew()
 	if by := c.within(c.readBy); !by.Equal(c.readBy) {
 		c.readBy = by
@@ -124,6 +129,7 @@ func (c *Conn) serving() {
 // handshaken: what follows is a request, with its own time.
 func (c *Conn) handshaken() {
 	c.began = time.Now()
+	c.got = c.began
 	c.renew()
 }
 
@@ -157,7 +163,21 @@ func Serving(c net.Conn) {
 // tells it why. Other connections are let be. Any goroutine.
 func Linger(c net.Conn) {
 	if f, ok := c.(fronted); ok {
-		f.bottom().lingers.Store(true)
+		f.bottom().linger(lingerBytes)
+	}
+}
+
+// LingerFor is [Linger] for a client that may have n bytes yet to send and should get its
+// answer all the same: few clients read it before they have sent their request. They may
+// take ten seconds.
+func LingerFor(c net.Conn, n int) {
+	if f, ok := c.(fronted); ok {
+		f.bottom().linger(int64(n) + int64(n)/16 + lingerBytes) // TLS has records and their ends
+	}
+}
+
+func (c *Conn) linger(n int64) {
+	for old := c.lingers.Load(); old < n && !c.lingers.CompareAndSwap(old, n); old = c.lingers.Load() {
 	}
 }
 
@@ -175,9 +195,20 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.Conn.SetReadDeadline(c.readBy), c.Conn.SetWriteDeadline(t))
 }
 
+// ourLateness is from which time on what the server did with the head of a request, before
+// it reads on, does not count against the client.
+const ourLateness = 100 * time.Millisecond
+
 // SetReadDeadline implements net.Conn. While a request is being read, no
-// deadline lies behind Options.RequestTimeout after its beginning.
+// deadline lies behind Options.RequestTimeout after its beginning; the time in
+// which the server did not read, until now, comes on top.
 func (c *Conn) SetReadDeadline(t time.Time) error {
+	if c.phase == phaseRequest {
+		if now := time.Now(); now.Sub(c.got) >= ourLateness {
+			c.began, c.got = c.began.Add(now.Sub(c.got)), now
+			c.renew()
+		}
+	}
 	c.readBy = c.within(t)
 	return c.Conn.SetReadDeadline(c.readBy)
 }
@@ -199,7 +230,19 @@ const (
 	// request was read.
 	lingerTime  = 500 * time.Millisecond
 	lingerBytes = 256 << 10
+	// lingerRate and lingerMost are what a client needs that has more to send: bytes in a
+	// second, and how long it may take in all.
+	lingerRate = 1 << 20
+	lingerMost = 10 * time.Second
 )
+
+// lingering returns how long n bytes are waited for.
+func lingering(n int64) time.Duration {
+	if n <= lingerBytes {
+		return lingerTime
+	}
+	return min(lingerTime+time.Duration(n/lingerRate)*time.Second, lingerMost)
+}
 
 // OnClose makes the first Close from here on call f, before anything else:
 // whoever leaves something to a hijack handler learns that there was none. The
@@ -217,9 +260,11 @@ func (c *Conn) closing() {
 func (c *Conn) Close() error {
 	c.closing()
 	c.ln.half.end(&c.place)
-	if h, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.lingers.Load() && h.CloseWrite() == nil {
-		_ = c.Conn.SetReadDeadline(time.Now().Add(lingerTime))
-		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+	if h, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		if n := c.lingers.Load(); n > 0 && h.CloseWrite() == nil {
+			_ = c.Conn.SetReadDeadline(time.Now().Add(lingering(n)))
+			_, _ = io.CopyN(io.Discard, c.Conn, n)
+		}
 	}
 	return c.Conn.Close()
 }

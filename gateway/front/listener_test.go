@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -156,10 +157,74 @@ func TestLingerKeepsTheAnswer(t *testing.T) {
 	require.Equal(t, "too much", string(got))
 }
 
+// Most clients read no answer before they have sent their request: one that is to be
+// understood is heard out.
+func TestLingerForHearsAClientOut(t *testing.T) {
+	testkit.Snapshot(t)
+	l, err := Listen("127.0.0.1:0", Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	defer func() { _ = nc.Close() }()
+	c, err := l.Accept()
+	require.NoError(t, err)
+
+	sent := bytes.Repeat([]byte("x"), 20<<20) // more than sockets hold
+	LingerFor(c, len(sent))
+	Linger(c) // takes nothing back
+	_, err = c.Write([]byte("no room"))
+	require.NoError(t, err)
+	go func() { _ = c.Close() }()
+	require.NoError(t, nc.SetDeadline(time.Now().Add(patience)))
+	_, err = nc.Write(sent)
+	require.NoError(t, err)
+	require.NoError(t, nc.(*net.TCPConn).CloseWrite())
+	got, err := io.ReadAll(nc)
+	require.NoError(t, err, "not reset")
+	require.Equal(t, "no room", string(got))
+}
+
+func TestLingeringHasAnEnd(t *testing.T) {
+	require.Equal(t, lingerTime, lingering(lingerBytes))
+	require.Equal(t, lingerTime+3*time.Second, lingering(3*lingerRate+1))
+	require.Equal(t, lingerMost, lingering(1<<40))
+}
+
+// While the server does something else, the time of the client stands still.
+func TestOurLatenessIsNotTheClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 10 * time.Second
+		near, far := net.Pipe()
+		defer func() { _ = near.Close() }()
+		c := &Conn{Conn: far, ln: &Listener{opt: Options{RequestTimeout: limit}, half: newHalfOpen(0)}}
+		defer func() { _ = c.Close() }()
+		began := time.Now()
+		left := func() time.Duration { return c.readBy.Sub(began) }
+		send := func() {
+			go func() { _, _ = near.Write([]byte("GET")) }()
+			n, err := c.Read(make([]byte, 10))
+			require.NoError(t, err)
+			require.Equal(t, 3, n)
+		}
+		send()
+		time.Sleep(ourLateness - 1)
+		require.NoError(t, c.SetReadDeadline(began.Add(time.Hour)))
+		require.Equal(t, limit, left(), "a moment is nothing")
+		time.AfterFunc(4*time.Second, send)
+		time.Sleep(4 * time.Second) // the client's
+		synctest.Wait()
+		time.Sleep(time.Minute) // ours
+		require.NoError(t, c.SetReadDeadline(began.Add(time.Hour)))
+		require.Equal(t, time.Minute+limit, left())
+	})
+}
+
 func TestOtherConnectionsAreLetBe(t *testing.T) {
 	c, _ := pipe(t)
 	require.NotPanics(t, func() {
 		Serving(c)
 		Linger(c)
+		LingerFor(c, 1)
 	})
 }

@@ -44,7 +44,7 @@ func (c *TLSConn) Handshake() error {
 	}
 	var timeout net.Error
 	if !errors.As(err, &timeout) || !timeout.Timeout() {
-		c.below.lingers.Store(true) // an alert says why
+		c.below.linger(lingerBytes) // an alert says why
 	}
 	return err
 }

@@ -1,0 +1,152 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp"
+
+	"sluice/gateway/testkit"
+)
+
+// largeCall is a way in which a call has a large body.
+type largeCall struct {
+	name, path string
+	chunked    bool
+	body       func(data string) string
+}
+
+func largeCalls() (all []largeCall) {
+	for _, c := range []largeCall{
+		{"publish", "/api/publish", false, func(d string) string { return `{"channel": "news", "data": ` + d + `}` }},
+		{"broadcast", "/api/broadcast", false, func(d string) string { return `{"channels": ["news"], "data": ` + d + `}` }},
+		{"batch", "/api/batch", false, func(d string) string {
+			return `{"commands": [{"publish": {"channel": "news", "data": ` + d + `}}]}`
+		}},
+		{"legacy", "/api", false, func(d string) string {
+			return `{"method": "publish", "params": {"channel": "news", "data": ` + d + `}}`
+		}},
+	} {
+		all = append(all, c)
+		c.name, c.chunked = c.name+" chunked", true
+		all = append(all, c)
+	}
+	return all
+}
+
+// do sends the call as most clients do: they read no answer before the body is sent.
+func (c *largeCall) do(addr, data string) (code int, detail string, err error) {
+	var body io.Reader = strings.NewReader(c.body(data))
+	if c.chunked {
+		body = struct{ io.Reader }{body} // of no length that net/http knows
+	}
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://"+addr+c.path, body)
+	if err != nil {
+		return 0, "", err
+	}
+	request.Header.Set("X-API-Key", testKey)
+	response, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = response.Body.Close() }() // it was read
+	raw, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, "", err
+	}
+	if response.StatusCode != http.StatusOK {
+		return 0, "", fmt.Errorf("status %d: %s", response.StatusCode, raw)
+	}
+	var reply struct{ Error struct{ Code int } }
+	err = json.Unmarshal(raw, &reply)
+	return reply.Error.Code, response.Header.Get("X-Sluice-Detail"), err
+}
+
+// A call whose body finds no room in time gets error 100, though nobody read the body and
+// the client has not sent it whole; the next one finds room again.
+func TestACallWhoseBodyFindsNoRoomIsRefused(t *testing.T) {
+	s := startServer(t, parts{api: `, "publish_wait": "20ms"`})
+	data := `"` + strings.Repeat("d", 8_000_000) + `"` // more than sockets hold
+	for _, c := range largeCalls() {
+		t.Run(c.name, func(t *testing.T) {
+			var others fasthttp.RequestHeader
+			require.True(t, s.bodies.enter(&others, callsAtOnce))
+			s.bodies.read(&others, callsAtOnce)
+			before := s.Gateway.api.Stats().Refused["no_room"]
+			code, detail, err := c.do(s.addr, data)
+			require.NoError(t, err)
+			require.Equal(t, 100, code)
+			require.Contains(t, detail, "publish_wait")
+			require.Equal(t, before+1, s.Gateway.api.Stats().Refused["no_room"])
+			s.bodies.leave(&others)
+			testkit.Eventually(t, func() bool {
+				code, _, err = c.do(s.addr, data)
+				require.NoError(t, err)
+				return code == 0
+			}, "room for a body")
+		})
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// While a call waits for credit its body counts as one that was read.
+func TestBodiesOfCallsThatWaitCount(t *testing.T) {
+	s := startServer(t, parts{api: `, "publish_wait": "1m", "publish_inflight_max_bytes": 1000000`})
+	data := `"` + strings.Repeat("d", 900_000) + `"`
+	counted := func() (bytes [bodyStates]int) {
+		s.bodies.mu.Lock()
+		defer s.bodies.mu.Unlock()
+		return s.bodies.bytes
+	}
+	for _, c := range largeCalls() {
+		t.Run(c.name, func(t *testing.T) {
+			credit, err := s.hub.AcquireCredit(context.Background(), 1_000_000)
+			require.NoError(t, err)
+			answered := make(chan error, 1)
+			go func() {
+				code, _, err := c.do(s.addr, data)
+				if err == nil && code != 0 {
+					err = fmt.Errorf("error %d", code)
+				}
+				answered <- err
+			}()
+			testkit.Eventually(t, func() bool {
+				return counted() == [bodyStates]int{bodyRead: len(c.body(data))}
+			}, "the body to count as read")
+			credit.Release()
+			require.NoError(t, <-answered)
+			testkit.Eventually(t, func() bool { return counted() == [bodyStates]int{} }, "its room to come back")
+		})
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// A body that breaks off, and one that is no call, give their room back.
+func TestBodiesThatComeToNothingLeave(t *testing.T) {
+	s := startServer(t, parts{})
+	empty := func() bool {
+		s.bodies.mu.Lock()
+		defer s.bodies.mu.Unlock()
+		return len(s.bodies.inside) == 0
+	}
+	for _, body := range []string{"", `{"channel": "news"`, strings.Repeat("x", 100_000)} {
+		conn, err := net.Dial("tcp", s.addr)
+		require.NoError(t, err)
+		_, err = fmt.Fprintf(conn, "POST /api/publish HTTP/1.1\r\nHost: h\r\nX-API-Key: %s\r\nContent-Length: 100000\r\n\r\n%s", testKey, body)
+		require.NoError(t, err)
+		testkit.Eventually(t, func() bool { return !empty() || len(body) == 100_000 }, "the body to enter")
+		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+		answer, err := io.ReadAll(conn)
+		require.NoError(t, err)
+		require.Contains(t, string(answer), "HTTP/1.1 400 ")
+		testkit.Eventually(t, empty, "the room to come back")
+		require.NoError(t, conn.Close())
+	}
+}
