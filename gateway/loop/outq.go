@@ -217,6 +217,9 @@ func (l *Loop) spend(slot uint32) {
 // room where nothing waits behind it: what counts is that the client takes what it is
 // given, not how large that is.
 func (l *Loop) over(s *stream, it *item) bool {
+	if q := &l.queues[s.queue-1]; q.bytes+q.pushes+l.cost(it) <= l.opt.QueueMaxSize {
+		return false // of nearly all
+	}
 	waiting := l.waiting(s, it.has(itemPush))
 	return waiting > 0 && waiting+l.cost(it) > l.opt.QueueMaxSize
 }
