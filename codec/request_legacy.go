@@ -55,15 +55,20 @@ func (d *LegacyDecoder) Next() (*LegacyCommand, error) {
 	return cmd, nil
 }
 
-// value cuts off the text of the next value.
-func (d *LegacyDecoder) value() ([]byte, error) {
+// Last reports whether no command follows: the body is not needed any more.
+func (d *LegacyDecoder) Last() bool {
 	for d.pos < len(d.src) && strings.IndexByte(" \t\r\n", d.src[d.pos]) >= 0 {
 		d.pos++
 	}
-	rest := d.src[d.pos:]
-	if len(rest) == 0 {
+	return d.pos == len(d.src)
+}
+
+// value cuts off the text of the next value.
+func (d *LegacyDecoder) value() ([]byte, error) {
+	if d.Last() {
 		return nil, io.EOF
 	}
+	rest := d.src[d.pos:]
 	var end int
 	switch {
 	case rest[0] == '{':

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 	"sync"
 	"time"
@@ -18,28 +19,30 @@ const (
 	largeBody = 64 << 10
 	// unknownBody is what a body counts for that does not say its length, until it was read.
 	unknownBody = 256 << 10
-	// bodiesAtOnce bounds the bytes of large bodies that are being read.
-	bodiesAtOnce = 2 << 20
+	// bodiesAtOnce bounds the buffers of large bodies that are being read.
+	bodiesAtOnce = 4 << 20
 	// bodyPatience is how long a body has that room. Later it is one that comes slowly.
 	bodyPatience = 250 * time.Millisecond
-	// slowAtOnce bounds the bytes of bodies that come slowly.
+	// slowAtOnce bounds the buffers of bodies that come slowly.
 	slowAtOnce = 64 << 20
-	// callsAtOnce bounds the bytes of bodies that are being read or whose calls have yet
-	// to be answered, most likely because they wait for credit. It is not bodiesAtOnce:
-	// most such calls have given the buffer of the HTTP server back.
+	// callsAtOnce bounds the buffers of bodies that are being read, and the bytes of those
+	// whose calls have yet to be answered, most likely because they wait for credit. It is
+	// not bodiesAtOnce: most such calls have given the buffer of the HTTP server back.
 	callsAtOnce = 8 << 20
 )
 
 // bodyRoom lets large bodies in one after the other, in the order in which they came, and
 // bounds what all of them hold; of each bound one body may be larger, where it is alone.
-// The HTTP server has memory for the whole of each as soon as its head is read, and twice
-// as much as it asks for: without this, publishers that send at the same time hold a
+// The HTTP server has memory for the whole of each as soon as its head is read, and up to
+// twice as much as it asks for: without this, publishers that send at the same time hold a
 // multiple of what they publish. And while publishers wait for credit, the bodies behind
 // theirs wait in the sockets. Any goroutine.
 type bodyRoom struct {
 	// Immutable.
-	wait time.Duration   // how long a body waits for room
-	life time.Duration   // how long one may take to arrive, 0 for ever
+	wait time.Duration // how long a body waits for room
+	// life is how long one may take to arrive, 0 for ever. All but few are known to end
+	// before: of a pipelined request that breaks off between two chunks nobody is told.
+	life time.Duration
 	quit <-chan struct{} // when it is closed nobody waits; nil is never
 
 	// Guarded by mu.
@@ -54,11 +57,11 @@ type bodyRoom struct {
 
 // newBodyRoom returns the room of a gateway with that configuration.
 func newBodyRoom(cfg *config.Config, quit <-chan struct{}) *bodyRoom {
-	return &bodyRoom{
-		wait: cmp.Or(cfg.HTTPAPI.PublishWait, hub.DefaultCreditWait),
-		life: cfg.HTTPServer.ReadTimeout + time.Second, // what says that it ends comes first
-		quit: quit,
+	r := &bodyRoom{wait: cmp.Or(cfg.HTTPAPI.PublishWait, hub.DefaultCreditWait), quit: quit}
+	if limit := cfg.HTTPServer.ReadTimeout; limit > 0 {
+		r.life = limit + time.Second // what says that it has ended comes first
 	}
+	return r
 }
 
 // bodyState is what becomes of a body that has room.
@@ -85,7 +88,7 @@ type body struct {
 	ends  time.Time // when nobody reads it any more; zero for never
 }
 
-// enter waits for room for a body of n bytes, and reports whether there was some in time.
+// enter waits for room for a body with a buffer of n bytes, and reports whether there was some in time.
 // Who waits in vain must not read it.
 func (r *bodyRoom) enter(head *fasthttp.RequestHeader, n int) bool {
 	b := &body{head: head, bytes: n, enter: make(chan struct{})}
@@ -251,7 +254,7 @@ func (r *bodyRoom) count(b *body, by int) {
 // If there is none in time, the request goes on without it: see unread.
 func (r *bodyRoom) letIn(h *fasthttp.RequestHeader, most int) {
 	n := h.ContentLength()
-	rest, room := n, n
+	rest, room := n, bufferOf(n)
 	if n == chunkedBody {
 		rest, room = most, unknownBody
 	}
@@ -264,6 +267,15 @@ func (r *bodyRoom) letIn(h *fasthttp.RequestHeader, most int) {
 		r.mu.Unlock()
 		front.SkipBody(h)
 	}
+}
+
+// bufferOf returns the length of the buffer that the HTTP server takes for a body of n
+// bytes: the next power of two.
+func bufferOf(n int) int {
+	if n <= 1 {
+		return max(n, 0)
+	}
+	return 1 << bits.Len(uint(n-1))
 }
 
 // unread reports whether the body of a call found no room, and so was not read, and how

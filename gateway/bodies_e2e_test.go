@@ -136,16 +136,19 @@ func TestBodiesThatComeToNothingLeave(t *testing.T) {
 		defer s.bodies.mu.Unlock()
 		return len(s.bodies.inside) == 0
 	}
-	for _, body := range []string{"", `{"channel": "news"`, strings.Repeat("x", 100_000)} {
+	const fixed, chunked = "Content-Length: 100000", "Transfer-Encoding: chunked"
+	for _, c := range []struct{ length, body string }{
+		{fixed, ""}, {fixed, `{"channel": "news"`}, {fixed, strings.Repeat("x", 100_000)},
+		{chunked, ""}, {chunked, "5\r\n"}, {chunked, "5\r\nabcde\r\n"}, {chunked, "5\r\nabcde\r\n0\r\n\r\n"},
+	} {
 		conn, err := net.Dial("tcp", s.addr)
 		require.NoError(t, err)
-		_, err = fmt.Fprintf(conn, "POST /api/publish HTTP/1.1\r\nHost: h\r\nX-API-Key: %s\r\nContent-Length: 100000\r\n\r\n%s", testKey, body)
+		_, err = fmt.Fprintf(conn, "POST /api/publish HTTP/1.1\r\nHost: h\r\nX-API-Key: %s\r\n%s\r\n\r\n%s", testKey, c.length, c.body)
 		require.NoError(t, err)
-		testkit.Eventually(t, func() bool { return !empty() || len(body) == 100_000 }, "the body to enter")
 		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
 		answer, err := io.ReadAll(conn)
 		require.NoError(t, err)
-		require.Contains(t, string(answer), "HTTP/1.1 400 ")
+		require.Contains(t, string(answer), "HTTP/1.1 400 ", "%+v", c)
 		testkit.Eventually(t, empty, "the room to come back")
 		require.NoError(t, conn.Close())
 	}

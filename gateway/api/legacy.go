@@ -19,17 +19,19 @@ func (s *Server) serveLegacy(ctx *fasthttp.RequestCtx, c *call, body []byte) {
 		s.badRequest(ctx, c.id, "", &codec.FieldError{Want: "at least one command"})
 		return
 	}
-	s.decoded(ctx, false)
 	within, cancel := s.deadline(nil)
 	defer cancel()
 	decoder := codec.NewLegacyDecoder(body, s.opt.Limits)
 	c.ctx, c.dst = within, ctx.Response.SwapBody(nil)[:0]
-	for i := 0; ; i++ {
+	for i, last := 0, false; !last; i++ {
 		cmd, err := decoder.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			break // nothing but blanks
 		}
 		if err == nil {
+			if last = decoder.Last(); last || i == 0 {
+				s.decoded(ctx, last)
+			}
 			if i > 0 {
 				c.dst = append(c.dst, '\n')
 			}

@@ -52,8 +52,9 @@ type Options struct {
 	// for it in time; the call is refused then. Asked of calls without a body; nil: of none.
 	Unread func(ctx *fasthttp.RequestCtx) bool
 	// Decoded is called when the body of a call was decoded, before the call waits for
-	// anything; nil for nobody. copied: nothing refers to the body any more. It is false
-	// for the legacy endpoint, which decodes one command after the other.
+	// anything; nil for nobody. copied: nothing refers to the body any more. The legacy
+	// endpoint, which decodes one command after the other, calls it with the first, and
+	// with the last.
 	Decoded func(r *fasthttp.Request, copied bool)
 	Log     *slog.Logger // nothing is logged without it
 }

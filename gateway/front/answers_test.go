@@ -2,6 +2,7 @@ package front
 
 import (
 	"crypto/tls"
+	"io"
 	"testing"
 	"time"
 
@@ -67,6 +68,49 @@ func TestAnswersOfTheServerHaveATimeOfTheirOwn(t *testing.T) {
 				require.Equal(t, fasthttp.StatusTeapot, head.Status, "a request that takes too long")
 				return
 			}
+		})
+	}
+}
+
+// The HTTP server passes over an end between two chunks in silence, and whoever keeps an
+// account of requests never learns what became of one. A connection that has sent nothing,
+// or is between two requests, ends in silence all the same.
+func TestTheEndInTheMidstOfARequestIsAnswered(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	certs := newCerts(t, ca.issue(t, 1))
+	for name, cfg := range map[string]*tls.Config{"plain": nil, "TLS": certs.Config()} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, Options{TLS: cfg, RequestTimeout: serverPatience}, nil)
+			end := func(sent ...string) []byte {
+				t.Helper()
+				nc := s.dial(t, "").NetConn()
+				if cfg != nil {
+					c := tls.Client(nc, ca.client())
+					require.NoError(t, c.Handshake())
+					nc = c
+				}
+				require.NoError(t, nc.SetDeadline(time.Now().Add(patience)))
+				for _, text := range sent {
+					_, err := nc.Write([]byte(text))
+					require.NoError(t, err)
+					if text == get { // not in one piece with what follows
+						_, err := nc.Read(make([]byte, 4096))
+						require.NoError(t, err)
+					}
+				}
+				require.NoError(t, nc.(interface{ CloseWrite() error }).CloseWrite())
+				answer, err := io.ReadAll(nc)
+				require.NoError(t, err)
+				return answer
+			}
+			const head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+			const teapot = "HTTP/1.1 418 "
+			require.Contains(t, string(end(head)), teapot)
+			require.Contains(t, string(end(head, "1\r\nx\r\n")), teapot)
+			require.Contains(t, string(end(head, "1\r\nx\r\n", "1\r\n")), teapot)
+			require.Contains(t, string(end(get, head)), teapot, "the second request")
+			require.Empty(t, end(get))
+			require.Empty(t, end())
 		})
 	}
 }

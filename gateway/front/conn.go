@@ -41,6 +41,8 @@ type Conn struct {
 	began   time.Time  // of the request that is being read
 	readBy  time.Time  // the read deadline that was asked for
 	got     time.Time  // when something of it was read last
+	request uint32     // counts them
+	partly  uint32     // the last of which something was read; of TLS what carries it
 
 	// Atomic.
 	lingers atomic.Int64           // bytes that Close waits for
@@ -78,7 +80,22 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if c.phase == phaseRequest {
 		c.got = time.Now()
 	}
-	return n, err
+	return n, c.cut(&c.partly, n, err)
+}
+
+// cut returns err, but another error for the end of the stream in the midst of a request.
+// partly is the last request of which something was read. Why: the HTTP server takes the
+// end for nothing where it stands between two chunks of a body, and says nothing of it to
+// its handlers.
+func (c *Conn) cut(partly *uint32, n int, err error) error {
+	switch {
+	case c.phase != phaseRequest:
+	case n > 0:
+		*partly = c.request
+	case err == io.EOF && *partly == c.request:
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 func (c *Conn) read(p []byte) (int, error) {
@@ -105,6 +122,7 @@ func (c *Conn) begin() bool {
 	}
 	c.phase, c.began = phaseRequest, time.Now()
 	c.got = c.began
+	c.request++
 	c.renew()
 	if by := c.within(c.readBy); !by.Equal(c.readBy) {
 		c.readBy = by

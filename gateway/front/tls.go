@@ -19,7 +19,8 @@ type TLSConn struct {
 	wire  *loop.Wire
 
 	// Owned by the worker of the HTTP server.
-	failed bool // the handshake came to no good end
+	failed bool   // the handshake came to no good end
+	partly uint32 // the last request of which something was read
 }
 
 // NetConn returns the tls.Conn, below which lie the [loop.Wire] and the [Conn].
@@ -54,7 +55,8 @@ func (c *TLSConn) Read(p []byte) (int, error) {
 	if c.failed {
 		return 0, io.EOF
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	return n, c.below.cut(&c.partly, n, err)
 }
 
 // Close implements net.Conn. It tells the client that nothing follows, unless a
