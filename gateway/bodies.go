@@ -17,6 +17,9 @@ import (
 const (
 	// largeBody is from which length on a body waits for room.
 	largeBody = 64 << 10
+	// hugeBody is from which length on nothing of a body is kept for the next: some such
+	// buffers in the pools of the HTTP server are more than all the rest.
+	hugeBody = 2 << 20
 	// unknownBody is what a body counts for that does not say its length, until it was read.
 	unknownBody = 256 << 10
 	// bodiesAtOnce bounds the buffers of large bodies that are being read.
@@ -132,6 +135,13 @@ func (r *bodyRoom) read(head *fasthttp.RequestHeader, n int) {
 		r.count(b, 1)
 		r.admit()
 	}
+}
+
+// held returns the bytes of all bodies inside.
+func (r *bodyRoom) held() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return int64(r.bytes[bodyReading] + r.bytes[bodySlow] + r.bytes[bodyRead])
 }
 
 // leave gives back what the body of head has, if it has room.

@@ -7,9 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
+	"runtime/debug"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/valyala/fasthttp"
 
@@ -152,4 +156,33 @@ func TestBodiesThatComeToNothingLeave(t *testing.T) {
 		testkit.Eventually(t, empty, "the room to come back")
 		require.NoError(t, conn.Close())
 	}
+}
+
+// Buffers of very large bodies are garbage once the call was decoded: in the pools of the
+// HTTP server they would outlive a collection.
+func TestNothingKeepsTheBuffersOfHugeBodies(t *testing.T) {
+	s := startServer(t, parts{api: `, "publish_wait": "1m"`})
+	const callers, size = 4, 16_000_000
+	data := `"` + strings.Repeat("d", size) + `"`
+	inUse := func() int {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	c := largeCalls()[0]
+	before := inUse()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // or how many collections there are is left to chance
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			code, _, err := c.do(s.addr, data)
+			assert.NoError(t, err)
+			assert.Zero(t, code)
+		})
+	}
+	wg.Wait()
+	testkit.Eventually(t, func() bool { return s.hub.InFlight() == 0 }, "the publications to be out")
+	http.DefaultClient.CloseIdleConnections()
+	require.Less(t, inUse(), before+size/2)
 }

@@ -160,7 +160,7 @@ func (g *Gateway) watchMemory(done <-chan struct{}) {
 	defer tick.Stop()
 	r := newMemoryReader(g)
 	w := newMemoryWatch(r.read())
-	p := startPace(g.hub.InFlight)
+	p := startPace(func() int64 { return g.hub.InFlight() + g.bodies.held() })
 	defer p.stop()
 	for {
 		select {

@@ -63,7 +63,10 @@ func (g *Gateway) newAPI() *api.Server {
 		},
 		Decoded: func(r *fasthttp.Request, copied bool) {
 			n := len(r.Body())
-			if copied && n >= largeBody {
+			switch {
+			case copied && n >= hugeBody:
+				r.SwapBody(nil) // garbage by the next collection
+			case copied && n >= largeBody:
 				r.ResetBody() // for the next body
 			}
 			g.bodies.read(&r.Header, n)
