@@ -21,30 +21,34 @@ const (
 	// buffers in the pools of the HTTP server are more than all the rest.
 	hugeBody = 2 << 20
 	// unknownBody is what a body counts for that does not say its length, until it was read.
-	unknownBody = 256 << 10
+	// It may be larger; counting the largest there may be would let in one at a time.
+	unknownBody = 1 << 20
 	// bodiesAtOnce bounds the buffers of large bodies that are being read.
 	bodiesAtOnce = 4 << 20
-	// bodyPatience is how long a body has that room. Later it is one that comes slowly.
+	// bodyPatience is how long a body has that room, where none comes slowly. Later it is
+	// one that does.
 	bodyPatience = 250 * time.Millisecond
-	// slowAtOnce bounds the buffers of bodies that come slowly.
+	// slowAtOnce bounds the buffers of bodies that come slowly. Each may take half of what
+	// is left of it: a few large ones that stall leave room for those that are smaller.
 	slowAtOnce = 64 << 20
 	// callsAtOnce bounds the buffers of bodies that are being read, and the bytes of those
 	// whose calls have yet to be answered, most likely because they wait for credit. It is
-	// not bodiesAtOnce: most such calls have given the buffer of the HTTP server back.
+	// not bodiesAtOnce: most such calls have given the buffer of the HTTP server back. A body
+	// that came slowly is not asked when it has arrived.
 	callsAtOnce = 8 << 20
 )
 
 // bodyRoom lets large bodies in one after the other, in the order in which they came, and
-// bounds what all of them hold; of each bound one body may be larger, where it is alone.
-// The HTTP server has memory for the whole of each as soon as its head is read, and up to
-// twice as much as it asks for: without this, publishers that send at the same time hold a
-// multiple of what they publish. And while publishers wait for credit, the bodies behind
-// theirs wait in the sockets. Any goroutine.
+// bounds what all of them hold; one may come in that is larger than a bound, while the
+// others have taken no more than half of it. The HTTP server has memory for the whole of
+// each as soon as its head is read, and up to twice as much as it asks for: without this,
+// publishers that send at the same time hold a multiple of what they publish. And while
+// publishers wait for credit, the bodies behind theirs wait in the sockets. Any goroutine.
 type bodyRoom struct {
 	// Immutable.
 	wait time.Duration // how long a body waits for room
-	// life is how long one may take to arrive, 0 for ever. All but few are known to end
-	// before: of a pipelined request that breaks off between two chunks nobody is told.
+	// life is how long one may take to arrive. All but few are known to end before: of a
+	// pipelined request that breaks off between two chunks nobody is told.
 	life time.Duration
 	quit <-chan struct{} // when it is closed nobody waits; nil is never
 
@@ -60,11 +64,11 @@ type bodyRoom struct {
 
 // newBodyRoom returns the room of a gateway with that configuration.
 func newBodyRoom(cfg *config.Config, quit <-chan struct{}) *bodyRoom {
-	r := &bodyRoom{wait: cmp.Or(cfg.HTTPAPI.PublishWait, hub.DefaultCreditWait), quit: quit}
-	if limit := cfg.HTTPServer.ReadTimeout; limit > 0 {
-		r.life = limit + time.Second // what says that it has ended comes first
+	return &bodyRoom{
+		wait: cmp.Or(cfg.HTTPAPI.PublishWait, hub.DefaultCreditWait),
+		life: cfg.HTTPServer.ReadTimeout + time.Second, // what says that it has ended comes first
+		quit: quit,
 	}
-	return r
 }
 
 // bodyState is what becomes of a body that has room.
@@ -88,7 +92,7 @@ type body struct {
 	bytes int
 	state bodyState
 	until time.Time // when it comes slowly
-	ends  time.Time // when nobody reads it any more; zero for never
+	ends  time.Time // when nobody reads it any more
 }
 
 // enter waits for room for a body with a buffer of n bytes, and reports whether there was some in time.
@@ -115,6 +119,7 @@ func (r *bodyRoom) enter(head *fasthttp.RequestHeader, n int) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.admit()
 	i := slices.Index(r.waiting, b)
 	if i < 0 {
 		return true // it has got room in this moment
@@ -137,6 +142,13 @@ func (r *bodyRoom) read(head *fasthttp.RequestHeader, n int) {
 	}
 }
 
+// queued returns how many bodies wait.
+func (r *bodyRoom) queued() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.waiting)
+}
+
 // held returns the bytes of all bodies inside.
 func (r *bodyRoom) held() int64 {
 	r.mu.Lock()
@@ -144,20 +156,32 @@ func (r *bodyRoom) held() int64 {
 	return int64(r.bytes[bodyReading] + r.bytes[bodySlow] + r.bytes[bodyRead])
 }
 
-// leave gives back what the body of head has, if it has room.
-func (r *bodyRoom) leave(head *fasthttp.RequestHeader) {
+// leave gives back what the body of head has, if it has room. It returns how many bytes of
+// it the client may have yet to send: none if it was read.
+func (r *bodyRoom) leave(head *fasthttp.RequestHeader) (unread int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.drop(head) {
-		r.admit()
+	b := r.drop(head)
+	if b == nil {
+		return 0
 	}
+	r.admit()
+	if b.state == bodyUnread {
+		return b.bytes
+	}
+	return 0
 }
 
-// leaving has the bodies of all requests leave when they were answered.
+// leaving has the bodies of all requests leave when they were answered, and hears out the
+// clients of those that were not read.
 func (r *bodyRoom) leaving(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		if ctx.IsPost() {
-			defer r.leave(&ctx.Request.Header)
+			defer func() {
+				if n := r.leave(&ctx.Request.Header); n > 0 {
+					front.LingerFor(ctx.Conn(), n)
+				}
+			}()
 		}
 		next(ctx)
 	}
@@ -169,67 +193,73 @@ func (r *bodyRoom) admit() {
 		return
 	}
 	now := time.Now()
-	first := r.settle(now)
+	next := r.settle(now)
 	n := 0
 	for ; n < len(r.waiting) && r.fits(r.waiting[n].bytes); n++ {
 		b := r.waiting[n]
 		// Why less where some come slowly: heads whose bodies never come would
 		// hold up those behind them one after the other.
 		b.until = now.Add(cmp.Or(r.patient, bodyPatience) / time.Duration(1+r.slow))
-		if r.life > 0 {
-			b.ends = now.Add(r.life)
-		}
-		if first.IsZero() || b.until.Before(first) {
-			first = b.until
-		}
+		b.ends = now.Add(r.life)
+		next = earlier(next, b.until)
 		r.put(b)
 		close(b.enter)
 	}
 	r.waiting = slices.Delete(r.waiting, 0, n)
-	if len(r.waiting) == 0 || first.IsZero() {
+	if len(r.waiting) == 0 || next.IsZero() {
 		return
 	}
 	if r.timer == nil {
-		r.timer = time.AfterFunc(time.Until(first), r.late)
+		r.timer = time.AfterFunc(next.Sub(now), r.look)
 	} else {
-		r.timer.Reset(time.Until(first))
+		r.timer.Reset(next.Sub(now))
 	}
 }
 
-// late lets others in when a body that is being read turns out to come slowly.
-func (r *bodyRoom) late() {
+// earlier returns the earlier of two times; a is zero for none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// look lets others in when a body turns out to come slowly, or not at all.
+func (r *bodyRoom) look() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.admit()
 }
 
-// fits reports whether there is room for a body of n bytes. Caller holds mu.
+// fits reports whether there is room for a body with a buffer of n bytes. Caller holds mu.
 func (r *bodyRoom) fits(n int) bool {
-	within := func(inside, most int) bool { return inside == 0 || inside+n <= most }
+	within := func(inside, most int) bool { return inside == 0 || inside+min(n, most/2) <= most }
 	reading := r.bytes[bodyReading]
 	return within(reading, bodiesAtOnce) && within(reading+r.bytes[bodyRead], callsAtOnce) &&
-		(r.slow == 0 || within(reading+r.bytes[bodySlow], slowAtOnce))
+		(r.slow == 0 || reading+r.bytes[bodySlow]+2*n <= slowAtOnce)
 }
 
 // settle looks which bodies come slowly by now, and forgets those that nobody reads any
-// more. It returns when the next of the others comes slowly, the zero time if there is
-// none. Caller holds mu.
-func (r *bodyRoom) settle(now time.Time) (first time.Time) {
+// more. It returns when that will be so of the next one, the zero time if of none. Caller
+// holds mu.
+func (r *bodyRoom) settle(now time.Time) (next time.Time) {
 	for head, b := range r.inside {
-		switch {
-		case b.state >= bodyRead:
-		case !b.ends.IsZero() && !now.Before(b.ends):
-			r.drop(head)
-		case b.state == bodySlow:
-		case !now.Before(b.until):
+		if b.state == bodyReading && !now.Before(b.until) {
 			r.count(b, -1)
 			b.state = bodySlow
 			r.count(b, 1)
-		case first.IsZero() || b.until.Before(first):
-			first = b.until
+		}
+		switch {
+		case b.state == bodyRead:
+		case !now.Before(b.ends):
+			r.drop(head)
+		case b.state == bodyReading:
+			next = earlier(next, b.until)
+		default:
+			next = earlier(next, b.ends)
 		}
 	}
-	return first
+	return next
 }
 
 // put takes a body in. Caller holds mu.
@@ -241,15 +271,14 @@ func (r *bodyRoom) put(b *body) {
 	r.count(b, 1)
 }
 
-// drop takes the body of head out, and reports whether it was there. Caller holds mu.
-func (r *bodyRoom) drop(head *fasthttp.RequestHeader) bool {
+// drop takes the body of head out and returns it, nil if there is none. Caller holds mu.
+func (r *bodyRoom) drop(head *fasthttp.RequestHeader) *body {
 	b := r.inside[head]
-	if b == nil {
-		return false
+	if b != nil {
+		r.count(b, -1)
+		delete(r.inside, head)
 	}
-	r.count(b, -1)
-	delete(r.inside, head)
-	return true
+	return b
 }
 
 // count counts a body, or with -1 no longer. Caller holds mu.
@@ -273,7 +302,7 @@ func (r *bodyRoom) letIn(h *fasthttp.RequestHeader, most int) {
 		r.leave(h) // the request before it on the connection, if nobody answered that
 	case !r.enter(h, room):
 		r.mu.Lock()
-		r.put(&body{head: h, bytes: rest, state: bodyUnread})
+		r.put(&body{head: h, bytes: rest, state: bodyUnread, ends: time.Now().Add(r.life)})
 		r.mu.Unlock()
 		front.SkipBody(h)
 	}
@@ -288,13 +317,10 @@ func bufferOf(n int) int {
 	return 1 << bits.Len(uint(n-1))
 }
 
-// unread reports whether the body of a call found no room, and so was not read, and how
-// many bytes of it the client may have yet to send.
-func (r *bodyRoom) unread(head *fasthttp.RequestHeader) (n int, ok bool) {
+// unread reports whether the body of a call found no room, and so was not read.
+func (r *bodyRoom) unread(head *fasthttp.RequestHeader) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if b := r.inside[head]; b != nil && b.state == bodyUnread {
-		return b.bytes, true
-	}
-	return 0, false
+	b := r.inside[head]
+	return b != nil && b.state == bodyUnread
 }

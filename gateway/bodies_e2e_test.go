@@ -186,3 +186,27 @@ func TestNothingKeepsTheBuffersOfHugeBodies(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 	require.Less(t, inUse(), before+size/2)
 }
+
+// A client that is gone when its body may come holds no room, though nobody can tell it so.
+func TestTheBodyOfAClientThatIsGoneLeaves(t *testing.T) {
+	s := startServer(t, parts{api: `, "publish_wait": "1m"`})
+	inside := func() int {
+		s.bodies.mu.Lock()
+		defer s.bodies.mu.Unlock()
+		return len(s.bodies.inside)
+	}
+	for _, more := range []string{"Content-Length: 20000000", "Content-Length: 20000000\r\nExpect: 100-continue", "Transfer-Encoding: chunked\r\nExpect: 100-continue"} {
+		var others fasthttp.RequestHeader
+		require.True(t, s.bodies.enter(&others, callsAtOnce))
+		s.bodies.read(&others, callsAtOnce)
+		conn, err := net.Dial("tcp", s.addr)
+		require.NoError(t, err)
+		_, err = fmt.Fprintf(conn, "POST /api/publish HTTP/1.1\r\nHost: h\r\nX-API-Key: %s\r\n%s\r\n\r\n", testKey, more)
+		require.NoError(t, err)
+		testkit.Eventually(t, func() bool { return s.bodies.queued() == 1 }, "the body to wait")
+		require.NoError(t, conn.(*net.TCPConn).SetLinger(0)) // reset
+		require.NoError(t, conn.Close())
+		s.bodies.leave(&others)
+		testkit.Eventually(t, func() bool { return s.bodies.queued()+inside() == 0 }, "the room to come back")
+	}
+}

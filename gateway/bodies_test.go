@@ -35,13 +35,17 @@ func TestLargeBodiesComeOneAfterTheOther(t *testing.T) {
 		var in [3]fasthttp.RequestHeader
 		began := time.Now()
 		require.True(t, r.enter(&in[0], 1<<20))
-		require.True(t, r.enter(&in[1], 1<<20))
+		require.True(t, r.enter(&in[1], 2<<20))
 		require.Zero(t, time.Since(began), "there is room for both")
 		time.AfterFunc(10*time.Millisecond, func() { r.leave(&in[1]) })
 		time.AfterFunc(20*time.Millisecond, func() { r.leave(&in[0]) })
 		require.True(t, r.enter(&in[2], 32<<20))
-		require.Equal(t, 20*time.Millisecond, time.Since(began), "one that is larger than all room comes alone")
-		r.leave(&in[2])
+		require.Equal(t, 10*time.Millisecond, time.Since(began), "one that is larger than all room needs half of it")
+		began = time.Now()
+		time.AfterFunc(20*time.Millisecond, func() { r.leave(&in[2]) })
+		require.True(t, r.enter(&in[1], largeBody))
+		require.Equal(t, 20*time.Millisecond, time.Since(began), "nobody comes in beside it")
+		r.leave(&in[1])
 		r.leave(&in[2])
 		require.Empty(t, r.inside)
 	})
@@ -51,7 +55,7 @@ func TestLargeBodiesComeOneAfterTheOther(t *testing.T) {
 func TestBodiesKeepTheirOrder(t *testing.T) {
 	inRoom(t, func(r *bodyRoom) {
 		heads := make([]fasthttp.RequestHeader, 20)
-		require.True(t, r.enter(&heads[0], 1<<20))
+		require.True(t, r.enter(&heads[0], 3<<20))
 		var mu sync.Mutex
 		var order []int
 		for i := 1; i < len(heads); i++ {
@@ -129,8 +133,8 @@ func TestBodiesWaitForTheCallsBeforeThem(t *testing.T) {
 func TestABodyThatGivesUpIsInNobodysWay(t *testing.T) {
 	inRoom(t, func(r *bodyRoom) {
 		var call, large, small fasthttp.RequestHeader
-		require.True(t, r.enter(&call, callsAtOnce/2))
-		r.read(&call, callsAtOnce/2)
+		require.True(t, r.enter(&call, callsAtOnce/2+1))
+		r.read(&call, callsAtOnce/2+1)
 		began := time.Now()
 		go func() {
 			time.Sleep(time.Second / 2)
@@ -160,7 +164,6 @@ func TestABodyThatCameSlowlyCountsWhenItWasRead(t *testing.T) {
 func TestPublishersWaitForRoomAsLongAsForCredit(t *testing.T) {
 	var cfg config.Config
 	require.Equal(t, hub.DefaultCreditWait, newBodyRoom(&cfg, nil).wait)
-	require.Zero(t, newBodyRoom(&cfg, nil).life)
 	cfg.HTTPAPI.PublishWait, cfg.HTTPServer.ReadTimeout = time.Minute, 30*time.Second
 	require.Equal(t, time.Minute, newBodyRoom(&cfg, nil).wait)
 	require.Greater(t, newBodyRoom(&cfg, nil).life, 30*time.Second)
@@ -183,7 +186,7 @@ func TestBodiesThatNeverCome(t *testing.T) {
 		synctest.Wait()
 		var next fasthttp.RequestHeader
 		require.False(t, r.enter(&next, 1<<20), "the share of those that come slowly is used up")
-		require.EqualValues(t, slowAtOnce>>20, in.Load())
+		require.EqualValues(t, slowAtOnce>>20-1, in.Load(), "each takes half of what is left at most")
 		require.Equal(t, time.Second, time.Since(began), "every one of them came within the wait of the last")
 		time.Sleep(r.life)
 		began = time.Now()
@@ -191,6 +194,56 @@ func TestBodiesThatNeverCome(t *testing.T) {
 		require.Zero(t, time.Since(began))
 		r.leave(&next)
 		require.Empty(t, r.inside)
+	})
+}
+
+// A few that are very large and never come leave room for all others.
+func TestVeryLargeBodiesThatNeverCome(t *testing.T) {
+	inRoom(t, func(r *bodyRoom) {
+		stalled := make([]fasthttp.RequestHeader, 10)
+		for i := range stalled {
+			go r.enter(&stalled[i], 32<<20)
+		}
+		time.Sleep(r.wait)
+		synctest.Wait()
+		began := time.Now()
+		var next fasthttp.RequestHeader
+		for range 100 {
+			require.True(t, r.enter(&next, 128<<10))
+			r.read(&next, 70_000)
+			r.leave(&next)
+		}
+		require.LessOrEqual(t, time.Since(began), bodyPatience)
+		require.LessOrEqual(t, r.bytes[bodySlow], slowAtOnce)
+	})
+}
+
+// Who waits for longer than a body may take to arrive gets the room of one that never did.
+func TestTheEndOfABodyThatNeverCameIsNoticed(t *testing.T) {
+	inRoom(t, func(r *bodyRoom) {
+		r.wait = 2 * r.life
+		heads := make([]fasthttp.RequestHeader, 3)
+		began := time.Now()
+		require.True(t, r.enter(&heads[0], 32<<20))
+		require.True(t, r.enter(&heads[1], 16<<20))
+		require.Less(t, time.Since(began), time.Second)
+		require.True(t, r.enter(&heads[2], 32<<20))
+		require.GreaterOrEqual(t, time.Since(began), r.life)
+		require.Less(t, time.Since(began), r.life+time.Second)
+	})
+}
+
+// One that is larger than all room holds nobody up while the others have little of it.
+func TestAVeryLargeBodyNeedsNoEmptyRoom(t *testing.T) {
+	inRoom(t, func(r *bodyRoom) {
+		var call, large fasthttp.RequestHeader
+		require.True(t, r.enter(&call, largeBody))
+		r.read(&call, largeBody)
+		began := time.Now()
+		require.True(t, r.enter(&large, 32<<20))
+		require.Zero(t, time.Since(began))
+		r.leave(&large)
+		r.leave(&call)
 	})
 }
 
@@ -255,13 +308,14 @@ func TestTheBodyThatFoundNoRoomIsKnown(t *testing.T) {
 			next.SetContentLength(announced)
 			r.letIn(&next, most)
 			require.Zero(t, next.ContentLength(), "nobody waits for it")
-			n, unread := r.unread(&next)
-			require.True(t, unread)
-			require.Equal(t, left, n)
+			require.True(t, r.unread(&next))
 			next.SetContentLength(0)
 			r.letIn(&next, most)
-			_, unread = r.unread(&next)
-			require.False(t, unread, "of the next request")
+			require.False(t, r.unread(&next), "of the next request")
+			next.SetContentLength(announced)
+			r.letIn(&next, most)
+			require.Equal(t, left, r.leave(&next))
+			require.False(t, r.unread(&next))
 		}
 		for _, free := range []int{0, largeBody - 1, most + 1} {
 			next.SetContentLength(free)

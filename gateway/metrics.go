@@ -129,6 +129,7 @@ func (c counters) addAPI(n *metrics.Node) {
 	}
 	st := c.g.api.Stats()
 	n.APIRefused = st.Refused
+	n.BodyBytes, n.BodiesWaiting = c.g.bodies.held(), c.g.bodies.queued()
 	for i := range st.Methods {
 		n.API = append(n.API, metrics.APIMethod(st.Methods[i]))
 	}

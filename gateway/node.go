@@ -13,7 +13,6 @@ import (
 	"sluice/gateway/api"
 	"sluice/gateway/auth"
 	"sluice/gateway/channel"
-	"sluice/gateway/front"
 	"sluice/gateway/session"
 )
 
@@ -53,14 +52,8 @@ func (g *Gateway) newAPI() *api.Server {
 	return api.New(api.Options{
 		Prefix: c.HandlerPrefix, Rules: func() *channel.Rules { return g.rules.Load() },
 		Broker: g.broker, Credit: g.hub, Presence: g.presence, Sessions: node{g.sessions, g},
-		Keys: func() *auth.APIKeys { return g.keys.Load() },
-		Unread: func(ctx *fasthttp.RequestCtx) bool {
-			n, ok := g.bodies.unread(&ctx.Request.Header)
-			if ok {
-				front.LingerFor(ctx.Conn(), n)
-			}
-			return ok
-		},
+		Keys:   func() *auth.APIKeys { return g.keys.Load() },
+		Unread: g.bodies.unread,
 		Decoded: func(r *fasthttp.Request, copied bool) {
 			n := len(r.Body())
 			switch {

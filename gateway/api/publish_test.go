@@ -114,7 +114,7 @@ func TestNamespaceMayPublishDeltasAlways(t *testing.T) {
 func TestACallWhoseBodyWasNotReadIs100(t *testing.T) {
 	decoded := 0
 	r := newRig(t, func(o *Options) {
-		o.Unread = func(ctx *fasthttp.RequestCtx) bool { return string(ctx.QueryArgs().Peek("unread")) == "1" }
+		o.Unread = func(h *fasthttp.RequestHeader) bool { return strings.HasSuffix(string(h.RequestURI()), "?unread=1") }
 		o.Decoded = func(*fasthttp.Request, bool) { decoded++ }
 	})
 	const reply = `{"error":{"code":100,"message":"internal server error"}}`

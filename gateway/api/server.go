@@ -50,7 +50,7 @@ type Options struct {
 	CallTimeout time.Duration
 	// Unread reports whether the body of a call was not read because there was no room
 	// for it in time; the call is refused then. Asked of calls without a body; nil: of none.
-	Unread func(ctx *fasthttp.RequestCtx) bool
+	Unread func(head *fasthttp.RequestHeader) bool
 	// Decoded is called when the body of a call was decoded, before the call waits for
 	// anything; nil for nobody. copied: nothing refers to the body any more. The legacy
 	// endpoint, which decodes one command after the other, calls it with the first, and
@@ -158,7 +158,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 		return
 	}
 	body := ctx.PostBody()
-	if len(body) == 0 && s.opt.Unread != nil && s.opt.Unread(ctx) {
+	if len(body) == 0 && s.opt.Unread != nil && s.opt.Unread(&ctx.Request.Header) {
 		s.answerUnread(ctx, &r.call)
 		return
 	}

@@ -45,6 +45,7 @@ type Conn struct {
 	partly  uint32     // the last of which something was read; of TLS what carries it
 
 	// Atomic.
+	reading atomic.Bool            // the phase is phaseRequest
 	lingers atomic.Int64           // bytes that Close waits for
 	onClose atomic.Pointer[func()] // see OnClose
 	place   place
@@ -121,6 +122,7 @@ func (c *Conn) begin() bool {
 		return false
 	}
 	c.phase, c.began = phaseRequest, time.Now()
+	c.reading.Store(true)
 	c.got = c.began
 	c.request++
 	c.renew()
@@ -134,6 +136,7 @@ func (c *Conn) begin() bool {
 // refuse ends the connection here; whoever reads it will close it, too.
 func (c *Conn) refuse() {
 	c.phase = phaseRefused
+	c.reading.Store(false)
 	c.ln.half.end(&c.place)
 	_ = c.Conn.Close()
 }
@@ -141,6 +144,7 @@ func (c *Conn) refuse() {
 // serving: the request was read.
 func (c *Conn) serving() {
 	c.phase = phaseIdle
+	c.reading.Store(false)
 	c.ln.half.release(&c.place)
 }
 
@@ -213,6 +217,18 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.Conn.SetReadDeadline(c.readBy), c.Conn.SetWriteDeadline(t))
 }
 
+// Write implements net.Conn. While a request is being read nothing is written but "100
+// Continue", and that something is wrong with it: a client that is gone by then is found out
+// by reading, and not before. Why: where the HTTP server cannot write that, it says nothing
+// to its handlers.
+func (c *Conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if c.reading.Load() {
+		return len(p), nil
+	}
+	return n, err
+}
+
 // ourLateness is from which time on what the server did with the head of a request, before
 // it reads on, does not count against the client.
 const ourLateness = 100 * time.Millisecond
@@ -248,9 +264,7 @@ const (
 	// request was read.
 	lingerTime  = 500 * time.Millisecond
 	lingerBytes = 256 << 10
-	// lingerRate and lingerMost are what a client needs that has more to send: bytes in a
-	// second, and how long it may take in all.
-	lingerRate = 1 << 20
+	// lingerMost is how long it is for a client that is to be heard out.
 	lingerMost = 10 * time.Second
 )
 
@@ -259,7 +273,7 @@ func lingering(n int64) time.Duration {
 	if n <= lingerBytes {
 		return lingerTime
 	}
-	return min(lingerTime+time.Duration(n/lingerRate)*time.Second, lingerMost)
+	return lingerMost
 }
 
 // OnClose makes the first Close from here on call f, before anything else:

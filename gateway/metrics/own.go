@@ -146,6 +146,8 @@ func connectFamilies() []*family {
 
 func workFamilies() []*family {
 	return []*family{
+		gauge("api_bodies_bytes", "Bytes of large bodies of API calls that are being read, or whose calls are being answered.", func(s *state) int64 { return s.BodyBytes }),
+		gauge("api_bodies_waiting", "Large bodies of API calls that wait for room.", func(s *state) int { return s.BodiesWaiting }),
 		counters("api_refused_total", "reason", "API calls that reached no method.", func(s *state) map[string]uint64 { return s.APIRefused }),
 		labelled(prometheus.CounterValue, "panics_total", "Panics that were kept to one stream or one publication: bugs.",
 			[]string{"where"}, func(s *state, e *emitter) {

@@ -46,6 +46,9 @@ type Node struct {
 
 	API        []APIMethod
 	APIRefused map[string]uint64 // calls that reached no method, by reason
+	// BodyBytes are of large bodies of calls that have room, BodiesWaiting those without.
+	BodyBytes     int64
+	BodiesWaiting int
 	// Refused are connects turned away before a stream, by reason, and
 	// LimitRefused those of them that a limit of the node turned away.
 	Refused      map[string]uint64

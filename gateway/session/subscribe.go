@@ -103,8 +103,8 @@ func openWithRoom(ctx context.Context, joins []*joining, err error) {
 			if len(j.members) == 0 {
 				continue
 			}
-			any := n <= smallPush || ctx.Err() != nil || time.Since(began) > tellPatience
-			j.do(func() { j.open(err, func(ref loop.Ref) bool { return any || j.a.loop.MayPush(ref, n) }) })
+			all := n <= smallPush || ctx.Err() != nil || time.Since(began) > tellPatience
+			j.do(func() { j.open(err, func(ref loop.Ref) bool { return all || j.a.loop.MayPush(ref, n) }) })
 			left += len(j.members)
 		}
 		if left == 0 {
