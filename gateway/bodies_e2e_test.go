@@ -210,3 +210,21 @@ func TestTheBodyOfAClientThatIsGoneLeaves(t *testing.T) {
 		testkit.Eventually(t, func() bool { return s.bodies.queued()+inside() == 0 }, "the room to come back")
 	}
 }
+
+// A call whose body waits when the server stops is told so, and heard out.
+func TestABodyThatWaitsWhenTheServerStopsIsAnswered(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
+	s := launch(t, fmt.Sprintf(baseConfig, "", `, "publish_wait": "10m"`, "", ""))
+	var others fasthttp.RequestHeader
+	require.True(t, s.bodies.enter(&others, callsAtOnce))
+	s.bodies.read(&others, callsAtOnce)
+	answered := make(chan error, 1)
+	go func() {
+		_, _, err := (&largeCall{path: "/api/publish", body: func(d string) string { return d }}).do(s.addr, strings.Repeat("d", 8_000_000))
+		answered <- err
+	}()
+	testkit.Eventually(t, func() bool { return s.bodies.queued() == 1 }, "the body to wait")
+	s.stop(t)
+	require.ErrorContains(t, <-answered, "status 503")
+	http.DefaultClient.CloseIdleConnections()
+}
