@@ -17,8 +17,8 @@ import (
 const (
 	// largeBody is from which length on a body waits for room.
 	largeBody = 64 << 10
-	// hugeBody is from which length on nothing of a body is kept for the next: some such
-	// buffers in the pools of the HTTP server are more than all the rest.
+	// hugeBody is from which length on the buffer of a body that was decoded is not kept for
+	// the next: some such buffers in the pools of the HTTP server are more than all the rest.
 	hugeBody = 2 << 20
 	// unknownBody is what a body counts for that does not say its length, until it was read.
 	// It may be larger; counting the largest there may be would let in one at a time.
@@ -87,6 +87,7 @@ type body struct {
 	// Immutable.
 	head  *fasthttp.RequestHeader // whose it is, until the request is answered
 	enter chan struct{}           // closed when it has room; nil for one that has none
+	by    time.Time               // when its wait is over
 
 	// Guarded by bodyRoom.mu.
 	bytes int
@@ -95,10 +96,10 @@ type body struct {
 	ends  time.Time // when nobody reads it any more
 }
 
-// enter waits for room for a body with a buffer of n bytes, and reports whether there was some in time.
-// Who waits in vain must not read it.
+// enter waits for room for a body with a buffer of n bytes, and reports whether there was
+// some in time. Who waits in vain must not read it.
 func (r *bodyRoom) enter(head *fasthttp.RequestHeader, n int) bool {
-	b := &body{head: head, bytes: n, enter: make(chan struct{})}
+	b := &body{head: head, bytes: n, enter: make(chan struct{}), by: time.Now().Add(r.wait)}
 	r.mu.Lock()
 	r.drop(head) // the request before it on the connection, which nobody answered
 	r.waiting = append(r.waiting, b)
@@ -119,13 +120,12 @@ func (r *bodyRoom) enter(head *fasthttp.RequestHeader, n int) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.admit()
+	r.admit() // it is in nobody's way any more
 	i := slices.Index(r.waiting, b)
 	if i < 0 {
-		return true // it has got room in this moment
+		return true
 	}
 	r.waiting = slices.Delete(r.waiting, i, i+1)
-	r.admit() // those behind it may be smaller
 	return false
 }
 
@@ -134,11 +134,13 @@ func (r *bodyRoom) enter(head *fasthttp.RequestHeader, n int) bool {
 func (r *bodyRoom) read(head *fasthttp.RequestHeader, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if b := r.inside[head]; b != nil {
-		r.count(b, -1)
+	switch b := r.drop(head); {
+	case b != nil:
 		b.bytes, b.state = n, bodyRead
-		r.count(b, 1)
+		r.put(b)
 		r.admit()
+	case n >= largeBody: // it was forgotten: its time was over in the last moment
+		r.put(&body{head: head, bytes: n, state: bodyRead})
 	}
 }
 
@@ -153,6 +155,7 @@ func (r *bodyRoom) queued() int {
 func (r *bodyRoom) held() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.settle(time.Now()) // nobody may have looked since the last burst
 	return int64(r.bytes[bodyReading] + r.bytes[bodySlow] + r.bytes[bodyRead])
 }
 
@@ -187,16 +190,26 @@ func (r *bodyRoom) leaving(next fasthttp.RequestHandler) fasthttp.RequestHandler
 	}
 }
 
-// admit lets in those that have waited longest, while there is room. Caller holds mu.
+// admit lets in those that have waited longest, while there is room. One that only finds no
+// room beside those that come slowly, or whose wait is over, is in nobody's way: the first
+// may take long, and whoever is behind may be smaller. Caller holds mu.
 func (r *bodyRoom) admit() {
 	if len(r.waiting) == 0 {
 		return
 	}
 	now := time.Now()
 	next := r.settle(now)
-	n := 0
-	for ; n < len(r.waiting) && r.fits(r.waiting[n].bytes); n++ {
-		b := r.waiting[n]
+	stay := r.waiting[:0]
+	for i, b := range r.waiting {
+		fits := r.fits(b.bytes)
+		if !fits && now.Before(b.by) {
+			stay = append(stay, r.waiting[i:]...)
+			break
+		}
+		if !fits || !r.fitsSlow(b.bytes) {
+			stay = append(stay, b)
+			continue
+		}
 		// Why less where some come slowly: heads whose bodies never come would
 		// hold up those behind them one after the other.
 		b.until = now.Add(cmp.Or(r.patient, bodyPatience) / time.Duration(1+r.slow))
@@ -205,7 +218,8 @@ func (r *bodyRoom) admit() {
 		r.put(b)
 		close(b.enter)
 	}
-	r.waiting = slices.Delete(r.waiting, 0, n)
+	clear(r.waiting[len(stay):])
+	r.waiting = stay
 	if len(r.waiting) == 0 || next.IsZero() {
 		return
 	}
@@ -235,8 +249,12 @@ func (r *bodyRoom) look() {
 func (r *bodyRoom) fits(n int) bool {
 	within := func(inside, most int) bool { return inside == 0 || inside+min(n, most/2) <= most }
 	reading := r.bytes[bodyReading]
-	return within(reading, bodiesAtOnce) && within(reading+r.bytes[bodyRead], callsAtOnce) &&
-		(r.slow == 0 || reading+r.bytes[bodySlow]+2*n <= slowAtOnce)
+	return within(reading, bodiesAtOnce) && within(reading+r.bytes[bodyRead], callsAtOnce)
+}
+
+// fitsSlow reports whether there is room if it comes slowly. Caller holds mu.
+func (r *bodyRoom) fitsSlow(n int) bool {
+	return r.slow == 0 || r.bytes[bodyReading]+r.bytes[bodySlow]+2*n <= slowAtOnce
 }
 
 // settle looks which bodies come slowly by now, and forgets those that nobody reads any

@@ -225,6 +225,7 @@ func TestABodyThatWaitsWhenTheServerStopsIsAnswered(t *testing.T) {
 	}()
 	testkit.Eventually(t, func() bool { return s.bodies.queued() == 1 }, "the body to wait")
 	s.stop(t)
+	require.False(t, s.lingering(), "the process may end now")
 	require.ErrorContains(t, <-answered, "status 503")
 	http.DefaultClient.CloseIdleConnections()
 }

@@ -218,6 +218,45 @@ func TestVeryLargeBodiesThatNeverCome(t *testing.T) {
 	})
 }
 
+// Nor does one that waits for their room keep others out, whatever becomes of it.
+func TestABodyThatWaitsForSlowOnesIsInNobodysWay(t *testing.T) {
+	inRoom(t, func(r *bodyRoom) {
+		r.wait = 20 * time.Second
+		stalled := make([]fasthttp.RequestHeader, 4)
+		for i := range stalled {
+			go r.enter(&stalled[i], 16<<20)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Len(t, r.waiting, 1, "it would need more than half of what is left")
+		began := time.Now()
+		var next fasthttp.RequestHeader
+		for range 100 {
+			require.True(t, r.enter(&next, 128<<10))
+			r.leave(&next)
+		}
+		require.Zero(t, time.Since(began))
+		time.Sleep(r.wait)
+		synctest.Wait()
+	})
+}
+
+// Those that wait in vain for the same time end without harm to whoever came a moment later.
+func TestABodyThatWaitsNoLongerIsInNobodysWay(t *testing.T) {
+	inRoom(t, func(r *bodyRoom) {
+		var call, next fasthttp.RequestHeader
+		require.True(t, r.enter(&call, callsAtOnce/2+1))
+		r.read(&call, callsAtOnce/2+1)
+		large := make([]fasthttp.RequestHeader, 20)
+		for i := range large {
+			go func() { require.False(t, r.enter(&large[i], callsAtOnce)) }()
+		}
+		synctest.Wait()
+		require.True(t, r.enter(&next, largeBody), "it came in the same moment as they, and fits")
+		synctest.Wait()
+	})
+}
+
 // Who waits for longer than a body may take to arrive gets the room of one that never did.
 func TestTheEndOfABodyThatNeverCameIsNoticed(t *testing.T) {
 	inRoom(t, func(r *bodyRoom) {
@@ -244,6 +283,24 @@ func TestAVeryLargeBodyNeedsNoEmptyRoom(t *testing.T) {
 		require.Zero(t, time.Since(began))
 		r.leave(&large)
 		r.leave(&call)
+	})
+}
+
+// One that nobody is told of is forgotten, though no other body comes.
+func TestABodyThatBrokeOffUnnoticedIsForgotten(t *testing.T) {
+	inRoom(t, func(r *bodyRoom) {
+		var h fasthttp.RequestHeader
+		require.True(t, r.enter(&h, 1<<20))
+		time.Sleep(r.life - 1)
+		require.EqualValues(t, 1<<20, r.held())
+		time.Sleep(1)
+		require.Zero(t, r.held())
+		require.Empty(t, r.inside)
+		r.read(&h, 1<<20) // it came after all
+		require.EqualValues(t, 1<<20, r.held())
+		r.leave(&h)
+		r.read(&h, largeBody-1)
+		require.Empty(t, r.inside, "small ones are none")
 	})
 }
 

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
+	"sluice/gateway/front"
 	"sluice/gateway/loop"
 )
 
@@ -94,8 +96,9 @@ func (g *Gateway) grace(ctx context.Context) {
 }
 
 const (
-	// idleWithin is how long connections without a request may hold up the
-	// end, once all streams have ended: browsers open some to no purpose.
+	// idleWithin is how long connections without a request, and those whose client
+	// is heard out, may hold up the end, once all streams have ended: browsers open
+	// some to no purpose.
 	idleWithin = 2 * time.Second
 	// stopPoll is how often a wait for the end looks again.
 	stopPoll = time.Millisecond
@@ -121,7 +124,15 @@ func (g *Gateway) closeServers(ctx context.Context) (wait func()) {
 				g.log.Debug("connections without a request were cut", "error", err)
 			}
 		}
+		for g.lingering() && ctx.Err() == nil {
+			time.Sleep(stopPoll)
+		}
 	}
+}
+
+// lingering reports whether clients are heard out that have their answers.
+func (g *Gateway) lingering() bool {
+	return slices.ContainsFunc(g.listeners, func(l *front.Listener) bool { return l.Lingering() > 0 })
 }
 
 // answered waits until no request is being answered.

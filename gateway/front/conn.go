@@ -46,6 +46,7 @@ type Conn struct {
 
 	// Atomic.
 	reading atomic.Bool            // the phase is phaseRequest
+	broken  atomic.Bool            // something was not written, and nobody knows
 	lingers atomic.Int64           // bytes that Close waits for
 	onClose atomic.Pointer[func()] // see OnClose
 	place   place
@@ -199,7 +200,13 @@ func LingerFor(c net.Conn, n int) {
 }
 
 func (c *Conn) linger(n int64) {
-	for old := c.lingers.Load(); old < n && !c.lingers.CompareAndSwap(old, n); old = c.lingers.Load() {
+	for old := c.lingers.Load(); old < n; old = c.lingers.Load() {
+		if c.lingers.CompareAndSwap(old, n) {
+			if old == 0 {
+				c.ln.lingering.Add(1) // until Close has waited
+			}
+			return
+		}
 	}
 }
 
@@ -219,11 +226,14 @@ func (c *Conn) SetDeadline(t time.Time) error {
 
 // Write implements net.Conn. While a request is being read nothing is written but "100
 // Continue", and that something is wrong with it: a client that is gone by then is found out
-// by reading, and not before. Why: where the HTTP server cannot write that, it says nothing
-// to its handlers.
-func (c *Conn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	if c.reading.Load() {
+// by reading, or by the answer, and not before. Why: where the HTTP server cannot write that,
+// it says nothing to its handlers.
+func (c *Conn) Write(p []byte) (n int, err error) {
+	if err = net.ErrClosed; !c.broken.Load() {
+		n, err = c.Conn.Write(p)
+	}
+	if err != nil && c.reading.Load() {
+		c.broken.Store(true)
 		return len(p), nil
 	}
 	return n, err
@@ -292,8 +302,9 @@ func (c *Conn) closing() {
 func (c *Conn) Close() error {
 	c.closing()
 	c.ln.half.end(&c.place)
-	if h, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		if n := c.lingers.Load(); n > 0 && h.CloseWrite() == nil {
+	if n := c.lingers.Swap(0); n > 0 {
+		defer c.ln.lingering.Add(-1)
+		if h, ok := c.Conn.(interface{ CloseWrite() error }); ok && h.CloseWrite() == nil {
 			_ = c.Conn.SetReadDeadline(time.Now().Add(lingering(n)))
 			_, _ = io.CopyN(io.Discard, c.Conn, n)
 		}

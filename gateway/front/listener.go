@@ -78,6 +78,7 @@ type Listener struct {
 	// Atomic.
 	accepted, retries, shed           atomic.Uint64
 	halfRefused, proxyRefused, failed atomic.Uint64
+	lingering                         atomic.Int64 // connections whose client is to be heard out
 }
 
 // Listen opens a listener on host:port, for IPv4 and IPv6 where host is empty.
@@ -115,6 +116,10 @@ func (l *Listener) Stats() Stats {
 		HandshakesFailed: l.failed.Load(), HalfOpen: l.half.count(),
 	}
 }
+
+// Lingering returns how many clients are to be heard out before their connections are
+// closed. The HTTP server does not wait for that when it shuts down. Any goroutine.
+func (l *Listener) Lingering() int { return int(l.lingering.Load()) }
 
 // hold opens the reserve descriptor.
 func (l *Listener) hold() {

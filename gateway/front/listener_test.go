@@ -173,6 +173,7 @@ func TestLingerForHearsAClientOut(t *testing.T) {
 	sent := bytes.Repeat([]byte("x"), 20<<20) // more than sockets hold
 	LingerFor(c, len(sent))
 	Linger(c) // takes nothing back
+	require.Equal(t, 1, l.Lingering())
 	_, err = c.Write([]byte("no room"))
 	require.NoError(t, err)
 	go func() { _ = c.Close() }()
@@ -183,6 +184,33 @@ func TestLingerForHearsAClientOut(t *testing.T) {
 	got, err := io.ReadAll(nc)
 	require.NoError(t, err, "not reset")
 	require.Equal(t, "no room", string(got))
+	testkit.EventuallyWithin(t, patience, func() bool { return l.Lingering() == 0 }, "the end of it")
+}
+
+// What the server writes in the midst of a request fails in silence, and what it writes
+// behind it does not: half of something may be out.
+func TestWhatIsNotWrittenInARequestIsToldLater(t *testing.T) {
+	near, far := net.Pipe()
+	c := &Conn{Conn: far, ln: &Listener{half: newHalfOpen(0)}}
+	defer func() { _ = c.Close() }()
+	write := func() error {
+		_, err := c.Write([]byte("x"))
+		return err
+	}
+	go func() { _, _ = near.Write([]byte("GET")) }()
+	_, err := c.Read(make([]byte, 3))
+	require.NoError(t, err)
+	require.NoError(t, near.Close())
+	require.NoError(t, write())
+	require.NoError(t, write())
+	Serving(c)
+	require.ErrorIs(t, write(), net.ErrClosed)
+
+	near, far = net.Pipe()
+	c = &Conn{Conn: far, ln: &Listener{half: newHalfOpen(0)}}
+	defer func() { _ = c.Close() }()
+	require.NoError(t, near.Close())
+	require.ErrorIs(t, write(), io.ErrClosedPipe, "no request is being read")
 }
 
 func TestLingeringHasAnEnd(t *testing.T) {
