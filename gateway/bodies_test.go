@@ -291,9 +291,9 @@ func TestABodyThatBrokeOffUnnoticedIsForgotten(t *testing.T) {
 	inRoom(t, func(r *bodyRoom) {
 		var h fasthttp.RequestHeader
 		require.True(t, r.enter(&h, 1<<20))
-		time.Sleep(r.life - 1)
+		time.Sleep(r.life - time.Nanosecond)
 		require.EqualValues(t, 1<<20, r.held())
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		require.Zero(t, r.held())
 		require.Empty(t, r.inside)
 		r.read(&h, 1<<20) // it came after all
