@@ -31,8 +31,10 @@ const (
 	memoryDuty = 50
 	// memoryLate is when there is one more after a storm: for workers of the
 	// HTTP server, whose stacks stay for up to twice idleWorker, and whatever else
-	// goes away by itself once nobody needs it.
-	memoryLate = 2*idleWorker + 500*time.Millisecond
+	// goes away by itself once nobody needs it. memoryLates is how often: queues of
+	// loops go when nobody needed them for up to three seconds.
+	memoryLate  = 2*idleWorker + 500*time.Millisecond
+	memoryLates = 2
 	// memorySpent is how much of what was published must have been delivered
 	// since the last collection for one at any load, and spentShare what part of
 	// the footprint: large messages fill a heap up to a goal that was set while
@@ -62,8 +64,9 @@ type memoryWatch struct {
 	spent    memoryState // when the collector was last seen to have run
 	calm     int         // looks in a row
 	notUntil time.Duration
-	late     time.Duration // when one more is due, 0 for none
-	final    bool          // what is due is that one
+	late     time.Duration // when one more is due in any case, 0 for none
+	lates    int           // how many more there are
+	final    bool          // what is due is such a one
 }
 
 // newMemoryWatch begins with the process as it has started.
@@ -86,7 +89,7 @@ func (w *memoryWatch) due(s memoryState) bool {
 	if !little {
 		w.calm = 0
 		if w.late != 0 {
-			w.late = s.at + memoryLate
+			w.late, w.lates = s.at+memoryLate, memoryLates
 		}
 		w.final = false
 		return s.at >= w.notUntil && s.spent-w.spent.spent >= max(memorySpent, s.footprint/spentShare)
@@ -111,8 +114,11 @@ func (w *memoryWatch) gain(s memoryState) int64 {
 
 // gave notes that memory was given back, what is there now, and how long it took.
 func (w *memoryWatch) gave(s memoryState, took time.Duration) {
-	w.late = 0
 	if !w.final {
+		w.lates = memoryLates + 1
+	}
+	w.late = 0
+	if w.lates--; w.lates > 0 {
 		w.late = s.at + memoryLate
 	}
 	w.last, w.settled, w.spent, w.most = s, s, s, memoryState{}

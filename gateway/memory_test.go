@@ -69,6 +69,7 @@ func TestMemoryIsGivenBackWhenAStormIsOver(t *testing.T) {
 	}
 	r.gives(memoryCalm, 26*mib, 20*time.Millisecond)
 	r.gives(lateLooks, 25*mib, 20*time.Millisecond)
+	r.gives(lateLooks, 24*mib, 20*time.Millisecond)
 	r.never(time.Hour)
 	require.False(t, r.look(connectStorm))
 	r.gives(memoryCalm, 26*mib, 20*time.Millisecond)
@@ -93,6 +94,7 @@ func TestMemoryIsGivenBackAfterTheLastOfManyStorms(t *testing.T) {
 	r.gives(memoryCalm-1, 35*mib, 10*time.Millisecond)
 	require.False(t, r.look(connectStorm))
 	r.gives(memoryCalm, 36*mib, 10*time.Millisecond)
+	r.gives(lateLooks, 36*mib, 10*time.Millisecond)
 	r.gives(lateLooks, 36*mib, 10*time.Millisecond)
 	r.never(time.Hour)
 }
@@ -137,6 +139,7 @@ func TestMemoryThatIsInUseIsLookedForOnce(t *testing.T) {
 	r := newMemoryRig(t)
 	require.False(t, r.look(func(s *memoryState) { s.footprint += 500 * mib; s.allocated += 500 * mib }))
 	r.gives(memoryCalm, 520*mib, 100*time.Millisecond)
+	r.gives(max(lateLooks, int(memoryDuty*100*time.Millisecond/memoryLook)), 520*mib, 100*time.Millisecond)
 	r.gives(max(lateLooks, int(memoryDuty*100*time.Millisecond/memoryLook)), 520*mib, 100*time.Millisecond)
 	r.never(time.Hour)
 }
