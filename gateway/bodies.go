@@ -53,13 +53,13 @@ type bodyRoom struct {
 	quit <-chan struct{} // when it is closed nobody waits; nil is never
 
 	// Guarded by mu.
-	mu      sync.Mutex
-	patient time.Duration // bodyPatience, if it is not 0; for tests on machines that are slow
-	inside  map[*fasthttp.RequestHeader]*body
-	waiting []*body // first come, first served
-	bytes   [bodyStates]int
-	slow    int // bodies that come slowly
-	timer   *time.Timer
+	mu       sync.Mutex
+	patience time.Duration // bodyPatience; more in tests on machines that are slow
+	inside   map[*fasthttp.RequestHeader]*body
+	waiting  []*body // first come, first served
+	bytes    [bodyStates]int
+	slow     int // bodies that come slowly
+	timer    *time.Timer
 }
 
 // newBodyRoom returns the room of a gateway with that configuration.
@@ -67,7 +67,7 @@ func newBodyRoom(cfg *config.Config, quit <-chan struct{}) *bodyRoom {
 	return &bodyRoom{
 		wait: cmp.Or(cfg.HTTPAPI.PublishWait, hub.DefaultCreditWait),
 		life: cfg.HTTPServer.ReadTimeout + time.Second, // what says that it has ended comes first
-		quit: quit,
+		quit: quit, patience: bodyPatience,
 	}
 }
 
@@ -212,7 +212,7 @@ func (r *bodyRoom) admit() {
 		}
 		// Why less where some come slowly: heads whose bodies never come would
 		// hold up those behind them one after the other.
-		b.until = now.Add(cmp.Or(r.patient, bodyPatience) / time.Duration(1+r.slow))
+		b.until = now.Add(r.patience / time.Duration(1+r.slow))
 		b.ends = now.Add(r.life)
 		next = earlier(next, b.until)
 		r.put(b)

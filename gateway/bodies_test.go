@@ -17,7 +17,7 @@ import (
 // inRoom runs f with the room of a gateway whose publishers wait for a second.
 func inRoom(t *testing.T, f func(r *bodyRoom)) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &bodyRoom{wait: time.Second, life: 30 * time.Second}
+		r := &bodyRoom{wait: time.Second, life: 30 * time.Second, patience: bodyPatience}
 		f(r)
 		r.mu.Lock()
 		defer r.mu.Unlock()

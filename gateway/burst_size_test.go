@@ -174,7 +174,7 @@ func TestBodiesBehindCallsThatWaitStayInTheirSockets(t *testing.T) {
 		held := func() int {
 			s.bodies.mu.Lock()
 			defer s.bodies.mu.Unlock()
-			s.bodies.patient = time.Hour // none comes slowly
+			s.bodies.patience = time.Hour // none comes slowly
 			return s.bodies.bytes[bodyReading] + s.bodies.bytes[bodyRead]
 		}
 		require.Zero(t, held())

@@ -68,12 +68,8 @@ func TestAPushBehindAHugeFrameEndsNobody(t *testing.T) {
 // end a reader, nor to leave out what may be.
 func TestADeliveryBehindPushesEndsNobody(t *testing.T) {
 	const limit = 64 << 10
-	l, rec := bareLoop(t, Options{QueueMaxSize: limit})
-	setClock(l, began)
-	c := adopt(t, l, unixPair, true)
+	l, rec, c := blockedLoop(t, Options{QueueMaxSize: limit}, 2*limit)
 	slot := c.ref.Slot
-	l.Send(slot, frameOf("", strings.Repeat("h", 2*limit)), NoID)
-	untilBlocked(l, slot)
 	for range 3 {
 		l.Push(slot, frameOf("", strings.Repeat("p", limit/4)))
 	}
@@ -175,12 +171,8 @@ func TestExemptFramesMayBeManyTimesTheLimit(t *testing.T) {
 func TestAnOpeningOfALateStreamCounts(t *testing.T) {
 	const limit = 64 << 10
 	for _, late := range []bool{false, true} {
-		l, rec := bareLoop(t, Options{QueueMaxSize: limit})
-		setClock(l, began)
-		c := adopt(t, l, unixPair, true)
+		l, rec, c := blockedLoop(t, Options{QueueMaxSize: limit}, 2*limit)
 		slot := c.ref.Slot
-		l.Send(slot, frameOf("", strings.Repeat("h", 2*limit)), NoID)
-		untilBlocked(l, slot)
 		l.at(slot).late = late
 		for range 10 {
 			l.Opening(func() { l.Send(slot, frameOf("", strings.Repeat("o", limit/2)), NoID) })
@@ -205,12 +197,8 @@ func TestPushesBehindAnOpeningHaveTheirLimit(t *testing.T) {
 
 // Pushes alone make no stream one that windows wait for.
 func TestPushesMakeNoStreamBehind(t *testing.T) {
-	l, _ := bareLoop(t, Options{})
-	setClock(l, began)
-	c := adopt(t, l, unixPair, true)
+	l, _, c := blockedLoop(t, Options{}, 1<<20)
 	slot := c.ref.Slot
-	l.Send(slot, frameOf("", strings.Repeat("h", 1<<20)), NoID)
-	untilBlocked(l, slot)
 	for range 2 * behindItems {
 		l.Push(slot, codec.PingFrame)
 	}
@@ -276,6 +264,17 @@ func TestALargeEventBehindANoticeEndsNobody(t *testing.T) {
 	require.Empty(t, rec.reasons(c.ref))
 	l.Send(slot, huge, NoID)
 	require.Equal(t, []Reason{ReasonSlowBytes}, rec.reasons(c.ref))
+}
+
+// blockedLoop returns a loop with one stream, whose socket is full of a frame of n bytes.
+func blockedLoop(t testing.TB, opt Options, n int) (*Loop, *recorder, *client) {
+	t.Helper()
+	l, rec := bareLoop(t, opt)
+	setClock(l, began)
+	c := adopt(t, l, unixPair, true)
+	l.Send(c.ref.Slot, frameOf("", strings.Repeat("h", n)), NoID)
+	untilBlocked(l, c.ref.Slot)
+	return l, rec, c
 }
 
 // untilBlocked writes what a stream has queued until its socket is full.

@@ -262,12 +262,8 @@ func TestAClosingStreamIsToldWhatWasDropped(t *testing.T) {
 // The newest of a key that waits alone stays, whatever else stands behind it.
 func TestTheNewestOfAKeyStaysThoughAPingIsBehindIt(t *testing.T) {
 	const limit = 64 << 10
-	l, rec := bareLoop(t, Options{QueueMaxSize: limit})
-	setClock(l, began)
-	c := adopt(t, l, unixPair, true)
+	l, rec, c := blockedLoop(t, Options{QueueMaxSize: limit}, 2*limit)
 	slot := c.ref.Slot
-	l.Send(slot, frameOf("", strings.Repeat("h", 2*limit)), NoID)
-	untilBlocked(l, slot)
 	y := Lossy{Class: &source{"s"}, Key: 7, Drops: true}
 	l.SendLossy(slot, frameOf("", "old"), y)
 	l.Push(slot, codec.PingFrame)
