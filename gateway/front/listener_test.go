@@ -132,20 +132,30 @@ func TestListenSaysWhereItCannot(t *testing.T) {
 	require.ErrorContains(t, err, "192.0.2.1:1")
 }
 
-// A client that is answered in the middle of its request gets the whole answer.
-func TestLingerKeepsTheAnswer(t *testing.T) {
+// accepted returns a listener, the end of a client, and the connection that was accepted.
+func accepted(t *testing.T) (l *Listener, near, far net.Conn) {
+	t.Helper()
 	testkit.Snapshot(t)
 	l, err := Listen("127.0.0.1:0", Options{})
 	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	nc, err := net.Dial("tcp", l.Addr().String())
+	t.Cleanup(func() {
+		require.NoError(t, l.Close())
+		_, err := l.Accept() // who accepts lets the reserve descriptor go
+		require.ErrorIs(t, err, net.ErrClosed)
+	})
+	near, err = net.Dial("tcp", l.Addr().String())
 	require.NoError(t, err)
-	defer func() { _ = nc.Close() }()
-	c, err := l.Accept()
+	t.Cleanup(func() { _ = near.Close() })
+	far, err = l.Accept()
 	require.NoError(t, err)
+	return l, near, far
+}
 
+// A client that is answered in the middle of its request gets the whole answer.
+func TestLingerKeepsTheAnswer(t *testing.T) {
+	_, nc, c := accepted(t)
 	sent := bytes.Repeat([]byte("x"), 64<<10)
-	_, err = nc.Write(sent) // nobody reads it
+	_, err := nc.Write(sent) // nobody reads it
 	require.NoError(t, err)
 	Linger(c)
 	_, err = c.Write([]byte("too much"))
@@ -160,21 +170,12 @@ func TestLingerKeepsTheAnswer(t *testing.T) {
 // Most clients read no answer before they have sent their request: one that is to be
 // understood is heard out.
 func TestLingerForHearsAClientOut(t *testing.T) {
-	testkit.Snapshot(t)
-	l, err := Listen("127.0.0.1:0", Options{})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	nc, err := net.Dial("tcp", l.Addr().String())
-	require.NoError(t, err)
-	defer func() { _ = nc.Close() }()
-	c, err := l.Accept()
-	require.NoError(t, err)
-
+	l, nc, c := accepted(t)
 	sent := bytes.Repeat([]byte("x"), 20<<20) // more than sockets hold
 	LingerFor(c, len(sent))
 	Linger(c) // takes nothing back
 	require.Equal(t, 1, l.Lingering())
-	_, err = c.Write([]byte("no room"))
+	_, err := c.Write([]byte("no room"))
 	require.NoError(t, err)
 	go func() { _ = c.Close() }()
 	require.NoError(t, nc.SetDeadline(time.Now().Add(patience)))
