@@ -47,6 +47,7 @@ func newPoller() (*poller, error) {
 		_ = unix.Close(epfd)
 		return nil, os.NewSyscallError("eventfd", err)
 	}
+	descriptors.took(wakefd)
 	p := &poller{epfd: epfd, wakefd: wakefd}
 	if err := p.ctl(unix.EPOLL_CTL_ADD, wakefd, wakeSlot, 0, unix.EPOLLIN|unix.EPOLLET); err != nil {
 		p.release()
@@ -152,10 +153,6 @@ func (p *poller) close() {
 func (p *poller) release() {
 	_ = unix.Close(p.epfd)
 	_ = unix.Close(p.wakefd)
-}
-
-func dupCloseOnExec(fd int) (int, error) {
-	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 }
 
 func (o SocketOptions) set(fd int) {

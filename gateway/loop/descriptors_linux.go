@@ -1,0 +1,59 @@
+package loop
+
+import (
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// firstTable is for how many descriptors the process has room from the start.
+const firstTable = 4096
+
+// descriptors is the table of the process.
+var descriptors descriptorTable
+
+// descriptorTable sees to it that the kernel's table of open files is larger than
+// what is asked of it. The kernel makes it twice as large when it is full, and lets
+// everybody wait for a grace period meanwhile who needs more of it (expand_files in
+// fs/file.c: some 16 ms, whatever the size). In a storm of connects that is a
+// hundred goroutines at once, each of which holds a thread, and Go keeps the threads.
+// Here one goroutine waits, while the others still have room.
+type descriptorTable struct {
+	// Atomic.
+	size atomic.Int64 // that was asked for
+}
+
+// took notes that fd was given out, the lowest that was free. It does not wait. Any
+// goroutine.
+func (t *descriptorTable) took(fd int) {
+	size := t.size.Load()
+	if 2*int64(fd) < size {
+		return
+	}
+	if next := max(firstTable, 2*size); t.size.CompareAndSwap(size, next) {
+		go makeRoom(next)
+	}
+}
+
+// makeRoom makes the table of the process one for n descriptors, or for as many as it
+// may have. Without memory for it nothing changes: it grows when it must, then.
+func makeRoom(n int64) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return
+	}
+	last := int(min(uint64(n), limit.Cur)) - 1
+	// Any open descriptor does; the one that is made of it is closed at once.
+	if fd, err := unix.FcntlInt(uintptr(unix.Stderr), unix.F_DUPFD_CLOEXEC, last); err == nil {
+		_ = unix.Close(fd)
+	}
+}
+
+// dupCloseOnExec returns a duplicate of a descriptor.
+func dupCloseOnExec(fd int) (int, error) {
+	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		descriptors.took(n)
+	}
+	return n, err
+}
