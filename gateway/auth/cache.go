@@ -2,6 +2,8 @@ package auth
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,26 +22,55 @@ const (
 	maxEntryAge = time.Hour
 )
 
-// entry is what a verification found, apart from the time of day.
+// entry is what a verification found, apart from the time of day. A cache holds
+// one for each stream or so: its size counts.
 type entry struct {
 	// Immutable after put.
-	identity   *Identity // nil: the token was out of time, nothing more is known
-	exp, nbf   time.Time // of the token, wall time, zero if absent
-	keysUntil  time.Time // wall time: the keys are good until here, zero for ever
-	until      time.Time // on the monotonic clock: verify again from here on
-	generation uint64    // of the keys
+	key        digest
+	identity   *Identity     // nil: the token was out of time, nothing more is known
+	exp, nbf   moment        // of the token
+	keysUntil  moment        // the keys are good until here
+	until      time.Duration // as sinceBegin: verify again from here on
+	generation uint64        // of the keys
 }
 
-func (e *entry) inTime(now time.Time) bool {
-	return (e.exp.IsZero() || now.Before(e.exp)) && !now.Before(e.nbf)
+// moment is a time of day in microseconds since 1970; the extremes stand for always
+// and never.
+type moment int64
+
+const (
+	always moment = math.MinInt64
+	never  moment = math.MaxInt64
+)
+
+// momentOf returns the moment of t, or absent for the zero time.
+func momentOf(t time.Time, absent moment) moment {
+	if t.IsZero() {
+		return absent
+	}
+	return moment(t.UnixMicro())
+}
+
+var begin = time.Now()
+
+// sinceBegin returns how long the process has run, on the monotonic clock if now
+// has a reading of it.
+func sinceBegin(now time.Time) time.Duration { return now.Sub(begin) }
+
+func (e *entry) inTime(now time.Time) bool { return inTime(e.exp, e.nbf, now) }
+
+// inTime reports whether now lies in the time that the claims exp and nbf leave.
+func inTime(exp, nbf moment, now time.Time) bool {
+	m := moment(now.UnixMicro())
+	return nbf <= m && m < exp
 }
 
 // usable reports whether the entry can answer for the token now. What is a date
 // is compared with the wall clock and the age with the monotonic one: a step must
 // neither keep a key in use nor an answer too old.
 func (e *entry) usable(generation uint64, now time.Time) bool {
-	return e.generation == generation && now.Before(e.until) &&
-		(e.keysUntil.IsZero() || now.Before(e.keysUntil)) && (e.identity != nil || !e.inTime(now))
+	return e.generation == generation && sinceBegin(now) < e.until &&
+		moment(now.UnixMicro()) < e.keysUntil && (e.identity != nil || !e.inTime(now))
 }
 
 // judge answers for a usable entry.
@@ -55,6 +86,10 @@ func (e *entry) judge(now time.Time) (*Identity, error) {
 
 // digest stands for a secret text without keeping it.
 type digest [sha256.Size]byte
+
+// short returns a part of the digest that an index can do with: others with the
+// same are next to impossible, and harmless where the whole is compared, too.
+func (d *digest) short() uint64 { return binary.LittleEndian.Uint64(d[8:]) }
 
 func digestOf(text string) digest {
 	// Why: a conversion would copy the text to the heap (TestHotPathsDoNotAllocate);
@@ -77,8 +112,9 @@ type cacheShard struct {
 
 	// Guarded by mu.
 	mu    sync.Mutex
-	index map[digest]int32 // to slots
-	slots []cacheSlot
+	index map[uint64]int32 // of short digests to slots
+	slots []*entry
+	used  []bool // of each slot
 	hand  int
 	looks map[digest]*look // tokens that are being verified
 }
@@ -91,12 +127,6 @@ type look struct {
 	err   error
 }
 
-type cacheSlot struct {
-	key   digest
-	entry *entry
-	used  bool
-}
-
 // newTokenCache returns a cache of size tokens, rounded up to full shards, that
 // counts what it forgets.
 func newTokenCache(size int, evictions *atomic.Uint64) *tokenCache {
@@ -105,7 +135,7 @@ func newTokenCache(size int, evictions *atomic.Uint64) *tokenCache {
 		s := &c.shards[i]
 		s.size = (size + cacheShards - 1) / cacheShards
 		s.evictions = evictions
-		s.index = make(map[digest]int32)
+		s.index = make(map[uint64]int32)
 		s.looks = make(map[digest]*look)
 	}
 	return c
@@ -118,12 +148,18 @@ func (c *tokenCache) get(key digest, generation uint64, now time.Time) (*entry, 
 	s := c.shard(&key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, ok := s.index[key]
-	if !ok || !s.slots[i].entry.usable(generation, now) {
+	i, ok := s.find(&key)
+	if !ok || !s.slots[i].usable(generation, now) {
 		return nil, false
 	}
-	s.slots[i].used = true
-	return s.slots[i].entry, true
+	s.used[i] = true
+	return s.slots[i], true
+}
+
+// find returns the slot of a token. Caller holds mu.
+func (s *cacheShard) find(key *digest) (i int32, ok bool) {
+	i, ok = s.index[key.short()]
+	return i, ok && s.slots[i].key == *key
 }
 
 // len returns how many tokens are remembered.
@@ -143,8 +179,8 @@ func (c *tokenCache) join(key digest, generation uint64, now time.Time) (e *entr
 	s := c.shard(&key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i, ok := s.index[key]; ok && s.slots[i].entry.usable(generation, now) {
-		return s.slots[i].entry, nil, false
+	if i, ok := s.find(&key); ok && s.slots[i].usable(generation, now) {
+		return s.slots[i], nil, false
 	}
 	if l, ok := s.looks[key]; ok {
 		return nil, l, false
@@ -163,24 +199,27 @@ func (c *tokenCache) leave(key digest, l *look) {
 	close(l.done)
 }
 
-// put remembers a token, in place of what was known of it.
-func (c *tokenCache) put(key digest, e *entry) {
-	s := c.shard(&key)
+// put remembers what was found of e.key, in place of what was known of it.
+func (c *tokenCache) put(e *entry) {
+	s := c.shard(&e.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, known := s.index[key]
+	i, known := s.index[e.key.short()]
 	switch {
 	case known:
-		s.slots[i].entry = e
+		if s.slots[i].key != e.key {
+			s.evictions.Add(1)
+		}
+		s.slots[i] = e
 		return
 	case len(s.slots) < s.size:
 		i = int32(len(s.slots))
-		s.slots = append(s.slots, cacheSlot{})
+		s.slots, s.used = append(s.slots, e), append(s.used, false)
 	default:
 		i = s.free()
+		s.slots[i] = e
 	}
-	s.slots[i] = cacheSlot{key: key, entry: e}
-	s.index[key] = i
+	s.index[e.key.short()] = i
 }
 
 // free makes room in a full ring and returns the slot. Caller holds mu.
@@ -188,11 +227,11 @@ func (s *cacheShard) free() int32 {
 	for {
 		i := s.hand
 		s.hand = (s.hand + 1) % len(s.slots)
-		if slot := &s.slots[i]; !slot.used {
-			delete(s.index, slot.key)
+		if !s.used[i] {
+			delete(s.index, s.slots[i].key.short())
 			s.evictions.Add(1)
 			return int32(i)
 		}
-		s.slots[i].used = false
+		s.used[i] = false
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
@@ -164,15 +165,18 @@ func TestCacheStaysWithinItsSizeAndKeepsWhatIsUsed(t *testing.T) {
 	var evictions atomic.Uint64
 	c := newTokenCache(size, &evictions)
 	entryOf := func(user string) *entry {
-		return &entry{identity: &Identity{User: user}, until: now.Add(time.Hour)}
+		return &entry{
+			key: digestOf(user), identity: &Identity{User: user},
+			exp: never, nbf: always, keysUntil: never, until: sinceBegin(now) + time.Hour,
+		}
 	}
 	hot := digestOf("hot")
-	c.put(hot, entryOf("hot"))
+	c.put(entryOf("hot"))
 	for i := range 100 * size {
 		_, ok := c.get(hot, 0, now)
 		require.True(t, ok, "after %d others", i)
 		name := fmt.Sprint(i)
-		c.put(digestOf(name), entryOf(name))
+		c.put(entryOf(name))
 	}
 	held := 0
 	for i := range c.shards {
@@ -180,18 +184,79 @@ func TestCacheStaysWithinItsSizeAndKeepsWhatIsUsed(t *testing.T) {
 		require.LessOrEqual(t, len(s.slots), size/cacheShards)
 		require.Len(t, s.index, len(s.slots))
 		for key, at := range s.index {
-			require.Equal(t, key, s.slots[at].key)
-			require.Equal(t, key, digestOf(s.slots[at].entry.identity.User))
+			require.Equal(t, key, s.slots[at].key.short())
+			require.Equal(t, s.slots[at].key, digestOf(s.slots[at].identity.User))
 		}
 		held += len(s.slots)
 	}
 	require.LessOrEqual(t, held, size)
 	require.Equal(t, uint64(100*size+1-held), evictions.Load())
-	c.put(hot, entryOf("hot again"))
+	again := entryOf("hot")
+	c.put(again)
 	e, ok := c.get(hot, 0, now)
 	require.True(t, ok)
-	require.Equal(t, "hot again", e.identity.User)
+	require.Same(t, again, e)
 	require.Equal(t, uint64(100*size+1-held), evictions.Load())
+}
+
+func TestTokensThatShareAPartOfTheirDigestAreNotTakenForEachOther(t *testing.T) {
+	var evictions atomic.Uint64
+	c := newTokenCache(cacheShards, &evictions)
+	entryOf := func(key digest) *entry {
+		return &entry{key: key, identity: &Identity{}, exp: never, nbf: always, keysUntil: never, until: sinceBegin(now) + 1}
+	}
+	a := digestOf("a")
+	b := a
+	b[31]++
+	require.Equal(t, a.short(), b.short())
+	for _, key := range []digest{a, b, a} {
+		c.put(entryOf(key))
+		e, ok := c.get(key, 0, now)
+		require.True(t, ok)
+		require.Equal(t, key, e.key)
+		require.Equal(t, 1, c.len())
+	}
+	_, ok := c.get(b, 0, now)
+	require.False(t, ok)
+	_, l, mine := c.join(b, 0, now)
+	require.True(t, mine)
+	c.leave(b, l)
+	require.EqualValues(t, 2, evictions.Load())
+}
+
+func TestDatesFarAwayAndFractions(t *testing.T) {
+	f := func(claims string, at time.Time, good bool) {
+		t.Helper()
+		v := newTestVerifier(t, nil)
+		token := mint(t, claims)
+		for range 2 {
+			_, err := v.VerifyConnect(token, at)
+			if good {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, codec.ErrTokenExpired)
+			}
+		}
+	}
+	year9999 := time.Unix(farFuture, 0)
+	f(`{"exp":1e300}`, now, true)
+	f(`{"exp":1e300,"expire_at":0}`, year9999.Add(-1), true)
+	f(`{"exp":1e300,"expire_at":0}`, year9999, false)
+	f(`{"nbf":1e300}`, now, false)
+	f(`{"exp":0}`, now, false)
+	f(`{"exp":-1e300}`, now, false)
+	f(`{"nbf":0}`, now, true)
+	f(`{"nbf":-1e300}`, now, true)
+	f(`{}`, time.Unix(-1e9, 0), true) // a clock that was never set
+	f(`{"exp":1900000000.5,"expire_at":0}`, time.Unix(1900000000, 5e8).Add(-1), true)
+	f(`{"exp":1900000000.5,"expire_at":0}`, time.Unix(1900000000, 5e8), false)
+	f(`{"nbf":1900000000.5}`, time.Unix(1900000000, 5e8).Add(-1), false)
+	f(`{"nbf":1900000000.5}`, time.Unix(1900000000, 5e8), true)
+}
+
+func TestWhatATokenTakesInTheCache(t *testing.T) {
+	require.LessOrEqual(t, unsafe.Sizeof(entry{}), uintptr(80), "a size class of the allocator; it decides what an idle stream takes")
+	require.LessOrEqual(t, unsafe.Sizeof(Identity{}), uintptr(80))
 }
 
 func TestVerifierServesManyGoroutines(t *testing.T) {

@@ -275,9 +275,9 @@ func TestCachedTokenOfAPreviousKeyEndsWithTheWallClock(t *testing.T) {
 	old := sign(t, jwt.SigningMethodHS384, []byte("old"), header(jwt.SigningMethodHS384), `{"sub":"42"}`)
 	e, err := v.verify(old, now)
 	require.NoError(t, err)
-	require.Equal(t, until.Unix()+1, e.keysUntil.Unix())
-	require.Equal(t, now.Add(maxEntryAge), e.until)
-	e.until = now.Add(24 * time.Hour) // as it looks when the wall clock is set three hours ahead
+	require.Equal(t, momentOf(time.Unix(until.Unix()+1, 0), never), e.keysUntil)
+	require.Equal(t, sinceBegin(now.Add(maxEntryAge)), e.until)
+	e.until = sinceBegin(now.Add(24 * time.Hour)) // as it looks when the wall clock is set three hours ahead
 	require.True(t, e.usable(0, now.Add(time.Hour)))
 	require.False(t, e.usable(0, now.Add(3*time.Hour)))
 }

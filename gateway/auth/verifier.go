@@ -186,9 +186,9 @@ func (v *Verifier) lookAlone(token string, key digest, generation uint64, now ti
 	if err != nil {
 		return nil, err
 	}
-	e.generation = generation
+	e.key, e.generation = key, generation
 	if v.cache != nil && len(token) <= maxCachedToken {
-		v.cache.put(key, e)
+		v.cache.put(e)
 	}
 	return e, nil
 }
@@ -201,7 +201,7 @@ func (v *Verifier) verify(token string, now time.Time) (*entry, error) {
 	if err != nil {
 		return nil, refuse(codec.DisconnectInvalidToken, err)
 	}
-	e := &entry{exp: c.exp, nbf: c.nbf, keysUntil: until, until: now.Add(maxEntryAge)}
+	e := &entry{exp: momentOf(c.exp, never), nbf: momentOf(c.nbf, always), keysUntil: momentOf(until, never), until: sinceBegin(now) + maxEntryAge}
 	if err := v.rules.afterSignature(c); err != nil {
 		return nil, refuse(codec.DisconnectInvalidToken, err)
 	}
@@ -232,7 +232,7 @@ func (v *Verifier) VerifySubscription(token string, now time.Time) (user, channe
 	if err != nil {
 		return "", "", refuse(codec.DisconnectInvalidToken, err)
 	}
-	if e := (&entry{exp: c.exp, nbf: c.nbf}); !e.inTime(now) {
+	if !inTime(momentOf(c.exp, never), momentOf(c.nbf, always), now) {
 		return "", "", errNotInTime
 	}
 	return c.user, c.Channel, nil
