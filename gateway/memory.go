@@ -160,13 +160,21 @@ func (r *memoryReader) read() memoryState {
 	return s
 }
 
+// connections returns how many connections came so far. Any goroutine, after Start.
+func (g *Gateway) connections() (n uint64) {
+	for _, ln := range g.listeners {
+		n += ln.Stats().Accepted
+	}
+	return n
+}
+
 // watchMemory runs until done is closed.
 func (g *Gateway) watchMemory(done <-chan struct{}) {
 	tick := time.NewTicker(memoryLook)
 	defer tick.Stop()
 	r := newMemoryReader(g)
 	w := newMemoryWatch(r.read())
-	p := startPace(func() int64 { return g.hub.InFlight() + g.bodies.held() })
+	p := startPace(func() int64 { return g.hub.InFlight() + g.bodies.held() }, g.connections)
 	defer p.stop()
 	for {
 		select {

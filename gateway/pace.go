@@ -18,7 +18,12 @@ import (
 // Publications in flight are bytes without pointers, which cost the collector next to
 // nothing, and they are as many as publishers may have: they earn the heap no growth
 // but flightGrowth.
-func gcPercent(live, inFlight uint64) int {
+//
+// In a storm of connects what one needs is garbage a moment later, and what is in use
+// is little: a collection every few milliseconds would cost a quarter of the CPU time,
+// shrink stacks that grow again at once, and empty the pools. Memory goes back when
+// the storm is over (memoryWatch).
+func gcPercent(live, inFlight uint64, storm bool) int {
 	rest := live - min(inFlight, live)
 	percent := uint64(50)
 	switch mib := rest >> 20; {
@@ -27,16 +32,28 @@ func gcPercent(live, inFlight uint64) int {
 	case mib >= 32:
 		percent = 75
 	}
-	if inFlight < flightGrowth || live == 0 {
-		return int(percent)
+	switch {
+	case live == 0:
+	case inFlight >= flightGrowth:
+		growth := max(rest*percent/100, flightGrowth)
+		percent = min(max(growth*100/live, 1), percent)
+	case storm:
+		// A heap below 4 MiB × percent ÷ 100 is not collected (runtime/debug).
+		percent = max(percent, min(stormGrowth*100/live, (live+stormGrowth)*100/(4<<20)))
 	}
-	growth := max(rest*percent/100, flightGrowth)
-	return int(min(max(growth*100/live, 1), percent))
+	return int(percent)
 }
 
 // flightGrowth is how far the heap may grow at least while many publications are in
 // flight.
 const flightGrowth = 4 << 20
+
+// stormGrowth is how far the heap may grow at least in a storm: when more than
+// stormConnects came in a second since the last collection.
+const (
+	stormGrowth   = 16 << 20
+	stormConnects = 500
+)
 
 // paceEvery is how often memory goes back at the beginning of a burst, at most.
 const paceEvery = 2 * time.Second
@@ -45,22 +62,26 @@ const paceEvery = 2 * time.Second
 // is stopped. The environment variable GOGC has precedence.
 type pace struct {
 	// Immutable after startPace.
-	inFlight func() int64 // bytes of publications
+	inFlight func() int64  // bytes of publications
+	connects func() uint64 // so far
 
 	// Owned by whoever starts it, and then by the cleanup of the last collection.
 	sample []metrics.Sample
 	now    int       // what is set
 	gave   time.Time // when memory last went back for a burst that began
 	many   bool      // there were many at the last collection
+	came   uint64    // connects at the last collection
+	last   time.Time // when that was
 
 	// Atomic.
 	stopped atomic.Bool
 }
 
 // startPace returns a pace that is on. inFlight returns how many bytes of
-// publications there are between the entrance and the sockets; any goroutine calls it.
-func startPace(inFlight func() int64) *pace {
-	p := &pace{inFlight: inFlight, sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}}
+// publications there are between the entrance and the sockets, connects how many
+// connections came so far; any goroutine calls them.
+func startPace(inFlight func() int64, connects func() uint64) *pace {
+	p := &pace{inFlight: inFlight, connects: connects, sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}}
 	if _, fixed := os.LookupEnv("GOGC"); fixed {
 		return p
 	}
@@ -77,11 +98,12 @@ func (p *pace) step(int) {
 		return
 	}
 	metrics.Read(p.sample)
-	inFlight := uint64(max(p.inFlight(), 0))
-	if p.begins(inFlight >= flightGrowth, time.Now()) {
+	inFlight, now := uint64(max(p.inFlight(), 0)), time.Now()
+	if p.begins(inFlight >= flightGrowth, now) {
 		go debug.FreeOSMemory()
 	}
-	if n := gcPercent(p.sample[0].Value.Uint64(), inFlight); n != p.now {
+	storm := p.storms(p.connects(), now)
+	if n := gcPercent(p.sample[0].Value.Uint64(), inFlight, storm); n != p.now {
 		p.now = n
 		debug.SetGCPercent(n) // stops all goroutines for a moment
 	}
@@ -98,6 +120,13 @@ func (p *pace) begins(many bool, now time.Time) bool {
 		p.gave = now
 	}
 	return begins
+}
+
+// storms reports whether connects come in a storm.
+func (p *pace) storms(connects uint64, now time.Time) bool {
+	came, took := connects-p.came, now.Sub(p.last)
+	p.came, p.last = connects, now
+	return float64(came) > stormConnects*took.Seconds()
 }
 
 // paceMark is garbage by the next collection. It is not tiny: those share memory.

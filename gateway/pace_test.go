@@ -16,7 +16,7 @@ import (
 func TestTheHeapGrowsLeastWithSomeInUse(t *testing.T) {
 	f := func(live uint64, want int) {
 		t.Helper()
-		require.Equal(t, want, gcPercent(live, 0))
+		require.Equal(t, want, gcPercent(live, 0, false))
 	}
 	f(0, 100)
 	f(6*mib-1, 100)
@@ -27,7 +27,7 @@ func TestTheHeapGrowsLeastWithSomeInUse(t *testing.T) {
 	f(1<<40, 100)
 	flight := func(live, inFlight uint64, want int) {
 		t.Helper()
-		require.Equal(t, want, gcPercent(live, inFlight))
+		require.Equal(t, want, gcPercent(live, inFlight, false))
 	}
 	flight(76*mib, 64*mib, 7)    // by 6 MiB: half of what else is in use
 	flight(66*mib, 64*mib, 6)    // by 4 MiB
@@ -38,6 +38,29 @@ func TestTheHeapGrowsLeastWithSomeInUse(t *testing.T) {
 	flight(10*mib, 64*mib, 40)         // it has come since
 	flight(1<<40, 1<<40, 1)
 	flight(0, 64*mib, 100)
+	storm := func(live, inFlight uint64, want int) {
+		t.Helper()
+		require.Equal(t, want, gcPercent(live, inFlight, true))
+	}
+	storm(0, 0, 100)
+	storm(2*mib, 0, 450) // at 18 MiB, before which there is no collection anyhow
+	storm(8*mib, 0, 200)
+	storm(16*mib, 0, 100)
+	storm(20*mib, 0, 80)
+	storm(40*mib, 0, 75)
+	storm(100*mib, 0, 100)
+	storm(40*mib, 16*mib, 30) // a burst counts more
+}
+
+func TestAStormOfConnects(t *testing.T) {
+	var p pace
+	now := time.Now()
+	p.storms(1000, now)
+	require.False(t, p.storms(1000, now.Add(time.Second)))
+	require.False(t, p.storms(1000+stormConnects, now.Add(2*time.Second)))
+	require.True(t, p.storms(1001+2*stormConnects, now.Add(3*time.Second)))
+	require.True(t, p.storms(1010+2*stormConnects, now.Add(3*time.Second+10*time.Millisecond)))
+	require.False(t, p.storms(1010+2*stormConnects, now.Add(3*time.Second+20*time.Millisecond)), "it is over")
 }
 
 // percent returns what is set.
@@ -52,7 +75,7 @@ func TestThePaceFollowsEveryCollection(t *testing.T) {
 		t.Skip("GOGC is set")
 	}
 	before := percent()
-	p := startPace(func() int64 { return 0 })
+	p := startPace(func() int64 { return 0 }, func() uint64 { return 0 })
 	t.Cleanup(func() { debug.SetGCPercent(before) })
 	defer p.stop()
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
@@ -62,7 +85,7 @@ func TestThePaceFollowsEveryCollection(t *testing.T) {
 		testkit.EventuallyWithin(t, patience, func() bool {
 			runtime.GC() // other tests have left something, too
 			metrics.Read(live)
-			return percent() == gcPercent(live[0].Value.Uint64(), 0)
+			return percent() == gcPercent(live[0].Value.Uint64(), 0, false)
 		}, "the percentage of what is in use")
 		seen[percent()] = true
 		runtime.KeepAlive(held)
@@ -74,7 +97,7 @@ func TestThePaceIsThatOfTheEnvironment(t *testing.T) {
 	t.Setenv("GOGC", "70")
 	before := debug.SetGCPercent(70)
 	t.Cleanup(func() { debug.SetGCPercent(before) })
-	p := startPace(func() int64 { return 0 })
+	p := startPace(func() int64 { return 0 }, func() uint64 { return 0 })
 	defer p.stop()
 	runtime.GC()
 	time.Sleep(10 * time.Millisecond)
