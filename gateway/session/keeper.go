@@ -152,6 +152,17 @@ func (a *Agent) startKeeper(blocking actor.Submitter) {
 // goroutine.
 func (a *Agent) keeperBacklog() int { return a.keeper.Depth() + a.teller.Depth() }
 
+// keeperCalls returns how many calls of the keeper the start of the subscription adds.
+func (g *Grant) keeperCalls() (n int) {
+	if g.Presence {
+		n++
+	}
+	if g.JoinLeave {
+		n++
+	}
+	return n
+}
+
 // keeperRoom waits until there is room for the calls that the start of
 // subscriptions adds, if it adds any. Any goroutine but a turn.
 //
@@ -161,12 +172,7 @@ func (a *Agent) keeperBacklog() int { return a.keeper.Depth() + a.teller.Depth()
 func (a *Agent) keeperRoom(ctx context.Context, grants []Grant) error {
 	calls := 0
 	for i := range grants {
-		if grants[i].Presence {
-			calls++
-		}
-		if grants[i].JoinLeave {
-			calls++
-		}
+		calls += grants[i].keeperCalls()
 	}
 	if calls == 0 {
 		return nil

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,8 +88,12 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 	}
 	// A refusal for want of room, of either kind, must be told before the connect
 	// is stale, which is final.
-	waits, stop := context.WithTimeout(ctx, m.opt.StaleCloseDelay*3/4)
-	defer stop()
+	waits := ctx
+	if op.mayWait() {
+		var stop context.CancelFunc
+		waits, stop = context.WithTimeout(ctx, m.opt.StaleCloseDelay*3/4)
+		defer stop()
+	}
 	if err := m.agent(op.loop).keeperRoom(waits, p.Grants); err != nil {
 		return op.refuse(ctx, err)
 	}
@@ -117,13 +122,16 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 	return nil
 }
 
+// takesRoom reports whether what was missed in the channel is due.
+func (g *Grant) takesRoom() bool { return g.Positioned && (g.wasRecovering() || g.cacheRecover()) }
+
 // recoveryRoom takes room for what clients missed by grants, as far as it is kept
 // now; nil if none of them asks for anything. It waits for room until waits ends.
 func (m *Manager) recoveryRoom(ctx, waits context.Context, grants []Grant) (*ticket, error) {
 	missed, limit, asks := 0, m.opt.RecoveryMaxBytes, false
 	for i := range grants {
 		g := &grants[i]
-		if !g.Positioned || !g.wasRecovering() && !g.cacheRecover() {
+		if !g.takesRoom() {
 			continue
 		}
 		asks = true
@@ -140,6 +148,16 @@ func (m *Manager) recoveryRoom(ctx, waits context.Context, grants []Grant) (*tic
 		return nil, nil
 	}
 	return m.budget.enter(waits, missed)
+}
+
+// mayWait reports whether the opening takes room that it may have to wait for.
+func (op *opening) mayWait() bool {
+	for i := range op.plan.Grants {
+		if g := &op.plan.Grants[i]; g.keeperCalls() > 0 || g.takesRoom() {
+			return true
+		}
+	}
+	return false
 }
 
 // needsAttach reports whether something must happen between the subscription
@@ -284,6 +302,11 @@ func (op *opening) share() {
 	}
 }
 
+// eventPool has memory in which events are composed, up to eventMost bytes.
+var eventPool = sync.Pool{New: func() any { return new([]byte) }}
+
+const eventMost = 64 << 10
+
 // compose makes the bytes that the stream begins with: in one piece, or around
 // the blocks of what the client missed.
 func (op *opening) compose() {
@@ -309,7 +332,8 @@ func (op *opening) compose() {
 	for i := range op.results {
 		size += (&restored{publications: op.results[i].Publications}).size(op.results[i].Delta)
 	}
-	event := append(make([]byte, 0, size), op.conn.Preamble...)
+	scratch := eventPool.Get().(*[]byte)
+	event := append(slices.Grow((*scratch)[:0], size), op.conn.Preamble...)
 	if o.Cursors {
 		event = op.appendID(event)
 	}
@@ -318,10 +342,14 @@ func (op *opening) compose() {
 	event = append(event, "\n\n"...)
 	op.told = len(event) - before
 	op.cut(event, res.Cuts)
+	if cap(event) <= eventMost {
+		*scratch = event
+		eventPool.Put(scratch)
+	}
 }
 
 // cut makes the frames of the opening: its head, the event, and the blocks in
-// their places.
+// their places. The event is copied.
 func (op *opening) cut(event []byte, cuts []codec.Cut) {
 	f := op.conn.Framing
 	b := make([]byte, 0, len(op.conn.Head)+len(event)+32)
