@@ -51,7 +51,7 @@ const flightGrowth = 4 << 20
 // stormGrowth is how far the heap may grow at least in a storm: when more than
 // stormConnects came in a second since the last collection.
 const (
-	stormGrowth   = 16 << 20
+	stormGrowth   = 8 << 20
 	stormConnects = 500
 )
 

@@ -16,7 +16,7 @@ import (
 type Conn struct {
 	Socket  loop.Socket
 	Framing codec.Framing
-	// Head is the response head of the stream.
+	// Head is the response head of the stream, the caller's again when Open returns.
 	Head []byte
 	// Preamble are lines that the first event begins with, such as retry.
 	Preamble []byte
@@ -106,6 +106,7 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 		return op.refuse(ctx, err)
 	}
 	if op.needsAttach() {
+		_ = ctx.Done() // from here on it may be stale
 		op.ready = make(chan struct{})
 		op.loop.Post((*attachTask)(op))
 		<-op.ready

@@ -18,35 +18,75 @@ var errImpatient = fmt.Errorf("session: opening took too long: %w", context.Dead
 // before: a process that was stopped for a minute has lost one slice, however
 // long that was. With one timer for all of it, whoever was opening would be told
 // that it was stale, which is final, though nobody but us was late.
+//
+// Nearly every opening waits for nothing: until it does there is neither timer nor
+// channel, and the time counts from then.
 type patience struct {
 	// Immutable after WithPatience.
 	slice time.Duration
-	end   context.CancelCauseFunc
 
 	// Guarded by mu.
 	mu    sync.Mutex
+	ctx   context.Context // nil until somebody waits
+	end   context.CancelCauseFunc
 	timer *time.Timer
-	left  int // slices
+	left  int // slices; 0: it is over
 }
 
 // WithPatience returns a context for something that a client waits for while it
-// connects: it ends after about d, with a cause that is
-// [context.DeadlineExceeded]. It has no deadline that anybody could read, and its
-// Err is context.Canceled.
+// connects: it ends about d after somebody has begun to wait for its end, with a cause
+// that is [context.DeadlineExceeded]. It has no deadline that anybody could read, and
+// its Err is context.Canceled.
 func WithPatience(d time.Duration) (context.Context, context.CancelFunc) {
-	ctx, end := context.WithCancelCause(context.Background())
-	p := &patience{slice: patienceSlice(d), end: end, left: patienceSlices}
+	p := &patience{slice: patienceSlice(d), left: patienceSlices}
+	return p, p.cancel
+}
+
+func (p *patience) cancel() {
 	p.mu.Lock()
-	p.timer = time.AfterFunc(p.slice, p.tick)
-	p.mu.Unlock()
-	return ctx, func() {
-		p.mu.Lock()
-		p.left = 0
+	defer p.mu.Unlock()
+	p.left = 0
+	if p.ctx != nil {
 		p.timer.Stop()
-		p.mu.Unlock()
-		end(nil)
+		p.end(nil)
 	}
 }
+
+// waited returns what there is when somebody waits.
+func (p *patience) waited() context.Context {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx == nil {
+		p.ctx, p.end = context.WithCancelCause(context.Background())
+		p.timer = time.AfterFunc(p.slice, p.tick)
+		if p.left == 0 {
+			p.timer.Stop()
+			p.end(nil)
+		}
+	}
+	return p.ctx
+}
+
+// Deadline implements context.Context.
+func (p *patience) Deadline() (_ time.Time, ok bool) { return }
+
+// Done implements context.Context: the time counts from now.
+func (p *patience) Done() <-chan struct{} { return p.waited().Done() }
+
+// Err implements context.Context.
+func (p *patience) Err() error {
+	p.mu.Lock()
+	ended := p.left == 0
+	p.mu.Unlock()
+	if !ended {
+		return nil
+	}
+	return p.waited().Err()
+}
+
+// Value implements context.Context. There are none but what the package context asks
+// for, to find the causes and those who are to be told.
+func (p *patience) Value(key any) any { return p.waited().Value(key) }
 
 func patienceSlice(d time.Duration) time.Duration { return max(d/patienceSlices, 1) }
 

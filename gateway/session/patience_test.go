@@ -33,11 +33,48 @@ func TestPatienceLastsAsLongAsItShould(t *testing.T) {
 	})
 }
 
+func TestPatienceCountsFromWhenSomebodyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := func(wait func(ctx context.Context) <-chan struct{}) {
+			t.Helper()
+			ctx, cancel := WithPatience(8 * time.Second)
+			defer cancel()
+			time.Sleep(time.Minute)
+			require.NoError(t, ctx.Err())
+			require.Nil(t, ctx.(*patience).ctx, "nothing was made for it yet")
+			began := time.Now()
+			<-wait(ctx)
+			require.Equal(t, 8*time.Second, time.Since(began))
+			require.Equal(t, context.Canceled, ctx.Err())
+			require.Equal(t, errImpatient, context.Cause(ctx))
+		}
+		f(func(ctx context.Context) <-chan struct{} { return ctx.Done() })
+		f(func(ctx context.Context) <-chan struct{} {
+			within, stop := context.WithTimeout(ctx, time.Hour)
+			context.AfterFunc(within, stop)
+			return within.Done()
+		})
+	})
+}
+
+func TestPatienceThatEndedBeforeAnybodyWaited(t *testing.T) {
+	ctx, cancel := WithPatience(time.Hour)
+	cancel()
+	require.Equal(t, context.Canceled, ctx.Err())
+	<-ctx.Done()
+	require.Equal(t, context.Canceled, context.Cause(ctx))
+	within, stop := context.WithCancel(ctx)
+	defer stop()
+	<-within.Done()
+}
+
 // A timer that is late by minutes, because the process was stopped, costs a
 // slice.
 func TestPatienceDoesNotCountAPauseOfTheProcess(t *testing.T) {
-	ctx, end := context.WithCancelCause(t.Context())
-	p := &patience{slice: time.Hour, end: end, left: patienceSlices, timer: time.NewTimer(time.Hour)}
+	ctx, cancel := WithPatience(patienceSlices * time.Hour)
+	defer cancel()
+	p := ctx.(*patience)
+	_ = ctx.Done()
 	for range patienceSlices - 1 {
 		p.tick() // whenever
 		require.NoError(t, ctx.Err())

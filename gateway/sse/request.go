@@ -173,9 +173,9 @@ func (r *request) framing(configured codec.Framing) codec.Framing {
 	return configured
 }
 
-// head returns the response head of a stream; closing ones end by plan.
-func (r *request) head(f codec.Framing, closing bool) []byte {
-	return codec.AppendStreamHead(make([]byte, 0, 512), &codec.StreamHead{
+// appendHead appends the response head of a stream; closing ones end by plan.
+func (r *request) appendHead(dst []byte, f codec.Framing, closing bool) []byte {
+	return codec.AppendStreamHead(dst, &codec.StreamHead{
 		Framing: f, HTTP10: r.http10, Close: closing || r.close,
 		Origin: r.origin, AllowHeaders: r.askedHeaders, Date: time.Now(),
 	})
