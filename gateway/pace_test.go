@@ -43,10 +43,11 @@ func TestTheHeapGrowsLeastWithSomeInUse(t *testing.T) {
 		require.Equal(t, want, gcPercent(live, inFlight, true))
 	}
 	storm(0, 0, 100)
-	storm(2*mib, 0, 450) // at 18 MiB, before which there is no collection anyhow
-	storm(8*mib, 0, 200)
-	storm(16*mib, 0, 100)
-	storm(20*mib, 0, 80)
+	storm(2*mib, 0, 250) // at 10 MiB, before which there is no collection anyhow
+	storm(5*mib, 0, 160)
+	storm(8*mib, 0, 100)
+	storm(10*mib, 0, 80)
+	storm(20*mib, 0, 50)
 	storm(40*mib, 0, 75)
 	storm(100*mib, 0, 100)
 	storm(40*mib, 16*mib, 30) // a burst counts more
