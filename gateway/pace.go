@@ -48,11 +48,12 @@ func gcPercent(live, inFlight uint64, storm bool) int {
 // flight.
 const flightGrowth = 4 << 20
 
-// stormGrowth is how far the heap may grow at least in a storm: when more than
-// stormConnects came in a second since the last collection.
+// stormGrowth is how far the heap may grow at least in a storm: when connections came
+// at more than stormConnects in a second since the last collection, and not just a few.
 const (
 	stormGrowth   = 8 << 20
 	stormConnects = 500
+	stormFew      = 50
 )
 
 // paceEvery is how often memory goes back at the beginning of a burst, at most.
@@ -126,7 +127,7 @@ func (p *pace) begins(many bool, now time.Time) bool {
 func (p *pace) storms(connects uint64, now time.Time) bool {
 	came, took := connects-p.came, now.Sub(p.last)
 	p.came, p.last = connects, now
-	return float64(came) > stormConnects*took.Seconds()
+	return came > stormFew && float64(came) > stormConnects*took.Seconds()
 }
 
 // paceMark is garbage by the next collection. It is not tiny: those share memory.

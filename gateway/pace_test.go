@@ -60,8 +60,10 @@ func TestAStormOfConnects(t *testing.T) {
 	require.False(t, p.storms(1000, now.Add(time.Second)))
 	require.False(t, p.storms(1000+stormConnects, now.Add(2*time.Second)))
 	require.True(t, p.storms(1001+2*stormConnects, now.Add(3*time.Second)))
-	require.True(t, p.storms(1010+2*stormConnects, now.Add(3*time.Second+10*time.Millisecond)))
-	require.False(t, p.storms(1010+2*stormConnects, now.Add(3*time.Second+20*time.Millisecond)), "it is over")
+	came := uint64(1001 + 2*stormConnects)
+	require.False(t, p.storms(came+stormFew, now.Add(3*time.Second+time.Millisecond)), "a few, just now")
+	require.True(t, p.storms(came+2*stormFew+1, now.Add(3*time.Second+10*time.Millisecond)))
+	require.False(t, p.storms(came+2*stormFew+1, now.Add(3*time.Second+20*time.Millisecond)), "it is over")
 }
 
 // percent returns what is set.

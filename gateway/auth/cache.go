@@ -30,7 +30,7 @@ type entry struct {
 	identity   *Identity     // nil: the token was out of time, nothing more is known
 	exp, nbf   moment        // of the token
 	keysUntil  moment        // the keys are good until here
-	until      time.Duration // as sinceBegin: verify again from here on
+	found      time.Duration // as sinceBegin: when it was
 	generation uint64        // of the keys
 }
 
@@ -43,7 +43,8 @@ const (
 	never  moment = math.MaxInt64
 )
 
-// momentOf returns the moment of t, or absent for the zero time.
+// momentOf returns the moment of t, which is not later than about farFuture, or absent
+// for the zero time.
 func momentOf(t time.Time, absent moment) moment {
 	if t.IsZero() {
 		return absent
@@ -69,7 +70,7 @@ func inTime(exp, nbf moment, now time.Time) bool {
 // is compared with the wall clock and the age with the monotonic one: a step must
 // neither keep a key in use nor an answer too old.
 func (e *entry) usable(generation uint64, now time.Time) bool {
-	return e.generation == generation && sinceBegin(now) < e.until &&
+	return e.generation == generation && sinceBegin(now)-e.found < maxEntryAge &&
 		moment(now.UnixMicro()) < e.keysUntil && (e.identity != nil || !e.inTime(now))
 }
 

@@ -167,7 +167,7 @@ func TestCacheStaysWithinItsSizeAndKeepsWhatIsUsed(t *testing.T) {
 	entryOf := func(user string) *entry {
 		return &entry{
 			key: digestOf(user), identity: &Identity{User: user},
-			exp: never, nbf: always, keysUntil: never, until: sinceBegin(now) + time.Hour,
+			exp: never, nbf: always, keysUntil: never, found: sinceBegin(now),
 		}
 	}
 	hot := digestOf("hot")
@@ -203,7 +203,7 @@ func TestTokensThatShareAPartOfTheirDigestAreNotTakenForEachOther(t *testing.T) 
 	var evictions atomic.Uint64
 	c := newTokenCache(cacheShards, &evictions)
 	entryOf := func(key digest) *entry {
-		return &entry{key: key, identity: &Identity{}, exp: never, nbf: always, keysUntil: never, until: sinceBegin(now) + 1}
+		return &entry{key: key, identity: &Identity{}, exp: never, nbf: always, keysUntil: never, found: sinceBegin(now)}
 	}
 	a := digestOf("a")
 	b := a
@@ -229,6 +229,7 @@ func TestDatesFarAwayAndFractions(t *testing.T) {
 		t.Helper()
 		v := newTestVerifier(t, nil)
 		token := mint(t, claims)
+		defer func() { require.EqualValues(t, 1, v.Stats().CacheHits.Load(), "%s at %v", claims, at) }()
 		for range 2 {
 			_, err := v.VerifyConnect(token, at)
 			if good {

@@ -47,7 +47,7 @@ type staticKeys struct {
 }
 
 func newStaticKeys(o *Options) (*staticKeys, error) {
-	k := &staticKeys{byAlg: make(map[string][]jwt.VerificationKey), previousUntil: o.HMACPreviousSecretKeyValidUntil}
+	k := &staticKeys{byAlg: make(map[string][]jwt.VerificationKey), previousUntil: min(o.HMACPreviousSecretKeyValidUntil, farFuture)}
 	k.addHMAC(o)
 	return k, errors.Join(k.addRSA(o.RSAPublicKey), k.addECDSA(o.ECDSAPublicKey))
 }

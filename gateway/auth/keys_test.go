@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/pem"
+	"math"
 	"math/big"
 	"strings"
 	"testing"
@@ -276,8 +277,23 @@ func TestCachedTokenOfAPreviousKeyEndsWithTheWallClock(t *testing.T) {
 	e, err := v.verify(old, now)
 	require.NoError(t, err)
 	require.Equal(t, momentOf(time.Unix(until.Unix()+1, 0), never), e.keysUntil)
-	require.Equal(t, sinceBegin(now.Add(maxEntryAge)), e.until)
-	e.until = sinceBegin(now.Add(24 * time.Hour)) // as it looks when the wall clock is set three hours ahead
+	require.Equal(t, sinceBegin(now), e.found)
+	e.found = sinceBegin(now.Add(23 * time.Hour)) // as it looks when the wall clock is set three hours ahead
 	require.True(t, e.usable(0, now.Add(time.Hour)))
 	require.False(t, e.usable(0, now.Add(3*time.Hour)))
+}
+
+// A key may be good for longer than a date can say, as by a value in milliseconds.
+func TestTokensOfAKeyThatIsGoodForEverAreCached(t *testing.T) {
+	for _, until := range []int64{1900000000000, 9999999999999, 1900000000000000, math.MaxInt64 - 1, math.MaxInt64} {
+		v := newTestVerifier(t, func(o *Options) {
+			o.HMACPreviousSecretKey = "old"
+			o.HMACPreviousSecretKeyValidUntil = until
+		})
+		token := mint(t, `{"sub":"42"}`)
+		for range 3 {
+			requireIdentity(t, v, token, "42")
+		}
+		require.EqualValues(t, 2, v.Stats().CacheHits.Load(), "%d", until)
+	}
 }

@@ -201,7 +201,7 @@ func (v *Verifier) verify(token string, now time.Time) (*entry, error) {
 	if err != nil {
 		return nil, refuse(codec.DisconnectInvalidToken, err)
 	}
-	e := &entry{exp: momentOf(c.exp, never), nbf: momentOf(c.nbf, always), keysUntil: momentOf(until, never), until: sinceBegin(now) + maxEntryAge}
+	e := &entry{exp: momentOf(c.exp, never), nbf: momentOf(c.nbf, always), keysUntil: momentOf(until, never), found: sinceBegin(now)}
 	if err := v.rules.afterSignature(c); err != nil {
 		return nil, refuse(codec.DisconnectInvalidToken, err)
 	}

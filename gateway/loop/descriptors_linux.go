@@ -30,7 +30,11 @@ func (t *descriptorTable) took(fd int) {
 	if 2*int64(fd) < size {
 		return
 	}
-	if next := max(firstTable, 2*size); t.size.CompareAndSwap(size, next) {
+	next := max(firstTable, 2*size)
+	for next <= 2*int64(fd) {
+		next *= 2 // others were given out that nobody told of
+	}
+	if t.size.CompareAndSwap(size, next) {
 		go makeRoom(next)
 	}
 }

@@ -345,8 +345,8 @@ func (op *opening) compose() {
 	op.cut(event, res.Cuts)
 	if cap(event) <= eventMost {
 		*scratch = event
-		eventPool.Put(scratch)
 	}
+	eventPool.Put(scratch)
 }
 
 // cut makes the frames of the opening: its head, the event, and the blocks in

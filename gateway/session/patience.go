@@ -19,8 +19,8 @@ var errImpatient = fmt.Errorf("session: opening took too long: %w", context.Dead
 // long that was. With one timer for all of it, whoever was opening would be told
 // that it was stale, which is final, though nobody but us was late.
 //
-// Nearly every opening waits for nothing: until it does there is neither timer nor
-// channel, and the time counts from then.
+// An opening of plain channels waits for nothing: until somebody asks for Done there
+// is neither timer nor channel, and the time counts from then.
 type patience struct {
 	// Immutable after WithPatience.
 	slice time.Duration
@@ -34,9 +34,10 @@ type patience struct {
 }
 
 // WithPatience returns a context for something that a client waits for while it
-// connects: it ends about d after somebody has begun to wait for its end, with a cause
-// that is [context.DeadlineExceeded]. It has no deadline that anybody could read, and
-// its Err is context.Canceled.
+// connects: it ends about d after somebody has first asked for Done, as contexts made
+// of it do, with a cause that is [context.DeadlineExceeded]. Asking for Err alone does
+// not begin it. It has no deadline that anybody could read, and its Err is
+// context.Canceled.
 func WithPatience(d time.Duration) (context.Context, context.CancelFunc) {
 	p := &patience{slice: patienceSlice(d), left: patienceSlices}
 	return p, p.cancel
@@ -85,8 +86,16 @@ func (p *patience) Err() error {
 }
 
 // Value implements context.Context. There are none but what the package context asks
-// for, to find the causes and those who are to be told.
-func (p *patience) Value(key any) any { return p.waited().Value(key) }
+// for, once somebody waits, to find the cause and those who are to be told.
+func (p *patience) Value(key any) any {
+	p.mu.Lock()
+	ctx := p.ctx
+	p.mu.Unlock()
+	if ctx == nil {
+		return nil
+	}
+	return ctx.Value(key)
+}
 
 func patienceSlice(d time.Duration) time.Duration { return max(d/patienceSlices, 1) }
 

@@ -8,7 +8,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/codec"
 	"sluice/gateway/auth"
+	"sluice/gateway/broker"
+	"sluice/gateway/channel"
 	"sluice/gateway/loop"
 	"sluice/gateway/testkit"
 )
@@ -41,6 +44,8 @@ func TestPatienceCountsFromWhenSomebodyWaits(t *testing.T) {
 			defer cancel()
 			time.Sleep(time.Minute)
 			require.NoError(t, ctx.Err())
+			require.NoError(t, context.Cause(ctx))
+			require.Nil(t, ctx.Value("a trace"))
 			require.Nil(t, ctx.(*patience).ctx, "nothing was made for it yet")
 			began := time.Now()
 			<-wait(ctx)
@@ -60,6 +65,7 @@ func TestPatienceCountsFromWhenSomebodyWaits(t *testing.T) {
 func TestPatienceThatEndedBeforeAnybodyWaited(t *testing.T) {
 	ctx, cancel := WithPatience(time.Hour)
 	cancel()
+	require.Equal(t, context.Canceled, context.Cause(ctx))
 	require.Equal(t, context.Canceled, ctx.Err())
 	<-ctx.Done()
 	require.Equal(t, context.Canceled, context.Cause(ctx))
@@ -108,4 +114,22 @@ func TestOpeningIsStaleWhenItsTimeIsOver(t *testing.T) {
 	c := r.open(t, &auth.Identity{}, present())
 	c.expect(t, "stale")
 	testkit.Eventually(t, func() bool { return r.Counts().Clients == 0 }, "no session")
+}
+
+// An engine that does not ask for the end of its context, and that is slow, still
+// makes the opening stale for whoever waits at the other end.
+func TestOpeningIsStaleThoughItsEngineKnowsNoEnd(t *testing.T) {
+	r := newRig(t, newStuckPresence(), func(o *Options) { o.StaleCloseDelay = 50 * time.Millisecond })
+	goOn := make(chan struct{})
+	history := r.history
+	r.history = func(_ context.Context, ch string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+		<-goOn
+		return history(context.Background(), ch, q)
+	}
+	g := grant("room", channel.Options{ForcePositioning: true})
+	require.True(t, g.Positioned)
+	require.False(t, g.Presence)
+	c := r.open(t, &auth.Identity{}, g)
+	c.expect(t, "stale")
+	close(goOn)
 }

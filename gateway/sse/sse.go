@@ -345,14 +345,14 @@ func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused er
 		return
 	}
 	head := headPool.Get().(*[]byte)
-	*head = r.appendHead((*head)[:0], conn.Framing, r.bounds != bounds{})
-	conn.Head, conn.Preamble = *head, s.retryLine()
+	conn.Head, conn.Preamble = r.appendHead((*head)[:0], conn.Framing, r.bounds != bounds{}), s.retryLine()
 	conn.MaxEvents, conn.MaxDuration = r.bounds.events, r.bounds.duration
 	owned = true
 	_ = s.sessions.Open(plan, conn) // the session told the client, and the log
-	if cap(*head) <= headMost {
-		headPool.Put(head)
+	if cap(conn.Head) <= headMost {
+		*head = conn.Head
 	}
+	headPool.Put(head)
 }
 
 // headPool has memory for response heads, up to headMost bytes: what a client asked
