@@ -16,8 +16,8 @@ import (
 type Conn struct {
 	Socket  loop.Socket
 	Framing codec.Framing
-	// Head is the response head of the stream, the caller's again when Open returns.
-	Head []byte
+	// Head is the response head of the stream; nil if it needs none.
+	Head *codec.StreamHead
 	// Preamble are lines that the first event begins with, such as retry.
 	Preamble []byte
 	// MaxEvents and MaxDuration end the stream after so many events, the
@@ -353,8 +353,11 @@ func (op *opening) compose() {
 // their places. The event is copied.
 func (op *opening) cut(event []byte, cuts []codec.Cut) {
 	f := op.conn.Framing
-	b := make([]byte, 0, len(op.conn.Head)+len(event)+32)
-	b = append(b, op.conn.Head...)
+	const headSize = 512 // of most
+	b := make([]byte, 0, headSize+len(event)+32)
+	if op.conn.Head != nil {
+		b = codec.AppendStreamHead(b, op.conn.Head)
+	}
 	b = codec.AppendChunk(b, f, codec.StreamOpening)
 	from := 0
 	for _, c := range cuts {

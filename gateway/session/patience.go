@@ -77,12 +77,11 @@ func (p *patience) Done() <-chan struct{} { return p.waited().Done() }
 // Err implements context.Context.
 func (p *patience) Err() error {
 	p.mu.Lock()
-	ended := p.left == 0
-	p.mu.Unlock()
-	if !ended {
-		return nil
+	defer p.mu.Unlock()
+	if p.left == 0 {
+		return context.Canceled
 	}
-	return p.waited().Err()
+	return nil
 }
 
 // Value implements context.Context. There are none but what the package context asks

@@ -173,12 +173,12 @@ func (r *request) framing(configured codec.Framing) codec.Framing {
 	return configured
 }
 
-// appendHead appends the response head of a stream; closing ones end by plan.
-func (r *request) appendHead(dst []byte, f codec.Framing, closing bool) []byte {
-	return codec.AppendStreamHead(dst, &codec.StreamHead{
+// head returns the response head of a stream; closing ones end by plan.
+func (r *request) head(f codec.Framing, closing bool) *codec.StreamHead {
+	return &codec.StreamHead{
 		Framing: f, HTTP10: r.http10, Close: closing || r.close,
 		Origin: r.origin, AllowHeaders: r.askedHeaders, Date: time.Now(),
-	})
+	}
 }
 
 // writeCORS adds the header lines for an allowed origin to an answer of the

@@ -15,7 +15,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -344,22 +343,11 @@ func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused er
 		s.sessions.Refuse(conn, loop.ReasonRefused, refused)
 		return
 	}
-	head := headPool.Get().(*[]byte)
-	conn.Head, conn.Preamble = r.appendHead((*head)[:0], conn.Framing, r.bounds != bounds{}), s.retryLine()
+	conn.Head, conn.Preamble = r.head(conn.Framing, r.bounds != bounds{}), s.retryLine()
 	conn.MaxEvents, conn.MaxDuration = r.bounds.events, r.bounds.duration
 	owned = true
 	_ = s.sessions.Open(plan, conn) // the session told the client, and the log
-	if cap(conn.Head) <= headMost {
-		*head = conn.Head
-	}
-	headPool.Put(head)
 }
-
-// headPool has memory for response heads, up to headMost bytes: what a client asked
-// for in Access-Control-Request-Headers is in them.
-var headPool = sync.Pool{New: func() any { return new([]byte) }}
-
-const headMost = 2 << 10
 
 // errSentMore refuses a connect that something follows: there is no answer to a
 // second request on a connection that has become a stream.
