@@ -25,10 +25,14 @@ const (
 	// part of all that the process has from the system.
 	memoryGain = 2 << 20
 	gainShare  = 10
-	// streamGrowth is what a stream that was opened since may keep.
+	// streamGrowth is what a stream that was opened since may keep, at most.
 	streamGrowth = 1280
 	// memoryDuty bounds what part of the time may go into it: one in so many.
 	memoryDuty = 50
+	// memoryStorm is how many connects in one look are a storm whose memory goes back
+	// in any case: streams that find their places free need much less than streamGrowth,
+	// and what they left behind would pass for what they keep.
+	memoryStorm = 250
 	// memoryLate is when there is one more after a storm: for workers of the
 	// HTTP server, whose stacks stay for up to twice idleWorker, and whatever else
 	// goes away by itself once nobody needs it. memoryLates is how often: queues of
@@ -88,7 +92,7 @@ func (w *memoryWatch) due(s memoryState) bool {
 	}
 	if !little {
 		w.calm = 0
-		if w.late != 0 {
+		if w.late != 0 || connects >= memoryStorm {
 			w.late, w.lates = s.at+memoryLate, memoryLates
 		}
 		w.final = false

@@ -83,6 +83,26 @@ func TestMemoryIsGivenBackWhenABurstIsOver(t *testing.T) {
 	r.gives(memoryCalm, 21*mib, time.Millisecond)
 }
 
+// Streams whose places were free need less than new ones may: what a storm of them
+// left behind is not much more than those could keep.
+func TestMemoryIsGivenBackAfterAStormOfStreamsThatStay(t *testing.T) {
+	r := newMemoryRig(t)
+	for range 17 {
+		require.False(t, r.look(func(s *memoryState) {
+			s.connects += 1000
+			s.open += 1000
+			s.allocated += 10 * mib
+			s.footprint += 1000 * streamGrowth
+		}))
+	}
+	r.gives(lateLooks, 30*mib, 20*time.Millisecond)
+	r.gives(lateLooks, 30*mib, 20*time.Millisecond)
+	r.never(time.Hour)
+	// Some connects are no storm.
+	require.False(t, r.look(func(s *memoryState) { s.connects += memoryStorm - 1; s.open += memoryStorm - 1 }))
+	r.never(time.Hour)
+}
+
 // A pause within a storm is no end of it: and if it seems to be one, the end is
 // met all the same.
 func TestMemoryIsGivenBackAfterTheLastOfManyStorms(t *testing.T) {

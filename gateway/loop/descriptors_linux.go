@@ -17,14 +17,15 @@ var descriptors descriptorTable
 // everybody wait for a grace period meanwhile who needs more of it (expand_files in
 // fs/file.c: some 16 ms, whatever the size). In a storm of connects that is a
 // hundred goroutines at once, each of which holds a thread, and Go keeps the threads.
-// Here one goroutine waits, while the others still have room.
+// Here one waits, while the others still have room: at first whoever opens the first
+// poller, before there is a stream, and later a goroutine of its own.
 type descriptorTable struct {
 	// Atomic.
 	size atomic.Int64 // that was asked for
 }
 
-// took notes that fd was given out, the lowest that was free. It does not wait. Any
-// goroutine.
+// took notes that fd was given out, the lowest that was free. Only the first call
+// waits. Any goroutine.
 func (t *descriptorTable) took(fd int) {
 	size := t.size.Load()
 	if 2*int64(fd) < size {
@@ -34,7 +35,11 @@ func (t *descriptorTable) took(fd int) {
 	for next <= 2*int64(fd) {
 		next *= 2 // others were given out that nobody told of
 	}
-	if t.size.CompareAndSwap(size, next) {
+	switch {
+	case !t.size.CompareAndSwap(size, next):
+	case size == 0:
+		makeRoom(next)
+	default:
 		go makeRoom(next)
 	}
 }
