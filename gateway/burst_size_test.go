@@ -179,7 +179,7 @@ func TestBodiesBehindCallsThatWaitStayInTheirSockets(t *testing.T) {
 		}
 		require.Zero(t, held())
 		c := s.crowd(t, scaled(100), subscribeTarget([]string{"news"}))
-		most := 0
+		most, undelivered := 0, int64(0)
 		done, looked := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(looked)
@@ -189,7 +189,7 @@ func TestBodiesBehindCallsThatWaitStayInTheirSockets(t *testing.T) {
 					return
 				case <-time.After(time.Millisecond):
 				}
-				most = max(most, held())
+				most, undelivered = max(most, held()), max(undelivered, s.undelivered())
 			}
 		}()
 		acks := s.burst(t, burst{24, 2, open, func(p, n int) put {
@@ -201,6 +201,7 @@ func TestBodiesBehindCallsThatWaitStayInTheirSockets(t *testing.T) {
 		s.expectAll(t, c, acks)
 		require.LessOrEqual(t, most, callsAtOnce)
 		require.Greater(t, most, callsAtOnce/4, "publishers to wait")
+		require.Greater(t, undelivered, int64(callsAtOnce/4), "the pace of the heap to know of them")
 		testkit.Eventually(t, func() bool { return held() == 0 }, "all room of bodies to come back")
 		s.expectSettled(t, "stream_queue_bytes", "streams_blocked")
 	})

@@ -18,6 +18,7 @@
 //	memory watch          1                its timer; cleanups of its pace run in the runtime
 //	clock watch           1                its timer
 //	reclaim               1                its timer
+//	table of descriptors  1 at most        fcntl, for some 16 ms; nobody waits for it, it touches nothing of ours
 //	scrape                a few per scrape answers of loops, 1 s at most
 //	certificate watcher   per set of files its timer, the files
 //	accept                per listener     accept, and a back-off when descriptors run out

@@ -35,10 +35,13 @@ const (
 	memoryStorm = 250
 	// memoryLate is when there is one more after a storm: for workers of the
 	// HTTP server, whose stacks stay for up to twice idleWorker, and whatever else
-	// goes away by itself once nobody needs it. memoryLates is how often: queues of
-	// loops go when nobody needed them for up to three seconds.
-	memoryLate  = 2*idleWorker + 500*time.Millisecond
-	memoryLates = 2
+	// goes away by itself once nobody needs it. It waits while much happens, but not
+	// longer than memoryLatest: the storm may be over, and the load behind it not.
+	// memoryLates is how often: queues of loops go when nobody needed them for up to
+	// three seconds.
+	memoryLate   = 2*idleWorker + 500*time.Millisecond
+	memoryLatest = 30 * time.Second
+	memoryLates  = 2
 	// memorySpent is how much of what was published must have been delivered
 	// since the last collection for one at any load, and spentShare what part of
 	// the footprint: large messages fill a heap up to a goal that was set while
@@ -68,7 +71,8 @@ type memoryWatch struct {
 	spent    memoryState // when the collector was last seen to have run
 	calm     int         // looks in a row
 	notUntil time.Duration
-	late     time.Duration // when one more is due in any case, 0 for none
+	late     time.Duration // when one more is due whatever there is to gain, 0 for none
+	latest   time.Duration // when it is due at any load, too
 	lates    int           // how many more there are
 	final    bool          // what is due is such a one
 }
@@ -90,20 +94,39 @@ func (w *memoryWatch) due(s memoryState) bool {
 	if s.cycles != w.spent.cycles {
 		w.spent = s
 	}
-	if !little {
-		w.calm = 0
-		if w.late != 0 || connects >= memoryStorm {
-			w.late, w.lates = s.at+memoryLate, memoryLates
-		}
-		w.final = false
-		return s.at >= w.notUntil && s.spent-w.spent.spent >= max(memorySpent, s.footprint/spentShare)
+	if connects >= memoryStorm {
+		w.lates = memoryLates
+		w.arm(s.at)
 	}
-	w.calm++
-	if w.calm < memoryCalm || s.at < w.notUntil {
+	switch {
+	case little:
+		w.calm++
+	case w.late != 0:
+		w.calm = 0
+		w.late = s.at + memoryLate
+	default:
+		w.calm = 0
+	}
+	w.final = false
+	if s.at < w.notUntil {
 		return false
 	}
-	w.final = w.late != 0 && s.at >= w.late
-	return w.final || w.gain(s) >= int64(max(memoryGain, s.footprint/gainShare))
+	if w.late != 0 && (s.at >= w.latest || w.calm >= memoryCalm && s.at >= w.late) {
+		w.final = true
+		return true
+	}
+	if !little {
+		return s.spent-w.spent.spent >= max(memorySpent, s.footprint/spentShare)
+	}
+	return w.calm >= memoryCalm && w.gain(s) >= int64(max(memoryGain, s.footprint/gainShare))
+}
+
+// arm sees to it that there is one more.
+func (w *memoryWatch) arm(now time.Duration) {
+	if w.late == 0 {
+		w.latest = now + memoryLatest
+	}
+	w.late = now + memoryLate
 }
 
 // gain estimates how much there is to be given back: by how much the footprint
@@ -123,7 +146,7 @@ func (w *memoryWatch) gave(s memoryState, took time.Duration) {
 	}
 	w.late = 0
 	if w.lates--; w.lates > 0 {
-		w.late = s.at + memoryLate
+		w.arm(s.at)
 	}
 	w.last, w.settled, w.spent, w.most = s, s, s, memoryState{}
 	w.notUntil = s.at + memoryDuty*took
@@ -164,13 +187,18 @@ func (r *memoryReader) read() memoryState {
 	return s
 }
 
-// connections returns how many connections came so far. Any goroutine, after Start.
-func (g *Gateway) connections() (n uint64) {
+// accepted returns how many connections came so far, whatever became of them. Unlike the
+// loops' own figures it waits for nobody. Any goroutine, after Start.
+func (g *Gateway) accepted() (n uint64) {
 	for _, ln := range g.listeners {
 		n += ln.Stats().Accepted
 	}
 	return n
 }
+
+// undelivered returns how many bytes of publications there are between the entrance and
+// the sockets. Any goroutine.
+func (g *Gateway) undelivered() int64 { return g.hub.InFlight() + g.bodies.held() }
 
 // watchMemory runs until done is closed.
 func (g *Gateway) watchMemory(done <-chan struct{}) {
@@ -178,7 +206,7 @@ func (g *Gateway) watchMemory(done <-chan struct{}) {
 	defer tick.Stop()
 	r := newMemoryReader(g)
 	w := newMemoryWatch(r.read())
-	p := startPace(func() int64 { return g.hub.InFlight() + g.bodies.held() }, g.connections)
+	p := startPace(g.undelivered, g.accepted)
 	defer p.stop()
 	for {
 		select {

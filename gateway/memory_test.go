@@ -103,6 +103,44 @@ func TestMemoryIsGivenBackAfterAStormOfStreamsThatStay(t *testing.T) {
 	r.never(time.Hour)
 }
 
+// The load behind a storm, or beside it, puts its end off and not away: whatever there
+// is to gain, memory goes back after a while, and then the load goes on undisturbed.
+func TestMemoryOfAStormIsGivenBackUnderLoad(t *testing.T) {
+	load := func(s *memoryState) { s.written += 300 << 10; s.allocated += 300 << 10 }
+	behind := func(r *memoryRig) {
+		t.Helper()
+		for range memoryLates {
+			looks := 1
+			for !r.look(load) {
+				looks++
+				require.LessOrEqual(t, looks, int(memoryLatest/memoryLook))
+			}
+			require.Greater(t, looks, lateLooks)
+			r.s.at += 20 * time.Millisecond
+			r.s.footprint = 26 * mib
+			r.w.gave(r.s, 20*time.Millisecond)
+		}
+		for range 7200 {
+			require.False(t, r.look(load))
+		}
+	}
+	t.Run("behind it", func(t *testing.T) {
+		r := newMemoryRig(t)
+		for range 5 {
+			require.False(t, r.look(connectStorm))
+		}
+		r.gives(memoryCalm, 26*mib, 20*time.Millisecond)
+		behind(r)
+	})
+	t.Run("beside it", func(t *testing.T) {
+		r := newMemoryRig(t)
+		for range 10 {
+			require.False(t, r.look(func(s *memoryState) { connectStorm(s); s.written += 3 * mib / 2 }))
+		}
+		behind(r)
+	})
+}
+
 // A pause within a storm is no end of it: and if it seems to be one, the end is
 // met all the same.
 func TestMemoryIsGivenBackAfterTheLastOfManyStorms(t *testing.T) {
@@ -138,20 +176,22 @@ func TestMemoryIsLeftAloneUnderLoad(t *testing.T) {
 }
 
 func TestNothingIsCollectedForLittle(t *testing.T) {
-	r := newMemoryRig(t)
-	f := func(grown uint64, streams int, want bool) {
+	f := func(footprint, grown uint64, streams int, want bool) {
 		t.Helper()
-		r.s.footprint, r.s.open = r.w.settled.footprint+grown, r.w.settled.open
-		require.False(t, r.look(func(s *memoryState) { s.connects += 1000; s.open += streams }))
-		r.look(nil)
-		require.Equal(t, want, r.look(nil))
+		r := newMemoryRig(t)
+		r.w.settled.footprint, r.s.footprint = footprint, footprint+grown
+		require.False(t, r.look(func(s *memoryState) { s.connects += memoryStorm - 1; s.open += streams }))
+		if want {
+			r.gives(memoryCalm, footprint, time.Millisecond)
+		} else {
+			r.never(time.Minute)
+		}
 	}
-	f(memoryGain-1, 0, false)
-	f(memoryGain+mib, 0, true)
-	f(memoryGain+mib, 1000, false) // streams need it
-	r.w.settled.footprint = 1000 * mib
-	f(50*mib, 0, false)
-	f(120*mib, 0, true)
+	f(20*mib, memoryGain-1, 0, false)
+	f(20*mib, memoryGain+mib, 0, true)
+	f(20*mib, memoryGain+mib, 1000, false) // streams need it
+	f(1000*mib, 50*mib, 0, false)
+	f(1000*mib, 120*mib, 0, true)
 }
 
 // What is in use for something else is met once, and not again.

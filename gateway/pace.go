@@ -21,8 +21,8 @@ import (
 //
 // In a storm of connects what one needs is garbage a moment later, and what is in use
 // is little: a collection every few milliseconds would cost a quarter of the CPU time,
-// shrink stacks that grow again at once, and empty the pools. Memory goes back when
-// the storm is over (memoryWatch).
+// shrink stacks that grow again at once, and empty the pools. Connections that become no
+// stream need as much. Memory goes back when the storm is over (memoryWatch).
 func gcPercent(live, inFlight uint64, storm bool) int {
 	rest := live - min(inFlight, live)
 	percent := uint64(50)
@@ -64,14 +64,14 @@ const paceEvery = 2 * time.Second
 type pace struct {
 	// Immutable after startPace.
 	inFlight func() int64  // bytes of publications
-	connects func() uint64 // so far
+	accepted func() uint64 // connections so far
 
 	// Owned by whoever starts it, and then by the cleanup of the last collection.
 	sample []metrics.Sample
 	now    int       // what is set
 	gave   time.Time // when memory last went back for a burst that began
 	many   bool      // there were many at the last collection
-	came   uint64    // connects at the last collection
+	came   uint64    // connections at the last collection
 	last   time.Time // when that was
 
 	// Atomic.
@@ -79,10 +79,10 @@ type pace struct {
 }
 
 // startPace returns a pace that is on. inFlight returns how many bytes of
-// publications there are between the entrance and the sockets, connects how many
+// publications there are between the entrance and the sockets, accepted how many
 // connections came so far; any goroutine calls them.
-func startPace(inFlight func() int64, connects func() uint64) *pace {
-	p := &pace{inFlight: inFlight, connects: connects, sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}}
+func startPace(inFlight func() int64, accepted func() uint64) *pace {
+	p := &pace{inFlight: inFlight, accepted: accepted, sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}}
 	if _, fixed := os.LookupEnv("GOGC"); fixed {
 		return p
 	}
@@ -99,16 +99,21 @@ func (p *pace) step(int) {
 		return
 	}
 	metrics.Read(p.sample)
-	inFlight, now := uint64(max(p.inFlight(), 0)), time.Now()
-	if p.begins(inFlight >= flightGrowth, now) {
-		go debug.FreeOSMemory()
-	}
-	storm := p.storms(p.connects(), now)
-	if n := gcPercent(p.sample[0].Value.Uint64(), inFlight, storm); n != p.now {
+	if n := p.next(p.sample[0].Value.Uint64(), time.Now()); n != p.now {
 		p.now = n
 		debug.SetGCPercent(n) // stops all goroutines for a moment
 	}
 	runtime.AddCleanup(new(paceMark), p.step, 0)
+}
+
+// next returns the percentage until the next collection, with what the last one found in
+// use.
+func (p *pace) next(live uint64, now time.Time) int {
+	inFlight := uint64(max(p.inFlight(), 0))
+	if p.begins(inFlight >= flightGrowth, now) {
+		go debug.FreeOSMemory()
+	}
+	return gcPercent(live, inFlight, p.storms(p.accepted(), now))
 }
 
 // begins reports whether a burst has just begun: what the process has from the system and
@@ -123,10 +128,10 @@ func (p *pace) begins(many bool, now time.Time) bool {
 	return begins
 }
 
-// storms reports whether connects come in a storm.
-func (p *pace) storms(connects uint64, now time.Time) bool {
-	came, took := connects-p.came, now.Sub(p.last)
-	p.came, p.last = connects, now
+// storms reports whether connections come in a storm.
+func (p *pace) storms(accepted uint64, now time.Time) bool {
+	came, took := accepted-p.came, now.Sub(p.last)
+	p.came, p.last = accepted, now
 	return came > stormFew && float64(came) > stormConnects*took.Seconds()
 }
 

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -94,6 +96,35 @@ func TestThePaceFollowsEveryCollection(t *testing.T) {
 		runtime.KeepAlive(held)
 	}
 	require.Greater(t, len(seen), 1)
+}
+
+func TestThePaceKnowsOfStormsAndOfBursts(t *testing.T) {
+	var inFlight int64
+	var accepted uint64
+	p := pace{inFlight: func() int64 { return inFlight }, accepted: func() uint64 { return accepted }}
+	now := time.Now()
+	next := func(live uint64) int {
+		now = now.Add(time.Second)
+		return p.next(live, now)
+	}
+	require.Equal(t, 50, next(10*mib))
+	accepted += 10_000
+	require.Equal(t, 80, next(10*mib))
+	require.Equal(t, 50, next(10*mib), "it is over")
+	inFlight = 30 * mib
+	require.Equal(t, 12, next(40*mib))
+}
+
+func TestConnectionsAreCountedForThePace(t *testing.T) {
+	s := launch(t, fmt.Sprintf(baseConfig, "", "", "", ""))
+	defer s.stop(t)
+	before := s.accepted()
+	for range 3 {
+		conn, err := net.Dial("tcp", s.addr)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	testkit.Eventually(t, func() bool { return s.accepted() >= before+3 }, "the connections to be counted")
 }
 
 func TestThePaceIsThatOfTheEnvironment(t *testing.T) {

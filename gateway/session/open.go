@@ -151,7 +151,8 @@ func (m *Manager) recoveryRoom(ctx, waits context.Context, grants []Grant) (*tic
 	return m.budget.enter(waits, missed)
 }
 
-// mayWait reports whether the opening takes room that it may have to wait for.
+// mayWait reports whether the opening takes room that it may have to wait for. Most take
+// none, and are spared a context with a deadline.
 func (op *opening) mayWait() bool {
 	for i := range op.plan.Grants {
 		if g := &op.plan.Grants[i]; g.keeperCalls() > 0 || g.takesRoom() {
@@ -343,17 +344,22 @@ func (op *opening) compose() {
 	event = append(event, "\n\n"...)
 	op.told = len(event) - before
 	op.cut(event, res.Cuts)
+	keepEvent(scratch, event)
+	eventPool.Put(scratch)
+}
+
+// keepEvent makes scratch the memory of event for the next one, unless it is large.
+func keepEvent(scratch *[]byte, event []byte) {
 	if cap(event) <= eventMost {
 		*scratch = event
 	}
-	eventPool.Put(scratch)
 }
 
 // cut makes the frames of the opening: its head, the event, and the blocks in
 // their places. The event is copied.
 func (op *opening) cut(event []byte, cuts []codec.Cut) {
 	f := op.conn.Framing
-	const headSize = 512 // of most
+	const headSize = 512 // as many bytes as most have; another grows
 	b := make([]byte, 0, headSize+len(event)+32)
 	if op.conn.Head != nil {
 		b = codec.AppendStreamHead(b, op.conn.Head)
