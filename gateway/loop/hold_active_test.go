@@ -161,7 +161,7 @@ func TestPatienceIsWholeWhereMostAreWaitedForInTurn(t *testing.T) {
 		}
 	}
 	wait(5)
-	require.Equal(t, patienceMax/10, l.shorten(patienceMax))
+	require.Equal(t, patienceMax/2, l.shorten(patienceMax))
 	wait(6)
 	require.Equal(t, patienceMax, l.shorten(patienceMax))
 	next := func() { // a span later, of which deliveries to all were a part
@@ -180,13 +180,13 @@ func TestPatienceIsWholeWhereMostAreWaitedForInTurn(t *testing.T) {
 	require.Equal(t, [2]int{1, 4}, h.waited)
 	l.deactivate(l.at(r.clients[9].ref.Slot)) // in none
 	require.Equal(t, [2]int{1, 4}, h.waited)
-	require.Equal(t, patienceMax/10, l.shorten(patienceMax))
+	require.Equal(t, patienceMax/2, l.shorten(patienceMax))
 	wait(9)
 	require.Equal(t, patienceMax, l.shorten(patienceMax))
 	next()
 	next()
 	require.Equal(t, [2]int{}, h.waited)
-	require.Equal(t, patienceMax/10, l.shorten(patienceMax))
+	require.Equal(t, patienceMax/2, l.shorten(patienceMax))
 }
 
 // What a wait takes from a stream counts it, and what it ends or gives up does not.
