@@ -91,6 +91,10 @@ const (
 	httpTimeFormat = "Mon, 02 Jan 2006 15:04:05 GMT" // RFC 9110 section 5.6.7
 )
 
+// StreamHeadSize is room enough for most response heads, in bytes: what a client asked for
+// in Access-Control-Request-Headers can make one larger.
+const StreamHeadSize = 512
+
 // AppendStreamHead appends the response head of a stream up to and with its
 // blank line.
 func AppendStreamHead(dst []byte, h *StreamHead) []byte {

@@ -29,10 +29,10 @@ const (
 	streamGrowth = 1280
 	// memoryDuty bounds what part of the time may go into it: one in so many.
 	memoryDuty = 50
-	// memoryStorm is how many connects in one look are a storm whose memory goes back
-	// in any case: streams that find their places free need much less than streamGrowth,
-	// and what they left behind would pass for what they keep.
-	memoryStorm = 250
+	// memoryStorm is how many connects in one look are a storm, as the pace has it, whose
+	// memory goes back in any case: streams that find their places free need much less than
+	// streamGrowth, and what they left behind would pass for what they keep.
+	memoryStorm = uint64(stormConnects * memoryLook / time.Second)
 	// memoryLate is when there is one more after a storm: for workers of the
 	// HTTP server, whose stacks stay for up to twice idleWorker, and whatever else
 	// goes away by itself once nobody needs it. It waits while much happens, but not
@@ -98,21 +98,19 @@ func (w *memoryWatch) due(s memoryState) bool {
 		w.lates = memoryLates
 		w.arm(s.at)
 	}
-	switch {
-	case little:
+	if little {
 		w.calm++
-	case w.late != 0:
+	} else {
 		w.calm = 0
-		w.late = s.at + memoryLate
-	default:
-		w.calm = 0
+		if w.late != 0 {
+			w.arm(s.at)
+		}
 	}
 	w.final = false
 	if s.at < w.notUntil {
 		return false
 	}
-	if w.late != 0 && (s.at >= w.latest || w.calm >= memoryCalm && s.at >= w.late) {
-		w.final = true
+	if w.final = w.late != 0 && (s.at >= w.latest || w.calm >= memoryCalm && s.at >= w.late); w.final {
 		return true
 	}
 	if !little {
@@ -121,7 +119,7 @@ func (w *memoryWatch) due(s memoryState) bool {
 	return w.calm >= memoryCalm && w.gain(s) >= int64(max(memoryGain, s.footprint/gainShare))
 }
 
-// arm sees to it that there is one more.
+// arm sees to it that there is one more, or puts off the one that there is.
 func (w *memoryWatch) arm(now time.Duration) {
 	if w.late == 0 {
 		w.latest = now + memoryLatest

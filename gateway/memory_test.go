@@ -38,6 +38,11 @@ func (r *memoryRig) gives(looks int, footprint uint64, took time.Duration) {
 	for i := range looks {
 		require.Equal(r.t, i == looks-1, r.look(nil), "look %d", i+1)
 	}
+	r.gave(footprint, took)
+}
+
+// gave gives memory back, which leaves so much.
+func (r *memoryRig) gave(footprint uint64, took time.Duration) {
 	r.s.at += took
 	r.s.footprint = footprint
 	r.w.gave(r.s, took)
@@ -99,7 +104,7 @@ func TestMemoryIsGivenBackAfterAStormOfStreamsThatStay(t *testing.T) {
 	r.gives(lateLooks, 30*mib, 20*time.Millisecond)
 	r.never(time.Hour)
 	// Some connects are no storm.
-	require.False(t, r.look(func(s *memoryState) { s.connects += memoryStorm - 1; s.open += memoryStorm - 1 }))
+	require.False(t, r.look(func(s *memoryState) { s.connects += memoryStorm - 1; s.open += int(memoryStorm) - 1 }))
 	r.never(time.Hour)
 }
 
@@ -116,9 +121,7 @@ func TestMemoryOfAStormIsGivenBackUnderLoad(t *testing.T) {
 				require.LessOrEqual(t, looks, int(memoryLatest/memoryLook))
 			}
 			require.Greater(t, looks, lateLooks)
-			r.s.at += 20 * time.Millisecond
-			r.s.footprint = 26 * mib
-			r.w.gave(r.s, 20*time.Millisecond)
+			r.gave(26*mib, 20*time.Millisecond)
 		}
 		for range 7200 {
 			require.False(t, r.look(load))
@@ -214,10 +217,8 @@ func TestMemoryTakesAFiftiethOfTheTimeAtMost(t *testing.T) {
 			connectStorm(&r.s)
 		}
 		if r.look(nil) {
-			r.s.at += took
 			spent += took
-			r.s.footprint = 20 * mib
-			r.w.gave(r.s, took)
+			r.gave(20*mib, took)
 		}
 	}
 	require.LessOrEqual(t, spent, r.s.at/memoryDuty+took)

@@ -63,17 +63,13 @@ func TestTheTableOfDescriptorsGrowsBeforeItIsFull(t *testing.T) {
 		return // the second time, over io_uring, in the same process
 	}
 	newHarness(t, Options{})
-	grown := func(n int64) {
-		t.Helper()
-		testkit.Eventually(t, func() bool { return tableOf(t) >= n }, "the table to grow")
-	}
 	require.GreaterOrEqual(t, tableOf(t), int64(firstTable), "before the first stream")
 	descriptors.took(firstTable/2 - 1)
 	require.EqualValues(t, firstTable, descriptors.size.Load(), "half empty")
 	descriptors.took(firstTable / 2)
 	descriptors.took(firstTable / 2)
 	require.EqualValues(t, 2*firstTable, descriptors.size.Load(), "once")
-	grown(2 * firstTable)
+	testkit.Eventually(t, func() bool { return tableOf(t) >= 2*firstTable }, "the table to grow")
 }
 
 func TestTheTableOfDescriptorsGrowsPastThoseItWasNotToldOf(t *testing.T) {

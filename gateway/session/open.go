@@ -359,8 +359,7 @@ func keepEvent(scratch *[]byte, event []byte) {
 // their places. The event is copied.
 func (op *opening) cut(event []byte, cuts []codec.Cut) {
 	f := op.conn.Framing
-	const headSize = 512 // as many bytes as most have; another grows
-	b := make([]byte, 0, headSize+len(event)+32)
+	b := make([]byte, 0, codec.StreamHeadSize+len(event)+32)
 	if op.conn.Head != nil {
 		b = codec.AppendStreamHead(b, op.conn.Head)
 	}

@@ -77,7 +77,7 @@ func (s *Server) streamRefusal(r *request, f codec.Framing, d *codec.Disconnect)
 	if s.opt.TerminalStatus && d.Terminal() && toldTerminal(r.lastEventID) {
 		return statusAnswer(r, fasthttp.StatusNoContent, "")
 	}
-	b := codec.AppendChunk(codec.AppendStreamHead(make([]byte, 0, 512), r.head(f, true)), f, codec.StreamOpening)
+	b := codec.AppendChunk(codec.AppendStreamHead(make([]byte, 0, codec.StreamHeadSize), r.head(f, true)), f, codec.StreamOpening)
 	if d.Code != codec.DisconnectConnectionClosed.Code {
 		event := s.retryLine()
 		if s.opt.TerminalStatus && d.Terminal() {
