@@ -85,5 +85,5 @@ func (c *configCommand) printErrors(what string, err error) {
 func checkUsable(cfg *config.Config) error {
 	_, originsErr := auth.NewOrigins(cfg.Client.AllowedOrigins)
 	_, rulesErr := channel.NewRules(channelConfig(&cfg.Channel))
-	return errors.Join(checkSupported(cfg), originsErr, rulesErr)
+	return errors.Join(checkSupported(cfg), checkRoutes(cfg, false), originsErr, rulesErr)
 }

@@ -71,6 +71,7 @@ type Gateway struct {
 	fileLimit       int // streams that the limit of open files allows, 0 if unknown
 	certs           certificates
 	metrics         *metrics.Exporter
+	routes          []*routes // of the listeners, the public one first
 
 	// Immutable after Start.
 	servers   []*fasthttp.Server
@@ -107,6 +108,13 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 	g.bodies = newBodyRoom(cfg, g.quit)
 	if err := checkSupported(cfg); err != nil {
 		return nil, err
+	}
+	for _, l := range listeners(cfg) {
+		t, err := newRoutes(cfg, opt.Dev, l)
+		if err != nil {
+			return nil, err
+		}
+		g.routes = append(g.routes, t)
 	}
 	if err := g.loadRules(cfg); err != nil {
 		return nil, err
@@ -272,11 +280,11 @@ func (g *Gateway) onPanic(v any, stack []byte) {
 func (g *Gateway) Start() error {
 	external := g.cfg.HTTPServer.External()
 	internal, separate := g.cfg.HTTPServer.Internal()
-	if err := g.serve(external, g.external(!separate), g.certs.external); err != nil {
+	if err := g.serve(external, g.routes[0], g.certs.external); err != nil {
 		return err
 	}
 	if separate {
-		if err := g.serve(internal, g.internal, g.certs.internal); err != nil {
+		if err := g.serve(internal, g.routes[1], g.certs.internal); err != nil {
 			return err
 		}
 	}
@@ -293,14 +301,14 @@ func (g *Gateway) Start() error {
 	return nil
 }
 
-func (g *Gateway) serve(addr string, handler fasthttp.RequestHandler, certs *front.Certs) error {
+func (g *Gateway) serve(addr string, t *routes, certs *front.Certs) error {
 	opt := g.frontOptions()
 	opt.TLS = tlsConfig(certs)
 	ln, err := front.Listen(addr, opt)
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
-	srv := g.newServer(g.counted(handler))
+	srv := g.newServer(g.counted(g.handler(t)), t)
 	g.listeners = append(g.listeners, ln)
 	g.servers = append(g.servers, srv)
 	g.serving.Go(func() {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -33,14 +32,14 @@ const (
 // socket. ReadTimeout bounds the handshake and the head of each request; what
 // bodyLimit gives, the body. Both are set once and not by reads, so trickling
 // does not stretch them; front.Options.RequestTimeout bounds the sum.
-func (g *Gateway) newServer(handler fasthttp.RequestHandler) *fasthttp.Server {
+func (g *Gateway) newServer(handler fasthttp.RequestHandler, t *routes) *fasthttp.Server {
 	if g.cfg.Prometheus.InstrumentHTTP {
 		handler = g.counts.counting(handler)
 	}
 	return &fasthttp.Server{
 		Handler:                      g.bodies.leaving(front.Strict(g.guard(handler), sse.WriteError)),
-		ErrorHandler:                 g.badRequest,
-		HeaderReceived:               g.bodyLimit,
+		ErrorHandler:                 func(ctx *fasthttp.RequestCtx, err error) { g.badRequest(ctx, t, err) },
+		HeaderReceived:               func(h *fasthttp.RequestHeader) fasthttp.RequestConfig { return g.bodyLimit(h, t) },
 		Concurrency:                  1 << 20,
 		ReadBufferSize:               g.cfg.HTTPServer.MaxHeadSize + headSlack,
 		ReadTimeout:                  min(g.cfg.HTTPServer.HeaderTimeout, g.cfg.HTTPServer.ReadTimeout),
@@ -69,27 +68,26 @@ func (g *Gateway) frontOptions() front.Options {
 // bodyLimit gives each route the body that it may have, and each body its time.
 // One that no route wants is not read, or only if it is small: the answer is the
 // route's own.
-func (g *Gateway) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+func (g *Gateway) bodyLimit(h *fasthttp.RequestHeader, t *routes) fasthttp.RequestConfig {
 	front.Prepare(h)
-	path := targetPath(string(h.RequestURI()))
-	c := &g.cfg.HTTPAPI
 	limit := fasthttp.RequestConfig{ReadTimeout: g.cfg.HTTPServer.ReadTimeout, MaxRequestBodySize: otherBody}
+	rule := t.find(targetPath(h.RequestURI())).body
 	wanted := false
 	switch {
-	case h.IsGet() && path == g.endpoint():
+	case h.IsGet() && rule == bodyConnect:
 		wanted = true // to be read, lest it stands in the way of the stream
 	case h.IsGet() || h.IsHead():
 		limit.MaxRequestBodySize = 0
 	case !h.IsPost():
-	case path == g.endpoint():
+	case rule == bodyConnect:
 		limit.MaxRequestBodySize, wanted = g.cfg.UniSSE.MaxRequestBodySize, true
-	case path == g.endpoint()+sse.TicketPath:
+	case rule == bodyTicket:
 		wanted = true
-	case g.api != nil && (path == c.HandlerPrefix || strings.HasPrefix(path, c.HandlerPrefix+"/")) && g.api.Allows(h):
+	case rule == bodyCall && g.api.Allows(h):
 		// Only with a key: the HTTP server allocates the whole
 		// Content-Length before the first byte of a body.
-		limit.MaxRequestBodySize, wanted = c.MaxBodySize, true
-		g.bodies.letIn(h, c.MaxBodySize)
+		limit.MaxRequestBodySize, wanted = g.cfg.HTTPAPI.MaxBodySize, true
+		g.bodies.letIn(h, limit.MaxRequestBodySize)
 	}
 	if n := h.ContentLength(); !wanted && (n > limit.MaxRequestBodySize || n == chunkedBody) {
 		front.SkipBody(h)
@@ -99,25 +97,28 @@ func (g *Gateway) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 
 // targetPath returns the path of a request target, which may name a host before
 // it (RFC 9112 section 3.2.2).
-func targetPath(target string) string {
-	path, _, _ := strings.Cut(target, "?")
-	if strings.HasPrefix(path, "/") {
+func targetPath(target []byte) []byte {
+	path, _, _ := bytes.Cut(target, []byte("?"))
+	if bytes.HasPrefix(path, slash) {
 		return path
 	}
-	if _, rest, ok := strings.Cut(path, "://"); ok {
-		if slash := strings.IndexByte(rest, '/'); slash >= 0 {
-			return rest[slash:]
+	if _, rest, ok := bytes.Cut(path, []byte("://")); ok {
+		if i := bytes.IndexByte(rest, '/'); i >= 0 {
+			return rest[i:]
 		}
-		return "/"
+		return slash
 	}
 	return path
 }
+
+var slash = []byte("/")
 
 // chunkedBody is what fasthttp gives as the length of a chunked body.
 const chunkedBody = -1
 
 // guard keeps a panic in a handler to its request. Paths are taken as they were
-// sent: rules of a front for a path must not be passed by another spelling.
+// sent: rules of a front for a path must not be passed by another spelling, and
+// the rule for the body was found by what was sent.
 func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		front.Serving(ctx.Conn())
@@ -131,7 +132,7 @@ func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 				sse.WriteError(ctx, fasthttp.StatusInternalServerError, "internal server error")
 			}
 		}()
-		if !bytes.Equal(ctx.URI().PathOriginal(), ctx.Path()) {
+		if !bytes.Equal(targetPath(ctx.Request.Header.RequestURI()), ctx.Path()) {
 			notFound(ctx)
 			return
 		}
@@ -140,7 +141,7 @@ func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 }
 
 // badRequest answers requests that never reach a handler.
-func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
+func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, t *routes, err error) {
 	front.Linger(ctx.Conn())
 	g.bodies.leave(&ctx.Request.Header)
 	var small *fasthttp.ErrSmallBuffer
@@ -152,7 +153,8 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 		var id reqid.ID
 		id.Take(&ctx.Request.Header)
 		id.Echo(&ctx.Response.Header)
-		if g.sse != nil && string(ctx.URI().PathOriginal()) == g.endpoint() {
+		switch t.find(targetPath(ctx.Request.Header.RequestURI())).body {
+		case bodyConnect, bodyTicket:
 			g.sse.WriteCORS(ctx)
 		}
 		sse.WriteError(ctx, fasthttp.StatusRequestEntityTooLarge, "the request body is too large")

@@ -1,72 +1,159 @@
 package gateway
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/valyala/fasthttp"
 
 	"sluice/gateway/admin"
+	"sluice/gateway/api"
+	"sluice/gateway/config"
 	"sluice/gateway/sse"
 )
 
-// external returns the handler of the public listener: the endpoint, and
-// everything else too unless there is an internal listener for it.
-func (g *Gateway) external(all bool) fasthttp.RequestHandler {
-	return func(ctx *fasthttp.RequestCtx) {
-		path := string(ctx.URI().PathOriginal()) // as sent: rules of a front for a path must not be passed by another spelling
-		switch {
-		case g.sse != nil && path == g.endpoint():
-			g.sse.Handle(ctx)
-		case g.sse != nil && path == g.cfg.UniSSE.HandlerPrefix+sse.TicketPath:
-			g.sse.HandleTicket(ctx)
-		case g.live != nil && g.live.Handle(ctx):
-		case g.api != nil && (all || g.cfg.HTTPAPI.External) && g.api.Handle(ctx):
-		case all && g.operations(ctx, path):
-		default:
-			notFound(ctx)
+// bodyRule says what becomes of the body of a request to a route.
+type bodyRule uint8
+
+const (
+	bodyUnwanted bodyRule = iota // read only if it is small, so that the connection may go on
+	bodyConnect                  // of POST a connect request; of GET nothing, but it is in the way of the stream
+	bodyTicket                   // of POST credentials
+	bodyCall                     // of POST a call of the API, for whoever has a key
+)
+
+// route is what a path is for: whoever reads a body and whoever answers ask the
+// same table, so a path cannot mean one thing to one and another to the other.
+type route struct {
+	owner string // what has it, in words for people: the option that names the path
+	body  bodyRule
+	serve func(g *Gateway, ctx *fasthttp.RequestCtx)
+}
+
+// routes are the paths of one listener. It is immutable after newRoutes.
+type routes struct {
+	exact map[string]*route
+	// debug is the prefix of the profiles: every path below it that is nobody
+	// else's.
+	debug    []byte
+	profiles *route // nil without them
+}
+
+// listener says which of the two a table is for.
+type listener struct{ public, operations bool }
+
+// newRoutes returns the table of a listener. The error joins every path that
+// two options claim, by their names.
+func newRoutes(c *config.Config, dev bool, l listener) (*routes, error) {
+	t := &routes{exact: make(map[string]*route)}
+	var errs []error
+	add := func(path string, r route) {
+		if other := t.exact[path]; other != nil {
+			errs = append(errs, fmt.Errorf("gateway: %s and %s both have the path %q: give one of them another", other.owner, r.owner, path))
+			return
+		}
+		t.exact[path] = &r
+	}
+	if l.public && c.UniSSE.Enabled {
+		const owner = "uni_sse.handler_prefix"
+		add(root(c.UniSSE.HandlerPrefix), route{owner, bodyConnect, func(g *Gateway, ctx *fasthttp.RequestCtx) { g.sse.Handle(ctx) }})
+		add(c.UniSSE.HandlerPrefix+sse.TicketPath, route{owner + " (its tickets)", bodyTicket, func(g *Gateway, ctx *fasthttp.RequestCtx) { g.sse.HandleTicket(ctx) }})
+	}
+	if l.public && dev {
+		for _, path := range admin.LivePaths() {
+			add(path, route{"the live page of --dev", bodyUnwanted, func(g *Gateway, ctx *fasthttp.RequestCtx) { g.live.Handle(ctx) }})
 		}
 	}
+	if !c.HTTPAPI.Disabled && (l.operations || c.HTTPAPI.External) {
+		for _, path := range api.Paths(c.HTTPAPI.HandlerPrefix) {
+			add(path, route{"http_api.handler_prefix", bodyCall, func(g *Gateway, ctx *fasthttp.RequestCtx) { g.api.Handle(ctx) }})
+		}
+	}
+	if l.operations {
+		t.addOperations(c, add)
+	}
+	return t, errors.Join(errs...)
 }
 
-// endpoint returns the path of the endpoint; an empty prefix is the root
-// (PROTOCOL 1.1).
-func (g *Gateway) endpoint() string {
-	if g.cfg.UniSSE.HandlerPrefix == "" {
+// addOperations adds what an operator looks at.
+func (t *routes) addOperations(c *config.Config, add func(string, route)) {
+	answer := func(owner string, serve fasthttp.RequestHandler) route {
+		return route{owner, bodyUnwanted, func(_ *Gateway, ctx *fasthttp.RequestCtx) { serve(ctx) }}
+	}
+	if c.Health.Enabled {
+		const owner = "health.handler_prefix"
+		add(root(c.Health.HandlerPrefix), answer(owner, admin.Health))
+		add(readyPath(c.Health.HandlerPrefix), route{owner + " (its /ready)", bodyUnwanted,
+			func(g *Gateway, ctx *fasthttp.RequestCtx) { admin.Ready(ctx, g.ready.Load()) }})
+	}
+	if c.Prometheus.Enabled {
+		add(root(c.Prometheus.HandlerPrefix), route{"prometheus.handler_prefix", bodyUnwanted,
+			func(g *Gateway, ctx *fasthttp.RequestCtx) { g.metrics.Handle(ctx) }})
+	}
+	if c.Init.Enabled {
+		add(root(c.Init.HandlerPrefix), answer("init.handler_prefix", admin.Init))
+	}
+	if c.Debug.Enabled {
+		prefix := c.Debug.HandlerPrefix
+		t.debug = []byte(prefix + "/")
+		profiles := answer("debug.handler_prefix", func(ctx *fasthttp.RequestCtx) {
+			admin.Profile(ctx, strings.TrimPrefix(string(ctx.Path()), prefix))
+		})
+		t.profiles = &profiles
+	}
+}
+
+// checkRoutes reports paths that two options claim on a listener.
+func checkRoutes(c *config.Config, dev bool) error {
+	var errs []error
+	for _, l := range listeners(c) {
+		_, err := newRoutes(c, dev, l)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// listeners returns what the listeners of a configuration serve, the public one
+// first.
+func listeners(c *config.Config) []listener {
+	if _, separate := c.HTTPServer.Internal(); separate {
+		return []listener{{public: true}, {operations: true}}
+	}
+	return []listener{{public: true, operations: true}}
+}
+
+// nowhere is the route of paths that are nobody's.
+var nowhere = &route{serve: func(_ *Gateway, ctx *fasthttp.RequestCtx) { notFound(ctx) }}
+
+// find returns what a path is for.
+func (t *routes) find(path []byte) *route {
+	r := t.exact[string(path)]
+	switch {
+	case r != nil:
+		return r
+	case t.profiles != nil && bytes.HasPrefix(path, t.debug):
+		return t.profiles
+	}
+	return nowhere
+}
+
+// handler answers the requests to a table.
+func (g *Gateway) handler(t *routes) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) { t.find(ctx.Path()).serve(g, ctx) }
+}
+
+// root returns the path that a prefix is: an empty one is "/" (PROTOCOL 1.1).
+func root(prefix string) string {
+	if prefix == "" {
 		return "/"
 	}
-	return g.cfg.UniSSE.HandlerPrefix
-}
-
-// internal is the handler of the internal listener.
-func (g *Gateway) internal(ctx *fasthttp.RequestCtx) {
-	switch {
-	case g.api != nil && g.api.Handle(ctx):
-	case g.operations(ctx, string(ctx.Path())):
-	default:
-		notFound(ctx)
-	}
-}
-
-// operations serves what an operator looks at.
-func (g *Gateway) operations(ctx *fasthttp.RequestCtx, path string) bool {
-	switch {
-	case g.cfg.Health.Enabled && path == g.cfg.Health.HandlerPrefix:
-		admin.Health(ctx)
-	case g.cfg.Health.Enabled && path == readyPath(g.cfg.Health.HandlerPrefix):
-		admin.Ready(ctx, g.ready.Load())
-	case g.cfg.Prometheus.Enabled && path == g.cfg.Prometheus.HandlerPrefix:
-		g.metrics.Handle(ctx)
-	case g.cfg.Init.Enabled && path == g.cfg.Init.HandlerPrefix:
-		admin.Init(ctx)
-	case g.cfg.Debug.Enabled && strings.HasPrefix(path, g.cfg.Debug.HandlerPrefix+"/"):
-		admin.Profile(ctx, strings.TrimPrefix(path, g.cfg.Debug.HandlerPrefix))
-	default:
-		return false
-	}
-	return true
+	return prefix
 }
 
 // readyPath is where the ready check is: beside the health check.
 func readyPath(health string) string {
+	health = root(health)
 	return health[:strings.LastIndexByte(health, '/')+1] + "ready"
 }

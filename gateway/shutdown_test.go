@@ -264,7 +264,7 @@ func TestReadyPathIsBesideHealth(t *testing.T) {
 	f("/health", "/ready")
 	f("/ops/health", "/ops/ready")
 	f("/", "/ready")
-	f("", "ready")
+	f("", "/ready")
 }
 
 func TestReadyIsServedWithHealthOnly(t *testing.T) {
@@ -272,7 +272,8 @@ func TestReadyIsServedWithHealthOnly(t *testing.T) {
 	require.Equal(t, 200, ready(t, s.addr))
 	s.ready.Store(false) // as before Start has ended
 	require.Equal(t, 503, ready(t, s.addr))
-	s.cfg.Health.Enabled = false
-	head, _ := roundTrip(t, s.addr, get("/ready"))
+	off := launch(t, strings.Replace(fmt.Sprintf(baseConfig, "", "", "", ""), `"health": {"enabled": true}`, `"health": {"enabled": false}`, 1))
+	defer off.stop(t)
+	head, _ := roundTrip(t, off.addr, get("/ready"))
 	require.Equal(t, 404, head.Status)
 }

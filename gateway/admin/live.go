@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"maps"
 	"mime"
 	"path"
+	"slices"
 
 	json "github.com/goccy/go-json"
 	"github.com/valyala/fasthttp"
@@ -76,6 +78,15 @@ func NewLive(opts Options) *Live {
 		panic("BUG: " + err.Error())
 	}
 	return &Live{opts: opts, files: files}
+}
+
+// LivePaths returns the paths that Handle answers, in no order.
+func LivePaths() []string {
+	files, err := loadFiles()
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	return append(slices.Collect(maps.Keys(files)), sessionPath)
 }
 
 // loadFiles reads every embedded file once: web/index.html is served at "/", any other at its path below web.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
 	"strings"
@@ -103,6 +104,17 @@ func New(o Options) *Server {
 		}
 	}
 	return s
+}
+
+// Paths returns the paths of an API with that prefix: those of its methods, and
+// of the legacy endpoint.
+func Paths(prefix string) []string {
+	prefix = strings.TrimRight(prefix, "/")
+	paths := []string{cmp.Or(prefix, "/")}
+	for _, m := range methodTable() {
+		paths = append(paths, prefix+"/"+m.name)
+	}
+	return paths
 }
 
 // Handle answers the request if its path is the prefix or lies below it, and
