@@ -22,18 +22,19 @@ func TestHotPathsAllocateAsMuchAsTheyMust(t *testing.T) {
 		Info: &ClientInfo{User: "42", Client: uuidClient, ConnInfo: mustCompact(t, `{"name":"A"}`), ChanInfo: mustCompact(t, `[]`)},
 	}
 	tagged := &Publication{Data: small.Data, Tags: make([]Tag, 100)}
-	buf := make([]byte, 0, 32<<10)
+	buf, cursorText := make([]byte, 0, 32<<10), []byte(goldenID)
 	for name, p := range map[string]*Publication{"small": small, "big": big, "all": all, "tagged": tagged} {
 		f("PubFrame "+name, 2, func() { sinkFrame = PubFrame("hh:fresh", p, goldenID) })
 		f("AppendPub "+name, 0, func() { sinkBytes = AppendPub(buf, "hh:fresh", p) })
 		f("AppendDeltaPub "+name, 0, func() { sinkBytes = AppendDeltaPub(buf, "hh:fresh", p, "") })
 		fr := PubFrame("hh:fresh", p, goldenID)
 		f("accessors "+name, 0, func() {
-			sinkBytes = fr.Chunked(true)
-			sinkBytes = fr.Chunked(false)
-			sinkBytes = fr.PlainID()
-			sinkBytes = fr.PlainData()
-			sinkBytes = fr.Event(buf)
+			for _, framing := range []Framing{FramingChunked, FramingClose} {
+				sinkBytes, sinkBytes = fr.Event(framing, true)
+				sinkBytes, sinkBytes = fr.Event(framing, false)
+				sinkBytes = fr.Lines(framing)
+				sinkBytes = AppendEventEnd(buf, framing, cursorText)
+			}
 			sinkInt = fr.Len()
 			sinkBool = fr.HasID()
 		})

@@ -35,7 +35,7 @@ func TestAppendChunkOfNothingDoesNotEndTheBody(t *testing.T) {
 	for _, framing := range []Framing{FramingChunked, FramingClose} {
 		require.Equal(t, "before", string(AppendChunk([]byte("before"), framing, nil)))
 	}
-	events := readStream(t, FramingChunked, AppendChunk(nil, FramingChunked, nil), PingFrame.Chunked(false))
+	events := readStream(t, FramingChunked, AppendChunk(nil, FramingChunked, nil), whole(PingFrame, FramingChunked, false))
 	require.Len(t, events, 1)
 }
 

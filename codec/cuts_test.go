@@ -34,12 +34,7 @@ func together(f Framing, event []byte, cuts []Cut) (pieces [][]byte) {
 	return append(pieces, AppendChunk(nil, f, event[from:]))
 }
 
-func textOf(block *Frame, f Framing) []byte {
-	if f == FramingChunked {
-		return block.Chunked(false)
-	}
-	return block.PlainData()
-}
+func textOf(block *Frame, f Framing) []byte { return whole(block, f, false) }
 
 // someConnect is a connect push of some channels, with what was missed in them.
 func someConnect(rnd *rand.Rand) ConnectResult {
@@ -73,7 +68,7 @@ func TestAPushPutTogetherFromBlocksIsThePush(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 44))
 		whole := someConnect(rnd)
 		parts := shared(whole, func(int) bool { return rnd.IntN(3) > 0 })
-		before := []byte("retry: 100\nid: x\ndata: ")
+		before := []byte("retry: 100\ndata: ")
 		want := AppendConnect(append([]byte(nil), before...), &whole)
 		require.Empty(t, whole.Cuts)
 		for range 2 { // Cuts are set anew by each call
@@ -91,7 +86,7 @@ func TestAPushPutTogetherFromBlocksIsThePush(t *testing.T) {
 				got += string(p)
 			}
 			require.Equal(t, string(want), got)
-			events := readStream(t, FramingChunked, together(FramingChunked, append(event, "\n\n"...), parts.Cuts)...)
+			events := readStream(t, FramingChunked, together(FramingChunked, append(event, "\nid: x\n\n"...), parts.Cuts)...)
 			require.Len(t, events, 1)
 			require.Equal(t, string(want[len(before):]), events[0].Data)
 			require.Equal(t, "x", events[0].ID)
@@ -113,11 +108,11 @@ func TestATextIsAPieceInBothFramings(t *testing.T) {
 		for _, room := range []int{0, size} {
 			f := EndText(append(StartText(room), text...))
 			require.False(t, f.HasID())
-			require.True(t, text == string(f.PlainData()))
-			require.Empty(t, f.PlainID())
-			require.True(t, fmt.Sprintf("%x\r\n%s\r\n", size, text) == string(f.Chunked(false)))
-			require.True(t, string(f.Chunked(true)) == string(f.Chunked(false)))
-			require.Equal(t, len(f.Chunked(false)), f.Len())
+			chunk := fmt.Sprintf("%x\r\n%s\r\n", size, text)
+			for _, fm := range forms(f) {
+				require.True(t, map[Framing]string{FramingChunked: chunk, FramingClose: text}[fm.framing] == string(fm.bytes), fm.name)
+			}
+			require.Equal(t, len(chunk), f.Len())
 		}
 	}
 }

@@ -9,12 +9,19 @@ import (
 // Frame is the immutable bytes of one push as an SSE event, in every form that
 // a stream may need. It is made once and then shared by all streams; nothing
 // may write to the slices it returns.
+//
+// In every form the data lines come first, and behind them the id line if there is
+// one. An event is what it is only once its blank line is there, so the order makes
+// no difference (WHATWG HTML section 9.2.6), but there are clients that take an id
+// as soon as they have read its line: a connection that breaks behind it would make
+// them resume behind an event that they never saw.
 type Frame struct {
 	buf []byte
-	// Where the chunks begin; idStart == dataStart without an id.
-	idStart, dataStart int32
-	// The plain bytes inside the chunks.
-	idLo, idHi, dataLo, dataHi int32
+	// The chunk with the data lines, which are buf[lo:hi], is buf[start:end]. What
+	// ends the event stands behind it: the chunk of an id line and a blank line,
+	// which are buf[idLo:idHi], or of the blank line alone. Of a closed frame the
+	// data lines have the blank line themselves, and end is len(buf).
+	start, end, lo, hi, idLo, idHi int32
 
 	// Atomic.
 	kept atomic.Int32 // see Keep
@@ -25,42 +32,56 @@ const (
 	idField   = "id: "
 	// maxFrameID bounds the id of a shared frame: one channel's cursor.
 	maxFrameID = 48
-	// frameRoom is what StartFrame leaves free before "data: ": an id chunk
-	// and the size lines of both chunks.
-	frameRoom = maxChunkHead + len(idField) + maxFrameID + 1 + 2 + maxChunkHead
-	frameTail = "\n\n\r\n"
+	blankChunk = "1\r\n\n\r\n"
+	// frameTail is the most that EndFrame puts behind a push: the ends of its line
+	// and chunk, and the chunk of the id, whose size line is of two digits.
+	frameTail = len("\n\r\n") + len("36\r\n") + len(idField) + maxFrameID + len("\n\n\r\n")
 )
 
 // StartFrame returns a buffer to append one push (one line of JSON) to, with
-// room for about size bytes of it. The result goes to [EndFrame].
+// room for about size bytes of it. The result goes to [EndFrame] or
+// [EndOpenFrame].
 func StartFrame(size int) []byte {
-	buf := make([]byte, frameRoom, frameRoom+len(dataField)+size+len(frameTail))
+	buf := make([]byte, maxChunkHead, maxChunkHead+len(dataField)+size+frameTail)
 	return append(buf, dataField...)
 }
 
 // EndFrame makes the frame of a push that was appended to a buffer of
 // [StartFrame]. A non-empty id becomes the event's id line; it must be ASCII
-// without control bytes and at most 48 bytes long. buf must not be used
-// afterwards.
+// without control bytes and at most 48 bytes long. Without one the frame is
+// closed: no stream can send it with an id. buf must not be used afterwards.
 func EndFrame(buf []byte, id string) *Frame {
-	buf = append(buf, frameTail...)
-	f := &Frame{buf: buf, dataLo: int32(frameRoom), dataHi: int32(len(buf) - 2)}
-	start := putChunkHead(buf, frameRoom, int(f.dataHi-f.dataLo))
-	f.dataStart, f.idStart = int32(start), int32(start)
 	if id == "" {
-		return f
+		return dataChunk(buf, "\n\n")
 	}
 	if !validFrameID(id) {
 		panic("BUG: codec: frame id is not at most 48 bytes of printable ASCII: " + strconv.Quote(id))
 	}
-	n := len(idField) + len(id) + 1
-	lo := start - 2 - n
-	copy(buf[lo:], idField)
-	copy(buf[lo+len(idField):], id)
-	copy(buf[start-3:], "\n\r\n")
-	f.idLo, f.idHi = int32(lo), int32(lo+n)
-	f.idStart = int32(putChunkHead(buf, lo, n))
+	f := dataChunk(buf, "\n")
+	buf = strconv.AppendUint(f.buf, uint64(len(idField)+len(id)+len("\n\n")), 16)
+	buf = append(buf, "\r\n"...)
+	f.idLo = int32(len(buf))
+	buf = append(append(append(buf, idField...), id...), "\n\n"...)
+	f.idHi = int32(len(buf))
+	f.buf = append(buf, "\r\n"...)
 	return f
+}
+
+// EndOpenFrame is [EndFrame] for a push that has no id for all streams, but may be
+// sent with one of a stream's own.
+func EndOpenFrame(buf []byte) *Frame {
+	f := dataChunk(buf, "\n")
+	f.buf = append(f.buf, blankChunk...)
+	return f
+}
+
+// dataChunk makes the frame of a chunk that ends with tail.
+func dataChunk(buf []byte, tail string) *Frame {
+	buf = append(buf, tail...)
+	hi := len(buf)
+	buf = append(buf, "\r\n"...)
+	start := putChunkHead(buf, maxChunkHead, hi-maxChunkHead)
+	return &Frame{buf: buf, start: int32(start), end: int32(len(buf)), lo: maxChunkHead, hi: int32(hi)}
 }
 
 func validFrameID(id string) bool {
@@ -75,7 +96,7 @@ func validFrameID(id string) bool {
 // RawFrame wraps bytes that one stream gets exactly as they are: a response
 // head with the first events behind it, a terminator. b is not copied.
 func RawFrame(b []byte) *Frame {
-	return &Frame{buf: b, dataHi: int32(len(b))}
+	return &Frame{buf: b, end: int32(len(b)), hi: int32(len(b))}
 }
 
 // StartText returns a buffer to append a piece of an event to, with room for size
@@ -87,15 +108,10 @@ func StartText(size int) []byte {
 // EndText makes the frame of a piece of an event, which is not empty: what was
 // appended to a buffer of [StartText], and nothing around it. buf must not be used
 // afterwards.
-func EndText(buf []byte) *Frame {
-	n := len(buf) - maxChunkHead
-	start := int32(putChunkHead(buf, maxChunkHead, n))
-	buf = append(buf, "\r\n"...)
-	return &Frame{buf: buf, idStart: start, dataStart: start, dataLo: maxChunkHead, dataHi: int32(maxChunkHead + n)}
-}
+func EndText(buf []byte) *Frame { return dataChunk(buf, "") }
 
 // Len is what the frame counts for in byte limits: the longest form.
-func (f *Frame) Len() int { return len(f.buf) - int(f.idStart) }
+func (f *Frame) Len() int { return len(f.buf) - int(f.start) }
 
 // Keep notes that one more queue holds on to the frame, and reports whether it
 // is the first: its bytes are counted then, once for all queues of the process.
@@ -109,28 +125,45 @@ func (f *Frame) Unkeep() (last bool) { return f.kept.Add(-1) == 0 }
 func (f *Frame) Kept() int { return int(f.kept.Load()) }
 
 // HasID reports whether the frame brings an id line of its own.
-func (f *Frame) HasID() bool { return f.idStart != f.dataStart }
+func (f *Frame) HasID() bool { return f.idLo != f.idHi }
 
-// Chunked returns the frame for FramingChunked: with its id chunk if it has
-// one and withID is set.
-func (f *Frame) Chunked(withID bool) []byte {
-	if withID {
-		return f.buf[f.idStart:]
+// open reports whether the data lines can be had without the end of the event.
+func (f *Frame) open() bool { return int(f.end) != len(f.buf) }
+
+var plainBlank, chunkedBlank = []byte("\n"), []byte(blankChunk)
+
+// Event returns the event as a body of the framing has it, with the frame's own id
+// line if there is one and withID is set: its data lines, and what comes behind
+// them unless it is part of the first piece.
+func (f *Frame) Event(fr Framing, withID bool) (lines, end []byte) {
+	if fr == FramingChunked {
+		if withID || !f.HasID() {
+			return f.buf[f.start:], nil
+		}
+		return f.buf[f.start:f.end], chunkedBlank
 	}
-	return f.buf[f.dataStart:]
+	switch lines = f.buf[f.lo:f.hi]; {
+	case !f.open():
+		return lines, nil
+	case withID && f.HasID():
+		return lines, f.buf[f.idLo:f.idHi]
+	}
+	return lines, plainBlank
 }
 
-// PlainID returns the id line for FramingClose, empty if there is none.
-func (f *Frame) PlainID() []byte { return f.buf[f.idLo:f.idHi] }
-
-// PlainData returns the data lines for FramingClose.
-func (f *Frame) PlainData() []byte { return f.buf[f.dataLo:f.dataHi] }
-
-// Event returns the event as plain bytes, id line and data lines, appended to
-// dst: for bodies that are put together by hand.
-func (f *Frame) Event(dst []byte) []byte {
-	dst = append(dst, f.PlainID()...)
-	return append(dst, f.PlainData()...)
+// Lines returns the data lines as a body of the framing has them, without the end
+// of the event: [AppendEventEnd] makes one. Of a closed frame they can be had plain
+// only.
+func (f *Frame) Lines(fr Framing) []byte {
+	switch {
+	case fr == FramingChunked && !f.open():
+		panic("BUG: codec: a closed frame has no place for an id: make it with EndOpenFrame")
+	case fr == FramingChunked:
+		return f.buf[f.start:f.end]
+	case f.open():
+		return f.buf[f.lo:f.hi]
+	}
+	return f.buf[f.lo : f.hi-1]
 }
 
 var frameSeed = maphash.MakeSeed()
@@ -142,10 +175,18 @@ func (f *Frame) Sum() uint64 { return maphash.Bytes(frameSeed, f.buf) }
 // PubFrame makes the frame of a publication; of one with a Room the first of its
 // channel is made there.
 func PubFrame(channel string, p *Publication, id string) *Frame {
+	return EndFrame(startPub(channel, p), id)
+}
+
+// OpenPubFrame is [PubFrame] for a publication that streams may be sent with ids of
+// their own only.
+func OpenPubFrame(channel string, p *Publication) *Frame { return EndOpenFrame(startPub(channel, p)) }
+
+func startPub(channel string, p *Publication) []byte {
 	if buf, ok := p.Room.take(channel, p); ok {
-		return EndFrame(appendPubTail(buf, p), id)
+		return appendPubTail(buf, p)
 	}
-	return EndFrame(AppendPub(StartFrame(pubRoom(channel, p)), channel, p), id)
+	return AppendPub(StartFrame(pubRoom(channel, p)), channel, p)
 }
 
 // Room for the names and numbers in a pub push.
@@ -173,19 +214,24 @@ func DisconnectFrame(d *Disconnect) *Frame {
 // PingFrame is the ping event, the same for all streams (PROTOCOL 1.5).
 var PingFrame = EndFrame(append(StartFrame(2), "{}"...), "")
 
-// IDOverhead is the most that [AppendIDLine] adds to the text of an id.
-const IDOverhead = maxChunkHead + len(idField) + 1 + 2
+// EventEndOverhead is the most that [AppendEventEnd] adds to the text of an id.
+const EventEndOverhead = maxChunkHead + len(idField) + len("\n\n\r\n")
 
-// AppendIDLine appends an id line as a piece of a body in the framing: the
-// beginning of an event whose data follows in the next piece. id must be ASCII
-// without control bytes.
-func AppendIDLine(dst []byte, f Framing, id []byte) []byte {
+// AppendEventEnd appends the end of an event as a piece of a body in the framing:
+// the id line, if id is not empty, and the blank line. The data lines are in the
+// piece before. id must be ASCII without control bytes.
+func AppendEventEnd(dst []byte, f Framing, id []byte) []byte {
+	n := len("\n")
+	if len(id) > 0 {
+		n += len(idField) + len(id) + len("\n")
+	}
 	if f == FramingChunked {
-		dst = strconv.AppendUint(dst, uint64(len(idField)+len(id)+1), 16)
+		dst = strconv.AppendUint(dst, uint64(n), 16)
 		dst = append(dst, "\r\n"...)
 	}
-	dst = append(dst, idField...)
-	dst = append(dst, id...)
+	if len(id) > 0 {
+		dst = append(append(append(dst, idField...), id...), '\n')
+	}
 	dst = append(dst, '\n')
 	if f == FramingChunked {
 		dst = append(dst, "\r\n"...)

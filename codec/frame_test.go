@@ -73,31 +73,63 @@ type form struct {
 
 func forms(fr *Frame) []form {
 	return []form{
-		{"chunked, with the id", FramingChunked, true, fr.Chunked(true)},
-		{"chunked, without the id", FramingChunked, false, fr.Chunked(false)},
-		{"plain, with the id", FramingClose, true, fr.Event(nil)},
-		{"plain, without the id", FramingClose, false, fr.PlainData()},
+		{"chunked, with the id", FramingChunked, true, whole(fr, FramingChunked, true)},
+		{"chunked, without the id", FramingChunked, false, whole(fr, FramingChunked, false)},
+		{"plain, with the id", FramingClose, true, whole(fr, FramingClose, true)},
+		{"plain, without the id", FramingClose, false, whole(fr, FramingClose, false)},
 	}
 }
 
-func TestFrameLayoutIsTwoChunksWithThePlainBytesInside(t *testing.T) {
+// whole puts the pieces of an event together.
+func whole(fr *Frame, f Framing, withID bool) []byte {
+	lines, end := fr.Event(f, withID)
+	return append(append([]byte(nil), lines...), end...)
+}
+
+// ownID puts together what a stream with an id of its own is sent.
+func ownID(fr *Frame, f Framing, id string) []byte {
+	return AppendEventEnd(append([]byte(nil), fr.Lines(f)...), f, []byte(id))
+}
+
+func TestFrameLayoutIsTheDataFirstAndTheIDBehindIt(t *testing.T) {
+	f := func(fr *Frame, withID, without, own string) {
+		t.Helper()
+		require.Equal(t, withID, string(whole(fr, FramingChunked, true)))
+		require.Equal(t, without, string(whole(fr, FramingChunked, false)))
+		require.Equal(t, len(withID), fr.Len())
+		require.Equal(t, "data: {}\n", string(fr.Lines(FramingClose)))
+		require.Equal(t, "data: {}\n\n", string(whole(fr, FramingClose, false)))
+		require.Equal(t, "data: {}\nid: own\n\n", string(ownID(fr, FramingClose, "own")))
+		if own == "" {
+			require.PanicsWithValue(t, "BUG: codec: a closed frame has no place for an id: make it with EndOpenFrame", func() { fr.Lines(FramingChunked) })
+			return
+		}
+		require.Equal(t, own, string(ownID(fr, FramingChunked, "own")))
+	}
 	fr := EndFrame(append(StartFrame(2), "{}"...), "abc.1")
 	require.True(t, fr.HasID())
-	require.Equal(t, "a\r\nid: abc.1\n\r\na\r\ndata: {}\n\n\r\n", string(fr.Chunked(true)))
-	require.Equal(t, "a\r\ndata: {}\n\n\r\n", string(fr.Chunked(false)))
-	require.Equal(t, "id: abc.1\n", string(fr.PlainID()))
-	require.Equal(t, "data: {}\n\n", string(fr.PlainData()))
-	require.Equal(t, "beforeid: abc.1\ndata: {}\n\n", string(fr.Event([]byte("before"))))
-	require.Equal(t, len(fr.Chunked(true)), fr.Len())
+	f(fr, "9\r\ndata: {}\n\r\nb\r\nid: abc.1\n\n\r\n", "9\r\ndata: {}\n\r\n1\r\n\n\r\n", "9\r\ndata: {}\n\r\n9\r\nid: own\n\n\r\n")
+	require.Equal(t, "data: {}\nid: abc.1\n\n", string(whole(fr, FramingClose, true)))
+	lines, end := fr.Event(FramingChunked, true)
+	require.Nil(t, end, "who shares the id shares all bytes, in one piece: %q", lines)
 
 	fr = EndFrame(append(StartFrame(0), "{}"...), "")
 	require.False(t, fr.HasID())
-	require.Equal(t, "a\r\ndata: {}\n\n\r\n", string(fr.Chunked(true)))
-	require.Equal(t, "a\r\ndata: {}\n\n\r\n", string(fr.Chunked(false)))
-	require.Empty(t, fr.PlainID())
-	require.Equal(t, "data: {}\n\n", string(fr.PlainData()))
-	require.Equal(t, "data: {}\n\n", string(fr.Event(nil)))
-	require.Equal(t, len(fr.Chunked(true)), fr.Len())
+	f(fr, "a\r\ndata: {}\n\n\r\n", "a\r\ndata: {}\n\n\r\n", "")
+	require.Equal(t, "data: {}\n\n", string(whole(fr, FramingClose, true)))
+
+	fr = EndOpenFrame(append(StartFrame(0), "{}"...))
+	require.False(t, fr.HasID())
+	without := "9\r\ndata: {}\n\r\n1\r\n\n\r\n"
+	f(fr, without, without, "9\r\ndata: {}\n\r\n9\r\nid: own\n\n\r\n")
+	require.Equal(t, "data: {}\n\n", string(whole(fr, FramingClose, true)))
+}
+
+func TestAppendEventEndWithoutAnIDIsTheBlankLine(t *testing.T) {
+	require.Equal(t, "x1\r\n\n\r\n", string(AppendEventEnd([]byte("x"), FramingChunked, nil)))
+	require.Equal(t, "x\n", string(AppendEventEnd([]byte("x"), FramingClose, nil)))
+	long := strings.Repeat("i", 1<<16)
+	require.LessOrEqual(t, len(AppendEventEnd(nil, FramingChunked, []byte(long)))-len(long), EventEndOverhead)
 }
 
 func TestFrameSizesAndIDsOfEveryLengthReadBack(t *testing.T) {
@@ -117,14 +149,26 @@ func TestFrameSizesAndIDsOfEveryLengthReadBack(t *testing.T) {
 					require.Equal(t, id, events[0].ID)
 				}
 			}
+			for _, own := range []*Frame{fr, EndOpenFrame(append(StartFrame(size), text...))} {
+				if idLen == 0 {
+					continue // there is nothing to send it with
+				}
+				for _, framing := range []Framing{FramingChunked, FramingClose} {
+					events := readStream(t, framing, ownID(own, framing, "own"))
+					require.Len(t, events, 1)
+					require.True(t, events[0].Data == text && events[0].ID == "own")
+				}
+			}
+			require.LessOrEqual(t, cap(fr.buf), maxChunkHead+len(dataField)+size+frameTail+size/4+64, "it did not grow")
 		}
 	}
 }
 
 func TestFramesBackToBackStaySeparateEvents(t *testing.T) {
 	first, second := EndFrame(append(StartFrame(1), '1'), "a"), EndFrame(append(StartFrame(1), '2'), "")
-	raw := RawFrame(second.Chunked(false))
-	events := readStream(t, FramingChunked, first.Chunked(true), PingFrame.Chunked(true), second.Chunked(true), raw.Chunked(true))
+	chunked := func(fr *Frame) []byte { return whole(fr, FramingChunked, true) }
+	raw := RawFrame(chunked(second))
+	events := readStream(t, FramingChunked, chunked(first), chunked(PingFrame), chunked(second), chunked(raw))
 	var got []string
 	for _, ev := range events {
 		got = append(got, fmt.Sprintf("%s %t %s", ev.ID, ev.HasID, ev.Data))
@@ -144,11 +188,9 @@ func TestRawFrameIsTheSameInEveryForm(t *testing.T) {
 		fr := RawFrame(b)
 		require.False(t, fr.HasID())
 		require.Equal(t, len(b), fr.Len())
-		require.Equal(t, string(b), string(fr.Chunked(true)))
-		require.Equal(t, string(b), string(fr.Chunked(false)))
-		require.Empty(t, fr.PlainID())
-		require.Equal(t, string(b), string(fr.PlainData()))
-		require.Equal(t, string(b), string(fr.Event(nil)))
+		for _, fm := range forms(fr) {
+			require.Equal(t, string(b), string(fm.bytes), fm.name)
+		}
 	}
 }
 
@@ -156,10 +198,11 @@ func TestSumSeesAnyWrite(t *testing.T) {
 	fr := EndFrame(append(StartFrame(2), "{}"...), "a")
 	sum := fr.Sum()
 	require.Equal(t, sum, fr.Sum())
-	for i := range fr.Chunked(true) {
-		fr.Chunked(true)[i] ^= 1
+	bytes, _ := fr.Event(FramingChunked, true)
+	for i := range bytes {
+		bytes[i] ^= 1
 		require.NotEqual(t, sum, fr.Sum(), "byte %d", i)
-		fr.Chunked(true)[i] ^= 1
+		bytes[i] ^= 1
 	}
 	require.Equal(t, sum, fr.Sum())
 }
@@ -167,12 +210,13 @@ func TestSumSeesAnyWrite(t *testing.T) {
 func TestReadyFramesHoldTheirPushes(t *testing.T) {
 	f := func(fr *Frame, id, push string) {
 		t.Helper()
-		want := "data: " + push + "\n\n"
-		require.Equal(t, want, string(fr.PlainData()))
+		want := "data: " + push + "\n"
+		require.Equal(t, want, string(fr.Lines(FramingClose)))
+		require.Equal(t, want+"\n", string(whole(fr, FramingClose, false)))
 		if id != "" {
-			id = "id: " + id + "\n"
+			want += "id: " + id + "\n"
 		}
-		require.Equal(t, id, string(fr.PlainID()))
+		require.Equal(t, want+"\n", string(whole(fr, FramingClose, true)))
 	}
 	f(PingFrame, "", `{}`)
 	f(DisconnectFrame(DisconnectShutdown), "", `{"disconnect":{"code":3001,"reason":"shutdown"}}`)
@@ -186,7 +230,8 @@ func TestFramesOfOneEventShareNoMemory(t *testing.T) {
 	p := &Publication{Data: mustCompact(t, `{"a":1}`)}
 	a, b := PubFrame("news", p, ""), PubFrame("news", p, "")
 	sum := b.Sum()
-	a.Chunked(false)[0] ^= 1
+	lines, _ := a.Event(FramingChunked, false)
+	lines[0] ^= 1
 	require.Equal(t, sum, b.Sum())
 	require.Equal(t, `{"a":1}`, p.Data.String())
 }

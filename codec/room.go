@@ -22,7 +22,7 @@ type Room struct {
 // compactInRoom is [Compact] for the payload of a publication in a channel. The
 // memory has no room if there would be much unused behind the payload.
 func compactInRoom(channel string, src []byte, lim Limits) (*Room, error) {
-	back := len(frameTail) + pubOverhead + pubExtra
+	back := frameTail + pubOverhead + pubExtra
 	buf := appendPubHead(StartFrame(pubOverhead+len(channel)+len(src)+back), channel)
 	from := len(buf)
 	buf, err := AppendCompact(buf, src, lim)

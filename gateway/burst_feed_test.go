@@ -144,6 +144,9 @@ func (f *feed) field(line []byte) error {
 		if f.held {
 			return fmt.Errorf("%w: two data lines in one event", errFeed)
 		}
+		if f.hasID {
+			return fmt.Errorf("%w: the id is in front of the data", errFeed)
+		}
 		f.data, f.held = append(f.data[:0], data...), true
 		return nil
 	}

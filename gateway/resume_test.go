@@ -46,6 +46,9 @@ type browser struct {
 	addr, target string
 	rnd          *rand.Rand
 	cuts         *[placeCount]atomic.Int64
+	// eager browsers take an id as soon as they have read its line, as some widespread
+	// clients do, and not with the event.
+	eager bool
 
 	lastID string
 	seen   map[string][]int // channel → numbers, in order of arrival
@@ -167,6 +170,9 @@ func (b *browser) feed(ch byte) error {
 	b.line = b.line[:0]
 	if id, ok := strings.CutPrefix(line, "id: "); ok {
 		b.id, b.hasID = id, true
+		if b.eager {
+			b.lastID = id
+		}
 	} else if data, ok := strings.CutPrefix(line, "data: "); ok {
 		b.data = append(b.data, data...)
 	}
@@ -281,7 +287,7 @@ func expectAllOnceInOrder(t *testing.T, who int, seen map[string][]int, channels
 }
 
 // A plain EventSource on many channels that is cut anywhere gets every message
-// once and in order.
+// once and in order; and so does a client that takes ids early.
 func TestCutStreamsLoseNothing(t *testing.T) {
 	const clients, nChannels, each = 100, 20, 60
 	s := startServer(t, parts{
@@ -298,6 +304,7 @@ func TestCutStreamsLoseNothing(t *testing.T) {
 	published := make(chan struct{})
 	for i := range browsers {
 		b := newBrowser(s.addr, subscribeTarget(channels), uint64(i), &cuts)
+		b.eager = i%2 == 1
 		browsers[i] = b
 		opened.Add(1)
 		reading.Go(func() {
@@ -363,19 +370,22 @@ func channelNames(prefix string, n int) []string {
 func TestCutStreamOnOneRecoverableChannelLosesNothing(t *testing.T) {
 	const each = 300
 	s := recoverableServer(t, parts{})
-	channels := []string{"rr:only"}
-	var cuts [placeCount]atomic.Int64
-	b := newBrowser(s.addr, subscribeTarget(append(channels, "plain")), 1, &cuts)
-	b.cutAt, b.cutAfter = behindBlankLine, 1
-	require.NoError(t, b.session(0))
-	publishing := publishNumbers(t, s, channels, each)
-	for b.count < each {
-		b.cutAt, b.cutAfter = []place{inIDLine, inData, inChunkHeader, behindBlankLine}[b.rnd.IntN(4)], b.rnd.IntN(20)
-		require.NoError(t, b.session(each))
+	for who, eager := range []bool{false, true} {
+		channels := []string{fmt.Sprint("rr:only", who)}
+		var cuts [placeCount]atomic.Int64
+		b := newBrowser(s.addr, subscribeTarget(append(channels, "plain")), 1, &cuts)
+		b.eager = eager
+		b.cutAt, b.cutAfter = behindBlankLine, 1
+		require.NoError(t, b.session(0))
+		publishing := publishNumbers(t, s, channels, each)
+		for b.count < each {
+			b.cutAt, b.cutAfter = []place{inIDLine, inData, inChunkHeader, behindBlankLine}[b.rnd.IntN(4)], b.rnd.IntN(20)
+			require.NoError(t, b.session(each))
+		}
+		publishing.Wait()
+		expectAllOnceInOrder(t, who, b.seen, channels, each)
+		require.Empty(t, b.gaps)
 	}
-	publishing.Wait()
-	expectAllOnceInOrder(t, 0, b.seen, channels, each)
-	require.Empty(t, b.gaps)
 }
 
 // A cursor over cursor_exact_bytes rides on few events: a cut may repeat

@@ -110,21 +110,23 @@ func (s *Shard) Thinned(slot uint32) bool {
 	return c != nil && s.thinned(c)
 }
 
-// idChunk returns the id line of a cursor as a piece of a body. It is cut from a
+// idChunk returns the end of an event, with the id line of a cursor, as a piece of a
+// body. It is cut from a
 // block shared by many, so that an event costs no allocation.
 func (s *Shard) idChunk(text []byte, f codec.Framing) []byte {
-	need := len(text) + codec.IDOverhead
+	need := len(text) + codec.EventEndOverhead
 	if cap(s.ids)-len(s.ids) < need {
 		s.ids = make([]byte, 0, max(idBlock, need))
 	}
 	start := len(s.ids)
-	s.ids = codec.AppendIDLine(s.ids, f, text)
+	s.ids = codec.AppendEventEnd(s.ids, f, text)
 	return s.ids[start:len(s.ids):len(s.ids)]
 }
 
 // SendWithCursor queues a push for one stream together with where the stream
 // stands: its subscriptions have just changed, or it is told what it missed.
-// opening is the position of a channel whose hold is about to end, nil for none.
+// opening is the position of a channel whose hold is about to end, nil for none. The
+// frame is an open one ([codec.EndOpenFrame]).
 func (s *Shard) SendWithCursor(slot uint32, f *codec.Frame, opening *Opened) {
 	if id := s.cursorChunk(slot, opening); id != nil {
 		s.loop.PushOwnID(slot, f, id)

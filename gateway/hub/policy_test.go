@@ -81,9 +81,9 @@ func (r *paceRig) delivered() (data []string) {
 	r.hub.group.Do(func(*loop.Loop) {
 		h := r.hub.shards[0].holds.Value(0)
 		for _, it := range h.items {
-			text := string(it.d.frame.PlainData())
+			text := string(it.d.frame.Lines(codec.FramingClose))
 			text = strings.TrimPrefix(text, `data: {"channel":"ch","pub":{"data":`)
-			data = append(data, strings.TrimSuffix(text, "}}\n\n"))
+			data = append(data, strings.TrimSuffix(text, "}}\n"))
 		}
 		h.items = nil
 	})

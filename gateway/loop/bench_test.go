@@ -54,7 +54,7 @@ func newCrowd(t testing.TB, streams int, mode IDMode) *crowd {
 	c := &crowd{h: newGroup(t, 1, Options{}), sink: make([]byte, 64<<10)}
 	text := fmt.Sprintf(`{"channel":"c","pub":{"data":%0*d}}`, 96, 1)
 	c.task = fanOut{frame: frameOf("a-cursor-of-15", text), mode: mode, done: make(chan struct{})}
-	c.frame = c.task.frame.Chunked(mode == SharedID)
+	c.frame = wholeOf(c.task.frame, mode)
 	t.Cleanup(func() {
 		for _, fd := range c.far {
 			_ = syscall.Close(fd)

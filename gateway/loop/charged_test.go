@@ -118,10 +118,10 @@ func TestABlockIsFreeWhenTheLastQueueOfAllLoopsLetsGo(t *testing.T) {
 func TestStoppingFreesWhatStreamsWereStillSent(t *testing.T) {
 	h := newGroup(t, 2, Options{})
 	fr := h.watchFreed()
-	shared := codec.EndText(append(codec.StartText(1), strings.Repeat("p", 600<<10)...))
+	shared := openFrameOf(strings.Repeat("p", 600<<10))
 	for i := range 6 {
 		c := h.openOn(h.group.Loops[i%2], unixPair, codec.FramingChunked, true)
-		h.on(c.l, func(l *Loop) { l.SendCharged(c.ref.Slot, shared, []byte(piece(c.framing, "id: x\n"))) })
+		h.on(c.l, func(l *Loop) { l.SendCharged(c.ref.Slot, shared, []byte(ending(c.framing, "x"))) })
 	}
 	require.Equal(t, 6, shared.Kept())
 	require.Zero(t, fr.of(shared))

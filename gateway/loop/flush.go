@@ -153,9 +153,9 @@ func (l *Loop) gather(s *stream, q *outQueue, most int) (want int) {
 		if q.items[i].frame == nil {
 			l.notice(&q.items[i])
 		}
-		id, data := q.items[i].pieces(s.framing)
-		want += l.push(id, &skip, most-want)
-		want += l.push(data, &skip, most-want)
+		lines, end := q.items[i].pieces(s.framing)
+		want += l.push(lines, &skip, most-want)
+		want += l.push(end, &skip, most-want)
 	}
 	return want
 }
@@ -180,25 +180,18 @@ func (l *Loop) push(piece []byte, skip *int, room int) int {
 	return len(piece)
 }
 
-// pieces returns the bytes of the item in the framing of its stream; id may be
+// pieces returns the bytes of the item in the framing of its stream; end may be
 // empty.
-func (it *item) pieces(f codec.Framing) (id, data []byte) {
-	shared := it.has(itemShared)
-	if f == codec.FramingChunked {
-		if it.id != nil {
-			return it.ownID(), it.frame.Chunked(false)
-		}
-		return nil, it.frame.Chunked(shared)
+func (it *item) pieces(f codec.Framing) (lines, end []byte) {
+	if it.id != nil {
+		return it.frame.Lines(f), it.ownID()
 	}
-	if it.id == nil && shared {
-		return it.frame.PlainID(), it.frame.PlainData()
-	}
-	return it.ownID(), it.frame.PlainData()
+	return it.frame.Event(f, it.has(itemShared))
 }
 
 func (it *item) size(f codec.Framing) int {
-	id, data := it.pieces(f)
-	return len(id) + len(data)
+	lines, end := it.pieces(f)
+	return len(lines) + len(end)
 }
 
 // advanceQueue takes n written bytes off the stream's queue.

@@ -47,16 +47,20 @@ func TestWhatIsOfferedFollowsWhatWasTaken(t *testing.T) {
 				switch rnd.IntN(3) {
 				case 0:
 					it.bits = 0
-					it.setID([]byte(piece(framing, "id: own\n")))
+					it.setID([]byte(ending(framing, "own")))
 					id = "own"
 				case 1:
 					it.bits, id = 0, ""
+				}
+				sent := wire(framing, id, text)
+				if id == "" {
+					sent = wireWithout(framing, text)
 				}
 				if rnd.IntN(3) == 0 {
 					it.bits |= itemExempt
 				}
 				l.enqueue(ref.Slot, it)
-				want.WriteString(wire(framing, id, text))
+				want.WriteString(sent)
 			}
 			if s.queue == 0 {
 				continue

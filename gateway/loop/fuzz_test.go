@@ -93,14 +93,14 @@ func (m *queueModel) send(form, arg int) {
 		}
 		switch form {
 		case 0, 1, 2:
-			m.frames = append(m.frames, wire(m.c.framing, "", text))
+			m.frames = append(m.frames, wireWithout(m.c.framing, text))
 			l.Send(slot, frameOf(id, text), NoID)
 		case 3, 4, 5:
 			m.frames = append(m.frames, wire(m.c.framing, id, text))
 			l.Send(slot, frameOf(id, text), SharedID)
 		case 6, 7:
 			m.frames = append(m.frames, wire(m.c.framing, id, text))
-			l.SendOwnID(slot, frameOf("not this", text), []byte(piece(m.c.framing, "id: "+id+"\n")))
+			l.SendOwnID(slot, frameOf("not this", text), []byte(ending(m.c.framing, id)))
 		default:
 			m.frames = append(m.frames, wire(m.c.framing, id, text))
 			l.SendExempt(slot, frameOf(id, text), SharedID)

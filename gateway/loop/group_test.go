@@ -185,7 +185,7 @@ func TestAWrittenFrameIsFreed(t *testing.T) {
 	h := newGroup(t, 1, Options{})
 	clients := h.openMany(5)
 	var frames []weak.Pointer[codec.Frame]
-	id := []byte(piece(codec.FramingChunked, "id: 1\n"))
+	id := []byte(ending(codec.FramingChunked, "1"))
 	for range 50 {
 		f := frameOf("shared", strings.Repeat("g", 100))
 		frames = append(frames, weak.Make(f))

@@ -77,7 +77,7 @@ func TestAFrameThatManyHoldCountsOnce(t *testing.T) {
 		g.Loops[i%2].setBlocked(c.ref.Slot, true)
 		clients = append(clients, c)
 	}
-	f, id := frameOf("", strings.Repeat("f", 5000)), []byte(piece(codec.FramingChunked, "id: own\n"))
+	f, id := openFrameOf(strings.Repeat("f", 5000)), []byte(ending(codec.FramingChunked, "own"))
 	for _, c := range clients {
 		c.l.Send(c.ref.Slot, f, NoID)
 	}
@@ -113,7 +113,7 @@ func TestWhatIsHeldAgreesWithARecount(t *testing.T) {
 		buf := make([]byte, 64<<10)
 		for step := range 1200 {
 			f := frameOf(fmt.Sprint(step), strings.Repeat("f", 1+rnd.IntN(1200)))
-			id := []byte(piece(codec.FramingChunked, "id: "+strings.Repeat("i", 1+rnd.IntN(40))+"\n"))
+			id := []byte(ending(codec.FramingChunked, strings.Repeat("i", 1+rnd.IntN(40))))
 			kind, key := rnd.IntN(7), rnd.Uint64N(4)
 			for _, c := range clients {
 				l, slot, s := c.l, c.ref.Slot, c.l.at(c.ref.Slot)
@@ -184,7 +184,7 @@ func TestIDChunksOfBlockedStreamsAreTheirOwn(t *testing.T) {
 	block := make([]byte, 0, 32<<10)
 	cut := func() []byte {
 		from := len(block)
-		block = append(block, piece(codec.FramingChunked, "id: x\n")...)
+		block = append(block, ending(codec.FramingChunked, "x")...)
 		return block[from:len(block):len(block)]
 	}
 	inBlock := func(p *byte) bool {
@@ -194,13 +194,13 @@ func TestIDChunksOfBlockedStreamsAreTheirOwn(t *testing.T) {
 	l.setBlocked(early.ref.Slot, true)
 	for _, c := range []*client{early, late} {
 		for range 10 {
-			l.SendOwnID(c.ref.Slot, frameOf("", "x"), cut())
+			l.SendOwnID(c.ref.Slot, openFrameOf("x"), cut())
 		}
 	}
 	shared := func(c *client) (n int) {
 		q := &l.queues[l.at(c.ref.Slot).queue-1]
 		for i := q.head; i < len(q.items); i++ {
-			require.Equal(t, piece(codec.FramingChunked, "id: x\n"), string(q.items[i].ownID()))
+			require.Equal(t, ending(codec.FramingChunked, "x"), string(q.items[i].ownID()))
 			if inBlock(q.items[i].id) {
 				n++
 			}
@@ -211,6 +211,6 @@ func TestIDChunksOfBlockedStreamsAreTheirOwn(t *testing.T) {
 	require.Equal(t, 10, shared(late), "it is written at once")
 	l.setBlocked(late.ref.Slot, true)
 	require.Zero(t, shared(late), "it is blocked now")
-	l.SendCharged(late.ref.Slot, frameOf("", "x"), cut())
+	l.SendCharged(late.ref.Slot, openFrameOf("x"), cut())
 	require.Zero(t, shared(late), "an opening may take long")
 }

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -461,14 +462,33 @@ func frameOf(id, text string) *codec.Frame {
 	return codec.EndFrame(append(codec.StartFrame(len(text)), text...), id)
 }
 
+// openFrameOf makes a frame of a text that can be sent with any id.
+func openFrameOf(text string) *codec.Frame {
+	return codec.EndOpenFrame(append(codec.StartFrame(len(text)), text...))
+}
+
+// wholeOf is a frame as it goes out in chunks.
+func wholeOf(f *codec.Frame, mode IDMode) []byte {
+	lines, end := f.Event(codec.FramingChunked, mode == SharedID)
+	return append(bytes.Clone(lines), end...)
+}
+
 // wire is what a frame must look like on the connection.
 func wire(f codec.Framing, id, text string) string {
-	data := "data: " + text + "\n\n"
 	if id == "" {
-		return piece(f, data)
+		return piece(f, "data: "+text+"\n\n")
 	}
-	return piece(f, "id: "+id+"\n") + piece(f, data)
+	return piece(f, "data: "+text+"\n") + ending(f, id)
 }
+
+// wireWithout is what a frame that has an id, or a place for one, must look like
+// without it.
+func wireWithout(f codec.Framing, text string) string {
+	return piece(f, "data: "+text+"\n") + piece(f, "\n")
+}
+
+// ending is an id chunk.
+func ending(f codec.Framing, id string) string { return piece(f, "id: "+id+"\n\n") }
 
 func piece(f codec.Framing, s string) string {
 	if f == codec.FramingClose {

@@ -34,7 +34,7 @@ func TestALimitedStreamIsSentSoManyFramesOfABurst(t *testing.T) {
 					case 0:
 						l.Send(c.ref.Slot, f, SharedID)
 					case 1:
-						l.SendOwnID(c.ref.Slot, f, codec.AppendIDLine(nil, framing, []byte(id)))
+						l.SendOwnID(c.ref.Slot, f, codec.AppendEventEnd(nil, framing, []byte(id)))
 					default:
 						l.SendExempt(c.ref.Slot, f, SharedID)
 					}

@@ -31,7 +31,7 @@ func BenchmarkSendFlush(b *testing.B) {
 func BenchmarkSendFlushTwinWrite(b *testing.B) {
 	for _, streams := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprint(streams), func(b *testing.B) {
-			c := crowd{sink: make([]byte, 64<<10), frame: frameOf("a-cursor-of-15", fmt.Sprintf("%0140d", 1)).Chunked(true)}
+			c := crowd{sink: make([]byte, 64<<10), frame: wholeOf(frameOf("a-cursor-of-15", fmt.Sprintf("%0140d", 1)), SharedID)}
 			var near []int
 			for range streams {
 				fds := socketpair(b)
@@ -94,7 +94,7 @@ func BenchmarkLoopWake(b *testing.B) {
 
 func BenchmarkLoopWakeTwinWrite(b *testing.B) {
 	fds := socketpair(b)
-	c := crowd{far: fds[1:], sink: make([]byte, 64<<10), frame: frameOf("", fmt.Sprintf("%0140d", 1)).Chunked(false)}
+	c := crowd{far: fds[1:], sink: make([]byte, 64<<10), frame: wholeOf(frameOf("", fmt.Sprintf("%0140d", 1)), NoID)}
 	b.Cleanup(func() { _, _ = syscall.Close(fds[0]), syscall.Close(fds[1]) })
 	b.ReportAllocs()
 	for b.Loop() {

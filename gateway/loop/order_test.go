@@ -28,12 +28,14 @@ func (h *harness) script(c *client, rnd *rand.Rand, frames, size int) string {
 					l.Send(slot, frameOf(id, text), SharedID)
 				case 1:
 					l.Send(slot, frameOf(id, text), NoID)
-					id = ""
+					want.WriteString(wireWithout(c.framing, text))
+					i++
+					continue
 				case 2:
 					l.Send(slot, frameOf("", text), SharedID)
 					id = ""
 				case 3:
-					l.SendOwnID(slot, frameOf("shared", text), []byte(piece(c.framing, "id: "+id+"\n")))
+					l.SendOwnID(slot, frameOf("shared", text), []byte(ending(c.framing, id)))
 				case 4:
 					l.SendExempt(slot, frameOf(id, text), SharedID)
 				}

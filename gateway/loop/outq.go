@@ -11,8 +11,8 @@ import (
 // stream of the loop a queue of them at the same moment.
 type item struct {
 	frame *codec.Frame
-	// id points to an id chunk of the stream's own, in its framing, that goes
-	// in front of the frame's data; nil for none.
+	// id points to an id chunk of the stream's own, in its framing, that ends the
+	// event behind the frame's data lines; nil for none.
 	id    *byte
 	bits  uint32 // flags, and above them the length of the id chunk
 	lossy uint32 // name in Loop.lossies, 0 for a frame that must arrive
@@ -106,7 +106,8 @@ func (l *Loop) Send(slot uint32, f *codec.Frame, mode IDMode) {
 }
 
 // SendOwnID is [Loop.Send] with an id chunk made for this stream, in its
-// framing, in front of the frame's data. id must not be written to afterwards;
+// framing ([codec.AppendEventEnd]), behind the frame's data lines; the frame must
+// not be a closed one. id must not be written to afterwards;
 // while the stream is blocked the loop keeps a copy, so that blocks which many
 // ids are cut from do not live as long as its queue. On-loop only.
 func (l *Loop) SendOwnID(slot uint32, f *codec.Frame, id []byte) {

@@ -554,7 +554,7 @@ func TestAPanicInAFlushOfAnEncryptedStream(t *testing.T) {
 	f := frameOf("", "changes")
 	h.do(func(l *Loop) {
 		l.Send(bad.ref.Slot, f, NoID)
-		f.PlainData()[6]++
+		f.Lines(codec.FramingClose)[6]++
 		l.Send(other.ref.Slot, frameOf("", "stays"), NoID)
 	})
 	h.awaitClosed(bad, ReasonPanic)

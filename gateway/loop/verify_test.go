@@ -1,7 +1,7 @@
 package loop
 
 import (
-	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -66,14 +66,14 @@ func TestAFrameIsCheckedAtItsLastRelease(t *testing.T) {
 func TestEveryByteHandedOverIsRead(t *testing.T) {
 	l, _ := bareLoop(t, Options{Verify: true})
 	slot := l.newSlot()
-	id, data := []byte("id: 7\n"), bytes.Repeat([]byte("ab"), 1000)
+	end, f := []byte("id: 7\n\n"), openFrameOf(strings.Repeat("ab", 1000))
 	l.at(slot).framing = codec.FramingClose
-	it := item{frame: codec.RawFrame(data)}
-	it.setID(id)
+	it := item{frame: f}
+	it.setID(end)
 	l.enqueue(slot, it)
 	l.gather(l.at(slot), &l.queues[0], maxWriteBytes)
 	want := byte(0)
-	for _, b := range append(id, data...) {
+	for _, b := range append(end, f.Lines(codec.FramingClose)...) {
 		want ^= b
 	}
 	require.Equal(t, want, l.check.sum)

@@ -95,7 +95,7 @@ func (m *Manager) Unsubscribe(ctx context.Context, t Target, channel string) err
 
 func unsubscribeFrame(channel string) *codec.Frame {
 	buf := codec.StartFrame(len(channel) + 80)
-	return codec.EndFrame(codec.AppendUnsubscribe(buf, channel, codec.UnsubscribeServer), "")
+	return codec.EndOpenFrame(codec.AppendUnsubscribe(buf, channel, codec.UnsubscribeServer))
 }
 
 func (a *Agent) unsubscribe(ref loop.Ref, s *session, channel string, told *codec.Frame) {

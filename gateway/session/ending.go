@@ -98,17 +98,14 @@ func (a *Agent) lastBlock(slot uint32, retry time.Duration, push *codec.Frame) *
 		b = strconv.AppendInt(append(b, "retry: "...), max(retry.Milliseconds(), 1), 10)
 		b = append(b, '\n')
 	}
-	if id := a.shard.AppendCursor(nil, slot); len(id) > 0 {
-		b = codec.AppendIDLine(b, codec.FramingClose, id)
-	}
-	switch {
-	case len(b) == 0:
+	id := a.shard.AppendCursor(nil, slot)
+	if len(b) == 0 && len(id) == 0 {
 		return push
-	case push != nil:
-		b = push.Event(b)
-	default:
-		b = append(b, '\n')
 	}
+	if push != nil {
+		b = append(b, push.Lines(codec.FramingClose)...)
+	}
+	b = codec.AppendEventEnd(b, codec.FramingClose, id)
 	return codec.RawFrame(codec.AppendChunk(nil, a.loop.Framing(slot), b))
 }
 

@@ -336,13 +336,10 @@ func (op *opening) compose() {
 	}
 	scratch := eventPool.Get().(*[]byte)
 	event := append(slices.Grow((*scratch)[:0], size), op.conn.Preamble...)
-	if o.Cursors {
-		event = op.appendID(event)
-	}
 	before := len(event)
-	event = codec.AppendConnect(append(event, "data: "...), &res)
-	event = append(event, "\n\n"...)
-	op.told = len(event) - before
+	event = append(codec.AppendConnect(append(event, "data: "...), &res), '\n')
+	op.told = len(event) + len("\n") - before
+	event = codec.AppendEventEnd(event, codec.FramingClose, op.cursor())
 	op.cut(event, res.Cuts)
 	keepEvent(scratch, event)
 	eventPool.Put(scratch)
@@ -394,10 +391,12 @@ func (op *opening) sent() {
 	}
 }
 
-// appendID appends the id line that says where the stream starts, if it has a
-// recoverable channel.
-func (op *opening) appendID(dst []byte) []byte {
-	var text []byte
+// cursor returns where the stream starts, nil if it has no recoverable channel or
+// ids are off.
+func (op *opening) cursor() (text []byte) {
+	if !op.m.opt.Cursors {
+		return nil
+	}
 	for i := range op.at {
 		if at := &op.at[i]; at.Flags&hub.Recoverable != 0 {
 			text = codec.AppendCursorEntry(text, codec.CursorEntry{
@@ -405,10 +404,7 @@ func (op *opening) appendID(dst []byte) []byte {
 			})
 		}
 	}
-	if text == nil {
-		return dst
-	}
-	return codec.AppendIDLine(dst, codec.FramingClose, text)
+	return text
 }
 
 // adopt gives the socket to the loop and makes its session.

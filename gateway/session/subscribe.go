@@ -129,14 +129,14 @@ type missed struct {
 // encode makes the frames, in both forms if deltas is set, unless they are there.
 func (f *missed) encode(deltas bool) {
 	for _, p := range f.publications[len(f.plain):] {
-		f.plain = append(f.plain, f.charged(codec.PubFrame(f.channel, p, "")))
+		f.plain = append(f.plain, f.charged(codec.OpenPubFrame(f.channel, p)))
 	}
 	if !deltas {
 		return
 	}
 	for _, p := range f.publications[len(f.strings):] {
 		buf := codec.StartFrame(len(f.channel) + 2*p.Size() + 128)
-		f.strings = append(f.strings, f.charged(codec.EndFrame(codec.AppendDeltaPub(buf, f.channel, p, ""), "")))
+		f.strings = append(f.strings, f.charged(codec.EndOpenFrame(codec.AppendDeltaPub(buf, f.channel, p, ""))))
 	}
 }
 
@@ -298,7 +298,7 @@ func (j *joining) open(err error, may func(ref loop.Ref) bool) {
 
 func (j *joining) told(r *codec.SubscribeResult) *codec.Frame {
 	buf := codec.StartFrame(len(j.grant.Channel) + 128)
-	return codec.EndFrame(codec.AppendSubscribe(buf, r), "")
+	return codec.EndOpenFrame(codec.AppendSubscribe(buf, r))
 }
 
 // tell sends the subscribe push, then what was missed, and ends the hold. It

@@ -79,11 +79,11 @@ func (s *Server) streamRefusal(r *request, f codec.Framing, d *codec.Disconnect)
 	}
 	b := codec.AppendChunk(codec.AppendStreamHead(make([]byte, 0, codec.StreamHeadSize), r.head(f, true)), f, codec.StreamOpening)
 	if d.Code != codec.DisconnectConnectionClosed.Code {
-		event := s.retryLine()
+		event, id := append(s.retryLine(), codec.DisconnectFrame(d).Lines(codec.FramingClose)...), []byte(nil)
 		if s.opt.TerminalStatus && d.Terminal() {
-			event = codec.AppendIDLine(event, codec.FramingClose, strconv.AppendUint([]byte(terminalMark), uint64(d.Code), 10))
+			id = strconv.AppendUint([]byte(terminalMark), uint64(d.Code), 10)
 		}
-		b = codec.AppendChunk(b, f, codec.DisconnectFrame(d).Event(event))
+		b = codec.AppendChunk(b, f, codec.AppendEventEnd(event, codec.FramingClose, id))
 	}
 	return append(b, f.Terminator()...)
 }

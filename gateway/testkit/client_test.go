@@ -20,6 +20,8 @@ const connectPush = `{"connect":{"client":"c","version":"0.0.0 OSS","subs":{"new
 // event is a frame as the protocol has it.
 func event(push string) string { return "data: " + push + "\n\n" }
 
+func eventWithID(id, push string) string { return "data: " + push + "\nid: " + id + "\n\n" }
+
 // stream is a whole orderly response: the opening CR LF and then a chunk per push.
 func stream(pushes ...string) string {
 	parts := []string{"\r\n"}
@@ -66,9 +68,9 @@ func TestClientTakesPushesInOrder(t *testing.T) {
 
 func TestClientDecodesPublicationsAndRecovery(t *testing.T) {
 	addr := answer(t, streamHead+chunks("\r\n",
-		"id: A1\n"+event(`{"connect":{"client":"c","version":"v","data":{"h": 1},"subs":{"h":{"recoverable":true,"epoch":"e","publications":[{"data":6,"offset":6,"tags":{"t":"0"}}],`+
+		eventWithID("A1", `{"connect":{"client":"c","version":"v","data":{"h": 1},"subs":{"h":{"recoverable":true,"epoch":"e","publications":[{"data":6,"offset":6,"tags":{"t":"0"}}],`+
 			`"recovered":true,"offset":5,"positioned":true,"data":{"d": 1},"was_recovering":true,"delta":true}},"expires":true,"ttl":9,"ping":5,"session":"s","time":1700000000000}}`),
-		"id: A2\n"+event(`{"channel":"h","pub":{"data":"x","info":{"user":"","client":"c","chan_info":2},"offset":18446744073709551615,"tags":{"a":"b"},"delta":true,"channel":"w","epoch":"e","version":5}}`),
+		eventWithID("A2", `{"channel":"h","pub":{"data":"x","info":{"user":"","client":"c","chan_info":2},"offset":18446744073709551615,"tags":{"a":"b"},"delta":true,"channel":"w","epoch":"e","version":5}}`),
 		event(`{"channel":"news","pub":{}}`), "id: A3\n\n")+finalChunk)
 	c := Connect(t, addr, ConnectOptions{})
 	result := c.ExpectConnect(t)

@@ -110,7 +110,7 @@ func (r *Reader) IDOnly() int {
 
 // Violations lists what a parser must tolerate but this server must never send, each with its offset in the stream: unknown
 // field names, lines that are neither field nor comment, CR or CR LF as a line end (but for the CR LF that opens a stream),
-// a byte order mark, invalid UTF-8, an id with NUL, a retry that is no number.
+// a byte order mark, invalid UTF-8, an id with NUL, data behind the id of its event, a retry that is no number.
 func (r *Reader) Violations() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -212,6 +212,9 @@ func (r *Reader) field(line []byte, start int) {
 	case "event":
 		r.eventType = decodeUTF8(value)
 	case "data":
+		if r.hasID {
+			r.violate(start, "data behind the id of its event")
+		}
 		r.data = append(append(r.data, decodeUTF8(value)...), '\n')
 	case "id":
 		if bytes.IndexByte(value, 0) >= 0 {

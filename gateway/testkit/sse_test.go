@@ -184,7 +184,7 @@ func TestReaderListsViolations(t *testing.T) {
 	}
 	f("")
 	f("\r\n")
-	f("\r\nid: 1\nevent: x\nretry: 5\n: c\ndata: {\"a\":\"é\"}\n\nid: 2\n\ndata: b")
+	f("\r\nevent: x\nretry: 5\n: c\ndata: {\"a\":\"é\"}\nid: 1\n\nid: 2\n\ndata: b")
 	f("foo: x\n\n", `byte 0: unknown field name "foo"`)
 	f("data: a\nData: x\n\n", `byte 8: unknown field name "Data"`)
 	f("data: a\nx\n\n", `byte 8: line is neither field nor comment: "x"`)
@@ -196,6 +196,8 @@ func TestReaderListsViolations(t *testing.T) {
 	f("\xEF\xBB\xBFdata: a\n\n", "byte 0: byte order mark")
 	f("data: a\n\ndata: \xff\n\n", `byte 9: invalid UTF-8 in "data: \xff"`)
 	f("id: 1\x00\ndata: a\n\n", `byte 0: id with NUL: "1\x00"`)
+	f("id: 1\ndata: a\n\n", `byte 6: data behind the id of its event`)
+	f("data: a\nid: 1\ndata: b\n\n", `byte 14: data behind the id of its event`)
 	f("retry: x\n\n", `byte 0: retry is not a number: "x"`)
 }
 
