@@ -105,6 +105,7 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer closeLog()
+	warnWideLog(log, cfg.Log.File)
 	for _, w := range report.Warnings {
 		log.Warn(w)
 	}

@@ -20,7 +20,7 @@ func newLogger(cfg *config.Config, dev bool, stdout, stderr io.Writer) (*slog.Lo
 	text := cfg.Log.Format == "text"
 	switch {
 	case cfg.Log.File != "":
-		f, err := os.OpenFile(cfg.Log.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		f, err := os.OpenFile(cfg.Log.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, logFileMode)
 		if err != nil {
 			return nil, nil, fmt.Errorf("log.file cannot be opened: %w", err)
 		}

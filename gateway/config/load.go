@@ -96,6 +96,11 @@ func (e *KeyError) Error() string {
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ": ")
 }
 
+// newKeyError returns the error without what it must not show.
+func newKeyError(at place, key, written, detail string) *KeyError {
+	return &KeyError{Origin: at.String(), Key: maskUserinfo(key), Written: maskUserinfo(written), Detail: withoutUserinfo(detail)}
+}
+
 // Load reads all sources, decodes them over the defaults and validates the result.
 //
 // On success it returns the configuration and a Report. On failure the configuration is nil, the error joins one
@@ -238,7 +243,7 @@ func causeOf(err error) string {
 
 // fail notes that the value of key is wrong; key "" = the source as a whole.
 func (l *loader) fail(at place, key, detail string) {
-	l.errs = append(l.errs, &KeyError{Origin: at.String(), Key: key, Written: l.flat.writtenAs(key), Detail: detail})
+	l.errs = append(l.errs, newKeyError(at, key, l.flat.writtenAs(key), detail))
 	if key != "" {
 		l.bad[key] = true
 	}
@@ -253,6 +258,7 @@ func (l *loader) note(at place, key string, kind Kind, detail, suggestion string
 }
 
 func (r *Report) add(f Finding) {
+	f.Key, f.Detail, f.Suggestion = maskUserinfo(f.Key), withoutUserinfo(f.Detail), withoutUserinfo(f.Suggestion)
 	r.Findings = append(r.Findings, f)
 	if f.Kind != KindDeprecated {
 		r.Warnings = append(r.Warnings, f.String())

@@ -84,6 +84,7 @@ func (n *node) show() string {
 	case nil:
 		return "null"
 	case string:
+		v = maskUserinfo(v)
 		const most = 80
 		if len(v) > most {
 			return fmt.Sprintf("%q (shortened)", v[:most])

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
+	"syscall"
 )
 
 // An option that holds a secret, or a URL that may, can be given in a file of its own: key_file names it, as seen from
@@ -68,9 +69,8 @@ func (l *loader) readSecret(at place, key string, f *field, path string, dst ref
 	}
 	data, err := l.read(resolve(l.src.Dir, path))
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) && !strings.ContainsRune(path, filepath.Separator) {
-			// Most likely the value itself, under the wrong name.
-			l.fail(at, key+fileSuffix, "names no file (it is not shown): allowed the path of a file that holds the value")
+		if namesNoFile(err) {
+			l.fail(at, key+fileSuffix, "names no file (it is not shown: it may be the value itself): allowed the path of a file that holds the value")
 			l.bad[key] = true
 			return
 		}
@@ -97,4 +97,13 @@ func (l *loader) readSecret(at place, key string, f *field, path string, dst ref
 	}
 	l.set(key, at)
 	l.rep.hidden[key] = true
+}
+
+// namesNoFile reports whether a text that should be a path led to no file: then it may be the secret itself, under the wrong
+// name, and must not be shown. Whatever it looks like: secrets in base64 have slashes. Why the causes that are left: they
+// say that something is there.
+func namesNoFile(err error) bool {
+	return !slices.ContainsFunc([]error{fs.ErrPermission, syscall.EISDIR, errNotRegular, errTooLarge}, func(cause error) bool {
+		return errors.Is(err, cause)
+	})
 }

@@ -38,9 +38,7 @@ func (v *validator) all() {
 
 // fail notes that key is wrong.
 func (v *validator) fail(key, format string, args ...any) {
-	v.errs = append(v.errs, &KeyError{
-		Origin: v.rep.origins[key].String(), Key: key, Written: v.rep.written[key], Detail: fmt.Sprintf(format, args...),
-	})
+	v.errs = append(v.errs, newKeyError(v.rep.origins[key], key, v.rep.written[key], fmt.Sprintf(format, args...)))
 }
 
 // warn notes that key deserves a look.

@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config"
+	"sluice/gateway/testkit"
+)
+
+// A log file is made for its owner only. One that is there keeps its mode, and is
+// warned of where that lets others in.
+func TestTheLogFileIsForItsOwnerOnly(t *testing.T) {
+	dir := t.TempDir()
+	open := func(name string) string {
+		cfg := config.Default()
+		cfg.Log.File = filepath.Join(dir, name)
+		log, done, err := newLogger(cfg, false, io.Discard, io.Discard)
+		require.NoError(t, err)
+		log.Info("hello")
+		done()
+		return cfg.Log.File
+	}
+	mode := func(path string) os.FileMode {
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		return info.Mode().Perm()
+	}
+	warned := func(path string) string {
+		var out testkit.LogBuffer
+		warnWideLog(slog.New(slog.NewTextHandler(&out, nil)), path)
+		return out.String()
+	}
+	path := open("new.log")
+	require.Equal(t, os.FileMode(0o600), mode(path))
+	require.Empty(t, warned(path))
+	for _, wide := range []os.FileMode{0o644, 0o640, 0o602} {
+		require.NoError(t, os.Chmod(path, wide))
+		open("new.log")
+		require.Equal(t, wide, mode(path), "left as it is")
+		require.Regexp(t, `level=WARN .*log\.file is open to others .*mode=0`+"6", warned(path))
+	}
+	require.Empty(t, warned(""))
+	pipe := filepath.Join(dir, "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o666))
+	require.Empty(t, warned(pipe), "a pipe is no file of ours")
+}
