@@ -56,10 +56,11 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			src := config.Source{Path: path, Environ: os.Environ(), Flags: flags}
+			src := configSource(cmd, path)
+			src.Flags = flags
 			if dev {
 				src.Dev = &config.Dev{Secret: rand.Text(), APIKey: rand.Text()}
-				if !cmd.Flags().Changed("config") {
+				if !src.Required {
 					src.Path = ""
 				}
 			}

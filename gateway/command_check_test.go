@@ -9,7 +9,8 @@ import (
 )
 
 func TestCheckconfigIsSilentAboutAGoodFile(t *testing.T) {
-	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "k"}}`)
+	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "k"}, "client": {"token": {"hmac_secret_key": "s"}},
+		"channel": {"without_namespace": {"allow_subscribe_for_client": true}}}`)
 	for _, args := range [][]string{{"-c", path}, {"--config=" + path, "--strict"}, {"-s", "-c", path}} {
 		out, errs, code := command(append([]string{"checkconfig"}, args...)...)
 		require.Equal(t, 0, code)
@@ -76,7 +77,9 @@ func TestCheckconfigGivesAdvice(t *testing.T) {
 	out, errs, code := command("checkconfig", "--strict", "-c", configFile(t, `{}`))
 	require.Equal(t, 0, code)
 	require.Empty(t, out)
-	require.Contains(t, errs, "warning: uni_sse.enabled: false: no stream can be opened")
+	for _, line := range []string{"uni_sse.enabled: false: no stream can be opened", "client.token: no key, and no other way in: ", "channel: nothing that clients may ask for: "} {
+		require.Equal(t, 1, strings.Count(errs, "warning: "+line), line)
+	}
 	_, errs, code = command("checkconfig", "-c", configFile(t, `{"client": {"queues_max_total": 1048576}}`))
 	require.Equal(t, 0, code)
 	require.Contains(t, errs, "config.json:1: client.queues_max_total: 1048576 is less than http_api.max_body_size (33554432): ")

@@ -41,8 +41,9 @@ func (c *configCommand) genconfig() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "genconfig",
 		Short: "Write a minimal configuration with random secrets",
-		Long: "Write a minimal configuration: the endpoint switched on, and random secrets for tokens, the API and\n" +
-			"the web pages. Only the owner can read the file; one that is there already is left alone.",
+		Long: "Write a minimal configuration: the endpoint switched on, random secrets for tokens and the API, and\n" +
+			"channels without a namespace for whoever has a token, as `sluice gentoken` prints one. Only the owner\n" +
+			"can read the file; one that is there already is left alone.",
 		Example: "  sluice genconfig                  writes config.json\n" +
 			"  sluice genconfig -c config.yaml   the extension picks the format: json, yaml, yml, toml",
 		Args: noArgs,
@@ -50,9 +51,7 @@ func (c *configCommand) genconfig() *cobra.Command {
 	cmd.Flags().StringVarP(&c.path, "config", "c", "config.json", "file to write")
 	markConfigFile(cmd, "config")
 	cmd.RunE = func(*cobra.Command, []string) error {
-		text, err := config.RenderMinimal(config.Secrets{
-			Token: rand.Text(), APIKey: rand.Text(), AdminPassword: rand.Text(), AdminSecret: rand.Text(),
-		}, c.path)
+		text, err := config.RenderMinimal(config.Secrets{Token: rand.Text(), APIKey: rand.Text()}, c.path)
 		if err == nil {
 			err = writeNew(c.path, text)
 		}
@@ -62,7 +61,7 @@ func (c *configCommand) genconfig() *cobra.Command {
 		if err != nil {
 			return reported(c.stdout, "error: %s", plainError(err))
 		}
-		fmt.Fprintf(c.stderr, "%s written. Next: sluice -c %s\n", c.path, c.path)
+		fmt.Fprintf(c.stderr, "%s written. Next: sluice -c %s\nA token for a client: sluice gentoken -c %s -u 42\n", c.path, c.path, c.path)
 		return nil
 	}
 	return cmd

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -157,4 +158,11 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	return fmt.Errorf("unexpected argument %q; `%s --help` lists the flags", args[0], cmd.CommandPath())
+}
+
+// configSource returns where a command reads the configuration: the file of its
+// flag --config, which has to be there if somebody named it, and the environment.
+// An empty name is none, on purpose.
+func configSource(cmd *cobra.Command, path string) config.Source {
+	return config.Source{Path: path, Required: cmd.Flags().Changed("config"), Environ: os.Environ()}
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -75,4 +76,30 @@ func TestFlatFlagsAreOptions(t *testing.T) {
 	require.True(t, cfg.HTTPAPI.Insecure)
 	require.Equal(t, "debug", cfg.Log.Level)
 	require.Equal(t, "s", cfg.Client.Token.HMACSecretKey)
+}
+
+// A config file that somebody named has to be there: a start on the defaults, or
+// a token of another key, is not what was asked for. The one by default need not.
+func TestANamedConfigFileHasToBeThere(t *testing.T) {
+	t.Chdir(t.TempDir())
+	f := func(args ...string) {
+		t.Helper()
+		for _, flag := range [][]string{{"-c", "none.json"}, {"--config=none.yaml"}} {
+			out, errs, code := command(append(args, flag...)...)
+			require.Equal(t, 1, code)
+			require.Regexp(t, `config: file none\.(json|yaml): not found: allowed a file that is there; .sluice genconfig. writes one`, out+errs)
+		}
+	}
+	f()
+	f("--dev")
+	f("gentoken", "-u", "42")
+	f("gensubtoken", "-u", "42", "-s", "news")
+	f("checktoken", "a.b.c")
+	f("checksubtoken", "a.b.c")
+	require.NoError(t, os.WriteFile("config.json", []byte(`{"client": {"token": {"hmac_secret_key": "s"}}}`), 0o600))
+	f()
+
+	_, report, err := config.Load(config.Source{Path: "other.json"})
+	require.NoError(t, err)
+	require.Equal(t, []config.Kind{config.KindMissing}, []config.Kind{report.Findings[0].Kind})
 }

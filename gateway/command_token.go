@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -70,8 +69,8 @@ func (c *tokenCommand) command(use, short string, run func(cfg *config.Config, a
 	cmd := &cobra.Command{Use: use, Short: short, SilenceUsage: true, SilenceErrors: true}
 	cmd.Flags().StringVarP(&c.path, "config", "c", "config.json", "path to config file")
 	markConfigFile(cmd, "config")
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		cfg, report, err := config.Load(config.Source{Path: c.path, Environ: os.Environ()})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		cfg, report, err := config.Load(configSource(cmd, c.path))
 		if report != nil {
 			log := slog.New(slog.NewJSONHandler(c.stderr, nil))
 			for _, w := range report.Warnings {

@@ -71,10 +71,16 @@ func launchWith(t *testing.T, text string, opt Options) *server {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	cfg, _, err := config.Load(config.Source{Path: path, Dir: t.TempDir()})
 	require.NoError(t, err)
+	return launchLoaded(t, cfg, opt)
+}
+
+// launchLoaded starts a gateway from a configuration; the caller stops it.
+func launchLoaded(t *testing.T, cfg *config.Config, opt Options) *server {
+	t.Helper()
 	g, err := New(cfg, opt)
 	require.NoError(t, err)
 	require.NoError(t, g.Start())
-	return &server{Gateway: g, addr: g.Addr(), api: &testkit.API{Addr: g.Addr(), Key: testKey}}
+	return &server{Gateway: g, addr: g.Addr(), api: &testkit.API{Addr: g.Addr(), Key: cfg.HTTPAPI.Key}}
 }
 
 func (s *server) stop(t *testing.T) {

@@ -44,7 +44,7 @@ func TestTheLogFileIsForItsOwnerOnly(t *testing.T) {
 		require.NoError(t, os.Chmod(path, wide))
 		open("new.log")
 		require.Equal(t, wide, mode(path), "left as it is")
-		require.Regexp(t, `level=WARN .*log\.file is open to others .*mode=0`+"6", warned(path))
+		require.Regexp(t, `level=WARN .*log\.file is open to others .*mode=06`, warned(path))
 	}
 	require.Empty(t, warned(""))
 	pipe := filepath.Join(dir, "pipe")

@@ -223,7 +223,7 @@ func TestOptionsThatSluiceLacks(t *testing.T) {
 func TestVariablesThatSluiceLacks(t *testing.T) {
 	f := func(entry string, want bool) {
 		t.Helper()
-		_, rep := mustLoad(t, given{env: []string{entry}, flags: map[string]string{"uni_sse.enabled": "true", "http_api.key": "k"}})
+		_, rep := mustLoad(t, given{env: []string{entry}, flags: quietFlags()})
 		require.Equal(t, want, len(rep.Warnings) == 2, "%v", rep.Warnings)
 		if want {
 			require.Contains(t, rep.Warnings[1], "not supported, ignored: ")

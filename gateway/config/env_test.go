@@ -107,7 +107,7 @@ func TestNamespacesOfTheEnvironmentReplaceThoseOfTheFile(t *testing.T) {
 func TestUnknownVariablesAreNamed(t *testing.T) {
 	warned := func(entry string) string {
 		t.Helper()
-		_, rep := mustLoad(t, given{env: []string{entry}, flags: map[string]string{"uni_sse.enabled": "true", "http_api.key": "k"}})
+		_, rep := mustLoad(t, given{env: []string{entry}, flags: quietFlags()})
 		require.Contains(t, rep.Warnings[0], "file config.json: not found")
 		return strings.Join(rep.Warnings[1:], "\n")
 	}

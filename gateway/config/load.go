@@ -14,8 +14,11 @@ import (
 
 // Source says where the options come from. Precedence: flag > environment > file > default.
 type Source struct {
-	// Path is the config file; its extension names the format: .json, .yaml, .yml or .toml. Empty: no file. A missing file is only a warning.
+	// Path is the config file; its extension names the format: .json, .yaml, .yml or .toml. Empty: no file. A missing file is
+	// only a warning, unless it is Required.
 	Path string
+	// Required says that somebody named the file, so that it has to be there.
+	Required bool
 	// Dir is the working directory: relative paths and ".env" are looked up there. Empty: that of the process.
 	Dir string
 	// Environ holds NAME=value entries, as os.Environ returns them.
@@ -167,6 +170,10 @@ func (l *loader) file() bool {
 	}
 	in := source{name: "file " + l.src.Path, lines: true}
 	data, err := l.read(resolve(l.src.Dir, l.src.Path))
+	if errors.Is(err, fs.ErrNotExist) && l.src.Required {
+		l.fail(in.at(0), "", "not found: allowed a file that is there; `sluice genconfig` writes one")
+		return false
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		l.note(in.at(0), "", KindMissing, "not found; going on with environment, flags and defaults", "")
 		return true

@@ -90,7 +90,7 @@ func TestMissingFileIsAWarning(t *testing.T) {
 }
 
 func TestNoFileIsNoWarning(t *testing.T) {
-	_, rep, err := Load(Source{Dir: t.TempDir(), Environ: []string{"SLUICE_UNI_SSE_ENABLED=1", "SLUICE_HTTP_API_KEY=k"}})
+	_, rep, err := Load(Source{Dir: t.TempDir(), Flags: quietFlags()})
 	require.NoError(t, err)
 	require.Empty(t, rep.Warnings)
 }

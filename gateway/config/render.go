@@ -20,23 +20,23 @@ func Render(c *Config, path string) ([]byte, error) {
 
 // Secrets are what a new configuration needs; the caller makes them, at random.
 type Secrets struct {
-	Token         string // signs tokens
-	APIKey        string
-	AdminPassword string
-	AdminSecret   string
+	Token  string // signs tokens
+	APIKey string
 }
 
-// RenderMinimal returns a config file to start from (PROTOCOL 9.3, genconfig): the endpoint switched on, and what must not
-// have a default. path and the error are as for Render.
+// RenderMinimal returns a config file to start from (PROTOCOL 9.3, genconfig): the endpoint switched on, what must not have a
+// default, and channels without a namespace for whoever has a token, one without a user too. path and the error are as for
+// Render.
 func RenderMinimal(s Secrets, path string) ([]byte, error) {
 	c := Default()
 	c.UniSSE.Enabled = true
 	c.Client.Token.HMACSecretKey = s.Token
 	c.HTTPAPI.Key = s.APIKey
-	c.Admin.Password, c.Admin.Secret = s.AdminPassword, s.AdminSecret
+	o := &c.Channel.WithoutNamespace
+	o.AllowSubscribeForClient, o.AllowSubscribeForAnonymous = true, true
 	keys := []string{
 		"uni_sse.enabled", "client.token.hmac_secret_key", "client.allowed_origins", "http_api.key",
-		"admin.enabled", "admin.password", "admin.secret",
+		withoutNamespace + "allow_subscribe_for_client", withoutNamespace + "allow_subscribe_for_anonymous",
 	}
 	return render(path, outlineOf(root, "", reflect.ValueOf(c).Elem(), func(key string, _ *field, _ reflect.Value) bool {
 		return slices.ContainsFunc(keys, func(k string) bool { return k == key || below(k, key) })

@@ -100,19 +100,22 @@ func TestRenderedConfigLoadsAgain(t *testing.T) {
 
 func TestRenderedMinimalConfigLoadsWithoutWarnings(t *testing.T) {
 	for _, ext := range extensions {
-		text, err := RenderMinimal(Secrets{Token: "t1", APIKey: "k1", AdminPassword: "p1", AdminSecret: "s1"}, "x"+ext)
+		text, err := RenderMinimal(Secrets{Token: "t1", APIKey: "k1"}, "x"+ext)
 		require.NoError(t, err)
 		got, rep := mustLoad(t, given{files: map[string]string{"x" + ext: string(text)}, path: "x" + ext})
 		require.Empty(t, rep.Warnings, ext)
 		want := Default()
 		want.UniSSE.Enabled = true
 		want.Client.Token.HMACSecretKey, want.HTTPAPI.Key = "t1", "k1"
-		want.Admin.Password, want.Admin.Secret = "p1", "s1"
+		o := &want.Channel.WithoutNamespace
+		o.AllowSubscribeForClient, o.AllowSubscribeForAnonymous = true, true
 		require.Equal(t, plainConfig(want), plainConfig(got), ext)
-		for _, key := range []string{"uni_sse.enabled", "client.allowed_origins", "admin.enabled"} {
+		for _, key := range []string{"uni_sse.enabled", "client.allowed_origins", "channel.without_namespace"} {
 			require.True(t, rep.IsSet(key), "%s in %s", key, ext)
 		}
-		require.False(t, rep.IsSet("http_server"), "nothing else")
+		for _, key := range []string{"http_server", "admin", "channel.namespaces", "client.allow_anonymous_connect_without_token"} {
+			require.False(t, rep.IsSet(key), key)
+		}
 	}
 }
 

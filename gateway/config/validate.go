@@ -22,6 +22,7 @@ type validator struct {
 }
 
 func (v *validator) all() {
+	v.usable()
 	v.uniSSE()
 	v.lacking()
 	v.httpServer()
@@ -82,9 +83,6 @@ func (v *validator) lacking() {
 
 func (v *validator) uniSSE() {
 	s := &v.c.UniSSE
-	if !s.Enabled && v.sound("uni_sse.enabled") {
-		v.warn("uni_sse.enabled", "false: no stream can be opened")
-	}
 	const cursor = "uni_sse.cursor_exact_bytes"
 	if s.CursorExactBytes >= v.c.HTTPServer.MaxHeadSize && v.sound(cursor, "http_server.max_head_size") {
 		v.fail(cursor, "%d: the cursor comes back in a header: allowed less than http_server.max_head_size (%d)",

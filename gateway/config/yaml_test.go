@@ -159,18 +159,20 @@ func linesOf(n *node) string {
 	return strings.Join(all, " ")
 }
 
+// quietYAML is the part of quiet that has to do with the way in.
+const quietYAML = "uni_sse: {enabled: true}\nhttp_api: {key: k}\nclient: {token: {hmac_secret_key: s}}\n"
+
 func TestAKeyGivenTwiceInYAMLIsNamed(t *testing.T) {
-	c, rep := mustLoad(t, file("c.yaml", "pid_file: a\nuni_sse: {enabled: true}\nhttp_api: {key: k}\npid_file: b"))
+	c, rep := mustLoad(t, file("c.yaml", "pid_file: a\n"+quietYAML+"pid_file: b"))
 	require.Equal(t, "b", c.PIDFile)
-	require.Equal(t, []string{"file c.yaml:4: pid_file: given twice; the last one counts"}, rep.Warnings)
+	require.Equal(t, "file c.yaml:5: pid_file: given twice; the last one counts", rep.Warnings[0])
 }
 
 func TestNamespacesOfYAMLCanShareOptions(t *testing.T) {
-	c, rep := mustLoad(t, file("c.yaml", `
-uni_sse: {enabled: true}
-http_api: {key: k}
+	c, rep := mustLoad(t, file("c.yaml", quietYAML+`
 channel:
   without_namespace: &base
+    allow_subscribe_for_client: true
     presence: true
     history_size: 10
     history_ttl: 60s

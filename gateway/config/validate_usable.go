@@ -1,0 +1,61 @@
+package config
+
+// This file notes a configuration that is right in every part and that nobody can use: no endpoint, no way in, no channel.
+
+func (v *validator) usable() {
+	c := &v.c.Client
+	if !v.c.UniSSE.Enabled && v.sound("uni_sse.enabled") {
+		v.warn("uni_sse.enabled", "false: no stream can be opened; set it to true")
+	}
+	if !c.identifies() && !c.AllowAnonymousConnectWithoutToken && v.sound("client.allow_anonymous_connect_without_token", "client.insecure",
+		"client.user_id_http_header", "client.proxy.connect.enabled", "client.token.hmac_secret_key") {
+		v.warn("client.token", "no key, and no other way in: nobody can connect; set client.token.hmac_secret_key or another key, "+
+			"client.allow_anonymous_connect_without_token, or client.proxy.connect")
+	}
+	if !v.subscribable() {
+		v.warn("channel", "nothing that clients may ask for: only tokens and calls of the API give channels; set "+
+			"channel.without_namespace.allow_subscribe_for_client, or that of a namespace%s", c.anonymousToo())
+	}
+}
+
+// identifies reports whether a client can be somebody: by a token, a header, or what the connect hook says.
+func (c *Client) identifies() bool {
+	return c.Token.hasKey() || c.InsecureSkipTokenSignatureVerify || c.Insecure || c.UserIDHTTPHeader != "" || c.Proxy.Connect.Enabled
+}
+
+func (t *Token) hasKey() bool {
+	return t.HMACSecretKey != "" || t.HMACPreviousSecretKey != "" || t.RSAPublicKey != "" || t.ECDSAPublicKey != "" || t.JWKSPublicEndpoint != ""
+}
+
+func (c *Client) anonymousToo() string {
+	if c.identifies() {
+		return ""
+	}
+	return ", and allow_subscribe_for_anonymous there, since nobody can be anybody else"
+}
+
+// subscribable reports whether some client gets a channel at connect without a token that names it, as far as can be told: a
+// hook may give any.
+func (v *validator) subscribable() bool {
+	c, ch := &v.c.Client, &v.c.Channel
+	users := c.identifies()
+	if c.Insecure || c.Proxy.Connect.Enabled || c.SubscribeToUserPersonalChannel.Enabled && users || !v.sound(namespacesKey) {
+		return true
+	}
+	all := []*ChannelOptions{&ch.WithoutNamespace}
+	if ch.NamespaceBoundary != "" {
+		for i := range ch.Namespaces {
+			all = append(all, &ch.Namespaces[i].ChannelOptions)
+		}
+	}
+	for _, o := range all {
+		switch {
+		case o.SubscribeProxyEnabled || o.SubscriptionType != "stream":
+		case o.AllowSubscribeForClient && (users || o.AllowSubscribeForAnonymous):
+			return true
+		case o.AllowUserLimitedChannels && users && ch.UserBoundary != "":
+			return true
+		}
+	}
+	return false
+}
