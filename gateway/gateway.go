@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"sync"
@@ -136,6 +137,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		return nil, err
 	}
 	sseOptions.Address = g.clientAddress
+	sseOptions.AddressKey = func(a netip.Addr) uint64 { return uint64(front.KeyOf(a)) }
 	if g.proxy != nil {
 		sseOptions.HookHeaders = g.proxy.Headers()
 		if cfg.Client.Proxy.Connect.Enabled {

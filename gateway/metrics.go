@@ -118,6 +118,7 @@ func (c counters) addConnects(n *metrics.Node) {
 	st := g.sse.Stats()
 	n.ConnectTook, n.LimitRefused = st.Took, st.Shed
 	n.Refused = maps.Clone(st.Refused)
+	n.TicketsWaiting, n.TicketsDropped = st.Tickets.Waiting, st.Tickets.Dropped
 	limits := g.limits.Stats()
 	n.Limited = map[string]uint64{"streams": limits.TooManyStreams, "rate": limits.TooManyConnects, "untracked": limits.Untracked}
 	n.Addresses = limits.Addresses

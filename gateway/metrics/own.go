@@ -121,6 +121,9 @@ func connectFamilies() []*family {
 		gauge("listener_half_open", "Connections that have yet to end their handshake or send a whole request.", func(s *state) int { return s.HalfOpen }),
 		counters("address_limited_total", "limit", "Connects over a limit by address: refused, or, as untracked, let pass because too many addresses came.",
 			func(s *state) map[string]uint64 { return s.Limited }),
+		gauge("tickets_waiting", "Tickets that wait to be used.", func(s *state) int { return s.TicketsWaiting }),
+		counters("tickets_dropped_total", "reason", "Tickets that made room for a newer one of their user or address, or for others because theirs held the most; and wishes for one that found no room or stood for too much.",
+			func(s *state) map[string]uint64 { return s.TicketsDropped }),
 		gauge("addresses_open", "Addresses with open streams that count for a limit by address.", func(s *state) int { return s.Addresses }),
 		labelled(prometheus.CounterValue, "token_lookups_total", "Connection tokens, by whether they were remembered.",
 			[]string{"result"}, func(s *state, e *emitter) {

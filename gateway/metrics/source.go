@@ -55,6 +55,10 @@ type Node struct {
 	LimitRefused uint64
 	// ConnectTook is from the request of a connect to its connect push.
 	ConnectTook tally.Durations
+	// TicketsWaiting are to be used, TicketsDropped were not, or not given
+	// out, by reason.
+	TicketsWaiting int
+	TicketsDropped map[string]uint64
 	// Accept is what listeners did about connections, by event, and HalfOpen
 	// how many of these have yet to send a whole request.
 	Accept   map[string]uint64

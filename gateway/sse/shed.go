@@ -150,7 +150,8 @@ type Stats struct {
 	Refused map[string]uint64
 	// Took is from the request of a connect to the queueing of its connect
 	// push or of its refusal, if it got so far.
-	Took tally.Durations
+	Took    tally.Durations
+	Tickets TicketStats
 }
 
 // Why no session was asked.
@@ -170,6 +171,7 @@ var refusalNames = [refusals]string{"node_limit", "address_limit", "method", "or
 func (s *Server) Stats() Stats {
 	st := Stats{
 		Admitted: s.admits.Load(), Shed: s.sheds.Load(), Refused: make(map[string]uint64, refusals), Took: s.took.Read(),
+		Tickets: s.tickets.stats(),
 	}
 	for i := range s.refused {
 		st.Refused[refusalNames[i]] = s.refused[i].Load()

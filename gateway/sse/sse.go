@@ -63,6 +63,9 @@ type Options struct {
 	// Address says where a request comes from, for logs and for the limits by
 	// address of the sessions; nil if nobody knows.
 	Address func(ctx *fasthttp.RequestCtx) netip.Addr
+	// AddressKey says which addresses are one to limits by address: it is the
+	// same for them, and 0 for the zero Addr. Nil if there are no limits.
+	AddressKey func(netip.Addr) uint64
 	// LastEventID reads where a client was from the id of its last event.
 	LastEventID bool
 	// BoundedStreams lets clients say when their stream is to end.
@@ -104,7 +107,7 @@ func New(m *session.Manager, opt Options) *Server {
 		opt.ShedMax = time.Minute
 	}
 	s := &Server{
-		opt: opt, sessions: m, tickets: newTickets(),
+		opt: opt, sessions: m, tickets: &tickets{},
 		debug: opt.Log.Enabled(context.Background(), slog.LevelDebug),
 	}
 	s.Set(opt.Live)

@@ -1,13 +1,10 @@
 package sse
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -21,71 +18,11 @@ import (
 // within ticketLife, on the node that issued it.
 const (
 	ticketLife = 30 * time.Second
-	// maxTickets bounds those that wait to be used.
-	maxTickets = 100_000
-	// minSwept is how many used ones are not worth a sweep.
-	minSwept = 1024
 	// TicketPath is where tickets are issued, below the path of the endpoint.
 	TicketPath = "/ticket"
 
 	ticketMethods = "POST, OPTIONS"
 )
-
-// tickets are the identities that were verified and have yet to connect.
-type tickets struct {
-	// Guarded by mu.
-	mu    sync.Mutex
-	held  map[string]ticket
-	order []string // by age, with some of those that were used
-}
-
-// ticket is what the credentials were good for.
-type ticket struct {
-	// plan has what identify found out, and the headers that a refresh hook
-	// will need: those of the request that brought the credentials.
-	plan session.PlanRequest
-	due  time.Time // on the monotonic clock: it is for a span, not until a date
-}
-
-func newTickets() *tickets { return &tickets{held: make(map[string]ticket)} }
-
-// issue returns a ticket for an identified plan, "" if too many wait.
-func (t *tickets) issue(plan *session.PlanRequest, now time.Time) string {
-	key := rand.Text()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for len(t.order) > 0 {
-		oldest, ok := t.held[t.order[0]]
-		if ok && now.Before(oldest.due) {
-			break
-		}
-		delete(t.held, t.order[0])
-		t.order = t.order[1:]
-	}
-	if len(t.held) >= maxTickets {
-		return ""
-	}
-	if len(t.order) > 2*len(t.held)+minSwept {
-		t.order = slices.DeleteFunc(t.order, func(k string) bool { _, ok := t.held[k]; return !ok })
-	}
-	t.held[key] = ticket{*plan, now.Add(ticketLife)}
-	t.order = append(t.order, key)
-	return key
-}
-
-// redeem takes a ticket in and adds what it stands for to plan: it is good once.
-func (t *tickets) redeem(key string, plan *session.PlanRequest, now time.Time) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	k, ok := t.held[key]
-	delete(t.held, key)
-	if !ok || !now.Before(k.due) {
-		return errTicket
-	}
-	plan.Identity, plan.Client, plan.Headers = k.plan.Identity, k.plan.Client, k.plan.Headers
-	plan.Data, plan.MayRequest = k.plan.Data, k.plan.MayRequest
-	return nil
-}
 
 var errTicket = fmt.Errorf("sse: ticket: unknown, used already or too old: %w", codec.DisconnectInvalidToken)
 
@@ -127,13 +64,26 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	req.Headers = s.sessions.RefreshHeaders(r.headers)
-	key := s.tickets.issue(&req, time.Now())
-	if key == "" {
+	key, full := s.tickets.issue(&req, s.addressKey(ctx), time.Now())
+	switch {
+	case full:
 		WriteError(ctx, fasthttp.StatusServiceUnavailable, "too many tickets wait to be used, try again later")
+		return
+	case key == "":
+		WriteError(ctx, fasthttp.StatusRequestEntityTooLarge, "what the credentials stand for is too large for a ticket")
 		return
 	}
 	ctx.SetContentType("application/json")
 	ctx.SetBodyString(`{"ticket":"` + key + `","expires_in":` + strconv.Itoa(int(ticketLife/time.Second)) + "}\n")
+}
+
+// addressKey returns whose limits by address a request counts for, 0 if nobody
+// knows.
+func (s *Server) addressKey(ctx *fasthttp.RequestCtx) uint64 {
+	if s.opt.Address == nil || s.opt.AddressKey == nil {
+		return 0
+	}
+	return s.opt.AddressKey(s.opt.Address(ctx))
 }
 
 // refuseTicket says why there is no ticket. That nobody could tell who asks, as
