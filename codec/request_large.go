@@ -41,44 +41,54 @@ func (r *PublishRequest) decodeLarge(src []byte, lim Limits) (ok bool) {
 // something else. It says nothing about whether the value is JSON.
 func dataOf(src []byte) (lo, hi int) {
 	c := compactor{src: src}
-	if c.peek() != '{' {
+	clear := true // which of them counts is for the decoder to say
+	whole := c.members(func(name []byte, start, end int) {
+		switch {
+		case string(name) == "data" && lo == hi:
+			lo, hi = start, end
+		case bytes.IndexByte(name, '\\') >= 0 || strings.EqualFold(string(name), "data"):
+			clear = false
+		}
+	})
+	if c.space(); !whole || !clear || c.pos != len(src) {
 		return 0, 0
+	}
+	return lo, hi
+}
+
+// members calls do for each member of the object that comes next, with where its value
+// lies. It reports whether all of it has the outline of one, and is behind it then.
+func (c *compactor) members(do func(name []byte, start, end int)) (whole bool) {
+	if c.peek() != '{' {
+		return false
 	}
 	for next := byte(','); next == ','; next = c.peek() {
 		c.pos++ // the brace or the comma
 		if c.peek() != '"' {
-			return 0, 0
+			return false
 		}
-		end := stringEnd(src, c.pos)
-		if end == len(src) {
-			return 0, 0
+		end := stringEnd(c.src, c.pos)
+		if end == len(c.src) {
+			return false
 		}
-		name := src[c.pos+1 : end]
+		name := c.src[c.pos+1 : end]
 		c.pos = end + 1
 		if c.peek() != ':' {
-			return 0, 0
+			return false
 		}
 		c.pos++
 		c.space()
 		start := c.pos
 		if !c.skip() {
-			return 0, 0
+			return false
 		}
-		switch {
-		case string(name) == "data" && lo == hi:
-			lo, hi = start, c.pos
-		case bytes.IndexByte(name, '\\') >= 0 || strings.EqualFold(string(name), "data"):
-			return 0, 0 // which of them counts is for the decoder to say
-		}
+		do(name, start, c.pos)
 	}
 	if c.peek() != '}' {
-		return 0, 0
+		return false
 	}
 	c.pos++
-	if c.space(); c.pos != len(src) {
-		return 0, 0
-	}
-	return lo, hi
+	return true
 }
 
 // skip passes over what has the outline of a value.

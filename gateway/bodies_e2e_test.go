@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -164,14 +163,8 @@ func TestNothingKeepsTheBuffersOfHugeBodies(t *testing.T) {
 	s := startServer(t, parts{api: `, "publish_wait": "1m"`})
 	const callers, size = 4, 16_000_000
 	data := `"` + strings.Repeat("d", size) + `"`
-	inUse := func() int {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return int(m.HeapAlloc)
-	}
 	c := largeCalls()[0]
-	before := inUse()
+	before := heapInUse()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // or how many collections there are is left to chance
 	var wg sync.WaitGroup
 	for range callers {
@@ -184,7 +177,7 @@ func TestNothingKeepsTheBuffersOfHugeBodies(t *testing.T) {
 	wg.Wait()
 	testkit.Eventually(t, func() bool { return s.hub.InFlight() == 0 }, "the publications to be out")
 	http.DefaultClient.CloseIdleConnections()
-	require.Less(t, inUse(), before+size/2)
+	require.Less(t, heapInUse(), before+size/2)
 }
 
 // A client that is gone when its body may come holds no room, though nobody can tell it so.

@@ -130,6 +130,7 @@ func (c counters) addAPI(n *metrics.Node) {
 	}
 	st := c.g.api.Stats()
 	n.APIRefused = st.Refused
+	n.WorkBytes, n.WorkWaiting, n.WorkRefused = st.Work, st.WorkWaiting, st.WorkRefused
 	n.BodyBytes, n.BodiesWaiting = c.g.bodies.held(), c.g.bodies.queued()
 	for i := range st.Methods {
 		n.API = append(n.API, metrics.APIMethod(st.Methods[i]))

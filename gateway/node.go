@@ -64,7 +64,8 @@ func (g *Gateway) newAPI() *api.Server {
 			}
 			g.bodies.read(&r.Header, n)
 		},
-		Limits: codec.Limits{Depth: c.MaxDepth, Number: c.MaxNumberSize}, MaxBody: c.MaxBodySize, MaxPublication: c.MaxPublicationSize, ErrorMode: c.ErrorMode, Log: g.log,
+		Limits: codec.Limits{Depth: c.MaxDepth, Number: c.MaxNumberSize}, MaxBody: c.MaxBodySize, MaxPublication: c.MaxPublicationSize,
+		MaxCommands: c.MaxBatchCommands, MaxNames: c.MaxBroadcastChannels, MaxWork: c.WorkMaxBytes, ErrorMode: c.ErrorMode, Log: g.log,
 	})
 }
 

@@ -21,10 +21,16 @@ const (
 	maxDetail    = 200 // bytes of that header
 )
 
-// answer sends the reply of c.
+// answer sends the reply of c. What c holds of the room goes with it.
 func answer(ctx *fasthttp.RequestCtx, c *call) {
 	ctx.SetContentType(jsonType)
 	setDetail(ctx, c.detail)
+	if c.hold != nil {
+		if body := newHeldBody(c.dst, c.hold); body != nil {
+			ctx.Response.SetBodyStream(body, len(c.dst))
+			return
+		}
+	}
 	ctx.Response.SwapBody(c.dst)
 }
 

@@ -32,6 +32,7 @@ func (s *Server) batchParallel(c *call, commands []*codec.Command) {
 	parallel(len(commands), func(i int) { parts[i] = s.command(c, nil, commands[i]) })
 	for i := range parts {
 		c.dst = append(c.dst, parts[i].dst...)
+		parts[i].dst = nil
 		c.batchSeparator(i, len(parts), parts[i].detail)
 	}
 }
@@ -56,7 +57,7 @@ func (s *Server) command(batch *call, dst []byte, cmd *codec.Command) call {
 	if m == nil {
 		return call{dst: codec.AppendErrorReply(dst, codec.ErrNotFound), detail: "the name of a method expected"}
 	}
-	c := call{ctx: batch.ctx, id: batch.id, dst: append(append(append(dst, `{"`...), name...), `":`...)}
+	c := call{ctx: batch.ctx, id: batch.id, hold: batch.hold, dst: append(append(append(dst, `{"`...), name...), `":`...)}
 	if fail := s.run(m, &c, req); fail != nil {
 		return call{dst: codec.AppendErrorReply(c.dst[:len(dst)], fail.err), detail: fail.detail}
 	}

@@ -32,7 +32,11 @@ func (s *Server) broadcast(c *call, r *codec.BroadcastRequest) *failure {
 	if len(r.Channels) == 0 {
 		return refuse(codec.ErrBadRequest, "channels: at least one name expected, got nothing")
 	}
-	targets := s.broadcastTargets(r)
+	raw, fail := dataOf(&r.Content)
+	if fail != nil {
+		return fail // of the request, not of a channel, as in the reference
+	}
+	targets := s.broadcastTargets(r, raw)
 	responses := make([]codec.PublishResult, len(targets))
 	one := func(i int) { responses[i] = s.broadcastInto(c, &targets[i]) }
 	if s.instant || len(targets) <= fewChannels {
@@ -52,9 +56,9 @@ func (s *Server) broadcast(c *call, r *codec.BroadcastRequest) *failure {
 	return nil
 }
 
-// broadcastTargets looks up every channel and checks the data once for each
+// broadcastTargets looks up every channel and checks the data, raw, once for each
 // format among them.
-func (s *Server) broadcastTargets(r *codec.BroadcastRequest) []broadcastTarget {
+func (s *Server) broadcastTargets(r *codec.BroadcastRequest, raw []byte) []broadcastTarget {
 	tags := r.Tags()
 	targets := make([]broadcastTarget, len(r.Channels))
 	var payloads []*checkedPayload
@@ -73,7 +77,7 @@ func (s *Server) broadcastTargets(r *codec.BroadcastRequest) []broadcastTarget {
 		if t.payload == nil {
 			p := &checkedPayload{format: t.options.PublicationDataFormat}
 			p.out = outgoing{content: &r.Content, tags: tags}
-			p.out.payload, p.fail = s.payload(&r.Content, p.format)
+			p.out.payload, p.fail = s.payload(&r.Content, raw, p.format)
 			payloads = append(payloads, p)
 			t.payload = p
 		}

@@ -8,6 +8,9 @@ import (
 	"sluice/codec"
 )
 
+// channelItem is what a channel takes in an answer, and until then, beside its name.
+const channelItem = 80
+
 // channels is PROTOCOL 7.10. A pattern that is no glob is error 100, as in the
 // reference; the result is in the order of the names.
 func (s *Server) channels(c *call, r *codec.ChannelsRequest) *failure {
@@ -24,6 +27,13 @@ func (s *Server) channels(c *call, r *codec.ChannelsRequest) *failure {
 	found, err := s.opt.Sessions.Channels(c.ctx, match)
 	if err != nil {
 		return internal(err)
+	}
+	size := 0
+	for i := range found {
+		size += len(found[i].Channel) + channelItem
+	}
+	if fail := c.room(size); fail != nil {
+		return fail
 	}
 	counts := make([]codec.ChannelCount, 0, len(found))
 	for _, ch := range found {

@@ -8,6 +8,9 @@ import (
 	"sluice/gateway/channel"
 )
 
+// historyItem is what a publication takes in an answer beside what it carries.
+const historyItem = 64
+
 // history is PROTOCOL 7.9.
 func (s *Server) history(c *call, r *codec.HistoryRequest) *failure {
 	o, fail := s.hasHistory(r.Channel)
@@ -28,6 +31,13 @@ func (s *Server) history(c *call, r *codec.HistoryRequest) *failure {
 	}
 	if r.Since != nil && r.Since.Epoch != "" && r.Since.Epoch != top.Epoch {
 		return refuse(codec.ErrUnrecoverablePosition, "since.epoch: the present epoch expected")
+	}
+	size := 0
+	for _, p := range publications {
+		size += p.Size() + historyItem
+	}
+	if fail := c.room(size); fail != nil {
+		return fail
 	}
 	c.dst = codec.AppendHistoryResult(c.dst, publications, top.Epoch, top.Offset)
 	return nil

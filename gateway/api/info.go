@@ -2,11 +2,17 @@ package api
 
 import "sluice/codec"
 
+// nodeItem is about what a node takes in an answer.
+const nodeItem = 1 << 10
+
 // info is PROTOCOL 7.10.
 func (s *Server) info(c *call, _ *codec.InfoRequest) *failure {
 	nodes, err := s.opt.Sessions.Nodes(c.ctx)
 	if err != nil {
 		return internal(err)
+	}
+	if fail := c.room(len(nodes) * nodeItem); fail != nil {
+		return fail
 	}
 	results := make([]codec.NodeResult, 0, len(nodes))
 	for _, n := range nodes {

@@ -81,11 +81,14 @@ func (s *Server) legacyRun(c *call, m *method, params []byte) *failure {
 	if m.noParams {
 		params = []byte("null")
 	}
+	inner := call{ctx: c.ctx, id: c.id, hold: c.hold, dst: c.dst}
+	if fail := s.admit(&inner, m, params); fail != nil {
+		return fail
+	}
 	req, err := m.decode(params, s.opt.Limits)
 	if err != nil {
 		return refuse(codec.ErrBadRequest, "params: "+codec.Detail(err))
 	}
-	inner := call{ctx: c.ctx, id: c.id, dst: c.dst}
 	fail := s.run(m, &inner, req)
 	c.dst = inner.dst
 	if inner.detail != "" && c.detail == "" {

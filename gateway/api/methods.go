@@ -22,6 +22,7 @@ type method struct {
 	bare     bool // the reply has no "result" around it and no transport mode
 	quick    bool // waits for nothing if the engine is an instant one
 	noParams bool // the legacy endpoint does not look at params
+	lists    listing
 
 	// Atomic.
 	took   tally.Shared
@@ -35,16 +36,20 @@ const noNumber = -1
 // into the table.
 func methodTable() []*method {
 	publish := row("publish", 0, (*Server).publish)
-	publish.quick = true
+	publish.quick, publish.lists = true, listsTags
 	info := row("info", 9, (*Server).info)
 	info.noParams = true
 	batch := row("batch", noNumber, (*Server).batch)
-	batch.bare = true
+	batch.bare, batch.lists = true, listsCommands
+	broadcast := row("broadcast", 1, (*Server).broadcast)
+	broadcast.lists = listsNames
+	disconnect := row("disconnect", 3, (*Server).disconnect)
+	disconnect.lists = listsNames
 	return []*method{
 		publish,
-		row("broadcast", 1, (*Server).broadcast),
+		broadcast,
 		row("unsubscribe", 2, (*Server).unsubscribe),
-		row("disconnect", 3, (*Server).disconnect),
+		disconnect,
 		row("presence", 4, (*Server).presence),
 		row("presence_stats", 5, (*Server).presenceStats),
 		row("history", 6, (*Server).history),
@@ -84,16 +89,19 @@ var notServed = map[string]bool{
 type call struct {
 	ctx context.Context
 	id  *reqid.ID // of the request that it came with
-	dst []byte    // the reply so far; a method appends its result
+	// hold is what the request holds of the room for work, with all its commands.
+	hold *hold
+	dst  []byte // the reply so far; a method appends its result
 	// detail says what was wrong with a part of the call that is answered
 	// by an error of its own, "" if nothing was.
 	detail string
 }
 
-// request is a call that came by itself, and its id: one allocation for both.
+// request is a call that came by itself, its id, and what it holds: one allocation for all.
 type request struct {
 	call
-	id reqid.ID
+	id   reqid.ID
+	hold hold
 }
 
 // failure is why a method has no result.

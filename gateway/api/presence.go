@@ -7,6 +7,9 @@ import (
 	"sluice/codec"
 )
 
+// presenceItem is what a client takes in an answer beside what is known of it.
+const presenceItem = 64
+
 // presence is PROTOCOL 7.8; the clients come in the order of their ids.
 func (s *Server) presence(c *call, r *codec.PresenceRequest) *failure {
 	if fail := s.hasPresence(r.Channel); fail != nil {
@@ -17,6 +20,13 @@ func (s *Server) presence(c *call, r *codec.PresenceRequest) *failure {
 		return internal(err)
 	}
 	clients = slices.SortedFunc(slices.Values(clients), func(a, b *codec.ClientInfo) int { return cmp.Compare(a.Client, b.Client) })
+	size := 0
+	for _, p := range clients {
+		size += 2*len(p.Client) + len(p.User) + p.ConnInfo.Len() + p.ChanInfo.Len() + presenceItem
+	}
+	if fail := c.room(size); fail != nil {
+		return fail
+	}
 	c.dst = codec.AppendPresenceResult(c.dst, clients)
 	return nil
 }

@@ -18,7 +18,11 @@ func (s *Server) publish(c *call, r *codec.PublishRequest) *failure {
 	if fail != nil {
 		return fail
 	}
-	payload, fail := s.payload(&r.Content, o.PublicationDataFormat)
+	raw, fail := dataOf(&r.Content)
+	if fail != nil {
+		return fail
+	}
+	payload, fail := s.payload(&r.Content, raw, o.PublicationDataFormat)
 	if fail != nil {
 		return fail
 	}
@@ -60,20 +64,22 @@ func (s *Server) publishable(ch string) (*channel.Options, *failure) {
 	return o, fail
 }
 
-// payload returns the data of a request in the form that a format asks for
-// (PROTOCOL 5.7). Of b64data and data the first wins.
-func (s *Server) payload(r *codec.Content, format channel.Format) (payload, *failure) {
-	field, raw := "data", []byte(r.Data)
+// dataOf returns the data of a request as they were sent: of b64data and data the first
+// wins. They are empty if the request has them as a value.
+func dataOf(r *codec.Content) ([]byte, *failure) {
 	if r.B64Data != "" {
-		field = "b64data"
-		var fail *failure
-		if raw, fail = unbase64(field, r.B64Data); fail != nil {
-			return payload{}, fail
-		}
+		return unbase64("b64data", r.B64Data)
 	}
+	return r.Data, nil
+}
+
+// payload returns the data of a request, which are raw (see dataOf), in the form that a
+// format asks for (PROTOCOL 5.7).
+func (s *Server) payload(r *codec.Content, raw []byte, format channel.Format) (payload, *failure) {
+	field := "data"
 	value, room := r.Value()
 	if r.B64Data != "" {
-		value, room = codec.JSON{}, nil
+		field, value, room = "b64data", codec.JSON{}, nil
 	}
 	if most, n := s.opt.MaxPublication, max(len(raw), value.Len()); most > 0 && n > most {
 		return payload{}, refuse(codec.ErrBadRequest, fmt.Sprintf("%s: at most %d bytes expected (http_api.max_publication_size), got %d", field, most, n))

@@ -231,8 +231,10 @@ func TestBroadcastAnswersForEachChannelInOrder(t *testing.T) {
 		`{"result":{"responses":[{"error":{"code":107,"message":"bad request"}},{"result":{}}]}}`)
 	r.expect("broadcast", `{"channels":["news","obj:a"],"data":1}`,
 		`{"result":{"responses":[{"result":{}},{"error":{"code":107,"message":"bad request"}}]}}`)
-	r.expect("broadcast", `{"channels":["a","a"],"b64data":"%"}`,
-		`{"result":{"responses":[{"error":{"code":107,"message":"bad request"}},{"error":{"code":107,"message":"bad request"}}]}}`)
+	// But base64 that is none belongs to the request, as in the reference.
+	r.refused("broadcast", `{"channels":["a","no:x","a"],"b64data":"%"}`, codec.ErrBadRequest, "b64data: standard base64 expected")
+	r.expect("batch", `{"commands":[{"broadcast":{"channels":["a","a"],"b64data":"%"}}]}`, `{"replies":[{"error":{"code":107,"message":"bad request"}}]}`)
+	require.Len(t, r.sink.take(), 2, "of those before")
 	r.sink.take()
 	r.expect("broadcast", `{"channels":["a","b","a"],"data":1,"idempotency_key":"k"}`, `{"result":{"responses":[{"result":{}},{"result":{}},{"result":{}}]}}`)
 	require.Len(t, r.sink.take(), 2, "the key counts for each channel")

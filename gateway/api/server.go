@@ -26,6 +26,9 @@ const (
 	DefaultPrefix      = "/api"
 	DefaultMaxBody     = 32 << 20
 	DefaultCallTimeout = 10 * time.Second
+	DefaultMaxCommands = 50_000
+	DefaultMaxNames    = 100_000
+	DefaultMaxWork     = 64 << 20
 )
 
 // Options of a [Server]. Rules, Broker, Credit, Presence, Sessions and Keys
@@ -45,6 +48,13 @@ type Options struct {
 	// MaxPublication is the most bytes of data that a publication may have, above
 	// it error 107; not above 0: whatever a body holds.
 	MaxPublication int
+	// MaxCommands and MaxNames are the most commands of a batch, and the most channels
+	// of a broadcast (in a batch of all), tags, and clients of a whitelist; above them
+	// error 107. The defaults are DefaultMaxCommands and DefaultMaxNames.
+	MaxCommands, MaxNames int
+	// MaxWork bounds what calls hold beside their bodies, DefaultMaxWork bytes: decoded
+	// batches and broadcasts, and answers until they are written.
+	MaxWork int
 	// ErrorMode is ErrorModeTransport, or "" for errors with status 200.
 	ErrorMode string
 	// CallTimeout ends calls that wait for an engine, DefaultCallTimeout.
@@ -52,8 +62,8 @@ type Options struct {
 	// Unread reports whether the body of a call was not read because there was no room
 	// for it in time; the call is refused then. Asked of calls without a body; nil: of none.
 	Unread func(head *fasthttp.RequestHeader) bool
-	// Decoded is called when the body of a call was decoded, before the call waits for
-	// anything; nil for nobody. copied: nothing refers to the body any more. The legacy
+	// Decoded is called when the body of a call was decoded, or is about to be and the call
+	// waits for room before; nil for nobody. copied: nothing refers to the body any more. The legacy
 	// endpoint, which decodes one command after the other, calls it with the first, and
 	// with the last.
 	Decoded func(r *fasthttp.Request, copied bool)
@@ -69,6 +79,7 @@ type Server struct {
 	methods map[string]*method
 	numbers map[int64]*method // of the legacy endpoint
 	instant bool              // the engine never waits
+	work    *work
 
 	// Atomic.
 	draining atomic.Bool
@@ -87,6 +98,15 @@ func New(o Options) *Server {
 	if o.CallTimeout <= 0 {
 		o.CallTimeout = DefaultCallTimeout
 	}
+	if o.MaxCommands <= 0 {
+		o.MaxCommands = DefaultMaxCommands
+	}
+	if o.MaxNames <= 0 {
+		o.MaxNames = DefaultMaxNames
+	}
+	if o.MaxWork <= 0 {
+		o.MaxWork = DefaultMaxWork
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -95,6 +115,7 @@ func New(o Options) *Server {
 		prefix:  []byte(strings.TrimRight(o.Prefix, "/")),
 		methods: make(map[string]*method),
 		numbers: make(map[int64]*method),
+		work:    newWork(o.MaxWork),
 	}
 	_, s.instant = o.Broker.(broker.Instant)
 	for _, m := range methodTable() {
@@ -149,7 +170,8 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) bool {
 // of the checks is the protocol's (PROTOCOL 7.1).
 func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 	r := &request{}
-	r.call.id = &r.id
+	r.call.id, r.call.hold, r.hold.w = &r.id, &r.hold, s.work
+	defer r.hold.keep(0) // what did not go with the answer
 	r.id.Take(&ctx.Request.Header)
 	defer r.id.Echo(&ctx.Response.Header)
 	if !ctx.IsPost() {
@@ -200,15 +222,23 @@ func (s *Server) Allows(header *fasthttp.RequestHeader) bool {
 }
 
 func (s *Server) serveMethod(ctx *fasthttp.RequestCtx, c *call, m *method, body []byte) {
+	within, cancel := s.deadline(m)
+	defer cancel()
+	c.ctx = within
+	if s.lists(m, body) {
+		s.decoded(ctx, false) // it may wait before it is
+		if fail := s.admit(c, m, body); fail != nil {
+			s.answerError(ctx, c, fail)
+			return
+		}
+	}
 	req, err := m.decode(body, s.opt.Limits)
 	if err != nil {
 		s.badRequest(ctx, c.id, m.name, err)
 		return
 	}
 	s.decoded(ctx, true)
-	within, cancel := s.deadline(m)
-	defer cancel()
-	c.ctx, c.dst = within, ctx.Response.SwapBody(nil)[:0]
+	c.dst = ctx.Response.SwapBody(nil)[:0]
 	if !m.bare {
 		c.dst = append(c.dst, `{"result":`...)
 	}
@@ -240,5 +270,8 @@ func (s *Server) deadline(m *method) (context.Context, context.CancelFunc) {
 }
 
 // Drain makes every call from now on answer 503. Calls in hand go on: the
-// shutdown of the HTTP server waits for them.
-func (s *Server) Drain() { s.draining.Store(true) }
+// shutdown of the HTTP server waits for them. Those that wait for room are refused.
+func (s *Server) Drain() {
+	s.draining.Store(true)
+	s.work.stop()
+}

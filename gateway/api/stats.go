@@ -12,6 +12,11 @@ import (
 type Stats struct {
 	Methods []MethodStats     // in the order of their names
 	Refused map[string]uint64 // calls that reached no method, by reason
+	// Work is how many bytes calls hold, see Options.MaxWork, WorkWaiting how many calls
+	// wait for room, WorkRefused how many did so in vain, or were too much by themselves.
+	Work        int64
+	WorkWaiting int64
+	WorkRefused uint64
 }
 
 // MethodStats count the calls of one method, those within batches and of the
@@ -52,7 +57,10 @@ func codeIndex(code uint32) int {
 
 // Stats returns the counters. Any goroutine.
 func (s *Server) Stats() Stats {
-	st := Stats{Refused: make(map[string]uint64, refusals)}
+	st := Stats{
+		Refused: make(map[string]uint64, refusals),
+		Work:    s.work.used.Load(), WorkWaiting: s.work.waiting.Load(), WorkRefused: s.work.fails.Load(),
+	}
 	for i := range s.refused {
 		st.Refused[refusalNames[i]] = s.refused[i].Load()
 	}

@@ -43,6 +43,7 @@ type Conn struct {
 	got     time.Time  // when something of it was read last
 	request uint32     // counts them
 	partly  uint32     // the last of which something was read; of TLS what carries it
+	answer  progress
 
 	// Atomic.
 	reading atomic.Bool            // the phase is phaseRequest
@@ -145,6 +146,7 @@ func (c *Conn) refuse() {
 // serving: the request was read.
 func (c *Conn) serving() {
 	c.phase = phaseIdle
+	c.answer.answering()
 	c.reading.Store(false)
 	c.ln.half.release(&c.place)
 }
@@ -230,7 +232,11 @@ func (c *Conn) SetDeadline(t time.Time) error {
 // it says nothing to its handlers.
 func (c *Conn) Write(p []byte) (n int, err error) {
 	if err = net.ErrClosed; !c.broken.Load() {
-		n, err = c.Conn.Write(p)
+		if c.reading.Load() {
+			n, err = c.Conn.Write(p)
+		} else {
+			n, err = c.writeOn(p)
+		}
 	}
 	if err != nil && c.reading.Load() {
 		c.broken.Store(true)

@@ -65,8 +65,9 @@ type Listener struct {
 	net.Listener
 
 	// Immutable after Wrap.
-	opt  Options
-	half *halfOpen
+	opt        Options
+	half       *halfOpen
+	answerTime time.Duration // answerTime; less in tests
 
 	// Owned by Accept.
 	reserve *os.File
@@ -103,7 +104,7 @@ func Wrap(ln net.Listener, opt Options) *Listener {
 	if opt.Trusted == nil {
 		opt.Trusted = func(netip.Addr) bool { return false }
 	}
-	l := &Listener{Listener: ln, opt: opt, half: newHalfOpen(opt.HalfOpen), closed: make(chan struct{})}
+	l := &Listener{Listener: ln, opt: opt, half: newHalfOpen(opt.HalfOpen), answerTime: answerTime, closed: make(chan struct{})}
 	l.hold()
 	return l
 }

@@ -151,6 +151,9 @@ func workFamilies() []*family {
 	return []*family{
 		gauge("api_bodies_bytes", "Bytes of large bodies of API calls that are being read, or whose calls are being answered.", func(s *state) int64 { return s.BodyBytes }),
 		gauge("api_bodies_waiting", "Large bodies of API calls that wait for room.", func(s *state) int { return s.BodiesWaiting }),
+		gauge("api_work_bytes", "Bytes that API calls hold beside their bodies: decoded batches, and answers that were not taken yet.", func(s *state) int64 { return s.WorkBytes }),
+		gauge("api_work_waiting", "API calls that wait for room for what they hold.", func(s *state) int64 { return s.WorkWaiting }),
+		counter("api_work_refused_total", "API calls and commands that found no room for what they hold, or asked for too much.", func(s *state) uint64 { return s.WorkRefused }),
 		counters("api_refused_total", "reason", "API calls that reached no method.", func(s *state) map[string]uint64 { return s.APIRefused }),
 		labelled(prometheus.CounterValue, "panics_total", "Panics that were kept to one stream or one publication: bugs.",
 			[]string{"where"}, func(s *state, e *emitter) {

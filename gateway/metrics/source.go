@@ -49,6 +49,10 @@ type Node struct {
 	// BodyBytes are of large bodies of calls that have room, BodiesWaiting those without.
 	BodyBytes     int64
 	BodiesWaiting int
+	// WorkBytes are what calls hold beside their bodies, WorkWaiting those without room,
+	// WorkRefused those that found none.
+	WorkBytes, WorkWaiting int64
+	WorkRefused            uint64
 	// Refused are connects turned away before a stream, by reason, and
 	// LimitRefused those of them that a limit of the node turned away.
 	Refused      map[string]uint64
