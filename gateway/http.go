@@ -17,7 +17,6 @@ import (
 // Limits of the HTTP server on what is not a stream.
 const (
 	writeTimeout = 10 * time.Second
-	idleTimeout  = 60 * time.Second
 	// idleWorker is how long a worker of the HTTP server waits for its next
 	// request before it ends: a storm of connects leaves nothing behind.
 	idleWorker = time.Second
@@ -44,7 +43,7 @@ func (g *Gateway) newServer(handler fasthttp.RequestHandler, t *routes) *fasthtt
 		ReadBufferSize:               g.cfg.HTTPServer.MaxHeadSize + headSlack,
 		ReadTimeout:                  min(g.cfg.HTTPServer.HeaderTimeout, g.cfg.HTTPServer.ReadTimeout),
 		WriteTimeout:                 writeTimeout,
-		IdleTimeout:                  idleTimeout,
+		IdleTimeout:                  g.cfg.HTTPServer.IdleTimeout,
 		MaxIdleWorkerDuration:        idleWorker,
 		MaxRequestBodySize:           otherBody,
 		ReduceMemoryUsage:            true,

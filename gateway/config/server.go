@@ -19,10 +19,11 @@ type HTTPServer struct {
 
 	// Of Sluice: what stands between it and the open internet.
 	TrustedProxies  []string      `json:"trusted_proxies" doc:"Addresses and networks (CIDR) of proxies in front. Only what they say about a client's address is believed."`
-	ForwardedHeader string        `json:"forwarded_header" default:"x-forwarded-for" enum:"x-forwarded-for,forwarded" doc:"Header in which trusted proxies name the client. Only this one is read: another may be the client's own."`
+	ForwardedHeader string        `json:"forwarded_header" default:"x-forwarded-for" enum:"x-forwarded-for,forwarded,none" doc:"Header in which trusted proxies name the client. Only this one is read: another may be the client's own. none: the PROXY protocol alone names clients; set it where proxies pass connections on and never look into requests."`
 	ProxyProtocol   bool          `json:"proxy_protocol" default:"false" doc:"Expect the PROXY protocol (version 1 or 2) at the start of connections from trusted proxies."`
 	HeaderTimeout   time.Duration `json:"header_timeout" default:"10s" min:"100ms" doc:"Most time from the start of a request to the end of its headers."`
 	ReadTimeout     time.Duration `json:"read_timeout" default:"30s" min:"100ms" doc:"Most time from the start of a request to the end of its body."`
+	IdleTimeout     time.Duration `json:"idle_timeout" default:"75s" min:"100ms" doc:"How long a connection may be idle between two requests. Set it above the idle time of the balancer in front, which should be the one that closes; most have 60s."`
 	ReusePort       string        `json:"reuse_port" default:"off" enum:"off,on,force" doc:"Share the ports with other processes of this machine, among which the kernel spreads connections (SO_REUSEPORT). on is refused with the memory engine, whose channels each process would have for itself; force is not."`
 	HalfOpenLimit   int           `json:"half_open_limit" default:"1024" doc:"Most connections of one address (IPv6: one /64) with an unfinished TLS handshake or request; more are closed. 0: no limit."`
 }

@@ -80,7 +80,7 @@ func TestTheFrontLineIsValidated(t *testing.T) {
 	f(`"header_timeout": "31s"`, `header_timeout: 31s is more than http_server.read_timeout (30s): allowed at most that, the headers are a part of the request`)
 	f(`"header_timeout": "1ms"`, `header_timeout: "1ms" is out of range: allowed a duration such as "300ms", "25s" or "12h", at least 100ms`)
 	f(`"half_open_limit": -1`, `half_open_limit: -1 is out of range: allowed 0 or more`)
-	f(`"forwarded_header": "x-real-ip"`, `forwarded_header: "x-real-ip" is unknown: allowed "forwarded", "x-forwarded-for"`)
+	f(`"forwarded_header": "x-real-ip"`, `forwarded_header: "x-real-ip" is unknown: allowed "forwarded", "none", "x-forwarded-for"`)
 	require.Contains(t, warningsOf(t, `{"http_server": {"tls": {"client_ca_pem": "x"}}}`), "clients need no certificate")
 	require.Contains(t, warningsOf(t, `{"http_server": {"internal_tls": {"client_ca_pem": "x"}}}`), "clients need no certificate")
 

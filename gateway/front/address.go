@@ -13,6 +13,7 @@ import (
 const (
 	XForwardedFor = "x-forwarded-for"
 	Forwarded     = "forwarded" // RFC 7239
+	NoForwarded   = "none"      // only PROXY headers name clients
 )
 
 // Bounds of what is read of such a header, counted from its end.
@@ -29,13 +30,14 @@ type Proxies struct {
 	trusted []netip.Prefix
 	header  string
 	// read looks at the last element of a header line; it returns what is
-	// left of the line, and the zero address where the element names none.
+	// left of the line, and the zero address where the element names none. nil:
+	// no header is read.
 	read func(line []byte) (addr netip.Addr, rest []byte, empty bool)
 }
 
 // NewProxies makes it from addresses and networks ("10.0.0.7", "10.0.0.0/8",
 // "fd00::/8") and the one header that is read of theirs, [XForwardedFor] (also
-// "") or [Forwarded]. The error names the entry that is neither.
+// ""), [Forwarded] or [NoForwarded]. The error names the entry that is neither.
 func NewProxies(trusted []string, header string) (*Proxies, error) {
 	p := &Proxies{}
 	switch strings.ToLower(header) {
@@ -43,8 +45,9 @@ func NewProxies(trusted []string, header string) (*Proxies, error) {
 		p.header, p.read = fasthttp.HeaderXForwardedFor, lastForwardedFor
 	case Forwarded:
 		p.header, p.read = fasthttp.HeaderForwarded, lastForwarded
+	case NoForwarded:
 	default:
-		return nil, fmt.Errorf("front: %q is no header that names clients: %s or %s expected", header, XForwardedFor, Forwarded)
+		return nil, fmt.Errorf("front: %q is no header that names clients: %s, %s or %s expected", header, XForwardedFor, Forwarded, NoForwarded)
 	}
 	for _, text := range trusted {
 		network, err := parseNetwork(text)
@@ -106,7 +109,7 @@ func (p *Proxies) Trusts(a netip.Addr) bool {
 // is never within IPv6. Any goroutine that owns h.
 func (p *Proxies) Client(peer netip.Addr, h *fasthttp.RequestHeader) netip.Addr {
 	peer = plain(peer)
-	if !p.Trusts(peer) {
+	if !p.Trusts(peer) || p.read == nil {
 		return peer
 	}
 	return p.walk(peer, h.PeekAll(p.header))

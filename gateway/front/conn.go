@@ -1,15 +1,12 @@
 package front
 
 import (
-	"bufio"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
-
-	"github.com/pires/go-proxyproto"
 )
 
 // phase is where a connection is in the life of its requests.
@@ -316,43 +313,6 @@ func (c *Conn) Close() error {
 		}
 	}
 	return c.Conn.Close()
-}
-
-// headerBuffer holds more than the longest header of version 1, which must
-// arrive in one piece (107 bytes); one of version 2 is read in portions.
-const headerBuffer = 256
-
-// readHeader reads the PROXY header, if one is due, and reports whether the
-// connection may go on. A trusted peer must send one: guessing would let the
-// clients of a proxy that forgets it name themselves (proxy-protocol.txt,
-// section 2).
-func (c *Conn) readHeader() bool {
-	if !c.header {
-		return true
-	}
-	if limit := c.ln.opt.HeaderTimeout; limit > 0 {
-		if by := time.Now().Add(limit); c.readBy.IsZero() || by.Before(c.readBy) {
-			_ = c.Conn.SetReadDeadline(by)
-			defer func() { _ = c.Conn.SetReadDeadline(c.readBy) }()
-		}
-	}
-	br := bufio.NewReaderSize(c.Conn, headerBuffer)
-	h, err := proxyproto.Read(br)
-	if err != nil {
-		// Load balancers look whether the port is open, and say nothing.
-		if _, end := br.Peek(1); !errors.Is(err, proxyproto.ErrNoProxyProtocol) || !errors.Is(end, io.EOF) {
-			c.ln.proxyRefused.Add(1)
-		}
-		return false
-	}
-	c.header = false
-	c.behind, _ = br.Peek(br.Buffered())
-	if ip, _, ok := h.IPs(); ok && h.Command.IsProxy() {
-		port, _, _ := h.Ports()
-		c.named = &net.TCPAddr{IP: ip, Port: port}
-		c.trusted = c.ln.opt.Trusted(addrOf(c.named))
-	}
-	return true
 }
 
 // addrOf returns the IP address in a network address; the zero Addr if it has

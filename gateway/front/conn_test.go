@@ -2,6 +2,7 @@ package front
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -54,6 +55,25 @@ func TestProxyHeaderNamesTheClient(t *testing.T) {
 			c = s.dial(t, "")
 			c.Send(header)
 			require.Equal(t, want, client(t, body(t, c, get)), "in two pieces")
+
+			ours, theirs := net.Pipe() // each Write is a Read of its own
+			go func() {
+				for _, b := range []byte(header + get) {
+					_, _ = theirs.Write([]byte{b})
+				}
+				_ = theirs.Close()
+			}()
+			head, behind, err := collectHeader(ours)
+			require.NoError(t, err)
+			require.Equal(t, header, string(head), "byte by byte")
+			require.Empty(t, behind)
+			named, err := clientIn(head)
+			require.NoError(t, err)
+			if named == nil {
+				named = tcp("127.0.0.1:1")
+			}
+			require.Equal(t, want, addrOf(named).String())
+			require.NoError(t, ours.Close())
 		})
 	}
 	f("version 1, IPv4", "PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n", "192.0.2.7")
@@ -65,6 +85,10 @@ func TestProxyHeaderNamesTheClient(t *testing.T) {
 	f("version 2, longer than the buffer", v2(t, tcp("192.0.2.9:1"), tcp("198.51.100.1:2"), 3<<10), "192.0.2.9")
 	f("version 2, local", v2(t, nil, nil, 0), "127.0.0.1")
 	f("version 2, local with addresses", "\r\n\r\n\x00\r\nQUIT\n\x20\x11\x00\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x00\x01\x00\x02", "127.0.0.1")
+	f("version 2, local of a family that nobody knows", "\r\n\r\n\x00\r\nQUIT\n\x20\x77\x00\x03abc", "127.0.0.1")
+	f("version 2, no family", "\r\n\r\n\x00\r\nQUIT\n\x21\x00\x00\x00", "127.0.0.1")
+	f("version 2, no family but a stream", "\r\n\r\n\x00\r\nQUIT\n\x21\x01\x00\x00", "127.0.0.1")
+	f("version 2, no family, and TLVs", "\r\n\r\n\x00\r\nQUIT\n\x21\x00\x00\x05\x03\x00\x02ab", "127.0.0.1")
 	f("version 2, a path of a Unix socket", v2(t, &net.UnixAddr{Net: "unix", Name: "/a"}, &net.UnixAddr{Net: "unix", Name: "/b"}, 0), "127.0.0.1")
 	require.Zero(t, s.Stats().ProxyRefused)
 }
@@ -94,6 +118,8 @@ func TestBadProxyHeaderClosesWithoutAnAnswer(t *testing.T) {
 	f("a field too few", "PROXY TCP4 192.0.2.7 198.51.100.1 1\r\n"+get)
 	f("a bare line feed", "PROXY TCP4 192.0.2.7 198.51.100.1 1 2\n"+get)
 	f("no end", "PROXY TCP4 "+strings.Repeat("1", 500))
+	f("a family that only begins like none", "PROXY UNKNOWNS\r\n"+get)
+	f("unknown, and a bare line feed", "PROXY UNKNOWN\n"+get)
 	f("version 3", "\r\n\r\n\x00\r\nQUIT\n\x31\x11\x00\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x00\x01\x00\x02"+get)
 	f("an unknown family", "\r\n\r\n\x00\r\nQUIT\n\x21\x51\x00\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x00\x01\x00\x02"+get)
 	f("shorter than its addresses", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x04\x01\x02\x03\x04"+get)
@@ -104,6 +130,36 @@ func TestBadProxyHeaderClosesWithoutAnAnswer(t *testing.T) {
 	require.NoError(t, c.Close())
 	testkit.EventuallyWithin(t, patience, func() bool { return s.Stats().ProxyRefused == refused+1 }, "a header cut off to be counted")
 	require.Equal(t, "127.0.0.1", client(t, body(t, s.dial(t, ""), "PROXY UNKNOWN\r\n"+get)), "the server is well")
+}
+
+// A header without an address leaves the connection to the peer: what it claims in
+// X-Forwarded-For counts if the peer is trusted to name clients that way.
+func TestNamelessProxyHeaderLeavesTheWordToThePeer(t *testing.T) {
+	const unspec = "\r\n\r\n\x00\r\nQUIT\n\x21\x00\x00\x00"
+	const claim = "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"
+	f := func(name, from, names, header, want string) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			p, err := NewProxies([]string{"127.0.0.1"}, names)
+			require.NoError(t, err)
+			opt := proxied()
+			opt.Trusted = p.Trusts
+			s := serve(t, opt, func(srv *fasthttp.Server) {
+				srv.Handler = func(ctx *fasthttp.RequestCtx) {
+					Serving(ctx.Conn())
+					fmt.Fprint(ctx, p.Client(addrOf(ctx.RemoteAddr()), &ctx.Request.Header))
+				}
+			})
+			require.Equal(t, want, body(t, s.dial(t, from), header+claim))
+		})
+	}
+	for _, header := range []string{"PROXY UNKNOWN\r\n", unspec, v2(t, nil, nil, 0)} {
+		f("a proxy that names clients", "127.0.0.1", XForwardedFor, header, "203.0.113.9")
+		f("one that does not", "127.0.0.1", NoForwarded, header, "127.0.0.1")
+	}
+	f("a stranger has no header", "127.0.0.2", XForwardedFor, "", "127.0.0.2")
+	f("a client that has an address", "127.0.0.1", XForwardedFor, "PROXY TCP4 192.0.2.7 198.51.100.1 1 2\r\n", "192.0.2.7")
+	f("a client that is a proxy", "127.0.0.1", XForwardedFor, "PROXY TCP4 127.0.0.1 198.51.100.1 1 2\r\n", "203.0.113.9")
 }
 
 // A load balancer that only looks whether the port is open has done no wrong.
