@@ -2,15 +2,14 @@ package gateway
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -73,7 +72,7 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVarP(&path, "config", "c", "config.json", "config file: json, yaml, yml or toml")
-	f.BoolVar(&dev, "dev", false, "development: loopback only, random secrets, live page")
+	f.BoolVar(&dev, "dev", false, "development: loopback unless --address says otherwise, random secrets, live page")
 	f.VarP(&optionFlag{"8000", "port"}, "port", "p", "port of the endpoint (http_server.port)")
 	f.VarP(&optionFlag{"", "string"}, "address", "a", "address to listen on (http_server.address)")
 	addOptionFlags(cmd)
@@ -126,7 +125,7 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	}
 	defer removePID()
 	if dev {
-		if err := g.banner(stdout); err != nil {
+		if err := g.banner(stdout, net.InterfaceAddrs); err != nil {
 			return err
 		}
 	}
@@ -162,33 +161,4 @@ func writePID(path string) (remove func(), err error) {
 		return nil, fmt.Errorf("pid_file cannot be written: %w", err)
 	}
 	return func() { _ = os.Remove(path) }, nil
-}
-
-// banner tells a person how to begin.
-func (g *Gateway) banner(w io.Writer) error {
-	token, user, err := g.devToken()
-	if err != nil {
-		return err
-	}
-	base := "http://" + strings.Replace(g.Addr(), "127.0.0.1", "localhost", 1)
-	connect, err := json.Marshal(map[string]any{"subs": map[string]any{devChannels[0]: struct{}{}}})
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, `
-  Sluice %s, development mode: this machine only, new secrets at every start
-
-  Live page   %s/
-
-  Subscribe   curl -N -G '%s%s' --data-urlencode 'cf_connect=%s'
-
-  Publish     curl '%s%s/publish' -H 'X-API-Key: %s' \
-                -d '{"channel":"%s","data":{"text":"hello"}}'
-
-  Token       %s
-              (user %q; goes into cf_connect as "token")
-
-`, Version, base, base, g.cfg.UniSSE.HandlerPrefix, connect, base, g.cfg.HTTPAPI.HandlerPrefix,
-		g.cfg.HTTPAPI.Key, devChannels[0], token, user)
-	return err
 }

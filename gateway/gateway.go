@@ -67,6 +67,7 @@ type Gateway struct {
 	sse             *sse.Server
 	api             *api.Server
 	live            *admin.Live
+	liveKey         string // opens the live page elsewhere; only its link has it
 	proxies         *front.Proxies
 	limits          *front.Limits
 	fileLimit       int // streams that the limit of open files allows, 0 if unknown

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
 	"sort"
 	"time"
 
@@ -88,7 +89,9 @@ func (g *Gateway) devToken() (token, user string, err error) {
 var devChannels = []string{"news", "chat:lobby"}
 
 func (g *Gateway) newLive() *admin.Live {
+	g.liveKey = rand.Text()
 	return admin.NewLive(admin.Options{
+		Key: g.liveKey, Proxied: g.cfg.HTTPServer.ProxyProtocol,
 		Endpoint: g.cfg.UniSSE.HandlerPrefix, API: g.cfg.HTTPAPI.HandlerPrefix, APIKey: g.cfg.HTTPAPI.Key,
 		Version: Version, Channels: devChannels, Token: g.devToken,
 	})

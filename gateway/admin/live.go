@@ -40,6 +40,11 @@ type Options struct {
 	Version string
 	// Channels are subscribed to when the page opens; the person may change them there.
 	Channels []string
+	// Key lets a page that sends it have the session from another machine, or under another name: the link that is
+	// printed at the start has it. Empty: only pages of this machine have it.
+	Key string
+	// Proxied says that peers are proxies (PROXY protocol), so that no address tells who is on this machine.
+	Proxied bool
 	// Token makes a new connection token and names the user it is for. It is called once for each session that is
 	// given out, from any goroutine, and must not block. Nil means an anonymous connection (empty token and user).
 	Token func() (token, user string, err error)
@@ -135,7 +140,7 @@ func contentType(name string) string {
 // whether it did; otherwise ctx is untouched. Call it in development mode only. Any goroutine.
 //
 // Errors are JSON {"error":"..."}: 405 with Allow for anything but GET and HEAD; for /dev/session also 403 (see
-// sameMachine) and 500 when no token could be made.
+// mayHave) and 500 when no token could be made.
 func (l *Live) Handle(ctx *fasthttp.RequestCtx) bool {
 	at := string(ctx.Path())
 	f, isFile := l.files[at]
@@ -181,7 +186,7 @@ func sendFile(ctx *fasthttp.RequestCtx, f file) {
 // sendSession hands the page its settings, secrets included, or says why not.
 func (l *Live) sendSession(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
-	if err := sameMachine(&ctx.Request.Header); err != nil {
+	if err := l.mayHave(ctx); err != nil {
 		sendError(ctx, fasthttp.StatusForbidden, err)
 		return
 	}

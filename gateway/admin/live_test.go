@@ -22,7 +22,13 @@ import (
 // Paths that live does not own are answered 418.
 func served(t *testing.T, live *Live) func(method, uri string, header ...string) *fasthttp.Response {
 	t.Helper()
-	ln := fasthttputil.NewInmemoryListener()
+	return servedTo(t, live, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 50000})
+}
+
+// servedTo is served for a client that connects from peer.
+func servedTo(t *testing.T, live *Live, peer net.Addr) func(method, uri string, header ...string) *fasthttp.Response {
+	t.Helper()
+	ln := peerListener{fasthttputil.NewInmemoryListener(), peer}
 	server := &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
 		if !live.Handle(ctx) {
 			ctx.SetStatusCode(fasthttp.StatusTeapot)
@@ -40,7 +46,11 @@ func served(t *testing.T, live *Live) func(method, uri string, header ...string)
 		conn, err := ln.Dial()
 		require.NoError(t, err)
 		defer func(c net.Conn) { _ = c.Close() }(conn)
-		lines := append([]string{method + " " + uri + " HTTP/1.1"}, header...)
+		version := " HTTP/1.1"
+		if strings.HasPrefix(uri, "HTTP/1.0 ") {
+			uri, version = uri[len("HTTP/1.0 "):], " HTTP/1.0"
+		}
+		lines := append([]string{method + " " + uri + version}, header...)
 		if !hasHeader(header, "Host") {
 			lines = append(lines, "Host: localhost:8000")
 		}
@@ -51,6 +61,24 @@ func served(t *testing.T, live *Live) func(method, uri string, header ...string)
 		return resp
 	}
 }
+
+// peerListener gives all connections the same peer.
+type peerListener struct {
+	*fasthttputil.InmemoryListener
+	peer net.Addr
+}
+
+func (l peerListener) Accept() (net.Conn, error) {
+	c, err := l.InmemoryListener.Accept()
+	return peerConn{c, l.peer}, err
+}
+
+type peerConn struct {
+	net.Conn
+	peer net.Addr
+}
+
+func (c peerConn) RemoteAddr() net.Addr { return c.peer }
 
 func hasHeader(lines []string, name string) bool {
 	for _, line := range lines {
@@ -245,6 +273,50 @@ func TestSessionIsForThisMachineOnly(t *testing.T) {
 	refused("Host: localhost:8000", "Sec-Fetch-Site: cross-site")
 	refused("Host: localhost:8000", "Sec-Fetch-Site: none")
 	refused("Host: localhost:8000", "Origin: http://localhost:8000", "Sec-Fetch-Site: cross-site")
+}
+
+// TestSessionIsForLoopbackPeersOnly: the Host header is anybody's to write, the peer of the socket is not.
+func TestSessionIsForLoopbackPeersOnly(t *testing.T) {
+	opts := options()
+	opts.Key = "the-key-of-the-link"
+	live := NewLive(opts)
+	tcp := func(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 50000} }
+	f := func(peer net.Addr, wantStatus int, header ...string) {
+		t.Helper()
+		resp := servedTo(t, live, peer)("GET", "/dev/session", header...)
+		require.Equal(t, wantStatus, resp.StatusCode(), "%s %q", peer, header)
+		require.Equal(t, wantStatus == 200, strings.Contains(string(resp.Body()), "jwt"))
+	}
+	f(tcp("127.0.0.1"), 200)
+	f(tcp("127.9.8.7"), 200)
+	f(tcp("::1"), 200)
+	f(tcp("::ffff:127.0.0.1"), 200)
+	f(tcp("10.0.0.1"), 403)
+	f(tcp("192.168.1.2"), 403, "Host: localhost:8000")
+	f(tcp("2001:db8::1"), 403, "Host: [::1]:8000")
+	f(tcp("::ffff:10.0.0.1"), 403)
+	f(&net.UnixAddr{Name: "/run/x", Net: "unix"}, 403)
+
+	// A proxy on this machine is a loopback peer for everybody.
+	for _, header := range []string{"Forwarded: for=10.0.0.1", "X-Forwarded-For: 10.0.0.1", "x-forwarded-for:", "X-Forwarded-Host: localhost",
+		"X-Forwarded-Proto: https", "X-Real-IP: 127.0.0.1", "Via: 1.1 x", "CF-Connecting-IP: 1.1.1.1", "True-Client-IP: 1.1.1.1"} {
+		f(tcp("127.0.0.1"), 403, header)
+	}
+	require.Equal(t, 403, served(t, live)("GET", "HTTP/1.0 /dev/session").StatusCode(), "what nginx sends unless told otherwise")
+	proxied := opts
+	proxied.Proxied = true
+	require.Equal(t, 403, served(t, NewLive(proxied))("GET", "/dev/session").StatusCode())
+
+	// Who has the link has the session, from anywhere; not so a page of another site.
+	const key = "X-Sluice-Key: the-key-of-the-link"
+	f(tcp("10.0.0.1"), 200, key, "Host: 10.0.0.2:8000", "Sec-Fetch-Site: same-origin")
+	f(tcp("127.0.0.1"), 200, key, "Host: dev.example", "X-Forwarded-For: 10.0.0.1")
+	f(tcp("10.0.0.1"), 403, "X-Sluice-Key: the-key-of-the-linc", "Host: localhost")
+	f(tcp("10.0.0.1"), 403, "X-Sluice-Key:", "Host: localhost")
+	f(tcp("10.0.0.1"), 403, key, "Host: 10.0.0.2:8000", "Sec-Fetch-Site: cross-site")
+	f(tcp("10.0.0.1"), 403, key, "Host: 10.0.0.2:8000", "Origin: http://evil.example")
+	resp := servedTo(t, NewLive(options()), tcp("10.0.0.1"))("GET", "/dev/session", "X-Sluice-Key:")
+	require.Equal(t, 403, resp.StatusCode(), "no key opens nothing")
 }
 
 // TestPageObeysItsOwnPolicy keeps the embedded files to what the Content-Security-Policy lets them do, and text from the

@@ -217,11 +217,15 @@ export class Stream {
   }
 }
 
-/** Fetches the page's settings. An error with final = true will not go away by asking again. */
+/**
+ * Fetches the page's settings. The fragment of the link, if there is one, is the key that opens them on another machine.
+ * An error with final = true will not go away by asking again.
+ */
 async function fetchSession() {
+  const key = location.hash.slice(1);
   let response;
   try {
-    response = await fetch('/dev/session', { cache: 'no-store' });
+    response = await fetch('/dev/session', { cache: 'no-store', headers: key === '' ? {} : { 'X-Sluice-Key': key } });
   } catch {
     throw new Error('The server cannot be reached');
   }
