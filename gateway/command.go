@@ -10,11 +10,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"sluice/gateway/config"
+	"sluice/gateway/logs"
 )
 
 // Main runs the command line and returns the exit code.
@@ -25,11 +27,18 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	cmd.SetErr(stderr)
 	if err := cmd.Execute(); err != nil {
 		if !errors.Is(err, errReported) {
-			fmt.Fprintf(stderr, "sluice: %v\n", err)
+			say(stderr, fmt.Sprintf("sluice: %v\n", err))
 		}
 		return 1
 	}
 	return 0
+}
+
+// say writes a text for people; a reader that hangs is not waited for long.
+func say(w io.Writer, text string) {
+	out := logs.NewWriter(w, logs.Options{})
+	_, _ = io.WriteString(out, text)
+	out.Close(flushWithin)
 }
 
 // rootCommand is the command that serves, with all others below it (PROTOCOL
@@ -100,11 +109,13 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("the configuration is wrong:\n%w", err)
 	}
-	log, closeLog, err := newLogger(cfg, dev, stdout, stderr)
+	// Who reads our output may go away: that costs lines, not the server.
+	signal.Ignore(syscall.SIGPIPE)
+	log, out, err := newLogger(cfg, dev, stdout, stderr)
 	if err != nil {
 		return err
 	}
-	defer closeLog()
+	defer out.close()
 	warnWideLog(log, cfg.Log.File)
 	for _, w := range report.Warnings {
 		log.Warn(w)
@@ -112,7 +123,7 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	g, err := New(cfg, Options{Log: log, Dev: dev})
+	g, err := New(cfg, Options{Log: log, Dev: dev, LogDropped: out.Dropped})
 	if err != nil {
 		return err
 	}
@@ -125,28 +136,30 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	}
 	defer removePID()
 	if dev {
-		if err := g.banner(stdout, net.InterfaceAddrs); err != nil {
+		var text strings.Builder
+		if err := g.banner(&text, net.InterfaceAddrs); err != nil {
 			return err
 		}
+		say(stdout, text.String())
 	}
 	log.Info("serving", "address", g.Addr(), "version", Version, "loops", len(g.group.Loops))
-	err = g.waitForEnd(signals, src)
-	return errors.Join(err, g.stopOn(signals))
+	sig, err := g.waitForEnd(signals, src, out.Reopen)
+	return errors.Join(err, g.stopOn(signals, sig))
 }
 
-// waitForEnd returns when a signal says so, or a listener ended on its own; then
-// with the error. SIGHUP reads the configuration anew.
-func (g *Gateway) waitForEnd(signals <-chan os.Signal, src config.Source) error {
+// waitForEnd returns the signal that ends the server, or, if a listener ended on
+// its own, the error. SIGHUP opens the log file anew and reads the configuration.
+func (g *Gateway) waitForEnd(signals <-chan os.Signal, src config.Source, reopenLog func()) (os.Signal, error) {
 	r := newReloader(g, src)
 	for {
 		select {
 		case err := <-g.Failed():
-			return err
+			return nil, err
 		case sig := <-signals:
 			if sig != syscall.SIGHUP {
-				g.log.Info("stopping", "signal", sig.String())
-				return nil
+				return sig, nil
 			}
+			reopenLog()
 			r.reload()
 		}
 	}

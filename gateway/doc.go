@@ -24,6 +24,7 @@
 //	accept                per listener     accept, and a back-off when descriptors run out
 //	stop                  1                the shutdown, with a deadline
 //	server shutdown       per listener     requests under way, with a deadline
+//	log writer            1                the output of the log; nobody waits for it but the end, for a second
 //	main                  1                the signal
 //
 // Lock order, the whole list: memory stripe → hub interest stripe → actor

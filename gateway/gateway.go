@@ -40,6 +40,9 @@ const Version = "0.1.0"
 // Options of a [Gateway] that are not configuration.
 type Options struct {
 	Log *slog.Logger
+	// LogDropped returns how many lines of the log were dropped, for metrics; nil
+	// if nobody counts them.
+	LogDropped func() uint64
 	// Dev switches the live page on.
 	Dev bool
 	// Verify makes the loops check every byte they hand over; for tests.
@@ -50,11 +53,12 @@ type Options struct {
 // the end, Stop.
 type Gateway struct {
 	// Immutable after New.
-	cfg    *config.Config
-	log    *slog.Logger
-	verify bool
-	id     session.ID
-	began  time.Time
+	cfg        *config.Config
+	log        *slog.Logger
+	logDropped func() uint64
+	verify     bool
+	id         session.ID
+	began      time.Time
 
 	turns, blocking *actor.Pool
 	group           *loop.Group
@@ -103,8 +107,11 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
+	if opt.LogDropped == nil {
+		opt.LogDropped = func() uint64 { return 0 }
+	}
 	g := &Gateway{
-		cfg: cfg, log: opt.Log, verify: opt.Verify, id: session.NewID(), began: time.Now(),
+		cfg: cfg, log: opt.Log, logDropped: opt.LogDropped, verify: opt.Verify, id: session.NewID(), began: time.Now(),
 		failed: make(chan error, 2), quit: make(chan struct{}),
 	}
 	g.bodies = newBodyRoom(cfg, g.quit)

@@ -32,6 +32,7 @@ var layout = map[string]row{
 	"codec":                   {others: modGoccy + " github.com/shadowspore/fossil-delta"},
 	"gateway/actor":           {others: modAnts},
 	"gateway/tally":           {},
+	"gateway/logs":            {},
 	"gateway/shrink":          {},
 	"gateway/reqid":           {others: modFasthttp},
 	"gateway/testkit":         {others: modJwt},

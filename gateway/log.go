@@ -1,39 +1,64 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"sluice/gateway/config"
+	"sluice/gateway/logs"
 )
+
+// logOutput is where the log goes. Nobody who logs ever waits for it: it is a
+// queue of lines.
+type logOutput struct {
+	*logs.Writer
+	file *logs.File // nil for standard output or error
+}
+
+// flushWithin is how long the end of the process waits for the last lines.
+const flushWithin = time.Second
+
+// close writes what is queued; a reader that hangs is not waited for long.
+func (o *logOutput) close() {
+	if o.Close(flushWithin) && o.file != nil {
+		_ = o.file.Close()
+	}
+}
 
 // newLogger logs as the section log says: JSON lines or text, to the file or to
 // standard output; in development text for people. What repeats is limited.
-func newLogger(cfg *config.Config, dev bool, stdout, stderr io.Writer) (*slog.Logger, func(), error) {
-	out, done := stdout, func() {}
+func newLogger(cfg *config.Config, dev bool, stdout, stderr io.Writer) (*slog.Logger, *logOutput, error) {
+	out, to := &logOutput{}, stdout
 	text := cfg.Log.Format == "text"
 	switch {
 	case cfg.Log.File != "":
-		f, err := os.OpenFile(cfg.Log.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, logFileMode)
+		f, err := logs.OpenFile(cfg.Log.File)
 		if err != nil {
 			return nil, nil, fmt.Errorf("log.file cannot be opened: %w", err)
 		}
-		out, done = f, func() { _ = f.Close() }
+		out.file, to = f, f
 	case dev:
-		out, text = stderr, true
+		to, text = stderr, true
 	}
 	opt := &slog.HandlerOptions{Level: LogLevel(cfg.Log.Level)}
-	var h slog.Handler = slog.NewJSONHandler(out, opt)
-	if text {
-		h = slog.NewTextHandler(out, opt)
+	handler := func(w io.Writer) slog.Handler {
+		if text {
+			return slog.NewTextHandler(w, opt)
+		}
+		return slog.NewJSONHandler(w, opt)
 	}
-	return slog.New(newLimitedHandler(h, time.Now)), done, nil
+	out.Writer = logs.NewWriter(to, logs.Options{Note: func(message string, attrs ...any) []byte {
+		var line bytes.Buffer
+		slog.New(handler(&line)).Warn(message, attrs...)
+		return line.Bytes()
+	}})
+	return slog.New(newLimitedHandler(handler(out), time.Now)), out, nil
 }
 
 // logLevels are the names of log.level; none is above every level.

@@ -2,14 +2,11 @@ package gateway
 
 import (
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
-)
 
-// logFileMode is that of log.file: addresses, users and channels are nobody
-// else's business.
-const logFileMode fs.FileMode = 0o600
+	"sluice/gateway/logs"
+)
 
 // warnWideLog warns of a log file that others than its owner may read or write:
 // one that was there before keeps its mode. Pipes and devices are left alone.
@@ -21,8 +18,8 @@ func warnWideLog(log *slog.Logger, path string) {
 	if err != nil || !info.Mode().IsRegular() {
 		return
 	}
-	if mode := info.Mode().Perm(); mode&^logFileMode != 0 {
+	if mode := info.Mode().Perm(); mode&^logs.FileMode != 0 {
 		log.Warn("log.file is open to others than its owner: it names addresses, users and channels",
-			"file", path, "mode", fmt.Sprintf("%04o", mode), "advice", fmt.Sprintf("chmod %04o, or let a group read it on purpose only", logFileMode))
+			"file", path, "mode", fmt.Sprintf("%04o", mode), "advice", fmt.Sprintf("chmod %04o, or let a group read it on purpose only", logs.FileMode))
 	}
 }

@@ -103,11 +103,11 @@ func TestLogFormats(t *testing.T) {
 		cfg := config.Default()
 		cfg.Log.Format = format
 		var stdout, stderr bytes.Buffer
-		log, done, err := newLogger(cfg, dev, &stdout, &stderr)
+		log, output, err := newLogger(cfg, dev, &stdout, &stderr)
 		require.NoError(t, err)
 		log.Info("hello")
 		log.Debug("not at level info")
-		done()
+		output.close()
 		text := stdout.String() + stderr.String()
 		require.Contains(t, text, want)
 		require.Equal(t, 1, strings.Count(text, "\n"))

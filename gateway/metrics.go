@@ -75,7 +75,7 @@ func (c counters) Node() metrics.Node {
 		Version: Version, GoVersion: runtime.Version(), Nodes: 1,
 		Hub: g.hub.Stats(), HeldMax: heldMax, Sessions: g.sessions.Stats(),
 		Fallbacks:    map[string]uint64{"turns": g.turns.Fallbacks(), "blocking": g.blocking.Fallbacks()},
-		RefusedCalls: g.calls.Refused(),
+		RefusedCalls: g.calls.Refused(), LogDropped: g.logDropped(),
 	}
 	for _, l := range g.group.Loops {
 		n.LoopBacklog = append(n.LoopBacklog, l.Backlog())

@@ -181,14 +181,17 @@ const (
 )
 
 // stopOn stops the gateway within shutdown.timeout, and at once when one more
-// signal comes.
-func (g *Gateway) stopOn(signals <-chan os.Signal) error {
+// signal comes. why is the first one, nil if a listener ended.
+func (g *Gateway) stopOn(signals <-chan os.Signal, why os.Signal) error {
 	limit := g.cfg.Shutdown.Timeout
 	ctx, cancel := context.WithTimeout(context.Background(), limit-min(cutMargin, limit/10))
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- g.Stop(ctx) }()
 	end := time.After(limit)
+	if why != nil { // said once the time is running, whatever becomes of the line
+		g.log.Info("stopping", "signal", why.String())
+	}
 	for {
 		select {
 		case err := <-done:

@@ -226,7 +226,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	}
 	signals := make(chan os.Signal, 2)
 	done := make(chan error, 1)
-	go func() { done <- s.stopOn(signals) }()
+	go func() { done <- s.stopOn(signals, nil) }()
 	signals <- syscall.SIGHUP // is none
 	testkit.EventuallyWithin(t, time.Minute, s.stopping.Load, "the shutdown to begin")
 	require.Greater(t, s.sessions.Counts().Clients, 50, "a second SIGHUP ended nothing")
@@ -251,7 +251,7 @@ func TestShutdownTimeout(t *testing.T) {
 		s.api.Publish(t, "news", big)
 	}
 	done := make(chan error, 1)
-	go func() { done <- s.stopOn(make(chan os.Signal)) }()
+	go func() { done <- s.stopOn(make(chan os.Signal), nil) }()
 	err := ends(t, done)
 	require.ErrorIs(t, err, errShutdownTimeout)
 }

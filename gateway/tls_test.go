@@ -470,7 +470,7 @@ func TestDrainOverTLS(t *testing.T) {
 	}
 	signals := make(chan os.Signal, 1)
 	done := make(chan error, 1)
-	go func() { done <- s.stopOn(signals) }()
+	go func() { done <- s.stopOn(signals, nil) }()
 	signals <- syscall.SIGHUP // is no second one
 	require.NoError(t, ends(t, done))
 	for _, c := range clients {

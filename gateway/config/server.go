@@ -119,7 +119,7 @@ type Init struct {
 type Log struct {
 	Level  string `json:"level" default:"info" enum:"none,trace,debug,info,warn,error,fatal" doc:"Least level that is logged."`
 	Format string `json:"format" default:"json" enum:"json,text" doc:"One JSON object per line, or text for people."`
-	File   string `json:"file" doc:"File to log to. Empty: standard output."`
+	File   string `json:"file" doc:"File to log to; SIGHUP opens it anew. Empty: standard output."`
 }
 
 // Node is the section node.

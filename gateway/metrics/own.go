@@ -149,6 +149,7 @@ func connectFamilies() []*family {
 
 func workFamilies() []*family {
 	return []*family{
+		counter("log_lines_dropped_total", "Lines of the log that were not written: too many waited for a reader, or the output failed.", func(s *state) uint64 { return s.LogDropped }),
 		gauge("api_bodies_bytes", "Bytes of large bodies of API calls that are being read, or whose calls are being answered.", func(s *state) int64 { return s.BodyBytes }),
 		gauge("api_bodies_waiting", "Large bodies of API calls that wait for room.", func(s *state) int { return s.BodiesWaiting }),
 		gauge("api_work_bytes", "Bytes that API calls hold beside their bodies: decoded batches, and answers that were not taken yet.", func(s *state) int64 { return s.WorkBytes }),

@@ -87,6 +87,8 @@ type Node struct {
 	Fallbacks map[string]uint64
 	// RefusedCalls are calls of hooks that found no worker.
 	RefusedCalls uint64
+	// LogDropped are lines of the log that were not written.
+	LogDropped uint64
 }
 
 // Request is a kind of HTTP request. Its values must be of bounded sets.

@@ -1,0 +1,7 @@
+// Package logs carries lines of a log to where they go without ever holding up
+// who writes them: a reader that hangs, a full disk or a file system that stands
+// still costs lines, which are counted and told, but no connect and no shutdown.
+//
+// It owns the queue of lines and the file that they go to. It must not know what
+// the lines say: levels, formats and limits are those of the handler above.
+package logs
