@@ -31,11 +31,7 @@ func bannerOf(t *testing.T, own string, flags map[string]string) (g *Gateway, te
 	s := &server{Gateway: g, addr: g.Addr(), api: &testkit.API{Addr: g.Addr(), Key: testKey}}
 	t.Cleanup(func() { s.stop(t) })
 	var out bytes.Buffer
-	require.NoError(t, g.banner(&out, func() ([]net.Addr, error) {
-		_, loopback, _ := net.ParseCIDR("127.0.0.0/8")
-		ip, n, err := net.ParseCIDR(own)
-		return []net.Addr{loopback, &net.IPNet{IP: ip, Mask: n.Mask}}, err
-	}))
+	require.NoError(t, g.banner(&out, machineAt(t, "127.0.0.1/8", own)))
 	return g, out.String()
 }
 
@@ -53,7 +49,7 @@ func ownAddress(t *testing.T) string {
 	return ""
 }
 
-// session asks for the development session the way the page at a link does.
+// sessionAt asks for the development session the way the page at a link does.
 func sessionAt(t *testing.T, link, host string) (status int) {
 	t.Helper()
 	base, key, _ := strings.Cut(link, "#")
@@ -136,15 +132,7 @@ func TestBannerOfTwoListeners(t *testing.T) {
 }
 
 func TestAddressesThatOthersReach(t *testing.T) {
-	list := func() ([]net.Addr, error) {
-		var all []net.Addr
-		for _, text := range []string{"127.0.0.1/8", "::1/128", "fe80::1/64", "10.0.0.1/8", "2001:db8::1/64", "10.0.0.2/8"} {
-			ip, n, err := net.ParseCIDR(text)
-			require.NoError(t, err)
-			all = append(all, &net.IPNet{IP: ip, Mask: n.Mask})
-		}
-		return all, nil
-	}
+	list := machineAt(t, "127.0.0.1/8", "::1/128", "fe80::1/64", "10.0.0.1/8", "2001:db8::1/64", "10.0.0.2/8")
 	f := func(bound string, want ...string) {
 		t.Helper()
 		at, err := net.ResolveTCPAddr("tcp", bound)

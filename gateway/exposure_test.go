@@ -15,16 +15,20 @@ import (
 	"sluice/gateway/testkit"
 )
 
-func TestPublicAddressesAreTold(t *testing.T) {
-	machine := func() ([]net.Addr, error) {
-		var list []net.Addr
-		for _, text := range []string{"127.0.0.1/8", "::1/128", "10.1.2.3/8", "fe80::1/64", "192.0.2.7/24", "2001:db8::7/64"} {
-			ip, ipNet, err := net.ParseCIDR(text)
-			require.NoError(t, err)
-			list = append(list, &net.IPNet{IP: ip, Mask: ipNet.Mask})
-		}
-		return list, nil
+// machineAt tells of a machine with these addresses.
+func machineAt(t *testing.T, addrs ...string) func() ([]net.Addr, error) {
+	t.Helper()
+	var list []net.Addr
+	for _, text := range addrs {
+		ip, ipNet, err := net.ParseCIDR(text)
+		require.NoError(t, err)
+		list = append(list, &net.IPNet{IP: ip, Mask: ipNet.Mask})
 	}
+	return func() ([]net.Addr, error) { return list, nil }
+}
+
+func TestPublicAddressesAreTold(t *testing.T) {
+	machine := machineAt(t, "127.0.0.1/8", "::1/128", "10.1.2.3/8", "fe80::1/64", "192.0.2.7/24", "2001:db8::7/64")
 	f := func(bound string, want ...string) {
 		t.Helper()
 		at := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(bound))
