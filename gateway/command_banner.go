@@ -40,7 +40,7 @@ func (g *Gateway) banner(w io.Writer, own func() ([]net.Addr, error)) error {
   Token       %s
               (user %q; goes into cf_connect as "token")
 
-`, at.base, g.endpoint(), connect, at.api, g.cfg.HTTPAPI.HandlerPrefix,
+`, at.base, root(g.cfg.UniSSE.HandlerPrefix), connect, at.api, g.cfg.HTTPAPI.HandlerPrefix,
 		g.cfg.HTTPAPI.Key, devChannels[0], token, user)
 	_, err = io.WriteString(w, text.String())
 	return err

@@ -24,7 +24,7 @@ func TestTheLogFileIsForItsOwnerOnly(t *testing.T) {
 		log, done, err := newLogger(cfg, false, io.Discard, io.Discard)
 		require.NoError(t, err)
 		log.Info("hello")
-		done()
+		done.close()
 		return cfg.Log.File
 	}
 	mode := func(path string) os.FileMode {
