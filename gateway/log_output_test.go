@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"sluice/gateway/testkit"
 )
@@ -77,18 +76,16 @@ func (p *sluiceProcess) stream(t *testing.T) {
 	c.Close()
 }
 
-// smallPipe returns a pipe that holds one page.
-func smallPipe(t *testing.T) (in, out *os.File) {
+// newPipe returns a pipe.
+func newPipe(t *testing.T) (in, out *os.File) {
 	t.Helper()
 	in, out, err := os.Pipe()
-	require.NoError(t, err)
-	_, err = unix.FcntlInt(out.Fd(), unix.F_SETPIPE_SZ, 4096)
 	require.NoError(t, err)
 	t.Cleanup(func() { _, _ = in.Close(), out.Close() })
 	return in, out
 }
 
-// fill fills a pipe to its last byte.
+// fillPipe fills a pipe to its last byte.
 func fillPipe(t *testing.T, out *os.File) {
 	t.Helper()
 	fd := int(out.Fd())
@@ -107,10 +104,10 @@ func fillPipe(t *testing.T, out *os.File) {
 func TestAReaderOfTheLogThatHangs(t *testing.T) {
 	for name, args := range map[string][]string{"standard output": nil, "development": {"--dev", "-c", "config.json"}} {
 		t.Run(name, func(t *testing.T) {
-			_, out := smallPipe(t)
+			_, out := newPipe(t)
 			fillPipe(t, out)
 			p := startSluice(t, `"level": "debug"`, out, args...)
-			for range 30 { // more than the pipe would hold
+			for range 30 {
 				p.stream(t)
 			}
 			p.terminate(t)
@@ -120,7 +117,7 @@ func TestAReaderOfTheLogThatHangs(t *testing.T) {
 
 // Behind a pause the reader learns how many lines are missing, and where.
 func TestAReaderOfTheLogThatComesBack(t *testing.T) {
-	in, out := smallPipe(t)
+	in, out := newPipe(t)
 	fillPipe(t, out)
 	p := startSluice(t, `"level": "debug"`, out, "--prometheus.enabled")
 	dropped := func() int {
@@ -152,7 +149,7 @@ func TestAReaderOfTheLogThatComesBack(t *testing.T) {
 func TestAReaderOfTheLogThatGoesAway(t *testing.T) {
 	for name, args := range map[string][]string{"standard output": nil, "development": {"--dev", "-c", "config.json"}} {
 		t.Run(name, func(t *testing.T) {
-			in, out := smallPipe(t)
+			in, out := newPipe(t)
 			p := startSluice(t, `"level": "debug"`, out, args...)
 			require.NoError(t, in.Close())
 			require.NoError(t, out.Close())
