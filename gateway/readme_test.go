@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -83,16 +84,23 @@ func startDevServer(t *testing.T, dir string) (addr, key string) {
 }
 
 // readmeBlock matches a fenced block that is marked as one to be tested: shell
-// commands that end, commands that show a stream, or a config file.
-var readmeBlock = regexp.MustCompile("(?s)<!-- test( stream)? -->\n```(sh|json|)\n(.*?)\n```\n")
+// commands that end, commands that show a stream, a config file, or a recipe.
+var readmeBlock = regexp.MustCompile("(?s)<!-- test( stream| mint| page|) -->\n```(\\w*)\n(.*?)\n```\n")
 
-// What the README tells people to type does what it says.
-func TestCommandsOfTheReadmeWork(t *testing.T) {
+// readmeBlocks returns the blocks of the README that have one of some marks.
+func readmeBlocks(t *testing.T, marks ...string) [][]string {
+	t.Helper()
 	text, err := os.ReadFile("../README.md")
 	require.NoError(t, err)
 	blocks := readmeBlock.FindAllStringSubmatch(string(text), -1)
-	require.GreaterOrEqual(t, len(blocks), 4, "the marks are still there")
 	require.Len(t, blocks, strings.Count(string(text), "\n<!-- test"), "each mark stands above a block")
+	return slices.DeleteFunc(blocks, func(block []string) bool { return !slices.Contains(marks, strings.TrimSpace(block[1])) })
+}
+
+// What the README tells people to type does what it says.
+func TestCommandsOfTheReadmeWork(t *testing.T) {
+	blocks := readmeBlocks(t, "", "stream")
+	require.GreaterOrEqual(t, len(blocks), 4, "the marks are still there")
 
 	dir := commandDir(t)
 	addr, key := startDevServer(t, dir)
