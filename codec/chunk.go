@@ -25,9 +25,11 @@ func (f Framing) Terminator() []byte {
 	return nil
 }
 
-// StreamOpening is the blank line that every stream begins with (PROTOCOL 1.5).
-// It must not be written to.
-var StreamOpening = []byte("\r\n")
+// StreamOpening is the blank line that a stream begins with, and ReferenceOpening the
+// one of the reference (PROTOCOL 1.5): clients that take the first line end they see
+// for the one of all lines never find the end of an event behind it. They must not be
+// written to.
+var StreamOpening, ReferenceOpening = []byte("\n"), []byte("\r\n")
 
 var chunkTerminator = []byte("0\r\n\r\n")
 

@@ -59,7 +59,8 @@ func TestPutChunkHeadEndsWhereItIsTold(t *testing.T) {
 func TestTerminatorEndsChunkedBodiesOnly(t *testing.T) {
 	require.Equal(t, "0\r\n\r\n", string(FramingChunked.Terminator()))
 	require.Empty(t, FramingClose.Terminator())
-	require.Equal(t, "\r\n", string(StreamOpening))
+	require.Equal(t, "\n", string(StreamOpening))
+	require.Equal(t, "\r\n", string(ReferenceOpening))
 }
 
 func TestStreamHeadSaysWhatTheProtocolSays(t *testing.T) {

@@ -18,6 +18,8 @@ type Conn struct {
 	Framing codec.Framing
 	// Head is the response head of the stream; nil if it needs none.
 	Head *codec.StreamHead
+	// Opening is the blank line that the body begins with.
+	Opening []byte
 	// Preamble are lines that the first event begins with, such as retry.
 	Preamble []byte
 	// MaxEvents and MaxDuration end the stream after so many events, the
@@ -360,7 +362,7 @@ func (op *opening) cut(event []byte, cuts []codec.Cut) {
 	if op.conn.Head != nil {
 		b = codec.AppendStreamHead(b, op.conn.Head)
 	}
-	b = codec.AppendChunk(b, f, codec.StreamOpening)
+	b = codec.AppendChunk(b, f, op.conn.Opening)
 	from := 0
 	for _, c := range cuts {
 		b = codec.AppendChunk(b, f, event[from:c.At])

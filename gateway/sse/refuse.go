@@ -77,7 +77,7 @@ func (s *Server) streamRefusal(r *request, f codec.Framing, d *codec.Disconnect)
 	if s.opt.TerminalStatus && d.Terminal() && toldTerminal(r.lastEventID) {
 		return statusAnswer(r, fasthttp.StatusNoContent, "")
 	}
-	b := codec.AppendChunk(codec.AppendStreamHead(make([]byte, 0, codec.StreamHeadSize), r.head(f, true)), f, codec.StreamOpening)
+	b := codec.AppendChunk(codec.AppendStreamHead(make([]byte, 0, codec.StreamHeadSize), r.head(f, true)), f, s.opening())
 	if d.Code != codec.DisconnectConnectionClosed.Code {
 		event, id := append(s.retryLine(), codec.DisconnectFrame(d).Lines(codec.FramingClose)...), []byte(nil)
 		if s.opt.TerminalStatus && d.Terminal() {

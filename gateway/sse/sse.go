@@ -132,6 +132,15 @@ func (s *Server) retryLine() []byte {
 	return append(strconv.AppendInt(b, lo, 10), '\n')
 }
 
+// opening returns the blank line that a body begins with: where nothing is added to
+// what the reference sends, the reference's.
+func (s *Server) opening() []byte {
+	if !s.opt.LastEventID && s.opt.RetryMax <= 0 {
+		return codec.ReferenceOpening
+	}
+	return codec.StreamOpening
+}
+
 // allowedMethods is the Allow header of a 405.
 const allowedMethods = "GET, POST, OPTIONS"
 
@@ -346,7 +355,7 @@ func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused er
 		s.sessions.Refuse(conn, loop.ReasonRefused, refused)
 		return
 	}
-	conn.Head, conn.Preamble = r.head(conn.Framing, r.bounds != bounds{}), s.retryLine()
+	conn.Head, conn.Opening, conn.Preamble = r.head(conn.Framing, r.bounds != bounds{}), s.opening(), s.retryLine()
 	conn.MaxEvents, conn.MaxDuration = r.bounds.events, r.bounds.duration
 	owned = true
 	_ = s.sessions.Open(plan, conn) // the session told the client, and the log
