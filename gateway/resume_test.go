@@ -455,9 +455,9 @@ func TestGapIsToldAfterRestart(t *testing.T) {
 	require.NotEmpty(t, b.lastID, "and the new position is known")
 }
 
-// A cursor is client input: whatever it is, the connect is a normal one, and no
-// more is granted than without it.
-func TestBadCursorsAreNormalConnects(t *testing.T) {
+// A cursor is client input: whatever it is, no more is granted than without it. What
+// cannot be read is told like a gap: who brings it has been somewhere before.
+func TestBadCursorsGrantNothingAndAreToldLikeAGap(t *testing.T) {
 	s := recoverableServer(t, parts{channel: ``})
 	s.api.Publish(t, "rr:a", `1`)
 	s.api.Publish(t, "other", `"not yours"`)
@@ -465,55 +465,98 @@ func TestBadCursorsAreNormalConnects(t *testing.T) {
 	good := first.Next(t).EventID
 	require.NotEmpty(t, good)
 	first.Close()
-	f := func(name, id string) {
+	const fresh, gap, recovered = "fresh", "gap", "recovered"
+	f := func(name, id, told string) {
 		t.Helper()
 		c := testkit.Connect(t, s.addr, testkit.ConnectOptions{
-			Subs:        map[string]testkit.SubscribeRequest{"rr:a": {}},
+			Subs:        map[string]testkit.SubscribeRequest{"rr:a": {}, "plain": {}},
 			HTTPHeaders: [][2]string{{"Last-Event-ID", id}},
 		})
 		res := c.ExpectConnect(t)
-		require.Len(t, res.Subs, 1, "%s: nothing more is granted", name)
+		require.Len(t, res.Subs, 2, "%s: nothing more is granted", name)
+		require.Equal(t, testkit.SubscribeResult{}, res.Subs["plain"], "%s: it has no position to lose", name)
+		require.Equal(t, told != fresh, res.Subs["rr:a"].WasRecovering, name)
+		require.Equal(t, told == recovered, res.Subs["rr:a"].Recovered, name)
 		require.Empty(t, res.Subs["rr:a"].Publications, name)
 		require.Equal(t, uint64(1), res.Subs["rr:a"].Offset, name)
 		c.Close()
 	}
-	f("empty", "")
-	f("malformed", "!!!")
-	f("foreign", "1698-0")
-	f("truncated", good[:len(good)-1])
-	f("doubled and cut", good+good[:5])
-	f("24 KiB", strings.Repeat(good, 24<<10/len(good)))
-	f("of another channel", strings.Replace(good, good[1:7], "AAAAAA", 1))
-	f("of another epoch", strings.Replace(good, good[7:12], "AAAAA", 1))
-	f("beyond the top", good[:len(good)-1]+"_")
-	f("of a channel that was not asked for", good+"B"+"AAAAAAAAAAA"+"B")
+	f("empty", "", fresh)
+	f("nothing but a list", " , ,", fresh)
+	f("malformed", "!!!", gap)
+	f("foreign", "1698-0", gap)
+	f("a word of JavaScript's", "undefined", gap)
+	f("truncated", good[:len(good)-1], gap)
+	f("doubled and cut", good+good[:5], gap)
+	f("24 KiB", strings.Repeat(good, 24<<10/len(good)), recovered)
+	f("over the limit of entries", strings.Repeat(good, 2049), gap)
+	f("of another channel", strings.Replace(good, good[1:7], "AAAAAA", 1), fresh)
+	f("of another epoch", strings.Replace(good, good[7:12], "AAAAA", 1), gap)
+	f("beyond the top", good[:len(good)-1]+"_", gap)
+	f("of a channel that was not asked for", "BAAAAAAAAAAAB", fresh)
 }
 
-func TestLastEventIDAsParameterAndPrecedence(t *testing.T) {
+// The names that clients use, and several values at once: of them the newest counts that
+// can be read.
+func TestWhereTheLastEventIDMayStand(t *testing.T) {
 	s := recoverableServer(t, parts{})
-	c := s.subscribe(t, "rr:a")
+	c := s.subscribe(t, "rr:a", "rr:b")
 	old := c.Next(t).EventID
 	s.api.Publish(t, "rr:a", `1`)
+	c.NextKind(t, "pub")
+	s.api.Publish(t, "rr:b", `1`)
 	newer := c.NextKind(t, "pub").EventID
 	require.NotEqual(t, old, newer)
 	c.Close()
-	query := strings.SplitN(subscribeTarget([]string{"rr:a"}), "?", 2)[1]
-	f := func(parameter, header string, want int) {
+	query := strings.SplitN(subscribeTarget([]string{"rr:a", "rr:b"}), "?", 2)[1]
+	const missed, nothing, lost = 1, 0, -1
+	f := func(parameters string, want int, headers ...string) {
 		t.Helper()
-		o := testkit.ConnectOptions{RawQuery: query + "&last_event_id=" + url.QueryEscape(parameter)}
-		if header != "" {
-			o.HTTPHeaders = [][2]string{{"Last-Event-ID", header}}
+		o := testkit.ConnectOptions{RawQuery: query + strings.NewReplacer("OLD", old, "NEW", newer).Replace(parameters)}
+		for _, h := range headers {
+			o.HTTPHeaders = append(o.HTTPHeaders, [2]string{"Last-Event-ID", h})
 		}
 		c := testkit.Connect(t, s.addr, o)
-		res := c.ExpectConnect(t).Subs["rr:a"]
-		require.Len(t, res.Publications, want)
-		require.True(t, res.Recovered)
-		c.Close()
+		defer c.Close()
+		for ch, res := range c.ExpectConnect(t).Subs {
+			require.Len(t, res.Publications, max(want, 0), ch)
+			require.True(t, res.WasRecovering, ch)
+			require.Equal(t, want != lost, res.Recovered, ch)
+		}
 	}
-	f(old, "", 1)
-	f(newer, "", 0)
-	f(old, newer, 0)
-	f(newer, old, 1)
+	for _, name := range []string{"last_event_id", "lastEventId", "Last-Event-ID"} {
+		f("&"+name+"=OLD", missed)
+		f("&"+name+"=NEW", nothing)
+		f("&"+name+"=junk", lost)
+		f("&"+name+"=OLD", nothing, newer)
+		f("&"+name+"=NEW", missed, old)
+		f("&"+name+"=NEW", nothing, "junk")
+		f("&"+name+"=OLD&"+name+"=junk&"+name+"=NEW", nothing)
+		f("&"+name+"=NEW&"+name+"=OLD", nothing)
+	}
+	f("&lastEventId=OLD&last_event_id=NEW", nothing)
+	f("", missed, old)
+	f("", nothing, old, newer)
+	f("", nothing, newer, old)
+	f("", nothing, newer, "junk")
+	f("", nothing, "junk, "+newer+", "+old)
+	f("", missed, old+",junk")
+	f("", lost, "junk", "1698-0")
+	half := old[:len(old)/2] // of one channel: the other is new to it in this value
+	f("", nothing, half, newer)
+}
+
+// A client of a cache channel whose position is lost gets its state.
+func TestALostPositionInACacheChannelBringsTheState(t *testing.T) {
+	s := startServer(t, parts{channel: `, "namespaces": [{"name": "cache", "force_recovery_mode": "cache", ` + recoverable + `}]`})
+	s.api.Publish(t, "cache:a", `1`)
+	c := testkit.Connect(t, s.addr, testkit.ConnectOptions{
+		Subs: map[string]testkit.SubscribeRequest{"cache:a": {}}, HTTPHeaders: [][2]string{{"Last-Event-ID", "junk"}},
+	})
+	res := c.ExpectConnect(t).Subs["cache:a"]
+	require.True(t, res.WasRecovering)
+	require.True(t, res.Recovered)
+	require.Len(t, res.Publications, 1)
 }
 
 // With resume and retry switched off the bytes are the reference's.

@@ -53,13 +53,14 @@ func streamFamilies() []*family {
 		gauge("recovery_waiting", "Connects and subscriptions that wait for memory for what they missed.", func(s *state) int { return s.Node.Sessions.Recovery.Waiting }),
 		durations("recovery_wait_seconds", "Waits for memory for recovered data.", nil, func(s *state, e *emitter) { e.durations(&s.Node.Sessions.Recovery.Waited) }),
 		counter("recovery_refused_total", "Connects and subscriptions refused because no memory for what they missed came free in time.", func(s *state) uint64 { return s.Node.Sessions.Recovery.Refused }),
-		labelled(prometheus.CounterValue, "resumes_total", "Wishes of clients to be recovered, by what came of them: complete, or not because the epoch is another one, the history has a gap, or it was too large for one push.",
+		labelled(prometheus.CounterValue, "resumes_total", "Wishes of clients to be recovered, by what came of them: complete, or not because the epoch is another one, the history has a gap, it was too large for one push, or the id that the client brought cannot be read.",
 			[]string{"result"}, func(s *state, e *emitter) {
 				r := &s.Node.Sessions.Resumes
 				e.count(r.Complete, "complete")
 				e.count(r.Epoch, "epoch")
 				e.count(r.Gap, "gap")
 				e.count(r.Size, "size")
+				e.count(r.Lost, "unreadable")
 			}),
 	}
 }

@@ -130,7 +130,7 @@ func clientFamilies() []*family {
 				r := &s.Node.Sessions.Resumes
 				e.count(r.Missed, "yes", noNamespace, "yes")
 				e.count(r.Complete-r.Missed, "yes", noNamespace, "no")
-				e.count(r.Epoch+r.Gap+r.Size, "no", noNamespace, "no")
+				e.count(r.Epoch+r.Gap+r.Size+r.Lost, "no", noNamespace, "no")
 			}),
 		summaries("client_command_duration_seconds", "From the request of a connect to its connect push, or to its refusal.",
 			[]string{"method", "channel_namespace"}, connectTook),

@@ -101,6 +101,9 @@ type PlanRequest struct {
 	// Cursor is what the client's last event id says, if anything: positions
 	// in whatever channels it was subscribed to.
 	Cursor []codec.CursorEntry
+	// Lost says that the client brought an id that says nothing: it was somewhere, and
+	// may have missed anything.
+	Lost bool
 	// Personal says that the personal channel is due (PROTOCOL 5.5).
 	Personal bool
 	// Address is one that was reserved with [Manager.ReserveAddress], the
@@ -210,7 +213,7 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 		}
 	}
 	for i := range p.Grants {
-		p.Grants[i].resume(req.Cursor)
+		p.Grants[i].resume(req.Cursor, req.Lost)
 	}
 	return nil
 }
@@ -229,8 +232,12 @@ func refusedFor(ch string, err error) error {
 }
 
 // resume adds what a cursor says of the channel. It only ever adds a position
-// to a channel that is granted without it.
-func (g *Grant) resume(cursor []codec.CursorEntry) {
+// to a channel that is granted without it. A position that is lost is told like a gap,
+// unless the connect request has another one.
+func (g *Grant) resume(cursor []codec.CursorEntry, lost bool) {
+	if lost && g.Recoverable && g.Recover == nil {
+		g.Recover = &recoverRequest{lost: true}
+	}
 	if !g.Recoverable || len(cursor) == 0 {
 		return
 	}

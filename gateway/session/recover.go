@@ -17,6 +17,8 @@ type recoverRequest struct {
 	// entries are those of a cursor that fit the channel: one, unless names
 	// collide; nil for a connect request.
 	entries []codec.CursorEntry
+	// lost: it was somewhere, and cannot say where.
+	lost bool
 }
 
 // in reports whether the position is of this epoch. An empty epoch of a connect
@@ -57,7 +59,7 @@ func (m *Manager) restore(ctx context.Context, g *Grant) (restored, error) {
 	switch {
 	case cache && (want || g.cacheRecover()):
 		q.Limit, q.Reverse = 1, true
-	case want:
+	case want && !g.Recover.lost:
 		q.Since, q.Set, q.Limit = g.Recover.offset, true, m.live.Load().RecoveryLimit
 		if q.Limit <= 0 {
 			q.Limit = -1

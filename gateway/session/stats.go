@@ -110,6 +110,7 @@ type Resumes struct {
 	Epoch    uint64 // not recovered: the history began anew
 	Gap      uint64 // not recovered: the history does not reach back so far
 	Size     uint64 // not recovered: it was too much for one connect push
+	Lost     uint64 // not recovered: the id that the client brought cannot be read
 }
 
 // Stats are the counters of a [Manager] that no loop owns.
@@ -140,7 +141,7 @@ func (m *Manager) Stats() Stats {
 		Opening: int(m.openings.Load()), Streams: int(m.streams.Load()),
 		Resumes: Resumes{
 			Complete: r.complete.Load(), Missed: r.missed.Load(),
-			Epoch: r.epoch.Load(), Gap: r.gap.Load(), Size: r.size.Load(),
+			Epoch: r.epoch.Load(), Gap: r.gap.Load(), Size: r.size.Load(), Lost: r.lost.Load(),
 		},
 		KeeperRefused: m.keeperRefused.Load(), Untold: m.untold.Load(),
 		Recovery: Recovery{
@@ -159,7 +160,7 @@ func (m *Manager) Stats() Stats {
 // resumes is Resumes as it is counted.
 type resumes struct {
 	// Atomic.
-	complete, missed, epoch, gap, size atomic.Uint64
+	complete, missed, epoch, gap, size, lost atomic.Uint64
 }
 
 // count notes what came of a client's wish to be recovered.
@@ -170,6 +171,8 @@ func (c *resumes) count(r *recoverRequest, got *restored, cut bool) {
 		if len(got.publications) > 0 {
 			c.missed.Add(1)
 		}
+	case r.lost:
+		c.lost.Add(1)
 	case cut:
 		c.size.Add(1)
 	case !r.in(got.top.Epoch):

@@ -60,6 +60,9 @@ func TestResumesAreCountedByWhatCameOfThem(t *testing.T) {
 	f(restored{top: top}, false, Resumes{Gap: 1})
 	f(restored{top: broker.Position{Offset: 9, Epoch: "other"}}, false, Resumes{Epoch: 1})
 	f(restored{top: top}, true, Resumes{Size: 1})
+	m := &Manager{budget: newBudget(1)}
+	m.resumes.count(&recoverRequest{lost: true}, &restored{top: top}, false)
+	require.Equal(t, Resumes{Lost: 1}, m.Stats().Resumes)
 }
 
 func TestOnlyCodesOfTheProtocolAreCountedEach(t *testing.T) {

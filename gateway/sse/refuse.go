@@ -74,7 +74,7 @@ const terminalMark = "!"
 // refusal has an id, and who brings such an id and is refused for good again is
 // answered 204, which ends an EventSource (WHATWG HTML section 9.2.3).
 func (s *Server) streamRefusal(r *request, f codec.Framing, d *codec.Disconnect) []byte {
-	if s.opt.TerminalStatus && d.Terminal() && toldTerminal(r.lastEventID) {
+	if s.opt.TerminalStatus && d.Terminal() && r.lastIDs.terminal() {
 		return statusAnswer(r, fasthttp.StatusNoContent, "")
 	}
 	b := codec.AppendChunk(codec.AppendStreamHead(make([]byte, 0, codec.StreamHeadSize), r.head(f, true)), f, s.opening())

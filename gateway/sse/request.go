@@ -25,13 +25,12 @@ type request struct {
 	http10  bool
 	close   bool // the client asked for the end of the connection
 	connect *codec.ConnectRequest
-	// lastEventID is the header, or else the parameter last_event_id.
-	lastEventID string
-	ticket      string
-	bearer      string        // token of the Authorization header
-	cookie      string        // token of Options.TokenCookie
-	headers     []auth.Header // for hooks
-	userID      string        // of client.user_id_http_header
+	lastIDs lastIDs
+	ticket  string
+	bearer  string        // token of the Authorization header
+	cookie  string        // token of Options.TokenCookie
+	headers []auth.Header // for hooks
+	userID  string        // of client.user_id_http_header
 	// originAllowed: there is no Origin, it is the request's own host, or it
 	// is in the list; origin is what the answer names, "" for nothing.
 	originAllowed bool
@@ -60,9 +59,7 @@ func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 			r.origin = origin
 		}
 	}
-	if r.lastEventID = string(h.Peek("Last-Event-ID")); r.lastEventID == "" {
-		r.lastEventID = string(ctx.QueryArgs().Peek("last_event_id"))
-	}
+	r.lastIDs = readLastIDs(ctx)
 	r.ticket = string(ctx.QueryArgs().Peek("ticket"))
 	if scheme, token, ok := strings.Cut(string(h.Peek(fasthttp.HeaderAuthorization)), " "); ok && strings.EqualFold(scheme, "bearer") {
 		r.bearer = strings.TrimSpace(token)

@@ -201,8 +201,7 @@ func (s *Server) plan(r *request) (*session.Plan, error) {
 		Address: r.address,
 	}
 	if s.opt.LastEventID {
-		// What is not a cursor says nothing: a normal connect.
-		req.Cursor, _ = codec.ParseCursor(nil, r.lastEventID, maxCursorEntries)
+		req.Cursor, req.Lost = r.lastIDs.cursor()
 	}
 	if err := s.identify(r, &req); err != nil {
 		return nil, err
