@@ -125,7 +125,7 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	defer signal.Stop(signals)
 	g, err := New(cfg, Options{Log: log, Dev: dev, LogDropped: out.Dropped})
 	if err != nil {
-		return err
+		return located(err, report)
 	}
 	if err := g.Start(); err != nil {
 		return err

@@ -17,8 +17,8 @@ func (c *configCommand) checkconfig() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "checkconfig",
 		Short: "Check a configuration",
-		Long: "Check a configuration: the file with the environment over it, as the server would read them. Wrong\n" +
-			"values end it with code 1. Keys that are unknown, deprecated, not supported, given twice or in conflict\n" +
+		Long: "Check a configuration: the file with the environment over it, as the server would read them. What\n" +
+			"keeps the server from starting comes first and ends it with code 1. Keys that are unknown, deprecated, not supported, given twice or in conflict\n" +
 			"are named with their line and what to write instead; with --strict they end it with code 1 too. It\n" +
 			"prints nothing about a file that is fine. What merely deserves a look goes to the standard error.",
 		Example: "  sluice checkconfig\n" +
@@ -34,16 +34,9 @@ func (c *configCommand) checkconfig() *cobra.Command {
 			return reported(c.stdout, "config file not found")
 		}
 		cfg, report, err := config.Load(config.Source{Path: c.path, Environ: os.Environ()})
+		fatal := c.printFatal(cfg, report, err)
 		strict := c.printFindings(report.Findings)
-		if err != nil {
-			c.printErrors("error getting config", err)
-			return errReported
-		}
-		if err := checkUsable(cfg); err != nil {
-			c.printErrors("error validating config", err)
-			return errReported
-		}
-		if c.strict && strict {
+		if fatal || c.strict && strict {
 			return errReported
 		}
 		return nil
@@ -51,9 +44,23 @@ func (c *configCommand) checkconfig() *cobra.Command {
 	return cmd
 }
 
-// printFindings prints what was noticed in a configuration, and reports whether
-// --strict fails on any of it.
+// printFatal prints what keeps the server from starting: what Load said in err,
+// or, if that is nothing, what New would refuse. It reports whether there was any.
+func (c *configCommand) printFatal(cfg *config.Config, report *config.Report, err error) bool {
+	what := "error getting config"
+	if err == nil {
+		what, err = "error validating config", located(checkUsable(cfg), report)
+	}
+	if err != nil {
+		c.printErrors(what, err)
+	}
+	return err != nil
+}
+
+// printFindings prints what was noticed in a configuration, by weight, and
+// reports whether --strict fails on any of it.
 func (c *configCommand) printFindings(findings []config.Finding) (strict bool) {
+	findings = config.ByWeight(findings)
 	var unknown []string
 	for _, f := range findings {
 		if f.Kind == config.KindUnknown && strings.HasPrefix(f.Origin, "file ") {

@@ -104,5 +104,33 @@ func TestCheckconfigKnowsWhatTheServerRefuses(t *testing.T) {
 	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "k"}, "broker": {"enabled": true, "type": "nats"}}`)
 	out, _, code := command("checkconfig", "-c", path)
 	require.Equal(t, 1, code)
-	require.Contains(t, out, "error validating config: gateway: broker.type")
+	require.Equal(t, "error validating config: file "+path+":1: broker.type is nats: not supported, use memory\n", out)
+}
+
+// What keeps the server from starting is told first, with file and line, then
+// what does something else than was meant, then what is not supported, then new
+// names. Advice is not among them.
+func TestCheckconfigTellsTheWorstFirst(t *testing.T) {
+	f := func(text string, want ...string) {
+		t.Helper()
+		out, _, code := command("checkconfig", "-c", configFile(t, text))
+		require.Equal(t, 1, code)
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		require.Len(t, lines, len(want), out)
+		for i, w := range want {
+			require.Contains(t, lines[i], w)
+		}
+	}
+	const rest = `"token_hmac_secret_key": "s",
+		"websocket": {},
+		"nope": 1,
+		"ping_interval": "20s",
+		"log": {"level": "info", "level": "warn"}`
+	others := []string{":4: nope: unknown key", ":6: log.level: given twice", ":2: token_hmac_secret_key: is flat", ":3: websocket: not supported", ":2: token_hmac_secret_key: a flat key", ":5: ping_interval: "}
+	f("{\n"+rest+`,
+		"http_server": {"port": 70000},
+		"channel": {"namespaces": [{"name": "x"}]}}`,
+		append([]string{":7: http_server.port: 70000 is not a port", `:8: channel.namespaces[0].name: "x" is not`}, others...)...)
+	f("{\n"+rest+`,
+		"engine": {"type": "redis"}}`, append([]string{":7: engine.type is redis: not supported, use memory"}, others...)...)
 }

@@ -239,7 +239,7 @@ var ErrUnsupported = errors.New("not supported")
 func checkSupported(c *config.Config) error {
 	var errs []error
 	refuse := func(key, value, use string) {
-		errs = append(errs, fmt.Errorf("gateway: %s is %s: %w, %s", key, value, ErrUnsupported, use))
+		errs = append(errs, &optionError{key, fmt.Errorf("%s is %s: %w, %s", key, value, ErrUnsupported, use)})
 	}
 	if c.Engine.Type != "memory" {
 		refuse("engine.type", c.Engine.Type, "use memory")

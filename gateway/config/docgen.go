@@ -138,8 +138,8 @@ func Suggest(name string) string {
 	return suggestFlag(name).key
 }
 
-// Nearest returns the name that s was most likely meant to be, "" if none is near.
-func Nearest(s string, names []string) string { return nearest(s, names) }
+// Nearest returns the name that s was most likely meant to be, or two or three of them with "or" between, "" if none is near.
+func Nearest(s string, names []string) string { return eitherOf(meant(s, names), nil) }
 
 // fieldAt returns the option with a key of Options.
 func fieldAt(s *schema, key string) *field {

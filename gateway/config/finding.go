@@ -23,6 +23,18 @@ const (
 // Strict reports whether checkconfig --strict fails on findings of this kind.
 func (k Kind) Strict() bool { return k != KindMissing && k != KindAdvice }
 
+// weights is the order in which findings are told: what does something else than was meant, what is missing, what only has
+// another name, what deserves a look.
+var weights = []Kind{KindMissing, KindUnknown, KindDuplicate, KindClash, KindUnsupported, KindDeprecated, KindAdvice}
+
+// ByWeight returns findings in the order in which to tell them: what does something else than was meant first, then what is
+// not supported, then new names, then advice.
+func ByWeight(findings []Finding) []Finding {
+	return slices.SortedStableFunc(slices.Values(findings), func(a, b Finding) int {
+		return slices.Index(weights, a.Kind) - slices.Index(weights, b.Kind)
+	})
+}
+
 // Finding is one thing that Load noticed and that is no error. No field holds a secret.
 type Finding struct {
 	Origin     string // source without the line: "file config.json", "env SLUICE_X", "flag --x"; "" when an option has its default

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -28,18 +29,38 @@ func suggestKey(path, name string, s *schema) suggestion {
 	for _, f := range s.fields {
 		names = append(names, f.name)
 	}
-	if best := nearest(name, names); best != "" {
-		return suggestion{key: join(path, best)}
+	if path == "" {
+		// Why not what it is a part of: flat names begin with the name of a section.
+		return suggestion{key: cmp.Or(nearest(name, names), nearestFlat(name), eitherOf(partOf(name, names), nil))}
 	}
-	if best := nearestFlat(name); path == "" && best != "" {
-		return suggestion{key: best}
+	if best := meant(name, names); len(best) > 0 {
+		return suggestion{key: eitherOf(best, func(name string) string { return join(path, name) })}
 	}
+	return suggestion{key: eitherOf(deeper(path, name), nil)}
+}
+
+// deeper returns the options somewhere in the section at path whose last name was most likely meant.
+func deeper(path, name string) []string {
+	byName := map[string]string{}
+	var names []string
 	for _, o := range allOptions() {
-		if path != "" && !o.InObject && below(o.Key, path) && strings.HasSuffix(o.Key, "."+name) {
-			return suggestion{key: o.Key}
+		if o.InObject || !below(o.Key, path) {
+			continue
+		}
+		last := o.Key[strings.LastIndexByte(o.Key, '.')+1:]
+		if byName[last] == "" {
+			byName[last] = o.Key
+			names = append(names, last)
 		}
 	}
-	return suggestion{}
+	if byName[name] != "" {
+		return []string{byName[name]}
+	}
+	keys := partOf(name, names)
+	for i, last := range keys {
+		keys[i] = byName[last]
+	}
+	return keys
 }
 
 // suggestFlag is suggestKey for a dotted key.
@@ -53,8 +74,8 @@ func suggestFlag(key string) suggestion {
 			keys = append(keys, o.Key)
 		}
 	}
-	if best := nearest(key, keys); best != "" {
-		return suggestion{key: best}
+	if best := meant(key, keys); len(best) > 0 {
+		return suggestion{key: eitherOf(best, nil)}
 	}
 	return suggestion{key: nearestFlat(key)}
 }
@@ -70,27 +91,29 @@ func suggestEnv(prefix, name string) suggestion {
 			names = append(names, strings.TrimPrefix(o.Env, envPrefixes[0]))
 		}
 	}
-	if best := nearest(name, names); best != "" {
-		return suggestion{key: prefix + best}
+	if best := meant(name, names); len(best) > 0 {
+		return suggestion{key: eitherOf(best, func(name string) string { return prefix + name })}
 	}
-	if best := nearestFlat(strings.ToLower(name)); best != "" {
-		return suggestion{key: prefix + envName("", strings.ReplaceAll(best, ".", "_"))}
-	}
-	return suggestion{}
+	return suggestion{key: eitherOf(flatMeant(strings.ToLower(name)), func(key string) string {
+		return prefix + envName("", strings.ReplaceAll(key, ".", "_"))
+	})}
 }
 
-// nearestFlat returns the option that a flat key became which s is near to, or "".
-func nearestFlat(s string) string {
+// nearestFlat returns the options that flat keys became which s is near to, or "".
+func nearestFlat(s string) string { return eitherOf(flatMeant(s), nil) }
+
+func flatMeant(s string) []string {
 	names := make([]string, 0, len(flatTable))
 	for _, k := range flatTable {
 		if f, _ := findOption(k.to[0]); f != nil {
 			names = append(names, k.name)
 		}
 	}
-	if best := nearest(s, names); best != "" {
-		return flatByName()[best].to[0]
+	keys := meant(s, names)
+	for i, name := range keys {
+		keys[i] = flatByName()[name].to[0]
 	}
-	return ""
+	return keys
 }
 
 func didYouMean(what string) string { return "; did you mean " + what + "?" }

@@ -1,0 +1,83 @@
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A name that is a part of a real one is asked about, and so is one that goes on behind a real one: in a file of either
+// generation, a variable and a flag.
+func TestAPartOfARealNameIsSuggested(t *testing.T) {
+	inFile := func(key, want string) {
+		t.Helper()
+		got := warningsOf(t, nest(key, `"x"`))
+		require.Equal(t, "file config.json:1: "+key+": unknown key, ignored; did you mean "+want+"?", got)
+	}
+	inFile("client.token.hmac_secret", "client.token.hmac_secret_key")
+	inFile("client.token.hmac", "client.token.hmac_secret_key or client.token.hmac_previous_secret_key or client.token.hmac_previous_secret_key_valid_until")
+	inFile("client.token.jwks", "client.token.jwks_public_endpoint")
+	inFile("client.ping", "client.ping_interval")
+	inFile("client.ping_interval_seconds", "client.ping_interval")
+	inFile("client.token.rsa_public_key_pem", "client.token.rsa_public_key")
+	inFile("client.hmac_secret", "client.token.hmac_secret_key") // a level too high, and cut
+	inFile("channel.without_namespace.history", "channel.without_namespace.history_ttl or channel.without_namespace.history_size or channel.without_namespace.history_meta_ttl")
+	inFile("token_hmac_secret", "client.token.hmac_secret_key")
+	inFile("client_connection_lim", "client.connection_limit")
+	for _, vague := range []string{"client.c", "log.fo_x", "client.zzz"} {
+		require.Equal(t, "file config.json:1: "+vague+": unknown key, ignored", warningsOf(t, nest(vague, `"x"`)))
+	}
+
+	inEnv := func(name, want string) {
+		t.Helper()
+		_, rep := mustLoad(t, given{env: []string{name + "=x"}})
+		require.Contains(t, rep.Warnings, "env "+name+": unknown variable, ignored; did you mean "+want+"?")
+	}
+	inEnv("SLUICE_CLIENT_TOKEN_HMAC_SECRET", "SLUICE_CLIENT_TOKEN_HMAC_SECRET_KEY")
+	inEnv("CENTRIFUGO_CLIENT_PING", "CENTRIFUGO_CLIENT_PING_INTERVAL")
+	inEnv("CENTRIFUGO_CLIENT_PING_INTERVAL_MS_X", "CENTRIFUGO_CLIENT_PING_INTERVAL")
+	inEnv("CENTRIFUGO_TOKEN_HMAC_SECRET", "CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY")
+
+	asFlag := func(name, want string) {
+		t.Helper()
+		_, _, err := given{flags: map[string]string{name: "x"}}.load()
+		require.EqualError(t, err, "config: flag --"+name+": unknown option; did you mean "+want+"?")
+	}
+	asFlag("client.token.hmac_secret", "client.token.hmac_secret_key")
+	asFlag("client.ping_interval_seconds", "client.ping_interval")
+	asFlag("token_hmac_secret", "client.token.hmac_secret_key")
+	require.Equal(t, "client.token.hmac_secret_key", Suggest("client.token.hmac_secret"))
+	require.Equal(t, "genconfig", Nearest("genc", []string{"genconfig", "gentoken"}))
+}
+
+// Every real name, cut behind one of its words or with a word more, leads back to itself.
+func TestEveryNameIsFoundByItsParts(t *testing.T) {
+	var keys []string
+	for _, o := range Options() {
+		if !o.InObject {
+			keys = append(keys, o.Key)
+		}
+	}
+	n := 0
+	for _, key := range keys {
+		require.Equal(t, []string{key}, partOf(key+"_of_it", keys))
+		for cut := key; ; n++ {
+			i := strings.LastIndexAny(cut, "._")
+			if i < 0 || cut[i] == '.' {
+				break
+			}
+			cut = cut[:i]
+			alike := 0
+			for _, other := range keys {
+				if strings.HasPrefix(other, cut+"_") && !strings.Contains(other[len(cut):], ".") {
+					alike++
+				}
+			}
+			if alike <= maxMeant {
+				require.Contains(t, partOf(cut, keys), key, cut)
+			}
+		}
+	}
+	require.Greater(t, n, 100)
+}
