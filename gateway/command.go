@@ -89,6 +89,7 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 	cmd.AddCommand(configCommands(stdout, stderr)...)
 	cmd.AddCommand(tokenCommands(stdout, stderr)...)
 	cmd.AddCommand(serveCommand(stdout), versionCommand(stdout))
+	cmd.SetHelpCommand(helpCommand())
 	return cmd
 }
 

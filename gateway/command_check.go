@@ -18,9 +18,10 @@ func (c *configCommand) checkconfig() *cobra.Command {
 		Use:   "checkconfig",
 		Short: "Check a configuration",
 		Long: "Check a configuration: the file with the environment over it, as the server would read them. What\n" +
-			"keeps the server from starting comes first and ends it with code 1. Keys that are unknown, deprecated, not supported, given twice or in conflict\n" +
-			"are named with their line and what to write instead; with --strict they end it with code 1 too. It\n" +
-			"prints nothing about a file that is fine. What merely deserves a look goes to the standard error.",
+			"keeps the server from starting comes first and ends it with code 1. Keys that are unknown, given\n" +
+			"twice, in conflict, not supported or deprecated follow, with their line and what to write instead;\n" +
+			"with --strict they end it with code 1 too. It prints nothing about a file that is fine. What merely\n" +
+			"deserves a look goes to the standard error.",
 		Example: "  sluice checkconfig\n" +
 			"  sluice checkconfig -c config.yaml --strict",
 		Args: noArgs,

@@ -19,16 +19,19 @@ import (
 // serveCommand serves the files of a folder, for pages under development
 // (PROTOCOL 9.3). Unlike the reference it does so on loopback unless told, and
 // hidden files (.env, .git) and links that lead out of the folder are not served.
+// Its name is not the reference's, serve, which sounds like what sluice does
+// without a command; that is understood.
 func serveCommand(stdout io.Writer) *cobra.Command {
 	var dir, address string
 	var port uint16
 	cmd := &cobra.Command{
-		Use:   "serve",
-		Short: "Serve static files, for pages under development",
+		Use:     "servefiles",
+		Aliases: []string{"serve"},
+		Short:   "Serve static files, for pages under development",
 		Long: "Serve the files of a folder, for pages under development. To serve streams, run sluice without a\n" +
 			"command.",
-		Example: "  sluice serve                    this folder on http://127.0.0.1:3000\n" +
-			"  sluice serve -d web -p 3001 -a 0.0.0.0",
+		Example: "  sluice servefiles                    this folder on http://127.0.0.1:3000\n" +
+			"  sluice servefiles -d web -p 3001 -a 0.0.0.0",
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			signals := make(chan os.Signal, 1)

@@ -14,12 +14,12 @@ type Config struct {
 	Channel         Channel         `json:"channel" live:"true"`
 	HTTPAPI         HTTPAPI         `json:"http_api"`
 	Engine          Engine          `json:"engine"`
-	Broker          Broker          `json:"broker"`
-	PresenceManager PresenceManager `json:"presence_manager"`
+	Broker          Broker          `json:"broker" served:"no"`
+	PresenceManager PresenceManager `json:"presence_manager" served:"no"`
 	Health          Health          `json:"health"`
 	Prometheus      Prometheus      `json:"prometheus"`
 	Debug           Debug           `json:"debug"`
-	Admin           Admin           `json:"admin"`
+	Admin           Admin           `json:"admin" served:"no"`
 	Init            Init            `json:"init"`
 	Log             Log             `json:"log"`
 	Node            Node            `json:"node"`

@@ -15,6 +15,7 @@
 //	kind     kind:"port" = a port number, given as a number or as a string
 //	list     list:"one" = a single string may stand for a list of one
 //	secret   "true" = never shown; "url" = shown without user, password and query. Both can be given in a file: key_file
+//	served   served:"no" = a section of a part that does not exist yet
 //	live     "true" = a reload takes effect at once, "false" = it does not; for all in a section that do not say otherwise
 //
 // Steps of Load: the file's bytes become a tree of nodes with line numbers (one function per format), flat keys of

@@ -128,6 +128,9 @@ func (o *Option) describe(out *bytes.Buffer) {
 	if o.Live {
 		out.WriteString("    A change is taken over by SIGHUP.\n")
 	}
+	if o.Unserved {
+		out.WriteString("    Not served yet: accepted, and refused or named at start where it would matter.\n")
+	}
 }
 
 // Suggest returns the key that a name most likely means, "" if none is near. Names of versions 4 and 5 are known.
@@ -152,7 +155,8 @@ func fieldAt(s *schema, key string) *field {
 }
 
 const referenceLegend = "*Live*: SIGHUP takes a change over, all else needs a restart. *File*: the key with `_file` behind it names a file\n" +
-	"that holds the value. *v5*: the key of versions 4 and 5, where it was another name than the last part of this one.\n\n"
+	"that holds the value. *v5*: the key of versions 4 and 5, where it was another name than the last part of this one. *Not served\n" +
+	"yet*: files of the reference that have these options load; what would matter is refused or named at start.\n\n"
 
 // Reference returns the documentation of all options as Markdown: a table for each section, folded. An object that stands in
 // several places (tls, redis) is written out at the first.
@@ -164,12 +168,15 @@ func Reference() string {
 	d.out.WriteString(referenceLegend)
 	d.head()
 	for _, f := range root.fields {
-		if f.kind != kindSection {
+		switch {
+		case f.unserved:
+			d.unserved(f.name)
+		case f.kind != kindSection:
 			d.row(f, f.name)
 		}
 	}
 	for _, f := range root.fields {
-		if f.kind == kindSection {
+		if f.kind == kindSection && !f.unserved {
 			fmt.Fprintf(&d.out, "\n<details><summary><code>%s</code> – %s</summary>\n\n", f.name, escapeMarkdown(sectionTitles[f.name]))
 			d.head()
 			d.rows(f.sub, f.name)
@@ -206,6 +213,8 @@ func (d *docWriter) rows(s *schema, path string) {
 		}
 		key := join(path, f.name)
 		switch {
+		case f.unserved:
+			d.unserved(key)
 		case f.kind != kindSection:
 			d.row(f, key)
 			if f.kind == kindObjects {
@@ -225,6 +234,11 @@ func (d *docWriter) rows(s *schema, path string) {
 // same says that the options below path are those below another key.
 func (d *docWriter) same(path, other string) {
 	fmt.Fprintf(&d.out, "| `%s.*` | | | The options of `%s`. |\n", path, other)
+}
+
+// unserved says that the part with the options below path does not exist yet.
+func (d *docWriter) unserved(path string) {
+	fmt.Fprintf(&d.out, "| `%s.*` | | | *Not served yet*. |\n", path)
 }
 
 // embedded returns the embedded struct that the field of s comes from, or nil.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,5 +101,33 @@ func TestUpdateReferenceKeepsWhatIsAround(t *testing.T) {
 	for _, wrong := range []string{"", begin, end, end + begin} {
 		_, err = UpdateReference([]byte(wrong))
 		require.ErrorIs(t, err, ErrNoMarkers)
+	}
+}
+
+// Options of parts that do not exist yet are one row of the reference, and are marked wherever else they are explained.
+func TestPartsThatDoNotExistAreMarked(t *testing.T) {
+	reference := Reference()
+	n := 0
+	for _, o := range Options() {
+		part := slices.ContainsFunc([]string{"admin", "broker", "presence_manager", "engine.redis"}, func(p string) bool { return below(o.Key, p) })
+		require.Equal(t, part, o.Unserved, o.Key)
+		if !part {
+			continue
+		}
+		n++
+		require.NotContains(t, reference, "`"+o.Key+"`")
+		text, err := Describe(o.Key)
+		require.NoError(t, err)
+		require.Contains(t, text, "Not served yet")
+	}
+	require.Greater(t, n, 50)
+	for _, part := range []string{"admin", "broker", "presence_manager", "engine.redis"} {
+		require.Equal(t, 1, strings.Count(reference, "| `"+part+".*` | | | *Not served yet*. |\n"), part)
+	}
+	require.Contains(t, reference, "| `engine.type` | string | `memory` |")
+	for ext, want := range map[string]int{".yaml": 4, ".toml": 4} {
+		text, err := Render(Default(), "x"+ext)
+		require.NoError(t, err)
+		require.Equal(t, want, strings.Count(string(text), "Not served yet."), ext)
 	}
 }

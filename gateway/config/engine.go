@@ -4,8 +4,8 @@ import "time"
 
 // Engine is the section engine: broker and presence in one word (PROTOCOL 10.1).
 type Engine struct {
-	Type  string `json:"type" default:"memory" enum:"memory,redis" doc:"Where publications, history and presence live: in this process, or in Redis for several nodes."`
-	Redis Redis  `json:"redis"`
+	Type  string `json:"type" default:"memory" enum:"memory,redis" doc:"Where publications, history and presence live: memory = in this process. redis is not served yet: it is refused at start."`
+	Redis Redis  `json:"redis" served:"no"`
 }
 
 // Broker is the section broker: overrides the engine for publications and history.

@@ -88,6 +88,9 @@ func outlineOf(s *schema, path string, v reflect.Value, keep func(key string, f 
 			if path == "" {
 				e.doc = sectionTitles[f.name]
 			}
+			if f.unserved {
+				e.doc = strings.TrimSpace(e.doc + " Not served yet.")
+			}
 		}
 		o.entries = append(o.entries, e)
 	}

@@ -74,6 +74,7 @@ type field struct {
 	oneIsList   bool
 	isText      bool // held as a string in Config
 	live        liveness
+	unserved    bool // a section of a part that does not exist yet
 
 	sub *schema // of a section, or of the elements of a list of objects
 }
@@ -125,6 +126,7 @@ func newField(sf reflect.StructField, index []int) *field {
 		oneIsList:   tag.Get("list") == "one",
 		isText:      sf.Type.Kind() == reflect.String,
 		live:        liveness(tag.Get("live")),
+		unserved:    tag.Get("served") == "no",
 		max:         math.MaxInt64,
 	}
 	if e, ok := tag.Lookup("enum"); ok {
@@ -237,6 +239,7 @@ type Option struct {
 	InObject bool     // part of an element of a list of objects
 	File     bool     // Key + "_file" (and Env + "_FILE") can name a file that holds the value
 	Live     bool     // a reload takes effect at once; all others need a restart
+	Unserved bool     // of a part that does not exist yet: accepted, and refused or named where it would matter
 	Flat     []string // keys of versions 4 and 5 that set it, in the order of their table
 }
 
@@ -262,7 +265,7 @@ var allOptions = sync.OnceValue(func() []Option {
 })
 
 // optionPart says what the options of a section have from the sections around it.
-type optionPart struct{ inObject, live bool }
+type optionPart struct{ inObject, live, unserved bool }
 
 func (s *schema) options(path, env string, part optionPart, all *[]Option) {
 	for _, f := range s.fields {
@@ -270,14 +273,14 @@ func (s *schema) options(path, env string, part optionPart, all *[]Option) {
 		if part.inObject && env == "" {
 			name = ""
 		}
-		inside := optionPart{inObject: part.inObject, live: f.live.within(part.live)}
+		inside := optionPart{inObject: part.inObject, live: f.live.within(part.live), unserved: part.unserved || f.unserved}
 		if f.kind == kindSection {
 			f.sub.options(key, name, inside, all)
 			continue
 		}
 		o := Option{
 			Key: key, Type: kindNames[f.kind], Default: f.def, Doc: f.doc, Unit: f.unit, Enum: f.enum,
-			Secret: f.secret == secretAll, InObject: part.inObject, File: f.secret != secretNone, Live: inside.live,
+			Secret: f.secret == secretAll, InObject: part.inObject, File: f.secret != secretNone, Live: inside.live, Unserved: inside.unserved,
 		}
 		if name != "" {
 			o.Env = envPrefixes[0] + name
