@@ -19,7 +19,7 @@ import (
 // (PROTOCOL 9.3).
 func configCommands(stdout, stderr io.Writer) []*cobra.Command {
 	c := &configCommand{stdout: stdout, stderr: stderr}
-	return []*cobra.Command{c.genconfig(), c.checkconfig(), c.defaultconfig(), c.defaultenv(), c.configdoc()}
+	return []*cobra.Command{c.genconfig(), c.checkconfig(), c.convertconfig(), c.defaultconfig(), c.defaultenv(), c.configdoc()}
 }
 
 // configCommand is what a command on configurations was given.

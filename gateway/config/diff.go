@@ -32,6 +32,12 @@ func Diff(before, after *Config) (live, restart []Change) {
 
 type differ struct{ changes []Change }
 
+// same reports whether two structs of s are equal.
+func (d *differ) same(s *schema, before, after reflect.Value) bool {
+	d.section("", s, before, after, false)
+	return len(d.changes) == 0
+}
+
 func (d *differ) section(path string, s *schema, before, after reflect.Value, live bool) {
 	for _, f := range s.fields {
 		a, b := before.FieldByIndex(f.index), after.FieldByIndex(f.index)

@@ -45,7 +45,7 @@ type Report struct {
 
 	origins map[string]place
 	written map[string]string // key -> the flat key that it was written as
-	hidden  map[string]bool   // keys whose value came out of a file of its own, which no text shows
+	hidden  map[string]string // key -> the file of its own that its value came out of, which no text shows
 }
 
 // place is where an option was set.
@@ -144,9 +144,14 @@ func load(src Source, read func(string) ([]byte, error)) (*Config, *Report, erro
 	if src.Dev != nil {
 		l.cfg.ApplyDev(l.rep, src.Dev.Secret, src.Dev.APIKey)
 	}
-	// Why: without the file every check would complain about what the file sets.
+	return l.result(readable)
+}
+
+// result validates what was decoded and returns it as Load does. Why not without the file: every check would complain about
+// what the file sets.
+func (l *loader) result(readable bool) (*Config, *Report, error) {
 	if readable {
-		v := &validator{c: l.cfg, rep: l.rep, bad: l.bad, dir: src.Dir}
+		v := &validator{c: l.cfg, rep: l.rep, bad: l.bad, dir: l.src.Dir}
 		v.all()
 		l.errs = append(l.errs, v.errs...)
 	}
@@ -159,7 +164,7 @@ func load(src Source, read func(string) ([]byte, error)) (*Config, *Report, erro
 func newLoader(src Source, read func(string) ([]byte, error)) *loader {
 	return &loader{
 		src: src, read: read, cfg: Default(), bad: map[string]bool{},
-		rep: &Report{origins: map[string]place{}, written: map[string]string{}, hidden: map[string]bool{}},
+		rep: &Report{origins: map[string]place{}, written: map[string]string{}, hidden: map[string]string{}},
 	}
 }
 

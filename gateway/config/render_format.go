@@ -69,6 +69,9 @@ func jsonList(out *bytes.Buffer, begin, end byte, n int, indent string, pretty b
 // writeYAML writes block style with comments; scalars as JSON has them, which is YAML too.
 func writeYAML(o *outline) []byte {
 	var out bytes.Buffer
+	if len(o.entries) == 0 {
+		out.WriteString("{}\n") // an empty file is refused
+	}
 	yamlSection(&out, o, "", true)
 	return out.Bytes()
 }

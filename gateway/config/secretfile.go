@@ -96,7 +96,7 @@ func (l *loader) readSecret(at place, key string, f *field, path string, dst ref
 		return
 	}
 	l.set(key, at)
-	l.rep.hidden[key] = true
+	l.rep.hidden[key] = path
 }
 
 // namesNoFile reports whether a text that should be a path led to no file: then it may be the secret itself, under the wrong

@@ -57,7 +57,7 @@ func (v *validator) note(key string, kind Kind, detail string) {
 
 // showURL renders the value of key, or a part of it, as far as it may be seen.
 func (v *validator) showURL(key, value string) string {
-	if v.rep.hidden[key] {
+	if v.rep.hidden[key] != "" {
 		return hidden
 	}
 	return showURL(value)

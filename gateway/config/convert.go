@@ -1,0 +1,115 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+)
+
+// Converted is a config file in another form.
+type Converted struct {
+	Text   []byte  // the file in the nested form of version 6: what differs from the defaults, and nothing else
+	Config *Config // what both files say; nil if the old one is wrong
+	Report *Report // how the old one was read
+}
+
+// Convert reads the file at path, of versions 4 to 6, and returns the shortest one that says the same in the nested form of
+// version 6. to gives its format by its extension. Neither the environment nor ".env" counts, variables in static headers
+// stay variables, and what is in a file of its own (key_file) stays there.
+//
+// What was unknown or is not supported is left out, and so are parts that do not exist yet: the Report names it. The error
+// joins a KeyError for everything that is wrong with the old file; the Report is there with it.
+func Convert(path, to string) (*Converted, error) {
+	return convert(Source{Path: path, Required: true}, to, readFile)
+}
+
+func convert(src Source, to string, read func(string) ([]byte, error)) (*Converted, error) {
+	cfg, rep, err := loadFile(src, read)
+	out := &Converted{Config: cfg, Report: rep}
+	if err != nil {
+		return out, err
+	}
+	if out.Text, err = render(to, shortest(root, "", reflect.ValueOf(cfg).Elem(), reflect.ValueOf(Default()).Elem(), rep)); err != nil {
+		return out, err
+	}
+	// Why look again: whoever converts a file does not compare a hundred options.
+	again, _, err := loadFile(Source{Path: to, Dir: src.Dir}, func(name string) ([]byte, error) {
+		if name == resolve(src.Dir, to) {
+			return out.Text, nil
+		}
+		return read(name)
+	})
+	if err != nil {
+		return out, fmt.Errorf("config: BUG: the converted file is wrong: %w", err)
+	}
+	live, restart := Diff(served(cfg), served(again))
+	if changes := append(live, restart...); len(changes) > 0 {
+		return out, fmt.Errorf("config: BUG: the converted file says something else: %v", changes)
+	}
+	return out, nil
+}
+
+// loadFile is load of the file alone.
+func loadFile(src Source, read func(string) ([]byte, error)) (*Config, *Report, error) {
+	l := newLoader(src, read)
+	readable := l.file()
+	l.sumUpDeprecated()
+	return l.result(readable)
+}
+
+// shortest returns what of v, a struct of s, differs from def, as far as it is served. rep says what came out of a file of its
+// own; nil inside lists, where nothing does.
+func shortest(s *schema, path string, v, def reflect.Value, rep *Report) *outline {
+	o := &outline{}
+	add := func(key string, value any) { o.entries = append(o.entries, entry{key: key, v: value}) }
+	for _, f := range s.fields {
+		key, value, other := join(path, f.name), v.FieldByIndex(f.index), def.FieldByIndex(f.index)
+		switch {
+		case f.unserved:
+			if !new(differ).same(f.sub, other, value) {
+				rep.add(Finding{Key: key, Kind: KindUnsupported, Detail: "left out: nothing serves it yet"})
+			}
+		case f.kind == kindSection:
+			if inner := shortest(f.sub, key, value, other, rep); len(inner.entries) > 0 {
+				add(f.name, inner)
+			}
+		case rep != nil && rep.hidden[key] != "":
+			add(f.name+fileSuffix, rep.hidden[key])
+		case f.equal(value, other):
+		case f.kind == kindObjects:
+			add(f.name, f.shortestItems(value))
+		default:
+			add(f.name, f.plain(value))
+		}
+	}
+	return o
+}
+
+// shortestItems is shortest for the elements of a list.
+func (f *field) shortestItems(list reflect.Value) []*outline {
+	items := make([]*outline, list.Len())
+	def := reflect.New(f.sub.typ).Elem()
+	f.sub.applyDefaults(def)
+	for i := range items {
+		items[i] = shortest(f.sub, "", list.Index(i), def, nil)
+	}
+	return items
+}
+
+// served returns a copy of c in which parts that do not exist yet have their defaults.
+func served(c *Config) *Config {
+	out := *c
+	var reset func(s *schema, v, def reflect.Value)
+	reset = func(s *schema, v, def reflect.Value) {
+		for _, f := range s.fields {
+			value, other := v.FieldByIndex(f.index), def.FieldByIndex(f.index)
+			switch {
+			case f.unserved:
+				value.Set(other)
+			case f.kind == kindSection:
+				reset(f.sub, value, other)
+			}
+		}
+	}
+	reset(root, reflect.ValueOf(&out).Elem(), reflect.ValueOf(Default()).Elem())
+	return &out
+}

@@ -1,0 +1,241 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// converted converts a file that is fine and returns what both files say, and the text of the new one.
+func converted(t *testing.T, path, text, to string) (before, after *Config, out string) {
+	t.Helper()
+	c, err := convertText(path, text, to)
+	require.NoError(t, err, text)
+	after, rep := mustLoad(t, file(to, string(c.Text)))
+	for _, f := range rep.Findings {
+		require.False(t, f.Kind.Strict(), "%s\nin %s", f, c.Text)
+	}
+	before, _ = mustLoad(t, file(path, text))
+	return before, after, string(c.Text)
+}
+
+func convertText(path, text, to string) (*Converted, error) {
+	return convert(Source{Path: path, Required: true}, to, func(name string) ([]byte, error) {
+		if name != path {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+		}
+		return []byte(text), nil
+	})
+}
+
+var convertedNames = []string{"new.json", "new.yaml", "new.yml", "new.toml"}
+
+// The files of the generations say the same before and after, in every format.
+func TestConvertKeepsWhatAFileSays(t *testing.T) {
+	n := 0
+	require.NoError(t, filepath.WalkDir("testdata/generations", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		if _, _, err := file("x"+filepath.Ext(path), string(text)).load(); err != nil {
+			return nil // files that set everything at once, without validation
+		}
+		n++
+		for _, to := range convertedNames {
+			before, after, _ := converted(t, "old"+filepath.Ext(path), string(text), to)
+			require.Equal(t, plainConfig(served(before)), plainConfig(served(after)), path)
+		}
+		return nil
+	}))
+	require.Positive(t, n)
+}
+
+// Every flat key alone, in every format of the new file, is the one option that it was, or nothing where it says what holds
+// anyway.
+func TestConvertTakesEveryFlatKey(t *testing.T) {
+	samples := map[string]Option{}
+	for _, o := range Options() {
+		samples[o.Key] = o
+	}
+	n := 0
+	for _, k := range flatTable {
+		o, ours := samples[k.to[0]]
+		value, _ := sampleOf(o)
+		if !ours || value == "" || k.shape == shapeWord {
+			continue
+		}
+		text := `{"` + k.name + `": ` + value + `}`
+		if _, _, err := fromJSON(text).load(); err != nil {
+			continue // not alone
+		}
+		n++
+		for _, to := range convertedNames {
+			before, after, out := converted(t, "old.json", text, to)
+			require.Equal(t, plainConfig(served(before)), plainConfig(served(after)), text)
+			require.Equal(t, !o.Unserved, strings.Contains(out, k.to[0][strings.LastIndexByte(k.to[0], '.')+1:]), "%s: %s", text, out)
+		}
+	}
+	require.Greater(t, n, 80)
+}
+
+// randomOldFile returns a file of versions 4 and 5 with some of their keys and some namespaces, as JSON.
+func randomOldFile(r *rand.Rand) string {
+	var members []string
+	add := func(in *[]string, key, value string) { *in = append(*in, fmt.Sprintf("%q: %s", key, value)) }
+	maybe := func() bool { return r.IntN(3) == 0 }
+	channel := func(in *[]string) {
+		for _, name := range []string{"allow_subscribe_for_client", "presence", "join_leave", "force_push_join_leave", "proxy_subscribe", "allow_user_limited_channels"} {
+			if maybe() {
+				add(in, name, fmt.Sprint(r.IntN(4) > 0))
+			}
+		}
+		if maybe() {
+			add(in, "history_size", fmt.Sprint(1+r.IntN(1000)))
+			add(in, "history_ttl", fmt.Sprintf(`"%ds"`, 1+r.IntN(90000)))
+			add(in, "force_recovery", fmt.Sprint(maybe()))
+		}
+		if maybe() {
+			add(in, "channel_regex", `"^[a-z\"\\\\#:é]+$"`)
+		}
+	}
+	values := []string{`"a"`, `"7s"`, `"1h30m"`, `true`, `false`, `0`, `5`, `2000000`, `"0s"`, `["https://a.example"]`, `["a b", "c\"d"]`, `"/x"`, `"x y\n"`,
+		`"http://u:p@h/?q=1#f"`, `{"A": "b", "C-D": "e\\f"}`, `"debug"`, `[]`, `""`,
+		`[{"status_code": 404, "to_disconnect": {"code": 4504, "reason": "r"}}, {"status_code": 403, "to_error": {"code": 7, "message": "m", "temporary": true}}]`,
+		`{"enabled": true, "transforms": [{"code": 3500, "to": {"status_code": 401, "body": "no"}}]}`}
+	for _, k := range flatTable {
+		if r.IntN(6) == 0 && k.shape != shapeWord {
+			for range 3 { // most values are of the wrong type
+				value := values[r.IntN(len(values))]
+				text := `{"` + k.name + `": ` + value + `}`
+				l := newLoader(Source{Path: "c.json"}, func(string) ([]byte, error) { return []byte(text), nil })
+				if l.file() && len(l.errs) == 0 {
+					add(&members, k.name, value)
+					break
+				}
+			}
+		}
+	}
+	channel(&members)
+	var namespaces []string
+	for i := range r.IntN(4) {
+		ns := []string{fmt.Sprintf(`"name": "ns%d"`, i)}
+		channel(&ns)
+		namespaces = append(namespaces, "{"+strings.Join(ns, ", ")+"}")
+	}
+	if len(namespaces) > 0 {
+		members = slices.DeleteFunc(members, func(m string) bool { return strings.HasPrefix(m, `"namespaces"`) })
+		add(&members, "namespaces", "["+strings.Join(namespaces, ", ")+"]")
+	}
+	return "{" + strings.Join(members, ",\n ") + "}"
+}
+
+// Whatever an old file says, the new one says the same, passes --strict, and is the shortest: without any of its values it
+// says something else, or is wrong.
+func TestConvertedFilesAreEqualAndShortest(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	good := 0
+	for i := 0; i < 4000 && good < 150; i++ {
+		text := randomOldFile(r)
+		if _, _, err := fromJSON(text).load(); err != nil {
+			continue
+		}
+		good++
+		for _, to := range convertedNames {
+			before, after, _ := converted(t, "old.json", text, to)
+			require.Equal(t, plainConfig(served(before)), plainConfig(served(after)), text)
+		}
+		before, _, out := converted(t, "old.json", text, "new.json")
+		withoutEach(t, out, func(less string) {
+			c, _, err := fromJSON(less).load()
+			require.False(t, err == nil && len(changes(served(before), served(c))) == 0, "%s\nsays the same as\n%s", less, out)
+		})
+	}
+	require.GreaterOrEqual(t, good, 100)
+}
+
+func changes(a, b *Config) []Change {
+	live, restart := Diff(a, b)
+	return append(live, restart...)
+}
+
+// withoutEach calls each with the JSON text less one of its values, for every value in it.
+func withoutEach(t *testing.T, text string, each func(less string)) {
+	t.Helper()
+	var tree any
+	require.NoError(t, json.Unmarshal([]byte(text), &tree))
+	emit := func() {
+		less, err := json.Marshal(tree)
+		require.NoError(t, err)
+		each(string(less))
+	}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for key, inner := range v {
+				walk(inner)
+				delete(v, key)
+				emit()
+				v[key] = inner
+			}
+		case []any:
+			for _, inner := range v {
+				walk(inner)
+			}
+		}
+	}
+	walk(tree)
+}
+
+// Secrets in files of their own, and variables in headers, stay where they are. What is not supported, or does not exist yet,
+// is left out.
+func TestConvertLeavesSecretsWhereTheyAre(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	key := write("key", planted+"\n")
+	write(".env", "SLUICE_PID_FILE=from-the-environment\n")
+	old := write("old.json", `{"uni_sse": true, "token_hmac_secret_key_file": "`+key+`", "api_key": "k", "admin": true, "admin_password": "pw",
+		"proxy_connect_endpoint": "http://h/", "proxy_static_http_headers": {"A": "${SLUICE_VAR_X}"}, "websocket_disable": false, "swagger": true, "nope": 1,
+		"ping_interval": "25s"}`)
+	for _, to := range []string{"new.json", "new.yaml", "new.toml"} {
+		c, err := Convert(old, to)
+		require.NoError(t, err)
+		text := string(c.Text)
+		require.NotContains(t, text, planted)
+		require.Contains(t, c.Report.Warnings, "admin: left out: nothing serves it yet")
+		for _, want := range []string{"hmac_secret_key_file", key, "${SLUICE_VAR_X}"} {
+			require.Contains(t, text, want)
+		}
+		for _, no := range []string{"admin", "swagger", "websocket", "nope", "ping_interval", "from-the-environment", "#"} {
+			require.NotContains(t, text, no)
+		}
+		require.Less(t, strings.Count(text, "\n"), 40)
+	}
+	c, err := Convert(write("all.yaml", "uni_sse: false\n"), "x.yaml")
+	require.NoError(t, err)
+	require.Equal(t, "{}\n", string(c.Text))
+}
+
+func TestConvertRefusesWhatIsWrong(t *testing.T) {
+	_, err := convertText("old.json", `{"port": "x", "ping_interval": 30}`, "new.yaml")
+	require.ErrorContains(t, err, "file old.json:1: http_server.port (written as port): ")
+	require.ErrorContains(t, err, "client.ping_interval (written as ping_interval): 30 is a bare number")
+	_, err = convertText("old.json", `{}`, "new.ini")
+	require.ErrorContains(t, err, "allowed .json, .yaml, .yml, .toml")
+	_, err = Convert(filepath.Join(t.TempDir(), "none.json"), "new.json")
+	require.ErrorContains(t, err, "not found")
+}
