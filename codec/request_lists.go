@@ -20,13 +20,13 @@ func List(src []byte, batch bool) (l Listed) {
 		l.Names = listNames(src)
 		return l
 	}
-	eachMember(src, func(name, commands []byte) {
-		if !isNamed(name, "commands") {
+	Members(src, func(name, commands []byte) {
+		if !IsNamed(name, "commands") {
 			return
 		}
-		eachElement(commands, func(command []byte) {
+		Elements(commands, func(command []byte) {
 			l.Commands++
-			eachMember(command, func(_, request []byte) { l.Names += listNames(request) })
+			Members(command, func(_, request []byte) { l.Names += listNames(request) })
 		})
 	})
 	return l
@@ -34,17 +34,18 @@ func List(src []byte, batch bool) (l Listed) {
 
 // listNames counts the names that a request which is no batch lists.
 func listNames(src []byte) (n int) {
-	eachMember(src, func(name, value []byte) {
-		if isNamed(name, "channels", "whitelist", "tags") {
-			eachMember(value, func(_, _ []byte) { n++ })
-			eachElement(value, func([]byte) { n++ })
+	Members(src, func(name, value []byte) {
+		if IsNamed(name, "channels", "whitelist", "tags") {
+			Members(value, func(_, _ []byte) { n++ })
+			Elements(value, func([]byte) { n++ })
 		}
 	})
 	return n
 }
 
-// isNamed reports whether the decoder may take a member of that name for one of those.
-func isNamed(name []byte, names ...string) bool {
+// IsNamed reports whether a decoder that matches names whatever their case may take a
+// member of that name, as [Members] gives it, for one of those: any, if it is escaped.
+func IsNamed(name []byte, names ...string) bool {
 	if bytes.IndexByte(name, '\\') >= 0 {
 		return true
 	}
@@ -56,15 +57,16 @@ func isNamed(name []byte, names ...string) bool {
 	return false
 }
 
-// eachMember calls do for each member of an object, up to where the text has not the
-// outline of one; for none if it is something else.
-func eachMember(src []byte, do func(name, value []byte)) {
+// Members calls do for each member of the object in src, with its name as it is written
+// and the text of its value, up to where the text has not the outline of an object; for none
+// if it is something else. It says nothing about whether the values are JSON.
+func Members(src []byte, do func(name, value []byte)) {
 	c := compactor{src: src}
 	c.members(func(name []byte, start, end int) { do(name, src[start:end]) })
 }
 
-// eachElement is eachMember for an array.
-func eachElement(src []byte, do func(value []byte)) {
+// Elements is [Members] for an array.
+func Elements(src []byte, do func(value []byte)) {
 	c := compactor{src: src}
 	if c.peek() != '[' {
 		return

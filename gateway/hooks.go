@@ -14,7 +14,7 @@ func (g *Gateway) newProxy() (*proxy.Proxy, error) {
 	if !c.Connect.Enabled && !c.Refresh.Enabled {
 		return nil, nil
 	}
-	opt := proxy.Options{Log: g.log}
+	opt := proxy.Options{Log: g.log, MaxChannels: g.cfg.Client.ChannelLimit}
 	var err error
 	if c.Connect.Enabled {
 		if opt.Connect, err = hookOptions(&c.Connect); err != nil {

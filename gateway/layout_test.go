@@ -41,7 +41,7 @@ var layout = map[string]row{
 	"gateway/channel":         {ours: "codec"},
 	"gateway/auth":            {ours: "codec", others: modJwt + " " + modGlob + " " + modGoccy},
 	"gateway/broker":          {ours: "codec"},
-	"gateway/proxy":           {ours: "codec gateway/auth gateway/tally", others: modGoccy},
+	"gateway/proxy":           {ours: "codec gateway/auth gateway/tally", others: modGoccy + " golang.org/x/sync/semaphore"},
 	"gateway/broker/history":  {ours: "codec gateway/broker"},
 	"gateway/broker/memory":   {ours: "codec gateway/broker gateway/broker/history gateway/shrink"},
 	"gateway/presence":        {ours: "codec"},

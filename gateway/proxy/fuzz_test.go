@@ -35,7 +35,7 @@ func FuzzHookAnswers(f *testing.F) {
 	}
 	now := time.Unix(1_800_000_000, 0)
 	f.Fuzz(func(t *testing.T, text string) {
-		if answer, err := decodeConnect([]byte(text), now); err == nil {
+		if answer, err := decodeConnect([]byte(text), now, DefaultMaxChannels); err == nil {
 			checkConnect(t, text, answer, now)
 		}
 		refreshed, err := decodeRefresh([]byte(text), now)

@@ -30,7 +30,7 @@ type Stats struct {
 	Calls    atomic.Uint64 // that ended, however
 	Errors   atomic.Uint64 // that brought no usable answer
 	InFlight atomic.Int64  // sent and not answered yet
-	Waiting  atomic.Int64  // for MaxInFlight
+	Waiting  atomic.Int64  // for MaxInFlight, or with a large answer for others to be decoded
 	Took     tally.Shared  // the durations of all Calls, waiting included
 }
 
@@ -49,6 +49,7 @@ type hook struct {
 
 	// slots holds an element for each call in flight. It is never closed.
 	slots chan struct{}
+	room  *answerRoom // of all hooks
 
 	// Atomic.
 	stats Stats
@@ -60,7 +61,7 @@ type hook struct {
 }
 
 // newHook returns the hook of the options, nil for nil.
-func newHook(name string, o *HookOptions, log *slog.Logger) (*hook, error) {
+func newHook(name string, o *HookOptions, room *answerRoom, log *slog.Logger) (*hook, error) {
 	if o == nil {
 		return nil, nil
 	}
@@ -75,7 +76,7 @@ func newHook(name string, o *HookOptions, log *slog.Logger) (*hook, error) {
 	h := &hook{
 		name: name, endpoint: o.Endpoint, timeout: o.Timeout, binary: o.BinaryEncoding,
 		includeMeta: o.IncludeConnectionMeta, headers: newHeaderRules(o),
-		transforms: make(map[int]error), log: log, slots: make(chan struct{}, slots),
+		transforms: make(map[int]error), log: log, slots: make(chan struct{}, slots), room: room,
 	}
 	for _, t := range o.Transforms {
 		if _, first := h.transforms[t.Status]; first { // the first one counts
@@ -101,26 +102,26 @@ func newHook(name string, o *HookOptions, log *slog.Logger) (*hook, error) {
 	return h, nil
 }
 
-// call sends a body and returns that of the answer. An error that wraps a
-// codec.Error or codec.Disconnect is what the status means; any other is a
-// failure.
-func (h *hook) call(ctx context.Context, body []byte, headers []auth.Header) ([]byte, error) {
+// call sends a body and has use decode that of the answer, which it must copy what it
+// keeps of. An error that wraps a codec.Error or codec.Disconnect is what the status
+// means, or use said; any other is a failure.
+func (h *hook) call(ctx context.Context, body []byte, headers []auth.Header, use func(answer []byte) error) error {
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
 	if err := h.enter(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { <-h.slots }()
 	h.stats.InFlight.Add(1)
 	defer h.stats.InFlight.Add(-1)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.endpoint, bytes.NewReader(body))
 	if err != nil {
-		return nil, errors.New("the endpoint cannot be requested")
+		return errors.New("the endpoint cannot be requested")
 	}
 	req.Header = h.headers.header(headers)
 	resp, err := h.client.Do(req)
 	if err != nil {
-		return nil, h.late(ctx, auth.CallError(err))
+		return h.late(ctx, auth.CallError(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -128,18 +129,16 @@ func (h *hook) call(ctx context.Context, body []byte, headers []auth.Header) ([]
 			_, _ = io.Copy(io.Discard, resp.Body)
 		}
 		if told := h.transforms[resp.StatusCode]; told != nil {
-			return nil, told
+			return told
 		}
-		return nil, fmt.Errorf("status %d: 200 expected", resp.StatusCode)
+		return fmt.Errorf("status %d: 200 expected", resp.StatusCode)
 	}
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, auth.MaxAnswer+1))
+	answer, leave, err := h.room.read(ctx, resp, &h.stats)
 	if err != nil {
-		return nil, h.late(ctx, err)
+		return h.late(ctx, err)
 	}
-	if len(answer) > auth.MaxAnswer {
-		return nil, fmt.Errorf("more than %d bytes of an answer", auth.MaxAnswer)
-	}
-	return answer, nil
+	defer leave()
+	return use(answer)
 }
 
 // enter waits until the call may be sent.

@@ -17,10 +17,16 @@ import (
 // DefaultMaxInFlight is how many calls of one hook may be under way at once.
 const DefaultMaxInFlight = 512
 
+// DefaultMaxChannels is how many channels an answer may grant.
+const DefaultMaxChannels = 128
+
 // Options of a [Proxy].
 type Options struct {
 	// Connect and Refresh are the hooks; nil is a hook that is never called.
 	Connect, Refresh *HookOptions
+	// MaxChannels is how many channels a connection may have (client.channel_limit),
+	// DefaultMaxChannels: an answer that grants more is no use, and is not decoded.
+	MaxChannels int
 	// Log is told of failures, a line in logEvery for each hook; nil for
 	// nothing.
 	Log *slog.Logger

@@ -17,6 +17,7 @@ import (
 type Proxy struct {
 	// Immutable after New; nil for a hook that is off.
 	connect, refresh *hook
+	maxChannels      int
 }
 
 var _ auth.Hook = (*Proxy)(nil)
@@ -28,12 +29,16 @@ func New(o Options) (*Proxy, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	connect, errConnect := newHook("connect", o.Connect, o.Log)
-	refresh, errRefresh := newHook("refresh", o.Refresh, o.Log)
+	if o.MaxChannels <= 0 {
+		o.MaxChannels = DefaultMaxChannels
+	}
+	room := newAnswerRoom()
+	connect, errConnect := newHook("connect", o.Connect, room, o.Log)
+	refresh, errRefresh := newHook("refresh", o.Refresh, room, o.Log)
 	if err := errors.Join(errConnect, errRefresh); err != nil {
 		return nil, err
 	}
-	return &Proxy{connect: connect, refresh: refresh}, nil
+	return &Proxy{connect: connect, refresh: refresh, maxChannels: o.MaxChannels}, nil
 }
 
 // Close drops the idle connections.
@@ -82,10 +87,10 @@ func (p *Proxy) Connect(ctx context.Context, call *auth.ConnectCall) (*auth.Conn
 	}
 	began := time.Now()
 	var answer *auth.ConnectAnswer
-	body, err := h.call(ctx, appendConnect(nil, call, h.binary), call.Headers)
-	if err == nil {
-		answer, err = decodeConnect(body, time.Now())
-	}
+	err := h.call(ctx, appendConnect(nil, call, h.binary), call.Headers, func(body []byte) (err error) {
+		answer, err = decodeConnect(body, time.Now(), p.maxChannels)
+		return err
+	})
 	return answer, h.end(ctx, began, call.Client, err)
 }
 
@@ -97,10 +102,10 @@ func (p *Proxy) Refresh(ctx context.Context, call *auth.RefreshCall) (*auth.Refr
 	}
 	began := time.Now()
 	var answer *auth.RefreshAnswer
-	body, err := h.call(ctx, appendRefresh(nil, call, h.includeMeta, h.binary), call.Headers)
-	if err == nil {
+	err := h.call(ctx, appendRefresh(nil, call, h.includeMeta, h.binary), call.Headers, func(body []byte) (err error) {
 		answer, err = decodeRefresh(body, time.Now())
-	}
+		return err
+	})
 	if err = h.end(ctx, began, call.Client, err); errors.As(err, new(*codec.Error)) {
 		// An error is not a result, and without one the connection ends
 		// (PROTOCOL 8.4).

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -166,8 +167,15 @@ const maxExpiry = 365 * 24 * time.Hour
 // expiry returns an expire_at within its bounds.
 func expiry(at int64, now time.Time) int64 { return min(max(at, 0), now.Add(maxExpiry).Unix()) }
 
-// decodeConnect decodes the answer of a connect hook; see decodeReply.
-func decodeConnect(body []byte, now time.Time) (*auth.ConnectAnswer, error) {
+// decodeConnect decodes the answer of a connect hook; see decodeReply. One that grants more
+// channels than a connection may have says so before they are decoded.
+func decodeConnect(body []byte, now time.Time, maxChannels int) (*auth.ConnectAnswer, error) {
+	if grantsMore(body, maxChannels) {
+		if _, err := decodeReply[struct{}](body); err != nil {
+			return nil, err // it is told something else
+		}
+		return nil, codec.DisconnectChannelLimit
+	}
 	r, err := decodeReply[connectResult](body)
 	if err != nil {
 		return nil, err
@@ -191,6 +199,39 @@ func decodeConnect(body []byte, now time.Time) (*auth.ConnectAnswer, error) {
 	}
 	return a, nil
 }
+
+// grantsMore reports whether an answer names more than so many channels, each counted once,
+// or a multiple of that, however often each.
+func grantsMore(body []byte, most int) bool {
+	if len(body)/minName <= most {
+		return false
+	}
+	seen, listed := make(map[string]struct{}), 0
+	one := func(name []byte) {
+		listed++
+		if len(seen) <= most && len(name) > 0 && string(name) != `""` {
+			seen[string(bytes.Trim(name, `"`))] = struct{}{}
+		}
+	}
+	codec.Members(body, func(name, result []byte) {
+		if !codec.IsNamed(name, "result") {
+			return
+		}
+		codec.Members(result, func(name, value []byte) {
+			if codec.IsNamed(name, "channels", "subs") {
+				codec.Elements(value, one)
+				codec.Members(value, func(name, _ []byte) { one(name) })
+			}
+		})
+	})
+	return len(seen) > most || listed > repeated*most
+}
+
+// repeated is how often all channels may be listed.
+const repeated = 10
+
+// minName is the least that a channel takes in an answer: its name and a comma.
+const minName = len(`"",`)
 
 // grants returns the channels of the answer: those of channels in their order,
 // then those of subs, which win, by name.

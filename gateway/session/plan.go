@@ -167,7 +167,7 @@ func (m *Manager) Abandon(p *Plan) {
 
 func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 	rules, live := m.opt.Rules(), m.live.Load()
-	at := make(map[string]int, len(req.Identity.Subs)+len(req.Requested)+1)
+	at := make(map[string]int, min(len(req.Identity.Subs)+len(req.Requested), m.opt.ChannelLimit)+1)
 	add := func(g Grant) {
 		if i, ok := at[g.Channel]; ok {
 			p.Grants[i] = g
@@ -176,6 +176,7 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 		at[g.Channel] = len(p.Grants)
 		p.Grants = append(p.Grants, g)
 	}
+	full := func() bool { return len(p.Grants) > m.opt.ChannelLimit } // the rest need not be looked at
 	for i := range req.Identity.Subs {
 		s := &req.Identity.Subs[i]
 		o, err := rules.Lookup(s.Channel)
@@ -184,7 +185,9 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 		}
 		g := newGrant(s.Channel, o, s.Override)
 		g.Info, g.Data, g.AutoRecover = s.Info, s.Data, s.CacheRecover
-		add(g)
+		if add(g); full() {
+			return codec.DisconnectChannelLimit
+		}
 	}
 	if live.Personal.Enabled && req.Personal && p.User != "" {
 		ch := rules.Personal(live.Personal.Namespace, p.User)
@@ -205,7 +208,9 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 				return refusedFor(s.Channel, err)
 			}
 			if granted {
-				add(newGrant(s.Channel, o, auth.Override{}))
+				if add(newGrant(s.Channel, o, auth.Override{})); full() {
+					return codec.DisconnectChannelLimit
+				}
 			}
 		}
 		if k, ok := at[s.Channel]; ok {
