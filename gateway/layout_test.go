@@ -55,7 +55,7 @@ var layout = map[string]row{
 		others: "golang.org/x/sync/semaphore",
 	},
 	"gateway/sse": {
-		ours:   "codec gateway/auth gateway/loop gateway/reqid gateway/session gateway/shrink gateway/tally",
+		ours:   "codec gateway/auth gateway/channel gateway/loop gateway/reqid gateway/session gateway/shrink gateway/tally",
 		others: modFasthttp + " golang.org/x/time/rate",
 	},
 	"gateway/api": {

@@ -83,6 +83,9 @@ const (
 	// logReason is the attribute that says why: a flood of one reason must
 	// not hide another.
 	logReason = "reason"
+	// logRemedy is the attribute that says what to do. A record that has it says
+	// the same each time: one of a message and reason is enough for a second.
+	logRemedy = "remedy"
 )
 
 // limitedHandler passes on at most so many records of a message and its reason
@@ -108,16 +111,20 @@ type logKey struct {
 	level   slog.Level
 	message string
 	reason  string // of the record itself, "" if it has none
+	remedy  bool   // the record says one
 }
 
 // keyOf returns what a record is counted under.
 func keyOf(r *slog.Record) logKey {
 	key := logKey{level: r.Level, message: r.Message}
 	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == logReason && a.Value.Kind() == slog.KindString {
+		switch {
+		case a.Key == logRemedy:
+			key.remedy = true
+		case a.Key == logReason && a.Value.Kind() == slog.KindString && key.reason == "":
 			key.reason = a.Value.String()
 		}
-		return key.reason == ""
+		return true
 	})
 	return key
 }
@@ -188,7 +195,7 @@ func (l *logLimits) admit(key logKey) (pass bool, gaps []logGap) {
 	c := l.counts[key]
 	if c == nil {
 		if len(l.counts) >= logMessages {
-			key.message, key.reason = "any other", ""
+			key.message, key.reason, key.remedy = "any other", "", false
 			c = l.counts[key]
 		}
 		if c == nil {
@@ -197,8 +204,11 @@ func (l *logLimits) admit(key logKey) (pass bool, gaps []logGap) {
 		}
 	}
 	most := logBurst
-	if key.level < slog.LevelInfo {
+	switch {
+	case key.level < slog.LevelInfo:
 		most = logDebug
+	case key.remedy:
+		most = 1
 	}
 	if c.passed >= most {
 		c.left++

@@ -79,6 +79,26 @@ func TestReasonsAreLimitedEachByItself(t *testing.T) {
 	require.Equal(t, 2, strings.Count(out.String(), "\n"))
 }
 
+// What says a remedy says the same each time: once in a second, for each reason.
+func TestRemediesAreSaidOnceASecond(t *testing.T) {
+	log, out, clock := limitedLog(slog.LevelInfo)
+	for i := range 50 {
+		log.Warn("refused", "reason", "a", "n", i, "remedy", "do this")
+		log.Warn("refused", "reason", "b", "remedy", "do that")
+		log.Warn("refused", "reason", "a") // without one it has the budget of others
+	}
+	text := out.String()
+	require.Equal(t, 1, strings.Count(text, "do this"))
+	require.Contains(t, text, "n=0")
+	require.Equal(t, 1, strings.Count(text, "do that"))
+	require.Equal(t, 2+logBurst, strings.Count(text, "msg=refused"))
+	*clock = clock.Add(time.Second)
+	out.Reset()
+	log.Warn("refused", "reason", "a", "remedy", "do this")
+	require.Contains(t, out.String(), `message=refused reason=b records=49`)
+	require.Equal(t, 1, strings.Count(out.String(), "do this"))
+}
+
 func TestMessagesWithoutEndTakeNoMemoryWithoutEnd(t *testing.T) {
 	log, out, clock := limitedLog(slog.LevelInfo)
 	for i := range 3 * logMessages {

@@ -226,14 +226,26 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 // maxShown is how much of a channel's name an error shows.
 const maxShown = 100
 
+// ChannelError says which channel it was that refused a connect. It wraps why.
+type ChannelError struct {
+	Channel string
+	Err     error
+}
+
+func (e *ChannelError) Error() string {
+	return fmt.Sprintf("session: channel %.*q: %v", maxShown, e.Channel, e.Err)
+}
+
+func (e *ChannelError) Unwrap() error { return e.Err }
+
 // refusedFor says in a log which channel it was that refused a connect. A name
 // that is too long does not get shorter by trying again: that is terminal.
 func refusedFor(ch string, err error) error {
 	var long *channel.TooLongError
 	if errors.As(err, &long) {
-		err = fmt.Errorf("%v: %w", err, codec.DisconnectBadRequest)
+		err = fmt.Errorf("%w: %w", err, codec.DisconnectBadRequest)
 	}
-	return fmt.Errorf("session: channel %.*q: %w", maxShown, ch, err)
+	return &ChannelError{ch, err}
 }
 
 // resume adds what a cursor says of the channel. It only ever adds a position

@@ -8,6 +8,7 @@ package sse
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -189,6 +190,9 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 		s.shed(ctx, r, overNode)
 		return
 	}
+	if err != nil {
+		s.explain(ctx, r, err)
+	}
 	s.hijack(ctx, r, plan, err)
 }
 
@@ -233,7 +237,7 @@ func (s *Server) identify(r *request, req *session.PlanRequest) (err error) {
 	case r.userID != "":
 		req.Identity = &auth.Identity{User: r.userID}
 	default:
-		return codec.DisconnectBadRequest
+		return errNoCredentials
 	}
 	return nil
 }
@@ -273,8 +277,11 @@ func (s *Server) ask(r *request, req *session.PlanRequest) error {
 	if errors.Is(err, auth.ErrHook) {
 		return codec.ErrInternal
 	}
-	if err != nil || answer.Identity == nil {
-		return err
+	if err != nil {
+		return fmt.Errorf("%w: %w", errHook, err)
+	}
+	if answer.Identity == nil {
+		return nil
 	}
 	req.Identity, req.Data, req.MayRequest = answer.Identity, answer.Data, false
 	return nil

@@ -59,6 +59,7 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 	r.ticket = "" // no ticket for a ticket
 	req := session.PlanRequest{MayRequest: true}
 	if err := s.identify(r, &req); err != nil {
+		s.explain(ctx, r, err)
 		s.logNoTicket(r, err)
 		s.refuseTicket(ctx, err)
 		return
