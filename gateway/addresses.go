@@ -9,6 +9,7 @@ import (
 
 	"sluice/gateway/config"
 	"sluice/gateway/front"
+	"sluice/gateway/origin"
 )
 
 // newAddresses makes what tells clients' addresses, and their limits.
@@ -31,4 +32,27 @@ func (g *Gateway) clientAddress(ctx *fasthttp.RequestCtx) netip.Addr {
 		return netip.Addr{} // a Unix socket: no address, no limits
 	}
 	return g.proxies.Client(peer.AddrPort().Addr(), &ctx.Request.Header)
+}
+
+// cameBy says how a request came here. What X-Forwarded-Host and the like say
+// is read of trusted proxies only. With the PROXY protocol the peer passes on
+// what others wrote: whom the header names is trusted or not, and where it names
+// nobody, nobody is. Proxies that do not look into requests say nothing there.
+func (g *Gateway) cameBy(ctx *fasthttp.RequestCtx) origin.Front {
+	f := origin.Front{}
+	if ctx.IsTLS() {
+		f.Scheme = "https"
+	}
+	peer, ok := ctx.RemoteAddr().(*net.TCPAddr)
+	if f.Trusted = ok && g.proxies.Look() && g.proxies.Trusts(peer.AddrPort().Addr()); f.Trusted && g.cfg.HTTPServer.ProxyProtocol {
+		f.Trusted = front.Named(ctx.Conn())
+	}
+	if f.Trusted {
+		host, scheme := g.proxies.Target(&ctx.Request.Header)
+		f.Host, f.Scheme = host, scheme // the scheme of our own connection is the proxy's
+	}
+	if f.Host == "" {
+		f.Host = string(ctx.Request.Header.Host())
+	}
+	return f
 }

@@ -8,9 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sluice/gateway/auth"
 	"sluice/gateway/channel"
 	"sluice/gateway/config"
+	"sluice/gateway/origin"
 )
 
 func (c *configCommand) checkconfig() *cobra.Command {
@@ -91,7 +91,7 @@ func (c *configCommand) printErrors(what string, err error) {
 
 // checkUsable checks what New would refuse although each value is allowed.
 func checkUsable(cfg *config.Config) error {
-	_, originsErr := auth.NewOrigins(cfg.Client.AllowedOrigins)
+	_, originsErr := origin.NewList(cfg.Client.AllowedOrigins)
 	_, rulesErr := channel.NewRules(channelConfig(&cfg.Channel))
 	return errors.Join(checkSupported(cfg), checkRoutes(cfg, false), originsErr, rulesErr)
 }

@@ -29,11 +29,11 @@ func startLive(t *testing.T, text string) *liveRig {
 // namespaces: rec can be recovered, who has presence, and fast has the options
 // given.
 func liveText(client, fast string) string {
-	return fmt.Sprintf(baseConfig, "", "", `, "queue_max_size": 131072, "queue_max_age": "10m"`+client, `, "namespaces": [
+	return trusting(fmt.Sprintf(baseConfig, "", "", `, "queue_max_size": 131072, "queue_max_age": "10m"`+client, `, "namespaces": [
 		{"name": "rec", "history_size": 10, "history_ttl": "60s", "force_recovery": true, "allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true},
 		{"name": "who", "presence": true},
 		{"name": "closed"},
-		{"name": "fast", "allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true `+fast+`}]`)
+		{"name": "fast", "allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true `+fast+`}]`))
 }
 
 // withoutAnonymous is a text whose clients need a token.

@@ -144,7 +144,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		g.discard()
 		return nil, err
 	}
-	sseOptions.Address = g.clientAddress
+	sseOptions.Address, sseOptions.Front = g.clientAddress, g.cameBy
 	sseOptions.AddressKey = func(a netip.Addr) uint64 { return uint64(front.KeyOf(a)) }
 	if g.proxy != nil {
 		sseOptions.HookHeaders = g.proxy.Headers()

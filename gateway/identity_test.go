@@ -181,7 +181,7 @@ func TestIdentityIsLookedForInOrder(t *testing.T) {
 	b.say(`{"result":{"user":"hooked","channels":["who:x"]}}`)
 	f := func(name, client string, wantToken, wantHeader, wantNothing any) {
 		t.Helper()
-		s := startMore(t, parts{client: withSecret + client}, nil)
+		s := startText(t, trusting(fmt.Sprintf(strictConfig, "", "", withSecret+client, "")), nil)
 		byHeader := [][2]string{{"X-User-Id", "headed"}}
 		for kind, c := range map[string]struct {
 			want any
@@ -387,7 +387,7 @@ func TestPersonalChannel(t *testing.T) {
 	s.api.Publish(t, "who:#hooked", `2`)
 	hooked.ExpectPub(t, "who:#hooked")
 
-	headed := startMore(t, parts{client: personal + `, "user_id_http_header": "X-User-Id"`}, nil)
+	headed := startText(t, trusting(fmt.Sprintf(strictConfig, "", "", personal+`, "user_id_http_header": "X-User-Id"`, "")), nil)
 	c := headed.connect(t, testkit.ConnectOptions{Subs: asking("news"), HTTPHeaders: [][2]string{{"X-User-Id", "9"}}})
 	res = c.ExpectConnect(t)
 	require.Len(t, res.Subs, 2, "beyond the reference, a user by header gets both (PROTOCOL 12.23)")

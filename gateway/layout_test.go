@@ -39,7 +39,8 @@ var layout = map[string]row{
 	"gateway/loop":            {ours: "codec gateway/actor", others: modUnix},
 	"gateway/front":           {ours: "gateway/loop gateway/shrink", others: modFasthttp + " github.com/pires/go-proxyproto"},
 	"gateway/channel":         {ours: "codec"},
-	"gateway/auth":            {ours: "codec", others: modJwt + " " + modGlob + " " + modGoccy},
+	"gateway/origin":          {others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax"},
+	"gateway/auth":            {ours: "codec", others: modJwt + " " + modGoccy},
 	"gateway/broker":          {ours: "codec"},
 	"gateway/proxy":           {ours: "codec gateway/auth gateway/tally", others: modGoccy + " golang.org/x/sync/semaphore"},
 	"gateway/broker/history":  {ours: "codec gateway/broker"},
@@ -55,11 +56,11 @@ var layout = map[string]row{
 		others: "golang.org/x/sync/semaphore",
 	},
 	"gateway/sse": {
-		ours:   "codec gateway/auth gateway/channel gateway/loop gateway/reqid gateway/session gateway/shrink gateway/tally",
+		ours:   "codec gateway/auth gateway/channel gateway/loop gateway/origin gateway/reqid gateway/session gateway/shrink gateway/tally",
 		others: modFasthttp + " golang.org/x/time/rate",
 	},
 	"gateway/api": {
-		ours:   "codec gateway/auth gateway/broker gateway/channel gateway/presence gateway/reqid gateway/session gateway/tally",
+		ours:   "codec gateway/auth gateway/broker gateway/channel gateway/origin gateway/presence gateway/reqid gateway/session gateway/tally",
 		others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax " + modGoccy + " golang.org/x/sync/semaphore",
 	},
 	"gateway/metrics": {
@@ -67,7 +68,7 @@ var layout = map[string]row{
 		others: modFasthttp + " github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/prometheus/common/expfmt",
 	},
 	"gateway/admin":  {others: modFasthttp + " " + modFasthttp + "/pprofhandler " + modGoccy},
-	"gateway/config": {others: modGlob + " " + modYaml + " " + modYaml + "/ast " + modYaml + "/lexer " + modYaml + "/parser " + modYaml + "/token github.com/BurntSushi/toml"},
+	"gateway/config": {ours: "gateway/origin", others: modGlob + " " + modYaml + " " + modYaml + "/ast " + modYaml + "/lexer " + modYaml + "/parser " + modYaml + "/token github.com/BurntSushi/toml"},
 	"gateway":        {ours: "*", others: modFasthttp + " " + modJwt + " github.com/spf13/cobra github.com/spf13/pflag"},
 	"bench":          {ours: "codec", others: "*"},
 	"":               {ours: "gateway"},

@@ -12,6 +12,7 @@ import (
 	"sluice/gateway/config"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
+	"sluice/gateway/origin"
 	"sluice/gateway/session"
 	"sluice/gateway/sse"
 )
@@ -197,7 +198,7 @@ func (g *Gateway) sessionOptions() session.Options {
 
 func (g *Gateway) sseOptions() (sse.Options, error) {
 	c, u := &g.cfg.Client, &g.cfg.UniSSE
-	origins, err := auth.NewOrigins(c.AllowedOrigins)
+	origins, err := origin.NewList(c.AllowedOrigins)
 	if err != nil {
 		return sse.Options{}, err
 	}

@@ -15,6 +15,7 @@ import (
 	"sluice/gateway/auth"
 	"sluice/gateway/broker"
 	"sluice/gateway/channel"
+	"sluice/gateway/origin"
 	"sluice/gateway/presence"
 )
 
@@ -62,6 +63,8 @@ type Options struct {
 	// Unread reports whether the body of a call was not read because there was no room
 	// for it in time; the call is refused then. Asked of calls without a body; nil: of none.
 	Unread func(head *fasthttp.RequestHeader) bool
+	// Front says how a request came here; nil: as its Host header says.
+	Front func(ctx *fasthttp.RequestCtx) origin.Front
 	// Decoded is called when the body of a call was decoded, or is about to be and the call
 	// waits for room before; nil for nobody. copied: nothing refers to the body any more. The legacy
 	// endpoint, which decodes one command after the other, calls it with the first, and
@@ -185,6 +188,10 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 		ctx.SetStatusCode(fasthttp.StatusUnauthorized)
 		return
 	}
+	if f := s.foreign(ctx); f != "" {
+		s.refuseForeign(ctx, &r.id, f)
+		return
+	}
 	if s.draining.Load() {
 		s.noteRefused(&r.id, refusedDraining)
 		ctx.SetConnectionClose()
@@ -211,6 +218,12 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 // Allows checks the key of a call by its head (PROTOCOL 7.1). For the goroutine
 // that owns the head.
 func (s *Server) Allows(header *fasthttp.RequestHeader) bool {
+	keys := s.opt.Keys()
+	return keys.Insecure() || presented(keys, header)
+}
+
+// presented reports whether a call brought the key.
+func presented(keys *auth.APIKeys, header *fasthttp.RequestHeader) bool {
 	query := ""
 	if _, text, ok := bytes.Cut(header.RequestURI(), []byte("?")); ok {
 		var args fasthttp.Args
@@ -218,7 +231,7 @@ func (s *Server) Allows(header *fasthttp.RequestHeader) bool {
 		query = string(args.Peek("api_key"))
 	}
 	key := header.Peek("X-API-Key")
-	return s.opt.Keys().CheckAPIKey(string(key), len(key) > 0, string(header.Peek("Authorization")), query)
+	return keys.Presented(string(key), len(key) > 0, string(header.Peek("Authorization")), query)
 }
 
 func (s *Server) serveMethod(ctx *fasthttp.RequestCtx, c *call, m *method, body []byte) {

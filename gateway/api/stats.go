@@ -31,6 +31,7 @@ type MethodStats struct {
 const (
 	refusedMethod   = iota // not POST
 	refusedKey             // no key, or a wrong one
+	refusedSite            // a page of another site, where no key is needed
 	refusedDraining        // the server stops
 	refusedSize            // the body is too large
 	refusedBody            // the body is no request
@@ -38,7 +39,7 @@ const (
 	refusals
 )
 
-var refusalNames = [refusals]string{"not_post", "unauthorized", "draining", "too_large", "bad_request", "no_room"}
+var refusalNames = [refusals]string{"not_post", "unauthorized", "cross_site", "draining", "too_large", "bad_request", "no_room"}
 
 const (
 	// firstCode and errorCodes span the codes of the API (PROTOCOL 7.2).

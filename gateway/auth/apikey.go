@@ -37,10 +37,16 @@ func NewAPIKeys(o APIKeyOptions) *APIKeys {
 // absent in the last two. A present header outranks Authorization; the query is
 // looked at whatever the headers are.
 func (k *APIKeys) CheckAPIKey(header string, present bool, authorization, queryKey string) bool {
-	switch {
-	case k.insecure:
-		return true
-	case !k.hasKey:
+	return k.insecure || k.Presented(header, present, authorization, queryKey)
+}
+
+// Insecure reports whether calls need no key.
+func (k *APIKeys) Insecure() bool { return k.insecure }
+
+// Presented reports whether a call brought the key, whether or not it needs one;
+// the arguments are those of CheckAPIKey.
+func (k *APIKeys) Presented(header string, present bool, authorization, queryKey string) bool {
+	if !k.hasKey {
 		return false
 	}
 	ok := false

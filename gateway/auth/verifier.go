@@ -92,6 +92,10 @@ func (v *Verifier) use(o *Options, source keySource) {
 // called once, by the goroutine that owns the verifier.
 func (v *Verifier) Close() { v.source.close() }
 
+// SkipsSignatures reports whether everybody can make tokens
+// (client.insecure_skip_token_signature_verify).
+func (v *Verifier) SkipsSignatures() bool { return v.skipSign }
+
 // Stats returns the counters of the verifier and of those that it took the
 // place of (Options.Previous).
 func (v *Verifier) Stats() *Stats { return v.stats }

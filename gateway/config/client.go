@@ -5,12 +5,12 @@ import "time"
 // Client is the section client: who may connect, and the limits of one connection (PROTOCOL 4 and 5.6).
 type Client struct {
 	// Who may connect.
-	AllowedOrigins                    []string `json:"allowed_origins" doc:"Origins of browser pages that may connect, as patterns in lower case: * any run of characters, ? one, [abc], {a,b}. Requests without Origin and from the same origin are always fine."`
+	AllowedOrigins                    []string `json:"allowed_origins" doc:"Origins of browser pages that may connect, as patterns in lower case: * any run of characters, ? one, [abc], {a,b}. Requests without Origin and from the same origin are always fine. A pattern that fits the pages of anybody, such as https://*, is refused together with credentials that browsers add on their own: token_cookie, user_id_http_header, Cookie for a hook."`
 	Token                             Token    `json:"token" live:"true"`
-	TokenCookie                       string   `json:"token_cookie" doc:"Name of a cookie whose value is taken as the token when the request has no other. Empty: none."`
+	TokenCookie                       string   `json:"token_cookie" doc:"Name of a cookie whose value is taken as the token when the request has no other. It counts for pages of the same origin and site and of allowed_origins, and for clients that are no browser. Empty: none."`
 	AllowAnonymousConnectWithoutToken bool     `json:"allow_anonymous_connect_without_token" default:"false" live:"true" doc:"Let clients without a token connect as the anonymous user."`
 	DisallowAnonymousConnectionTokens bool     `json:"disallow_anonymous_connection_tokens" default:"false" live:"true" doc:"Refuse tokens without a user id."`
-	UserIDHTTPHeader                  string   `json:"user_id_http_header" live:"true" doc:"Header whose value is the user id, for proxies in front that authenticate. Empty: none."`
+	UserIDHTTPHeader                  string   `json:"user_id_http_header" live:"true" doc:"Header whose value is the user id, for proxies in front that authenticate. It needs http_server.trusted_proxies, and counts from those alone, once in a request; for pages as token_cookie does. Empty: none."`
 	Insecure                          bool     `json:"insecure" default:"false" live:"true" doc:"Let everybody connect and subscribe. Only for development."`
 	InsecureSkipTokenSignatureVerify  bool     `json:"insecure_skip_token_signature_verify" default:"false" live:"true" doc:"Do not check signatures of tokens. Only for development."`
 	Proxy                             Proxies  `json:"proxy"`
@@ -101,7 +101,7 @@ type Proxy struct {
 	Enabled               bool          `json:"enabled" default:"false" doc:"Call this hook."`
 	Endpoint              string        `json:"endpoint" secret:"url" doc:"URL of the hook, http:// or https://."`
 	Timeout               time.Duration `json:"timeout" default:"1s" doc:"Most time of one call."`
-	HTTPHeaders           []string      `json:"http_headers" doc:"Headers of the client's request that are passed on."`
+	HTTPHeaders           []string      `json:"http_headers" doc:"Headers of the client's request that are passed on. Cookie and the like count for pages as client.token_cookie does."`
 	EmulatedHeaders       []string      `json:"emulated_headers" doc:"Entries of headers in the connect request that are passed on as headers."`
 	BinaryEncoding        bool          `json:"binary_encoding" default:"false" doc:"Send data as base64."`
 	IncludeConnectionMeta bool          `json:"include_connection_meta" default:"false" doc:"Send the meta data of the connection."`

@@ -18,7 +18,7 @@ type HTTPServer struct {
 	MaxHeadSize     int    `json:"max_head_size" default:"73728" min:"4096" max:"1048576" unit:"bytes" doc:"Largest request line plus headers; a larger head gets 431. A cf_connect parameter is part of it."`
 
 	// Of Sluice: what stands between it and the open internet.
-	TrustedProxies  []string      `json:"trusted_proxies" doc:"Addresses and networks (CIDR) of proxies in front. Only what they say about a client's address is believed."`
+	TrustedProxies  []string      `json:"trusted_proxies" doc:"Addresses and networks (CIDR) of proxies in front. Only what they say about a client's address and the host it asked for is believed."`
 	ForwardedHeader string        `json:"forwarded_header" default:"x-forwarded-for" enum:"x-forwarded-for,forwarded,none" doc:"Header in which trusted proxies name the client. Only this one is read: another may be the client's own. none: the PROXY protocol alone names clients; set it where proxies pass connections on and never look into requests."`
 	ProxyProtocol   bool          `json:"proxy_protocol" default:"false" doc:"Expect the PROXY protocol (version 1 or 2) at the start of connections from trusted proxies."`
 	HeaderTimeout   time.Duration `json:"header_timeout" default:"10s" min:"100ms" doc:"Most time from the start of a request to the end of its headers."`
@@ -64,7 +64,7 @@ type HTTPAPI struct {
 	Key           string `json:"key" secret:"true" live:"true" doc:"Key that API calls must present. Empty: every call gets 401."`
 	ErrorMode     string `json:"error_mode" enum:",transport" doc:"transport = API errors as HTTP statuses; empty = status 200 with an error object."`
 	External      bool   `json:"external" default:"false" doc:"Serve the API on the external port even where an internal one exists."`
-	Insecure      bool   `json:"insecure" default:"false" live:"true" doc:"Serve the API without a key. Only behind a firewall."`
+	Insecure      bool   `json:"insecure" default:"false" live:"true" doc:"Serve the API without a key. Only behind a firewall; pages of other sites are refused."`
 
 	// Of Sluice.
 	PublishWait             time.Duration `json:"publish_wait" default:"1s" doc:"How long a publish waits for room in publish_inflight_max_bytes before it gets error 100, and a body of 64 KiB or more for those before it; nothing was published then. 0: as by default."`

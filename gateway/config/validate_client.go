@@ -32,26 +32,10 @@ func (v *validator) client() {
 		v.warn("client.queues_max_total", "%d is less than client.queue_max_size (%d), which then never counts", c.QueuesMaxTotal, c.QueueMaxSize)
 	}
 	v.headerToken("client.user_id_http_header", c.UserIDHTTPHeader, "a header name")
+	v.userHeader()
 	v.headerToken("client.token_cookie", c.TokenCookie, "a cookie name")
 	v.disconnects("client.connect_code_to_unidirectional_disconnect.transforms", c.ConnectCodeToUnidirectionalDisconnect.Transforms)
 	v.personal()
-}
-
-// origins checks the patterns of client.allowed_origins.
-func (v *validator) origins(patterns []string) {
-	const key = "client.allowed_origins"
-	if len(patterns) == 1 && patterns[0] == "*" {
-		v.warn(key, `["*"] lets the pages of every site connect`)
-	}
-	for _, p := range patterns {
-		if err := compileGlob(p); err != nil {
-			v.fail(key, "%q is not a pattern (%v): allowed * ? [abc] [a-z] [!x] {a,b} and \\ in front of a character meant as such", p, err)
-			continue
-		}
-		if p != strings.ToLower(p) {
-			v.warn(key, "%q never matches: origins are compared in lower case", p)
-		}
-	}
 }
 
 // compileGlob compiles p as the origin check will. Why recover: a pattern is the operator's text, and a panic of the

@@ -33,6 +33,21 @@ func lastForwardedFor(line []byte) (addr netip.Addr, rest []byte, empty bool) {
 // lastForwarded reads the last element of Forwarded (RFC 7239 section 4) and
 // returns the address that its "for" names.
 func lastForwarded(line []byte) (addr netip.Addr, rest []byte, empty bool) {
+	element, rest, ok := lastElement(line)
+	if len(element) == 0 {
+		return addr, rest, true
+	}
+	if !ok {
+		return addr, rest, false
+	}
+	var buf [maxNodeLen]byte
+	return parseNode(parameter(buf[:0], element, "for")), rest, false
+}
+
+// lastElement returns the last element of a Forwarded line without the blanks
+// around it, and the line before it; ok is false where a quoted text in it does
+// not end.
+func lastElement(line []byte) (element, rest []byte, ok bool) {
 	start, quoted := len(line), false
 	for start > 0 {
 		c := line[start-1]
@@ -44,15 +59,7 @@ func lastForwarded(line []byte) (addr netip.Addr, rest []byte, empty bool) {
 		}
 		start--
 	}
-	element := bytes.Trim(line[start:], " \t")
-	rest = line[:max(start-1, 0)]
-	if len(element) == 0 {
-		return addr, rest, true
-	}
-	if quoted {
-		return addr, rest, false
-	}
-	return forOf(element), rest, false
+	return bytes.Trim(line[start:], " \t"), line[:max(start-1, 0)], !quoted
 }
 
 // escaped reports whether the byte behind b is escaped by a backslash at its
@@ -65,38 +72,36 @@ func escaped(b []byte) bool {
 	return n%2 == 1
 }
 
-// forOf returns the address in the parameter "for" of one element, the zero
-// address where there is none, it is not an address, or the element is broken.
-func forOf(element []byte) netip.Addr {
-	var buf [maxNodeLen]byte
-	var addr netip.Addr
-	seen := false
+// parameter returns the value of a parameter of one element, unquoted into dst:
+// nil where there is none, there are two (section 4), or the element is broken.
+func parameter(dst, element []byte, wanted string) (found []byte) {
 	for len(element) > 0 {
 		name, after, ok := bytes.Cut(element, []byte{'='})
 		if !ok || !isToken(name) {
-			return netip.Addr{}
+			return nil
 		}
-		value, after, ok := parameterValue(buf[:0], after)
-		if !ok {
-			return netip.Addr{}
+		var into []byte
+		isWanted := len(name) == len(wanted) && bytes.EqualFold(name, []byte(wanted))
+		if isWanted {
+			into = dst
 		}
-		if len(name) == 3 && bytes.EqualFold(name, []byte("for")) {
-			if seen { // section 4: at most once in an element
-				return netip.Addr{}
-			}
-			seen = true
-			addr = parseNode(value)
+		value, after, ok := parameterValue(into, after)
+		if !ok || isWanted && found != nil {
+			return nil
+		}
+		if isWanted {
+			found = value
 		}
 		after = bytes.TrimLeft(after, " \t")
 		if len(after) > 0 && after[0] != ';' {
-			return netip.Addr{}
+			return nil
 		}
 		if len(after) > 0 {
 			after = bytes.TrimLeft(after[1:], " \t")
 		}
 		element = after
 	}
-	return addr
+	return found
 }
 
 // parameterValue reads a token or a quoted string off b, unquoted into dst. A

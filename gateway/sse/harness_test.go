@@ -19,6 +19,7 @@ import (
 	"sluice/gateway/channel"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
+	"sluice/gateway/origin"
 	presencememory "sluice/gateway/presence/memory"
 	"sluice/gateway/session"
 	"sluice/gateway/sse"
@@ -98,7 +99,7 @@ func start(t *testing.T, s *settings) *node {
 	n.sessions = session.New(n.group, n.hub, n.broker, n.presence, blocking, s.session)
 	s.sse.Verifier = func() *auth.Verifier { return verifier }
 	if s.sse.Origins == nil {
-		s.sse.Origins, err = auth.NewOrigins(nil)
+		s.sse.Origins, err = origin.NewList(nil)
 		require.NoError(t, err)
 	}
 	n.endpoint = sse.New(n.sessions, s.sse)

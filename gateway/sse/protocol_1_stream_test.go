@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/codec"
-	"sluice/gateway/auth"
+	"sluice/gateway/origin"
 	"sluice/gateway/session"
 	"sluice/gateway/sse"
 	"sluice/gateway/testkit"
@@ -18,9 +18,9 @@ import (
 
 var forced = codec.DisconnectForceNoReconnect
 
-func origins(t testing.TB, patterns ...string) *auth.Origins {
+func origins(t testing.TB, patterns ...string) *origin.List {
 	t.Helper()
-	o, err := auth.NewOrigins(patterns)
+	o, err := origin.NewList(patterns)
 	require.NoError(t, err)
 	return o
 }

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp"
 
 	"sluice/codec"
 	"sluice/gateway/auth"
 	"sluice/gateway/broker"
 	brokermemory "sluice/gateway/broker/memory"
 	"sluice/gateway/loop"
+	"sluice/gateway/origin"
 	"sluice/gateway/session"
 	"sluice/gateway/sse"
 	"sluice/gateway/testkit"
@@ -279,6 +281,7 @@ func TestProtocol_4_1_OrderOfAuthentication(t *testing.T) {
 		n := newNode(t, func(s *settings) {
 			kinds(s)
 			s.sse.AllowAnonymous, s.sse.UserIDHeader = false, "X-User-Id"
+			s.sse.Front = func(*fasthttp.RequestCtx) origin.Front { return origin.Front{Trusted: true} }
 			s.session.Personal = session.Personal{Enabled: true}
 		})
 		require.Equal(t, "7", who(t, n, testkit.ConnectOptions{HTTPHeaders: header}))

@@ -6,13 +6,13 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"sluice/codec"
 	"sluice/gateway/auth"
+	"sluice/gateway/origin"
 	"sluice/gateway/reqid"
 )
 
@@ -31,54 +31,36 @@ type request struct {
 	cookie  string        // token of Options.TokenCookie
 	headers []auth.Header // for hooks
 	userID  string        // of client.user_id_http_header
-	// originAllowed: there is no Origin, it is the request's own host, or it
-	// is in the list; origin is what the answer names, "" for nothing.
-	originAllowed bool
-	origin        string
-	askedHeaders  string // Access-Control-Request-Headers
-	bounds        bounds
+	page    origin.Page   // that it comes from
+	origin  string        // what the answer names, "" for nothing
+	// withheld names a credential that the page behind the request may not
+	// use; "" for none. userFault is why userID is empty although there is
+	// such a header.
+	withheld     string
+	userFault    *unfit
+	askedHeaders string // Access-Control-Request-Headers
+	bounds       bounds
 	// address is reserved for this connect and nobody else's yet.
 	address netip.Addr
 }
 
 func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 	h := &ctx.Request.Header
-	r := &request{server: s, http10: !h.IsHTTP11(), close: h.ConnectionClose(), originAllowed: true}
+	r := &request{server: s, http10: !h.IsHTTP11(), close: h.ConnectionClose()}
 	r.id.Take(h)
 	if s.debug && s.opt.Address != nil {
 		r.peer = s.opt.Address(ctx)
 	}
-	if name := s.live.Load().UserIDHeader; name != "" {
-		r.userID = string(h.Peek(name))
-	}
-	origin, listed := string(h.Peek(fasthttp.HeaderOrigin)), true
-	if origin != "" {
-		listed = printable(origin) && s.opt.Origins.Check(origin)
-		r.originAllowed = listed || auth.SameOrigin(origin, string(h.Host()))
-		if listed {
-			r.origin = origin
-		}
+	from := s.from(ctx)
+	r.page = s.opt.Origins.Judge(h, from)
+	if r.page.CORS {
+		r.origin = string(h.Peek(fasthttp.HeaderOrigin))
 	}
 	r.lastIDs = readLastIDs(ctx)
 	r.ticket = string(ctx.QueryArgs().Peek("ticket"))
-	if scheme, token, ok := strings.Cut(string(h.Peek(fasthttp.HeaderAuthorization)), " "); ok && strings.EqualFold(scheme, "bearer") {
-		r.bearer = strings.TrimSpace(token)
-	}
-	if s.opt.TokenCookie != "" {
-		r.cookie = string(h.Cookie(s.opt.TokenCookie))
-	}
-	for _, name := range s.opt.HookHeaders {
-		if strings.EqualFold(name, reqid.Header) {
-			// The backend's log shall say what ours says.
-			r.headers = append(r.headers, auth.Header{Name: name, Value: r.id.String()})
-			continue
-		}
-		for _, v := range h.PeekAll(name) {
-			r.headers = append(r.headers, auth.Header{Name: name, Value: string(v)})
-		}
-	}
+	s.credentials(r, h, from.Trusted)
 	asked := string(h.Peek(fasthttp.HeaderAccessControlRequestHeaders))
-	if listed && asked != "null" && printable(asked) {
+	if (r.page.CORS || len(h.Peek(fasthttp.HeaderOrigin)) == 0) && asked != "null" && origin.Printable(asked) {
 		r.askedHeaders = asked
 	}
 	return r
@@ -95,20 +77,6 @@ func (r *request) ID() string { return r.id.String() }
 
 // Peer implements session.Request.
 func (r *request) Peer() netip.Addr { return r.peer }
-
-// printable reports whether a header value may be echoed: visible ASCII and
-// blanks only, of a sane length.
-func printable(s string) bool {
-	if len(s) > 4096 {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
-}
 
 // decode reads the connect request: the body of a POST, the parameter of a GET
 // (PROTOCOL 1.2, 1.3).
@@ -198,8 +166,8 @@ const preflightAge = "86400"
 // preflight answers OPTIONS of a path with the methods (PROTOCOL 12.4).
 func (s *Server) preflight(ctx *fasthttp.RequestCtx, r *request, methods string) {
 	r.writeCORS(ctx)
-	if !r.originAllowed {
-		WriteError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
+	if !r.page.Allowed {
+		s.refuseOrigin(ctx, r)
 		return
 	}
 	h := &ctx.Response.Header

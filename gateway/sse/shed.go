@@ -89,7 +89,7 @@ func (s *Server) giveBack(r *request) {
 // the browser would take it for a failure that is final.
 func (s *Server) shed(ctx *fasthttp.RequestCtx, r *request, v verdict) {
 	wait := s.delay(r, v)
-	if s.opt.ShedByStatus || !ctx.IsGet() || !r.originAllowed || !wantsEvents(&ctx.Request.Header) {
+	if s.opt.ShedByStatus || !ctx.IsGet() || !r.page.Allowed || !wantsEvents(&ctx.Request.Header) {
 		s.shedByStatus(ctx, wait)
 		return
 	}
@@ -161,11 +161,14 @@ const (
 	refusedMethod          // neither GET nor POST
 	refusedOrigin          // not in client.allowed_origins
 	refusedRequest         // no connect request
+	refusedSite            // a page of another site, with credentials that it did not bring
+	refusedUser            // client.user_id_http_header of nobody who may set it, or twice
+	refusedInsecure        // a page of another site, and nobody needs credentials
 	refusedDetached        // its connection cannot be streamed to
 	refusals
 )
 
-var refusalNames = [refusals]string{"node_limit", "address_limit", "method", "origin", "malformed", "not_detached"}
+var refusalNames = [refusals]string{"node_limit", "address_limit", "method", "origin", "malformed", "cross_site", "user_header", "insecure", "not_detached"}
 
 // Stats returns the counters. Any goroutine.
 func (s *Server) Stats() Stats {

@@ -24,6 +24,7 @@ import (
 	"sluice/codec"
 	"sluice/gateway/auth"
 	"sluice/gateway/loop"
+	"sluice/gateway/origin"
 	"sluice/gateway/session"
 	"sluice/gateway/tally"
 )
@@ -32,7 +33,7 @@ import (
 // obvious.
 type Options struct {
 	Verifier func() *auth.Verifier
-	Origins  *auth.Origins
+	Origins  *origin.List
 	Live     // what is in force until Server.Set
 	// Hook is asked who connects when there is no token; nil without one.
 	Hook auth.Hook
@@ -67,6 +68,9 @@ type Options struct {
 	// AddressKey says which addresses are one to limits by address: it is the
 	// same for them, and 0 for the zero Addr. Nil if there are no limits.
 	AddressKey func(netip.Addr) uint64
+	// Front says how a request came here; nil: as its Host header says, and no
+	// peer is trusted.
+	Front func(ctx *fasthttp.RequestCtx) origin.Front
 	// LastEventID reads where a client was from the id of its last event.
 	LastEventID bool
 	// BoundedStreams lets clients say when their stream is to end.
@@ -171,9 +175,8 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 		WriteError(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: use GET or POST")
 		return
 	}
-	if !r.originAllowed {
-		s.noteRefused(r, refusedOrigin, nil)
-		WriteError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
+	if !r.page.Allowed {
+		s.refuseOrigin(ctx, r)
 		return
 	}
 	err := r.decode(ctx, s.opt.Limits)
@@ -188,6 +191,11 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	plan, err := s.plan(r)
 	if errors.Is(err, session.ErrFull) { // since admit looked
 		s.shed(ctx, r, overNode)
+		return
+	}
+	var u *unfit
+	if errors.As(err, &u) {
+		s.refuseUnfit(ctx, r, u)
 		return
 	}
 	if err != nil {
@@ -222,9 +230,15 @@ func (s *Server) identify(r *request, req *session.PlanRequest) (err error) {
 	if r.ticket != "" {
 		return s.tickets.redeem(r.ticket, req, time.Now())
 	}
+	if u := s.insecureOf(r); u != nil {
+		return u
+	}
 	if token := s.token(r); token != "" {
 		req.Identity, err = s.opt.Verifier().VerifyConnect(token, time.Now())
 		return err
+	}
+	if r.withheld != "" {
+		return r.fromElsewhere(r.withheld)
 	}
 	if s.opt.Hook != nil {
 		if err := s.ask(r, req); err != nil || req.Identity != nil {
@@ -234,6 +248,8 @@ func (s *Server) identify(r *request, req *session.PlanRequest) (err error) {
 	switch live := s.live.Load(); {
 	case live.AllowAnonymous || live.Insecure:
 		req.Identity = &auth.Identity{}
+	case r.userFault != nil:
+		return r.userFault
 	case r.userID != "":
 		req.Identity = &auth.Identity{User: r.userID}
 	default:
@@ -389,7 +405,7 @@ func sentMore(c net.Conn) bool {
 // WriteCORS adds to an answer that was made before the request reached the
 // endpoint what lets a page of an allowed origin read it.
 func (s *Server) WriteCORS(ctx *fasthttp.RequestCtx) {
-	if r := s.newRequest(ctx); r.originAllowed {
+	if r := s.newRequest(ctx); r.page.Allowed {
 		r.writeCORS(ctx)
 	}
 }

@@ -39,8 +39,8 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 		ctx.Response.Header.Set(fasthttp.HeaderAllow, ticketMethods)
 		WriteError(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: use POST")
 		return
-	case !r.originAllowed:
-		WriteError(ctx, fasthttp.StatusForbidden, "the Origin is not in client.allowed_origins")
+	case !r.page.Allowed:
+		s.refuseOrigin(ctx, r)
 		return
 	}
 	r.writeCORS(ctx)
@@ -59,6 +59,11 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 	r.ticket = "" // no ticket for a ticket
 	req := session.PlanRequest{MayRequest: true}
 	if err := s.identify(r, &req); err != nil {
+		var u *unfit
+		if errors.As(err, &u) {
+			s.refuseUnfit(ctx, r, u)
+			return
+		}
 		s.explain(ctx, r, err)
 		s.logNoTicket(r, err)
 		s.refuseTicket(ctx, err)

@@ -8,8 +8,9 @@ import (
 	"sluice/codec"
 )
 
-// This file logs what sessions never hear of. Nothing of the query and no
-// header but the id of the request is ever logged.
+// This file logs what sessions never hear of. Nothing of the query is ever
+// logged, and of headers only the id of the request, the origin of a page that
+// is refused, and Sec-Fetch-Site.
 
 // noteRefused counts a connect that no session was asked about, and logs it for
 // debugging. err says what was wrong with the request, if that was why.

@@ -1,4 +1,4 @@
-package auth
+package origin
 
 import (
 	"errors"
@@ -15,72 +15,82 @@ import (
 // operator's, the length would be anybody's.
 const maxOrigin = 280
 
-// Origins are the allowed origins of browsers. It is immutable; all methods may
+// List are the origins whose pages may connect. It is immutable; all methods may
 // be called from any goroutine.
-type Origins struct {
-	// Immutable after NewOrigins.
+type List struct {
+	// Immutable after NewList.
 	all      bool
-	patterns []*glob.Pattern
+	patterns []listed
 }
 
-// NewOrigins compiles patterns, the list client.allowed_origins (PROTOCOL 1.7).
+// listed is a pattern of the list.
+type listed struct {
+	*glob.Pattern
+	open bool // see Open
+}
+
+// NewList compiles patterns, the list client.allowed_origins (PROTOCOL 1.7).
 // They are used as written, so one with capitals matches nothing. No pattern
 // means that no origin is allowed; exactly ["*"] allows every one. The error
 // joins everything that is wrong.
-func NewOrigins(patterns []string) (*Origins, error) {
-	o := &Origins{all: len(patterns) == 1 && patterns[0] == "*"}
+func NewList(patterns []string) (*List, error) {
+	l := &List{all: len(patterns) == 1 && patterns[0] == "*"}
 	var errs []error
 	for _, text := range patterns {
 		// Why no separators: '*' has to match '.', '/' and ':' too.
 		p, err := glob.Compile(text)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("auth: client.allowed_origins has %q: a glob expected: %w", text, err))
+			errs = append(errs, fmt.Errorf("origin: client.allowed_origins has %q: a glob expected: %w", text, err))
+			continue
 		}
-		o.patterns = append(o.patterns, p)
+		l.patterns = append(l.patterns, listed{p, Open(text) != ""})
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return o, nil
+	return l, nil
 }
 
 // AllowsAll reports whether every origin is allowed, which deserves a warning
 // at start.
-func (o *Origins) AllowsAll() bool { return o.all }
+func (l *List) AllowsAll() bool { return l.all }
 
-// Check reports whether the value of an Origin header is allowed.
-func (o *Origins) Check(origin string) bool {
-	if o.all {
-		return true
-	}
+// Check reports whether the value of an Origin header is allowed, and whether
+// that is by a pattern that names whose pages it means: see [Open].
+func (l *List) Check(origin string) (allowed, named bool) {
 	if len(origin) > maxOrigin {
-		return false
+		return l.all, false
 	}
 	origin = strings.ToLower(origin)
-	for _, p := range o.patterns {
-		if p.Match(origin) {
-			return true
+	for i := range l.patterns {
+		if p := &l.patterns[i]; p.Match(origin) {
+			if !p.open {
+				return true, true
+			}
+			allowed = true
 		}
 	}
-	return false
+	return allowed || l.all, false
 }
 
-// SameOrigin reports whether an Origin names the host that the request went to,
-// the value of its Host header (PROTOCOL 12.3). The scheme is not compared: in
-// front of a gateway TLS may end elsewhere. A default port of the Origin's
-// scheme may be written or left out on either side.
-func SameOrigin(origin, host string) bool {
+// isOriginOf reports whether an Origin names the host that the request went to
+// (PROTOCOL 12.3), as its Host header or a front says. A default port of the
+// Origin's scheme may be written or left out on either side. scheme is what the
+// client used as far as it is known, "" otherwise: a page of http is not one of
+// https. Why not the other way round as well: behind two fronts the inner one
+// tells of http where the outer one ended TLS.
+func isOriginOf(origin, host, scheme string) bool {
 	if len(origin) > maxOrigin {
 		return false
 	}
-	scheme, authority, ok := strings.Cut(origin, "://")
+	own, authority, ok := strings.Cut(origin, "://")
 	port := ""
 	switch {
 	case !ok:
 		return false
-	case strings.EqualFold(scheme, "https"):
+	case strings.EqualFold(own, "https"):
 		port = ":443"
-	case strings.EqualFold(scheme, "http"):
+	case strings.EqualFold(own, "http") && scheme != "https":
 		port = ":80"
 	default:
 		return false

@@ -1,4 +1,4 @@
-package auth
+package origin
 
 import (
 	"strings"
@@ -11,9 +11,10 @@ import (
 func TestOriginsCheck(t *testing.T) {
 	f := func(want bool, origin string, patterns ...string) {
 		t.Helper()
-		o, err := NewOrigins(patterns)
+		o, err := NewList(patterns)
 		require.NoError(t, err)
-		require.Equal(t, want, o.Check(origin), "%q against %q", origin, patterns)
+		allowed, _ := o.Check(origin)
+		require.Equal(t, want, allowed, "%q against %q", origin, patterns)
 	}
 	f(false, "https://example.com") // the default
 	f(true, "https://example.com", "https://example.com")
@@ -61,30 +62,37 @@ func TestOriginsCheck(t *testing.T) {
 }
 
 func TestAStarAloneAllowsEverything(t *testing.T) {
-	o, err := NewOrigins([]string{"*"})
+	o, err := NewList([]string{"*"})
 	require.NoError(t, err)
 	require.True(t, o.AllowsAll())
 	for _, origin := range []string{"", "null", "https://a.com", strings.Repeat("x", 10*maxOrigin)} {
-		require.True(t, o.Check(origin))
+		allowed, named := o.Check(origin)
+		require.True(t, allowed)
+		require.False(t, named)
 	}
 	for _, patterns := range [][]string{nil, {"*", "https://a.com"}, {"**"}, {"https://*"}} {
-		o, err := NewOrigins(patterns)
+		o, err := NewList(patterns)
 		require.NoError(t, err)
 		require.False(t, o.AllowsAll(), "%q", patterns)
 	}
 }
 
 func TestLongOriginsAreNotMatched(t *testing.T) {
-	o, err := NewOrigins([]string{"https://*", "{a*,a*b,*a}{a*,b*}{*a*,*b*}c"})
+	o, err := NewList([]string{"https://*", "{a*,a*b,*a}{a*,b*}{*a*,*b*}c"})
 	require.NoError(t, err)
 	prefix := "https://"
-	require.True(t, o.Check(prefix+strings.Repeat("a", maxOrigin-len(prefix))))
-	require.False(t, o.Check(prefix+strings.Repeat("a", maxOrigin-len(prefix)+1)))
-	require.False(t, o.Check(strings.Repeat("a", maxOrigin)))
+	f := func(want bool, origin string) {
+		t.Helper()
+		allowed, _ := o.Check(origin)
+		require.Equal(t, want, allowed)
+	}
+	f(true, prefix+strings.Repeat("a", maxOrigin-len(prefix)))
+	f(false, prefix+strings.Repeat("a", maxOrigin-len(prefix)+1))
+	f(false, strings.Repeat("a", maxOrigin))
 }
 
 func TestMalformedPatternsStopTheStart(t *testing.T) {
-	_, err := NewOrigins([]string{"https://ok.com", "https://[a", "{a,b", `\`})
+	_, err := NewList([]string{"https://ok.com", "https://[a", "{a,b", `\`})
 	require.Error(t, err)
 	lines := strings.Split(err.Error(), "\n")
 	require.Len(t, lines, 3, "%q", lines)
@@ -92,10 +100,10 @@ func TestMalformedPatternsStopTheStart(t *testing.T) {
 	require.Contains(t, lines[1], `{a,b`)
 }
 
-func TestSameOrigin(t *testing.T) {
+func TestIsOriginOf(t *testing.T) {
 	f := func(want bool, origin, host string) {
 		t.Helper()
-		require.Equal(t, want, SameOrigin(origin, host), "%q and %q", origin, host)
+		require.Equal(t, want, isOriginOf(origin, host, ""), "%q and %q", origin, host)
 	}
 	f(true, "https://example.com", "example.com")
 	f(true, "http://example.com", "example.com")
@@ -124,6 +132,8 @@ func TestSameOrigin(t *testing.T) {
 	f(false, "https://", "")
 	f(false, "https://:443", "")
 	f(false, "https://\u212a.com", "k.com") // the Kelvin sign
+	require.False(t, isOriginOf("http://example.com", "example.com", "https"), "a page of http is not one of https")
+	require.True(t, isOriginOf("https://example.com", "example.com", "http"), "the outer front ended TLS")
 	f(false, "https://"+strings.Repeat("a", maxOrigin), strings.Repeat("a", maxOrigin))
 }
 
@@ -136,11 +146,11 @@ func FuzzOrigins(f *testing.F) {
 		if strings.Count(pattern, "{") > 1 || len(pattern) > 64 {
 			return
 		}
-		o, err := NewOrigins([]string{pattern})
+		o, err := NewList([]string{pattern})
 		if err != nil {
 			return
 		}
-		got := o.Check(origin)
+		got, _ := o.Check(origin)
 		if !strings.ContainsAny(pattern, `*?[]{}\`) && len(origin) <= maxOrigin && utf8.ValidString(pattern) {
 			require.Equal(t, strings.ToLower(origin) == pattern, got)
 		}

@@ -1,0 +1,92 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"sluice/gateway/origin"
+)
+
+const (
+	originsKey = "client.allowed_origins"
+	proxiesKey = "http_server.trusted_proxies"
+	userKey    = "client.user_id_http_header"
+)
+
+// origins checks the patterns of client.allowed_origins.
+func (v *validator) origins(patterns []string) {
+	everybody := len(patterns) == 1 && patterns[0] == "*"
+	ambient := v.ambient()
+	for _, p := range patterns {
+		if err := compileGlob(p); err != nil {
+			hint := ""
+			if never := origin.Never(p); never != "" {
+				hint = "; it " + never
+			}
+			v.fail(originsKey, "%q is not a pattern (%v): allowed * ? [abc] [a-z] [!x] {a,b} and \\ in front of a character meant as such%s", p, err, hint)
+			continue
+		}
+		if never := origin.Never(p); never != "" {
+			v.warn(originsKey, "%q %s", p, never)
+			continue
+		}
+		example := origin.Open(p)
+		switch {
+		case example == "":
+		case ambient != "" && v.sound(ambientKeys...):
+			v.fail(originsKey, "%q lets pages of anybody in (%s), and with %s a browser says who the user is whichever page asks: allowed origins whose owner is named, "+
+				"such as \"https://app.example.com\" or \"https://*.example.com\"; or let clients send a token in the connect request", p, example, ambient)
+		case p == "null": // of a page in a file, or in a frame: somebody wanted that
+		case everybody:
+			v.warn(originsKey, `["*"] lets the pages of every site connect`)
+		default:
+			v.warn(originsKey, "%q lets pages of anybody connect: %s", p, example)
+		}
+	}
+}
+
+// ambientKeys are the options that make ambient credentials count.
+var ambientKeys = []string{
+	"client.token_cookie", userKey,
+	"client.proxy.connect.enabled", "client.proxy.connect.http_headers", "client.proxy.refresh.enabled", "client.proxy.refresh.http_headers",
+}
+
+// ambient returns the option with which a browser's own credentials say who the user is, "" without one. Authorization
+// is none of them: tokens that pages send are there as well, and what browsers add is not passed on for pages of just
+// anybody (package origin).
+func (v *validator) ambient() string {
+	c := &v.c.Client
+	switch {
+	case c.TokenCookie != "":
+		return "client.token_cookie"
+	case c.UserIDHTTPHeader != "":
+		return userKey
+	}
+	for _, h := range v.c.hooks() {
+		if h.proxy.Enabled && slices.ContainsFunc(h.proxy.HTTPHeaders, func(name string) bool { return strings.EqualFold(name, "cookie") }) {
+			return fmt.Sprintf("Cookie in %s.http_headers", h.key)
+		}
+	}
+	return ""
+}
+
+// userHeader checks that not everybody may say who the user is.
+func (v *validator) userHeader() {
+	c := &v.c.Client
+	const header = "http_server.forwarded_header"
+	if c.UserIDHTTPHeader != "" && v.c.HTTPServer.ForwardedHeader == "none" && v.sound(userKey, header) {
+		v.fail(userKey, "%q cannot be the proxy's with %s none, which says that proxies do not look into requests: allowed with another value of that",
+			c.UserIDHTTPHeader, header)
+		return
+	}
+	if c.UserIDHTTPHeader == "" || len(v.c.HTTPServer.TrustedProxies) > 0 || !v.sound(userKey, proxiesKey, "client.insecure") {
+		return
+	}
+	if c.Insecure {
+		v.warn(userKey, "has no effect without %s: it is taken from the proxies named there only", proxiesKey)
+		return
+	}
+	v.fail(userKey, "%q needs %s: without it every client could say who it is; allowed only with the addresses of the proxies that authenticate",
+		c.UserIDHTTPHeader, proxiesKey)
+}
