@@ -20,7 +20,7 @@ import (
 
 // keySet is one answer of a key server. It is immutable.
 type keySet struct {
-	byID map[string][]webKey
+	byID map[string][]webKey // "" are those without an id
 }
 
 // webKey is a key that tokens may be signed with.
@@ -46,6 +46,16 @@ func (s *keySet) find(kid, alg string) (keys []jwt.VerificationKey, known bool) 
 	return keys, known
 }
 
+// fitting returns all keys for the algorithm, whatever their id, the same ones
+// each time in an order that may differ.
+func (s *keySet) fitting(alg string) (keys []jwt.VerificationKey) {
+	for id := range s.byID {
+		fit, _ := s.find(id, alg)
+		keys = append(keys, fit...)
+	}
+	return keys
+}
+
 // keeps reports whether every key of old is still in s.
 func (s *keySet) keeps(old *keySet) bool {
 	if old == nil {
@@ -63,20 +73,21 @@ func (s *keySet) keeps(old *keySet) bool {
 
 // jwkWire is a JSON Web Key (RFC 7517, 7518 section 6, 8037 section 2).
 type jwkWire struct {
-	Kty string `json:"kty"`
-	Use string `json:"use"`
-	Kid string `json:"kid"`
-	Alg string `json:"alg"`
-	Crv string `json:"crv"`
-	N   string `json:"n"`
-	E   string `json:"e"`
-	X   string `json:"x"`
-	Y   string `json:"y"`
+	Kty string   `json:"kty"`
+	Use string   `json:"use"`
+	Ops []string `json:"key_ops"`
+	Kid string   `json:"kid"`
+	Alg string   `json:"alg"`
+	Crv string   `json:"crv"`
+	N   string   `json:"n"`
+	E   string   `json:"e"`
+	X   string   `json:"x"`
+	Y   string   `json:"y"`
 }
 
 // decodeKeySet decodes the document of a key server. Keys that are not for
-// signatures, have no id, or are of a kind or strength that is not accepted
-// here are left out (PROTOCOL 4.2); the error says that it is no key set at all.
+// signatures, or are of a kind or strength that is not accepted here, are left
+// out; the error says that it is no key set at all.
 func decodeKeySet(body []byte) (*keySet, error) {
 	// Why: as with claims, the lenient decoder below works on checked text only.
 	text, err := codec.AppendCompact(make([]byte, 0, len(body)), body, codec.Limits{})
@@ -98,7 +109,7 @@ func decodeKeySet(body []byte) (*keySet, error) {
 	set := &keySet{byID: make(map[string][]webKey)}
 	for _, raw := range *doc.Keys {
 		var w jwkWire
-		if len(raw) == 0 || raw[0] != '{' || json.Unmarshal(raw, &w) != nil || w.Use != "sig" || w.Kid == "" {
+		if len(raw) == 0 || raw[0] != '{' || json.Unmarshal(raw, &w) != nil || !w.verifies() {
 			continue
 		}
 		if k, ok := w.key(); ok {
@@ -109,9 +120,15 @@ func decodeKeySet(body []byte) (*keySet, error) {
 	return set, nil
 }
 
+// verifies reports whether a key may be used to check signatures: "use" and
+// "key_ops" are optional (RFC 7517 section 4.2 and 4.3).
+func (w *jwkWire) verifies() bool {
+	return (w.Use == "" || w.Use == "sig") && (w.Ops == nil || slices.Contains(w.Ops, "verify"))
+}
+
 // Algorithms by family; an EC key has just the one of its curve.
 var (
-	rsaAlgs = []string{"RS256", "RS384", "RS512"}
+	rsaAlgs = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
 	okpAlgs = []string{"EdDSA"}
 	ecAlgs  = map[string][]string{"P-256": {"ES256"}, "P-384": {"ES384"}, "P-521": {"ES512"}}
 )

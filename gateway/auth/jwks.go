@@ -5,71 +5,55 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-
-	"sluice/codec"
 )
 
 // Why not keyfunc and its jwkset: they cannot say whether a key is unknown or
-// the server did not answer (3500 or 3004), take keys without "use", read
+// the server did not answer (3500 or 3004), read
 // bodies without a bound, fetch in each caller, and start a goroutine for each
 // URL. What remains is the few lines of jwk.go.
 
 const (
-	// refreshMin and refreshMax bound the time between two fetches of a key
-	// set that answers; retryDown is the time while it does not.
-	refreshMin = 5 * time.Minute
-	refreshMax = 15 * time.Minute
-	retryDown  = time.Minute
-
-	// refreshTick is how often the refresher looks at what is due.
-	refreshTick = 15 * time.Second
-
-	// Fetches that tokens cause, for one URL: so many at once, and then one
-	// in fetchEvery. Tokens are not verified yet when their key is looked
-	// for, so anybody can cause them.
-	fetchBurst = 5
-	fetchEvery = 5 * time.Second
-
-	// unknownFor is how long a key id that was not in the set is remembered
-	// as such, and maxUnknown how many of them for one URL.
-	unknownFor = 10 * time.Second
-	maxUnknown = 1024
-
 	// maxEndpoints is how many URLs a template can be filled to before the
 	// one that was not used for longest is forgotten.
 	maxEndpoints = 1024
 
 	// maxKeyID is how long a key id may be, in bytes.
 	maxKeyID = 1024
+
+	// maxTried is how many keys of a set a token without a key id is tried
+	// against: each costs a check of a signature, which anybody can cause.
+	maxTried = 4
 )
 
 var (
-	errNoKeyID      = errors.New("header kid: the id of a key expected")
 	errLongKeyID    = errors.New("header kid: too long")
 	errUnknownKeyID = errors.New("header kid: no such key in the key set")
+	errNoKeyFits    = errors.New("no key of the key set has signed it")
 )
 
-// fetchError says why there is no key set. It wraps what the client is told,
-// which is not terminal (PROTOCOL 12.12).
-type fetchError struct{ cause error }
-
-func (e *fetchError) Error() string { return "the key set cannot be fetched: " + e.cause.Error() }
-
-func (e *fetchError) Unwrap() error { return codec.DisconnectServerError }
-
-// jwks is the source of keys that a key server publishes (PROTOCOL 4.2). A
-// token whose key is known never waits; one whose key is not waits for one
-// fetch, which all such tokens share. Keys stay while their server is down.
+// jwks is the source of keys that a key server publishes (PROTOCOL 4.2), for
+// one verifier. A token whose key is known never waits; one whose key is not
+// waits for one fetch, which all such tokens share. Keys stay while their server
+// is down.
 type jwks struct {
 	// Immutable after newJWKS.
-	url    *endpointURL
+	url *endpointURL
+	*keyStore
+}
+
+// keyStore is what was fetched, and fetches it. Verifiers that follow one another
+// share it as long as the URL is the same: a reload neither forgets a key nor
+// lets one live longer that its server has withdrawn.
+type keyStore struct {
+	// Immutable after newKeyStore.
+	text   string // the URL as it is configured
+	fixed  bool   // there is nothing to fill in
 	client *http.Client
 	log    *slog.Logger
 	stats  *Stats
@@ -77,12 +61,14 @@ type jwks struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   sync.WaitGroup // the refresher
+	wake   chan struct{}  // something is due; holds one
 
 	// Atomic.
 	gen atomic.Uint64
 
 	// Guarded by mu.
 	mu        sync.Mutex
+	users     int                  // verifiers; 0 for good once it is
 	endpoints map[string]*endpoint // by URL
 }
 
@@ -93,58 +79,78 @@ type endpoint struct {
 
 	// Atomic.
 	set  atomic.Pointer[keySet] // the last answer, nil before the first
-	used atomic.Int64           // ns since jwks.start
+	used atomic.Int64           // ns since keyStore.start
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	flight  *flight
+	flight  *flight   // under way
+	next    *flight   // begins when there is budget; not while one is under way
+	waiting int       // tokens that wait for either
 	failure error     // why the last fetch failed, nil if it did not
+	began   time.Time // when the last fetch began
 	due     time.Time // for the refresher
+	again   bool      // due once more when the fetch under way has ended
 	budget  float64   // fetches that tokens may cause
 	counted time.Time // when budget was right
 	unknown map[digest]time.Time
 }
 
-// flight is a fetch under way.
+// flight is a fetch that is to come or under way.
 type flight struct {
-	done chan struct{} // closed by the fetching goroutine
+	done chan struct{} // closed by the goroutine that ends it
 
 	// Immutable after done is closed.
 	err error
 }
 
-// newJWKS starts a source and its refresher. What previous had fetched from the
-// same endpoint is taken over; it may be nil.
+// newJWKS starts a source, or goes on with what previous, which may be nil,
+// fetched from the same URL; all of that is fetched again at once.
 func newJWKS(u *endpointURL, client *http.Client, log *slog.Logger, stats *Stats, previous keySource) *jwks {
+	if p, ok := previous.(*jwks); ok && p.text == u.text && p.share() {
+		p.hurry()
+		return &jwks{u, p.keyStore}
+	}
+	return &jwks{u, newKeyStore(u, client, log, stats)}
+}
+
+// newKeyStore starts a store with its refresher.
+func newKeyStore(u *endpointURL, client *http.Client, log *slog.Logger, stats *Stats) *keyStore {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	j := &jwks{url: u, client: client, log: log, stats: stats, start: time.Now(), endpoints: make(map[string]*endpoint)}
-	j.ctx, j.cancel = context.WithCancel(context.Background())
-	if p, ok := previous.(*jwks); ok && p.url.text == u.text {
-		j.inherit(p)
+	j := &keyStore{
+		text: u.text, fixed: u.fixed(), client: client, log: log, stats: stats, start: time.Now(),
+		wake: make(chan struct{}, 1), users: 1, endpoints: make(map[string]*endpoint),
 	}
-	if u.fixed() {
+	j.ctx, j.cancel = context.WithCancel(context.Background())
+	if j.fixed {
 		j.endpoint(u.text)
 	}
 	j.done.Go(j.refresh)
 	return j
 }
 
-func (j *jwks) inherit(p *jwks) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for text, old := range p.endpoints {
-		if set := old.set.Load(); set != nil {
-			e := j.endpoint(text)
-			e.set.Store(set)
-			e.due = time.Now().Add(refreshMin)
-		}
+// share adds a user, unless the last one has gone.
+func (j *keyStore) share() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.users == 0 {
+		return false
 	}
+	j.users++
+	return true
 }
 
-// close ends the refresher and every fetch; keys that are known stay usable.
-func (j *jwks) close() {
+// close ends the refresher and every fetch, if nobody else uses the store; keys
+// that are known stay usable.
+func (j *keyStore) close() {
+	j.mu.Lock()
+	j.users--
+	last := j.users == 0
+	j.mu.Unlock()
+	if !last {
+		return
+	}
 	j.cancel()
 	j.done.Wait()
 	j.client.CloseIdleConnections()
@@ -152,33 +158,29 @@ func (j *jwks) close() {
 
 func (j *jwks) methods() []string { return webAlgs() }
 
-func (j *jwks) generation() uint64 { return j.gen.Load() }
+func (j *keyStore) generation() uint64 { return j.gen.Load() }
 
 func (j *jwks) keys(q *keyQuery, _ time.Time) ([]jwt.VerificationKey, time.Time, error) {
-	if q.kid == "" {
-		return nil, time.Time{}, errNoKeyID
-	}
 	if len(q.kid) > maxKeyID {
 		return nil, time.Time{}, errLongKeyID
 	}
-	text, err := j.url.of(q)
+	e, err := j.at(q)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	e := j.endpoint(text)
+	if q.kid == "" {
+		return j.anyKeys(e, q.alg)
+	}
 	// Fast path: the key is known, though the server may be down.
 	keys, known := e.set.Load().find(q.kid, q.alg)
-	for asked := 0; !known; asked++ {
+	if !known {
 		// Slow path: ask the server.
-		joined, err := j.ask(e, digestOf(q.kid))
+		err := j.ask(e, digestOf(q.kid), errUnknownKeyID, func() bool {
+			keys, known = e.set.Load().find(q.kid, q.alg)
+			return known
+		})
 		if err != nil {
 			return nil, time.Time{}, err
-		}
-		// A fetch that was under way may have begun before the key was
-		// published: one that begins now decides.
-		if keys, known = e.set.Load().find(q.kid, q.alg); !known && (!joined || asked > 0) {
-			e.remember(digestOf(q.kid))
-			return nil, time.Time{}, errUnknownKeyID
 		}
 	}
 	if len(keys) == 0 {
@@ -187,8 +189,40 @@ func (j *jwks) keys(q *keyQuery, _ time.Time) ([]jwt.VerificationKey, time.Time,
 	return keys, time.Time{}, nil
 }
 
+// anyKeys returns the keys that a token without a key id is tried against: all
+// that fit the algorithm.
+func (j *jwks) anyKeys(e *endpoint, alg string) ([]jwt.VerificationKey, time.Time, error) {
+	if e.set.Load() == nil {
+		if err := j.ask(e, digestOf(""), errNoKeyFits, func() bool { return e.set.Load() != nil }); err != nil {
+			return nil, time.Time{}, err
+		}
+	}
+	keys := e.set.Load().fitting(alg)
+	if len(keys) > maxTried {
+		return nil, time.Time{}, fmt.Errorf("header kid: the id of a key expected, there are %d for %s: at most %d are tried", len(keys), alg, maxTried)
+	}
+	return keys, time.Time{}, nil
+}
+
+func (j *jwks) renew(q *keyQuery, token digest, found func() bool) error {
+	e, err := j.at(q)
+	if err != nil {
+		return err
+	}
+	return j.ask(e, token, errNoKeyFits, found)
+}
+
+// at returns the endpoint for a token.
+func (j *jwks) at(q *keyQuery) (*endpoint, error) {
+	text, err := j.url.of(q)
+	if err != nil {
+		return nil, err
+	}
+	return j.endpoint(text), nil
+}
+
 // endpoint returns the endpoint of a URL, made if it is new.
-func (j *jwks) endpoint(text string) *endpoint {
+func (j *keyStore) endpoint(text string) *endpoint {
 	now := time.Now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -205,7 +239,7 @@ func (j *jwks) endpoint(text string) *endpoint {
 }
 
 // forgetOldest makes room for an endpoint. Caller holds mu.
-func (j *jwks) forgetOldest() {
+func (j *keyStore) forgetOldest() {
 	var oldest *endpoint
 	for _, e := range j.endpoints {
 		if oldest == nil || e.used.Load() < oldest.used.Load() {
@@ -214,135 +248,4 @@ func (j *jwks) forgetOldest() {
 	}
 	delete(j.endpoints, oldest.url)
 	j.gen.Add(1) // nobody would notice any more when its keys are withdrawn
-}
-
-// ask has the key set fetched for a token whose key is not in it, or returns
-// what is known without a fetch. Without an error the set is that of a fetch
-// which ended just now; joined says that it had begun before.
-func (j *jwks) ask(e *endpoint, kid digest) (joined bool, err error) {
-	e.mu.Lock()
-	f := e.flight
-	if f != nil {
-		e.mu.Unlock()
-		<-f.done
-		return true, f.err
-	}
-	now := time.Now()
-	if at, ok := e.unknown[kid]; ok && now.Sub(at) < unknownFor {
-		e.mu.Unlock()
-		return false, errUnknownKeyID
-	}
-	if !e.spend(now) {
-		defer e.mu.Unlock()
-		if e.failure != nil {
-			return false, e.failure
-		}
-		return false, errUnknownKeyID // to a server that answered a moment ago
-	}
-	f = e.begin()
-	e.mu.Unlock()
-	j.fetch(e, f)
-	return false, f.err
-}
-
-// spend takes one fetch out of the budget. Caller holds mu.
-func (e *endpoint) spend(now time.Time) bool {
-	e.budget = min(e.budget+float64(now.Sub(e.counted))/float64(fetchEvery), fetchBurst)
-	e.counted = now
-	if e.budget < 1 {
-		return false
-	}
-	e.budget--
-	return true
-}
-
-// begin makes the flight that others join. Caller holds mu.
-func (e *endpoint) begin() *flight {
-	e.flight = &flight{done: make(chan struct{})}
-	return e.flight
-}
-
-// remember notes a key id that the server does not know.
-func (e *endpoint) remember(kid digest) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.unknown) >= maxUnknown {
-		clear(e.unknown) // all it does is save fetches, which have a bound of their own
-	}
-	e.unknown[kid] = time.Now()
-}
-
-// fetch fetches the key set and ends the flight.
-func (j *jwks) fetch(e *endpoint, f *flight) {
-	set, err := j.get(e.url)
-	j.stats.KeyFetches.Add(1)
-	e.mu.Lock()
-	before := e.failure
-	if err == nil {
-		e.failure = nil
-		e.due = time.Now().Add(refreshMin + rand.N(refreshMax-refreshMin))
-		if old := e.set.Swap(set); !set.keeps(old) {
-			j.gen.Add(1)
-		}
-	} else {
-		j.stats.KeyFetchErrors.Add(1)
-		e.failure = &fetchError{err}
-		e.due = time.Now().Add(retryDown)
-	}
-	f.err = e.failure
-	e.flight = nil
-	close(f.done)
-	e.mu.Unlock()
-	switch {
-	case j.ctx.Err() != nil: // it was us
-	case err != nil && before == nil:
-		j.log.Warn("token keys cannot be fetched", "url", ShowURL(e.url), "error", err, "stale_keys", e.set.Load() != nil)
-	case err == nil && before != nil:
-		j.log.Info("token keys can be fetched again", "url", ShowURL(e.url))
-	}
-}
-
-// refresh is the refresher: it fetches what is due, one at a time.
-func (j *jwks) refresh() {
-	tick := time.NewTicker(refreshTick)
-	defer tick.Stop()
-	for {
-		for _, e := range j.list() {
-			if f := e.beginDue(time.Now()); f != nil {
-				j.fetch(e, f)
-			}
-		}
-		select {
-		case <-j.ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// list returns the endpoints to keep fresh. Those of a template that never
-// answered and that no token asks for are dropped.
-func (j *jwks) list() []*endpoint {
-	now := time.Now()
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	all := make([]*endpoint, 0, len(j.endpoints))
-	for text, e := range j.endpoints {
-		if !j.url.fixed() && e.set.Load() == nil && now.Sub(j.start)-time.Duration(e.used.Load()) > retryDown {
-			delete(j.endpoints, text)
-			continue
-		}
-		all = append(all, e)
-	}
-	return all
-}
-
-// beginDue begins a flight if the endpoint is due and none is under way.
-func (e *endpoint) beginDue(now time.Time) *flight {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.flight != nil || now.Before(e.due) {
-		return nil
-	}
-	return e.begin()
 }

@@ -31,7 +31,7 @@ func newKeyClient() *http.Client {
 
 // get fetches a key set. A server that answers with something else than a key
 // set is asked once; its answer would be the same.
-func (j *jwks) get(text string) (*keySet, error) {
+func (j *keyStore) get(text string) (*keySet, error) {
 	var body []byte
 	var err error
 	for range fetchAttempts {
@@ -46,7 +46,7 @@ func (j *jwks) get(text string) (*keySet, error) {
 }
 
 // attempt makes one request. Its error does not show the URL.
-func (j *jwks) attempt(text string) ([]byte, error) {
+func (j *keyStore) attempt(text string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(j.ctx, fetchTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, text, nil)

@@ -26,6 +26,14 @@ type keySource interface {
 	close()
 }
 
+// renewer is a keySource whose keys may be newer elsewhere.
+type renewer interface {
+	// renew looks for newer keys for a token without a key id that no key
+	// has signed, and has found try again with each. It returns nil as soon
+	// as that reports success. token stands for the token.
+	renew(q *keyQuery, token digest, found func() bool) error
+}
+
 // keyQuery is what a token says about its key. Nothing of it is verified.
 type keyQuery struct {
 	alg, kid string // of the header
@@ -76,7 +84,8 @@ func (k *staticKeys) addRSA(text string) error {
 	if bits := key.N.BitLen(); bits < minRSABits {
 		return fmt.Errorf("auth: client.token.rsa_public_key has %d bits: at least %d expected", bits, minRSABits)
 	}
-	k.allow([]jwt.VerificationKey{key}, jwt.SigningMethodRS256, jwt.SigningMethodRS384, jwt.SigningMethodRS512)
+	k.allow([]jwt.VerificationKey{key}, jwt.SigningMethodRS256, jwt.SigningMethodRS384, jwt.SigningMethodRS512,
+		jwt.SigningMethodPS256, jwt.SigningMethodPS384, jwt.SigningMethodPS512)
 	return nil
 }
 

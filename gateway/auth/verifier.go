@@ -124,8 +124,8 @@ func (v *Verifier) Cached() int {
 // Names of channels are not checked here, not even that their namespace exists.
 //
 // It returns at once, except that a token whose key is not known yet waits for
-// one fetch of the key set, less than 2 s, and that one which another goroutine
-// is looking at waits for what that finds.
+// a fetch of the key set, less than 6 s in all (see fetchEvery), and that one
+// which another goroutine is looking at waits for what that finds.
 func (v *Verifier) VerifyConnect(token string, now time.Time) (*Identity, error) {
 	id, err := v.verifyConnect(token, now)
 	if err != nil {
@@ -202,6 +202,9 @@ func (v *Verifier) lookAlone(token string, key digest, generation uint64, now ti
 // checks is that of PROTOCOL 4.3.
 func (v *Verifier) verify(token string, now time.Time) (*entry, error) {
 	c, until, err := v.open(token, now)
+	if err != nil && c != nil && c.Channel != "" {
+		err = fmt.Errorf("%w: %w", errSubscriptionToken, err) // these may have a key of their own
+	}
 	if err != nil {
 		return nil, refuse(codec.DisconnectInvalidToken, err)
 	}
@@ -210,7 +213,7 @@ func (v *Verifier) verify(token string, now time.Time) (*entry, error) {
 		return nil, refuse(codec.DisconnectInvalidToken, err)
 	}
 	if c.Channel != "" {
-		return nil, refuse(codec.DisconnectInvalidToken, errors.New("claim channel: a connection token expected, this is a subscription token"))
+		return nil, refuse(codec.DisconnectInvalidToken, errSubscriptionToken)
 	}
 	if !e.inTime(now) {
 		return e, nil
@@ -245,31 +248,63 @@ func (v *Verifier) VerifySubscription(token string, now time.Time) (user, channe
 // open returns the claims of a token whose signature is right, and until when
 // that can be relied on (zero for ever).
 func (v *Verifier) open(token string, now time.Time) (c *claims, until time.Time, err error) {
+	o := opening{v: v, token: token, now: now}
+	err = o.verify()
+	if source, ok := v.source.(renewer); ok && err != nil && o.tried != nil && o.tried.kid == "" {
+		var told *codec.Disconnect
+		again := source.renew(o.tried, digestOf(token), func() bool { err = o.verify(); return err == nil })
+		if errors.As(again, &told) {
+			err = again // nobody knows whether it is good
+		}
+	}
+	return o.claims, o.until, err
+}
+
+// opening is one look at a token.
+type opening struct {
+	v     *Verifier
+	token string
+	now   time.Time
+
+	claims *claims   // nil if it has none that can be decoded
+	until  time.Time // of the keys
+	tried  *keyQuery // what there were keys for, nil if it did not come to that
+}
+
+// verify checks the signature, and what comes before it.
+func (o *opening) verify() error {
 	body := &payload{}
-	judge := func(t *jwt.Token) (keys any, err error) {
+	judge := func(t *jwt.Token) (any, error) {
 		if _, critical := t.Header["crit"]; critical {
 			return nil, errors.New("header crit: no extension is known here") // RFC 7515 section 4.1.11
 		}
-		if c, err = decodeClaims(body.raw, v.rules.userIDClaim); err != nil {
+		var err error
+		if o.claims, err = decodeClaims(body.raw, o.v.rules.userIDClaim); err != nil {
 			return nil, err
 		}
-		if err = v.rules.beforeSignature(c); err != nil || v.skipSign {
+		if err = o.v.rules.beforeSignature(o.claims); err != nil || o.v.skipSign {
 			return nil, err
 		}
-		kid, _ := t.Header["kid"].(string)
+		kid, isText := t.Header["kid"].(string)
+		if _, given := t.Header["kid"]; given && !isText {
+			return nil, errors.New("header kid: a string expected")
+		}
+		q := &keyQuery{alg: t.Method.Alg(), kid: kid, issuer: o.claims.Iss, audience: o.claims.audience}
 		set := jwt.VerificationKeySet{}
-		set.Keys, until, err = v.source.keys(&keyQuery{alg: t.Method.Alg(), kid: kid, issuer: c.Iss, audience: c.audience}, now)
+		if set.Keys, o.until, err = o.v.source.keys(q, o.now); err == nil {
+			o.tried = q
+		}
 		return set, err
 	}
-	if !v.skipSign {
-		_, err = v.parser.ParseWithClaims(token, body, judge)
-		return c, until, err
+	if !o.v.skipSign {
+		_, err := o.v.parser.ParseWithClaims(o.token, body, judge)
+		return err
 	}
-	t, _, err := v.parser.ParseUnverified(token, body)
+	t, _, err := o.v.parser.ParseUnverified(o.token, body)
 	if err == nil {
 		_, err = judge(t)
 	}
-	return c, until, err
+	return err
 }
 
 func (r *claimRules) beforeSignature(c *claims) error {
@@ -339,6 +374,9 @@ func refuse(told *codec.Disconnect, cause error) error {
 func errTooLong(token string) error {
 	return refuse(codec.DisconnectInvalidToken, fmt.Errorf("%d bytes long: at most %d expected", len(token), maxToken))
 }
+
+// errSubscriptionToken names the mistake: both kinds look alike.
+var errSubscriptionToken = errors.New("claim channel: a connection token expected, this is a subscription token")
 
 var (
 	errNotInTime = fmt.Errorf("auth: token: exp is over or nbf is still to come: %w", codec.ErrTokenExpired)

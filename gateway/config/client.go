@@ -54,9 +54,9 @@ type Token struct {
 	HMACSecretKey                     string `json:"hmac_secret_key" secret:"true" doc:"Key of HS256, HS384 and HS512 tokens, taken as raw bytes. Empty: such tokens are refused."`
 	HMACPreviousSecretKey             string `json:"hmac_previous_secret_key" secret:"true" doc:"Second HMAC key, tried when the main one does not fit, for a change of keys."`
 	HMACPreviousSecretKeyValidUntil   int64  `json:"hmac_previous_secret_key_valid_until" default:"0" unit:"Unix seconds" doc:"When the previous key stops being tried. 0: never."`
-	RSAPublicKey                      string `json:"rsa_public_key" doc:"Public key (PEM text) of RS256, RS384 and RS512 tokens."`
+	RSAPublicKey                      string `json:"rsa_public_key" doc:"Public key (PEM text) of RS256, RS384, RS512, PS256, PS384 and PS512 tokens."`
 	ECDSAPublicKey                    string `json:"ecdsa_public_key" doc:"Public key (PEM text) of ES256, ES384 or ES512 tokens, as its curve says."`
-	JWKSPublicEndpoint                string `json:"jwks_public_endpoint" secret:"url" doc:"URL of a JWKS key set. All other keys are ignored then. May hold {{name}} for named groups of issuer_regex and audience_regex."`
+	JWKSPublicEndpoint                string `json:"jwks_public_endpoint" secret:"url" doc:"URL of a JWKS key set. All other keys are ignored then. A reload fetches it again. May hold {{name}} for named groups of issuer_regex and audience_regex."`
 	Audience                          string `json:"audience" doc:"Value that must be among the audiences of a token."`
 	AudienceRegex                     string `json:"audience_regex" doc:"Regular expression that one of the audiences of a token must match."`
 	Issuer                            string `json:"issuer" doc:"Value that the issuer of a token must equal."`

@@ -1,0 +1,171 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"sluice/codec"
+)
+
+// Tokens are not verified yet when their key is looked for, so anybody can have
+// a key set fetched. What keeps a flood of made-up key ids from the key server
+// must not shut those out whose key is new: nobody is refused because of a
+// budget, but waits for the next fetch, which answers everybody who waits.
+const (
+	// Fetches that tokens cause, for one URL: so many at once, and then one
+	// in fetchEvery, which is how long a token waits at the most for a fetch
+	// to begin.
+	fetchBurst = 5
+	fetchEvery = 2 * time.Second
+
+	// maxWaiting is how many tokens may wait for fetches of one URL.
+	maxWaiting = 2048
+
+	// unknownFor is how long a key id that was not in the set is remembered
+	// as such, and maxUnknown how many of them for one URL.
+	unknownFor = 10 * time.Second
+	maxUnknown = 1024
+)
+
+// errRemembered says that the key was looked for a moment ago.
+var errRemembered = errors.New("auth: a key that was not in the key set a moment ago")
+
+// errCrowded is told to tokens that may be good: it is not terminal.
+var errCrowded = fmt.Errorf("%d tokens wait for the key set: %w", maxWaiting, codec.DisconnectServerError)
+
+// fetchError says why there is no key set. It wraps what the client is told,
+// which is not terminal (PROTOCOL 12.12).
+type fetchError struct{ cause error }
+
+func (e *fetchError) Error() string { return "the key set cannot be fetched: " + e.cause.Error() }
+
+func (e *fetchError) Unwrap() error { return codec.DisconnectServerError }
+
+// ask has the key set fetched for a token whose key is not in it, until found
+// reports that it is: by a fetch that is under way and, as that may have begun
+// before the key was published, by one that begins from here on. It returns
+// unknown if neither helped, now or a moment ago for the same id; any other
+// error wraps codec.DisconnectServerError: nobody knows whether there is a key.
+func (j *keyStore) ask(e *endpoint, id digest, unknown error, found func() bool) error {
+	for asked := 0; ; asked++ {
+		joined, err := j.await(e, id)
+		switch {
+		case err == errRemembered:
+			return unknown
+		case err != nil:
+			return err
+		case found():
+			return nil
+		case !joined || asked > 0:
+			e.remember(id)
+			return unknown
+		}
+	}
+}
+
+// await returns when a fetch has ended; joined says that it had begun before.
+func (j *keyStore) await(e *endpoint, id digest) (joined bool, err error) {
+	now := time.Now()
+	e.mu.Lock()
+	if at, ok := e.unknown[id]; ok && now.Sub(at) < unknownFor {
+		e.mu.Unlock()
+		return false, errRemembered
+	}
+	if e.waiting >= maxWaiting {
+		e.mu.Unlock()
+		return false, errCrowded
+	}
+	f, lead := e.flight, false
+	if joined = f != nil; !joined {
+		f = e.next
+	}
+	if f == nil {
+		if e.failure != nil && e.wait(now) > 0 {
+			defer e.mu.Unlock()
+			return false, e.failure // of a server that was asked a moment ago
+		}
+		f, lead = &flight{done: make(chan struct{})}, true
+		e.next = f
+	}
+	e.waiting++
+	e.mu.Unlock()
+	if lead {
+		j.lead(e, f)
+	}
+	<-f.done
+	e.mu.Lock()
+	e.waiting--
+	e.mu.Unlock()
+	return joined, f.err
+}
+
+// lead makes the fetch that waits for budget, unless the refresher is faster.
+func (j *keyStore) lead(e *endpoint, f *flight) {
+	for {
+		e.mu.Lock()
+		if e.next != f {
+			e.mu.Unlock()
+			return
+		}
+		now := time.Now()
+		wait := e.wait(now)
+		if wait <= 0 {
+			e.budget--
+			e.begin(now)
+			e.mu.Unlock()
+			j.fetch(e, f)
+			return
+		}
+		e.mu.Unlock()
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-f.done:
+		case <-j.ctx.Done():
+			j.giveUp(e, f)
+		}
+		timer.Stop()
+	}
+}
+
+// giveUp ends a fetch that will not begin: the store was closed.
+func (j *keyStore) giveUp(e *endpoint, f *flight) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.next == f {
+		e.next = nil
+		f.err = &fetchError{j.ctx.Err()}
+		close(f.done)
+	}
+}
+
+// wait returns how long it is until tokens may cause a fetch. Caller holds mu.
+func (e *endpoint) wait(now time.Time) time.Duration {
+	e.budget = min(e.budget+float64(now.Sub(e.counted))/float64(fetchEvery), fetchBurst)
+	e.counted = now
+	if e.budget >= 1 {
+		return 0
+	}
+	return time.Duration((1-e.budget)*float64(fetchEvery)) + 1
+}
+
+// begin makes a flight the one under way: that which waits, if there is one.
+// Caller holds mu.
+func (e *endpoint) begin(now time.Time) *flight {
+	if e.flight = e.next; e.flight == nil {
+		e.flight = &flight{done: make(chan struct{})}
+	}
+	e.next, e.began = nil, now
+	return e.flight
+}
+
+// remember notes a key id that the server does not know.
+func (e *endpoint) remember(id digest) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.unknown) >= maxUnknown {
+		clear(e.unknown) // all it does is save fetches, which have a bound of their own
+	}
+	e.unknown[id] = time.Now()
+}
