@@ -59,7 +59,7 @@ func (a *Agent) add(ref loop.Ref, op *opening) *session {
 	s := a.table.at(ref.Slot)
 	*s = session{
 		client: p.client, secret: p.secret, user: p.User, info: p.Info, expireAt: p.ExpireAt,
-		counted: p.counted, open: true, opening: op, kind: p.kind,
+		holds: p.holds(), open: true, opening: op, kind: p.kind,
 	}
 	a.count(s)
 	if a.m.opt.Refresh != nil {
@@ -93,8 +93,11 @@ func (a *Agent) remove(slot uint32) {
 	if s.next != 0 {
 		a.table.at(s.next - 1).prev = s.prev
 	}
-	if s.counted {
+	if s.holds&holdsPlace != 0 {
 		a.m.users.release(s.user)
+	}
+	if s.holds&holdsClaim != 0 {
+		a.m.users.unclaim(s.user)
 	}
 	a.m.ReleaseAddress(a.table.takeAddress(slot))
 	a.m.streams.Add(-1)

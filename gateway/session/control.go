@@ -145,16 +145,3 @@ func (m *Manager) Refresh(ctx context.Context, t Target, cmd RefreshCommand) err
 		a.arm(ref, s)
 	})
 }
-
-// evictOthers ends the connections of a user but for one, for that one: not for a
-// caller who published before.
-func (m *Manager) evictOthers(user string, stays ID) {
-	m.group.Do(func(l *loop.Loop) {
-		a := m.agent(l)
-		a.selectTarget(&Target{User: user}, func(ref loop.Ref, s *session) {
-			if s.client != stays {
-				a.end(ref, loop.ReasonDisconnect, codec.DisconnectConnectionLimit, closeWithin)
-			}
-		})
-	})
-}

@@ -57,8 +57,8 @@ func (t *countTask) Run(l *loop.Loop, again bool) {
 // count gives a session a place among its user's if it has none, whether there
 // is one left or not: it is open already.
 func (a *Agent) count(s *session) {
-	if !s.counted && s.user != "" && a.m.live.Load().UserConnectionLimit > 0 {
+	if s.holds&holdsPlace == 0 && s.user != "" && a.m.live.Load().UserConnectionLimit > 0 {
 		a.m.users.add(s.user)
-		s.counted = true
+		s.holds |= holdsPlace
 	}
 }

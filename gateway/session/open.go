@@ -53,7 +53,7 @@ type opening struct {
 	attached bool  // the loop has the socket
 	refused  bool  // the client was told so
 	gone     bool  // the stream ended before it was open
-	failed   error // the loop could not take the socket
+	failed   error // the loop did not take the socket
 	ready    chan struct{}
 	present  sync.WaitGroup
 }
@@ -173,16 +173,6 @@ func (op *opening) needsAttach() bool {
 		}
 	}
 	return false
-}
-
-// evict ends the user's other connections (PROTOCOL 5.5).
-func (m *Manager) evict(ctx context.Context, p *Plan) error {
-	stats, err := m.presence.Stats(ctx, p.evicts)
-	if err != nil || stats.Clients == 0 {
-		return err
-	}
-	m.evictOthers(p.User, p.client)
-	return nil
 }
 
 // acquire takes the interest in every channel and waits for the engine.
@@ -445,6 +435,11 @@ func (t *attachTask) Run(l *loop.Loop, again bool) {
 		return
 	}
 	defer close(op.ready)
+	if op.m.outdated(op.plan) {
+		op.failed = codec.DisconnectConnectionLimit
+		op.turnAway(l)
+		return
+	}
 	s, err := op.adopt(l)
 	if err != nil {
 		op.failed = err
@@ -464,6 +459,11 @@ func (t *attachTask) Run(l *loop.Loop, again bool) {
 	l.SetTimer(op.ref.Slot, l.Now()+int64(op.m.opt.StaleCloseDelay))
 }
 
+// turnAway refuses an opening that there is a newer connection for. On-loop only.
+func (op *opening) turnAway(l *loop.Loop) {
+	(&refuseTask{op: op, reason: loop.ReasonRefused, err: codec.DisconnectConnectionLimit}).Run(l, false)
+}
+
 // openTask lets a stream speak.
 type openTask opening
 
@@ -476,6 +476,10 @@ func (t *openTask) Run(l *loop.Loop, again bool) {
 	}
 	if op.m.stopping.Load() {
 		(&refuseTask{op: op, reason: loop.ReasonShutdown, err: codec.DisconnectShutdown}).Run(l, false)
+		return
+	}
+	if !op.attached && op.m.outdated(op.plan) {
+		op.turnAway(l)
 		return
 	}
 	a := op.m.agent(l)

@@ -78,6 +78,7 @@ type Plan struct {
 	// evicts is the user's personal channel if the user's other connections
 	// end (single_connection), "" if they may stay.
 	evicts string
+	claim  uint64 // to the only place of the user, 0 for none; see users.claim
 }
 
 // Client returns the id that the connection will have, for hooks.
@@ -161,6 +162,9 @@ func (m *Manager) Abandon(p *Plan) {
 	m.streams.Add(-1)
 	if p.counted {
 		m.users.release(p.User)
+	}
+	if p.claim != 0 {
+		m.users.unclaim(p.User)
 	}
 	m.ReleaseAddress(p.address)
 }

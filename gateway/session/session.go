@@ -68,10 +68,18 @@ type session struct {
 	pingAt, expireDue, tickAt int64
 	endsAt                    lifeTick // when its life is over, 0 for never
 	open                      bool     // the slot has a session
-	counted                   bool     // holds a reservation in Manager.users
+	holds                     holding  // in Manager.users
 	accepted                  bool     // the stream began, and is among LoopStats.Clients
 	kind                      ClientKind
 }
+
+// holding is what a session gives back to Manager.users when it ends.
+type holding uint8
+
+const (
+	holdsPlace holding = 1 << iota // one of user_connection_limit
+	holdsClaim                     // to the only place, see users.claim
+)
 
 // subscription is what a session knows of a place it has in the hub.
 type subscription struct {

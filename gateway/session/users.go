@@ -10,7 +10,7 @@ import (
 )
 
 // users counts the connections of each user on this node, for
-// user_connection_limit. A place is reserved before the connection is hijacked
+// user_connection_limit, and knows the newest, for single_connection. A place is reserved before the connection is hijacked
 // and given back when its session ends.
 type users struct {
 	// Immutable after newUsers.
@@ -21,8 +21,9 @@ type users struct {
 
 type userStripe struct {
 	// Guarded by mu.
-	mu    sync.Mutex
-	count shrink.Map[string, int]
+	mu      sync.Mutex
+	count   shrink.Map[string, int]
+	singles shrink.Map[string, single]
 }
 
 func newUsers() *users {
