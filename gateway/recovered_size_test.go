@@ -63,9 +63,18 @@ func sameTexts(t *testing.T, want, got []string) {
 	}
 }
 
-// What was missed comes whole in every form of the push: within it or as a block
-// that others share, cut at several channels, in both framings; and what is
-// published from then on follows.
+// missedCounts is how many publications were missed in each channel.
+func missedCounts(missed map[string][]string, channels []string) map[string]int {
+	n := make(map[string]int)
+	for _, ch := range channels {
+		n[ch] = len(missed[ch])
+	}
+	return n
+}
+
+// What was missed comes whole in every form of the push: within it, as a block
+// that others share, cut at several channels, or as events behind it, in both framings;
+// and what is published from then on follows.
 func TestWhatWasMissedComesWholeWhateverItsSize(t *testing.T) {
 	s := startRecovery(t)
 	channels := []string{"rr:none", "rr:1", "rr:15k", "rr:17k", "rr:1m", "rr:6m"}
@@ -89,6 +98,11 @@ func TestWhatWasMissedComesWholeWhateverItsSize(t *testing.T) {
 			both := []*testkit.Client{testkit.Connect(t, s.addr, opt), testkit.Connect(t, s.addr, opt)}
 			for _, c := range both { // which share
 				r := c.ExpectConnect(t)
+				for _, ch := range channels {
+					follows := byID && (len(channels) > 1 || delta != "") // where it counts for more than 32 KiB
+					require.Equal(t, !follows && len(missed[ch]) > 0, len(r.Subs[ch].Publications) > 0, ch)
+				}
+				c.ExpectMissed(t, &r, missedCounts(missed, channels))
 				for _, ch := range channels {
 					require.True(t, r.Subs[ch].Recovered && r.Subs[ch].WasRecovering, ch)
 					sameTexts(t, missed[ch], recoveredTexts(t, r.Subs[ch], 1))
@@ -128,9 +142,10 @@ func TestAPushThatIsCutAnywhereIsResumedAgain(t *testing.T) {
 	first := s.subscribe(t, ch)
 	id := first.ExpectConnect(t).EventID
 	first.Close()
-	missed, _ := s.fillTo(t, ch, 2<<20)
+	missed, epoch := s.fillTo(t, ch, 2<<20)
 	rnd := rand.New(rand.NewPCG(1, 45))
-	head := "GET " + subscribeTarget([]string{ch}) + " HTTP/1.1\r\nHost: h\r\nLast-Event-ID: " + id + "\r\n\r\n"
+	asking := connectTarget(map[string]any{"subs": map[string]any{ch: map[string]any{"recover": true, "offset": 0, "epoch": epoch}}})
+	head := "GET " + asking + " HTTP/1.1\r\nHost: h\r\n\r\n"
 	for range 30 {
 		c, err := net.Dial("tcp", s.addr)
 		require.NoError(t, err)
@@ -152,6 +167,7 @@ func TestAPushThatIsCutAnywhereIsResumedAgain(t *testing.T) {
 	})
 	r := c.ExpectConnect(t)
 	require.True(t, r.Subs[ch].Recovered)
+	c.ExpectMissed(t, &r, map[string]int{ch: len(missed)})
 	sameTexts(t, missed, recoveredTexts(t, r.Subs[ch], 1))
 	c.Close()
 	s.expectSettled(t, "stream_queue_bytes", budgetUsed)

@@ -31,6 +31,7 @@ func TestWhatWasMissedComesWholeOverTLS(t *testing.T) {
 			Proto: []string{"", "HTTP/1.0"}[i/2], HTTPHeaders: [][2]string{{"Last-Event-ID", id}},
 		}, ch, other)
 		r := c.ExpectConnect(t)
+		c.ExpectMissed(t, &r, missedCounts(missed, []string{ch, other}))
 		for name, want := range missed {
 			require.True(t, r.Subs[name].Recovered)
 			sameTexts(t, want, recoveredTexts(t, r.Subs[name], 1))

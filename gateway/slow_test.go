@@ -222,7 +222,9 @@ func TestASlowStreamIsCutAndResumes(t *testing.T) {
 		Subs:        map[string]testkit.SubscribeRequest{"rr:a": {}},
 		HTTPHeaders: [][2]string{{"Last-Event-ID", slow.events.LastEventID()}},
 	})
-	sub := again.ExpectConnect(t).Subs["rr:a"]
+	r := again.ExpectConnect(t)
+	again.ExpectMissed(t, &r, map[string]int{"rr:a": n - got})
+	sub := r.Subs["rr:a"]
 	require.True(t, sub.WasRecovering && sub.Recovered)
 	require.Len(t, sub.Publications, n-got)
 	for i, p := range sub.Publications {
@@ -392,7 +394,9 @@ func TestARecoverableStreamInALossyNamespaceLosesNothing(t *testing.T) {
 	again := testkit.Connect(t, s.addr, testkit.ConnectOptions{
 		Token: token, HTTPHeaders: [][2]string{{"Last-Event-ID", sure.events.LastEventID()}},
 	})
-	sub := again.ExpectConnect(t).Subs["hist:a"]
+	r := again.ExpectConnect(t)
+	again.ExpectMissed(t, &r, map[string]int{"hist:a": n - got})
+	sub := r.Subs["hist:a"]
 	require.True(t, sub.Recovered)
 	require.Len(t, sub.Publications, n-got)
 }

@@ -101,7 +101,10 @@ func (s *Shard) sendOwn(m *member, f *codec.Frame) {
 	s.loop.SendOwnID(m.slot, f, s.idChunk(c.text, s.loop.Framing(m.slot)))
 }
 
-func (s *Shard) thinned(c *streamCursor) bool { return len(c.text) > s.hub.opt.CursorExactSize }
+func (s *Shard) thinned(c *streamCursor) bool { return !s.hub.Exact(len(c.text)) }
+
+// Exact reports whether a cursor of so many bytes rides on every event. Any goroutine.
+func (h *Hub) Exact(size int) bool { return size <= h.opt.CursorExactSize }
 
 // Thinned reports whether the last id that the stream was sent may be behind
 // where it stands.

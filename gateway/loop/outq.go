@@ -159,6 +159,30 @@ func (l *Loop) SendPieces(slot uint32, pieces []*codec.Frame) {
 	}
 }
 
+// Event is one of several that a stream missed.
+type Event struct {
+	Frame *codec.Frame
+	ID    []byte // as for [Loop.SendOwnID]; nil: as Mode says
+	Mode  IDMode
+}
+
+// SendRun is [Loop.SendExempt] for events that a stream missed, of which there is at least
+// one. tail is an empty frame of this stream's alone: [Group.OnFreed] tells of it when its
+// queue holds none of them any more. On-loop only.
+func (l *Loop) SendRun(slot uint32, events []Event, tail *codec.Frame) {
+	for i := range events {
+		it := item{frame: events[i].Frame, bits: events[i].Mode.bits() | itemExempt}
+		if id := events[i].ID; id != nil {
+			it.setID(id)
+		}
+		if i == len(events)-1 {
+			it.bits |= itemMore // the tail is no event
+		}
+		l.send(slot, it)
+	}
+	l.send(slot, item{frame: tail, bits: itemExempt | itemCharged})
+}
+
 // Opening has all that f sends, but for what may be left out, count as an opening, as
 // [Loop.SendExempt] does: what was kept back for a stream while it was opened has a limit
 // of its own. Not for a stream that no window waits for: one that can be opened again and

@@ -46,8 +46,9 @@ const littleShare = 1024
 // charge is what was taken for a frame.
 type charge struct {
 	bytes int64
-	refs  int    // those who may yet send it
-	block *block // nil if the frame belongs to one stream or call
+	refs  int            // those who may yet send it
+	block *block         // nil if the frame belongs to one stream or call
+	also  []*codec.Frame // blocks that the stream has until then, see chargeTail
 }
 
 // blockKey names publications of a channel that lie next to each other: what they
@@ -56,14 +57,24 @@ type blockKey struct {
 	channel, epoch string
 	first, last    uint64
 	deltas         bool
+	events         bool // each an event of its own
 }
 
-// block is such publications as they stand in a connect push, shared by all
-// streams that are being sent them.
+// block is such publications as they stand in a connect push, or as events behind one,
+// shared by all streams that are being sent them.
 type block struct {
-	key   blockKey
-	built chan struct{} // closed when frame is there, or is not
-	frame *codec.Frame  // nil if building it failed
+	key    blockKey
+	built  chan struct{}  // closed when frame is there, or is not
+	frame  *codec.Frame   // nil if building it failed; of events an empty one
+	events []*codec.Frame // with key.events
+}
+
+// keyOfMissed names what was missed in a channel.
+func keyOfMissed(r *codec.SubscribeResult, events bool) blockKey {
+	return blockKey{
+		channel: r.Channel, epoch: r.Epoch, deltas: r.Delta, events: events,
+		first: r.Publications[0].Offset, last: r.Publications[len(r.Publications)-1].Offset,
+	}
 }
 
 func newBudget(size int64) *budget {
@@ -125,14 +136,24 @@ func (t *ticket) close() {
 // [budget.done], and until no queue holds it. What was published since the ticket
 // was taken may be more than it has: then the frame is charged the rest.
 func (t *ticket) charge(f *codec.Frame) {
-	c := &charge{bytes: t.take(f), refs: 1}
+	t.note(f, &charge{bytes: t.take(f.Len()), refs: 1})
+}
+
+func (t *ticket) note(f *codec.Frame, c *charge) {
 	t.b.mu.Lock()
 	t.b.charged[f] = c
 	t.b.mu.Unlock()
 }
 
-func (t *ticket) take(f *codec.Frame) int64 {
-	n := min(int64(f.Len())*recoveryFactor, t.left)
+// chargeTail is charge for the end of a run of events: so many bytes that are the
+// stream's own, and the blocks that it was given by [ticket.run], which are done when
+// the end is.
+func (t *ticket) chargeTail(f *codec.Frame, own int, blocks []*codec.Frame) {
+	t.note(f, &charge{bytes: t.take(own), refs: 1, also: blocks})
+}
+
+func (t *ticket) take(bytes int) int64 {
+	n := min(int64(bytes)*recoveryFactor, t.left)
 	t.left -= n
 	return n
 }
@@ -161,25 +182,42 @@ func (t *ticket) block(key blockKey, pubs []*codec.Publication) *codec.Frame {
 	}
 }
 
+// run is block for publications as events: it returns their frames too.
+func (t *ticket) run(key blockKey, pubs []*codec.Publication) (block *codec.Frame, events []*codec.Frame) {
+	block = t.block(key, pubs)
+	t.b.mu.Lock()
+	defer t.b.mu.Unlock()
+	return block, t.b.charged[block].block.events
+}
+
 // build makes the frame of a block. If it panics, the next one who wants it tries.
 func (t *ticket) build(blk *block, pubs []*codec.Publication) (f *codec.Frame) {
-	b := t.b
+	b, bytes := t.b, 0
 	defer func() {
 		b.mu.Lock()
 		if f == nil {
 			delete(b.blocks, blk.key)
 		} else {
 			blk.frame = f
-			b.charged[f] = &charge{bytes: t.take(f), refs: 1, block: blk}
+			b.charged[f] = &charge{bytes: t.take(bytes), refs: 1, block: blk}
 		}
 		b.mu.Unlock()
 		close(blk.built)
 	}()
+	if blk.key.events {
+		blk.events = codec.MissedFrames(blk.key.channel, blk.key.epoch, pubs, blk.key.deltas)
+		for _, e := range blk.events {
+			bytes += e.Len()
+		}
+		return codec.RawFrame(nil)
+	}
 	size := 0
 	for _, p := range pubs {
 		size += p.Size() + recoveredCost
 	}
-	return codec.EndText(codec.AppendPublications(codec.StartText(size), pubs, blk.key.deltas))
+	text := codec.EndText(codec.AppendPublications(codec.StartText(size), pubs, blk.key.deltas))
+	bytes = text.Len()
+	return text
 }
 
 // done says that the caller will not send a frame any more that it charged, or got
@@ -207,8 +245,12 @@ func (b *budget) drop(f *codec.Frame, refs int) {
 		}
 	}
 	b.mu.Unlock()
-	if gone {
-		b.giveBack(c.bytes)
+	if !gone {
+		return
+	}
+	b.giveBack(c.bytes)
+	for _, block := range c.also {
+		b.done(block)
 	}
 }
 

@@ -145,6 +145,47 @@ func TestABlockIsSharedByThoseWhoMissTheSame(t *testing.T) {
 	b.settled(t)
 }
 
+// What many miss as events of their own is there once, too, until the last of them has
+// let go of its run.
+func TestARunIsSharedByThoseWhoMissTheSame(t *testing.T) {
+	b := newBudget(1 << 30)
+	pubs := missedPubs(1, 50, 1000)
+	key := keyOf("a", pubs, false)
+	key.events = true
+	const own = 300
+	var first []*codec.Frame
+	var tails []*codec.Frame
+	for range 16 {
+		room, err := b.enter(t.Context(), 200_000)
+		require.NoError(t, err)
+		block, events := room.run(key, pubs)
+		if first == nil {
+			first = events
+		}
+		require.Equal(t, fmt.Sprintf("%p", first), fmt.Sprintf("%p", events), "they are the same frames")
+		tail := codec.RawFrame(nil)
+		room.chargeTail(tail, own, []*codec.Frame{block})
+		room.close()
+		tail.Keep()
+		b.done(tail)
+		tails = append(tails, tail)
+	}
+	shared := 0
+	for i, f := range first {
+		shared += f.Len()
+		lines, end := f.Event(codec.FramingClose, true)
+		id := string(codec.AppendCursorEntry(nil, codec.CursorEntry{Channel: codec.Tag32("a"), Epoch: codec.Tag32(key.epoch), Offset: pubs[i].Offset}))
+		require.Equal(t, "data: "+string(codec.AppendPub(nil, "a", pubs[i]))+"\nid: "+id+"\n\n", string(lines)+string(end))
+	}
+	require.EqualValues(t, (shared+len(tails)*own)*recoveryFactor, b.used.Load(), "each counts once")
+	for i, tail := range tails {
+		require.GreaterOrEqual(t, b.used.Load(), int64(shared*recoveryFactor), "%d are being sent it", len(tails)-i)
+		tail.Unkeep()
+		b.freed(tail)
+	}
+	b.settled(t)
+}
+
 func TestABlockIsMadeAnewWhenItsMakerPanics(t *testing.T) {
 	b := newBudget(1 << 30)
 	pubs := missedPubs(1, 3, 10)
@@ -214,14 +255,25 @@ func modelOpening(t *testing.T, b *budget, rnd *rand.Rand, pubs []*codec.Publica
 	}
 	var frames []*codec.Frame
 	for range rnd.IntN(4) {
-		if rnd.IntN(3) == 0 {
+		from := rnd.IntN(4) * 10
+		part := pubs[from : from+10]
+		switch rnd.IntN(4) {
+		case 0:
 			f := codec.RawFrame(make([]byte, 1+rnd.IntN(500)))
 			room.charge(f)
 			frames = append(frames, f)
 			continue
+		case 1: // a run: its tail stands for all of it
+			tail, key := codec.RawFrame(nil), keyOf(fmt.Sprint(rnd.IntN(2)), part, rnd.IntN(2) == 0)
+			key.events = true
+			block, events := room.run(key, part)
+			if len(events) != len(part) {
+				t.Errorf("%d events of %d publications", len(events), len(part))
+			}
+			room.chargeTail(tail, rnd.IntN(2000), []*codec.Frame{block})
+			frames = append(frames, tail)
+			continue
 		}
-		from := rnd.IntN(4) * 10
-		part := pubs[from : from+10]
 		frames = append(frames, room.block(keyOf(fmt.Sprint(rnd.IntN(2)), part, rnd.IntN(2) == 0), part))
 	}
 	if b.used.Load() > b.size {

@@ -47,6 +47,7 @@ type opening struct {
 	blocks    []*codec.Frame // of what the client missed, shared with others
 	pieces    []*codec.Frame // the opening's bytes, once they are known
 	told      int            // of these, those of the connect push
+	run       run            // what follows them
 
 	// Set on the loop.
 	ref      loop.Ref
@@ -132,6 +133,7 @@ func (g *Grant) takesRoom() bool { return g.Positioned && (g.wasRecovering() || 
 // now; nil if none of them asks for anything. It waits for room until waits ends.
 func (m *Manager) recoveryRoom(ctx, waits context.Context, grants []Grant) (*ticket, error) {
 	missed, limit, asks := 0, m.opt.RecoveryMaxBytes, false
+	byID, publications := 0, 0
 	for i := range grants {
 		g := &grants[i]
 		if !g.takesRoom() {
@@ -145,10 +147,16 @@ func (m *Manager) recoveryRoom(ctx, waits context.Context, grants []Grant) (*tic
 		if n := r.size(false); n <= limit {
 			limit -= n
 			missed += r.size(g.Delta)
+			if g.runs() {
+				byID, publications = byID+r.size(g.Delta), publications+len(r.publications)
+			}
 		}
 	}
 	if !asks {
 		return nil, nil
+	}
+	if byID > runMin {
+		missed += runRoom(grants, publications)
 	}
 	return m.budget.enter(waits, missed)
 }
@@ -287,10 +295,7 @@ func (op *opening) share() {
 		if n := (&restored{publications: r.Publications}).size(r.Delta); n < blockMin {
 			continue
 		}
-		r.Block = op.room.block(blockKey{
-			channel: r.Channel, epoch: r.Epoch, deltas: r.Delta,
-			first: r.Publications[0].Offset, last: r.Publications[len(r.Publications)-1].Offset,
-		}, r.Publications)
+		r.Block = op.room.block(keyOfMissed(r, false), r.Publications)
 		op.blocks = append(op.blocks, r.Block)
 		r.Publications = nil
 	}
@@ -306,6 +311,7 @@ const eventMost = 64 << 10
 func (op *opening) compose() {
 	o, p := &op.m.opt, op.plan
 	if op.room != nil {
+		op.spill()
 		op.share()
 	}
 	now := time.Now()
@@ -370,8 +376,8 @@ func (op *opening) cut(event []byte, cuts []codec.Cut) {
 
 // sent says that the opening will not send anything any more.
 func (op *opening) sent() {
-	pieces, blocks := op.pieces, op.blocks
-	op.pieces, op.blocks = nil, nil // once, whatever comes
+	pieces, blocks, tail := op.pieces, op.blocks, op.run.tail
+	op.pieces, op.blocks, op.run = nil, nil, run{} // once, whatever comes
 	if op.room == nil {
 		return
 	}
@@ -380,6 +386,9 @@ func (op *opening) sent() {
 	}
 	for _, f := range blocks {
 		op.m.budget.done(f)
+	}
+	if tail != nil {
+		op.m.budget.done(tail)
 	}
 }
 
@@ -390,11 +399,15 @@ func (op *opening) cursor() (text []byte) {
 		return nil
 	}
 	for i := range op.at {
-		if at := &op.at[i]; at.Flags&hub.Recoverable != 0 {
-			text = codec.AppendCursorEntry(text, codec.CursorEntry{
-				Channel: codec.Tag32(at.Channel), Epoch: at.Epoch, Offset: at.Offset,
-			})
+		at := &op.at[i]
+		if at.Flags&hub.Recoverable == 0 {
+			continue
 		}
+		e := codec.CursorEntry{Channel: codec.Tag32(at.Channel), Epoch: at.Epoch, Offset: at.Offset}
+		if op.run.from != nil {
+			e.Offset = op.run.from[i]
+		}
+		text = codec.AppendCursorEntry(text, e)
 	}
 	return text
 }
@@ -499,11 +512,11 @@ func (t *openTask) Run(l *loop.Loop, again bool) {
 func (a *Agent) open(op *opening, s *session) {
 	ref := op.ref
 	s.opening = nil
+	defer op.sent()
 	if op.room == nil {
 		a.loop.SendExempt(ref.Slot, op.pieces[0], loop.NoID)
 	} else {
 		a.loop.SendPieces(ref.Slot, op.pieces)
-		op.sent()
 	}
 	if s.subs == nil && len(op.plan.Grants) > 0 {
 		s.subs = make([]subscription, len(op.plan.Grants))
@@ -526,6 +539,15 @@ func (a *Agent) open(op *opening, s *session) {
 		return
 	default:
 		a.loop.Limit(ref.Slot, n-1)
+	}
+	if op.run.tail != nil {
+		for i := range op.run.events {
+			a.sent(PushMissed, op.run.events[i].Frame.Len())
+		}
+		a.loop.SendRun(ref.Slot, op.run.events, op.run.tail)
+		if !a.loop.Live(ref) {
+			return // it was bounded
+		}
 	}
 	a.shard.Open(ref, op.at)
 	if !a.loop.Live(ref) {

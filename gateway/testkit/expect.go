@@ -81,6 +81,28 @@ func (c *Client) ExpectPub(t testing.TB, channel string) Publication {
 	return publication
 }
 
+// ExpectMissed takes what a client missed where it follows the connect push, and puts it into the push's result, as if it
+// had come there: publications counts says how many of each channel there are in all. Each must have an id.
+func (c *Client) ExpectMissed(t testing.TB, r *ConnectResult, publications map[string]int) {
+	t.Helper()
+	left := 0
+	for channel, n := range publications {
+		left += n - len(r.Subs[channel].Publications)
+	}
+	for ; left > 0; left-- {
+		p := c.expectKind(t, "pub")
+		sub := r.Subs[p.Channel]
+		if len(sub.Publications) >= publications[p.Channel] || !p.HasID {
+			t.Fatalf("testkit: expected missed publications with ids, got %s with the id %q", p.Raw, p.EventID)
+		}
+		var publication Publication
+		p.Decode(t, &publication)
+		publication.EventID, publication.HasID = p.EventID, p.HasID
+		sub.Publications = append(sub.Publications, publication)
+		r.Subs[p.Channel] = sub
+	}
+}
+
 // ExpectDisconnect fails the test unless the next push is a disconnect with the code, and the last: see ExpectEnd.
 func (c *Client) ExpectDisconnect(t testing.TB, code uint32) Disconnect {
 	t.Helper()
