@@ -46,7 +46,7 @@ type UniSSE struct {
 	Retry            DurationRange `json:"retry" default:"3s-9s" doc:"Reconnect delay told to the client in a retry: line when the stream starts, drawn at random from this range for each stream. One duration gives a fixed delay, 0 sends no line."`
 	LastEventID      bool          `json:"last_event_id" default:"true" doc:"Put a cursor into id: lines of recoverable channels and resume from Last-Event-ID. With this off and retry 0 the stream is byte for byte as the reference sends it."`
 	CursorExactBytes int           `json:"cursor_exact_bytes" default:"512" unit:"bytes" doc:"Up to this length of the cursor every event carries it and a resume neither loses nor repeats anything. A longer cursor is sent at most once a second, and a cut may then repeat events."`
-	RecoveryMaxBytes int           `json:"recovery_max_bytes" default:"8388608" zero:"default" unit:"bytes" doc:"Most recovered data in one connect push. A channel that needs more is told that it was not recovered."`
+	RecoveryMaxBytes int           `json:"recovery_max_bytes" default:"8388608" zero:"default" unit:"bytes" doc:"Most recovered data of one connect, in its push or behind it. A channel that needs more is told that it was not recovered."`
 	RecoveryMaxTotal int           `json:"recovery_max_total" default:"268435456" min:"65536" unit:"bytes" doc:"Most memory of this node for recovered data that has yet to leave, for connects and for subscriptions of the API. Each counts twice its bytes, since the garbage collector leaves as much again; what several streams recover together counts once. Above it clients wait for their turn, and those whose socket takes nothing for three seconds meanwhile are cut."`
 
 	// Of Sluice: the stream.
