@@ -85,7 +85,7 @@ func startDevServer(t *testing.T, dir string) (addr, key string) {
 
 // readmeBlock matches a fenced block that is marked as one to be tested: shell
 // commands that end, commands that show a stream, a config file, or a recipe.
-var readmeBlock = regexp.MustCompile("(?s)<!-- test( stream| mint| page|) -->\n```(\\w*)\n(.*?)\n```\n")
+var readmeBlock = regexp.MustCompile("(?s)<!-- test( stream| mint| page| nginx|) -->\n```(\\w*)\n(.*?)\n```\n")
 
 // readmeBlocks returns the blocks of the README that have one of some marks.
 func readmeBlocks(t *testing.T, marks ...string) [][]string {
