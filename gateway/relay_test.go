@@ -45,6 +45,7 @@ type relay struct {
 	exact   *exactCut
 	refuse  int  // connections to come that get 502
 	away    bool // connections are closed at once
+	http10  bool // requests are of HTTP/1.0: their answers end with the connection
 }
 
 // exactCut is the next cut of a relay that was told where: of the stream that
@@ -137,8 +138,12 @@ func (r *relay) carry(client, backend *net.TCPConn) {
 	r.opened++
 	noted := &requestNotes{relay: r}
 	r.conns[client], r.conns[backend] = struct{}{}, struct{}{}
+	var asks io.Writer = backend
+	if r.http10 {
+		asks = asHTTP10{backend}
+	}
 	r.running.Go(func() {
-		_, _ = io.Copy(io.MultiWriter(noted, backend), client)
+		_, _ = io.Copy(io.MultiWriter(noted, asks), client)
 		_ = backend.Close()
 	})
 	r.running.Go(func() {
@@ -149,6 +154,17 @@ func (r *relay) carry(client, backend *net.TCPConn) {
 		delete(r.conns, client)
 		delete(r.conns, backend)
 	})
+}
+
+// asHTTP10 makes each request that comes in one piece one of HTTP/1.0.
+type asHTTP10 struct{ to io.Writer }
+
+// Write implements io.Writer.
+func (w asHTTP10) Write(p []byte) (int, error) {
+	if _, err := w.to.Write(bytes.Replace(p, []byte(" HTTP/1.1\r\n"), []byte(" HTTP/1.0\r\n"), 1)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // requestNotes notes what a client sends over one connection until its answer is
@@ -216,11 +232,11 @@ func (r *relay) answer(client, backend *net.TCPConn, noted *requestNotes) {
 		if bytes.Contains(buf[:n], []byte("\r\nContent-Type: text/event-stream")) {
 			noted.stream.Store(true)
 		}
-		if _, werr := client.Write(buf[:n]); werr != nil {
-			return
-		}
 		if noted.stream.Load() {
 			r.count(n)
+		}
+		if _, werr := client.Write(buf[:n]); werr != nil {
+			return
 		}
 		if at != stageLive {
 			begin = append(begin, buf[:n]...)
