@@ -199,6 +199,59 @@ func TestLongResumesOfOtherKinds(t *testing.T) {
 	s.expectSettled(t, "stream_queue_bytes", budgetUsed)
 }
 
+// A cursor that is too long for every event is told now and then in a long resume, and
+// with its last event: a cut may repeat events, it loses none.
+func TestALongResumeWithALongCursor(t *testing.T) {
+	const nChannels, each = 60, 20
+	s := recoverableServer(t, parts{})
+	channels := channelNames("rr:", nChannels)
+	c := s.subscribe(t, channels...)
+	id := c.ExpectConnect(t).EventID
+	require.Greater(t, len(id), 512)
+	c.Close()
+	publishNumbers(t, s, channels, each).Wait()
+	// read takes so many events of a resume, and returns the last id and how many there were.
+	read := func(id string, left, cut int) (last string, ids int) {
+		c := testkit.Connect(t, s.addr, testkit.ConnectOptions{Subs: subsOf("", channels...), HTTPHeaders: [][2]string{{"Last-Event-ID", id}}})
+		defer c.Close()
+		r := c.ExpectConnect(t)
+		require.Equal(t, id, r.EventID)
+		next := offsets(t, id, channels)
+		for _, ch := range channels {
+			require.True(t, r.Subs[ch].Recovered)
+			require.Equal(t, next[ch], r.Subs[ch].Offset)
+			require.Empty(t, r.Subs[ch].Publications)
+		}
+		for n := range cut {
+			p := c.NextKind(t, "pub")
+			var pub testkit.Publication
+			p.Decode(t, &pub)
+			require.Equal(t, next[p.Channel]+1, pub.Offset)
+			next[p.Channel]++
+			if p.HasID {
+				id, ids = p.EventID, ids+1
+				require.Equal(t, next, offsets(t, id, channels))
+			}
+			require.True(t, p.HasID || n < left-1, "the last has an id")
+		}
+		return id, ids
+	}
+	const all = nChannels * each
+	_, ids := read(id, all, all)
+	require.Greater(t, ids, 2)
+	require.Less(t, ids, all/20)
+	last, ids := read(id, all, all/2)
+	require.Positive(t, ids)
+	require.NotEqual(t, id, last)
+	left := all
+	for _, at := range offsets(t, last, channels) {
+		left -= int(at)
+	}
+	require.GreaterOrEqual(t, left, all/2, "no event is passed over")
+	require.Less(t, left, all)
+	read(last, left, left)
+}
+
 // An EventSource that is cut at any byte of a long resume, again and again while others
 // publish, gets all once and in order; so does one that takes ids early.
 func TestLongResumesThatAreCutAnywhereLoseNothing(t *testing.T) {

@@ -35,7 +35,7 @@ type Options struct {
 	// when they begin (uni_sse.retry), 0 for none: then none is told when
 	// they end either, for nothing would set it right again.
 	RetryMin, RetryMax time.Duration
-	RecoveryMaxBytes   int           // of missed publications in one connect push; 8 MiB
+	RecoveryMaxBytes   int           // of missed publications for one connect; 8 MiB
 	RecoveryMaxTotal   int           // of memory for missed publications on this node; 256 MiB
 	StaleCloseDelay    time.Duration // how long opening may take
 	ExpiredCloseDelay  time.Duration

@@ -42,7 +42,7 @@ const (
 	PushConnect Push = iota
 	PushSubscribe
 	PushUnsubscribe
-	PushMissed // publications behind a subscribe push
+	PushMissed // publications behind a subscribe push, or behind a connect push
 	PushRefresh
 	PushDisconnect
 	PushPing
@@ -109,7 +109,7 @@ type Resumes struct {
 	Missed   uint64 // of these, those that got publications
 	Epoch    uint64 // not recovered: the history began anew
 	Gap      uint64 // not recovered: the history does not reach back so far
-	Size     uint64 // not recovered: it was too much for one connect push
+	Size     uint64 // not recovered: it was too much (uni_sse.recovery_max_bytes)
 	Lost     uint64 // not recovered: the id that the client brought cannot be read
 }
 
