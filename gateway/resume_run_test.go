@@ -252,6 +252,53 @@ func TestALongResumeWithALongCursor(t *testing.T) {
 	read(last, left, left)
 }
 
+// Many come back by id to several channels, some of whom do not read: what they missed is
+// there once for all, what each has of its own counts too, and everything comes back.
+func TestLongResumesOfManyStayWithinTheBudget(t *testing.T) {
+	const each, size, total, silent, readers = 400, 1000, 4_000_000, 20, 30
+	s := startBurst(t, parts{
+		sse:     fmt.Sprintf(`, "recovery_max_total": %d`, total),
+		client:  `, "recovery_max_publication_limit": 0, "queue_max_age": "2s"`,
+		channel: `, "namespaces": [{"name": "rr", ` + recoverable + `}]`,
+	})
+	channels := []string{"rr:a", "rr:b", "rr:c"}
+	first := s.subscribe(t, channels...)
+	header := "Last-Event-ID: " + first.Next(t).EventID + "\r\n"
+	first.Close()
+	acks := s.burst(t, burst{1, each, false, func(_, i int) put { return put{channel: channels[i%len(channels)], size: size} }})
+	expectTaken(t, acks)
+	target := subscribeTarget(channels)
+	for range silent {
+		s.resume(t, target, channels[0], header, 4<<10)
+	}
+	testkit.Eventually(t, func() bool { return s.gauge(t, budgetUsed) > each*size }, "what they missed to be held")
+	var all []*resumer
+	var reading crowd
+	for range readers {
+		r := s.resume(t, target, channels[0], header, 0)
+		all, reading = append(all, r), append(reading, r.follower)
+		go r.read(nil)
+	}
+	t.Cleanup(reading.close)
+	most := 0.0
+	testkit.EventuallyWithin(t, loadPatience, func() bool {
+		most = max(most, s.gauge(t, budgetUsed))
+		for _, f := range reading {
+			if !f.ended() && f.count.Load() < each {
+				return false
+			}
+		}
+		return true
+	}, "all that read to have what they missed")
+	s.expectAll(t, reading, acks)
+	for i, r := range all {
+		<-r.opened
+		require.True(t, r.result.WasRecovering && r.result.Recovered, "client %d was not recovered", i)
+	}
+	require.LessOrEqual(t, most, float64(total), "more was in flight than the budget allows")
+	testkit.Eventually(t, func() bool { return s.gauge(t, budgetUsed) == 0 }, "the budget to come back")
+}
+
 // An EventSource that is cut at any byte of a long resume, again and again while others
 // publish, gets all once and in order; so does one that takes ids early.
 func TestLongResumesThatAreCutAnywhereLoseNothing(t *testing.T) {
