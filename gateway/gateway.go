@@ -129,6 +129,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		return nil, err
 	}
 	g.fileLimit = raiseFileLimit(g.log)
+	g.warnUnreachable()
 	sseOptions, err := g.sseOptions()
 	if err == nil {
 		g.proxies, g.limits, err = newAddresses(cfg)

@@ -6,7 +6,7 @@ import "time"
 type Channel struct {
 	WithoutNamespace      ChannelOptions `json:"without_namespace"`
 	Namespaces            []Namespace    `json:"namespaces" doc:"Namespaces, each with a name and options of its own."`
-	HistoryMetaTTL        time.Duration  `json:"history_meta_ttl" default:"720h" zero:"default" doc:"How long offset and epoch of a channel outlive its last use, in whole seconds."`
+	HistoryMetaTTL        time.Duration  `json:"history_meta_ttl" default:"720h" zero:"default" doc:"How long offset and epoch of a channel outlive its last use, in whole seconds. Less than uni_sse.retry, and who is away for as long is told of a gap; checks of positions, which keep them alive, need more than client.channel_position_check_delay."`
 	PublicationDataFormat string         `json:"publication_data_format" enum:",json,json_object,binary" doc:"What publications may hold where a namespace does not say: anything but nothing, JSON, a JSON object, or anything."`
 	MaxLength             int            `json:"max_length" default:"255" zero:"default" unit:"bytes" doc:"Longest channel name that a client may ask for; a longer one is dropped like one that is not permitted. Those of tokens, hooks and the API may be longer, see server_max_length."`
 	PrivatePrefix         string         `json:"private_prefix" default:"$" doc:"Prefix of private channels, which clients cannot ask for. Empty: none are."`
@@ -37,12 +37,12 @@ type ChannelOptions struct {
 
 	// Presence.
 	Presence           bool `json:"presence" default:"false" doc:"Keep track of who is subscribed."`
-	JoinLeave          bool `json:"join_leave" default:"false" doc:"Publish who joins and leaves."`
-	ForcePushJoinLeave bool `json:"force_push_join_leave" default:"false" doc:"Send joins and leaves to the subscribers."`
+	JoinLeave          bool `json:"join_leave" default:"false" doc:"Publish who joins and leaves. Streams get it with force_push_join_leave."`
+	ForcePushJoinLeave bool `json:"force_push_join_leave" default:"false" doc:"Send joins and leaves to the subscribers. Needs join_leave."`
 
 	// History and recovery.
-	HistorySize       int           `json:"history_size" default:"0" doc:"Publications kept per channel. 0: none; goes together with history_ttl."`
-	HistoryTTL        time.Duration `json:"history_ttl" default:"0s" doc:"How long they are kept after the last publication, in whole seconds."`
+	HistorySize       int           `json:"history_size" default:"0" doc:"Publications kept per channel. 0: none; goes together with history_ttl. Who missed more than client.recovery_max_publication_limit recovers none of them."`
+	HistoryTTL        time.Duration `json:"history_ttl" default:"0s" doc:"How long they are kept after the last publication, in whole seconds. 0: none is kept. Less than uni_sse.retry, and who is away for as long recovers nothing."`
 	HistoryMetaTTL    time.Duration `json:"history_meta_ttl" default:"0s" doc:"As channel.history_meta_ttl, for this namespace. 0: that value."`
 	ForceRecovery     bool          `json:"force_recovery" default:"false" doc:"Subscribers get what they missed when they come back. Needs history."`
 	ForcePositioning  bool          `json:"force_positioning" default:"false" doc:"Subscribers are told to reconnect when something was missed."`
@@ -51,7 +51,7 @@ type ChannelOptions struct {
 
 	// Publications.
 	AllowedDeltaTypes     []string `json:"allowed_delta_types" enum:"fossil" doc:"Kinds of delta compression that a client may ask for."`
-	DeltaPublish          bool     `json:"delta_publish" default:"false" doc:"Publish with delta even where the publisher does not say so."`
+	DeltaPublish          bool     `json:"delta_publish" default:"false" doc:"Publish with delta even where the publisher does not say so. Needs allowed_delta_types."`
 	PublicationDataFormat string   `json:"publication_data_format" enum:",json,json_object,binary" doc:"As channel.publication_data_format, for this namespace. Empty: that value."`
 	SubscriptionType      string   `json:"subscription_type" default:"stream" enum:"stream,map,map_clients,map_users,shared_poll" doc:"Only stream is served; publishing into channels of another type gets error 107."`
 

@@ -16,22 +16,22 @@ type Client struct {
 	Proxy                             Proxies  `json:"proxy"`
 
 	// Times.
-	PingInterval              time.Duration `json:"ping_interval" default:"25s" zero:"default" neg:"off" doc:"Time between pings. Negative: no pings."`
+	PingInterval              time.Duration `json:"ping_interval" default:"25s" zero:"default" neg:"off" doc:"Time between pings. Negative: no pings. Clients are told whole seconds, so of less than one second they are told none."`
 	PongTimeout               time.Duration `json:"pong_timeout" default:"8s" neg:"off" doc:"Accepted for compatibility; streams have no pongs."`
-	ExpiredCloseDelay         time.Duration `json:"expired_close_delay" default:"25s" zero:"default" doc:"Time between the expiry of a connection and its disconnect, in which the backend may refresh it."`
+	ExpiredCloseDelay         time.Duration `json:"expired_close_delay" default:"25s" zero:"default" doc:"Time between the expiry of a connection and its disconnect, in which the backend may refresh it. Not with client.proxy.refresh, which is asked at the expiry."`
 	ExpiredSubCloseDelay      time.Duration `json:"expired_sub_close_delay" default:"25s" zero:"default" doc:"The same for subscriptions that expire."`
-	StaleCloseDelay           time.Duration `json:"stale_close_delay" default:"10s" zero:"default" doc:"Time in which a connect must finish."`
-	PresenceUpdateInterval    time.Duration `json:"presence_update_interval" default:"27s" zero:"default" doc:"Time between two renewals of a client's presence."`
-	ChannelPositionCheckDelay time.Duration `json:"channel_position_check_delay" default:"40s" zero:"default" doc:"Time between two checks that nothing was missed in a positioned channel."`
+	StaleCloseDelay           time.Duration `json:"stale_close_delay" default:"10s" zero:"default" doc:"Time in which a connect must finish, its hook included."`
+	PresenceUpdateInterval    time.Duration `json:"presence_update_interval" default:"27s" zero:"default" doc:"Time between two looks at the subscriptions of a client: its presence is renewed, its positions are checked if that is due."`
+	ChannelPositionCheckDelay time.Duration `json:"channel_position_check_delay" default:"40s" zero:"default" doc:"Time between two checks that nothing was missed in a positioned channel. They happen at the looks of presence_update_interval, so that less than that means that."`
 	ChannelPositionMaxTimeLag time.Duration `json:"channel_position_max_time_lag" default:"0s" doc:"Most lag of publications in a positioned channel before its clients are told to reconnect. 0: no check."`
 
 	// Limits of the reference.
 	ChannelLimit                int  `json:"channel_limit" default:"128" zero:"default" doc:"Most subscriptions of one connection."`
 	QueueMaxSize                int  `json:"queue_max_size" default:"1048576" zero:"default" unit:"bytes" doc:"Most unsent data of one stream, behind the event that is being written; above it the stream is slow. It counts while the socket is full; what API calls send has as much of its own, until the stream has lagged for long."`
-	UserConnectionLimit         int  `json:"user_connection_limit" default:"0" live:"true" doc:"Most connections of one user on this node. 0: no limit."`
-	ConnectionLimit             int  `json:"connection_limit" default:"0" live:"true" doc:"Most connections of this node. 0: no limit."`
+	UserConnectionLimit         int  `json:"user_connection_limit" default:"0" live:"true" doc:"Most connections of one user on this node. 0: no limit. Never reached above connection_limit."`
+	ConnectionLimit             int  `json:"connection_limit" default:"0" live:"true" doc:"Most connections of this node. 0: no limit. Never reached above uni_sse.max_streams, or above what the limit of file descriptors allows."`
 	ConnectionRateLimit         int  `json:"connection_rate_limit" default:"0" live:"true" doc:"Most new connections per second on this node. 0: no limit."`
-	HistoryMaxPublicationLimit  int  `json:"history_max_publication_limit" default:"300" min:"any" doc:"Most publications in one answer of a client's history call. 0 or less: no limit."`
+	HistoryMaxPublicationLimit  int  `json:"history_max_publication_limit" default:"300" min:"any" doc:"Accepted for compatibility; clients of streams cannot ask for history. 0 or less: no limit."`
 	RecoveryMaxPublicationLimit int  `json:"recovery_max_publication_limit" default:"300" min:"any" live:"true" doc:"Most publications recovered for one channel; who missed more recovers none of them. 0 or less: no limit."`
 	ConnectIncludeServerTime    bool `json:"connect_include_server_time" default:"false" doc:"Put the server's time into the connect push."`
 
@@ -41,7 +41,7 @@ type Client struct {
 	HoldMaxBytes       int           `json:"hold_max_bytes" default:"1048576" min:"1024" unit:"bytes" doc:"Most live data held back for one stream while its connect reads history."`
 	PresenceBacklogMax int           `json:"presence_backlog_max" default:"65536" min:"1" doc:"Most calls to presence, joins and leaves that may wait on one loop; above it connects that add some wait, and are told to come back (3013) if there is no room in time."`
 
-	AddressConnectionLimit     int `json:"address_connection_limit" default:"0" live:"true" doc:"Most connections of one client address (IPv6: one /64) on this node. 0: no limit. Those that were opened while there was no limit of addresses do not count."`
+	AddressConnectionLimit     int `json:"address_connection_limit" default:"0" live:"true" doc:"Most connections of one client address (IPv6: one /64) on this node. 0: no limit. Never reached above connection_limit. Those that were opened while there was no limit of addresses do not count."`
 	AddressConnectionRateLimit int `json:"address_connection_rate_limit" default:"0" live:"true" doc:"Most new connections per second of one client address (IPv6: one /64). 0: no limit."`
 
 	// Answers and automatic subscriptions.
@@ -53,7 +53,7 @@ type Client struct {
 type Token struct {
 	HMACSecretKey                     string `json:"hmac_secret_key" secret:"true" doc:"Key of HS256, HS384 and HS512 tokens, taken as raw bytes. Empty: such tokens are refused."`
 	HMACPreviousSecretKey             string `json:"hmac_previous_secret_key" secret:"true" doc:"Second HMAC key, tried when the main one does not fit, for a change of keys."`
-	HMACPreviousSecretKeyValidUntil   int64  `json:"hmac_previous_secret_key_valid_until" default:"0" unit:"Unix seconds" doc:"When the previous key stops being tried. 0: never."`
+	HMACPreviousSecretKeyValidUntil   int64  `json:"hmac_previous_secret_key_valid_until" default:"0" unit:"Unix seconds" doc:"When the previous key stops being tried. 0: never. Past: it is not tried."`
 	RSAPublicKey                      string `json:"rsa_public_key" doc:"Public key (PEM text) of RS256, RS384, RS512, PS256, PS384 and PS512 tokens."`
 	ECDSAPublicKey                    string `json:"ecdsa_public_key" doc:"Public key (PEM text) of ES256, ES384 or ES512 tokens, as its curve says."`
 	JWKSPublicEndpoint                string `json:"jwks_public_endpoint" secret:"url" doc:"URL of a JWKS key set. All other keys are ignored then. A reload fetches it again. May hold {{name}} for named groups of issuer_regex and audience_regex."`
@@ -100,7 +100,7 @@ type Proxies struct {
 type Proxy struct {
 	Enabled               bool          `json:"enabled" default:"false" doc:"Call this hook."`
 	Endpoint              string        `json:"endpoint" secret:"url" doc:"URL of the hook, http:// or https://."`
-	Timeout               time.Duration `json:"timeout" default:"1s" doc:"Most time of one call."`
+	Timeout               time.Duration `json:"timeout" default:"1s" doc:"Most time of one call; 0 is refused where the hook is enabled. Of the connect hook never reached above client.stale_close_delay."`
 	HTTPHeaders           []string      `json:"http_headers" doc:"Headers of the client's request that are passed on. Cookie and the like count for pages as client.token_cookie does."`
 	EmulatedHeaders       []string      `json:"emulated_headers" doc:"Entries of headers in the connect request that are passed on as headers."`
 	BinaryEncoding        bool          `json:"binary_encoding" default:"false" doc:"Send data as base64."`

@@ -102,6 +102,9 @@ func (l *loader) field(in source, key string, f *field, n *node, dst reflect.Val
 		return
 	}
 	l.set(key, where)
+	if f.zeroDefault && f.isZero(n) {
+		l.note(where, key, KindAdvice, f.zeroAdvice(n), "")
+	}
 }
 
 // objects decodes a list of objects; it replaces what an earlier source gave.

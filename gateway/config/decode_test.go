@@ -102,8 +102,8 @@ func TestOneAddressMayStandForAList(t *testing.T) {
 func TestDurations(t *testing.T) {
 	ok := func(value string, want time.Duration) {
 		t.Helper()
-		c, _ := mustLoad(t, fromJSON(`{"http_api": {"publish_wait": `+value+`}}`))
-		require.Equal(t, want, c.HTTPAPI.PublishWait)
+		c, _ := mustLoad(t, fromJSON(`{"client": {"channel_position_max_time_lag": `+value+`}}`))
+		require.Equal(t, want, c.Client.ChannelPositionMaxTimeLag)
 	}
 	ok(`"300ms"`, 300*time.Millisecond)
 	ok(`" 1h "`, time.Hour)
@@ -113,8 +113,8 @@ func TestDurations(t *testing.T) {
 
 	bad := func(value, want string) {
 		t.Helper()
-		_, _, err := fromJSON(`{"http_api": {"publish_wait": ` + value + `}}`).load()
-		require.EqualError(t, err, "config: file config.json:1: http_api.publish_wait: "+want)
+		_, _, err := fromJSON(`{"client": {"channel_position_max_time_lag": ` + value + `}}`).load()
+		require.EqualError(t, err, "config: file config.json:1: client.channel_position_max_time_lag: "+want)
 	}
 	const allowed = `: allowed a duration such as "300ms", "25s" or "12h", not negative`
 	bad(`25`, `25 is a bare number; write "25s"`)

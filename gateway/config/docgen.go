@@ -31,9 +31,17 @@ var sectionTitles = map[string]string{
 	"shutdown":         "What happens between the signal and the exit.",
 }
 
+// meaning is the documentation of an option with what 0 stands for where that is not 0.
+func (f *field) meaning() string {
+	if !f.zeroDefault {
+		return f.doc
+	}
+	return f.doc + " 0: the default, " + f.def + "."
+}
+
 // comment documents an option in a config file.
 func (f *field) comment() string {
-	text := f.doc
+	text := f.meaning()
 	if f.unit != "" {
 		text += " Unit: " + f.unit + "."
 	}
@@ -258,7 +266,7 @@ func (d *docWriter) row(f *field, key string) {
 	if f.unit != "" {
 		typ += ", " + f.unit
 	}
-	text := escapeMarkdown(f.doc)
+	text := escapeMarkdown(f.meaning())
 	if limits := f.limits(); limits != "" {
 		text += " Allowed: " + escapeMarkdown(limits) + "."
 	}

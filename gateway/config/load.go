@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Source says where the options come from. Precedence: flag > environment > file > default.
@@ -151,7 +152,7 @@ func load(src Source, read func(string) ([]byte, error)) (*Config, *Report, erro
 // what the file sets.
 func (l *loader) result(readable bool) (*Config, *Report, error) {
 	if readable {
-		v := &validator{c: l.cfg, rep: l.rep, bad: l.bad, dir: l.src.Dir}
+		v := &validator{c: l.cfg, rep: l.rep, bad: l.bad, dir: l.src.Dir, now: time.Now()}
 		v.all()
 		l.errs = append(l.errs, v.errs...)
 	}

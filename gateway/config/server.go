@@ -67,7 +67,7 @@ type HTTPAPI struct {
 	Insecure      bool   `json:"insecure" default:"false" live:"true" doc:"Serve the API without a key. Only behind a firewall; pages of other sites are refused."`
 
 	// Of Sluice.
-	PublishWait             time.Duration `json:"publish_wait" default:"1s" doc:"How long a publish waits for room in publish_inflight_max_bytes before it gets error 100, and a body of 64 KiB or more for those before it; nothing was published then. 0: as by default."`
+	PublishWait             time.Duration `json:"publish_wait" default:"1s" zero:"default" doc:"How long a publish waits for room in publish_inflight_max_bytes before it gets error 100, and a body of 64 KiB or more for those before it; nothing was published then."`
 	PublishInflightMaxBytes int           `json:"publish_inflight_max_bytes" default:"67108864" min:"65536" unit:"bytes" doc:"Bytes of publications between their acceptance and the queues of the streams; above it publishers wait."`
 	MaxPublicationSize      int           `json:"max_publication_size" default:"0" unit:"bytes" doc:"Largest data of one publication; a larger one gets error 107. 0: what fits into a call."`
 	MaxBodySize             int           `json:"max_body_size" default:"33554432" min:"1024" unit:"bytes" doc:"Largest body of an API call; a larger one gets 413."`
@@ -136,6 +136,6 @@ type Node struct {
 // Shutdown is the section shutdown.
 type Shutdown struct {
 	Timeout time.Duration `json:"timeout" default:"30s" min:"1ms" doc:"Most time from the signal to the exit."`
-	Grace   time.Duration `json:"grace" default:"0s" doc:"How long new connections are still accepted after the signal, while the ready check already says no."`
+	Grace   time.Duration `json:"grace" default:"0s" doc:"How long new connections are still accepted after the signal, while the ready check already says no. 0: not at all."`
 	Rate    int           `json:"rate" default:"2000" doc:"Streams ended per second after the grace, so that their clients do not come back all at once. More where the timeout would not be kept otherwise. 0: all at once."`
 }

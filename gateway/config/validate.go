@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // validator checks a decoded configuration: what a single value cannot tell. Each section has a function.
@@ -18,6 +19,7 @@ type validator struct {
 	rep  *Report
 	bad  map[string]bool
 	dir  string
+	now  time.Time
 	errs []error
 }
 
@@ -32,6 +34,8 @@ func (v *validator) all() {
 	v.channels()
 	v.httpAPI()
 	v.limits()
+	v.reach()
+	v.idle()
 	v.engines()
 	v.operations()
 	v.handlers()

@@ -143,6 +143,25 @@ func (f *field) assignInt(dst reflect.Value, n *node) string {
 	return ""
 }
 
+// isZero reports whether a number or duration that was accepted is 0.
+func (f *field) isZero(n *node) bool {
+	text, _ := n.scalar()
+	if d, err := time.ParseDuration(text); err == nil {
+		return d == 0
+	}
+	number, err := strconv.ParseFloat(text, 64)
+	return err == nil && number == 0
+}
+
+// zeroAdvice says what a 0 that stands for the default means: most people write it for "off" or "no limit".
+func (f *field) zeroAdvice(n *node) string {
+	advice := n.show() + " stands for the default, " + f.def
+	if f.negativeOff {
+		return advice + "; a negative duration switches it off"
+	}
+	return advice + "; it is neither off nor without limit"
+}
+
 func (f *field) inRange(n *node, i int64) string {
 	if i < f.min || i > f.max {
 		return f.wrong(n, "is out of range")
