@@ -56,8 +56,8 @@ type ChannelOptions struct {
 	SubscriptionType      string   `json:"subscription_type" default:"stream" enum:"stream,map,map_clients,map_users,shared_poll" doc:"Only stream is served; publishing into channels of another type gets error 107."`
 
 	// Of Sluice; refused together with recovery, positioning or delta, which need every publication.
-	SlowPolicy  string        `json:"slow_policy" default:"disconnect" enum:"disconnect,drop_oldest" doc:"What happens to a stream that is slow: disconnect, or drop its oldest unsent events and tell how many."`
-	ConflateKey string        `json:"conflate_key" doc:"Top-level field or tag that names what a publication is about; for a stream that lags, a newer one replaces the unsent older one of the same key. Empty: off."`
+	SlowPolicy  string        `json:"slow_policy" default:"disconnect" enum:"disconnect,drop_oldest" doc:"What happens to a stream that is slow: disconnect, or drop its oldest unsent events and tell how many. The oldest are those published first, also where conflate_key has put one in the place of an older one: what a client gets behind a gap is newer than all that was dropped."`
+	ConflateKey string        `json:"conflate_key" doc:"Top-level field or tag that names what a publication is about; for a stream that lags, a newer one replaces the unsent older one of the same key, in its place. With drop_oldest the last value of a key may be dropped, but only with all that was published before it, and with a gap told. Empty: off."`
 	MaxRate     time.Duration `json:"max_rate" default:"0s" doc:"At most one event per key (or channel) in this time, always the newest. 0: off."`
 }
 

@@ -88,6 +88,7 @@ type Loop struct {
 	bulk          []uint32 // streams with a part of their opening left, when dirty is done
 	blocked       []uint32 // streams whose socket is full, see stream.place
 	lossies       table[lossy]
+	order         uint64 // of the last lossy frame that was sent
 	trim          trimming
 	shed          shedding
 	wheel         wheel

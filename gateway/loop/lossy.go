@@ -8,8 +8,11 @@ type Lossy struct {
 	// Class is the source of the frame; not nil.
 	Class Class
 	// Drops: when the queue is over its limit, the oldest such frames are
-	// dropped and a notice takes the place of the first one of each class,
-	// so the client learns of the gap before the class's next frame.
+	// dropped, and a notice stands in front of what waits of each class, so the
+	// client learns of the gap before the class's next frame. The oldest are those
+	// that were sent first, wherever Key has put them: whatever the client gets
+	// behind a gap is newer than all that was dropped, so it may lack the last value
+	// of a key, but not while it is given what is older.
 	Drops bool
 	// Key, if not 0: while the stream lags, the frame takes the place of the
 	// unsent one of the same class and key.
@@ -39,6 +42,8 @@ type lossy struct {
 	// dropped in its place; its frame is nil until it is about to be written.
 	// Without, From and To are the offset of the frame.
 	gap codec.Gap
+	// order is that in which frames were sent to the streams of the loop.
+	order uint64
 }
 
 // keyed finds the unsent item of a class and key.
@@ -54,8 +59,9 @@ func (l *Loop) SendLossy(slot uint32, f *codec.Frame, y Lossy) {
 		l.stats.Dropped++
 		return
 	}
+	l.order++
 	it := item{frame: f, lossy: l.lossies.add(lossy{
-		class: y.Class, key: y.Key, drops: y.Drops, gap: codec.Gap{From: y.Offset, To: y.Offset},
+		class: y.Class, key: y.Key, drops: y.Drops, gap: codec.Gap{From: y.Offset, To: y.Offset}, order: l.order,
 	})}
 	if y.Key != 0 && l.lags(slot) && l.conflate(slot, it) {
 		if l.in.queuing {
@@ -179,80 +185,6 @@ func (l *Loop) conflate(slot uint32, it item) bool {
 	l.stats.Conflated++
 	l.refuseChanged(slot, changed)
 	return true
-}
-
-// dropOldest drops the oldest droppable frames of a queue that has no room for n
-// bytes more, down to three quarters of its limit, so that not every further
-// frame costs a pass over the queue. With n 0 the newest stays if it is the only
-// one that waits.
-func (l *Loop) dropOldest(slot uint32, n int) {
-	s := l.at(slot)
-	q := &l.queues[s.queue-1]
-	target := max(l.opt.QueueMaxSize/4*3-n, 0)
-	notices := make(map[Class]int) // index of each one's notice
-	w, changed, waits, newest := q.unsent(), "", false, len(q.items)-1
-	for newest > q.head && !l.counts(&q.items[newest]) {
-		newest--
-	}
-	for r := w; r < len(q.items); r++ {
-		it := q.items[r]
-		only := n == 0 && !waits && r == newest
-		if y := l.lossyOf(&it); y.drops && !only && l.waiting(s, false) > target {
-			l.charge(q, &it, gapCost-l.cost(&it))
-			l.unkeep(&it)
-			changed = max(changed, l.check.released(it.frame))
-			it.frame = nil
-			l.stats.Dropped++
-			*l.lossies.at(it.lossy) = lossy{class: y.class, gap: codec.Gap{Dropped: 1, From: y.gap.From, To: y.gap.To}}
-			if s.blocked {
-				l.keep(&it)
-			}
-		}
-		if l.dropped(&it) > 0 {
-			y := l.lossyOf(&it)
-			if at, ok := notices[y.class]; ok {
-				first := &q.items[at]
-				changed = max(changed, l.forgetNotice(first), l.forget(q, &it))
-				mergeGap(&l.lossies.at(first.lossy).gap, y.gap)
-				continue
-			}
-			notices[y.class] = w
-		}
-		waits = waits || w > q.head && l.counts(&it)
-		q.items[w] = it
-		w++
-	}
-	if s.left != 0 {
-		s.left += uint32(len(q.items) - w) // those will never be events
-	}
-	clear(q.items[w:])
-	q.items, q.keys = q.items[:w], nil
-	l.refuseChanged(slot, changed)
-}
-
-// mergeGap adds what was dropped later. Its offsets are not always the higher
-// ones: a frame may have taken the place of an older one.
-func mergeGap(g *codec.Gap, later codec.Gap) {
-	g.Dropped += later.Dropped
-	if g.From == 0 || later.From != 0 && later.From < g.From {
-		g.From = later.From
-	}
-	g.To = max(g.To, later.To)
-}
-
-// forgetNotice drops the text of a notice that was made but not sent: more was
-// dropped since.
-func (l *Loop) forgetNotice(it *item) (changed string) {
-	if it.frame != nil {
-		kept := it.has(itemKept)
-		l.unkeep(it)
-		changed = l.check.released(it.frame)
-		it.frame = nil
-		if kept {
-			l.keep(it)
-		}
-	}
-	return changed
 }
 
 // notice makes the text of a notice that is about to be written.

@@ -1,8 +1,10 @@
 package loop
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,6 +28,7 @@ type naiveItem struct {
 	drops bool
 	key   uint64
 	text  string
+	order int
 	gap   codec.Gap
 	begun int // bytes out, in the framing of the stream
 }
@@ -91,12 +94,15 @@ func (m *naiveQueue) sameKey(it *naiveItem) (last *naiveItem) {
 	return last
 }
 
-// drop turns the oldest droppable frames into notices, one after the other, and
-// merges the notices of one source into the first of them that is not begun.
+// drop turns the droppable frames that were sent first into notices, one after the other,
+// and merges the notices of one source into the first of them that is not begun. In the end
+// each stands in front of what waits of its source.
 func (m *naiveQueue) drop() {
-	for _, it := range m.items {
+	oldest := slices.Clone(m.items)
+	slices.SortFunc(oldest, func(a, b *naiveItem) int { return cmp.Compare(a.order, b.order) })
+	for _, it := range oldest {
 		if m.waiting() <= m.limit/4*3 {
-			return
+			break
 		}
 		if !it.drops || it.begun > 0 || it.gap.Dropped > 0 {
 			continue
@@ -104,6 +110,13 @@ func (m *naiveQueue) drop() {
 		m.dropped++
 		it.gap.Dropped, it.key, it.drops = 1, 0, false
 		m.merge(it.src)
+	}
+	for i := range m.items {
+		notice := m.items[i]
+		first := slices.IndexFunc(m.items, func(it *naiveItem) bool { return it.src == notice.src && it.begun == 0 })
+		if notice.src != nil && notice.gap.Dropped > 0 && notice.begun == 0 && first < i {
+			m.items = slices.Insert(slices.Delete(m.items, i, i+1), first, notice)
+		}
 	}
 }
 
@@ -160,7 +173,7 @@ func TestLossyQueuesDoAsTheModelSays(t *testing.T) {
 		alive := true
 		for i := 1; i <= 1500 && alive; i++ {
 			src := rnd.IntN(len(sources))
-			it := &naiveItem{text: fmt.Sprint(i, strings.Repeat("x", rnd.IntN(300)))}
+			it := &naiveItem{order: i, text: fmt.Sprint(i, strings.Repeat("x", rnd.IntN(300)))}
 			if rnd.Uint64N(16) < plain {
 				l.Send(ref.Slot, frameOf("", it.text), NoID)
 			} else {
@@ -259,4 +272,64 @@ func TestANoticeBehindWhatOneWriteTakes(t *testing.T) {
 	require.Equal(t, want, got)
 	l.Cut(ref, ReasonShutdown)
 	require.NoError(t, far.Close())
+}
+
+// Whatever a client gets behind a stall is newer than all that was dropped in it: it never
+// ends without the last value of a key while it is given what was sent before that.
+func TestWhatIsDroppedIsOlderThanWhatIsNot(t *testing.T) {
+	var dropped, conflated uint64
+	for seed := range uint64(60) {
+		rnd := rand.New(rand.NewPCG(seed, 33))
+		l, _ := bareLoop(t, Options{Verify: true, QueueMaxSize: 2000 + rnd.IntN(20000)})
+		sock, far := unixPair(t, false)
+		ref, err := l.Adopt(PlainSocket(sock.fd), codec.FramingClose)
+		require.NoError(t, err)
+		l.setBlocked(ref.Slot, true)
+		sources := []*source{{"a"}, {"b"}}
+		last := make(map[string]int) // the newest number of each key
+		keys := 1 + rnd.Uint64N(60)
+		for i := 1; i <= 400; i++ {
+			src, key := sources[rnd.IntN(2)], 1+rnd.Uint64N(keys)
+			last[fmt.Sprint(src.name, key)] = i
+			text := fmt.Sprintf("%s %d key %d %s", src.name, i, key, strings.Repeat("x", rnd.IntN(300)))
+			l.SendLossy(ref.Slot, frameOf("", text), Lossy{Class: src, Drops: true, Key: key, Offset: uint64(i)})
+			require.True(t, l.Live(ref))
+		}
+		body := ""
+		for s := l.at(ref.Slot); s.queue != 0; {
+			n := l.gather(s, &l.queues[s.queue-1], maxWriteBytes)
+			bytes, _ := gathered(l)
+			l.iov.reset()
+			body += bytes
+			l.advanceQueue(ref.Slot, n)
+		}
+		missing, oldest := 0, 401 // the newest last value that is missing, the oldest frame that came
+		came, told := make(map[string]bool), make(map[string]bool)
+		for event := range strings.SplitSeq(strings.TrimSuffix(body, "\n\n"), "\n\n") {
+			text := strings.TrimPrefix(event, "data: ")
+			if f := lossyNotice.FindStringSubmatch(text); f != nil {
+				require.False(t, came[f[1]], "seed %d: a gap is told before the next frame of its source", seed)
+				told[f[1]] = true
+				continue
+			}
+			f := lossyFrame.FindStringSubmatch(text)
+			require.NotNil(t, f, text)
+			came[f[1]] = true
+			oldest = min(oldest, number(f[2]))
+			if name := f[1] + f[3]; last[name] == number(f[2]) {
+				delete(last, name)
+			}
+		}
+		for name, i := range last {
+			missing = max(missing, i)
+			require.True(t, told[name[:1]], "seed %d: a client that lacks the last value of a key was told of a gap", seed)
+		}
+		require.Less(t, missing, oldest, "seed %d", seed)
+		dropped, conflated = dropped+l.stats.Dropped, conflated+l.stats.Conflated
+		l.Cut(ref, ReasonShutdown)
+		require.Empty(t, l.check.frames)
+		require.NoError(t, far.Close())
+	}
+	require.NotZero(t, dropped)
+	require.NotZero(t, conflated)
 }
