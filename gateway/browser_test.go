@@ -298,6 +298,10 @@ func TestBrowserGoesOnWithoutAChannelOfAnUnknownNamespace(t *testing.T) {
 	p := openLive(t, d.addr)
 	p.do(t, chromedp.SendKeys(chromedp.CSS("#channel-input"), "nobody:knows $private\r"))
 	p.wait(t, `sluice.state === "stopped" && sluice.lastDisconnect.code === 3501`)
+	const detail = `document.getElementById("state-detail").textContent`
+	p.wait(t, detail+`.includes("nobody:knows is in a namespace that this server does not have")`)
+	require.NotContains(t, evaluate[string](t, p, detail), "$private", "only what is at fault")
+	require.Equal(t, []string{"nobody:knows"}, evaluate[[]string](t, p, `[...document.querySelectorAll('#channels > [data-grant="unknown"]')].map((e) => e.dataset.channel)`))
 	p.do(t, chromedp.Click(chromedp.CSS(`#channels > [data-channel="nobody:knows"] button`)))
 	p.wait(t, `sluice.state === "live" && sluice.connects === 2`)
 	p.wait(t, `document.querySelector('#channels > [data-channel="$private"]').dataset.grant === "refused"`)

@@ -4,6 +4,7 @@
 //   state     "connecting" | "live" | "reconnecting" | "stopped"
 //   connects  connect pushes received
 //   total     publications received, recovered ones included, since the page opened or Clear was pressed
+//   gaps      channels told, on a reconnect, that history could not fill the time away; counted like total
 //   pings     empty pushes received
 //   received  the last 5000 pushes (fewer when they are large), oldest first: {channel, kind, data, id}. kind is the push
 //             type ("pub", "join", "connect", ...), "gap" (history could not fill the time away), "other" or "malformed";
@@ -14,18 +15,20 @@
 // Stable element ids:
 //   #state #state-detail #toggle      state word (as above), sentence about it, button Stop / Connect
 //   #client #user #version #last-disconnect
-//   #channels                         one li[data-channel] per channel, data-grant="pending|granted|refused|server"
+//   #channels                         one li[data-channel] per channel, data-grant="pending|granted|refused|unknown|server"
 //   #channel-form #channel-input #channel-note
-//   #total #rate #lag-median #lag-p99 #pings #peak #sparkline
+//   #total #rate #gaps #lag-median #lag-p99 #pings #peak #sparkline
 //   #messages                         one li[data-kind] per row; #scroller scrolls it
 //   #order #pause #clear #held #jump
 //   #publish-form #publish-channel #publish-data #publish-stamp #publish-count #send #send-many #publish-result #data-error
+//   #arrived                          the latest publication, beside the form where the list is out of sight
 //   #command-subscribe #command-publish #command-script
 
 import { Stream, subscribeURL, timeOfDay } from './live/stream.js';
 import { MessageList, formatLag, keepText } from './live/list.js';
 import { Counter, Sparkline } from './live/figures.js';
-import { PublishForm, commands } from './live/publish.js';
+import { PublishForm, commands, unknownChannels } from './live/publish.js';
+import { visible } from './live/text.js';
 
 const RECEIVED_PUSHES = 5000;
 const RECEIVED_CHARS = 32e6;
@@ -38,12 +41,14 @@ const encoder = new TextEncoder();
 const counter = new Counter();
 const sparkline = new Sparkline($('sparkline'));
 const grants = new Map(); // channel -> "granted" | "server", from the connect, subscribe and unsubscribe pushes
+const unknown = new Set(); // channels that a connect was refused for
 const sizes = []; // characters of the entries of sluice.received
 let receivedChars = 0;
 let settled = false; // the server has said which channels it grants
+let latest = null; // the record of the latest publication
 let shownId = ''; // the last event id put in a row; EventSource repeats it on events without one
 
-const sluice = { state: 'connecting', connects: 0, total: 0, pings: 0, received: [], lastDisconnect: null };
+const sluice = { state: 'connecting', connects: 0, total: 0, gaps: 0, pings: 0, received: [], lastDisconnect: null };
 window.sluice = sluice;
 
 const list = new MessageList({
@@ -55,30 +60,41 @@ const stream = new Stream({
     sluice.state = state;
     document.documentElement.dataset.state = state;
     setText('state', state); // a live region: the same word again would be read out again
-    setText('state-detail', detail);
-    $('state-detail').title = detail;
+    setText('state-detail', visible(detail));
+    $('state-detail').title = visible(detail);
     $('toggle').textContent = state === 'stopped' ? 'Connect' : 'Stop';
     if (state !== 'live') unsettle();
   },
   session(session) {
     $('version').textContent = session.version;
-    $('user').textContent = session.user || 'anonymous';
+    $('user').textContent = visible(session.user || 'anonymous');
     if (!$('publish-channel').value) $('publish-channel').value = stream.channels[0] ?? '';
     showChannels();
   },
   disconnect(goodbye) {
     sluice.lastDisconnect = goodbye;
     const said = [goodbye.code, goodbye.reason].filter(Boolean).join(' ') || 'no code';
-    setText('last-disconnect', `${said}, ${timeOfDay(goodbye.at)}`);
+    setText('last-disconnect', `${visible(said)}, ${timeOfDay(goodbye.at)}`);
     $('last-disconnect').title = $('last-disconnect').textContent;
   },
   ping() {
     sluice.pings++;
   },
+  refused: findFault,
   push: receive,
 });
 
 const form = new PublishForm($('publish-form'), { session: () => stream.session, changed: showCommands });
+
+/** Finds out by the API which channels a connect was refused for, and names them. */
+async function findFault({ code, reason }) {
+  const asked = stream.channels;
+  const names = await unknownChannels(stream.session, asked).catch(() => []);
+  if (names.length === 0 || !stream.refused || stream.channels !== asked) return;
+  for (const name of names) unknown.add(name);
+  const [them, take] = names.length === 1 ? ['is in a namespace', 'it'] : ['are in namespaces', 'them'];
+  stream.on.state('stopped', `${code} ${reason}: ${names.join(', ')} ${them} that this server does not have. Take ${take} out to go on`);
+}
 
 /** Takes in one push. Whatever is in it, the page goes on: a failure becomes a row of its own. */
 function receive(push) {
@@ -107,11 +123,14 @@ function take({ kind, channel, body, id, problem }, data, text) {
     sluice.total++;
     counter.message(now, lag);
   }
+  if (kind === 'gap') sluice.gaps++;
   keep({ channel, kind, data, id }, text.length);
-  list.add({
+  const record = {
     at: now, kind, channel, data, lag, problem, text: keepText(text), chars: text.length,
     bytes: encoder.encode(text).length, offset: body.offset, id: id === shownId ? '' : id, note: noteOf(kind, body, problem),
-  });
+  };
+  list.add(record);
+  if (kind === 'pub') latest = record;
   shownId = id;
 }
 
@@ -150,6 +169,7 @@ function connected({ body }) {
   $('client').textContent = body.client ?? '';
   if (!$('version').textContent) $('version').textContent = body.version ?? '';
   grants.clear();
+  unknown.clear();
   settled = true;
   for (const name of Object.keys(body.subs ?? {})) grants.set(name, 'granted');
   showChannels();
@@ -182,7 +202,7 @@ function unsettle() {
 function showChannels() {
   const asked = stream.channels ?? [];
   const added = [...grants.keys()].filter((name) => !asked.includes(name));
-  const grantOf = (name) => (grants.has(name) ? 'granted' : settled ? 'refused' : 'pending');
+  const grantOf = (name) => (unknown.has(name) ? 'unknown' : grants.has(name) ? 'granted' : settled ? 'refused' : 'pending');
   const focused = document.activeElement.closest?.('#channels > li')?.dataset.channel;
   $('channels').replaceChildren(...asked.map((name) => channelItem(name, grantOf(name))), ...added.map((name) => channelItem(name, 'server')));
   if (focused !== undefined) itemOf(focused)?.querySelector('button')?.focus(); // drawn anew: keep the keyboard's place
@@ -193,16 +213,16 @@ function showChannels() {
   showCommands();
 }
 
-const GRANTS = { granted: 'subscribed', pending: 'asked for', refused: 'not granted by the server', server: 'added by the server' };
+const GRANTS = { granted: 'subscribed', pending: 'asked for', refused: 'not granted by the server', unknown: 'in a namespace that this server does not have', server: 'added by the server' };
 
 function channelItem(name, grant) {
   const item = $('channel-template').content.firstElementChild.cloneNode(true);
   const [label, word, remove] = item.children;
   item.dataset.channel = name;
   item.dataset.grant = grant;
-  item.title = `${name}: ${GRANTS[grant]}`;
-  label.textContent = name;
-  word.textContent = grant === 'refused' ? 'not granted' : grant === 'server' ? 'by server' : '';
+  item.title = `${visible(name)}: ${GRANTS[grant]}`;
+  label.textContent = visible(name);
+  word.textContent = { refused: 'not granted', unknown: 'unknown namespace', server: 'by server' }[grant] ?? '';
   if (grant === 'server') remove.remove();
   else remove.setAttribute('aria-label', `Unsubscribe from ${name}`);
   return item;
@@ -213,6 +233,7 @@ function itemOf(name) {
 }
 
 function changeChannels(names) {
+  unknown.clear();
   stream.channels = names; // drawn at once; the stream follows when the person is done
   unsettle();
   clearTimeout(changeChannels.timer);
@@ -235,9 +256,18 @@ function showFigures() {
   setText('lag-median', lag ? formatLag(lag.median) : '–');
   setText('lag-p99', lag ? formatLag(lag.p99) : '–');
   setText('pings', sluice.pings.toLocaleString());
+  setText('gaps', sluice.gaps.toLocaleString());
+  $('gaps').dataset.some = sluice.gaps > 0;
+  setText('arrived', latest ? arrival(latest) : '');
   if (document.hidden) return;
   const peak = sparkline.draw(counter.curve(now));
   setText('peak', peak > 0 ? `Last minute, peak ${peak.toLocaleString()}/s` : 'Last minute');
+}
+
+/** One line about the publication that came last. */
+function arrival({ at, channel, offset, note, lag }) {
+  const parts = [timeOfDay(new Date(at)), visible(channel), offset === undefined ? '' : `#${offset}`, lag === undefined ? '' : formatLag(lag)];
+  return `${parts.filter(Boolean).join(' · ')}\n${visible(note)}`;
 }
 
 /** Touches the page only when the text is another one. */
@@ -280,6 +310,8 @@ $('clear').addEventListener('click', () => {
   list.clear();
   counter.reset();
   sluice.total = 0;
+  sluice.gaps = 0;
+  latest = null;
   sluice.received.length = 0;
   sizes.length = 0;
   receivedChars = 0;

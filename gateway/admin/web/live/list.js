@@ -2,6 +2,7 @@
 // that a burst costs a few frames and a long evening no memory. Data reaches the page as text nodes only.
 
 import { pretty, valueAt } from './json.js';
+import { visible } from './text.js';
 
 const MAX_ROWS = 2000;
 const FRAME_BUDGET_MS = 6; // spent on rows per animation frame; the rest belongs to input and painting
@@ -56,7 +57,7 @@ export class MessageList {
 
   /** Queues a record {at, kind, channel, data, text, chars, bytes, offset, id, lag, note}; drawn with the next frame. */
   add(record) {
-    record.note ??= preview(record);
+    record.note = record.note ?? preview(record);
     record.data = undefined; // a row must not keep a large object alive
     this.pending.push(record);
     // A hidden tab gets no frames: keep what could still be shown, forget the rest.
@@ -146,10 +147,10 @@ export class MessageList {
     const [time, kind, channel, data, offset, id, size, lag] = row.firstElementChild.children;
     time.textContent = clock.format(record.at);
     kind.textContent = record.kind;
-    channel.textContent = record.channel;
-    data.textContent = record.note;
+    channel.textContent = visible(record.channel);
+    data.textContent = visible(record.note);
     offset.textContent = record.offset === undefined ? '' : `#${record.offset}`;
-    id.textContent = record.id;
+    id.textContent = visible(record.id);
     size.textContent = formatBytes(record.bytes);
     lag.textContent = record.lag === undefined ? '' : formatLag(record.lag);
     return row;
@@ -191,11 +192,11 @@ export class MessageList {
     const box = document.getElementById('detail-template').content.firstElementChild.cloneNode(true);
     const [facts, text] = box.children;
     const cut = record.chars > record.text.length ? `first ${record.text.length.toLocaleString()} of ${record.chars.toLocaleString()} characters` : '';
-    facts.firstElementChild.textContent = [
+    facts.firstElementChild.textContent = visible([
       record.kind, record.channel, record.offset === undefined ? '' : `offset ${record.offset}`,
       record.id && `event id ${record.id}`, `${record.bytes.toLocaleString()} bytes`, record.problem, cut,
-    ].filter(Boolean).join(' · ');
-    text.textContent = cut || record.kind === 'malformed' ? record.text : pretty(record.text);
+    ].filter(Boolean).join(' · '));
+    text.textContent = visible(cut || record.kind === 'malformed' ? record.text : pretty(record.text));
     return box;
   }
 

@@ -1,6 +1,7 @@
 // The publish form and the commands to copy.
 
 import { readJSON } from './json.js';
+import { visibleJSON } from './text.js';
 import { connectRequest } from './stream.js';
 
 const LARGEST_BURST = 100000;
@@ -68,6 +69,20 @@ async function publishAll(session, bodies) {
   if (failed < 0) return replies.at(-1)?.publish ?? {};
   const { code, message } = replies[failed].error;
   throw Object.assign(new Error(`${code} ${message}`), { done: failed });
+}
+
+const UNKNOWN_CHANNEL = 102;
+
+/** Asks the API which of the channels lie in a namespace that is not configured. */
+export async function unknownChannels(session, channels) {
+  const unknown = [];
+  for (let at = 0; at < channels.length; at += CHUNK) {
+    const names = channels.slice(at, at + CHUNK);
+    const commands = names.map((channel) => ({ history: { channel, limit: 0 } }));
+    const { replies = [] } = await call(session, 'batch', JSON.stringify({ commands }));
+    unknown.push(...names.filter((_, i) => replies[i]?.error?.code === UNKNOWN_CHANNEL));
+  }
+  return unknown;
 }
 
 /** Wires the form. page.session() gives the current session or null; page.changed() is called when the inputs change. */
@@ -172,16 +187,19 @@ export class PublishForm {
   }
 }
 
-/** The three texts to copy, with the real values of this page. */
+/**
+ * The three texts to copy, with the real values of this page. They are valid whatever the form holds: what is no command
+ * yet is a comment that says why.
+ */
 export function commands(session, channels, channel, data) {
   const request = connectRequest(session, channels);
   const subscribe = ['curl -N --get', quote(location.origin + session.endpoint),
-    `--data-urlencode ${quote(`cf_connect=${JSON.stringify(request)}`)}`].join(' \\\n  ');
-  const publishing = ['curl', quote(`${location.origin}${session.api}/publish`),
+    `--data-urlencode ${quote(`cf_connect=${visibleJSON(JSON.stringify(request))}`)}`].join(' \\\n  ');
+  const publishing = unfit(channel, data) ?? ['curl', quote(`${location.origin}${session.api}/publish`),
     ...(session.api_key ? [`-H ${quote(`X-API-Key: ${session.api_key}`)}`] : []),
-    `-d ${quote(publishBody(channel, data, null))}`].join(' \\\n  ');
+    `-d ${quote(visibleJSON(publishBody(channel, data, null)))}`].join(' \\\n  ');
   const script = `const url = new URL(${JSON.stringify(location.origin + session.endpoint)});
-url.searchParams.set('cf_connect', JSON.stringify(${JSON.stringify(request)}));
+url.searchParams.set('cf_connect', JSON.stringify(${visibleJSON(JSON.stringify(request))}));
 
 const stream = new EventSource(url);
 stream.onmessage = (event) => {
@@ -193,6 +211,13 @@ stream.onmessage = (event) => {
   if (terminal) stream.close(); // otherwise it reconnects by itself
 };`;
   return { subscribe, publish: publishing, script };
+}
+
+/** Why there is no command to publish yet, as a comment of the shell; undefined if there is one. */
+function unfit(channel, data) {
+  const { problem } = readJSON(data);
+  if (channel === '') return '# Name a channel in the form';
+  return problem === undefined ? undefined : `# The data in the form is no JSON yet: ${problem.replace(/\s+/g, ' ')}`;
 }
 
 /** Quotes for a POSIX shell. */

@@ -51,6 +51,7 @@ export function connectRequest(session, channels) {
  *   on.session(session)          a session was fetched
  *   on.disconnect({code, reason, at})  the server said goodbye, or (without code) the connection was lost
  *   on.ping()                    an empty push
+ *   on.refused({code, reason})   stopped because of a channel that was asked for; which one, the protocol does not say
  *   on.push({kind, channel, body, text, id})  every other push; kind is one of KINDS, "other" or "malformed"
  */
 export class Stream {
@@ -191,6 +192,7 @@ export class Stream {
     } else if (code === BAD_REQUEST && !this.greeted) {
       this.#stopped(`${code} ${reason}: is there a channel in an unknown namespace? Take it out to go on`);
       this.refused = true;
+      this.on.refused({ code, reason });
     } else if (isTerminal(code)) {
       this.#stopped(`${code} ${reason}: the server asks not to come back`);
     }
