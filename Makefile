@@ -5,6 +5,7 @@ VULNCHECK   = golang.org/x/vuln/cmd/govulncheck@v1.1.4
 FUZZTIME   ?= 30s
 B          ?= .
 D          ?= 30m
+RESULTS    ?= bench/out
 
 # $(call gotest,flags,packages) runs tests; on CI as .ci/gotest says.
 ifdef CI
@@ -18,8 +19,11 @@ endif
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# The server takes the place of the shell, so that Ctrl-C and SIGTERM end it in good order and make says nothing.
 run: ## start the gateway for a try: loopback, random secrets, live page on port 8000
-	$(GO) run . --dev
+	@echo "building bin/sluice (the first time takes a minute or more) ..."
+	@$(GO) build -o bin/sluice .
+	@exec bin/sluice --dev
 
 build: ## build ./bin/sluice
 	$(GO) build -trimpath -o bin/sluice .
@@ -54,8 +58,8 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 	  done; \
 	done
 
-bench: ## every budget of the design in short form: one table, bench/results/budgets.json (about 5 minutes)
-	$(GO) run ./bench budgets -o bench/results/budgets.json
+bench: ## every budget of the design in short form: one table, bench/out/budgets.json (about 5 minutes; RESULTS=bench/results for what is committed)
+	$(GO) run ./bench budgets -o $(RESULTS)/budgets.json
 
 open: ## open-loop bursts, storms of resumes and of connects at full size: tables, bench/out/*.json (about 15 minutes)
 	@failed=0; \
@@ -69,18 +73,18 @@ open: ## open-loop bursts, storms of resumes and of connects at full size: table
 	exit $$failed
 
 soak: ## half an hour of half the load: memory, files and goroutines stay flat (D=30m)
-	$(GO) run ./bench soak -duration $(D) -o bench/results/soak.json
+	$(GO) run ./bench soak -duration $(D) -o $(RESULTS)/soak.json
 
-charts: ## measure, next to nchan where it is installed, and draw bench/results/*.svg (about 20 minutes)
-	for n in 100 300 1000 3000; do $(GO) run ./bench fan-out -peers nchan -streams $$n -o bench/results/fan-out-$$n.json || exit 1; done
-	$(GO) run ./bench fan-out -peers nchan -pattern burst -messages 500 -o bench/results/burst.json
-	$(GO) run ./bench fan-out -peers nchan -pattern paced -o bench/results/paced.json
-	$(GO) run ./bench large -peers nchan -messages 100 -o bench/results/large.json
-	$(GO) run ./bench channels -peers nchan -o bench/results/channels.json
-	$(GO) run ./bench idle -peers nchan -steps 1000,5000,10000,15000 -settle 60s -o bench/results/idle.json
-	$(GO) run ./bench connect -peers nchan -o bench/results/connect.json
-	$(GO) run ./bench publish -peers nchan -o bench/results/publish.json
-	$(GO) run ./bench report bench/results/*.json
+charts: ## measure, next to nchan where it is installed, and draw bench/out/*.svg (about 20 minutes; RESULTS=bench/results for what is committed)
+	for n in 100 300 1000 3000; do $(GO) run ./bench fan-out -peers nchan -streams $$n -o $(RESULTS)/fan-out-$$n.json || exit 1; done
+	$(GO) run ./bench fan-out -peers nchan -pattern burst -messages 500 -o $(RESULTS)/burst.json
+	$(GO) run ./bench fan-out -peers nchan -pattern paced -o $(RESULTS)/paced.json
+	$(GO) run ./bench large -peers nchan -messages 100 -o $(RESULTS)/large.json
+	$(GO) run ./bench channels -peers nchan -o $(RESULTS)/channels.json
+	$(GO) run ./bench idle -peers nchan -steps 1000,5000,10000,15000 -settle 60s -o $(RESULTS)/idle.json
+	$(GO) run ./bench connect -peers nchan -o $(RESULTS)/connect.json
+	$(GO) run ./bench publish -peers nchan -o $(RESULTS)/publish.json
+	$(GO) run ./bench report -dir $(RESULTS) $(RESULTS)/*.json
 
 microbench: ## Go benchmarks, ten runs each (B=regexp)
 	$(GO) test -run '^$$' -bench '$(B)' -benchmem -count 10 ./...

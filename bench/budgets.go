@@ -40,6 +40,7 @@ func runBudgets(ctx context.Context, f *budgetsFlags, steps []budgetStep) (*budg
 	if f.url != "" {
 		return nil, errors.New("bench: budgets are measured with servers of our own, each configured for its measurement; give -server BINARY or nothing")
 	}
+	before := busyElsewhere(ctx)
 	begin := time.Now()
 	// The servers of all steps are the same program, built once.
 	r, err := newEmptyRig(&f.commonFlags, 1)
@@ -47,13 +48,17 @@ func runBudgets(ctx context.Context, f *budgetsFlags, steps []budgetStep) (*budg
 		return nil, err
 	}
 	defer r.close()
+	r.progress.say("%s", thisMachine())
+	if before > quietBelow {
+		r.progress.say("other processes use %.0f %% of the CPUs: the machine is busy, so times mean little and ratios spread", 100*before)
+	}
 	if f.server == "" {
 		r.progress.say("building the server")
 		if f.binary, err = buildServer(ctx, r.dir); err != nil {
 			return nil, err
 		}
 	}
-	report := &budgetsReport{header: newHeader("budgets", r), Rounds: f.rounds}
+	report := &budgetsReport{header: newHeader("budgets", r), Rounds: f.rounds, BusyBefore: before}
 	for i, step := range steps {
 		r.progress.say("measurement %d of %d: %s", i+1, len(steps), step.name)
 		r.progress.draw()
@@ -73,6 +78,7 @@ func runBudgets(ctx context.Context, f *budgetsFlags, steps []budgetStep) (*budg
 		report.Rows = append(report.Rows, rows...)
 	}
 	report.Seconds = time.Since(begin).Seconds()
+	report.BusyAfter = busyElsewhere(ctx)
 	return report, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -30,8 +31,14 @@ const (
 	budgetAim    = "met, and the aim"
 	budgetMissed = "MISSED"
 	budgetFailed = "FAILED"
+	budgetShown  = "shown" // not judged: see relative
 	budgetNone   = "not measured"
 )
+
+// relative reports whether a budget holds on any machine: it is a ratio of two
+// measurements of one run, or a count that must be zero. Times, rates and sizes
+// depend on the machine and on what else runs on it, and are shown only.
+func (b *budgetRow) relative() bool { return strings.HasPrefix(b.Unit, "×") || b.Must == 0 }
 
 // judge sets the verdict from the median.
 func (b *budgetRow) judge() {
@@ -46,6 +53,8 @@ func (b *budgetRow) judge() {
 		b.Verdict = budgetFailed
 	case b.Got == nil:
 		b.Verdict = budgetNone
+	case !b.relative():
+		b.Verdict = budgetShown
 	case !keeps(b.Must):
 		b.Verdict = budgetMissed
 	case b.Aim != 0 && keeps(b.Aim):
@@ -58,9 +67,12 @@ func (b *budgetRow) judge() {
 // budgetsReport is the result of the budgets mode.
 type budgetsReport struct {
 	header
-	Rounds  int         `json:"rounds_each"`
-	Seconds float64     `json:"seconds"`
-	Rows    []budgetRow `json:"budgets"`
+	Rounds  int     `json:"rounds_each"`
+	Seconds float64 `json:"seconds"`
+	// What part of the CPUs others used before and behind the run; -1: unknown.
+	BusyBefore float64     `json:"busy_elsewhere_before"`
+	BusyAfter  float64     `json:"busy_elsewhere_after"`
+	Rows       []budgetRow `json:"budgets"`
 }
 
 // verdict is an error where something could not be measured, or messages or
@@ -90,7 +102,7 @@ func figure(v float64) string {
 }
 
 func (r *budgetsReport) writeTable(w io.Writer) error {
-	fmt.Fprintf(w, "budgets, in short form: %d interleaved rounds each, %.0f s in all\n%s\n%s\n\n", r.Rounds, r.Seconds, r.Server, r.Machine)
+	fmt.Fprintf(w, "budgets, in short form: %d interleaved rounds each, %.0f s in all\n%s\n%s\n%s\n\n", r.Rounds, r.Seconds, r.Server, r.Machine, sayBusy(r.BusyBefore, r.BusyAfter))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "budget\tunit\tmust\taim\tmeasured\tspread\t")
 	for _, b := range r.Rows {
@@ -123,8 +135,8 @@ func (r *budgetsReport) writeTable(w io.Writer) error {
 			fmt.Fprintf(w, "%s failed: %s\n", b.Name, b.Failure)
 		}
 	}
-	_, err := fmt.Fprintf(w, "\n%d met (%d of them the aim), %d missed, %d failed or not measured; measured: median of the rounds, spread: lowest–highest\n",
-		counts[budgetMet]+counts[budgetAim], counts[budgetAim], counts[budgetMissed], counts[budgetFailed]+counts[budgetNone])
+	_, err := fmt.Fprintf(w, "\n%d met (%d of them the aim), %d missed, %d shown only (no ratio: it depends on the machine), %d failed or not measured; measured: median of the rounds, spread: lowest–highest\n",
+		counts[budgetMet]+counts[budgetAim], counts[budgetAim], counts[budgetMissed], counts[budgetShown], counts[budgetFailed]+counts[budgetNone])
 	return err
 }
 

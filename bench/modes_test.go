@@ -263,13 +263,13 @@ func TestBudgetsJudgeEveryRowAndGoOnAfterAFailure(t *testing.T) {
 	f.server, f.workers, f.ramp, f.quiet = "/nowhere", 1, 1, time.Second
 	at := func(v float64) *spread { return &spread{v, v, v} }
 	r, err := runBudgets(t.Context(), f, []budgetStep{
-		{"first", []budgetRow{{Name: "a", Must: 2, Aim: 1}, {Name: "b", Must: 2, Aim: 1}, {Name: "c", Must: 2}, {Name: "d", Must: 2}},
+		{"first", []budgetRow{{Name: "a", Unit: "×", Must: 2, Aim: 1}, {Name: "b", Unit: "×", Must: 2, Aim: 1}, {Name: "c", Unit: "×", Must: 2}, {Name: "d", Unit: "×", Must: 2}},
 			func(_ context.Context, _ *budgetsFlags, rows []budgetRow) error {
 				rows[0].Got, rows[1].Got, rows[2].Got = at(0.5), at(1.5), at(2.5)
 				return nil
 			}},
 		{"second", []budgetRow{{Name: "e", Must: 1}}, func(context.Context, *budgetsFlags, []budgetRow) error { return errors.New("it broke") }},
-		{"third", []budgetRow{{Name: "f", Must: 10, AtLeast: true}, {Name: "g", Must: 0, Tolerance: 0.1}},
+		{"third", []budgetRow{{Name: "f", Unit: "×", Must: 10, AtLeast: true}, {Name: "g", Must: 0, Tolerance: 0.1}},
 			func(_ context.Context, _ *budgetsFlags, rows []budgetRow) error {
 				rows[0].Got, rows[1].Got = at(12), at(0.05)
 				return nil
@@ -286,7 +286,7 @@ func TestBudgetsJudgeEveryRowAndGoOnAfterAFailure(t *testing.T) {
 	require.ErrorContains(t, r.verdict(), "it broke")
 	r.Rows = append(r.Rows[:4:4], r.Rows[5:]...)
 	require.NoError(t, r.verdict(), "a missed budget is no failure")
-	prints(t, r, "4 met (1 of them the aim), 1 missed, 1 failed or not measured")
+	prints(t, r, "4 met (1 of them the aim), 1 missed, 0 shown only (no ratio: it depends on the machine), 1 failed or not measured")
 }
 
 func TestEveryBudgetHasAMeasurement(t *testing.T) {

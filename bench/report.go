@@ -95,10 +95,13 @@ type machine struct {
 	Kernel string `json:"kernel"`
 	Go     string `json:"go"`
 	When   string `json:"when"`
+	// Load is the load average of the minute before; absent in older files, -1 if
+	// it is unknown.
+	Load float64 `json:"load_average,omitempty"`
 }
 
 func thisMachine() machine {
-	m := machine{CPUs: runtime.NumCPU(), Go: runtime.Version(), When: time.Now().UTC().Format(time.RFC3339)}
+	m := machine{CPUs: runtime.NumCPU(), Go: runtime.Version(), When: time.Now().UTC().Format(time.RFC3339), Load: loadAtStart}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		m.Kernel = unix.ByteSliceToString(u.Release[:])
@@ -107,7 +110,7 @@ func thisMachine() machine {
 }
 
 func (m machine) String() string {
-	return fmt.Sprintf("%d CPUs shared by server and bench, Linux %s, %s, %s", m.CPUs, m.Kernel, m.Go, m.When)
+	return fmt.Sprintf("%d CPUs shared by server and bench, load average %.2f before, Linux %s, %s, %s", m.CPUs, m.Load, m.Kernel, m.Go, m.When)
 }
 
 // header begins every report.

@@ -172,7 +172,7 @@ func writePID(path string) (remove func(), err error) {
 		return func() {}, nil
 	}
 	if err := os.WriteFile(filepath.Clean(path), fmt.Appendf(nil, "%d\n", os.Getpid()), 0o644); err != nil {
-		return nil, fmt.Errorf("pid_file cannot be written: %w", err)
+		return nil, fmt.Errorf("pid_file cannot be written: %w", adviseFile(err, "pid_file"))
 	}
 	return func() { _ = os.Remove(path) }, nil
 }

@@ -56,7 +56,7 @@ func serveFiles(dir, address string, stdout io.Writer, signals <-chan os.Signal)
 	defer root.Close()
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
-		return fmt.Errorf("cannot listen: %w", err)
+		return fmt.Errorf("cannot listen: %w", adviseListen(err, address, "--"))
 	}
 	files := &fasthttp.FS{
 		FS: root.FS(), Root: "", AllowEmptyRoot: true, IndexNames: []string{"index.html"},

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -299,6 +300,10 @@ func (g *Gateway) Start() error {
 			return err
 		}
 	}
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
+		warnFewFiles(g.log, files.Cur, g.cfg.UniSSE.MaxStreams)
+	}
 	g.warnExposed(g.listeners[0].Addr(), false, separate, net.InterfaceAddrs)
 	if separate {
 		g.warnExposed(g.listeners[1].Addr(), true, separate, net.InterfaceAddrs)
@@ -317,7 +322,11 @@ func (g *Gateway) serve(addr string, t *routes, certs *front.Certs) error {
 	opt.TLS = tlsConfig(certs)
 	ln, err := front.Listen(addr, opt)
 	if err != nil {
-		return fmt.Errorf("gateway: %w", err)
+		option := "http_server."
+		if len(g.listeners) > 0 {
+			option = "http_server.internal_"
+		}
+		return fmt.Errorf("gateway: %w", adviseListen(err, addr, option))
 	}
 	srv := g.newServer(g.counted(g.handler(t)), t)
 	g.listeners = append(g.listeners, ln)

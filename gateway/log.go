@@ -40,7 +40,7 @@ func newLogger(cfg *config.Config, dev bool, stdout, stderr io.Writer) (*slog.Lo
 	case cfg.Log.File != "":
 		f, err := logs.OpenFile(cfg.Log.File)
 		if err != nil {
-			return nil, nil, fmt.Errorf("log.file cannot be opened: %w", err)
+			return nil, nil, fmt.Errorf("log.file cannot be opened: %w", adviseFile(err, "log.file"))
 		}
 		out.file, to = f, f
 	case dev:

@@ -46,7 +46,7 @@ func (g *Gateway) newCerts(key string, t *config.TLS) (*front.Certs, error) {
 	}
 	c, err := front.NewCerts(opt)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: %s: %w", key, err)
+		return nil, fmt.Errorf("gateway: %s: %w", key, adviseFile(err, key))
 	}
 	return c, nil
 }

@@ -1,0 +1,87 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"time"
+)
+
+// What else runs on the machine decides what figures are worth: it is measured
+// before and behind, and said.
+
+// loadAtStart is the load average of the minute before the bench began, -1 if it
+// is unknown.
+var loadAtStart = loadAverage()
+
+func loadAverage() float64 {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return -1
+	}
+	var load float64
+	if _, err := fmt.Sscan(string(text), &load); err != nil {
+		return -1
+	}
+	return load
+}
+
+// busyFor is how long busyElsewhere looks.
+const busyFor = time.Second
+
+// busyElsewhere returns which part of the CPUs, 0 to 1, others use while the bench
+// itself waits; -1 if it cannot be told.
+func busyElsewhere(ctx context.Context) float64 {
+	busy, all, err := cpuTimes("/proc/stat")
+	if err != nil {
+		return -1
+	}
+	select {
+	case <-ctx.Done():
+		return -1
+	case <-time.After(busyFor):
+	}
+	busyThen, allThen, err := cpuTimes("/proc/stat")
+	if err != nil || allThen <= all {
+		return -1
+	}
+	return float64(busyThen-busy) / float64(allThen-all)
+}
+
+// cpuTimes returns the ticks that all CPUs were busy, and all of their ticks.
+func cpuTimes(path string) (busy, all uint64, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	line, _, _ := bytes.Cut(text, []byte{'\n'})
+	var name string
+	var user, nice, system, idle, iowait, irq, softirq, steal uint64
+	if _, err := fmt.Sscan(string(line), &name, &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal); err != nil {
+		return 0, 0, fmt.Errorf("bench: %s: nine columns expected: %w", path, err)
+	}
+	busy = user + nice + system + irq + softirq + steal
+	return busy, busy + idle + iowait, nil
+}
+
+// quietBelow is the part of the CPUs that others may use before figures suffer.
+const quietBelow = 0.1
+
+// sayBusy says in one line what others used before and behind a run, and what that
+// means for its figures.
+func sayBusy(before, after float64) string {
+	share := func(v float64) string {
+		if v < 0 {
+			return "an unknown part"
+		}
+		return fmt.Sprintf("%.0f %%", 100*v)
+	}
+	text := fmt.Sprintf("other processes used %s of the CPUs before, %s behind", share(before), share(after))
+	if max(before, after) > quietBelow {
+		text += ": the machine was BUSY, so times mean little and ratios spread; measure again when it is quiet"
+	}
+	return text
+}
