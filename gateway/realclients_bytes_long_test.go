@@ -71,29 +71,26 @@ func (c *realClients) cutAtEachByte(t *testing.T) {
 		lines[i] = newRelay(t, c.server.addr, 1)
 	}
 	for batch := range slices.Chunk(cuts, atOnce) {
-		first := len(c.streams)
-		c.mu.Lock()
+		var streams []*realStream
 		for i, client := range realLibraries {
 			for k, cut := range batch {
 				s := newRealStream(client, lines[i*atOnce+k], cut.channels)
 				s.line.setHTTP10(cut.http10)
 				s.blank = cut.blank
-				c.streams = append(c.streams, s)
+				streams = append(streams, s)
 			}
 		}
-		c.mu.Unlock()
-		c.command(t, first, true)
-		c.wait(t, first, "connect", func(s *realStream) bool { return s.connects > 0 })
+		first := c.open(t, streams)
 		c.publish(t, 1, 0, sharedID, ownID)
 		c.upToDate(t, first, "one live")
-		for i, s := range c.streams[first:] {
+		for i, s := range streams {
 			cut := batch[i%len(batch)]
 			s.line.cutBehind(cut.behind, cut.reset)
 		}
 		c.publish(t, 4, 0, sharedID)
 		c.upToDate(t, first, "all of it behind a cut in an event")
 		c.mu.Lock()
-		for i, s := range c.streams[first:] {
+		for i, s := range streams {
 			cut := batch[i%len(batch)]
 			if s.connects != 2 || s.gaps > 0 {
 				s.fault("%+v: expected one more connect and no gap: %s", cut, s)

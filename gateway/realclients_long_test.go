@@ -86,6 +86,8 @@ func (c *realClients) take(e clientEvent) {
 	defer c.mu.Unlock()
 	s := c.streams[e.Stream]
 	switch {
+	case e.GaveUp != "" && s.refused:
+		s.gaveUp = true
 	case e.GaveUp != "":
 		s.fault("gave up: %s", e.GaveUp)
 	case e.Ended:
@@ -182,6 +184,7 @@ func TestLongRealClientsLoseNothing(t *testing.T) {
 	testkit.Snapshot(t, libraryGoroutines...)
 	c := startRealClients(t)
 	c.cutAndRestart(t)
+	c.refuse(t)
 	c.cutAtEachByte(t)
 	for _, text := range c.page.takeProblems() {
 		// A 502 without CORS headers, and the polyfill's fetch that is cut.
@@ -196,15 +199,13 @@ func TestLongRealClientsLoseNothing(t *testing.T) {
 // a resume of 200 KB, a restart; and 10 more behind each.
 func (c *realClients) cutAndRestart(t *testing.T) {
 	t.Helper()
-	c.mu.Lock()
+	var streams []*realStream
 	for _, client := range realLibraries {
 		for _, channels := range [][]string{{sharedID}, {sharedID, ownID}} {
-			c.streams = append(c.streams, newRealStream(client, newRelay(t, c.server.addr, 1), channels))
+			streams = append(streams, newRealStream(client, newRelay(t, c.server.addr, 1), channels))
 		}
 	}
-	c.mu.Unlock()
-	c.command(t, 0, true)
-	c.wait(t, 0, "connect", func(s *realStream) bool { return s.connects > 0 })
+	c.open(t, streams)
 	c.publish(t, 100, 0, sharedID, ownID)
 	c.upToDate(t, 0, "100 live")
 	for _, reset := range []bool{true, false} {
@@ -214,15 +215,6 @@ func (c *realClients) cutAndRestart(t *testing.T) {
 		c.publish(t, 10, 0, sharedID, ownID)
 		c.upToDate(t, 0, fmt.Sprintf("10 more behind a cut (RST: %v)", reset))
 	}
-	for _, s := range c.streams {
-		s.line.cutBehind(0, false)
-		if s.client.refusable {
-			s.line.refuseNext()
-		}
-	}
-	c.publish(t, 10, 0, sharedID, ownID)
-	c.upToDate(t, 0, "10 more behind a 502")
-
 	for _, s := range c.streams {
 		s.line.setAway(true)
 		s.line.cutBehind(0, true)
@@ -241,6 +233,41 @@ func (c *realClients) cutAndRestart(t *testing.T) {
 	c.close(t, 0)
 }
 
+// refuse has a stream of each library that is cut, and whose next connect a front
+// answers with 502: who comes back loses nothing, the others give up.
+func (c *realClients) refuse(t *testing.T) {
+	t.Helper()
+	var streams []*realStream
+	for _, client := range realLibraries {
+		s := newRealStream(client, newRelay(t, c.server.addr, 1), []string{sharedID, ownID})
+		s.refused = true
+		streams = append(streams, s)
+	}
+	first := c.open(t, streams)
+	c.publish(t, 10, 0, sharedID, ownID)
+	c.upToDate(t, first, "10 live")
+	for _, s := range streams {
+		s.line.cutBehind(0, true)
+		s.line.refuseNext()
+	}
+	c.publish(t, 10, 0, sharedID, ownID)
+	c.wait(t, first, "10 more behind a 502, or the end", func(s *realStream) bool { return s.gaveUp || s.has(c.top) })
+	c.close(t, first)
+}
+
+// open opens streams, waits until they are connected, and returns the number of
+// the first.
+func (c *realClients) open(t *testing.T, streams []*realStream) (first int) {
+	t.Helper()
+	c.mu.Lock()
+	first = len(c.streams)
+	c.streams = append(c.streams, streams...)
+	c.mu.Unlock()
+	c.command(t, first, true)
+	c.wait(t, first, "connect", func(s *realStream) bool { return s.connects > 0 })
+	return first
+}
+
 // close closes the streams from first on.
 func (c *realClients) close(t *testing.T, first int) {
 	t.Helper()
@@ -253,7 +280,7 @@ func (c *realClients) judge(t *testing.T, client *realClient) {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	seen := realClient{name: client.name, host: client.host, refusable: client.refusable, why: client.why}
+	seen := realClient{name: client.name, host: client.host, why: client.why}
 	var faults []string
 	for i, s := range c.streams {
 		if s.client != client {
@@ -267,6 +294,7 @@ func (c *realClients) judge(t *testing.T, client *realClient) {
 		} else if s.lost > 0 {
 			faults = append(faults, fmt.Sprintf("stream %d, %v: %s", i, s.channels, s))
 		}
+		seen.refusable = seen.refusable || s.refused && !s.gaveUp
 		seen.endsOnClose = seen.endsOnClose || s.ended > 0
 		seen.halves = seen.halves || s.halves > 0
 		seen.repeats = seen.repeats || s.repeats > 0

@@ -14,6 +14,7 @@ type realStream struct {
 	client   *realClient
 	channels []string
 	line     *relay
+	refused  bool // its second connect gets 502
 	blank    bool // it is cut between the two line ends that end an event
 
 	// Guarded by the mu of realClients.
@@ -25,6 +26,7 @@ type realStream struct {
 	repeats  int               // publications that it had already
 	lost     uint64            // publications that never came
 	ended    int               // times the library ended by itself
+	gaveUp   bool              // behind a 502
 	faults   []string
 }
 

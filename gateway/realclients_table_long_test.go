@@ -20,7 +20,7 @@ type realClient struct {
 	endsOnClose bool // it ends by itself, and is begun again by who uses it
 	halves      bool // it hands over what came of an event before a cut
 	repeats     bool // it may hand an event over twice
-	refusable   bool // it comes back after a 502 of a front
+	refusable   bool // it comes back after a 502 of a front, without CORS headers
 	// blind is a library that loses an event which is cut between the two line ends
 	// at its end: it took the id, and has not handed over the data.
 	blind bool
@@ -38,12 +38,12 @@ var realLibraries = []*realClient{
 	{name: "launchdarkly/eventsource", host: inGo, refusable: true},
 	{name: "tmaxmax/go-sse", host: inGo},
 	{name: "EventSource", host: inPage},
-	{name: "event-source-polyfill", host: inPage},
+	{name: "event-source-polyfill", host: inPage, refusable: true},
 	{name: "reconnecting-eventsource", host: inPage, refusable: true},
-	{name: "fetch-event-source", host: inPage, endsOnClose: true, blind: true,
+	{name: "fetch-event-source", host: inPage, endsOnClose: true, refusable: true, blind: true,
 		why: "ends where a body ends in order, unless onclose throws; takes an id when its line ends, so the id of an event that is not handed over yet may be sent back"},
-	{name: "fetch-event-source with a fetch of one's own", host: inPage, endsOnClose: true,
+	{name: "fetch-event-source with a fetch of one's own", host: inPage, endsOnClose: true, refusable: true,
 		why: "the same, whose users send the id of the last event that they were given"},
-	{name: "react-native-sse", host: inPage, endsOnClose: true,
+	{name: "react-native-sse", host: inPage, endsOnClose: true, refusable: true,
 		why: "over a browser's XMLHttpRequest it does not come back from an error without status: its users call open() again"},
 }
