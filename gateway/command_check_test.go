@@ -121,7 +121,7 @@ func TestCheckconfigTellsTheWorstFirst(t *testing.T) {
 			require.Contains(t, lines[i], w)
 		}
 	}
-	const rest = `"token_hmac_secret_key": "s",
+	const rest = `"token_hmac_secret_key": "a key of more than thirty-two bytes",
 		"websocket": {},
 		"nope": 1,
 		"ping_interval": "20s",

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -39,12 +40,13 @@ func TestOptionsWithoutEffectAreNamed(t *testing.T) {
 	f("uni_sse.cursor_exact_bytes", "uni_sse.last_event_id", `{"uni_sse": {"cursor_exact_bytes": 100, "last_event_id": false}}`, `{"uni_sse": {"cursor_exact_bytes": 100}}`)
 
 	const previous, until = "client.token.hmac_previous_secret_key", "client.token.hmac_previous_secret_key_valid_until"
-	text = `{"client": {"token": {"hmac_secret_key": "s", "hmac_previous_secret_key": "%s", "hmac_previous_secret_key_valid_until": %d}}}`
+	key := strings.Repeat("k", 64)
+	text = `{"client": {"token": {"hmac_secret_key": "` + key + `", "hmac_previous_secret_key": "%s", "hmac_previous_secret_key_valid_until": %d}}}`
 	later := time.Now().Add(time.Hour).Unix()
-	f(until, previous, fmt.Sprintf(text, "", later), fmt.Sprintf(text, "p", later))
-	expectAdvice(t, fmt.Sprintf(text, "p", 1000000000),
+	f(until, previous, fmt.Sprintf(text, "", later), fmt.Sprintf(text, key, later))
+	expectAdvice(t, fmt.Sprintf(text, key, 1000000000),
 		until+": 1000000000 was 2001-09-09T01:46:40Z: the previous key is not tried any more; remove both")
-	expectAdvice(t, fmt.Sprintf(text, "p", 0))
+	expectAdvice(t, fmt.Sprintf(text, key, 0))
 
 	const without = "channel.without_namespace."
 	channel := func(key, needs, idle, more string) {
