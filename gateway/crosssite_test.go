@@ -311,6 +311,11 @@ func TestInsecureAPIIsNotForPagesOfOtherSites(t *testing.T) {
 	f(200, json, "Origin: https://evil.example.net", "X-API-Key: "+testKey)
 	require.Contains(t, log.String(), `msg="api: request refused" reason=cross_site`)
 
+	// A large body of such a page is not even read.
+	c := testkit.Dial(t, s.addr)
+	c.Send("POST /api/publish HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\nContent-Length: 1000000\r\n\r\n")
+	require.Equal(t, 403, c.ReadHead(t).Status)
+
 	secure := startMore(t, parts{}, nil)
 	status, _ := answerTo(t, secure, testkit.Request{Method: "POST", Target: "/api/info", Body: "{}", Headers: lines("Origin: https://evil.example.net", "X-API-Key: "+testKey)})
 	require.Equal(t, 200, status, "an API with a key is as before")

@@ -183,13 +183,13 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 		refuseHTTP(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: POST expected")
 		return
 	}
+	if f := s.foreign(ctx); f != "" {
+		s.refuseForeign(ctx, &r.id, f)
+		return
+	}
 	if !s.Allows(&ctx.Request.Header) {
 		s.noteRefused(&r.id, refusedKey)
 		ctx.SetStatusCode(fasthttp.StatusUnauthorized)
-		return
-	}
-	if f := s.foreign(ctx); f != "" {
-		s.refuseForeign(ctx, &r.id, f)
 		return
 	}
 	if s.draining.Load() {
@@ -215,11 +215,12 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 	s.serveMethod(ctx, &r.call, m, body)
 }
 
-// Allows checks the key of a call by its head (PROTOCOL 7.1). For the goroutine
-// that owns the head.
+// Allows checks the key of a call by its head (PROTOCOL 7.1); where none is
+// needed, that no page of another site calls, as far as the head alone says. For
+// the goroutine that owns the head.
 func (s *Server) Allows(header *fasthttp.RequestHeader) bool {
 	keys := s.opt.Keys()
-	return keys.Insecure() || presented(keys, header)
+	return keys.Insecure() && !origin.CrossSite(header) || presented(keys, header)
 }
 
 // presented reports whether a call brought the key.

@@ -148,6 +148,13 @@ func fetchSite(h *fasthttp.RequestHeader) string {
 	return siteOther
 }
 
+// CrossSite reports whether the browser says that the page is of another origin,
+// which it is then however the request came here.
+func CrossSite(h *fasthttp.RequestHeader) bool {
+	site := fetchSite(h)
+	return site == siteOther || site == siteSame
+}
+
 func sourceOf(site string) Source {
 	switch site {
 	case siteOwn:
