@@ -25,6 +25,30 @@ func launchLogged(t *testing.T, p parts, dev bool) (*server, *testkit.LogBuffer)
 	return s, log
 }
 
+// In development a page of an origin that is not allowed is told of, with the flag
+// that would let it in; elsewhere anybody could fill the log with it.
+func TestRefusedOriginsAreToldInDevelopment(t *testing.T) {
+	ask := func(s *server, origin string) {
+		head, _ := roundTrip(t, s.addr, testkit.Request{Target: testkit.DefaultPath, Headers: [][2]string{{"Origin", origin}, {"Cookie", "Planted"}}}.String())
+		require.Equal(t, 403, head.Status)
+	}
+	s, log := launchLogged(t, parts{}, true)
+	began := time.Now()
+	for range 20 {
+		ask(s, "http://localhost:3000")
+	}
+	seconds := int(time.Since(began)/time.Second) + 1
+	text := log.String()
+	require.Contains(t, text, `remedy="start with --client.allowed_origins http://localhost:3000"`)
+	require.Contains(t, text, "reason=origin")
+	require.LessOrEqual(t, strings.Count(text, "reason=origin"), seconds)
+	require.NotContains(t, text, "Planted")
+
+	s, log = launchLogged(t, parts{}, false)
+	ask(s, "http://localhost:3000")
+	require.NotContains(t, log.String(), "localhost:3000")
+}
+
 // Tickets that are refused are explained like connects, and a flood of them is one
 // line a second.
 func TestRefusalsForGoodAreExplainedOnceASecond(t *testing.T) {

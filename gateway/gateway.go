@@ -146,6 +146,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		g.discard()
 		return nil, err
 	}
+	sseOptions.TellOrigins = opt.Dev
 	sseOptions.Address, sseOptions.Front = g.clientAddress, g.cameBy
 	sseOptions.AddressKey = func(a netip.Addr) uint64 { return uint64(front.KeyOf(a)) }
 	if g.proxy != nil {

@@ -157,8 +157,20 @@ func (s *Server) refuseUnfit(ctx *fasthttp.RequestCtx, r *request, u *unfit) {
 // refuseOrigin answers a page of an origin that is not allowed.
 func (s *Server) refuseOrigin(ctx *fasthttp.RequestCtx, r *request) {
 	s.noteRefused(r, refusedOrigin, nil)
+	if s.opt.TellOrigins {
+		s.warnRefused(r, refusalNames[refusedOrigin], "the "+r.page.By+" is not in client.allowed_origins", originRemedy(ctx))
+	}
 	WriteError(ctx, fasthttp.StatusForbidden, "the "+r.page.By+" is not in client.allowed_origins: add it there; "+
 		"if it is the address of this server itself, the proxy in front must pass Host on, or be in http_server.trusted_proxies and send X-Forwarded-Host")
+}
+
+// originRemedy says how a development server would let the page in.
+func originRemedy(ctx *fasthttp.RequestCtx) string {
+	const option = "client.allowed_origins"
+	if value := string(ctx.Request.Header.Peek(fasthttp.HeaderOrigin)); value != "" && value != "null" && origin.Printable(value) {
+		return "start with --" + option + " " + value
+	}
+	return "add the origin of the page to " + option
 }
 
 // warnRefused logs a refusal that the operator may want to know of. The log

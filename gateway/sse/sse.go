@@ -77,6 +77,9 @@ type Options struct {
 	BoundedStreams bool
 	Responses      Responses
 	Disconnects    Disconnects
+	// TellOrigins makes the log say which origins are refused at any level: for
+	// development, since strangers could fill it.
+	TellOrigins bool
 	// Log takes connects that are refused at level debug, if that is on when
 	// the server is made.
 	Log *slog.Logger
