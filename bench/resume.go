@@ -165,6 +165,7 @@ func (x *resumes) measure(ctx context.Context, s *storm, turn *resumeTurn) error
 	if err != nil {
 		return err
 	}
+	s.client.onWorkers(func(i int) { s.parts[i].live = true })
 	s.goal.expect(int64(x.f.streams))
 	if err := x.publish(ctx, 1); err != nil {
 		return err

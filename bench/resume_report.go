@@ -22,7 +22,7 @@ type resumeTurn struct {
 	Seconds float64 `json:"seconds"`            // until all connect pushes were there
 	CPU     float64 `json:"cpu_us_per_connect"` // of the server's process
 	// Messages in connect pushes, and how many there should be.
-	InPush    int64   `json:"in_connect_pushes"`
+	Missed    int64   `json:"in_connect_pushes"` // or as events behind them
 	Expected  int64   `json:"expected"`
 	Recovered int64   `json:"streams_recovered"`
 	PushBytes float64 `json:"connect_push_bytes"` // per stream
@@ -37,7 +37,7 @@ func (t *resumeTurn) fill(got resumeCount, cpu time.Duration) {
 	n := float64(t.Streams)
 	t.CPU = float64(cpu.Nanoseconds()) / 1000 / n
 	t.PushBytes = float64(got.pushBytes) / n
-	t.InPush, t.Recovered, t.Foreign = got.inPush, got.recovered, got.foreign
+	t.Missed, t.Recovered, t.Foreign = got.missed, got.recovered, got.foreign
 	t.Lost, t.Duplicated, t.Reordered = got.tally.lost, got.tally.duplicated, got.tally.reordered
 }
 
@@ -47,7 +47,7 @@ func (t *resumeTurn) exact() bool {
 	if t.Side == sideResume {
 		recovered = int64(t.Streams)
 	}
-	return t.InPush == t.Expected && t.Recovered == recovered && t.Lost == 0 && t.Duplicated == 0 && t.Reordered == 0 && t.Foreign == 0
+	return t.Missed == t.Expected && t.Recovered == recovered && t.Lost == 0 && t.Duplicated == 0 && t.Reordered == 0 && t.Foreign == 0
 }
 
 // resumeReport is the result of the resume mode.
@@ -94,8 +94,8 @@ func (r *resumeReport) sumUp() {
 func (r *resumeReport) verdict() error {
 	for _, t := range append([]resumeTurn{r.WarmUp}, r.Turns...) {
 		if !t.exact() {
-			return fmt.Errorf("bench: round %d, %s: expected %d messages in the connect pushes of %d streams, got %d; %d streams were recovered, %d messages lost, %d repeated, %d out of order, %d foreign",
-				t.Round, t.Side, t.Expected, t.Streams, t.InPush, t.Recovered, t.Lost, t.Duplicated, t.Reordered, t.Foreign)
+			return fmt.Errorf("bench: round %d, %s: expected %d messages in or behind the connect pushes of %d streams, got %d; %d streams were recovered, %d messages lost, %d repeated, %d out of order, %d foreign",
+				t.Round, t.Side, t.Expected, t.Streams, t.Missed, t.Recovered, t.Lost, t.Duplicated, t.Reordered, t.Foreign)
 		}
 	}
 	return nil
@@ -112,7 +112,7 @@ func (r *resumeReport) writeTable(w io.Writer) error {
 	fmt.Fprintln(t, "round\tconnect\tCPU µs/connect\tseconds\tin connect pushes\texpected\trecovered\tB/push\tlost\trepeated\treordered\t")
 	for _, x := range r.Turns {
 		fmt.Fprintf(t, "%d\t%s\t%.2f\t%.2f\t%d\t%d\t%d\t%.0f\t%d\t%d\t%d\t\n",
-			x.Round, x.Side, x.CPU, x.Seconds, x.InPush, x.Expected, x.Recovered, x.PushBytes, x.Lost, x.Duplicated, x.Reordered)
+			x.Round, x.Side, x.CPU, x.Seconds, x.Missed, x.Expected, x.Recovered, x.PushBytes, x.Lost, x.Duplicated, x.Reordered)
 	}
 	if err := t.Flush(); err != nil {
 		return err

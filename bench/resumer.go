@@ -19,13 +19,14 @@ type resumer struct {
 	seqs  []sequence
 	ids   [][]byte
 	count resumeCount
+	live  bool  // what comes from here on was not missed
 	batch int64 // deliveries not yet added to goal
 }
 
 // resumeCount is what streams got.
 type resumeCount struct {
 	tally     tally
-	inPush    int64 // messages in connect pushes
+	missed    int64 // messages that were missed, in connect pushes or as events behind them
 	recovered int64 // streams that were told they were recovered
 	pushBytes int64 // length of the connect pushes
 	foreign   int64 // what is no message of ours
@@ -33,7 +34,7 @@ type resumeCount struct {
 
 func (c *resumeCount) add(o resumeCount) {
 	c.tally.add(o.tally)
-	c.inPush += o.inPush
+	c.missed += o.missed
 	c.recovered += o.recovered
 	c.pushBytes += o.pushBytes
 	c.foreign += o.foreign
@@ -79,15 +80,19 @@ func (d *resumer) Opened(stream int, push []byte) {
 	}
 	for _, pub := range sub.Publications {
 		if d.message(stream, pub.Data) {
-			d.count.inPush++
+			d.count.missed++
 		}
 	}
 }
 
 // Event implements eventHandler.
 func (d *resumer) Event(stream int, data []byte, _ int64) {
-	if len(data) > len(`{}`) && d.message(stream, data) {
+	switch {
+	case len(data) <= len(`{}`) || !d.message(stream, data):
+	case d.live:
 		d.batch++
+	default:
+		d.count.missed++
 	}
 }
 
