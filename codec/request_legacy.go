@@ -55,6 +55,16 @@ func (d *LegacyDecoder) Next() (*LegacyCommand, error) {
 	return cmd, nil
 }
 
+// Count returns how many commands there are from here on, up to where the text is none,
+// without decoding them.
+func (d *LegacyDecoder) Count() (n int) {
+	for rest := *d; ; n++ {
+		if _, err := rest.value(); err != nil {
+			return n
+		}
+	}
+}
+
 // Last reports whether no command follows: the body is not needed any more.
 func (d *LegacyDecoder) Last() bool {
 	for d.pos < len(d.src) && strings.IndexByte(" \t\r\n", d.src[d.pos]) >= 0 {

@@ -22,7 +22,21 @@ func (s *Server) serveLegacy(ctx *fasthttp.RequestCtx, c *call, body []byte) {
 	within, cancel := s.deadline(nil)
 	defer cancel()
 	decoder := codec.NewLegacyDecoder(body, s.opt.Limits)
-	c.ctx, c.dst = within, ctx.Response.SwapBody(nil)[:0]
+	c.ctx = within
+	if len(body) >= smallBody || len(body)/commandBytes > s.opt.MaxCommands {
+		n := decoder.Count()
+		if n > s.opt.MaxCommands {
+			s.badRequest(ctx, c.id, "", &codec.FieldError{Want: fmt.Sprintf("at most %d commands (http_api.max_batch_commands)", s.opt.MaxCommands)})
+			return
+		}
+		s.decoded(ctx, false) // it may wait before it is
+		if fail := c.hold.take(within, int64(n)*legacyCost); fail != nil {
+			s.note(c.id, "", fail)
+			s.answerError(ctx, c, fail)
+			return
+		}
+	}
+	c.dst = ctx.Response.SwapBody(nil)[:0]
 	for i, last := 0, false; !last; i++ {
 		cmd, err := decoder.Next()
 		if errors.Is(err, io.EOF) {

@@ -25,6 +25,7 @@ const (
 	// included.
 	commandCost = 640
 	nameCost    = 256
+	legacyCost  = 192 // of the legacy endpoint, which decodes one after the other
 	// heldPatience is how long a call that holds room waits for more: another one may
 	// wait for what it holds.
 	heldPatience = time.Second
@@ -182,6 +183,8 @@ const (
 	// nameBytes and tagBytes are the least that a name and a tag take in a body.
 	nameBytes = 2
 	tagBytes  = 5
+	// commandBytes is the same of a command of the legacy endpoint.
+	commandBytes = 2
 )
 
 // lists reports whether a body has to be counted before it is decoded: see admit.

@@ -64,6 +64,26 @@ func TestCallsThatListTooMuchAre107(t *testing.T) {
 	require.Zero(t, r.server.Stats().Work)
 }
 
+// The legacy endpoint takes as many commands as a batch; of more none is run.
+func TestTheLegacyEndpointTakesAsManyCommandsAsABatch(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.MaxCommands, o.MaxWork, o.CallTimeout = 3000, 600*1024, 50*time.Millisecond })
+	commands := func(n int) string { return strings.Repeat(`{"params":{"channel":"a","data":1}}`, n) }
+	got := r.do("POST", "/api", commands(3000))
+	require.Equal(t, strings.TrimSuffix(strings.Repeat(`{"result":{}}`+"\n", 3000), "\n"), got.body)
+	require.Len(t, r.sink.take(), 3000)
+	got = r.do("POST", "/api", commands(3001))
+	require.Equal(t, 400, got.status)
+	require.Contains(t, got.head.Get(detailHeader), "at most 3000 commands (http_api.max_batch_commands)")
+	others := hold{w: r.server.work}
+	require.Nil(t, others.take(t.Context(), 300*1024))
+	got = r.do("POST", "/api", commands(3000))
+	require.Equal(t, `{"error":{"code":100,"message":"internal server error"}}`, got.body)
+	require.Equal(t, noWorkRoom, got.head.Get(detailHeader))
+	require.Empty(t, r.sink.take())
+	others.keep(0)
+	testkit.Eventually(t, func() bool { return r.server.Stats().Work == 0 }, "all room to come back")
+}
+
 // bigRig has a channel whose history is an answer of about size bytes, and room for work.
 func bigRig(t *testing.T, room, size int, patience time.Duration) *rig {
 	r := newRig(t, func(o *Options) { o.MaxWork, o.CallTimeout = room, patience })

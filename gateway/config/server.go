@@ -71,7 +71,7 @@ type HTTPAPI struct {
 	PublishInflightMaxBytes int           `json:"publish_inflight_max_bytes" default:"67108864" min:"65536" unit:"bytes" doc:"Bytes of publications between their acceptance and the queues of the streams; above it publishers wait."`
 	MaxPublicationSize      int           `json:"max_publication_size" default:"0" unit:"bytes" doc:"Largest data of one publication; a larger one gets error 107. 0: what fits into a call."`
 	MaxBodySize             int           `json:"max_body_size" default:"33554432" min:"1024" unit:"bytes" doc:"Largest body of an API call; a larger one gets 413."`
-	MaxBatchCommands        int           `json:"max_batch_commands" default:"50000" min:"1" doc:"Most commands of one batch; one with more gets error 107, and none of them is run."`
+	MaxBatchCommands        int           `json:"max_batch_commands" default:"50000" min:"1" doc:"Most commands of one batch, or of one call of the older form; a batch with more gets error 107, such a call 400, and none of them is run."`
 	MaxBroadcastChannels    int           `json:"max_broadcast_channels" default:"100000" min:"1" doc:"Most channels of one broadcast, or of all those of a batch; a call with more gets error 107. Tags and the clients of a whitelist count, too."`
 	WorkMaxBytes            int           `json:"work_max_bytes" default:"67108864" min:"1048576" unit:"bytes" doc:"Bytes that calls may hold at once beside their bodies: decoded batches and broadcasts, and answers until their callers have taken them. Above it calls wait for others, at most 10s, and get error 100 then."`
 	MaxDepth                int           `json:"max_depth" default:"128" min:"8" max:"10000" doc:"Deepest nesting of JSON that is accepted."`
