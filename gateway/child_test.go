@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/config"
+	"sluice/gateway/front"
 	"sluice/gateway/testkit"
 )
 
@@ -41,7 +42,7 @@ func runChild(files string) int {
 	cfg := config.Default()
 	cfg.ApplyDev(nil, testSecret, testKey)
 	cfg.HTTPServer.Port = 0
-	cfg.UniSSE.MaxStreams = 1 << 20 // the test is about descriptors
+	cfg.UniSSE.MaxStreams = 1 << 20 // more than the descriptors allow
 	log := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	g, err := New(cfg, Options{Verify: true, Log: log})
 	if err == nil {
@@ -91,57 +92,54 @@ func startChild(t *testing.T, files int) (addr string, says *bufio.Reader) {
 	}
 }
 
-func TestServesAgainAfterDescriptorsRanOut(t *testing.T) {
-	const files = 128
-	addr, says := startChild(t, files)
-	first := testkit.Connect(t, addr, testkit.ConnectOptions{
-		Subs: map[string]testkit.SubscribeRequest{"news": {}},
-	})
-	first.ExpectConnect(t)
+// Clients take all the descriptors that they can get, and more wait, or are turned away
+// and come again: calls and health checks get through all the same, each at once.
+func TestCallsAndHealthWithoutDescriptors(t *testing.T) {
+	f := func(files, clients, silent int) {
+		t.Helper()
+		t.Run(fmt.Sprintf("%d files, %d clients, %d silent ones", files, clients, silent), func(t *testing.T) {
+			addr, says := startChild(t, files)
+			go func() { _, _ = io.Copy(io.Discard, says) }()
+			first := testkit.Connect(t, addr, testkit.ConnectOptions{
+				Subs: map[string]testkit.SubscribeRequest{"news": {}},
+			})
+			first.ExpectConnect(t)
+			for i := range clients + silent {
+				c, err := net.DialTimeout("tcp", addr, time.Minute)
+				require.NoError(t, err)
+				t.Cleanup(func() { _ = c.Close() })
+				if i < clients {
+					_, _ = fmt.Fprintf(c, "GET /connection/uni_sse HTTP/1.1\r\nHost: h\r\n\r\n")
+				}
+			}
+			for i := range 20 {
+				status, err := tryPublish(addr, fmt.Sprintf(`{"channel":"news","data":%d}`, i))
+				require.NoError(t, err)
+				require.Equal(t, http.StatusOK, status)
+				require.JSONEq(t, fmt.Sprint(i), string(first.ExpectPub(t, "news").Data))
+				head, _ := testkit.RoundTrip(t, addr, testkit.Request{Target: "/health"})
+				require.Equal(t, http.StatusOK, head.Status)
+			}
+		})
+	}
+	f(64, 200, 0)
+	f(64, 0, 200)
+	f(200, 300, 0)
+	f(200, 300, 300)
+	f(1024, 1000, 300)
+}
 
-	// More connections than the child has descriptors: some wait, some are
-	// closed, none ends the server.
-	var conns []net.Conn
-	for range 3 * files {
-		c, err := net.DialTimeout("tcp", addr, time.Minute)
-		if err != nil {
-			break
-		}
-		fmt.Fprintf(c, "GET /connection/uni_sse HTTP/1.1\r\nHost: h\r\n\r\n")
-		conns = append(conns, c)
+func TestDescriptorsAreDivided(t *testing.T) {
+	f := func(limit, loops, streams, scarce, none int) {
+		t.Helper()
+		require.Equal(t, fileLimit{streams: streams, Files: front.Files{Scarce: scarce, None: none}}, divideFiles(limit, loops))
 	}
-	require.Greater(t, len(conns), files, "the kernel's backlog takes more than the child can")
-	for { // until accept has met the limit: the test is about that
-		line, err := says.ReadString('\n')
-		require.NoError(t, err)
-		if strings.Contains(line, "accept failed") {
-			break
-		}
-	}
-	go func() { _, _ = io.Copy(io.Discard, says) }()
-	for _, c := range conns {
-		_ = c.Close()
-	}
-
-	testkit.EventuallyWithin(t, 2*time.Minute, func() bool {
-		c, err := net.DialTimeout("tcp", addr, 10*time.Second)
-		if err != nil {
-			return false
-		}
-		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-		fmt.Fprintf(c, "GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-		line, _ := bufio.NewReader(c).ReadString('\n')
-		return strings.HasPrefix(line, "HTTP/1.1 200")
-	}, "the server to serve again")
-	// While the backlog is worked off, a connection may still be accepted only
-	// to be closed: a caller tries again.
-	testkit.EventuallyWithin(t, 2*time.Minute, func() bool {
-		status, err := tryPublish(addr, `{"channel":"news","data":"still here"}`)
-		return err == nil && status == http.StatusOK
-	}, "a publish to get through")
-	pub := first.ExpectPub(t, "news")
-	require.JSONEq(t, `"still here"`, string(pub.Data))
+	f(64, 2, 20, 30, 35)
+	f(200, 2, 128, 152, 164)
+	f(1024, 2, 900, 950, 975)
+	f(20_000, 2, 17_979, 18_977, 19_476)
+	f(1<<20, 64, 943_474, 995_889, 1_022_096)
+	f(64, 64, 16, 24, 28) // what loops have is no more than half
 }
 
 // tryPublish calls the API once, over a connection of its own: unlike

@@ -75,7 +75,8 @@ type Gateway struct {
 	liveKey         string // opens the live page elsewhere; only its link has it
 	proxies         *front.Proxies
 	limits          *front.Limits
-	fileLimit       int // streams that the limit of open files allows, 0 if unknown
+	files           fileLimit
+	waiting         *front.Waiting
 	certs           certificates
 	metrics         *metrics.Exporter
 	routes          []*routes // of the listeners, the public one first
@@ -129,8 +130,9 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 	if err := g.loadRules(cfg); err != nil {
 		return nil, err
 	}
-	g.fileLimit = raiseFileLimit(g.log)
+	g.files = raiseFileLimit(g.log, g.loops())
 	g.warnUnreachable()
+	g.waiting = front.NewWaiting(g.waitingOptions())
 	sseOptions, err := g.sseOptions()
 	if err == nil {
 		g.proxies, g.limits, err = newAddresses(cfg)
@@ -231,15 +233,19 @@ func (g *Gateway) Reload(cfg *config.Config) error {
 // of CPUs it knows of a container's share, and we have not raised it yet.
 var processors = runtime.GOMAXPROCS(0)
 
+// loops is how many loops there are.
+func (g *Gateway) loops() int {
+	if n := g.cfg.Node.Loops; n > 0 {
+		return n
+	}
+	return processors
+}
+
 // startActors makes the pools, the loops and the hub. GOMAXPROCS is raised to
 // two more than the loops, so that accept, API and the garbage collector always
 // find a processor while every loop is busy.
 func (g *Gateway) startActors() error {
-	loops := g.cfg.Node.Loops
-	if loops <= 0 {
-		loops = processors
-
-	}
+	loops := g.loops()
 	lanes := g.cfg.Node.Lanes
 	if lanes <= 0 {
 		lanes = loops

@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/gateway/front"
+	"sluice/gateway/loop"
 	"sluice/gateway/reqid"
 	"sluice/gateway/sse"
 )
@@ -59,8 +60,17 @@ func (g *Gateway) newServer(handler fasthttp.RequestHandler, t *routes) *fasthtt
 func (g *Gateway) frontOptions() front.Options {
 	c := &g.cfg.HTTPServer
 	return front.Options{
-		Log: g.log, HeaderTimeout: c.HeaderTimeout, RequestTimeout: c.ReadTimeout, HalfOpen: c.HalfOpenLimit,
+		Log: g.log, HeaderTimeout: c.HeaderTimeout, RequestTimeout: c.ReadTimeout, Waiting: g.waiting,
 		Trusted: g.proxies.Trusts, ProxyProtocol: c.ProxyProtocol, ReusePort: c.ReusePort != "off",
+	}
+}
+
+// waitingOptions bound what connections hold that are no streams.
+func (g *Gateway) waitingOptions() front.WaitingOptions {
+	c := &g.cfg.HTTPServer
+	return front.WaitingOptions{
+		PerAddress: c.HalfOpenLimit, Bytes: int64(c.WaitingMaxBytes), Head: c.MaxHeadSize + headSlack,
+		Files: g.files.Files, Streams: loop.Sockets,
 	}
 }
 
@@ -120,7 +130,10 @@ const chunkedBody = -1
 // the rule for the body was found by what was sent.
 func (g *Gateway) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		front.Serving(ctx.Conn())
+		if !front.Serving(ctx.Conn()) {
+			ctx.SetConnectionClose()
+			return
+		}
 		defer func() {
 			if v := recover(); v != nil {
 				var id reqid.ID

@@ -3,16 +3,16 @@ package gateway
 // warnUnreachable warns of limits of connections that the limit of file
 // descriptors keeps from being reached: only a start knows that one.
 func (g *Gateway) warnUnreachable() {
-	if g.fileLimit <= 0 {
+	if g.files.streams <= 0 {
 		return
 	}
 	for _, limit := range []struct {
 		option string
 		n      int
 	}{{"uni_sse.max_streams", g.cfg.UniSSE.MaxStreams}, {"client.connection_limit", g.cfg.Client.ConnectionLimit}} {
-		if limit.n > g.fileLimit {
+		if limit.n > g.files.streams {
 			g.log.Warn("an option is more than the limit of file descriptors allows, so that it is never reached",
-				"option", limit.option, "value", limit.n, "streams", g.fileLimit, "advice", "raise the limit (ulimit -n, LimitNOFILE), or set the option to less")
+				"option", limit.option, "value", limit.n, "streams", g.files.streams, "advice", "raise the limit (ulimit -n, LimitNOFILE), or set the option to less")
 		}
 	}
 }

@@ -18,7 +18,7 @@ func TestLimitsAboveThatOfFilesAreWarnedOf(t *testing.T) {
 		var log testkit.LogBuffer
 		cfg := config.Default()
 		cfg.UniSSE.MaxStreams, cfg.Client.ConnectionLimit = streams, connections
-		g := &Gateway{cfg: cfg, fileLimit: files, log: slog.New(slog.NewTextHandler(&log, nil))}
+		g := &Gateway{cfg: cfg, files: fileLimit{streams: files}, log: slog.New(slog.NewTextHandler(&log, nil))}
 		g.warnUnreachable()
 		if len(want) == 0 {
 			require.Empty(t, log.String())

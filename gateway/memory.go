@@ -58,6 +58,7 @@ type memoryState struct {
 	written   uint64        // bytes to streams, so far
 	allocated uint64        // bytes, so far
 	spent     uint64        // bytes published that went out to all, so far
+	waiting   int64         // bytes that connections hold that are no streams, by estimate
 	cycles    uint64        // collections, so far
 	footprint uint64        // bytes that Go has from the system and could give back, if nothing were in them
 }
@@ -130,11 +131,12 @@ func (w *memoryWatch) arm(now time.Duration) {
 // gain estimates how much there is to be given back: by how much the footprint
 // has grown since the last time, but for what streams keep. What is in use for
 // something else is counted too, once: the next time it is part of what was
-// there before. Why not free heap and garbage alone: what pools hold is neither,
-// and after a storm it is the most.
+// there before, unless connections held it that have given it back since. Why not free
+// heap and garbage alone: what pools hold is neither, and after a storm it is the most.
 func (w *memoryWatch) gain(s memoryState) int64 {
 	grown := int64(s.footprint) - int64(w.settled.footprint)
-	return grown - streamGrowth*int64(max(s.open-w.settled.open, 0))
+	freed := max(w.settled.waiting-s.waiting, 0)
+	return grown + freed - streamGrowth*int64(max(s.open-w.settled.open, 0))
 }
 
 // gave notes that memory was given back, what is there now, and how long it took.
@@ -177,7 +179,7 @@ func (r *memoryReader) read() memoryState {
 	s := memoryState{
 		at: time.Since(r.began), open: st.Open, connects: st.Adopted, written: st.Bytes,
 		allocated: r.samples[0].Value.Uint64(), cycles: r.samples[5].Value.Uint64(),
-		spent: r.g.hub.Stats().CreditBack,
+		spent: r.g.hub.Stats().CreditBack, waiting: r.g.waiting.Held(),
 	}
 	for _, sample := range r.samples[1:5] {
 		s.footprint += sample.Value.Uint64()

@@ -248,3 +248,17 @@ func TestLargeMessagesThatWentOutAreCollected(t *testing.T) {
 	require.False(t, r.look(load(10, 0)), "little, of so much")
 	require.True(t, r.look(load(10, 0)))
 }
+
+// Slow connections held buffers when memory was given back for the last time, and have
+// given them back to pools since: what the process has does not fall by itself.
+func TestMemoryIsGivenBackWhenConnectionsThatHeldItAreGone(t *testing.T) {
+	r := newMemoryRig(t)
+	r.look(func(s *memoryState) { s.waiting, s.footprint, s.allocated = 200*mib, 220*mib, 200*mib })
+	r.gives(memoryCalm, 215*mib, time.Millisecond)
+	for range memoryLates {
+		r.gives(lateLooks, 215*mib, time.Millisecond)
+	}
+	r.never(time.Minute)
+	require.True(t, r.look(func(s *memoryState) { s.waiting = 0 }), "it has been calm for long")
+	r.gave(20*mib, time.Millisecond)
+}

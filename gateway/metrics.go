@@ -110,8 +110,10 @@ func (c counters) addConnects(n *metrics.Node) {
 		n.Accept["half_open_refused"] += st.HalfOpenRefused
 		n.Accept["proxy_header_refused"] += st.ProxyRefused
 		n.Accept["handshake_failed"] += st.HandshakesFailed
-		n.HalfOpen += st.HalfOpen
 	}
+	door := g.waiting.Stats()
+	n.HalfOpen, n.Idle, n.WaitingBytes = door.Half, door.Idle, door.Held
+	n.Accept["evicted"], n.Accept["idle_refused"] = door.Evicted, door.Lasts
 	if g.sse == nil {
 		return
 	}

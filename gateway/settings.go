@@ -152,8 +152,8 @@ func lossy(o *config.ChannelOptions) bool {
 // there may be for the sake of descriptors stays as it was at the start.
 func (g *Gateway) sessionLive(c *config.Client) session.Live {
 	limit := g.cfg.UniSSE.MaxStreams
-	if limit <= 0 {
-		limit = g.fileLimit
+	if most := g.files.streams; most > 0 && (limit <= 0 || limit > most) {
+		limit = most
 	}
 	if c.ConnectionLimit > 0 && (limit <= 0 || c.ConnectionLimit < limit) {
 		limit = c.ConnectionLimit

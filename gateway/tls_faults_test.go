@@ -173,7 +173,7 @@ func TestUnfinishedHandshakesHoldUpNobody(t *testing.T) {
 	testkit.EventuallyWithin(t, tlsPatience, func() bool {
 		st := ln.Stats()
 		failed := uint64(len(stuck))
-		return st.HandshakesFailed >= failed && st.HandshakesFailed <= failed+late && st.HalfOpen == 0
+		return st.HandshakesFailed >= failed && st.HandshakesFailed <= failed+late && s.waiting.Stats().Half == 0
 	}, "all to be counted as failed, and none as half-open")
 	require.Zero(t, closesOf(s.stats()))
 }

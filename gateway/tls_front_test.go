@@ -66,20 +66,30 @@ func TestHalfOpenLimitOfTheGateway(t *testing.T) {
 	slow := testkit.Dial(t, s.addr)
 	slow.Send("GET /hea")
 	silent := testkit.Dial(t, s.addr)
-	testkit.EventuallyWithin(t, 30*time.Second, func() bool { return ln.Stats().HalfOpen == 2 }, "two half-open connections")
+	testkit.EventuallyWithin(t, 30*time.Second, func() bool { return s.waiting.Stats().Half == 2 }, "two half-open connections")
 	over := testkit.Dial(t, s.addr)
 	_, err := over.TryReadHead()
 	require.Error(t, err, "one more is closed")
 	testkit.EventuallyWithin(t, 30*time.Second, func() bool { return ln.Stats().HalfOpenRefused == 1 }, "it to be counted")
 
 	require.NoError(t, silent.Close())
-	testkit.EventuallyWithin(t, 30*time.Second, func() bool { return ln.Stats().HalfOpen == 1 }, "a place to be free")
-	for range 5 { // streams and idle connections take no place
+	testkit.EventuallyWithin(t, 30*time.Second, func() bool { return s.waiting.Stats().Half == 1 }, "a place to be free")
+	for range 5 { // streams take no place
 		s.subscribe(t, "news").ExpectConnect(t)
-		c := testkit.Dial(t, s.addr)
-		c.Send("GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
-		require.Equal(t, 200, c.ReadHead(t).Status)
 	}
+	c := testkit.Dial(t, s.addr)
+	for range 3 { // a connection that is idle has one
+		c.Send(getHealth)
+		require.NotContains(t, c.ReadHead(t).Raw, "Connection: close")
+		_, err = io.ReadAll(c.Body())
+		require.NoError(t, err)
+	}
+	more := testkit.Dial(t, s.addr)
+	more.Send(getHealth)
+	require.Contains(t, more.ReadHead(t).Raw, "HTTP/1.1 200 OK")
+	_, err = io.ReadAll(more.Body())
+	require.NoError(t, err)
+	require.Empty(t, expectEnd(t, more), "it may not be idle, too")
 	slow.Send("lth HTTP/1.1\r\nHost: h\r\n\r\n")
 	require.Equal(t, 200, slow.ReadHead(t).Status)
 }

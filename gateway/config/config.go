@@ -51,7 +51,7 @@ type UniSSE struct {
 
 	// Of Sluice: the stream.
 	Framing         string        `json:"framing" default:"chunked" enum:"chunked,close" doc:"How the body of a stream is delimited: by HTTP chunks, or by closing the connection for fronts that delay chunks."`
-	MaxStreams      int           `json:"max_streams" default:"0" doc:"Most open streams of this node. 0: 90 % of the limit of file descriptors."`
+	MaxStreams      int           `json:"max_streams" default:"0" doc:"Most open streams of this node. 0, or more than that: 90 % of the limit of file descriptors, less of a low one."`
 	KernelUnsentMax int           `json:"kernel_unsent_max" default:"131072" unit:"bytes" doc:"Most data of one stream that the kernel holds unsent (TCP_NOTSENT_LOWAT); more waits in the stream's queue. 0: what the system does, megabytes for a client that does not read."`
 	MaxLifetime     time.Duration `json:"max_lifetime" default:"0s" doc:"End each stream after about this time (with jitter), between events and with a current cursor, so that nodes even out. 0: never."`
 	BoundedStreams  bool          `json:"bounded_streams" default:"false" doc:"Allow the parameters max_events and max_duration, which end a stream early, for load tools."`

@@ -25,7 +25,8 @@ type HTTPServer struct {
 	ReadTimeout     time.Duration `json:"read_timeout" default:"30s" min:"100ms" doc:"Most time from the start of a request to the end of its body."`
 	IdleTimeout     time.Duration `json:"idle_timeout" default:"75s" min:"100ms" doc:"How long a connection may be idle between two requests. Set it above the idle time of the balancer in front, which should be the one that closes; most have 60s."`
 	ReusePort       string        `json:"reuse_port" default:"off" enum:"off,on,force" doc:"Share the ports with other processes of this machine, among which the kernel spreads connections (SO_REUSEPORT). on is refused with the memory engine, whose channels each process would have for itself; force is not."`
-	HalfOpenLimit   int           `json:"half_open_limit" default:"1024" doc:"Most connections of one address (IPv6: one /64) with an unfinished TLS handshake or request; more are closed. 0: no limit."`
+	HalfOpenLimit   int           `json:"half_open_limit" default:"1024" doc:"Most connections of one address (IPv6: one /64) that wait for their client: with an unfinished TLS handshake or request, or idle between two. With that many unfinished ones, one more is closed; with that many in all, an answer ends its connection, so that none is idle beyond. 0: no limit."`
+	WaitingMaxBytes int           `json:"waiting_max_bytes" default:"268435456" unit:"bytes" doc:"Most memory of all connections that are no streams, by estimate: 8 KiB each, 24 with TLS, and three heads and 64 KiB while a request arrives slowly. Over it connections that wait for their client are closed, those of the addresses with the most first. 0: no limit."`
 }
 
 // External returns host:port of the external listener.

@@ -14,7 +14,7 @@ type phase uint8
 
 const (
 	phaseFresh   phase = iota // nothing was read
-	phaseRequest              // a handshake or a request is being read; it counts as half-open
+	phaseRequest              // a handshake or a request is being read
 	phaseIdle                 // the last request was read
 	phaseRefused              // closed by us; reading gives the end
 )
@@ -26,7 +26,8 @@ type Conn struct {
 	net.Conn // the accepted connection
 
 	// Immutable after Accept.
-	ln *Listener
+	ln     *Listener
+	secure bool // it carries a TLSConn
 
 	// Owned by the worker of the HTTP server.
 	phase   phase
@@ -69,6 +70,12 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if c.phase == phaseFresh && (!c.readHeader() || !c.begin()) {
 		c.refuse()
 	}
+	if !c.secure {
+		c.readsOn(len(p))
+	}
+	if c.phase == phaseIdle {
+		c.ln.waiting.waits(c)
+	}
 	if c.phase == phaseRefused {
 		return 0, io.EOF
 	}
@@ -81,6 +88,21 @@ func (c *Conn) Read(p []byte) (int, error) {
 		c.got = time.Now()
 	}
 	return n, c.cut(&c.partly, n, err)
+}
+
+// readsOn is told how much the HTTP server asks for. It asks for one byte where it
+// waits for the next request; where it wants more it holds its buffers, and has a part
+// of the request, maybe one that came with the request before.
+func (c *Conn) readsOn(n int) {
+	if n <= 1 || len(c.behind) > 0 {
+		return
+	}
+	if c.phase == phaseIdle && !c.begin() {
+		c.refuse()
+	}
+	if c.phase == phaseRequest {
+		c.ln.waiting.burden(c)
+	}
 }
 
 // cut returns err, but another error for the end of the stream in the midst of a request.
@@ -116,11 +138,14 @@ func (c *Conn) read(p []byte) (int, error) {
 // begin counts the connection as half-open, and gives the request its time. It
 // reports whether its address has room for it.
 func (c *Conn) begin() bool {
-	if !c.trusted && !c.ln.half.take(&c.place, addrOf(c.RemoteAddr())) {
-		c.ln.halfRefused.Add(1)
+	now := time.Now()
+	if !c.ln.waiting.begin(c, now) {
+		if c.place.state.Load() != placeEnded {
+			c.ln.halfRefused.Add(1)
+		}
 		return false
 	}
-	c.phase, c.began = phaseRequest, time.Now()
+	c.phase, c.began = phaseRequest, now
 	c.reading.Store(true)
 	c.got = c.began
 	c.request++
@@ -136,16 +161,16 @@ func (c *Conn) begin() bool {
 func (c *Conn) refuse() {
 	c.phase = phaseRefused
 	c.reading.Store(false)
-	c.ln.half.end(&c.place)
+	c.ln.waiting.end(&c.place)
 	_ = c.Conn.Close()
 }
 
-// serving: the request was read.
-func (c *Conn) serving() {
+// serving: the request was read. It reports whether the connection is open.
+func (c *Conn) serving() bool {
 	c.phase = phaseIdle
 	c.answer.answering()
 	c.reading.Store(false)
-	c.ln.half.release(&c.place)
+	return c.ln.waiting.release(c)
 }
 
 // handshaken: what follows is a request, with its own time.
@@ -171,12 +196,25 @@ func (c *Conn) renew() {
 }
 
 // Serving says that the request on c, a connection of a [Listener], was read to
-// its end: until the next one begins it is not half-open. Call it when a
-// handler starts, from the goroutine that reads c. Other connections are let be.
-func Serving(c net.Conn) {
+// its end: until it was answered nobody waits for its client. It reports whether the
+// connection is open: one may have been closed for others a moment ago, and what
+// the request asks for must not be done then. Call it when a handler starts, from the
+// goroutine that reads c. Other connections are let be.
+func Serving(c net.Conn) bool {
 	if f, ok := c.(fronted); ok {
-		f.bottom().serving()
+		return f.bottom().serving()
 	}
+	return true
+}
+
+// stay reports whether c, a connection of a [Listener], may be idle behind the answer
+// that is about to be written. From the goroutine that reads c. Other connections may.
+func stay(c net.Conn) bool {
+	if f, ok := c.(fronted); ok {
+		b := f.bottom()
+		return b.ln.waiting.stay(b)
+	}
+	return true
 }
 
 // Linger says that c, a connection of a [Listener], is answered before its
@@ -304,10 +342,12 @@ func (c *Conn) closing() {
 // Close implements net.Conn; see [Linger]. Any goroutine.
 func (c *Conn) Close() error {
 	c.closing()
-	c.ln.half.end(&c.place)
+	c.ln.waiting.end(&c.place)
+	defer c.ln.waiting.leave(c)
 	if n := c.lingers.Swap(0); n > 0 {
 		defer c.ln.lingering.Add(-1)
-		if h, ok := c.Conn.(interface{ CloseWrite() error }); ok && h.CloseWrite() == nil {
+		h, ok := c.Conn.(interface{ CloseWrite() error })
+		if ok && !c.ln.waiting.scarce() && h.CloseWrite() == nil {
 			_ = c.Conn.SetReadDeadline(time.Now().Add(lingering(n)))
 			_, _ = io.CopyN(io.Discard, c.Conn, n)
 		}

@@ -39,21 +39,19 @@ type Options struct {
 	// RequestTimeout is how long a request may take from its first byte to
 	// its last, whatever read deadlines are set meanwhile. 0: no limit.
 	RequestTimeout time.Duration
-	// HalfOpen is how many connections of one address, or of one /64 of IPv6,
-	// may have an unfinished handshake or request; more are closed. Trusted
-	// peers are not counted, only whom their PROXY headers name. 0: no limit.
-	HalfOpen int
+	// Waiting bounds what waits for its client. Trusted peers do not count for
+	// their address, only whom their PROXY headers name. nil: no bounds.
+	Waiting *Waiting
 }
 
-// Stats of a [Listener]. All but the last count from the start.
+// Stats of a [Listener] count from the start.
 type Stats struct {
 	Accepted         uint64 // connections handed to the HTTP server
 	Retries          uint64 // failures of accept that were waited out
 	Shed             uint64 // connections closed for want of a descriptor
-	HalfOpenRefused  uint64 // connections closed by the limit of half-open ones
+	HalfOpenRefused  uint64 // connections closed since their address had no room for one more request
 	ProxyRefused     uint64 // trusted peers whose PROXY header was bad, late or missing
 	HandshakesFailed uint64 // TLS handshakes that came to no end, or to a bad one
-	HalfOpen         int    // unfinished handshakes and requests that are counted at the moment
 }
 
 // Listener is a TCP listener whose Accept does not fail when the process or the
@@ -66,11 +64,12 @@ type Listener struct {
 
 	// Immutable after Wrap.
 	opt        Options
-	half       *halfOpen
+	waiting    *Waiting
 	answerTime time.Duration // answerTime; less in tests
 
 	// Owned by Accept.
-	reserve *os.File
+	reserve   *os.File
+	fullSince time.Time // since when there is no place; zero if there is
 
 	// Closed once by Close.
 	closed chan struct{}
@@ -104,7 +103,10 @@ func Wrap(ln net.Listener, opt Options) *Listener {
 	if opt.Trusted == nil {
 		opt.Trusted = func(netip.Addr) bool { return false }
 	}
-	l := &Listener{Listener: ln, opt: opt, half: newHalfOpen(opt.HalfOpen), answerTime: answerTime, closed: make(chan struct{})}
+	if opt.Waiting == nil {
+		opt.Waiting = NewWaiting(WaitingOptions{})
+	}
+	l := &Listener{Listener: ln, opt: opt, waiting: opt.Waiting, answerTime: answerTime, closed: make(chan struct{})}
 	l.hold()
 	return l
 }
@@ -114,7 +116,7 @@ func (l *Listener) Stats() Stats {
 	return Stats{
 		Accepted: l.accepted.Load(), Retries: l.retries.Load(), Shed: l.shed.Load(),
 		HalfOpenRefused: l.halfRefused.Load(), ProxyRefused: l.proxyRefused.Load(),
-		HandshakesFailed: l.failed.Load(), HalfOpen: l.half.count(),
+		HandshakesFailed: l.failed.Load(),
 	}
 }
 
@@ -141,17 +143,28 @@ func (l *Listener) letGo() {
 const (
 	firstBackoff = 5 * time.Millisecond
 	lastBackoff  = time.Second
+	// outBackoff is the longest without a descriptor: streams end all the time.
+	outBackoff = 50 * time.Millisecond
+	// shedAtOnce bounds how many connections of the backlog are closed in a row.
+	shedAtOnce = 64
 )
 
 // Accept implements net.Listener. The connection is a *[Conn] or a *[TLSConn],
 // of which nothing was read yet: that is up to the goroutine that serves it.
 func (l *Listener) Accept() (net.Conn, error) {
 	for wait := firstBackoff; ; wait = min(2*wait, lastBackoff) {
-		c, err := l.Listener.Accept()
+		raw, err := l.Listener.Accept()
 		if err == nil {
+			wait = firstBackoff
 			l.hold()
-			l.accepted.Add(1)
-			return l.dress(c), nil
+			c, below := l.dress(raw)
+			if l.room() {
+				l.accepted.Add(1)
+				return c, nil
+			}
+			l.shed.Add(1)
+			_ = below.Close()
+			continue
 		}
 		if !passing(err) {
 			l.letGo()
@@ -161,7 +174,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 			l.opt.Log.Warn("accept failed, trying again", "error", err, "failures", n)
 		}
 		if outOfDescriptors(err) {
-			l.shedOne()
+			l.shedSome()
+			wait = min(wait, outBackoff)
 		}
 		select {
 		case <-l.closed:
@@ -172,35 +186,52 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// dress puts our layers on an accepted connection.
-func (l *Listener) dress(raw net.Conn) net.Conn {
-	c := &Conn{Conn: raw, ln: l}
+// dress puts our layers on an accepted connection; below is the lowest of them.
+func (l *Listener) dress(raw net.Conn) (top net.Conn, below *Conn) {
+	c := &Conn{Conn: raw, ln: l, secure: l.opt.TLS != nil}
 	c.trusted = l.opt.Trusted(addrOf(raw.RemoteAddr()))
 	c.header = c.trusted && l.opt.ProxyProtocol
 	if l.opt.TLS == nil {
-		return c
+		l.waiting.enter(c, lightBytes)
+		return c, c
 	}
+	l.waiting.enter(c, lightTLS)
 	wire := loop.NewWire(c)
-	return &TLSConn{Conn: tls.Server(wire, l.opt.TLS), below: c, wire: wire}
+	return &TLSConn{Conn: tls.Server(wire, l.opt.TLS), below: c, wire: wire}, c
 }
 
-// shedOne closes one waiting connection with the help of the reserve.
-func (l *Listener) shedOne() {
-	if l.reserve == nil {
+// shedSome makes room when there is no descriptor left: connections that wait for
+// their clients are closed; if there are none, those that wait in the backlog, with
+// the help of the reserve.
+func (l *Listener) shedSome() {
+	if l.waiting.evict() {
 		return
+	}
+	for n := 0; n < shedAtOnce && l.shedOne(); n++ {
+	}
+}
+
+// shedOne closes one connection of the backlog, and reports whether there may be more.
+func (l *Listener) shedOne() bool {
+	if l.reserve == nil {
+		return false
 	}
 	_ = l.reserve.Close()
 	l.reserve = nil
-	if d, ok := l.Listener.(interface{ SetDeadline(time.Time) error }); ok {
+	defer l.hold()
+	d, ok := l.Listener.(interface{ SetDeadline(time.Time) error })
+	if ok {
 		// Another process may have taken the connection meanwhile.
 		_ = d.SetDeadline(time.Now().Add(firstBackoff))
 		defer func() { _ = d.SetDeadline(time.Time{}) }()
 	}
-	if c, err := l.Listener.Accept(); err == nil {
-		l.shed.Add(1)
-		_ = c.Close()
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return false
 	}
-	l.hold()
+	l.shed.Add(1)
+	_ = c.Close()
+	return ok
 }
 
 // passing reports whether accept may work again later. Everything may but what

@@ -148,6 +148,7 @@ func accepted(t *testing.T) (l *Listener, near, far net.Conn) {
 	t.Cleanup(func() { _ = near.Close() })
 	far, err = l.Accept()
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = far.Close() })
 	return l, near, far
 }
 
@@ -192,7 +193,7 @@ func TestLingerForHearsAClientOut(t *testing.T) {
 // behind it does not: half of something may be out.
 func TestWhatIsNotWrittenInARequestIsToldLater(t *testing.T) {
 	near, far := net.Pipe()
-	c := &Conn{Conn: far, ln: &Listener{half: newHalfOpen(0)}}
+	c := &Conn{Conn: far, ln: &Listener{waiting: atMost(0)}}
 	defer func() { _ = c.Close() }()
 	write := func() error {
 		_, err := c.Write([]byte("x"))
@@ -208,7 +209,7 @@ func TestWhatIsNotWrittenInARequestIsToldLater(t *testing.T) {
 	require.ErrorIs(t, write(), net.ErrClosed)
 
 	near, far = net.Pipe()
-	c = &Conn{Conn: far, ln: &Listener{half: newHalfOpen(0)}}
+	c = &Conn{Conn: far, ln: &Listener{waiting: atMost(0)}}
 	defer func() { _ = c.Close() }()
 	require.NoError(t, near.Close())
 	require.ErrorIs(t, write(), io.ErrClosedPipe, "no request is being read")
@@ -225,7 +226,7 @@ func TestOurLatenessIsNotTheClients(t *testing.T) {
 		const limit = 10 * time.Second
 		near, far := net.Pipe()
 		defer func() { _ = near.Close() }()
-		c := &Conn{Conn: far, ln: &Listener{opt: Options{RequestTimeout: limit}, half: newHalfOpen(0)}}
+		c := &Conn{Conn: far, ln: &Listener{opt: Options{RequestTimeout: limit}, waiting: atMost(0)}}
 		defer func() { _ = c.Close() }()
 		began := time.Now()
 		left := func() time.Duration { return c.readBy.Sub(began) }

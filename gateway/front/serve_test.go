@@ -43,7 +43,8 @@ func serve(t *testing.T, opt Options, tune func(*fasthttp.Server)) *served {
 			Linger(ctx.Conn())
 			ctx.SetStatusCode(fasthttp.StatusTeapot)
 		},
-		ReadTimeout: serverPatience, WriteTimeout: serverPatience, IdleTimeout: serverPatience,
+		ReduceMemoryUsage: true, // Conn tells by what it is asked for whether a request has begun
+		ReadTimeout:       serverPatience, WriteTimeout: serverPatience, IdleTimeout: serverPatience,
 		MaxIdleWorkerDuration: 50 * time.Millisecond, ReadBufferSize: 64 << 10, Logger: noLog{},
 	}
 	if tune != nil {
@@ -54,7 +55,9 @@ func serve(t *testing.T, opt Options, tune func(*fasthttp.Server)) *served {
 	t.Cleanup(func() {
 		require.NoError(t, srv.Shutdown())
 		require.NoError(t, <-done)
-		require.Zero(t, ln.Stats().HalfOpen, "every place was given back")
+		st := ln.waiting.Stats()
+		require.Zero(t, st.Half+st.Idle, "every place was given back")
+		testkit.EventuallyWithin(t, patience, func() bool { return ln.waiting.Stats().Held == 0 }, "all that they held to be given back")
 	})
 	return &served{Listener: ln, addr: ln.Addr().String()}
 }
@@ -118,5 +121,5 @@ func expectGone(t *testing.T, c net.Conn) string {
 
 func (s *served) expectHalfOpen(t *testing.T, n int) {
 	t.Helper()
-	testkit.EventuallyWithin(t, patience, func() bool { return s.Stats().HalfOpen == n }, fmt.Sprintf("%d half-open connections", n))
+	testkit.EventuallyWithin(t, patience, func() bool { return s.waiting.Stats().Half == n }, fmt.Sprintf("%d half-open connections", n))
 }

@@ -42,7 +42,8 @@ type Refuse func(ctx *fasthttp.RequestCtx, status int, message string)
 // The connection is closed after every refusal, after chunked bodies (of their
 // framing the handler sees nothing, so nothing behind one is read), after a
 // body of GET or HEAD (a front may have seen none) and one that [SkipBody] left
-// unread, and where Connection asks for it in any spelling.
+// unread, where Connection asks for it in any spelling, and where it may not be idle
+// (see [Waiting]).
 //
 // CONNECT is refused: this is no proxy. Upgrade is ignored, as RFC 9110 section
 // 7.8 allows.
@@ -67,8 +68,12 @@ func Strict(next fasthttp.RequestHandler, refuse Refuse) fasthttp.RequestHandler
 		if v.close || last {
 			ctx.SetConnectionClose() // behind next, which may reset the answer
 		}
-		if last && !ctx.Hijacked() {
+		switch {
+		case ctx.Hijacked():
+		case last:
 			Linger(ctx.Conn()) // the client may not know that this was the last
+		case !v.close && !ctx.Response.ConnectionClose() && !stay(ctx.Conn()):
+			ctx.SetConnectionClose()
 		}
 	}
 }

@@ -55,6 +55,9 @@ func (c *TLSConn) Read(p []byte) (int, error) {
 	if c.failed {
 		return 0, io.EOF
 	}
+	if c.below.readsOn(len(p)); c.below.phase == phaseRefused {
+		return 0, io.EOF
+	}
 	n, err := c.Conn.Read(p)
 	return n, c.below.cut(&c.partly, n, err)
 }
@@ -66,7 +69,7 @@ func (c *TLSConn) Close() error {
 	if !c.wire.End() {
 		return c.below.Close()
 	}
-	c.below.ln.half.end(&c.below.place) // before the farewell, which may have to wait
+	c.below.ln.waiting.end(&c.below.place) // before the farewell, which may have to wait
 	return c.Conn.Close()
 }
 

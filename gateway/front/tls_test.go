@@ -53,7 +53,7 @@ func TestRequestsOverTLS(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	certs := newCerts(t, ca.issue(t, 1))
 	opt := proxied()
-	opt.TLS, opt.HalfOpen = certs.Config(), 1
+	opt.TLS, opt.Waiting = certs.Config(), atMost(1)
 	s := serve(t, opt, nil)
 	raw := s.dial(t, "").NetConn()
 	c := testkit.NewConn(t, tls.Client(&prefixed{Conn: raw, prefix: "PROXY TCP4 192.0.2.7 198.51.100.1 1 2\r\n"}, ca.client()))
@@ -96,7 +96,7 @@ func TestCloseSaysFarewell(t *testing.T) {
 func TestHandshakeThatNeverFinishesFreesItsPlace(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	certs := newCerts(t, ca.issue(t, 1))
-	s := serve(t, Options{TLS: certs.Config(), HalfOpen: 1}, func(srv *fasthttp.Server) { srv.ReadTimeout = 100 * time.Millisecond })
+	s := serve(t, Options{TLS: certs.Config(), Waiting: atMost(1)}, func(srv *fasthttp.Server) { srv.ReadTimeout = 100 * time.Millisecond })
 	f := func(name, hello string) {
 		t.Helper()
 		failed := s.Stats().HandshakesFailed
@@ -123,7 +123,7 @@ func TestHandshakeThatNeverFinishesFreesItsPlace(t *testing.T) {
 func TestUnfinishedHandshakesAreHalfOpen(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	certs := newCerts(t, ca.issue(t, 1))
-	s := serve(t, Options{TLS: certs.Config(), HalfOpen: 2}, nil)
+	s := serve(t, Options{TLS: certs.Config(), Waiting: atMost(2)}, nil)
 	first, second := s.dial(t, ""), s.dial(t, "")
 	first.Send("\x16\x03\x01")
 	s.expectHalfOpen(t, 2)
@@ -150,15 +150,16 @@ func TestUnfinishedHandshakesAreHalfOpen(t *testing.T) {
 
 func TestHalfOpenCountsWhomTheProxyNames(t *testing.T) {
 	opt := proxied()
-	opt.HalfOpen = 1
+	opt.Waiting = atMost(1)
 	s := serve(t, opt, nil)
 	const alice, bob = "PROXY TCP4 192.0.2.7 198.51.100.1 1 2\r\n", "PROXY TCP4 192.0.2.8 198.51.100.1 1 2\r\n"
 	for range 3 {
 		s.dial(t, "") // the proxy itself is trusted
 		s.dial(t, "").Send("PROXY UNKNOWN\r\nGET")
 	}
+	s.expectHalfOpen(t, 3)
 	s.dial(t, "").Send(alice + "GET")
-	s.expectHalfOpen(t, 1)
+	s.expectHalfOpen(t, 4)
 	c := s.dial(t, "")
 	c.Send(alice + get)
 	require.Empty(t, expectGone(t, c.NetConn()))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,7 +26,23 @@ type Socket struct {
 }
 
 // PlainSocket returns the Socket of a descriptor, which must be non-blocking.
-func PlainSocket(fd int) Socket { return Socket{fd: fd} }
+func PlainSocket(fd int) Socket {
+	sockets.Add(1)
+	return Socket{fd: fd}
+}
+
+// sockets is how many descriptors the sockets of the process have.
+var sockets atomic.Int64
+
+// Sockets returns how many descriptors of the process are those of streams, and of
+// sockets on their way to be one. Any goroutine.
+func Sockets() int { return int(sockets.Load()) }
+
+// closeSocket closes the descriptor of a socket.
+func closeSocket(fd int) {
+	_ = syscall.Close(fd)
+	sockets.Add(-1)
+}
 
 // SocketOptions are what the kernel is told about the socket of a stream; 0
 // leaves its default. They are best effort: Unix sockets have none of them.
@@ -40,7 +57,7 @@ type SocketOptions struct {
 }
 
 // Discard closes a socket that no loop adopted. Any goroutine.
-func (s Socket) Discard() { _ = syscall.Close(s.fd) }
+func (s Socket) Discard() { closeSocket(s.fd) }
 
 // Detach takes the socket out of a hijacked connection: its descriptor is a
 // duplicate, non-blocking and close-on-exec. The connection itself stays with
@@ -75,6 +92,7 @@ func Detach(c net.Conn, opt SocketOptions) (Socket, error) {
 	}
 	opt.set(fd)
 	sock.fd = fd
+	sockets.Add(1)
 	return sock, nil
 }
 

@@ -143,7 +143,7 @@ func (l *Loop) cut(slot uint32) {
 	l.poller.forget(fd)
 	l.freeSlot(slot)
 	// After the slot is free, so that no path finds the number again.
-	_ = syscall.Close(fd)
+	closeSocket(fd)
 }
 
 const (

@@ -120,6 +120,8 @@ func connectFamilies() []*family {
 		counters("listener_events_total", "event", "Connections accepted, and what else listeners did about some.",
 			func(s *state) map[string]uint64 { return s.Accept }),
 		gauge("listener_half_open", "Connections that have yet to end their handshake or send a whole request.", func(s *state) int { return s.HalfOpen }),
+		gauge("listener_idle", "Connections between two requests.", func(s *state) int { return s.Idle }),
+		gauge("listener_waiting_bytes", "Memory of connections that are no streams, by estimate.", func(s *state) int64 { return s.WaitingBytes }),
 		counters("address_limited_total", "limit", "Connects over a limit by address: refused, or, as untracked, let pass because too many addresses came.",
 			func(s *state) map[string]uint64 { return s.Limited }),
 		gauge("tickets_waiting", "Tickets that wait to be used.", func(s *state) int { return s.TicketsWaiting }),

@@ -64,9 +64,11 @@ type Node struct {
 	TicketsWaiting int
 	TicketsDropped map[string]uint64
 	// Accept is what listeners did about connections, by event, and HalfOpen
-	// how many of these have yet to send a whole request.
-	Accept   map[string]uint64
-	HalfOpen int
+	// how many of these have yet to send a whole request. Idle are between two
+	// requests, and WaitingBytes what all that are no streams hold, by estimate.
+	Accept         map[string]uint64
+	HalfOpen, Idle int
+	WaitingBytes   int64
 	// Limited is what the limits by address did, by limit.
 	// Addresses are those with open streams that count for a limit.
 	Limited   map[string]uint64

@@ -1,6 +1,8 @@
 package front
 
 import (
+	"math/rand/v2"
+	"net"
 	"net/netip"
 	"sync"
 	"testing"
@@ -10,8 +12,11 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
+// atMost bounds connections that wait for their clients by address.
+func atMost(n int) *Waiting { return NewWaiting(WaitingOptions{PerAddress: n}) }
+
 func TestHalfOpenLimit(t *testing.T) {
-	s := serve(t, Options{HalfOpen: 2}, nil)
+	s := serve(t, Options{Waiting: atMost(2)}, nil)
 	silent := s.dial(t, "")
 	s.expectHalfOpen(t, 1)
 	slow := s.dial(t, "")
@@ -45,7 +50,7 @@ func TestHalfOpenLimit(t *testing.T) {
 }
 
 func TestHalfOpenCountsEachAddress(t *testing.T) {
-	s := serve(t, Options{HalfOpen: 1}, nil)
+	s := serve(t, Options{Waiting: atMost(1)}, nil)
 	s.dial(t, "127.0.0.1")
 	s.expectHalfOpen(t, 1)
 	require.Equal(t, "127.0.0.2", client(t, body(t, s.dial(t, "127.0.0.2"), get)))
@@ -53,7 +58,7 @@ func TestHalfOpenCountsEachAddress(t *testing.T) {
 }
 
 func TestHalfOpenDoesNotCountTrustedProxies(t *testing.T) {
-	s := serve(t, Options{HalfOpen: 1, Trusted: everybody}, nil)
+	s := serve(t, Options{Waiting: atMost(1), Trusted: everybody}, nil)
 	for range 5 {
 		s.dial(t, "").Send("GET")
 	}
@@ -67,12 +72,12 @@ func TestNoHalfOpenLimit(t *testing.T) {
 		s.dial(t, "").Send("GET")
 	}
 	body(t, s.dial(t, ""), get)
-	require.Zero(t, s.Stats().HalfOpen)
+	require.Zero(t, s.Stats().HalfOpenRefused)
 }
 
 // Pipelined requests are read with the one before, mostly.
 func TestPipelinedRequestsGiveTheirPlacesBack(t *testing.T) {
-	s := serve(t, Options{HalfOpen: 1}, nil)
+	s := serve(t, Options{Waiting: atMost(1)}, nil)
 	c := s.dial(t, "")
 	c.Send(get + get + "GET / HTTP/1.1\r\nHo")
 	answer(t, c)
@@ -83,56 +88,69 @@ func TestPipelinedRequestsGiveTheirPlacesBack(t *testing.T) {
 	s.expectHalfOpen(t, 0)
 }
 
+// conns makes connections from these addresses that a Waiting knows.
+func conns(t *testing.T, w *Waiting, from ...string) (all []*Conn) {
+	t.Helper()
+	for _, a := range from {
+		far, near := net.Pipe()
+		t.Cleanup(func() { _ = near.Close() })
+		c := &Conn{Conn: far, ln: &Listener{waiting: w}, named: &net.TCPAddr{IP: net.ParseIP(a)}}
+		w.enter(c, lightBytes)
+		all = append(all, c)
+	}
+	return all
+}
+
 func TestHalfOpenSharesA64(t *testing.T) {
-	h := newHalfOpen(1)
-	places := make([]place, 6)
-	f := func(i int, addr string, want bool) {
-		t.Helper()
-		require.Equal(t, want, h.take(&places[i], netip.MustParseAddr(addr)), addr)
+	w := atMost(1)
+	all := conns(t, w, "2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:2::1", "192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2")
+	for i, want := range []bool{true, false, true, true, false, true} {
+		require.Equal(t, want, w.begin(all[i], time.Now()), all[i].named)
 	}
-	f(0, "2001:db8:0:1::1", true)
-	f(1, "2001:db8:0:1:ffff::2", false)
-	f(2, "2001:db8:0:2::1", true)
-	f(3, "192.0.2.1", true)
-	f(4, "::ffff:192.0.2.1", false)
-	f(5, "192.0.2.2", true)
-	require.Equal(t, 4, h.count())
-	for i := range places {
-		h.end(&places[i])
+	require.Equal(t, 4, w.Stats().Half)
+	for _, c := range all {
+		require.NoError(t, c.Close())
 	}
-	require.Zero(t, h.count())
-	f(0, "2001:db8:0:1::1", true)
-	require.Zero(t, h.count(), "closed: nothing more is counted")
+	require.Equal(t, WaitingStats{}, w.Stats())
+	require.False(t, w.begin(all[0], time.Now()))
+	require.Zero(t, w.has(KeyOf(netip.MustParseAddr("2001:db8:0:1::1"))), "closed: nothing more is counted")
 }
 
 // Closing comes from anywhere and at any time.
-func TestHalfOpenLosesNoPlace(t *testing.T) {
-	h := newHalfOpen(3)
-	a := netip.MustParseAddr("192.0.2.1")
+func TestWaitingLosesNoPlace(t *testing.T) {
+	w := NewWaiting(WaitingOptions{PerAddress: 3, Bytes: 1 << 30})
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			for range 500 {
-				var p place
+			for range 300 {
+				c := conns(t, w, "192.0.2.1")[0]
 				closed := make(chan struct{})
 				go func() {
-					h.end(&p)
+					if rand.IntN(2) == 0 {
+						w.evict()
+					}
+					_ = c.Close()
 					close(closed)
 				}()
-				if h.take(&p, a) {
-					h.release(&p)
-					h.take(&p, a)
+				if w.begin(c, time.Now()) {
+					w.burden(c)
+					w.release(c)
+					w.stay(c)
+					w.waits(c)
+					w.begin(c, time.Now())
+					w.burden(c)
 				}
 				<-closed
-				h.end(&p)
 			}
 		})
 	}
 	all.Wait()
-	require.Zero(t, h.count())
-	for i := range h.stripes {
-		require.Zero(t, h.stripes[i].n.Len(), "nothing is remembered")
+	st := w.Stats()
+	require.Equal(t, WaitingStats{Evicted: st.Evicted, Lasts: st.Lasts}, st)
+	for i := range w.stripes {
+		require.Zero(t, w.stripes[i].n.Len(), "nothing is remembered")
 	}
+	require.Empty(t, w.all)
 }
 
 // Bytes that come now and then do not stretch the time for a request.

@@ -1,0 +1,131 @@
+package front
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// draws is among how many connections, drawn by lot, one is looked for that may be
+	// closed. Whoever has most of them is among these all but surely.
+	draws = 32
+	// evictions bounds how many are closed in one call: the caller has work to do.
+	evictions = 8
+)
+
+// relieve closes connections that wait for their clients, while memory or descriptors
+// are short.
+func (w *Waiting) relieve() {
+	for n := 0; n < evictions && (w.burdened() || w.scarce()) && w.evict(); n++ {
+	}
+}
+
+func (w *Waiting) burdened() bool { return w.opt.Bytes > 0 && w.held.Load() > w.opt.Bytes }
+
+// used returns how many descriptors connections and streams have.
+func (w *Waiting) used() int { return int(w.open.Load()) + w.opt.Streams() }
+
+// scarce reports whether descriptors are: who does not need one gives it back.
+func (w *Waiting) scarce() bool { return w.opt.Files.Scarce > 0 && w.used() > w.opt.Files.Scarce }
+
+// full reports whether there is no place for the connection that was accepted last.
+func (w *Waiting) full() bool { return w.opt.Files.None > 0 && w.used() > w.opt.Files.None }
+
+// evict closes one connection that waits for its client, and reports whether there
+// was one. Why by lot: nothing needs to be kept in order for what happens rarely, and
+// the cost is the same however many there are.
+func (w *Waiting) evict() bool {
+	var drawn [draws]*Conn
+	for range evictions { // what was chosen may be at work by now
+		var worst *Conn
+		most, first := 0, int64(0)
+		for _, c := range drawn[:w.draw(&drawn)] {
+			n, since := 1, c.place.since.Load()
+			if c.place.counted {
+				n = w.has(c.place.key)
+			}
+			if worst == nil || n > most || n == most && since < first {
+				worst, most, first = c, n, since
+			}
+		}
+		if worst == nil {
+			return false
+		}
+		if w.close(worst) {
+			return true
+		}
+	}
+	return false
+}
+
+// draw draws from all connections, and returns how many of the drawn wait for their
+// clients. If there are few, all of them are drawn.
+func (w *Waiting) draw(drawn *[draws]*Conn) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range min(draws, len(w.all)) {
+		if len(w.all) > draws {
+			i = rand.IntN(len(w.all))
+		}
+		if c := w.all[i]; c.place.waits() {
+			drawn[n] = c
+			n++
+		}
+	}
+	return n
+}
+
+// waits reports whether the client is waited for.
+func (p *place) waits() bool {
+	switch p.state.Load() {
+	case placeHalf, placeIdle:
+		return p.since.Load() != 0
+	}
+	return false
+}
+
+// close closes a connection if its client is still waited for.
+func (w *Waiting) close(c *Conn) bool {
+	p := &c.place
+	state := p.state.Load()
+	if state != placeHalf && state != placeIdle || !p.state.CompareAndSwap(state, placeEnded) {
+		return false
+	}
+	w.discount(p, state)
+	w.unburden(p)
+	w.evicted.Add(1)
+	_ = c.Conn.Close() // whoever reads it is told
+	w.leave(c)
+	return true
+}
+
+const (
+	// patienceFull is how long a newcomer waits for a place where there is none:
+	// requests that are being answered are over soon. It is not left to the
+	// backlog of the kernel, behind which calls and health checks would wait, too.
+	patienceFull = 100 * time.Millisecond
+	fullPoll     = 2 * time.Millisecond
+)
+
+// room reports whether there is a place for a connection that was just accepted, and
+// makes one if it can. From Accept.
+func (l *Listener) room() bool {
+	l.waiting.relieve()
+	for l.waiting.full() {
+		now := time.Now()
+		if l.fullSince.IsZero() {
+			l.fullSince = now
+		}
+		if now.Sub(l.fullSince) >= patienceFull {
+			return false
+		}
+		select {
+		case <-l.closed:
+			return false
+		case <-time.After(fullPoll):
+		}
+		l.waiting.relieve()
+	}
+	l.fullSince = time.Time{}
+	return true
+}

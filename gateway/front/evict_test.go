@@ -1,0 +1,172 @@
+package front
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp"
+
+	"sluice/gateway/testkit"
+)
+
+// strictly makes a test server one that lets connections be idle only where they may.
+func strictly(srv *fasthttp.Server) {
+	srv.Handler = Strict(srv.Handler, func(ctx *fasthttp.RequestCtx, status int, _ string) { ctx.SetStatusCode(status) })
+}
+
+// closing reports whether an answer is the last of its connection.
+func closing(t *testing.T, c *testkit.Conn, request string) bool {
+	t.Helper()
+	c.Send(request)
+	head := c.ReadHead(t)
+	require.Equal(t, 200, head.Status, head.Raw)
+	_, err := io.Copy(io.Discard, c.Body())
+	require.NoError(t, err)
+	return strings.Contains(strings.ToLower(head.Raw), "connection: close")
+}
+
+func TestIdleConnectionsCountForTheirAddress(t *testing.T) {
+	s := serve(t, Options{Waiting: atMost(2)}, strictly)
+	first, second := s.dial(t, ""), s.dial(t, "")
+	for range 3 {
+		require.False(t, closing(t, first, get))
+	}
+	require.False(t, closing(t, second, get))
+	s.expectIdle(t, 2)
+	for range 3 {
+		c := s.dial(t, "")
+		require.True(t, closing(t, c, get), "served, but it may not stay")
+		require.Empty(t, expectGone(t, c.NetConn()))
+	}
+	require.False(t, closing(t, s.dial(t, "127.0.0.2"), get), "another address")
+	require.False(t, closing(t, first, get), "the place is its own")
+	s.expectIdle(t, 3)
+
+	require.NoError(t, second.Close())
+	s.expectIdle(t, 2)
+	third := s.dial(t, "")
+	require.False(t, closing(t, third, get), "a place that became free")
+
+	// While one is answered another takes its place.
+	w := atMost(1)
+	all := conns(t, w, "192.0.2.1", "192.0.2.1")
+	require.True(t, w.begin(all[0], time.Now()) && w.release(all[0]))
+	require.True(t, w.begin(all[1], time.Now()))
+	require.False(t, w.stay(all[0]))
+	require.EqualValues(t, 1, w.Stats().Lasts)
+}
+
+func (s *served) expectIdle(t *testing.T, n int) {
+	t.Helper()
+	testkit.EventuallyWithin(t, patience, func() bool { return s.waiting.Stats().Idle == n }, fmt.Sprintf("%d idle connections", n))
+}
+
+// Where the next request has begun with the end of the one before, the HTTP server
+// keeps its buffers for it: such a connection is not idle.
+func TestTheBeginningOfTheNextRequestIsHalfOpen(t *testing.T) {
+	f := func(name string, behind string) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, Options{Waiting: NewWaiting(WaitingOptions{PerAddress: 1, Bytes: 1 << 30, Head: 64 << 10})}, strictly)
+			c := s.dial(t, "")
+			require.False(t, closing(t, c, get+behind))
+			s.expectHalfOpen(t, 1)
+			testkit.EventuallyWithin(t, patience, func() bool {
+				return s.waiting.Stats().Held == lightBytes+s.waiting.heavyBytes()
+			}, "its buffers to count")
+		})
+	}
+	f("a byte", "G")
+	f("an empty line", "\r\n")
+	f("most of it", get[:len(get)-1])
+}
+
+// Whoever takes all the memory there is does it to himself.
+func TestSlowConnectionsMakeRoomForOthers(t *testing.T) {
+	const fit = 5
+	w := NewWaiting(WaitingOptions{PerAddress: 1 << 20, Head: 64 << 10})
+	w.opt.Bytes = fit * (lightBytes + w.heavyBytes())
+	s := serve(t, Options{Waiting: w}, strictly)
+	idle := s.dial(t, "127.0.0.2")
+	require.False(t, closing(t, idle, get))
+	slow := "GET /" + strings.Repeat("x", 3*firstRead)
+	for range 4 * fit {
+		s.dial(t, "127.0.0.3").Send(slow)
+	}
+	testkit.EventuallyWithin(t, patience, func() bool {
+		st := w.Stats()
+		return st.Half+int(st.Evicted) == 4*fit && st.Held <= w.opt.Bytes
+	}, "all but those that fit to be closed")
+	require.GreaterOrEqual(t, w.Stats().Half, fit-2, "no more than need be")
+	require.False(t, closing(t, idle, get), "it takes little")
+	require.False(t, closing(t, s.dial(t, "127.0.0.4"), slow+" HTTP/1.1\r\nHost: h\r\n\r\n"), "one that is not slow")
+}
+
+// Silent connections hold the descriptors, and whoever has something to say gets
+// through, at once and each time.
+func TestSilentConnectionsMakeRoomForRequests(t *testing.T) {
+	w := NewWaiting(WaitingOptions{PerAddress: 1 << 20, Files: Files{Scarce: 8, None: 12}})
+	s := serve(t, Options{Waiting: w}, strictly)
+	for range 40 {
+		s.dial(t, "127.0.0.2")
+	}
+	for range 20 {
+		require.Equal(t, "127.0.0.3", client(t, body(t, s.dial(t, "127.0.0.3"), get)))
+	}
+	require.LessOrEqual(t, w.used(), 12)
+	require.Positive(t, w.Stats().Evicted)
+	require.Zero(t, s.Stats().Shed)
+}
+
+func TestWithoutAPlaceNewcomersAreClosedAtOnce(t *testing.T) {
+	var streams atomic.Int64
+	streams.Store(10)
+	w := NewWaiting(WaitingOptions{Files: Files{Scarce: 5, None: 10}, Streams: func() int { return int(streams.Load()) }})
+	s := serve(t, Options{Waiting: w}, strictly)
+	for range 30 { // at one a second this would take too long
+		require.Empty(t, expectGone(t, s.dial(t, "").NetConn()))
+	}
+	require.EqualValues(t, 30, s.Stats().Shed)
+	streams.Store(9)
+	require.True(t, closing(t, s.dial(t, ""), get), "one place, which nobody may hold")
+	streams.Store(0)
+	testkit.EventuallyWithin(t, patience, func() bool { return w.used() == 0 }, "it to be free")
+	require.False(t, closing(t, s.dial(t, ""), get))
+}
+
+func TestWhoIsEvicted(t *testing.T) {
+	w := NewWaiting(WaitingOptions{PerAddress: 100})
+	now := time.Now()
+	all := conns(t, w, "192.0.2.1", "192.0.2.2", "192.0.2.2", "192.0.2.3")
+	ends := func(name string, want *Conn) {
+		t.Helper()
+		if want == nil {
+			require.False(t, w.evict(), name)
+			return
+		}
+		require.True(t, w.evict(), name)
+		require.Equal(t, placeEnded, want.place.state.Load(), name)
+	}
+	ends("nothing was read of any", nil)
+	for i, c := range all {
+		require.True(t, w.begin(c, now.Add(time.Duration(-i)*time.Second)))
+	}
+	ends("of the address with the most, who waits longest", all[2])
+	ends("of all, who waits longest", all[3])
+	require.True(t, w.release(all[0]))
+	ends("not who is answered", all[1])
+	require.True(t, w.stay(all[0]))
+	ends("nor to whom the answer is being written", nil)
+	w.waits(all[0])
+	ends("who is idle", all[0])
+	require.False(t, w.release(all[0]), "a request that came in the same moment is not answered")
+	require.False(t, all[0].serving())
+	require.Zero(t, w.has(KeyOf(netip.MustParseAddr("192.0.2.2"))))
+	require.EqualValues(t, 4, w.Stats().Evicted)
+}

@@ -1,0 +1,359 @@
+package front
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/gateway/shrink"
+)
+
+// WaitingOptions bound what connections hold that wait for their clients. The zero
+// value bounds nothing.
+type WaitingOptions struct {
+	// PerAddress is how many connections of one address, or of one /64 of IPv6,
+	// may have an unfinished handshake or request, and with how many of them in all
+	// one more may be idle. 0: no limit.
+	PerAddress int
+	// Bytes is what all connections but streams may hold together, by estimate. 0:
+	// no limit.
+	Bytes int64
+	// Head is what the HTTP server takes for reading a request: bytes.
+	Head int
+	// Files are how many descriptors there are for connections, streams included.
+	Files Files
+	// Streams returns how many descriptors streams have. Any goroutine. nil: none.
+	Streams func() int
+}
+
+// Files are marks of descriptors in use by connections and streams; 0: no limit.
+type Files struct {
+	Scarce int // above it, connections that wait for their clients are closed for others
+	None   int // above it, there is no place for another connection
+}
+
+// Waiting knows all connections of the listeners that it is given to, and at which of
+// them the server waits for the client: those whose handshake or request is not read
+// yet, and those that are idle between two requests. Make it with [NewWaiting]; its
+// methods may be called from any goroutine.
+//
+// An address may have so many of them. A connection whose request begins is closed if
+// that many others have one under way; an answer is the last of its connection if that
+// many wait in either way, so that idle ones are in no newcomer's way. The node as a whole has so much
+// memory and so many descriptors. Where these are short, somebody must go: of a few
+// that wait, chosen by lot, one of the address that has the most of them, and of
+// several the one that has waited longest. So whoever takes all there is, by many
+// connections or by slow ones, does it to himself, and a request that is sent at once
+// finds a place.
+//
+// Connections that are being answered, and streams, are let be.
+type Waiting struct {
+	// Immutable after NewWaiting.
+	opt     WaitingOptions
+	scatter uint64 // odd
+
+	// Atomic.
+	held    atomic.Int64 // bytes, by estimate
+	open    atomic.Int64 // the length of all
+	evicted atomic.Uint64
+	lasts   atomic.Uint64 // answers that ended their connection
+
+	stripes [waitingStripes]waitingStripe
+
+	// Guarded by mu.
+	mu  sync.Mutex
+	all []*Conn
+}
+
+const waitingStripes = 64
+
+// waitingStripe counts connections by the key of their address. A count that falls to
+// zero is forgotten. Its lock, and that of Waiting, are taken last and nothing is
+// called under them.
+type waitingStripe struct {
+	// Guarded by mu.
+	mu sync.Mutex
+	n  shrink.Map[Key, waitCount] // never zero
+
+	_ [24]byte // keeps stripes on cache lines of their own
+}
+
+// waitCount is how many connections of an address wait for their clients.
+type waitCount struct{ half, idle int32 }
+
+func (n *waitCount) add(state uint32, by int32) {
+	switch state {
+	case placeHalf:
+		n.half += by
+	case placeIdle:
+		n.idle += by
+	}
+}
+
+// place is what a connection has in a Waiting.
+type place struct {
+	// Atomic.
+	state atomic.Uint32
+	heavy atomic.Bool  // counts as one that holds buffers
+	since atomic.Int64 // when the wait for the client began, ns of the wall clock; 0: the server is still writing
+
+	// Owned by the worker until the state is not placeNone for the first time,
+	// immutable then.
+	key     Key
+	counted bool // for its address
+
+	// Guarded by Waiting.mu.
+	at int // in Waiting.all, counted from 1; 0: not in it
+
+	// Immutable after Accept.
+	light int64 // bytes that it counts for in any case
+}
+
+const (
+	placeNone  uint32 = iota // not waited for: nothing was read, or it is being answered
+	placeHalf                // its handshake or request is being read
+	placeIdle                // its last request was answered, or is about to be
+	placeEnded               // the connection was closed
+)
+
+// What connections are estimated to hold.
+const (
+	lightBytes = 8 << 10  // the stack of a worker, mostly
+	lightTLS   = 24 << 10 // with the state of TLS
+	// heads is how often the HTTP server has a head while it reads it: as it came,
+	// and twice what it made of it.
+	heads = 3
+	// bodyBytes is what it takes for a body that needs no key.
+	bodyBytes = 64 << 10
+)
+
+// NewWaiting makes one for all listeners of a node.
+func NewWaiting(opt WaitingOptions) *Waiting {
+	if opt.Streams == nil {
+		opt.Streams = func() int { return 0 }
+	}
+	return &Waiting{opt: opt, scatter: rand.Uint64() | 1}
+}
+
+// enter takes a connection in. From Accept.
+func (w *Waiting) enter(c *Conn, light int64) {
+	c.place.light = light
+	w.held.Add(light)
+	w.mu.Lock()
+	w.all = append(w.all, c)
+	c.place.at = len(w.all)
+	w.open.Store(int64(len(w.all)))
+	w.mu.Unlock()
+}
+
+// leave is for a connection whose descriptor was closed.
+func (w *Waiting) leave(c *Conn) {
+	w.mu.Lock()
+	gone := w.remove(c)
+	w.mu.Unlock()
+	if gone {
+		w.held.Add(-c.place.light)
+	}
+}
+
+// remove takes a connection off the list. Caller holds mu.
+func (w *Waiting) remove(c *Conn) bool {
+	i, last := c.place.at-1, len(w.all)-1
+	if i < 0 {
+		return false
+	}
+	w.all[i] = w.all[last]
+	w.all[i].place.at = i + 1
+	w.all[last] = nil
+	w.all = w.all[:last]
+	c.place.at = 0
+	w.open.Store(int64(last))
+	if n := cap(w.all); n > 1024 && last < n/4 {
+		w.all = append(make([]*Conn, 0, n/2), w.all...)
+	}
+	return true
+}
+
+// begin notes that a handshake or request is being read, from the worker. It reports
+// whether the address has room for it, and the connection was not closed for others.
+func (w *Waiting) begin(c *Conn, now time.Time) bool {
+	return w.take(c, placeHalf, now.UnixNano())
+}
+
+// stay notes that the connection will be idle after the answer that is being written,
+// and reports whether it may.
+func (w *Waiting) stay(c *Conn) bool {
+	if !w.scarce() && w.take(c, placeIdle, 0) {
+		return true
+	}
+	w.lasts.Add(1)
+	return false
+}
+
+// take gives a connection the place of a state, if there is one for its address.
+func (w *Waiting) take(c *Conn, state uint32, since int64) bool {
+	p := &c.place
+	was := p.state.Load()
+	if was == state || was == placeEnded {
+		return was == state
+	}
+	if p.key == 0 {
+		p.key = KeyOf(addrOf(c.RemoteAddr()))
+	}
+	if counted := w.opt.PerAddress > 0 && !c.trusted; p.counted != counted {
+		p.counted = counted
+	}
+	if !w.count(p, was, state) {
+		return false
+	}
+	p.since.Store(since)
+	if !p.state.CompareAndSwap(was, state) {
+		w.move(p, state, was) // whoever ended it counts it off where it was
+		return false
+	}
+	return true
+}
+
+// waits notes that the client of an idle connection is waited for from now on.
+func (w *Waiting) waits(c *Conn) {
+	if c.place.state.Load() == placeIdle {
+		c.place.since.Store(time.Now().UnixNano())
+	}
+}
+
+// burden notes that the connection holds buffers while its client is waited for.
+func (w *Waiting) burden(c *Conn) {
+	if c.place.heavy.Swap(true) {
+		return
+	}
+	w.held.Add(w.heavyBytes())
+	if c.place.state.Load() == placeEnded {
+		w.unburden(&c.place)
+	}
+	w.relieve()
+}
+
+// unburden is for when the request was read, or never will be.
+func (w *Waiting) unburden(p *place) {
+	if p.heavy.Swap(false) {
+		w.held.Add(-w.heavyBytes())
+	}
+}
+
+func (w *Waiting) heavyBytes() int64 { return heads*int64(w.opt.Head) + bodyBytes }
+
+// release gives the place back, as the request was read. It reports false if the
+// connection was closed meanwhile. From the worker.
+func (w *Waiting) release(c *Conn) bool {
+	p := &c.place
+	w.unburden(p)
+	for {
+		switch state := p.state.Load(); state {
+		case placeHalf, placeIdle:
+			if p.state.CompareAndSwap(state, placeNone) {
+				w.discount(p, state)
+				return true
+			}
+		default:
+			return state == placeNone
+		}
+	}
+}
+
+// end is release for good. Any goroutine.
+func (w *Waiting) end(p *place) {
+	w.discount(p, p.state.Swap(placeEnded))
+	w.unburden(p)
+}
+
+// count counts a connection in another state than it was, if its address has room.
+func (w *Waiting) count(p *place, was, state uint32) bool {
+	if !p.counted {
+		return true
+	}
+	s := w.stripe(p.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.n.Value(p.key)
+	n.add(was, -1)
+	taken := int(n.half)
+	if state == placeIdle {
+		taken += int(n.idle)
+	}
+	if taken >= w.opt.PerAddress {
+		return false
+	}
+	n.add(state, 1)
+	s.n.Set(p.key, n)
+	return true
+}
+
+// discount counts a connection no more that was in a state.
+func (w *Waiting) discount(p *place, state uint32) {
+	if state != placeHalf && state != placeIdle {
+		return
+	}
+	w.move(p, state, placeNone)
+}
+
+// move counts a connection in another state, whatever the limit.
+func (w *Waiting) move(p *place, was, state uint32) {
+	if !p.counted {
+		return
+	}
+	s := w.stripe(p.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.n.Value(p.key)
+	n.add(was, -1)
+	n.add(state, 1)
+	if n == (waitCount{}) {
+		s.n.Delete(p.key)
+	} else {
+		s.n.Set(p.key, n)
+	}
+}
+
+// has returns how many connections are counted for a key.
+func (w *Waiting) has(k Key) int {
+	s := w.stripe(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.n.Value(k)
+	return int(n.half + n.idle)
+}
+
+// stripe returns where a key is. The multiplier is random, so that nobody can
+// choose addresses that meet in one stripe.
+func (w *Waiting) stripe(k Key) *waitingStripe {
+	return &w.stripes[uint64(k)*w.scatter>>(64-6)]
+}
+
+// Held returns how many bytes connections hold, by estimate.
+func (w *Waiting) Held() int64 { return w.held.Load() }
+
+// WaitingStats are what a [Waiting] did since the start, and what there is now.
+type WaitingStats struct {
+	Evicted uint64 // connections closed for others, because memory or descriptors were short
+	Lasts   uint64 // answers that ended their connection, as there was no room for an idle one
+	Half    int    // connections with an unfinished handshake or request
+	Idle    int    // connections between two requests
+	Held    int64  // bytes that connections hold, by estimate
+}
+
+// Stats returns the counters.
+func (w *Waiting) Stats() WaitingStats {
+	st := WaitingStats{Evicted: w.evicted.Load(), Lasts: w.lasts.Load(), Held: w.held.Load()}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.all {
+		switch c.place.state.Load() {
+		case placeHalf:
+			st.Half++
+		case placeIdle:
+			st.Idle++
+		}
+	}
+	return st
+}
