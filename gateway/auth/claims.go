@@ -52,6 +52,30 @@ type claims struct {
 	exp, nbf time.Time // zero if absent
 }
 
+// claimNames are the claims that count (PROTOCOL 4.3, 4.4): of exactly these
+// names, as RFC 7519 section 10.1.1 has it, and each once. Whoever signs tokens
+// may let others choose claims whose names are not these.
+var claimNames = codec.Names{
+	"sub": nil, "exp": nil, "nbf": nil, "expire_at": nil, "aud": nil, "iss": nil, "info": nil, "b64info": nil,
+	"meta": nil, "channels": nil, "channel": nil,
+	"subs": {codec.Any: {"info": nil, "b64info": nil, "data": nil, "b64data": nil, "override": {
+		"presence": toggleNames, "join_leave": toggleNames, "force_recovery": toggleNames,
+		"force_positioning": toggleNames, "force_push_join_leave": toggleNames,
+	}}},
+}
+
+var toggleNames = codec.Names{"value": nil}
+
+// exactClaims returns claims without those that do not count.
+func exactClaims(text []byte, userIDClaim string) ([]byte, error) {
+	names := claimNames
+	if _, known := names[userIDClaim]; !known && userIDClaim != "" {
+		names = maps.Clone(names)
+		names[userIDClaim] = nil
+	}
+	return codec.AppendExact(make([]byte, 0, len(text)), text, names)
+}
+
 // decodeClaims decodes the payload of a token. Every error means an invalid
 // token.
 func decodeClaims(payload []byte, userIDClaim string) (*claims, error) {
@@ -63,6 +87,9 @@ func decodeClaims(payload []byte, userIDClaim string) (*claims, error) {
 	}
 	if text[0] != '{' {
 		return nil, errors.New("claims: a JSON object expected")
+	}
+	if text, err = exactClaims(text, userIDClaim); err != nil {
+		return nil, fmt.Errorf("claims: %w", err)
 	}
 	c := &claims{}
 	if err := json.Unmarshal(text, &c.connectClaims); err != nil {

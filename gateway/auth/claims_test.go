@@ -245,7 +245,36 @@ func TestChannelsClaim(t *testing.T) {
 	f(`"channels":["x"],"subs":null`, "x")
 	f(`"channels":["x"],"subs":{"b":{},"a":null}`, "a", "b")
 	f(`"channels":["x"],"subs":{"":{}}`) // not empty, though nothing is left of it
-	f(`"subs":{"a":{},"":{},"B":{},"":{"info":1}}`, "B", "a")
+	f(`"subs":{"a":{},"":{},"B":{}}`, "B", "a")
+	f(`"subs":{"a":{},"A":{}}`, "A", "a") // names of channels are what they are
+	requireInvalid(t, v, mint(t, `{"sub":"42","subs":{"a":{},"a":{"info":1}}}`))
+}
+
+// Claims count by exactly their names, wherever they are: an issuer may let
+// others choose the rest. One that counts is given once.
+func TestClaimsAreOfExactlyTheirNames(t *testing.T) {
+	for _, claim := range []string{"", "user_id"} {
+		v := newTestVerifier(t, func(o *Options) { o.UserIDClaim, o.Audience = claim, "a" })
+		const start = `{"sub":"1","user_id":"1","aud":"a",`
+		id := requireIdentity(t, v, mint(t, start+`"SUB":"2","Sub":5,"USER_ID":"2","Exp":1,"EXP":"x","NBF":99999999999,"Expire_At":1,
+			"AUD":"b","ISS":5,"Info":{"admin":true},"B64INFO":"!","META":1,"Channels":["all"],"SUBS":{"all":{}},"Channel":"c",
+			"\u0053ub":"3","subs":{"a":{"Info":1,"B64Info":"!","DATA":1,"Override":5,"override":{"Presence":5,"join_leave":{"Value":true}}}}}`), "1")
+		require.Equal(t, Identity{User: "1", Subs: []SubGrant{{Channel: "a", Override: Override{JoinLeave: Off}}}}, *id)
+		id = requireIdentity(t, v, mint(t, `{"\u0073ub":"7","user\u005fid":"7","\u0061ud":"a"}`), "7") // an escape is another spelling of the same name
+		require.Zero(t, id.Info)
+		for _, twice := range []string{
+			`"aud":"a"`, `"\u0061ud":"b"`, `"exp":9999999999,"exp":9999999999`, `"channels":[],"channels":["b"]`, `"info":1,"info":1`, `"channel":"","channel":""`,
+			`"subs":{"a":{"info":1,"info":2}}`, `"subs":{"a":{"override":{"presence":{"value":true},"presence":{}}}}`,
+			`"subs":{"a":{"override":{"presence":{"value":true,"value":false}}}}`, `"sub":"1"`,
+		} {
+			requireInvalid(t, v, mint(t, start+twice+`}`))
+		}
+		_, err := v.VerifyConnect(mint(t, start+`"aud":"a"}`), now)
+		require.ErrorContains(t, err, "aud: one value expected")
+		requireIdentity(t, v, mint(t, start+`"other":1,"other":2,"Exp":1,"Exp":2}`), "1") // these do not count
+	}
+	v := newTestVerifier(t, func(o *Options) { o.UserIDClaim = "user_id" })
+	requireInvalid(t, v, mint(t, `{"user_id":"1","user_id":"2"}`))
 }
 
 func TestSubsClaim(t *testing.T) {

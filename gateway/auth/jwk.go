@@ -85,6 +85,12 @@ type jwkWire struct {
 	Y   string   `json:"y"`
 }
 
+// jwkNames are the members that count, of exactly these names and each once
+// (RFC 7517 section 4).
+var jwkNames = codec.Names{
+	"kty": nil, "use": nil, "key_ops": nil, "kid": nil, "alg": nil, "crv": nil, "n": nil, "e": nil, "x": nil, "y": nil,
+}
+
 // decodeKeySet decodes the document of a key server. Keys that are not for
 // signatures, or are of a kind or strength that is not accepted here, are left
 // out; the error says that it is no key set at all.
@@ -109,7 +115,8 @@ func decodeKeySet(body []byte) (*keySet, error) {
 	set := &keySet{byID: make(map[string][]webKey)}
 	for _, raw := range *doc.Keys {
 		var w jwkWire
-		if len(raw) == 0 || raw[0] != '{' || json.Unmarshal(raw, &w) != nil || !w.verifies() {
+		raw, err := codec.AppendExact(nil, raw, jwkNames)
+		if err != nil || len(raw) == 0 || raw[0] != '{' || json.Unmarshal(raw, &w) != nil || !w.verifies() {
 			continue
 		}
 		if k, ok := w.key(); ok {

@@ -74,6 +74,8 @@ func TestKeysThatAreNotForSignaturesAreSkipped(t *testing.T) {
 	f("padded", with(key, "x", key["x"]+"="), true)
 	f("no use", with(key, "use", ""), true) // RFC 7517 section 4.2: optional
 	f("use enc", with(key, "use", "enc"), false)
+	f("USE enc, which does not count", with(key, "USE", "enc"), true)
+	f("KTY", with(key, "kty", "", "KTY", "OKP"), false)
 	f("no kid", with(key, "kid", ""), false)
 	f("no kty", with(key, "kty", ""), false)
 	f("oct", map[string]string{"kty": "oct", "use": "sig", "kid": "k", "k": "AAAA"}, false)

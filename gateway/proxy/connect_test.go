@@ -83,6 +83,9 @@ func TestConnectResultFields(t *testing.T) {
 		auth.Identity{Subs: []auth.SubGrant{{Channel: "a"}, {Channel: "b", Info: info}}}, "")
 	f("schema without effect", `{"caps":[{"channels":["x"]}],"labels":{"a":"b"},"subs":{"a":{"expire_at":5,"server_tags_filter":{"op":"eq"}}}}`,
 		auth.Identity{Subs: []auth.SubGrant{{Channel: "a"}}}, "")
+	// As the reference does: names in any case, of two the last.
+	f("names in any case", `{"User":"1","INFO":{"n":1},"Channels":["a"]}`, auth.Identity{User: "1", Info: info, Subs: []auth.SubGrant{{Channel: "a"}}}, "")
+	f("a name twice", `{"user":"2","user":"1"}`, auth.Identity{User: "1"}, "")
 	f("unknown fields", `{"user":"1","more":[{}]}`, auth.Identity{User: "1"}, "")
 	f("line ends", "\r\n{\r\n\"user\":\r\n\"1\",\"info\":{\r\n}}\r\n", auth.Identity{User: "1", Info: compact(t, `{}`)}, "")
 }
