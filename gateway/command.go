@@ -67,7 +67,7 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 			src := configSource(cmd, path)
 			src.Flags = flags
 			if dev {
-				src.Dev = &config.Dev{Secret: rand.Text(), APIKey: rand.Text()}
+				src.Dev = &config.Dev{Secret: newTokenKey(), APIKey: rand.Text()}
 				if !src.Required {
 					src.Path = ""
 				}

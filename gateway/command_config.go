@@ -51,7 +51,7 @@ func (c *configCommand) genconfig() *cobra.Command {
 	cmd.Flags().StringVarP(&c.path, "config", "c", "config.json", "file to write")
 	markConfigFile(cmd, "config")
 	cmd.RunE = func(*cobra.Command, []string) error {
-		text, err := config.RenderMinimal(config.Secrets{Token: rand.Text(), APIKey: rand.Text()}, c.path)
+		text, err := config.RenderMinimal(config.Secrets{Token: newTokenKey(), APIKey: rand.Text()}, c.path)
 		if err == nil {
 			err = writeNew(c.path, text)
 		}
@@ -66,6 +66,9 @@ func (c *configCommand) genconfig() *cobra.Command {
 	}
 	return cmd
 }
+
+// newTokenKey returns a random key that is long enough for each HMAC algorithm.
+func newTokenKey() string { return rand.Text() + rand.Text() + rand.Text() }
 
 func (c *configCommand) defaultconfig() *cobra.Command {
 	cmd := &cobra.Command{

@@ -12,7 +12,7 @@ import (
 // oldConfig is a file of version 5 as people have them, 40 lines with what
 // Sluice has and with what it lacks.
 const oldConfig = `{
-  "token_hmac_secret_key": "hmac-secret",
+  "token_hmac_secret_key": "hmac-secret-of-thirty-two-bytes-.",
   "token_audience": "app",
   "admin": true,
   "admin_password": "pw",

@@ -51,7 +51,7 @@ type Client struct {
 
 // Token is the section client.token: how connection tokens are checked (PROTOCOL 4.2 and 4.3).
 type Token struct {
-	HMACSecretKey                     string `json:"hmac_secret_key" secret:"true" doc:"Key of HS256, HS384 and HS512 tokens, taken as raw bytes. Empty: such tokens are refused."`
+	HMACSecretKey                     string `json:"hmac_secret_key" secret:"true" doc:"Key of HS256, HS384 and HS512 tokens, taken as raw bytes: 32 or more, at random. Empty: such tokens are refused."`
 	HMACPreviousSecretKey             string `json:"hmac_previous_secret_key" secret:"true" doc:"Second HMAC key, tried when the main one does not fit, for a change of keys."`
 	HMACPreviousSecretKeyValidUntil   int64  `json:"hmac_previous_secret_key_valid_until" default:"0" unit:"Unix seconds" doc:"When the previous key stops being tried. 0: never. Past: it is not tried."`
 	RSAPublicKey                      string `json:"rsa_public_key" doc:"Public key (PEM text) of RS256, RS384, RS512, PS256, PS384 and PS512 tokens."`

@@ -21,7 +21,7 @@ func converted(t *testing.T, path, text, to string) (before, after *Config, out 
 	require.NoError(t, err, text)
 	after, rep := mustLoad(t, file(to, string(c.Text)))
 	for _, f := range rep.Findings {
-		require.False(t, f.Kind.Strict(), "%s\nin %s", f, c.Text)
+		require.False(t, f.Kind.Strict() && f.Kind != KindWeak /* secrets stay what they are */, "%s\nin %s", f, c.Text)
 	}
 	before, _ = mustLoad(t, file(path, text))
 	return before, after, string(c.Text)

@@ -16,6 +16,7 @@ const (
 	KindUnsupported Kind = "unsupported" // an option of the reference that Sluice lacks; ignored
 	KindClash       Kind = "clash"       // two keys for one option, or both generations of keys in one file
 	KindDuplicate   Kind = "duplicate"   // a key given twice in one object; the last one counts
+	KindWeak        Kind = "weak"        // a secret that can be guessed; used
 	KindMissing     Kind = "missing"     // the config file is not there
 	KindAdvice      Kind = "advice"      // a value that is allowed but deserves a look
 )
@@ -23,9 +24,9 @@ const (
 // Strict reports whether checkconfig --strict fails on findings of this kind.
 func (k Kind) Strict() bool { return k != KindMissing && k != KindAdvice }
 
-// weights is the order in which findings are told: what does something else than was meant, what is missing, what only has
+// weights is the order in which findings are told: what does something else than was meant, what can be guessed, what is missing, what only has
 // another name, what deserves a look.
-var weights = []Kind{KindMissing, KindUnknown, KindDuplicate, KindClash, KindUnsupported, KindDeprecated, KindAdvice}
+var weights = []Kind{KindMissing, KindUnknown, KindDuplicate, KindClash, KindWeak, KindUnsupported, KindDeprecated, KindAdvice}
 
 // ByWeight returns findings in the order in which to tell them: what does something else than was meant first, then what is
 // not supported, then new names, then advice.

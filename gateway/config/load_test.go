@@ -157,7 +157,7 @@ func TestAllErrorsAreReportedAtOnce(t *testing.T) {
 }
 
 func TestReportKnowsWhatWasSetAndWhere(t *testing.T) {
-	g := fromJSON("{\n\"client\": {\n\"token\": {\"hmac_secret_key\": \"s\"}},\n\"channel\": {\"namespaces\": [\n{\"name\": \"news\", \"presence\": true}]}}")
+	g := fromJSON("{\n\"client\": {\n\"token\": {\"hmac_secret_key\": \"ssssssssssssssssssssssssssssssss\"}},\n\"channel\": {\"namespaces\": [\n{\"name\": \"news\", \"presence\": true}]}}")
 	g.env = []string{"SLUICE_LOG_LEVEL=debug"}
 	g.flags = map[string]string{"pid_file": "p"}
 	_, rep := mustLoad(t, g)
@@ -194,7 +194,7 @@ func TestAddressesOfTheListeners(t *testing.T) {
 }
 
 func TestDevSetsOnlyWhatNobodySet(t *testing.T) {
-	dev := &Dev{Secret: "dev-secret", APIKey: "dev-key"}
+	dev := &Dev{Secret: "dev-secret-of-thirty-two-bytes-...", APIKey: "dev-key"}
 
 	c, rep := mustLoad(t, given{files: map[string]string{"config.json": `{}`}, dev: dev})
 	require.Empty(t, rep.Warnings)
@@ -203,7 +203,7 @@ func TestDevSetsOnlyWhatNobodySet(t *testing.T) {
 	require.True(t, c.UniSSE.BoundedStreams)
 	require.True(t, c.Health.Enabled)
 	require.True(t, c.Client.AllowAnonymousConnectWithoutToken)
-	require.Equal(t, "dev-secret", c.Client.Token.HMACSecretKey)
+	require.Equal(t, "dev-secret-of-thirty-two-bytes-...", c.Client.Token.HMACSecretKey)
 	require.Equal(t, "dev-key", c.HTTPAPI.Key)
 	o := c.Channel.WithoutNamespace
 	require.True(t, o.AllowSubscribeForClient && o.AllowSubscribeForAnonymous && o.Presence && o.JoinLeave && o.ForceRecovery)

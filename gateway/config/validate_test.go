@@ -6,8 +6,10 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -437,5 +439,25 @@ func TestPublicKeysInAllTheirForms(t *testing.T) {
 		_, _, err := fromJSON(`{"client": {"token": {` + text + `}}}`).load()
 		require.ErrorContains(t, err, "public key: allowed PEM text")
 		require.NotContains(t, err.Error(), "BEGIN")
+	}
+}
+
+// A key that can be guessed from a token is found, of either option and without
+// showing it, and does not pass --strict; the server takes it all the same.
+func TestShortHMACKeysAreFound(t *testing.T) {
+	for _, key := range []string{"hmac_secret_key", "hmac_previous_secret_key"} {
+		for n, weak := range map[int]bool{1: true, 31: true, 32: false, 64: false} {
+			secret := strings.Repeat("s", n)
+			c, rep := mustLoad(t, fromJSON(`{"uni_sse": {"enabled": true}, "http_api": {"key": "k"}, "client": {"token": {"`+key+`": "`+secret+`"}}}`))
+			require.Contains(t, []string{c.Client.Token.HMACSecretKey, c.Client.Token.HMACPreviousSecretKey}, secret)
+			i := slices.IndexFunc(rep.Findings, func(f Finding) bool { return f.Kind == KindWeak })
+			require.Equal(t, weak, i >= 0, "%s of %d bytes", key, n)
+			if weak {
+				f := rep.Findings[i]
+				require.Equal(t, "client.token."+key, f.Key)
+				require.Equal(t, fmt.Sprintf("%d bytes: whoever has a token can guess it; use 32 or more that are random, 64 for HS512", n), f.Detail)
+				require.True(t, f.Kind.Strict())
+			}
+		}
 	}
 }

@@ -29,7 +29,7 @@ func TestAStartThatNobodyCanUseIsNamed(t *testing.T) {
 	f(`{}`, off, closed, nobody)
 	f(`{"uni_sse": {"enabled": true}}`, closed, nobody)
 	const open = `{"uni_sse": {"enabled": true}, `
-	for _, key := range []string{`"hmac_secret_key": "s"`, `"hmac_previous_secret_key": "s"`, `"jwks_public_endpoint": "https://h/"`} {
+	for _, key := range []string{`"hmac_secret_key": "ssssssssssssssssssssssssssssssss"`, `"hmac_previous_secret_key": "ssssssssssssssssssssssssssssssss"`, `"jwks_public_endpoint": "https://h/"`} {
 		f(open+`"client": {"token": {`+key+`}}}`, nothing)
 	}
 	f(open+`"client": {"token": {"ecdsa_public_key": "`+oneLine(ecPublic)+`"}}}`, nothing)
@@ -39,7 +39,7 @@ func TestAStartThatNobodyCanUseIsNamed(t *testing.T) {
 	f(open + `"client": {"insecure": true}}`)
 	f(open + `"client": {"proxy": {"connect": {"enabled": true, "endpoint": "http://h"}}}}`)
 
-	const keyed, anonymous = open + `"client": {"token": {"hmac_secret_key": "s"}}, `, open + `"client": {"allow_anonymous_connect_without_token": true}, `
+	const keyed, anonymous = open + `"client": {"token": {"hmac_secret_key": "ssssssssssssssssssssssssssssssss"}}, `, open + `"client": {"allow_anonymous_connect_without_token": true}, `
 	f(keyed + `"channel": {"without_namespace": {"allow_subscribe_for_client": true}}}`)
 	f(keyed + `"channel": {"namespaces": [{"name": "aa"}, {"name": "bb", "allow_subscribe_for_client": true}]}}`)
 	f(keyed + `"channel": {"without_namespace": {"allow_user_limited_channels": true}}}`)
@@ -48,7 +48,7 @@ func TestAStartThatNobodyCanUseIsNamed(t *testing.T) {
 	f(keyed+`"channel": {"without_namespace": {"allow_subscribe_for_client": true, "subscribe_proxy_enabled": true}}}`, nothing)
 	f(keyed+`"channel": {"without_namespace": {"allow_subscribe_for_client": true, "subscription_type": "map"}}}`, nothing)
 	f(keyed+`"channel": {"without_namespace": {"allow_subscribe_for_anonymous": true}}}`, nothing)
-	f(open + `"client": {"token": {"hmac_secret_key": "s"}, "subscribe_to_user_personal_channel": {"enabled": true}}}`)
+	f(open + `"client": {"token": {"hmac_secret_key": "ssssssssssssssssssssssssssssssss"}, "subscribe_to_user_personal_channel": {"enabled": true}}}`)
 	f(open+`"client": {"allow_anonymous_connect_without_token": true, "subscribe_to_user_personal_channel": {"enabled": true}}}`, nobody)
 	f(anonymous + `"channel": {"without_namespace": {"allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true}}}`)
 	f(anonymous+`"channel": {"without_namespace": {"allow_subscribe_for_client": true}}}`, nobody)
