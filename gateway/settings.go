@@ -182,7 +182,7 @@ func (g *Gateway) sessionOptions() session.Options {
 	opt := session.Options{
 		Live:    g.sessionLive(c),
 		Version: Version + " OSS", PingInterval: c.PingInterval, Rules: g.rules.Load,
-		Cursors: g.cfg.UniSSE.LastEventID, ServerTime: c.ConnectIncludeServerTime,
+		Cursors: g.cfg.UniSSE.LastEventID, TerminalIDs: g.cfg.UniSSE.TerminalStatus, ServerTime: c.ConnectIncludeServerTime,
 		ChannelLimit: c.ChannelLimit, RecoveryMaxBytes: g.cfg.UniSSE.RecoveryMaxBytes, RecoveryMaxTotal: g.cfg.UniSSE.RecoveryMaxTotal,
 		MaxLifetime: g.cfg.UniSSE.MaxLifetime, RetryMin: g.cfg.UniSSE.Retry.Min, RetryMax: g.cfg.UniSSE.Retry.Max,
 		StaleCloseDelay: c.StaleCloseDelay, KeeperBacklog: c.PresenceBacklogMax,

@@ -55,7 +55,7 @@ type UniSSE struct {
 	KernelUnsentMax int           `json:"kernel_unsent_max" default:"131072" unit:"bytes" doc:"Most data of one stream that the kernel holds unsent (TCP_NOTSENT_LOWAT); more waits in the stream's queue. 0: what the system does, megabytes for a client that does not read."`
 	MaxLifetime     time.Duration `json:"max_lifetime" default:"0s" doc:"End each stream after about this time (with jitter), between events and with a current cursor, so that nodes even out. 0: never."`
 	BoundedStreams  bool          `json:"bounded_streams" default:"false" doc:"Allow the parameters max_events and max_duration, which end a stream early, for load tools."`
-	TerminalStatus  bool          `json:"terminal_status" default:"false" doc:"Stop browsers after a terminal refusal: the next automatic try that is refused again gets 204."`
+	TerminalStatus  bool          `json:"terminal_status" default:"false" doc:"Stop browsers after a terminal code, of a refusal or of an open stream: the automatic return gets 204; after 3500 and 3501 only if it is refused again."`
 	Shed            string        `json:"shed" default:"retry" enum:"retry,status" doc:"What an EventSource gets over a passing limit: retry = 200 with a random retry: line and the end of the body, status = 503."`
 	ShedRetryMax    time.Duration `json:"shed_retry_max" default:"60s" min:"1s" doc:"Longest reconnect delay told to a client that was shed. Those shed together are told delays that bring them back at the rate of client.connection_rate_limit."`
 }

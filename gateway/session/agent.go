@@ -174,6 +174,9 @@ func (a *Agent) end(ref loop.Ref, reason loop.Reason, d *codec.Disconnect, withi
 		return
 	}
 	last := disconnectFrame(d)
+	if last != nil && a.m.opt.TerminalIDs && d.Terminal() {
+		last = a.lastEvent(ref.Slot, last.Lines(codec.FramingClose), codec.AppendTerminalID(nil, d.Code, true))
+	}
 	if last != nil {
 		a.sent(PushDisconnect, last.Len())
 	}

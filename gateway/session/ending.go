@@ -105,8 +105,13 @@ func (a *Agent) lastBlock(slot uint32, retry time.Duration, push *codec.Frame) *
 	if push != nil {
 		b = append(b, push.Lines(codec.FramingClose)...)
 	}
-	b = codec.AppendEventEnd(b, codec.FramingClose, id)
-	return codec.RawFrame(codec.AppendChunk(nil, a.loop.Framing(slot), b))
+	return a.lastEvent(slot, b, id)
+}
+
+// lastEvent returns the frame of an event of these lines with an id of its own.
+func (a *Agent) lastEvent(slot uint32, lines, id []byte) *codec.Frame {
+	event := codec.AppendEventEnd(append(make([]byte, 0, len(lines)+len(id)+8), lines...), codec.FramingClose, id)
+	return codec.RawFrame(codec.AppendChunk(nil, a.loop.Framing(slot), event))
 }
 
 // pace is how fast the streams of a node end when it stops.

@@ -24,6 +24,7 @@ type Options struct {
 	PingInterval time.Duration // not above 0: no pings
 	Rules        func() *channel.Rules
 	Cursors      bool      // uni_sse.last_event_id
+	TerminalIDs  bool      // uni_sse.terminal_status
 	ServerTime   bool      // client.connect_include_server_time
 	ChannelLimit int       // subscriptions of one connection
 	Live                   // what is in force until Manager.Set

@@ -39,16 +39,16 @@ func appendListed(dst []string, list []byte) []string {
 	return dst
 }
 
-// terminal reports whether one of the ids says that the client was refused for good.
-func (ids *lastIDs) terminal() bool {
+// terminal reports whether one of the ids says that the client was refused for good, or
+// its stream ended so; final is as [codec.TerminalID] has it.
+func (ids *lastIDs) terminal() (final, ok bool) {
 	for _, list := range [][]string{ids.header, ids.parameters} {
 		for _, id := range list {
-			if toldTerminal(id) {
-				return true
-			}
+			f, told := codec.TerminalID(id)
+			final, ok = final || f, ok || told
 		}
 	}
-	return false
+	return final, ok
 }
 
 // cursor returns where the client was: as the header says, or else the parameters. lost

@@ -3,8 +3,6 @@ package sse
 import (
 	"errors"
 	"log/slog"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -63,10 +61,6 @@ func (s *Server) told(err error) []slog.Attr {
 	return []slog.Attr{slog.Uint64("code", uint64(s.opt.Disconnects.of(err).Code))}
 }
 
-// terminalMark begins the id of a terminal refusal: the client brings it along
-// when it comes back, so nothing needs to be remembered here.
-const terminalMark = "!"
-
 // streamRefusal is a stream of one event: the disconnect push. Code 3000 is
 // never told.
 //
@@ -74,25 +68,34 @@ const terminalMark = "!"
 // refusal has an id, and who brings such an id and is refused for good again is
 // answered 204, which ends an EventSource (WHATWG HTML section 9.2.3).
 func (s *Server) streamRefusal(r *request, f codec.Framing, d *codec.Disconnect) []byte {
-	if s.opt.TerminalStatus && d.Terminal() && r.lastIDs.terminal() {
+	if _, told := r.lastIDs.terminal(); told && s.opt.TerminalStatus && d.Terminal() {
 		return statusAnswer(r, fasthttp.StatusNoContent, "")
 	}
 	b := codec.AppendChunk(codec.AppendStreamHead(make([]byte, 0, codec.StreamHeadSize), r.head(f, true)), f, s.opening())
 	if d.Code != codec.DisconnectConnectionClosed.Code {
 		event, id := append(s.retryLine(), codec.DisconnectFrame(d).Lines(codec.FramingClose)...), []byte(nil)
 		if s.opt.TerminalStatus && d.Terminal() {
-			id = strconv.AppendUint([]byte(terminalMark), uint64(d.Code), 10)
+			id = codec.AppendTerminalID(nil, d.Code, false)
 		}
 		b = codec.AppendChunk(b, f, codec.AppendEventEnd(event, codec.FramingClose, id))
 	}
 	return append(b, f.Terminator()...)
 }
 
-// toldTerminal reports whether an id is one that streamRefusal gives.
-func toldTerminal(id string) bool {
-	text, marked := strings.CutPrefix(id, terminalMark)
-	code, err := strconv.ParseUint(text, 10, 32)
-	return marked && err == nil && (&codec.Disconnect{Code: uint32(code)}).Terminal()
+// turnBack answers 204 to a client whose stream ended, or whose connect was
+// refused, for good and not for its credentials: whatever it brings now, it was
+// told to stay away. It reports whether it did. Without it, two EventSources of a
+// user who may have one stream would end each other's for ever.
+func (s *Server) turnBack(ctx *fasthttp.RequestCtx, r *request) bool {
+	if !s.opt.TerminalStatus {
+		return false
+	}
+	if final, ok := r.lastIDs.terminal(); !final || !ok {
+		return false
+	}
+	s.noteRefused(r, refusedReturn, nil)
+	ctx.SetStatusCode(fasthttp.StatusNoContent)
+	return true
 }
 
 // of returns the disconnect that a connect failed with.

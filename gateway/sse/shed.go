@@ -164,11 +164,12 @@ const (
 	refusedSite            // a page of another site, with credentials that it did not bring
 	refusedUser            // client.user_id_http_header of nobody who may set it, or twice
 	refusedInsecure        // a page of another site, and nobody needs credentials
+	refusedReturn          // told a terminal code before, with uni_sse.terminal_status
 	refusedDetached        // its connection cannot be streamed to
 	refusals
 )
 
-var refusalNames = [refusals]string{"node_limit", "address_limit", "method", "origin", "malformed", "cross_site", "user_header", "insecure", "not_detached"}
+var refusalNames = [refusals]string{"node_limit", "address_limit", "method", "origin", "malformed", "cross_site", "user_header", "insecure", "terminal_return", "not_detached"}
 
 // Stats returns the counters. Any goroutine.
 func (s *Server) Stats() Stats {

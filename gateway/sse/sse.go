@@ -182,6 +182,9 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 		s.refuseOrigin(ctx, r)
 		return
 	}
+	if s.turnBack(ctx, r) {
+		return
+	}
 	err := r.decode(ctx, s.opt.Limits)
 	if err == nil && s.opt.BoundedStreams {
 		r.bounds, err = readBounds(ctx.QueryArgs())
