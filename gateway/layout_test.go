@@ -39,7 +39,7 @@ var layout = map[string]row{
 	"gateway/loop":            {ours: "codec gateway/actor", others: modUnix},
 	"gateway/front":           {ours: "gateway/loop gateway/shrink", others: modFasthttp + " github.com/pires/go-proxyproto"},
 	"gateway/channel":         {ours: "codec"},
-	"gateway/origin":          {others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax"},
+	"gateway/origin":          {others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax golang.org/x/net/publicsuffix"},
 	"gateway/auth":            {ours: "codec", others: modJwt + " " + modGoccy},
 	"gateway/broker":          {ours: "codec"},
 	"gateway/proxy":           {ours: "codec gateway/auth gateway/tally", others: modGoccy + " golang.org/x/sync/semaphore"},

@@ -71,8 +71,9 @@ const (
 // Referer. For the goroutine that owns h.
 //
 // Browsers of before 2023, and all browsers towards plain http, send no
-// Sec-Fetch-Site; and a page may forbid its Referer. So a browser that opens a
-// page, and says nothing of where it comes from, comes from another site.
+// Sec-Fetch-Site; and any page may forbid its Referer, and choose what it
+// accepts. So a browser that says nothing of where it comes from comes from
+// another site.
 func (l *List) Judge(h *fasthttp.RequestHeader, f Front) Page {
 	origin, site := string(h.Peek(fasthttp.HeaderOrigin)), fetchSite(h)
 	p := Page{Allowed: true}
@@ -114,8 +115,8 @@ func (p *Page) byOrigin(l *List, origin, site string, f Front) {
 func (p *Page) byReferer(l *List, h *fasthttp.RequestHeader, f Front) {
 	referer := string(h.Peek(fasthttp.HeaderReferer))
 	if referer == "" {
-		if FromBrowser(h) && bytes.Contains(h.Peek(fasthttp.HeaderAccept), []byte("text/html")) {
-			p.Source, p.By = Other, "a page opened by a browser that says nothing of where it comes from"
+		if FromBrowser(h) {
+			p.Source, p.By = Other, "a browser that says nothing of where it comes from, by no Sec-Fetch-Site, Origin or Referer"
 		}
 		return
 	}

@@ -39,7 +39,6 @@ func TestJudge(t *testing.T) {
 	f(None, true, own)
 	f(None, true, own, "User-Agent: curl/8", "Accept: */*")
 	f(None, true, own, "User-Agent: Java/17", html)
-	f(None, true, own, chrome, "Accept: text/event-stream") // an EventSource without a Referer
 	// By Sec-Fetch-Site.
 	f(Own, true, own, "Sec-Fetch-Site: same-origin")
 	f(Site, true, own, "Sec-Fetch-Site: same-site")
@@ -71,7 +70,10 @@ func TestJudge(t *testing.T) {
 	f(Other, true, own, "Referer: https://app.example.com@evil.example.net/")
 	f(Other, true, own, "Referer: about:blank")
 	f(Own, true, own, "Sec-Fetch-Site: same-origin", "Referer: https://evil.example.net/")
+	// A page that forbids its Referer may ask for anything without an Origin.
 	f(Other, true, own, chrome, html)
+	f(Other, true, own, chrome, "Accept: image/avif,image/webp,*/*;q=0.8")
+	f(Other, true, own, chrome, "Accept: text/event-stream")
 	f(User, true, own, chrome, html, "Sec-Fetch-Site: none")
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gobwas/glob"
 	"github.com/gobwas/glob/syntax"
+	"golang.org/x/net/publicsuffix"
 )
 
 // This file tells operators of patterns that do not mean what they look like.
@@ -333,18 +334,13 @@ func (e example) ownerIsFree() bool {
 	return false
 }
 
-// registrable returns the end of a name that somebody registers as a whole.
-// Where several labels are public, as in co.uk, is known of the usual ones.
+// registrable returns the end of a name that somebody registers as a whole, by
+// the list of suffixes below which anybody can: com, co.uk, github.io. A name that
+// is such a suffix itself is all of it.
 func registrable(host string) string {
-	labels := strings.Split(host, ".")
-	n := 2
-	if len(labels) > 2 && len(labels[len(labels)-1]) == 2 && secondLevel[labels[len(labels)-2]] {
-		n = 3
+	name, err := publicsuffix.EffectiveTLDPlusOne(host)
+	if err != nil {
+		return host
 	}
-	return strings.Join(labels[max(len(labels)-n, 0):], ".")
-}
-
-var secondLevel = map[string]bool{
-	"co": true, "com": true, "net": true, "org": true, "gov": true, "edu": true, "ac": true, "ne": true, "or": true,
-	"go": true, "gob": true, "mil": true, "nom": true, "gen": true, "id": true, "in": true,
+	return name
 }

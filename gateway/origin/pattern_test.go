@@ -33,11 +33,12 @@ func TestOpenPatterns(t *testing.T) {
 		"https://?*", "[h]*", "https://[a-z]*")
 	// A name that begins or ends in a wildcard is another name.
 	open("*example.com", "https://*example.com", "https://app.example.com*", "https://example.*", "https://*.com", "https://*.co.uk",
-		"https://app?example.com", "https://[!.]example.com", "http://localhost*", "http://192.168.*", "https://a.*.com*", "http://8.8.8.*")
+		"https://app?example.com", "https://[!.]example.com", "http://localhost*", "http://192.168.*", "https://a.*.com*", "http://8.8.8.*",
+		"https://*.github.io", "https://*.vercel.app", "https://*.s3.amazonaws.com", "https://*.kawasaki.jp")
 	closed("https://example.com", "https://*.example.com", "*.example.com", "*://*.example.com", "http://localhost:*",
 		"https://app-*.example.com", "https://*.example.co.uk", "{http,https}://{a,b}.example.com", "https://a?.example.com",
 		"http://10.0.0.1:*", "file://*", "capacitor://localhost", "chrome-extension://*", "", "https://[a", "http{s,}://localhost:3000",
-		"https://*.a.*.example.com", `https://\*.com`)
+		"https://*.a.*.example.com", `https://\*.com`, "https://*.me.github.io", "https://*.city.kawasaki.jp", "https://*.apps.internal")
 }
 
 func TestPatternsThatNoBrowserCanSend(t *testing.T) {
