@@ -91,7 +91,10 @@ func TestCookiesCountForOwnPagesOnly(t *testing.T) {
 	refused(withheld, "Sec-Fetch-Site: cross-site", "Referer: https://app.example.com/")
 	refused(withheld, "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site")
 	refused(withheld, "Referer: https://evil.example.net/")
-	refused(withheld, firefox, navigation) // http, or a browser of before 2023, and a page that hides its Referer
+	// http, or a browser of before 2023, and a page that hides its Referer.
+	refused(withheld, firefox, navigation)
+	refused(withheld, firefox, "Accept: image/avif,image/webp,*/*")
+	refused(withheld, firefox, "Accept: text/event-stream")
 	refused(`Origin \"https://evil.example.net\" is not in client.allowed_origins`, "Origin: https://evil.example.net")
 	refused(`is not in client.allowed_origins`, "Origin: null", "Sec-Fetch-Site: cross-site")
 	refused(`is not in client.allowed_origins`, "Origin: https://other.example.com", "Sec-Fetch-Site: same-site")
@@ -117,7 +120,7 @@ func TestCookiesCountForOwnPagesOnly(t *testing.T) {
 		{"Sec-Fetch-Site: same-origin"}, {"Sec-Fetch-Site: same-site"}, {"Sec-Fetch-Site: none", firefox, navigation},
 		{"Origin: https://app.example.com", "Sec-Fetch-Site: cross-site"}, {"Origin: https://app.example.com"},
 		{"Origin: https://stream.example.com"}, {"Referer: https://stream.example.com/page"}, {"Referer: https://app.example.com/page"},
-		{"User-Agent: curl/8"}, {}, {firefox, "Accept: text/event-stream"},
+		{"User-Agent: curl/8"}, {},
 	} {
 		status, body := answerTo(t, s, testkit.Request{Target: testkit.DefaultPath, Headers: lines(append(headers, "Host: stream.example.com", cookie)...)})
 		require.Equal(t, 200, status, "%s %q", body, headers)
