@@ -171,7 +171,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if n := l.retries.Add(1); n&(n-1) == 0 { // at powers of two: not per failure
-			l.opt.Log.Warn("accept failed, trying again", "error", err, "failures", n)
+			l.opt.Log.Warn("accept failed, trying again", "error", err, "failures", n, "remedy", remedyOf(err))
 		}
 		if outOfDescriptors(err) {
 			l.shedSome()
@@ -244,6 +244,14 @@ func passing(err error) bool {
 		}
 	}
 	return true
+}
+
+// remedyOf says what an operator can do about an accept that fails.
+func remedyOf(err error) string {
+	if outOfDescriptors(err) {
+		return "raise the hard limit of open files (LimitNOFILE=, --ulimit nofile=, ulimit -Hn), or fs.file-max where the whole machine is out of them"
+	}
+	return "look at the kernel's log: memory, buffers of the network, connection tracking"
 }
 
 func outOfDescriptors(err error) bool {

@@ -85,10 +85,12 @@ func TestOutOfDescriptorsShedsAWaitingConnection(t *testing.T) {
 			testkit.Snapshot(t)
 			unlucky, peer := pipe(t)
 			conn, _ := pipe(t)
-			l := Wrap(newScripted(out, unlucky, conn), Options{})
+			var log testkit.LogBuffer
+			l := Wrap(newScripted(out, unlucky, conn), Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
 			got, err := l.Accept()
 			require.NoError(t, err)
 			require.Equal(t, conn, got.(*Conn).NetConn())
+			require.Contains(t, log.String(), `remedy="raise the hard limit of open files`)
 			require.Equal(t, Stats{Accepted: 1, Retries: 1, Shed: 1}, l.Stats())
 			_, err = peer.Read(make([]byte, 1))
 			require.ErrorIs(t, err, io.EOF, "the connection was closed rather than left waiting")
