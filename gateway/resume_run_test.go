@@ -268,9 +268,15 @@ func TestLongResumesOfManyStayWithinTheBudget(t *testing.T) {
 	acks := s.burst(t, burst{1, each, false, func(_, i int) put { return put{channel: channels[i%len(channels)], size: size} }})
 	expectTaken(t, acks)
 	target := subscribeTarget(channels)
+	var stalled crowd // held on to: a connection that nobody has is closed by the collector
 	for range silent {
-		s.resume(t, target, channels[0], header, 4<<10)
+		stalled = append(stalled, s.resume(t, target, channels[0], header, 4<<10).follower)
 	}
+	t.Cleanup(func() {
+		for _, f := range stalled {
+			_ = f.conn.Close()
+		}
+	})
 	testkit.Eventually(t, func() bool { return s.gauge(t, budgetUsed) > each*size }, "what they missed to be held")
 	var all []*resumer
 	var reading crowd
