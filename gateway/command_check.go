@@ -19,15 +19,16 @@ func (c *configCommand) checkconfig() *cobra.Command {
 		Short: "Check a configuration",
 		Long: "Check a configuration: the file with the environment over it, as the server would read them. What\n" +
 			"keeps the server from starting comes first and ends it with code 1. Keys that are unknown, given\n" +
-			"twice, in conflict, not supported or deprecated follow, with their line and what to write instead;\n" +
-			"with --strict they end it with code 1 too. It prints nothing about a file that is fine. What merely\n" +
-			"deserves a look goes to the standard error.",
+			"twice, in conflict, not supported or deprecated follow, with their line and what to write instead,\n" +
+			"and so do secrets that can be guessed, what lets everybody in, and what cannot work, such as a start\n" +
+			"that nobody can use; with --strict they end it with code 1 too. It prints nothing about a file that\n" +
+			"is fine. What merely deserves a look goes to the standard error.",
 		Example: "  sluice checkconfig\n" +
 			"  sluice checkconfig -c config.yaml --strict",
 		Args: noArgs,
 	}
 	cmd.Flags().StringVarP(&c.path, "config", "c", "config.json", "config file to check")
-	cmd.Flags().BoolVarP(&c.strict, "strict", "s", false, "fail on keys that are unknown, deprecated, not supported, given twice or in conflict")
+	cmd.Flags().BoolVarP(&c.strict, "strict", "s", false, "fail on everything that is printed to the standard output, not on errors only")
 	markConfigFile(cmd, "config")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		if _, err := os.Stat(c.path); errors.Is(err, os.ErrNotExist) {

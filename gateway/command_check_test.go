@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/rand"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,7 +10,7 @@ import (
 )
 
 func TestCheckconfigIsSilentAboutAGoodFile(t *testing.T) {
-	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "k"}, "client": {"token": {"hmac_secret_key": "`+strings.Repeat("s", 32)+`"}},
+	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"hmac_secret_key": "`+strings.Repeat("s", 32)+`"}},
 		"channel": {"without_namespace": {"allow_subscribe_for_client": true}}}`)
 	for _, args := range [][]string{{"-c", path}, {"--config=" + path, "--strict"}, {"-s", "-c", path}} {
 		out, errs, code := command(append([]string{"checkconfig"}, args...)...)
@@ -28,6 +29,9 @@ func TestCheckconfigWithoutAFile(t *testing.T) {
 
 // What is wrong with a file ends it with code 1, a line for each thing.
 func TestCheckconfigNamesWhatIsWrong(t *testing.T) {
+	for name, value := range map[string]string{"UNI_SSE_ENABLED": "true", "HTTP_API_KEY": rand.Text(), "CLIENT_TOKEN_HMAC_SECRET_KEY": newTokenKey()} {
+		t.Setenv("SLUICE_"+name, value)
+	}
 	f := func(text string, want ...string) {
 		t.Helper()
 		out, _, code := command("checkconfig", "-c", configFile(t, text))
@@ -49,7 +53,7 @@ func TestCheckconfigNamesWhatIsWrong(t *testing.T) {
 // Keys that have no effect, or not the one that was meant, are named with their
 // line and what to write; only --strict fails on them.
 func TestCheckconfigNamesStrangeKeys(t *testing.T) {
-	const quiet = `"http_api": {"key": "k"}, "uni_sse": {"enabled": true`
+	const quiet = `"http_api": {"key": "kkkkkkkkkkkkkkkk"}, "uni_sse": {"enabled": true`
 	f := func(text string, want ...string) {
 		t.Helper()
 		path := configFile(t, text)
@@ -75,11 +79,15 @@ func TestCheckconfigNamesStrangeKeys(t *testing.T) {
 // What merely deserves a look is said on the standard error, and is no failure.
 func TestCheckconfigGivesAdvice(t *testing.T) {
 	out, errs, code := command("checkconfig", "--strict", "-c", configFile(t, `{}`))
-	require.Equal(t, 0, code)
-	require.Empty(t, out)
-	for _, line := range []string{"uni_sse.enabled: false: no stream can be opened", "client.token: no key, and no other way in: ", "channel: nothing that clients may ask for: "} {
-		require.Equal(t, 1, strings.Count(errs, "warning: "+line), line)
+	require.Equal(t, 1, code, "nobody can use it")
+	for _, line := range []string{"uni_sse.enabled: false: no stream can be opened", "client.token: no key, and no other way in: ", "http_api.key: empty: "} {
+		require.Equal(t, 1, strings.Count(out, line), line)
 	}
+	require.Equal(t, 3, strings.Count(out, "\n"), out)
+	require.Equal(t, 1, strings.Count(errs, "warning: channel: nothing that clients may ask for: "))
+	out, _, code = command("checkconfig", "--strict", "-c", configFile(t, `{"client": {"allowed_origins": ["https://a.example/x"]}}`))
+	require.Equal(t, 1, code)
+	require.Contains(t, out, `client.allowed_origins: "https://a.example/x" has a path`)
 	_, errs, code = command("checkconfig", "-c", configFile(t, `{"client": {"queues_max_total": 1048576}}`))
 	require.Equal(t, 0, code)
 	require.Contains(t, errs, "config.json:1: client.queues_max_total: 1048576 is less than http_api.max_body_size (33554432): ")
@@ -87,7 +95,7 @@ func TestCheckconfigGivesAdvice(t *testing.T) {
 
 // The environment is part of what is checked, as it is for the server.
 func TestCheckconfigReadsTheEnvironment(t *testing.T) {
-	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "k"}}`)
+	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}}`)
 	t.Setenv("SLUICE_CLIENT_PING_INTERVAL", "soon")
 	out, _, code := command("checkconfig", "-c", path)
 	require.Equal(t, 1, code)
@@ -101,7 +109,7 @@ func TestCheckconfigReadsTheEnvironment(t *testing.T) {
 
 // What the server would refuse to start with is no good configuration.
 func TestCheckconfigKnowsWhatTheServerRefuses(t *testing.T) {
-	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "k"}, "broker": {"enabled": true, "type": "nats"}}`)
+	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"hmac_secret_key": "0123456789abcdef0123456789abcdef"}}, "broker": {"enabled": true, "type": "nats"}}`)
 	out, _, code := command("checkconfig", "-c", path)
 	require.Equal(t, 1, code)
 	require.Equal(t, "error validating config: file "+path+":1: broker.type is nats: not supported, use memory\n", out)
@@ -126,7 +134,7 @@ func TestCheckconfigTellsTheWorstFirst(t *testing.T) {
 		"nope": 1,
 		"ping_interval": "20s",
 		"log": {"level": "info", "level": "warn"}`
-	others := []string{":4: nope: unknown key", ":6: log.level: given twice", ":2: token_hmac_secret_key: is flat", ":3: websocket: not supported", ":2: token_hmac_secret_key: a flat key", ":5: ping_interval: "}
+	others := []string{":4: nope: unknown key", ":6: log.level: given twice", ":2: token_hmac_secret_key: is flat", "uni_sse.enabled: false", "http_api.key: empty", ":3: websocket: not supported", ":2: token_hmac_secret_key: a flat key", ":5: ping_interval: "}
 	f("{\n"+rest+`,
 		"http_server": {"port": 70000},
 		"channel": {"namespaces": [{"name": "x"}]}}`,

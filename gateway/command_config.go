@@ -75,7 +75,8 @@ func (c *configCommand) defaultconfig() *cobra.Command {
 		Use:   "defaultconfig",
 		Short: "Write a configuration with every option and its default",
 		Long: "Write a configuration with every option. Each has its default, or what a base file and, with it, the\n" +
-			"environment say. YAML and TOML say for each option what it does.",
+			"environment say. YAML and TOML say for each option what it does. The defaults alone serve nobody: they\n" +
+			"have no endpoint and no keys, which checkconfig --strict fails on.",
 		Example: "  sluice defaultconfig -c all.yaml                 every option, explained\n" +
 			"  sluice defaultconfig -c all.json --dry-run       print instead of writing\n" +
 			"  sluice defaultconfig -b config.json -c all.toml  with the values of config.json, secrets included",

@@ -91,8 +91,10 @@ func TestDefaultconfig(t *testing.T) {
 		require.Equal(t, 1, code)
 		require.True(t, strings.HasPrefix(out, "error: target file already exists"), out)
 		out, _, code = command("checkconfig", "-s", "-c", path)
-		require.Equal(t, 0, code, out)
-		require.Empty(t, out)
+		require.Equal(t, 1, code, "nobody can use the defaults alone")
+		for line := range strings.Lines(out) {
+			require.Regexp(t, "uni_sse.enabled: false|client.token: no key|http_api.key: empty", line)
+		}
 	}
 	base := filepath.Join(dir, "base.yaml")
 	require.NoError(t, os.WriteFile(base, []byte("uni_sse:\n  enabled: true\n  nope: 1\nhttp_api:\n  key: the key\n"), 0o600))

@@ -17,7 +17,7 @@ const oldConfig = `{
   "admin": true,
   "admin_password": "pw",
   "admin_secret": "sec",
-  "api_key": "api-key",
+  "api_key": "key-9f86d081884c7d65",
   "api_insecure": false,
   "address": "127.0.0.1",
   "port": 8000,

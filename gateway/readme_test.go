@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -108,8 +109,10 @@ func TestCommandsOfTheReadmeWork(t *testing.T) {
 	for _, block := range blocks {
 		script := strings.NewReplacer("localhost:8000", addr, "<key>", key).Replace(block[3])
 		if block[2] == "json" {
-			require.NoError(t, os.WriteFile(filepath.Join(work, "readme.json"), []byte(block[3]), 0o600))
-			script = "sluice checkconfig --strict -c readme.json"
+			require.NoError(t, os.WriteFile(filepath.Join(work, "readme.json"), []byte(readmeSecrets.Replace(block[3])), 0o600))
+			// A block shows some options; what every server needs besides comes from the environment.
+			script = "SLUICE_UNI_SSE_ENABLED=true SLUICE_HTTP_API_KEY=" + rand.Text() + " SLUICE_CLIENT_TOKEN_HMAC_SECRET_KEY=" + newTokenKey() +
+				" sluice checkconfig --strict -c readme.json"
 		}
 		if strings.Contains(script, "curl ") {
 			testkit.NeedProgram(t, []string{"curl"}, "apt-get install curl")
@@ -126,6 +129,26 @@ func TestCommandsOfTheReadmeWork(t *testing.T) {
 		}
 		cancel()
 	}
+}
+
+// readmeSecrets puts secrets in the places that the README leaves for them.
+var readmeSecrets = strings.NewReplacer("<api key>", rand.Text(), "<what openssl rand -hex 32 prints>", newTokenKey())
+
+// A block of the README that is copied as it stands has secrets that everybody
+// knows: the server takes them, and says so.
+func TestSecretsOfTheReadmeAreNone(t *testing.T) {
+	for _, block := range readmeBlocks(t, "") {
+		if block[2] != "json" || !strings.Contains(block[3], "hmac_secret_key") {
+			continue
+		}
+		out, _, code := command("checkconfig", "--strict", "-c", configFile(t, block[3]))
+		require.Equal(t, 1, code)
+		require.Contains(t, out, "http_api.key: a placeholder")
+		require.Contains(t, out, "client.token.hmac_secret_key: a placeholder")
+		require.Equal(t, 2, strings.Count(out, "\n"), out)
+		return
+	}
+	t.Fatal("the README has no configuration any more")
 }
 
 // streams runs a command that shows a stream of the channel news, until it has

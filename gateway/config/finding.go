@@ -16,7 +16,9 @@ const (
 	KindUnsupported Kind = "unsupported" // an option of the reference that Sluice lacks; ignored
 	KindClash       Kind = "clash"       // two keys for one option, or both generations of keys in one file
 	KindDuplicate   Kind = "duplicate"   // a key given twice in one object; the last one counts
-	KindWeak        Kind = "weak"        // a secret that can be guessed; used
+	KindWeak        Kind = "weak"        // a secret that can be guessed, or that a guide put there; used
+	KindOpen        Kind = "open"        // a value that lets everybody do what few should; used
+	KindUnusable    Kind = "unusable"    // a value with which something cannot work: nobody can connect, no call is answered
 	KindMissing     Kind = "missing"     // the config file is not there
 	KindAdvice      Kind = "advice"      // a value that is allowed but deserves a look
 )
@@ -26,7 +28,7 @@ func (k Kind) Strict() bool { return k != KindMissing && k != KindAdvice }
 
 // weights is the order in which findings are told: what does something else than was meant, what can be guessed, what is missing, what only has
 // another name, what deserves a look.
-var weights = []Kind{KindMissing, KindUnknown, KindDuplicate, KindClash, KindWeak, KindUnsupported, KindDeprecated, KindAdvice}
+var weights = []Kind{KindMissing, KindUnknown, KindDuplicate, KindClash, KindOpen, KindWeak, KindUnusable, KindUnsupported, KindDeprecated, KindAdvice}
 
 // ByWeight returns findings in the order in which to tell them: what does something else than was meant first, then what is
 // not supported, then new names, then advice.

@@ -42,13 +42,13 @@ func mustLoad(t *testing.T, g given) (*Config, *Report) {
 }
 
 // quiet is what has to be set for a configuration without warnings.
-const quiet = `"uni_sse": {"enabled": true}, "http_api": {"key": "k"}, "client": {"token": {"hmac_secret_key": "ssssssssssssssssssssssssssssssss"}},
+const quiet = `"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"hmac_secret_key": "ssssssssssssssssssssssssssssssss"}},
 	"channel": {"without_namespace": {"allow_subscribe_for_client": true}}`
 
 // quietFlags does the same as flags.
 func quietFlags() map[string]string {
 	return map[string]string{
-		"uni_sse.enabled": "true", "http_api.key": "k", "client.token.hmac_secret_key": "ssssssssssssssssssssssssssssssss",
+		"uni_sse.enabled": "true", "http_api.key": "kkkkkkkkkkkkkkkk", "client.token.hmac_secret_key": "ssssssssssssssssssssssssssssssss",
 		"channel.without_namespace.allow_subscribe_for_client": "true",
 	}
 }

@@ -194,7 +194,7 @@ func TestAddressesOfTheListeners(t *testing.T) {
 }
 
 func TestDevSetsOnlyWhatNobodySet(t *testing.T) {
-	dev := &Dev{Secret: "dev-secret-of-thirty-two-bytes-...", APIKey: "dev-key"}
+	dev := &Dev{Secret: "dev-secret-of-thirty-two-bytes-...", APIKey: "dddddddddddddddd"}
 
 	c, rep := mustLoad(t, given{files: map[string]string{"config.json": `{}`}, dev: dev})
 	require.Empty(t, rep.Warnings)
@@ -204,7 +204,7 @@ func TestDevSetsOnlyWhatNobodySet(t *testing.T) {
 	require.True(t, c.Health.Enabled)
 	require.True(t, c.Client.AllowAnonymousConnectWithoutToken)
 	require.Equal(t, "dev-secret-of-thirty-two-bytes-...", c.Client.Token.HMACSecretKey)
-	require.Equal(t, "dev-key", c.HTTPAPI.Key)
+	require.Equal(t, "dddddddddddddddd", c.HTTPAPI.Key)
 	o := c.Channel.WithoutNamespace
 	require.True(t, o.AllowSubscribeForClient && o.AllowSubscribeForAnonymous && o.Presence && o.JoinLeave && o.ForceRecovery)
 	require.Equal(t, 100, o.HistorySize)

@@ -28,7 +28,7 @@ func (v *validator) origins(patterns []string) {
 			continue
 		}
 		if never := origin.Never(p); never != "" {
-			v.warn(originsKey, "%q %s", p, never)
+			v.note(originsKey, KindUnusable, fmt.Sprintf("%q %s", p, never))
 			continue
 		}
 		example := origin.Open(p)
@@ -80,7 +80,14 @@ func (v *validator) userHeader() {
 			c.UserIDHTTPHeader, header)
 		return
 	}
-	if c.UserIDHTTPHeader == "" || len(v.c.HTTPServer.TrustedProxies) > 0 || !v.sound(userKey, proxiesKey, "client.insecure") {
+	if c.UserIDHTTPHeader == "" || !v.sound(userKey, proxiesKey, "client.insecure") {
+		return
+	}
+	if len(v.c.HTTPServer.TrustedProxies) > 0 {
+		if p := everybody(v.c.HTTPServer.TrustedProxies); p != "" && !c.Insecure {
+			v.fail(userKey, "%q is taken from everybody in %q, which %s has: everybody there could say who it is; allowed only with the addresses of the proxies that authenticate",
+				c.UserIDHTTPHeader, p, proxiesKey)
+		}
 		return
 	}
 	if c.Insecure {

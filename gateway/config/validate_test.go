@@ -326,7 +326,7 @@ func TestNamespacesAreValidated(t *testing.T) {
 
 func TestOperationsAreValidated(t *testing.T) {
 	_, rep := mustLoad(t, fromJSON(`{"uni_sse": {"enabled": true}}`))
-	require.Contains(t, rep.Warnings, "http_api.key: empty: every API call will get 401")
+	require.Contains(t, rep.Warnings, "http_api.key: empty: every API call will get 401; set it, or http_api.disabled")
 	require.Equal(t, at+"http_api.insecure: true: everybody who reaches the API can publish and disconnect", warningsOf(t, `{"http_api": {"insecure": true}}`))
 	require.Empty(t, warningsOf(t, `{"http_api": {"disabled": true, "insecure": true}}`))
 	_, rep = mustLoad(t, fromJSON(`{`+quiet+`}`))
@@ -448,7 +448,7 @@ func TestShortHMACKeysAreFound(t *testing.T) {
 	for _, key := range []string{"hmac_secret_key", "hmac_previous_secret_key"} {
 		for n, weak := range map[int]bool{1: true, 31: true, 32: false, 64: false} {
 			secret := strings.Repeat("s", n)
-			c, rep := mustLoad(t, fromJSON(`{"uni_sse": {"enabled": true}, "http_api": {"key": "k"}, "client": {"token": {"`+key+`": "`+secret+`"}}}`))
+			c, rep := mustLoad(t, fromJSON(`{"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"`+key+`": "`+secret+`"}}}`))
 			require.Contains(t, []string{c.Client.Token.HMACSecretKey, c.Client.Token.HMACPreviousSecretKey}, secret)
 			i := slices.IndexFunc(rep.Findings, func(f Finding) bool { return f.Kind == KindWeak })
 			require.Equal(t, weak, i >= 0, "%s of %d bytes", key, n)

@@ -5,7 +5,6 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 	"net/url"
 	"regexp"
 	"regexp/syntax"
@@ -24,8 +23,6 @@ func (v *validator) token() {
 	if t.Issuer != "" && t.IssuerRegex != "" {
 		v.fail(section+"issuer_regex", "set together with issuer: allowed one of them")
 	}
-	v.hmacKey(section+"hmac_secret_key", t.HMACSecretKey)
-	v.hmacKey(section+"hmac_previous_secret_key", t.HMACPreviousSecretKey)
 	ok := v.regex(section+"audience_regex", t.AudienceRegex)
 	ok = v.regex(section+"issuer_regex", t.IssuerRegex) && ok
 	if t.UserIDClaim != "" && !claimName.MatchString(t.UserIDClaim) {
@@ -43,17 +40,6 @@ func (v *validator) token() {
 	}
 	if t.JWKSPublicEndpoint != "" && ok {
 		v.jwks(t)
-	}
-}
-
-// minHMACKey is how many bytes an HMAC key has at the least: as many as the
-// smallest hash, that of HS256 (RFC 7518 section 3.2).
-const minHMACKey = 32
-
-// hmacKey tells of a key that whoever has one token can find out without asking us.
-func (v *validator) hmacKey(key, secret string) {
-	if n := len(secret); n > 0 && n < minHMACKey && v.sound(key) {
-		v.note(key, KindWeak, fmt.Sprintf("%d bytes: whoever has a token can guess it; use %d or more that are random, 64 for HS512", n, minHMACKey))
 	}
 }
 

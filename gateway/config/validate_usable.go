@@ -5,11 +5,11 @@ package config
 func (v *validator) usable() {
 	c := &v.c.Client
 	if !v.c.UniSSE.Enabled && v.sound("uni_sse.enabled") {
-		v.warn("uni_sse.enabled", "false: no stream can be opened; set it to true")
+		v.note("uni_sse.enabled", KindUnusable, "false: no stream can be opened; set it to true")
 	}
 	if !c.identifies() && !c.AllowAnonymousConnectWithoutToken && v.sound("client.allow_anonymous_connect_without_token", "client.insecure",
 		"client.user_id_http_header", "client.proxy.connect.enabled", "client.token.hmac_secret_key") {
-		v.warn("client.token", "no key, and no other way in: nobody can connect; set client.token.hmac_secret_key or another key, "+
+		v.note("client.token", KindUnusable, "no key, and no other way in: nobody can connect; set client.token.hmac_secret_key or another key, "+
 			"client.allow_anonymous_connect_without_token, or client.proxy.connect")
 	}
 	if !v.subscribable() {

@@ -160,7 +160,7 @@ func linesOf(n *node) string {
 }
 
 // quietYAML is the part of quiet that has to do with the way in.
-const quietYAML = "uni_sse: {enabled: true}\nhttp_api: {key: k}\nclient: {token: {hmac_secret_key: ssssssssssssssssssssssssssssssss}}\n"
+const quietYAML = "uni_sse: {enabled: true}\nhttp_api: {key: kkkkkkkkkkkkkkkk}\nclient: {token: {hmac_secret_key: ssssssssssssssssssssssssssssssss}}\n"
 
 func TestAKeyGivenTwiceInYAMLIsNamed(t *testing.T) {
 	c, rep := mustLoad(t, file("c.yaml", "pid_file: a\n"+quietYAML+"pid_file: b"))

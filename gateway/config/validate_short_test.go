@@ -1,0 +1,83 @@
+package config
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// kindsOf returns the kind of each finding about key.
+func kindsOf(rep *Report, key string) []Kind {
+	kinds := []Kind{}
+	for _, f := range rep.Findings {
+		if f.Key == key {
+			kinds = append(kinds, f.Kind)
+		}
+	}
+	return kinds
+}
+
+// A time in which nothing can happen over a network is a finding, and the next one up is none.
+func TestTimesThatAreTooShortAreFound(t *testing.T) {
+	for key, times := range map[string][2]string{
+		"client.stale_close_delay":             {"1ms", "1s"},
+		"http_server.header_timeout":           {"100ms", "1s"},
+		"http_server.read_timeout":             {"999ms", "10s"},
+		"http_server.idle_timeout":             {"100ms", "1s"},
+		"client.queue_max_age":                 {"100ms", "1s"},
+		"client.expired_close_delay":           {"1ms", "1s"},
+		"client.expired_sub_close_delay":       {"1ms", "1s"},
+		"client.presence_update_interval":      {"1ms", "1s"},
+		"client.channel_position_check_delay":  {"1ms", "40s"},
+		"client.channel_position_max_time_lag": {"1ms", "0s"},
+		"uni_sse.max_lifetime":                 {"1s", "0s"},
+		"uni_sse.retry":                        {"1ms", "0"},
+		"http_api.publish_wait":                {"1ms", "10ms"},
+		"shutdown.timeout":                     {"1ms", "1s"},
+	} {
+		for i, value := range times {
+			_, rep := mustLoad(t, given{flags: map[string]string{key: value, "http_server.header_timeout": "100ms", "client.proxy.connect.enabled": "true", "client.proxy.connect.endpoint": "http://h"}})
+			if key == "http_server.header_timeout" {
+				_, rep = mustLoad(t, given{flags: map[string]string{key: value}})
+			}
+			require.Equal(t, i == 0, len(kindsOf(rep, key)) > 0 && kindsOf(rep, key)[0] == KindUnusable, "%s %s: %v", key, value, rep.Findings)
+		}
+	}
+	_, rep := mustLoad(t, fromJSON(`{"client": {"stale_close_delay": "1ms", "proxy": {"connect": {"enabled": true, "endpoint": "http://h", "timeout": "1ms"}}}}`))
+	require.Contains(t, rep.Warnings, "file config.json:1: client.stale_close_delay: 1ms: clients with a slow network do not get through in it; set it to 1s or more")
+	require.Equal(t, []Kind{KindUnusable}, kindsOf(rep, "client.proxy.connect.timeout"))
+	for _, f := range rep.Findings {
+		require.Equal(t, f.Key != "channel" && f.Kind == KindUnusable, f.Kind.Strict(), f.String())
+	}
+}
+
+// Networks that hold strangers are no proxies: alone it is a finding, and where proxies say who the user is the start is refused.
+func TestProxiesOfEverybodyAreNoProxies(t *testing.T) {
+	const key = "http_server.trusted_proxies"
+	for list, wide := range map[string]string{
+		`["0.0.0.0/0", "::/0"]`:                "0.0.0.0/0",
+		`["::/0"]`:                             "::/0",
+		`["0.0.0.0/1", "128.0.0.0/1"]`:         "0.0.0.0/1",
+		`["10.0.0.0/8", "128.0.0.0/2"]`:        "128.0.0.0/2",
+		`["::/1"]`:                             "::/1",
+		`["2000::/3"]`:                         "2000::/3",
+		`["::ffff:0.0.0.0/96"]`:                "::ffff:0.0.0.0/96",
+		`["10.0.0.7", "10.0.0.0/8"]`:           "",
+		`["fd00::/8", "fc00::/7"]`:             "",
+		`["172.16.0.0/12", "2001:db8::/32"]`:   "",
+		`["103.21.244.0/22", "104.16.0.0/12"]`: "",
+	} {
+		_, rep := mustLoad(t, fromJSON(`{"http_server": {"trusted_proxies": `+list+`}}`))
+		header := `{"http_server": {"trusted_proxies": ` + list + `}, "client": {"user_id_http_header": "X-User"}}`
+		_, _, err := fromJSON(header).load()
+		if wide == "" {
+			require.Empty(t, kindsOf(rep, key), list)
+			require.NoError(t, err, list)
+			continue
+		}
+		require.Equal(t, []Kind{KindOpen}, kindsOf(rep, key), list)
+		require.True(t, KindOpen.Strict())
+		require.ErrorContains(t, err, `client.user_id_http_header: "X-User" is taken from everybody in "`+wide+`", which http_server.trusted_proxies has`)
+		mustLoad(t, fromJSON(`{"http_server": {"trusted_proxies": `+list+`}, "client": {"insecure": true, "user_id_http_header": "X-User"}}`))
+	}
+}
