@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -22,8 +23,9 @@ import (
 )
 
 // startNginx runs nginx with servers, the inside of its http section, and ends
-// it with the test. It returns once the port is served.
-func startNginx(t *testing.T, servers string, port int) {
+// it with the test. It returns once the port is served. logs returns what nginx
+// wrote to its own logs, where servers name no others.
+func startNginx(t *testing.T, servers string, port int) (logs func() string) {
 	t.Helper()
 	program := testkit.NeedProgram(t, []string{"nginx", "/usr/sbin/nginx"}, "apt-get install nginx")
 	dir := t.TempDir()
@@ -31,7 +33,7 @@ func startNginx(t *testing.T, servers string, port int) {
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&temp, "%s_temp_path %s/%s;\n", kind, dir, kind)
 	}
-	text := fmt.Sprintf("daemon off;\nmaster_process off;\npid %s/pid;\nerror_log stderr warn;\nevents { }\nhttp {\naccess_log off;\n%s%s\n}\n", dir, &temp, servers)
+	text := fmt.Sprintf("daemon off;\nmaster_process off;\npid %s/pid;\nerror_log stderr warn;\nevents { }\nhttp {\naccess_log %s/access.log;\n%s%s\n}\n", dir, dir, &temp, servers)
 	file := filepath.Join(dir, "nginx.conf")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	errs := &testkit.LogBuffer{}
@@ -57,6 +59,11 @@ func startNginx(t *testing.T, servers string, port int) {
 		}
 		return err == nil
 	}, "nginx to serve")
+	return func() string {
+		access, err := os.ReadFile(filepath.Join(dir, "access.log"))
+		require.NoError(t, err)
+		return string(access) + errs.String()
+	}
 }
 
 // nginxClient asks an nginx as a browser's page would, from an address of this
@@ -133,7 +140,8 @@ func TestNginxOfTheReadme(t *testing.T) {
 	testkit.Snapshot(t, libraryGoroutines...)
 	text := fmt.Sprintf(baseConfig, "", "", `, "address_connection_limit": 1`, "")
 	s := launch(t, strings.Replace(text, `"port": 0`, `"port": 0, "trusted_proxies": `+string(trusted), 1))
-	t.Cleanup(func() { s.stop(t) })
+	stop := sync.OnceFunc(func() { s.stop(t) })
+	t.Cleanup(stop)
 	port := testkit.FreePort(t)
 	cert, key := selfSigned(t)
 	files := t.TempDir()
@@ -148,7 +156,8 @@ func TestNginxOfTheReadme(t *testing.T) {
 		require.Equal(t, 1, strings.Count(block, old), old)
 		block = strings.Replace(block, old, replacement, 1)
 	}
-	startNginx(t, block, port)
+	block = strings.ReplaceAll(block, "/var/log/nginx/", files+"/")
+	ownLogs := startNginx(t, block, port)
 
 	first := newNginxClient(t, "https", "stream.example.com", port, "127.0.0.2")
 	second := newNginxClient(t, "https", "stream.example.com", port, "127.0.0.3")
@@ -177,6 +186,22 @@ func TestNginxOfTheReadme(t *testing.T) {
 	third.expect(t, 403, "GET", path, "", strings.Replace(origin, "https:", "http:", 1))
 	third.expect(t, 403, "GET", path, "", "Origin: https://stream.example.com")
 	third.expect(t, 200, "POST", path+"/ticket", `{}`, origin)
+
+	// What is in the query is a secret, of streams that nobody can serve as well.
+	const secret = "?ticket=the-ticket&cf_connect=the-token"
+	third.expect(t, 400, "GET", path+secret, "", origin)
+	stop()
+	third.expect(t, 502, "GET", path+secret, "", origin)
+	access, err := os.ReadFile(filepath.Join(files, "stream.log"))
+	require.NoError(t, err, "the access log of the block")
+	require.Contains(t, string(access), `"GET `+path+`" 400 `)
+	require.Contains(t, string(access), `"GET `+path+`" 502 `)
+	faults, err := os.ReadFile(filepath.Join(files, "stream.error.log"))
+	require.NoError(t, err, "the error log of the block")
+	for _, log := range []string{string(access), string(faults), ownLogs()} {
+		require.NotContains(t, log, "the-ticket")
+		require.NotContains(t, log, "the-token")
+	}
 }
 
 // A plain proxy_pass asks for the name of the upstream: the browser's word for

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,7 +33,8 @@ var mintRecipes = map[string]mintRecipe{
 	"go":         {"mint.go", []string{"go"}, []string{"run"}, "see go.dev"},
 }
 
-// A token minted as the README says in each language connects as the user it names.
+// A token minted as the README says in each language connects as the user it names;
+// without a secret, or with an empty one, there is none, and an error.
 func TestRecipesOfTheReadmeMintTokens(t *testing.T) {
 	s := startServer(t, parts{})
 	tested := make(map[string]bool)
@@ -45,13 +47,23 @@ func TestRecipesOfTheReadmeMintTokens(t *testing.T) {
 			program := testkit.NeedProgram(t, recipe.programs, recipe.install)
 			path := filepath.Join(t.TempDir(), recipe.file)
 			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-			cmd := exec.Command(program, append(recipe.args, path)...)
-			errs := &testkit.LogBuffer{}
-			cmd.Env, cmd.Stderr = append(os.Environ(), "TOKEN_SECRET="+testSecret), errs
-			token, err := cmd.Output()
-			require.NoError(t, err, "%s", errs)
+			mint := func(env ...string) (token, errs string, err error) {
+				cmd := exec.Command(program, append(slices.Clone(recipe.args), path)...)
+				said := &testkit.LogBuffer{}
+				cmd.Env, cmd.Stderr = append(environWithout("TOKEN_SECRET"), env...), said
+				out, err := cmd.Output()
+				return strings.TrimSpace(string(out)), said.String() + string(out), err
+			}
+			for _, env := range [][]string{nil, {"TOKEN_SECRET="}} {
+				_, said, err := mint(env...)
+				var exit *exec.ExitError
+				require.ErrorAs(t, err, &exit, "%q: a token without a secret: %s", env, said)
+				require.Contains(t, said, "TOKEN_SECRET is not set")
+			}
+			token, said, err := mint("TOKEN_SECRET=" + testSecret)
+			require.NoError(t, err, "%s", said)
 
-			c := testkit.Connect(t, s.addr, testkit.ConnectOptions{Token: strings.TrimSpace(string(token))})
+			c := testkit.Connect(t, s.addr, testkit.ConnectOptions{Token: token})
 			connect := c.ExpectConnect(t)
 			require.True(t, connect.Expires)
 			require.InDelta(t, 900, connect.TTL, 60, "seconds")
@@ -60,6 +72,11 @@ func TestRecipesOfTheReadmeMintTokens(t *testing.T) {
 		})
 	}
 	require.Len(t, tested, len(mintRecipes), "each language has its recipe")
+}
+
+// environWithout is the environment without a variable.
+func environWithout(name string) []string {
+	return slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, name+"=") })
 }
 
 // The page of the README goes on without a loss while its tokens expire, and stops
