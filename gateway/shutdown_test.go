@@ -240,6 +240,32 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
+// What a second signal finds done is no error: it may come with the first one
+// (`timeout -s INT`), before any wait has begun.
+func TestASecondSignalWithNothingOpenIsACleanEnd(t *testing.T) {
+	s := launchStopping(t, `"timeout": "1h"`, parts{})
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 200 { // it is chance what a wait without time finds
+		require.NoError(t, s.settle(over), "no stream")
+	}
+	signals := make(chan os.Signal, 2)
+	signals <- syscall.SIGINT
+	require.NoError(t, s.stopOn(signals, syscall.SIGINT))
+}
+
+// With a stream open, what a second signal may have cut is told of.
+func TestASecondSignalThatMayCutPublicationsSaysSo(t *testing.T) {
+	s := launchStopping(t, `"timeout": "1h"`, parts{})
+	c := s.subscribe(t, "news")
+	c.ExpectConnect(t)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	testkit.Eventually(t, func() bool { return s.settle(over) != nil }, "a wait without time to fail")
+	require.Error(t, s.Stop(over))
+	c.WaitEnd(t)
+}
+
 // A client that does not read is cut when the time is over.
 func TestShutdownTimeout(t *testing.T) {
 	s := launchStopping(t, `"timeout": "1s"`, parts{client: `, "queue_max_size": 100000000, "queue_max_age": "1h"`})
