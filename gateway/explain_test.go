@@ -49,6 +49,41 @@ func TestRefusedOriginsAreToldInDevelopment(t *testing.T) {
 	require.NotContains(t, log.String(), "localhost:3000")
 }
 
+// In development a call without the key is told of, with what to do; elsewhere anybody
+// could fill the log. No key is in it.
+func TestWrongKeysAreToldInDevelopment(t *testing.T) {
+	const detail = `msg="api: request refused" reason=unauthorized`
+	f := func(s *server, target string, header ...string) {
+		t.Helper()
+		head, body := roundTrip(t, s.addr, testkit.Request{Method: "POST", Target: target, Headers: lines(header...), Body: "{}"}.String())
+		require.Equal(t, 401, head.Status)
+		require.Contains(t, body, "http_api.key expected in X-API-Key")
+		require.NotContains(t, body, "Planted")
+	}
+	for _, c := range []struct{ target, header, want string }{
+		{"/api/info", "Accept: */*", "there is no key in the request"},
+		{"/api/info", "X-API-Key: Planted", "the key in X-API-Key is another one than http_api.key"},
+		{"/api", "Authorization: apikey Planted", "the key in Authorization is another one than http_api.key"},
+		{"/api", "Authorization: Bearer Planted", "expected, not Bearer or Basic"},
+		{"/api/info?api_key=Planted", "Accept: */*", "the parameter api_key of the URL is another key"},
+	} {
+		s, log := launchLogged(t, parts{}, true)
+		began := time.Now()
+		for range 20 {
+			f(s, c.target, c.header)
+		}
+		text := log.String()
+		require.Contains(t, text, detail)
+		require.Contains(t, text, c.want)
+		require.Contains(t, text, "remedy=")
+		require.LessOrEqual(t, strings.Count(text, detail), int(time.Since(began)/time.Second)+1)
+		require.NotContains(t, text, "Planted")
+	}
+	s, log := launchLogged(t, parts{}, false)
+	f(s, "/api/info", "X-API-Key: Planted")
+	require.NotContains(t, log.String(), detail)
+}
+
 // Tickets that are refused are explained like connects, and a flood of them is one
 // line a second.
 func TestRefusalsForGoodAreExplainedOnceASecond(t *testing.T) {

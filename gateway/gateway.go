@@ -176,7 +176,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		g.sse = sse.New(g.sessions, sseOptions)
 	}
 	if !cfg.HTTPAPI.Disabled {
-		g.api = g.newAPI()
+		g.api = g.newAPI(opt.Dev)
 	}
 	if opt.Dev {
 		g.live = g.newLive()

@@ -48,7 +48,8 @@ func (n node) Nodes(context.Context) ([]api.NodeInfo, error) {
 	}}, nil
 }
 
-func (g *Gateway) newAPI() *api.Server {
+// newAPI makes the server API; tellKeys logs calls without the key.
+func (g *Gateway) newAPI(tellKeys bool) *api.Server {
 	c := &g.cfg.HTTPAPI
 	return api.New(api.Options{
 		Prefix: c.HandlerPrefix, Rules: func() *channel.Rules { return g.rules.Load() },
@@ -66,7 +67,7 @@ func (g *Gateway) newAPI() *api.Server {
 			g.bodies.read(&r.Header, n)
 		},
 		Limits: codec.Limits{Depth: c.MaxDepth, Number: c.MaxNumberSize}, MaxBody: c.MaxBodySize, MaxPublication: c.MaxPublicationSize,
-		MaxCommands: c.MaxBatchCommands, MaxNames: c.MaxBroadcastChannels, MaxWork: c.WorkMaxBytes, ErrorMode: c.ErrorMode, Log: g.log,
+		MaxCommands: c.MaxBatchCommands, MaxNames: c.MaxBroadcastChannels, MaxWork: c.WorkMaxBytes, ErrorMode: c.ErrorMode, TellKeys: tellKeys, Log: g.log,
 	})
 }
 

@@ -70,7 +70,10 @@ type Options struct {
 	// endpoint, which decodes one command after the other, calls it with the first, and
 	// with the last.
 	Decoded func(r *fasthttp.Request, copied bool)
-	Log     *slog.Logger // nothing is logged without it
+	// TellKeys makes the log say at any level that a call had no key, or a wrong one: for
+	// development.
+	TellKeys bool
+	Log      *slog.Logger // nothing is logged without it
 }
 
 // Server answers the calls of the API. Make it with [New]; all methods may be
@@ -188,8 +191,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 		return
 	}
 	if !s.Allows(&ctx.Request.Header) {
-		s.noteRefused(&r.id, refusedKey)
-		ctx.SetStatusCode(fasthttp.StatusUnauthorized)
+		s.refuseKey(ctx, &r.id)
 		return
 	}
 	if s.draining.Load() {
@@ -213,26 +215,6 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 		return
 	}
 	s.serveMethod(ctx, &r.call, m, body)
-}
-
-// Allows checks the key of a call by its head (PROTOCOL 7.1); where none is
-// needed, that no page of another site calls, as far as the head alone says. For
-// the goroutine that owns the head.
-func (s *Server) Allows(header *fasthttp.RequestHeader) bool {
-	keys := s.opt.Keys()
-	return keys.Insecure() && !origin.CrossSite(header) || presented(keys, header)
-}
-
-// presented reports whether a call brought the key.
-func presented(keys *auth.APIKeys, header *fasthttp.RequestHeader) bool {
-	query := ""
-	if _, text, ok := bytes.Cut(header.RequestURI(), []byte("?")); ok {
-		var args fasthttp.Args
-		args.ParseBytes(text)
-		query = string(args.Peek("api_key"))
-	}
-	key := header.Peek("X-API-Key")
-	return keys.Presented(string(key), len(key) > 0, string(header.Peek("Authorization")), query)
 }
 
 func (s *Server) serveMethod(ctx *fasthttp.RequestCtx, c *call, m *method, body []byte) {

@@ -60,7 +60,9 @@ func TestKeyForms(t *testing.T) {
 		got := r.do("POST", "/api/info"+query, "{}", append([]string{"X-API-Key", ""}, header...)...)
 		require.Equal(t, status, got.status, "%q %q", query, header)
 		if status == 401 {
-			require.Empty(t, got.body)
+			require.JSONEq(t, `{"error":{"code":401,"message":"unauthorized: the key of http_api.key expected in X-API-Key, or as \"Authorization: apikey <key>\""}}`, got.body)
+			require.Equal(t, 1, strings.Count(got.body, "\n"), "one line")
+			require.Equal(t, "application/json", got.head.Get("Content-Type"))
 			require.Empty(t, got.head.Get("WWW-Authenticate"))
 		}
 	}

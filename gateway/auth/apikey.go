@@ -40,6 +40,9 @@ func (k *APIKeys) CheckAPIKey(header string, present bool, authorization, queryK
 	return k.insecure || k.Presented(header, present, authorization, queryKey)
 }
 
+// Configured reports whether there is a key that could be right.
+func (k *APIKeys) Configured() bool { return k.hasKey }
+
 // Insecure reports whether calls need no key.
 func (k *APIKeys) Insecure() bool { return k.insecure }
 
