@@ -192,10 +192,13 @@ func TestNginxOfTheReadme(t *testing.T) {
 	third.expect(t, 400, "GET", path+secret, "", origin)
 	stop()
 	third.expect(t, 502, "GET", path+secret, "", origin)
-	access, err := os.ReadFile(filepath.Join(files, "stream.log"))
-	require.NoError(t, err, "the access log of the block")
+	var access []byte
+	testkit.Eventually(t, func() bool { // nginx writes a line behind the answer
+		access, err = os.ReadFile(filepath.Join(files, "stream.log"))
+		return strings.Contains(string(access), `"GET `+path+`" 502 `)
+	}, "the access log of the block")
+	require.NoError(t, err)
 	require.Contains(t, string(access), `"GET `+path+`" 400 `)
-	require.Contains(t, string(access), `"GET `+path+`" 502 `)
 	faults, err := os.ReadFile(filepath.Join(files, "stream.error.log"))
 	require.NoError(t, err, "the error log of the block")
 	for _, log := range []string{string(access), string(faults), ownLogs()} {
