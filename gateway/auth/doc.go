@@ -8,7 +8,7 @@
 // Everything may be called from any goroutine, and the caller passes the time.
 // Nothing in it blocks but the verification of a token whose key has to be
 // fetched first, and it logs nothing but that a key server is down and up
-// again. A [Verifier] with a key server has one goroutine, until Close. New
+// again. A [Verifier] with a key server has goroutines, until Close. New
 // rules or keys of the configuration mean a new Verifier.
 //
 // The package must not know channel rules (a token's channels are handed out

@@ -19,7 +19,7 @@ import (
 // URL. What remains is the few lines of jwk.go.
 
 const (
-	// maxEndpoints is how many URLs a template can be filled to before the
+	// maxEndpoints is how many known endpoints a template can have before the
 	// one that was not used for longest is forgotten.
 	maxEndpoints = 1024
 
@@ -60,44 +60,54 @@ type keyStore struct {
 	start  time.Time // of the monotonic clock that ages are told by
 	ctx    context.Context
 	cancel context.CancelFunc
-	done   sync.WaitGroup // the refresher
+	done   sync.WaitGroup // the refresher and its fetches
 	wake   chan struct{}  // something is due; holds one
 
 	// Atomic.
 	gen atomic.Uint64
 
 	// Guarded by mu.
+	// Nothing locks an endpoint's mu while it holds this one.
 	mu        sync.Mutex
 	users     int                  // verifiers; 0 for good once it is
-	endpoints map[string]*endpoint // by URL
+	endpoints map[string]*endpoint // the known ones, by URL
+	fresh     map[string]*endpoint // the others, see jwks_fresh.go
+	budget    bucket               // of fetches for those
+	crowd     [2]int               // tokens that wait for a fresh, and a known endpoint
+	warnAfter time.Time            // about fresh ones
 }
 
 // endpoint is one URL of a key set.
 type endpoint struct {
 	// Immutable after newEndpoint.
-	url string
+	url  string
+	made time.Time
 
 	// Atomic.
-	set  atomic.Pointer[keySet] // the last answer, nil before the first
-	used atomic.Int64           // ns since keyStore.start
+	set   atomic.Pointer[keySet] // the last answer, nil before the first
+	used  atomic.Int64           // ns since keyStore.start
+	known atomic.Bool            // written under keyStore.mu; it stays so
+
+	// Guarded by keyStore.mu.
+	waiting int // tokens that wait for flight or next
 
 	// Guarded by mu.
 	mu      sync.Mutex
 	flight  *flight   // under way
 	next    *flight   // begins when there is budget; not while one is under way
-	waiting int       // tokens that wait for either
 	failure error     // why the last fetch failed, nil if it did not
+	told    bool      // the failure is in the log
 	began   time.Time // when the last fetch began
 	due     time.Time // for the refresher
 	again   bool      // due once more when the fetch under way has ended
-	budget  float64   // fetches that tokens may cause
-	counted time.Time // when budget was right
+	budget  bucket    // of fetches that tokens may cause
 	unknown map[digest]time.Time
 }
 
 // flight is a fetch that is to come or under way.
 type flight struct {
-	done chan struct{} // closed by the goroutine that ends it
+	after time.Time     // it begins no earlier for a token
+	done  chan struct{} // closed by the goroutine that ends it
 
 	// Immutable after done is closed.
 	err error
@@ -120,11 +130,14 @@ func newKeyStore(u *endpointURL, client *http.Client, log *slog.Logger, stats *S
 	}
 	j := &keyStore{
 		text: u.text, fixed: u.fixed(), client: client, log: log, stats: stats, start: time.Now(),
-		wake: make(chan struct{}, 1), users: 1, endpoints: make(map[string]*endpoint),
+		wake: make(chan struct{}, 1), users: 1, endpoints: make(map[string]*endpoint), fresh: make(map[string]*endpoint),
 	}
+	j.budget = newBucket(freshBurst, freshEvery, j.start)
 	j.ctx, j.cancel = context.WithCancel(context.Background())
 	if j.fixed {
-		j.endpoint(u.text)
+		e := newEndpoint(u.text, j.start)
+		e.known.Store(true)
+		j.endpoints[u.text] = e
 	}
 	j.done.Go(j.refresh)
 	return j
@@ -168,6 +181,7 @@ func (j *jwks) keys(q *keyQuery, _ time.Time) ([]jwt.VerificationKey, time.Time,
 	if err != nil {
 		return nil, time.Time{}, err
 	}
+	q.endpoint = e
 	if q.kid == "" {
 		return j.anyKeys(e, q.alg)
 	}
@@ -221,31 +235,26 @@ func (j *jwks) at(q *keyQuery) (*endpoint, error) {
 	return j.endpoint(text), nil
 }
 
-// endpoint returns the endpoint of a URL, made if it is new.
+func newEndpoint(text string, now time.Time) *endpoint {
+	return &endpoint{url: text, made: now, budget: newBucket(fetchBurst, fetchEvery, now), unknown: make(map[digest]time.Time)}
+}
+
+// endpoint returns the endpoint of a URL, a fresh one if there is none.
 func (j *keyStore) endpoint(text string) *endpoint {
 	now := time.Now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e := j.endpoints[text]
 	if e == nil {
-		if len(j.endpoints) >= maxEndpoints {
-			j.forgetOldest()
+		e = j.fresh[text]
+	}
+	if e == nil {
+		if len(j.fresh) >= maxFresh {
+			j.forgetFresh()
 		}
-		e = &endpoint{url: text, budget: fetchBurst, counted: now, unknown: make(map[digest]time.Time)}
-		j.endpoints[text] = e
+		e = newEndpoint(text, now)
+		j.fresh[text] = e
 	}
 	e.used.Store(int64(now.Sub(j.start)))
 	return e
-}
-
-// forgetOldest makes room for an endpoint. Caller holds mu.
-func (j *keyStore) forgetOldest() {
-	var oldest *endpoint
-	for _, e := range j.endpoints {
-		if oldest == nil || e.used.Load() < oldest.used.Load() {
-			oldest = e
-		}
-	}
-	delete(j.endpoints, oldest.url)
-	j.gen.Add(1) // nobody would notice any more when its keys are withdrawn
 }

@@ -19,8 +19,10 @@ const (
 	fetchBurst = 5
 	fetchEvery = 2 * time.Second
 
-	// maxWaiting is how many tokens may wait for fetches of one URL.
-	maxWaiting = 2048
+	// maxWaiting is how many tokens may wait for fetches of known endpoints,
+	// and maxWaitingFresh of others: each holds the buffers of its request.
+	maxWaiting      = 1024
+	maxWaitingFresh = 512
 
 	// unknownFor is how long a key id that was not in the set is remembered
 	// as such, and maxUnknown how many of them for one URL.
@@ -32,7 +34,7 @@ const (
 var errRemembered = errors.New("auth: a key that was not in the key set a moment ago")
 
 // errCrowded is told to tokens that may be good: it is not terminal.
-var errCrowded = fmt.Errorf("%d tokens wait for the key set: %w", maxWaiting, codec.DisconnectServerError)
+var errCrowded = fmt.Errorf("too many tokens wait for their key set: %w", codec.DisconnectServerError)
 
 // fetchError says why there is no key set. It wraps what the client is told,
 // which is not terminal (PROTOCOL 12.12).
@@ -72,32 +74,62 @@ func (j *keyStore) await(e *endpoint, id digest) (joined bool, err error) {
 		e.mu.Unlock()
 		return false, errRemembered
 	}
-	if e.waiting >= maxWaiting {
-		e.mu.Unlock()
-		return false, errCrowded
-	}
-	f, lead := e.flight, false
+	f := e.flight
 	if joined = f != nil; !joined {
 		f = e.next
 	}
-	if f == nil {
-		if e.failure != nil && e.wait(now) > 0 {
-			defer e.mu.Unlock()
-			return false, e.failure // of a server that was asked a moment ago
-		}
-		f, lead = &flight{done: make(chan struct{})}, true
+	lead := f == nil
+	if lead && e.failure != nil && (e.budget.wait(now) > 0 || !e.known.Load() && now.Sub(e.began) < fetchEvery) {
+		defer e.mu.Unlock()
+		return false, e.failure // of a server that was asked a moment ago
+	}
+	after, leave := j.admit(e, lead, now)
+	if leave == nil {
+		e.mu.Unlock()
+		return false, errCrowded
+	}
+	if lead {
+		f = &flight{after: after, done: make(chan struct{})}
 		e.next = f
 	}
-	e.waiting++
 	e.mu.Unlock()
 	if lead {
 		j.lead(e, f)
 	}
 	<-f.done
-	e.mu.Lock()
-	e.waiting--
-	e.mu.Unlock()
+	leave()
 	return joined, f.err
+}
+
+// admit lets a token wait for a fetch, which it leads if there is none, and
+// returns when that may begin and what ends the wait; nil if too many wait, or
+// if the fetches for fresh endpoints are given away for longer than a token waits.
+func (j *keyStore) admit(e *endpoint, lead bool, now time.Time) (after time.Time, leave func()) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	crowd, most := &j.crowd[0], maxWaitingFresh
+	if e.known.Load() {
+		crowd, most = &j.crowd[1], maxWaiting
+	}
+	if *crowd >= most {
+		return now, nil
+	}
+	if lead && !e.known.Load() {
+		wait := j.budget.wait(now)
+		if wait > fetchEvery {
+			return now, nil
+		}
+		j.budget.take()
+		now = now.Add(wait)
+	}
+	*crowd++
+	e.waiting++
+	return now, func() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		*crowd--
+		e.waiting--
+	}
 }
 
 // lead makes the fetch that waits for budget, unless the refresher is faster.
@@ -109,9 +141,9 @@ func (j *keyStore) lead(e *endpoint, f *flight) {
 			return
 		}
 		now := time.Now()
-		wait := e.wait(now)
+		wait := max(e.budget.wait(now), f.after.Sub(now))
 		if wait <= 0 {
-			e.budget--
+			e.budget.take()
 			e.begin(now)
 			e.mu.Unlock()
 			j.fetch(e, f)
@@ -138,16 +170,6 @@ func (j *keyStore) giveUp(e *endpoint, f *flight) {
 		f.err = &fetchError{j.ctx.Err()}
 		close(f.done)
 	}
-}
-
-// wait returns how long it is until tokens may cause a fetch. Caller holds mu.
-func (e *endpoint) wait(now time.Time) time.Duration {
-	e.budget = min(e.budget+float64(now.Sub(e.counted))/float64(fetchEvery), fetchBurst)
-	e.counted = now
-	if e.budget >= 1 {
-		return 0
-	}
-	return time.Duration((1-e.budget)*float64(fetchEvery)) + 1
 }
 
 // begin makes a flight the one under way: that which waits, if there is one.

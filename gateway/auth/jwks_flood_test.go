@@ -126,7 +126,7 @@ func TestClosingEndsTheWaitForAFetch(t *testing.T) {
 		synctest.Wait()
 		e := v.source.(*jwks).endpoint("http://keys/")
 		e.mu.Lock()
-		e.budget, e.counted = 0, time.Now()
+		e.budget.tokens, e.budget.counted = 0, time.Now()
 		e.mu.Unlock()
 		waiting := make(chan error)
 		for i := range 3 {

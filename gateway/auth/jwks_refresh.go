@@ -1,7 +1,9 @@
 package auth
 
 import (
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -14,6 +16,9 @@ const (
 
 	// refreshTick is how often the refresher looks at what is due.
 	refreshTick = 15 * time.Second
+
+	// maxRefreshes is how many fetches the refresher has under way.
+	maxRefreshes = 16
 )
 
 // fetch fetches the key set and ends the flight.
@@ -21,7 +26,7 @@ func (j *keyStore) fetch(e *endpoint, f *flight) {
 	set, err := j.get(e.url)
 	j.stats.KeyFetches.Add(1)
 	e.mu.Lock()
-	before, now := e.failure, time.Now()
+	now, tell := time.Now(), false
 	if err == nil {
 		e.failure = nil
 		e.due = now.Add(refreshMin + rand.N(refreshMax-refreshMin))
@@ -37,27 +42,32 @@ func (j *keyStore) fetch(e *endpoint, f *flight) {
 		e.again, e.due = false, now.Add(fetchEvery)
 	}
 	f.err = e.failure
+	if j.ctx.Err() == nil && e.told != (err != nil) { // else it was us
+		tell = err == nil || j.mayWarn(e, now)
+		e.told = tell && err != nil
+	}
 	e.flight = nil
 	close(f.done)
 	e.mu.Unlock()
 	switch {
-	case j.ctx.Err() != nil: // it was us
-	case err != nil && before == nil:
+	case !tell:
+	case err != nil:
 		j.log.Warn("token keys cannot be fetched", "url", ShowURL(e.url), "error", err, "stale_keys", e.set.Load() != nil)
-	case err == nil && before != nil:
+	default:
 		j.log.Info("token keys can be fetched again", "url", ShowURL(e.url))
 	}
 }
 
-// refresh is the refresher: it fetches what is due, one at a time.
+// refresh is the refresher: it keeps known endpoints up to date. It decides what
+// is next only when there is room for one more fetch, so that servers that hang
+// hold up neither those that answer nor what a reload made due.
 func (j *keyStore) refresh() {
 	tick := time.NewTicker(refreshTick)
 	defer tick.Stop()
+	room := make(chan struct{}, maxRefreshes)
 	for {
-		for _, e := range j.list() {
-			if f := e.beginDue(time.Now()); f != nil {
-				j.fetch(e, f)
-			}
+		j.dropFresh(time.Now(), false)
+		for j.refreshOne(room) {
 		}
 		select {
 		case <-j.ctx.Done():
@@ -68,37 +78,67 @@ func (j *keyStore) refresh() {
 	}
 }
 
-// list returns the endpoints to keep fresh. Those of a template that never
-// answered and that no token asks for are dropped.
+// list returns the known endpoints.
 func (j *keyStore) list() []*endpoint {
-	now := time.Now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	all := make([]*endpoint, 0, len(j.endpoints))
-	for text, e := range j.endpoints {
-		if !j.fixed && e.set.Load() == nil && now.Sub(j.start)-time.Duration(e.used.Load()) > retryDown {
-			delete(j.endpoints, text)
-			continue
+	return slices.Collect(maps.Values(j.endpoints))
+}
+
+// refreshOne starts a fetch of what is due once there is room, and reports whether
+// there was anything.
+func (j *keyStore) refreshOne(room chan struct{}) bool {
+	select {
+	case <-j.ctx.Done():
+		return false
+	case room <- struct{}{}:
+	}
+	e, f := j.beginDue(time.Now())
+	if f == nil {
+		<-room
+		return false
+	}
+	j.done.Go(func() {
+		j.fetch(e, f)
+		<-room
+	})
+	return true
+}
+
+// beginDue begins a flight for the endpoint that is due for longest and has none
+// under way, if there is one; those whose server answered last go first.
+func (j *keyStore) beginDue(now time.Time) (*endpoint, *flight) {
+	for {
+		var first *endpoint
+		var due time.Time
+		var down bool
+		for _, e := range j.list() {
+			e.mu.Lock()
+			if e.isDue(now) && (first == nil || down && e.failure == nil || down == (e.failure != nil) && e.due.Before(due)) {
+				first, due, down = e, e.due, e.failure != nil
+			}
+			e.mu.Unlock()
 		}
-		all = append(all, e)
+		if first == nil {
+			return nil, nil
+		}
+		first.mu.Lock()
+		if first.isDue(now) { // no token was faster
+			defer first.mu.Unlock()
+			return first, first.begin(now)
+		}
+		first.mu.Unlock()
 	}
-	return all
 }
 
-// beginDue begins a flight if the endpoint is due and none is under way.
-func (e *endpoint) beginDue(now time.Time) *flight {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.flight != nil || now.Before(e.due) {
-		return nil
-	}
-	return e.begin(now)
-}
+// isDue reports whether the refresher has to fetch. Caller holds mu.
+func (e *endpoint) isDue(now time.Time) bool { return e.flight == nil && !now.Before(e.due) }
 
-// hurry makes every endpoint due, but none more often than tokens may, and wakes
-// the refresher: an operator reloads when a key has to go.
+// hurry makes every known endpoint due, but none more often than tokens may, drops
+// the others and wakes the refresher: an operator reloads when a key has to go.
 func (j *keyStore) hurry() {
 	now := time.Now()
+	j.dropFresh(now, true)
 	for _, e := range j.list() {
 		e.mu.Lock()
 		if e.again = e.flight != nil; !e.again { // one under way may have begun before the key went

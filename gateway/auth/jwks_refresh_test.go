@@ -143,9 +143,12 @@ func TestEndpointsThatNeverAnsweredAreDropped(t *testing.T) {
 		for _, iss := range []string{"a", "b", "c"} {
 			requireUnavailable(t, v, edToken(t, private, "k", `{"iss":"`+iss+`"}`))
 		}
-		require.Len(t, v.source.(*jwks).list(), 3)
-		time.Sleep(2 * retryDown)
+		j := v.source.(*jwks)
+		require.Equal(t, [2]int{0, 3}, j.sizes())
+		asked := f.asked.Load()
+		time.Sleep(2 * freshFor)
 		synctest.Wait()
-		require.Empty(t, v.source.(*jwks).list())
+		require.Zero(t, j.sizes())
+		require.Equal(t, asked, f.asked.Load(), "nobody asked for them")
 	})
 }

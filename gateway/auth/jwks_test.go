@@ -489,5 +489,5 @@ func TestOutageIsLoggedOnceAndItsEndToo(t *testing.T) {
 func (e *endpoint) budgetBack() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.budget = fetchBurst
+	e.budget.tokens = fetchBurst
 }

@@ -75,17 +75,3 @@ func TestNewVerifierRefusesBadEndpoints(t *testing.T) {
 	f(`no group ""`, Options{JWKSPublicEndpoint: "https://h/{{}}", IssuerRegex: "(a)"})
 	f("client.token.audience", Options{JWKSPublicEndpoint: "https://h/", Audience: "a", AudienceRegex: "a"})
 }
-
-func TestNumberOfEndpointsIsBounded(t *testing.T) {
-	v := newKeyedVerifier(t, "http://127.0.0.1:1/{{t}}", func(o *Options) { o.IssuerRegex = `^(?P<t>.*)$` })
-	j := v.source.(*jwks)
-	hot := j.endpoint("http://127.0.0.1:1/hot")
-	for i := range 2 * maxEndpoints {
-		j.endpoint(fmt.Sprintf("http://127.0.0.1:1/%d", i))
-		require.Same(t, hot, j.endpoint("http://127.0.0.1:1/hot"))
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	require.LessOrEqual(t, len(j.endpoints), maxEndpoints)
-	require.NotZero(t, j.generation(), "tokens of a forgotten endpoint must not stay verified")
-}

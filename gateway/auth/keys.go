@@ -32,6 +32,8 @@ type renewer interface {
 	// has signed, and has found try again with each. It returns nil as soon
 	// as that reports success. token stands for the token.
 	renew(q *keyQuery, token digest, found func() bool) error
+	// proved tells that a key which was returned for q has signed a token.
+	proved(q *keyQuery)
 }
 
 // keyQuery is what a token says about its key. Nothing of it is verified.
@@ -39,6 +41,9 @@ type keyQuery struct {
 	alg, kid string // of the header
 	issuer   string
 	audience []string
+
+	// endpoint is what jwks.keys notes for proved.
+	endpoint *endpoint
 }
 
 // minRSABits is what crypto/rsa itself wants of a key at least.

@@ -46,7 +46,7 @@ type Verifier struct {
 }
 
 // NewVerifier checks o and returns a verifier with an empty cache; with a
-// JWKSPublicEndpoint it starts a goroutine, until Close. The error joins
+// JWKSPublicEndpoint it starts goroutines, until Close. The error joins
 // everything that is wrong. Without any key every token is refused.
 func NewVerifier(o Options) (*Verifier, error) {
 	rules, ruleErr := newClaimRules(&o)
@@ -298,6 +298,9 @@ func (o *opening) verify() error {
 	}
 	if !o.v.skipSign {
 		_, err := o.v.parser.ParseWithClaims(o.token, body, judge)
+		if source, ok := o.v.source.(renewer); ok && err == nil {
+			source.proved(o.tried)
+		}
 		return err
 	}
 	t, _, err := o.v.parser.ParseUnverified(o.token, body)
