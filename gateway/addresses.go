@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -39,8 +40,8 @@ func (g *Gateway) clientAddress(ctx *fasthttp.RequestCtx) netip.Addr {
 // what others wrote: whom the header names is trusted or not, and where it names
 // nobody, nobody is. Proxies that do not look into requests say nothing there.
 func (g *Gateway) cameBy(ctx *fasthttp.RequestCtx) origin.Front {
-	f := origin.Front{}
-	if ctx.IsTLS() {
+	f := origin.Front{TLS: ctx.IsTLS()}
+	if f.TLS {
 		f.Scheme = "https"
 	}
 	peer, ok := ctx.RemoteAddr().(*net.TCPAddr)
@@ -55,4 +56,16 @@ func (g *Gateway) cameBy(ctx *fasthttp.RequestCtx) origin.Front {
 		f.Host = string(ctx.Request.Header.Host())
 	}
 	return f
+}
+
+// mayHaveCome returns what cameBy may say of a request by its head: from the client,
+// or from a trusted proxy if what it says stands there.
+func (g *Gateway) mayHaveCome(h *fasthttp.RequestHeader) (fronts [2]origin.Front) {
+	c := &g.cfg.HTTPServer
+	own := origin.Front{Host: string(h.Host()), TLS: c.TLS.Enabled || c.InternalTLS.Enabled}
+	fronts[0] = own
+	if host, scheme := g.proxies.Target(h); g.proxies.Look() && (host != "" || scheme != "") {
+		fronts[1] = origin.Front{Host: cmp.Or(host, own.Host), Scheme: scheme, Trusted: true, TLS: own.TLS}
+	}
+	return fronts
 }

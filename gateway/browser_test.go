@@ -77,12 +77,13 @@ type livePage struct {
 // openLive opens the live page of an address and waits until it is live. The
 // browser ends with the test, which fails if the page threw or broke its own
 // security policy.
-func openLive(t *testing.T, addr string) *livePage {
+func openLive(t *testing.T, addr string, flags ...chromedp.ExecAllocatorOption) *livePage {
 	t.Helper()
 	program := testkit.NeedProgram(t, []string{"chromium", "chromium-browser", "google-chrome"}, "apt-get install chromium")
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.WSURLReadTimeout(pageTimeout),
 		chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("lang", "en-US"))
+	options = append(options, flags...)
 	allocator, release := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(allocator)
 	p := &livePage{ctx: ctx}

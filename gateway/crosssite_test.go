@@ -72,6 +72,7 @@ func TestCookiesCountForOwnPagesOnly(t *testing.T) {
 	victim := s.connect(t, testkit.ConnectOptions{HTTPHeaders: lines(cookie)})
 	victim.ExpectConnect(t)
 
+	remedy := "client.allowed_origins"
 	refused := func(says string, headers ...string) {
 		t.Helper()
 		for _, r := range []testkit.Request{
@@ -82,19 +83,30 @@ func TestCookiesCountForOwnPagesOnly(t *testing.T) {
 			status, body := answerTo(t, s, r)
 			require.Equal(t, 403, status, "%s %q", body, headers)
 			require.Contains(t, body, says)
-			require.Contains(t, body, "client.allowed_origins", "the remedy")
+			require.Contains(t, body, remedy, "the remedy")
 		}
 	}
 	const withheld = `the header \"Cookie\" says nothing of who asks`
 	refused(withheld, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image")
-	refused(withheld, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-User: ?1", firefox, navigation)
 	refused(withheld, "Sec-Fetch-Site: cross-site", "Referer: https://app.example.com/")
 	refused(withheld, "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site")
 	refused(withheld, "Referer: https://evil.example.net/")
-	// http, or a browser of before 2023, and a page that hides its Referer.
+	// http, or a browser of before 2023, and a page that hides its Referer: no list
+	// helps our own.
+	remedy = "if the page is yours, use TLS, or give it a Referrer-Policy that names its origin (same-origin, strict-origin), or send the token"
 	refused(withheld, firefox, navigation)
 	refused(withheld, firefox, "Accept: image/avif,image/webp,*/*")
 	refused(withheld, firefox, "Accept: text/event-stream")
+	require.Contains(t, log.String(), `remedy="`+remedy)
+	// A link in a mail, a typed address, a link on an own page.
+	remedy = "open the stream by EventSource or fetch in a page"
+	refused(withheld, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-User: ?1", firefox, navigation)
+	refused(withheld, "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-User: ?1", firefox, navigation)
+	refused(withheld, "Sec-Fetch-Site: none")
+	refused(withheld, "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: navigate")
+	refused(withheld, "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: navigate")
+	refused(withheld, "Origin: https://app.example.com", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate")
+	remedy = "client.allowed_origins"
 	refused(`Origin \"https://evil.example.net\" is not in client.allowed_origins`, "Origin: https://evil.example.net")
 	refused(`is not in client.allowed_origins`, "Origin: null", "Sec-Fetch-Site: cross-site")
 	refused(`is not in client.allowed_origins`, "Origin: https://other.example.com", "Sec-Fetch-Site: same-site")
@@ -117,7 +129,7 @@ func TestCookiesCountForOwnPagesOnly(t *testing.T) {
 	victim.ExpectPub(t, "who:#victim")
 
 	for _, headers := range [][]string{
-		{"Sec-Fetch-Site: same-origin"}, {"Sec-Fetch-Site: same-site"}, {"Sec-Fetch-Site: none", firefox, navigation},
+		{"Sec-Fetch-Site: same-origin"}, {"Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: cors"},
 		{"Origin: https://app.example.com", "Sec-Fetch-Site: cross-site"}, {"Origin: https://app.example.com"},
 		{"Origin: https://stream.example.com"}, {"Referer: https://stream.example.com/page"}, {"Referer: https://app.example.com/page"},
 		{"User-Agent: curl/8"}, {},
@@ -212,6 +224,26 @@ func TestUserHeaderCountsFromTrustedProxiesOnce(t *testing.T) {
 	f(s, proxy, "", 200, `"code":3501`)
 	f(s, proxy, "", 403, "says nothing of who asks", user, "Sec-Fetch-Site: cross-site")
 	f(s, proxy, "", 200, `"#42"`, user, "Sec-Fetch-Site: cross-site", "Origin: https://app.example.com")
+	// A page of a name that was made to lead here, in a browser on the machine of the
+	// proxy: what a proxy would say it says itself.
+	const evil, lazy = "Host: evil.example.com:8000", "says nothing of who asks over plain http by a host name"
+	const page, gzip = "Referer: http://evil.example.com:8000/", "Accept-Encoding: gzip, deflate"
+	for _, agent := range []string{firefox, "User-Agent: x"} {
+		f(s, proxy, "", 403, lazy, evil, page, user, agent, gzip)
+		f(s, proxy, "", 403, "any other site", evil, page, user, agent, gzip, "X-Forwarded-Host: localhost")
+		f(s, proxy, "", 403, "any other site", evil, page, user, agent, gzip, "X-Forwarded-Proto: https")
+		f(s, proxy, "", 403, lazy, evil, "Origin: http://evil.example.com:8000", user, agent, gzip)
+	}
+	f(s, proxy, "", 403, "Referrer-Policy", evil, user, firefox, gzip)
+	f(s, proxy, "", 403, "add http://HOST:PORT", evil, user, "User-Agent: x", gzip)
+	f(s, proxy, "", 403, lazy, evil, user, "User-Agent: x", gzip, "X-Forwarded-Host: localhost")
+	// Behind a front that ends TLS, or under a name that is listed, nothing changes.
+	const own = "Host: stream.example.com"
+	f(s, proxy, "", 200, `"#42"`, own, user, firefox, gzip, "Sec-Fetch-Site: same-origin")
+	f(s, proxy, "", 200, `"#42"`, own, user, firefox, gzip, "Referer: https://stream.example.com/", "X-Forwarded-Proto: https")
+	f(s, proxy, "", 200, `"#42"`, own, user, "User-Agent: okhttp/4", gzip, "X-Forwarded-Proto: https")
+	f(s, proxy, "", 200, `"#42"`, own, user, "User-Agent: curl/8")
+	f(s, proxy, "", 200, `"#42"`, "Host: app.example.com", user, firefox, gzip, "Referer: http://app.example.com/")
 	require.Contains(t, log.String(), `reason=user_header`)
 	require.Contains(t, log.String(), `remedy="`+notTrusted)
 
@@ -307,17 +339,45 @@ func TestInsecureAPIIsNotForPagesOfOtherSites(t *testing.T) {
 	f(403, form, firefox, "Referer: https://evil.example.net/")
 	f(403, form, firefox) // an old firefox, and a page that hides its Referer
 	f(403, "Content-Type: multipart/form-data; boundary=x", firefox)
+	// No page sends JSON elsewhere without asking first.
+	const powershell = "User-Agent: Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1"
+	f(200, json, powershell)
+	f(200, json, powershell, "Host: sluice.corp.example.com")
+	f(403, plain, powershell)
+	f(403, json, powershell, "Referer: https://evil.example.net/")
+	f(200, json, "Host: sluice.corp.example.com", "User-Agent: Go-http-client/1.1", "Accept-Encoding: gzip")
 	// A name of the attacker's that was made to lead here.
 	f(403, json, firefox, "Origin: http://evil.example.com", "Host: evil.example.com", "Sec-Fetch-Site: same-origin")
 	f(403, json, firefox, "Origin: http://evil.example.com", "Host: evil.example.com")
+	f(403, json, "User-Agent: x", "Origin: http://evil.example.com", "Host: evil.example.com")
+	f(403, json, firefox, "Host: evil.example.com", "Accept-Encoding: gzip, deflate") // of before 2020
 	// Who has the key may call from anywhere.
 	f(200, json, "Origin: https://evil.example.net", "X-API-Key: "+testKey)
 	require.Contains(t, log.String(), `msg="api: request refused" reason=cross_site`)
 
 	// A large body of such a page is not even read.
+	for _, says := range []string{
+		"Sec-Fetch-Site: cross-site", "Origin: https://evil.example.net", "Referer: https://evil.example.net/", "Origin: null",
+		firefox + "\r\nContent-Type: text/plain", "Origin: https://evil.example.net\r\nX-Forwarded-Host: a.example.com",
+	} {
+		c := testkit.Dial(t, s.addr)
+		c.Send("POST /api/publish HTTP/1.1\r\nHost: localhost\r\n" + says + "\r\nContent-Length: 30000000\r\n\r\n")
+		require.Equal(t, 403, c.ReadHead(t).Status, says)
+		c.Close()
+	}
 	c := testkit.Dial(t, s.addr)
-	c.Send("POST /api/publish HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\nContent-Length: 1000000\r\n\r\n")
-	require.Equal(t, 403, c.ReadHead(t).Status)
+	c.Send("POST /api/publish HTTP/1.1\r\nHost: evil.example.com\r\nOrigin: http://evil.example.com\r\nContent-Length: 30000000\r\n\r\n")
+	require.Equal(t, 403, c.ReadHead(t).Status, "nor of a name that was made to lead here")
+	// An own page's is, however it came here.
+	large := fmt.Sprintf(`{"channel": "news", "data": %q}`, strings.Repeat("x", 100_000))
+	for _, front := range [][]string{
+		{"Host: localhost", "Origin: http://localhost"},
+		{"Host: backend:8000", "Origin: https://a.example.com", "X-Forwarded-Host: a.example.com", "X-Forwarded-Proto: https"},
+		{"Host: a.example.com", "Origin: https://a.example.com", "X-Forwarded-Proto: https"},
+	} {
+		status, text := answerTo(t, s, testkit.Request{Method: "POST", Target: "/api/publish", Body: large, Headers: lines(append(front, json, firefox)...)})
+		require.Equal(t, 200, status, text)
+	}
 
 	secure := startMore(t, parts{}, nil)
 	status, _ := answerTo(t, secure, testkit.Request{Method: "POST", Target: "/api/info", Body: "{}", Headers: lines("Origin: https://evil.example.net", "X-API-Key: "+testKey)})
@@ -362,5 +422,18 @@ func TestInsecureClientsAreNotPagesOfOtherSites(t *testing.T) {
 		f(403, firefox, "Origin: http://evil.example.com", "Host: evil.example.com")
 		f(403, firefox, "Host: evil.example.com")
 		f(403, firefox, "Host: evil.example.com", "Sec-Fetch-Site: same-origin")
+		// Some browsers let a page choose its User-Agent.
+		const gzip = "Accept-Encoding: gzip, deflate"
+		f(403, "User-Agent: x", "Origin: http://evil.example.com", "Host: evil.example.com", gzip)
+		f(403, "User-Agent: x", "Referer: http://evil.example.com/", "Host: evil.example.com", gzip)
+		f(200, "User-Agent: x", "Host: app.example.com", gzip)
+		f(200, firefox, "Referer: http://app.example.com/", "Host: app.example.com", gzip)
+		for agent, want := range map[string]int{"x": 403, "curl/8": 403, "": 403} {
+			status, body := answerTo(t, s, testkit.Request{
+				Target: testkit.DefaultPath + "?cf_connect=" + request, Headers: lines("User-Agent: "+agent, "Host: evil.example.com:8000", gzip),
+			})
+			require.Equal(t, want, status, body)
+			require.Contains(t, body, "add http://HOST:PORT, as the client names it, to client.allowed_origins")
+		}
 	}
 }

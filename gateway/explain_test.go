@@ -39,10 +39,18 @@ func TestRefusedOriginsAreToldInDevelopment(t *testing.T) {
 	}
 	seconds := int(time.Since(began)/time.Second) + 1
 	text := log.String()
-	require.Contains(t, text, `remedy="start with --client.allowed_origins http://localhost:3000"`)
+	require.Contains(t, text, `remedy="if the page is yours, start with --client.allowed_origins 'http://localhost:3000'"`)
 	require.Contains(t, text, "reason=origin")
 	require.LessOrEqual(t, strings.Count(text, "reason=origin"), seconds)
 	require.NotContains(t, text, "Planted")
+
+	// Nobody is told to paste a pattern, or a command, that a stranger wrote.
+	for _, origin := range []string{"http://*", "http://evil.example;touch x", "https://$(touch x)", "https://{a,b}*", "null"} {
+		s, log = launchLogged(t, parts{}, true)
+		ask(s, origin)
+		require.Contains(t, log.String(), `remedy="if the page is yours, add its origin to client.allowed_origins"`)
+		require.NotContains(t, log.String(), "--client.allowed_origins")
+	}
 
 	s, log = launchLogged(t, parts{}, false)
 	ask(s, "http://localhost:3000")

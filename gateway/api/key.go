@@ -8,17 +8,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/gateway/auth"
-	"sluice/gateway/origin"
 	"sluice/gateway/reqid"
 )
-
-// Allows checks the key of a call by its head (PROTOCOL 7.1); where none is
-// needed, that no page of another site calls, as far as the head alone says. For
-// the goroutine that owns the head.
-func (s *Server) Allows(header *fasthttp.RequestHeader) bool {
-	keys := s.opt.Keys()
-	return keys.Insecure() && !origin.CrossSite(header) || presented(keys, header)
-}
 
 // presented reports whether a call brought the key.
 func presented(keys *auth.APIKeys, header *fasthttp.RequestHeader) bool {

@@ -21,10 +21,7 @@ var ownPages = func() *origin.List {
 }()
 
 // foreign says why a call without the key comes from a page of another site,
-// where calls need none (http_api.insecure); "" if it does not. Such an API is
-// kept from strangers by the network, and a browser within it carries out what
-// any page tells it to: what it sends says so in Sec-Fetch-Site and Origin, or
-// it is a form, whose content types are few.
+// where calls need none (http_api.insecure); "" if it does not.
 func (s *Server) foreign(ctx *fasthttp.RequestCtx) string {
 	keys, h := s.opt.Keys(), &ctx.Request.Header
 	if !keys.Insecure() || presented(keys, h) {
@@ -34,21 +31,40 @@ func (s *Server) foreign(ctx *fasthttp.RequestCtx) string {
 	if s.opt.Front != nil {
 		from = s.opt.Front(ctx)
 	}
+	return foreignFrom(h, from)
+}
+
+// foreignFrom is foreign for a call that came so. An API without a key is kept from
+// strangers by the network, and a browser within it carries out what any page tells
+// it to. What it sends says so in Sec-Fetch-Site, Origin or Referer; where it says
+// nothing, pages of other sites can send only what forms can.
+func foreignFrom(h *fasthttp.RequestHeader, from origin.Front) string {
 	page := ownPages.Judge(h, from)
-	switch page.Source {
-	case origin.None:
-		if origin.FromBrowser(h) && isForm(h.ContentType()) {
-			return "a form that says nothing of where it comes from"
-		}
-	case origin.User:
-	case origin.Own:
-		if page.Rebindable {
-			return "a host name that anybody could make lead here (DNS rebinding)"
-		}
+	switch {
+	case page.Silent && !isForm(h.ContentType()):
+	case page.Source == origin.None, page.Source == origin.User, page.Source == origin.Own:
 	default:
 		return page.By
 	}
+	if page.Rebindable {
+		return "a host name that anybody could make lead here (DNS rebinding)"
+	}
 	return ""
+}
+
+// Allows reports whether the body of a call is wanted, which its head decides: it
+// has the key, or needs none and is of no page of another site, however it may have
+// come here. For the goroutine that owns the head.
+func (s *Server) Allows(h *fasthttp.RequestHeader) bool {
+	keys := s.opt.Keys()
+	if !keys.Insecure() {
+		return presented(keys, h)
+	}
+	fronts := [2]origin.Front{{Host: string(h.Host())}}
+	if s.opt.Fronts != nil {
+		fronts = s.opt.Fronts(h)
+	}
+	return foreignFrom(h, fronts[0]) == "" || fronts[1].Host != "" && foreignFrom(h, fronts[1]) == "" || presented(keys, h)
 }
 
 // isForm reports whether pages may send a content type to other sites without

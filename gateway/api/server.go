@@ -65,6 +65,9 @@ type Options struct {
 	Unread func(head *fasthttp.RequestHeader) bool
 	// Front says how a request came here; nil: as its Host header says.
 	Front func(ctx *fasthttp.RequestCtx) origin.Front
+	// Fronts says what Front may say by and by of a request whose head alone is known; the
+	// second has no host if there is only one. nil: as its Host header says.
+	Fronts func(head *fasthttp.RequestHeader) [2]origin.Front
 	// Decoded is called when the body of a call was decoded, or is about to be and the call
 	// waits for room before; nil for nobody. copied: nothing refers to the body any more. The legacy
 	// endpoint, which decodes one command after the other, calls it with the first, and
@@ -190,7 +193,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 		s.refuseForeign(ctx, &r.id, f)
 		return
 	}
-	if !s.Allows(&ctx.Request.Header) {
+	if keys := s.opt.Keys(); !keys.Insecure() && !presented(keys, &ctx.Request.Header) {
 		s.refuseKey(ctx, &r.id)
 		return
 	}

@@ -5,7 +5,7 @@ import "time"
 // Client is the section client: who may connect, and the limits of one connection (PROTOCOL 4 and 5.6).
 type Client struct {
 	// Who may connect.
-	AllowedOrigins                    []string `json:"allowed_origins" doc:"Origins of browser pages that may connect, as patterns in lower case: * any run of characters, ? one, [abc], {a,b}. Requests without Origin and from the same origin are always fine. A pattern that fits the pages of anybody, such as https://*, is refused together with credentials that browsers add on their own: token_cookie, user_id_http_header, Cookie for a hook."`
+	AllowedOrigins                    []string `json:"allowed_origins" doc:"Origins of browser pages that may connect, as patterns in lower case: * any run of characters, ? one, [abc], {a,b}. Requests without Origin and from the same origin are fine. The names in it are also those under which this server may be used over plain http with client.insecure and user_id_http_header. A pattern that fits the pages of anybody, such as https://*, is refused together with credentials that browsers add on their own: token_cookie, user_id_http_header, Cookie for a hook."`
 	Token                             Token    `json:"token" live:"true"`
 	TokenCookie                       string   `json:"token_cookie" doc:"Name of a cookie whose value is taken as the token when the request has no other. It counts for pages of the same origin and site and of allowed_origins, and for clients that are no browser. Empty: none."`
 	AllowAnonymousConnectWithoutToken bool     `json:"allow_anonymous_connect_without_token" default:"false" live:"true" doc:"Let clients without a token connect as the anonymous user."`

@@ -25,6 +25,8 @@ type Front struct {
 	Scheme string
 	// Trusted: the peer is a proxy that may speak for clients.
 	Trusted bool
+	// TLS: it ends here, whoever the peer is.
+	TLS bool
 }
 
 // Source is where the page behind a request comes from.
@@ -33,7 +35,7 @@ type Source uint8
 const (
 	// None: no browser says anything of a page. Programs are like that.
 	None    Source = iota
-	User           // typed in, a bookmark, or a part of the browser
+	User           // typed in, a bookmark, a link in another program, or a part of the browser
 	Own            // the page is of the origin that the request went to
 	Site           // of the same site: another name or port of one owner
 	Listed         // of an allowed origin whose owner is named
@@ -51,14 +53,25 @@ type Page struct {
 	CORS bool
 	// By is what the judgement is by, for people: `Origin "https://a.example"`.
 	By string
-	// Rebindable: the page is of a host name that anybody might own and have
-	// lead here, so that it passes for our own (DNS rebinding).
+	// Silent: it is Other only because a browser says nothing of where it comes
+	// from.
+	Silent bool
+	// Navigation: the browser opens the answer as a page. Links and forms of any
+	// program do that.
+	Navigation bool
+	// Rebindable: the page is, or may be, of a host name that anybody might own and
+	// have lead here, so that it passes for our own (DNS rebinding).
 	Rebindable bool
+	// Secure: the browser used TLS, as far as it or a trusted proxy says. A page on
+	// the machine of a trusted proxy can say that as well, see Rebindable.
+	Secure bool
 }
 
 // Headers of Fetch Metadata (https://www.w3.org/TR/fetch-metadata/).
 const (
 	headerSite   = "Sec-Fetch-Site"
+	headerMode   = "Sec-Fetch-Mode"
+	modeNavigate = "navigate"
 	siteOwn      = "same-origin"
 	siteSame     = "same-site"
 	siteNone     = "none"
@@ -76,7 +89,7 @@ const (
 // another site.
 func (l *List) Judge(h *fasthttp.RequestHeader, f Front) Page {
 	origin, site := string(h.Peek(fasthttp.HeaderOrigin)), fetchSite(h)
-	p := Page{Allowed: true}
+	p := Page{Allowed: true, Navigation: string(h.Peek(headerMode)) == modeNavigate}
 	switch {
 	case origin != "":
 		p.byOrigin(l, origin, site, f)
@@ -85,8 +98,11 @@ func (l *List) Judge(h *fasthttp.RequestHeader, f Front) Page {
 	default:
 		p.byReferer(l, h, f)
 	}
-	if p.Source != Listed && p.Source != Unnamed && f.Scheme != "https" && ownable(f.Host) {
-		p.Rebindable = origin != "" || site != "" || p.By != "" || FromBrowser(h)
+	// To names browsers send Sec-Fetch-Site over TLS only.
+	p.Secure = f.TLS || f.Scheme == "https" || site != ""
+	p.Rebindable = l.rebindable(&p, h, f)
+	if p.Navigation && p.Source != Other {
+		p.By = strings.TrimPrefix(p.By+", "+headerMode+" "+modeNavigate, ", ")
 	}
 	return p
 }
@@ -116,7 +132,8 @@ func (p *Page) byReferer(l *List, h *fasthttp.RequestHeader, f Front) {
 	referer := string(h.Peek(fasthttp.HeaderReferer))
 	if referer == "" {
 		if FromBrowser(h) {
-			p.Source, p.By = Other, "a browser that says nothing of where it comes from, by no Sec-Fetch-Site, Origin or Referer"
+			p.Source, p.Silent = Other, true
+			p.By = "a browser that says nothing of where it comes from, by no Sec-Fetch-Site, Origin or Referer"
 		}
 		return
 	}
@@ -149,13 +166,6 @@ func fetchSite(h *fasthttp.RequestHeader) string {
 	return siteOther
 }
 
-// CrossSite reports whether the browser says that the page is of another origin,
-// which it is then however the request came here.
-func CrossSite(h *fasthttp.RequestHeader) bool {
-	site := fetchSite(h)
-	return site == siteOther || site == siteSame
-}
-
 func sourceOf(site string) Source {
 	switch site {
 	case siteOwn:
@@ -186,24 +196,32 @@ func FromBrowser(h *fasthttp.RequestHeader) bool {
 }
 
 // Ambient reports whether credentials that the page did not bring itself may
-// be used: cookies, and what the front says of the user.
-func (p *Page) Ambient() bool { return p.Source != Unnamed && p.Source != Other }
+// be used: cookies, and what the front says of the user. What the browser opens
+// as a page has none: a link in a mail is like one that was typed in.
+func (p *Page) Ambient() bool {
+	switch p.Source {
+	case None, Own, Site, Listed:
+		return !p.Navigation
+	default:
+		return false
+	}
+}
 
 // Carries reports whether a header of the request, as a client or its front
 // sent it, may say who the user is.
 //
 // A page that is allowed with all others may have set any header itself but
-// what browsers add on their own. A page that is not allowed can set none: what
+// what browsers add on their own. Any other, and a link, can set none: what
 // is there was added by the browser or by a front, and what does not merely
 // describe the request may be a credential.
 func (p *Page) Carries(name, value string) bool {
-	switch p.Source {
-	case Unnamed:
-		return !ambient(name, value)
-	case Other:
-		return descriptive[strings.ToLower(name)]
-	default:
+	switch {
+	case p.Ambient():
 		return true
+	case p.Source == Unnamed && !p.Navigation:
+		return !ambient(name, value)
+	default:
+		return descriptive[strings.ToLower(name)]
 	}
 }
 
@@ -237,27 +255,6 @@ var descriptive = func() map[string]bool {
 	}
 	return names
 }()
-
-// ownable reports whether a host, with or without a port, is a name that
-// somebody else may own: no address, and none that the public DNS never has.
-func ownable(host string) bool {
-	if strings.HasPrefix(host, "[") {
-		return false
-	}
-	name, _, _ := strings.Cut(host, ":")
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	last := strings.LastIndexByte(name, '.')
-	if last >= 0 && isNumber(name[last+1:]) {
-		return false // an address
-	}
-	return last >= 0 && !private[name[last+1:]] && !strings.HasSuffix(name, ".home.arpa")
-}
-
-// private are top-level names that nobody can register.
-var private = map[string]bool{
-	"localhost": true, "local": true, "internal": true, "test": true, "invalid": true, "example": true,
-	"lan": true, "home": true, "corp": true, "intranet": true, "svc": true,
-}
 
 // told quotes what a client sent, for people.
 func told(value string) string {

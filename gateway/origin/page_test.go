@@ -33,7 +33,7 @@ func TestJudge(t *testing.T) {
 		require.Equal(t, want, p.Source, "%q", lines)
 		require.Equal(t, allowed, p.Allowed, "%q", lines)
 		require.Equal(t, want == Listed && strings.Contains(strings.Join(lines, ""), "Origin: "), p.CORS, "%q", lines)
-		require.Equal(t, want != Other && want != Unnamed, p.Ambient())
+		require.Equal(t, want != Other && want != Unnamed && want != User, p.Ambient())
 	}
 	// Programs.
 	f(None, true, own)
@@ -95,7 +95,7 @@ func TestPagesAllowedWithAllOthersAreNotNamed(t *testing.T) {
 func TestHeadersThatMayNameTheUser(t *testing.T) {
 	f := func(name, value string, unnamed, other bool) {
 		t.Helper()
-		for source, want := range map[Source]bool{None: true, User: true, Own: true, Site: true, Listed: true, Unnamed: unnamed, Other: other} {
+		for source, want := range map[Source]bool{None: true, User: other, Own: true, Site: true, Listed: true, Unnamed: unnamed, Other: other} {
 			p := Page{Source: source}
 			require.Equal(t, want, p.Carries(name, value), "%s: %s from %d", name, value, source)
 		}
@@ -114,25 +114,23 @@ func TestHeadersThatMayNameTheUser(t *testing.T) {
 	f("origin", "https://a.example", true, true)
 }
 
-func TestHostsThatAnybodyMayOwn(t *testing.T) {
-	l, err := NewList([]string{"http://listed.example.com"})
+// A link in a mail, a typed address and a form are opened as pages, by whomever.
+func TestNavigationsHaveNoCredentials(t *testing.T) {
+	l, err := NewList([]string{"https://app.example.com"})
 	require.NoError(t, err)
-	f := func(want bool, host, scheme string, lines ...string) {
+	f := func(source Source, lines ...string) {
 		t.Helper()
-		require.Equal(t, want, l.Judge(header(lines...), Front{Host: host, Scheme: scheme}).Rebindable, "%s %s %q", scheme, host, lines)
+		p := l.Judge(header(append(lines, "Sec-Fetch-Mode: navigate")...), Front{Host: "stream.example.com"})
+		require.Equal(t, source, p.Source, "%q", lines)
+		require.True(t, p.Navigation && !p.Ambient(), "%q", lines)
+		require.False(t, p.Carries("Cookie", "a=b") || p.Carries("X-User", "a") || p.Carries("Authorization", "Bearer x"), "%q", lines)
+		require.True(t, p.Carries("User-Agent", "a"))
 	}
-	const evil = "evil.example.com:8000"
-	f(true, evil, "", "Origin: http://evil.example.com:8000")
-	f(true, evil, "http", "Sec-Fetch-Site: same-origin")
-	f(true, evil, "", "Referer: http://evil.example.com:8000/")
-	f(true, evil, "", chrome)
-	f(false, evil, "", "User-Agent: curl/8")
-	f(false, evil, "https", "Origin: https://evil.example.com:8000")
-	f(false, evil, "", "Origin: http://listed.example.com")
-	for _, host := range []string{
-		"localhost:8000", "localhost", "a.localhost", "127.0.0.1:8000", "192.0.2.1", "[::1]:8000", "[2001:db8::1]", "sluice", "sluice:8000",
-		"sluice.default.svc", "sluice.default.svc.cluster.local", "nas.home.arpa", "",
-	} {
-		f(false, host, "", "Origin: http://"+host, chrome)
-	}
+	f(User, "Sec-Fetch-Site: none")
+	f(Own, "Sec-Fetch-Site: same-origin")
+	f(Site, "Sec-Fetch-Site: same-site")
+	f(Other, "Sec-Fetch-Site: cross-site")
+	f(Listed, "Sec-Fetch-Site: cross-site", "Origin: https://app.example.com")
+	p := l.Judge(header("Sec-Fetch-Site: none"), Front{Host: "stream.example.com"})
+	require.False(t, p.Ambient(), "no page sends that, whatever its mode")
 }

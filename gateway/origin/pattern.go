@@ -278,6 +278,15 @@ func (e example) host() (start, end int, ok bool) {
 	return start, start + len(host), isHost(host)
 }
 
+// Plain reports whether an origin is of http or https with a name or an IPv4
+// address, as browsers write it: then it is a pattern for itself, and nothing in it
+// means anything to a shell.
+func Plain(value string) bool {
+	e := example{text: []byte(value)}
+	_, _, ok := e.host()
+	return ok && (strings.HasPrefix(value, "http://") || strings.HasPrefix(value, "https://")) && !strings.ContainsAny(value, "[]")
+}
+
 func isScheme(s string) bool {
 	return s != "" && strings.IndexFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '+' && r != '-' && r != '.'

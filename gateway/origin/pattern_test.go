@@ -82,6 +82,20 @@ func TestPatternsThatNoBrowserCanSend(t *testing.T) {
 	f(strings.Repeat("*a", 40), "") // too many to judge
 }
 
+func TestPlainOrigins(t *testing.T) {
+	for _, plain := range []string{"http://localhost:3000", "https://app.example.com", "http://127.0.0.1:8080", "https://xn--bcher-kva.example"} {
+		require.True(t, Plain(plain), plain)
+	}
+	for _, odd := range []string{
+		"", "null", "*", "http://*", "https://*.example.com", "https://a?.example.com", "https://{a,b}.example.com", `https://\*.com`, "http://[::1]:3000",
+		"https://App.example.com", "https://app.example.com/", "https://app.example.com:443", "https://a@b.example", "file://", "capacitor://localhost",
+		"http://a;id", "http://a$(id)", "http://a`id`", "http://a'b", `http://a"b`, "http://a b", "http://a&b", "http://a|b", "http://a\nb", "http://a#b",
+		"http://a:1;id", "http://a%20b", "http://a!b", "http://--x=1 y", "https://a..b", "-x://a",
+	} {
+		require.False(t, Plain(odd), odd)
+	}
+}
+
 func FuzzOpen(f *testing.F) {
 	f.Add("https://*.example.com")
 	f.Add("{a,b*}[!x-z]?")

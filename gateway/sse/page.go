@@ -103,20 +103,40 @@ func (s *Server) userOf(r *request, name string, values [][]byte, trusted bool) 
 		}
 	case !r.page.Ambient():
 		r.userFault = r.fromElsewhere(name)
+	case r.page.Rebindable && !r.page.Secure:
+		r.userFault = &unfit{
+			refusedSite, fasthttp.StatusForbidden,
+			fmt.Sprintf("the header %q says nothing of who asks over plain http by a host name that anybody could make lead here (DNS rebinding)", name),
+			"the proxy must say X-Forwarded-Proto: https where it ends TLS, or " + listHost,
+		}
 	default:
 		r.userID = string(values[0])
 	}
 }
 
+// listHost is the remedy for a host name of our own that might be a stranger's.
+const listHost = "add http://HOST:PORT, as the client names it, to client.allowed_origins"
+
 // fromElsewhere says why a request with a header that its page may not use is
 // refused, instead of being taken for one of somebody without credentials.
 func (r *request) fromElsewhere(name string) *unfit {
-	return &unfit{
+	u := &unfit{
 		refusedSite, fasthttp.StatusForbidden,
 		fmt.Sprintf("the header %q says nothing of who asks, since any other site can make a browser send it (%s)", name, r.page.By),
 		"add the origin of the page to client.allowed_origins, without a wildcard that fits everybody, or send the token in the connect request",
 	}
+	switch {
+	case r.page.Silent:
+		u.remedy = speakUp + ", or send the token in the connect request or a ticket"
+	case r.page.Navigation || r.page.Source == origin.User:
+		u.remedy = "open the stream by EventSource or fetch in a page, not as a page, or send the token in the connect request"
+	}
+	return u
 }
+
+// speakUp is the remedy for a page that hides where it comes from: no list of
+// origins helps it.
+const speakUp = "if the page is yours, use TLS, or give it a Referrer-Policy that names its origin (same-origin, strict-origin)"
 
 // insecureOf refuses pages of other sites where nobody needs credentials: then
 // it is the place in the network that lets a browser in.
@@ -132,15 +152,19 @@ func (s *Server) insecureOf(r *request) *unfit {
 	}
 	switch {
 	case r.page.Source == origin.Other:
+		remedy := "add the origin of the page to client.allowed_origins"
+		if r.page.Silent {
+			remedy = speakUp
+		}
 		return &unfit{
 			refusedInsecure, fasthttp.StatusForbidden, "with " + option + " pages of other sites are refused (" + r.page.By + ")",
-			"add the origin of the page to client.allowed_origins, or switch " + option + " off",
+			remedy + ", or switch " + option + " off",
 		}
 	case r.page.Rebindable:
 		return &unfit{
 			refusedInsecure, fasthttp.StatusForbidden,
-			"with " + option + " pages are refused whose host name anybody could make lead here (DNS rebinding)",
-			"open the page by an address or as localhost, or over TLS, or add its origin to client.allowed_origins, or switch " + option + " off",
+			"with " + option + " requests are refused that may be of a page whose host name anybody could make lead here (DNS rebinding)",
+			"connect by an address or as localhost, or over TLS that ends here, or " + listHost + ", or switch " + option + " off",
 		}
 	}
 	return nil
@@ -164,13 +188,14 @@ func (s *Server) refuseOrigin(ctx *fasthttp.RequestCtx, r *request) {
 		"if it is the address of this server itself, the proxy in front must pass Host on, or be in http_server.trusted_proxies and send X-Forwarded-Host")
 }
 
-// originRemedy says how a development server would let the page in.
+// originRemedy says how a development server would let the page in. A stranger
+// wrote the origin, and people paste what they read.
 func originRemedy(ctx *fasthttp.RequestCtx) string {
 	const option = "client.allowed_origins"
-	if value := string(ctx.Request.Header.Peek(fasthttp.HeaderOrigin)); value != "" && value != "null" && origin.Printable(value) {
-		return "start with --" + option + " " + value
+	if value := string(ctx.Request.Header.Peek(fasthttp.HeaderOrigin)); origin.Plain(value) {
+		return "if the page is yours, start with --" + option + " '" + value + "'"
 	}
-	return "add the origin of the page to " + option
+	return "if the page is yours, add its origin to " + option
 }
 
 // warnRefused logs a refusal that the operator may want to know of. The log
