@@ -199,7 +199,12 @@ func TestOptionsThatSluiceLacks(t *testing.T) {
 	f(`{"http_server": {"tls_autocert": {"enabled": false, "http_addr": ":80"}, "h2c_external": false, "http3": {"enabled": false}}}`, "")
 	f(`{"http_server": {"h2c_external": true}}`, `http_server.h2c_external: `+no+`there is no HTTP/2`)
 	f(`{"usage_stats": {"disabled": false}, "enable_unreleased_features": true}`, "")
-	f(`{"client": {"subscription_token": {"enabled": true, "hmac_secret_key": "x"}, "concurrency": 8}}`, "")
+	f(`{"client": {"subscription_token": {"enabled": true, "hmac_secret_key": "x"}, "concurrency": 0}}`, "")
+	f(`{"client": {"concurrency": 8}}`, `client.concurrency: `+no+`of bidirectional clients`)
+	f(`{"channel": {"namespaces": [{"name": "aa", "subscribe_proxy_name": "gate"}]}}`,
+		`channel.namespaces[0].subscribe_proxy_name: `+no+`no hook is asked who may subscribe; with subscribe_proxy_enabled clients cannot ask for these channels at all`)
+	f(`{"channel": {"namespaces": [{"name": "aa", "publish_proxy_name": "gate"}]}}`,
+		`channel.namespaces[0].publish_proxy_name: `+no+`hooks of channels belong to bidirectional clients`)
 	f(`{"client": {"proxy": {"connect": {"grpc": {"compression": true}}}}}`, `client.proxy.connect.grpc: `+no+`hooks are called over HTTP`)
 	f(`{"client": {"proxy": {"connect": {"grpc": {"tls": {"enabled": false}}, "grpc_metadata": []}}}}`, "")
 	f(`{"engine": {"redis": {"replica_client": {"enabled": true}}}}`, `engine.redis.replica_client: `+no+`everything is read from the primary`)
@@ -208,7 +213,7 @@ func TestOptionsThatSluiceLacks(t *testing.T) {
 		`channel.without_namespace.allow_history_for_client: `+no+`clients of streams cannot ask for history`)
 	f(`{"channel": {"namespaces": [{"name": "aa", "publish_proxy_enabled": true, "allow_publish_for_client": false}]}}`,
 		`channel.namespaces[0].publish_proxy_enabled: `+no+`hooks of channels belong to bidirectional clients`)
-	f(`{"channel": {"namespaces": [{"name": "aa", "allow_recovery": true, "subscribe_proxy_name": "x", "allow_tags_filter": true}]}}`, "")
+	f(`{"channel": {"namespaces": [{"name": "aa", "allow_recovery": true, "subscribe_proxy_name": "default", "allow_tags_filter": true}]}}`, "")
 	for _, section := range []string{
 		"http_stream", "webtransport", "uni_websocket", "uni_http_stream", "uni_grpc", "grpc_api", "swagger", "graphite", "opentelemetry",
 	} {

@@ -10,6 +10,8 @@ import (
 // flatState is what a Load has to know about flat keys. The zero value is ready.
 type flatState struct {
 	five bool // the flat keys are those of version 5, not 4
+	// In the granular mode of hooks a name switches a hook on (PROTOCOL 8.5).
+	granular bool
 
 	// While a flat key is decoded: the key that it sets and its own name, and the same for options inside.
 	to, name string
@@ -41,6 +43,7 @@ func (l *loader) flatten(in source, file *object) *object {
 		}
 	}
 	l.flat.five = l.flat.five || isVersion5(file)
+	l.flat.granular = mode != nil && mode.v == true
 	taken := map[string]string{}
 	seen := map[string]bool{}
 	for _, m := range l.granular(in, flat.members) {
@@ -123,6 +126,9 @@ func (l *loader) flatKey(in source, name string, n *node, each func(to string)) 
 	if k.shape == shapeWord && n.v == "" {
 		k.to, k.enable = nil, "" // as if it were not there
 	}
+	if name == subscribeHookName && l.flat.granular && n.v != "" {
+		k.enable = withoutNamespace + subscribeHookOn
+	}
 	n = l.renameOptions(in, name, n)
 	for _, to := range k.to {
 		each(to)
@@ -178,6 +184,10 @@ func (l *loader) renameOptions(in source, name string, n *node) *node {
 			key, old := fmt.Sprintf("%s[%d].%s", namespacesKey, i, now), fmt.Sprintf("namespaces[%d].%s", i, m.key)
 			l.flat.inside[key] = old
 			l.note(in.at(m.value.line), old, KindDeprecated, "a flat key of versions 4 and 5", key)
+		}
+		if hook := o.get(subscribeHookName); l.flat.granular && hook != nil && hook.holdsValue() {
+			changed.members = append(changed.members, member{subscribeHookOn, &node{v: true, line: hook.line}})
+			l.flat.inside[fmt.Sprintf("%s[%d].%s", namespacesKey, i, subscribeHookOn)] = fmt.Sprintf("namespaces[%d].%s", i, subscribeHookName)
 		}
 		out[i] = &node{v: changed, line: item.line}
 	}

@@ -12,6 +12,11 @@ import (
 const (
 	granularMode = "granular_proxy_mode"
 	granularList = "proxies"
+
+	// The hook that decides who may subscribe: nobody asks it here, but where it was named a client cannot ask for a channel
+	// without it either.
+	subscribeHookName = "subscribe_proxy_name"
+	subscribeHookOn   = "subscribe_proxy_enabled"
 )
 
 var granularHooks = []struct{ name, hook string }{{"connect_proxy_name", connectHook}, {"refresh_proxy_name", refreshHook}}

@@ -354,3 +354,38 @@ func TestStrictKinds(t *testing.T) {
 		require.Equal(t, want, kind.Strict(), kind)
 	}
 }
+
+// In the granular mode of hooks the name of a hook decides who may subscribe: without that hook nobody may ask for the channel,
+// and the name is not passed over in silence.
+func TestANamedSubscribeHookKeepsClientsOut(t *testing.T) {
+	f := func(mode string, closed bool) {
+		t.Helper()
+		c, rep := mustLoad(t, fromJSON(`{`+mode+`"subscribe_proxy_name": "gate", "allow_subscribe_for_client": true,
+			"namespaces": [{"name": "aa", "subscribe_proxy_name": "gate", "allow_subscribe_for_client": true}, {"name": "bb", "subscribe_proxy_name": ""}]}`))
+		require.Equal(t, closed, c.Channel.WithoutNamespace.SubscribeProxyEnabled)
+		require.Equal(t, closed, c.Channel.Namespaces[0].SubscribeProxyEnabled)
+		require.False(t, c.Channel.Namespaces[1].SubscribeProxyEnabled)
+		for _, key := range []string{"subscribe_proxy_name", "namespaces[0].subscribe_proxy_name"} {
+			require.Equal(t, 1, slices.Index(kindsOf(rep, key), KindUnsupported)+1, "%s: %v", key, rep.Findings)
+		}
+	}
+	f(`"granular_proxy_mode": true, `, true)
+	f(`"granular_proxy_mode": false, `, false)
+	f(``, false)
+
+	_, rep := mustLoad(t, fromJSON(`{"client_concurrency": 8}`))
+	require.Equal(t, []Kind{KindUnsupported}, kindsOf(rep, "client_concurrency"))
+}
+
+// Of the keys that the reference has and Sluice does not, only these may be set without a word: nothing is missing without
+// them, in uni_sse of the reference as here.
+func TestKeysThatMayVanish(t *testing.T) {
+	var quiet []string
+	for _, u := range lackings {
+		if u.on == onNever {
+			quiet = append(quiet, u.key)
+		}
+	}
+	require.Equal(t, []string{"usage_stats", "enable_unreleased_features", "tarantool", "client.subscription_token",
+		"*.allow_recovery", "*.allow_positioning", "*.allow_tags_filter"}, quiet)
+}

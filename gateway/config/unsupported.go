@@ -14,8 +14,12 @@ const (
 	onEnabled   switchedOn = iota + 1 // its "enabled" is true, or it is true itself
 	onUnlessOff                       // it is there and its "disabled" is not true
 	onValue                           // it holds anything but false, zero and empty values
+	onNamed                           // it names something of your own: not empty, and not "default"
 	onNever                           // without it nothing is missing: ignored quietly
 )
+
+// defaultHook is the hook of channels that need not be named.
+const defaultHook = "default"
 
 // lacking is an option or section of the reference that Sluice does not have (PROTOCOL 12.44).
 type lacking struct {
@@ -66,7 +70,7 @@ var lackings = []lacking{
 	{"presence_manager.redis.replica_client", onEnabled, "everything is read from the primary"},
 
 	// Client.
-	{"client.concurrency", onNever, "of bidirectional clients"},
+	{"client.concurrency", onValue, "of bidirectional clients"},
 	{"client.subscription_token", onNever, "of bidirectional clients"},
 	{"client.proxy.connect.grpc", onValue, "hooks are called over HTTP"},
 	{"client.proxy.refresh.grpc", onValue, "hooks are called over HTTP"},
@@ -79,11 +83,11 @@ var lackings = []lacking{
 	{"*.allow_recovery", onNever, "of bidirectional clients; see force_recovery"},
 	{"*.allow_positioning", onNever, "of bidirectional clients; see force_positioning"},
 	{"*.allow_tags_filter", onNever, "of bidirectional clients"},
-	{"*.subscribe_proxy_name", onNever, "of bidirectional clients"},
-	{"*.publish_proxy_name", onNever, "of bidirectional clients"},
-	{"*.sub_refresh_proxy_name", onNever, "of bidirectional clients"},
-	{"*.subscribe_stream_proxy_name", onNever, "of bidirectional clients"},
-	{"*.subscribe_stream_bidirectional", onNever, "of bidirectional clients"},
+	{"*.subscribe_proxy_name", onNamed, "no hook is asked who may subscribe; with subscribe_proxy_enabled clients cannot ask for these channels at all"},
+	{"*.publish_proxy_name", onNamed, "hooks of channels belong to bidirectional clients"},
+	{"*.sub_refresh_proxy_name", onNamed, "hooks of channels belong to bidirectional clients"},
+	{"*.subscribe_stream_proxy_name", onNamed, "hooks of channels belong to bidirectional clients"},
+	{"*.subscribe_stream_bidirectional", onValue, "of bidirectional clients"},
 	{"*.subscribe_stream_proxy_enabled", onValue, "hooks of channels belong to bidirectional clients"},
 	{"*.publish_proxy_enabled", onValue, "hooks of channels belong to bidirectional clients"},
 	{"*.sub_refresh_proxy_enabled", onValue, "hooks of channels belong to bidirectional clients"},
@@ -154,7 +158,7 @@ func (l *loader) unsupportedEnv(name, rest, value string) bool {
 			}
 			on := truthy(value)
 			switch {
-			case u.on == onNever:
+			case u.on == onNever || u.on == onNamed && value == defaultHook:
 				on = false
 			case inside == "_DISABLED":
 				on = !on
@@ -195,6 +199,8 @@ func (u lacking) isOn(n *node) bool {
 	switch {
 	case u.on == onNever || n.v == nil:
 		return false
+	case u.on == onNamed:
+		return n.v != defaultHook && n.holdsValue()
 	case !isObject || u.on == onValue:
 		return n.holdsValue()
 	case u.on == onEnabled:

@@ -109,7 +109,7 @@ func TestPathsAreValidated(t *testing.T) {
 func TestAllowedOriginsAreValidated(t *testing.T) {
 	const key = "client.allowed_origins"
 	require.Equal(t, at+key+`: ["*"] lets the pages of every site connect`, warningsOf(t, `{"client": {"allowed_origins": ["*"]}}`))
-	require.Equal(t, at+key+`: "https://A.example" never matches: origins are compared in lower case; write https://a.example`,
+	require.Equal(t, at+key+`: "https://A.example" never matches, since origins are compared in lower case: write https://a.example`,
 		warningsOf(t, `{"client": {"allowed_origins": ["https://A.example"]}}`))
 	require.Empty(t, warningsOf(t, `{"client": {"allowed_origins": ["https://*.a.example", "https://{b,c}.example", "null", "file://*", "https://[a-z]x?.a.example"]}}`))
 	for _, pattern := range []string{"https://{a", "[a", "[", "{"} {

@@ -76,33 +76,79 @@ func Never(pattern string) string {
 
 const quotes = `"'`
 
-// mistake names the most likely one in a pattern that never matches.
+// mistake names the most likely one in a pattern that never matches, with what
+// to write if that can be told: what is advised is an origin that a browser may
+// send, however many mistakes there were.
 func mistake(p string) string {
+	why, better := firstMistake(p)
+	for range 5 {
+		if better == "" || Never(better) == "" {
+			break
+		}
+		if _, next := firstMistake(better); next != better {
+			better = next
+		} else {
+			better = ""
+		}
+	}
+	if better != "" && Never(better) == "" {
+		return why + ": write " + better
+	}
+	return why
+}
+
+// firstMistake returns what is wrong with a pattern, and the pattern without
+// that, "" if it cannot be told.
+func firstMistake(p string) (why, better string) {
 	scheme, rest, hasScheme := strings.Cut(p, "://")
 	host, port, _ := strings.Cut(rest, ":")
+	written, behind := almostScheme(p)
 	switch {
+	case strings.TrimSpace(p) == "":
+		return "is empty: name an origin such as https://app.example.com, or leave it out", ""
 	case strings.ContainsAny(p, quotes):
-		return `looks like JSON or has quotation marks in it: in a variable or a flag write the origins separated by spaces, without brackets and quotation marks`
+		return `looks like JSON or has quotation marks in it: in a variable or a flag write the origins separated by spaces, without brackets and quotation marks`, ""
 	case strings.Contains(p, "@"): // first of all: what is before it may be a secret, and is not repeated
-		return "has a user name, but an origin is only scheme://host:port"
+		return "has a user name, but an origin is only scheme://host:port", ""
+	case p != strings.TrimSpace(p):
+		return "has spaces around it", strings.TrimSpace(p)
 	case strings.ContainsAny(p, ", ;\t"):
-		return "looks like several origins in one: make each an entry of its own; in a variable or a flag separate them by spaces"
+		return "looks like several origins in one: make each an entry of its own; in a variable or a flag separate them by spaces", ""
 	case p != strings.ToLower(p):
-		return "never matches: origins are compared in lower case; write " + strings.ToLower(p)
+		return "never matches, since origins are compared in lower case", strings.ToLower(p)
 	case strings.ContainsFunc(p, func(r rune) bool { return r > '~' }):
-		return "has characters beyond ASCII: write the name as browsers send it, in Punycode (xn--…)"
+		return "has characters beyond ASCII: write the name as browsers send it, in Punycode (xn--…)", ""
+	case !hasScheme && written != "":
+		return "has no :// behind the scheme", written + "://" + behind
+	case !hasScheme && strings.HasPrefix(p, ":"):
+		return "has no scheme", "https://" + strings.TrimLeft(p, ":/")
 	case !hasScheme:
-		return "has no scheme: write https://" + strings.TrimLeft(p, "/")
+		return "has no scheme", "https://" + strings.TrimLeft(p, "/")
 	case scheme == "ws" || scheme == "wss":
-		return "has the scheme of a WebSocket, but an origin is that of the page: write " + strings.Replace(scheme, "ws", "http", 1) + "://" + rest
+		return "has the scheme of a WebSocket, but an origin is that of the page", strings.Replace(scheme, "ws", "http", 1) + "://" + rest
+	case scheme == "":
+		return "has no scheme", "https://" + rest
+	case strings.HasPrefix(rest, "/"):
+		return "has more than two slashes behind the scheme", scheme + "://" + strings.TrimLeft(rest, "/")
 	case strings.HasPrefix(rest, "["):
-		return `has [ and ], which enclose a set of characters: write \[ and \]`
+		return `has [ and ], which enclose a set of characters: write \[ and \]`, ""
 	case strings.ContainsAny(rest, "/"):
-		return "has a path, but an origin ends behind host and port: write " + scheme + "://" + rest[:strings.IndexByte(rest, '/')]
+		return "has a path, but an origin ends behind host and port", scheme + "://" + rest[:strings.IndexByte(rest, '/')]
 	case scheme == "https" && port == "443" || scheme == "http" && port == "80":
-		return "has the default port, which browsers leave out: write " + scheme + "://" + host
+		return "has the default port, which browsers leave out", scheme + "://" + host
 	}
-	return "matches nothing that a browser sends, scheme://host or scheme://host:port in lower case"
+	return "matches nothing that a browser sends, scheme://host or scheme://host:port in lower case", ""
+}
+
+// almostScheme splits what begins with the scheme of a page and has something
+// else than :// behind it: "http//a.example", "https:/a.example".
+func almostScheme(p string) (scheme, rest string) {
+	for _, scheme := range []string{"https", "http", "wss", "ws"} {
+		if rest, ok := strings.CutPrefix(p, scheme); ok && rest != "" && (rest[0] == ':' || rest[0] == '/') {
+			return scheme, strings.TrimLeft(rest, ":/")
+		}
+	}
+	return "", ""
 }
 
 // maxExamples bounds the examples of one pattern. Who needs more is not judged.
@@ -294,7 +340,7 @@ func isScheme(s string) bool {
 }
 
 func isPort(s, scheme string) bool {
-	if s == "" || len(s) > 5 || s[0] == '0' || scheme == "https" && s == "443" || scheme == "http" && s == "80" {
+	if s == "" || len(s) > 5 || len(s) == 5 && s > "65535" || s[0] == '0' || scheme == "https" && s == "443" || scheme == "http" && s == "80" {
 		return false
 	}
 	return strings.Trim(s, "0123456789") == ""

@@ -68,7 +68,23 @@ func TestPatternsThatNoBrowserCanSend(t *testing.T) {
 	f("http://[::1]:3000", `write \[ and \]`)
 	f("https://a..example.com", "matches nothing that a browser sends")
 	f("https://", "matches nothing that a browser sends")
-	f("", "no scheme")
+	f("", "is empty: name an origin such as https://app.example.com")
+	f("  ", "is empty: ")
+	f("http//a.example", "has no :// behind the scheme: write http://a.example")
+	f("https:/a.example", "has no :// behind the scheme: write https://a.example")
+	f("https:a.example:3000", "has no :// behind the scheme: write https://a.example:3000")
+	f("wss:/a.example", "has no :// behind the scheme: write https://a.example")
+	f("://a.example", "has no scheme: write https://a.example")
+	f("https:///a.example", "more than two slashes behind the scheme: write https://a.example")
+	f(" https://a.example", "has spaces around it: write https://a.example")
+	f("https://a.example\t", "has spaces around it: write https://a.example")
+	f(" App.example/x/ ", "has spaces around it: write https://app.example")
+	f("A.example:443/", "lower case: write https://a.example")
+	f("https:/", "has no :// behind the scheme")
+	f("a..example", "has no scheme")
+	for _, p := range []string{"", "/", "//", "https:/", "https:", ":", "a..example", "https:///", "ws:///a..b", " : ", "https://a.example:99999/x"} {
+		require.NotContains(t, Never(p), "write ", p)
+	}
 	for _, p := range []string{
 		"*", "**", "null", "https://app.example.com", "https://*.example.com", "*.example.com", "*example.com", "http://localhost:*",
 		"http://localhost:3000", "https://localhost:80", "http*://a.example", "{http,https}://a.example", "file://*", "file://",
