@@ -60,22 +60,40 @@ func TestAdvice(t *testing.T) {
 }
 
 func TestFewFilesAreWarnedOf(t *testing.T) {
-	f := func(limit uint64, streams int, want string) {
+	f := func(limit uint64, streams int, want ...string) {
 		t.Helper()
 		var out bytes.Buffer
-		warnFewFiles(slog.New(slog.NewTextHandler(&out, nil)), limit, streams)
-		if want == "" {
+		warnFewFiles(slog.New(slog.NewTextHandler(&out, nil)), limit, 904, streams)
+		if len(want) == 0 {
 			require.Empty(t, out.String())
 			return
 		}
-		require.Contains(t, out.String(), want)
-		require.Contains(t, out.String(), "LimitNOFILE=1048576")
+		for _, w := range append(want, "LimitNOFILE=1048576", "streams=904", "904 fit, and who comes then is turned away") {
+			require.Contains(t, out.String(), w)
+		}
 	}
 	f(1024, 0, "limit=1024")
-	f(1<<20, 0, "")
-	f(4096, 0, "")
+	f(1<<20, 0)
+	f(4096, 0)
 	f(1<<20, 1<<20, "uni_sse.max_streams is 1048576")
-	f(1<<20, 1000, "")
+	f(1<<20, 1000)
+}
+
+// Below a minimum a process could not serve anybody: the command says so, and what to do.
+func TestTooFewFilesAreRefused(t *testing.T) {
+	require.NoError(t, enoughFiles(64, 2))
+	require.NoError(t, enoughFiles(256, 64), "a large machine with a low limit")
+	require.NoError(t, enoughFiles(30, 2))
+	require.ErrorContains(t, enoughFiles(29, 2), "29 open files are allowed, and with 2 loops 30 are needed at the least\nraise the limit: LimitNOFILE=")
+
+	dir := commandDir(t)
+	cmd := exec.Command("sh", "-c", "ulimit -n 20 && exec sluice --dev --http_server.port 0")
+	cmd.Dir, cmd.Env = t.TempDir(), cleanEnviron(dir)
+	said, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit, "%s", said)
+	require.Contains(t, string(said), "20 open files are allowed")
+	require.NotContains(t, string(said), "msg=serving")
 }
 
 // `make run` ends with Ctrl-C, which all of the terminal's processes get, and with

@@ -92,6 +92,38 @@ func TestWrongKeysAreToldInDevelopment(t *testing.T) {
 	require.NotContains(t, log.String(), detail)
 }
 
+// Whom a limit turns away leaves a line a second with what to do, at any level.
+func TestWhoIsTurnedAwayIsToldOnceASecond(t *testing.T) {
+	f := func(p parts, most int, reason, remedy string) {
+		t.Helper()
+		s, log := launchLogged(t, p, false)
+		if most > 0 { // as if the limit of open files allowed no more
+			s.files.streams = most
+			s.sessions.Set(s.sessionLive(&s.cfg.Client))
+		}
+		s.subscribe(t, "news").ExpectConnect(t)
+		require.NotContains(t, log.String(), "turned away")
+		began := time.Now()
+		for range 20 {
+			c := testkit.Dial(t, s.addr)
+			c.Send(testkit.Request{Method: "POST", Target: testkit.DefaultPath, Body: "{}"}.String())
+			require.Contains(t, []int{200, 503}, c.ReadHead(t).Status) // a rate lets one through each second
+			c.Close()
+		}
+		text := log.String()
+		n := strings.Count(text, `msg="clients are turned away" reason=`+reason+` `)
+		require.Positive(t, n, text)
+		require.LessOrEqual(t, n, int(time.Since(began)/time.Second)+1, text)
+		require.Regexp(t, `turned away" [^\n]*remedy="[^\n"]*`+remedy, text)
+	}
+	f(parts{sse: `, "max_streams": 1`}, 0, "stream_limit", "raise uni_sse.max_streams")
+	f(parts{client: `, "connection_limit": 1`}, 0, "stream_limit", "raise client.connection_limit")
+	f(parts{}, 1, "descriptors", "raise the hard limit of open files")
+	f(parts{client: `, "address_connection_limit": 1`}, 0, "address_limit", "http_server.trusted_proxies")
+	f(parts{client: `, "address_connection_rate_limit": 1`}, 0, "address_limit", "raise the limit")
+	f(parts{client: `, "connection_rate_limit": 1`}, 0, "connection_rate", "raise client.connection_rate_limit")
+}
+
 // Tickets that are refused are explained like connects, and a flood of them is one
 // line a second.
 func TestRefusalsForGoodAreExplainedOnceASecond(t *testing.T) {

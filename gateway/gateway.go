@@ -120,6 +120,12 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 	if err := checkSupported(cfg); err != nil {
 		return nil, err
 	}
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil { // the soft one is raised below
+		if err := enoughFiles(uint64(files.Max), g.loops()); err != nil {
+			return nil, err
+		}
+	}
 	for _, l := range listeners(cfg) {
 		t, err := newRoutes(cfg, opt.Dev, l)
 		if err != nil {
@@ -309,7 +315,7 @@ func (g *Gateway) Start() error {
 	}
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
-		warnFewFiles(g.log, files.Cur, g.cfg.UniSSE.MaxStreams)
+		warnFewFiles(g.log, files.Cur, g.files.streams, g.cfg.UniSSE.MaxStreams)
 	}
 	g.warnExposed(g.listeners[0].Addr(), false, separate, net.InterfaceAddrs)
 	if separate {

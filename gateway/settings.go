@@ -151,15 +151,15 @@ func lossy(o *config.ChannelOptions) bool {
 // sessionLive returns what sessions take over from a reload. How many streams
 // there may be for the sake of descriptors stays as it was at the start.
 func (g *Gateway) sessionLive(c *config.Client) session.Live {
-	limit := g.cfg.UniSSE.MaxStreams
+	limit, by := g.cfg.UniSSE.MaxStreams, "uni_sse.max_streams"
 	if most := g.files.streams; most > 0 && (limit <= 0 || limit > most) {
-		limit = most
+		limit, by = most, session.ByDescriptors
 	}
 	if c.ConnectionLimit > 0 && (limit <= 0 || c.ConnectionLimit < limit) {
-		limit = c.ConnectionLimit
+		limit, by = c.ConnectionLimit, "client.connection_limit"
 	}
 	return session.Live{
-		Insecure: c.Insecure, StreamLimit: limit, UserConnectionLimit: c.UserConnectionLimit,
+		Insecure: c.Insecure, StreamLimit: limit, LimitedBy: by, UserConnectionLimit: c.UserConnectionLimit,
 		RecoveryLimit: c.RecoveryMaxPublicationLimit,
 		Personal: session.Personal{
 			Enabled:          c.SubscribeToUserPersonalChannel.Enabled,

@@ -162,7 +162,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 				l.accepted.Add(1)
 				return c, nil
 			}
-			l.shed.Add(1)
+			l.tellShed()
 			_ = below.Close()
 			continue
 		}
@@ -229,9 +229,17 @@ func (l *Listener) shedOne() bool {
 	if err != nil {
 		return false
 	}
-	l.shed.Add(1)
+	l.tellShed()
 	_ = c.Close()
 	return ok
+}
+
+// tellShed counts a connection that is closed without an answer, for want of
+// descriptors. The log lets one such record pass in a second.
+func (l *Listener) tellShed() {
+	l.shed.Add(1)
+	l.opt.Log.Warn("connections are closed without an answer", "reason", "descriptors",
+		"detail", "as many files are open as may be, and all of them are needed", "remedy", remedyOf(syscall.EMFILE))
 }
 
 // passing reports whether accept may work again later. Everything may but what

@@ -10,6 +10,8 @@ type Live struct {
 	// StreamLimit is how many streams may be open on this node, 0 for no
 	// limit.
 	StreamLimit int
+	// LimitedBy is the option that StreamLimit is of, or ByDescriptors: for the log.
+	LimitedBy string
 	// UserConnectionLimit is connections of one user on this node, 0 for no
 	// limit.
 	UserConnectionLimit int

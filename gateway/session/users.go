@@ -102,6 +102,16 @@ func (m *Manager) ReleaseAddress(addr netip.Addr) {
 	}
 }
 
+// ByDescriptors is Live.LimitedBy where the limit of open files allows no more streams.
+const ByDescriptors = "descriptors"
+
+// StreamLimit returns what Full goes by: 0 without a limit, and by what there is one. Any
+// goroutine.
+func (m *Manager) StreamLimit() (n int, by string) {
+	live := m.live.Load()
+	return live.StreamLimit, live.LimitedBy
+}
+
 // Full reports whether no stream more may be opened (client.connection_limit,
 // uni_sse.max_streams). A later Plan decides for good.
 func (m *Manager) Full() bool {

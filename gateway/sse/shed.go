@@ -29,7 +29,11 @@ const (
 // The address comes before the rate of all: what one client is refused must not
 // cost the others.
 func (s *Server) admit(ctx *fasthttp.RequestCtx, r *request) verdict {
-	if s.draining.Load() || s.sessions.Full() {
+	if s.draining.Load() {
+		return overNode
+	}
+	if s.sessions.Full() {
+		s.tellFull()
 		return overNode
 	}
 	if s.opt.Address != nil && s.sessions.LimitsAddresses() {
@@ -37,12 +41,14 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx, r *request) verdict {
 		// address is the same one.
 		if addr := s.opt.Address(ctx).Unmap().WithZone(""); addr.IsValid() && !addr.IsUnspecified() {
 			if !s.sessions.ReserveAddress(addr) {
+				s.tellAddress(addr)
 				return overOwn
 			}
 			r.address = addr
 		}
 	}
 	if limit := s.live.Load().rate; limit != nil && !limit.allow() {
+		s.tellRate()
 		return overNode
 	}
 	return admitted
