@@ -190,19 +190,19 @@ func numericDate(raw json.RawMessage) (time.Time, error) {
 
 // matches is the check of issuer and audience that comes before the signature:
 // one of the values has to match, if there is an expression.
-func matches(name string, re *regexp.Regexp, values ...string) error {
+func matches(name string, otherwise *flaw, re *regexp.Regexp, values ...string) error {
 	if re == nil || slices.ContainsFunc(values, func(v string) bool { return v != "" && re.MatchString(v) }) {
 		return nil
 	}
-	return fmt.Errorf("claim %s: %q: a match of %s expected", name, values, re)
+	return because(otherwise, fmt.Errorf("claim %s: %q: a match of %s expected", name, values, re))
 }
 
 // contains is the check of issuer and audience that comes after the signature.
-func contains(name, want string, values ...string) error {
+func contains(name string, otherwise *flaw, want string, values ...string) error {
 	if want == "" || slices.Contains(values, want) {
 		return nil
 	}
-	return fmt.Errorf("claim %s: %q: %q expected", name, values, want)
+	return because(otherwise, fmt.Errorf("claim %s: %q: %q expected", name, values, want))
 }
 
 // expireAt returns when the connection expires, 0 for never.

@@ -32,9 +32,9 @@ const (
 )
 
 var (
-	errLongKeyID    = errors.New("header kid: too long")
-	errUnknownKeyID = errors.New("header kid: no such key in the key set")
-	errNoKeyFits    = errors.New("no key of the key set has signed it")
+	errLongKeyID    = because(flawKeyID, errors.New("header kid: too long"))
+	errUnknownKeyID = because(flawKeyID, errors.New("header kid: no such key in the key set"))
+	errNoKeyFits    = because(flawKeySet, errors.New("no key of the key set has signed it"))
 )
 
 // jwks is the source of keys that a key server publishes (PROTOCOL 4.2), for
@@ -198,7 +198,7 @@ func (j *jwks) keys(q *keyQuery, _ time.Time) ([]jwt.VerificationKey, time.Time,
 		}
 	}
 	if len(keys) == 0 {
-		return nil, time.Time{}, fmt.Errorf("header alg: the key is not for %s", q.alg)
+		return nil, time.Time{}, because(flawAlgorithm, fmt.Errorf("header alg: the key is not for %s", q.alg))
 	}
 	return keys, time.Time{}, nil
 }
@@ -213,7 +213,7 @@ func (j *jwks) anyKeys(e *endpoint, alg string) ([]jwt.VerificationKey, time.Tim
 	}
 	keys := e.set.Load().fitting(alg)
 	if len(keys) > maxTried {
-		return nil, time.Time{}, fmt.Errorf("header kid: the id of a key expected, there are %d for %s: at most %d are tried", len(keys), alg, maxTried)
+		return nil, time.Time{}, because(flawKeyID, fmt.Errorf("header kid: the id of a key expected, there are %d for %s: at most %d are tried", len(keys), alg, maxTried))
 	}
 	return keys, time.Time{}, nil
 }
@@ -230,7 +230,7 @@ func (j *jwks) renew(q *keyQuery, token digest, found func() bool) error {
 func (j *jwks) at(q *keyQuery) (*endpoint, error) {
 	text, err := j.url.of(q)
 	if err != nil {
-		return nil, err
+		return nil, because(flawClaims, err)
 	}
 	return j.endpoint(text), nil
 }

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -245,111 +244,18 @@ func (v *Verifier) VerifySubscription(token string, now time.Time) (user, channe
 	return c.user, c.Channel, nil
 }
 
-// open returns the claims of a token whose signature is right, and until when
-// that can be relied on (zero for ever).
-func (v *Verifier) open(token string, now time.Time) (c *claims, until time.Time, err error) {
-	o := opening{v: v, token: token, now: now}
-	err = o.verify()
-	if source, ok := v.source.(renewer); ok && err != nil && o.tried != nil && o.tried.kid == "" {
-		var told *codec.Disconnect
-		again := source.renew(o.tried, digestOf(token), func() bool { err = o.verify(); return err == nil })
-		if errors.As(again, &told) {
-			err = again // nobody knows whether it is good
-		}
-	}
-	return o.claims, o.until, err
-}
-
-// opening is one look at a token.
-type opening struct {
-	v     *Verifier
-	token string
-	now   time.Time
-
-	claims *claims   // nil if it has none that can be decoded
-	until  time.Time // of the keys
-	tried  *keyQuery // what there were keys for, nil if it did not come to that
-}
-
-// verify checks the signature, and what comes before it.
-func (o *opening) verify() error {
-	body := &payload{}
-	judge := func(t *jwt.Token) (any, error) {
-		if _, critical := t.Header["crit"]; critical {
-			return nil, errors.New("header crit: no extension is known here") // RFC 7515 section 4.1.11
-		}
-		var err error
-		if o.claims, err = decodeClaims(body.raw, o.v.rules.userIDClaim); err != nil {
-			return nil, err
-		}
-		if err = o.v.rules.beforeSignature(o.claims); err != nil || o.v.skipSign {
-			return nil, err
-		}
-		kid, isText := t.Header["kid"].(string)
-		if _, given := t.Header["kid"]; given && !isText {
-			return nil, errors.New("header kid: a string expected")
-		}
-		q := &keyQuery{alg: t.Method.Alg(), kid: kid, issuer: o.claims.Iss, audience: o.claims.audience}
-		set := jwt.VerificationKeySet{}
-		if set.Keys, o.until, err = o.v.source.keys(q, o.now); err == nil {
-			o.tried = q
-		}
-		return set, err
-	}
-	if !o.v.skipSign {
-		_, err := o.v.parser.ParseWithClaims(o.token, body, judge)
-		if source, ok := o.v.source.(renewer); ok && err == nil {
-			source.proved(o.tried)
-		}
-		return err
-	}
-	t, _, err := o.v.parser.ParseUnverified(o.token, body)
-	if err == nil {
-		_, err = judge(t)
-	}
-	return err
-}
-
-func (r *claimRules) beforeSignature(c *claims) error {
-	return cmp.Or(
-		matches("iss", r.issuerRegex, c.Iss),
-		matches("aud", r.audienceRegex, c.audience...),
-	)
-}
-
-func (r *claimRules) afterSignature(c *claims) error {
-	return cmp.Or(
-		contains("aud", r.audience, c.audience...),
-		contains("iss", r.issuer, c.Iss),
-	)
-}
-
-// payload takes the claims from the token parser as they are. Why: our rules
-// are not those of the parser's claim types. The embedded map stays nil; it
-// makes the type one of claims, and as the parser is told not to validate them
-// nothing of it is called.
-type payload struct {
-	jwt.MapClaims
-	raw []byte
-}
-
-func (p *payload) UnmarshalJSON(text []byte) error {
-	p.raw = append(p.raw[:0], text...)
-	return nil
-}
-
 // identity returns who the token is for.
 func (v *Verifier) identity(c *claims, now time.Time) (*Identity, error) {
 	id := &Identity{User: c.user}
 	var err error
 	if id.Subs, err = c.grants(); err != nil {
-		return nil, refuse(codec.DisconnectInvalidToken, err)
+		return nil, refuse(codec.DisconnectInvalidToken, because(flawClaims, err))
 	}
 	if id.Info, err = JSONOrBase64("info", c.Info, c.B64Info); err != nil {
 		return nil, refuse(codec.DisconnectServerError, err)
 	}
 	if id.Meta, err = JSONOrBase64("meta", c.Meta, ""); err != nil {
-		return nil, refuse(codec.DisconnectInvalidToken, err)
+		return nil, refuse(codec.DisconnectInvalidToken, because(flawClaims, err))
 	}
 	if id.User == "" && v.rules.disallowAnonymous {
 		return nil, refuse(codec.DisconnectPermissionDenied, errors.New("no user: disallow_anonymous_connection_tokens is set"))
@@ -363,23 +269,35 @@ func (v *Verifier) identity(c *claims, now time.Time) (*Identity, error) {
 // maxDetail bounds the part of an error's text that comes from the client.
 const maxDetail = 256
 
-// refuse returns an error that wraps what the client is told: what cause wraps
-// of that kind, else told.
+// refusal is why a token is refused.
+type refusal struct {
+	text  string // bounded
+	told  *codec.Disconnect
+	cause error
+}
+
+func (e *refusal) Error() string { return e.text }
+
+// Unwrap returns what the client is told first.
+func (e *refusal) Unwrap() []error { return []error{e.told, e.cause} }
+
+// refuse returns an error that wraps cause and what the client is told: what cause
+// wraps of that kind, else told.
 func refuse(told *codec.Disconnect, cause error) error {
 	errors.As(cause, &told)
 	detail := cause.Error()
 	if len(detail) > maxDetail {
 		detail = strings.ToValidUTF8(detail[:maxDetail], "") + "..."
 	}
-	return fmt.Errorf("auth: token: %s: %w", detail, told)
+	return &refusal{fmt.Sprintf("auth: token: %s: %s", detail, told), told, cause}
 }
 
 func errTooLong(token string) error {
-	return refuse(codec.DisconnectInvalidToken, fmt.Errorf("%d bytes long: at most %d expected", len(token), maxToken))
+	return refuse(codec.DisconnectInvalidToken, because(flawTooLong, fmt.Errorf("%d bytes long: at most %d expected", len(token), maxToken)))
 }
 
 // errSubscriptionToken names the mistake: both kinds look alike.
-var errSubscriptionToken = errors.New("claim channel: a connection token expected, this is a subscription token")
+var errSubscriptionToken = because(flawSubscription, errors.New("claim channel: a connection token expected, this is a subscription token"))
 
 var (
 	errNotInTime = fmt.Errorf("auth: token: exp is over or nbf is still to come: %w", codec.ErrTokenExpired)
