@@ -11,6 +11,7 @@ import (
 	"sluice/gateway/admin"
 	"sluice/gateway/api"
 	"sluice/gateway/config"
+	"sluice/gateway/front"
 	"sluice/gateway/sse"
 )
 
@@ -68,13 +69,22 @@ func newRoutes(c *config.Config, dev bool, l listener) (*routes, error) {
 	}
 	if !c.HTTPAPI.Disabled && (l.operations || c.HTTPAPI.External) {
 		for _, path := range api.Paths(c.HTTPAPI.HandlerPrefix) {
-			add(path, route{"http_api.handler_prefix", bodyCall, func(g *Gateway, ctx *fasthttp.RequestCtx) { g.api.Handle(ctx) }})
+			add(path, route{"http_api.handler_prefix", bodyCall, serveCall})
 		}
 	}
 	if l.operations {
 		t.addOperations(c, add)
 	}
 	return t, errors.Join(errs...)
+}
+
+// serveCall answers a call of the API. Whoever has shown its key is not taken for a
+// stranger when connections have to make room for others.
+func serveCall(g *Gateway, ctx *fasthttp.RequestCtx) {
+	if c := ctx.Conn(); !front.Known(c) && g.api.Keyed(&ctx.Request.Header) {
+		front.SetKnown(c)
+	}
+	g.api.Handle(ctx)
 }
 
 // addOperations adds what an operator looks at.

@@ -11,6 +11,10 @@ import (
 	"sluice/gateway/reqid"
 )
 
+// Keyed reports whether a call brought the key, needed or not, by its head. For the
+// goroutine that owns the head.
+func (s *Server) Keyed(header *fasthttp.RequestHeader) bool { return presented(s.opt.Keys(), header) }
+
 // presented reports whether a call brought the key.
 func presented(keys *auth.APIKeys, header *fasthttp.RequestHeader) bool {
 	key := header.Peek(keyHeader)

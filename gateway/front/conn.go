@@ -16,6 +16,7 @@ const (
 	phaseFresh   phase = iota // nothing was read
 	phaseRequest              // a handshake or a request is being read
 	phaseIdle                 // the last request was read
+	phaseTaken                // it becomes a stream: what is read is no request
 	phaseRefused              // closed by us; reading gives the end
 )
 
@@ -205,6 +206,14 @@ func Serving(c net.Conn) bool {
 		return f.bottom().serving()
 	}
 	return true
+}
+
+// taken says that c, a connection of a [Listener], will be no other request's: reading
+// on, to see what came with the last one, begins none. From the goroutine that reads c.
+func taken(c net.Conn) {
+	if f, ok := c.(fronted); ok {
+		f.bottom().phase = phaseTaken
+	}
 }
 
 // stay reports whether c, a connection of a [Listener], may be idle behind the answer

@@ -36,20 +36,19 @@ func (w *Waiting) full() bool { return w.opt.Files.None > 0 && w.used() > w.opt.
 // the cost is the same however many there are.
 func (w *Waiting) evict() bool {
 	var drawn [draws]*Conn
-	for range evictions { // what was chosen may be at work by now
+	for n := range evictions { // what was chosen may be at work by now
 		var worst *Conn
-		most, first := 0, int64(0)
+		var last standing
 		for _, c := range drawn[:w.draw(&drawn)] {
-			n, since := 1, c.place.since.Load()
-			if c.place.counted {
-				n = w.has(c.place.key)
-			}
-			if worst == nil || n > most || n == most && since < first {
-				worst, most, first = c, n, since
+			if s := w.standing(c); worst == nil || s.behind(last) {
+				worst, last = c, s
 			}
 		}
 		if worst == nil {
 			return false
+		}
+		if last.known && n < evictions-1 {
+			continue // there may be strangers, not drawn yet
 		}
 		if w.close(worst) {
 			return true

@@ -1,9 +1,12 @@
 package front
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -138,6 +141,60 @@ func TestWithoutAPlaceNewcomersAreClosedAtOnce(t *testing.T) {
 	streams.Store(0)
 	testkit.EventuallyWithin(t, patience, func() bool { return w.used() == 0 }, "it to be free")
 	require.False(t, closing(t, s.dial(t, ""), get))
+}
+
+// A backend keeps many connections, and a flood from many addresses has one of each.
+func TestTheOperatorsOwnAreEvictedLast(t *testing.T) {
+	w := NewWaiting(WaitingOptions{PerAddress: 1000})
+	now := time.Now()
+	const own = draws + 8 // more than are drawn at once
+	addresses := slices.Repeat([]string{"192.0.2.1"}, own)
+	for i := range 4 {
+		addresses = append(addresses, fmt.Sprintf("198.51.100.%d", i))
+	}
+	all := conns(t, w, addresses...)
+	for i, c := range all {
+		require.True(t, w.begin(c, now.Add(time.Duration(i)*time.Second)))
+		if i < own {
+			SetKnown(c)
+			require.True(t, Known(c))
+		}
+	}
+	for range 4 {
+		require.True(t, w.evict())
+	}
+	strangers := 0
+	for _, c := range all[own:] {
+		if c.place.state.Load() == placeEnded {
+			strangers++
+		}
+	}
+	require.GreaterOrEqual(t, strangers, 3, "of four, the last of whom may not be drawn")
+	require.True(t, w.evict() && w.evict(), "there is nobody else")
+}
+
+// Looking for what came behind the request for a stream begins no request: its connection
+// counts for nobody and cannot be evicted while it is handed over.
+func TestAConnectionThatIsTakenOverIsLetBe(t *testing.T) {
+	read := make(chan int, 1)
+	s := serve(t, Options{Waiting: NewWaiting(WaitingOptions{PerAddress: 1, Bytes: 1, Head: 64 << 10})}, func(srv *fasthttp.Server) {
+		srv.Handler = func(ctx *fasthttp.RequestCtx) {
+			ctx.HijackSetNoResponse(true)
+			ctx.Hijack(func(c net.Conn) {
+				_ = c.SetReadDeadline(time.Unix(1, 0))
+				n, err := c.Read(make([]byte, 8))
+				if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+					n = -1
+				}
+				read <- n
+			})
+		}
+		strictly(srv)
+	})
+	c := s.dial(t, "")
+	c.Send(get)
+	require.Zero(t, <-read, "it was neither refused nor closed")
+	require.Zero(t, s.waiting.Stats().Evicted)
 }
 
 func TestWhoIsEvicted(t *testing.T) {

@@ -70,6 +70,7 @@ func Strict(next fasthttp.RequestHandler, refuse Refuse) fasthttp.RequestHandler
 		}
 		switch {
 		case ctx.Hijacked():
+			taken(ctx.Conn())
 		case last:
 			Linger(ctx.Conn()) // the client may not know that this was the last
 		case !v.close && !ctx.Response.ConnectionClose() && !stay(ctx.Conn()):

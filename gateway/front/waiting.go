@@ -43,9 +43,9 @@ type Files struct {
 // many wait in either way, so that idle ones are in no newcomer's way. The node as a whole has so much
 // memory and so many descriptors. Where these are short, somebody must go: of a few
 // that wait, chosen by lot, one of the address that has the most of them, and of
-// several the one that has waited longest. So whoever takes all there is, by many
-// connections or by slow ones, does it to himself, and a request that is sent at once
-// finds a place.
+// several the one that has waited longest; those of the operator's own go last, see
+// [SetKnown]. So whoever takes all there is, by many connections or by slow ones, does
+// it to himself, and a request that is sent at once finds a place.
 //
 // Connections that are being answered, and streams, are let be.
 type Waiting struct {
@@ -96,6 +96,7 @@ type place struct {
 	// Atomic.
 	state atomic.Uint32
 	heavy atomic.Bool  // counts as one that holds buffers
+	known atomic.Bool  // see SetKnown
 	since atomic.Int64 // when the wait for the client began, ns of the wall clock; 0: the server is still writing
 
 	// Owned by the worker until the state is not placeNone for the first time,

@@ -361,7 +361,8 @@ func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused er
 	more := sentMore(c)
 	var err error
 	if sock, err = loop.Detach(c, s.opt.Socket); err != nil {
-		if n := s.undetached.Add(1); n&(n-1) == 0 { // at powers of two: any client can cause it
+		n := s.undetached.Add(1)
+		if n&(n-1) == 0 && !errors.Is(err, net.ErrClosed) { // at powers of two: any client can cause it
 			s.opt.Log.Error("a connection cannot be streamed to", "request", &r.id, "error", err, "failures", n)
 		}
 		return
