@@ -11,6 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
+	"sluice/gateway/auth"
 	"sluice/gateway/config"
 	"sluice/gateway/testkit"
 )
@@ -123,6 +124,46 @@ func TestBrowserShowsCommandsThatWork(t *testing.T) {
 	for _, ch := range []string{`"news":{`, `"chat:lobby":{`, `"it's":{`, `"a\"b":{`} {
 		require.Contains(t, got, ch)
 	}
+}
+
+// Channels of namespaces that are not there: the form names what is missing, the command
+// to copy works all the same, and on a phone what to do is read to its end.
+func TestBrowserNamesNamespacesThatAreMissing(t *testing.T) {
+	d, p := openDev(t)
+	testkit.NeedProgram(t, []string{"curl"}, "apt-get install curl")
+	p.do(t, chromedp.EmulateViewport(390, 844))
+	p.wait(t, `innerWidth === 390`)
+	for _, button := range []string{"#send", "#send-many"} {
+		p.do(t, fill("#publish-channel", "nosuch:1"), chromedp.Click(chromedp.CSS(button)))
+		p.wait(t, `document.getElementById("publish-result").textContent.startsWith("102 unknown channel: this server has no namespace “nosuch”: add it to channel.namespaces")`)
+		p.do(t, fill("#publish-channel", "news"), chromedp.Click(chromedp.CSS("#send")))
+		p.wait(t, `document.getElementById("publish-result").textContent.startsWith("Published")`)
+	}
+
+	p.do(t, chromedp.SendKeys(chromedp.CSS("#channel-input"), "nosuch:1 missing:with-a-long-name-of-its-own nobody:2 fourth:3\r"))
+	p.wait(t, `document.getElementById("state-detail").textContent.endsWith("and 1 more are in namespaces that this server does not have. Take them out to go on")`)
+	require.True(t, evaluate[bool](t, p, `(() => {
+		const range = document.createRange(), bar = document.querySelector(".status").getBoundingClientRect();
+		range.selectNodeContents(document.getElementById("state-detail"));
+		const said = range.getBoundingClientRect();
+		return said.height > 0 && said.bottom <= bar.bottom + 1 && said.right <= innerWidth;
+	})()`), "the whole sentence is in sight")
+	command := evaluate[string](t, p, `document.getElementById("command-subscribe").textContent`)
+	require.NotContains(t, command, "nosuch")
+	require.Contains(t, command, `"chat:lobby":{`)
+	out, err := exec.Command("sh", "-eu", "-c", strings.Replace(command, "curl -N", "curl -sN", 1)+" --data-urlencode max_events=1").Output()
+	require.NoError(t, err, command)
+	require.Contains(t, string(out), `"news":{`)
+	require.True(t, evaluate[bool](t, p, `["subscribe", "publish", "script"].every((name) => {
+		document.getElementById("tab-" + name).click();
+		const box = document.getElementById("command-" + name);
+		return box.clientWidth > 0 && box.scrollWidth <= box.clientWidth;
+	})`), "no command is cut at the right edge")
+
+	d.keys.Store(auth.NewAPIKeys(auth.APIKeyOptions{Key: "another"}))
+	p.do(t, chromedp.Click(chromedp.CSS("#send")))
+	p.wait(t, `document.getElementById("publish-result").textContent.startsWith("401: the API key was refused. Stop and connect again")`)
+	p.takeProblems() // the console's line on it
 }
 
 // A text that turns the reading direction round is shown as what it is, and stays

@@ -33,6 +33,7 @@ import { visible } from './live/text.js';
 const RECEIVED_PUSHES = 5000;
 const RECEIVED_CHARS = 32e6;
 const REFRESH_MS = 250;
+const NAMED_CHANNELS = 3; // at most, in a sentence; the list marks them all
 const LONG_URL = 2048; // longer ones are cut or refused by some browsers and proxies
 const EPOCH_MS = [1e12, 1e13]; // what a time in milliseconds looks like: the years 2001 to 2286
 
@@ -93,7 +94,8 @@ async function findFault({ code, reason }) {
   if (names.length === 0 || !stream.refused || stream.channels !== asked) return;
   for (const name of names) unknown.add(name);
   const [them, take] = names.length === 1 ? ['is in a namespace', 'it'] : ['are in namespaces', 'them'];
-  stream.on.state('stopped', `${code} ${reason}: ${names.join(', ')} ${them} that this server does not have. Take ${take} out to go on`);
+  const more = names.length > NAMED_CHANNELS ? ` and ${names.length - NAMED_CHANNELS} more` : '';
+  stream.on.state('stopped', `${code} ${reason}: ${names.slice(0, NAMED_CHANNELS).join(', ')}${more} ${them} that this server does not have. Take ${take} out to go on`);
 }
 
 /** Takes in one push. Whatever is in it, the page goes on: a failure becomes a row of its own. */
@@ -242,7 +244,7 @@ function changeChannels(names) {
 
 function showCommands() {
   if (!stream.session) return;
-  const text = commands(stream.session, stream.channels, form.channelName, form.text);
+  const text = commands(stream.session, stream.channels.filter((name) => !unknown.has(name)), form.channelName, form.text);
   $('command-subscribe').textContent = text.subscribe;
   $('command-publish').textContent = text.publish;
   $('command-script').textContent = text.script;

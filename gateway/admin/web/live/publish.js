@@ -1,7 +1,7 @@
 // The publish form and the commands to copy.
 
 import { readJSON } from './json.js';
-import { visibleJSON } from './text.js';
+import { visible, visibleJSON } from './text.js';
 import { connectRequest } from './stream.js';
 
 const LARGEST_BURST = 100000;
@@ -34,11 +34,11 @@ async function call(session, method, body) {
   } catch {
     throw new Error('The server cannot be reached');
   }
+  if (response.status === 401) throw new Error('401: the API key was refused. Stop and connect again to fetch the current one');
   const text = await response.text();
   const answer = readJSON(text).value;
   const error = answer?.error ?? (response.ok ? undefined : answer);
-  if (error?.code !== undefined) throw new Error(`${error.code} ${error.message ?? ''}`.trim());
-  if (response.status === 401) throw new Error('401: the API key was refused. Stop and connect again to fetch the current one');
+  if (error?.code !== undefined) throw Object.assign(new Error(`${error.code} ${error.message ?? ''}`.trim()), { code: error.code });
   const said = text.trim().slice(0, 200);
   if (!response.ok) throw Object.assign(new Error(`HTTP ${response.status} ${said}`.trim()), { status: response.status });
   if (answer === null || typeof answer !== 'object') throw new Error(`Expected a JSON object, got ${said || 'nothing'}`);
@@ -68,10 +68,17 @@ async function publishAll(session, bodies) {
   const failed = replies.findIndex((reply) => reply.error);
   if (failed < 0) return replies.at(-1)?.publish ?? {};
   const { code, message } = replies[failed].error;
-  throw Object.assign(new Error(`${code} ${message}`), { done: failed });
+  throw Object.assign(new Error(`${code} ${message}`), { code, done: failed });
 }
 
 const UNKNOWN_CHANNEL = 102;
+
+/** What is missing where a channel is unknown. The boundary may be another one than the usual colon. */
+function missingNamespace(channel) {
+  const [name, ...rest] = channel.split(':');
+  const namespace = rest.length > 0 && name !== '' ? `“${visible(name)}”` : `that ${visible(channel)} is in`;
+  return `this server has no namespace ${namespace}: add it to channel.namespaces, or publish to another channel`;
+}
 
 /** Asks the API which of the channels lie in a namespace that is not configured. */
 export async function unknownChannels(session, channels) {
@@ -159,7 +166,8 @@ export class PublishForm {
       else this.#say(`${burst.sent.toLocaleString()} published${position} · ${Math.round((burst.sent / ms) * 1000).toLocaleString()}/s`);
     } catch (error) {
       burst.sent += error.done ?? 0;
-      this.#say(burst.sent > 0 ? `${error.message} (after ${burst.sent.toLocaleString()} published)` : error.message, true);
+      const message = error.code === UNKNOWN_CHANNEL ? `${error.message}: ${missingNamespace(this.channelName)}` : error.message;
+      this.#say(burst.sent > 0 ? `${message} (after ${burst.sent.toLocaleString()} published)` : message, true);
     }
     this.#setRunning(false);
   }
