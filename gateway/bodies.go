@@ -34,7 +34,9 @@ const (
 	// callsAtOnce bounds the buffers of bodies that are being read, and the bytes of those
 	// whose calls have yet to be answered, most likely because they wait for credit. It is
 	// not bodiesAtOnce: most such calls have given the buffer of the HTTP server back. A body
-	// that came slowly is not asked when it has arrived.
+	// that came slowly is not asked when it has arrived. Those whose calls wait for
+	// http_api.work_max_bytes do not count: that has nothing to do with publishers, and has
+	// a bound of its own.
 	callsAtOnce = 8 << 20
 )
 
@@ -78,6 +80,7 @@ const (
 	bodyReading bodyState = iota
 	bodySlow              // it is being read for so long that others need not wait for it
 	bodyRead              // its call has not been answered
+	bodyWaits             // the same, and the call waits for room for what it holds
 	bodyUnread            // there was no room for it, and it is not read
 	bodyStates
 )
@@ -134,14 +137,36 @@ func (r *bodyRoom) enter(head *fasthttp.RequestHeader, n int) bool {
 func (r *bodyRoom) read(head *fasthttp.RequestHeader, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch b := r.drop(head); {
-	case b != nil:
-		b.bytes, b.state = n, bodyRead
-		r.put(b)
-		r.admit()
+	switch {
+	case r.become(head, n, bodyRead):
 	case n >= largeBody: // it was forgotten: its time was over in the last moment
 		r.put(&body{head: head, bytes: n, state: bodyRead})
 	}
+}
+
+// calls notes that the call of head, whose body arrived with n bytes, waits for room for what
+// it holds, or no longer.
+func (r *bodyRoom) calls(head *fasthttp.RequestHeader, n int, wait bool) {
+	state := bodyRead
+	if wait {
+		state = bodyWaits
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.become(head, n, state)
+}
+
+// become changes what becomes of the body of head, which has arrived with n bytes; not if it
+// has no room. Caller holds mu.
+func (r *bodyRoom) become(head *fasthttp.RequestHeader, n int, state bodyState) bool {
+	b := r.drop(head)
+	if b == nil {
+		return false
+	}
+	b.bytes, b.state = n, state
+	r.put(b)
+	r.admit()
+	return true
 }
 
 // queued returns how many bodies wait.
@@ -156,7 +181,7 @@ func (r *bodyRoom) held() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.settle(time.Now()) // nobody may have looked since the last burst
-	return int64(r.bytes[bodyReading] + r.bytes[bodySlow] + r.bytes[bodyRead])
+	return int64(r.bytes[bodyReading] + r.bytes[bodySlow] + r.bytes[bodyRead] + r.bytes[bodyWaits])
 }
 
 // leave gives back what the body of head has, if it has room. It returns how many bytes of
@@ -268,7 +293,7 @@ func (r *bodyRoom) settle(now time.Time) (next time.Time) {
 			r.count(b, 1)
 		}
 		switch {
-		case b.state == bodyRead:
+		case b.state == bodyRead || b.state == bodyWaits:
 		case !now.Before(b.ends):
 			r.drop(head)
 		case b.state == bodyReading:

@@ -414,3 +414,35 @@ func TestAChunkedBodyCountsForWhatItWas(t *testing.T) {
 		require.Empty(t, r.inside)
 	})
 }
+
+// A body whose call waits for room for what it holds keeps no other one out, and counts
+// again when the wait is over.
+func TestBodiesOfCallsThatWaitForRoomAreInNobodysWay(t *testing.T) {
+	inRoom(t, func(r *bodyRoom) {
+		began := time.Now()
+		var calls [4]fasthttp.RequestHeader
+		for i := range calls {
+			require.True(t, r.enter(&calls[i], bodiesAtOnce))
+			r.calls(&calls[i], bodiesAtOnce-1, true) // before it was decoded, or after
+		}
+		require.EqualValues(t, len(calls)*(bodiesAtOnce-1), r.held())
+		time.Sleep(time.Minute) // for ever: nobody forgets them
+		require.EqualValues(t, len(calls)*(bodiesAtOnce-1), r.held())
+		var next fasthttp.RequestHeader
+		require.True(t, r.enter(&next, bodiesAtOnce))
+		r.leave(&next)
+		require.Equal(t, time.Minute, time.Since(began))
+		for i := range calls {
+			r.calls(&calls[i], bodiesAtOnce-1, false)
+			r.read(&calls[i], bodiesAtOnce-1)
+		}
+		require.False(t, r.enter(&next, bodiesAtOnce))
+		for i := range calls {
+			r.leave(&calls[i])
+		}
+		var little fasthttp.RequestHeader
+		r.calls(&little, 100, true) // has no room
+		r.calls(&little, 100, false)
+		require.Zero(t, r.held())
+	})
+}

@@ -61,7 +61,7 @@ var layout = map[string]row{
 	},
 	"gateway/api": {
 		ours:   "codec gateway/auth gateway/broker gateway/channel gateway/origin gateway/presence gateway/reqid gateway/session gateway/tally",
-		others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax " + modGoccy + " golang.org/x/sync/semaphore",
+		others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax " + modGoccy,
 	},
 	"gateway/metrics": {
 		ours:   "gateway/auth gateway/hub gateway/loop gateway/proxy gateway/session gateway/tally",

@@ -55,7 +55,7 @@ func (g *Gateway) newAPI(tellKeys bool) *api.Server {
 		Prefix: c.HandlerPrefix, Rules: func() *channel.Rules { return g.rules.Load() },
 		Broker: g.broker, Credit: g.hub, Presence: g.presence, Sessions: node{g.sessions, g},
 		Keys:   func() *auth.APIKeys { return g.keys.Load() },
-		Unread: g.bodies.unread, Front: g.cameBy, Fronts: g.mayHaveCome,
+		Unread: g.bodies.unread, Waits: g.bodies.calls, Front: g.cameBy, Fronts: g.mayHaveCome,
 		Decoded: func(r *fasthttp.Request, copied bool) {
 			n := len(r.Body())
 			switch {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"runtime"
 	"strings"
 	"testing"
@@ -36,11 +37,7 @@ func TestAnswersInFlightHaveABudget(t *testing.T) {
 	const ask = `{"channel": "hh:big", "limit": -1}`
 	conns := make([]net.Conn, callers)
 	for i := range conns {
-		var err error
-		conns[i], err = net.Dial("tcp", s.addr)
-		require.NoError(t, err)
-		_, err = fmt.Fprintf(conns[i], "POST /api/history HTTP/1.1\r\nHost: h\r\nX-API-Key: %s\r\nContent-Length: %d\r\n\r\n%s", testKey, len(ask), ask)
-		require.NoError(t, err)
+		conns[i] = s.begin(t, "history", ask)
 	}
 	const inside = budget / (2 * size) // each counts twice
 	testkit.Eventually(t, func() bool {
@@ -53,4 +50,48 @@ func TestAnswersInFlightHaveABudget(t *testing.T) {
 		require.NoError(t, c.Close())
 	}
 	testkit.Eventually(t, func() bool { return s.Gateway.api.Stats().Work == 0 }, "the room to come back")
+}
+
+// Batches that wait for room for what they list keep no publisher out, whatever their
+// bodies: publishes need none.
+func TestCallsThatWaitForRoomKeepNoPublisherOut(t *testing.T) {
+	const budget, batches = 1 << 20, 5
+	s := startServer(t, parts{
+		api:     fmt.Sprintf(`, "work_max_bytes": %d`, budget),
+		channel: `, "namespaces": [{"name": "hh", "history_size": 100, "history_ttl": "1h"}]`,
+	})
+	for range 20 { // more than sockets hold
+		s.api.Publish(t, "hh:big", `"`+strings.Repeat("d", 1<<20)+`"`)
+	}
+	const ask = `{"channel": "hh:big", "limit": -1}`
+	silent := s.begin(t, "history", ask) // takes all the room there is for calls that are not small
+	testkit.Eventually(t, func() bool { return s.Gateway.api.Stats().Work > 0 }, "the answer to be held")
+	batch := `{"commands":[` + strings.TrimSuffix(strings.Repeat(`{"publish":{"channel":"a","data":""}},`, 10_000), ",") + `]`
+	batch += strings.Repeat(" ", callsAtOnce/(batches-1)-len(batch)-1) + "}"
+	for range batches {
+		conn := s.begin(t, "batch", batch)
+		defer func() { require.NoError(t, conn.Close()) }()
+	}
+	testkit.Eventually(t, func() bool { return s.Gateway.api.Stats().WorkWaiting == batches }, "the batches to wait")
+	require.EqualValues(t, batches*len(batch), s.bodies.held(), "they hold memory all the same")
+	publish := largeCalls()[0]
+	for range 3 {
+		code, detail, err := publish.do(s.addr, `"`+strings.Repeat("x", 100_000)+`"`)
+		require.NoError(t, err)
+		require.Zero(t, code, detail)
+	}
+	require.EqualValues(t, batches, s.Gateway.api.Stats().WorkWaiting)
+	require.NoError(t, silent.Close())
+	testkit.Eventually(t, func() bool { return s.Gateway.api.Stats().WorkWaiting == 0 && s.bodies.held() == 0 }, "the batches to be answered")
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// begin sends a call on a connection of its own, and reads nothing.
+func (s *server) begin(t *testing.T, method, body string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.addr)
+	require.NoError(t, err)
+	_, err = fmt.Fprintf(conn, "POST /api/%s HTTP/1.1\r\nHost: h\r\nX-API-Key: %s\r\nContent-Length: %d\r\n\r\n%s", method, testKey, len(body), body)
+	require.NoError(t, err)
+	return conn
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 
 	"sluice/codec"
 )
@@ -30,6 +31,11 @@ func (s *Server) batch(c *call, r *codec.BatchRequest) *failure {
 func (s *Server) batchParallel(c *call, commands []*codec.Command) {
 	parts := make([]call, len(commands))
 	parallel(len(commands), func(i int) { parts[i] = s.command(c, nil, commands[i]) })
+	size := len(parts)
+	for i := range parts {
+		size += len(parts[i].dst)
+	}
+	c.dst = slices.Grow(c.dst, size)
 	for i := range parts {
 		c.dst = append(c.dst, parts[i].dst...)
 		parts[i].dst = nil

@@ -29,7 +29,6 @@ func (s *Server) serveLegacy(ctx *fasthttp.RequestCtx, c *call, body []byte) {
 			s.badRequest(ctx, c.id, "", &codec.FieldError{Want: fmt.Sprintf("at most %d commands (http_api.max_batch_commands)", s.opt.MaxCommands)})
 			return
 		}
-		s.decoded(ctx, false) // it may wait before it is
 		if fail := c.hold.take(within, int64(n)*legacyCost); fail != nil {
 			s.note(c.id, "", fail)
 			s.answerError(ctx, c, fail)

@@ -113,8 +113,8 @@ type failure struct {
 
 func refuse(err *codec.Error, detail string) *failure { return &failure{err: err, detail: detail} }
 
-// run calls the method. On failure c.dst is what it was before. A panic costs
-// this call only.
+// run calls the method, if the call has not ended: a batch goes on command by command. On
+// failure c.dst is what it was before. A panic costs this call only.
 func (s *Server) run(m *method, c *call, req any) (fail *failure) {
 	before, began := len(c.dst), time.Now()
 	defer func() {
@@ -128,8 +128,14 @@ func (s *Server) run(m *method, c *call, req any) (fail *failure) {
 			s.note(c.id, m.name, fail)
 		}
 	}()
+	if err := c.ctx.Err(); err != nil {
+		return &failure{err: codec.ErrInternal, detail: callEnded, cause: fmt.Errorf("api: %s: %w", callEnded, err)}
+	}
 	return m.run(s, c, req)
 }
+
+// callEnded is the detail of a call, or a command, whose turn came too late.
+const callEnded = "the call took so long that its time was over before this was begun: nothing of it was done"
 
 func panicked(v any) *failure {
 	return &failure{err: codec.ErrInternal, cause: fmt.Errorf("api: panic: %v\n%s", v, debug.Stack())}

@@ -68,11 +68,14 @@ type Options struct {
 	// Fronts says what Front may say by and by of a request whose head alone is known; the
 	// second has no host if there is only one. nil: as its Host header says.
 	Fronts func(head *fasthttp.RequestHeader) [2]origin.Front
-	// Decoded is called when the body of a call was decoded, or is about to be and the call
-	// waits for room before; nil for nobody. copied: nothing refers to the body any more. The legacy
-	// endpoint, which decodes one command after the other, calls it with the first, and
-	// with the last.
+	// Decoded is called when the body of a call was decoded; nil for nobody. copied: nothing
+	// refers to the body any more. The legacy endpoint, which decodes one command after the
+	// other, calls it with the first, and with the last.
 	Decoded func(r *fasthttp.Request, copied bool)
+	// Waits is called when the call with that head begins to wait for room for what it
+	// holds, and when it waits no longer; nil for nobody. It must not wait, nor call the
+	// server.
+	Waits func(head *fasthttp.RequestHeader, body int, waits bool)
 	// TellKeys makes the log say at any level that a call had no key, or a wrong one: for
 	// development.
 	TellKeys bool
@@ -124,8 +127,9 @@ func New(o Options) *Server {
 		prefix:  []byte(strings.TrimRight(o.Prefix, "/")),
 		methods: make(map[string]*method),
 		numbers: make(map[int64]*method),
-		work:    newWork(o.MaxWork),
+		work:    newWork(o.MaxWork, o.CallTimeout),
 	}
+	s.work.waits = o.Waits
 	_, s.instant = o.Broker.(broker.Instant)
 	for _, m := range methodTable() {
 		s.methods[m.name] = m
@@ -213,6 +217,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 		refuseHTTP(ctx, fasthttp.StatusRequestEntityTooLarge, "request body too large")
 		return
 	}
+	r.hold.head, r.hold.body = &ctx.Request.Header, len(body)
 	if m == nil {
 		s.serveLegacy(ctx, &r.call, body)
 		return
@@ -224,12 +229,9 @@ func (s *Server) serveMethod(ctx *fasthttp.RequestCtx, c *call, m *method, body 
 	within, cancel := s.deadline(m)
 	defer cancel()
 	c.ctx = within
-	if s.lists(m, body) {
-		s.decoded(ctx, false) // it may wait before it is
-		if fail := s.admit(c, m, body); fail != nil {
-			s.answerError(ctx, c, fail)
-			return
-		}
+	if fail := s.admit(c, m, body); fail != nil {
+		s.answerError(ctx, c, fail)
+		return
 	}
 	req, err := m.decode(body, s.opt.Limits)
 	if err != nil {
@@ -260,7 +262,7 @@ func (s *Server) decoded(ctx *fasthttp.RequestCtx, copied bool) {
 // deadline returns the context of a call of m, or of the legacy endpoint. Why
 // not always one that ends: that is 4 of the 11 allocations of a publish
 // (BenchmarkPublish), and an engine within the process waits for nothing; the
-// credit has a bound of its own.
+// credit and the room for work have bounds of their own.
 func (s *Server) deadline(m *method) (context.Context, context.CancelFunc) {
 	if m != nil && m.quick && s.instant {
 		return context.Background(), func() {}

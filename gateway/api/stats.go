@@ -58,10 +58,8 @@ func codeIndex(code uint32) int {
 
 // Stats returns the counters. Any goroutine.
 func (s *Server) Stats() Stats {
-	st := Stats{
-		Refused: make(map[string]uint64, refusals),
-		Work:    s.work.used.Load(), WorkWaiting: s.work.waiting.Load(), WorkRefused: s.work.fails.Load(),
-	}
+	st := Stats{Refused: make(map[string]uint64, refusals)}
+	s.work.stats(&st)
 	for i := range s.refused {
 		st.Refused[refusalNames[i]] = s.refused[i].Load()
 	}

@@ -66,7 +66,8 @@ func TestCallsThatListTooMuchAre107(t *testing.T) {
 
 // The legacy endpoint takes as many commands as a batch; of more none is run.
 func TestTheLegacyEndpointTakesAsManyCommandsAsABatch(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.MaxCommands, o.MaxWork, o.CallTimeout = 3000, 600*1024, 50*time.Millisecond })
+	r := newRig(t, func(o *Options) { o.MaxCommands, o.MaxWork = 3000, 600*1024 })
+	r.server.work.patience = 50 * time.Millisecond
 	commands := func(n int) string { return strings.Repeat(`{"params":{"channel":"a","data":1}}`, n) }
 	got := r.do("POST", "/api", commands(3000))
 	require.Equal(t, strings.TrimSuffix(strings.Repeat(`{"result":{}}`+"\n", 3000), "\n"), got.body)
@@ -113,7 +114,8 @@ const bigHistory = `{"channel":"hh:big","limit":-1}`
 // told when none comes free.
 func TestAnswersTakeRoomUntilTheyAreWritten(t *testing.T) {
 	const size = 100_000
-	r := bigRig(t, 5*size, size, 100*time.Millisecond) // for two, each counted twice
+	r := bigRig(t, 6*size, size, time.Minute) // for two, each counted twice
+	r.server.work.patience = 100 * time.Millisecond
 	first, second := r.ask("history", bigHistory), r.ask("history", bigHistory)
 	require.Greater(t, r.server.Stats().Work, int64(4*size))
 	late := r.ask("history", bigHistory)
@@ -123,7 +125,7 @@ func TestAnswersTakeRoomUntilTheyAreWritten(t *testing.T) {
 	r.expectOK("publish", `{"channel":"news","data":1}`) // takes none
 	r.expectOK("history", `{"channel":"hh:big","limit":0}`)
 	answered := make(chan string)
-	r.server.opt.CallTimeout = time.Minute
+	r.server.work.patience = time.Minute
 	go func() {
 		ctx := publishCtx()
 		ctx.Request.SetRequestURI("/api/history")
@@ -161,27 +163,32 @@ func TestWhatIsMoreThanAllRoom(t *testing.T) {
 // Many little answers of one call are as much as a large one.
 func TestLittleAnswersOfABatchAddUp(t *testing.T) {
 	const size = 10_000
-	r := bigRig(t, 20*(size+100), size, time.Minute)
+	r := bigRig(t, 20*(size+100)*4/3, size, time.Minute)
 	got := r.post("batch", `{"commands":`+list(`{"history":`+bigHistory+`}`, 30)+`}`)
-	require.Equal(t, 10, strings.Count(got.body, `"publications"`), "of 30: each counts twice")
+	require.Equal(t, 10, strings.Count(got.body, `"publications"`), "of 30, for three quarters: each counts twice")
 }
 
 // What a batch lists takes room before it is decoded, and gives it back with the answer.
 func TestABatchTakesRoomBeforeItIsDecoded(t *testing.T) {
-	decoded := []bool{}
+	happened := []string{}
 	r := newRig(t, func(o *Options) {
-		o.MaxWork, o.CallTimeout = 1_000_000, 50*time.Millisecond
-		o.Decoded = func(_ *fasthttp.Request, copied bool) { decoded = append(decoded, copied) }
+		o.MaxWork = 1_000_000
+		o.Decoded = func(_ *fasthttp.Request, copied bool) { happened = append(happened, fmt.Sprint("decoded ", copied)) }
+		o.Waits = func(_ *fasthttp.RequestHeader, n int, waits bool) {
+			happened = append(happened, fmt.Sprint("waits ", n, waits))
+		}
 	})
+	r.server.work.patience = 50 * time.Millisecond
 	batch := `{"commands":` + list(`{"publish":{"channel":"a","data":1}}`, 1000) + `}`
 	others := hold{w: r.server.work}
-	require.Nil(t, others.take(t.Context(), 900_000))
+	require.Nil(t, others.take(t.Context(), 700_000))
 	r.refused("batch", batch, codec.ErrInternal, noWorkRoom)
-	require.Equal(t, []bool{false}, decoded, "the body counts as read while it waits")
+	require.Equal(t, []string{fmt.Sprint("waits ", len(batch), true), fmt.Sprint("waits ", len(batch), false)}, happened)
 	require.Empty(t, r.sink.take())
 	others.keep(0)
+	happened = nil
 	r.expectOK("batch", batch)
-	require.Equal(t, []bool{false, false, true}, decoded)
+	require.Equal(t, []string{"decoded true"}, happened)
 	require.Len(t, r.sink.take(), 1000)
 	testkit.Eventually(t, func() bool { return r.server.Stats().Work == 0 }, "all room to come back")
 }
