@@ -14,7 +14,7 @@ const (
 	refreshMax = 15 * time.Minute
 	retryDown  = time.Minute
 
-	// refreshTick is how often the refresher looks at what is due.
+	// refreshTick is how often the refresher looks at what is due, at the least.
 	refreshTick = 15 * time.Second
 
 	// maxRefreshes is how many fetches the refresher has under way.
@@ -40,6 +40,7 @@ func (j *keyStore) fetch(e *endpoint, f *flight) {
 	}
 	if e.again {
 		e.again, e.due = false, now.Add(fetchEvery)
+		defer j.rouse()
 	}
 	f.err = e.failure
 	if j.ctx.Err() == nil && e.told != (err != nil) { // else it was us
@@ -62,20 +63,35 @@ func (j *keyStore) fetch(e *endpoint, f *flight) {
 // is next only when there is room for one more fetch, so that servers that hang
 // hold up neither those that answer nor what a reload made due.
 func (j *keyStore) refresh() {
-	tick := time.NewTicker(refreshTick)
-	defer tick.Stop()
+	next := time.NewTimer(refreshTick)
+	defer next.Stop()
 	room := make(chan struct{}, maxRefreshes)
 	for {
 		j.dropFresh(time.Now(), false)
 		for j.refreshOne(room) {
 		}
+		next.Reset(j.untilDue(time.Now()))
 		select {
 		case <-j.ctx.Done():
 			return
-		case <-tick.C:
+		case <-next.C:
 		case <-j.wake:
 		}
 	}
+}
+
+// untilDue returns how long it takes until something is due, or may be: what a reload
+// wants to have may have been fetched a moment before.
+func (j *keyStore) untilDue(now time.Time) time.Duration {
+	wait := refreshTick
+	for _, e := range j.list() {
+		e.mu.Lock()
+		if e.flight == nil {
+			wait = min(wait, e.due.Sub(now))
+		}
+		e.mu.Unlock()
+	}
+	return max(wait, 0)
 }
 
 // list returns the known endpoints.
@@ -150,6 +166,11 @@ func (j *keyStore) hurry() {
 		}
 		e.mu.Unlock()
 	}
+	j.rouse()
+}
+
+// rouse wakes the refresher: something is due earlier than it knows.
+func (j *keyStore) rouse() {
 	select {
 	case j.wake <- struct{}{}:
 	default:
