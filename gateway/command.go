@@ -108,7 +108,7 @@ func versionText() string {
 func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	cfg, report, err := config.Load(src)
 	if err != nil {
-		return fmt.Errorf("the configuration is wrong:\n%w", err)
+		return fmt.Errorf("the configuration is wrong:\n%w", errors.Join(err, refusedToo(cfg, report, err)))
 	}
 	// Who reads our output may go away: that costs lines, not the server.
 	signal.Ignore(syscall.SIGPIPE)

@@ -38,6 +38,7 @@ func (c *configCommand) checkconfig() *cobra.Command {
 		cfg, report, err := config.Load(config.Source{Path: c.path, Environ: os.Environ()})
 		fatal := c.printFatal(cfg, report, err)
 		strict := c.printFindings(report.Findings)
+		c.adviseConversion(report.Findings)
 		if fatal || c.strict && strict {
 			return errReported
 		}
@@ -49,14 +50,25 @@ func (c *configCommand) checkconfig() *cobra.Command {
 // printFatal prints what keeps the server from starting: what Load said in err,
 // or, if that is nothing, what New would refuse. It reports whether there was any.
 func (c *configCommand) printFatal(cfg *config.Config, report *config.Report, err error) bool {
-	what := "error getting config"
-	if err == nil {
-		what, err = "error validating config", located(checkUsable(cfg), report)
-	}
 	if err != nil {
-		c.printErrors(what, err)
+		c.printErrors("error getting config", err)
 	}
-	return err != nil
+	refused := refusedToo(cfg, report, err)
+	if refused != nil {
+		c.printErrors("error validating config", refused)
+	}
+	return err != nil || refused != nil
+}
+
+// refusedToo returns what New would refuse besides what Load said in err.
+func refusedToo(cfg *config.Config, report *config.Report, err error) error {
+	if err == nil {
+		return located(checkUsable(cfg), report)
+	}
+	if cfg = report.Decoded(); cfg == nil {
+		return nil
+	}
+	return located(checkSupported(cfg), report) // of the rest Load said the cause
 }
 
 // printFindings prints what was noticed in a configuration, by weight, and
@@ -81,6 +93,16 @@ func (c *configCommand) printFindings(findings []config.Finding) (strict bool) {
 		fmt.Fprintln(c.stdout, f)
 	}
 	return strict
+}
+
+// adviseConversion says what turns a flat file into a nested one, if it is one.
+func (c *configCommand) adviseConversion(findings []config.Finding) {
+	for _, f := range findings {
+		if f.Kind == config.KindDeprecated && strings.HasPrefix(f.Origin, "file ") {
+			fmt.Fprintf(c.stderr, "`sluice convertconfig %s NEW` writes it in the form of version 6\n", c.path)
+			return
+		}
+	}
 }
 
 // printErrors prints one line for each error that err joins.

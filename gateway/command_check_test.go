@@ -142,3 +142,60 @@ func TestCheckconfigTellsTheWorstFirst(t *testing.T) {
 	f("{\n"+rest+`,
 		"engine": {"type": "redis"}}`, append([]string{":7: engine.type is redis: not supported, use memory"}, others...)...)
 }
+
+// All that keeps the server from starting is told at once: values that cannot be
+// read, values that are wrong, and what only the server refuses.
+func TestCheckconfigTellsAllThatIsFatalAtOnce(t *testing.T) {
+	path := configFile(t, `{"client": {"ping_interval": 30}, "channel": {"namespaces": [{"name": "x"}]}, "engine": {"type": "redis"}}`)
+	out, _, code := command("checkconfig", "-c", path)
+	require.Equal(t, 1, code)
+	for _, want := range []string{"client.ping_interval: 30 is a bare number", `channel.namespaces[0].name: "x" is not`, "engine.type is redis: not supported"} {
+		require.Contains(t, out, want)
+	}
+	_, errs, code := command("-c", path)
+	require.Equal(t, 1, code)
+	for _, want := range []string{"client.ping_interval: 30 is a bare number", `channel.namespaces[0].name: "x" is not`, "engine.type is redis: not supported"} {
+		require.Contains(t, errs, want, "so does a start")
+	}
+}
+
+// What follows from a key that could not be read is not told as if it were
+// another fault.
+func TestCheckconfigTellsCausesOnly(t *testing.T) {
+	const rest = `"uni_sse": {"enabled": true}, "http_api": {"key": "9f86d081884c7d65"}`
+	f := func(text, want string) {
+		t.Helper()
+		out, errs, code := command("checkconfig", "-c", configFile(t, "{"+rest+", "+text+"}"))
+		require.Equal(t, 1, code)
+		require.Equal(t, 1, strings.Count(out, "\n"), out)
+		require.Contains(t, out, want)
+		require.Empty(t, errs)
+	}
+	const ask = `"channel": {"without_namespace": {"allow_subscribe_for_client": true}}`
+	f(ask+`, "client": {"token": {"hmac_secret_key_file": "/none/key"}}`, "client.token.hmac_secret_key_file")
+	f(ask+`, "client": {"token": {"hmac_previous_secret_key_file": "/none/key"}}`, "client.token.hmac_previous_secret_key_file")
+	f(ask+`, "client": {"token": {"jwks_public_endpoint": 1}}`, "client.token.jwks_public_endpoint")
+	f(`"client": {"token": {"hmac_secret_key": "0123456789abcdef0123456789abcdef"}}, "channel": {"without_namespace": {"allow_subscribe_for_client": "perhaps"}}`,
+		"allow_subscribe_for_client")
+}
+
+// The finding names the key that stands on the line, and a flat file ends with
+// what makes a nested one of it.
+func TestCheckconfigOfAFlatFile(t *testing.T) {
+	path := configFile(t, "{\"uni_sse\": true,\n\"websocket_handler_prefix\": \"/ws\"}")
+	out, errs, _ := command("checkconfig", "-c", path)
+	require.Contains(t, out, path+":2: websocket_handler_prefix: not supported, ignored: ")
+	require.Equal(t, 1, strings.Count(errs, "sluice convertconfig "+path+" NEW"), errs)
+	require.True(t, strings.HasSuffix(errs, "`sluice convertconfig "+path+" NEW` writes it in the form of version 6\n"), errs)
+	_, errs, _ = command("checkconfig", "-c", configFile(t, `{"uni_sse": {"enabled": true}}`))
+	require.NotContains(t, errs, "convertconfig")
+}
+
+func TestCheckconfigSaysWhyAFileCannotBeRead(t *testing.T) {
+	for _, text := range []string{"{\n // ours\n\"uni_sse\": {}}", "{\n /* ours */ \"uni_sse\": {}}", "{}\n# ours", "{\"uni_sse\":\n # ours\n{}}"} {
+		out, _, code := command("checkconfig", "-c", configFile(t, text))
+		require.Equal(t, 1, code)
+		require.Contains(t, out, "line 2, column ", text)
+		require.Contains(t, out, "JSON has no comments: remove it, or write the file in YAML or TOML", text)
+	}
+}

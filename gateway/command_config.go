@@ -118,7 +118,8 @@ func (c *configCommand) defaultenv() *cobra.Command {
 		Use:   "defaultenv",
 		Short: "Print every option as an environment variable",
 		Long: "Print every option as a line NAME=value, sorted, in the form of a .env file. Each has its default, or\n" +
-			"what a base file and, with it, the environment say.",
+			"what a base file and, with it, the environment say. Those of parts that do not exist yet come last,\n" +
+			"behind a comment.",
 		Example: "  sluice defaultenv                                       every variable and its default\n" +
 			"  sluice defaultenv -b config.json --base-non-zero-only   a config file as environment, secrets included\n" +
 			"  sluice defaultenv --prefix CENTRIFUGO_                  the names that the reference has too",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +17,8 @@ func (c *configCommand) convertconfig() *cobra.Command {
 		Short: "Convert a configuration of versions 4 and 5 to the form of version 6",
 		Long: "Convert a configuration of versions 4 and 5 to the nested form of version 6: the shortest file that\n" +
 			"says the same. The environment has no part in it. Secrets are in it as in the old file; those in files\n" +
-			"of their own stay there. What is unknown, not supported or does not exist yet is left out and named.\n" +
+			"of their own stay there. What is unknown, not supported or does not exist yet is left out and named;\n" +
+			"an engine other than memory and gRPC hooks are refused instead, with what to do.\n" +
 			"Only the owner can read the new file; one that is there already is left alone. Without NEW it is\n" +
 			"printed, in the format of OLD.",
 		Example: "  sluice convertconfig config.json sluice.yaml   the extension picks the format: json, yaml, yml, toml\n" +
@@ -30,6 +32,7 @@ func (c *configCommand) convertconfig() *cobra.Command {
 		from, to := args[0], args[len(args)-1]
 		converted, err := config.Convert(from, to)
 		if c.printFatal(converted.Config, converted.Report, err) {
+			c.adviseRefused(converted.Report)
 			return errReported
 		}
 		if len(args) == 1 {
@@ -50,6 +53,31 @@ func (c *configCommand) convertconfig() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// adviseRefused says how to convert a file without what the server refuses. Why
+// it is not left out by itself: nodes that shared their channels would each have
+// some of their own, without a word.
+func (c *configCommand) adviseRefused(report *config.Report) {
+	cfg := report.Decoded()
+	if cfg == nil {
+		return
+	}
+	var about *optionError
+	for _, err := range flatErrors(checkSupported(cfg)) {
+		if errors.As(err, &about) && strings.HasSuffix(about.key, ".type") {
+			fmt.Fprintf(c.stdout, "nothing was written: nodes would not share their channels any more. To convert the file for one node, set %s to memory in it, "+
+				"and convert it again\n", report.Written(about.key))
+		}
+	}
+}
+
+// flatErrors returns the errors that err joins, or err itself.
+func flatErrors(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
 }
 
 // printLeftOut names what of the old file is not in the new one, or deserves a

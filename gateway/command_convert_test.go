@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,6 +107,13 @@ func TestConvertconfigRefuses(t *testing.T) {
 	}
 	f("config.json:1: http_server.port (written as port): \"x\" is not a port", `{"port": "x"}`)
 	f("config.json:2: engine.type is redis: not supported, use memory", "{\n\"engine\": \"redis\", \"redis_address\": \"h:1\"}")
+	const next = "nothing was written: nodes would not share their channels any more. To convert the file for one node, set %s to memory in it, and convert it again\n"
+	f(fmt.Sprintf(next, "engine"), `{"engine": "redis"}`)
+	f(fmt.Sprintf(next, "engine.type"), `{"engine": {"type": "redis"}}`)
+	f(fmt.Sprintf(next, "broker"), `{"broker": "nats", "port": "x"}`)
+	_, errs, code := command("convertconfig", configFile(t, `{"engine": "memory", "redis_address": "h:1"}`))
+	require.Equal(t, 0, code, "what the message advises works")
+	require.Contains(t, errs, "engine.redis: left out: nothing serves it yet")
 	out, _, code := command("convertconfig", filepath.Join(dir, "none.json"), to)
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "none.json: not found")
@@ -117,4 +125,30 @@ func TestConvertconfigRefuses(t *testing.T) {
 		require.Equal(t, 1, code)
 		require.Contains(t, errs, "the old file expected")
 	}
+}
+
+// Values keep their kind, tables are not empty, and hooks that nobody wanted are
+// not there.
+func TestConvertconfigWritesNothingThatSaysNothing(t *testing.T) {
+	old := configFile(t, `{"uni_sse": true, "internal_port": "8132", "proxy_connect_endpoint": "http://127.0.0.1:1/c",
+		"proxy_http_headers": ["X-A"], "namespaces": [{"name": "aa"}]}`)
+	path := filepath.Join(t.TempDir(), "new.toml")
+	out, _, code := command("convertconfig", old, path)
+	require.Equal(t, 0, code, out)
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, `[uni_sse]
+enabled = true
+
+[http_server]
+internal_port = 8132
+
+[client.proxy.connect]
+enabled = true
+endpoint = "http://127.0.0.1:1/c"
+http_headers = ["X-A"]
+
+[[channel.namespaces]]
+name = "aa"
+`, string(text))
 }

@@ -87,7 +87,7 @@ func TestANamedConfigFileHasToBeThere(t *testing.T) {
 		for _, flag := range [][]string{{"-c", "none.json"}, {"--config=none.yaml"}} {
 			out, errs, code := command(append(args, flag...)...)
 			require.Equal(t, 1, code)
-			require.Regexp(t, `config: file none\.(json|yaml): not found: allowed a file that is there; .sluice genconfig. writes one`, out+errs)
+			require.Regexp(t, `config: file none\.(json|yaml): not found; .sluice genconfig -c none\.(json|yaml). writes one`, out+errs)
 		}
 	}
 	f()

@@ -18,12 +18,18 @@ type guarded struct {
 
 func (g *Gateway) guarded() []guarded {
 	const inside = "set http_server.internal_address or internal_port, or keep strangers out by a firewall"
+	unset := func(key string, given bool) string {
+		if !given {
+			return ""
+		}
+		return "unset " + key + " and "
+	}
 	c := g.cfg
 	return []guarded{
-		{"http_api", "unset http_api.external and " + inside, !c.HTTPAPI.Disabled, c.HTTPAPI.External},
+		{"http_api", unset("http_api.external", c.HTTPAPI.External) + inside, !c.HTTPAPI.Disabled, c.HTTPAPI.External},
 		{"prometheus", inside, c.Prometheus.Enabled, false},
 		{"debug", inside, c.Debug.Enabled, false},
-		{"admin", "unset admin.external and " + inside, c.Admin.Enabled, c.Admin.External},
+		{"admin", unset("admin.external", c.Admin.External) + inside, c.Admin.Enabled, c.Admin.External},
 	}
 }
 

@@ -73,6 +73,8 @@ func TestExposedEndpointsAreWarnedOf(t *testing.T) {
 				_, rest, _ := strings.Cut(line, "endpoint=")
 				endpoint, _, _ := strings.Cut(rest, " ")
 				got = append(got, endpoint)
+				given := map[string]bool{"http_api": cfg.HTTPAPI.External, "admin": cfg.Admin.External}[endpoint]
+				require.Equal(t, given, strings.Contains(line, "unset "+endpoint+".external"), "what is not set cannot be unset: %s", line)
 			}
 			require.Equal(t, want, got)
 		})

@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"strings"
 )
 
 // Converted is a config file in another form.
@@ -28,6 +30,7 @@ func convert(src Source, to string, read func(string) ([]byte, error)) (*Convert
 	if err != nil {
 		return out, err
 	}
+	cfg.forgetIdleHooks(rep)
 	if out.Text, err = render(to, shortest(root, "", reflect.ValueOf(cfg).Elem(), reflect.ValueOf(Default()).Elem(), rep)); err != nil {
 		return out, err
 	}
@@ -46,6 +49,25 @@ func convert(src Source, to string, read func(string) ([]byte, error)) (*Convert
 		return out, fmt.Errorf("config: BUG: the converted file says something else: %v", changes)
 	}
 	return out, nil
+}
+
+// forgetIdleHooks gives a hook of which nothing was said but by keys of versions 4 and 5 for all hooks its defaults, where
+// another hook is enabled: those keys were meant for that.
+func (c *Config) forgetIdleHooks(rep *Report) {
+	if !c.Client.Proxy.Connect.Enabled && !c.Client.Proxy.Refresh.Enabled {
+		return
+	}
+	def := Default().hooks()
+	for i, h := range c.hooks() {
+		own := false
+		for key := range rep.origins {
+			own = own || below(key, h.key) && len(flatByName()[strings.TrimSuffix(rep.written[key], fileSuffix)].to) < 2
+		}
+		if !own {
+			*h.proxy = *def[i].proxy
+			maps.DeleteFunc(rep.hidden, func(key, _ string) bool { return below(key, h.key) })
+		}
+	}
 }
 
 // loadFile is load of the file alone.

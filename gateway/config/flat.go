@@ -26,6 +26,9 @@ func (s *flatState) writtenAs(key string) string {
 	if s.to != "" && (key == s.to || below(key, s.to)) {
 		return s.name + key[len(s.to):]
 	}
+	if s.to != "" && below(s.to, key) { // a section around it
+		return s.name
+	}
 	return ""
 }
 

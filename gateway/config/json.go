@@ -42,6 +42,9 @@ type jsonReader struct {
 // fail returns an error that says what was expected at the current place.
 func (r *jsonReader) fail(want string) error {
 	col := utf8.RuneCount(r.data[r.lineStart:r.pos]) + 1
+	if rest := r.data[r.pos:]; bytes.HasPrefix(rest, []byte("//")) || bytes.HasPrefix(rest, []byte("/*")) || bytes.HasPrefix(rest, []byte("#")) {
+		return fmt.Errorf("line %d, column %d: JSON has no comments: remove it, or write the file in YAML or TOML", r.line, col)
+	}
 	if r.pos >= len(r.data) {
 		return fmt.Errorf("line %d, column %d: the text ends, expected %s", r.line, col, want)
 	}

@@ -44,6 +44,7 @@ type Report struct {
 	// source share one, which names how many there are.
 	Warnings []string
 
+	decoded *Config // nil if a source could not be read as a whole
 	origins map[string]place
 	written map[string]string // key -> the flat key that it was written as
 	hidden  map[string]string // key -> the file of its own that its value came out of, which no text shows
@@ -76,6 +77,19 @@ func (r *Report) IsSet(key string) bool {
 
 // Origin returns where key was set last, "file config.json:12", "env SLUICE_X" or "flag --x". "" = it has its default.
 func (r *Report) Origin(key string) string { return r.origins[key].String() }
+
+// Decoded returns the configuration as far as it could be decoded, also if Load failed: options that are wrong have their
+// defaults, or what a weaker source gave. It is for further checks only, so that all that is wrong is told at once. Nil if the
+// file could not be read.
+func (r *Report) Decoded() *Config { return r.decoded }
+
+// Written returns how key is written where it was set: its flat key, or key itself.
+func (r *Report) Written(key string) string {
+	if w := r.written[key]; w != "" {
+		return w
+	}
+	return key
+}
 
 // below reports whether key is inside the section or list named by prefix.
 func below(key, prefix string) bool {
@@ -154,6 +168,7 @@ func (l *loader) result(readable bool) (*Config, *Report, error) {
 	if readable {
 		v := &validator{c: l.cfg, rep: l.rep, bad: l.bad, dir: l.src.Dir, now: time.Now()}
 		v.all()
+		l.rep.decoded = l.cfg
 		l.errs = append(l.errs, v.errs...)
 	}
 	if len(l.errs) > 0 {
@@ -177,7 +192,7 @@ func (l *loader) file() bool {
 	in := source{name: "file " + l.src.Path, lines: true}
 	data, err := l.read(resolve(l.src.Dir, l.src.Path))
 	if errors.Is(err, fs.ErrNotExist) && l.src.Required {
-		l.fail(in.at(0), "", "not found: allowed a file that is there; `sluice genconfig` writes one")
+		l.fail(in.at(0), "", "not found; `sluice genconfig -c "+l.src.Path+"` writes one")
 		return false
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -247,11 +262,15 @@ func resolve(dir, path string) string {
 
 // causeOf returns the reason of a file error without the path, which may be a misplaced secret.
 func causeOf(err error) string {
+	text := err.Error()
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
-		return pe.Err.Error()
+		text = pe.Err.Error()
 	}
-	return err.Error()
+	if errors.Is(err, fs.ErrPermission) {
+		text += fmt.Sprintf(" (the process runs as uid %d)", os.Getuid())
+	}
+	return text
 }
 
 // fail notes that the value of key is wrong; key "" = the source as a whole.

@@ -2,6 +2,8 @@ package config
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -242,4 +244,12 @@ func TestApplyDevWithoutReport(t *testing.T) {
 	c.ApplyDev(nil, "s", "k")
 	require.Equal(t, "s", c.Client.Token.HMACSecretKey)
 	require.Equal(t, "k", c.HTTPAPI.Key)
+}
+
+// Who may not read a file wants to know as whom it was tried.
+func TestAFileThatMayNotBeReadIsSaidWithTheUser(t *testing.T) {
+	_, _, err := load(Source{Path: "c.json"}, func(name string) ([]byte, error) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	})
+	require.ErrorContains(t, err, fmt.Sprintf("file c.json: cannot be read: permission denied (the process runs as uid %d)", os.Getuid()))
 }

@@ -122,6 +122,9 @@ func (f *field) plain(v reflect.Value) any {
 		if v.Kind() == reflect.Int {
 			return v.Int()
 		}
+		if port, err := strconv.ParseUint(v.String(), 10, 16); err == nil && strconv.FormatUint(port, 10) == v.String() {
+			return int64(port)
+		}
 	}
 	if v.Kind() == reflect.String {
 		return v.String()

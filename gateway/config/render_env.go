@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// RenderEnv returns c as lines NAME=value, sorted, in the form of a ".env" file: a value that needs quotes has them. prefix is
+// RenderEnv returns c as lines NAME=value, sorted, those of parts that do not exist yet behind the others under a comment, in the form of a ".env" file: a value that needs quotes has them. prefix is
 // "SLUICE_" or "CENTRIFUGO_". With nonZero, options that are false, 0 or empty are left out. Secrets of c are part of the
 // text. The error says which prefixes there are.
 //
@@ -17,26 +17,42 @@ func RenderEnv(c *Config, prefix string, nonZero bool) ([]byte, error) {
 	if !slices.Contains(envPrefixes, prefix) {
 		return nil, fmt.Errorf("config: %q is no prefix of environment variables: allowed %s", prefix, strings.Join(envPrefixes, ", "))
 	}
-	var lines []string
-	envLines(root, "", reflect.ValueOf(c).Elem(), func(name string, f *field, v reflect.Value) {
+	var lines, unserved []string
+	envLines(root, envSection{}, reflect.ValueOf(c).Elem(), func(name string, f *field, v reflect.Value, served bool) {
 		if nonZero && (v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0) {
 			return
 		}
-		lines = append(lines, prefix+name+"="+quoteEnv(envText(f.plain(v)))+"\n")
+		line := prefix + name + "=" + quoteEnv(envText(f.plain(v))) + "\n"
+		if served {
+			lines = append(lines, line)
+		} else {
+			unserved = append(unserved, line)
+		}
 	})
 	slices.Sort(lines)
-	return []byte(strings.Join(lines, "")), nil
+	slices.Sort(unserved)
+	if len(unserved) > 0 {
+		lines = append(lines, "# Of parts that do not exist yet: accepted, and refused or named where it would matter.\n")
+	}
+	return []byte(strings.Join(append(lines, unserved...), "")), nil
 }
 
-// envLines calls line for every option below v, a struct of s; section names the variables of the section.
-func envLines(s *schema, section string, v reflect.Value, line func(name string, f *field, v reflect.Value)) {
+// envSection is what the variables of a section have in common.
+type envSection struct {
+	name     string
+	unserved bool
+}
+
+// envLines calls line for every option below v, a struct of s.
+func envLines(s *schema, in envSection, v reflect.Value, line func(name string, f *field, v reflect.Value, served bool)) {
 	for _, f := range s.fields {
-		name, value := envName(section, f.name), v.FieldByIndex(f.index)
+		inner := envSection{envName(in.name, f.name), in.unserved || f.unserved}
+		value := v.FieldByIndex(f.index)
 		if f.kind == kindSection {
-			envLines(f.sub, name, value, line)
+			envLines(f.sub, inner, value, line)
 			continue
 		}
-		line(name, f, value)
+		line(inner.name, f, value, !inner.unserved)
 	}
 }
 

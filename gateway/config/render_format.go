@@ -146,7 +146,9 @@ func tomlTable(out *bytes.Buffer, o *outline, path string) {
 		at := join(path, e.key)
 		switch v := e.v.(type) {
 		case *outline:
-			tomlHead(out, e.doc, "["+at+"]")
+			if e.doc != "" || !v.onlyTables() { // a table is there by those in it
+				tomlHead(out, e.doc, "["+at+"]")
+			}
 			tomlTable(out, v, at)
 		case []*outline:
 			for i, item := range v {
@@ -168,6 +170,11 @@ func (e entry) isTable() bool {
 	}
 	_, ok := e.v.(*outline)
 	return ok
+}
+
+// onlyTables reports whether TOML writes everything in o as tables, of which there are some.
+func (o *outline) onlyTables() bool {
+	return len(o.entries) > 0 && !slices.ContainsFunc(o.entries, func(e entry) bool { return !e.isTable() })
 }
 
 func tomlHead(out *bytes.Buffer, doc, head string) {

@@ -20,6 +20,9 @@ func suggestKey(path, name string, s *schema) suggestion {
 	if now := flatChannelNames[name]; now != "" && s.byName["history_size"] != nil {
 		return suggestion{key: join(path, now), why: "a name of version 5"}
 	}
+	if meant := known(path, name, s); meant != (suggestion{}) {
+		return meant
+	}
 	if path == "" {
 		if key := suffixKey(strings.NewReplacer(".", "_", "-", "_").Replace(name)); key != "" {
 			return suggestion{key: key}
@@ -31,12 +34,18 @@ func suggestKey(path, name string, s *schema) suggestion {
 	}
 	if path == "" {
 		// Why not what it is a part of: flat names begin with the name of a section.
-		return suggestion{key: cmp.Or(nearest(name, names), nearestFlat(name), eitherOf(partOf(name, names), nil))}
+		return suggestion{key: cmp.Or(nearest(name, names), nearestFlat(name), spread(name), eitherOf(partOf(name, names), nil))}
 	}
 	if best := meant(name, names); len(best) > 0 {
 		return suggestion{key: eitherOf(best, func(name string) string { return join(path, name) })}
 	}
-	return suggestion{key: eitherOf(deeper(path, name), nil)}
+	if best := deeper(path, name); len(best) > 0 {
+		return suggestion{key: eitherOf(best, nil)}
+	}
+	if strings.Contains(name, "_") { // a flat name, one section too deep
+		return suggestion{key: cmp.Or(suffixKey(name), spread(join(path, name)))}
+	}
+	return suggestion{}
 }
 
 // deeper returns the options somewhere in the section at path whose last name was most likely meant.
@@ -77,7 +86,7 @@ func suggestFlag(key string) suggestion {
 	if best := meant(key, keys); len(best) > 0 {
 		return suggestion{key: eitherOf(best, nil)}
 	}
-	return suggestion{key: nearestFlat(key)}
+	return suggestion{key: cmp.Or(nearestFlat(key), spread(key))}
 }
 
 // suggestEnv is suggestKey for the name of a variable after its prefix.
@@ -94,9 +103,11 @@ func suggestEnv(prefix, name string) suggestion {
 	if best := meant(name, names); len(best) > 0 {
 		return suggestion{key: eitherOf(best, func(name string) string { return prefix + name })}
 	}
-	return suggestion{key: eitherOf(flatMeant(strings.ToLower(name)), func(key string) string {
-		return prefix + envName("", strings.ReplaceAll(key, ".", "_"))
-	})}
+	keys := flatMeant(strings.ToLower(name))
+	if key := spread(strings.ToLower(name)); len(keys) == 0 && key != "" {
+		keys = []string{key}
+	}
+	return suggestion{key: eitherOf(keys, func(key string) string { return prefix + envName("", strings.ReplaceAll(key, ".", "_")) })}
 }
 
 // nearestFlat returns the options that flat keys became which s is near to, or "".

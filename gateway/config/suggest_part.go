@@ -56,6 +56,74 @@ func partOf(s string, names []string) []string {
 	return nil
 }
 
+// oldChannelNames are options of channels of version 3, and what they were called since.
+var oldChannelNames = map[string]string{"history_lifetime": "history_ttl", "history_recover": "force_recovery"}
+
+// plurals are names of a section as people have them in mind.
+var plurals = map[string]string{"channels": "channel", "namespace": namespacesKey}
+
+// known returns what a name that somebody else uses, or used, is here.
+func known(path, name string, s *schema) suggestion {
+	if now := oldChannelNames[name]; now != "" && s.byName[now] != nil {
+		return suggestion{key: join(path, now), why: "a name of version 3"}
+	} else if now != "" && path == "" {
+		return suggestion{key: withoutNamespace + now, why: "a name of version 3"}
+	}
+	if path != "" {
+		return suggestion{}
+	}
+	if now := plurals[name]; now != "" {
+		return suggestion{key: now}
+	}
+	if lacked := nearestLacked(name); lacked != "" {
+		return suggestion{why: lacked + ", if that was meant, is not supported"}
+	}
+	return suggestion{}
+}
+
+// nearestLacked returns the flat key of a part that we lack which s is near to, unless it is nearer to one of ours.
+func nearestLacked(s string) string {
+	var names []string
+	for _, k := range flatTable {
+		names = append(names, k.name)
+	}
+	best := nearest(s, names)
+	if best == "" {
+		return ""
+	}
+	if f, _ := findOption(flatByName()[best].to[0]); f != nil {
+		return ""
+	}
+	return best
+}
+
+// spread returns the option that has all words of s in their order, the first and the last in their place, and one word more:
+// http_port is http_server.port. "" if there is none, or more than one.
+func spread(s string) string {
+	split := func(s string) []string {
+		return strings.FieldsFunc(s, func(r rune) bool { return r == '_' || r == '.' || r == '-' })
+	}
+	words, found := split(s), ""
+	if len(words) < 2 {
+		return ""
+	}
+	for _, o := range allOptions() {
+		in := split(o.Key)
+		if o.InObject || len(in) != len(words)+1 || in[0] != words[0] {
+			continue
+		}
+		for i := 1; i < len(in)-1; i++ {
+			if slices.Equal(slices.Delete(slices.Clone(in), i, i+1), words) {
+				if found != "" && found != o.Key {
+					return ""
+				}
+				found = o.Key
+			}
+		}
+	}
+	return found
+}
+
 // eitherOf joins names for a question; spell, unless nil, changes each.
 func eitherOf(names []string, spell func(string) string) string {
 	spelt := slices.Clone(names)

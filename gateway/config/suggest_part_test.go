@@ -81,3 +81,40 @@ func TestEveryNameIsFoundByItsParts(t *testing.T) {
 	}
 	require.Greater(t, n, 100)
 }
+
+// Names that others use, or used, lead to ours, or nowhere: a wrong suggestion costs more than none.
+func TestNamesOfOthersAreSuggested(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		_, rep := mustLoad(t, fromJSON(text))
+		require.Contains(t, rep.Warnings, "file config.json:1: "+want, "%v", rep.Warnings)
+	}
+	f(`{"channels": {}}`, "channels: unknown key, ignored; did you mean channel?")
+	f(`{"namespace": []}`, "namespace: unknown key, ignored; did you mean channel.namespaces?")
+	f(`{"client_concurency": 3}`, "client_concurency: unknown key, ignored: client_concurrency, if that was meant, is not supported")
+	f(`{"client": {"channel_max_length": 3}}`, "client.channel_max_length: unknown key, ignored; did you mean channel.max_length?")
+	f(`{"http_port": 3}`, "http_port: unknown key, ignored; did you mean http_server.port?")
+	f(`{"history_lifetime": 10}`, "history_lifetime: unknown key, ignored: a name of version 3; did you mean channel.without_namespace.history_ttl?")
+	f(`{"channel": {"namespaces": [{"name": "aa", "history_recover": true}]}}`,
+		"channel.namespaces[0].history_recover: unknown key, ignored: a name of version 3; did you mean channel.namespaces[0].force_recovery?")
+	f(`{"channel": {"without_namespace": {"history_lifetime": 10}}}`,
+		"channel.without_namespace.history_lifetime: unknown key, ignored: a name of version 3; did you mean channel.without_namespace.history_ttl?")
+	f(`{"nonsense_of_mine": 1}`, "nonsense_of_mine: unknown key, ignored")
+
+	_, rep := mustLoad(t, given{env: []string{"SLUICE_HTTP_PORT=3"}})
+	require.Contains(t, rep.Warnings, "env SLUICE_HTTP_PORT: unknown variable, ignored; did you mean SLUICE_HTTP_SERVER_PORT?")
+	_, _, err := given{flags: map[string]string{"http_port": "3"}}.load()
+	require.EqualError(t, err, "config: flag --http_port: unknown option; did you mean http_server.port?")
+}
+
+// An endpoint without a scheme is no gRPC hook as soon as it has a path.
+func TestAnEndpointWithoutASchemeIsNamed(t *testing.T) {
+	f := func(endpoint, want string) {
+		t.Helper()
+		_, _, err := fromJSON(`{"client": {"proxy": {"connect": {"enabled": true, "endpoint": "` + endpoint + `"}}}}`).load()
+		require.EqualError(t, err, "config: file config.json:1: client.proxy.connect.endpoint: "+want)
+	}
+	f("b:3000/x", `"b:3000/x": a scheme is missing: write "http://b:3000/x"`)
+	f("b/x", `"b/x": a scheme is missing: write "http://b/x"`)
+	f("b:3000", `"b:3000" is the address of a gRPC hook, which is not supported: allowed a URL with http:// or https://`)
+}

@@ -166,6 +166,8 @@ func (v *validator) endpoint(key, endpoint string) {
 	switch {
 	case endpoint == "":
 		v.fail(key, "missing: the hook is enabled: allowed a URL with http:// or https://")
+	case !strings.Contains(endpoint, "://") && strings.Contains(endpoint, "/"):
+		v.fail(key, "%s: a scheme is missing: write %s", v.showURL(key, endpoint), v.showURL(key, "http://"+strings.TrimLeft(endpoint, "/")))
 	case !strings.HasPrefix(endpoint, "http://") && !strings.HasPrefix(endpoint, "https://"):
 		v.fail(key, "%s is the address of a gRPC hook, which is not supported: allowed a URL with http:// or https://", v.showURL(key, endpoint))
 	case err != nil || u.Host == "":

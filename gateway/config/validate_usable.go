@@ -7,16 +7,25 @@ func (v *validator) usable() {
 	if !v.c.UniSSE.Enabled && v.sound("uni_sse.enabled") {
 		v.note("uni_sse.enabled", KindUnusable, "false: no stream can be opened; set it to true")
 	}
-	if !c.identifies() && !c.AllowAnonymousConnectWithoutToken && v.sound("client.allow_anonymous_connect_without_token", "client.insecure",
-		"client.user_id_http_header", "client.proxy.connect.enabled", "client.token.hmac_secret_key") {
+	if !c.identifies() && !c.AllowAnonymousConnectWithoutToken && v.sound(waysIn...) {
 		v.note("client.token", KindUnusable, "no key, and no other way in: nobody can connect; set client.token.hmac_secret_key or another key, "+
 			"client.allow_anonymous_connect_without_token, or client.proxy.connect")
 	}
-	if !v.subscribable() {
+	if v.sound(waysIn...) && !v.subscribable() {
 		v.warn("channel", "nothing that clients may ask for: only tokens and calls of the API give channels; set "+
 			"channel.without_namespace.allow_subscribe_for_client, or that of a namespace%s", c.anonymousToo())
 	}
 }
+
+// waysIn are the options of which each lets somebody connect. What could not be read may have been meant as one.
+var waysIn = []string{
+	"client.allow_anonymous_connect_without_token", "client.insecure", "client.user_id_http_header", "client.proxy.connect.enabled",
+	"client.token.hmac_secret_key", "client.token.hmac_previous_secret_key", "client.token.rsa_public_key", "client.token.ecdsa_public_key",
+	"client.token.jwks_public_endpoint", "client.insecure_skip_token_signature_verify",
+}
+
+// subscribeKeys are the options of a namespace which let clients ask for channels.
+var subscribeKeys = []string{"allow_subscribe_for_client", "allow_subscribe_for_anonymous", "allow_user_limited_channels", "subscribe_proxy_enabled", "subscription_type"}
 
 // identifies reports whether a client can be somebody: by a token, a header, or what the connect hook says.
 func (c *Client) identifies() bool {
@@ -41,6 +50,13 @@ func (v *validator) subscribable() bool {
 	users := c.identifies()
 	if c.Insecure || c.Proxy.Connect.Enabled || c.SubscribeToUserPersonalChannel.Enabled && users || !v.sound(namespacesKey) {
 		return true
+	}
+	for _, ns := range v.namespaces() {
+		for _, name := range subscribeKeys {
+			if !v.sound(ns.key + "." + name) {
+				return true
+			}
+		}
 	}
 	all := []*ChannelOptions{&ch.WithoutNamespace}
 	if ch.NamespaceBoundary != "" {
