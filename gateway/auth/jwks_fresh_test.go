@@ -238,7 +238,7 @@ func TestAReloadIsNotHeldUpByMadeUpIssuers(t *testing.T) {
 		requireIdentity(t, v, token, "1")
 		wait := inventIssuers(v, 1000, 5*time.Second)
 		time.Sleep(3 * time.Second)
-		requireGoneSoonAfterAReload(t, s, v, token)
+		requireGoneSoonAfterAReload(t, s, v, token).Close()
 		wait()
 	})
 }
@@ -265,25 +265,42 @@ func TestAReloadIsNotHeldUpByTenantsThatAreDown(t *testing.T) {
 		}
 		time.Sleep(refreshMax + time.Minute) // until they are known to be down
 		s.most.Store(0)
-		requireGoneSoonAfterAReload(t, s, v, token)
-		require.Positive(t, s.most.Load())
+		s.asked.Store(0)
+		next := requireGoneSoonAfterAReload(t, s, v, token)
+		defer next.Close()
+		time.Sleep(25 * time.Second) // one after the other it would be six minutes
+		synctest.Wait()
+		require.GreaterOrEqual(t, s.asked.Load(), int64(fetchAttempts*down), "all were asked, side by side")
 		require.LessOrEqual(t, s.most.Load(), int64(maxRefreshes))
 	})
 }
 
 // requireGoneSoonAfterAReload withdraws the key of "good", reloads, and requires
 // that its token is refused as soon as a fetch of a server that hangs is over, and
-// the next has begun. It closes v.
-func requireGoneSoonAfterAReload(t *testing.T, s *tenants, v *Verifier, token string) {
+// the next has begun. It closes v and returns what took its place.
+func requireGoneSoonAfterAReload(t *testing.T, s *tenants, v *Verifier, token string) *Verifier {
 	t.Helper()
 	s.sets.Store("/good", keySetText(t))
 	next, err := NewVerifier(Options{JWKSPublicEndpoint: "http://keys/{{t}}", IssuerRegex: tenantRegex, Previous: v})
 	require.NoError(t, err)
 	v.Close()
-	defer next.Close()
 	time.Sleep(fetchAttempts*fetchTimeout + time.Millisecond)
 	synctest.Wait()
 	requireInvalid(t, next, token)
+	return next
+}
+
+// What was fetched for a tenant that no token has proved goes with a reload.
+func TestAReloadForgetsWhatNoTokenHasProved(t *testing.T) {
+	public, private := edPair(t)
+	_, other := edPair(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := &tenants{}
+		s.sets.Store("/good", keySetText(t, testkit.WebKey(t, "k", public)))
+		v := newTenants(t, s)
+		requireInvalid(t, v, tenantToken(t, other, "good"))
+		requireGoneSoonAfterAReload(t, s, v, tenantToken(t, private, "good")).Close()
+	})
 }
 
 // Failures of made-up issuers do not fill the log.
@@ -304,6 +321,11 @@ func TestTokensThatWaitAreBoundedOverAllEndpoints(t *testing.T) {
 		s := &tenants{}
 		s.others.Store(hangForOthers)
 		v := newTenants(t, s)
+		good, known := edPair(t)
+		_, rotated := edPair(t)
+		set := testkit.WebKey(t, "k", good)
+		s.sets.Store("/good", keySetText(t, set))
+		requireIdentity(t, v, tenantToken(t, known, "good"), "1")
 		var all sync.WaitGroup
 		var refused atomic.Int64
 		const tokens = 4 * maxWaitingFresh
@@ -318,6 +340,8 @@ func TestTokensThatWaitAreBoundedOverAllEndpoints(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Equal(t, int64(tokens-maxWaitingFresh), refused.Load(), "more do not wait")
+		s.sets.Store("/good", keySetText(t, set, testkit.WebKey(t, "new", rotated.Public())))
+		requireIdentity(t, v, edToken(t, rotated, "new", `{"sub":"2","iss":"good"}`), "2") // it has room of its own
 		all.Wait()
 		require.Zero(t, v.source.(*jwks).crowd)
 		v.Close()
