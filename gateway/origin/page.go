@@ -92,7 +92,9 @@ func (l *List) Judge(h *fasthttp.RequestHeader, f Front) Page {
 	p := Page{Allowed: true, Navigation: string(h.Peek(headerMode)) == modeNavigate}
 	switch {
 	case origin != "":
-		p.byOrigin(l, origin, site, f)
+		if p.byOrigin(l, origin, site, f); len(h.PeekAll(fasthttp.HeaderOrigin)) > 1 { // from no browser
+			p.Source, p.Allowed, p.CORS, p.By = Other, false, false, "Origin, which is there more than once,"
+		}
 	case site != "":
 		p.Source, p.By = sourceOf(site), headerSite+" "+site
 	default:

@@ -63,6 +63,7 @@ func TestJudge(t *testing.T) {
 	f(Other, false, own, "Origin: https://other.example.com", "Sec-Fetch-Site: same-site")
 	f(Other, false, own, "Origin: https://evil.example.net")
 	f(Other, false, own, "Origin: null")
+	f(Other, false, own, "Origin: https://stream.example.com", "Origin: https://evil.example.net")
 	// By Referer.
 	f(Own, true, own, "Referer: https://stream.example.com/page?x")
 	f(Listed, true, own, "Referer: https://app.example.com/page")
