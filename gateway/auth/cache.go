@@ -3,11 +3,14 @@ package auth
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
+
+	"sluice/codec"
 )
 
 const (
@@ -66,6 +69,17 @@ func inTime(exp, nbf moment, now time.Time) bool {
 	return nbf <= m && m < exp
 }
 
+// errNotInTime says which of the two it is, and since when.
+func errNotInTime(exp, nbf moment, now time.Time) error {
+	if moment(now.UnixMicro()) < nbf {
+		return fmt.Errorf("auth: token: nbf is still to come, at %s: %w", nbf, codec.ErrTokenExpired)
+	}
+	return fmt.Errorf("auth: token: exp is over since %s: %w", exp, codec.ErrTokenExpired)
+}
+
+// String returns the moment for people: to the second, in UTC.
+func (m moment) String() string { return time.UnixMicro(int64(m)).UTC().Format(time.RFC3339) }
+
 // usable reports whether the entry can answer for the token now. What is a date
 // is compared with the wall clock and the age with the monotonic one: a step must
 // neither keep a key in use nor an answer too old.
@@ -77,7 +91,7 @@ func (e *entry) usable(generation uint64, now time.Time) bool {
 // judge answers for a usable entry.
 func (e *entry) judge(now time.Time) (*Identity, error) {
 	if !e.inTime(now) {
-		return nil, errNotInTime
+		return nil, errNotInTime(e.exp, e.nbf, now)
 	}
 	if at := e.identity.ExpireAt; at > 0 && at < now.Unix() {
 		return nil, errExpired

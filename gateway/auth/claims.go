@@ -130,12 +130,30 @@ func userID(text []byte, sub json.RawMessage, claim string) (string, error) {
 		return string(value), nil
 	}
 	var s string
+	switch {
+	case value[0] == '"':
+	case isNumber(value):
+		return "", fmt.Errorf("claim %s: a string expected, got the number %s: write \"%s\"", name, value, value)
+	default:
+		return "", fmt.Errorf("claim %s: a string expected, got %s", name, kindOf(value))
+	}
 	if err := json.Unmarshal(value, &s); err != nil {
 		return "", fmt.Errorf("claim %s: %w", name, err)
 	}
 	// Why: the decoder may hand out a piece of the whole payload, which a
 	// cached identity would keep alive.
 	return strings.Clone(s), nil
+}
+
+// kindOf names what a JSON value is that is neither a string nor a number.
+func kindOf(value []byte) string {
+	switch value[0] {
+	case '{':
+		return "an object"
+	case '[':
+		return "a list"
+	}
+	return string(value)
 }
 
 // isNumber reports whether a JSON value is a number.

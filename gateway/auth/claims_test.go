@@ -25,6 +25,33 @@ func TestUserIsTheSubject(t *testing.T) {
 	}
 }
 
+// Whoever mints tokens is told what is wrong with one, in words about tokens.
+func TestErrorsOfTokensSayWhatWasExpected(t *testing.T) {
+	v := newTestVerifier(t, func(*Options) {})
+	f := func(payload, want string) {
+		t.Helper()
+		for range 2 { // the second time from the cache
+			_, err := v.VerifyConnect(mint(t, payload), time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC))
+			require.ErrorContains(t, err, "auth: token: "+want)
+			require.NotContains(t, err.Error(), "unverifiable")
+		}
+	}
+	f(`{"sub":1}`, `claim sub: a string expected, got the number 1: write "1": `)
+	f(`{"sub":-1.5}`, `claim sub: a string expected, got the number -1.5: write "-1.5": `)
+	f(`{"sub":["1"]}`, `claim sub: a string expected, got a list: `)
+	f(`{"sub":{}}`, `claim sub: a string expected, got an object: `)
+	f(`{"sub":true}`, `claim sub: a string expected, got true: `)
+	f(`{"sub":"1","exp":1795953599}`, `exp is over since 2026-11-29T11:59:59Z: `)
+	f(`{"sub":"1","nbf":1795953601}`, `nbf is still to come, at 2026-11-29T12:00:01Z: `)
+	_, _, err := v.VerifySubscription(mint(t, `{"sub":"1","channel":"x","exp":1}`), now)
+	require.ErrorContains(t, err, "exp is over since 1970-01-01T00:00:01Z")
+
+	_, err = v.VerifyConnect(mint(t, `{"sub":1}`), now)
+	reason, remedy := Remedy(err)
+	require.Equal(t, "token_claims", reason)
+	require.Contains(t, remedy, "README, Identity, Tokens lists")
+}
+
 func TestAnonymousTokensCanBeDisallowed(t *testing.T) {
 	v := newTestVerifier(t, func(o *Options) { o.DisallowAnonymousConnectionTokens = true })
 	requireIdentity(t, v, mint(t, `{"sub":"42"}`), "42")

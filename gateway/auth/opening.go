@@ -40,9 +40,12 @@ type opening struct {
 // verify checks the signature, and what comes before it.
 func (o *opening) verify() error {
 	body, judged := &payload{}, false
-	judge := func(t *jwt.Token) (any, error) {
+	var fault error // without the parser's words about its function
+	judge := func(t *jwt.Token) (keys any, err error) {
 		judged = true
-		return o.keys(t, body.raw)
+		keys, err = o.keys(t, body.raw)
+		fault = err
+		return keys, err
 	}
 	var err error
 	if o.v.skipSign {
@@ -52,6 +55,9 @@ func (o *opening) verify() error {
 		}
 	} else {
 		_, err = o.v.parser.ParseWithClaims(o.token, body, judge)
+	}
+	if fault != nil {
+		return fault
 	}
 	source, fromSet := o.v.source.(renewer)
 	switch {

@@ -239,7 +239,7 @@ func (v *Verifier) VerifySubscription(token string, now time.Time) (user, channe
 		return "", "", refuse(codec.DisconnectInvalidToken, err)
 	}
 	if !inTime(momentOf(c.exp, never), momentOf(c.nbf, always), now) {
-		return "", "", errNotInTime
+		return "", "", errNotInTime(momentOf(c.exp, never), momentOf(c.nbf, always), now)
 	}
 	return c.user, c.Channel, nil
 }
@@ -300,7 +300,6 @@ func errTooLong(token string) error {
 var errSubscriptionToken = because(flawSubscription, errors.New("claim channel: a connection token expected, this is a subscription token"))
 
 var (
-	errNotInTime = fmt.Errorf("auth: token: exp is over or nbf is still to come: %w", codec.ErrTokenExpired)
-	errExpired   = fmt.Errorf("auth: token: expire_at is over: %w", codec.ErrExpired)
-	errBrokeOff  = fmt.Errorf("auth: token: its verification broke off: %w", codec.DisconnectServerError)
+	errExpired  = fmt.Errorf("auth: token: expire_at is over: %w", codec.ErrExpired)
+	errBrokeOff = fmt.Errorf("auth: token: its verification broke off: %w", codec.DisconnectServerError)
 )
