@@ -150,6 +150,9 @@ func errorReason(err error) Reason {
 func (l *Loop) gather(s *stream, q *outQueue, most int) (want int) {
 	skip := q.sent
 	for i := q.head; i < len(q.items) && i-q.head < maxWriteFrames && want < most; i++ {
+		if q.items[i].has(itemRun) {
+			break // there is more to come before it
+		}
 		if q.items[i].frame == nil {
 			l.notice(&q.items[i])
 		}
@@ -204,6 +207,10 @@ func (l *Loop) advanceQueue(slot uint32, n int) {
 		it := &q.items[q.head]
 		if it.frame == nil {
 			break // a notice behind what was gathered: it has no text yet
+		}
+		if it.has(itemRun) {
+			l.refill(q)
+			continue
 		}
 		size := it.size(s.framing)
 		if q.sent < size {

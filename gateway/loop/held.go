@@ -12,7 +12,8 @@ import (
 // there once, so it counts once, for all loops together; what each stream adds is
 // its places in the queue, its own id chunks and frames, and ciphertext. What an
 // unblocked stream has queued is written in the same round and is covered by the
-// credit of publishers.
+// credit of publishers. What a run has no items for yet is not counted here: whoever
+// sends it has taken memory for all of it, see SendRun.
 
 // keep counts an item among what is held, and takes its id chunk out of the
 // block that it shares with others.
@@ -23,7 +24,9 @@ func (l *Loop) keep(it *item) {
 	it.bits |= itemKept
 	n := itemCost
 	if id := it.ownID(); id != nil {
-		it.setID(slices.Clone(id))
+		if !it.has(itemOwn) {
+			it.setID(slices.Clone(id))
+		}
 		n += len(id)
 	}
 	if it.frame != nil && it.frame.Keep() {

@@ -212,7 +212,7 @@ func checkEmpty(t testing.TB, l *Loop) {
 				t.Fatal("expected no reference in an emptied queue")
 			}
 		}
-		if q.head != 0 || q.sent != 0 || q.bytes != 0 || q.exempt != 0 || q.keys != nil {
+		if q.head != 0 || q.sent != 0 || q.bytes != 0 || q.exempt != 0 || q.keys != nil || q.rest != nil {
 			t.Errorf("expected a free queue to be empty, got %+v", q)
 		}
 	}

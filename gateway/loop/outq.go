@@ -33,8 +33,12 @@ const (
 	itemMore
 	// itemPush: it is no delivery, see Loop.Push.
 	itemPush
+	// itemOwn: its id chunk is in no block that others share.
+	itemOwn
+	// itemRun: the events of outQueue.rest come before it.
+	itemRun
 
-	itemIDShift = 6
+	itemIDShift = 8
 )
 
 func (it *item) has(flag uint32) bool { return it.bits&flag != 0 }
@@ -74,6 +78,7 @@ type outQueue struct {
 	// keys finds unsent items that a newer frame may replace, by index; nil
 	// unless the stream lags and such frames came.
 	keys map[keyed]int
+	rest *[]Event // of a run, what has no item yet; nil for nothing
 }
 
 // itemCost is what a queued frame counts for beyond its bytes.
@@ -157,30 +162,6 @@ func (l *Loop) SendPieces(slot uint32, pieces []*codec.Frame) {
 		}
 		l.send(slot, it)
 	}
-}
-
-// Event is one of several that a stream missed.
-type Event struct {
-	Frame *codec.Frame
-	ID    []byte // as for [Loop.SendOwnID]; nil: as Mode says
-	Mode  IDMode
-}
-
-// SendRun is [Loop.SendExempt] for events that a stream missed, of which there is at least
-// one. tail is an empty frame of this stream's alone: [Group.OnFreed] tells of it when its
-// queue holds none of them any more. On-loop only.
-func (l *Loop) SendRun(slot uint32, events []Event, tail *codec.Frame) {
-	for i := range events {
-		it := item{frame: events[i].Frame, bits: events[i].Mode.bits() | itemExempt}
-		if id := events[i].ID; id != nil {
-			it.setID(id)
-		}
-		if i == len(events)-1 {
-			it.bits |= itemMore // the tail is no event
-		}
-		l.send(slot, it)
-	}
-	l.send(slot, item{frame: tail, bits: itemExempt | itemCharged})
 }
 
 // Opening has all that f sends, but for what may be left out, count as an opening, as
@@ -348,7 +329,7 @@ func (l *Loop) enqueue(slot uint32, it item) {
 	q := &l.queues[s.queue-1]
 	// Why half: moving few items over and over would cost a long queue the
 	// square of its length.
-	if len(q.items) == cap(q.items) && q.head > 0 && q.head >= len(q.items)/2 {
+	if len(q.items) == cap(q.items) && q.head > 0 && q.head >= len(q.items)/2 && q.rest == nil {
 		q.shift()
 	}
 	if len(q.items) == 0 {
@@ -425,6 +406,10 @@ func (l *Loop) dropItems(slot uint32, keep int) int {
 	for i := keep; i < len(q.items); i++ {
 		if !q.items[i].has(itemMore) {
 			n++
+		}
+		if q.items[i].has(itemRun) {
+			n += len(*q.rest) - 1 // it counts for the last of them
+			q.rest = nil
 		}
 		changed = max(changed, l.forget(q, &q.items[i]))
 	}
