@@ -184,7 +184,14 @@ func TestLongResumesOfOtherKinds(t *testing.T) {
 	require.Len(t, c.ExpectConnect(t).Subs[ch].Publications, each+1)
 	c.Close()
 	query := strings.SplitN(subscribeTarget([]string{ch}), "?", 2)[1]
-	for _, events := range []int{1, 2, 50, each + 2} {
+	// Who has one event has all in it, and gets on by it.
+	c = testkit.Connect(t, s.addr, testkit.ConnectOptions{RawQuery: query + "&max_events=1&last_event_id=" + url.QueryEscape(id)})
+	r := c.ExpectConnect(t)
+	require.True(t, r.Subs[ch].Recovered)
+	require.Len(t, r.Subs[ch].Publications, each+1)
+	require.EqualValues(t, each+1, offsets(t, r.EventID, []string{ch})[ch])
+	c.ExpectEnd(t)
+	for _, events := range []int{2, 50, each + 2} {
 		c := testkit.Connect(t, s.addr, testkit.ConnectOptions{
 			RawQuery: query + "&last_event_id=" + url.QueryEscape(id) + fmt.Sprint("&max_events=", events),
 		})
@@ -195,7 +202,65 @@ func TestLongResumesOfOtherKinds(t *testing.T) {
 			require.EqualValues(t, n+1, c.ExpectPub(t, ch).Offset)
 		}
 		c.ExpectEnd(t)
+		require.EqualValues(t, events-1, offsets(t, c.LastEventID(), []string{ch})[ch])
 	}
+	s.expectSettled(t, "stream_queue_bytes", budgetUsed)
+}
+
+// The last id of a bounded stream is where it ended, in the midst of what was missed too,
+// and however long ids are: so a client gets on by streams of any length, and is sent
+// nothing twice.
+func TestBoundedStreamsGetThroughALongResume(t *testing.T) {
+	s := startBurst(t, parts{
+		sse:     `, "bounded_streams": true`,
+		client:  `, "recovery_max_publication_limit": 0`,
+		channel: `, "namespaces": [{"name": "rr", ` + recoverable + `}]`,
+	})
+	f := func(name string, nChannels, each int, bound string, most int) {
+		t.Run(name, func(t *testing.T) {
+			channels := channelNames("rr:"+name, nChannels)
+			id := s.missKilobytes(t, channels, each)
+			next := offsets(t, id, channels)
+			query := strings.SplitN(subscribeTarget(channels), "?", 2)[1]
+			for left := nChannels * each; left > 0; {
+				c := testkit.Connect(t, s.addr, testkit.ConnectOptions{
+					RawQuery: query + "&" + bound, HTTPHeaders: [][2]string{{"Last-Event-ID", id}},
+				})
+				before := left
+				for ch, sub := range c.ExpectConnect(t).Subs {
+					require.True(t, sub.Recovered)
+					for _, pub := range sub.Publications {
+						require.Equal(t, next[ch]+1, pub.Offset)
+						next[ch]++
+						left--
+					}
+				}
+				got := min(most, left)
+				for range got {
+					p := c.NextKind(t, "pub")
+					var pub testkit.Publication
+					p.Decode(t, &pub)
+					require.Equal(t, next[p.Channel]+1, pub.Offset)
+					next[p.Channel]++
+					left--
+				}
+				require.Less(t, left, before)
+				if timed := most > nChannels*each; timed || got == most {
+					c.WaitEnd(t)
+				}
+				id = c.LastEventID()
+				require.Equal(t, next, offsets(t, id, channels))
+				c.Close()
+			}
+		})
+	}
+	f("one", 1, 60, "max_events=1", 0)
+	f("two", 2, 50, "max_events=1", 0)
+	f("few", 2, 50, "max_events=10", 9)
+	f("exactly", 2, 50, "max_events=101", 100)
+	f("long", 60, 3, "max_events=21", 20)
+	f("long_one", 60, 3, "max_events=1", 0)
+	f("timed", 60, 3, "max_duration=200ms", 1000)
 	s.expectSettled(t, "stream_queue_bytes", budgetUsed)
 }
 

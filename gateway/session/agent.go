@@ -97,7 +97,7 @@ func (a *Agent) remove(slot uint32) {
 		a.m.users.release(s.user)
 	}
 	if s.holds&holdsClaim != 0 {
-		a.m.users.unclaim(s.user)
+		a.m.users.unclaim(s.user, s.client)
 	}
 	a.m.ReleaseAddress(a.table.takeAddress(slot))
 	a.m.streams.Add(-1)

@@ -85,7 +85,7 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 		}
 	}()
 	if p.evicts != "" {
-		if err := m.evict(ctx, p); err != nil {
+		if err := m.claim(ctx, p); err != nil {
 			return op.refuse(ctx, err)
 		}
 	}
@@ -328,17 +328,18 @@ func (op *opening) compose() {
 	if o.ServerTime {
 		res.Time = now.UnixMilli()
 	}
-	size := 256 + len(op.conn.Preamble)
+	size := 256 + len(op.conn.Preamble) + 2*cursorEntryRoom*len(op.results)
 	for i := range op.results {
 		size += (&restored{publications: op.results[i].Publications}).size(op.results[i].Delta)
 	}
 	scratch := eventPool.Get().(*[]byte)
-	event := append(slices.Grow((*scratch)[:0], size), op.conn.Preamble...)
+	cursor := op.appendCursor(slices.Grow((*scratch)[:0], size))
+	event := append(cursor, op.conn.Preamble...) // behind it, in the same memory
 	before := len(event)
 	event = append(codec.AppendConnect(append(event, "data: "...), &res), '\n')
 	op.told = len(event) + len("\n") - before
-	event = codec.AppendEventEnd(event, codec.FramingClose, op.cursor())
-	op.cut(event, res.Cuts)
+	event = codec.AppendEventEnd(event, codec.FramingClose, cursor)
+	op.cut(event, len(cursor), res.Cuts)
 	keepEvent(scratch, event)
 	eventPool.Put(scratch)
 }
@@ -350,16 +351,15 @@ func keepEvent(scratch *[]byte, event []byte) {
 	}
 }
 
-// cut makes the frames of the opening: its head, the event, and the blocks in
-// their places. The event is copied.
-func (op *opening) cut(event []byte, cuts []codec.Cut) {
+// cut makes the frames of the opening: its head, the event, which begins at from, and the
+// blocks in their places. The event is copied.
+func (op *opening) cut(event []byte, from int, cuts []codec.Cut) {
 	f := op.conn.Framing
-	b := make([]byte, 0, codec.StreamHeadSize+len(event)+32)
+	b := make([]byte, 0, codec.StreamHeadSize+len(event)-from+32)
 	if op.conn.Head != nil {
 		b = codec.AppendStreamHead(b, op.conn.Head)
 	}
 	b = codec.AppendChunk(b, f, op.conn.Opening)
-	from := 0
 	for _, c := range cuts {
 		b = codec.AppendChunk(b, f, event[from:c.At])
 		op.pieces = append(op.pieces, codec.RawFrame(b), c.Block)
@@ -392,11 +392,11 @@ func (op *opening) sent() {
 	}
 }
 
-// cursor returns where the stream starts, nil if it has no recoverable channel or
+// appendCursor appends where the stream starts, nothing if it has no recoverable channel or
 // ids are off.
-func (op *opening) cursor() (text []byte) {
+func (op *opening) appendCursor(text []byte) []byte {
 	if !op.m.opt.Cursors {
-		return nil
+		return text
 	}
 	for i := range op.at {
 		at := &op.at[i]
@@ -491,10 +491,6 @@ func (t *openTask) Run(l *loop.Loop, again bool) {
 		(&refuseTask{op: op, reason: loop.ReasonShutdown, err: codec.DisconnectShutdown}).Run(l, false)
 		return
 	}
-	if !op.attached && op.m.outdated(op.plan) {
-		op.turnAway(l)
-		return
-	}
 	a := op.m.agent(l)
 	s := a.table.at(op.ref.Slot)
 	if !op.attached {
@@ -505,7 +501,13 @@ func (t *openTask) Run(l *loop.Loop, again bool) {
 		}
 	}
 	l.Hand(op.ref.Slot)
+	// Behind all that may fail: what does not come to stay ends nobody.
+	if !op.m.stand(op.plan) {
+		op.turnAway(l)
+		return
+	}
 	a.open(op, s)
+	op.m.evictOlder(op.plan)
 }
 
 // open queues the connect push and puts every subscription in its place.
@@ -541,9 +543,9 @@ func (a *Agent) open(op *opening, s *session) {
 		a.loop.Limit(ref.Slot, n-1)
 	}
 	if op.run.tail != nil {
-		for i := range op.run.events {
-			a.sent(PushMissed, op.run.events[i].Frame.Len())
-		}
+		missed := &a.stats.Sent[PushMissed]
+		missed.Frames += uint64(len(op.run.events))
+		missed.Bytes += uint64(op.run.size)
 		a.loop.SendRun(ref.Slot, op.run.events, op.run.tail)
 		if !a.loop.Live(ref) {
 			return // it was bounded

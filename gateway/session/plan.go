@@ -79,6 +79,7 @@ type Plan struct {
 	// end (single_connection), "" if they may stay.
 	evicts string
 	claim  uint64 // to the only place of the user, 0 for none; see users.claim
+	others bool   // there were others of the user when it claimed the place
 }
 
 // Client returns the id that the connection will have, for hooks.
@@ -164,7 +165,7 @@ func (m *Manager) Abandon(p *Plan) {
 		m.users.release(p.User)
 	}
 	if p.claim != 0 {
-		m.users.unclaim(p.User)
+		m.users.unclaim(p.User, p.client)
 	}
 	m.ReleaseAddress(p.address)
 }

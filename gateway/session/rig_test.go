@@ -116,6 +116,12 @@ func (r *rig) open(t *testing.T, id *auth.Identity, grants ...Grant) *client {
 	p, err := r.Plan(&PlanRequest{Identity: id})
 	require.NoError(t, err)
 	p.Grants = grants
+	return r.openPlan(t, p)
+}
+
+// openPlan opens a stream of a plan.
+func (r *rig) openPlan(t *testing.T, p *Plan) *client {
+	t.Helper()
 	sock, far := pairOf(t)
 	c := &client{Conn: far, opened: make(chan error, 1)}
 	r.Enter()

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"math"
+
 	"sluice/codec"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
@@ -26,6 +28,7 @@ type run struct {
 	// of them. nil if there is no run.
 	tail *codec.Frame
 	from []uint64 // by grant: where the connect push says that the stream stands
+	size int      // bytes of the events, without their ids
 }
 
 // runs reports whether what was missed by the grant may follow the push: the client said
@@ -40,7 +43,7 @@ func (op *opening) spill() {
 			missed += (&restored{publications: r.Publications}).size(r.Delta)
 		}
 	}
-	if missed <= runMin || !op.m.opt.Cursors {
+	if missed <= runMin || !op.m.opt.Cursors || op.conn.MaxEvents == 1 { // nothing follows that
 		return
 	}
 	w := runWriter{op: op, from: make([]uint64, len(op.at))}
@@ -68,25 +71,39 @@ type runWriter struct {
 	since int      // bytes since the last id
 }
 
+// left is how many events the run may have yet. Why it ends where the stream will: the
+// last event of a stream must have an id, or its client comes back from where it began.
+func (w *runWriter) left() int {
+	if most := w.op.conn.MaxEvents; most != 0 {
+		return int(most) - 1 - len(w.op.run.events)
+	}
+	return math.MaxInt
+}
+
 func (w *runWriter) write() {
 	shared := w.render() < 2
 	for i := range w.op.results {
 		r := &w.op.results[i]
-		if !w.op.plan.Grants[i].runs() || len(r.Publications) == 0 {
+		pubs := r.Publications
+		if !w.op.plan.Grants[i].runs() || len(pubs) == 0 {
 			continue
 		}
-		block, frames := w.op.room.run(keyOfMissed(r, true), r.Publications)
+		key := keyOfMissed(r, true)
+		if r.Publications = nil; w.left() == 0 {
+			continue
+		}
+		block, frames := w.op.room.run(key, pubs)
 		w.op.blocks = append(w.op.blocks, block)
-		for k, f := range frames {
-			w.from[i] = r.Publications[k].Offset
+		for k, f := range frames[:min(len(frames), w.left())] {
+			w.from[i] = pubs[k].Offset
 			e := loop.Event{Frame: f, Mode: loop.SharedID}
 			if !shared {
 				e.Mode, e.ID = loop.NoID, w.id(i, f.Len())
 			}
 			w.own += eventCost + len(e.ID)
+			w.op.run.size += f.Len()
 			w.op.run.events = append(w.op.run.events, e)
 		}
-		r.Publications = nil
 	}
 	if last := &w.op.run.events[len(w.op.run.events)-1]; !shared && last.ID == nil {
 		last.ID = w.cut()

@@ -1,6 +1,10 @@
 package session
 
 import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -8,8 +12,11 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/auth"
+	"sluice/gateway/broker"
 	"sluice/gateway/channel"
 	"sluice/gateway/loop"
+	"sluice/gateway/presence"
+	presencememory "sluice/gateway/presence/memory"
 	"sluice/gateway/testkit"
 )
 
@@ -81,11 +88,126 @@ func TestClaimsComeBack(t *testing.T) {
 	require.False(t, others)
 	second, others := u.claim("u")
 	require.True(t, others)
-	require.False(t, u.isNewest("u", first))
-	require.True(t, u.isNewest("u", second))
-	u.unclaim("u")
-	u.unclaim("u")
+	a, b, c := NewID(), NewID(), NewID()
+	require.True(t, u.stand("u", second, b))
+	require.False(t, u.stand("u", first, a), "a newer one is open")
+	require.Equal(t, second, u.newestOpen("u"))
+	third, _ := u.claim("u")
+	require.True(t, u.stand("u", third, c))
+	u.unclaim("u", c)
+	require.Equal(t, second, u.newestOpen("u"), "whoever is told by nobody stays")
+	u.unclaim("u", b)
+	require.Zero(t, u.newestOpen("u"))
+	require.True(t, u.stand("u", first, a))
+	u.unclaim("u", a)
 	require.Zero(t, u.stripe("u").singles.Len())
 	r := newRig(t, nil, nil)
 	require.False(t, r.outdated(&Plan{User: "u"}))
+}
+
+// A claim of a connect that fails ends nobody: not one that is open, nor one on its way.
+func TestAConnectThatFailsEndsNobody(t *testing.T) {
+	r := newRig(t, failingPresence{presencememory.New()}, nil)
+	one := func(ch string) *client {
+		p, err := r.Plan(&PlanRequest{Identity: &auth.Identity{User: "one"}})
+		require.NoError(t, err)
+		p.Grants, p.evicts = []Grant{grant("#one", channel.Options{})}, ch
+		return r.openPlan(t, p)
+	}
+	first := one("#one")
+	first.expect(t, `{"connect":`)
+	require.NoError(t, <-first.opened)
+	onItsWay, err := r.Plan(&PlanRequest{Identity: &auth.Identity{User: "one"}})
+	require.NoError(t, err)
+	onItsWay.evicts = "#one"
+	require.NoError(t, r.claim(t.Context(), onItsWay))
+	failing := one("fail")
+	require.ErrorIs(t, <-failing.opened, errTest)
+	failing.expect(t, "refused")
+	require.False(t, r.outdated(onItsWay))
+	require.Equal(t, 1, r.Counts().Clients, "the first stays")
+	r.Abandon(onItsWay)
+	last := one("#one")
+	last.expect(t, `{"connect":`)
+	first.expect(t, "3504")
+}
+
+// Of many connects of a user at once, some of which fail wherever one can, exactly the
+// newest stays that did not fail.
+func TestTheNewestThatDoesNotFailStays(t *testing.T) {
+	r := newRig(t, failingPresence{presencememory.New()}, nil)
+	history := r.history
+	r.history = func(ctx context.Context, ch string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+		if strings.HasPrefix(ch, "fail") {
+			return nil, broker.Position{}, errTest
+		}
+		return history(ctx, ch, q)
+	}
+	const rounds, crowd = 40, 12
+	for round := range rounds {
+		plans, fails := make([]*Plan, crowd), make([]bool, crowd)
+		var wg sync.WaitGroup
+		for i := range plans {
+			p, err := r.Plan(&PlanRequest{Identity: &auth.Identity{User: "one"}})
+			require.NoError(t, err)
+			p.Grants, p.evicts = []Grant{grant("#one", channel.Options{Presence: i%2 == 0})}, "#one"
+			how := rand.IntN(5)
+			if round == 0 {
+				how = 0 // all fail
+			}
+			switch fails[i] = how < 3; how {
+			case 0:
+				p.evicts = "fail"
+			case 1: // behind its attachment
+				p.Grants = append(p.Grants, grant("fail", channel.Options{ForcePositioning: true}))
+			case 2: // it is gone before it is open
+				p.Grants = append(p.Grants, grant("fail gone", channel.Options{ForcePositioning: true}))
+			}
+			plans[i] = p
+			c := r.openPlan(t, p)
+			if how == 2 {
+				_ = c.Close()
+			}
+			wg.Go(func() {
+				for buf := make([]byte, 1024); ; {
+					if _, err := c.Read(buf); err != nil {
+						_ = c.Close()
+						return
+					}
+				}
+			})
+		}
+		testkit.Eventually(t, func() bool { return r.openings.Load() == 0 }, "the end of all connects")
+		want := []ID{}
+		newest := uint64(0)
+		for i, p := range plans {
+			if !fails[i] && p.claim > newest {
+				newest, want = p.claim, []ID{p.client}
+			}
+		}
+		testkit.Eventually(t, func() bool { return r.Counts().Clients <= len(want) }, "the end of the others")
+		got := []ID{}
+		r.do(func(a *Agent) {
+			a.each(func(ref loop.Ref, s *session) {
+				got = append(got, s.client)
+				a.end(ref, loop.ReasonDisconnect, codec.DisconnectForceNoReconnect, closeWithin)
+			})
+		})
+		require.Equal(t, want, got)
+		wg.Wait()
+		testkit.Eventually(t, func() bool { return r.Counts().Clients == 0 }, "the end of all")
+		require.Zero(t, r.users.stripe("one").singles.Len(), "every claim came back")
+	}
+}
+
+var errTest = errors.New("an engine's error")
+
+// failingPresence cannot tell of the channel "fail".
+type failingPresence struct{ presence.Manager }
+
+func (p failingPresence) Stats(ctx context.Context, ch string) (presence.Stats, error) {
+	if ch == "fail" {
+		return presence.Stats{}, errTest
+	}
+	return p.Manager.Stats(ctx, ch)
 }
