@@ -82,14 +82,15 @@ func (l *Loop) again(slot uint32) {
 const bulkWrites = 8
 
 // flushBulk makes one write for some of the streams that are still being sent
-// their opening; more says that there are any.
+// their opening; more says that there are any, or that one has something else left.
 func (l *Loop) flushBulk() (more bool) {
 	for n := min(bulkWrites, len(l.bulk)); n > 0; n-- {
 		slot := l.bulk[0]
 		l.bulk = l.bulk[:copy(l.bulk, l.bulk[1:])]
 		l.flushSlot(slot)
+		more = more || l.at(slot).dirty
 	}
-	return len(l.bulk) > 0
+	return more || len(l.bulk) > 0
 }
 
 // popDirty takes the streams in the order in which they became dirty.

@@ -196,12 +196,14 @@ func TestAPanicInClosedStillEndsTheStream(t *testing.T) {
 			h := newHarness(t, Options{QueueMaxSize: 64 << 10, SlowFrame: frameOf("", slowText)})
 			clients := h.openMany(3)
 			c := clients[1]
-			h.rec.onClosed = func(ref Ref, _ Reason) {
-				if ref == c.ref {
-					panic("in Closed")
+			h.do(func(*Loop) {
+				h.rec.onClosed = func(ref Ref, _ Reason) {
+					if ref == c.ref {
+						panic("in Closed")
+					}
 				}
-			}
-			h.rec.onTimer = func(ref Ref) { h.l.Close(ref, ReasonExpired, nil, time.Hour) }
+				h.rec.onTimer = func(ref Ref) { h.l.Close(ref, ReasonExpired, nil, time.Hour) }
+			})
 			tc.end(h, c)
 			h.awaitClosed(c, tc.reason)
 			s := h.awaitStats("the slot free", func(s Stats) bool { return s.Open == 2 })

@@ -194,3 +194,23 @@ func TestARunKeepsItsPlace(t *testing.T) {
 		checkEmpty(t, l)
 	}
 }
+
+// What stands behind an opening leaves in the next turn, and not when something else wakes
+// the loop.
+func TestWhatStandsBehindAnOpeningDoesNotWait(t *testing.T) {
+	for _, opening := range []int{1, 2, 3} { // in writes
+		l, _ := bareLoop(t, Options{})
+		sock, far := unixPair(t, false)
+		ref, err := l.Adopt(sock, codec.FramingClose)
+		require.NoError(t, err)
+		for range opening * maxWriteFrames {
+			l.SendExempt(ref.Slot, frameOf("", "o"), NoID)
+		}
+		l.Send(ref.Slot, frameOf("", "live"), NoID)
+		for (*behavior)(l).Flush() {
+		}
+		require.Zero(t, l.at(ref.Slot).queue, "%d writes", opening)
+		l.Cut(ref, ReasonShutdown)
+		require.NoError(t, far.Close())
+	}
+}
