@@ -258,7 +258,11 @@ func (l *loader) flags() {
 		}
 		if _, known := findFlat(name); !known && !l.unsupported(in, name, flagNode(text)) {
 			detail := "unknown option"
-			if s := suggestFlag(name); s.key != "" {
+			s := suggestFlag(name)
+			if s.why != "" {
+				detail += ": " + s.why
+			}
+			if s.key != "" {
 				detail += didYouMean(s.key)
 			}
 			l.fail(in.at(0), "", detail)

@@ -20,7 +20,12 @@ func suggestKey(path, name string, s *schema) suggestion {
 	if now := flatChannelNames[name]; now != "" && s.byName["history_size"] != nil {
 		return suggestion{key: join(path, now), why: "a name of version 5"}
 	}
-	if meant := known(path, name, s); meant != (suggestion{}) {
+	if path == "" || s.byName["history_size"] != nil {
+		if older, is := suggestOlder(path, strings.ToLower(name)); is {
+			return older
+		}
+	}
+	if meant := known(path, name); meant != (suggestion{}) {
 		return meant
 	}
 	if path == "" {
@@ -74,6 +79,9 @@ func deeper(path, name string) []string {
 
 // suggestFlag is suggestKey for a dotted key.
 func suggestFlag(key string) suggestion {
+	if older, is := suggestOlder("", key); is {
+		return older
+	}
 	if best := suffixKey(strings.NewReplacer(".", "_", "-", "_").Replace(key)); best != "" {
 		return suggestion{key: best}
 	}
@@ -91,6 +99,12 @@ func suggestFlag(key string) suggestion {
 
 // suggestEnv is suggestKey for the name of a variable after its prefix.
 func suggestEnv(prefix, name string) suggestion {
+	if older, is := suggestOlder("", strings.ToLower(name)); is {
+		if older.key != "" {
+			older.key = prefix + envName("", strings.ReplaceAll(older.key, ".", "_"))
+		}
+		return older
+	}
 	if key := suffixKey(strings.ToLower(name)); key != "" {
 		return suggestion{key: prefix + envName("", strings.ReplaceAll(key, ".", "_"))}
 	}

@@ -56,19 +56,11 @@ func partOf(s string, names []string) []string {
 	return nil
 }
 
-// oldChannelNames are options of channels of version 3, and what they were called since.
-var oldChannelNames = map[string]string{"history_lifetime": "history_ttl", "history_recover": "force_recovery"}
-
 // plurals are names of a section as people have them in mind.
 var plurals = map[string]string{"channels": "channel", "namespace": namespacesKey}
 
-// known returns what a name that somebody else uses, or used, is here.
-func known(path, name string, s *schema) suggestion {
-	if now := oldChannelNames[name]; now != "" && s.byName[now] != nil {
-		return suggestion{key: join(path, now), why: "a name of version 3"}
-	} else if now != "" && path == "" {
-		return suggestion{key: withoutNamespace + now, why: "a name of version 3"}
-	}
+// known returns what a name that somebody else uses is here.
+func known(path, name string) suggestion {
 	if path != "" {
 		return suggestion{}
 	}
