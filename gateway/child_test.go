@@ -23,13 +23,15 @@ import (
 )
 
 // childEnv starts the test binary as a gateway in a process of its own, with so
-// many open files allowed as it says.
+// many open files allowed as it says, and, if there is a URL behind that, with an
+// internal listener and this connect hook.
 const childEnv = "SLUICE_TEST_CHILD"
 
 // runChild serves until its standard input ends; it says where on its standard
 // output.
-func runChild(files string) int {
+func runChild(says string) int {
 	var n uint64
+	files, hook, hooked := strings.Cut(says, " ")
 	if _, err := fmt.Sscan(files, &n); err != nil {
 		fmt.Println("error", err)
 		return 1
@@ -43,6 +45,12 @@ func runChild(files string) int {
 	cfg.ApplyDev(nil, testSecret, testKey)
 	cfg.HTTPServer.Port = 0
 	cfg.UniSSE.MaxStreams = 1 << 20 // more than the descriptors allow
+	if hooked {
+		cfg.HTTPServer.Address, cfg.HTTPServer.InternalAddress = "127.0.0.1", "127.0.0.2"
+		c := &cfg.Client.Proxy.Connect
+		c.Enabled, c.Endpoint, c.Timeout = true, hook, time.Minute
+		cfg.Client.StaleCloseDelay = time.Minute
+	}
 	log := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	g, err := New(cfg, Options{Verify: true, Log: log})
 	if err == nil {
@@ -52,7 +60,7 @@ func runChild(files string) int {
 		fmt.Println("error", err)
 		return 1
 	}
-	fmt.Println("at", g.Addr())
+	fmt.Println("at", g.Addr(), g.listeners[len(g.listeners)-1].Addr())
 	_, _ = bufio.NewReader(os.Stdin).ReadString(0)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -68,8 +76,16 @@ func runChild(files string) int {
 // test does.
 func startChild(t *testing.T, files int) (addr string, says *bufio.Reader) {
 	t.Helper()
+	addr, _, says = startHookedChild(t, files, "")
+	return addr, says
+}
+
+// startHookedChild is startChild with an internal listener and a connect hook, if there
+// is one.
+func startHookedChild(t *testing.T, files int, hook string) (addr, internal string, says *bufio.Reader) {
+	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", childEnv, files))
+	cmd.Env = append(os.Environ(), strings.TrimSpace(fmt.Sprintf("%s=%d %s", childEnv, files, hook)))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
@@ -86,8 +102,9 @@ func startChild(t *testing.T, files int) (addr string, says *bufio.Reader) {
 	for {
 		line, err := says.ReadString('\n')
 		require.NoError(t, err)
-		if addr, ok := strings.CutPrefix(strings.TrimSpace(line), "at "); ok {
-			return addr, says
+		if at, ok := strings.CutPrefix(strings.TrimSpace(line), "at "); ok {
+			addr, internal, _ = strings.Cut(at, " ")
+			return addr, internal, says
 		}
 	}
 }
@@ -129,10 +146,45 @@ func TestCallsAndHealthWithoutDescriptors(t *testing.T) {
 	f(1024, 1000, 300)
 }
 
+// Connects wait for a hook that does not answer, and have a descriptor for that, too:
+// whoever looks after the node gets through on the internal listener, each time.
+func TestHealthWithoutDescriptorsWhileAHookIsSilent(t *testing.T) {
+	f := func(files, clients int) {
+		t.Helper()
+		t.Run(fmt.Sprintf("%d files, %d clients", files, clients), func(t *testing.T) {
+			b := newBackend(t)
+			done := make(chan struct{})
+			b.do(func(http.ResponseWriter, *http.Request) { <-done })
+			addr, internal, says := startHookedChild(t, files, b.server.URL)
+			go func() { _, _ = io.Copy(io.Discard, says) }()
+			t.Cleanup(func() { close(done) })
+			for range clients {
+				c, err := net.DialTimeout("tcp", addr, time.Minute)
+				require.NoError(t, err)
+				t.Cleanup(func() { _ = c.Close() })
+				_, _ = fmt.Fprintf(c, "GET /connection/uni_sse HTTP/1.1\r\nHost: h\r\n\r\n")
+			}
+			calls := divideFiles(files, processors, users{hooks: 1, private: true}).calls
+			testkit.EventuallyWithin(t, patience, func() bool { return int(b.asked.Load()) == calls }, "all that the hook may be asked at once")
+			for range 20 {
+				head, _ := testkit.RoundTrip(t, internal, testkit.Request{Target: "/health"})
+				require.Equal(t, http.StatusOK, head.Status)
+				status, err := tryPublish(internal, `{"channel":"news","data":1}`)
+				require.NoError(t, err)
+				require.Equal(t, http.StatusOK, status)
+			}
+			require.EqualValues(t, calls, b.asked.Load())
+		})
+	}
+	f(64, 60)
+	f(200, 110)
+	f(200, 400)
+}
+
 func TestDescriptorsAreDivided(t *testing.T) {
 	f := func(limit, loops, streams, scarce, none int) {
 		t.Helper()
-		require.Equal(t, fileLimit{streams: streams, Files: front.Files{Scarce: scarce, None: none}}, divideFiles(limit, loops))
+		require.Equal(t, fileLimit{streams: streams, Files: front.Files{Scarce: scarce, None: none}}, divideFiles(limit, loops, users{}))
 	}
 	f(64, 2, 20, 30, 35)
 	f(200, 2, 128, 152, 164)
@@ -140,6 +192,22 @@ func TestDescriptorsAreDivided(t *testing.T) {
 	f(20_000, 2, 17_979, 18_977, 19_476)
 	f(1<<20, 64, 943_474, 995_889, 1_022_096)
 	f(64, 64, 16, 24, 28) // what loops have is no more than half
+
+	// Whatever else there is has places of its own, and the sum is never more than there is.
+	const loops = 2
+	g := func(limit int, u users, want fileLimit) {
+		t.Helper()
+		got := divideFiles(limit, loops, u)
+		require.Equal(t, want, got)
+		require.LessOrEqual(t, got.out+got.None+got.Private, limit-min(ownFiles+loopFiles*loops, limit/2))
+	}
+	internal := users{private: true}
+	one, all := users{hooks: 1, private: true}, users{hooks: 2, keys: true, private: true}
+	g(200, internal, fileLimit{streams: 128, Files: front.Files{Scarce: 146, None: 155, Private: 12}})
+	g(200, one, fileLimit{streams: 106, calls: 22, fetches: 22, out: 22, Files: front.Files{Scarce: 124, None: 133, Private: 12}})
+	g(64, all, fileLimit{streams: 17, calls: 2, fetches: 2, out: 6, Files: front.Files{Scarce: 23, None: 26, Private: 4}})
+	g(1024, all, fileLimit{streams: 798, calls: 41, fetches: 32, out: 114, Files: front.Files{Scarce: 831, None: 847, Private: 22}})
+	g(1<<20, all, fileLimit{streams: 942_747, calls: 512, fetches: 32, out: 1056, Files: front.Files{Scarce: 995_089, None: 1_021_260, Private: 64}})
 }
 
 // tryPublish calls the API once, over a connection of its own: unlike

@@ -133,10 +133,10 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		}
 		g.routes = append(g.routes, t)
 	}
+	g.files = raiseFileLimit(g.log, g.loops(), usersOf(cfg))
 	if err := g.loadRules(cfg); err != nil {
 		return nil, err
 	}
-	g.files = raiseFileLimit(g.log, g.loops())
 	g.warnUnreachable()
 	g.waiting = front.NewWaiting(g.waitingOptions())
 	sseOptions, err := g.sseOptions()
@@ -156,6 +156,7 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 	}
 	sseOptions.TellOrigins = opt.Dev
 	sseOptions.Address, sseOptions.Front = g.clientAddress, g.cameBy
+	sseOptions.Hold, sseOptions.LetGo = g.hold, func(ctx *fasthttp.RequestCtx) { front.LetGo(ctx.Conn()) }
 	sseOptions.AddressKey = func(a netip.Addr) uint64 { return uint64(front.KeyOf(a)) }
 	if g.proxy != nil {
 		sseOptions.HookHeaders = g.proxy.Headers()
@@ -203,7 +204,7 @@ func (g *Gateway) loadRules(cfg *config.Config) error {
 		return err
 	}
 	opt := authOptions(&cfg.Client)
-	opt.Log, opt.Previous = g.log, g.verifier.Load()
+	opt.Log, opt.Previous, opt.MaxFetches = g.log, g.verifier.Load(), g.files.fetches
 	verifier, err := auth.NewVerifier(opt)
 	if err != nil {
 		return err
@@ -333,6 +334,7 @@ func (g *Gateway) Start() error {
 func (g *Gateway) serve(addr string, t *routes, certs *front.Certs) error {
 	opt := g.frontOptions()
 	opt.TLS = tlsConfig(certs)
+	opt.Private = len(g.listeners) > 0
 	ln, err := front.Listen(addr, opt)
 	if err != nil {
 		option := "http_server."

@@ -17,23 +17,24 @@ func (g *Gateway) newProxy() (*proxy.Proxy, error) {
 	opt := proxy.Options{Log: g.log, MaxChannels: g.cfg.Client.ChannelLimit}
 	var err error
 	if c.Connect.Enabled {
-		if opt.Connect, err = hookOptions(&c.Connect); err != nil {
+		if opt.Connect, err = hookOptions(&c.Connect, g.files.calls); err != nil {
 			return nil, fmt.Errorf("gateway: client.proxy.connect: %w", err)
 		}
 	}
 	if c.Refresh.Enabled {
-		if opt.Refresh, err = hookOptions(&c.Refresh); err != nil {
+		if opt.Refresh, err = hookOptions(&c.Refresh, g.files.calls); err != nil {
 			return nil, fmt.Errorf("gateway: client.proxy.refresh: %w", err)
 		}
 	}
 	return proxy.New(opt)
 }
 
-func hookOptions(c *config.Proxy) (*proxy.HookOptions, error) {
+// hookOptions are those of one hook, which may have so many calls under way.
+func hookOptions(c *config.Proxy, calls int) (*proxy.HookOptions, error) {
 	opt := &proxy.HookOptions{
 		Endpoint: c.Endpoint, Timeout: c.Timeout, HTTPHeaders: c.HTTPHeaders, EmulatedHeaders: c.EmulatedHeaders,
 		StaticHeaders: c.HTTP.StaticHeaders, BinaryEncoding: c.BinaryEncoding,
-		IncludeConnectionMeta: c.IncludeConnectionMeta,
+		IncludeConnectionMeta: c.IncludeConnectionMeta, MaxInFlight: calls,
 	}
 	for _, t := range c.HTTP.StatusToCodeTransforms {
 		tr := proxy.Transform{Status: t.StatusCode}

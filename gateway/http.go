@@ -9,6 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"sluice/gateway/auth"
 	"sluice/gateway/front"
 	"sluice/gateway/loop"
 	"sluice/gateway/reqid"
@@ -70,8 +71,20 @@ func (g *Gateway) waitingOptions() front.WaitingOptions {
 	c := &g.cfg.HTTPServer
 	return front.WaitingOptions{
 		PerAddress: c.HalfOpenLimit, Bytes: int64(c.WaitingMaxBytes), Head: c.MaxHeadSize + headSlack,
-		Files: g.files.Files, Streams: loop.Sockets,
+		Files: g.files.Files, Others: func() int { return loop.Sockets() + max(auth.Sockets()-g.files.out, 0) },
 	}
+}
+
+// hold asks whether the handler of a request may wait for others.
+func (g *Gateway) hold(ctx *fasthttp.RequestCtx) sse.Room {
+	h := &ctx.Request.Header
+	switch front.Hold(ctx.Conn(), g.clientAddress(ctx), len(h.RequestURI())+len(h.RawHeaders()), len(ctx.Request.Body())) {
+	case front.NoRoom:
+		return sse.NoRoom
+	case front.NoRoomOfOwn:
+		return sse.NoRoomOfOwn
+	}
+	return sse.RoomTaken
 }
 
 // bodyLimit gives each route the body that it may have, and each body its time.

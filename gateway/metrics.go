@@ -113,6 +113,7 @@ func (c counters) addConnects(n *metrics.Node) {
 	}
 	door := g.waiting.Stats()
 	n.HalfOpen, n.Idle, n.WaitingBytes = door.Half, door.Idle, door.Held
+	n.ConnectsWaiting = door.Working
 	n.Accept["evicted"], n.Accept["idle_refused"] = door.Evicted, door.Lasts
 	if g.sse == nil {
 		return

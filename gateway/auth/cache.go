@@ -142,6 +142,23 @@ type look struct {
 	err   error
 }
 
+// await waits for the verification, unless it may not.
+func (l *look) await(waits Waits) error {
+	select {
+	case <-l.done: // Fast path: over by now.
+		return nil
+	default:
+	}
+	if waits != nil {
+		if !waits.Begin() {
+			return errMayNotWait
+		}
+		defer waits.End()
+	}
+	<-l.done
+	return nil
+}
+
 // newTokenCache returns a cache of size tokens, rounded up to full shards, that
 // counts what it forgets.
 func newTokenCache(size int, evictions *atomic.Uint64) *tokenCache {

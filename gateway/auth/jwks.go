@@ -62,6 +62,8 @@ type keyStore struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup // the refresher and its fetches
 	wake   chan struct{}  // something is due; holds one
+	// fetches holds an element for each fetch under way. It is never closed.
+	fetches chan struct{}
 
 	// Atomic.
 	gen atomic.Uint64
@@ -115,22 +117,27 @@ type flight struct {
 
 // newJWKS starts a source, or goes on with what previous, which may be nil,
 // fetched from the same URL; all of that is fetched again at once.
-func newJWKS(u *endpointURL, client *http.Client, log *slog.Logger, stats *Stats, previous keySource) *jwks {
+func newJWKS(u *endpointURL, client *http.Client, o *Options, stats *Stats, previous keySource) *jwks {
 	if p, ok := previous.(*jwks); ok && p.text == u.text && p.share() {
 		p.hurry()
 		return &jwks{u, p.keyStore}
 	}
-	return &jwks{u, newKeyStore(u, client, log, stats)}
+	return &jwks{u, newKeyStore(u, client, o, stats)}
 }
 
 // newKeyStore starts a store with its refresher.
-func newKeyStore(u *endpointURL, client *http.Client, log *slog.Logger, stats *Stats) *keyStore {
+func newKeyStore(u *endpointURL, client *http.Client, o *Options, stats *Stats) *keyStore {
+	log, fetches := o.Log, o.MaxFetches
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
+	}
+	if fetches <= 0 {
+		fetches = DefaultMaxFetches
 	}
 	j := &keyStore{
 		text: u.text, fixed: u.fixed(), client: client, log: log, stats: stats, start: time.Now(),
 		wake: make(chan struct{}, 1), users: 1, endpoints: make(map[string]*endpoint), fresh: make(map[string]*endpoint),
+		fetches: make(chan struct{}, fetches),
 	}
 	j.budget = newBucket(freshBurst, freshEvery, j.start)
 	j.ctx, j.cancel = context.WithCancel(context.Background())
@@ -183,13 +190,13 @@ func (j *jwks) keys(q *keyQuery, _ time.Time) ([]jwt.VerificationKey, time.Time,
 	}
 	q.endpoint = e
 	if q.kid == "" {
-		return j.anyKeys(e, q.alg)
+		return j.anyKeys(q.waits, e, q.alg)
 	}
 	// Fast path: the key is known, though the server may be down.
 	keys, known := e.set.Load().find(q.kid, q.alg)
 	if !known {
 		// Slow path: ask the server.
-		err := j.ask(e, digestOf(q.kid), errUnknownKeyID, func() bool {
+		err := j.ask(q.waits, e, digestOf(q.kid), errUnknownKeyID, func() bool {
 			keys, known = e.set.Load().find(q.kid, q.alg)
 			return known
 		})
@@ -205,9 +212,9 @@ func (j *jwks) keys(q *keyQuery, _ time.Time) ([]jwt.VerificationKey, time.Time,
 
 // anyKeys returns the keys that a token without a key id is tried against: all
 // that fit the algorithm.
-func (j *jwks) anyKeys(e *endpoint, alg string) ([]jwt.VerificationKey, time.Time, error) {
+func (j *jwks) anyKeys(waits Waits, e *endpoint, alg string) ([]jwt.VerificationKey, time.Time, error) {
 	if e.set.Load() == nil {
-		if err := j.ask(e, digestOf(""), errNoKeyFits, func() bool { return e.set.Load() != nil }); err != nil {
+		if err := j.ask(waits, e, digestOf(""), errNoKeyFits, func() bool { return e.set.Load() != nil }); err != nil {
 			return nil, time.Time{}, err
 		}
 	}
@@ -223,7 +230,7 @@ func (j *jwks) renew(q *keyQuery, token digest, found func() bool) error {
 	if err != nil {
 		return err
 	}
-	return j.ask(e, token, errNoKeyFits, found)
+	return j.ask(q.waits, e, token, errNoKeyFits, found)
 }
 
 // at returns the endpoint for a token.

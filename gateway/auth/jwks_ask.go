@@ -36,6 +36,9 @@ var errRemembered = errors.New("auth: a key that was not in the key set a moment
 // errCrowded is told to tokens that may be good: it is not terminal.
 var errCrowded = fmt.Errorf("too many tokens wait for their key set: %w", codec.DisconnectServerError)
 
+// errMayNotWait is for tokens whose connect may not wait, see [Waits].
+var errMayNotWait = fmt.Errorf("too many connects wait: %w", codec.DisconnectServerError)
+
 // fetchError says why there is no key set. It wraps what the client is told,
 // which is not terminal (PROTOCOL 12.12).
 type fetchError struct{ cause error }
@@ -49,9 +52,9 @@ func (e *fetchError) Unwrap() error { return codec.DisconnectServerError }
 // before the key was published, by one that begins from here on. It returns
 // unknown if neither helped, now or a moment ago for the same id; any other
 // error wraps codec.DisconnectServerError: nobody knows whether there is a key.
-func (j *keyStore) ask(e *endpoint, id digest, unknown error, found func() bool) error {
+func (j *keyStore) ask(waits Waits, e *endpoint, id digest, unknown error, found func() bool) error {
 	for asked := 0; ; asked++ {
-		joined, err := j.await(e, id)
+		joined, err := j.await(waits, e, id)
 		switch {
 		case err == errRemembered:
 			return unknown
@@ -67,12 +70,22 @@ func (j *keyStore) ask(e *endpoint, id digest, unknown error, found func() bool)
 }
 
 // await returns when a fetch has ended; joined says that it had begun before.
-func (j *keyStore) await(e *endpoint, id digest) (joined bool, err error) {
+func (j *keyStore) await(waits Waits, e *endpoint, id digest) (joined bool, err error) {
 	now := time.Now()
 	e.mu.Lock()
-	if at, ok := e.unknown[id]; ok && now.Sub(at) < unknownFor {
+	err = e.vain(id, now)
+	if err == nil && waits != nil {
+		e.mu.Unlock() // those who are asked may close connections
+		if !waits.Begin() {
+			return false, errMayNotWait
+		}
+		defer waits.End()
+		e.mu.Lock()
+		err = e.vain(id, now)
+	}
+	if err != nil {
 		e.mu.Unlock()
-		return false, errRemembered
+		return false, err
 	}
 	f := e.flight
 	if joined = f != nil; !joined {
@@ -99,6 +112,14 @@ func (j *keyStore) await(e *endpoint, id digest) (joined bool, err error) {
 	<-f.done
 	leave()
 	return joined, f.err
+}
+
+// vain says why nobody need wait for a fetch. Caller holds mu.
+func (e *endpoint) vain(id digest, now time.Time) error {
+	if at, ok := e.unknown[id]; ok && now.Sub(at) < unknownFor {
+		return errRemembered
+	}
+	return nil
 }
 
 // admit lets a token wait for a fetch, which it leads if there is none, and

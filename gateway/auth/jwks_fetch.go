@@ -15,6 +15,10 @@ const (
 	fetchTimeout = 900 * time.Millisecond
 
 	maxAnswerHeader = 64 << 10
+
+	// maxIdleFetches is how many connections to key servers are kept for the next
+	// fetch.
+	maxIdleFetches = 2
 )
 
 // newKeyClient returns the client that fetches key sets. It uses no proxy of
@@ -22,7 +26,8 @@ const (
 func newKeyClient() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second,
+			DialContext:       Dial(fetchTimeout),
+			ForceAttemptHTTP2: true, MaxIdleConns: maxIdleFetches, MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second,
 			MaxResponseHeaderBytes: maxAnswerHeader,
 		},
 		CheckRedirect: SameHost,
@@ -32,6 +37,12 @@ func newKeyClient() *http.Client {
 // get fetches a key set. A server that answers with something else than a key
 // set is asked once; its answer would be the same.
 func (j *keyStore) get(text string) (*keySet, error) {
+	select {
+	case j.fetches <- struct{}{}:
+		defer func() { <-j.fetches }()
+	case <-j.ctx.Done():
+		return nil, j.ctx.Err()
+	}
 	var body []byte
 	var err error
 	for range fetchAttempts {

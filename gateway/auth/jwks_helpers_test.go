@@ -118,7 +118,7 @@ func newVerifierOver(t testing.TB, rt http.RoundTripper, o Options) *Verifier {
 	v := &Verifier{rules: rules, stats: &Stats{}}
 	client := newKeyClient()
 	client.Transport = rt
-	v.use(&o, newJWKS(u, client, o.Log, v.stats, nil))
+	v.use(&o, newJWKS(u, client, &o, v.stats, nil))
 	return v
 }
 

@@ -41,6 +41,7 @@ type keyQuery struct {
 	alg, kid string // of the header
 	issuer   string
 	audience []string
+	waits    Waits // for whoever fetches keys; nil: it may
 
 	// endpoint is what jwks.keys notes for proved.
 	endpoint *endpoint

@@ -275,7 +275,7 @@ func TestCachedTokenOfAPreviousKeyEndsWithTheWallClock(t *testing.T) {
 		o.HMACPreviousSecretKeyValidUntil = until.Unix()
 	})
 	old := sign(t, jwt.SigningMethodHS384, []byte("old"), header(jwt.SigningMethodHS384), `{"sub":"42"}`)
-	e, err := v.verify(old, now)
+	e, err := v.verify(old, now, nil)
 	require.NoError(t, err)
 	require.Equal(t, momentOf(time.Unix(until.Unix()+1, 0), never), e.keysUntil)
 	require.Equal(t, sinceBegin(now), e.found)

@@ -13,8 +13,8 @@ import (
 
 // open returns the claims of a token whose signature is right, and until when
 // that can be relied on (zero for ever).
-func (v *Verifier) open(token string, now time.Time) (c *claims, until time.Time, err error) {
-	o := opening{v: v, token: token, now: now}
+func (v *Verifier) open(token string, now time.Time, waits Waits) (c *claims, until time.Time, err error) {
+	o := opening{v: v, token: token, now: now, waits: waits}
 	err = o.verify()
 	if source, ok := v.source.(renewer); ok && err != nil && o.tried != nil && o.tried.kid == "" {
 		var told *codec.Disconnect
@@ -31,6 +31,7 @@ type opening struct {
 	v     *Verifier
 	token string
 	now   time.Time
+	waits Waits
 
 	claims *claims   // nil if it has none that can be decoded
 	until  time.Time // of the keys
@@ -88,7 +89,7 @@ func (o *opening) keys(t *jwt.Token, payload []byte) (any, error) {
 	if _, given := t.Header["kid"]; given && !isText {
 		return nil, because(flawKeyID, errors.New("header kid: a string expected"))
 	}
-	q := &keyQuery{alg: t.Method.Alg(), kid: kid, issuer: o.claims.Iss, audience: o.claims.audience}
+	q := &keyQuery{alg: t.Method.Alg(), kid: kid, issuer: o.claims.Iss, audience: o.claims.audience, waits: o.waits}
 	set := jwt.VerificationKeySet{}
 	if set.Keys, o.until, err = o.v.source.keys(q, o.now); err != nil {
 		return nil, err

@@ -10,6 +10,9 @@ import (
 // DefaultCacheSize is how many verified tokens a Verifier remembers.
 const DefaultCacheSize = 10_000
 
+// DefaultMaxFetches is how many key sets are fetched at once.
+const DefaultMaxFetches = 32
+
 // Options configure a [Verifier]; unless said otherwise the fields are the keys
 // under client.token (PROTOCOL 4.2, 4.3, 9.2).
 type Options struct {
@@ -45,6 +48,10 @@ type Options struct {
 	// Log is told when a key set cannot be fetched, and when it can again; nil
 	// for nothing. Nothing that a token says is logged.
 	Log *slog.Logger
+
+	// MaxFetches is how many key sets are fetched at once, those of a template; 0 means
+	// DefaultMaxFetches.
+	MaxFetches int
 
 	// CacheSize is how many verified tokens are remembered: 0 means
 	// DefaultCacheSize, less than 0 none.

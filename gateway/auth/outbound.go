@@ -1,11 +1,15 @@
 package auth
 
 import (
+	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/textproto"
 	"net/url"
 	"regexp"
+	"sync/atomic"
+	"time"
 )
 
 // This file is what the calls of Sluice to servers of the operator have in
@@ -17,6 +21,43 @@ const MaxAnswer = 1 << 20
 
 // maxRedirects is how many redirects one call follows.
 const maxRedirects = 5
+
+// sockets counts the connections that Dial made and that are not closed, and those on
+// their way.
+var sockets atomic.Int64
+
+// Sockets returns how many descriptors of the process are those of calls to such
+// servers, idle ones included.
+func Sockets() int { return int(sockets.Load()) }
+
+// Dial returns the DialContext of an http.Transport for such calls. An attempt ends
+// after so much time: the transport goes on with it when the call was given up.
+func Dial(limit time.Duration) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := &net.Dialer{Timeout: limit}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		sockets.Add(1)
+		c, err := d.DialContext(ctx, network, addr)
+		if err != nil {
+			sockets.Add(-1)
+			return nil, err
+		}
+		return &countedConn{Conn: c}, nil
+	}
+}
+
+// countedConn counts in sockets until it is closed.
+type countedConn struct {
+	net.Conn
+	closed atomic.Bool
+}
+
+func (c *countedConn) Close() error {
+	err := c.Conn.Close()
+	if !c.closed.Swap(true) {
+		sockets.Add(-1)
+	}
+	return err
+}
 
 // SameHost is the CheckRedirect of an http.Client that follows redirects to the
 // host it was sent to only, so that nobody can send the gateway, and the

@@ -69,7 +69,7 @@ func NewVerifier(o Options) (*Verifier, error) {
 	if o.Previous != nil {
 		previous = o.Previous.source
 	}
-	v.use(&o, newJWKS(u, newKeyClient(), o.Log, v.stats, previous))
+	v.use(&o, newJWKS(u, newKeyClient(), &o, v.stats, previous))
 	return v, nil
 }
 
@@ -126,7 +126,22 @@ func (v *Verifier) Cached() int {
 // a fetch of the key set, less than 6 s in all (see fetchEvery), and that one
 // which another goroutine is looking at waits for what that finds.
 func (v *Verifier) VerifyConnect(token string, now time.Time) (*Identity, error) {
-	id, err := v.verifyConnect(token, now)
+	return v.VerifyConnectWaits(token, now, nil)
+}
+
+// Waits lets a call wait for others, or not: whoever waits holds memory.
+type Waits interface {
+	// Begin is called before it waits, and says whether it may; if not, the call ends
+	// with codec.DisconnectServerError.
+	Begin() bool
+	// End is called behind a wait that Begin has let be.
+	End()
+}
+
+// VerifyConnectWaits is VerifyConnect for callers that want to know when it waits for
+// others. nil: they do not. A call may wait more than once, but not twice at a time.
+func (v *Verifier) VerifyConnectWaits(token string, now time.Time, waits Waits) (*Identity, error) {
+	id, err := v.verifyConnect(token, now, waits)
 	if err != nil {
 		v.stats.Refused.Add(1)
 		return nil, err
@@ -134,7 +149,7 @@ func (v *Verifier) VerifyConnect(token string, now time.Time) (*Identity, error)
 	return id, nil
 }
 
-func (v *Verifier) verifyConnect(token string, now time.Time) (*Identity, error) {
+func (v *Verifier) verifyConnect(token string, now time.Time, waits Waits) (*Identity, error) {
 	if len(token) > maxToken {
 		return nil, errTooLong(token)
 	}
@@ -150,7 +165,7 @@ func (v *Verifier) verifyConnect(token string, now time.Time) (*Identity, error)
 		}
 	}
 	// Slow path: decode and verify.
-	e, err := v.look(token, key, generation, now)
+	e, err := v.look(token, key, generation, now, waits)
 	if err != nil {
 		return nil, err
 	}
@@ -160,9 +175,9 @@ func (v *Verifier) verifyConnect(token string, now time.Time) (*Identity, error)
 // look returns what a verification of the token finds. If another goroutine is
 // about it, that one's finding counts: a storm of connects with one token costs
 // one signature.
-func (v *Verifier) look(token string, key digest, generation uint64, now time.Time) (*entry, error) {
+func (v *Verifier) look(token string, key digest, generation uint64, now time.Time, waits Waits) (*entry, error) {
 	if v.cache == nil {
-		return v.lookAlone(token, key, generation, now)
+		return v.lookAlone(token, key, generation, now, waits)
 	}
 	e, l, mine := v.cache.join(key, generation, now)
 	if e != nil {
@@ -171,21 +186,24 @@ func (v *Verifier) look(token string, key digest, generation uint64, now time.Ti
 	}
 	if mine {
 		defer v.cache.leave(key, l)
-		l.entry, l.err = v.lookAlone(token, key, generation, now)
+		l.entry, l.err = v.lookAlone(token, key, generation, now, waits)
 		return l.entry, l.err
 	}
-	<-l.done
-	if l.err != nil || l.entry.usable(generation, now) {
+	if err := l.await(waits); err != nil {
+		return nil, refuse(codec.DisconnectInvalidToken, err)
+	}
+	if l.err != nil && !errors.Is(l.err, errMayNotWait) || l.err == nil && l.entry.usable(generation, now) {
 		v.stats.CacheHits.Add(1)
 		return l.entry, l.err
 	}
-	// It rests on keys that were withdrawn since it began.
-	return v.lookAlone(token, key, generation, now)
+	// It rests on keys that were withdrawn since it began, or the other one could not
+	// wait for any.
+	return v.lookAlone(token, key, generation, now, waits)
 }
 
-func (v *Verifier) lookAlone(token string, key digest, generation uint64, now time.Time) (*entry, error) {
+func (v *Verifier) lookAlone(token string, key digest, generation uint64, now time.Time, waits Waits) (*entry, error) {
 	v.stats.CacheMisses.Add(1)
-	e, err := v.verify(token, now)
+	e, err := v.verify(token, now, waits)
 	if err != nil {
 		return nil, err
 	}
@@ -199,8 +217,8 @@ func (v *Verifier) lookAlone(token string, key digest, generation uint64, now ti
 // verify returns what is worth remembering of a token: everything that does
 // not depend on the time of day, for judge to decide the rest. Its order of
 // checks is that of PROTOCOL 4.3.
-func (v *Verifier) verify(token string, now time.Time) (*entry, error) {
-	c, until, err := v.open(token, now)
+func (v *Verifier) verify(token string, now time.Time, waits Waits) (*entry, error) {
+	c, until, err := v.open(token, now, waits)
 	if err != nil && c != nil && c.Channel != "" {
 		err = fmt.Errorf("%w: %w", errSubscriptionToken, err) // these may have a key of their own
 	}
@@ -228,7 +246,7 @@ func (v *Verifier) VerifySubscription(token string, now time.Time) (user, channe
 	if len(token) > maxToken {
 		return "", "", errTooLong(token)
 	}
-	c, _, err := v.open(token, now)
+	c, _, err := v.open(token, now, nil)
 	if err == nil {
 		err = v.rules.afterSignature(c)
 	}

@@ -43,6 +43,7 @@ type Conn struct {
 	request uint32     // counts them
 	partly  uint32     // the last of which something was read; of TLS what carries it
 	answer  progress
+	held    holding // what the request holds while its handler waits, see Hold
 
 	// Atomic.
 	reading atomic.Bool            // the phase is phaseRequest

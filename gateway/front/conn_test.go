@@ -78,6 +78,8 @@ func TestProxyHeaderNamesTheClient(t *testing.T) {
 	}
 	f("version 1, IPv4", "PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n", "192.0.2.7")
 	f("version 1, IPv6", "PROXY TCP6 2001:db8::7 2001:db8::1 56324 443\r\n", "2001:db8::7")
+	f("version 1, IPv4 called IPv6, as nginx does", "PROXY TCP6 192.0.2.7 ::1 56324 443\r\n", "192.0.2.7")
+	f("version 1, both of them", "PROXY TCP6 192.0.2.7 198.51.100.1 56324 443\r\n", "192.0.2.7")
 	f("version 1, unknown", "PROXY UNKNOWN\r\n", "127.0.0.1")
 	f("version 1, unknown with addresses", "PROXY UNKNOWN 192.0.2.7 198.51.100.1 56324 443\r\n", "127.0.0.1")
 	f("version 2, IPv4", v2(t, tcp("192.0.2.8:1"), tcp("198.51.100.1:2"), 0), "192.0.2.8")

@@ -10,7 +10,9 @@
 // sees every byte that arrives.
 //
 // Promises: accepting never waits for a client, whatever a client leaves
-// undone is bounded in time and in number by address, and a limit refuses the
-// newcomer and evicts nobody. The only goroutine is the one that watches
-// certificates. The package knows nothing of streams, sessions or configuration.
+// undone is bounded in time and in number by address, and so is what requests hold
+// that wait for others. The limits of an address refuse its newcomer. Where memory or
+// descriptors of the node are short, connections that wait for their clients are closed,
+// those of the addresses with the most first; a request that is being answered, and a
+// stream, never are. The only goroutine is the one that watches certificates. The package knows nothing of streams, sessions or configuration.
 package front

@@ -22,14 +22,22 @@ func (w *Waiting) relieve() {
 
 func (w *Waiting) burdened() bool { return w.opt.Bytes > 0 && w.held.Load() > w.opt.Bytes }
 
-// used returns how many descriptors connections and streams have.
-func (w *Waiting) used() int { return int(w.open.Load()) + w.opt.Streams() }
+// used returns how many descriptors are in use that Files is about.
+func (w *Waiting) used() int {
+	return int(w.open.Load()) - min(int(w.private.Load()), w.opt.Files.Private) + w.opt.Others()
+}
 
 // scarce reports whether descriptors are: who does not need one gives it back.
 func (w *Waiting) scarce() bool { return w.opt.Files.Scarce > 0 && w.used() > w.opt.Files.Scarce }
 
-// full reports whether there is no place for the connection that was accepted last.
-func (w *Waiting) full() bool { return w.opt.Files.None > 0 && w.used() > w.opt.Files.None }
+// full reports whether there is no place for the connection that was accepted last, by
+// a listener that is private or not.
+func (w *Waiting) full(private bool) bool {
+	if w.opt.Files.None <= 0 || private && int(w.private.Load()) <= w.opt.Files.Private {
+		return false
+	}
+	return w.used() > w.opt.Files.None
+}
 
 // evict closes one connection that waits for its client, and reports whether there
 // was one. Why by lot: nothing needs to be kept in order for what happens rarely, and
@@ -66,12 +74,17 @@ func (w *Waiting) draw(drawn *[draws]*Conn) (n int) {
 		if len(w.all) > draws {
 			i = rand.IntN(len(w.all))
 		}
-		if c := w.all[i]; c.place.waits() {
+		if c := w.all[i]; c.place.waits() && !w.keeps(c) {
 			drawn[n] = c
 			n++
 		}
 	}
 	return n
+}
+
+// keeps reports whether a connection has a place that nobody else can take.
+func (w *Waiting) keeps(c *Conn) bool {
+	return c.ln.opt.Private && int(w.private.Load()) <= w.opt.Files.Private
 }
 
 // waits reports whether the client is waited for.
@@ -110,7 +123,7 @@ const (
 // makes one if it can. From Accept.
 func (l *Listener) room() bool {
 	l.waiting.relieve()
-	for l.waiting.full() {
+	for l.waiting.full(l.opt.Private) {
 		now := time.Now()
 		if l.fullSince.IsZero() {
 			l.fullSince = now

@@ -130,7 +130,7 @@ func TestSilentConnectionsMakeRoomForRequests(t *testing.T) {
 func TestWithoutAPlaceNewcomersAreClosedAtOnce(t *testing.T) {
 	var streams atomic.Int64
 	streams.Store(10)
-	w := NewWaiting(WaitingOptions{Files: Files{Scarce: 5, None: 10}, Streams: func() int { return int(streams.Load()) }})
+	w := NewWaiting(WaitingOptions{Files: Files{Scarce: 5, None: 10}, Others: func() int { return int(streams.Load()) }})
 	s := serve(t, Options{Waiting: w}, strictly)
 	for range 30 { // at one a second this would take too long
 		require.Empty(t, expectGone(t, s.dial(t, "").NetConn()))

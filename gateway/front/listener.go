@@ -39,6 +39,9 @@ type Options struct {
 	// RequestTimeout is how long a request may take from its first byte to
 	// its last, whatever read deadlines are set meanwhile. 0: no limit.
 	RequestTimeout time.Duration
+	// Private is a listener for operations: of Files.Private places nobody else takes
+	// any.
+	Private bool
 	// Waiting bounds what waits for its client. Trusted peers do not count for
 	// their address, only whom their PROXY headers name. nil: no bounds.
 	Waiting *Waiting

@@ -36,6 +36,12 @@ var (
 	errLongProxyHeader = errors.New("front: the PROXY header is longer than allowed")
 )
 
+// Some proxies, nginx's stream module among them, name an IPv4 client by its IPv4
+// literal in a TCP6 line, where the listener is one of IPv6. The specification has no
+// such line, but there is only one way to read it, and refusing it would shut out
+// everybody behind such a proxy.
+func init() { proxyproto.V1AcceptIPv4InTCP6 = true }
+
 // readHeader reads the PROXY header, if one is due, and reports whether the
 // connection may go on. It may come in pieces of any size. A trusted peer must
 // send one: guessing would let the clients of a proxy that forgets it name

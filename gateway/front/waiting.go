@@ -17,20 +17,25 @@ type WaitingOptions struct {
 	// one more may be idle. 0: no limit.
 	PerAddress int
 	// Bytes is what all connections but streams may hold together, by estimate. 0:
-	// no limit.
+	// no limit. Requests that wait for others may hold a part of it, see [Hold].
 	Bytes int64
 	// Head is what the HTTP server takes for reading a request: bytes.
 	Head int
 	// Files are how many descriptors there are for connections, streams included.
 	Files Files
-	// Streams returns how many descriptors streams have. Any goroutine. nil: none.
-	Streams func() int
+	// Others returns how many descriptors streams have, and what else counts for
+	// Files. Any goroutine. nil: none.
+	Others func() int
 }
 
-// Files are marks of descriptors in use by connections and streams; 0: no limit.
+// Files are marks of descriptors in use by connections, streams and what else
+// WaitingOptions.Others counts; 0: no limit.
 type Files struct {
 	Scarce int // above it, connections that wait for their clients are closed for others
 	None   int // above it, there is no place for another connection
+	// Private are so many connections to private listeners that count for neither, so
+	// that they have places which nobody else can take.
+	Private int
 }
 
 // Waiting knows all connections of the listeners that it is given to, and at which of
@@ -47,7 +52,9 @@ type Files struct {
 // [SetKnown]. So whoever takes all there is, by many connections or by slow ones, does
 // it to himself, and a request that is sent at once finds a place.
 //
-// Connections that are being answered, and streams, are let be.
+// Connections that are being answered, and streams, are let be. A request whose handler
+// waits for somebody else than its client holds its buffers meanwhile: there is room for
+// so many of an address, and in all, and one more is refused, see [Hold].
 type Waiting struct {
 	// Immutable after NewWaiting.
 	opt     WaitingOptions
@@ -55,7 +62,10 @@ type Waiting struct {
 
 	// Atomic.
 	held    atomic.Int64 // bytes, by estimate
+	handled atomic.Int64 // of these, of requests that wait for others
+	working atomic.Int64 // the number of these
 	open    atomic.Int64 // the length of all
+	private atomic.Int64 // of these, to private listeners
 	evicted atomic.Uint64
 	lasts   atomic.Uint64 // answers that ended their connection
 
@@ -79,8 +89,13 @@ type waitingStripe struct {
 	_ [24]byte // keeps stripes on cache lines of their own
 }
 
-// waitCount is how many connections of an address wait for their clients.
-type waitCount struct{ half, idle int32 }
+// waitCount is how many connections of an address wait for their clients, and what its
+// requests hold that wait for others.
+type waitCount struct {
+	half, idle int32
+	working    int32
+	handled    int64 // bytes
+}
 
 func (n *waitCount) add(state uint32, by int32) {
 	switch state {
@@ -131,8 +146,8 @@ const (
 
 // NewWaiting makes one for all listeners of a node.
 func NewWaiting(opt WaitingOptions) *Waiting {
-	if opt.Streams == nil {
-		opt.Streams = func() int { return 0 }
+	if opt.Others == nil {
+		opt.Others = func() int { return 0 }
 	}
 	return &Waiting{opt: opt, scatter: rand.Uint64() | 1}
 }
@@ -145,6 +160,9 @@ func (w *Waiting) enter(c *Conn, light int64) {
 	w.all = append(w.all, c)
 	c.place.at = len(w.all)
 	w.open.Store(int64(len(w.all)))
+	if c.ln.opt.Private {
+		w.private.Add(1)
+	}
 	w.mu.Unlock()
 }
 
@@ -170,6 +188,9 @@ func (w *Waiting) remove(c *Conn) bool {
 	w.all = w.all[:last]
 	c.place.at = 0
 	w.open.Store(int64(last))
+	if c.ln.opt.Private {
+		w.private.Add(-1)
+	}
 	if n := cap(w.all); n > 1024 && last < n/4 {
 		w.all = append(make([]*Conn, 0, n/2), w.all...)
 	}
@@ -185,7 +206,7 @@ func (w *Waiting) begin(c *Conn, now time.Time) bool {
 // stay notes that the connection will be idle after the answer that is being written,
 // and reports whether it may.
 func (w *Waiting) stay(c *Conn) bool {
-	if !w.scarce() && w.take(c, placeIdle, 0) {
+	if (!w.scarce() || w.keeps(c)) && w.take(c, placeIdle, 0) {
 		return true
 	}
 	w.lasts.Add(1)
@@ -309,10 +330,15 @@ func (w *Waiting) move(p *place, was, state uint32) {
 	n := s.n.Value(p.key)
 	n.add(was, -1)
 	n.add(state, 1)
+	s.set(p.key, n)
+}
+
+// set keeps a count. Caller holds mu.
+func (s *waitingStripe) set(k Key, n waitCount) {
 	if n == (waitCount{}) {
-		s.n.Delete(p.key)
+		s.n.Delete(k)
 	} else {
-		s.n.Set(p.key, n)
+		s.n.Set(k, n)
 	}
 }
 
@@ -341,11 +367,12 @@ type WaitingStats struct {
 	Half    int    // connections with an unfinished handshake or request
 	Idle    int    // connections between two requests
 	Held    int64  // bytes that connections hold, by estimate
+	Working int    // requests that wait for others
 }
 
 // Stats returns the counters.
 func (w *Waiting) Stats() WaitingStats {
-	st := WaitingStats{Evicted: w.evicted.Load(), Lasts: w.lasts.Load(), Held: w.held.Load()}
+	st := WaitingStats{Evicted: w.evicted.Load(), Lasts: w.lasts.Load(), Held: w.held.Load(), Working: int(w.working.Load())}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range w.all {

@@ -124,6 +124,7 @@ func connectFamilies() []*family {
 		gauge("listener_waiting_bytes", "Memory of connections that are no streams, by estimate.", func(s *state) int64 { return s.WaitingBytes }),
 		counters("address_limited_total", "limit", "Connects over a limit by address: refused, or, as untracked, let pass because too many addresses came.",
 			func(s *state) map[string]uint64 { return s.Limited }),
+		gauge("connects_waiting", "Connects and wishes for tickets that wait for a hook or a key set.", func(s *state) int { return s.ConnectsWaiting }),
 		gauge("tickets_waiting", "Tickets that wait to be used.", func(s *state) int { return s.TicketsWaiting }),
 		counters("tickets_dropped_total", "reason", "Tickets that made room for a newer one of their user or address, or for others because theirs held the most; and wishes for one that found no room or stood for too much.",
 			func(s *state) map[string]uint64 { return s.TicketsDropped }),

@@ -59,6 +59,8 @@ type Node struct {
 	LimitRefused uint64
 	// ConnectTook is from the request of a connect to its connect push.
 	ConnectTook tally.Durations
+	// ConnectsWaiting are those whose handlers wait for hooks or keys.
+	ConnectsWaiting int
 	// TicketsWaiting are to be used, TicketsDropped were not, or not given
 	// out, by reason.
 	TicketsWaiting int

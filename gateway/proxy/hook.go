@@ -95,7 +95,7 @@ func newHook(name string, o *HookOptions, room *answerRoom, log *slog.Logger) (*
 	h.client = &http.Client{
 		Transport: &http.Transport{
 			TLSClientConfig: tlsConfig, Protocols: &protocols,
-			MaxIdleConnsPerHost: slots, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 64 << 10,
+			DialContext: auth.Dial(o.Timeout), MaxConnsPerHost: slots, MaxIdleConnsPerHost: slots, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 		},
 		CheckRedirect: auth.SameHost,
 	}

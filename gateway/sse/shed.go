@@ -18,9 +18,11 @@ import (
 type verdict uint8
 
 const (
-	admitted verdict = iota
-	overNode         // over a limit of all, or the node stops
-	overOwn          // over a limit of its address
+	admitted     verdict = iota
+	overNode             // over a limit of all, or the node stops
+	overOwn              // over a limit of its address
+	overWaits            // too many wait for hooks or keys
+	overOwnWaits         // too many of its address do
 )
 
 // admit asks the limits. An address that it reserved is noted in the request,
@@ -113,11 +115,10 @@ func (s *Server) shed(ctx *fasthttp.RequestCtx, r *request, v verdict) {
 func (s *Server) delay(r *request, v verdict) time.Duration {
 	s.sheds.Add(1)
 	delays := s.live.Load().delays
-	if v == overOwn {
-		s.noteRefused(r, refusedAddress, nil)
+	s.noteRefused(r, verdictReasons[v], nil)
+	if v == overOwn || v == overOwnWaits {
 		return delays.random(time.Now())
 	}
-	s.noteRefused(r, refusedNode, nil)
 	return delays.slot(time.Now())
 }
 
@@ -172,10 +173,17 @@ const (
 	refusedInsecure        // a page of another site, and nobody needs credentials
 	refusedReturn          // told a terminal code before, with uni_sse.terminal_status
 	refusedDetached        // its connection cannot be streamed to
+	refusedWaits           // too many wait for hooks or keys
+	refusedOwnWaits        // too many of its address do
 	refusals
 )
 
-var refusalNames = [refusals]string{"node_limit", "address_limit", "method", "origin", "malformed", "cross_site", "user_header", "insecure", "terminal_return", "not_detached"}
+// verdictReasons are why those are turned away that are not admitted.
+var verdictReasons = [...]int{
+	overNode: refusedNode, overOwn: refusedAddress, overWaits: refusedWaits, overOwnWaits: refusedOwnWaits,
+}
+
+var refusalNames = [refusals]string{"node_limit", "address_limit", "method", "origin", "malformed", "cross_site", "user_header", "insecure", "terminal_return", "not_detached", "waiting_memory", "address_waiting"}
 
 // Stats returns the counters. Any goroutine.
 func (s *Server) Stats() Stats {

@@ -43,6 +43,12 @@ type Options struct {
 	// HookHeaders are the headers of the request that hooks need, of either
 	// kind: names in lower case.
 	HookHeaders []string
+	// Hold is asked before the handler of a request waits for a hook or for keys, and
+	// LetGo is told when it has: meanwhile the HTTP server holds what it read. Over
+	// a bound of all, or of the client's own address, the request is turned away for
+	// now. nil: there are no bounds.
+	Hold  func(ctx *fasthttp.RequestCtx) Room
+	LetGo func(ctx *fasthttp.RequestCtx)
 	// TokenCookie is the name of a cookie that may hold the token; "" for
 	// none.
 	TokenCookie string
@@ -194,7 +200,12 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 		WriteError(ctx, fasthttp.StatusBadRequest, strings.TrimPrefix(err.Error(), "codec: "))
 		return
 	}
-	plan, err := s.plan(r)
+	w := &wait{server: s, ctx: ctx}
+	plan, err := s.plan(r, w)
+	if w.refused != admitted {
+		s.shed(ctx, r, w.refused)
+		return
+	}
 	if errors.Is(err, session.ErrFull) { // since admit looked
 		s.shed(ctx, r, overNode)
 		return
@@ -212,7 +223,7 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 
 // plan works out who connects and what they get. The error wraps a
 // *codec.Error or a *codec.Disconnect, or is a failure of ours.
-func (s *Server) plan(r *request) (*session.Plan, error) {
+func (s *Server) plan(r *request, w *wait) (*session.Plan, error) {
 	req := session.PlanRequest{
 		Requested: r.connect.Subs, MayRequest: true, Personal: true, Headers: r.headers,
 		Kind:    session.KindOf(r.connect.Name, r.connect.Version),
@@ -221,7 +232,7 @@ func (s *Server) plan(r *request) (*session.Plan, error) {
 	if s.opt.LastEventID {
 		req.Cursor, req.Lost = r.lastIDs.cursor()
 	}
-	if err := s.identify(r, &req); err != nil {
+	if err := s.identify(r, w, &req); err != nil {
 		return nil, err
 	}
 	p, err := s.sessions.Plan(&req)
@@ -232,7 +243,7 @@ func (s *Server) plan(r *request) (*session.Plan, error) {
 }
 
 // identify finds out who connects, in the order of PROTOCOL 4.1.
-func (s *Server) identify(r *request, req *session.PlanRequest) (err error) {
+func (s *Server) identify(r *request, w *wait, req *session.PlanRequest) (err error) {
 	if r.ticket != "" {
 		return s.tickets.redeem(r.ticket, req, time.Now())
 	}
@@ -240,14 +251,14 @@ func (s *Server) identify(r *request, req *session.PlanRequest) (err error) {
 		return u
 	}
 	if token := s.token(r); token != "" {
-		req.Identity, err = s.opt.Verifier().VerifyConnect(token, time.Now())
+		req.Identity, err = s.opt.Verifier().VerifyConnectWaits(token, time.Now(), w)
 		return err
 	}
 	if r.withheld != "" {
 		return r.fromElsewhere(r.withheld)
 	}
 	if s.opt.Hook != nil {
-		if err := s.ask(r, req); err != nil || req.Identity != nil {
+		if err := s.ask(r, w, req); err != nil || req.Identity != nil {
 			return err
 		}
 	}
@@ -281,7 +292,11 @@ func (s *Server) token(r *request) string {
 
 // ask lets the connect hook decide. Without an answer the client is told of a
 // failure of ours; the hook has logged it.
-func (s *Server) ask(r *request, req *session.PlanRequest) error {
+func (s *Server) ask(r *request, w *wait, req *session.PlanRequest) error {
+	if !w.Begin() {
+		return errNoRoom
+	}
+	defer w.End()
 	req.Client = session.NewID()
 	call := &auth.ConnectCall{
 		Client: req.Client.String(), Data: r.connect.Data, Name: r.connect.Name, Version: r.connect.Version,

@@ -58,8 +58,13 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 	}
 	r.ticket = "" // no ticket for a ticket
 	req := session.PlanRequest{MayRequest: true}
-	if err := s.identify(r, &req); err != nil {
+	w := &wait{server: s, ctx: ctx}
+	if err := s.identify(r, w, &req); err != nil {
 		var u *unfit
+		if w.refused != admitted {
+			s.shedByStatus(ctx, s.delay(r, w.refused))
+			return
+		}
 		if errors.As(err, &u) {
 			s.refuseUnfit(ctx, r, u)
 			return
