@@ -132,8 +132,6 @@ func (p *livePage) call(t *testing.T, page, script string, n int) (answers map[s
 	return answers
 }
 
-const speakUp = "if the page is yours, use TLS, or give it a Referrer-Policy"
-
 // Over plain http a browser says of its pages no more than Origin and Referer.
 func TestBrowserOverPlainHTTPIsKnownByWhatItSays(t *testing.T) {
 	testkit.Snapshot(t, libraryGoroutines...)

@@ -170,7 +170,9 @@ func TestTheOperatorsOwnAreEvictedLast(t *testing.T) {
 		}
 	}
 	require.GreaterOrEqual(t, strangers, 3, "of four, the last of whom may not be drawn")
-	require.True(t, w.evict() && w.evict(), "there is nobody else")
+	for range 2 {
+		require.True(t, w.evict(), "there is nobody else")
+	}
 }
 
 // Looking for what came behind the request for a stream begins no request: its connection
