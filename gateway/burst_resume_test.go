@@ -48,6 +48,34 @@ func (s *server) resume(t *testing.T, target, channel, headers string, buffer in
 	return r
 }
 
+// expectRecovered waits until those that come back and read have each so many
+// publications, which are all that were acknowledged, and requires that they were
+// recovered and that the budget was never exceeded.
+func (s *server) expectRecovered(t *testing.T, all []*resumer, each, budget int, acks []acked) {
+	t.Helper()
+	var reading crowd
+	for _, r := range all {
+		reading = append(reading, r.follower)
+	}
+	most := 0.0
+	testkit.EventuallyWithin(t, loadPatience, func() bool {
+		most = max(most, s.gauge(t, budgetUsed))
+		for _, f := range reading {
+			if !f.ended() && int(f.count.Load()) < each {
+				return false
+			}
+		}
+		return true
+	}, "all that read to have what they missed")
+	s.expectAll(t, reading, acks)
+	for i, r := range all {
+		<-r.opened
+		require.True(t, r.result.WasRecovering && r.result.Recovered, "client %d was not recovered", i)
+	}
+	require.Positive(t, most)
+	require.LessOrEqual(t, most, float64(budget), "more was in flight than the budget allows")
+}
+
 const (
 	budgetUsed = "recovery_budget_used_bytes"
 	budgetSize = "recovery_budget_size_bytes"
@@ -106,23 +134,7 @@ func TestAStormOfResumesStaysWithinTheBudget(t *testing.T) {
 		go all[i].read(nil)
 	}
 	t.Cleanup(reading.close)
-	most := 0.0
-	testkit.EventuallyWithin(t, loadPatience, func() bool {
-		most = max(most, s.gauge(t, budgetUsed))
-		for _, f := range reading {
-			if !f.ended() && f.count.Load() < each {
-				return false
-			}
-		}
-		return true
-	}, "all that read to have what they missed")
-	s.expectAll(t, reading, acks)
-	for i, r := range all {
-		<-r.opened
-		require.True(t, r.result.WasRecovering && r.result.Recovered, "client %d was not recovered", i)
-	}
-	require.Positive(t, most)
-	require.LessOrEqual(t, most, float64(total), "more was in flight than the budget allows")
+	s.expectRecovered(t, all, each, total, acks)
 	testkit.Eventually(t, func() bool { return s.gauge(t, budgetUsed) == 0 }, "the budget to come back")
 	testkit.Eventually(t, func() bool {
 		return s.closes()["slow_age"]+s.closes()["slow_bytes"]+s.closes()["slow_resume"] == silent

@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -120,11 +119,9 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 	if err := checkSupported(cfg); err != nil {
 		return nil, err
 	}
-	var files syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil { // the soft one is raised below
-		if err := enoughFiles(uint64(files.Max), g.loops()); err != nil {
-			return nil, err
-		}
+	var err error
+	if g.files, err = raiseFileLimit(g.log, g.loops(), usersOf(cfg)); err != nil {
+		return nil, err
 	}
 	for _, l := range listeners(cfg) {
 		t, err := newRoutes(cfg, opt.Dev, l)
@@ -133,7 +130,6 @@ func New(cfg *config.Config, opt Options) (*Gateway, error) {
 		}
 		g.routes = append(g.routes, t)
 	}
-	g.files = raiseFileLimit(g.log, g.loops(), usersOf(cfg))
 	if err := g.loadRules(cfg); err != nil {
 		return nil, err
 	}
@@ -314,9 +310,8 @@ func (g *Gateway) Start() error {
 			return err
 		}
 	}
-	var files syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
-		warnFewFiles(g.log, files.Cur, g.files.streams, g.cfg.UniSSE.MaxStreams)
+	if g.files.soft > 0 {
+		warnFewFiles(g.log, g.files.soft, g.files.streams, g.cfg.UniSSE.MaxStreams)
 	}
 	g.warnExposed(g.listeners[0].Addr(), false, separate, net.InterfaceAddrs)
 	if separate {

@@ -28,10 +28,11 @@ const (
 
 // fileLimit is what the limit of open files allows; the zero value if that is unknown.
 type fileLimit struct {
-	streams int // uni_sse.max_streams = 0
-	calls   int // of one hook at once; 0: what package proxy says
-	fetches int // of key sets at once; 0: what package auth says
-	out     int // what all of these have, not counted in front.Files
+	soft    uint64 // the limit itself
+	streams int    // uni_sse.max_streams = 0
+	calls   int    // of one hook at once; 0: what package proxy says
+	fetches int    // of key sets at once; 0: what package auth says
+	out     int    // what all of these have, not counted in front.Files
 	front.Files
 }
 
@@ -56,12 +57,15 @@ func usersOf(c *config.Config) (u users) {
 }
 
 // raiseFileLimit raises the soft limit of open files to the hard one, and divides what
-// there is then between streams and all else.
-func raiseFileLimit(log *slog.Logger, loops int, u users) fileLimit {
+// there is then between streams and all else. The error is that of enoughFiles.
+func raiseFileLimit(log *slog.Logger, loops int, u users) (fileLimit, error) {
 	var lim syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
 		log.Warn("the limit of open files cannot be read", "error", err)
-		return fileLimit{}
+		return fileLimit{}, nil
+	}
+	if err := enoughFiles(uint64(lim.Max), loops); err != nil {
+		return fileLimit{}, err
 	}
 	if lim.Cur < lim.Max {
 		raised := syscall.Rlimit{Cur: lim.Max, Max: lim.Max}
@@ -71,7 +75,9 @@ func raiseFileLimit(log *slog.Logger, loops int, u users) fileLimit {
 			lim = raised
 		}
 	}
-	return divideFiles(int(min(uint64(lim.Cur), 1<<31)), loops, u)
+	f := divideFiles(int(min(uint64(lim.Cur), 1<<31)), loops, u)
+	f.soft = uint64(lim.Cur)
+	return f, nil
 }
 
 // divideFiles divides so many descriptors. Calls to hooks and key servers have theirs,

@@ -351,22 +351,7 @@ func TestLongResumesOfManyStayWithinTheBudget(t *testing.T) {
 		go r.read(nil)
 	}
 	t.Cleanup(reading.close)
-	most := 0.0
-	testkit.EventuallyWithin(t, loadPatience, func() bool {
-		most = max(most, s.gauge(t, budgetUsed))
-		for _, f := range reading {
-			if !f.ended() && f.count.Load() < each {
-				return false
-			}
-		}
-		return true
-	}, "all that read to have what they missed")
-	s.expectAll(t, reading, acks)
-	for i, r := range all {
-		<-r.opened
-		require.True(t, r.result.WasRecovering && r.result.Recovered, "client %d was not recovered", i)
-	}
-	require.LessOrEqual(t, most, float64(total), "more was in flight than the budget allows")
+	s.expectRecovered(t, all, each, total, acks)
 	testkit.Eventually(t, func() bool { return s.gauge(t, budgetUsed) == 0 }, "the budget to come back")
 }
 

@@ -12,19 +12,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// requireRemedy requires that a token is refused for a reason, with a remedy that holds a text.
+func requireRemedy(t *testing.T, v *Verifier, token, reason, remedy string) {
+	t.Helper()
+	_, err := v.VerifyConnect(token, time.Now())
+	require.Error(t, err)
+	gotReason, gotRemedy := Remedy(err)
+	require.Equal(t, reason, gotReason, err)
+	require.Contains(t, gotRemedy, remedy, err)
+	require.Contains(t, gotRemedy, "sluice checktoken")
+	require.LessOrEqual(t, len(err.Error()), 2*maxDetail)
+}
+
 // Every kind of refusal has its reason and a remedy that names what to change,
 // whatever the token itself says: its texts are in those of errors.
 func TestEveryRefusalHasItsRemedy(t *testing.T) {
 	const misleading = "bytes long, malformed, signing method, header kid, signature is invalid, this is a subscription token"
 	f := func(v *Verifier, token, reason, remedy string) {
 		t.Helper()
-		_, err := v.VerifyConnect(token, time.Now())
-		require.Error(t, err)
-		gotReason, gotRemedy := Remedy(err)
-		require.Equal(t, reason, gotReason, err)
-		require.Contains(t, gotRemedy, remedy, err)
-		require.Contains(t, gotRemedy, "sluice checktoken")
-		require.LessOrEqual(t, len(err.Error()), 2*maxDetail)
+		requireRemedy(t, v, token, reason, remedy)
 	}
 	hmac := func(header, payload string) string {
 		return sign(t, jwt.SigningMethodHS256, []byte(secret), header, payload)
@@ -77,11 +83,7 @@ func TestEveryRefusalByAKeySetHasItsRemedy(t *testing.T) {
 	many := newKeyServer(t, listed...)
 	f := func(v *Verifier, token, reason, remedy string) {
 		t.Helper()
-		_, err := v.VerifyConnect(token, time.Now())
-		require.Error(t, err)
-		gotReason, gotRemedy := Remedy(err)
-		require.Equal(t, reason, gotReason, err)
-		require.Contains(t, gotRemedy, remedy, err)
+		requireRemedy(t, v, token, reason, remedy)
 	}
 	const endpoint = "client.token.jwks_public_endpoint"
 	v := newKeyedVerifier(t, s.URL, nil)

@@ -266,20 +266,16 @@ func (x *expansion) rest() []string {
 	return any1
 }
 
+// each puts every one of the texts behind every example.
 func (x *expansion) each(now []example, texts []string, free bool) []example {
-	var out []example
-	for _, e := range now {
-		for _, text := range texts {
-			if len(out) >= maxExamples {
-				x.over = true
-				return out
-			}
-			out = append(out, e.plus(text, free))
-		}
+	behind := make([]example, 0, len(texts))
+	for _, text := range texts {
+		behind = append(behind, example{}.plus(text, free))
 	}
-	return out
+	return x.join(now, behind)
 }
 
+// join puts every example of one list behind every one of another.
 func (x *expansion) join(now, behind []example) []example {
 	var out []example
 	for _, e := range now {
