@@ -89,8 +89,8 @@ charts: ## measure, next to nchan where it is installed, and draw bench/out/*.sv
 microbench: ## Go benchmarks, ten runs each (B=regexp)
 	$(GO) test -run '^$$' -bench '$(B)' -benchmem -count 10 ./...
 
-docs: ## rewrite the option reference of the README from the code
-	$(GO) run . configdoc --write README.md
+docs: ## rewrite the option reference, gateway/docs/options.md, from the code
+	$(GO) run . configdoc --write gateway/docs/options.md
 
 tidy: ## go mod tidy
 	$(GO) mod tidy

@@ -176,7 +176,7 @@ func (c *configCommand) configdoc() *cobra.Command {
 		Example: "  sluice configdoc client.ping_interval\n" +
 			"  sluice configdoc uni_sse\n" +
 			"  sluice configdoc > options.md\n" +
-			"  sluice configdoc --write README.md    between its markers <!-- options:begin --> and <!-- options:end -->",
+			"  sluice configdoc --write gateway/docs/options.md    between its markers <!-- options:begin --> and <!-- options:end -->",
 		Args: cobra.MaximumNArgs(1),
 	}
 	cmd.Flags().StringVarP(&c.write, "write", "w", "", "Markdown file whose option reference to rewrite")

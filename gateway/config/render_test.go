@@ -193,12 +193,12 @@ func TestRenderedEnvironmentHasEveryOption(t *testing.T) {
 	}
 }
 
-// The reference in the README is generated, so that it cannot drift from the code.
-func TestReadmeHasTheOptionReference(t *testing.T) {
-	const path = "../../README.md"
+// The reference in the docs is generated, so that it cannot drift from the code.
+func TestDocsHaveTheOptionReference(t *testing.T) {
+	const path = "../docs/options.md"
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	want, err := UpdateReference(text)
 	require.NoError(t, err)
-	require.True(t, string(want) == string(text), "the option reference of README.md differs from the code: run `make docs`")
+	require.True(t, string(want) == string(text), "the option reference in gateway/docs/options.md differs from the code: run `make docs`")
 }
