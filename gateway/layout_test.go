@@ -40,7 +40,7 @@ var layout = map[string]row{
 	"gateway/front":           {ours: "gateway/loop gateway/shrink", others: modFasthttp + " github.com/pires/go-proxyproto"},
 	"gateway/channel":         {ours: "codec"},
 	"gateway/origin":          {others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax golang.org/x/net/publicsuffix"},
-	"gateway/auth":            {ours: "codec", others: modJwt + " " + modGoccy},
+	"gateway/auth":            {ours: "codec", others: modJwt + " " + modGoccy + " github.com/hashicorp/golang-lru/v2"},
 	"gateway/broker":          {ours: "codec"},
 	"gateway/proxy":           {ours: "codec gateway/auth gateway/tally", others: modGoccy + " golang.org/x/sync/semaphore"},
 	"gateway/broker/history":  {ours: "codec gateway/broker"},
@@ -65,7 +65,7 @@ var layout = map[string]row{
 	},
 	"gateway/metrics": {
 		ours:   "gateway/auth gateway/hub gateway/loop gateway/proxy gateway/session gateway/tally",
-		others: modFasthttp + " github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/prometheus/common/expfmt",
+		others: modFasthttp + " github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/prometheus/common/expfmt golang.org/x/sync/singleflight",
 	},
 	"gateway/admin":  {others: modFasthttp + " " + modFasthttp + "/pprofhandler " + modGoccy},
 	"gateway/config": {ours: "gateway/origin", others: modGlob + " " + modYaml + " " + modYaml + "/ast " + modYaml + "/lexer " + modYaml + "/parser " + modYaml + "/token github.com/BurntSushi/toml"},

@@ -104,7 +104,7 @@ func (v *Verifier) Cached() int {
 	if v.cache == nil {
 		return 0
 	}
-	return v.cache.len()
+	return v.cache.known.Len()
 }
 
 // VerifyConnect returns the identity of a connection token (PROTOCOL 4.2-4.4).
@@ -156,7 +156,7 @@ func (v *Verifier) verifyConnect(token string, now time.Time, waits Waits) (*Ide
 	// Why: the generation is read before the keys are, so that an entry made
 	// with keys that were just replaced counts as old.
 	generation := v.source.generation()
-	key := digestOf(token)
+	key := keyOf(token)
 	if v.cache != nil {
 		// Fast path: seen before.
 		if e, ok := v.cache.get(key, generation, now); ok {
@@ -175,7 +175,7 @@ func (v *Verifier) verifyConnect(token string, now time.Time, waits Waits) (*Ide
 // look returns what a verification of the token finds. If another goroutine is
 // about it, that one's finding counts: a storm of connects with one token costs
 // one signature.
-func (v *Verifier) look(token string, key digest, generation uint64, now time.Time, waits Waits) (*entry, error) {
+func (v *Verifier) look(token string, key tokenKey, generation uint64, now time.Time, waits Waits) (*entry, error) {
 	if v.cache == nil {
 		return v.lookAlone(token, key, generation, now, waits)
 	}
@@ -201,15 +201,15 @@ func (v *Verifier) look(token string, key digest, generation uint64, now time.Ti
 	return v.lookAlone(token, key, generation, now, waits)
 }
 
-func (v *Verifier) lookAlone(token string, key digest, generation uint64, now time.Time, waits Waits) (*entry, error) {
+func (v *Verifier) lookAlone(token string, key tokenKey, generation uint64, now time.Time, waits Waits) (*entry, error) {
 	v.stats.CacheMisses.Add(1)
 	e, err := v.verify(token, now, waits)
 	if err != nil {
 		return nil, err
 	}
-	e.key, e.generation = key, generation
+	e.generation = generation
 	if v.cache != nil && len(token) <= maxCachedToken {
-		v.cache.put(e)
+		v.cache.put(key, e)
 	}
 	return e, nil
 }

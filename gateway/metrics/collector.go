@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
 )
 
 // collector implements prometheus.Collector over one reading of the source for
@@ -20,22 +21,14 @@ type collector struct {
 	loops      []*part[LoopState]
 	usersOf    []*part[[]uint64]
 
-	// Guarded by mu.
-	mu      sync.Mutex
-	reading *reading // under way, nil without one
+	// Any goroutine.
+	readings singleflight.Group // one at a time: its key is ""
 
 	// Owned by the goroutine whose reading is under way.
 	users     int
 	usersRead time.Time
 	staleLoop uint64
 	staleUser uint64
-}
-
-// reading is one state that is being put together. done is closed by the
-// goroutine that began it; state does not change after that.
-type reading struct {
-	done  chan struct{}
-	state *state
 }
 
 func newCollector(opt Options) *collector {
@@ -60,39 +53,41 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	// The library calls this on goroutines of its own, where a panic would end
-	// the process.
-	defer func() {
-		if v := recover(); v != nil {
-			ch <- prometheus.NewInvalidMetric(c.families[0].desc, fmt.Errorf("metrics: panic: %v", v))
-		}
-	}()
-	s := c.read()
+	if err := c.collect(ch); err != nil {
+		ch <- prometheus.NewInvalidMetric(c.families[0].desc, err)
+	}
+}
+
+func (c *collector) collect(ch chan<- prometheus.Metric) (err error) {
+	defer recovered(&err)
+	s, err := c.read()
+	if err != nil {
+		return err
+	}
 	for _, f := range c.families {
 		f.read(s, &emitter{family: f, out: ch})
+	}
+	return nil
+}
+
+// recovered makes a panic an error: the library collects on goroutines of its own,
+// where it would end the process. It is deferred.
+func recovered(err *error) {
+	if v := recover(); v != nil {
+		*err = fmt.Errorf("metrics: panic: %v", v)
 	}
 }
 
 // read returns the state, that of a reading under way if there is one.
-func (c *collector) read() *state {
-	c.mu.Lock()
-	if r := c.reading; r != nil {
-		c.mu.Unlock()
-		<-r.done
-		return r.state
+func (c *collector) read() (*state, error) {
+	v, err, _ := c.readings.Do("", func() (v any, err error) {
+		defer recovered(&err) // Do would add a stack, which is not for those who scrape
+		return c.readNow(), nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	r := &reading{done: make(chan struct{}), state: &state{}}
-	c.reading = r
-	c.mu.Unlock()
-	// Deferred: after a panic others must not wait for ever.
-	defer func() {
-		c.mu.Lock()
-		c.reading = nil
-		c.mu.Unlock()
-		close(r.done)
-	}()
-	r.state = c.readNow()
-	return r.state
+	return v.(*state), nil
 }
 
 // readNow asks everybody, then waits for all of them at once.
