@@ -70,12 +70,15 @@ func channelOptions(o *config.ChannelOptions) channel.Options {
 func authOptions(c *config.Client) auth.Options {
 	t := &c.Token
 	return auth.Options{
-		HMACSecretKey:                     t.HMACSecretKey,
-		HMACPreviousSecretKey:             t.HMACPreviousSecretKey,
-		HMACPreviousSecretKeyValidUntil:   t.HMACPreviousSecretKeyValidUntil,
-		RSAPublicKey:                      t.RSAPublicKey,
-		ECDSAPublicKey:                    t.ECDSAPublicKey,
-		JWKSPublicEndpoint:                t.JWKSPublicEndpoint,
+		HMACSecretKey:                   t.HMACSecretKey,
+		HMACPreviousSecretKey:           t.HMACPreviousSecretKey,
+		HMACPreviousSecretKeyValidUntil: t.HMACPreviousSecretKeyValidUntil,
+		RSAPublicKey:                    t.RSAPublicKey,
+		ECDSAPublicKey:                  t.ECDSAPublicKey,
+		JWKSPublicEndpoint:              t.JWKSPublicEndpoint,
+
+		InsecureSkipJWKSEndpointSafetyCheck: t.InsecureSkipJWKSEndpointSafetyChk,
+
 		Audience:                          t.Audience,
 		AudienceRegex:                     t.AudienceRegex,
 		Issuer:                            t.Issuer,

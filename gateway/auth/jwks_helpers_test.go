@@ -111,14 +111,10 @@ func newKeyedVerifier(t testing.TB, url string, change func(*Options)) *Verifier
 // newVerifierOver returns a verifier that fetches keys by rt, to be closed.
 func newVerifierOver(t testing.TB, rt http.RoundTripper, o Options) *Verifier {
 	t.Helper()
-	rules, err := newClaimRules(&o)
-	require.NoError(t, err)
-	u, err := newEndpointURL(o.JWKSPublicEndpoint, &rules)
-	require.NoError(t, err)
-	v := &Verifier{rules: rules, stats: &Stats{}}
+	v := &Verifier{rules: newClaimRules(&o), stats: &Stats{}}
 	client := newKeyClient()
 	client.Transport = rt
-	v.use(&o, newJWKS(u, client, &o, v.stats, nil))
+	v.use(&o, newJWKS(newEndpointURL(o.JWKSPublicEndpoint, &v.rules), client, &o, v.stats, nil))
 	return v
 }
 

@@ -23,14 +23,8 @@ type endpointURL struct {
 
 var placeholder = regexp.MustCompile(`\{\{\s*([^{}\s]*)\s*\}\}`)
 
-// newEndpointURL checks a URL with what may fill it. The error does not quote
-// it: it may hold a password.
-func newEndpointURL(text string, r *claimRules) (*endpointURL, error) {
-	const key = "auth: client.token.jwks_public_endpoint"
-	u, err := url.Parse(placeholder.ReplaceAllString(text, "x"))
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, errors.New(key + ": a URL with http:// or https:// and a host expected")
-	}
+// newEndpointURL returns that of options that were checked.
+func newEndpointURL(text string, r *claimRules) *endpointURL {
 	t := &endpointURL{text: text, issuer: r.issuerRegex, audience: r.audienceRegex}
 	_, rest, _ := strings.Cut(text, "://")
 	end := len(text)
@@ -39,20 +33,14 @@ func newEndpointURL(text string, r *claimRules) (*endpointURL, error) {
 	}
 	at := 0
 	for _, m := range placeholder.FindAllStringSubmatchIndex(text, -1) {
-		name := text[m[2]:m[3]]
-		if name == "" || !hasGroup(r.issuerRegex, name) && !hasGroup(r.audienceRegex, name) {
-			return nil, fmt.Errorf("%s: no group %q in issuer_regex or audience_regex fills its {{%s}}", key, name, name)
-		}
-		t.parts = append(t.parts, text[at:m[0]], name)
+		t.parts = append(t.parts, text[at:m[0]], text[m[2]:m[3]])
 		if at = m[1]; at <= end {
 			t.authority++
 		}
 	}
 	t.parts = append(t.parts, text[at:])
-	return t, nil
+	return t
 }
-
-func hasGroup(re *regexp.Regexp, name string) bool { return re != nil && re.SubexpIndex(name) > 0 }
 
 // fixed reports whether there is nothing to fill in.
 func (t *endpointURL) fixed() bool { return len(t.parts) == 1 }

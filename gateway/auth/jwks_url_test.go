@@ -31,13 +31,10 @@ func TestEndpointTemplatesAreFilledFromIssuerAndAudience(t *testing.T) {
 }
 
 func TestClaimsCannotLeaveTheEndpointOfATemplate(t *testing.T) {
-	rules, err := newClaimRules(&Options{IssuerRegex: `(?s)^(?P<t>.*)$`})
-	require.NoError(t, err)
+	rules := newClaimRules(&Options{IssuerRegex: `(?s)^(?P<t>.*)$`})
 	f := func(template, value, want string) {
 		t.Helper()
-		u, err := newEndpointURL(template, &rules)
-		require.NoError(t, err)
-		got, err := u.of(&keyQuery{issuer: value})
+		got, err := newEndpointURL(template, &rules).of(&keyQuery{issuer: value})
 		if want == "" {
 			require.Error(t, err, got)
 			return
@@ -67,11 +64,16 @@ func TestNewVerifierRefusesBadEndpoints(t *testing.T) {
 		require.Nil(t, v)
 		require.ErrorContains(t, err, want)
 	}
-	f("a URL with http:// or https://", Options{JWKSPublicEndpoint: "keys.json"})
-	f("a URL with http:// or https://", Options{JWKSPublicEndpoint: "file:///etc/passwd"})
-	f("a URL with http:// or https://", Options{JWKSPublicEndpoint: "{{t}}://h/", IssuerRegex: "(?P<t>https)"})
-	f(`no group "t"`, Options{JWKSPublicEndpoint: "https://h/{{t}}"})
-	f(`no group "t"`, Options{JWKSPublicEndpoint: "https://h/{{t}}", IssuerRegex: "(?P<x>a)"})
-	f(`no group ""`, Options{JWKSPublicEndpoint: "https://h/{{}}", IssuerRegex: "(a)"})
-	f("client.token.audience", Options{JWKSPublicEndpoint: "https://h/", Audience: "a", AudienceRegex: "a"})
+	f("is not a URL: allowed a URL with http:// or https://", Options{JWKSPublicEndpoint: "keys.json"})
+	f("is not a URL: allowed a URL with http:// or https://", Options{JWKSPublicEndpoint: "file:///etc/passwd"})
+	f("is not a URL: allowed a URL with http:// or https://", Options{JWKSPublicEndpoint: "{{t}}://h/", IssuerRegex: "(?P<t>https)"})
+	f("no group (?P<t>...)", Options{JWKSPublicEndpoint: "https://h/{{t}}"})
+	f("no group (?P<t>...)", Options{JWKSPublicEndpoint: "https://h/{{t}}", IssuerRegex: "(?P<x>a)"})
+	f("no group (?P<>...)", Options{JWKSPublicEndpoint: "https://h/{{}}", IssuerRegex: "(a)"})
+	f("auth: token.audience_regex: set together with audience", Options{JWKSPublicEndpoint: "https://h/", Audience: "a", AudienceRegex: "a"})
+	const url = "https://u:secret@h/{{t}}"
+	f(`group "t" fills a part of the URL and could match anything`, Options{JWKSPublicEndpoint: url, IssuerRegex: "(?P<t>.*)"})
+	v, err := NewVerifier(Options{JWKSPublicEndpoint: url, IssuerRegex: "(?P<t>.*)", InsecureSkipJWKSEndpointSafetyCheck: true})
+	require.NoError(t, err)
+	v.Close()
 }

@@ -1,7 +1,8 @@
 package auth
 
 import (
-	"errors"
+	"crypto/ecdsa"
+	"crypto/rsa"
 	"fmt"
 	"time"
 
@@ -60,10 +61,18 @@ type staticKeys struct {
 	previousUntil int64                 // Unix seconds, 0 = no end
 }
 
-func newStaticKeys(o *Options) (*staticKeys, error) {
+// newStaticKeys returns those of options that were checked.
+func newStaticKeys(o *Options) *staticKeys {
 	k := &staticKeys{byAlg: make(map[string][]jwt.VerificationKey), previousUntil: min(o.HMACPreviousSecretKeyValidUntil, farFuture)}
 	k.addHMAC(o)
-	return k, errors.Join(k.addRSA(o.RSAPublicKey), k.addECDSA(o.ECDSAPublicKey))
+	if key, _ := parseRSA(o.RSAPublicKey); key != nil {
+		k.allow([]jwt.VerificationKey{key}, jwt.SigningMethodRS256, jwt.SigningMethodRS384, jwt.SigningMethodRS512,
+			jwt.SigningMethodPS256, jwt.SigningMethodPS384, jwt.SigningMethodPS512)
+	}
+	if key, method, _ := parseECDSA(o.ECDSAPublicKey); key != nil {
+		k.allow([]jwt.VerificationKey{key}, method)
+	}
+	return k
 }
 
 func (k *staticKeys) addHMAC(o *Options) {
@@ -79,38 +88,37 @@ func (k *staticKeys) addHMAC(o *Options) {
 	}
 }
 
-func (k *staticKeys) addRSA(text string) error {
+// parseRSA returns the key of client.token.rsa_public_key, nil without one, or
+// what is wrong with it.
+func parseRSA(text string) (key *rsa.PublicKey, wrong string) {
 	if text == "" {
-		return nil
+		return nil, ""
 	}
 	key, err := jwt.ParseRSAPublicKeyFromPEM([]byte(text))
 	if err != nil {
-		return fmt.Errorf("auth: client.token.rsa_public_key: an RSA public key in PEM form expected: %w", err)
+		return nil, "the value is not an RSA public key: allowed PEM text"
 	}
 	if bits := key.N.BitLen(); bits < minRSABits {
-		return fmt.Errorf("auth: client.token.rsa_public_key has %d bits: at least %d expected", bits, minRSABits)
+		return nil, fmt.Sprintf("the key has %d bits: allowed %d or more", bits, minRSABits)
 	}
-	k.allow([]jwt.VerificationKey{key}, jwt.SigningMethodRS256, jwt.SigningMethodRS384, jwt.SigningMethodRS512,
-		jwt.SigningMethodPS256, jwt.SigningMethodPS384, jwt.SigningMethodPS512)
-	return nil
+	return key, ""
 }
 
-func (k *staticKeys) addECDSA(text string) error {
+// parseECDSA does so for client.token.ecdsa_public_key, with what the key signs.
+func parseECDSA(text string) (key *ecdsa.PublicKey, method jwt.SigningMethod, wrong string) {
 	if text == "" {
-		return nil
+		return nil, nil, ""
 	}
 	key, err := jwt.ParseECPublicKeyFromPEM([]byte(text))
 	if err != nil {
-		return fmt.Errorf("auth: client.token.ecdsa_public_key: an ECDSA public key in PEM form expected: %w", err)
+		return nil, nil, "the value is not an ECDSA public key: allowed PEM text"
 	}
-	bits := key.Curve.Params().BitSize
 	for _, m := range []*jwt.SigningMethodECDSA{jwt.SigningMethodES256, jwt.SigningMethodES384, jwt.SigningMethodES512} {
-		if m.CurveBits == bits {
-			k.allow([]jwt.VerificationKey{key}, m)
-			return nil
+		if m.CurveBits == key.Curve.Params().BitSize {
+			return key, m, ""
 		}
 	}
-	return fmt.Errorf("auth: client.token.ecdsa_public_key has the curve %s: P-256, P-384 or P-521 expected", key.Curve.Params().Name)
+	return nil, nil, fmt.Sprintf("the key has the curve %s: allowed P-256, P-384 and P-521", key.Curve.Params().Name)
 }
 
 func (k *staticKeys) allow(keys []jwt.VerificationKey, methods ...jwt.SigningMethod) {

@@ -244,17 +244,17 @@ func TestNewVerifierRefusesBadOptions(t *testing.T) {
 		name, want string
 		o          Options
 	}{
-		{"RSA key is not PEM", "client.token.rsa_public_key", Options{RSAPublicKey: "key"}},
-		{"RSA key is an ECDSA key", "client.token.rsa_public_key", Options{RSAPublicKey: ec}},
-		{"RSA key is small", "rsa_public_key has 512 bits", Options{RSAPublicKey: string(small)}},
-		{"ECDSA key is not PEM", "client.token.ecdsa_public_key", Options{ECDSAPublicKey: "key"}},
-		{"ECDSA key is an RSA key", "client.token.ecdsa_public_key", Options{ECDSAPublicKey: publicPEM(t, rsaKey().Public())}},
-		{"ECDSA curve", "has the curve P-224", Options{ECDSAPublicKey: publicPEM(t, ecKey(t, elliptic.P224()).Public())}},
-		{"two audiences", "client.token.audience", Options{Audience: "a", AudienceRegex: "b"}},
-		{"two issuers", "client.token.issuer", Options{Issuer: "a", IssuerRegex: "b"}},
-		{"audience regex", "audience_regex is \"(\"", Options{AudienceRegex: "("}},
-		{"issuer regex", "issuer_regex is \"(\"", Options{IssuerRegex: "("}},
-		{"user id claim", "user_id_claim is \"user-id\"", Options{UserIDClaim: "user-id"}},
+		{"RSA key is not PEM", "auth: token.rsa_public_key: the value is not an RSA public key", Options{RSAPublicKey: "key"}},
+		{"RSA key is an ECDSA key", "auth: token.rsa_public_key: the value is not an RSA public key", Options{RSAPublicKey: ec}},
+		{"RSA key is small", "rsa_public_key: the key has 512 bits", Options{RSAPublicKey: string(small)}},
+		{"ECDSA key is not PEM", "auth: token.ecdsa_public_key: the value is not an ECDSA public key", Options{ECDSAPublicKey: "key"}},
+		{"ECDSA key is an RSA key", "auth: token.ecdsa_public_key: the value is not an ECDSA public key", Options{ECDSAPublicKey: publicPEM(t, rsaKey().Public())}},
+		{"ECDSA curve", "the key has the curve P-224", Options{ECDSAPublicKey: publicPEM(t, ecKey(t, elliptic.P224()).Public())}},
+		{"two audiences", "token.audience_regex: set together with audience", Options{Audience: "a", AudienceRegex: "b"}},
+		{"two issuers", "token.issuer_regex: set together with issuer", Options{Issuer: "a", IssuerRegex: "b"}},
+		{"audience regex", "audience_regex: \"(\" is not a regular expression", Options{AudienceRegex: "("}},
+		{"issuer regex", "issuer_regex: \"(\" is not a regular expression", Options{IssuerRegex: "("}},
+		{"user id claim", "user_id_claim: \"user-id\" is not the name of a claim", Options{UserIDClaim: "user-id"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v, err := NewVerifier(c.o)

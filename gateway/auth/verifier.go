@@ -48,28 +48,22 @@ type Verifier struct {
 // JWKSPublicEndpoint it starts goroutines, until Close. The error joins
 // everything that is wrong. Without any key every token is refused.
 func NewVerifier(o Options) (*Verifier, error) {
-	rules, ruleErr := newClaimRules(&o)
-	v := &Verifier{rules: rules, stats: &Stats{}}
+	if err := o.Check().Err("auth"); err != nil {
+		return nil, err
+	}
+	v := &Verifier{rules: newClaimRules(&o), stats: &Stats{}}
 	if o.Previous != nil {
 		v.stats = o.Previous.stats
 	}
 	if o.JWKSPublicEndpoint == "" {
-		keys, err := newStaticKeys(&o)
-		if err := errors.Join(err, ruleErr); err != nil {
-			return nil, err
-		}
-		v.use(&o, keys)
+		v.use(&o, newStaticKeys(&o))
 		return v, nil
-	}
-	u, err := newEndpointURL(o.JWKSPublicEndpoint, &rules)
-	if err := errors.Join(err, ruleErr); err != nil {
-		return nil, err
 	}
 	var previous keySource
 	if o.Previous != nil {
 		previous = o.Previous.source
 	}
-	v.use(&o, newJWKS(u, newKeyClient(), &o, v.stats, previous))
+	v.use(&o, newJWKS(newEndpointURL(o.JWKSPublicEndpoint, &v.rules), newKeyClient(), &o, v.stats, previous))
 	return v, nil
 }
 
