@@ -3,10 +3,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"time"
 )
 
@@ -18,15 +16,11 @@ import (
 var loadAtStart = loadAverage()
 
 func loadAverage() float64 {
-	text, err := os.ReadFile("/proc/loadavg")
+	load, err := thisKernel.LoadAvg()
 	if err != nil {
 		return -1
 	}
-	var load float64
-	if _, err := fmt.Sscan(string(text), &load); err != nil {
-		return -1
-	}
-	return load
+	return load.Load1
 }
 
 // busyFor is how long busyElsewhere looks.
@@ -35,7 +29,7 @@ const busyFor = time.Second
 // busyElsewhere returns which part of the CPUs, 0 to 1, others use while the bench
 // itself waits; -1 if it cannot be told.
 func busyElsewhere(ctx context.Context) float64 {
-	busy, all, err := cpuTimes("/proc/stat")
+	busy, all, err := cpuTimes()
 	if err != nil {
 		return -1
 	}
@@ -44,27 +38,22 @@ func busyElsewhere(ctx context.Context) float64 {
 		return -1
 	case <-time.After(busyFor):
 	}
-	busyThen, allThen, err := cpuTimes("/proc/stat")
+	busyThen, allThen, err := cpuTimes()
 	if err != nil || allThen <= all {
 		return -1
 	}
-	return float64(busyThen-busy) / float64(allThen-all)
+	return (busyThen - busy) / (allThen - all)
 }
 
-// cpuTimes returns the ticks that all CPUs were busy, and all of their ticks.
-func cpuTimes(path string) (busy, all uint64, err error) {
-	text, err := os.ReadFile(path)
+// cpuTimes returns how many seconds all CPUs were busy, and all of their seconds.
+func cpuTimes() (busy, all float64, err error) {
+	stat, err := thisKernel.Stat()
 	if err != nil {
 		return 0, 0, err
 	}
-	line, _, _ := bytes.Cut(text, []byte{'\n'})
-	var name string
-	var user, nice, system, idle, iowait, irq, softirq, steal uint64
-	if _, err := fmt.Sscan(string(line), &name, &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal); err != nil {
-		return 0, 0, fmt.Errorf("bench: %s: nine columns expected: %w", path, err)
-	}
-	busy = user + nice + system + irq + softirq + steal
-	return busy, busy + idle + iowait, nil
+	t := stat.CPUTotal
+	busy = t.User + t.Nice + t.System + t.IRQ + t.SoftIRQ + t.Steal
+	return busy, busy + t.Idle + t.Iowait, nil
 }
 
 // quietBelow is the part of the CPUs that others may use before figures suffer.

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
@@ -291,7 +292,7 @@ func TestPeakWatchSeesMemoryThatIsGoneAgain(t *testing.T) {
 	self := []int{os.Getpid()}
 	f := func(w *peakWatch) {
 		t.Helper()
-		before, err := statusField(self, "VmRSS")
+		before, err := statusSum(self, func(s *procfs.ProcStatus) uint64 { return s.VmRSS })
 		require.NoError(t, err)
 		b, err := unix.Mmap(-1, 0, 64<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
 		require.NoError(t, err)

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // peakSample is how often memory is looked at where the kernel does not keep the
@@ -54,7 +56,7 @@ func (w *peakWatch) sample() {
 	tick := time.NewTicker(peakSample)
 	defer tick.Stop()
 	for {
-		now, err := statusField(w.pids, "VmRSS")
+		now, err := statusSum(w.pids, func(s *procfs.ProcStatus) uint64 { return s.VmRSS })
 		if err != nil {
 			w.err = err
 			return
@@ -82,19 +84,19 @@ func (w *peakWatch) end() (int64, error) {
 	close(w.quit)
 	w.wg.Wait()
 	if w.kept {
-		return statusField(w.pids, "VmHWM")
+		return statusSum(w.pids, func(s *procfs.ProcStatus) uint64 { return s.VmHWM })
 	}
 	return w.peak.Load(), w.err
 }
 
-// statusField adds up a field of /proc/PID/status, in bytes.
-func statusField(pids []int, name string) (sum int64, err error) {
+// statusSum adds up a field of /proc/PID/status, in bytes.
+func statusSum(pids []int, field func(s *procfs.ProcStatus) uint64) (sum int64, err error) {
 	for _, pid := range pids {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		_, status, err := processStatus(pid)
 		if err != nil {
-			return 0, fmt.Errorf("bench: memory of process %d: %w", pid, err)
+			return 0, err
 		}
-		sum += procField(status, name) << 10
+		sum += int64(field(&status))
 	}
 	return sum, nil
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	json "github.com/goccy/go-json"
+	"github.com/prometheus/procfs"
 )
 
 // peerFlags name other servers that take turns with ours.
@@ -182,19 +183,14 @@ func startNchan(ctx context.Context, dir, channel string, files int) (*server, e
 
 // childrenOf returns the processes whose parent is pid.
 func childrenOf(pid int) (children []int, err error) {
-	entries, err := os.ReadDir("/proc")
+	all, err := procfs.AllProcs()
 	if err != nil {
 		return nil, fmt.Errorf("bench: processes: %w", err)
 	}
-	for _, e := range entries {
-		id, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		// A process may end while its folder is looked at.
-		status, err := os.ReadFile(filepath.Join("/proc", e.Name(), "status"))
-		if err == nil && procField(status, "PPid") == int64(pid) {
-			children = append(children, id)
+	for _, p := range all {
+		// A process may end while it is looked at.
+		if stat, err := p.Stat(); err == nil && stat.PPID == pid {
+			children = append(children, p.PID)
 		}
 	}
 	return children, nil

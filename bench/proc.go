@@ -4,17 +4,16 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -99,71 +98,69 @@ func readMemory(pids []int) (processMemory, error) {
 		return m, errNoPID
 	}
 	for _, pid := range pids {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		p, status, err := processStatus(pid)
 		if err != nil {
-			return m, fmt.Errorf("bench: memory of process %d: %w", pid, err)
+			return m, err
 		}
+		stat, err := p.Stat()
+		if err != nil {
+			return m, fmt.Errorf("bench: threads of process %d: %w", pid, err)
+		}
+		rss, anonymous := status.VmRSS, status.RssAnon
 		// Why: status counts pages per thread in batches and lags behind;
 		// smaps_rollup walks the pages. It may be hidden, status is not.
-		if rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid)); err == nil {
-			name := "Rss"
+		if rollup, err := p.ProcSMapsRollup(); err == nil {
+			rss, anonymous = rollup.Rss, rollup.Anonymous
 			if len(pids) > 1 {
 				// Why: what several processes share would be counted in each.
-				name = "Pss"
+				rss = rollup.Pss
 			}
-			m.RSS += procField(rollup, name) << 10
-			m.Anonymous += procField(rollup, "Anonymous") << 10
-		} else {
-			m.RSS += procField(status, "VmRSS") << 10
-			m.Anonymous += procField(status, "RssAnon") << 10
 		}
-		m.Threads += procField(status, "Threads")
+		m.RSS += int64(rss)
+		m.Anonymous += int64(anonymous)
+		m.Threads += int64(stat.NumThreads)
 	}
 	return m, nil
 }
 
-// procField returns the first number behind "name:" in a /proc file, or 0.
-func procField(file []byte, name string) int64 {
-	for line := range bytes.Lines(file) {
-		rest, ok := bytes.CutPrefix(line, []byte(name+":"))
-		if !ok {
-			continue
-		}
-		fields := bytes.Fields(rest)
-		if len(fields) == 0 {
-			return 0
-		}
-		v, err := strconv.ParseInt(string(fields[0]), 10, 64)
-		if err != nil {
-			return 0
-		}
-		return v
+// processStatus reads /proc/PID/status.
+func processStatus(pid int) (p procfs.Proc, status procfs.ProcStatus, err error) {
+	if p, err = procfs.NewProc(pid); err == nil {
+		status, err = p.NewStatus()
 	}
-	return 0
+	if err != nil {
+		err = fmt.Errorf("bench: memory of process %d: %w", pid, err)
+	}
+	return p, status, err
 }
+
+// thisKernel is /proc.
+var thisKernel = func() procfs.FS {
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		panic("bench: " + err.Error()) // there is none: nothing can be measured
+	}
+	return fs
+}()
 
 // kernelMemory returns the machine's slab memory plus TCP buffer pages, in
 // bytes. Its growth while streams open is the kernel's share of both their
 // ends, and of whatever else the machine did meanwhile.
-func kernelMemory() int64 {
-	meminfo, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0
+func kernelMemory() (total int64) {
+	if m, err := thisKernel.Meminfo(); err == nil && m.SlabBytes != nil {
+		total = int64(*m.SlabBytes)
 	}
-	total := procField(meminfo, "Slab") << 10
-	sockstat, err := os.ReadFile("/proc/net/sockstat")
+	sockets, err := thisKernel.NetSockstat()
 	if err != nil {
 		return total
 	}
-	if m := tcpPages.FindSubmatch(sockstat); m != nil {
-		if pages, err := strconv.ParseInt(string(m[1]), 10, 64); err == nil {
-			total += pages * int64(os.Getpagesize())
+	for _, p := range sockets.Protocols {
+		if p.Protocol == "TCP" && p.Mem != nil {
+			total += int64(*p.Mem) * int64(os.Getpagesize())
 		}
 	}
 	return total
 }
-
-var tcpPages = regexp.MustCompile(`(?m)^TCP:.* mem (\d+)`)
 
 // goroutines asks the server at host:port how many goroutines run.
 func goroutines(ctx context.Context, host string) int {

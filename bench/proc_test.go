@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"github.com/stretchr/testify/require"
 )
 
@@ -32,8 +33,10 @@ func TestProcessFiguresOfThisProcess(t *testing.T) {
 	// The share in what others map too is not all of RSS: other processes may
 	// run the same binary.
 	share := one.RSS
-	if rollup, err := os.ReadFile("/proc/self/smaps_rollup"); err == nil {
-		share = procField(rollup, "Pss") << 10
+	p, err := procfs.Self()
+	require.NoError(t, err)
+	if rollup, err := p.ProcSMapsRollup(); err == nil {
+		share = int64(rollup.Pss)
 	}
 	two, err := readMemory([]int{os.Getpid(), os.Getpid()})
 	require.NoError(t, err)
@@ -51,17 +54,6 @@ func TestProcessFiguresWithoutAProcess(t *testing.T) {
 	require.Error(t, err)
 	_, err = readMemory([]int{none})
 	require.Error(t, err)
-}
-
-func TestProcFieldReadsTheNumberOfALine(t *testing.T) {
-	f := func(file, name string, want int64) {
-		t.Helper()
-		require.Equal(t, want, procField([]byte(file), name))
-	}
-	f("VmPeak:\t 5 kB\nVmRSS:\t  1234 kB\n", "VmRSS", 1234)
-	f("VmRSSx: 5 kB\n", "VmRSS", 0)
-	f("Rss:\n", "Rss", 0)
-	f("", "Rss", 0)
 }
 
 func TestRaiseFileLimitSaysWhatIsMissing(t *testing.T) {

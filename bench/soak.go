@@ -7,9 +7,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"sync"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // soakFlags are the settings of the soak mode.
@@ -241,11 +242,15 @@ func (x *soakRun) generation(ctx context.Context) error {
 // openFiles counts the open descriptors of processes.
 func openFiles(pids []int) (n int, err error) {
 	for _, pid := range pids {
-		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		p, err := procfs.NewProc(pid)
 		if err != nil {
 			return 0, fmt.Errorf("bench: open files of process %d: %w", pid, err)
 		}
-		n += len(entries)
+		open, err := p.FileDescriptorsLen()
+		if err != nil {
+			return 0, fmt.Errorf("bench: open files of process %d: %w", pid, err)
+		}
+		n += open
 	}
 	return n, nil
 }
