@@ -1,9 +1,6 @@
 package codec
 
-import (
-	"strconv"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // ClientInfo describes a connection in presence, join and leave
 // (PROTOCOL 2.2).
@@ -42,96 +39,6 @@ func (p *Publication) Size() int {
 		n += len(c.User) + len(c.Client) + c.ConnInfo.Len() + c.ChanInfo.Len()
 	}
 	return n
-}
-
-// object appends the members of one JSON object and keeps track of commas.
-// The zero value with dst set is ready after begin.
-type object struct {
-	dst   []byte
-	comma bool
-	cuts  *[]Cut // of a connect push, see ConnectResult
-}
-
-func (o *object) begin() { o.dst = append(o.dst, '{'); o.comma = false }
-func (o *object) end()   { o.dst = append(o.dst, '}'); o.comma = true }
-
-// key appends `"name":`; name must need no escaping.
-func (o *object) key(name string) {
-	if o.comma {
-		o.dst = append(o.dst, ',')
-	}
-	o.comma = true
-	o.dst = append(o.dst, '"')
-	o.dst = append(o.dst, name...)
-	o.dst = append(o.dst, '"', ':')
-}
-
-// The following append a member unless the value is the zero value.
-
-func (o *object) str(name, v string) {
-	if v != "" {
-		o.strAlways(name, v)
-	}
-}
-
-func (o *object) strAlways(name, v string) {
-	o.key(name)
-	o.dst = AppendString(o.dst, v)
-}
-
-func (o *object) json(name string, v JSON) {
-	if !v.IsZero() {
-		o.key(name)
-		o.dst = v.Append(o.dst)
-	}
-}
-
-func (o *object) uint(name string, v uint64) {
-	if v != 0 {
-		o.uintAlways(name, v)
-	}
-}
-
-func (o *object) uintAlways(name string, v uint64) {
-	o.key(name)
-	o.dst = strconv.AppendUint(o.dst, v, 10)
-}
-
-func (o *object) int(name string, v int64) {
-	if v != 0 {
-		o.key(name)
-		o.dst = strconv.AppendInt(o.dst, v, 10)
-	}
-}
-
-func (o *object) bool(name string, v bool) {
-	if v {
-		o.key(name)
-		o.dst = append(o.dst, "true"...)
-	}
-}
-
-func (o *object) info(c *ClientInfo) {
-	if c != nil {
-		o.key("info")
-		o.dst = AppendClientInfo(o.dst, c)
-	}
-}
-
-// pushOpen begins `{"channel":C,"kind":{`; pushClose ends both objects.
-func pushOpen(dst []byte, channel, kind string) object {
-	o := object{dst: dst}
-	o.begin()
-	o.str("channel", channel)
-	o.key(kind)
-	o.begin()
-	return o
-}
-
-func pushClose(o *object) []byte {
-	o.end()
-	o.end()
-	return o.dst
 }
 
 // AppendPub appends the push of a publication.
@@ -432,5 +339,23 @@ func AppendRefresh(dst []byte, expires bool, ttl uint32) []byte {
 func AppendMessage(dst []byte, data JSON) []byte {
 	o := pushOpen(dst, "", "message")
 	o.json("data", data)
+	return pushClose(&o)
+}
+
+// Gap tells a client that a channel's publications were dropped on its stream,
+// because it did not read them in time (slow_policy drop_oldest). The push is
+// Sluice's own; it comes before the channel's next event.
+type Gap struct {
+	Dropped  uint64
+	From, To uint64 // offsets of the first and last one dropped, 0 without history
+}
+
+// AppendGap appends the push `{"channel":C,"gap":{"dropped":N}}`, with "from"
+// and "to" where offsets are known.
+func AppendGap(dst []byte, channel string, g Gap) []byte {
+	o := pushOpen(dst, channel, "gap")
+	o.uint("dropped", g.Dropped)
+	o.uint("from", g.From)
+	o.uint("to", g.To)
 	return pushClose(&o)
 }

@@ -1,0 +1,249 @@
+package codec
+
+import "fmt"
+
+// compactor is one pass over src: a loop with an explicit stack of open
+// containers, so that depth costs memory of ours and never stack.
+type compactor struct {
+	src, dst []byte
+	lim      Limits
+	pos      int
+	open     []byte // '{' or '[' for each open container
+}
+
+func (c *compactor) fail(reason string) error { return &SyntaxError{c.pos, reason} }
+
+func (c *compactor) space() {
+	for c.pos < len(c.src) {
+		switch c.src[c.pos] {
+		case ' ', '\t', '\n', '\r':
+			c.pos++
+		default:
+			return
+		}
+	}
+}
+
+// peek returns the next byte that is not white space, 0 at the end.
+func (c *compactor) peek() byte {
+	c.space()
+	if c.pos == len(c.src) {
+		return 0
+	}
+	return c.src[c.pos]
+}
+
+func (c *compactor) run() ([]byte, error) {
+	for {
+		opened, err := c.value()
+		if err != nil {
+			return c.dst, err
+		}
+		if opened {
+			continue
+		}
+		done, err := c.afterValue()
+		if err != nil || done {
+			return c.dst, err
+		}
+	}
+}
+
+// value copies one scalar, or the opening of a container up to the place of
+// its first value; opened says that a value is due next.
+func (c *compactor) value() (opened bool, err error) {
+	switch b := c.peek(); {
+	case b == '{' || b == '[':
+		return c.openContainer(b)
+	case b == '"':
+		return false, c.str()
+	case b == '-' || (b >= '0' && b <= '9'):
+		return false, c.number()
+	case b == 't':
+		return false, c.literal("true")
+	case b == 'f':
+		return false, c.literal("false")
+	case b == 'n':
+		return false, c.literal("null")
+	}
+	return false, c.fail("a JSON value expected")
+}
+
+func (c *compactor) openContainer(b byte) (opened bool, err error) {
+	if len(c.open) == c.lim.Depth {
+		return false, c.fail(fmt.Sprintf("nested deeper than %d levels", c.lim.Depth))
+	}
+	c.pos++
+	c.dst = append(c.dst, b)
+	if next := c.peek(); next == b+2 { // '{'+2 == '}', '['+2 == ']'
+		c.pos++
+		c.dst = append(c.dst, next)
+		return false, nil
+	}
+	c.open = append(c.open, b)
+	if b == '{' {
+		return true, c.key()
+	}
+	return true, nil
+}
+
+// afterValue handles what may follow a complete value: a comma, the end of the
+// container, the end of the text.
+func (c *compactor) afterValue() (done bool, err error) {
+	for {
+		b := c.peek()
+		if len(c.open) == 0 {
+			if c.pos != len(c.src) {
+				return false, c.fail("nothing expected after the JSON value")
+			}
+			return true, nil
+		}
+		top := c.open[len(c.open)-1]
+		switch {
+		case b == ',':
+			c.pos++
+			c.dst = append(c.dst, ',')
+			if top == '{' {
+				c.peek()
+				return false, c.key()
+			}
+			return false, nil
+		case b == top+2:
+			c.pos++
+			c.dst = append(c.dst, b)
+			c.open = c.open[:len(c.open)-1]
+		default:
+			return false, c.fail("',' or the end of the " + containerName(top) + " expected")
+		}
+	}
+}
+
+func containerName(b byte) string {
+	if b == '{' {
+		return "object"
+	}
+	return "array"
+}
+
+func (c *compactor) key() error {
+	if c.peek() != '"' {
+		return c.fail("a string expected as the key")
+	}
+	if err := c.str(); err != nil {
+		return err
+	}
+	if c.peek() != ':' {
+		return c.fail("':' expected after the key")
+	}
+	c.pos++
+	c.dst = append(c.dst, ':')
+	return nil
+}
+
+// str copies a string token as it stands. src is valid UTF-8 already.
+func (c *compactor) str() error {
+	start := c.pos
+	i := c.pos + 1
+	for i < len(c.src) {
+		switch b := c.src[i]; {
+		case b == '"':
+			i++
+			c.dst = append(c.dst, c.src[start:i]...)
+			c.pos = i
+			return nil
+		case b == '\\':
+			n := escapeLen(c.src[i:])
+			if n == 0 {
+				c.pos = i
+				return c.fail("a valid escape expected")
+			}
+			i += n
+		case b < 0x20:
+			c.pos = i
+			return c.fail("control characters in strings must be escaped")
+		default:
+			i++
+		}
+	}
+	c.pos = i
+	return c.fail("the string does not end")
+}
+
+// escapeLen returns the length of the escape that s starts with, 0 if it is
+// not one.
+func escapeLen(s []byte) int {
+	if len(s) < 2 {
+		return 0
+	}
+	switch s[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+		if len(s) >= 6 && isHex(s[2]) && isHex(s[3]) && isHex(s[4]) && isHex(s[5]) {
+			return 6
+		}
+	}
+	return 0
+}
+
+func isHex(b byte) bool {
+	return b >= '0' && b <= '9' || b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F'
+}
+
+func (c *compactor) number() error {
+	i := c.pos
+	if c.src[i] == '-' {
+		i++
+	}
+	switch {
+	case i < len(c.src) && c.src[i] == '0':
+		i++
+	case i < len(c.src) && c.src[i] >= '1' && c.src[i] <= '9':
+		i = c.digits(i)
+	default:
+		c.pos = i
+		return c.fail("a digit expected")
+	}
+	if i < len(c.src) && c.src[i] == '.' {
+		j := c.digits(i + 1)
+		if j == i+1 {
+			c.pos = j
+			return c.fail("a digit expected after '.'")
+		}
+		i = j
+	}
+	if i < len(c.src) && (c.src[i] == 'e' || c.src[i] == 'E') {
+		j := i + 1
+		if j < len(c.src) && (c.src[j] == '+' || c.src[j] == '-') {
+			j++
+		}
+		k := c.digits(j)
+		if k == j {
+			c.pos = k
+			return c.fail("a digit expected in the exponent")
+		}
+		i = k
+	}
+	if i-c.pos > c.lim.Number {
+		return c.fail(fmt.Sprintf("a number longer than %d bytes", c.lim.Number))
+	}
+	c.dst = append(c.dst, c.src[c.pos:i]...)
+	c.pos = i
+	return nil
+}
+
+func (c *compactor) digits(i int) int {
+	for i < len(c.src) && c.src[i] >= '0' && c.src[i] <= '9' {
+		i++
+	}
+	return i
+}
+
+func (c *compactor) literal(word string) error {
+	if len(c.src)-c.pos < len(word) || string(c.src[c.pos:c.pos+len(word)]) != word {
+		return c.fail(word + " expected")
+	}
+	c.dst = append(c.dst, word...)
+	c.pos += len(word)
+	return nil
+}
