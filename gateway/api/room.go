@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,9 @@ const (
 	// wait for what it holds. One that waits already when it gets some has up to twice as
 	// long.
 	heldPatience = time.Second
+	// answerFactor is by how much more than its bytes an answer counts: composing it, and
+	// the collector, leave as much garbage beside it.
+	answerFactor = 2
 	// bodiesWaiting bounds the bodies of calls that wait; one may wait that is larger.
 	bodiesWaiting = 32 << 20
 )
@@ -275,4 +279,45 @@ func (w *work) stats(st *Stats) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	st.Work, st.WorkWaiting, st.WorkRefused = w.used, int64(len(w.waiting)), w.fails
+}
+
+// heldBody is an answer that holds room until it was written, or cannot be.
+type heldBody struct {
+	*bytes.Reader
+	hold hold
+}
+
+// newHeldBody returns the body of an answer, which takes over what h holds for it; nil if
+// that is nothing, or the answer is little.
+func newHeldBody(answer []byte, h *hold) *heldBody {
+	if len(answer) < littleWork {
+		h.keep(0)
+		return nil
+	}
+	h.keep(int64(len(answer)) * answerFactor)
+	if h.n.Load() == 0 {
+		return nil
+	}
+	b := &heldBody{Reader: bytes.NewReader(answer)}
+	b.hold.w = h.w
+	h.moveTo(&b.hold)
+	return b
+}
+
+// Close implements io.Closer.
+func (b *heldBody) Close() error {
+	b.Reader = bytes.NewReader(nil)
+	b.hold.keep(0)
+	return nil
+}
+
+// room takes room for n bytes of an answer that is about to be composed.
+func (c *call) room(n int) *failure {
+	if fail := c.hold.take(c.ctx, int64(n)*answerFactor); fail != nil {
+		return fail
+	}
+	if n > littleWork {
+		c.dst = slices.Grow(c.dst, n) // by a part of itself at least: commands of a batch go on here
+	}
+	return nil
 }

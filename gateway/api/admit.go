@@ -1,17 +1,12 @@
 package api
 
 import (
-	"bytes"
 	"fmt"
-	"slices"
 
 	"sluice/codec"
 )
 
 const (
-	// answerFactor is by how much more than its bytes an answer counts: composing it, and
-	// the collector, leave as much garbage beside it.
-	answerFactor = 2
 	// commandCost and nameCost are what a command of a batch takes, decoded and with an
 	// answer of its own, and what one channel of a broadcast does: measured, garbage
 	// included.
@@ -19,47 +14,6 @@ const (
 	nameCost    = 256
 	legacyCost  = 192 // of the legacy endpoint, which decodes one after the other
 )
-
-// heldBody is an answer that holds room until it was written, or cannot be.
-type heldBody struct {
-	*bytes.Reader
-	hold hold
-}
-
-// newHeldBody returns the body of an answer, which takes over what h holds for it; nil if
-// that is nothing, or the answer is little.
-func newHeldBody(answer []byte, h *hold) *heldBody {
-	if len(answer) < littleWork {
-		h.keep(0)
-		return nil
-	}
-	h.keep(int64(len(answer)) * answerFactor)
-	if h.n.Load() == 0 {
-		return nil
-	}
-	b := &heldBody{Reader: bytes.NewReader(answer)}
-	b.hold.w = h.w
-	h.moveTo(&b.hold)
-	return b
-}
-
-// Close implements io.Closer.
-func (b *heldBody) Close() error {
-	b.Reader = bytes.NewReader(nil)
-	b.hold.keep(0)
-	return nil
-}
-
-// room takes room for n bytes of an answer that is about to be composed.
-func (c *call) room(n int) *failure {
-	if fail := c.hold.take(c.ctx, int64(n)*answerFactor); fail != nil {
-		return fail
-	}
-	if n > littleWork {
-		c.dst = slices.Grow(c.dst, n) // by a part of itself at least: commands of a batch go on here
-	}
-	return nil
-}
 
 // listing is what the requests of a method list.
 type listing uint8
