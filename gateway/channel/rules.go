@@ -2,7 +2,6 @@ package channel
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -23,47 +22,23 @@ type Rules struct {
 	namespaces map[string]*Options
 }
 
-// NewRules checks c and returns the rules of it. The error joins everything
-// that is wrong; each part names the namespace, the option, its value and what
-// was expected (PROTOCOL 9.2).
+// NewRules returns the rules of c. The error joins everything that is wrong, as
+// Check says it.
 func NewRules(c Config) (*Rules, error) {
-	var problems []error
-	c.HistoryMetaTTL = cmp.Or(c.HistoryMetaTTL, DefaultHistoryMetaTTL)
-	root := &checker{scope: "channel"}
-	root.global(&c)
-	problems = append(problems, root.problems...)
-
-	r := &Rules{sep: c.Separators, maxAsked: noLimit(c.MaxLength), maxLength: noLimit(c.ServerMaxLength), namespaces: make(map[string]*Options, len(c.Namespaces))}
-	var errs []error
-	r.without, errs = resolve(&c, "", c.WithoutNamespace)
-	problems = append(problems, errs...)
-	for i, ns := range c.Namespaces {
-		if err := checkName(i, ns.Name); err != nil {
-			problems = append(problems, err)
-			continue
-		}
-		if r.namespaces[ns.Name] != nil {
-			problems = append(problems, fmt.Errorf("channel: namespaces[%d]: name %q is taken by another namespace: unique names expected", i, ns.Name))
-			continue
-		}
-		o, errs := resolve(&c, ns.Name, ns.Options)
-		problems = append(problems, errs...)
-		r.namespaces[ns.Name] = o
+	if err := c.Check().Err("channel"); err != nil {
+		return nil, err
 	}
-	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
+	c.HistoryMetaTTL = cmp.Or(c.HistoryMetaTTL, DefaultHistoryMetaTTL)
+	r := &Rules{sep: c.Separators, maxAsked: noLimit(c.MaxLength), maxLength: noLimit(c.ServerMaxLength), namespaces: make(map[string]*Options, len(c.Namespaces))}
+	r.without = effective(&c, "", c.WithoutNamespace)
+	for _, ns := range c.Namespaces {
+		r.namespaces[ns.Name] = effective(&c, ns.Name, ns.Options)
 	}
 	return r, nil
 }
 
-// resolve returns the effective options of one namespace and what is wrong
-// with them.
-func resolve(c *Config, name string, o Options) (*Options, []error) {
-	check := &checker{scope: "channel: without_namespace"}
-	if name != "" {
-		check.scope = fmt.Sprintf("channel: namespace %q", name)
-	}
-	check.own(&o)
+// effective returns the options of one namespace with what they leave open.
+func effective(c *Config, name string, o Options) *Options {
 	o.Name = name
 	o.AllowedDeltaTypes = slices.Clone(o.AllowedDeltaTypes)
 	o.HistoryMetaTTL = cmp.Or(o.HistoryMetaTTL, c.HistoryMetaTTL)
@@ -71,15 +46,10 @@ func resolve(c *Config, name string, o Options) (*Options, []error) {
 	o.ForceRecoveryMode = cmp.Or(o.ForceRecoveryMode, RecoveryStream)
 	o.SlowPolicy = cmp.Or(o.SlowPolicy, SlowDisconnect)
 	o.SubscriptionType = cmp.Or(o.SubscriptionType, TypeStream)
-	check.effective(&o)
 	if o.ChannelRegex != "" {
-		re, err := regexp.Compile(o.ChannelRegex)
-		if err != nil {
-			check.bad("channel_regex", o.ChannelRegex, fmt.Sprintf("an RE2 expression expected: %v", err))
-		}
-		o.regex = re
+		o.regex = regexp.MustCompile(o.ChannelRegex)
 	}
-	return &o, check.problems
+	return &o
 }
 
 func noLimit(n int) int {
