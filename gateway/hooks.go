@@ -40,7 +40,8 @@ func hookOptions(c *config.Proxy, calls int) (*proxy.HookOptions, error) {
 		tr := proxy.Transform{Status: t.StatusCode}
 		if t.ToError.Code != 0 {
 			tr.Error = &codec.Error{Code: uint32(t.ToError.Code), Message: t.ToError.Message, Temporary: t.ToError.Temporary}
-		} else {
+		}
+		if t.ToDisconnect.Code != 0 {
 			tr.Disconnect = &codec.Disconnect{Code: uint32(t.ToDisconnect.Code), Reason: t.ToDisconnect.Reason}
 		}
 		opt.Transforms = append(opt.Transforms, tr)

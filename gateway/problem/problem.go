@@ -53,6 +53,16 @@ func (l *List) Note(field string, kind Kind, format string, args ...any) *Proble
 	return &(*l)[len(*l)-1]
 }
 
+// maxReason is the longest reason that every transport of the reference can carry.
+const maxReason = 123
+
+// Reason checks a text that clients are told with a code.
+func (l *List) Reason(field, text string) {
+	if len(text) > maxReason || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		l.Fail(field, "%s is not a reason: allowed at most %d printable ASCII characters", Quote(text), maxReason)
+	}
+}
+
 // Add adds the problems of options that lie below the key path, "" for none.
 func (l *List) Add(path string, more List) {
 	for _, p := range more {

@@ -66,7 +66,7 @@ func newHook(name string, o *HookOptions, room *answerRoom, log *slog.Logger) (*
 		return nil, nil
 	}
 	tlsConfig, err := o.TLS.config()
-	if err := errors.Join(o.check(), err); err != nil {
+	if err := errors.Join(o.Check().Err(""), err); err != nil {
 		return nil, fmt.Errorf("proxy: client.proxy.%s: %w", name, err)
 	}
 	slots := o.MaxInFlight

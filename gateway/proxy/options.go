@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"sluice/codec"
+	"sluice/gateway/problem"
 )
 
 // DefaultMaxInFlight is how many calls of one hook may be under way at once.
@@ -86,28 +89,72 @@ func (t *TLS) config() (*tls.Config, error) {
 	return c, nil
 }
 
-// check says what is wrong with the options, without values that may be
-// secrets.
-func (o *HookOptions) check() error {
-	var errs []error
-	u, err := url.Parse(o.Endpoint)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		errs = append(errs, errors.New("endpoint: a URL with http:// or https:// and a host expected"))
-	}
+// Check returns what is wrong with the options of a hook that is on, by their keys
+// below that of the hook. What its TLS is made of is told by New.
+func (o *HookOptions) Check() problem.List {
+	var l problem.List
+	o.checkEndpoint(&l)
 	if o.Timeout <= 0 {
-		errs = append(errs, fmt.Errorf("timeout is %s: more than 0 expected", o.Timeout))
+		l.Fail("timeout", "%s: allowed more than 0; the hook is enabled", o.Timeout)
 	}
-	for name, value := range o.StaticHeaders {
-		if !isToken(name) || !isFieldValue(value) {
-			errs = append(errs, fmt.Errorf("http.static_headers: %q: the name or the value cannot be sent", name))
+	const name = "%q is not a header name: allowed letters, digits and - _ . and the like"
+	for _, list := range []struct {
+		key   string
+		names []string
+	}{{"http_headers", o.HTTPHeaders}, {"emulated_headers", o.EmulatedHeaders}, {"http.static_headers", slices.Sorted(maps.Keys(o.StaticHeaders))}} {
+		for _, s := range list.names {
+			if !isToken(s) {
+				l.Fail(list.key, name, s)
+			}
 		}
 	}
-	for i, t := range o.Transforms {
-		if (t.Error == nil) == (t.Disconnect == nil) || t.Status == http.StatusOK {
-			errs = append(errs, fmt.Errorf("http.status_to_code_transforms[%d]: another status than 200 and either an error or a disconnect expected", i))
+	for _, s := range slices.Sorted(maps.Keys(o.StaticHeaders)) {
+		if !isFieldValue(o.StaticHeaders[s]) {
+			l.Fail("http.static_headers", "header %q: %s holds a line end or a zero byte", s, problem.Hidden)
 		}
 	}
-	return errors.Join(errs...)
+	for i := range o.Transforms {
+		l.Add(fmt.Sprintf("http.status_to_code_transforms[%d]", i), o.Transforms[i].check())
+	}
+	return l
+}
+
+// checkEndpoint checks the URL. A gRPC hook is refused, not ignored: without it
+// everybody would be let in whom it would have stopped (PROTOCOL 12.44).
+func (o *HookOptions) checkEndpoint(l *problem.List) {
+	const key = "endpoint"
+	u, err := url.Parse(o.Endpoint)
+	switch {
+	case o.Endpoint == "":
+		l.Fail(key, "missing: the hook is enabled: allowed a URL with http:// or https://")
+	case !strings.Contains(o.Endpoint, "://") && strings.Contains(o.Endpoint, "/"):
+		l.Fail(key, "%s: a scheme is missing: write %s", problem.URL(o.Endpoint), problem.URL("http://"+strings.TrimLeft(o.Endpoint, "/")))
+	case !strings.HasPrefix(o.Endpoint, "http://") && !strings.HasPrefix(o.Endpoint, "https://"):
+		l.Fail(key, "%s is the address of a gRPC hook, which is not supported: allowed a URL with http:// or https://", problem.URL(o.Endpoint))
+	case err != nil || u.Host == "":
+		l.Fail(key, "%s is not a URL: allowed a URL with http:// or https:// and a host", problem.URL(o.Endpoint))
+	}
+}
+
+func (t *Transform) check() problem.List {
+	const status, toError, toDisconnect = "status_code", "to_error.code", "to_disconnect.code"
+	var l problem.List
+	if t.Status < 100 || t.Status > 599 {
+		l.Fail(status, "%d is not an HTTP status: allowed 100-599", t.Status).With(toError, toDisconnect)
+	}
+	if t.Status == http.StatusOK {
+		l.Fail(status, "%d is that of an answer: allowed another one", t.Status)
+	}
+	if (t.Error == nil) == (t.Disconnect == nil) {
+		l.Fail("", "allowed exactly one of to_error and to_disconnect, with a code that is not 0").With(status, toError, toDisconnect)
+	}
+	if t.Error != nil {
+		l.Reason("to_error.message", t.Error.Message)
+	}
+	if t.Disconnect != nil {
+		l.Reason("to_disconnect.reason", t.Disconnect.Reason)
+	}
+	return l
 }
 
 // isToken reports whether s is a token (RFC 9110 section 5.6.2), as names of

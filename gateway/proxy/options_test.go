@@ -40,6 +40,9 @@ func TestNewRefusesBadOptions(t *testing.T) {
 	})
 	f("transforms[0]", func(o *HookOptions) { o.Transforms = []Transform{{Status: 200, Error: codec.ErrInternal}} })
 	f("server_ca_pem", func(o *HookOptions) { o.TLS = &TLS{ServerCA: []byte("x")} })
+	f("http.status_to_code_transforms[0].to_error.message", func(o *HookOptions) {
+		o.Transforms = []Transform{{Status: 404, Error: &codec.Error{Code: 1, Message: "\n"}}}
+	})
 	f("cert_pem and key_pem", func(o *HookOptions) { o.TLS = &TLS{Cert: []byte("x")} })
 }
 
