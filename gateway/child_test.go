@@ -42,7 +42,7 @@ func runChild(says string) int {
 		return 1
 	}
 	cfg := config.Default()
-	cfg.ApplyDev(nil, testSecret, testKey)
+	config.ApplyDev(cfg, nil, testSecret, testKey)
 	cfg.HTTPServer.Port = 0
 	cfg.UniSSE.MaxStreams = 1 << 20 // more than the descriptors allow
 	if hooked {

@@ -49,7 +49,7 @@ func TestUnsupportedOptionsThatMatterAreRefused(t *testing.T) {
 	f := func(key string, change func(*config.Config)) {
 		t.Helper()
 		cfg := config.Default()
-		cfg.ApplyDev(nil, testSecret, testKey)
+		config.ApplyDev(cfg, nil, testSecret, testKey)
 		change(cfg)
 		_, err := New(cfg, Options{})
 		require.ErrorIs(t, err, ErrUnsupported, key)

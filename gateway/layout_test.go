@@ -68,11 +68,14 @@ var layout = map[string]row{
 		ours:   "gateway/auth gateway/hub gateway/loop gateway/proxy gateway/session gateway/tally",
 		others: modFasthttp + " github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/prometheus/common/expfmt golang.org/x/sync/singleflight",
 	},
-	"gateway/admin":  {others: modFasthttp + " " + modFasthttp + "/pprofhandler " + modGoccy},
-	"gateway/config": {ours: "gateway/origin", others: modGlob + " " + modYaml + " " + modYaml + "/ast " + modYaml + "/lexer " + modYaml + "/parser " + modYaml + "/token github.com/BurntSushi/toml"},
-	"gateway":        {ours: "*", others: modFasthttp + " " + modJwt + " github.com/spf13/cobra github.com/spf13/pflag"},
-	"bench":          {ours: "codec", others: "*"},
-	"":               {ours: "gateway"},
+	"gateway/admin":         {others: modFasthttp + " " + modFasthttp + "/pprofhandler " + modGoccy},
+	"gateway/config/source": {others: modYaml + "/ast " + modYaml + "/lexer " + modYaml + "/parser " + modYaml + "/token github.com/BurntSushi/toml"},
+	"gateway/config/schema": {ours: "gateway/config/source"},
+	"gateway/config/report": {ours: "gateway/config/schema gateway/config/source"},
+	"gateway/config":        {ours: "gateway/origin gateway/config/report gateway/config/schema gateway/config/source", others: modGlob},
+	"gateway":               {ours: "*", others: modFasthttp + " " + modJwt + " github.com/spf13/cobra github.com/spf13/pflag"},
+	"bench":                 {ours: "codec", others: "*"},
+	"":                      {ours: "gateway"},
 }
 
 type listed struct {

@@ -36,7 +36,7 @@ func TestLimitsAboveThatOfFilesAreWarnedOf(t *testing.T) {
 
 	var log testkit.LogBuffer
 	cfg := config.Default()
-	cfg.ApplyDev(nil, testSecret, testKey)
+	config.ApplyDev(cfg, nil, testSecret, testKey)
 	cfg.UniSSE.MaxStreams = 1 << 31
 	g, err := New(cfg, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
 	require.NoError(t, err)

@@ -2,9 +2,12 @@ package config
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
 	"strings"
+
+	"sluice/gateway/config/report"
+	"sluice/gateway/config/schema"
+	"sluice/gateway/config/source"
 )
 
 // Converted is a config file in another form.
@@ -21,7 +24,7 @@ type Converted struct {
 // What was unknown or is not supported is left out, and so are parts that do not exist yet: the Report names it. The error
 // joins a KeyError for everything that is wrong with the old file; the Report is there with it.
 func Convert(path, to string) (*Converted, error) {
-	return convert(Source{Path: path, Required: true}, to, readFile)
+	return convert(Source{Path: path, Required: true}, to, source.ReadFile)
 }
 
 func convert(src Source, to string, read func(string) ([]byte, error)) (*Converted, error) {
@@ -30,13 +33,13 @@ func convert(src Source, to string, read func(string) ([]byte, error)) (*Convert
 	if err != nil {
 		return out, err
 	}
-	cfg.forgetIdleHooks(rep)
-	if out.Text, err = render(to, shortest(root, "", reflect.ValueOf(cfg).Elem(), reflect.ValueOf(Default()).Elem(), rep)); err != nil {
+	forgetIdleHooks(cfg, rep)
+	if out.Text, err = render(to, shortest(schema.Root, "", reflect.ValueOf(cfg).Elem(), reflect.ValueOf(Default()).Elem(), rep)); err != nil {
 		return out, err
 	}
 	// Why look again: whoever converts a file does not compare a hundred options.
 	again, _, err := loadFile(Source{Path: to, Dir: src.Dir}, func(name string) ([]byte, error) {
-		if name == resolve(src.Dir, to) {
+		if name == source.Resolve(src.Dir, to) {
 			return out.Text, nil
 		}
 		return read(name)
@@ -53,19 +56,19 @@ func convert(src Source, to string, read func(string) ([]byte, error)) (*Convert
 
 // forgetIdleHooks gives a hook of which nothing was said but by keys of versions 4 and 5 for all hooks its defaults, where
 // another hook is enabled: those keys were meant for that.
-func (c *Config) forgetIdleHooks(rep *Report) {
+func forgetIdleHooks(c *schema.Config, rep *Report) {
 	if !c.Client.Proxy.Connect.Enabled && !c.Client.Proxy.Refresh.Enabled {
 		return
 	}
-	def := Default().hooks()
-	for i, h := range c.hooks() {
+	def := Default().Hooks()
+	for i, h := range c.Hooks() {
 		own := false
-		for key := range rep.origins {
-			own = own || below(key, h.key) && len(flatByName()[strings.TrimSuffix(rep.written[key], fileSuffix)].to) < 2
+		for _, key := range rep.Keys() {
+			own = own || schema.Below(key, h.Key) && len(flatByName()[strings.TrimSuffix(rep.Of(key).Written, schema.FileSuffix)].to) < 2
 		}
 		if !own {
-			*h.proxy = *def[i].proxy
-			maps.DeleteFunc(rep.hidden, func(key, _ string) bool { return below(key, h.key) })
+			*h.Proxy = *def[i].Proxy
+			rep.Forget(h.Key)
 		}
 	}
 }
@@ -80,39 +83,39 @@ func loadFile(src Source, read func(string) ([]byte, error)) (*Config, *Report, 
 
 // shortest returns what of v, a struct of s, differs from def, as far as it is served. rep says what came out of a file of its
 // own; nil inside lists, where nothing does.
-func shortest(s *schema, path string, v, def reflect.Value, rep *Report) *outline {
+func shortest(s *schema.Section, path string, v, def reflect.Value, rep *Report) *outline {
 	o := &outline{}
 	add := func(key string, value any) { o.entries = append(o.entries, entry{key: key, v: value}) }
-	for _, f := range s.fields {
-		key, value, other := join(path, f.name), v.FieldByIndex(f.index), def.FieldByIndex(f.index)
+	for _, f := range s.Fields {
+		key, value, other := schema.Join(path, f.Name), v.FieldByIndex(f.Index), def.FieldByIndex(f.Index)
 		switch {
-		case f.unserved:
-			if !new(differ).same(f.sub, other, value) {
-				rep.add(Finding{Key: key, Kind: KindUnsupported, Detail: "left out: nothing serves it yet"})
+		case f.Unserved:
+			if !new(differ).same(f.Sub, other, value) {
+				rep.Add(report.Finding{Key: key, Kind: report.KindUnsupported, Detail: "left out: nothing serves it yet"})
 			}
-		case f.kind == kindSection:
-			if inner := shortest(f.sub, key, value, other, rep); len(inner.entries) > 0 {
-				add(f.name, inner)
+		case f.Kind == schema.KindSection:
+			if inner := shortest(f.Sub, key, value, other, rep); len(inner.entries) > 0 {
+				add(f.Name, inner)
 			}
-		case rep != nil && rep.hidden[key] != "":
-			add(f.name+fileSuffix, rep.hidden[key])
-		case f.equal(value, other):
-		case f.kind == kindObjects:
-			add(f.name, f.shortestItems(value))
+		case rep != nil && rep.Of(key).File != "":
+			add(f.Name+schema.FileSuffix, rep.Of(key).File)
+		case equal(f, value, other):
+		case f.Kind == schema.KindObjects:
+			add(f.Name, shortestItems(f, value))
 		default:
-			add(f.name, f.plain(value))
+			add(f.Name, plain(f, value))
 		}
 	}
 	return o
 }
 
 // shortestItems is shortest for the elements of a list.
-func (f *field) shortestItems(list reflect.Value) []*outline {
+func shortestItems(f *schema.Field, list reflect.Value) []*outline {
 	items := make([]*outline, list.Len())
-	def := reflect.New(f.sub.typ).Elem()
-	f.sub.applyDefaults(def)
+	def := reflect.New(f.Sub.Type).Elem()
+	f.Sub.ApplyDefaults(def)
 	for i := range items {
-		items[i] = shortest(f.sub, "", list.Index(i), def, nil)
+		items[i] = shortest(f.Sub, "", list.Index(i), def, nil)
 	}
 	return items
 }
@@ -120,18 +123,18 @@ func (f *field) shortestItems(list reflect.Value) []*outline {
 // served returns a copy of c in which parts that do not exist yet have their defaults.
 func served(c *Config) *Config {
 	out := *c
-	var reset func(s *schema, v, def reflect.Value)
-	reset = func(s *schema, v, def reflect.Value) {
-		for _, f := range s.fields {
-			value, other := v.FieldByIndex(f.index), def.FieldByIndex(f.index)
+	var reset func(s *schema.Section, v, def reflect.Value)
+	reset = func(s *schema.Section, v, def reflect.Value) {
+		for _, f := range s.Fields {
+			value, other := v.FieldByIndex(f.Index), def.FieldByIndex(f.Index)
 			switch {
-			case f.unserved:
+			case f.Unserved:
 				value.Set(other)
-			case f.kind == kindSection:
-				reset(f.sub, value, other)
+			case f.Kind == schema.KindSection:
+				reset(f.Sub, value, other)
 			}
 		}
 	}
-	reset(root, reflect.ValueOf(&out).Elem(), reflect.ValueOf(Default()).Elem())
+	reset(schema.Root, reflect.ValueOf(&out).Elem(), reflect.ValueOf(Default()).Elem())
 	return &out
 }

@@ -12,10 +12,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/report"
 )
 
 // ofTheValues are kinds of findings that a converted file has as the old one had: values stay what they are.
-var ofTheValues = []Kind{KindWeak, KindOpen, KindUnusable}
+var ofTheValues = []Kind{report.KindWeak, report.KindOpen, report.KindUnusable}
 
 // converted converts a file that is fine and returns what both files say, and the text of the new one.
 func converted(t *testing.T, path, text, to string) (before, after *Config, out string) {

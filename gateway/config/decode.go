@@ -4,27 +4,31 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"sluice/gateway/config/report"
+	"sluice/gateway/config/schema"
+	"sluice/gateway/config/source"
 )
 
 // source names where a tree comes from, for messages.
-type source struct {
+type input struct {
 	name  string // "file config.json", "env SLUICE_X", "flag --x"
 	lines bool   // whether line numbers of nodes mean something to the operator
 }
 
-func (s source) at(line int) place {
+func (s input) at(line int) source.Place {
 	if !s.lines {
 		line = 0
 	}
-	return place{s.name, line}
+	return source.Place{Origin: s.name, Line: line}
 }
 
 // spell returns how an option is named in this source.
-func (s source) spell(key string) string {
+func (s input) spell(key string) string {
 	kind, name, _ := strings.Cut(s.name, " ")
 	switch kind {
 	case "env":
-		for _, prefix := range envPrefixes {
+		for _, prefix := range schema.EnvPrefixes {
 			if strings.HasPrefix(name, prefix) {
 				return prefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 			}
@@ -39,32 +43,32 @@ func (s source) spell(key string) string {
 func (l *loader) value() reflect.Value { return reflect.ValueOf(l.cfg).Elem() }
 
 // section decodes the object n into dst, a struct of s. path is the dotted key of the section, "" at the root.
-func (l *loader) section(in source, path string, s *schema, n *node, dst reflect.Value) {
-	o := n.v.(*object)
+func (l *loader) section(in input, path string, s *schema.Section, n *source.Node, dst reflect.Value) {
+	o := n.Value.(*source.Object)
 	seen := map[string]bool{}
-	for _, m := range o.members {
-		name := strings.ToLower(m.key)
-		key := join(path, name)
+	for _, m := range o.Members {
+		name := strings.ToLower(m.Key)
+		key := schema.Join(path, name)
 		if seen[name] {
-			l.note(in.at(m.value.line), key, KindDuplicate, "given twice; the last one counts", "")
+			l.note(in.at(m.Value.Line), key, report.KindDuplicate, "given twice; the last one counts", "")
 		}
 		seen[name] = true
-		if f := s.byName[name]; f != nil {
-			l.field(in, key, f, m.value, dst.FieldByIndex(f.index))
+		if f := s.ByName[name]; f != nil {
+			l.field(in, key, f, m.Value, dst.FieldByIndex(f.Index))
 			continue
 		}
-		if f := s.secretFile(name); f != nil {
-			l.secretFile(in, join(path, f.name), f, o, m.value, dst.FieldByIndex(f.index))
+		if f := s.FileOf(name); f != nil {
+			l.secretFile(in, schema.Join(path, f.Name), f, o, m.Value, dst.FieldByIndex(f.Index))
 			continue
 		}
-		if l.unsupported(in, key, m.value) {
+		if l.unsupported(in, key, m.Value) {
 			continue
 		}
 		var try suggestion
 		if l.unknowns++; l.unknowns <= maxSuggestions {
 			try = suggestKey(path, name, s)
 		}
-		l.unknown(in.at(m.value.line), join(path, m.key), "unknown key, ignored", try)
+		l.unknown(in.at(m.Value.Line), schema.Join(path, m.Key), "unknown key, ignored", try)
 	}
 }
 
@@ -72,80 +76,75 @@ func (l *loader) section(in source, path string, s *schema, n *node, dst reflect
 const maxSuggestions = 200
 
 // unknown notes a key, variable or flag that nothing knows.
-func (l *loader) unknown(at place, key, detail string, try suggestion) {
+func (l *loader) unknown(at source.Place, key, detail string, try suggestion) {
 	if try.why != "" {
 		detail += ": " + try.why
 	}
-	l.note(at, key, KindUnknown, detail, try.key)
+	l.note(at, key, report.KindUnknown, detail, try.key)
 }
 
 // field decodes n into dst and notes that key is set. null leaves the option as it is.
-func (l *loader) field(in source, key string, f *field, n *node, dst reflect.Value) {
-	if n.v == nil {
+func (l *loader) field(in input, key string, f *schema.Field, n *source.Node, dst reflect.Value) {
+	if n.Value == nil {
 		return
 	}
-	where := in.at(n.line)
-	switch f.kind {
-	case kindSection:
-		if _, ok := n.v.(*object); !ok {
-			l.fail(where, key, f.sub.wrongSection(n))
+	where := in.at(n.Line)
+	switch f.Kind {
+	case schema.KindSection:
+		if _, ok := n.Value.(*source.Object); !ok {
+			l.fail(where, key, wrongSection(f.Sub, n))
 			return
 		}
-		l.section(in, key, f.sub, n, dst)
+		l.section(in, key, f.Sub, n, dst)
 		return
-	case kindObjects:
+	case schema.KindObjects:
 		l.objects(in, key, f, n, dst)
 		return
 	}
-	if wrong := f.assign(dst, n); wrong != "" {
+	if wrong := f.Assign(dst, n); wrong != "" {
 		l.fail(where, key, wrong)
 		return
 	}
 	l.set(key, where)
-	if f.zeroDefault && f.isZero(n) {
-		l.note(where, key, KindAdvice, f.zeroAdvice(n), "")
+	if f.ZeroDefault && f.IsZero(n) {
+		l.note(where, key, report.KindAdvice, f.ZeroAdvice(n), "")
 	}
 }
 
 // objects decodes a list of objects; it replaces what an earlier source gave.
-func (l *loader) objects(in source, key string, f *field, n *node, dst reflect.Value) {
-	items, ok := n.v.([]*node)
+func (l *loader) objects(in input, key string, f *schema.Field, n *source.Node, dst reflect.Value) {
+	items, ok := n.Value.([]*source.Node)
 	if !ok {
-		l.fail(in.at(n.line), key, f.sub.showFor(n)+" is not a list of objects: allowed a list such as [{...}]")
+		l.fail(in.at(n.Line), key, showFor(f.Sub, n)+" is not a list of objects: allowed a list such as [{...}]")
 		return
 	}
-	for k := range l.rep.origins {
-		if below(k, key) {
-			delete(l.rep.origins, k)
-			delete(l.rep.written, k)
-		}
-	}
-	l.set(key, in.at(n.line))
+	l.rep.Forget(key)
+	l.set(key, in.at(n.Line))
 	list := reflect.MakeSlice(dst.Type(), len(items), len(items))
 	dst.Set(list)
 	for i, item := range items {
 		at := fmt.Sprintf("%s[%d]", key, i)
-		f.sub.applyDefaults(list.Index(i))
-		if _, ok := item.v.(*object); !ok {
-			l.fail(in.at(item.line), at, f.sub.wrongSection(item))
+		f.Sub.ApplyDefaults(list.Index(i))
+		if _, ok := item.Value.(*source.Object); !ok {
+			l.fail(in.at(item.Line), at, wrongSection(f.Sub, item))
 			continue
 		}
-		l.section(in, at, f.sub, item, list.Index(i))
+		l.section(in, at, f.Sub, item, list.Index(i))
 	}
 }
 
 // showFor renders a value that stands where a section should; the whole value counts as secret if the section holds one.
-func (s *schema) showFor(n *node) string {
-	if s.hasSecret {
-		return n.showType()
+func showFor(s *schema.Section, n *source.Node) string {
+	if s.HasSecret {
+		return n.ShowType()
 	}
-	return n.show()
+	return n.Show()
 }
 
-func (s *schema) wrongSection(n *node) string {
+func wrongSection(s *schema.Section, n *source.Node) string {
 	example := "{...}"
-	if s.byName["enabled"] != nil {
+	if s.ByName["enabled"] != nil {
 		example = `{"enabled": true, ...}`
 	}
-	return s.showFor(n) + " is not an object: allowed an object such as " + example
+	return showFor(s, n) + " is not an object: allowed an object such as " + example
 }

@@ -150,7 +150,7 @@ func TestRetryRange(t *testing.T) {
 		c, _ := mustLoad(t, fromJSON(`{"uni_sse": {"retry": `+value+`}}`))
 		lo, _ := time.ParseDuration(min)
 		hi, _ := time.ParseDuration(max)
-		require.Equal(t, DurationRange{lo, hi}, c.UniSSE.Retry)
+		require.Equal(t, DurationRange{Min: lo, Max: hi}, c.UniSSE.Retry)
 		require.Equal(t, text, c.UniSSE.Retry.String())
 	}
 	ok(`"3s-9s"`, "3s", "9s", "3s-9s")

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"sluice/gateway/config/schema"
+)
 
 // ApplyDev turns c into what a first run on one machine needs: loopback only, SSE and health on, a log for people, anonymous clients,
 // channels with history, recovery and presence, and a few namespaces to try. Options that a source set stay as they are,
@@ -8,7 +12,7 @@ import "time"
 //
 // Options that only make sense together (history and recovery, or Sluice's slow policies, which exclude them) are left
 // alone as a whole when one of them is set.
-func (c *Config) ApplyDev(r *Report, secret, apiKey string) {
+func ApplyDev(c *schema.Config, r *Report, secret, apiKey string) {
 	unless := func(key string, set func()) {
 		if !r.IsSet(key) {
 			set()
@@ -41,7 +45,7 @@ func (c *Config) ApplyDev(r *Report, secret, apiKey string) {
 	if free {
 		o.HistorySize, o.HistoryTTL, o.ForceRecovery = dev.HistorySize, dev.HistoryTTL, true
 	}
-	unless(namespacesKey, func() {
+	unless(schema.NamespacesKey, func() {
 		if metaFree {
 			c.Channel.Namespaces = devNamespaces()
 		}

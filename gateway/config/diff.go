@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"reflect"
+
+	"sluice/gateway/config/schema"
 )
 
 // Change is one option in which two configurations differ.
@@ -19,7 +21,7 @@ func (c Change) String() string { return c.Key + ": " + c.Text }
 // gateway (PROTOCOL 9.4), and what needs a restart, both in the order of Options. No text shows a secret.
 func Diff(before, after *Config) (live, restart []Change) {
 	d := &differ{}
-	d.section("", root, reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem(), false)
+	d.section("", schema.Root, reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem(), false)
 	for _, c := range d.changes {
 		if c.Live {
 			live = append(live, c)
@@ -33,29 +35,29 @@ func Diff(before, after *Config) (live, restart []Change) {
 type differ struct{ changes []Change }
 
 // same reports whether two structs of s are equal.
-func (d *differ) same(s *schema, before, after reflect.Value) bool {
+func (d *differ) same(s *schema.Section, before, after reflect.Value) bool {
 	d.section("", s, before, after, false)
 	return len(d.changes) == 0
 }
 
-func (d *differ) section(path string, s *schema, before, after reflect.Value, live bool) {
-	for _, f := range s.fields {
-		a, b := before.FieldByIndex(f.index), after.FieldByIndex(f.index)
-		key, live := join(path, f.name), f.live.within(live)
+func (d *differ) section(path string, s *schema.Section, before, after reflect.Value, live bool) {
+	for _, f := range s.Fields {
+		a, b := before.FieldByIndex(f.Index), after.FieldByIndex(f.Index)
+		key, live := schema.Join(path, f.Name), f.Live.Within(live)
 		switch {
-		case f.kind == kindSection:
-			d.section(key, f.sub, a, b, live)
-		case f.equal(a, b):
-		case key == namespacesKey:
+		case f.Kind == schema.KindSection:
+			d.section(key, f.Sub, a, b, live)
+		case equal(f, a, b):
+		case key == schema.NamespacesKey:
 			d.namespaces(f, a.Interface().([]Namespace), b.Interface().([]Namespace), live)
 		default:
-			d.changes = append(d.changes, Change{Key: key, Live: live, Text: f.changed(a, b)})
+			d.changes = append(d.changes, Change{Key: key, Live: live, Text: changed(f, a, b)})
 		}
 	}
 }
 
 // namespaces compares lists of namespaces by name: their order means nothing.
-func (d *differ) namespaces(f *field, before, after []Namespace, live bool) {
+func (d *differ) namespaces(f *schema.Field, before, after []Namespace, live bool) {
 	find := func(list []Namespace, name string) *Namespace {
 		for i := range list {
 			if list[i].Name == name {
@@ -65,7 +67,7 @@ func (d *differ) namespaces(f *field, before, after []Namespace, live bool) {
 		return nil
 	}
 	add := func(name, text string) {
-		d.changes = append(d.changes, Change{Key: fmt.Sprintf("%s[%s]", namespacesKey, name), Live: live, Text: text})
+		d.changes = append(d.changes, Change{Key: fmt.Sprintf("%s[%s]", schema.NamespacesKey, name), Live: live, Text: text})
 	}
 	for i := range before {
 		a := &before[i]
@@ -74,7 +76,7 @@ func (d *differ) namespaces(f *field, before, after []Namespace, live bool) {
 			add(a.Name, "removed")
 			continue
 		}
-		d.section(fmt.Sprintf("%s[%s]", namespacesKey, a.Name), f.sub, reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem(), live)
+		d.section(fmt.Sprintf("%s[%s]", schema.NamespacesKey, a.Name), f.Sub, reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem(), live)
 	}
 	for i := range after {
 		if find(before, after[i].Name) == nil {
@@ -84,9 +86,9 @@ func (d *differ) namespaces(f *field, before, after []Namespace, live bool) {
 }
 
 // equal compares two values of the option; a list or map that is nil equals an empty one.
-func (f *field) equal(a, b reflect.Value) bool {
-	switch f.kind {
-	case kindStrings, kindStringMap, kindObjects:
+func equal(f *schema.Field, a, b reflect.Value) bool {
+	switch f.Kind {
+	case schema.KindStrings, schema.KindStringMap, schema.KindObjects:
 		if a.Len() == 0 && b.Len() == 0 {
 			return true
 		}
@@ -95,12 +97,12 @@ func (f *field) equal(a, b reflect.Value) bool {
 }
 
 // changed says how a value changed.
-func (f *field) changed(before, after reflect.Value) string {
-	if f.secret != secretNone || f.kind == kindObjects || f.kind == kindStringMap {
+func changed(f *schema.Field, before, after reflect.Value) string {
+	if f.Secret != schema.SecretNone || f.Kind == schema.KindObjects || f.Kind == schema.KindStringMap {
 		return "changed"
 	}
 	const most = 80
-	text := compactJSON(f.plain(before)) + " -> " + compactJSON(f.plain(after))
+	text := compactJSON(plain(f, before)) + " -> " + compactJSON(plain(f, after))
 	if len(text) > most {
 		return "changed"
 	}

@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sluice/gateway/config/report"
+	"sluice/gateway/config/schema"
 )
 
 // sectionTitles says in one line what each section of the root is about.
@@ -32,59 +35,59 @@ var sectionTitles = map[string]string{
 }
 
 // meaning is the documentation of an option with what 0 stands for where that is not 0.
-func (f *field) meaning() string {
-	if !f.zeroDefault {
-		return f.doc
+func meaning(f *schema.Field) string {
+	if !f.ZeroDefault {
+		return f.Doc
 	}
-	return f.doc + " 0: the default, " + f.def + "."
+	return f.Doc + " 0: the default, " + f.Default + "."
 }
 
 // comment documents an option in a config file.
-func (f *field) comment() string {
-	text := f.meaning()
-	if f.unit != "" {
-		text += " Unit: " + f.unit + "."
+func comment(f *schema.Field) string {
+	text := meaning(f)
+	if f.Unit != "" {
+		text += " Unit: " + f.Unit + "."
 	}
-	if limits := f.limits(); limits != "" {
+	if limits := limits(f); limits != "" {
 		text += " Allowed: " + limits + "."
 	}
-	if f.kind == kindObjects {
-		text += " An entry has " + strings.Join(f.sub.keysBelow(""), ", ") + "."
+	if f.Kind == schema.KindObjects {
+		text += " An entry has " + strings.Join(keysBelow(f.Sub, ""), ", ") + "."
 	}
 	return text
 }
 
 // keysBelow returns the dotted keys of all options of s.
-func (s *schema) keysBelow(path string) []string {
+func keysBelow(s *schema.Section, path string) []string {
 	var keys []string
-	for _, f := range s.fields {
-		if f.kind == kindSection {
-			keys = append(keys, f.sub.keysBelow(join(path, f.name))...)
+	for _, f := range s.Fields {
+		if f.Kind == schema.KindSection {
+			keys = append(keys, keysBelow(f.Sub, schema.Join(path, f.Name))...)
 			continue
 		}
-		keys = append(keys, join(path, f.name))
+		keys = append(keys, schema.Join(path, f.Name))
 	}
 	return keys
 }
 
 // limits says what an option accepts as far as its type does not.
-func (f *field) limits() string {
+func limits(f *schema.Field) string {
 	switch {
-	case f.enum != nil:
-		allowed := make([]string, 0, len(f.enum))
-		for _, e := range f.enum {
+	case f.Enum != nil:
+		allowed := make([]string, 0, len(f.Enum))
+		for _, e := range f.Enum {
 			if e == "" {
 				e = "empty"
 			}
 			allowed = append(allowed, e)
 		}
 		return strings.Join(allowed, ", ")
-	case f.kind == kindDuration && f.min > 0:
-		return "at least " + time.Duration(f.min).String()
-	case f.kind == kindInt && f.min > 0 && f.max == math.MaxInt64:
-		return fmt.Sprintf("%d or more", f.min)
-	case f.kind == kindInt && f.max != math.MaxInt64:
-		return fmt.Sprintf("%d to %d", f.min, f.max)
+	case f.Kind == schema.KindDuration && f.Min > 0:
+		return "at least " + time.Duration(f.Min).String()
+	case f.Kind == schema.KindInt && f.Min > 0 && f.Max == math.MaxInt64:
+		return fmt.Sprintf("%d or more", f.Min)
+	case f.Kind == schema.KindInt && f.Max != math.MaxInt64:
+		return fmt.Sprintf("%d to %d", f.Min, f.Max)
 	default:
 		return ""
 	}
@@ -99,7 +102,7 @@ func Describe(key string) (string, error) {
 	var out bytes.Buffer
 	wanted := strings.ReplaceAll(strings.ToLower(key), "[]", "")
 	for _, o := range allOptions() {
-		if plain := strings.ReplaceAll(o.Key, "[]", ""); plain != wanted && !below(plain, wanted) {
+		if plain := strings.ReplaceAll(o.Key, "[]", ""); plain != wanted && !schema.Below(plain, wanted) {
 			continue
 		}
 		if out.Len() > 0 {
@@ -110,12 +113,12 @@ func Describe(key string) (string, error) {
 			fmt.Fprintf(&out, ", default %s", o.Default)
 		}
 		out.WriteString(")\n")
-		writeLines(&out, "    ", fieldAt(root, o.Key).comment())
-		o.describe(&out)
+		writeLines(&out, "    ", comment(fieldAt(schema.Root, o.Key)))
+		describe(&o, &out)
 	}
 	if out.Len() == 0 {
 		if try := Suggest(wanted); try != "" {
-			return "", fmt.Errorf("%w: %q%s", ErrUnknownKey, key, didYouMean(try))
+			return "", fmt.Errorf("%w: %q%s", ErrUnknownKey, key, report.DidYouMean(try))
 		}
 		return "", fmt.Errorf("%w: %q; without a key all are explained", ErrUnknownKey, key)
 	}
@@ -123,7 +126,7 @@ func Describe(key string) (string, error) {
 }
 
 // describe writes how else the option can be set, and when a change takes effect.
-func (o *Option) describe(out *bytes.Buffer) {
+func describe(o *Option, out *bytes.Buffer) {
 	if o.Env != "" {
 		fmt.Fprintf(out, "    Environment: %s\n", o.Env)
 	}
@@ -153,11 +156,11 @@ func Suggest(name string) string {
 func Nearest(s string, names []string) string { return eitherOf(meant(s, names), nil) }
 
 // fieldAt returns the option with a key of Options.
-func fieldAt(s *schema, key string) *field {
+func fieldAt(s *schema.Section, key string) *schema.Field {
 	name, rest, more := strings.Cut(key, ".")
-	f := s.byName[strings.TrimSuffix(name, "[]")]
+	f := s.ByName[strings.TrimSuffix(name, "[]")]
 	if more {
-		return fieldAt(f.sub, rest)
+		return fieldAt(f.Sub, rest)
 	}
 	return f
 }
@@ -175,19 +178,19 @@ func Reference() string {
 	}
 	d.out.WriteString(referenceLegend)
 	d.head()
-	for _, f := range root.fields {
+	for _, f := range schema.Root.Fields {
 		switch {
-		case f.unserved:
-			d.unserved(f.name)
-		case f.kind != kindSection:
-			d.row(f, f.name)
+		case f.Unserved:
+			d.unserved(f.Name)
+		case f.Kind != schema.KindSection:
+			d.row(f, f.Name)
 		}
 	}
-	for _, f := range root.fields {
-		if f.kind == kindSection && !f.unserved {
-			fmt.Fprintf(&d.out, "\n<details><summary><code>%s</code> – %s</summary>\n\n", f.name, escapeMarkdown(sectionTitles[f.name]))
+	for _, f := range schema.Root.Fields {
+		if f.Kind == schema.KindSection && !f.Unserved {
+			fmt.Fprintf(&d.out, "\n<details><summary><code>%s</code> – %s</summary>\n\n", f.Name, escapeMarkdown(sectionTitles[f.Name]))
 			d.head()
-			d.rows(f.sub, f.name)
+			d.rows(f.Sub, f.Name)
 			d.out.WriteString("\n</details>\n")
 		}
 	}
@@ -209,32 +212,32 @@ func (d *docWriter) head() {
 const worthAReference = 5
 
 // rows writes the options of a section or of an element.
-func (d *docWriter) rows(s *schema, path string) {
+func (d *docWriter) rows(s *schema.Section, path string) {
 	said := false
-	for _, f := range s.fields {
-		if other := d.written[s.embedded(f)]; other != "" {
+	for _, f := range s.Fields {
+		if other := d.written[embedded(s, f)]; other != "" {
 			if !said {
 				d.same(path, other)
 			}
 			said = true
 			continue
 		}
-		key := join(path, f.name)
+		key := schema.Join(path, f.Name)
 		switch {
-		case f.unserved:
+		case f.Unserved:
 			d.unserved(key)
-		case f.kind != kindSection:
+		case f.Kind != schema.KindSection:
 			d.row(f, key)
-			if f.kind == kindObjects {
-				d.rows(f.sub, key+"[]")
+			if f.Kind == schema.KindObjects {
+				d.rows(f.Sub, key+"[]")
 			}
-		case d.written[f.sub.typ] != "":
-			d.same(key, d.written[f.sub.typ])
+		case d.written[f.Sub.Type] != "":
+			d.same(key, d.written[f.Sub.Type])
 		default:
-			if len(f.sub.fields) >= worthAReference {
-				d.written[f.sub.typ] = key
+			if len(f.Sub.Fields) >= worthAReference {
+				d.written[f.Sub.Type] = key
 			}
-			d.rows(f.sub, key)
+			d.rows(f.Sub, key)
 		}
 	}
 }
@@ -250,24 +253,24 @@ func (d *docWriter) unserved(path string) {
 }
 
 // embedded returns the embedded struct that the field of s comes from, or nil.
-func (s *schema) embedded(f *field) reflect.Type {
-	if len(f.index) < 2 {
+func embedded(s *schema.Section, f *schema.Field) reflect.Type {
+	if len(f.Index) < 2 {
 		return nil
 	}
-	return s.typ.Field(f.index[0]).Type
+	return s.Type.Field(f.Index[0]).Type
 }
 
-func (d *docWriter) row(f *field, key string) {
+func (d *docWriter) row(f *schema.Field, key string) {
 	def := ""
-	if f.def != "" {
-		def = "`" + f.def + "`"
+	if f.Default != "" {
+		def = "`" + f.Default + "`"
 	}
-	typ := kindNames[f.kind]
-	if f.unit != "" {
-		typ += ", " + f.unit
+	typ := schema.KindNames[f.Kind]
+	if f.Unit != "" {
+		typ += ", " + f.Unit
 	}
-	text := escapeMarkdown(f.meaning())
-	if limits := f.limits(); limits != "" {
+	text := escapeMarkdown(meaning(f))
+	if limits := limits(f); limits != "" {
 		text += " Allowed: " + escapeMarkdown(limits) + "."
 	}
 	o := d.options[key]
@@ -277,7 +280,7 @@ func (d *docWriter) row(f *field, key string) {
 	if o.Live {
 		text += " *Live*."
 	}
-	if len(o.Flat) > 0 && !slices.Contains(o.Flat, f.name) {
+	if len(o.Flat) > 0 && !slices.Contains(o.Flat, f.Name) {
 		text += " *v5*: `" + strings.Join(o.Flat, "`, `") + "`."
 	}
 	fmt.Fprintf(&d.out, "| `%s` | %s | %s | %s |\n", key, typ, def, text)

@@ -6,16 +6,18 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/schema"
 )
 
 func TestEverySectionHasATitle(t *testing.T) {
-	for _, f := range root.fields {
-		if f.kind == kindSection {
-			require.NotEmpty(t, sectionTitles[f.name], f.name)
+	for _, f := range schema.Root.Fields {
+		if f.Kind == schema.KindSection {
+			require.NotEmpty(t, sectionTitles[f.Name], f.Name)
 		}
 	}
 	for name := range sectionTitles {
-		require.NotNil(t, root.byName[name], "a title of no section: %s", name)
+		require.NotNil(t, schema.Root.ByName[name], "a title of no section: %s", name)
 	}
 }
 
@@ -109,7 +111,7 @@ func TestPartsThatDoNotExistAreMarked(t *testing.T) {
 	reference := Reference()
 	n := 0
 	for _, o := range Options() {
-		part := slices.ContainsFunc([]string{"admin", "broker", "presence_manager", "engine.redis"}, func(p string) bool { return below(o.Key, p) })
+		part := slices.ContainsFunc([]string{"admin", "broker", "presence_manager", "engine.redis"}, func(p string) bool { return schema.Below(o.Key, p) })
 		require.Equal(t, part, o.Unserved, o.Key)
 		if !part {
 			continue

@@ -10,22 +10,23 @@ import (
 	"slices"
 	"strings"
 	"sync"
-)
 
-// envPrefixes are the prefixes of our environment variables; an earlier one wins.
-var envPrefixes = []string{"SLUICE_", "CENTRIFUGO_"}
+	"sluice/gateway/config/report"
+	"sluice/gateway/config/schema"
+	"sluice/gateway/config/source"
+)
 
 // environ returns the environment as a map, with what ".env" adds to it.
 func (l *loader) environ() map[string]string {
 	env := map[string]string{}
-	data, err := l.read(resolve(l.src.Dir, ".env"))
+	data, err := l.read(source.Resolve(l.src.Dir, ".env"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		l.fail(place{origin: "file .env"}, "", "cannot be read: "+causeOf(err))
+		l.fail(source.Place{Origin: "file .env"}, "", "cannot be read: "+source.CauseOf(err))
 	default:
-		if env, err = parseDotEnv(data); err != nil {
-			l.fail(place{origin: "file .env"}, "", err.Error())
+		if env, err = source.ParseDotEnv(data); err != nil {
+			l.fail(source.Place{Origin: "file .env"}, "", err.Error())
 			env = map[string]string{}
 		}
 	}
@@ -42,12 +43,12 @@ func (l *loader) environ() map[string]string {
 func (l *loader) env(env map[string]string) {
 	used := map[string]bool{}
 	l.flatEnv(env, used)
-	l.envSection(env, used, "", "", root, l.value())
-	list := root.byName["channel"].sub.byName["namespaces"]
+	l.envSection(env, used, "", "", schema.Root, l.value())
+	list := schema.Root.ByName["channel"].Sub.ByName["namespaces"]
 	for i := range l.cfg.Channel.Namespaces {
 		ns := &l.cfg.Channel.Namespaces[i]
-		path := fmt.Sprintf("%s[%d]", namespacesKey, i)
-		l.envSection(env, used, path, namespaceEnv(ns.Name), list.sub, reflect.ValueOf(ns).Elem())
+		path := fmt.Sprintf("%s[%d]", schema.NamespacesKey, i)
+		l.envSection(env, used, path, schema.NamespaceEnv(ns.Name), list.Sub, reflect.ValueOf(ns).Elem())
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		if !used[name] {
@@ -59,13 +60,13 @@ func (l *loader) env(env map[string]string) {
 // flatEnv decodes the variables of versions 4 and 5, whose names are the flat keys.
 func (l *loader) flatEnv(env map[string]string, used map[string]bool) {
 	for _, mark := range versionMarks {
-		for _, prefix := range envPrefixes {
+		for _, prefix := range schema.EnvPrefixes {
 			_, there := env[prefix+strings.ToUpper(mark)]
 			l.flat.five = l.flat.five || there
 		}
 	}
-	for _, prefix := range slices.Backward(envPrefixes) {
-		group := []member{}
+	for _, prefix := range slices.Backward(schema.EnvPrefixes) {
+		group := []source.Member{}
 		for _, name := range slices.Sorted(maps.Keys(env)) {
 			rest, ok := strings.CutPrefix(name, prefix)
 			if !ok || isOptionEnv(rest) || fromKubernetes(rest, env[name]) || rest != strings.ToUpper(rest) {
@@ -74,34 +75,34 @@ func (l *loader) flatEnv(env map[string]string, used map[string]bool) {
 			key := strings.ToLower(rest)
 			if isGranular(key) || key == granularList && env[prefix+strings.ToUpper(granularMode)] != "" {
 				used[name] = true
-				group = append(group, member{key, granularText(key, env[name])})
+				group = append(group, source.Member{Key: key, Value: granularText(key, env[name])})
 				continue
 			}
 			if _, known := findFlat(key); known && !l.lacksEnv(rest) {
 				used[name] = true
-				l.flatText(source{name: "env " + name}, key, env[name], func(key string) bool {
+				l.flatText(input{name: "env " + name}, key, env[name], func(key string) bool {
 					return env[prefix+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))] != ""
 				})
 			}
 		}
 		if len(group) > 0 {
-			l.granular(source{name: "env " + prefix + "*PROXY*"}, group)
+			l.granular(input{name: "env " + prefix + "*PROXY*"}, group)
 		}
 	}
 }
 
 // granularText makes a node of a variable of the granular mode; text that is no JSON stays text, which is then refused.
-func granularText(key, text string) *node {
+func granularText(key, text string) *source.Node {
 	if key == granularList {
-		if n, err := parseJSON([]byte(text)); err == nil {
+		if n, err := source.ParseJSON([]byte(text)); err == nil {
 			return n
 		}
-		return &node{v: text}
+		return &source.Node{Value: text}
 	}
 	if key == granularMode {
 		return flagNode(text)
 	}
-	return &node{v: text}
+	return &source.Node{Value: text}
 }
 
 // isOptionEnv reports whether an option has this variable, named without prefix.
@@ -109,14 +110,14 @@ func isOptionEnv(rest string) bool { return optionEnvs()[rest] }
 
 var optionEnvs = sync.OnceValue(func() map[string]bool {
 	all := map[string]bool{}
-	for _, o := range allOptions() {
+	for _, o := range schema.AllOptions() {
 		if o.Env == "" || o.InObject {
 			continue
 		}
-		name := strings.TrimPrefix(o.Env, envPrefixes[0])
+		name := strings.TrimPrefix(o.Env, schema.EnvPrefixes[0])
 		all[name] = true
 		if o.File {
-			all[name+strings.ToUpper(fileSuffix)] = true
+			all[name+strings.ToUpper(schema.FileSuffix)] = true
 		}
 	}
 	return all
@@ -132,50 +133,45 @@ func (l *loader) lacksEnv(rest string) bool {
 	})
 }
 
-// namespaceEnv returns the variable name, without prefix, that the options of a namespace start with.
-func namespaceEnv(name string) string {
-	return "CHANNEL_NAMESPACES_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(name))
-}
-
 // envSection decodes the variables of one section. path and env name it in keys and in variables.
-func (l *loader) envSection(env map[string]string, used map[string]bool, path, section string, s *schema, dst reflect.Value) {
-	for _, f := range s.fields {
-		key, name := join(path, f.name), envName(section, f.name)
-		if f.kind == kindSection {
-			l.envSection(env, used, key, name, f.sub, dst.FieldByIndex(f.index))
+func (l *loader) envSection(env map[string]string, used map[string]bool, path, section string, s *schema.Section, dst reflect.Value) {
+	for _, f := range s.Fields {
+		key, name := schema.Join(path, f.Name), schema.EnvName(section, f.Name)
+		if f.Kind == schema.KindSection {
+			l.envSection(env, used, key, name, f.Sub, dst.FieldByIndex(f.Index))
 			continue
 		}
-		l.envOption(env, used, key, name, f, dst.FieldByIndex(f.index))
+		l.envOption(env, used, key, name, f, dst.FieldByIndex(f.Index))
 	}
 }
 
 // envOption decodes the variables of one option: its value, or the file that holds it.
-func (l *loader) envOption(env map[string]string, used map[string]bool, key, name string, f *field, dst reflect.Value) {
+func (l *loader) envOption(env map[string]string, used map[string]bool, key, name string, f *schema.Field, dst reflect.Value) {
 	given := ""
 	// Why backwards: the first prefix is decoded last and so wins, and a mistake in the other is still named.
-	for _, prefix := range slices.Backward(envPrefixes) {
+	for _, prefix := range slices.Backward(schema.EnvPrefixes) {
 		if text, ok := env[prefix+name]; ok {
 			used[prefix+name] = true
 			given = prefix + name
-			l.text(source{name: "env " + given}, key, f, text, dst)
+			l.text(input{name: "env " + given}, key, f, text, dst)
 		}
 	}
-	if f.secret == secretNone {
+	if f.Secret == schema.SecretNone {
 		return
 	}
-	for _, prefix := range slices.Backward(envPrefixes) {
-		file := prefix + name + strings.ToUpper(fileSuffix)
+	for _, prefix := range slices.Backward(schema.EnvPrefixes) {
+		file := prefix + name + strings.ToUpper(schema.FileSuffix)
 		path, ok := env[file]
 		if !ok {
 			continue
 		}
 		used[file] = true
-		in := source{name: "env " + file}
+		in := input{name: "env " + file}
 		switch {
 		case path == "":
-			l.note(in.at(0), key+fileSuffix, KindAdvice, "empty, ignored", "")
+			l.note(in.at(0), key+schema.FileSuffix, report.KindAdvice, "empty, ignored", "")
 		case given != "":
-			l.fail(in.at(0), key+fileSuffix, "set together with "+given+": allowed one of them")
+			l.fail(in.at(0), key+schema.FileSuffix, "set together with "+given+": allowed one of them")
 		default:
 			l.readSecret(in.at(0), key, f, path, dst)
 		}
@@ -183,22 +179,17 @@ func (l *loader) envOption(env map[string]string, used map[string]bool, key, nam
 }
 
 // text decodes the text of a variable or flag. An empty text clears a string or a list, and leaves other options alone.
-func (l *loader) text(in source, key string, f *field, text string, dst reflect.Value) {
-	if f.ignoresEmpty(text) {
-		l.note(in.at(0), key, KindAdvice, "empty, ignored", "")
+func (l *loader) text(in input, key string, f *schema.Field, text string, dst reflect.Value) {
+	if f.IgnoresEmpty(text) {
+		l.note(in.at(0), key, report.KindAdvice, "empty, ignored", "")
 		return
 	}
-	n, wrong := f.fromText(text)
+	n, wrong := f.FromText(text)
 	if wrong != "" {
 		l.fail(in.at(0), key, wrong)
 		return
 	}
 	l.field(in, key, f, n, dst)
-}
-
-// ignoresEmpty reports whether an empty text leaves the option alone.
-func (f *field) ignoresEmpty(text string) bool {
-	return text == "" && f.kind != kindString && f.kind != kindStrings && !(f.kind == kindPort && f.isText)
 }
 
 var (
@@ -215,13 +206,13 @@ func fromKubernetes(rest, value string) bool {
 
 // strayEnv warns about a variable with one of our prefixes that is no option.
 func (l *loader) strayEnv(name, value string) {
-	for _, prefix := range envPrefixes {
+	for _, prefix := range schema.EnvPrefixes {
 		rest, ok := strings.CutPrefix(name, prefix)
 		if !ok || rest == "" || strings.HasPrefix(rest, "VAR_") || fromKubernetes(rest, value) {
 			continue
 		}
 		if !l.unsupportedEnv(name, rest, value) {
-			l.unknown(place{origin: "env " + name}, "", "unknown variable, ignored", suggestEnv(prefix, rest))
+			l.unknown(source.Place{Origin: "env " + name}, "", "unknown variable, ignored", suggestEnv(prefix, rest))
 		}
 	}
 }
@@ -230,22 +221,22 @@ func (l *loader) strayEnv(name, value string) {
 func (l *loader) flags() {
 	names := slices.Sorted(maps.Keys(l.src.Flags))
 	isOption := func(name string) bool {
-		f, _ := findOption(name)
+		f, _ := schema.FindOption(name)
 		return f != nil
 	}
 	for _, name := range names {
 		if _, known := findFlat(name); known && !isOption(name) {
-			l.flatText(source{name: "flag --" + name}, name, l.src.Flags[name], func(key string) bool { return l.src.Flags[key] != "" })
+			l.flatText(input{name: "flag --" + name}, name, l.src.Flags[name], func(key string) bool { return l.src.Flags[key] != "" })
 		}
 	}
 	for _, name := range names {
-		in, text := source{name: "flag --" + name}, l.src.Flags[name]
-		if f, isFile := findOption(name); f != nil {
-			base := strings.TrimSuffix(name, fileSuffix)
+		in, text := input{name: "flag --" + name}, l.src.Flags[name]
+		if f, isFile := schema.FindOption(name); f != nil {
+			base := strings.TrimSuffix(name, schema.FileSuffix)
 			if !isFile {
 				base = name
 			}
-			_, dst := find(root, l.value(), base)
+			_, dst := schema.Find(schema.Root, l.value(), base)
 			switch _, both := l.src.Flags[base]; {
 			case !isFile:
 				l.text(in, name, f, text, dst)
@@ -263,7 +254,7 @@ func (l *loader) flags() {
 				detail += ": " + s.why
 			}
 			if s.key != "" {
-				detail += didYouMean(s.key)
+				detail += report.DidYouMean(s.key)
 			}
 			l.fail(in.at(0), "", detail)
 		}
@@ -271,45 +262,13 @@ func (l *loader) flags() {
 }
 
 // flagNode makes a node of the value of a flag whose option is not known.
-func flagNode(text string) *node {
+func flagNode(text string) *source.Node {
 	switch text {
 	case "true", "false":
-		return &node{v: text == "true"}
+		return &source.Node{Value: text == "true"}
 	default:
-		return &node{v: text}
+		return &source.Node{Value: text}
 	}
-}
-
-// findOption returns the option with the dotted key, or the one whose file the key names; nil if there is none.
-func findOption(key string) (f *field, isFile bool) {
-	if f, _ := find(root, reflect.Value{}, key); f != nil {
-		return f, false
-	}
-	base, ok := strings.CutSuffix(key, fileSuffix)
-	if !ok {
-		return nil, false
-	}
-	if f, _ := find(root, reflect.Value{}, base); f != nil && f.secret != secretNone {
-		return f, true
-	}
-	return nil, false
-}
-
-// find returns the option with the dotted key and its place in v, or nil.
-// A zero v gives a zero place.
-func find(s *schema, v reflect.Value, key string) (*field, reflect.Value) {
-	name, rest, more := strings.Cut(key, ".")
-	f := s.byName[name]
-	if f == nil || more != (f.kind == kindSection) {
-		return nil, reflect.Value{}
-	}
-	if v.IsValid() {
-		v = v.FieldByIndex(f.index)
-	}
-	if more {
-		return find(f.sub, v, rest)
-	}
-	return f, v
 }
 
 // headerVar matches a placeholder in the value of a static header (PROTOCOL 8.1).
@@ -317,14 +276,14 @@ var headerVar = regexp.MustCompile(`\$\{((?:SLUICE|CENTRIFUGO)_VAR_[A-Za-z0-9_]*
 
 // expandHeaders replaces the placeholders in static headers of the hooks.
 func (l *loader) expandHeaders(env map[string]string) {
-	for _, h := range l.cfg.hooks() {
-		p, key := h.proxy, h.key+".http.static_headers"
+	for _, h := range l.cfg.Hooks() {
+		p, key := h.Proxy, h.Key+".http.static_headers"
 		for _, name := range slices.Sorted(maps.Keys(p.HTTP.StaticHeaders)) {
 			p.HTTP.StaticHeaders[name] = headerVar.ReplaceAllStringFunc(p.HTTP.StaticHeaders[name], func(match string) string {
 				v := headerVar.FindStringSubmatch(match)[1]
 				value, ok := env[v]
 				if !ok {
-					l.fail(l.rep.origins[key], key, fmt.Sprintf("header %q: environment variable %s is not set", name, v))
+					l.fail(l.rep.Of(key).Place, key, fmt.Sprintf("header %q: environment variable %s is not set", name, v))
 				}
 				return value
 			})

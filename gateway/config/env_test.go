@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/source"
 )
 
 func TestEnvironmentValuesOfEachKind(t *testing.T) {
@@ -26,7 +28,7 @@ func TestEnvironmentValuesOfEachKind(t *testing.T) {
 	require.True(t, c.UniSSE.Enabled)
 	require.False(t, c.UniSSE.LastEventID)
 	require.Equal(t, 10, c.UniSSE.MaxRequestBodySize)
-	require.Equal(t, DurationRange{time.Second, 2 * time.Second}, c.UniSSE.Retry)
+	require.Equal(t, DurationRange{Min: time.Second, Max: 2 * time.Second}, c.UniSSE.Retry)
 	require.Equal(t, []string{"https://a.example", "https://*.b.example"}, c.Client.AllowedOrigins)
 	require.Negative(t, c.Client.PingInterval)
 	require.Equal(t, "9000", c.HTTPServer.InternalPort)
@@ -141,7 +143,7 @@ func TestDotEnvNeverBeatsTheRealEnvironment(t *testing.T) {
 func TestDotEnvSyntax(t *testing.T) {
 	f := func(text string, want map[string]string) {
 		t.Helper()
-		got, err := parseDotEnv([]byte(text))
+		got, err := source.ParseDotEnv([]byte(text))
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
@@ -152,7 +154,7 @@ func TestDotEnvSyntax(t *testing.T) {
 	f(`A='x\n"' `, map[string]string{"A": `x\n"`})
 
 	for _, text := range []string{"A", "=x", "1A=x", "A B=x", `A="x`, `A='x`, `A="x" y`} {
-		_, err := parseDotEnv([]byte("OK=1\n" + text))
+		_, err := source.ParseDotEnv([]byte("OK=1\n" + text))
 		require.ErrorContains(t, err, "line 2: ", text)
 	}
 }

@@ -5,6 +5,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"sluice/gateway/config/report"
+	"sluice/gateway/config/schema"
+	"sluice/gateway/config/source"
 )
 
 // flatState is what a Load has to know about flat keys. The zero value is ready.
@@ -23,10 +27,10 @@ func (s *flatState) writtenAs(key string) string {
 	if w := s.inside[key]; w != "" {
 		return w
 	}
-	if s.to != "" && (key == s.to || below(key, s.to)) {
+	if s.to != "" && (key == s.to || schema.Below(key, s.to)) {
 		return s.name + key[len(s.to):]
 	}
-	if s.to != "" && below(s.to, key) { // a section around it
+	if s.to != "" && schema.Below(s.to, key) { // a section around it
 		return s.name
 	}
 	return ""
@@ -35,31 +39,31 @@ func (s *flatState) writtenAs(key string) string {
 // flatten decodes the flat keys of a file and returns what is left of it, the nested form. Which of the two a name
 // belongs to that is in both is decided by its value (PROTOCOL 9.1). Flat keys are decoded first, so that an option
 // that is there in both forms has the value of the nested one.
-func (l *loader) flatten(in source, file *object) *object {
-	nested, flat := &object{}, &object{}
-	mode := file.get(granularMode)
-	for _, m := range file.members {
-		if isFlat(m) || mode != nil && mode.v == true && strings.EqualFold(m.key, granularList) {
-			flat.members = append(flat.members, m)
+func (l *loader) flatten(in input, file *source.Object) *source.Object {
+	nested, flat := &source.Object{}, &source.Object{}
+	mode := file.Get(granularMode)
+	for _, m := range file.Members {
+		if isFlat(m) || mode != nil && mode.Value == true && strings.EqualFold(m.Key, granularList) {
+			flat.Members = append(flat.Members, m)
 		} else {
-			nested.members = append(nested.members, m)
+			nested.Members = append(nested.Members, m)
 		}
 	}
 	l.flat.five = l.flat.five || isVersion5(file)
-	l.flat.granular = mode != nil && mode.v == true
+	l.flat.granular = mode != nil && mode.Value == true
 	taken := map[string]string{}
 	seen := map[string]bool{}
-	for _, m := range l.granular(in, flat.members) {
-		name := strings.ToLower(m.key)
-		if l.flatFile(in.at(m.value.line), name, func(key string) bool { return nested.at(key) != nil || flat.get(key) != nil }) {
+	for _, m := range l.granular(in, flat.Members) {
+		name := strings.ToLower(m.Key)
+		if l.flatFile(in.at(m.Value.Line), name, func(key string) bool { return objectAt(nested, key) != nil || flat.Get(key) != nil }) {
 			continue
 		}
 		if seen[name] {
-			l.note(in.at(m.value.line), name, KindDuplicate, "given twice; the last one counts", "")
+			l.note(in.at(m.Value.Line), name, report.KindDuplicate, "given twice; the last one counts", "")
 		}
 		seen[name] = true
-		l.flatKey(in, name, m.value, func(to string) {
-			l.flatClash(in, name, to, m.value, nested, taken)
+		l.flatKey(in, name, m.Value, func(to string) {
+			l.flatClash(in, name, to, m.Value, nested, taken)
 		})
 	}
 	l.mixture(in, nested, flat)
@@ -67,9 +71,9 @@ func (l *loader) flatten(in source, file *object) *object {
 }
 
 // isFlat reports whether a member of the file's root is a flat key.
-func isFlat(m member) bool {
-	name := strings.ToLower(m.key)
-	if f := root.byName[name]; f != nil && f.kind != kindSection {
+func isFlat(m source.Member) bool {
+	name := strings.ToLower(m.Key)
+	if f := schema.Root.ByName[name]; f != nil && f.Kind != schema.KindSection {
 		return false
 	}
 	k, ok := findFlat(name)
@@ -78,10 +82,10 @@ func isFlat(m member) bool {
 	}
 	switch k.shape {
 	case shapeSwitch:
-		_, is := m.value.v.(bool)
+		_, is := m.Value.Value.(bool)
 		return is
 	case shapeWord:
-		word, is := m.value.v.(string)
+		word, is := m.Value.Value.(string)
 		return is && engineName.MatchString(word)
 	default:
 		return true
@@ -102,16 +106,16 @@ var versionMarks = []string{
 }
 
 // isVersion5 reports whether a file with flat keys can only be one of version 5.
-func isVersion5(file *object) bool {
-	for _, m := range file.members {
-		name := strings.ToLower(m.key)
+func isVersion5(file *source.Object) bool {
+	for _, m := range file.Members {
+		name := strings.ToLower(m.Key)
 		if slices.Contains(versionMarks, name) {
 			return true
 		}
-		namespaces, _ := m.value.v.([]*node)
+		namespaces, _ := m.Value.Value.([]*source.Node)
 		for _, ns := range namespaces {
-			o, ok := ns.v.(*object)
-			if ok && name == "namespaces" && (isVersion5(o) || o.get("history_meta_ttl") != nil) {
+			o, ok := ns.Value.(*source.Object)
+			if ok && name == "namespaces" && (isVersion5(o) || o.Get("history_meta_ttl") != nil) {
 				return true
 			}
 		}
@@ -120,37 +124,37 @@ func isVersion5(file *object) bool {
 }
 
 // flatKey decodes a flat key. each is called with every key that it sets, before.
-func (l *loader) flatKey(in source, name string, n *node, each func(to string)) {
+func (l *loader) flatKey(in input, name string, n *source.Node, each func(to string)) {
 	k, _ := findFlat(name)
 	if name == "history_meta_ttl" && !l.flat.five {
 		// In version 4 it holds for all channels, and version 5 moved that to global_history_meta_ttl.
 		k = move(name, "channel.history_meta_ttl")
 	}
-	if k.shape == shapeWord && n.v == "" {
+	if k.shape == shapeWord && n.Value == "" {
 		k.to, k.enable = nil, "" // as if it were not there
 	}
-	if name == subscribeHookName && l.flat.granular && n.v != "" {
+	if name == subscribeHookName && l.flat.granular && n.Value != "" {
 		k.enable = withoutNamespace + subscribeHookOn
 	}
 	n = l.renameOptions(in, name, n)
 	for _, to := range k.to {
 		each(to)
 		l.flat.to, l.flat.name = to, name
-		l.section(in, "", root, chain(to, n), l.value())
+		l.section(in, "", schema.Root, chain(to, n), l.value())
 	}
-	if k.enable != "" && n.holdsValue() {
+	if k.enable != "" && holdsValue(n) {
 		l.flat.to = k.enable
-		l.section(in, "", root, chain(k.enable, &node{v: true, line: n.line}), l.value())
+		l.section(in, "", schema.Root, chain(k.enable, &source.Node{Value: true, Line: n.Line}), l.value())
 	}
 	l.flat.to, l.flat.inside = "", nil
 	l.deprecated(in, k, n)
 }
 
 // deprecated notes where a flat key went, unless that is a part that we lack: then enough was said.
-func (l *loader) deprecated(in source, k flatKey, n *node) {
+func (l *loader) deprecated(in input, k flatKey, n *source.Node) {
 	var now []string
 	for _, to := range k.to {
-		if f, _ := findOption(to); f != nil {
+		if f, _ := schema.FindOption(to); f != nil {
 			now = append(now, in.spell(to))
 		}
 	}
@@ -160,74 +164,74 @@ func (l *loader) deprecated(in source, k flatKey, n *node) {
 	if k.enable != "" {
 		now = append(now, in.spell(k.enable))
 	}
-	l.note(in.at(n.line), k.name, KindDeprecated, "a flat key of versions 4 and 5", strings.Join(now, " and "))
+	l.note(in.at(n.Line), k.name, report.KindDeprecated, "a flat key of versions 4 and 5", strings.Join(now, " and "))
 }
 
 // renameOptions returns a list of namespaces with the names that their options have now.
-func (l *loader) renameOptions(in source, name string, n *node) *node {
-	items, ok := n.v.([]*node)
+func (l *loader) renameOptions(in input, name string, n *source.Node) *source.Node {
+	items, ok := n.Value.([]*source.Node)
 	if name != "namespaces" || !ok {
 		return n
 	}
 	l.flat.inside = map[string]string{}
-	out := make([]*node, len(items))
+	out := make([]*source.Node, len(items))
 	for i, item := range items {
 		out[i] = item
-		o, ok := item.v.(*object)
+		o, ok := item.Value.(*source.Object)
 		if !ok {
 			continue
 		}
-		changed := &object{members: slices.Clone(o.members)}
-		for j, m := range changed.members {
-			now := flatChannelNames[strings.ToLower(m.key)]
+		changed := &source.Object{Members: slices.Clone(o.Members)}
+		for j, m := range changed.Members {
+			now := flatChannelNames[strings.ToLower(m.Key)]
 			if now == "" {
 				continue
 			}
-			changed.members[j].key = now
-			key, old := fmt.Sprintf("%s[%d].%s", namespacesKey, i, now), fmt.Sprintf("namespaces[%d].%s", i, m.key)
+			changed.Members[j].Key = now
+			key, old := fmt.Sprintf("%s[%d].%s", schema.NamespacesKey, i, now), fmt.Sprintf("namespaces[%d].%s", i, m.Key)
 			l.flat.inside[key] = old
-			l.note(in.at(m.value.line), old, KindDeprecated, "a flat key of versions 4 and 5", key)
+			l.note(in.at(m.Value.Line), old, report.KindDeprecated, "a flat key of versions 4 and 5", key)
 		}
-		if hook := o.get(subscribeHookName); l.flat.granular && hook != nil && hook.holdsValue() {
-			changed.members = append(changed.members, member{subscribeHookOn, &node{v: true, line: hook.line}})
-			l.flat.inside[fmt.Sprintf("%s[%d].%s", namespacesKey, i, subscribeHookOn)] = fmt.Sprintf("namespaces[%d].%s", i, subscribeHookName)
+		if hook := o.Get(subscribeHookName); l.flat.granular && hook != nil && holdsValue(hook) {
+			changed.Members = append(changed.Members, source.Member{Key: subscribeHookOn, Value: &source.Node{Value: true, Line: hook.Line}})
+			l.flat.inside[fmt.Sprintf("%s[%d].%s", schema.NamespacesKey, i, subscribeHookOn)] = fmt.Sprintf("namespaces[%d].%s", i, subscribeHookName)
 		}
-		out[i] = &node{v: changed, line: item.line}
+		out[i] = &source.Node{Value: changed, Line: item.Line}
 	}
-	return &node{v: out, line: n.line}
+	return &source.Node{Value: out, Line: n.Line}
 }
 
 // chain returns the object in which the dotted key has this value.
-func chain(key string, n *node) *node {
+func chain(key string, n *source.Node) *source.Node {
 	for _, name := range slices.Backward(strings.Split(key, ".")) {
-		n = &node{v: &object{members: []member{{name, n}}}, line: n.line}
+		n = &source.Node{Value: &source.Object{Members: []source.Member{{Key: name, Value: n}}}, Line: n.Line}
 	}
 	return n
 }
 
 // flatClash notes that something else in the file sets the option that a flat key is about to set.
-func (l *loader) flatClash(in source, name, to string, n *node, nested *object, taken map[string]string) {
-	if other := nested.at(to); other != nil {
-		l.note(in.at(n.line), name, KindClash,
-			fmt.Sprintf("sets %s, which is there in its nested form as well (line %d); that one counts", to, other.line), "")
+func (l *loader) flatClash(in input, name, to string, n *source.Node, nested *source.Object, taken map[string]string) {
+	if other := objectAt(nested, to); other != nil {
+		l.note(in.at(n.Line), name, report.KindClash,
+			fmt.Sprintf("sets %s, which is there in its nested form as well (line %d); that one counts", to, other.Line), "")
 		return
 	}
 	if other := taken[to]; other != "" && other != name {
-		l.note(in.at(n.line), name, KindClash, fmt.Sprintf("sets %s, as %s does; the later one counts", to, other), "")
+		l.note(in.at(n.Line), name, report.KindClash, fmt.Sprintf("sets %s, as %s does; the later one counts", to, other), "")
 	}
 	taken[to] = name
 }
 
 // flatFile reports whether a flat key names a file although its source gives the value too, which is an error. has tells
 // whether there is a key, nested or flat, in the source.
-func (l *loader) flatFile(at place, name string, has func(key string) bool) bool {
+func (l *loader) flatFile(at source.Place, name string, has func(key string) bool) bool {
 	k, _ := findFlat(name)
-	value, isFile := strings.CutSuffix(name, fileSuffix)
+	value, isFile := strings.CutSuffix(name, schema.FileSuffix)
 	target, toFile := "", false
 	if len(k.to) > 0 {
-		target, toFile = strings.CutSuffix(k.to[0], fileSuffix)
+		target, toFile = strings.CutSuffix(k.to[0], schema.FileSuffix)
 	}
-	if isFile && toFile && takesFile(target) {
+	if isFile && toFile && schema.TakesFile(target) {
 		for _, key := range []string{value, target} {
 			if has(key) {
 				l.fail(at, name, "set together with "+key+": allowed one of them")
@@ -235,58 +239,58 @@ func (l *loader) flatFile(at place, name string, has func(key string) bool) bool
 			}
 		}
 	}
-	if target != "" && takesFile(target) && !toFile && has(target+fileSuffix) {
-		l.fail(at, name, "set together with "+target+fileSuffix+": allowed one of them")
+	if target != "" && schema.TakesFile(target) && !toFile && has(target+schema.FileSuffix) {
+		l.fail(at, name, "set together with "+target+schema.FileSuffix+": allowed one of them")
 		return true
 	}
 	return false
 }
 
 // at returns the value of a dotted key, or nil.
-func (o *object) at(key string) *node {
+func objectAt(o *source.Object, key string) *source.Node {
 	name, rest, more := strings.Cut(key, ".")
-	n := o.get(name)
+	n := o.Get(name)
 	if n == nil || !more {
 		return n
 	}
-	if inner, ok := n.v.(*object); ok {
-		return inner.at(rest)
+	if inner, ok := n.Value.(*source.Object); ok {
+		return objectAt(inner, rest)
 	}
 	return nil
 }
 
 // mixture notes that a file has keys of both generations.
-func (l *loader) mixture(in source, nested, flat *object) {
-	for _, m := range nested.members {
-		_, isObject := m.value.v.(*object)
-		if f := root.byName[strings.ToLower(m.key)]; f == nil || f.kind != kindSection || !isObject || len(flat.members) == 0 {
+func (l *loader) mixture(in input, nested, flat *source.Object) {
+	for _, m := range nested.Members {
+		_, isObject := m.Value.Value.(*source.Object)
+		if f := schema.Root.ByName[strings.ToLower(m.Key)]; f == nil || f.Kind != schema.KindSection || !isObject || len(flat.Members) == 0 {
 			continue
 		}
-		first := flat.members[0]
-		l.note(in.at(first.value.line), strings.ToLower(first.key), KindClash, fmt.Sprintf(
+		first := flat.Members[0]
+		l.note(in.at(first.Value.Line), strings.ToLower(first.Key), report.KindClash, fmt.Sprintf(
 			"is flat as in versions 4 and 5, %s (line %d) is nested as in version 6: both count, "+
 				"and where they set one option the nested form does; use one of them",
-			strings.ToLower(m.key), m.value.line), "")
+			strings.ToLower(m.Key), m.Value.Line), "")
 		return
 	}
 }
 
 // flatText decodes a flat key whose value is the text of a variable or flag. has is that of flatFile.
-func (l *loader) flatText(in source, name, text string, has func(key string) bool) {
+func (l *loader) flatText(in input, name, text string, has func(key string) bool) {
 	if l.flatFile(in.at(0), name, has) {
 		return
 	}
 	k, _ := findFlat(name)
-	f, _ := findOption(k.to[0])
-	if f == nil || strings.HasSuffix(k.to[0], fileSuffix) {
+	f, _ := schema.FindOption(k.to[0])
+	if f == nil || strings.HasSuffix(k.to[0], schema.FileSuffix) {
 		l.flatKey(in, name, flagNode(text), func(string) {})
 		return
 	}
-	if f.ignoresEmpty(text) {
-		l.note(in.at(0), name, KindAdvice, "empty, ignored", "")
+	if f.IgnoresEmpty(text) {
+		l.note(in.at(0), name, report.KindAdvice, "empty, ignored", "")
 		return
 	}
-	n, wrong := f.fromText(text)
+	n, wrong := f.FromText(text)
 	if wrong != "" {
 		l.flat.to, l.flat.name = k.to[0], name
 		l.fail(in.at(0), k.to[0], wrong)
@@ -305,7 +309,7 @@ func (l *loader) sumUpDeprecated() {
 	groups := map[string]*group{}
 	var order []string
 	for _, f := range l.rep.Findings {
-		if f.Kind != KindDeprecated {
+		if f.Kind != report.KindDeprecated {
 			continue
 		}
 		source, _, _ := strings.Cut(f.Origin, " ")

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"sluice/gateway/config/schema"
 )
 
 // This file is the table of the flat keys of versions 4 and 5 (PROTOCOL 9.2, 8.5 and 10) and of what became of them.
@@ -205,7 +207,7 @@ func flatChannelName(name string) string {
 	return name
 }
 
-const withoutNamespace = "channel.without_namespace."
+const withoutNamespace = schema.WithoutNamespace
 
 var flatByName = sync.OnceValue(func() map[string]flatKey {
 	all := make(map[string]flatKey, len(flatTable))
@@ -234,12 +236,12 @@ func findFlat(name string) (flatKey, bool) {
 			return move(name, p.to+rest), true
 		}
 	}
-	if base, ok := strings.CutSuffix(name, fileSuffix); ok {
-		if k, ok := findFlat(base); ok && len(k.to) > 0 && takesFile(k.to[0]) {
+	if base, ok := strings.CutSuffix(name, schema.FileSuffix); ok {
+		if k, ok := findFlat(base); ok && len(k.to) > 0 && schema.TakesFile(k.to[0]) {
 			k.name = name
 			k.to = slices.Clone(k.to)
 			for i := range k.to {
-				k.to[i] += fileSuffix
+				k.to[i] += schema.FileSuffix
 			}
 			return k, true
 		}
@@ -249,19 +251,17 @@ func findFlat(name string) (flatKey, bool) {
 
 // isChannelOption reports whether name is an option of channels, of ours or of those that we lack.
 func isChannelOption(name string) bool {
-	if channelSchema().byName[name] != nil {
+	if schema.ChannelSection().ByName[name] != nil {
 		return true
 	}
 	return slices.ContainsFunc(lackings, func(u lacking) bool { return u.key == "*."+name })
 }
 
-func channelSchema() *schema { return root.byName["channel"].sub.byName["without_namespace"].sub }
-
 // FlagKey returns the option that a flag sets by its name: a dotted key of version 6, a flat name of versions 4 and 5
 // ("uni_sse" sets uni_sse.enabled), or one of these with _file after it. ok is false for all else. Source.Flags takes
 // the name as it is, whichever form it has; the key is for help texts.
 func FlagKey(name string) (key string, ok bool) {
-	if f, _ := findOption(name); f != nil {
+	if f, _ := schema.FindOption(name); f != nil {
 		return name, true
 	}
 	if k, ok := findFlat(name); ok {

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/report"
+	"sluice/gateway/config/schema"
 )
 
 // findingsOf returns the findings of the kinds in a file that is fine.
@@ -27,9 +30,9 @@ func TestTheSeedsOptionsWork(t *testing.T) {
 	c, rep := mustLoad(t, fromJSON("{\n\"uni_sse\": true,\n\"uni_sse_max_request_body_size\": 1000}"))
 	require.True(t, c.UniSSE.Enabled)
 	require.Equal(t, 1000, c.UniSSE.MaxRequestBodySize)
-	require.Equal(t, []Finding{
-		{Origin: "file config.json", Line: 2, Key: "uni_sse", Kind: KindDeprecated, Detail: "a flat key of versions 4 and 5", Suggestion: "uni_sse.enabled"},
-		{Origin: "file config.json", Line: 3, Key: "uni_sse_max_request_body_size", Kind: KindDeprecated,
+	require.Equal(t, []report.Finding{
+		{Origin: "file config.json", Line: 2, Key: "uni_sse", Kind: report.KindDeprecated, Detail: "a flat key of versions 4 and 5", Suggestion: "uni_sse.enabled"},
+		{Origin: "file config.json", Line: 3, Key: "uni_sse_max_request_body_size", Kind: report.KindDeprecated,
 			Detail: "a flat key of versions 4 and 5", Suggestion: "uni_sse.max_request_body_size"},
 	}, rep.Findings[:2])
 	require.Equal(t, "file config.json:2: uni_sse: a flat key of versions 4 and 5; write uni_sse.enabled (and 1 more like it; checkconfig names them all)",
@@ -84,7 +87,7 @@ func TestEveryFlatKeyReachesItsOption(t *testing.T) {
 		byFlag.flags()
 		require.Equal(t, want, strip(byFlag), k.name)
 
-		for _, prefix := range envPrefixes {
+		for _, prefix := range schema.EnvPrefixes {
 			byEnv := newLoader(Source{}, nil)
 			byEnv.env(map[string]string{prefix + strings.ToUpper(k.name): text})
 			require.Equal(t, want, strip(byEnv), k.name)
@@ -93,16 +96,16 @@ func TestEveryFlatKeyReachesItsOption(t *testing.T) {
 }
 
 func TestEveryChannelOptionIsAFlatKey(t *testing.T) {
-	for _, f := range channelSchema().fields {
-		if f.name == "history_meta_ttl" {
+	for _, f := range schema.ChannelSection().Fields {
+		if f.Name == "history_meta_ttl" {
 			continue
 		}
-		name := flatChannelName(f.name)
-		value, _ := sample(Option{Type: kindNames[f.kind], Default: f.def, Enum: f.enum})
+		name := flatChannelName(f.Name)
+		value, _ := sample(Option{Type: schema.KindNames[f.Kind], Default: f.Default, Enum: f.Enum})
 		got := newLoader(Source{Path: "c.json"}, func(string) ([]byte, error) { return []byte(`{"` + name + `": ` + value + `}`), nil })
 		require.True(t, got.file())
 		require.Empty(t, got.errs)
-		want := decodedAs(t, "c.json", `{"channel": {"without_namespace": {"`+f.name+`": `+value+`}}}`)
+		want := decodedAs(t, "c.json", `{"channel": {"without_namespace": {"`+f.Name+`": `+value+`}}}`)
 		require.Equal(t, want, got.cfg, name)
 		require.NotEqual(t, Default(), got.cfg, name)
 	}
@@ -110,16 +113,16 @@ func TestEveryChannelOptionIsAFlatKey(t *testing.T) {
 
 func TestFlatKeysAreInNoOtherPlace(t *testing.T) {
 	for _, k := range flatTable {
-		f := root.byName[k.name]
-		require.True(t, f == nil || f.kind == kindSection && k.shape != shapeAny, "%s is a key of version 6", k.name)
+		f := schema.Root.ByName[k.name]
+		require.True(t, f == nil || f.Kind == schema.KindSection && k.shape != shapeAny, "%s is a key of version 6", k.name)
 		for _, to := range append(slices.Clone(k.to), k.enable) {
 			if to == "" {
 				continue
 			}
-			f, _ := find(root, reflect.Value{}, to)
+			f, _ := schema.Find(schema.Root, reflect.Value{}, to)
 			section, _, _ := strings.Cut(to, ".")
 			known := f != nil || slices.ContainsFunc(lackings, func(u lacking) bool { _, in := insideOf(to, u.key); return in }) ||
-				sectionAt(root, to) != nil
+				sectionAt(schema.Root, to) != nil
 			require.True(t, known, "%s -> %s (%s)", k.name, to, section)
 		}
 	}
@@ -128,14 +131,14 @@ func TestFlatKeysAreInNoOtherPlace(t *testing.T) {
 	}
 }
 
-func sectionAt(s *schema, key string) *field {
+func sectionAt(s *schema.Section, key string) *schema.Field {
 	name, rest, more := strings.Cut(key, ".")
-	f := s.byName[name]
+	f := s.ByName[name]
 	switch {
-	case f == nil || f.kind != kindSection:
+	case f == nil || f.Kind != schema.KindSection:
 		return nil
 	case more:
-		return sectionAt(f.sub, rest)
+		return sectionAt(f.Sub, rest)
 	default:
 		return f
 	}
@@ -149,8 +152,8 @@ func TestShapeDecidesTheGeneration(t *testing.T) {
 	require.True(t, c.UniSSE.Enabled && c.Admin.Enabled && c.Prometheus.Enabled && c.Health.Enabled && c.Debug.Enabled)
 	require.False(t, c.Broker.Enabled)
 	for _, section := range []string{"sse", "uni_websocket", "uni_http_stream", "uni_grpc", "http_stream", "webtransport", "swagger", "grpc_api", "graphite", "opentelemetry", "sockjs"} {
-		require.Len(t, findingsOf(t, `{"`+section+`": true}`, KindUnsupported), 1, section)
-		require.Empty(t, findingsOf(t, `{"`+section+`": false, "`+section+`_port": 1}`, KindUnsupported, KindUnknown), section)
+		require.Len(t, findingsOf(t, `{"`+section+`": true}`, report.KindUnsupported), 1, section)
+		require.Empty(t, findingsOf(t, `{"`+section+`": false, "`+section+`_port": 1}`, report.KindUnsupported, report.KindUnknown), section)
 	}
 	_, _, err := fromJSON(`{"engine": "tarantool"}`).load()
 	require.EqualError(t, err, `config: file config.json:1: engine.type (written as engine): "tarantool" is unknown: allowed "memory", "redis"`)
@@ -181,7 +184,7 @@ func TestFlatMistakesNameBothKeys(t *testing.T) {
 func TestUnknownKeysInFlatFiles(t *testing.T) {
 	f := func(text string, want ...string) {
 		t.Helper()
-		require.Equal(t, want, findingsOf(t, text, KindUnknown))
+		require.Equal(t, want, findingsOf(t, text, report.KindUnknown))
 	}
 	f(`{"allowed_orgins": []}`, `file config.json:1: allowed_orgins: unknown key, ignored; did you mean client.allowed_origins?`)
 	f(`{"token_hmac_secret_kye": ""}`, `file config.json:1: token_hmac_secret_kye: unknown key, ignored; did you mean client.token.hmac_secret_key?`)
@@ -202,22 +205,22 @@ func TestTheNestedFormBeatsTheFlatOne(t *testing.T) {
 	require.Equal(t, []string{
 		"file config.json:1: port: sets http_server.port, which is there in its nested form as well (line 2); that one counts",
 		"file config.json:1: port: is flat as in versions 4 and 5, http_server (line 2) is nested as in version 6: both count, and where they set one option the nested form does; use one of them",
-	}, findingsOf(t, text, KindClash))
+	}, findingsOf(t, text, report.KindClash))
 
 	c, _ = mustLoad(t, fromJSON(`{"channel": {"namespaces": [{"name": "new"}]}, "namespaces": [{"name": "old"}]}`))
 	require.Equal(t, "new", c.Channel.Namespaces[0].Name)
-	require.Empty(t, findingsOf(t, `{"pid_file": "x", "consumers": [], "proxies": [], "port": 1}`, KindClash), "keys of both generations are no mixture")
+	require.Empty(t, findingsOf(t, `{"pid_file": "x", "consumers": [], "proxies": [], "port": 1}`, report.KindClash), "keys of both generations are no mixture")
 }
 
 func TestTwoFlatKeysForOneOption(t *testing.T) {
 	text := `{"tls_cert": "a", "tls_cert_pem": "b"}`
 	c, _ := mustLoad(t, fromJSON(text))
 	require.Equal(t, "b", c.HTTPServer.TLS.CertPEM)
-	require.Equal(t, []string{"file config.json:1: tls_cert_pem: sets http_server.tls.cert_pem, as tls_cert does; the later one counts"}, findingsOf(t, text, KindClash))
+	require.Equal(t, []string{"file config.json:1: tls_cert_pem: sets http_server.tls.cert_pem, as tls_cert does; the later one counts"}, findingsOf(t, text, report.KindClash))
 	text = "{\"port\": 1,\n\"port\": 2}"
 	c, _ = mustLoad(t, fromJSON(text))
 	require.Equal(t, 2, c.HTTPServer.Port)
-	require.Equal(t, []string{"file config.json:2: port: given twice; the last one counts"}, findingsOf(t, text, KindDuplicate))
+	require.Equal(t, []string{"file config.json:2: port: given twice; the last one counts"}, findingsOf(t, text, report.KindDuplicate))
 }
 
 func TestHistoryMetaTTLMeansWhatItsVersionMeant(t *testing.T) {
@@ -266,7 +269,7 @@ func TestVariablesOfVersion5(t *testing.T) {
 	require.Contains(t, all, "env CENTRIFUGO_HEALTH: health: empty, ignored")
 	require.Equal(t, "env CENTRIFUGO_TOKEN_HMAC_SECRET_KEY", rep.Origin("client.token.hmac_secret_key"))
 	i := slices.IndexFunc(rep.Findings, func(f Finding) bool { return f.Origin == "env CENTRIFUGO_UNI_SSE" })
-	require.Equal(t, Finding{Origin: "env CENTRIFUGO_UNI_SSE", Key: "uni_sse", Kind: KindDeprecated,
+	require.Equal(t, report.Finding{Origin: "env CENTRIFUGO_UNI_SSE", Key: "uni_sse", Kind: report.KindDeprecated,
 		Detail: "a flat key of versions 4 and 5", Suggestion: "CENTRIFUGO_UNI_SSE_ENABLED"}, rep.Findings[i])
 
 	_, _, err := given{env: []string{"CENTRIFUGO_PORT=x", "CENTRIFUGO_NAMESPACES={"}}.load()
@@ -289,10 +292,10 @@ func TestGranularNamesWithoutTheMode(t *testing.T) {
 	text := `{"connect_proxy_name": "a", "proxies": [{"name": "a", "endpoint": "http://b"}]}`
 	c, _ := mustLoad(t, fromJSON(text))
 	require.False(t, c.Client.Proxy.Connect.Enabled)
-	require.Contains(t, findingsOf(t, text, KindAdvice), "file config.json:1: connect_proxy_name: has no effect without granular_proxy_mode")
-	require.Len(t, findingsOf(t, text, KindUnsupported), 1)
+	require.Contains(t, findingsOf(t, text, report.KindAdvice), "file config.json:1: connect_proxy_name: has no effect without granular_proxy_mode")
+	require.Len(t, findingsOf(t, text, report.KindUnsupported), 1)
 	text = `{"granular_proxy_mode": true, "connect_proxy_name": "a", "proxies": [{"name": "a", "endpoint": "http://b"}, {"name": "rpc", "endpoint": "http://c"}]}`
-	require.Equal(t, []string{"file config.json:1: proxies: not supported, ignored: hooks of channels belong to bidirectional clients"}, findingsOf(t, text, KindUnsupported))
+	require.Equal(t, []string{"file config.json:1: proxies: not supported, ignored: hooks of channels belong to bidirectional clients"}, findingsOf(t, text, report.KindUnsupported))
 }
 
 func TestPrecedenceOfNamesInsideASource(t *testing.T) {
@@ -325,8 +328,8 @@ func TestFlatFlags(t *testing.T) {
 	flags := FlatFlags()
 	require.True(t, slices.IsSortedFunc(flags, func(a, b FlatFlag) int { return strings.Compare(a.Name, b.Name) }))
 	for _, f := range flags {
-		o, _ := findOption(f.Key)
-		require.True(t, o == nil || (o.kind == kindBool) == f.Switch, f.Name)
+		o, _ := schema.FindOption(f.Key)
+		require.True(t, o == nil || (o.Kind == schema.KindBool) == f.Switch, f.Name)
 	}
 	for name, want := range map[string]string{
 		"uni_sse": "uni_sse.enabled", "http_server.port": "http_server.port", "api_key_file": "http_api.key_file",
@@ -349,7 +352,7 @@ func TestFlatFlags(t *testing.T) {
 
 func TestStrictKinds(t *testing.T) {
 	for kind, want := range map[Kind]bool{
-		KindUnknown: true, KindDeprecated: true, KindUnsupported: true, KindClash: true, KindDuplicate: true, KindMissing: false, KindAdvice: false,
+		report.KindUnknown: true, report.KindDeprecated: true, report.KindUnsupported: true, report.KindClash: true, report.KindDuplicate: true, report.KindMissing: false, report.KindAdvice: false,
 	} {
 		require.Equal(t, want, kind.Strict(), kind)
 	}
@@ -366,7 +369,7 @@ func TestANamedSubscribeHookKeepsClientsOut(t *testing.T) {
 		require.Equal(t, closed, c.Channel.Namespaces[0].SubscribeProxyEnabled)
 		require.False(t, c.Channel.Namespaces[1].SubscribeProxyEnabled)
 		for _, key := range []string{"subscribe_proxy_name", "namespaces[0].subscribe_proxy_name"} {
-			require.Equal(t, 1, slices.Index(kindsOf(rep, key), KindUnsupported)+1, "%s: %v", key, rep.Findings)
+			require.Equal(t, 1, slices.Index(kindsOf(rep, key), report.KindUnsupported)+1, "%s: %v", key, rep.Findings)
 		}
 	}
 	f(`"granular_proxy_mode": true, `, true)
@@ -374,7 +377,7 @@ func TestANamedSubscribeHookKeepsClientsOut(t *testing.T) {
 	f(``, false)
 
 	_, rep := mustLoad(t, fromJSON(`{"client_concurrency": 8}`))
-	require.Equal(t, []Kind{KindUnsupported}, kindsOf(rep, "client_concurrency"))
+	require.Equal(t, []Kind{report.KindUnsupported}, kindsOf(rep, "client_concurrency"))
 }
 
 // Of the keys that the reference has and Sluice does not, only these may be set without a word: nothing is missing without

@@ -11,6 +11,9 @@ import (
 	"github.com/BurntSushi/toml"
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/report"
+	"sluice/gateway/config/schema"
 )
 
 // inAllFormats returns what a JSON text says in each format, by the name of a file.
@@ -80,11 +83,11 @@ func TestAllGenerationsAndFormatsMeanTheSame(t *testing.T) {
 			got, rep := mustLoad(t, of(e.Name()))
 			require.Equal(t, want, got, "%s%s", dir, e.Name())
 			for _, f := range rep.Findings {
-				if f.Kind == KindUnsupported && strings.HasPrefix(f.Key, "admin") {
+				if f.Kind == report.KindUnsupported && strings.HasPrefix(f.Key, "admin") {
 					continue
 				}
-				require.Contains(t, append([]Kind{KindDeprecated, KindAdvice}, ofTheValues...), f.Kind, "%s%s: %s", dir, e.Name(), f)
-				require.True(t, f.Kind != KindDeprecated || !strings.HasPrefix(e.Name(), "v6"), f)
+				require.Contains(t, append([]Kind{report.KindDeprecated, report.KindAdvice}, ofTheValues...), f.Kind, "%s%s: %s", dir, e.Name(), f)
+				require.True(t, f.Kind != report.KindDeprecated || !strings.HasPrefix(e.Name(), "v6"), f)
 			}
 			if !strings.HasSuffix(e.Name(), ".json") {
 				continue
@@ -136,7 +139,7 @@ func everyOption(t *testing.T) (string, *Config) {
 	text, err := json.Marshal(tree)
 	require.NoError(t, err)
 	c := decodedAs(t, "c.json", string(text))
-	requireAllSet(t, root, "", reflectOf(c), reflectOf(Default()))
+	requireAllSet(t, schema.Root, "", reflectOf(c), reflectOf(Default()))
 	return string(text), c
 }
 

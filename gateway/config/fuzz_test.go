@@ -8,6 +8,8 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/source"
 )
 
 func FuzzLoad(f *testing.F) {
@@ -42,7 +44,7 @@ func FuzzParseJSON(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		n, err := parseJSON(data)
+		n, err := source.ParseJSON(data)
 		data = []byte(strings.TrimPrefix(string(data), "\xef\xbb\xbf"))
 		valid := json.Valid(data) && utf8.Valid(data)
 		if err != nil && strings.Contains(err.Error(), "levels") {
@@ -56,25 +58,25 @@ func FuzzParseJSON(f *testing.F) {
 		d.UseNumber()
 		var want any
 		require.NoError(t, d.Decode(&want))
-		require.Equal(t, want, plain(n))
+		require.Equal(t, want, plainTree(n))
 	})
 }
 
-// plain turns a tree into what encoding/json makes of the same text.
-func plain(n *node) any {
-	switch v := n.v.(type) {
-	case number:
+// plainTree turns a tree into what encoding/json makes of the same text.
+func plainTree(n *source.Node) any {
+	switch v := n.Value.(type) {
+	case source.Number:
 		return json.Number(v)
-	case []*node:
+	case []*source.Node:
 		l := make([]any, 0, len(v))
 		for _, e := range v {
-			l = append(l, plain(e))
+			l = append(l, plainTree(e))
 		}
 		return l
-	case *object:
+	case *source.Object:
 		m := map[string]any{}
-		for _, e := range v.members {
-			m[e.key] = plain(e.value)
+		for _, e := range v.Members {
+			m[e.Key] = plainTree(e.Value)
 		}
 		return m
 	default:
@@ -87,7 +89,7 @@ func FuzzDotEnv(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		env, err := parseDotEnv([]byte(text))
+		env, err := source.ParseDotEnv([]byte(text))
 		require.Equal(t, err == nil, env != nil)
 	})
 }
@@ -147,7 +149,7 @@ func FuzzParseTOML(f *testing.F) {
 		if len(data) > 2000 {
 			return
 		}
-		n, err := parseTOML(data)
+		n, err := source.ParseTOML(data)
 		if err != nil {
 			if !strings.Contains(err.Error(), "levels") && utf8.Valid(data) {
 				var v map[string]any
@@ -159,17 +161,17 @@ func FuzzParseTOML(f *testing.F) {
 	})
 }
 
-func requireLines(t *testing.T, n *node) {
+func requireLines(t *testing.T, n *source.Node) {
 	t.Helper()
-	switch v := n.v.(type) {
-	case *object:
-		for _, m := range v.members {
-			require.Positive(t, m.value.line, "%q has no line", m.key)
-			requireLines(t, m.value)
+	switch v := n.Value.(type) {
+	case *source.Object:
+		for _, m := range v.Members {
+			require.Positive(t, m.Value.Line, "%q has no line", m.Key)
+			requireLines(t, m.Value)
 		}
-	case []*node:
+	case []*source.Node:
 		for _, e := range v {
-			require.Positive(t, e.line)
+			require.Positive(t, e.Line)
 			requireLines(t, e)
 		}
 	}
@@ -187,13 +189,13 @@ func FuzzParseYAML(f *testing.F) {
 		if len(data) > 2000 {
 			return
 		}
-		n, err := parseYAML(data)
+		n, err := source.ParseYAML(data)
 		if err != nil {
 			require.NotEmpty(t, err.Error())
 			return
 		}
-		values, _ := n.measure()
-		require.LessOrEqual(t, values, maxYAMLValues)
+		values, _ := n.Measure()
+		require.LessOrEqual(t, values, 100_000)
 		requireLines(t, n)
 	})
 }

@@ -16,7 +16,7 @@ func TestDefaultsAreThoseOfTheProtocol(t *testing.T) {
 	c := Default()
 	require.Equal(t, "/connection/uni_sse", c.UniSSE.HandlerPrefix)
 	require.Equal(t, 65536, c.UniSSE.MaxRequestBodySize)
-	require.Equal(t, DurationRange{3 * time.Second, 9 * time.Second}, c.UniSSE.Retry)
+	require.Equal(t, DurationRange{Min: 3 * time.Second, Max: 9 * time.Second}, c.UniSSE.Retry)
 	require.True(t, c.UniSSE.LastEventID)
 	require.Equal(t, 8000, c.HTTPServer.Port)
 	require.Equal(t, "", c.HTTPServer.InternalPort)
@@ -241,7 +241,7 @@ func TestDevLeavesOptionsAloneThatItsOwnWouldContradict(t *testing.T) {
 
 func TestApplyDevWithoutReport(t *testing.T) {
 	c := Default()
-	c.ApplyDev(nil, "s", "k")
+	ApplyDev(c, nil, "s", "k")
 	require.Equal(t, "s", c.Client.Token.HMACSecretKey)
 	require.Equal(t, "k", c.HTTPAPI.Key)
 }

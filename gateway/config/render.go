@@ -9,13 +9,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"sluice/gateway/config/schema"
 )
 
 // Render returns c as the text of a config file that Load reads back as it is. path gives the format by its extension, as
 // for Load. YAML and TOML carry the documentation of every option as comments. Secrets of c are part of the text. The error
 // says that the extension is not known.
 func Render(c *Config, path string) ([]byte, error) {
-	return render(path, outlineOf(root, "", reflect.ValueOf(c).Elem(), allOfIt))
+	return render(path, outlineOf(schema.Root, "", reflect.ValueOf(c).Elem(), allOfIt))
 }
 
 // Secrets are what a new configuration needs; the caller makes them, at random.
@@ -38,8 +40,8 @@ func RenderMinimal(s Secrets, path string) ([]byte, error) {
 		"uni_sse.enabled", "client.token.hmac_secret_key", "client.allowed_origins", "http_api.key",
 		withoutNamespace + "allow_subscribe_for_client", withoutNamespace + "allow_subscribe_for_anonymous",
 	}
-	return render(path, outlineOf(root, "", reflect.ValueOf(c).Elem(), func(key string, _ *field, _ reflect.Value) bool {
-		return slices.ContainsFunc(keys, func(k string) bool { return k == key || below(k, key) })
+	return render(path, outlineOf(schema.Root, "", reflect.ValueOf(c).Elem(), func(key string, _ *schema.Field, _ reflect.Value) bool {
+		return slices.ContainsFunc(keys, func(k string) bool { return k == key || schema.Below(k, key) })
 	}))
 }
 
@@ -72,23 +74,23 @@ type entry struct {
 }
 
 // allOfIt keeps every option.
-func allOfIt(string, *field, reflect.Value) bool { return true }
+func allOfIt(string, *schema.Field, reflect.Value) bool { return true }
 
 // outlineOf returns what keep wants of v, a struct of s. path is the dotted key of the section.
-func outlineOf(s *schema, path string, v reflect.Value, keep func(key string, f *field, v reflect.Value) bool) *outline {
+func outlineOf(s *schema.Section, path string, v reflect.Value, keep func(key string, f *schema.Field, v reflect.Value) bool) *outline {
 	o := &outline{}
-	for _, f := range s.fields {
-		key, value := join(path, f.name), v.FieldByIndex(f.index)
+	for _, f := range s.Fields {
+		key, value := schema.Join(path, f.Name), v.FieldByIndex(f.Index)
 		if !keep(key, f, value) {
 			continue
 		}
-		e := entry{key: f.name, doc: f.comment(), v: f.plain(value)}
-		if f.kind == kindSection {
-			e.v = outlineOf(f.sub, key, value, keep)
+		e := entry{key: f.Name, doc: comment(f), v: plain(f, value)}
+		if f.Kind == schema.KindSection {
+			e.v = outlineOf(f.Sub, key, value, keep)
 			if path == "" {
-				e.doc = sectionTitles[f.name]
+				e.doc = sectionTitles[f.Name]
 			}
-			if f.unserved {
+			if f.Unserved {
 				e.doc = strings.TrimSpace(e.doc + " Not served yet.")
 			}
 		}
@@ -98,27 +100,27 @@ func outlineOf(s *schema, path string, v reflect.Value, keep func(key string, f 
 }
 
 // plain returns the value of an option as an entry holds it; a section has none.
-func (f *field) plain(v reflect.Value) any {
-	switch f.kind {
-	case kindBool:
+func plain(f *schema.Field, v reflect.Value) any {
+	switch f.Kind {
+	case schema.KindBool:
 		return v.Bool()
-	case kindDuration:
-		return f.showDuration(time.Duration(v.Int()))
-	case kindInt:
+	case schema.KindDuration:
+		return showDuration(f, time.Duration(v.Int()))
+	case schema.KindInt:
 		return v.Int()
-	case kindRange:
+	case schema.KindRange:
 		return v.Interface().(DurationRange).String()
-	case kindStrings:
+	case schema.KindStrings:
 		return v.Interface().([]string)
-	case kindStringMap:
+	case schema.KindStringMap:
 		return v.Interface().(map[string]string)
-	case kindObjects:
+	case schema.KindObjects:
 		items := []*outline{}
 		for i := range v.Len() {
-			items = append(items, outlineOf(f.sub, "", v.Index(i), allOfIt).withoutDocs())
+			items = append(items, outlineOf(f.Sub, "", v.Index(i), allOfIt).withoutDocs())
 		}
 		return items
-	case kindPort:
+	case schema.KindPort:
 		if v.Kind() == reflect.Int {
 			return v.Int()
 		}
@@ -145,9 +147,9 @@ func (o *outline) withoutDocs() *outline {
 }
 
 // showDuration renders d as the default does if it is that, else without zero parts: 720h instead of 720h0m0s.
-func (f *field) showDuration(d time.Duration) string {
-	if def, err := time.ParseDuration(f.def); err == nil && def == d {
-		return f.def
+func showDuration(f *schema.Field, d time.Duration) string {
+	if def, err := time.ParseDuration(f.Default); err == nil && def == d {
+		return f.Default
 	}
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {

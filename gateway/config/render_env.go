@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"sluice/gateway/config/schema"
 )
 
 // RenderEnv returns c as lines NAME=value, sorted, those of parts that do not exist yet behind the others under a comment, in the form of a ".env" file: a value that needs quotes has them. prefix is
@@ -14,15 +16,15 @@ import (
 //
 // Namespaces are in the one variable of their list.
 func RenderEnv(c *Config, prefix string, nonZero bool) ([]byte, error) {
-	if !slices.Contains(envPrefixes, prefix) {
-		return nil, fmt.Errorf("config: %q is no prefix of environment variables: allowed %s", prefix, strings.Join(envPrefixes, ", "))
+	if !slices.Contains(schema.EnvPrefixes, prefix) {
+		return nil, fmt.Errorf("config: %q is no prefix of environment variables: allowed %s", prefix, strings.Join(schema.EnvPrefixes, ", "))
 	}
 	var lines, unserved []string
-	envLines(root, envSection{}, reflect.ValueOf(c).Elem(), func(name string, f *field, v reflect.Value, served bool) {
+	envLines(schema.Root, envSection{}, reflect.ValueOf(c).Elem(), func(name string, f *schema.Field, v reflect.Value, served bool) {
 		if nonZero && (v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0) {
 			return
 		}
-		line := prefix + name + "=" + quoteEnv(envText(f.plain(v))) + "\n"
+		line := prefix + name + "=" + quoteEnv(envText(plain(f, v))) + "\n"
 		if served {
 			lines = append(lines, line)
 		} else {
@@ -44,12 +46,12 @@ type envSection struct {
 }
 
 // envLines calls line for every option below v, a struct of s.
-func envLines(s *schema, in envSection, v reflect.Value, line func(name string, f *field, v reflect.Value, served bool)) {
-	for _, f := range s.fields {
-		inner := envSection{envName(in.name, f.name), in.unserved || f.unserved}
-		value := v.FieldByIndex(f.index)
-		if f.kind == kindSection {
-			envLines(f.sub, inner, value, line)
+func envLines(s *schema.Section, in envSection, v reflect.Value, line func(name string, f *schema.Field, v reflect.Value, served bool)) {
+	for _, f := range s.Fields {
+		inner := envSection{schema.EnvName(in.name, f.Name), in.unserved || f.Unserved}
+		value := v.FieldByIndex(f.Index)
+		if f.Kind == schema.KindSection {
+			envLines(f.Sub, inner, value, line)
 			continue
 		}
 		line(inner.name, f, value, !inner.unserved)
@@ -73,7 +75,7 @@ func envText(v any) string {
 // bareEnv matches values that mean the same with and without quotes, to a shell too.
 var bareEnv = regexp.MustCompile(`^([A-Za-z0-9_@%+=:,./#-]*|\$|\[\]|\{\})$`)
 
-// quoteEnv quotes a value for a ".env" file where it needs that; see parseDotEnv.
+// quoteEnv quotes a value for a ".env" file where it needs that; see source.ParseDotEnv.
 func quoteEnv(s string) string {
 	switch {
 	case bareEnv.MatchString(s):

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"sluice/gateway/config/schema"
 )
 
 // writeJSON writes indented JSON.
@@ -143,7 +145,7 @@ func tomlTable(out *bytes.Buffer, o *outline, path string) {
 		}
 	}
 	for _, e := range o.entries {
-		at := join(path, e.key)
+		at := schema.Join(path, e.key)
 		switch v := e.v.(type) {
 		case *outline:
 			if e.doc != "" || !v.onlyTables() { // a table is there by those in it

@@ -3,11 +3,14 @@ package config
 import (
 	"os"
 	"reflect"
+	"sluice/gateway/config/schema"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/report"
 )
 
 // extensions of all formats of config files.
@@ -43,9 +46,9 @@ func full() *Config {
 	c := Default()
 	c.UniSSE.Enabled = true
 	c.UniSSE.ConnectCodeToHTTPResponse.Enabled = true
-	c.UniSSE.ConnectCodeToHTTPResponse.Transforms = []HTTPResponseTemplate{
-		{Code: 3500, To: HTTPResponseTo{StatusCode: 401, Body: oddText}},
-		{Code: 109, To: HTTPResponseTo{StatusCode: 403}},
+	c.UniSSE.ConnectCodeToHTTPResponse.Transforms = []schema.HTTPResponseTemplate{
+		{Code: 3500, To: schema.HTTPResponseTo{StatusCode: 401, Body: oddText}},
+		{Code: 109, To: schema.HTTPResponseTo{StatusCode: 403}},
 	}
 	c.UniSSE.Retry = DurationRange{Min: 5 * time.Second, Max: 5 * time.Second}
 	c.UniSSE.MaxLifetime = 90 * time.Minute
@@ -61,9 +64,9 @@ func full() *Config {
 	p.Enabled, p.Endpoint, p.Timeout = true, "https://backend/connect?a=b", 1500*time.Millisecond
 	p.HTTPHeaders = []string{"Cookie", "X-A"}
 	p.HTTP.StaticHeaders = map[string]string{"X-B": "two words", "x.c": "null"}
-	p.HTTP.StatusToCodeTransforms = []StatusTransform{
-		{StatusCode: 404, ToError: ClientError{Code: 404, Message: "not found", Temporary: true}},
-		{StatusCode: 403, ToDisconnect: Disconnect{Code: 4500, Reason: "no"}},
+	p.HTTP.StatusToCodeTransforms = []schema.StatusTransform{
+		{StatusCode: 404, ToError: schema.ClientError{Code: 404, Message: "not found", Temporary: true}},
+		{StatusCode: 403, ToDisconnect: schema.Disconnect{Code: 4500, Reason: "no"}},
 	}
 	o := &c.Channel.WithoutNamespace
 	o.AllowSubscribeForClient, o.HistorySize, o.HistoryTTL, o.ForceRecovery = true, 10, time.Minute, true
@@ -89,7 +92,7 @@ func TestRenderedConfigLoadsAgain(t *testing.T) {
 		require.Equal(t, string(text), string(again))
 		require.Len(t, rep.Warnings, len(warnings), "%s: %v", ext, rep.Warnings)
 		for _, finding := range rep.Findings {
-			require.Contains(t, append([]Kind{KindAdvice}, ofTheValues...), finding.Kind, finding.String())
+			require.Contains(t, append([]Kind{report.KindAdvice}, ofTheValues...), finding.Kind, finding.String())
 		}
 	}
 	for _, ext := range extensions {
@@ -156,7 +159,7 @@ func TestRenderedEnvironmentLoadsAgain(t *testing.T) {
 		got, rep := mustLoad(t, given{files: map[string]string{".env": string(text), "config.json": "{}"}})
 		require.Equal(t, plainConfig(want), plainConfig(got))
 		for _, finding := range rep.Findings {
-			require.Contains(t, append([]Kind{KindAdvice}, ofTheValues...), finding.Kind, finding.String())
+			require.Contains(t, append([]Kind{report.KindAdvice}, ofTheValues...), finding.Kind, finding.String())
 		}
 		served, unserved, marked := strings.Cut(string(text), "# Of parts that do not exist yet: accepted, and refused or named where it would matter.\n")
 		require.Equal(t, marked, strings.Contains(string(text), prefix+"BROKER_NATS_URL="))

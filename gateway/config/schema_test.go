@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/schema"
 )
 
 func TestEveryOptionIsDocumentedAndNamedOnce(t *testing.T) {
@@ -124,18 +126,18 @@ func decodedAs(t *testing.T, name, text string) *Config {
 func reflectOf(c *Config) reflect.Value { return reflect.ValueOf(c).Elem() }
 
 // requireAllSet fails if an option of v has the value that it has in def.
-func requireAllSet(t *testing.T, s *schema, path string, v, def reflect.Value) {
+func requireAllSet(t *testing.T, s *schema.Section, path string, v, def reflect.Value) {
 	t.Helper()
-	for _, f := range s.fields {
-		key, value, other := join(path, f.name), v.FieldByIndex(f.index), def.FieldByIndex(f.index)
-		switch f.kind {
-		case kindSection:
-			requireAllSet(t, f.sub, key, value, other)
-		case kindObjects:
+	for _, f := range s.Fields {
+		key, value, other := schema.Join(path, f.Name), v.FieldByIndex(f.Index), def.FieldByIndex(f.Index)
+		switch f.Kind {
+		case schema.KindSection:
+			requireAllSet(t, f.Sub, key, value, other)
+		case schema.KindObjects:
 			require.Equal(t, 1, value.Len(), key)
 			elem := reflect.New(value.Type().Elem()).Elem()
-			f.sub.applyDefaults(elem)
-			requireAllSet(t, f.sub, key+"[]", value.Index(0), elem)
+			f.Sub.ApplyDefaults(elem)
+			requireAllSet(t, f.Sub, key+"[]", value.Index(0), elem)
 		default:
 			require.NotEqual(t, other.Interface(), value.Interface(), key)
 		}
@@ -200,7 +202,7 @@ func TestConfigIsPlainData(t *testing.T) {
 func TestOptionsOfTheProtocolThatSluiceLacksAreNoOptions(t *testing.T) {
 	for _, u := range lackings {
 		key := strings.Replace(u.key, "*.", "channel.without_namespace.", 1)
-		f, _ := find(root, reflect.ValueOf(Default()).Elem(), key)
+		f, _ := schema.Find(schema.Root, reflect.ValueOf(Default()).Elem(), key)
 		require.Nil(t, f, key)
 	}
 }

@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/schema"
+	"sluice/gateway/config/source"
 )
 
 // Every option that holds a secret can be given in a file: from a config file of each format, a variable and a flag.
@@ -47,7 +50,7 @@ func TestEverySecretCanBeInAFile(t *testing.T) {
 			require.Equal(t, expected, l.cfg, o.Key)
 			require.Contains(t, l.rep.Origin(o.Key), "file "+name+":")
 		}
-		for _, prefix := range envPrefixes {
+		for _, prefix := range schema.EnvPrefixes {
 			l := newLoader(Source{Dir: "work"}, read(""))
 			l.env(map[string]string{prefix + strings.TrimPrefix(o.Env, "SLUICE_") + "_FILE": "secret"})
 			require.Empty(t, l.errs, o.Key)
@@ -169,7 +172,7 @@ func TestSecretFilesAreReadAgainAtEachLoad(t *testing.T) {
 
 func TestALargeConfigFileIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "c.json"), make([]byte, maxFile+1), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "c.json"), make([]byte, source.MaxFile+1), 0o600))
 	_, _, err := Load(Source{Dir: dir, Path: "c.json"})
 	require.EqualError(t, err, "config: file c.json: cannot be read: larger than 4194304 bytes")
 }

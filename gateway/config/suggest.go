@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"sluice/gateway/config/schema"
 )
 
 // suggestion is what was probably meant by something unknown.
@@ -13,14 +15,14 @@ type suggestion struct {
 }
 
 // suggestKey returns what was probably meant by an unknown key of section s at path.
-func suggestKey(path, name string, s *schema) suggestion {
-	if first, rest, dotted := strings.Cut(name, "."); dotted && s.byName[first] != nil {
+func suggestKey(path, name string, s *schema.Section) suggestion {
+	if first, rest, dotted := strings.Cut(name, "."); dotted && s.ByName[first] != nil {
 		return suggestion{key: `"` + first + `": {"` + rest + `": ...}`, why: "a dot does not nest"}
 	}
-	if now := flatChannelNames[name]; now != "" && s.byName["history_size"] != nil {
-		return suggestion{key: join(path, now), why: "a name of version 5"}
+	if now := flatChannelNames[name]; now != "" && s.ByName["history_size"] != nil {
+		return suggestion{key: schema.Join(path, now), why: "a name of version 5"}
 	}
-	if path == "" || s.byName["history_size"] != nil {
+	if path == "" || s.ByName["history_size"] != nil {
 		if older, is := suggestOlder(path, strings.ToLower(name)); is {
 			return older
 		}
@@ -33,22 +35,22 @@ func suggestKey(path, name string, s *schema) suggestion {
 			return suggestion{key: key}
 		}
 	}
-	names := make([]string, 0, len(s.fields))
-	for _, f := range s.fields {
-		names = append(names, f.name)
+	names := make([]string, 0, len(s.Fields))
+	for _, f := range s.Fields {
+		names = append(names, f.Name)
 	}
 	if path == "" {
 		// Why not what it is a part of: flat names begin with the name of a section.
 		return suggestion{key: cmp.Or(nearest(name, names), nearestFlat(name), spread(name), eitherOf(partOf(name, names), nil))}
 	}
 	if best := meant(name, names); len(best) > 0 {
-		return suggestion{key: eitherOf(best, func(name string) string { return join(path, name) })}
+		return suggestion{key: eitherOf(best, func(name string) string { return schema.Join(path, name) })}
 	}
 	if best := deeper(path, name); len(best) > 0 {
 		return suggestion{key: eitherOf(best, nil)}
 	}
 	if strings.Contains(name, "_") { // a flat name, one section too deep
-		return suggestion{key: cmp.Or(suffixKey(name), spread(join(path, name)))}
+		return suggestion{key: cmp.Or(suffixKey(name), spread(schema.Join(path, name)))}
 	}
 	return suggestion{}
 }
@@ -58,7 +60,7 @@ func deeper(path, name string) []string {
 	byName := map[string]string{}
 	var names []string
 	for _, o := range allOptions() {
-		if o.InObject || !below(o.Key, path) {
+		if o.InObject || !schema.Below(o.Key, path) {
 			continue
 		}
 		last := o.Key[strings.LastIndexByte(o.Key, '.')+1:]
@@ -101,17 +103,17 @@ func suggestFlag(key string) suggestion {
 func suggestEnv(prefix, name string) suggestion {
 	if older, is := suggestOlder("", strings.ToLower(name)); is {
 		if older.key != "" {
-			older.key = prefix + envName("", strings.ReplaceAll(older.key, ".", "_"))
+			older.key = prefix + schema.EnvName("", strings.ReplaceAll(older.key, ".", "_"))
 		}
 		return older
 	}
 	if key := suffixKey(strings.ToLower(name)); key != "" {
-		return suggestion{key: prefix + envName("", strings.ReplaceAll(key, ".", "_"))}
+		return suggestion{key: prefix + schema.EnvName("", strings.ReplaceAll(key, ".", "_"))}
 	}
 	var names []string
 	for _, o := range allOptions() {
 		if o.Env != "" && !o.InObject {
-			names = append(names, strings.TrimPrefix(o.Env, envPrefixes[0]))
+			names = append(names, strings.TrimPrefix(o.Env, schema.EnvPrefixes[0]))
 		}
 	}
 	if best := meant(name, names); len(best) > 0 {
@@ -121,7 +123,7 @@ func suggestEnv(prefix, name string) suggestion {
 	if key := spread(strings.ToLower(name)); len(keys) == 0 && key != "" {
 		keys = []string{key}
 	}
-	return suggestion{key: eitherOf(keys, func(key string) string { return prefix + envName("", strings.ReplaceAll(key, ".", "_")) })}
+	return suggestion{key: eitherOf(keys, func(key string) string { return prefix + schema.EnvName("", strings.ReplaceAll(key, ".", "_")) })}
 }
 
 // nearestFlat returns the options that flat keys became which s is near to, or "".
@@ -130,7 +132,7 @@ func nearestFlat(s string) string { return eitherOf(flatMeant(s), nil) }
 func flatMeant(s string) []string {
 	names := make([]string, 0, len(flatTable))
 	for _, k := range flatTable {
-		if f, _ := findOption(k.to[0]); f != nil {
+		if f, _ := schema.FindOption(k.to[0]); f != nil {
 			names = append(names, k.name)
 		}
 	}
@@ -140,8 +142,6 @@ func flatMeant(s string) []string {
 	}
 	return keys
 }
-
-func didYouMean(what string) string { return "; did you mean " + what + "?" }
 
 // suffixKey finds the option that flat, an older name with _ between its words, most likely became: the shortest key
 // that ends with it. That covers most flat names of versions 4 and 5, token_hmac_secret_key for example.

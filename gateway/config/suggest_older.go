@@ -1,6 +1,10 @@
 package config
 
-import "cmp"
+import (
+	"cmp"
+
+	"sluice/gateway/config/schema"
+)
 
 // Names of version 3 and before, which are not read. Why they are not left to likeness: recover is near to
 // auto_cache_recover, and publish to delta_publish, and neither is what was meant.
@@ -36,7 +40,7 @@ func suggestOlder(path, name string) (suggestion, bool) {
 	case !is && path == "":
 		now, is = olderNames[name]
 	case is && now != "":
-		now = join(cmp.Or(path, "channel.without_namespace"), now)
+		now = schema.Join(cmp.Or(path, "channel.without_namespace"), now)
 	}
 	why := "a name of version 3"
 	if now == "" {

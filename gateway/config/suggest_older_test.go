@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/schema"
 )
 
 // Of a name of version 3 or before it is said what means the same now, or that nothing does: never a name that is only alike.
@@ -27,7 +29,7 @@ func TestNamesBeforeVersion4(t *testing.T) {
 		want := is + gone
 		if now != "" {
 			want = is + "; did you mean " + now + "?"
-			f, _ := findOption(now)
+			f, _ := schema.FindOption(now)
 			require.NotNil(t, f, now)
 		}
 		require.Equal(t, "file config.json:1: "+name+": unknown key, ignored: "+want, warningsOf(t, nest(name, `"x"`)))

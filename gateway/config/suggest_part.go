@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"sluice/gateway/config/schema"
 )
 
 // A wrong name is often a part of a real one (client.token.hmac_secret), or has a real one in it (ping_interval_seconds). The
@@ -57,7 +59,7 @@ func partOf(s string, names []string) []string {
 }
 
 // plurals are names of a section as people have them in mind.
-var plurals = map[string]string{"channels": "channel", "namespace": namespacesKey}
+var plurals = map[string]string{"channels": "channel", "namespace": schema.NamespacesKey}
 
 // known returns what a name that somebody else uses is here.
 func known(path, name string) suggestion {
@@ -83,7 +85,7 @@ func nearestLacked(s string) string {
 	if best == "" {
 		return ""
 	}
-	if f, _ := findOption(flatByName()[best].to[0]); f != nil {
+	if f, _ := schema.FindOption(flatByName()[best].to[0]); f != nil {
 		return ""
 	}
 	return best

@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/source"
 )
 
 func plainTOML(t *testing.T, text string) any {
 	t.Helper()
-	n, err := parseTOML([]byte(text))
+	n, err := source.ParseTOML([]byte(text))
 	require.NoError(t, err, text)
-	return plainNumbers(plain(n))
+	return plainNumbers(plainTree(n))
 }
 
 func TestTOMLValues(t *testing.T) {
@@ -30,7 +32,7 @@ func TestTOMLValues(t *testing.T) {
 	f("'''a''b'''''", "a''b''")
 	f("[1, 'two', {b = 3, c.d = [4]}] # x", []any{"number 1", "two", map[string]any{"b": "number 3", "c": map[string]any{"d": []any{"number 4"}}}})
 	f("[\n 1, # c\n 2,\n]", []any{"number 1", "number 2"})
-	f("1979-05-27", date("1979-05-27T00:00:00Z"))
+	f("1979-05-27", source.Date("1979-05-27T00:00:00Z"))
 }
 
 func TestTOMLTables(t *testing.T) {
@@ -43,7 +45,7 @@ func TestTOMLTables(t *testing.T) {
 func TestTOMLIsRefusedWithItsPlaceAndWithoutItsText(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
-		_, err := parseTOML([]byte(text))
+		_, err := source.ParseTOML([]byte(text))
 		require.ErrorContains(t, err, want, text)
 		require.NotContains(t, err.Error(), planted)
 	}
@@ -69,7 +71,7 @@ func TestTOMLIsBounded(t *testing.T) {
 		"[" + strings.Repeat("a.", 100_000) + "b]", "[[" + strings.Repeat("a.", 65) + "b]]",
 		"[" + strings.Repeat("a.", 40) + "b]\n" + strings.Repeat("a.", 40) + "b = 1", "a = " + strings.Repeat("[", 65) + strings.Repeat("]", 65),
 	} {
-		_, err := parseTOML([]byte(text))
+		_, err := source.ParseTOML([]byte(text))
 		require.ErrorContains(t, err, "at most 64 levels", text[:min(len(text), 60)])
 	}
 	var big strings.Builder
@@ -81,7 +83,7 @@ func TestTOMLIsBounded(t *testing.T) {
 }
 
 func TestLinesOfTOML(t *testing.T) {
-	n, err := parseTOML([]byte("# c\na = 1\nb = [ # c\n  {x = 1},\n\n  {x = 2,\n y = 3}]\nm = \"\"\"\n\"x\n\\\n\"\"\"\nc.d = '''\n'''\n[t]\n'q.r' = 1\n[t.u]\nv = {w = 2}\n[[l]]\n[[l]]\nz = 1\n[l.s]\nz = 2\n"))
+	n, err := source.ParseTOML([]byte("# c\na = 1\nb = [ # c\n  {x = 1},\n\n  {x = 2,\n y = 3}]\nm = \"\"\"\n\"x\n\\\n\"\"\"\nc.d = '''\n'''\n[t]\n'q.r' = 1\n[t.u]\nv = {w = 2}\n[[l]]\n[[l]]\nz = 1\n[l.s]\nz = 2\n"))
 	require.NoError(t, err)
 	require.Equal(t, "a:2 b:3 b[0]:4 b[0].x:4 b[1]:6 b[1].x:6 b[1].y:7 m:8 c:12 c.d:12 t:14 t.q.r:15 t.u:16 t.u.v:17 t.u.v.w:17 l:18 l[0]:18 l[1]:19 l[1].z:20 l[1].s:21 l[1].s.z:22", linesOf(n))
 }

@@ -5,6 +5,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"sluice/gateway/config/report"
+	"sluice/gateway/config/schema"
+	"sluice/gateway/config/source"
 )
 
 // switchedOn says when an option that Sluice lacks deserves a warning.
@@ -108,7 +112,7 @@ var lackings = []lacking{
 
 // unsupported handles a key that is no option of ours. It warns if the option is switched on and missed, and reports
 // whether the key is known at all.
-func (l *loader) unsupported(in source, key string, n *node) bool {
+func (l *loader) unsupported(in input, key string, n *source.Node) bool {
 	for _, u := range lackings {
 		inside, ok := insideOf(key, u.key)
 		if !ok {
@@ -117,11 +121,11 @@ func (l *loader) unsupported(in source, key string, n *node) bool {
 		if inside != "" {
 			// A flag or a single value from inside the section: put it back where it stands.
 			for _, name := range slices.Backward(strings.Split(inside, ".")) {
-				n = &node{v: &object{members: []member{{name, n}}}, line: n.line}
+				n = &source.Node{Value: &source.Object{Members: []source.Member{{Key: name, Value: n}}}, Line: n.Line}
 			}
 		}
 		if u.isOn(n) {
-			l.note(in.at(n.line), key, KindUnsupported, "not supported, ignored: "+u.why, "")
+			l.note(in.at(n.Line), key, report.KindUnsupported, "not supported, ignored: "+u.why, "")
 		}
 		return true
 	}
@@ -133,7 +137,7 @@ func insideOf(key, pattern string) (rest string, ok bool) {
 	if option, isNS := strings.CutPrefix(pattern, "*."); isNS {
 		after, found := strings.CutPrefix(key, "channel.without_namespace.")
 		if !found {
-			if after, found = strings.CutPrefix(key, namespacesKey+"["); found {
+			if after, found = strings.CutPrefix(key, schema.NamespacesKey+"["); found {
 				_, after, found = strings.Cut(after, "].")
 			}
 		}
@@ -166,7 +170,7 @@ func (l *loader) unsupportedEnv(name, rest, value string) bool {
 				on = on && (inside == "" || inside == "_ENABLED")
 			}
 			if on {
-				l.note(place{origin: "env " + name}, "", KindUnsupported, "not supported, ignored: "+u.why, "")
+				l.note(source.Place{Origin: "env " + name}, "", report.KindUnsupported, "not supported, ignored: "+u.why, "")
 			}
 			return true
 		}
@@ -178,11 +182,11 @@ func (l *loader) unsupportedEnv(name, rest, value string) bool {
 func (l *loader) lackingEnvs(u lacking) []string {
 	option, isNS := strings.CutPrefix(u.key, "*.")
 	if !isNS {
-		return []string{envName("", strings.ReplaceAll(u.key, ".", "_"))}
+		return []string{schema.EnvName("", strings.ReplaceAll(u.key, ".", "_"))}
 	}
-	envs := []string{envName("CHANNEL_WITHOUT_NAMESPACE", option)}
+	envs := []string{schema.EnvName("CHANNEL_WITHOUT_NAMESPACE", option)}
 	for _, ns := range l.cfg.Channel.Namespaces {
-		envs = append(envs, envName(namespaceEnv(ns.Name), option))
+		envs = append(envs, schema.EnvName(schema.NamespaceEnv(ns.Name), option))
 	}
 	return envs
 }
@@ -194,41 +198,41 @@ func truthy(text string) bool {
 	return text != ""
 }
 
-func (u lacking) isOn(n *node) bool {
-	o, isObject := n.v.(*object)
+func (u lacking) isOn(n *source.Node) bool {
+	o, isObject := n.Value.(*source.Object)
 	switch {
-	case u.on == onNever || n.v == nil:
+	case u.on == onNever || n.Value == nil:
 		return false
 	case u.on == onNamed:
-		return n.v != defaultHook && n.holdsValue()
+		return n.Value != defaultHook && holdsValue(n)
 	case !isObject || u.on == onValue:
-		return n.holdsValue()
+		return holdsValue(n)
 	case u.on == onEnabled:
-		enabled := o.get("enabled")
-		return enabled != nil && enabled.holdsValue()
+		enabled := o.Get("enabled")
+		return enabled != nil && holdsValue(enabled)
 	case u.on == onUnlessOff:
-		disabled := o.get("disabled")
-		return disabled == nil || !disabled.holdsValue()
+		disabled := o.Get("disabled")
+		return disabled == nil || !holdsValue(disabled)
 	default:
 		panic(fmt.Sprintf("BUG: config: switch of %s: %d", u.key, u.on))
 	}
 }
 
 // holdsValue reports whether anything in n differs from null, false, zero and empty.
-func (n *node) holdsValue() bool {
-	switch v := n.v.(type) {
+func holdsValue(n *source.Node) bool {
+	switch v := n.Value.(type) {
 	case bool:
 		return v
 	case string:
 		return truthy(v)
-	case number:
+	case source.Number:
 		f, err := strconv.ParseFloat(string(v), 64)
 		return err != nil || f != 0
-	case []*node:
+	case []*source.Node:
 		return len(v) > 0
-	case *object:
-		for _, m := range v.members {
-			if m.value.holdsValue() {
+	case *source.Object:
+		for _, m := range v.Members {
+			if holdsValue(m.Value) {
 				return true
 			}
 		}

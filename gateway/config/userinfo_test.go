@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/source"
 )
 
 // Whatever option an address is given to, its user and password are in no error and no finding. So is a secret that stands
@@ -60,7 +62,7 @@ func TestUserinfoNeverShowsWhereverItStands(t *testing.T) {
 func TestUserinfoIsMaskedAndTheRestIsShown(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
-		require.Equal(t, want, withoutUserinfo(text))
+		require.Equal(t, want, source.WithoutUserinfo(text))
 	}
 	f(`plain`, `plain`)
 	f(`"a@b" and "c"`, `"(hidden)@b" and "c"`)
@@ -90,7 +92,7 @@ func TestAMisplacedSecretIsNotShown(t *testing.T) {
 		}
 	}
 	require.Greater(t, n, 100)
-	for _, cause := range []error{fs.ErrPermission, syscall.EISDIR, errNotRegular, errTooLarge} {
+	for _, cause := range []error{fs.ErrPermission, syscall.EISDIR, source.ErrNotRegular, source.ErrTooLarge} {
 		require.False(t, namesNoFile(&fs.PathError{Op: "open", Err: cause}), "a file that is there is named: %v", cause)
 	}
 }

@@ -11,6 +11,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sluice/gateway/config/report"
+	"sluice/gateway/config/schema"
+	"sluice/gateway/config/source"
 )
 
 // validator checks a decoded configuration: what a single value cannot tell. Each section has a function.
@@ -45,35 +49,35 @@ func (v *validator) all() {
 
 // fail notes that key is wrong.
 func (v *validator) fail(key, format string, args ...any) {
-	v.errs = append(v.errs, newKeyError(v.rep.origins[key], key, v.rep.written[key], fmt.Sprintf(format, args...)))
+	v.errs = append(v.errs, report.NewKeyError(v.rep.Of(key).Place, key, v.rep.Of(key).Written, fmt.Sprintf(format, args...)))
 }
 
 // warn notes that key deserves a look.
 func (v *validator) warn(key, format string, args ...any) {
-	v.note(key, KindAdvice, fmt.Sprintf(format, args...))
+	v.note(key, report.KindAdvice, fmt.Sprintf(format, args...))
 }
 
 func (v *validator) note(key string, kind Kind, detail string) {
-	at, name := v.rep.origins[key], key
-	if w := v.rep.written[key]; w != "" {
+	at, name := v.rep.Of(key), key
+	if w := v.rep.Of(key).Written; w != "" {
 		name = w
 	}
-	v.rep.add(Finding{Origin: at.origin, Line: at.line, Key: name, Kind: kind, Detail: detail})
+	v.rep.Add(report.Finding{Origin: at.Origin, Line: at.Line, Key: name, Kind: kind, Detail: detail})
 }
 
 // showURL renders the value of key, or a part of it, as far as it may be seen.
 func (v *validator) showURL(key, value string) string {
-	if v.rep.hidden[key] != "" {
-		return hidden
+	if v.rep.Of(key).File != "" {
+		return source.Hidden
 	}
-	return showURL(value)
+	return schema.ShowURL(value)
 }
 
 // sound reports whether all keys could be decoded, and the sections that they are in. A check of several keys asks it
 // first, so that one mistake is not reported twice.
 func (v *validator) sound(keys ...string) bool {
 	for k := range v.bad {
-		if slices.ContainsFunc(keys, func(key string) bool { return key == k || below(key, k) }) {
+		if slices.ContainsFunc(keys, func(key string) bool { return key == k || schema.Below(key, k) }) {
 			return false
 		}
 	}
@@ -83,7 +87,7 @@ func (v *validator) sound(keys ...string) bool {
 // lacking notes options of this table that nothing serves yet.
 func (v *validator) lacking() {
 	if v.c.Admin.Enabled && v.sound("admin.enabled") {
-		v.note("admin.enabled", KindUnsupported, "not supported, ignored: the live page comes with the flag --dev")
+		v.note("admin.enabled", report.KindUnsupported, "not supported, ignored: the live page comes with the flag --dev")
 	}
 }
 
@@ -139,7 +143,7 @@ func (v *validator) frontLine() {
 	}
 	if v.sound(proxies) {
 		if p := everybody(s.TrustedProxies); p != "" {
-			v.note(proxies, KindOpen, fmt.Sprintf("%q is no network of yours: whoever connects from there says which address it has, and limits by address are worthless; name your proxies only", p))
+			v.note(proxies, report.KindOpen, fmt.Sprintf("%q is no network of yours: whoever connects from there says which address it has, and limits by address are worthless; name your proxies only", p))
 		}
 	}
 	if s.ProxyProtocol && len(s.TrustedProxies) == 0 && v.sound(proxies) {
@@ -240,10 +244,10 @@ func (v *validator) pem(key, value string) ([]byte, bool) {
 	if value == "" {
 		return nil, true
 	}
-	data, err := ReadPEM(v.dir, value)
+	data, err := source.ReadPEM(v.dir, value)
 	if err != nil {
 		detail := strings.TrimPrefix(err.Error(), "config: ")
-		v.fail(key, "%s is %s", hidden, detail)
+		v.fail(key, "%s is %s", source.Hidden, detail)
 		return nil, false
 	}
 	return data, true
@@ -258,9 +262,9 @@ func (v *validator) httpAPI() {
 	case a.Insecure:
 		v.warn("http_api.insecure", "true: everybody who reaches the API can publish and disconnect")
 	case a.Key == "" && v.sound("http_api.key"):
-		v.note("http_api.key", KindUnusable, "empty: every API call will get 401; set it, or http_api.disabled")
+		v.note("http_api.key", report.KindUnusable, "empty: every API call will get 401; set it, or http_api.disabled")
 	}
-	if largest, _ := a.largestPublication(); largest > a.PublishInflightMaxBytes && v.sound("http_api.max_body_size", "http_api.publish_inflight_max_bytes") {
+	if largest, _ := largestPublication(a); largest > a.PublishInflightMaxBytes && v.sound("http_api.max_body_size", "http_api.publish_inflight_max_bytes") {
 		v.warn("http_api.max_body_size", "%d is more than http_api.publish_inflight_max_bytes (%d): a publication above that takes all room, and waits until every other has left",
 			a.MaxBodySize, a.PublishInflightMaxBytes)
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"time"
+
+	"sluice/gateway/config/schema"
 )
 
 var namespaceName = regexp.MustCompile(`^[-a-zA-Z0-9_.]{2,}$`)
@@ -15,7 +17,7 @@ func (v *validator) channels() {
 	seen := map[string]int{}
 	for i := range ch.Namespaces {
 		ns := &ch.Namespaces[i]
-		at := fmt.Sprintf("%s[%d]", namespacesKey, i)
+		at := fmt.Sprintf("%s[%d]", schema.NamespacesKey, i)
 		if !v.sound(at) {
 			continue
 		}
@@ -34,7 +36,7 @@ func (v *validator) namespace(at string, i int, ns *Namespace, seen map[string]i
 		return
 	}
 	if other, twice := seen[ns.Name]; twice {
-		v.fail(key, "%q is already the name of %s[%d]: allowed a name of its own", ns.Name, namespacesKey, other)
+		v.fail(key, "%q is already the name of %s[%d]: allowed a name of its own", ns.Name, schema.NamespacesKey, other)
 		return
 	}
 	seen[ns.Name] = i

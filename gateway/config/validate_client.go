@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/gobwas/glob"
+
+	"sluice/gateway/config/schema"
+	"sluice/gateway/config/source"
 )
 
 // minPing bounds the ping interval: below it pings would be the load.
@@ -59,7 +62,7 @@ func (v *validator) headerToken(key, s, what string) {
 	}
 }
 
-func (v *validator) disconnects(key string, transforms []DisconnectTransform) {
+func (v *validator) disconnects(key string, transforms []schema.DisconnectTransform) {
 	for i, t := range transforms {
 		at := fmt.Sprintf("%s[%d]", key, i)
 		if t.Code == 0 && v.sound(at+".code") {
@@ -77,14 +80,14 @@ const maxReason = 123
 
 func (v *validator) reason(key, s string) {
 	if len(s) > maxReason || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
-		v.fail(key, "%s is not a reason: allowed at most %d printable ASCII characters", (&node{v: s}).show(), maxReason)
+		v.fail(key, "%s is not a reason: allowed at most %d printable ASCII characters", (&source.Node{Value: s}).Show(), maxReason)
 	}
 }
 
 func (v *validator) personal() {
 	p := &v.c.Client.SubscribeToUserPersonalChannel
 	const section = "client.subscribe_to_user_personal_channel."
-	if !p.Enabled || !v.sound(section+"personal_channel_namespace", section+"single_connection", namespacesKey) {
+	if !p.Enabled || !v.sound(section+"personal_channel_namespace", section+"single_connection", schema.NamespacesKey) {
 		return
 	}
 	o, key := &v.c.Channel.WithoutNamespace, "channel.without_namespace"
@@ -95,7 +98,7 @@ func (v *validator) personal() {
 				p.PersonalChannelNamespace, v.namespaceNames())
 			return
 		}
-		o, key = &v.c.Channel.Namespaces[i].ChannelOptions, fmt.Sprintf("%s[%d]", namespacesKey, i)
+		o, key = &v.c.Channel.Namespaces[i].ChannelOptions, fmt.Sprintf("%s[%d]", schema.NamespacesKey, i)
 	}
 	if p.SingleConnection && !o.Presence && v.sound(key+".presence") {
 		v.fail(section+"single_connection", "true needs presence in %s", key)
@@ -113,20 +116,10 @@ func (v *validator) namespaceNames() string {
 	return strings.Join(names, ", ")
 }
 
-// hook is one backend hook with the key of its section.
-type hook struct {
-	key   string
-	proxy *Proxy
-}
-
-func (c *Config) hooks() []hook {
-	return []hook{{"client.proxy.connect", &c.Client.Proxy.Connect}, {"client.proxy.refresh", &c.Client.Proxy.Refresh}}
-}
-
 func (v *validator) hooks() {
-	for _, h := range v.c.hooks() {
-		if h.proxy.Enabled {
-			v.hook(h.key, h.proxy)
+	for _, h := range v.c.Hooks() {
+		if h.Proxy.Enabled {
+			v.hook(h.Key, h.Proxy)
 		}
 	}
 }
@@ -147,7 +140,7 @@ func (v *validator) hook(key string, p *Proxy) {
 			v.fail(key+".http.static_headers", "%q is not a header name: allowed letters, digits and - _ . and the like", name)
 		}
 		if strings.ContainsAny(p.HTTP.StaticHeaders[name], "\r\n\x00") {
-			v.fail(key+".http.static_headers", "header %q: %s holds a line end or a zero byte", name, hidden)
+			v.fail(key+".http.static_headers", "header %q: %s holds a line end or a zero byte", name, source.Hidden)
 		}
 	}
 	for i, t := range p.HTTP.StatusToCodeTransforms {
@@ -175,7 +168,7 @@ func (v *validator) endpoint(key, endpoint string) {
 	}
 }
 
-func (v *validator) statusTransform(key string, t *StatusTransform) {
+func (v *validator) statusTransform(key string, t *schema.StatusTransform) {
 	if !v.sound(key+".status_code", key+".to_error.code", key+".to_disconnect.code") {
 		return
 	}

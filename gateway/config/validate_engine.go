@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"sluice/gateway/config/schema"
 )
 
 func (v *validator) engines() {
@@ -31,7 +33,7 @@ var (
 	natsSchemes  = []string{"nats", "tls", "ws", "wss"}
 )
 
-func (v *validator) redis(key string, r *Redis) {
+func (v *validator) redis(key string, r *schema.Redis) {
 	if len(r.ClusterAddress) > 0 && len(r.SentinelAddress) > 0 {
 		v.fail(key+".sentinel_address", "set together with cluster_address: allowed one of them")
 	}

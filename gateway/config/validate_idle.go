@@ -24,8 +24,8 @@ func (v *validator) noEffect(idle bool, key, without string) {
 // for the day when it is.
 func (v *validator) idleSections() {
 	c := &v.c.Client
-	for _, h := range v.c.hooks() {
-		v.noEffect(!h.proxy.Enabled && h.proxy.Endpoint != "", h.key+".endpoint", h.key+".enabled")
+	for _, h := range v.c.Hooks() {
+		v.noEffect(!h.Proxy.Enabled && h.Proxy.Endpoint != "", h.Key+".endpoint", h.Key+".enabled")
 	}
 	responses, disconnects := &v.c.UniSSE.ConnectCodeToHTTPResponse, &c.ConnectCodeToUnidirectionalDisconnect
 	v.noEffect(!responses.Enabled && len(responses.Transforms) > 0,

@@ -1,5 +1,9 @@
 package config
 
+import (
+	"sluice/gateway/config/schema"
+)
+
 // This file notes limits that are allowed each by itself and do not fit together.
 
 func (v *validator) limits() {
@@ -11,7 +15,7 @@ func (v *validator) limits() {
 }
 
 // largestPublication returns the largest data that a publication can have, and the option that says so.
-func (a *HTTPAPI) largestPublication() (size int, key string) {
+func largestPublication(a *schema.HTTPAPI) (size int, key string) {
 	if a.MaxPublicationSize > 0 && a.MaxPublicationSize <= a.MaxBodySize {
 		return a.MaxPublicationSize, "http_api.max_publication_size"
 	}
@@ -28,7 +32,7 @@ func (v *validator) publicationLimits() {
 		v.warn(publication, "%d is more than %s (%d), so that it never counts: a call that holds such a publication gets 413; set it to less, or %s to more",
 			a.MaxPublicationSize, body, a.MaxBodySize, body)
 	}
-	largest, key := a.largestPublication()
+	largest, key := largestPublication(a)
 	const total, queue = "client.queues_max_total", "client.queue_max_size"
 	if c.QueuesMaxTotal < largest && v.sound(total) {
 		v.warn(total, "%d is less than %s (%d): one such publication that waits for a slow stream is more than may wait, and slow streams are closed (slow_total); set it to several times that, or %s to less",

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"sluice/gateway/origin"
+
+	"sluice/gateway/config/report"
 )
 
 const (
@@ -28,7 +30,7 @@ func (v *validator) origins(patterns []string) {
 			continue
 		}
 		if never := origin.Never(p); never != "" {
-			v.note(originsKey, KindUnusable, fmt.Sprintf("%q %s", p, never))
+			v.note(originsKey, report.KindUnusable, fmt.Sprintf("%q %s", p, never))
 			continue
 		}
 		example := origin.Open(p)
@@ -63,9 +65,9 @@ func (v *validator) ambient() string {
 	case c.UserIDHTTPHeader != "":
 		return userKey
 	}
-	for _, h := range v.c.hooks() {
-		if h.proxy.Enabled && slices.ContainsFunc(h.proxy.HTTPHeaders, func(name string) bool { return strings.EqualFold(name, "cookie") }) {
-			return fmt.Sprintf("Cookie in %s.http_headers", h.key)
+	for _, h := range v.c.Hooks() {
+		if h.Proxy.Enabled && slices.ContainsFunc(h.Proxy.HTTPHeaders, func(name string) bool { return strings.EqualFold(name, "cookie") }) {
+			return fmt.Sprintf("Cookie in %s.http_headers", h.Key)
 		}
 	}
 	return ""

@@ -2,7 +2,10 @@ package config
 
 import (
 	"fmt"
+	"sluice/gateway/config/report"
 	"time"
+
+	"sluice/gateway/config/schema"
 )
 
 // This file notes limits that another one keeps from ever being reached, and times that end before what needs them.
@@ -27,7 +30,7 @@ func (v *validator) namespaces() []namedOptions {
 	ch := &v.c.Channel
 	all := []namedOptions{{"channel.without_namespace", &ch.WithoutNamespace}}
 	for i := range ch.Namespaces {
-		all = append(all, namedOptions{fmt.Sprintf("%s[%d]", namespacesKey, i), &ch.Namespaces[i].ChannelOptions})
+		all = append(all, namedOptions{fmt.Sprintf("%s[%d]", schema.NamespacesKey, i), &ch.Namespaces[i].ChannelOptions})
 	}
 	return all
 }
@@ -82,7 +85,7 @@ func (v *validator) positionTimes() {
 }
 
 // checkInterval is the longest time between two checks of a position: they happen at the first look at which one is due.
-func (c *Client) checkInterval() time.Duration {
+func checkInterval(c *schema.Client) time.Duration {
 	look := c.PresenceUpdateInterval
 	if look <= 0 {
 		return c.ChannelPositionCheckDelay
@@ -94,7 +97,7 @@ func (c *Client) checkInterval() time.Duration {
 // is what fits into a call, and that is fine for whoever publishes nothing large.
 func (v *validator) publicationSizes() {
 	const size, recovery, hold = "http_api.max_publication_size", "uni_sse.recovery_max_bytes", "client.hold_max_bytes"
-	largest, _ := v.c.HTTPAPI.largestPublication()
+	largest, _ := largestPublication(&v.c.HTTPAPI)
 	if v.c.HTTPAPI.Disabled || v.c.HTTPAPI.MaxPublicationSize == 0 || !v.sound(size, "http_api.max_body_size") {
 		return
 	}
@@ -137,7 +140,7 @@ func (v *validator) positionReach(at string, o *ChannelOptions) {
 	if !v.sound(key, check, retry, "client.presence_update_interval") {
 		return
 	}
-	if interval := v.c.Client.checkInterval(); ttl < interval {
+	if interval := checkInterval(&v.c.Client); ttl < interval {
 		v.warn(key, "%s is less than the time between two checks of a position (%s, %s in steps of client.presence_update_interval), which keep it alive in %s; set it to more",
 			ttl, interval, check, at)
 		return
@@ -149,6 +152,6 @@ func (v *validator) positionReach(at string, o *ChannelOptions) {
 
 // chosen reports whether a source gave the option another value than its default.
 func (v *validator) chosen(key string, value, def any) bool {
-	_, given := v.rep.origins[key]
+	given := v.rep.Of(key) != (report.Origin{})
 	return given && value != def && v.sound(key)
 }

@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/schema"
+	"sluice/gateway/config/source"
 )
 
 // expectAdvice holds the advice about a file, apart from its place, against want.
@@ -59,31 +62,31 @@ func TestLimitsThatAreNeverReached(t *testing.T) {
 // merge returns the members of two JSON objects as one, section by section.
 func merge(t *testing.T, a, b string) string {
 	t.Helper()
-	one, err := parseJSON([]byte(a))
+	one, err := source.ParseJSON([]byte(a))
 	require.NoError(t, err)
-	two, err := parseJSON([]byte(b))
+	two, err := source.ParseJSON([]byte(b))
 	require.NoError(t, err)
-	var join func(a, b *object)
-	join = func(a, b *object) {
-		for _, m := range b.members {
-			old := a.get(m.key)
+	var join func(a, b *source.Object)
+	join = func(a, b *source.Object) {
+		for _, m := range b.Members {
+			old := a.Get(m.Key)
 			if old == nil {
-				a.members = append(a.members, m)
+				a.Members = append(a.Members, m)
 				continue
 			}
-			join(old.v.(*object), m.value.v.(*object))
+			join(old.Value.(*source.Object), m.Value.Value.(*source.Object))
 		}
 	}
-	join(one.v.(*object), two.v.(*object))
-	var text func(n *node) string
-	text = func(n *node) string {
-		o, isObject := n.v.(*object)
+	join(one.Value.(*source.Object), two.Value.(*source.Object))
+	var text func(n *source.Node) string
+	text = func(n *source.Node) string {
+		o, isObject := n.Value.(*source.Object)
 		if !isObject {
-			return n.show()
+			return n.Show()
 		}
 		var parts []string
-		for _, m := range o.members {
-			parts = append(parts, fmt.Sprintf("%q: %s", m.key, text(m.value)))
+		for _, m := range o.Members {
+			parts = append(parts, fmt.Sprintf("%q: %s", m.Key, text(m.Value)))
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
 	}
@@ -126,23 +129,23 @@ func TestEveryOptionSaysWhatZeroMeans(t *testing.T) {
 	aZero := regexp.MustCompile(`\b0\b`)
 	reference := Reference()
 	n := 0
-	var check func(s *schema)
-	check = func(s *schema) {
-		for _, f := range s.fields {
+	var check func(s *schema.Section)
+	check = func(s *schema.Section) {
+		for _, f := range s.Fields {
 			switch {
-			case f.unserved:
-			case f.sub != nil:
-				check(f.sub)
-			case f.kind != kindInt && f.kind != kindDuration, f.min > 0, f.name == "pong_timeout":
-			case f.unit == "" && strings.HasSuffix(f.name, "code"): // of an error or a status; 0 is refused
+			case f.Unserved:
+			case f.Sub != nil:
+				check(f.Sub)
+			case f.Kind != schema.KindInt && f.Kind != schema.KindDuration, f.Min > 0, f.Name == "pong_timeout":
+			case f.Unit == "" && strings.HasSuffix(f.Name, "code"): // of an error or a status; 0 is refused
 			default:
 				n++
-				require.Regexp(t, aZero, f.comment(), f.name)
-				require.Contains(t, reference, escapeMarkdown(f.meaning()), f.name)
+				require.Regexp(t, aZero, comment(f), f.Name)
+				require.Contains(t, reference, escapeMarkdown(meaning(f)), f.Name)
 			}
 		}
 	}
-	check(root)
+	check(schema.Root)
 	require.Greater(t, n, 30)
 }
 

@@ -6,6 +6,9 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+
+	"sluice/gateway/config/report"
+	"sluice/gateway/config/schema"
 )
 
 // This file tells of secrets that others know: too short, or copied as they stand in a guide.
@@ -20,10 +23,10 @@ const (
 
 func (v *validator) secrets() {
 	told := map[string]bool{}
-	v.placeholders(root, "", reflect.ValueOf(v.c).Elem(), told)
+	v.placeholders(schema.Root, "", reflect.ValueOf(v.c).Elem(), told)
 	short := func(key, secret, advice string, least int) {
 		if n := len(secret); n > 0 && n < least && !told[key] && v.sound(key) {
-			v.note(key, KindWeak, fmt.Sprintf("%d bytes: "+advice, n, least))
+			v.note(key, report.KindWeak, fmt.Sprintf("%d bytes: "+advice, n, least))
 		}
 	}
 	const token = "whoever has a token can guess it; use %d or more that are random, 64 for HS512"
@@ -36,27 +39,27 @@ func (v *validator) secrets() {
 
 // placeholders notes the secrets below value, a struct of s, that a guide put there for another, and which ones in told. What
 // is not served guards nothing.
-func (v *validator) placeholders(s *schema, path string, value reflect.Value, told map[string]bool) {
-	for _, f := range s.fields {
-		key, inner := join(path, f.name), value.FieldByIndex(f.index)
+func (v *validator) placeholders(s *schema.Section, path string, value reflect.Value, told map[string]bool) {
+	for _, f := range s.Fields {
+		key, inner := schema.Join(path, f.Name), value.FieldByIndex(f.Index)
 		switch {
-		case f.unserved:
-		case f.kind == kindSection:
-			v.placeholders(f.sub, key, inner, told)
-		case f.secret != secretAll || !v.sound(key):
-		case f.kind == kindStringMap:
+		case f.Unserved:
+		case f.Kind == schema.KindSection:
+			v.placeholders(f.Sub, key, inner, told)
+		case f.Secret != schema.SecretAll || !v.sound(key):
+		case f.Kind == schema.KindStringMap:
 			for _, text := range inner.Interface().(map[string]string) {
 				// Why no words: a header may well be named "test".
 				if _, credentials, ok := strings.Cut(text, " "); isMarked(text) || ok && isMarked(credentials) {
 					told[key] = true
 				}
 			}
-		case f.kind == kindString:
+		case f.Kind == schema.KindString:
 			text := inner.String()
 			told[key] = isMarked(text) || isTemplate(text) || isWords(text)
 		}
 		if told[key] {
-			v.note(key, KindWeak, "a placeholder, as everybody can read it in a guide: use a value that is random, as `openssl rand -hex 32` prints one")
+			v.note(key, report.KindWeak, "a placeholder, as everybody can read it in a guide: use a value that is random, as `openssl rand -hex 32` prints one")
 		}
 	}
 }

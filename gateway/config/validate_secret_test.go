@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/report"
 )
 
 // weakOf loads a file with these two secrets and returns the weak ones by their key.
@@ -18,7 +20,7 @@ func weakOf(t *testing.T, token, api string) map[string]string {
 	_, rep := mustLoad(t, fromJSON(fmt.Sprintf(`{"http_api": {"key": %s}, "client": {"token": {"hmac_secret_key": %s}}}`, apiText, tokenText)))
 	weak := map[string]string{}
 	for _, f := range rep.Findings {
-		if f.Kind == KindWeak {
+		if f.Kind == report.KindWeak {
 			require.True(t, f.Kind.Strict())
 			weak[f.Key] = f.Detail
 		}
@@ -52,7 +54,7 @@ func TestPlaceholdersInOtherSecretsAreFound(t *testing.T) {
 		_, rep := mustLoad(t, fromJSON(`{"client": {"proxy": {"connect": {"enabled": true, "endpoint": "http://h", "http": {"static_headers": `+headers+`}}}}}`))
 		found := false
 		for _, finding := range rep.Findings {
-			found = found || finding.Kind == KindWeak && finding.Key == "client.proxy.connect.http.static_headers"
+			found = found || finding.Kind == report.KindWeak && finding.Key == "client.proxy.connect.http.static_headers"
 		}
 		require.Equal(t, weak, found, headers)
 	}
@@ -72,6 +74,6 @@ func TestShortAPIKeysAreFound(t *testing.T) {
 	}
 	_, rep := mustLoad(t, fromJSON(`{"http_api": {"key": "9", "disabled": true}}`))
 	for _, f := range rep.Findings {
-		require.NotEqual(t, KindWeak, f.Kind, f.String())
+		require.NotEqual(t, report.KindWeak, f.Kind, f.String())
 	}
 }

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"time"
+
+	"sluice/gateway/config/report"
 )
 
 // This file tells of times that are too short for what has to happen in them. Whoever wrote them mistook the unit.
@@ -37,14 +39,14 @@ func (v *validator) shortTimes() {
 		{"http_api.publish_wait", v.c.HTTPAPI.PublishWait, 10 * time.Millisecond, false, "a publish that finds no room fails at once"},
 		{"shutdown.timeout", v.c.Shutdown.Timeout, time.Second, false, "streams are cut, not ended"},
 	}
-	for _, h := range v.c.hooks() {
-		if h.proxy.Enabled && h.proxy.Timeout > 0 {
-			times = append(times, shortestTime{h.key + ".timeout", h.proxy.Timeout, 10 * time.Millisecond, false, "a backend hardly answers in it, and whoever it was asked for is refused"})
+	for _, h := range v.c.Hooks() {
+		if h.Proxy.Enabled && h.Proxy.Timeout > 0 {
+			times = append(times, shortestTime{h.Key + ".timeout", h.Proxy.Timeout, 10 * time.Millisecond, false, "a backend hardly answers in it, and whoever it was asked for is refused"})
 		}
 	}
 	for _, t := range times {
 		if t.value < t.least && !(t.off && t.value == 0) && v.sound(t.key) {
-			v.note(t.key, KindUnusable, fmt.Sprintf("%s: %s; set it to %s or more", t.value, t.then, t.least))
+			v.note(t.key, report.KindUnusable, fmt.Sprintf("%s: %s; set it to %s or more", t.value, t.then, t.least))
 		}
 	}
 }

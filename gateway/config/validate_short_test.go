@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/report"
 )
 
 // kindsOf returns the kind of each finding about key.
@@ -40,14 +42,14 @@ func TestTimesThatAreTooShortAreFound(t *testing.T) {
 			if key == "http_server.header_timeout" {
 				_, rep = mustLoad(t, given{flags: map[string]string{key: value}})
 			}
-			require.Equal(t, i == 0, len(kindsOf(rep, key)) > 0 && kindsOf(rep, key)[0] == KindUnusable, "%s %s: %v", key, value, rep.Findings)
+			require.Equal(t, i == 0, len(kindsOf(rep, key)) > 0 && kindsOf(rep, key)[0] == report.KindUnusable, "%s %s: %v", key, value, rep.Findings)
 		}
 	}
 	_, rep := mustLoad(t, fromJSON(`{"client": {"stale_close_delay": "1ms", "proxy": {"connect": {"enabled": true, "endpoint": "http://h", "timeout": "1ms"}}}}`))
 	require.Contains(t, rep.Warnings, "file config.json:1: client.stale_close_delay: 1ms: clients with a slow network do not get through in it; set it to 1s or more")
-	require.Equal(t, []Kind{KindUnusable}, kindsOf(rep, "client.proxy.connect.timeout"))
+	require.Equal(t, []Kind{report.KindUnusable}, kindsOf(rep, "client.proxy.connect.timeout"))
 	for _, f := range rep.Findings {
-		require.Equal(t, f.Key != "channel" && f.Kind == KindUnusable, f.Kind.Strict(), f.String())
+		require.Equal(t, f.Key != "channel" && f.Kind == report.KindUnusable, f.Kind.Strict(), f.String())
 	}
 }
 
@@ -75,8 +77,8 @@ func TestProxiesOfEverybodyAreNoProxies(t *testing.T) {
 			require.NoError(t, err, list)
 			continue
 		}
-		require.Equal(t, []Kind{KindOpen}, kindsOf(rep, key), list)
-		require.True(t, KindOpen.Strict())
+		require.Equal(t, []Kind{report.KindOpen}, kindsOf(rep, key), list)
+		require.True(t, report.KindOpen.Strict())
 		require.ErrorContains(t, err, `client.user_id_http_header: "X-User" is taken from everybody in "`+wide+`", which http_server.trusted_proxies has`)
 		mustLoad(t, fromJSON(`{"http_server": {"trusted_proxies": `+list+`}, "client": {"insecure": true, "user_id_http_header": "X-User"}}`))
 	}

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/report"
 )
 
 // refused asserts that a file has exactly one error.
@@ -450,7 +452,7 @@ func TestShortHMACKeysAreFound(t *testing.T) {
 			secret := strings.Repeat("s", n)
 			c, rep := mustLoad(t, fromJSON(`{"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"`+key+`": "`+secret+`"}}}`))
 			require.Contains(t, []string{c.Client.Token.HMACSecretKey, c.Client.Token.HMACPreviousSecretKey}, secret)
-			i := slices.IndexFunc(rep.Findings, func(f Finding) bool { return f.Kind == KindWeak })
+			i := slices.IndexFunc(rep.Findings, func(f Finding) bool { return f.Kind == report.KindWeak })
 			require.Equal(t, weak, i >= 0, "%s of %d bytes", key, n)
 			if weak {
 				f := rep.Findings[i]

@@ -1,19 +1,24 @@
 package config
 
+import (
+	"sluice/gateway/config/report"
+	"sluice/gateway/config/schema"
+)
+
 // This file notes a configuration that is right in every part and that nobody can use: no endpoint, no way in, no channel.
 
 func (v *validator) usable() {
 	c := &v.c.Client
 	if !v.c.UniSSE.Enabled && v.sound("uni_sse.enabled") {
-		v.note("uni_sse.enabled", KindUnusable, "false: no stream can be opened; set it to true")
+		v.note("uni_sse.enabled", report.KindUnusable, "false: no stream can be opened; set it to true")
 	}
-	if !c.identifies() && !c.AllowAnonymousConnectWithoutToken && v.sound(waysIn...) {
-		v.note("client.token", KindUnusable, "no key, and no other way in: nobody can connect; set client.token.hmac_secret_key or another key, "+
+	if !identifies(c) && !c.AllowAnonymousConnectWithoutToken && v.sound(waysIn...) {
+		v.note("client.token", report.KindUnusable, "no key, and no other way in: nobody can connect; set client.token.hmac_secret_key or another key, "+
 			"client.allow_anonymous_connect_without_token, or client.proxy.connect")
 	}
 	if v.sound(waysIn...) && !v.subscribable() {
 		v.warn("channel", "nothing that clients may ask for: only tokens and calls of the API give channels; set "+
-			"channel.without_namespace.allow_subscribe_for_client, or that of a namespace%s", c.anonymousToo())
+			"channel.without_namespace.allow_subscribe_for_client, or that of a namespace%s", anonymousToo(c))
 	}
 }
 
@@ -28,16 +33,16 @@ var waysIn = []string{
 var subscribeKeys = []string{"allow_subscribe_for_client", "allow_subscribe_for_anonymous", "allow_user_limited_channels", "subscribe_proxy_enabled", "subscription_type"}
 
 // identifies reports whether a client can be somebody: by a token, a header, or what the connect hook says.
-func (c *Client) identifies() bool {
-	return c.Token.hasKey() || c.InsecureSkipTokenSignatureVerify || c.Insecure || c.UserIDHTTPHeader != "" || c.Proxy.Connect.Enabled
+func identifies(c *schema.Client) bool {
+	return hasKey(&c.Token) || c.InsecureSkipTokenSignatureVerify || c.Insecure || c.UserIDHTTPHeader != "" || c.Proxy.Connect.Enabled
 }
 
-func (t *Token) hasKey() bool {
+func hasKey(t *schema.Token) bool {
 	return t.HMACSecretKey != "" || t.HMACPreviousSecretKey != "" || t.RSAPublicKey != "" || t.ECDSAPublicKey != "" || t.JWKSPublicEndpoint != ""
 }
 
-func (c *Client) anonymousToo() string {
-	if c.identifies() {
+func anonymousToo(c *schema.Client) string {
+	if identifies(c) {
 		return ""
 	}
 	return ", and allow_subscribe_for_anonymous there, since nobody can be anybody else"
@@ -47,8 +52,8 @@ func (c *Client) anonymousToo() string {
 // hook may give any.
 func (v *validator) subscribable() bool {
 	c, ch := &v.c.Client, &v.c.Channel
-	users := c.identifies()
-	if c.Insecure || c.Proxy.Connect.Enabled || c.SubscribeToUserPersonalChannel.Enabled && users || !v.sound(namespacesKey) {
+	users := identifies(c)
+	if c.Insecure || c.Proxy.Connect.Enabled || c.SubscribeToUserPersonalChannel.Enabled && users || !v.sound(schema.NamespacesKey) {
 		return true
 	}
 	for _, ns := range v.namespaces() {

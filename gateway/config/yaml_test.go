@@ -6,13 +6,16 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/schema"
+	"sluice/gateway/config/source"
 )
 
 func plainYAML(t *testing.T, text string) any {
 	t.Helper()
-	n, err := parseYAML([]byte(text))
+	n, err := source.ParseYAML([]byte(text))
 	require.NoError(t, err, text)
-	return plainNumbers(plain(n))
+	return plainNumbers(plainTree(n))
 }
 
 // plainNumbers writes numbers as text, so that a table can hold them.
@@ -75,7 +78,7 @@ func TestYAMLAnchorsAndMerges(t *testing.T) {
 func TestYAMLIsRefusedWithItsPlaceAndWithoutItsText(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
-		_, err := parseYAML([]byte(text))
+		_, err := source.ParseYAML([]byte(text))
 		require.ErrorContains(t, err, want, text)
 		require.NotContains(t, err.Error(), planted)
 	}
@@ -112,10 +115,10 @@ func TestYAMLIsBounded(t *testing.T) {
 		strings.Repeat("[", 65) + strings.Repeat("]", 65): "at most 64 levels",
 		nestedYAML(300):                                   "at most 64 levels",
 	} {
-		_, err := parseYAML([]byte(text))
+		_, err := source.ParseYAML([]byte(text))
 		require.ErrorContains(t, err, want, text[:min(len(text), 60)])
 	}
-	_, err := parseYAML([]byte(nestedYAML(60)))
+	_, err := source.ParseYAML([]byte(nestedYAML(60)))
 	require.NoError(t, err)
 }
 
@@ -128,28 +131,28 @@ func nestedYAML(levels int) string {
 }
 
 func TestLinesOfYAML(t *testing.T) {
-	n, err := parseYAML([]byte("# c\na:\n  # c\n  b: 1\n\n  c: |\n    x\n\n    y\n  d:\n    - e: 2\n      f: 3\n    -\n      g: 4\nh: &x {i: 5,\n  j: 6}\nk: *x\n"))
+	n, err := source.ParseYAML([]byte("# c\na:\n  # c\n  b: 1\n\n  c: |\n    x\n\n    y\n  d:\n    - e: 2\n      f: 3\n    -\n      g: 4\nh: &x {i: 5,\n  j: 6}\nk: *x\n"))
 	require.NoError(t, err)
 	require.Equal(t, "a:2 a.b:4 a.c:6 a.d:10 a.d[0]:11 a.d[0].e:11 a.d[0].f:12 a.d[1]:14 a.d[1].g:14 h:15 h.i:15 h.j:16 k:17 k.i:15 k.j:16", linesOf(n))
 }
 
 // linesOf lists the lines of all keys and elements.
-func linesOf(n *node) string {
+func linesOf(n *source.Node) string {
 	var all []string
-	var walk func(string, *node)
-	walk = func(path string, n *node) {
-		switch v := n.v.(type) {
-		case *object:
-			for _, m := range v.members {
-				key := join(path, m.key)
-				all = append(all, fmt.Sprintf("%s:%d", key, m.value.line))
-				walk(key, m.value)
+	var walk func(string, *source.Node)
+	walk = func(path string, n *source.Node) {
+		switch v := n.Value.(type) {
+		case *source.Object:
+			for _, m := range v.Members {
+				key := schema.Join(path, m.Key)
+				all = append(all, fmt.Sprintf("%s:%d", key, m.Value.Line))
+				walk(key, m.Value)
 			}
-		case []*node:
+		case []*source.Node:
 			for i, e := range v {
 				key := fmt.Sprintf("%s[%d]", path, i)
-				if _, nested := e.v.(*object); nested {
-					all = append(all, fmt.Sprintf("%s:%d", key, e.line))
+				if _, nested := e.Value.(*source.Object); nested {
+					all = append(all, fmt.Sprintf("%s:%d", key, e.Line))
 				}
 				walk(key, e)
 			}

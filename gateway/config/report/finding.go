@@ -1,9 +1,10 @@
-package config
+package report
 
 import (
 	"slices"
-	"strconv"
 	"strings"
+
+	"sluice/gateway/config/source"
 )
 
 // Kind says what a Finding is about.
@@ -55,7 +56,7 @@ func (f Finding) String() string {
 		if f.Kind == KindDeprecated {
 			detail += "; write " + f.Suggestion
 		} else {
-			detail += didYouMean(f.Suggestion)
+			detail += DidYouMean(f.Suggestion)
 		}
 	}
 	parts := []string{f.Where(), f.Key, detail}
@@ -63,12 +64,7 @@ func (f Finding) String() string {
 }
 
 // Where returns the origin with the line: "file config.json:12".
-func (f Finding) Where() string { return placeOf(f.Origin, f.Line) }
+func (f Finding) Where() string { return source.Place{Origin: f.Origin, Line: f.Line}.String() }
 
-// placeOf adds a line that is known to the name of a source.
-func placeOf(origin string, line int) string {
-	if line == 0 {
-		return origin
-	}
-	return origin + ":" + strconv.Itoa(line)
-}
+// DidYouMean asks about what was probably meant.
+func DidYouMean(what string) string { return "; did you mean " + what + "?" }

@@ -1,4 +1,4 @@
-package config
+package schema
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"sluice/gateway/config/source"
 )
 
 // DurationRange is a span of durations, Min <= Max. Both 0 = off.
@@ -28,49 +30,49 @@ func (r DurationRange) String() string {
 
 // fromText makes a node of the text of an environment variable, a flag or a default. Lists are separated by spaces,
 // maps and lists of objects are JSON. wrong says what is wrong with the text, "" = nothing.
-func (f *field) fromText(text string) (n *node, wrong string) {
-	switch f.kind {
-	case kindBool:
+func (f *Field) FromText(text string) (n *source.Node, wrong string) {
+	switch f.Kind {
+	case KindBool:
 		if b, err := strconv.ParseBool(strings.TrimSpace(text)); err == nil {
-			return &node{v: b}, ""
+			return &source.Node{Value: b}, ""
 		}
-	case kindInt:
+	case KindInt:
 		if _, err := strconv.ParseFloat(strings.TrimSpace(text), 64); err == nil {
-			return &node{v: number(strings.TrimSpace(text))}, ""
+			return &source.Node{Value: source.Number(strings.TrimSpace(text))}, ""
 		}
-	case kindStrings:
-		l := []*node{}
+	case KindStrings:
+		l := []*source.Node{}
 		for _, s := range strings.Fields(text) {
-			l = append(l, &node{v: s})
+			l = append(l, &source.Node{Value: s})
 		}
-		return &node{v: l}, ""
-	case kindStringMap, kindObjects:
-		n, err := parseJSON([]byte(text))
+		return &source.Node{Value: l}, ""
+	case KindStringMap, KindObjects:
+		n, err := source.ParseJSON([]byte(text))
 		if err != nil {
-			return nil, "not JSON: " + err.Error() + ": allowed " + f.allowed() + " as JSON text"
+			return nil, "not JSON: " + err.Error() + ": allowed " + f.Allowed() + " as JSON text"
 		}
 		return n, ""
 	}
-	return &node{v: text}, ""
+	return &source.Node{Value: text}, ""
 }
 
 // assign decodes n into dst. wrong says what is wrong with the value and what is allowed, "" = dst is set.
 // Sections and lists of objects are not its business: see loader.
-func (f *field) assign(dst reflect.Value, n *node) (wrong string) {
-	if n.v == nil {
+func (f *Field) Assign(dst reflect.Value, n *source.Node) (wrong string) {
+	if n.Value == nil {
 		return ""
 	}
-	switch f.kind {
-	case kindBool:
-		b, ok := n.v.(bool)
+	switch f.Kind {
+	case KindBool:
+		b, ok := n.Value.(bool)
 		if !ok {
 			return f.wrong(n, "is not a boolean")
 		}
 		dst.SetBool(b)
 		return ""
-	case kindInt:
+	case KindInt:
 		return f.assignInt(dst, n)
-	case kindDuration:
+	case KindDuration:
 		d, wrong := f.duration(n)
 		if wrong == "" {
 			wrong = f.inRange(n, int64(d))
@@ -79,34 +81,34 @@ func (f *field) assign(dst reflect.Value, n *node) (wrong string) {
 			dst.SetInt(int64(d))
 		}
 		return wrong
-	case kindRange:
+	case KindRange:
 		return f.assignRange(dst, n)
-	case kindPort:
+	case KindPort:
 		return f.assignPort(dst, n)
-	case kindString:
+	case KindString:
 		s, wrong := f.str(n)
 		if wrong == "" {
 			dst.SetString(s)
 		}
 		return wrong
-	case kindStrings:
+	case KindStrings:
 		return f.assignStrings(dst, n)
-	case kindStringMap:
+	case KindStringMap:
 		return f.assignMap(dst, n)
 	default:
-		panic("BUG: config: assign of " + f.name)
+		panic("BUG: config: assign of " + f.Name)
 	}
 }
 
-func (f *field) str(n *node) (string, string) {
-	s, ok := n.v.(string)
+func (f *Field) str(n *source.Node) (string, string) {
+	s, ok := n.Value.(string)
 	if !ok {
-		return "", f.wrong(n, n.notString())
+		return "", f.wrong(n, n.NotString())
 	}
-	if f.enum == nil {
+	if f.Enum == nil {
 		return strings.Clone(s), ""
 	}
-	for _, e := range f.enum {
+	for _, e := range f.Enum {
 		if strings.EqualFold(e, s) {
 			return e, ""
 		}
@@ -114,8 +116,8 @@ func (f *field) str(n *node) (string, string) {
 	return "", f.wrong(n, "is unknown")
 }
 
-func (f *field) assignInt(dst reflect.Value, n *node) string {
-	lit, ok := n.v.(number)
+func (f *Field) assignInt(dst reflect.Value, n *source.Node) string {
+	lit, ok := n.Value.(source.Number)
 	if !ok {
 		return f.wrong(n, "is not a whole number")
 	}
@@ -130,8 +132,8 @@ func (f *field) assignInt(dst reflect.Value, n *node) string {
 		}
 		i = int64(fl)
 	}
-	if i == 0 && f.zeroDefault {
-		i, _ = strconv.ParseInt(f.def, 10, 64)
+	if i == 0 && f.ZeroDefault {
+		i, _ = strconv.ParseInt(f.Default, 10, 64)
 	}
 	if wrong := f.inRange(n, i); wrong != "" {
 		return wrong
@@ -144,8 +146,8 @@ func (f *field) assignInt(dst reflect.Value, n *node) string {
 }
 
 // isZero reports whether a number or duration that was accepted is 0.
-func (f *field) isZero(n *node) bool {
-	text, _ := n.scalar()
+func (f *Field) IsZero(n *source.Node) bool {
+	text, _ := n.Scalar()
 	if d, err := time.ParseDuration(text); err == nil {
 		return d == 0
 	}
@@ -154,16 +156,16 @@ func (f *field) isZero(n *node) bool {
 }
 
 // zeroAdvice says what a 0 that stands for the default means: most people write it for "off" or "no limit".
-func (f *field) zeroAdvice(n *node) string {
-	advice := n.show() + " stands for the default, " + f.def
-	if f.negativeOff {
+func (f *Field) ZeroAdvice(n *source.Node) string {
+	advice := n.Show() + " stands for the default, " + f.Default
+	if f.NegativeOff {
 		return advice + "; a negative duration switches it off"
 	}
 	return advice + "; it is neither off nor without limit"
 }
 
-func (f *field) inRange(n *node, i int64) string {
-	if i < f.min || i > f.max {
+func (f *Field) inRange(n *source.Node, i int64) string {
+	if i < f.Min || i > f.Max {
 		return f.wrong(n, "is out of range")
 	}
 	return ""
@@ -171,25 +173,25 @@ func (f *field) inRange(n *node, i int64) string {
 
 // duration decodes a Go duration. A bare number is refused (PROTOCOL 12.26) except 0, and negative ones where these mean off,
 // whatever their unit (PROTOCOL 1.5).
-func (f *field) duration(n *node) (time.Duration, string) {
-	text, ok := n.scalar()
+func (f *Field) duration(n *source.Node) (time.Duration, string) {
+	text, ok := n.Scalar()
 	if !ok {
 		return 0, f.wrong(n, "is not a duration")
 	}
 	d, err := time.ParseDuration(text)
 	if err == nil {
-		if d == 0 && f.zeroDefault {
-			d, _ = time.ParseDuration(f.def)
+		if d == 0 && f.ZeroDefault {
+			d, _ = time.ParseDuration(f.Default)
 		}
 		return d, ""
 	}
 	if fl, err := strconv.ParseFloat(text, 64); err == nil {
 		switch {
 		case fl == 0:
-			return f.duration(&node{v: "0"})
+			return f.duration(&source.Node{Value: "0"})
 		case math.IsInf(fl, 0) || math.IsNaN(fl):
 			return 0, f.wrong(n, "is not a duration")
-		case fl < 0 && f.negativeOff:
+		case fl < 0 && f.NegativeOff:
 			return -1, ""
 		}
 		return 0, bareNumber(text, fl)
@@ -211,12 +213,12 @@ func bareNumber(text string, v float64) string {
 	return fmt.Sprintf("%s is a bare number; write %q", text, advice)
 }
 
-func (f *field) assignRange(dst reflect.Value, n *node) string {
-	text := n.show()
-	if s, ok := n.v.(string); ok {
+func (f *Field) assignRange(dst reflect.Value, n *source.Node) string {
+	text := n.Show()
+	if s, ok := n.Value.(string); ok {
 		text = strings.TrimSpace(s)
 	}
-	if _, ok := n.v.(bool); ok {
+	if _, ok := n.Value.(bool); ok {
 		return f.wrong(n, "is not a range of durations")
 	}
 	lo, hi, isRange := strings.Cut(text, "-")
@@ -225,7 +227,7 @@ func (f *field) assignRange(dst reflect.Value, n *node) string {
 	}
 	var ends [2]time.Duration
 	for i, s := range []string{lo, hi} {
-		d, wrong := f.duration(&node{v: strings.TrimSpace(s)})
+		d, wrong := f.duration(&source.Node{Value: strings.TrimSpace(s)})
 		if wrong != "" {
 			if strings.Contains(wrong, "bare number") {
 				return wrong
@@ -244,8 +246,8 @@ func (f *field) assignRange(dst reflect.Value, n *node) string {
 // maxRetry bounds a reconnect delay; a longer one would make clients look dead.
 const maxRetry = time.Hour
 
-func (f *field) assignPort(dst reflect.Value, n *node) string {
-	text, ok := n.scalar()
+func (f *Field) assignPort(dst reflect.Value, n *source.Node) string {
+	text, ok := n.Scalar()
 	if !ok {
 		return f.wrong(n, "is not a port")
 	}
@@ -265,10 +267,10 @@ func (f *field) assignPort(dst reflect.Value, n *node) string {
 	return ""
 }
 
-func (f *field) assignStrings(dst reflect.Value, n *node) string {
-	items, ok := n.v.([]*node)
-	if s, isString := n.v.(string); isString && f.oneIsList {
-		items, ok = []*node{{v: s}}, true
+func (f *Field) assignStrings(dst reflect.Value, n *source.Node) string {
+	items, ok := n.Value.([]*source.Node)
+	if s, isString := n.Value.(string); isString && f.OneIsList {
+		items, ok = []*source.Node{{Value: s}}, true
 	}
 	if !ok {
 		return f.wrong(n, "is not a list of strings")
@@ -285,119 +287,122 @@ func (f *field) assignStrings(dst reflect.Value, n *node) string {
 	return ""
 }
 
-func (f *field) assignMap(dst reflect.Value, n *node) string {
-	o, ok := n.v.(*object)
+func (f *Field) assignMap(dst reflect.Value, n *source.Node) string {
+	o, ok := n.Value.(*source.Object)
 	if !ok {
 		return f.wrong(n, "is not an object of strings")
 	}
-	out := make(map[string]string, len(o.members))
-	for _, m := range o.members {
-		s, ok := m.value.v.(string)
+	out := make(map[string]string, len(o.Members))
+	for _, m := range o.Members {
+		s, ok := m.Value.Value.(string)
 		if !ok {
-			return fmt.Sprintf("value of %q: %s", m.key, f.wrong(m.value, m.value.notString()))
+			return fmt.Sprintf("value of %q: %s", m.Key, f.wrong(m.Value, m.Value.NotString()))
 		}
-		out[strings.Clone(m.key)] = strings.Clone(s)
+		out[strings.Clone(m.Key)] = strings.Clone(s)
 	}
 	dst.Set(reflect.ValueOf(out))
 	return ""
 }
 
 // wrong builds the text of an error: the value (unless secret), what it is not, and what is allowed.
-func (f *field) wrong(n *node, what string) string {
-	return f.show(n) + " " + what + ": allowed " + f.allowed()
+func (f *Field) wrong(n *source.Node, what string) string {
+	return f.show(n) + " " + what + ": allowed " + f.Allowed()
 }
 
-const hidden = "(hidden)"
-
 // show renders a value as far as it may be seen.
-func (f *field) show(n *node) string {
-	switch f.secret {
-	case secretAll:
-		return hidden
-	case secretURL:
-		if s, ok := n.v.(string); ok {
-			return showURL(s)
+func (f *Field) show(n *source.Node) string {
+	switch f.Secret {
+	case SecretAll:
+		return source.Hidden
+	case SecretURL:
+		if s, ok := n.Value.(string); ok {
+			return ShowURL(s)
 		}
-		return n.showType()
+		return n.ShowType()
 	default:
-		if s, ok := n.v.(string); ok && strings.Contains(s, "://") {
-			return showURL(s) // it may be in the wrong place
+		if s, ok := n.Value.(string); ok && strings.Contains(s, "://") {
+			return ShowURL(s) // it may be in the wrong place
 		}
-		return n.show()
+		return n.Show()
 	}
 }
 
-// showURL renders an address without user, password, query and fragment, which may hold secrets.
-func showURL(s string) string {
+// ShowURL renders an address without user, password, query and fragment, which may hold secrets.
+func ShowURL(s string) string {
 	u, err := url.Parse(s)
 	if err != nil || u.Opaque != "" {
 		if strings.ContainsAny(s, "@?&=") {
-			return hidden
+			return source.Hidden
 		}
-		return (&node{v: s}).show()
+		return (&source.Node{Value: s}).Show()
 	}
 	if u.Scheme == "" && strings.Contains(s, "@") {
-		return hidden
+		return source.Hidden
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
-	return (&node{v: u.String()}).show()
+	return (&source.Node{Value: u.String()}).Show()
 }
 
 // allowed says what an option accepts.
-func (f *field) allowed() string {
-	switch f.kind {
-	case kindBool:
+func (f *Field) Allowed() string {
+	switch f.Kind {
+	case KindBool:
 		return "true, false (in the environment also 1, 0)"
-	case kindInt:
+	case KindInt:
 		return f.allowedNumber()
-	case kindDuration:
+	case KindDuration:
 		return f.allowedDuration()
-	case kindPort:
+	case KindPort:
 		return "0-65535"
-	case kindRange:
+	case KindRange:
 		return `a range such as "3s-9s" up to an hour, one duration such as "5s", or "0"`
-	case kindStringMap:
+	case KindStringMap:
 		return "an object of strings"
-	case kindObjects:
+	case KindObjects:
 		return "a list of objects"
-	case kindStrings:
-		if f.enum == nil {
+	case KindStrings:
+		if f.Enum == nil {
 			return "a list of strings"
 		}
 	}
-	if f.enum == nil {
+	if f.Enum == nil {
 		return "a string"
 	}
-	quoted := make([]string, 0, len(f.enum))
-	for _, e := range slices.Sorted(slices.Values(f.enum)) {
+	quoted := make([]string, 0, len(f.Enum))
+	for _, e := range slices.Sorted(slices.Values(f.Enum)) {
 		quoted = append(quoted, strconv.Quote(e))
 	}
 	return strings.Join(quoted, ", ")
 }
 
-func (f *field) allowedNumber() string {
+func (f *Field) allowedNumber() string {
 	unit := ""
-	if f.unit != "" {
-		unit = " (" + f.unit + ")"
+	if f.Unit != "" {
+		unit = " (" + f.Unit + ")"
 	}
 	switch {
-	case f.min == math.MinInt64:
+	case f.Min == math.MinInt64:
 		return "a whole number" + unit
-	case f.max == math.MaxInt64:
-		return fmt.Sprintf("%d or more%s", f.min, unit)
+	case f.Max == math.MaxInt64:
+		return fmt.Sprintf("%d or more%s", f.Min, unit)
 	default:
-		return fmt.Sprintf("%d-%d%s", f.min, f.max, unit)
+		return fmt.Sprintf("%d-%d%s", f.Min, f.Max, unit)
 	}
 }
 
-func (f *field) allowedDuration() string {
+func (f *Field) allowedDuration() string {
 	const such = `a duration such as "300ms", "25s" or "12h"`
 	switch {
-	case f.negativeOff:
+	case f.NegativeOff:
 		return such + ", negative = off"
-	case f.min > 0:
-		return such + ", at least " + time.Duration(f.min).String()
+	case f.Min > 0:
+		return such + ", at least " + time.Duration(f.Min).String()
 	default:
 		return such + ", not negative"
 	}
+}
+
+// IgnoresEmpty reports whether an empty text leaves the option alone; it clears a string or a list.
+func (f *Field) IgnoresEmpty(text string) bool {
+	return text == "" && f.Kind != KindString && f.Kind != KindStrings && !(f.Kind == KindPort && f.IsText)
 }

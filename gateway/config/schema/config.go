@@ -1,4 +1,4 @@
-package config
+package schema
 
 import (
 	"reflect"
@@ -30,7 +30,7 @@ type Config struct {
 // Default returns a new Config in which every option has its documented default.
 func Default() *Config {
 	c := &Config{}
-	root.applyDefaults(reflect.ValueOf(c).Elem())
+	Root.ApplyDefaults(reflect.ValueOf(c).Elem())
 	return c
 }
 

@@ -1,4 +1,4 @@
-package config
+package source
 
 import (
 	"bytes"
@@ -27,22 +27,22 @@ func ReadPEM(dir, value string) ([]byte, error) {
 	if raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value)); err == nil && isPEM(raw) {
 		return raw, nil
 	}
-	path := resolve(dir, value)
+	path := Resolve(dir, value)
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w (%s)", ErrNotPEM, causeOf(err))
+		return nil, fmt.Errorf("%w (%s)", ErrNotPEM, CauseOf(err))
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%w (not a regular file)", ErrNotPEM)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w (%s)", ErrNotPEM, causeOf(err))
+		return nil, fmt.Errorf("%w (%s)", ErrNotPEM, CauseOf(err))
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxPEM))
 	if err != nil {
-		return nil, fmt.Errorf("%w (%s)", ErrNotPEM, causeOf(err))
+		return nil, fmt.Errorf("%w (%s)", ErrNotPEM, CauseOf(err))
 	}
 	if !isPEM(data) {
 		return nil, fmt.Errorf("%w (no PEM block in the file)", ErrNotPEM)

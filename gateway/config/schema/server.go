@@ -1,4 +1,4 @@
-package config
+package schema
 
 import (
 	"net"
@@ -47,7 +47,7 @@ func (s *HTTPServer) Internal() (addr string, separate bool) {
 	return addr, addr != s.External()
 }
 
-// TLS is the object shared by servers and clients. PEM values are PEM text, base64 of PEM, or a path: see ReadPEM.
+// TLS is the object shared by servers and clients. PEM values are PEM text, base64 of PEM, or a path: see package source.
 type TLS struct {
 	Enabled            bool   `json:"enabled" default:"false" doc:"Use TLS."`
 	CertPEM            string `json:"cert_pem" doc:"Certificate chain: PEM text, base64 of PEM, or a path."`

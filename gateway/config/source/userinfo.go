@@ -1,4 +1,4 @@
-package config
+package source
 
 import (
 	"regexp"
@@ -8,24 +8,27 @@ import (
 // An address may carry a user and a password, and may stand where none is expected: in the key of a host, of a pattern, of
 // a path. So no text of this package shows what precedes an @, whatever the option.
 
+// Hidden stands for what is not shown.
+const Hidden = "(hidden)"
+
 // quotedText matches the values in a text: in double quotes as %q writes them, or in back quotes as errors of package
 // regexp do.
 var quotedText = regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|`[^`]*`")
 
-// withoutUserinfo returns text without users and passwords in the values that it quotes.
-func withoutUserinfo(text string) string {
+// WithoutUserinfo returns text without users and passwords in the values that it quotes.
+func WithoutUserinfo(text string) string {
 	if !strings.Contains(text, "@") {
 		return text
 	}
 	return quotedText.ReplaceAllStringFunc(text, func(quoted string) string {
 		end := len(quoted) - 1
-		return quoted[:1] + maskUserinfo(quoted[1:end]) + quoted[end:]
+		return quoted[:1] + MaskUserinfo(quoted[1:end]) + quoted[end:]
 	})
 }
 
-// maskUserinfo hides what precedes the last @ of s, but for a scheme. Why the last: a password may hold others, and a value
+// MaskUserinfo hides what precedes the last @ of s, but for a scheme. Why the last: a password may hold others, and a value
 // several addresses.
-func maskUserinfo(s string) string {
+func MaskUserinfo(s string) string {
 	at := strings.LastIndexByte(s, '@')
 	if at < 0 {
 		return s
@@ -34,5 +37,5 @@ func maskUserinfo(s string) string {
 	if i := strings.Index(s[:at], "//"); i >= 0 {
 		start = i + len("//")
 	}
-	return s[:start] + hidden + s[at:]
+	return s[:start] + Hidden + s[at:]
 }

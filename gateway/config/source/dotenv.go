@@ -1,4 +1,4 @@
-package config
+package source
 
 import (
 	"fmt"
@@ -8,10 +8,10 @@ import (
 
 var envVarName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 
-// parseDotEnv reads NAME=value lines. Comments start with #, "export " may stand in front of a name; a value in double
+// ParseDotEnv reads NAME=value lines. Comments start with #, "export " may stand in front of a name; a value in double
 // quotes knows \n, \t, \r, \", \\ and \$, one in single quotes is taken as it is. Errors do not quote the line, which may hold a
 // secret.
-func parseDotEnv(data []byte) (map[string]string, error) {
+func ParseDotEnv(data []byte) (map[string]string, error) {
 	env := map[string]string{}
 	for i, line := range strings.Split(string(data), "\n") {
 		line = strings.TrimSpace(line)

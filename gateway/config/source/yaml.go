@@ -1,4 +1,4 @@
-package config
+package source
 
 import (
 	"errors"
@@ -21,13 +21,13 @@ const (
 	maxYAMLValues = 100_000
 )
 
-// parseYAML reads one YAML document into a tree with line numbers. Anchors, aliases and merge keys are followed; of two
+// ParseYAML reads one YAML document into a tree with line numbers. Anchors, aliases and merge keys are followed; of two
 // values of one key in a mapping both are in the tree. Errors give line and column and never quote the text, which may
 // hold secrets.
 //
 // Why recover: it is an operator's text, and a panic of the library on an odd one must not stop the program without
 // naming the file.
-func parseYAML(data []byte) (tree *node, err error) {
+func ParseYAML(data []byte) (tree *Node, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			tree, err = nil, errNotYAML
@@ -53,7 +53,7 @@ func parseYAML(data []byte) (tree *node, err error) {
 	if body == nil {
 		return nil, errors.New("empty; write {} to have the defaults")
 	}
-	r := &yamlReader{anchors: map[string]*node{}}
+	r := &yamlReader{anchors: map[string]*Node{}}
 	return r.value(body, 0)
 }
 
@@ -137,7 +137,7 @@ func yamlLine(n ast.Node) int {
 
 // yamlReader turns the library's tree into ours.
 type yamlReader struct {
-	anchors map[string]*node
+	anchors map[string]*Node
 	values  int // so far, with those that aliases stand for
 }
 
@@ -145,22 +145,22 @@ func (r *yamlReader) fail(n ast.Node, format string, args ...any) error {
 	return fmt.Errorf("line %d: %s", yamlLine(n), fmt.Sprintf(format, args...))
 }
 
-func (r *yamlReader) value(n ast.Node, depth int) (*node, error) {
+func (r *yamlReader) value(n ast.Node, depth int) (*Node, error) {
 	if depth > maxDepth {
 		return nil, r.fail(n, "allowed at most %d levels", maxDepth)
 	}
 	if r.values++; r.values > maxYAMLValues {
 		return nil, r.fail(n, tooManyValues, maxYAMLValues)
 	}
-	out := &node{line: yamlLine(n)}
+	out := &Node{Line: yamlLine(n)}
 	var err error
 	switch n := n.(type) {
 	case *ast.MappingNode:
-		out.v, err = r.mapping(n.Values, depth)
+		out.Value, err = r.mapping(n.Values, depth)
 	case *ast.MappingValueNode:
-		out.v, err = r.mapping([]*ast.MappingValueNode{n}, depth)
+		out.Value, err = r.mapping([]*ast.MappingValueNode{n}, depth)
 	case *ast.SequenceNode:
-		out.v, err = r.list(n, depth)
+		out.Value, err = r.list(n, depth)
 	case *ast.AnchorNode:
 		v, err := r.value(n.Value, depth+1)
 		if err == nil {
@@ -172,7 +172,7 @@ func (r *yamlReader) value(n ast.Node, depth int) (*node, error) {
 	case *ast.TagNode:
 		return r.tag(n, depth)
 	default:
-		out.v, err = r.scalar(n)
+		out.Value, err = r.scalar(n)
 	}
 	return out, err
 }
@@ -189,9 +189,9 @@ func (r *yamlReader) scalar(n ast.Node) (any, error) {
 	case *ast.LiteralNode:
 		return n.Value.Value, nil
 	case *ast.IntegerNode:
-		return number(fmt.Sprint(n.Value)), nil
+		return Number(fmt.Sprint(n.Value)), nil
 	case *ast.FloatNode:
-		return number(strconv.FormatFloat(n.Value, 'g', -1, 64)), nil
+		return Number(strconv.FormatFloat(n.Value, 'g', -1, 64)), nil
 	case *ast.InfinityNode, *ast.NanNode:
 		return nil, r.fail(n, "allowed finite numbers")
 	default:
@@ -199,24 +199,24 @@ func (r *yamlReader) scalar(n ast.Node) (any, error) {
 	}
 }
 
-func (r *yamlReader) alias(n *ast.AliasNode, depth int) (*node, error) {
+func (r *yamlReader) alias(n *ast.AliasNode, depth int) (*Node, error) {
 	target := r.anchors[n.Value.GetToken().Value]
 	if target == nil {
 		return nil, r.fail(n, "an alias of an anchor that is not there, or not complete")
 	}
-	values, levels := target.measure()
+	values, levels := target.Measure()
 	if r.values += values; r.values > maxYAMLValues {
 		return nil, r.fail(n, tooManyValues, maxYAMLValues)
 	}
 	if depth+levels > maxDepth {
 		return nil, r.fail(n, "allowed at most %d levels", maxDepth)
 	}
-	return &node{v: target.v, line: yamlLine(n)}, nil
+	return &Node{Value: target.Value, Line: yamlLine(n)}, nil
 }
 
 // tag checks the standard tags, which say what is there anyway, except that !!str makes a text of any scalar.
-func (r *yamlReader) tag(n *ast.TagNode, depth int) (*node, error) {
-	v := &node{line: yamlLine(n)}
+func (r *yamlReader) tag(n *ast.TagNode, depth int) (*Node, error) {
+	v := &Node{Line: yamlLine(n)}
 	var err error
 	if n.Value != nil {
 		if v, err = r.value(n.Value, depth+1); err != nil {
@@ -226,21 +226,21 @@ func (r *yamlReader) tag(n *ast.TagNode, depth int) (*node, error) {
 	ok := true
 	switch name := n.Start.Value; name {
 	case "!!str", "!":
-		if _, isText := v.v.(string); !isText && n.Value != nil {
+		if _, isText := v.Value.(string); !isText && n.Value != nil {
 			if _, ok = n.Value.(ast.ScalarNode); ok {
-				v.v = n.Value.GetToken().Value
+				v.Value = n.Value.GetToken().Value
 			}
 		}
 	case "!!int", "!!float":
-		_, ok = v.v.(number)
+		_, ok = v.Value.(Number)
 	case "!!bool":
-		_, ok = v.v.(bool)
+		_, ok = v.Value.(bool)
 	case "!!null":
-		ok = v.v == nil
+		ok = v.Value == nil
 	case "!!map":
-		_, ok = v.v.(*object)
+		_, ok = v.Value.(*Object)
 	case "!!seq":
-		_, ok = v.v.([]*node)
+		_, ok = v.Value.([]*Node)
 	default:
 		return nil, r.fail(n, "a tag that is not understood: allowed !!str, !!int, !!float, !!bool, !!null, !!map and !!seq")
 	}
@@ -250,8 +250,8 @@ func (r *yamlReader) tag(n *ast.TagNode, depth int) (*node, error) {
 	return v, nil
 }
 
-func (r *yamlReader) list(n *ast.SequenceNode, depth int) ([]*node, error) {
-	l := make([]*node, 0, len(n.Values))
+func (r *yamlReader) list(n *ast.SequenceNode, depth int) ([]*Node, error) {
+	l := make([]*Node, 0, len(n.Values))
 	for _, item := range n.Values {
 		v, err := r.value(item, depth+1)
 		if err != nil {
@@ -262,8 +262,8 @@ func (r *yamlReader) list(n *ast.SequenceNode, depth int) ([]*node, error) {
 	return l, nil
 }
 
-func (r *yamlReader) mapping(values []*ast.MappingValueNode, depth int) (*object, error) {
-	o, merged := &object{}, []member(nil)
+func (r *yamlReader) mapping(values []*ast.MappingValueNode, depth int) (*Object, error) {
+	o, merged := &Object{}, []Member(nil)
 	for _, mv := range values {
 		v, err := r.value(mv.Value, depth+1)
 		if err != nil {
@@ -279,30 +279,30 @@ func (r *yamlReader) mapping(values []*ast.MappingValueNode, depth int) (*object
 		if err != nil {
 			return nil, err
 		}
-		v.line = yamlLine(mv.Key)
-		o.members = append(o.members, member{key, v})
+		v.Line = yamlLine(mv.Key)
+		o.Members = append(o.Members, Member{key, v})
 	}
 	// What is there itself beats what is merged in, and of that the first does.
 	for _, m := range merged {
-		if o.get(m.key) == nil {
-			o.members = append(o.members, m)
+		if o.Get(m.Key) == nil {
+			o.Members = append(o.Members, m)
 		}
 	}
 	return o, nil
 }
 
 // merge adds the members that a merge key stands for: those of one mapping, or of each in a list.
-func (r *yamlReader) merge(mv *ast.MappingValueNode, v *node, merged []member) ([]member, error) {
-	sources, isList := v.v.([]*node)
+func (r *yamlReader) merge(mv *ast.MappingValueNode, v *Node, merged []Member) ([]Member, error) {
+	sources, isList := v.Value.([]*Node)
 	if !isList {
-		sources = []*node{v}
+		sources = []*Node{v}
 	}
 	for _, s := range sources {
-		o, ok := s.v.(*object)
+		o, ok := s.Value.(*Object)
 		if !ok {
 			return nil, r.fail(mv.Key, "<<: allowed an alias of a mapping, or a list of such")
 		}
-		for _, m := range o.members {
+		for _, m := range o.Members {
 			if r.values++; r.values > maxYAMLValues {
 				return nil, r.fail(mv.Key, tooManyValues, maxYAMLValues)
 			}

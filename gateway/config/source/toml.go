@@ -1,4 +1,4 @@
-package config
+package source
 
 import (
 	"errors"
@@ -14,14 +14,14 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// parseTOML reads a TOML text into a tree with line numbers. Errors give the line and never quote values, which may be
+// ParseTOML reads a TOML text into a tree with line numbers. Errors give the line and never quote values, which may be
 // secrets.
 //
 // The library gives the values but not where they stand; that is what the outline is for. It is made first, because it
 // also bounds the depth, which the library could not stand.
-func parseTOML(data []byte) (tree *node, err error) {
+func ParseTOML(data []byte) (tree *Node, err error) {
 	defer func() {
-		if v := recover(); v != nil { // Why: see parseYAML
+		if v := recover(); v != nil { // Why: see ParseYAML
 			tree, err = nil, errors.New("not TOML that can be read")
 		}
 	}()
@@ -57,45 +57,42 @@ func tomlError(err error) error {
 	return fmt.Errorf("line %d: %s", max(pe.Position.Line, 1), text)
 }
 
-// date is a TOML date or time, which no option takes.
-type date string
-
 // tomlNode makes a node of a value of the library and of its place in the outline, which may be missing.
-func tomlNode(v any, at *tomlPlace) *node {
+func tomlNode(v any, at *tomlPlace) *Node {
 	if at == nil {
 		at = &tomlPlace{}
 	}
-	n := &node{line: at.line}
+	n := &Node{Line: at.line}
 	switch v := v.(type) {
 	case map[string]any:
-		o := &object{}
+		o := &Object{}
 		keys := slices.SortedFunc(maps.Keys(v), func(a, b string) int {
 			return at.order(a) - at.order(b)
 		})
 		for _, key := range keys {
-			o.members = append(o.members, member{key, tomlNode(v[key], at.keys[key])})
+			o.Members = append(o.Members, Member{key, tomlNode(v[key], at.keys[key])})
 		}
-		n.v = o
+		n.Value = o
 	case []map[string]any:
-		l := make([]*node, 0, len(v))
+		l := make([]*Node, 0, len(v))
 		for i, e := range v {
 			l = append(l, tomlNode(e, at.item(i)))
 		}
-		n.v = l
+		n.Value = l
 	case []any:
-		l := make([]*node, 0, len(v))
+		l := make([]*Node, 0, len(v))
 		for i, e := range v {
 			l = append(l, tomlNode(e, at.item(i)))
 		}
-		n.v = l
+		n.Value = l
 	case int64:
-		n.v = number(strconv.FormatInt(v, 10))
+		n.Value = Number(strconv.FormatInt(v, 10))
 	case float64:
-		n.v = number(strconv.FormatFloat(v, 'g', -1, 64))
+		n.Value = Number(strconv.FormatFloat(v, 'g', -1, 64))
 	case time.Time:
-		n.v = date(v.Format(time.RFC3339Nano))
+		n.Value = Date(v.Format(time.RFC3339Nano))
 	default: // string, bool
-		n.v = v
+		n.Value = v
 	}
 	return n
 }

@@ -1,4 +1,4 @@
-package config
+package source
 
 import (
 	"bytes"
@@ -9,11 +9,11 @@ import (
 	"unicode/utf8"
 )
 
-// parseJSON reads one JSON text (RFC 8259) into a tree with line numbers. Errors give line and column and never quote
+// ParseJSON reads one JSON text (RFC 8259) into a tree with line numbers. Errors give line and column and never quote
 // the text, which may hold secrets.
 //
 // Why not the JSON library: neither it nor the standard one tells where a key stands, or that a key is there twice.
-func parseJSON(data []byte) (*node, error) {
+func ParseJSON(data []byte) (*Node, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if !utf8.Valid(data) {
 		return nil, errors.New("not UTF-8")
@@ -74,7 +74,7 @@ func (r *jsonReader) eat(c byte) bool {
 	return false
 }
 
-func (r *jsonReader) value(depth int) (*node, error) {
+func (r *jsonReader) value(depth int) (*Node, error) {
 	r.space()
 	if depth > maxDepth {
 		return nil, r.fail(fmt.Sprintf("at most %d levels", maxDepth))
@@ -82,26 +82,26 @@ func (r *jsonReader) value(depth int) (*node, error) {
 	if r.pos >= len(r.data) {
 		return nil, r.fail("a value")
 	}
-	n := &node{line: r.line}
+	n := &Node{Line: r.line}
 	var err error
 	switch c := r.data[r.pos]; {
 	case c == '{':
-		n.v, err = r.object(depth)
+		n.Value, err = r.object(depth)
 	case c == '[':
-		n.v, err = r.list(depth)
+		n.Value, err = r.list(depth)
 	case c == '"':
-		n.v, err = r.str()
+		n.Value, err = r.str()
 	case c == '-' || c >= '0' && c <= '9':
-		n.v, err = r.number()
+		n.Value, err = r.Number()
 	default:
-		n.v, err = r.word()
+		n.Value, err = r.word()
 	}
 	return n, err
 }
 
-func (r *jsonReader) object(depth int) (*object, error) {
+func (r *jsonReader) object(depth int) (*Object, error) {
 	r.pos++
-	o := &object{}
+	o := &Object{}
 	if r.eat('}') {
 		return o, nil
 	}
@@ -122,8 +122,8 @@ func (r *jsonReader) object(depth int) (*object, error) {
 		if err != nil {
 			return nil, err
 		}
-		v.line = line
-		o.members = append(o.members, member{key, v})
+		v.Line = line
+		o.Members = append(o.Members, Member{key, v})
 		if r.eat('}') {
 			return o, nil
 		}
@@ -133,9 +133,9 @@ func (r *jsonReader) object(depth int) (*object, error) {
 	}
 }
 
-func (r *jsonReader) list(depth int) ([]*node, error) {
+func (r *jsonReader) list(depth int) ([]*Node, error) {
 	r.pos++
-	l := []*node{}
+	l := []*Node{}
 	if r.eat(']') {
 		return l, nil
 	}
@@ -164,7 +164,7 @@ func (r *jsonReader) word() (any, error) {
 	return nil, r.fail("a value: an object, a list, a string in double quotes, a number, true, false or null")
 }
 
-func (r *jsonReader) number() (number, error) {
+func (r *jsonReader) Number() (Number, error) {
 	start := r.pos
 	digits := func() bool {
 		from := r.pos
@@ -196,7 +196,7 @@ func (r *jsonReader) number() (number, error) {
 			return "", r.fail("a digit")
 		}
 	}
-	return number(r.data[start:r.pos]), nil
+	return Number(r.data[start:r.pos]), nil
 }
 
 // str reads a string; the opening quote is next.

@@ -1,0 +1,70 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"sluice/gateway/config/report"
+	"sluice/gateway/config/schema"
+	"sluice/gateway/config/source"
+)
+
+// What callers of Load get and give: see packages schema and report.
+type (
+	Config         = schema.Config
+	Client         = schema.Client
+	Token          = schema.Token
+	Channel        = schema.Channel
+	ChannelOptions = schema.ChannelOptions
+	Namespace      = schema.Namespace
+	Proxy          = schema.Proxy
+	TLS            = schema.TLS
+	DurationRange  = schema.DurationRange
+	Option         = schema.Option
+
+	Report   = report.Report
+	Finding  = report.Finding
+	Kind     = report.Kind
+	KeyError = report.KeyError
+)
+
+// Default returns a new Config in which every option has its documented default.
+func Default() *Config { return schema.Default() }
+
+// Options returns the table of all options in the order of Config. Elements of lists of objects follow their list.
+func Options() []Option { return slices.Clone(allOptions()) }
+
+// allOptions is the table of package schema with the flat keys.
+var allOptions = sync.OnceValue(func() []Option {
+	all := slices.Clone(schema.AllOptions())
+	flat := map[string][]string{}
+	for _, k := range flatTable {
+		for _, to := range k.to {
+			flat[to] = append(flat[to], k.name)
+		}
+	}
+	for i, o := range all {
+		all[i].Flat = flat[o.Key]
+		if name, ok := strings.CutPrefix(o.Key, withoutNamespace); ok {
+			all[i].Flat = []string{flatChannelName(name)}
+		}
+	}
+	return all
+})
+
+// ReadPEM and ErrNotPEM are those of package source, for what reads certificates when options are in use.
+var ErrNotPEM = source.ErrNotPEM
+
+// ReadPEM returns the PEM bytes that a value of a TLS object stands for: see source.ReadPEM.
+func ReadPEM(dir, value string) ([]byte, error) { return source.ReadPEM(dir, value) }
+
+// ByWeight returns findings in the order in which to tell them: see report.ByWeight.
+func ByWeight(findings []Finding) []Finding { return report.ByWeight(findings) }
+
+// Kinds of findings that callers ask for: see package report.
+const (
+	KindUnknown    = report.KindUnknown
+	KindDeprecated = report.KindDeprecated
+	KindMissing    = report.KindMissing
+)
