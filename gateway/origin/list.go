@@ -1,8 +1,6 @@
 package origin
 
 import (
-	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/gobwas/glob"
@@ -32,21 +30,18 @@ type listed struct {
 // NewList compiles patterns, the list client.allowed_origins (PROTOCOL 1.7).
 // They are used as written, so one with capitals matches nothing. No pattern
 // means that no origin is allowed; exactly ["*"] allows every one. The error
-// joins everything that is wrong.
+// joins everything that is wrong, as Check says it.
 func NewList(patterns []string) (*List, error) {
-	l := &List{all: len(patterns) == 1 && patterns[0] == "*"}
-	var errs []error
+	if err := Check(patterns, "").Err("origin: client.allowed_origins"); err != nil {
+		return nil, err
+	}
+	l := &List{all: everyOrigin(patterns)}
 	for _, text := range patterns {
-		// Why no separators: '*' has to match '.', '/' and ':' too.
-		p, err := glob.Compile(text)
+		p, err := compile(text)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("origin: client.allowed_origins has %q: a glob expected: %w", text, err))
-			continue
+			return nil, err
 		}
 		l.patterns = append(l.patterns, listed{p, Open(text) != ""})
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
 	}
 	return l, nil
 }

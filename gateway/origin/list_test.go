@@ -96,7 +96,7 @@ func TestMalformedPatternsStopTheStart(t *testing.T) {
 	require.Error(t, err)
 	lines := strings.Split(err.Error(), "\n")
 	require.Len(t, lines, 3, "%q", lines)
-	require.Contains(t, lines[0], `client.allowed_origins has "https://[a"`)
+	require.Contains(t, lines[0], `client.allowed_origins: "https://[a" is not a pattern`)
 	require.Contains(t, lines[1], `{a,b`)
 }
 

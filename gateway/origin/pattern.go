@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/gobwas/glob"
 	"github.com/gobwas/glob/syntax"
 	"golang.org/x/net/publicsuffix"
 )
@@ -32,7 +31,7 @@ func Open(pattern string) string {
 		}
 		return !strings.HasSuffix(found, stranger)
 	})
-	if _, err := glob.Compile(pattern); found == "" && !judged && err == nil {
+	if _, err := compile(pattern); found == "" && !judged && err == nil {
 		return tooMany
 	}
 	return found
@@ -55,7 +54,7 @@ const stranger = "evil.example.net"
 // to write instead; "" if one may. Of what is no pattern it knows what looks like
 // JSON.
 func Never(pattern string) string {
-	if _, err := glob.Compile(pattern); err != nil {
+	if _, err := compile(pattern); err != nil {
 		if strings.ContainsAny(pattern, quotes) {
 			return mistake(pattern)
 		}
@@ -184,7 +183,7 @@ func (e example) plus(text string, free bool) example {
 // false. It reports whether these were all kinds there are: not for what is no
 // pattern, or one with too many wildcards.
 func examples(pattern string, yield func(example) bool) bool {
-	compiled, err := glob.Compile(pattern)
+	compiled, err := compile(pattern)
 	if err != nil {
 		return false
 	}
