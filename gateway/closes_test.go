@@ -159,8 +159,8 @@ func (s *server) streamsOpen(n int) error {
 type explosion struct{ s *server }
 
 // Run implements loop.Task.
-func (e explosion) Run(l *loop.Loop, again bool) {
-	if again || l.Stats().Open == 0 {
+func (e explosion) Run(l *loop.Loop) {
+	if l.Stats().Open == 0 {
 		return
 	}
 	l.Hand(0)

@@ -58,10 +58,7 @@ type readLoop struct {
 }
 
 // Run implements loop.Task.
-func (r *readLoop) Run(l *loop.Loop, again bool) {
-	if again {
-		return
-	}
+func (r *readLoop) Run(l *loop.Loop) {
 	r.done(metrics.LoopState{
 		Loop: *l.Stats(), Shard: r.g.hub.Shard(l).Stats(), Sessions: r.g.sessions.LoopStats(l),
 	})

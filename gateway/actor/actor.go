@@ -20,16 +20,14 @@ import (
 type Behavior[T any] interface {
 	// Begin precedes each pass over the inbox.
 	Begin()
-	// Handle takes one post. When it panics, Panicked is called and then
-	// Handle again with the same post and again set, so that a task made of
-	// many steps can go on behind the step that failed; a task of one step
-	// returns at once then.
-	Handle(post T, again bool)
+	// Handle takes one post. A panic ends what it does with this one, and
+	// Panicked is called; what has to go on all the same is done in [Actor.Try].
+	Handle(post T)
 	// Flush follows each pass, and at the latest every 32 posts. It may run
 	// long; more asks for another pass, in which new posts are handled first.
 	Flush() (more bool)
-	// Panicked learns of a panic in one of the others. When it panics itself
-	// it is called again with the new value, up to 8 times.
+	// Panicked learns of a panic in one of the others, or in what one of them tries.
+	// When it panics itself it is called again with the new value, up to 8 times.
 	Panicked(v any)
 }
 
@@ -60,8 +58,8 @@ type Actor[T any] struct {
 // burst.
 const maxSpare = 1 << 14
 
-// maxPanics is how often in a row one post, or Flush, may panic before it is
-// given up: a guard against a behavior that makes no progress when called again.
+// maxPanics is how often in a row Flush may panic before it is given up: a guard
+// against a behavior that makes no progress when called again.
 const maxPanics = 1 << 20
 
 // maxPass is how many posts are handled before Flush is called. Why: while a
@@ -174,31 +172,25 @@ func (a *Actor[T]) begin() {
 }
 
 func (a *Actor[T]) handle(batch []T) {
-	again, panics := false, 0
-	for a.next = 0; a.next < len(batch); {
-		before := a.next
-		if a.handleFrom(batch, again) {
-			return
-		}
-		again = true
-		if a.next != before {
-			panics = 0
-		}
-		if panics++; panics > a.patience {
-			a.next++
-			again = false
-		}
+	for a.next = 0; a.next < len(batch); a.next++ { // behind the one that panicked
+		a.handleFrom(batch)
 	}
 }
 
 // handleFrom handles posts from a.next on until the end or a panic, after which
 // a.next names the post that panicked.
-func (a *Actor[T]) handleFrom(batch []T, again bool) (done bool) {
+func (a *Actor[T]) handleFrom(batch []T) {
 	defer a.recover()
 	for ; a.next < len(batch); a.next++ {
-		a.behavior.Handle(batch[a.next], again)
-		again = false
+		a.behavior.Handle(batch[a.next])
 	}
+}
+
+// Try runs f and reports whether it came to its end: a panic ends f alone, and
+// Panicked is told of it. In a turn of the actor only.
+func (a *Actor[T]) Try(f func()) (ended bool) {
+	defer a.recover()
+	f()
 	return true
 }
 

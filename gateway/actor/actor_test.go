@@ -13,9 +13,9 @@ type numbered struct{ from, n int }
 func TestPostsOfEachPosterAreHandledInOrder(t *testing.T) {
 	const posters, posts = 8, 5000
 	next := make([]int, posters)
-	s := &script[numbered]{t: t, handle: func(p numbered, again bool) {
-		if p.n != next[p.from] || again {
-			t.Errorf("poster %d: expected post %d, got %d (again %v)", p.from, next[p.from], p.n, again)
+	s := &script[numbered]{t: t, handle: func(p numbered) {
+		if p.n != next[p.from] {
+			t.Errorf("poster %d: expected post %d, got %d", p.from, next[p.from], p.n)
 		}
 		next[p.from] = p.n + 1
 	}}
@@ -41,7 +41,7 @@ func TestPostsOfEachPosterAreHandledInOrder(t *testing.T) {
 // an actor whose turn is just ending: a single lost wake-up hangs the test.
 func TestNoWakeUpIsLostWhileATurnEnds(t *testing.T) {
 	const posters, posts = 4, 20000
-	s := &script[chan struct{}]{t: t, handle: func(done chan struct{}, _ bool) { done <- struct{}{} }}
+	s := &script[chan struct{}]{t: t, handle: func(done chan struct{}) { done <- struct{}{} }}
 	a := New[chan struct{}](newPool(t, 1), s)
 	var wg sync.WaitGroup
 	for range posters {
@@ -62,7 +62,7 @@ func TestNoWakeUpIsLostWhileATurnEnds(t *testing.T) {
 func TestNoWakeUpIsLostBetweenTheLastSteps(t *testing.T) {
 	const posts = 40000
 	var handled atomic.Int64
-	a := New[int](newPool(t, 1), &script[int]{t: t, handle: func(int, bool) { handled.Add(1) }})
+	a := New[int](newPool(t, 1), &script[int]{t: t, handle: func(int) { handled.Add(1) }})
 	pause := 0
 	for n := range int64(posts) {
 		a.Post(1)
@@ -86,7 +86,7 @@ func TestPostsFromTheActorsOwnTurnAreHandled(t *testing.T) {
 	handled := 0
 	s := &script[int]{t: t}
 	a := New[int](newPool(t, 1), s)
-	s.handle = func(left int, _ bool) {
+	s.handle = func(left int) {
 		handled++
 		if left > 0 {
 			a.Post(left - 1)
@@ -106,7 +106,7 @@ func TestActorsPostToEachOtherOnOnePool(t *testing.T) {
 	pool := newPool(t, actors)
 	ring := make([]*Actor[int], actors)
 	for i := range ring {
-		ring[i] = New[int](pool, &script[int]{t: t, handle: func(hop int, _ bool) {
+		ring[i] = New[int](pool, &script[int]{t: t, handle: func(hop int) {
 			left.Add(-1)
 			if hop > 1 {
 				ring[(i+1)%actors].Post(hop - 1)
@@ -131,7 +131,7 @@ func TestPostsAccumulateWhileATurnRuns(t *testing.T) {
 	inBatch := 0
 	s := &script[int]{t: t}
 	s.begin = func() { inBatch = 0 }
-	s.handle = func(n int, _ bool) {
+	s.handle = func(n int) {
 		inBatch++
 		if n == 0 {
 			close(started)
@@ -165,7 +165,7 @@ func TestPostsAreHandledBetweenFlushesThatWantMore(t *testing.T) {
 	flushes := 0
 	s := &script[int]{t: t}
 	a := New[int](newPool(t, 1), s)
-	s.handle = func(n int, _ bool) { order = append(order, n) }
+	s.handle = func(n int) { order = append(order, n) }
 	s.flush = func() bool {
 		if flushes++; flushes <= rounds {
 			a.Post(flushes)
@@ -213,7 +213,7 @@ func TestDepthCountsThePostInHandAndIsNeverNegative(t *testing.T) {
 	s := &script[int]{t: t}
 	a := New[int](newPool(t, 1), s)
 	wrong := 0
-	s.handle = func(int, bool) {
+	s.handle = func(int) {
 		if a.Depth() < 1 {
 			wrong++
 		}
@@ -258,7 +258,7 @@ func TestDepthCountsThePostInHandAndIsNeverNegative(t *testing.T) {
 
 func TestABurstDoesNotPinItsInboxForGood(t *testing.T) {
 	gate := make(chan struct{})
-	s := &script[*int]{t: t, handle: func(p *int, _ bool) { <-gate }}
+	s := &script[*int]{t: t, handle: func(p *int) { <-gate }}
 	a := New[*int](newPool(t, 1), s)
 	for range 3 * maxSpare {
 		a.Post(new(int))

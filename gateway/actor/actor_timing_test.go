@@ -7,7 +7,7 @@ import "testing"
 func BenchmarkWake(b *testing.B) {
 	b.ReportAllocs()
 	done := make(chan struct{}, 1)
-	a := New[int](newPool(b, 1), &script[int]{t: b, handle: func(int, bool) { done <- struct{}{} }})
+	a := New[int](newPool(b, 1), &script[int]{t: b, handle: func(int) { done <- struct{}{} }})
 	for b.Loop() {
 		a.Post(1)
 		<-done

@@ -8,7 +8,7 @@ type counted struct{ n int }
 
 func TestPostOfAPointerAllocatesNothing(t *testing.T) {
 	done := make(chan struct{}, 1)
-	s := &script[*counted]{t: t, handle: func(p *counted, _ bool) {
+	s := &script[*counted]{t: t, handle: func(p *counted) {
 		if p.n++; p.n%8 == 0 {
 			done <- struct{}{}
 		}

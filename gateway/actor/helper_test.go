@@ -15,7 +15,7 @@ import (
 type script[T any] struct {
 	t        testing.TB
 	begin    func()
-	handle   func(post T, again bool)
+	handle   func(post T)
 	flush    func() bool
 	panicked func(v any)
 
@@ -41,11 +41,11 @@ func (s *script[T]) Begin() {
 	}
 }
 
-func (s *script[T]) Handle(post T, again bool) {
+func (s *script[T]) Handle(post T) {
 	s.enter()
 	defer s.leave()
 	if s.handle != nil {
-		s.handle(post, again)
+		s.handle(post)
 	}
 }
 
@@ -55,9 +55,7 @@ func (s *script[T]) Flush() bool {
 	return s.flush != nil && s.flush()
 }
 
-func (s *script[T]) Panicked(v any) {
-	s.enter()
-	defer s.leave()
+func (s *script[T]) Panicked(v any) { // within another, if that tries something
 	if s.panicked != nil {
 		s.panicked(v)
 	}

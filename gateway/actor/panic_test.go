@@ -7,37 +7,34 @@ import (
 	"testing"
 )
 
-type steps struct{ next, end int }
-
-// A task of many steps keeps its progress: after a panic it goes on behind the
-// step that failed, and so do the posts behind it.
-func TestAPanicIsFollowedByTheSamePostAgain(t *testing.T) {
+// What is tried and panics ends alone: its post goes on, and so do the posts behind it.
+func TestAPanicOfATryEndsNothingElse(t *testing.T) {
 	var got []string
+	var a *Actor[int]
 	gate := make(chan struct{}) // so that the posts behind the first are one batch
-	s := &script[*steps]{t: t}
+	s := &script[int]{t: t}
 	s.panicked = func(v any) { got = append(got, fmt.Sprint("panic ", v)) }
-	s.handle = func(p *steps, again bool) {
+	s.handle = func(n int) {
 		<-gate
-		got = append(got, fmt.Sprint("handle ", p.end, " ", again))
-		for p.next < p.end {
-			step := p.next
-			p.next++
-			if step%2 == 1 {
-				panic(step)
-			}
+		for step := range n {
+			ended := a.Try(func() {
+				if step%2 == 1 {
+					panic(step)
+				}
+			})
+			got = append(got, fmt.Sprint(n, " ", step, " ", ended))
 		}
 	}
-	a := New[*steps](newPool(t, 1), s)
-	for _, end := range []int{0, 4, 1, 2} {
-		a.Post(&steps{end: end})
+	a = New[int](newPool(t, 1), s)
+	for _, n := range []int{0, 3, 1, 2} {
+		a.Post(n)
 	}
 	close(gate)
 	settle(t, a)
 	want := []string{
-		"handle 0 false",
-		"handle 4 false", "panic 1", "handle 4 true", "panic 3", "handle 4 true",
-		"handle 1 false",
-		"handle 2 false", "panic 1", "handle 2 true",
+		"3 0 true", "panic 1", "3 1 false", "3 2 true",
+		"1 0 true",
+		"2 0 true", "panic 1", "2 1 false",
 	}
 	if !slices.Equal(got, want) {
 		t.Fatalf("expected\n%q, got\n%q", want, got)
@@ -49,10 +46,7 @@ func TestAnActorStaysScheduledAfterPanics(t *testing.T) {
 	handled, panics := 0, 0
 	s := &script[int]{t: t}
 	s.panicked = func(any) { panics++ }
-	s.handle = func(n int, again bool) {
-		if again {
-			return
-		}
+	s.handle = func(n int) {
 		handled++
 		if n%3 == 0 {
 			panic(errors.New("of the test"))
@@ -69,57 +63,6 @@ func TestAnActorStaysScheduledAfterPanics(t *testing.T) {
 	settle(t, a)
 	if handled != posts || panics != (posts+2)/3 {
 		t.Fatalf("expected %d posts handled and %d panics, got %d and %d", posts, (posts+2)/3, handled, panics)
-	}
-}
-
-func TestAPostThatPanicsForEverIsGivenUp(t *testing.T) {
-	calls := map[string]int{}
-	s := &script[string]{t: t}
-	s.handle = func(p string, again bool) {
-		calls[p]++
-		if p == "bad" {
-			panic("of the test")
-		}
-		if again {
-			t.Errorf("%s: expected a post of its own, got again", p)
-		}
-	}
-	a := New[string](newPool(t, 1), s)
-	a.patience = 9
-	for _, p := range []string{"one", "bad", "two"} {
-		a.Post(p)
-	}
-	settle(t, a)
-	a.Post("three")
-	settle(t, a)
-	want := map[string]int{"one": 1, "bad": 10, "two": 1, "three": 1}
-	if fmt.Sprint(calls) != fmt.Sprint(want) {
-		t.Fatalf("expected calls %v, got %v", want, calls)
-	}
-}
-
-func TestPanicsOfDifferentPostsDoNotAddUp(t *testing.T) {
-	handled, repeated := 0, 0
-	s := &script[int]{t: t}
-	s.handle = func(_ int, again bool) {
-		if again {
-			repeated++
-			return
-		}
-		handled++
-		panic("of the test")
-	}
-	gate := make(chan struct{})
-	s.begin = func() { <-gate } // so that the posts are one batch, or two
-	a := New[int](newPool(t, 1), s)
-	a.patience = 1
-	for n := range 50 {
-		a.Post(n)
-	}
-	close(gate)
-	settle(t, a)
-	if handled != 50 || repeated != 50 {
-		t.Fatalf("expected 50 posts handled and each again, got %d and %d", handled, repeated)
 	}
 }
 
@@ -192,9 +135,9 @@ func TestAPanicInBeginOrPanickedDoesNotEndTheActor(t *testing.T) {
 			panic("begin")
 		}
 	}
-	s.handle = func(n int, again bool) {
+	s.handle = func(n int) {
 		handled++
-		if n == 1 && !again {
+		if n == 1 {
 			panic("handle")
 		}
 	}
@@ -223,7 +166,7 @@ func TestAPanicInBeginOrPanickedDoesNotEndTheActor(t *testing.T) {
 	s.panicked = nil
 	a.Post(2)
 	settle(t, a)
-	if handled != 5 {
-		t.Fatalf("expected 5 calls of Handle, got %d", handled)
+	if handled != 3 {
+		t.Fatalf("expected 3 calls of Handle, got %d", handled)
 	}
 }

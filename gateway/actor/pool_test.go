@@ -18,7 +18,7 @@ func TestTurnsRunAfterThePoolWasReleased(t *testing.T) {
 		}
 		return err
 	}
-	a := New[int](pool, &script[int]{t: t, handle: func(int, bool) { handled++ }})
+	a := New[int](pool, &script[int]{t: t, handle: func(int) { handled++ }})
 	a.Post(1)
 	settle(t, a)
 	if n := pool.Fallbacks(); n != 0 {
@@ -48,7 +48,7 @@ func TestARefusedTurnRunsOnAGoroutineAndIsCounted(t *testing.T) {
 		return accept(run)
 	}
 	next := make([]int, posters)
-	s := &script[numbered]{t: t, handle: func(p numbered, _ bool) {
+	s := &script[numbered]{t: t, handle: func(p numbered) {
 		if p.n != next[p.from] {
 			t.Errorf("poster %d: expected post %d, got %d", p.from, next[p.from], p.n)
 		}
@@ -85,7 +85,7 @@ func TestReleaseWhilePostsComeLosesNone(t *testing.T) {
 			t.Fatal(err)
 		}
 		var handled atomic.Int64
-		count := func(int, bool) { handled.Add(1) }
+		count := func(int) { handled.Add(1) }
 		a := New[int](pool, &script[int]{t: t, handle: count})
 		b := New[int](pool, &script[int]{t: t, handle: count})
 		var wg sync.WaitGroup

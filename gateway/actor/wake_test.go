@@ -9,7 +9,7 @@ import (
 
 func TestWakeRunsATurnWithAnEmptyInbox(t *testing.T) {
 	handled, pool := 0, new(turns)
-	s := &script[int]{t: t, handle: func(int, bool) { handled++ }}
+	s := &script[int]{t: t, handle: func(int) { handled++ }}
 	a := New[int](pool, s)
 	for n := range int64(100) {
 		a.Wake()
@@ -28,7 +28,7 @@ func TestWakeRunsATurnWithAnEmptyInbox(t *testing.T) {
 func TestWakesOfARunningActorAreOnePass(t *testing.T) {
 	started, gate := make(chan struct{}), make(chan struct{})
 	s, pool := &script[int]{t: t}, new(turns)
-	s.handle = func(int, bool) { close(started); <-gate }
+	s.handle = func(int) { close(started); <-gate }
 	a := New[int](pool, s)
 	a.Post(0)
 	<-started
@@ -79,7 +79,7 @@ func TestNoWakeIsLostWhileATurnEnds(t *testing.T) {
 			const wakers, wakes = 4, 4000
 			var box mailbox
 			a := New[chan struct{}](newPool(t, 1), &script[chan struct{}]{
-				t: t, handle: func(done chan struct{}, _ bool) { done <- struct{}{} }, flush: box.answer,
+				t: t, handle: func(done chan struct{}) { done <- struct{}{} }, flush: box.answer,
 			})
 			var wg sync.WaitGroup
 			wait := func(begin func(done chan struct{})) {

@@ -126,11 +126,7 @@ type unsubscriber Hub
 func (u *unsubscriber) Begin()             {}
 func (u *unsubscriber) Flush() (more bool) { return false }
 func (u *unsubscriber) Panicked(v any)     { (*Hub)(u).panicked(v) }
-func (u *unsubscriber) Handle(ch string, again bool) {
-	if !again {
-		(*Hub)(u).unsubscribe(ch)
-	}
-}
+func (u *unsubscriber) Handle(ch string)   { (*Hub)(u).unsubscribe(ch) }
 
 // unsubscribeWait is how long the engine may take to be told that a channel is
 // not wanted any more.

@@ -39,7 +39,7 @@ func (h *Hub) panicked(v any) {
 	}
 }
 
-func (ln *lane) Handle(ev event, again bool) {
+func (ln *lane) Handle(ev event) {
 	switch {
 	case ev.kind == eventBarrier:
 		ev.reached <- struct{}{}
@@ -49,10 +49,10 @@ func (ln *lane) Handle(ev event, again bool) {
 		ev.reached <- struct{}{}
 	case ev.kind == eventPace:
 		ln.release(time.Now(), false)
-	case again:
-		ev.credit.Release() // whoever has it else may do so too
 	default:
-		ln.take(&ev)
+		if !ln.self.Try(func() { ln.take(&ev) }) {
+			ev.credit.Release() // whoever has it else may do so too
+		}
 	}
 }
 
@@ -162,7 +162,7 @@ type delivery struct {
 }
 
 // Run implements loop.Task.
-func (d *delivery) Run(l *loop.Loop, again bool) { d.hub.shards[l.ID()].deliver(d, again) }
+func (d *delivery) Run(l *loop.Loop) { d.hub.shards[l.ID()].deliver(d) }
 
 // Size implements loop.Delivery.
 func (d *delivery) Size() int { return d.frame.Len() }

@@ -188,7 +188,7 @@ func (ln *lane) releaseOne(e *paced) {
 	if e.held {
 		ev := ln.pace.take(e)
 		ev.at = ln.hub.clock() // what it waited for is no lag
-		ln.deliver(&ev)
+		ln.self.Try(func() { ln.deliver(&ev) })
 	}
 }
 

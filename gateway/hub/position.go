@@ -35,17 +35,19 @@ func (s *Shard) CheckPosition(channel string, top uint64, epoch uint32, before u
 		return
 	}
 	t.checked = s.loop.Now()
-	for i := len(t.members); i > 0; i = min(i, len(t.members)) {
-		i--
-		m := &t.members[i]
-		if m.flags&(Held|Positioned) != Positioned {
-			continue
+	w := t.walk()
+	s.loop.Walk(&w.Walk, func() {
+		for w.Next() {
+			m := w.member()
+			if m.flags&(Held|Positioned) != Positioned {
+				continue
+			}
+			behind := m.offset < top
+			ahead := before > top && m.offset >= before
+			if behind || ahead || m.epoch != epoch && m.epoch != 0 {
+				s.loop.Hand(m.slot)
+				s.owner.Insufficient(s.loop.Ref(m.slot), channel)
+			}
 		}
-		behind := m.offset < top
-		ahead := before > top && m.offset >= before
-		if behind || ahead || m.epoch != epoch && m.epoch != 0 {
-			s.loop.Hand(m.slot)
-			s.owner.Insufficient(s.loop.Ref(m.slot), channel)
-		}
-	}
+	})
 }

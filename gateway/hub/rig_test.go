@@ -131,11 +131,7 @@ func (p *peer) do(f func(s *Shard)) {
 
 type once func()
 
-func (f once) Run(_ *loop.Loop, again bool) {
-	if !again {
-		f()
-	}
-}
+func (f once) Run(*loop.Loop) { f() }
 
 // subscribe acquires the interest and takes a place.
 func (p *peer) subscribe(channel string, flags Flags) {

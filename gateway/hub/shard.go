@@ -59,8 +59,6 @@ type Shard struct {
 	cursors shrink.Map[uint32, *streamCursor]
 	ids     []byte // the block that id chunks are cut from
 	scratch []byte // for the text of a cursor
-	serving *topic // of the delivery in hand
-	next    int    // of its members those below are due
 	subs    int
 	// offeredAt is when the last window of deliveries was offered, on the hub's
 	// clock.
@@ -216,16 +214,8 @@ func (s *Shard) remove(slot uint32, i int) {
 	list := s.places[slot]
 	t, index := list[i].topic, list[i].index
 	flags := t.members[index].flags
-	gap := int(index)
-	if t == s.serving && gap < s.next {
-		// Behind a panic, before the rest of the delivery: who was served must
-		// not come among those who are due.
-		s.next--
-		s.move(t, s.next, gap)
-		gap = s.next
-	}
 	last := len(t.members) - 1
-	s.move(t, last, gap)
+	s.move(t, last, int(index))
 	t.members = t.members[:last]
 	if last := len(list) - 1; i != last {
 		list[i] = list[last]
@@ -252,35 +242,44 @@ func (s *Shard) move(t *topic, from, to int) {
 	s.places[m.slot][m.place].index = uint32(to)
 }
 
-// deliver queues an event for every subscriber of its channel. It walks from
-// the last member to the first: a member that is closed on the way is replaced
-// by one that was served already. After a panic it goes on behind the member
-// that caused it.
-func (s *Shard) deliver(d *delivery, again bool) {
+// deliver queues an event for every subscriber of its channel.
+func (s *Shard) deliver(d *delivery) {
 	t := s.topics.Value(d.channel)
 	if t == nil {
 		return
-	}
-	if !again {
-		s.serving, s.next = t, len(t.members)
 	}
 	if d.offset != 0 {
 		t.checked = s.loop.Now()
 	}
 	sent := &s.stats.Sent[d.kind]
-	for s.next = min(s.next, len(t.members)); s.next > 0; s.next = min(s.next, len(t.members)) {
-		s.next--
-		m := &t.members[s.next]
-		s.loop.Hand(m.slot)
-		if m.flags == 0 && d.plain() && d.seq > m.from {
-			sent.add(d.frame)
-			s.loop.Send(m.slot, d.frame, loop.NoID)
-			continue
+	w := t.walk()
+	s.loop.Walk(&w.Walk, func() {
+		for w.Next() {
+			m := w.member()
+			s.loop.Hand(m.slot)
+			if m.flags == 0 && d.plain() && d.seq > m.from {
+				sent.add(d.frame)
+				s.loop.Send(m.slot, d.frame, loop.NoID)
+				continue
+			}
+			s.deliverTo(t, m, d)
 		}
-		s.deliverTo(t, m, d)
-	}
-	s.serving = nil
+	})
 }
+
+// memberWalk goes over the members of a topic from the last to the first: one whose
+// stream ends on the way is replaced by one that had its turn.
+type memberWalk struct {
+	loop.Walk
+	topic *topic
+	n     int
+}
+
+func (t *topic) walk() memberWalk { return memberWalk{topic: t, n: len(t.members)} }
+
+func (w *memberWalk) Next() bool { return w.Walk.Next(w.n) }
+
+func (w *memberWalk) member() *member { return &w.topic.members[w.n-1-w.Step()] }
 
 // deliverTo is the way of members that want more than the plain frame.
 func (s *Shard) deliverTo(t *topic, m *member, d *delivery) {

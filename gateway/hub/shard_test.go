@@ -163,7 +163,7 @@ func TestAFrameOlderThanTheInterestInDeltasIsNotSentInAnotherForm(t *testing.T) 
 	p.subscribe("a", Delta)
 	// What a lane made when nobody wanted deltas yet.
 	plain := codec.PubFrame("a", &codec.Publication{Data: codec.QuoteJSON("x")}, "")
-	p.do(func(s *Shard) { s.deliver(&delivery{hub: r.hub, channel: "a", frame: plain}, false) })
+	p.do(func(s *Shard) { s.deliver(&delivery{hub: r.hub, channel: "a", frame: plain}) })
 	r.publish("a", at(0))
 	p.expect(`{"channel":"a","pub":{"data":"\"p0\""}}`)
 }

@@ -20,7 +20,7 @@ type fanOut struct {
 }
 
 // Run implements Task.
-func (t *fanOut) Run(l *Loop, _ bool) {
+func (t *fanOut) Run(l *Loop) {
 	for _, slot := range t.slots {
 		l.Hand(slot)
 		l.Send(slot, t.frame, t.mode)
@@ -32,7 +32,7 @@ func (t *fanOut) Run(l *Loop, _ bool) {
 type fanOutDone fanOut
 
 // Run implements Task.
-func (t *fanOutDone) Run(l *Loop, _ bool) {
+func (t *fanOutDone) Run(l *Loop) {
 	if len(l.dirty) > l.dirtyHead {
 		l.Post(t) // the flush gave way
 		return

@@ -50,11 +50,9 @@ func TestABlockIsFreeWhenTheLastQueueOfAllLoopsLetsGo(t *testing.T) {
 		"closed, not read":     func(h *harness, c *client) { h.on(c.l, func(l *Loop) { l.Close(c.ref, ReasonShutdown, nil, 0) }) },
 		"reclaimed":            func(h *harness, c *client) { h.on(c.l, func(l *Loop) { l.fail(c.ref.Slot, ReasonSlowResume) }) },
 		"panic": func(h *harness, c *client) {
-			c.l.Post(taskFunc(func(l *Loop, again bool) {
-				if !again {
-					l.Hand(c.ref.Slot)
-					panic("in hand")
-				}
+			c.l.Post(funcTask(func(l *Loop) {
+				l.Hand(c.ref.Slot)
+				panic("in hand")
 			}))
 		},
 		"slow by bytes": func(h *harness, c *client) {

@@ -176,7 +176,7 @@ func TestALongInboxIsFlushedOnTheWay(t *testing.T) {
 	var written [posts]uint64 // before each post
 	c.h.do(func(l *Loop) {    // so that all posts are in the inbox before the first
 		for i := range posts {
-			l.Post(taskFunc(func(l *Loop, _ bool) {
+			l.Post(funcTask(func(l *Loop) {
 				written[i] = l.stats.Frames
 				for _, slot := range c.task.slots {
 					l.Send(slot, c.task.frame, NoID)

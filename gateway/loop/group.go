@@ -80,14 +80,17 @@ func (g *Group) Pick() *Loop {
 	return g.Loops[g.next.Add(1)%uint64(len(g.Loops))]
 }
 
-// funcTask is a Task made of a function, for things done once.
+// funcTask is a Task made of a function. As a Delivery it runs in the place of one.
 type funcTask func(l *Loop)
 
-func (f funcTask) Run(l *Loop, again bool) {
-	if !again {
-		f(l)
-	}
-}
+// Run implements Task.
+func (f funcTask) Run(l *Loop) { f(l) }
+
+// Size implements Delivery.
+func (f funcTask) Size() int { return 0 }
+
+// Offered implements Delivery.
+func (f funcTask) Offered(*Loop) {}
 
 // Do runs f in the turn of every loop and waits until all have. It must not be
 // called from a turn.
@@ -110,7 +113,7 @@ func (g *Group) Do(f func(l *Loop)) {
 func (g *Group) DoBehind(ctx context.Context, f func(l *Loop)) error {
 	done := make(chan struct{}, len(g.Loops))
 	for _, l := range g.Loops {
-		l.Deliver(inOrder(func(l *Loop) {
+		l.Deliver(funcTask(func(l *Loop) {
 			defer func() { done <- struct{}{} }()
 			f(l)
 		}))
@@ -166,7 +169,7 @@ func (g *Group) Stop() {
 	}
 	done := make(chan struct{}, len(g.Loops))
 	for _, l := range g.Loops {
-		l.Post(&stopTask{done: done})
+		l.Post(stopTask{done: done})
 	}
 	for range g.Loops {
 		<-done
@@ -182,19 +185,19 @@ func (g *Group) Stop() {
 }
 
 // stopTask cuts the streams of a loop, whatever their handler does.
-type stopTask struct {
-	next uint32
-	done chan<- struct{}
-}
+type stopTask struct{ done chan<- struct{} }
 
 // Run implements Task.
-func (t *stopTask) Run(l *Loop, _ bool) {
-	for end := uint32(len(l.slabs)) << slabBits; t.next < end; {
-		slot := t.next
-		t.next++
-		if l.at(slot).state != stateFree {
-			l.fail(slot, ReasonShutdown)
+func (t stopTask) Run(l *Loop) {
+	var w Walk
+	l.Walk(&w, func() {
+		for w.Next(len(l.slabs) << slabBits) {
+			slot := uint32(w.Step())
+			l.Hand(slot)
+			if l.at(slot).state != stateFree {
+				l.fail(slot, ReasonShutdown)
+			}
 		}
-	}
+	})
 	t.done <- struct{}{}
 }

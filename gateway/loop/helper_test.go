@@ -281,11 +281,7 @@ type parcel struct {
 	offered func(l *Loop) // may be nil
 }
 
-func (p *parcel) Run(l *Loop, again bool) {
-	if !again {
-		p.run(l)
-	}
-}
+func (p *parcel) Run(l *Loop) { p.run(l) }
 
 func (p *parcel) Size() int { return p.size }
 

@@ -21,7 +21,7 @@ func TestWhoEndsWithinADeliveryDoesNotCount(t *testing.T) {
 	t.Run("closed", func(t *testing.T) {
 		r := newHoldRig(t, 0, 100, Options{})
 		r.l.in.hold.active = [2]int{}
-		give(r.l, inOrder(func(l *Loop) {
+		give(r.l, funcTask(func(l *Loop) {
 			for _, c := range r.clients {
 				l.Close(c.ref, ReasonDisconnect, frameOf("", "bye"), time.Second)
 			}
@@ -64,18 +64,15 @@ func TestWhoIsSentTheLatestCounts(t *testing.T) {
 	r.expectActive(1, 0)
 }
 
-// A delivery that panicked is not being queued until it runs again: what tasks send
-// meanwhile is none.
+// A delivery that panicked is not being queued any more: what tasks send behind it is
+// none.
 func TestWhatIsSentBehindAPanicDoesNotCount(t *testing.T) {
 	r := newHoldRig(t, 0, 10, Options{})
 	r.l.in.hold.active = [2]int{}
 	give(r.l, &parcel{size: 1, run: func(*Loop) { panic("once") }})
-	func() {
-		defer func() { (*behavior)(r.l).Panicked(recover()) }()
-		setClock(r.l, began)
-		for pass(r.l) {
-		}
-	}()
+	setClock(r.l, began)
+	for pass(r.l) {
+	}
 	require.EqualValues(t, 1, r.l.stats.Panics)
 	for _, c := range r.clients {
 		r.l.Send(c.ref.Slot, frameOf("", "ping"), NoID)

@@ -56,12 +56,9 @@ type intake struct {
 	share   int        // how many a stream got in the last one, on average
 	sent    int        // items queued by the deliveries of this window
 	opened  int        // queues that began with them
-	running bool       // the one at next panicked
-	queuing bool       // it is being queued now
-	panics  int        // how often
+	queuing bool       // the one at next is being queued
 	filling bool       // the window has room
 	window  []Delivery // queued and not yet offered
-	told    int        // how many of them know that they were
 	bytes   int        // of the window, for a stream
 	began   int64      // when the window was begun
 	wrote   int64      // how long it took to write it to all
@@ -82,22 +79,6 @@ func (l *Loop) Deliver(d Delivery) {
 
 // Deliveries returns how many deliveries have yet to be queued. Any goroutine.
 func (l *Loop) Deliveries() int { return int(l.in.depth.Load()) }
-
-// inOrder is a function that runs in the place of a delivery.
-type inOrder func(l *Loop)
-
-// Run implements Task.
-func (f inOrder) Run(l *Loop, again bool) {
-	if !again {
-		f(l)
-	}
-}
-
-// Size implements Delivery.
-func (f inOrder) Size() int { return 0 }
-
-// Offered implements Delivery.
-func (f inOrder) Offered(*Loop) {}
 
 // take queues the next window, if its time has come. It is called when every
 // stream that is not blocked was offered all it has; more asks for another pass.
@@ -131,19 +112,12 @@ func (l *Loop) takeOne() bool {
 	}
 	d := in.batch[in.next]
 	size := d.Size()
-	if len(in.window) > 0 && in.bytes+size > l.windowSize() && !in.running {
+	if len(in.window) > 0 && in.bytes+size > l.windowSize() {
 		return false
 	}
-	again := in.running
-	if again {
-		in.panics++
-	}
-	if in.panics < l.maxPanics() {
-		in.running, in.queuing = true, true
-		d.Run(l, again)
-	}
-	l.cur = 0
-	in.running, in.queuing, in.panics = false, false, 0
+	in.queuing = true
+	l.actor.Try(func() { d.Run(l) })
+	in.queuing, l.cur = false, 0
 	in.batch[in.next] = nil
 	in.next++
 	in.depth.Add(-1)
@@ -151,10 +125,6 @@ func (l *Loop) takeOne() bool {
 	in.window = append(in.window, d)
 	return true
 }
-
-// maxPanics is how often one delivery may panic before it is given up: once for
-// each stream, and some.
-func (l *Loop) maxPanics() int { return len(l.slabs)<<slabBits + 64 }
 
 // refill makes the next delivery that waits the one at next, and reports whether
 // there is one.
@@ -204,19 +174,18 @@ func (l *Loop) offered() {
 	if len(in.window) == 0 {
 		return
 	}
-	if in.told == 0 {
-		in.wrote = l.now - in.began
-	}
+	in.wrote = l.now - in.began
 	if l.flushed != nil {
 		l.flushed()
 	}
-	for in.told < len(in.window) {
-		d := in.window[in.told]
-		in.window[in.told] = nil
-		in.told++ // before it may panic
-		d.Offered(l)
-	}
-	in.window, in.told = in.window[:0], 0
+	var w Walk
+	l.Walk(&w, func() {
+		for w.Next(len(in.window)) {
+			in.window[w.Step()].Offered(l)
+		}
+	})
+	clear(in.window)
+	in.window = in.window[:0]
 }
 
 // Pending calls f with each delivery that has yet to be queued for its streams, in
@@ -228,11 +197,7 @@ func (l *Loop) Pending(f func(d Delivery)) {
 	clear(in.inbox)
 	in.inbox = in.inbox[:0]
 	in.mu.Unlock()
-	from := in.next
-	if in.running {
-		from++ // it panicked for one stream: whom it has been queued for is not known
-	}
-	for _, d := range in.batch[min(from, len(in.batch)):] {
+	for _, d := range in.batch[in.next:] {
 		f(d)
 	}
 }

@@ -14,25 +14,26 @@ type steps struct {
 	clients []*client
 	f       *codec.Frame
 	bad     func(i int) bool
-	next    int
 	calls   int
 	told    int
 	onTold  func()
 }
 
-func (d *steps) Run(l *Loop, _ bool) {
-	d.calls++
-	for d.next < len(d.clients) {
-		i := d.next
-		d.next++
-		l.Hand(d.clients[i].ref.Slot)
-		if d.bad(i) {
-			panic("in a delivery")
+func (d *steps) Run(l *Loop) {
+	var w Walk
+	l.Walk(&w, func() {
+		d.calls++
+		for w.Next(len(d.clients)) {
+			c := d.clients[w.Step()]
+			l.Hand(c.ref.Slot)
+			if d.bad(w.Step()) {
+				panic("in a delivery")
+			}
+			if l.Live(c.ref) {
+				l.Send(c.ref.Slot, d.f, NoID)
+			}
 		}
-		if l.Live(d.clients[i].ref) {
-			l.Send(d.clients[i].ref.Slot, d.f, NoID)
-		}
-	}
+	})
 }
 
 func (d *steps) Size() int { return d.f.Len() }
@@ -80,31 +81,30 @@ func TestAPanicInADeliveryCostsOneStream(t *testing.T) {
 	require.Zero(t, h.l.Deliveries())
 }
 
-// A delivery that never gets anywhere is given up, and what is behind it is taken.
-func TestADeliveryThatOnlyPanicsIsGivenUp(t *testing.T) {
+// A delivery that panics outside of a walk, or that walks and never gets anywhere, has
+// ended, and what is behind it is taken.
+func TestADeliveryThatOnlyPanicsHasEnded(t *testing.T) {
 	h := newHarness(t, Options{})
 	c := h.open(unixPair, codec.FramingChunked)
 	calls, told := 0, 0
 	done := make(chan struct{})
-	h.l.Deliver(&tireless{run: func() { calls++; panic("again and again") }, offered: func() { told++ }})
+	fail := func(*Loop) { calls++; panic("again and again") }
+	h.l.Deliver(&parcel{size: 1, run: fail, offered: func(*Loop) { told++ }})
+	h.l.Deliver(&parcel{size: 1, offered: func(*Loop) { told++ }, run: func(l *Loop) {
+		var w Walk
+		l.Walk(&w, func() { fail(l) })
+	}})
 	behind := toAll([]*client{c}, frameOf("", "behind"))
 	behind.offered = func(*Loop) { close(done) }
 	h.l.Deliver(behind)
 	<-done
 	c.expect(wire(c.framing, "", "behind"))
 	h.do(func(l *Loop) {
-		require.Equal(t, l.maxPanics(), calls)
-		require.Equal(t, 1, told, "its credit comes back")
+		require.Equal(t, 2, calls)
+		require.Equal(t, 2, told, "their credit comes back")
 	})
-	require.Len(t, h.takePanics(), slabSize+64)
+	require.Len(t, h.takePanics(), 2)
 }
-
-// tireless is a delivery that does the same each time it is called.
-type tireless struct{ run, offered func() }
-
-func (d *tireless) Run(*Loop, bool) { d.run() }
-func (d *tireless) Size() int       { return 1 }
-func (d *tireless) Offered(*Loop)   { d.offered() }
 
 // A panic in Offered keeps no other delivery from being told, and none is told twice.
 func TestAPanicInOfferedIsOneOfMany(t *testing.T) {

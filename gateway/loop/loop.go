@@ -13,9 +13,9 @@ import (
 
 // Task is work for a loop's turn, posted from outside.
 type Task interface {
-	// Run does it, on-loop. again says that an earlier call panicked: a
-	// task of many steps goes on behind the failed one, others return.
-	Run(l *Loop, again bool)
+	// Run does it, on-loop. A task for many streams does its work in a
+	// [Loop.Walk], so that a panic costs one of them.
+	Run(l *Loop)
 }
 
 // Handler is what stands above a loop: it is told of timers and ends. All its
@@ -229,10 +229,6 @@ func (l *Loop) Ref(slot uint32) Ref { return Ref{slot, l.at(slot).gen} }
 // Live reports whether ref names a stream that takes frames. On-loop only.
 func (l *Loop) Live(ref Ref) bool { return l.live(ref) != nil }
 
-// Hand notes which stream a task is about to work on: if it panics, that stream
-// is closed and no other. On-loop only.
-func (l *Loop) Hand(slot uint32) { l.cur = slot + 1 }
-
 func (l *Loop) clock() int64 { return int64(time.Since(l.start)) }
 
 // behavior is the Loop as its actor sees it, so that Handle and Flush are not
@@ -243,10 +239,10 @@ func (b *behavior) Begin() {
 	b.now, b.fair = b.still.read((*Loop)(b).clock)
 }
 
-func (b *behavior) Handle(t Task, again bool) {
+func (b *behavior) Handle(t Task) {
 	l := (*Loop)(b)
 	l.cur = 0
-	t.Run(l, again)
+	t.Run(l)
 	l.cur = 0
 }
 
@@ -297,7 +293,7 @@ func (l *Loop) nextDue() int64 {
 func (b *behavior) Panicked(v any) {
 	l := (*Loop)(b)
 	l.stats.Panics++
-	l.in.queuing, l.opening = false, false
+	l.opening = false
 	l.iov.reset()
 	if l.opt.OnPanic != nil {
 		stack := debug.Stack()
@@ -335,7 +331,7 @@ func (l *Loop) poll() {
 		if closed {
 			return
 		}
-		r.n, r.next = n, 0
+		r.n, r.walk = n, Walk{}
 		due := l.dueAt.Load()
 		if n > 0 || due != 0 && l.clock() >= due {
 			l.Post(r)
@@ -347,19 +343,20 @@ func (l *Loop) poll() {
 
 // ready is a batch of readiness on its way from the poller to the turn.
 type ready struct {
-	events  [128]event
-	n, next int
+	events [128]event
+	n      int
+	walk   Walk
 }
 
 var readyPool = sync.Pool{New: func() any { return new(ready) }}
 
 // Run implements Task.
-func (r *ready) Run(l *Loop, _ bool) {
-	for r.next < r.n {
-		ev := &r.events[r.next]
-		r.next++
-		l.handleReady(ev)
-	}
+func (r *ready) Run(l *Loop) {
+	l.Walk(&r.walk, func() {
+		for r.walk.Next(r.n) {
+			l.handleReady(&r.events[r.walk.Step()])
+		}
+	})
 	readyPool.Put(r)
 }
 

@@ -10,11 +10,6 @@ import (
 	"sluice/codec"
 )
 
-// taskFunc is a Task that sees again.
-type taskFunc func(l *Loop, again bool)
-
-func (f taskFunc) Run(l *Loop, again bool) { f(l, again) }
-
 // openMany opens n streams.
 func (h *harness) openMany(n int) []*client {
 	h.t.Helper()
@@ -41,11 +36,9 @@ func (h *harness) onlyOne(clients []*client, gone int) {
 func TestAPanicInATaskEndsTheStreamInHand(t *testing.T) {
 	h := newHarness(t, Options{})
 	clients := h.openMany(5)
-	h.l.Post(taskFunc(func(l *Loop, again bool) {
-		if !again {
-			l.Hand(clients[2].ref.Slot)
-			panic("in a task")
-		}
+	h.l.Post(funcTask(func(l *Loop) {
+		l.Hand(clients[2].ref.Slot)
+		panic("in a task")
 	}))
 	h.onlyOne(clients, 2)
 	h.wantPanics(1, "in a task")
@@ -55,17 +48,13 @@ func TestAPanicInATaskEndsTheStreamInHand(t *testing.T) {
 func TestAPanicWithNoStreamInHandEndsNone(t *testing.T) {
 	h := newHarness(t, Options{})
 	clients := h.openMany(3)
-	h.l.Post(taskFunc(func(l *Loop, again bool) { l.Hand(clients[1].ref.Slot) })) // until its end
-	h.l.Post(taskFunc(func(l *Loop, again bool) {
-		if !again {
-			panic("with nothing in hand")
-		}
+	h.l.Post(funcTask(func(l *Loop) { l.Hand(clients[1].ref.Slot) })) // until its end
+	h.l.Post(funcTask(func(l *Loop) {
+		panic("with nothing in hand")
 	}))
-	h.l.Post(taskFunc(func(l *Loop, again bool) {
-		if !again {
-			l.Hand(1 << 30)
-			panic("with nothing real in hand")
-		}
+	h.l.Post(funcTask(func(l *Loop) {
+		l.Hand(1 << 30)
+		panic("with nothing real in hand")
 	}))
 	h.wantPanics(2, "with nothing")
 	for _, c := range clients {
@@ -79,11 +68,9 @@ func TestAPanicAfterAdoptEndsTheNewStream(t *testing.T) {
 	sock, far := unixPair(t, false)
 	fd := sock.fd
 	defer func() { require.NoError(t, far.Close()) }()
-	h.l.Post(taskFunc(func(l *Loop, again bool) {
-		if !again {
-			_, err := l.Adopt(PlainSocket(fd), 0)
-			panic(fmt.Sprint("after adopt: ", err))
-		}
+	h.l.Post(funcTask(func(l *Loop) {
+		_, err := l.Adopt(PlainSocket(fd), 0)
+		panic(fmt.Sprint("after adopt: ", err))
 	}))
 	h.wantPanics(1, "after adopt: <nil>")
 	c := &client{t: t, conn: far}
@@ -98,18 +85,20 @@ func TestATaskOfManyStepsGoesOnBehindAPanic(t *testing.T) {
 	h := newHarness(t, Options{})
 	clients := h.openMany(streams)
 	bad := func(i int) bool { return i%5 == 3 }
-	next, calls, behind := 0, 0, false
-	h.l.Post(taskFunc(func(l *Loop, again bool) {
-		calls++
-		for next < streams {
-			i := next
-			next++
-			l.Hand(clients[i].ref.Slot)
-			if bad(i) {
-				panic("in a step")
+	calls, behind := 0, false
+	var w Walk
+	h.l.Post(funcTask(func(l *Loop) {
+		l.Walk(&w, func() {
+			calls++
+			for w.Next(streams) {
+				i := w.Step()
+				l.Hand(clients[i].ref.Slot)
+				if bad(i) {
+					panic("in a step")
+				}
+				l.Send(clients[i].ref.Slot, frameOf("", "step"), NoID)
 			}
-			l.Send(clients[i].ref.Slot, frameOf("", "step"), NoID)
-		}
+		})
 	}))
 	h.do(func(l *Loop) { behind = true })
 	require.True(t, behind)
@@ -183,11 +172,9 @@ func TestAPanicInClosedStillEndsTheStream(t *testing.T) {
 			h.l.Post(funcTask(func(l *Loop) { l.SetTimer(c.ref.Slot, l.Now()+1) }))
 		}},
 		"panic": {ReasonPanic, func(h *harness, c *client) {
-			h.l.Post(taskFunc(func(l *Loop, again bool) {
-				if !again {
-					l.Hand(c.ref.Slot)
-					panic("in Closed, before it")
-				}
+			h.l.Post(funcTask(func(l *Loop) {
+				l.Hand(c.ref.Slot)
+				panic("in Closed, before it")
 			}))
 		}},
 	}
@@ -227,11 +214,9 @@ func TestAPanicInOnPanicDoesNotEndTheLoop(t *testing.T) {
 			panic("in OnPanic")
 		}
 	})
-	h.l.Post(taskFunc(func(l *Loop, again bool) {
-		if !again {
-			l.Hand(clients[1].ref.Slot)
-			panic("in a task")
-		}
+	h.l.Post(funcTask(func(l *Loop) {
+		l.Hand(clients[1].ref.Slot)
+		panic("in a task")
 	}))
 	h.onlyOne(clients, 1)
 	h.do(func(*Loop) {

@@ -50,7 +50,7 @@ func TestStaleReadinessIsCountedAndReachesNoNewStream(t *testing.T) {
 		h.do(func(l *Loop) {
 			r := &ready{n: 1}
 			r.events[0] = event{slot: old.ref.Slot, gen: old.ref.Gen, readable: true, writable: true, hangup: true}
-			r.Run(l, false)
+			r.Run(l)
 		})
 	}
 	stale() // the slot is free

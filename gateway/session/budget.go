@@ -287,8 +287,4 @@ func (m *Manager) Reclaim(done <-chan struct{}) {
 type reclaimTask struct{}
 
 // Run implements loop.Task.
-func (reclaimTask) Run(l *loop.Loop, again bool) {
-	if !again {
-		l.Reclaim(reclaimAge)
-	}
-}
+func (reclaimTask) Run(l *loop.Loop) { l.Reclaim(reclaimAge) }

@@ -52,10 +52,8 @@ func (c *checker) Panicked(v any) {
 	c.m.opt.Log.Error("panic in the check of positions", "panic", v, "stack", string(debug.Stack()))
 }
 
-func (c *checker) Handle(op checkOp, again bool) {
-	if !again {
-		c.due[op.channel] = max(c.due[op.channel], op.offset)
-	}
+func (c *checker) Handle(op checkOp) {
+	c.due[op.channel] = max(c.due[op.channel], op.offset)
 }
 
 // Flush reads the tops of some channels and posts them to the loops.
@@ -69,7 +67,7 @@ func (c *checker) Flush() (more bool) {
 	tops := c.read()
 	if len(tops) > 0 && c.arrived() {
 		for _, a := range c.m.agents {
-			a.loop.Post(&positionTask{a: a, tops: tops})
+			a.loop.Post(positionTask{a: a, tops: tops})
 		}
 	}
 	return len(c.due) > 0
@@ -138,14 +136,12 @@ func (c *checker) arrived() bool {
 type positionTask struct {
 	a    *Agent
 	tops []position
-	next int
 }
 
 // Run implements loop.Task.
-func (t *positionTask) Run(_ *loop.Loop, _ bool) {
-	for t.next < len(t.tops) {
-		p := &t.tops[t.next]
-		t.next++
+func (t positionTask) Run(*loop.Loop) {
+	for i := range t.tops {
+		p := &t.tops[i]
 		t.a.shard.CheckPosition(p.channel, p.top, p.epoch, p.before)
 	}
 }

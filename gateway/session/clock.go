@@ -3,8 +3,6 @@ package session
 import (
 	"sync/atomic"
 	"time"
-
-	"sluice/gateway/loop"
 )
 
 // Two clocks tell the time here. The expiry of connections and subscriptions is
@@ -105,35 +103,19 @@ func (m *Manager) CheckClock() {
 	}
 	m.opt.Log.Info("the clock was set: expiry follows it")
 	for _, l := range m.group.Loops {
-		l.Post(&rescheduleTask{a: m.agent(l)})
+		l.Post(m.agent(l).rescheduling())
 	}
 }
 
-// rescheduleTask gives the sessions of a loop their deadlines anew, some slabs at
-// a time, so that no turn is held up by it. Those that are opened meanwhile find
-// theirs by the new clock themselves.
-type rescheduleTask struct {
-	a    *Agent
-	next uint32 // slot
-}
-
-// Run implements loop.Task. After a panic it goes on behind the session whose
-// stream that ended.
-func (t *rescheduleTask) Run(l *loop.Loop, _ bool) {
-	a := t.a
-	all := uint32(len(a.table.slabs)) << slabBits
-	for end := min(t.next+walkSlabs<<slabBits, all); t.next < end; {
-		slot := t.next
-		t.next++
-		if s := a.table.at(slot); s.open && s.opening == nil && s.expires() {
-			l.Hand(slot)
+// rescheduling gives the sessions of a loop their deadlines anew. Those that are opened
+// meanwhile find theirs by the new clock themselves.
+func (a *Agent) rescheduling() *tableWalk {
+	return &tableWalk{a: a, visit: func(slot uint32, s *session) {
+		if s.opening == nil && s.expires() {
 			a.schedule(s)
-			a.arm(l.Ref(slot), s)
+			a.arm(a.loop.Ref(slot), s)
 		}
-	}
-	if t.next < all {
-		l.Post(t)
-	}
+	}}
 }
 
 // expires reports whether anything of a session does.

@@ -107,7 +107,6 @@ func TestSpansDoNotFollowTheWallClock(t *testing.T) {
 func TestAStepReachesEverySession(t *testing.T) {
 	r := newRig(t, nil, nil)
 	const slots = 3*walkSlabs*slabSize + 1
-	tail := uint32(slots - 1)
 	r.do(func(a *Agent) { // sessions without a stream: the walk sees only the table
 		for i := range uint32(slots) {
 			a.table.at(i)
@@ -115,16 +114,15 @@ func TestAStepReachesEverySession(t *testing.T) {
 	})
 	c := r.open(t, &auth.Identity{ExpireAt: time.Now().Add(2 * time.Hour).Unix()})
 	c.expect(t, `"connect"`)
-	task := &rescheduleTask{a: r.agent}
+	task := r.agent.rescheduling()
 	runs := 0
 	r.do(func(a *Agent) {
-		all := uint32(len(a.table.slabs)) << slabBits
-		require.Greater(t, all, tail)
-		for task.next < all {
-			before := task.next
-			end := min(before+walkSlabs<<slabBits, all)
-			task.Run(a.loop, false)
-			require.Equal(t, end, task.next, "one slice")
+		all := len(a.table.slabs) << slabBits
+		require.Greater(t, all, slots-1)
+		for next := 0; next < all; {
+			next = min(next+walkSlabs<<slabBits, all)
+			task.Run(a.loop)
+			require.Equal(t, next-1, task.place.Step(), "one slice")
 			runs++
 		}
 	})

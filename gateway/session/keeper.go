@@ -58,10 +58,7 @@ func (k *keeper) Panicked(v any) {
 	k.m.opt.Log.Error("panic in a keeper", "panic", v, "stack", string(debug.Stack()))
 }
 
-func (k *keeper) Handle(op keeperOp, again bool) {
-	if again {
-		return
-	}
+func (k *keeper) Handle(op keeperOp) {
 	if op.kind == opJoin || op.kind == opLeave {
 		k.teller.Post(op)
 		return
@@ -105,10 +102,7 @@ func (t *teller) Panicked(v any) {
 	t.m.opt.Log.Error("panic while telling of a join or leave", "panic", v, "stack", string(debug.Stack()))
 }
 
-func (t *teller) Handle(op keeperOp, again bool) {
-	if again {
-		return
-	}
+func (t *teller) Handle(op keeperOp) {
 	t.made++
 	ctx, cancel := context.WithTimeout(context.Background(), t.m.opt.CallTimeout)
 	defer cancel()

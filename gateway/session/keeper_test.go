@@ -132,9 +132,9 @@ func TestJoinsWaitForCreditAndPresenceDoesNot(t *testing.T) {
 	k.teller = actor.New[keeperOp](pool, &teller{m: r.Manager, credit: c, calls: calls{room: r.agent.room}})
 	info := &codec.ClientInfo{User: "u", Client: "c", ConnInfo: codec.QuoteJSON("x")}
 	require.NoError(t, r.presence.Add(t.Context(), "room", info))
-	k.Handle(keeperOp{kind: opJoin, channel: "room", info: info}, false)
+	k.Handle(keeperOp{kind: opJoin, channel: "room", info: info})
 	require.Equal(t, len("room")+len("u")+len("c")+len(`"x"`), <-c.asked)
-	k.Handle(keeperOp{kind: opAbsent, channel: "room", info: info}, false)
+	k.Handle(keeperOp{kind: opAbsent, channel: "room", info: info})
 	stats, err := r.presence.Stats(t.Context(), "room")
 	require.NoError(t, err)
 	require.Zero(t, stats.Clients, "while the join waits")
@@ -155,8 +155,8 @@ func TestJoinsAndLeavesGiveTheirCreditBack(t *testing.T) {
 	c := &countedCredit{}
 	r := newRig(t, nil, nil)
 	tell := &teller{m: r.Manager, credit: c, calls: calls{room: r.agent.room}}
-	tell.Handle(keeperOp{kind: opJoin, channel: "room", info: &codec.ClientInfo{}}, false)
-	tell.Handle(keeperOp{kind: opLeave, channel: "room", info: &codec.ClientInfo{}}, false)
+	tell.Handle(keeperOp{kind: opJoin, channel: "room", info: &codec.ClientInfo{}})
+	tell.Handle(keeperOp{kind: opLeave, channel: "room", info: &codec.ClientInfo{}})
 	require.NoError(t, r.hub.Settle(t.Context()))
 	testkit.Eventually(t, func() bool { return c.out.Load() == 0 }, "the credit to come back from the hub")
 	require.NotZero(t, c.most.Load())
@@ -247,7 +247,7 @@ type callCounter struct {
 
 func (c *callCounter) Begin() {}
 
-func (c *callCounter) Handle(int, bool) { c.n++; c.made.Add(1) }
+func (c *callCounter) Handle(int) { c.n++; c.made.Add(1) }
 
 func (c *callCounter) Flush() bool {
 	c.room.made(c.n)

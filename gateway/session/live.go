@@ -1,7 +1,5 @@
 package session
 
-import "sluice/gateway/loop"
-
 // Live are the options of a [Manager] that may change while streams are open;
 // see [Manager.Set]. The keys of configuration are named where they are not
 // obvious.
@@ -29,30 +27,8 @@ func (m *Manager) Set(live Live) {
 	}
 	// Nobody was counted so far. Whoever opens from here on is by Agent.add.
 	for _, l := range m.group.Loops {
-		l.Post(&countTask{m: m})
-	}
-}
-
-// countTask counts the sessions of a loop that hold no place among their user's,
-// a few at a time, so that no turn is held up by it.
-type countTask struct {
-	m    *Manager
-	slab int
-}
-
-// Run implements loop.Task.
-func (t *countTask) Run(l *loop.Loop, again bool) {
-	a := t.m.agent(l)
-	end := min(t.slab+walkSlabs, len(a.table.slabs))
-	for ; t.slab < end && !again; t.slab++ {
-		for i := range a.table.slabs[t.slab] {
-			if s := &a.table.slabs[t.slab][i]; s.open {
-				a.count(s)
-			}
-		}
-	}
-	if t.slab < len(a.table.slabs) && !again {
-		l.Post(t)
+		a := m.agent(l)
+		l.Post(&tableWalk{a: a, visit: func(_ uint32, s *session) { a.count(s) }})
 	}
 }
 

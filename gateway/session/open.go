@@ -442,11 +442,8 @@ func (op *opening) abandon() {
 type attachTask opening
 
 // Run implements loop.Task.
-func (t *attachTask) Run(l *loop.Loop, again bool) {
+func (t *attachTask) Run(l *loop.Loop) {
 	op := (*opening)(t)
-	if again {
-		return
-	}
 	defer close(op.ready)
 	if op.m.outdated(op.plan) {
 		op.failed = codec.DisconnectConnectionLimit
@@ -474,21 +471,33 @@ func (t *attachTask) Run(l *loop.Loop, again bool) {
 
 // turnAway refuses an opening that there is a newer connection for. On-loop only.
 func (op *opening) turnAway(l *loop.Loop) {
-	(&refuseTask{op: op, reason: loop.ReasonRefused, err: codec.DisconnectConnectionLimit}).Run(l, false)
+	(&refuseTask{op: op, reason: loop.ReasonRefused, err: codec.DisconnectConnectionLimit}).Run(l)
 }
 
 // openTask lets a stream speak.
 type openTask opening
 
 // Run implements loop.Task.
-func (t *openTask) Run(l *loop.Loop, again bool) {
+func (t *openTask) Run(l *loop.Loop) {
 	op := (*opening)(t)
-	if again || op.gone {
+	ended := false
+	defer func() {
+		if !ended { // it panicked
+			op.abandon()
+		}
+	}()
+	op.begin(l)
+	ended = true
+}
+
+// begin lets the stream of an opening speak, if there is still one.
+func (op *opening) begin(l *loop.Loop) {
+	if op.gone {
 		op.abandon()
 		return
 	}
 	if op.m.stopping.Load() {
-		(&refuseTask{op: op, reason: loop.ReasonShutdown, err: codec.DisconnectShutdown}).Run(l, false)
+		(&refuseTask{op: op, reason: loop.ReasonShutdown, err: codec.DisconnectShutdown}).Run(l)
 		return
 	}
 	a := op.m.agent(l)

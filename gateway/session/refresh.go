@@ -74,8 +74,8 @@ type refreshed struct {
 }
 
 // Run implements loop.Task.
-func (t *refreshed) Run(l *loop.Loop, again bool) {
-	if again || !l.Live(t.ref) {
+func (t *refreshed) Run(l *loop.Loop) {
+	if !l.Live(t.ref) {
 		return
 	}
 	s := t.a.table.get(t.ref)

@@ -41,11 +41,8 @@ type refuseTask struct {
 }
 
 // Run implements loop.Task.
-func (t *refuseTask) Run(l *loop.Loop, again bool) {
+func (t *refuseTask) Run(l *loop.Loop) {
 	op := t.op
-	if again {
-		return
-	}
 	op.abandon()
 	if op.gone {
 		return

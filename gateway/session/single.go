@@ -128,9 +128,9 @@ type evictTask struct {
 }
 
 // Run implements loop.Task.
-func (t *evictTask) Run(l *loop.Loop, again bool) {
+func (t *evictTask) Run(l *loop.Loop) {
 	p := t.p
-	if again || t.m.users.newestOpen(p.User) != p.claim {
+	if t.m.users.newestOpen(p.User) != p.claim {
 		return
 	}
 	a := t.m.agent(l)

@@ -230,41 +230,22 @@ func (a *Agent) sent(p Push, bytes int) {
 	s.Bytes += uint64(bytes)
 }
 
-// usersWalk collects the users of a loop, a few sessions at a time, so that no
-// turn is held up by it.
-type usersWalk struct {
-	m      *Manager
-	slab   int
-	hashes []uint64
-	done   func([]uint64)
-}
-
-// walkSlabs is how many slabs of sessions one task of a walk looks at.
-const walkSlabs = 8
-
 // Users passes the hashes of the users that have a session on a loop to done,
 // each once; done is called from a turn, later. Any goroutine.
+//
+// The first session of a user's chain stands for the user; one whose chain changes
+// meanwhile may be missed or counted twice.
 func (m *Manager) Users(l *loop.Loop, done func([]uint64)) {
-	l.Post(&usersWalk{m: m, done: done})
-}
-
-// Run implements loop.Task. The first session of a user's chain stands for the
-// user; one whose chain changes meanwhile may be missed or counted twice.
-func (w *usersWalk) Run(l *loop.Loop, again bool) {
-	t := &w.m.agent(l).table
-	end := min(w.slab+walkSlabs, len(t.slabs))
-	for ; w.slab < end && !again; w.slab++ {
-		for i := range t.slabs[w.slab] {
-			if s := &t.slabs[w.slab][i]; s.open && s.prev == 0 {
-				w.hashes = append(w.hashes, userHash(s.user))
+	var hashes []uint64
+	l.Post(&tableWalk{
+		a: m.agent(l),
+		visit: func(_ uint32, s *session) {
+			if s.prev == 0 {
+				hashes = append(hashes, userHash(s.user))
 			}
-		}
-	}
-	if w.slab < len(t.slabs) && !again {
-		l.Post(w)
-		return
-	}
-	w.done(w.hashes)
+		},
+		done: func() { done(hashes) },
+	})
 }
 
 // accepted counts a session whose stream begins, and its connect push.

@@ -196,11 +196,9 @@ type onceTask struct {
 }
 
 // Run implements loop.Task.
-func (t *onceTask) Run(_ *loop.Loop, again bool) {
-	if !again {
-		defer close(t.done)
-		t.f()
-	}
+func (t *onceTask) Run(*loop.Loop) {
+	defer close(t.done)
+	t.f()
 }
 
 // count finds out how many sessions of the loop are meant.
