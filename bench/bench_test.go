@@ -20,7 +20,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
 	"golang.org/x/sys/unix"
+	"sluice/gateway/testkit"
 )
 
 // standIn speaks just enough of the endpoint and the API to be measured.
@@ -146,7 +148,7 @@ func tinyFanOut(url string) *fanOutFlags {
 }
 
 func TestFanOutCountsEveryDeliveryOfServerAndFloor(t *testing.T) {
-	needGCC(t)
+	testkit.NeedProgram(t, []string{"gcc"}, "apt-get install gcc libc6-dev")
 	for _, p := range []pattern{patternClosed, patternBurst, patternPaced} {
 		t.Run(string(p), func(t *testing.T) {
 			r, err := measure(t, &standIn{}, func(f *fanOutFlags) { f.pattern, f.floor = string(p), true })

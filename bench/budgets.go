@@ -58,7 +58,7 @@ func runBudgets(ctx context.Context, f *budgetsFlags, steps []budgetStep) (*budg
 			return nil, err
 		}
 	}
-	report := &budgetsReport{header: newHeader("budgets", r), Rounds: f.rounds, BusyBefore: before}
+	report := &budgetsReport{header: r.header("budgets"), Rounds: f.rounds, BusyBefore: before}
 	for i, step := range steps {
 		r.progress.say("measurement %d of %d: %s", i+1, len(steps), step.name)
 		r.progress.draw()

@@ -18,16 +18,6 @@ type captured struct {
 	frame []byte // one message, chunk framing included; empty where none is to be repeated
 }
 
-// offsets returns where the frame's time and sequence number stand; -1 where
-// there are none.
-func (c captured) offsets() (stamp, seq int) {
-	at := findPayload(c.frame)
-	if at < 0 {
-		return -1, -1
-	}
-	return at + stampAt, at + seqAt
-}
-
 // openRaw opens one stream and returns the bytes up to its connect push. The
 // connection gives up quiet from now, and when ctx ends; release ends the tie
 // to ctx and closes it.
@@ -64,12 +54,12 @@ func captureHello(ctx context.Context, addr netip.AddrPort, request []byte, quie
 	return captured{hello: hello}, nil
 }
 
-// captureFrame opens one stream, publishes one message and returns the bytes
+// captureFrame opens one stream of h, publishes one message and returns the bytes
 // that came. The publishers' first connection is used.
-func captureFrame(ctx context.Context, addr netip.AddrPort, request []byte, p *publishers) (captured, error) {
+func captureFrame(ctx context.Context, h *host, request []byte, p *publishers, quiet time.Duration) (captured, error) {
 	var c captured
 	var split splitter
-	conn, release, hello, err := openRaw(ctx, addr, request, &split, p.quiet)
+	conn, release, hello, err := openRaw(ctx, h.streams, request, &split, quiet)
 	if err != nil {
 		return c, err
 	}
@@ -84,9 +74,9 @@ func captureFrame(ctx context.Context, addr netip.AddrPort, request []byte, p *p
 	if err != nil {
 		return c, err
 	}
-	for findPayload(c.frame) < 0 { // a ping may come first
+	for stamp := -1; stamp < 0; stamp, _ = payloadOffsets(c.frame) { // a ping may come first
 		if c.frame, err = readWholeEvent(conn, &split); err != nil {
-			return c, fmt.Errorf("bench: capture of a message on channel %q: %w", p.t.channel, err)
+			return c, fmt.Errorf("bench: capture of a message on channel %q: %w", h.target.channel, err)
 		}
 	}
 	return c, nil

@@ -133,8 +133,8 @@ func sideLook(side string, peers []string) (name string, class int) {
 	return side, 2 + max(0, slices.Index(peers, side))%(seriesClasses-2)
 }
 
-// sides are the summaries of a report by side, ours first.
-func (r *fanOutReport) sides() (names []string, sums map[string]*sideSummary) {
+// sidesOf are the summaries of a report by side, ours first.
+func sidesOf(r *fanOutReport) (names []string, sums map[string]*sideSummary) {
 	sums = map[string]*sideSummary{}
 	add := func(name string, s *sideSummary) {
 		if s != nil {
@@ -149,7 +149,8 @@ func (r *fanOutReport) sides() (names []string, sums map[string]*sideSummary) {
 	return names, sums
 }
 
-func (r *fanOutReport) peerNames() (names []string) {
+// peerNames are the peers of a report.
+func peerNames(r *fanOutReport) (names []string) {
 	for _, p := range r.Peers {
 		names = append(names, p.Name)
 	}
@@ -169,7 +170,7 @@ func (a *results) bySubscribers(f func(s *sideSummary) *spread) (lines []series,
 	reports := a.ofKind("fan-out", patternClosed)
 	index := map[string]int{}
 	for _, r := range reports {
-		names, sums := r.sides()
+		names, sums := sidesOf(r)
 		for _, side := range names {
 			v := f(sums[side])
 			if v == nil {
@@ -177,7 +178,7 @@ func (a *results) bySubscribers(f func(s *sideSummary) *spread) (lines []series,
 			}
 			if _, ok := index[side]; !ok {
 				index[side] = len(lines)
-				name, class := sideLook(side, r.peerNames())
+				name, class := sideLook(side, peerNames(r))
 				lines = append(lines, series{name: name, class: class})
 			}
 			l := &lines[index[side]]
@@ -255,11 +256,11 @@ func drawLag(a *results) []byte {
 		return nil
 	}
 	r := nearest(reports, 1000)
-	names, sums := r.sides()
+	names, sums := sidesOf(r)
 	var lines []series
 	least, most, end := math.Inf(1), 0.0, 0.0
 	for _, side := range names {
-		name, class := sideLook(side, r.peerNames())
+		name, class := sideLook(side, peerNames(r))
 		l := series{name: name, class: class}
 		for _, p := range sums[side].Curve {
 			if p.Percentile >= 100 || p.MS <= 0 || p.Percentile < lagTicks[0] {

@@ -58,10 +58,10 @@ func (a *results) fanOutBars(mode string, p pattern, title string, f func(s *sid
 	}
 	r := nearest(reports, 1000)
 	g.title = fmt.Sprintf(title, r.Streams)
-	names, sums := r.sides()
+	names, sums := sidesOf(r)
 	for _, side := range names {
 		if v, ok := f(sums[side]); ok {
-			g.bars = append(g.bars, newBar(side, r.peerNames(), v))
+			g.bars = append(g.bars, newBar(side, peerNames(r), v))
 		}
 	}
 	return g

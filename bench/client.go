@@ -18,6 +18,9 @@ import (
 // quarter below the kernel's default range of about 28,000 ephemeral ports.
 const streamsPerSource = 20_000
 
+// sourcesOf is how many groups of source addresses n streams leave from.
+func sourcesOf(n int) int { return (n + streamsPerSource - 1) / streamsPerSource }
+
 // eventHandler gets what arrives on one worker's streams. All calls come from
 // that worker. stream counts the worker's streams from 0 in the order they
 // were begun; now is the wall clock in ns of the read that completed the event;
@@ -160,6 +163,16 @@ func (c *client) onWorkers(f func(worker int)) {
 		<-done
 	}
 }
+
+// readOn reads the streams that were left unread.
+func (c *client) readOn() { c.onWorkers(func(i int) { c.workers[i].readOn() }) }
+
+// sip reads once from each stream of a worker that was left unread. On that worker
+// only.
+func (c *client) sip(worker int) { c.workers[worker].sip() }
+
+// taken is how many bytes a worker has read. On that worker only.
+func (c *client) taken(worker int) int64 { return c.workers[worker].taken }
 
 // close ends all streams and waits for the workers.
 func (c *client) close() {

@@ -59,7 +59,7 @@ type connectReport struct {
 }
 
 func newConnectReport(f *connectFlags, r *rig) *connectReport {
-	rep := &connectReport{header: newHeader("connect", r), Connects: f.connects, Ramp: f.ramp}
+	rep := &connectReport{header: r.header("connect"), Connects: f.connects, Ramp: f.ramp}
 	for _, h := range r.peers {
 		rep.Peers = append(rep.Peers, h.name)
 	}

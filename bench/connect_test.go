@@ -15,10 +15,12 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
 )
 
 func TestConnectMeasuresEveryKindInTurns(t *testing.T) {
-	needGCC(t)
+	testkit.NeedProgram(t, []string{"gcc"}, "apt-get install gcc libc6-dev")
 	var mu sync.Mutex
 	seen := map[string]int{} // token → connects
 	inner := (&standIn{}).start(t).Config.Handler

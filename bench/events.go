@@ -12,6 +12,10 @@ import (
 // for something else than SSE.
 const maxEvent = 16 << 20
 
+// skimBytes is how much of a large event is enough (clientConfig.skim): the payload's
+// stamp is in it.
+const skimBytes = 512
+
 var errEventTooLong = fmt.Errorf("an event is longer than %d bytes", maxEvent)
 
 // eventParser cuts a decoded body into events, incrementally (WHATWG HTML

@@ -231,7 +231,7 @@ func (s *side) run(ctx context.Context, f *fanOutFlags, messages int) (res round
 	})
 	res.fill(all, elapsed, own)
 	if fl, ok := s.source.(*floor); ok {
-		res.Again = fl.done.again
+		res.Again = fl.again()
 	}
 	if err := s.client.err(); err != nil {
 		return res, nil, fmt.Errorf("%d of %d streams were closed and %d deliveries lost, the first because: %w", s.client.closed.Load(), s.client.opened.Load(), res.Lost, err)

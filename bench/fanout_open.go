@@ -48,8 +48,8 @@ func fanOut(ctx context.Context, f *fanOutFlags, r *rig) (*fanOutReport, error) 
 	return report, nil
 }
 
-// openHost opens the streams to a server. wire is filled with what a stream
-// and a message of the first one look like.
+// openHost opens the streams to a server. wire, where it is asked for, is filled
+// with what a stream and a message of the first one look like.
 func openHost(ctx context.Context, f *fanOutFlags, r *rig, h *host, wire *captured) (*side, error) {
 	p := publishing{conns: f.conns, inFlight: f.inFlight, size: f.size}
 	if f.ownChannels {
@@ -63,8 +63,8 @@ func openHost(ctx context.Context, f *fanOutFlags, r *rig, h *host, wire *captur
 	if err != nil {
 		return nil, err
 	}
-	if wire.frame == nil {
-		if *wire, err = captureFrame(ctx, h.streams, requests[0], pubs); err != nil {
+	if wire != nil && wire.frame == nil {
+		if *wire, err = captureFrame(ctx, h, requests[0], pubs, f.quiet); err != nil {
 			return nil, err
 		}
 	}
@@ -73,7 +73,7 @@ func openHost(ctx context.Context, f *fanOutFlags, r *rig, h *host, wire *captur
 	if f.ownChannels {
 		s.each, s.own = 1, &ownChannels{conns: f.conns, channels: f.streams, workers: f.workers}
 	}
-	return s, r.openSide(ctx, s, h, requests, 0)
+	return s, openSide(ctx, r, s, h, requests, 0)
 }
 
 // close ends the streams and the publishing connections.
@@ -86,7 +86,7 @@ func (s *side) close() {
 
 // openSide opens the streams of s, which are one per request, and notes what
 // the server held before.
-func (r *rig) openSide(ctx context.Context, s *side, h *host, requests [][]byte, source int) (err error) {
+func openSide(ctx context.Context, r *rig, s *side, h *host, requests [][]byte, source int) (err error) {
 	if m, err := readMemory(h.target.pids); err == nil {
 		s.empty = &m
 	}

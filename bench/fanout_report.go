@@ -147,7 +147,7 @@ type fanOutReport struct {
 
 func newFanOutReport(f *fanOutFlags, r *rig, frame int) *fanOutReport {
 	rep := &fanOutReport{
-		header: newHeader(f.mode, r), Pattern: pattern(f.pattern),
+		header: r.header(f.mode), Pattern: pattern(f.pattern),
 		Streams: f.streams, Size: f.size, Frame: frame, Messages: f.messages, OwnChannels: f.ownChannels,
 		lags: map[string]*hdrhistogram.Histogram{},
 	}

@@ -61,11 +61,9 @@ type floorDone struct {
 // startFloor runs the program so that it repeats what c holds, as publisher 0
 // from sequence number 0.
 func startFloor(ctx context.Context, binary, dir string, c captured) (*floor, error) {
-	stamp, seq := c.offsets()
+	stamp, seq := payloadOffsets(c.frame)
 	frame := append([]byte(nil), c.frame...)
-	if stamp >= 0 {
-		stampPayload(frame[stamp-stampAt:], message{})
-	}
+	stampEvent(frame, message{})
 	hello := filepath.Join(dir, "hello")
 	frameFile := filepath.Join(dir, "frame")
 	if err := errors.Join(os.WriteFile(hello, c.hello, 0o600), os.WriteFile(frameFile, frame, 0o600)); err != nil {
@@ -146,6 +144,9 @@ func (f *floor) finish() error {
 	}
 	return nil
 }
+
+// again is how many writes since prepare met a full socket.
+func (f *floor) again() int64 { return f.done.again }
 
 // sent implements source.
 func (f *floor) sent() []uint32 { return []uint32{f.count} }

@@ -9,25 +9,14 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
-)
 
-// needGCC skips, or fails where everything is to be tested.
-func needGCC(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("gcc"); err == nil {
-		return
-	}
-	if os.Getenv("REQUIRE_E2E") == "1" {
-		t.Fatal(gccMissing)
-	}
-	t.Skip(gccMissing)
-}
+	"sluice/gateway/testkit"
+)
 
 // testWire is what a stream of a server could look like.
 func testWire(t *testing.T) captured {
@@ -42,7 +31,7 @@ func testWire(t *testing.T) captured {
 
 func startTestFloor(t *testing.T) (*floor, captured) {
 	t.Helper()
-	needGCC(t)
+	testkit.NeedProgram(t, []string{"gcc"}, "apt-get install gcc libc6-dev")
 	dir := t.TempDir()
 	binary, err := buildFloor(t.Context(), dir)
 	require.NoError(t, err)

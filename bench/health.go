@@ -87,7 +87,7 @@ func healthUnderLoad(ctx context.Context, f *healthFlags, r *rig) (*healthReport
 		return nil, err
 	}
 	p := &prober{addr: addr, request: fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", u.EscapedPath(), u.Host), every: f.every, quiet: f.quiet}
-	s, err := openHost(ctx, &f.fanOutFlags, r, &r.host, &captured{frame: []byte{}})
+	s, err := openHost(ctx, &f.fanOutFlags, r, &r.host, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -144,7 +144,7 @@ func idleRamp(ctx context.Context, f *idleFlags, ramp []int, report *idleReport,
 		return err
 	}
 	defer r.close()
-	report.header, report.Token = newHeader("idle", r), r.target.secret != ""
+	report.header, report.Token = r.header("idle"), r.target.secret != ""
 	for i, h := range r.hosts() {
 		if len(report.Series) == i {
 			report.Series = append(report.Series, idleSeries{Name: h.name})

@@ -11,7 +11,6 @@ import (
 
 func TestTheLoadOfTheMachineIsNamed(t *testing.T) {
 	require.GreaterOrEqual(t, loadAtStart, 0.0)
-	require.Contains(t, thisMachine().String(), "load average")
 	v := busyElsewhere(t.Context())
 	require.True(t, v >= 0 && v <= 1, v)
 

@@ -215,7 +215,8 @@ func TestPeersTakeTurnsWithOurs(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(r.close)
 	h := &host{name: nchanName, target: &target{streamURL: peer.URL + "/sub", apiURL: peer.URL + "/pub", channel: "bench", speaks: nchan{}}}
-	require.NoError(t, h.resolve(t.Context(), false))
+	h.streams, h.streamURL, err = resolve(t.Context(), h.target.streamURL, false)
+	require.NoError(t, err)
 	r.peers = append(r.peers, h)
 
 	got, err := fanOut(t.Context(), f, r)
@@ -245,7 +246,7 @@ func TestHammerSaysWhatIsWrong(t *testing.T) {
 		}))
 		t.Cleanup(srv.Close)
 		addr := netip.MustParseAddrPort(srv.Listener.Addr().String())
-		h, err := newHammer(addr, 1, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), uniSSE{}.accepts, patience)
+		h, err := newHammer(addr, 1, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), (&target{}).dialect().accepts, patience)
 		require.NoError(t, err)
 		defer h.close()
 		_, err = h.run(t.Context(), time.Second, 0)

@@ -62,7 +62,7 @@ func runMulti(ctx context.Context, f *multiFlags) (*multiReport, error) {
 
 // multi opens both kinds of streams and lets them take turns.
 func multi(ctx context.Context, f *multiFlags, r *rig) (*multiReport, error) {
-	one, err := openHost(ctx, &f.fanOutFlags, r, &r.host, &captured{frame: []byte{}})
+	one, err := openHost(ctx, &f.fanOutFlags, r, &r.host, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func openMany(ctx context.Context, f *multiFlags, r *rig) (*side, error) {
 		}
 	}
 	s := newSide(manySide, pubs, f.streams)
-	return s, r.openSide(ctx, s, h, requests, 0)
+	return s, openSide(ctx, r, s, h, requests, 0)
 }
 
 // sumUp fills in the second kind and the ratio.

@@ -62,8 +62,6 @@ const (
 )
 
 const (
-	// skimBytes is how much of a large event is kept: the payload's stamp is in it.
-	skimBytes = 512
 	// From largeMessage on a read asks for smallRead bytes at first, and the
 	// rest of a message is dropped by the kernel.
 	largeMessage = 128 << 10
@@ -369,24 +367,15 @@ func (x *opens) reach(ctx context.Context, closed int64) (bool, error) {
 
 // oneByOne publishes n messages in a closed loop, over the first connection.
 func (x *opens) oneByOne(ctx context.Context, n int) (*poured, error) {
-	c := x.pubs.conns[0]
-	p := &poured{acked: make([][]int64, x.f.conns), refused: map[string]int{}}
+	p := x.pubs.oneByOne()
 	accepted, reading, closed := int64(0), int64(x.reading), x.client.closed.Load()
 	for range n {
 		x.goal.expect(reading)
-		if err := c.send(1); err != nil {
-			return nil, err
-		}
-		acked, refused, err := c.collect(1, x.f.quiet)
+		answer, err := x.pubs.one()
 		if err != nil {
 			return nil, err
 		}
-		c.outstanding--
-		p.acked[0] = append(p.acked[0], acked[0])
-		for why, k := range refused {
-			p.refused[why] += k
-		}
-		if acked[0] != 0 {
+		if p.take(answer); answer.taken {
 			accepted++
 		}
 		if reached, err := x.reach(ctx, closed); err != nil {

@@ -125,7 +125,7 @@ type openReport struct {
 }
 
 func newOpenReport(f *openFlags, r *rig) *openReport {
-	report := &openReport{header: newHeader("open", r), Streams: f.streams, Stall: f.stall(), Messages: f.messages, Size: f.size, Conns: f.conns}
+	report := &openReport{header: r.header("open"), Streams: f.streams, Stall: f.stall(), Messages: f.messages, Size: f.size, Conns: f.conns}
 	if f.trickle > 0 {
 		report.Trickle = f.trickle.String()
 		report.Trickled = &openTrickled{openStalled: openStalled{Closed: map[string]int64{}}}

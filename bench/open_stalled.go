@@ -80,7 +80,7 @@ const (
 // look reads what the streams were sent, for that is the only way to learn which
 // of them the server has cut.
 func (s *stalledStreams) look(ctx context.Context) (*openStalled, error) {
-	s.client.onWorkers(func(i int) { s.client.workers[i].readOn() })
+	s.client.readOn()
 	begin := time.Now()
 	last, since := int64(-1), begin
 	for time.Since(since) < stalledQuiet && time.Since(begin) < stalledLimit {
@@ -89,7 +89,7 @@ func (s *stalledStreams) look(ctx context.Context) (*openStalled, error) {
 		}
 		var taken int64
 		s.client.onWorkers(func(i int) {
-			taken += s.client.workers[i].taken
+			taken += s.client.taken(i)
 			for _, n := range s.parts[i].closed {
 				taken += n
 			}

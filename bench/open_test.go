@@ -245,16 +245,15 @@ func TestASipIsASmallRead(t *testing.T) {
 	require.NoError(t, err)
 	defer s.client.close()
 	require.NoError(t, s.client.open(t.Context(), 1, patience))
-	w := s.client.workers[0]
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for taken := int64(0); taken < int64(len(event)); {
 		require.NoError(t, pause(ctx, time.Millisecond))
 		before := taken
 		s.client.onWorkers(func(int) {
-			before = w.taken
-			w.sip()
-			taken = w.taken
+			before = s.client.taken(0)
+			s.client.sip(0)
+			taken = s.client.taken(0)
 		})
 		require.LessOrEqual(t, taken-before, int64(trickleRead), "also where the rest of an event does not matter")
 	}
@@ -402,8 +401,7 @@ func TestRecovererFindsMessagesWhereverPushesAreCut(t *testing.T) {
 	f := func(pieces ...string) {
 		t.Helper()
 		d := newRecoverer(4, time.Second)
-		s := &splitter{}
-		s.events.keep, s.events.piece = skimBytes, func(b []byte) { d.Piece(0, b) }
+		s := newSplitter(skimBytes, func(b []byte) { d.Piece(0, b) })
 		opened := false
 		for _, p := range pieces {
 			require.NoError(t, s.feed([]byte(p), func(data []byte) {
@@ -436,11 +434,11 @@ func TestRecovererFindsMessagesWhereverPushesAreCut(t *testing.T) {
 func TestRecovererTellsWhoIsNotRecovered(t *testing.T) {
 	d := newRecoverer(1, time.Second)
 	d.Opened(0, []byte(`{"connect":{"subs":{"c":{"was_recovering":true}}}}`))
-	d.Closed(1, ending{why: endOfBody})
-	d.Closed(2, ending{why: endOfBody, retry: time.Minute})
+	d.Closed(1, ending{why: "over"})
+	d.Closed(2, ending{why: "over", retry: time.Minute})
 	require.EqualValues(t, 1, d.count.unrecovered)
 	require.Equal(t, []time.Duration{time.Second, time.Minute}, d.count.left)
-	require.Equal(t, map[string]int64{endOfBody: 2}, d.count.reasons)
+	require.Equal(t, map[string]int64{"over": 2}, d.count.reasons)
 }
 
 func TestStormReadsMemorySoonAndLate(t *testing.T) {

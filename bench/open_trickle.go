@@ -94,7 +94,7 @@ func (t *trickling) run() {
 		case <-read.C:
 			next = false
 			t.client.onWorkers(func(i int) {
-				t.client.workers[i].sip()
+				t.client.sip(i)
 				gone = 0
 				for _, n := range t.parts[i].closed {
 					gone += n

@@ -79,6 +79,23 @@ func findPayload(event []byte) int {
 	return at
 }
 
+// payloadOffsets returns where time and sequence number stand in an event; -1 where
+// it has no payload.
+func payloadOffsets(event []byte) (stamp, seq int) {
+	at := findPayload(event)
+	if at < 0 {
+		return -1, -1
+	}
+	return at + stampAt, at + seqAt
+}
+
+// stampEvent writes m into the payload of an event, if it has one.
+func stampEvent(event []byte, m message) {
+	if at := findPayload(event); at >= 0 {
+		stampPayload(event[at:], m)
+	}
+}
+
 // parsePayload reads the message out of an event's data; ok is false where
 // the event carries none (a ping, another program's message).
 func parsePayload(event []byte) (m message, ok bool) {

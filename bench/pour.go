@@ -103,6 +103,45 @@ func (c *publishConn) pour(ctx context.Context, n int) error {
 	return nil
 }
 
+// one publishes a message over the first connection, and awaits the answer. Not
+// while others are in flight there.
+func (p *publishers) one() (a answered, err error) {
+	c := p.conns[0]
+	if err := c.send(1); err != nil {
+		return a, err
+	}
+	status, body, err := c.answer(p.quiet)
+	if err != nil {
+		return a, err
+	}
+	c.outstanding--
+	return answered{taken: c.accepts(status, body), at: time.Now().UnixNano(), status: status, body: body}, nil
+}
+
+// answered is the answer to one publication.
+type answered struct {
+	taken  bool   // the message was
+	at     int64  // wall clock, ns
+	status int    // of HTTP
+	body   []byte // its first bytes, valid until the next answer
+}
+
+// oneByOne is what is known before the first of messages that are published one
+// by one, over the first connection.
+func (p *publishers) oneByOne() *poured {
+	return &poured{acked: make([][]int64, len(p.conns)), refused: map[string]int{}}
+}
+
+// take counts the answer to the next message over the first connection.
+func (p *poured) take(a answered) {
+	if a.taken {
+		p.acked[0] = append(p.acked[0], a.at)
+		return
+	}
+	p.acked[0] = append(p.acked[0], 0)
+	p.refused[refusal(a.status, a.body)]++
+}
+
 // collect reads n answers.
 func (c *publishConn) collect(n int, quiet time.Duration) (acked []int64, refused map[string]int, err error) {
 	acked, refused = make([]int64, n), map[string]int{}

@@ -83,7 +83,7 @@ func runPublish(ctx context.Context, f *publishFlags) (*publishReport, error) {
 
 // publishRate lets the servers take turns.
 func publishRate(ctx context.Context, f *publishFlags, r *rig) (*publishReport, error) {
-	report := &publishReport{header: newHeader("publish", r), Conns: f.conns, Size: f.size}
+	report := &publishReport{header: r.header("publish"), Conns: f.conns, Size: f.size}
 	hosts := r.hosts()
 	for round := range f.rounds + 1 { // the first warms up
 		for i := range hosts {
@@ -108,7 +108,7 @@ func publishRate(ctx context.Context, f *publishFlags, r *rig) (*publishReport, 
 // publishOn is the turn of one server.
 func publishOn(ctx context.Context, f *publishFlags, r *rig, h *host) (turn publishTurn, err error) {
 	turn.Side = h.name
-	hammer, err := r.newHammer(ctx, h, f.conns, f.size)
+	hammer, err := hammerOn(ctx, r, h, f.conns, f.size)
 	if err != nil {
 		return turn, err
 	}
@@ -139,8 +139,8 @@ func publishOn(ctx context.Context, f *publishFlags, r *rig, h *host) (turn publ
 	return turn, nil
 }
 
-// newHammer connects to the API of h, to publish messages of size bytes.
-func (r *rig) newHammer(ctx context.Context, h *host, conns, size int) (*hammer, error) {
+// hammerOn connects to the API of h, to publish messages of size bytes.
+func hammerOn(ctx context.Context, r *rig, h *host, conns, size int) (*hammer, error) {
 	if err := h.target.needsAPI(); err != nil {
 		return nil, err
 	}

@@ -125,18 +125,13 @@ func (x *recovers) publish(ctx context.Context) error {
 		return err
 	}
 	defer pubs.close()
-	c := pubs.conns[0]
-	if err := c.send(1); err != nil {
-		return err
-	}
-	status, body, err := c.answer(x.f.quiet)
+	got, err := pubs.one()
 	if err != nil {
 		return err
 	}
-	c.outstanding--
 	var answer struct{ Result streamPosition }
-	if !c.accepts(status, body) || json.Unmarshal(body, &answer) != nil || answer.Result.Offset == 0 {
-		return fmt.Errorf("bench: expected a publish to be answered with an offset, got %d %s; the channel should be recoverable (force_recovery, history_size, history_ttl)", status, body)
+	if !got.taken || json.Unmarshal(got.body, &answer) != nil || answer.Result.Offset == 0 {
+		return fmt.Errorf("bench: expected a publish to be answered with an offset, got %d %s; the channel should be recoverable (force_recovery, history_size, history_ttl)", got.status, got.body)
 	}
 	x.since = answer.Result
 	x.since.Offset--

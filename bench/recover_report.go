@@ -45,7 +45,7 @@ type recoverReport struct {
 
 func newRecoverReport(f *recoverFlags, r *rig) *recoverReport {
 	return &recoverReport{
-		header: newHeader("recover", r), Clients: f.clients, Messages: f.messages, Size: f.size,
+		header: r.header("recover"), Clients: f.clients, Messages: f.messages, Size: f.size,
 		Budget: f.budget, Told: r.server != nil && f.own.recoveryTotal > 0,
 	}
 }

@@ -121,8 +121,8 @@ type header struct {
 	Config  map[string]string `json:"config"` // the flags of the run, secrets left out
 }
 
-// newHeader describes a run of mode against the rig's server.
-func newHeader(mode string, r *rig) header {
+// header begins the report of a run of mode against the rig's server.
+func (r *rig) header(mode string) header {
 	return header{Mode: mode, Machine: thisMachine(), Server: r.serverName(), Config: r.flags.settings()}
 }
 

@@ -21,6 +21,10 @@ func TestSpreadIsMedianAndExtremes(t *testing.T) {
 	f(spread{3, 1, 9}, 9, 1, 2, 4)
 }
 
+func TestTheMachineNamesItsLoad(t *testing.T) {
+	require.Contains(t, thisMachine().String(), "load average")
+}
+
 func TestQuantilesAreMillisecondsOfRecordedLags(t *testing.T) {
 	h := newHistogram()
 	for i := range 1000 {

@@ -68,7 +68,7 @@ type resumeReport struct {
 
 func newResumeReport(f *resumeFlags, r *rig) *resumeReport {
 	return &resumeReport{
-		header: newHeader("resume", r), Note: resumeNote,
+		header: r.header("resume"), Note: resumeNote,
 		Streams: f.streams, Missed: f.missed, Size: f.size, Ramp: f.ramp, Token: r.target.secret != "",
 	}
 }

@@ -193,9 +193,6 @@ func (r *rig) clientConfig(h *host, requests [][]byte, source int, handler func(
 	}
 }
 
-// sourcesOf is how many groups of source addresses n streams leave from.
-func sourcesOf(n int) int { return (n + streamsPerSource - 1) / streamsPerSource }
-
 // serverName says in a report what was measured.
 func (r *rig) serverName() string {
 	switch {

@@ -77,7 +77,7 @@ func runSlow(ctx context.Context, f *slowFlags) (*slowReport, error) {
 // run opens the healthy streams, and lets turns with and without stalled ones
 // follow each other; which comes first alternates.
 func (x *slowRun) run(ctx context.Context) (err error) {
-	if x.healthy, err = openHost(ctx, &x.f.fanOutFlags, x.r, &x.r.host, &captured{frame: []byte{}}); err != nil {
+	if x.healthy, err = openHost(ctx, &x.f.fanOutFlags, x.r, &x.r.host, nil); err != nil {
 		return err
 	}
 	defer x.healthy.close()

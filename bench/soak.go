@@ -88,7 +88,7 @@ func runSoak(ctx context.Context, f *soakFlags) (*soakReport, error) {
 // run opens the streams that stay, measures the machine, and then publishes in
 // turns of one sample each while others come and go.
 func (x *soakRun) run(ctx context.Context) (err error) {
-	if x.side, err = openHost(ctx, &x.f.fanOutFlags, x.r, &x.r.host, &captured{frame: []byte{}}); err != nil {
+	if x.side, err = openHost(ctx, &x.f.fanOutFlags, x.r, &x.r.host, nil); err != nil {
 		return err
 	}
 	defer x.side.close()

@@ -77,7 +77,7 @@ type soakReport struct {
 
 func newSoakReport(f *soakFlags, r *rig) *soakReport {
 	return &soakReport{
-		header: newHeader("soak", r), Streams: f.streams, Churn: f.churn, Stalled: f.stalled, Size: f.size, WarmUp: f.warmUp.Seconds(),
+		header: r.header("soak"), Streams: f.streams, Churn: f.churn, Stalled: f.stalled, Size: f.size, WarmUp: f.warmUp.Seconds(),
 	}
 }
 

@@ -42,6 +42,13 @@ type splitter struct {
 }
 
 // done reports whether the body came to its proper end.
+// newSplitter keeps the first bytes of each event, so many of them, all for 0, and
+// shows those of a longer one to piece as they come, unless that is nil.
+func newSplitter(keep int, piece func(b []byte)) (s splitter) {
+	s.events.keep, s.events.piece = keep, piece
+	return s
+}
+
 func (s *splitter) done() bool { return s.phase == ended }
 
 // skippable returns how many of the next bytes of the response need not be

@@ -95,7 +95,7 @@ func runStorm(ctx context.Context, f *stormFlags) (*stormReport, error) {
 		if err != nil {
 			return nil, err
 		}
-		report.header = newHeader("storm", r)
+		report.header = r.header("storm")
 		x, err := stormOnce(ctx, f, r)
 		if ctx.Err() == nil {
 			err = r.explain(err)

@@ -179,11 +179,12 @@ func (w *worker) connect(id int) error {
 	if err := unix.EpollCtl(w.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		return errors.Join(fmt.Errorf("bench: epoll_ctl for stream %d: %w", id, err), unix.Close(fd))
 	}
-	s := &clientStream{fd: fd, id: id}
-	s.split.events.keepID, s.split.events.keep = w.ids != nil, w.c.cfg.skim
+	var piece func(b []byte)
 	if w.pieces != nil {
-		s.split.events.piece = func(b []byte) { w.pieces.Piece(w.current, b) }
+		piece = func(b []byte) { w.pieces.Piece(w.current, b) }
 	}
+	s := &clientStream{fd: fd, id: id, split: newSplitter(w.c.cfg.skim, piece)}
+	s.split.events.keepID = w.ids != nil
 	w.streams = append(w.streams, s)
 	w.connecting++
 	return nil
