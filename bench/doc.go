@@ -1,6 +1,6 @@
 // Command bench is the yardstick: it measures a whole server process from
 // outside, over loopback, next to a bare C loop that does the least work any
-// server can do (bench/floor), in one invocation.
+// server can do (bench/rig/floor), in one invocation.
 //
 //	go run ./bench budgets
 //	go run ./bench fan-out -pattern burst -peers nchan -o bench/results/burst.json
@@ -15,32 +15,49 @@
 //	go run ./bench storm -streams 15000
 //	go run ./bench report bench/results/*.json
 //
-// main.go lists the modes. Each prints a table, or JSON (-json), or both (-o).
+// Each mode prints a table, or JSON (-json), or both (-o).
 //
-// It owns the load (streams, publishers), the children it starts (our server,
-// the floor, peers) and the figures. It promises that every figure of a table
-// comes from the same run, that server, floor and peers take turns, and that a
-// message which our server or the floor lost or repeated makes the exit status
-// non-zero, as does a reader that is closed in the open mode, which goes on to
-// count them all, or not served in the recover mode. Absolute figures belong to
-// the machine and the minute they were taken in; only ratios within one run
-// are worth quoting.
+// It promises that every figure of a table comes from the same run, that server,
+// floor and peers take turns, and that a message which our server or the floor
+// lost or repeated makes the exit status non-zero, as does a reader that is closed
+// in the open mode, or not served in the recover mode. Absolute figures belong to
+// the machine and the minute they were taken in; only ratios within one run are
+// worth quoting.
 //
 // It must not know the server's insides: it speaks the HTTP endpoint and the
 // server API, and reads CPU and memory by process id, so that any server
 // which speaks the same endpoint can be measured with -url, -api, -key and -P,
-// or in turns with ours by its command line (-peer-cmd). How nchan is spoken to
-// is in dialect.go, how it is started in peers.go and peers/nchan.
+// or in turns with ours by its command line (-peer-cmd).
 //
-// Goroutines: one worker per bench core owns its streams (client.go,
-// worker.go); one goroutine per publishing connection while a burst runs
-// (publish.go), two in an open loop (pour.go); one looks at memory where the
-// kernel does not keep its peak (peak.go); one lets streams that trickle come and
-// read in an open loop (open_trickle.go); one asks for /health (health.go), and
-// one lets streams come and go (soak.go), while such a mode runs; one draws the
-// progress line (progress.go); one waits for each child process (server.go,
-// floor.go). main runs the mode.
+// The house, in the order of imports, which run from the bottom up only:
 //
-// To add a mode: one file with its run function, one row in the table of
-// main.go.
+//	main.go          the command line: the table of modes, exit statuses; no measurement
+//	budgets/         the mode budgets: short forms of other modes in one table
+//	charts/          the mode report: SVG of stored reports
+//	mode/fanout/     fan-out, large, channels, multi, slow, health, soak: turns of publications
+//	mode/open/       open: bursts whose publishers wait for nothing
+//	mode/resume/     resume, recover: streams that come back
+//	mode/connect/    connect, idle, storm: streams that get no message
+//	mode/publish/    publish: no stream at all
+//	rig/             what is measured is put up here: server, peers, floor, flags, progress
+//	load/            the load generator: streams, publishers, payloads, dialects
+//	figures/         medians, quantiles, ratios, tables, JSON
+//	proc/            CPU, memory and sockets of processes, from outside
+//	standin/         for tests: a server that can be told to misbehave
+//	mode/modetest/   for tests: flags and checks that tests of modes share
+//
+// Beside it, no Go: k6/ and wrk/ (scripts for other load generators), results/ (what
+// was measured, and its charts).
+//
+// To add a mode: in the room whose turns it plays, or a new one below mode/, one file
+// with its Flags, its Setup (which declares the flags and returns what to run) and its
+// run, one with its report (WriteTable, and Verdict where it can fail); one row in the
+// table of main.go. Tests measure a standin.Server with modetest.Flags.
+//
+// To add a budget: a step in budgets/budgets.go.
+//
+// To add a peer: one that speaks our endpoint needs nothing but -peer-cmd. Another one
+// needs a dialect (load/dialect.go: how it is asked for streams, told what to publish,
+// and what its answers mean), and how it is started (rig/nchan.go, with its
+// configuration in rig/peers/), by a name that -peers takes (rig/peers.go).
 package main

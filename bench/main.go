@@ -10,6 +10,14 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"sluice/bench/budgets"
+	"sluice/bench/charts"
+	"sluice/bench/mode/connect"
+	"sluice/bench/mode/fanout"
+	"sluice/bench/mode/open"
+	"sluice/bench/mode/publish"
+	"sluice/bench/mode/resume"
 )
 
 // mode is one thing to measure.
@@ -23,22 +31,22 @@ type mode struct {
 
 // modes is the table of everything bench can do.
 var modes = []mode{
-	{name: "budgets", summary: "every budget of the design in short form, one table, about five minutes", setup: setupBudgets},
-	{name: "fan-out", summary: "one channel, many streams: deliveries/s, lag and CPU per delivery, next to the floor", setup: setupFanOut},
-	{name: "open", summary: "bursts whose publishers wait for nothing, to streams that read: none closed, none lost, time, peak memory", setup: setupOpen},
-	{name: "large", summary: "fan-out with messages of 16 KiB", setup: setupLarge},
-	{name: "channels", summary: "a channel of its own for each stream: CPU per publication and delivery", setup: setupChannels},
-	{name: "multi", summary: "many recoverable channels per stream, next to one plain channel", setup: setupMulti},
-	{name: "slow", summary: "healthy streams next to ones that stopped reading: lag, and memory per stalled stream", setup: setupSlow},
-	{name: "publish", summary: "publications without subscribers: requests/s, and the answer's p99 at half of that", setup: setupPublish},
-	{name: "health", summary: "time of a /health answer while every loop is saturated", setup: setupHealth},
-	{name: "idle", summary: "memory per open stream, as the slope between numbers of streams", setup: setupIdle},
-	{name: "resume", summary: "all streams come back with Last-Event-ID: nothing missed, and CPU next to plain connects", setup: setupResume},
-	{name: "recover", summary: "a storm of resumes of 8 MB each, half of which are never read: peak memory, and every reader is served", setup: setupRecover},
-	{name: "storm", summary: "15,000 connects as fast as possible: memory per stream 5 s and 60 s later", setup: setupStorm},
-	{name: "connect", summary: "CPU per connect: anonymous, HS256 and RS256 tokens, next to the floor", setup: setupConnect},
-	{name: "report", summary: "charts of the files that the other modes wrote with -o", setup: setupReport, files: true},
-	{name: "soak", summary: "half an hour of half the load: memory, files and goroutines stay flat, nothing is lost", setup: setupSoak},
+	{name: "budgets", summary: "every budget of the design in short form, one table, about five minutes", setup: budgets.Setup},
+	{name: "fan-out", summary: "one channel, many streams: deliveries/s, lag and CPU per delivery, next to the floor", setup: fanout.Setup},
+	{name: "open", summary: "bursts whose publishers wait for nothing, to streams that read: none closed, none lost, time, peak memory", setup: open.Setup},
+	{name: "large", summary: "fan-out with messages of 16 KiB", setup: fanout.SetupLarge},
+	{name: "channels", summary: "a channel of its own for each stream: CPU per publication and delivery", setup: fanout.SetupChannels},
+	{name: "multi", summary: "many recoverable channels per stream, next to one plain channel", setup: fanout.SetupMulti},
+	{name: "slow", summary: "healthy streams next to ones that stopped reading: lag, and memory per stalled stream", setup: fanout.SetupSlow},
+	{name: "publish", summary: "publications without subscribers: requests/s, and the answer's p99 at half of that", setup: publish.Setup},
+	{name: "health", summary: "time of a /health answer while every loop is saturated", setup: fanout.SetupHealth},
+	{name: "idle", summary: "memory per open stream, as the slope between numbers of streams", setup: connect.SetupIdle},
+	{name: "resume", summary: "all streams come back with Last-Event-ID: nothing missed, and CPU next to plain connects", setup: resume.Setup},
+	{name: "recover", summary: "a storm of resumes of 8 MB each, half of which are never read: peak memory, and every reader is served", setup: resume.SetupRecover},
+	{name: "storm", summary: "15,000 connects as fast as possible: memory per stream 5 s and 60 s later", setup: connect.SetupStorm},
+	{name: "connect", summary: "CPU per connect: anonymous, HS256 and RS256 tokens, next to the floor", setup: connect.Setup},
+	{name: "report", summary: "charts of the files that the other modes wrote with -o", setup: charts.Setup, files: true},
+	{name: "soak", summary: "half an hour of half the load: memory, files and goroutines stay flat, nothing is lost", setup: fanout.SetupSoak},
 }
 
 // Exit statuses: a wrong command line, and a run that failed or lost messages.

@@ -26,6 +26,14 @@ const (
 	modGlob     = "github.com/gobwas/glob"
 	modYaml     = "github.com/goccy/go-yaml"
 	modUnix     = "golang.org/x/sys/unix"
+	modTestify  = "github.com/stretchr/testify/require"
+	modProcfs   = "github.com/prometheus/procfs"
+
+	modHistogram = "github.com/HdrHistogram/hdrhistogram-go"
+
+	// What the modes of bench stand on, and all of them.
+	benchFloor = "bench/rig bench/load bench/figures bench/proc"
+	benchModes = "bench/mode/connect bench/mode/fanout bench/mode/open bench/mode/publish bench/mode/resume"
 )
 
 var layout = map[string]row{
@@ -74,7 +82,20 @@ var layout = map[string]row{
 	"gateway/config/report": {ours: "gateway/config/schema gateway/config/source"},
 	"gateway/config":        {ours: "gateway/origin gateway/config/report gateway/config/schema gateway/config/source", others: modGlob},
 	"gateway":               {ours: "*", others: modFasthttp + " " + modJwt + " github.com/spf13/cobra github.com/spf13/pflag"},
-	"bench":                 {ours: "codec", others: "*"},
+	"bench/proc":            {others: modProcfs + " " + modUnix},
+	"bench/figures":         {ours: "bench/proc", others: modHistogram + " " + modGoccy + " " + modUnix},
+	"bench/load":            {ours: "bench/proc", others: modGoccy + " " + modJwt + " " + modUnix},
+	"bench/rig":             {ours: "bench/figures bench/load bench/proc", others: modGoccy + " " + modUnix},
+	"bench/mode/connect":    {ours: benchFloor, others: modJwt},
+	"bench/mode/fanout":     {ours: benchFloor, others: modHistogram + " " + modUnix},
+	"bench/mode/open":       {ours: benchFloor},
+	"bench/mode/publish":    {ours: benchFloor, others: modHistogram + " " + modUnix},
+	"bench/mode/resume":     {ours: benchFloor, others: modGoccy},
+	"bench/budgets":         {ours: benchModes + " " + benchFloor},
+	"bench/charts":          {ours: benchModes + " " + benchFloor, others: modGoccy},
+	"bench":                 {ours: benchModes + " bench/budgets bench/charts"},
+	"bench/standin":         {}, // for tests, as is modetest: in no other row
+	"bench/mode/modetest":   {ours: benchFloor + " bench/standin", others: modTestify + " " + modUnix},
 	"":                      {ours: "gateway"},
 }
 

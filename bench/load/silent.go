@@ -1,0 +1,17 @@
+//go:build linux
+
+package load
+
+// Silent is the Handler of streams whose events do not matter.
+type Silent struct{}
+
+func (Silent) Opened(int, []byte) {}
+
+func (Silent) Event(int, []byte, int64) {}
+
+func (Silent) Flush() {}
+
+// StalledReceive is the receive buffer of a stream that does not read: small,
+// so that what it does not take stays with the server, as it does with a
+// client far away.
+const StalledReceive = 4096

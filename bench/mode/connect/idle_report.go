@@ -1,0 +1,68 @@
+//go:build linux
+
+package connect
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+
+	"sluice/bench/figures"
+)
+
+func (r *IdleReport) WriteTable(w io.Writer) error {
+	who := "anonymous"
+	if r.Token {
+		who = "users with an HS256 token each"
+	}
+	how := "one server that grows from step to step"
+	if r.Fresh {
+		how = "a fresh server for each step"
+	}
+	fmt.Fprintf(w, "idle: streams on one channel, %s; %s, read %s after each ramp\n%s\n%s\n\n",
+		who, how, r.Settle, r.Server, r.Machine)
+	if err := r.writeSteps(w); err != nil {
+		return err
+	}
+	for _, s := range r.Series {
+		fmt.Fprintf(w, "\n%s\nRSS per stream (slope), KiB  %s, anonymous part of it %s\nkernel, both ends of a connection, with whatever else the machine did, KiB  %s\n",
+			s.Name, s.RSS, s.Anonymous, s.Kernel)
+		if s.Goroutines != nil {
+			fmt.Fprintf(w, "goroutines per stream  %.4f\n", s.Goroutines.Median)
+		}
+		if s.Over != nil {
+			fmt.Fprintf(w, "RSS per stream, ours ÷ %s  %s\n", s.Name, s.Over)
+		}
+	}
+	rounds := len(r.Series[0].Rounds)
+	if rounds == 1 {
+		_, err := fmt.Fprintln(w, "\none sample: slopes scatter from run to run; take the median of several (-rounds) before judging a budget")
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nmedian of %d rounds (lowest–highest)\n", rounds)
+	return err
+}
+
+// writeSteps prints every measurement.
+func (r *IdleReport) writeSteps(w io.Writer) error {
+	t := figures.Columns(w)
+	fmt.Fprintln(t, "round\tserver\tstreams\tRSS MiB\tanonymous MiB\twhole growth, KiB/stream\tthreads\tgoroutines\tkernel MiB\t")
+	const mib = 1 << 20
+	for _, series := range r.Series {
+		for i, x := range series.Rounds {
+			for _, s := range x.Steps {
+				goroutines := "-"
+				if s.Goroutines >= 0 {
+					goroutines = strconv.Itoa(s.Goroutines)
+				}
+				growth := "-"
+				if s.Streams > 0 {
+					growth = fmt.Sprintf("%.2f", float64(s.Memory.RSS-s.Empty.RSS)/1024/float64(s.Streams))
+				}
+				fmt.Fprintf(t, "%d\t%s\t%d\t%.2f\t%.2f\t%s\t%d\t%s\t%.2f\t\n", i+1, series.Name, s.Streams, float64(s.Memory.RSS)/mib,
+					float64(s.Memory.Anonymous)/mib, growth, s.Memory.Threads, goroutines, float64(s.Kernel)/mib)
+			}
+		}
+	}
+	return t.Flush()
+}

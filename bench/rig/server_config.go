@@ -1,0 +1,77 @@
+//go:build linux
+
+package rig
+
+import (
+	"strings"
+)
+
+// OwnServer is what a mode wants of a server of our own beyond the defaults.
+type OwnServer struct {
+	Recoverable  bool   // the channel keeps a history, and streams resume from it
+	Namespace    bool   // channels "rec:…" do so
+	RSAPublicKey string // PEM; tokens with RS256 are taken too
+
+	// With recoverable: a resume may have the whole history, of so many messages.
+	WholeHistory int
+	// uni_sse.recovery_max_total; 0: not written. recoveryWish is written to a
+	// server that knows the option.
+	RecoveryTotal, RecoveryWish int64
+}
+
+// RecoverablePrefix is that of channels which keep a history where others do
+// not (OwnServer.namespace).
+const RecoverablePrefix = "rec:"
+
+// What a recoverable channel of a server of our own keeps.
+const (
+	ownHistorySize = 1000
+	ownHistoryTTL  = "300s"
+
+	// Most bytes that one resume may have, where it may have the whole history.
+	wholeHistoryBytes = 64 << 20
+)
+
+// serverConfig is the child's config file in the nested form (PROTOCOL 9.2).
+func serverConfig(port int, key, secret string, own OwnServer) map[string]any {
+	type object = map[string]any
+	token := object{"hmac_secret_key": secret}
+	if own.RSAPublicKey != "" {
+		token["rsa_public_key"] = own.RSAPublicKey
+	}
+	rules := func(recoverable bool) object {
+		o := object{"allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true}
+		if recoverable {
+			o["history_size"], o["history_ttl"], o["force_recovery"] = ownHistorySize, ownHistoryTTL, true
+		}
+		return o
+	}
+	channel := object{"without_namespace": rules(own.Recoverable)}
+	if own.Namespace {
+		ns := rules(true)
+		ns["name"] = strings.TrimSuffix(RecoverablePrefix, ":")
+		channel["namespaces"] = []object{ns}
+	}
+	stream := object{"enabled": true}
+	client := object{
+		"token":                                 token,
+		"allow_anonymous_connect_without_token": true,
+	}
+	if own.WholeHistory > 0 {
+		channel["without_namespace"].(object)["history_size"] = own.WholeHistory
+		client["recovery_max_publication_limit"] = 0
+		stream["recovery_max_bytes"] = wholeHistoryBytes
+	}
+	if own.RecoveryTotal > 0 {
+		stream["recovery_max_total"] = own.RecoveryTotal
+	}
+	return object{
+		"http_server": object{"address": "127.0.0.1", "port": port},
+		"uni_sse":     stream,
+		"http_api":    object{"key": key},
+		"client":      client,
+		"channel":     channel,
+		"health":      object{"enabled": true},
+		"debug":       object{"enabled": true},
+	}
+}

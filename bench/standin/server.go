@@ -1,0 +1,115 @@
+//go:build linux
+
+package standin
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Server speaks just enough of the endpoint and the API to be measured.
+type Server struct {
+	Mangle func(n int, frame string) string // what becomes of the n-th publication
+	Refuse string                           // instead of the connect push
+	Answer func(n int) string               // to the n-th publication
+	Behind func(n int) string               // what the n-th stream gets behind its connect push
+
+	Mu sync.Mutex
+	// Guarded by mu.
+	streams map[chan string]map[string]struct{} // with their channels
+
+	// Atomic.
+	published atomic.Int64
+	Opened    atomic.Int64
+}
+
+func (s *Server) Start(t *testing.T) *httptest.Server {
+	t.Helper()
+	s.streams = map[chan string]map[string]struct{}{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /connection/uni_sse", s.stream)
+	mux.HandleFunc("POST /api/publish", s.publish)
+	mux.HandleFunc("GET /health", func(http.ResponseWriter, *http.Request) {})
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
+	var req struct {
+		Channel string
+		Data    json.RawMessage
+	}
+	if r.Header.Get("X-API-Key") != "key" || json.NewDecoder(r.Body).Decode(&req) != nil {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	frame := fmt.Sprintf("data: {\"channel\":%q,\"pub\":{\"data\":%s}}\n\n", req.Channel, req.Data)
+	n := int(s.published.Add(1))
+	if s.Mangle != nil {
+		frame = s.Mangle(n, frame)
+	}
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	for stream, channels := range s.streams {
+		if _, ok := channels[req.Channel]; ok {
+			stream <- frame
+		}
+	}
+	answer := `{"result":{}}`
+	if s.Answer != nil {
+		answer = s.Answer(n)
+	}
+	_, _ = io.WriteString(w, answer)
+}
+
+func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	flusher := w.(http.Flusher)
+	send := func(text string) {
+		_, _ = io.WriteString(w, text)
+		flusher.Flush()
+	}
+	send("\r\n")
+	mine := make(chan string, 4096)
+	var connect struct{ Subs map[string]struct{} }
+	if json.Unmarshal([]byte(r.URL.Query().Get("cf_connect")), &connect) != nil {
+		return
+	}
+	s.Mu.Lock()
+	s.streams[mine] = connect.Subs
+	s.Mu.Unlock()
+	defer func() {
+		s.Mu.Lock()
+		delete(s.streams, mine)
+		s.Mu.Unlock()
+	}()
+	if s.Refuse != "" {
+		send(s.Refuse)
+		return
+	}
+	send("data: {\"connect\":{\"client\":\"x\"}}\n\n")
+	if n := int(s.Opened.Add(1)); s.Behind != nil {
+		send(s.Behind(n))
+	}
+	for {
+		select {
+		case frame := <-mine:
+			if frame != "" {
+				send(frame)
+			}
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// Patience is how long a test waits for what must happen.
+const Patience = time.Minute
