@@ -80,6 +80,7 @@ var layout = map[string]row{
 	"gateway/config/source": {others: modYaml + "/ast " + modYaml + "/lexer " + modYaml + "/parser " + modYaml + "/token github.com/BurntSushi/toml"},
 	"gateway/config/schema": {ours: "gateway/config/source"},
 	"gateway/config/report": {ours: "gateway/config/schema gateway/config/source"},
+	"gateway/config/legacy": {ours: "gateway/config/report gateway/config/schema gateway/config/source"},
 	"gateway/config":        {ours: "gateway/origin gateway/config/report gateway/config/schema gateway/config/source", others: modGlob},
 	"gateway":               {ours: "*", others: modFasthttp + " " + modJwt + " github.com/spf13/cobra github.com/spf13/pflag"},
 	"bench/proc":            {others: modProcfs + " " + modUnix},
