@@ -61,7 +61,7 @@ var layout = map[string]row{
 		others: "golang.org/x/sync/semaphore",
 	},
 	"gateway/session": {
-		ours:   "codec gateway/actor gateway/auth gateway/broker gateway/channel gateway/hub gateway/loop gateway/presence gateway/shrink gateway/tally",
+		ours:   "codec gateway/actor gateway/auth gateway/broker gateway/channel gateway/hub gateway/loop gateway/presence gateway/problem gateway/shrink gateway/tally",
 		others: "golang.org/x/sync/semaphore",
 	},
 	"gateway/sse": {
@@ -73,7 +73,7 @@ var layout = map[string]row{
 		others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax " + modGoccy,
 	},
 	"gateway/metrics": {
-		ours:   "gateway/auth gateway/hub gateway/loop gateway/proxy gateway/session gateway/tally",
+		ours:   "gateway/auth gateway/hub gateway/loop gateway/problem gateway/proxy gateway/session gateway/tally",
 		others: modFasthttp + " github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/prometheus/common/expfmt golang.org/x/sync/singleflight",
 	},
 	"gateway/admin":         {others: modFasthttp + " " + modFasthttp + "/pprofhandler " + modGoccy},

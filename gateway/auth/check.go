@@ -77,7 +77,7 @@ func (o *Options) checkEndpoint(l *problem.List) {
 	text := o.JWKSPublicEndpoint
 	u, err := url.Parse(placeholder.ReplaceAllString(text, "x"))
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		l.Fail(keyEndpoint, "%s is not a URL: allowed a URL with http:// or https:// and a host", problem.URL(text))
+		l.Fail(keyEndpoint, "%s is not a URL: allowed a URL with http:// or https:// and a host", problem.URL(text)).Secret = true
 		return
 	}
 	if o.HMACSecretKey != "" || o.RSAPublicKey != "" || o.ECDSAPublicKey != "" {

@@ -16,14 +16,16 @@
 package metrics
 
 import (
-	"fmt"
 	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/common/expfmt"
 	"github.com/valyala/fasthttp"
+
+	"sluice/gateway/problem"
 )
 
 // Options of an [Exporter]. Source must be set; the zero value of the others
@@ -40,6 +42,17 @@ type Options struct {
 	UsersEvery time.Duration
 }
 
+var namespacePattern = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
+
+// Check returns what is wrong with the options, by their keys below prometheus.
+func (o *Options) Check() problem.List {
+	var l problem.List
+	if o.Namespace != "" && !namespacePattern.MatchString(o.Namespace) {
+		l.Fail("metrics_namespace", "%q cannot start a metric name: allowed letters, digits and _, not a digit first", o.Namespace)
+	}
+	return l
+}
+
 // Exporter answers scrapes. Make it with [New]; its methods may be called from
 // any goroutine but not from a turn.
 type Exporter struct {
@@ -49,9 +62,11 @@ type Exporter struct {
 }
 
 // New makes an exporter with a registry of its own: the metrics of the source,
-// and those of the process and of Go. The error says that Options.Namespace
-// makes no valid names.
+// and those of the process and of Go. The error is that of Options.Check.
 func New(opt Options) (*Exporter, error) {
+	if err := opt.Check().Err("metrics"); err != nil {
+		return nil, err
+	}
 	if opt.Namespace == "" {
 		opt.Namespace = "sluice"
 	}
@@ -62,9 +77,7 @@ func New(opt Options) (*Exporter, error) {
 		opt.UsersEvery = 10 * time.Second
 	}
 	own, process := prometheus.NewRegistry(), prometheus.NewRegistry()
-	if err := own.Register(newCollector(opt)); err != nil {
-		return nil, fmt.Errorf("metrics: namespace %q: %w", opt.Namespace, err)
-	}
+	own.MustRegister(newCollector(opt))
 	process.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &Exporter{own: own, all: prometheus.Gatherers{own, process}}, nil
 }

@@ -32,6 +32,9 @@ type Problem struct {
 	Kind   Kind
 	// Detail is the value, what is wrong with it, and what is allowed.
 	Detail string
+	// Secret says that values which Detail quotes may be no one's business but
+	// that of who wrote them: Err leaves them out.
+	Secret bool
 }
 
 // With adds options that the rule looked at.
@@ -51,6 +54,26 @@ func (l *List) Fail(field, format string, args ...any) *Problem {
 func (l *List) Note(field string, kind Kind, format string, args ...any) *Problem {
 	*l = append(*l, Problem{Field: field, Kind: kind, Detail: fmt.Sprintf(format, args...)})
 	return &(*l)[len(*l)-1]
+}
+
+// Idle notes that an option means nothing without another one.
+func (l *List) Idle(field, without string) {
+	l.Note(field, Advice, "has no effect without %s", without).With(without)
+}
+
+// Token checks a name that must be a token (RFC 9110 section 5.6.2), as those of
+// headers and cookies are; what says of what it is the name. "" is fine.
+func (l *List) Token(field, name, what string) {
+	if name != "" && !IsToken(name) {
+		l.Fail(field, "%q is not %s: allowed letters, digits and - _ . and the like", name, what)
+	}
+}
+
+// IsToken reports whether s is a token.
+func IsToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	})
 }
 
 // maxReason is the longest reason that every transport of the reference can carry.
@@ -89,7 +112,11 @@ func (l List) Err(scope string) error {
 	var errs []error
 	for _, p := range l {
 		if p.Kind == Error {
-			text := slices.DeleteFunc([]string{scope, p.Field, WithoutUserinfo(p.Detail)}, func(s string) bool { return s == "" })
+			detail := WithoutUserinfo(p.Detail)
+			if p.Secret {
+				detail = WithoutValues(detail)
+			}
+			text := slices.DeleteFunc([]string{scope, p.Field, detail}, func(s string) bool { return s == "" })
 			errs = append(errs, errors.New(strings.Join(text, ": ")))
 		}
 	}

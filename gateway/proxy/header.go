@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sluice/gateway/auth"
+	"sluice/gateway/problem"
 )
 
 // userAgent is what the reference's HTTP client calls itself; backends may
@@ -45,7 +46,7 @@ func newHeaderRules(o *HookOptions) headerRules {
 func canonical(names []string) map[string]string {
 	out := make(map[string]string, len(names))
 	for _, name := range names {
-		if lower := strings.ToLower(name); isToken(name) && !ours[lower] {
+		if lower := strings.ToLower(name); problem.IsToken(name) && !ours[lower] {
 			out[lower] = http.CanonicalHeaderKey(name)
 		}
 	}
@@ -55,7 +56,7 @@ func canonical(names []string) map[string]string {
 // wanted returns what a header of a client is called in the call, if it is
 // passed on. Names of emulated headers may be anything.
 func (r *headerRules) wanted(h *auth.Header) (name string, ok bool) {
-	if !isToken(h.Name) || !isFieldValue(h.Value) {
+	if !problem.IsToken(h.Name) || !isFieldValue(h.Value) {
 		return "", false
 	}
 	if h.Emulated {

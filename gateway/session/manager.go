@@ -15,6 +15,7 @@ import (
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
 	"sluice/gateway/presence"
+	"sluice/gateway/problem"
 )
 
 // Options of a [Manager]; the keys of configuration are named where they are
@@ -97,6 +98,35 @@ func (o *Options) setDefaults() {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+}
+
+// minPing bounds the ping interval: below it pings would be the load.
+const minPing = 10 * time.Millisecond
+
+// Check returns what is wrong with the options, by their keys in the
+// configuration.
+func (o *Options) Check() problem.List {
+	var l problem.List
+	const ping = "client.ping_interval"
+	switch p := o.PingInterval; {
+	case p >= 0 && p < minPing:
+		l.Fail(ping, "%s is too short: allowed %s or more, or negative for no pings", p, minPing)
+	case p >= minPing && p < time.Second:
+		l.Note(ping, problem.Advice, "%s: clients are told whole seconds, and so 0, which is no pings at all; set it to 1s or more", p)
+	}
+	const one, total = "uni_sse.recovery_max_bytes", "uni_sse.recovery_max_total"
+	if o.RecoveryMaxBytes >= o.RecoveryMaxTotal-o.RecoveryMaxBytes { // recoveryFactor
+		l.Note(one, problem.Advice, "twice %d, as what is recovered counts, is not less than %s (%d): a client that missed so much takes all of that, and those that come back meanwhile wait or are told 3013; set %s to several times as much, or this to less",
+			o.RecoveryMaxBytes, total, o.RecoveryMaxTotal, total).With(total)
+	}
+	const personal = "client.subscribe_to_user_personal_channel."
+	if p := &o.Personal; !p.Enabled && p.SingleConnection {
+		l.Idle(personal+"single_connection", personal+"enabled")
+	}
+	if p := &o.Personal; !p.Enabled && p.Namespace != "" {
+		l.Idle(personal+"personal_channel_namespace", personal+"enabled")
+	}
+	return l
 }
 
 // Manager opens sessions and finds those that are open. Its methods may be
