@@ -49,7 +49,7 @@ race: ## the tests under the race detector
 	$(call gotest,-race -shuffle=on -timeout 15m,./...)
 
 e2e: ## the long tests: faults, fronts, engines, idles (under 25 minutes)
-	$(call gotest,-tags e2e -count=1 -timeout 25m -run '^TestLong',./gateway)
+	$(call gotest,-tags e2e -count=1 -timeout 25m -run '^TestLong',./gateway/test)
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@set -e; for pkg in $$($(GO) list ./...); do \

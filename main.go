@@ -5,7 +5,7 @@ package main
 import (
 	"os"
 
-	"sluice/gateway"
+	"sluice/gateway/cli"
 )
 
-func main() { os.Exit(gateway.Main(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(cli.Main(os.Args[1:], os.Stdout, os.Stderr)) }

@@ -1,8 +1,50 @@
-// Package gateway joins the parts into a server: it is the only package that
-// knows all others. It owns wiring, routes, the listener and the order of
-// shutdown, and no logic of its own.
+// Package gateway is the map of the house. It holds no code: each part is a room
+// of its own, and imports run downward only (test/layout_test.go decides).
 //
-// Goroutines; one that is not here is a bug:
+// # Rooms, from the door to the foundation
+//
+//	cli/            the command line: a file per command, flags, banner, pid file, signals
+//	node/           composition: New, Start, Reload, Stop; wiring_*.go gives each part its
+//	                options; http_*.go has the HTTP server, routes and room for bodies;
+//	                files*.go divides descriptors. The only room that knows all others
+//	config/         every option: the structs with their tags are the table
+//	admin/          health, ready, profiles, the live page of --dev
+//	metrics/        the only importer of Prometheus
+//	sse/            the subscribe endpoint: request, refusals, retry and shed delays, tickets
+//	api/            the server API: the table of methods and a file for each
+//	session/        one client's life: open, recover, expire, ping, users, close
+//	proxy/          connect and refresh hooks (implements auth.Hook)
+//	hub/            who listens here: lanes, a shard per loop, interest, credit
+//	broker/         contract; memory/ the engine, history/ its log of a channel
+//	presence/       contract; memory/
+//	front/          accept, TLS, PROXY protocol, connections that wait
+//	auth/           tokens, key sets, API keys -> identity
+//	origin/         which page is behind a request
+//	channel/        names and rules of namespaces
+//	loop/           sockets: poller, adopt, stream, out-queue, wheel, close reasons
+//	actor/          the primitive of loops and lanes on the worker pool
+//	advice/ logs/ reqid/ shrink/ tally/   leaves: what to do about an error; the log;
+//	                request ids; maps and slices that give back; counters
+//	../codec/       bytes: frames, cursors, JSON, requests and replies; no goroutine, no lock
+//	test/ testkit/  end-to-end tests by what a user sees; what tests stand on
+//	docs/           what people read
+//
+// # Where does X go
+//
+//	a method of the API        codec/request_api.go and reply.go, api/<method>.go, one row in api/methods.go
+//	a reason to close          loop/reason.go; its code and text for clients in codec/errors.go
+//	a push                     codec/push.go with golden and fuzz seed; sent by hub (a channel's) or session (a client's)
+//	an option                  one field with tags in config/<section>.go; obeyed in its package, handed over in node/wiring_<part>.go
+//	an option of a namespace   the same, in channel/options.go
+//	a limit by address         front/limits.go (streams, rate); half-open ones in front/waiting.go
+//	the retry line, shed delays   sse/delay.go, sse/shed.go; as bytes codec/field.go
+//	a metric                   a field in the Stats of its package, one line in metrics/
+//	TLS files and their reload front/certs.go; which files: node/wiring_tls.go
+//	a command                  cli/<command>.go, one line in cli/root.go
+//	an engine                  its folder in broker/ and presence/, one case in node/wiring_engine.go
+//	a trick of the kernel      loop/ only, with a benchmark
+//
+// # Goroutines; one that is not here is a bug
 //
 //	goroutine             count            may block on
 //	fasthttp worker       per request      the engine, with a deadline
@@ -27,7 +69,9 @@
 //	log writer            1                the output of the log; nobody waits for it but the end, for a second
 //	main                  1                the signal
 //
-// Lock order, the whole list: memory stripe → hub interest stripe → actor
-// inbox. No lock is held over a system call or a call to a backend. The locks of
-// session's room and patience are held over no other one of ours.
+// # Locks
+//
+// The order, the whole list: memory stripe → hub interest stripe → actor inbox. No
+// lock is held over a system call or a call to a backend. The locks of session's
+// room and patience are held over no other one of ours.
 package gateway

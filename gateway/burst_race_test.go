@@ -1,6 +1,0 @@
-//go:build race
-
-package gateway
-
-// raceEnabled makes loads smaller where everything takes ten times as long.
-const raceEnabled = true

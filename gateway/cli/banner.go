@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"sluice/gateway/config"
+	"sluice/gateway/node"
+)
+
+// banner tells a person who started in development how to begin. own returns the
+// addresses of this machine.
+func banner(w io.Writer, n *node.Node, cfg *config.Config, own func() ([]net.Addr, error)) error {
+	token, user, err := n.DevToken()
+	if err != nil {
+		return err
+	}
+	connect, err := json.Marshal(map[string]any{"subs": map[string]any{node.DevChannels[0]: struct{}{}}})
+	if err != nil {
+		return err
+	}
+	at := reachOf(n, cfg, own)
+	var text strings.Builder
+	fmt.Fprintf(&text, `
+  Sluice %s, development mode: %s, new secrets at every start
+
+  Live page   %s
+`, node.Version, at.who, at.page)
+	for _, link := range at.elsewhere {
+		fmt.Fprintf(&text, "  elsewhere   %s\n", link)
+	}
+	fmt.Fprintf(&text, `
+  Subscribe   curl -N -G '%s%s' --data-urlencode 'cf_connect=%s'
+
+  Publish     curl '%s%s/publish' -H 'X-API-Key: %s' \
+                -d '{"channel":"%s","data":{"text":"hello"}}'
+
+  Token       %s
+              (user %q; goes into cf_connect as "token")
+
+`, at.base, node.Root(cfg.UniSSE.HandlerPrefix), connect, at.api, cfg.HTTPAPI.HandlerPrefix,
+		cfg.HTTPAPI.Key, node.DevChannels[0], token, user)
+	_, err = io.WriteString(w, text.String())
+	return err
+}
+
+// reach is from where a development server can be reached, in the words and links
+// of its banner.
+type reach struct {
+	who       string   // can reach it
+	base, api string   // URLs of the two listeners, without a path
+	page      string   // the link of the live page that works on this machine
+	elsewhere []string // those that work on other machines, with the key
+}
+
+// reachOf looks at what the listeners are bound to, not at what was configured.
+func reachOf(n *node.Node, cfg *config.Config, own func() ([]net.Addr, error)) reach {
+	on := n.Listening()
+	bound := boundTo(on[0].Addr)
+	r := reach{base: urlOf(bound, on[0].TLS), who: "this machine only"}
+	r.api = r.base
+	if len(on) > 1 && !cfg.HTTPAPI.External {
+		r.api = urlOf(boundTo(on[1].Addr), on[1].TLS)
+	}
+	key := "/#" + n.LiveKey()
+	r.page = r.base + "/"
+	if !bound.Addr().IsLoopback() {
+		r.who = "OTHER MACHINES REACH IT, too (" + n.Addr() + ")"
+	}
+	if bound.Addr().IsUnspecified() {
+		for _, a := range reachable(bound, own) {
+			r.elsewhere = append(r.elsewhere, urlOf(netip.AddrPortFrom(a, bound.Port()), on[0].TLS)+key)
+		}
+	} else if !bound.Addr().IsLoopback() || cfg.HTTPServer.ProxyProtocol {
+		r.page = r.base + key
+	}
+	return r
+}
+
+// boundTo returns where a TCP listener is bound.
+func boundTo(a net.Addr) netip.AddrPort {
+	at := a.(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
+}
+
+// urlOf returns the URL of a listener at an address, without a path; one that
+// listens everywhere is at localhost.
+func urlOf(at netip.AddrPort, tls bool) string {
+	scheme, host := "http://", at.Addr().String()
+	if tls {
+		scheme = "https://"
+	}
+	if at.Addr().IsUnspecified() || host == "127.0.0.1" {
+		host = "localhost"
+	}
+	return scheme + net.JoinHostPort(host, strconv.Itoa(int(at.Port())))
+}
+
+// mostLinks bounds the links of a machine with many addresses.
+const mostLinks = 2
+
+// reachable returns addresses at which other machines find a listener that is
+// bound to all of them.
+func reachable(bound netip.AddrPort, own func() ([]net.Addr, error)) (found []netip.Addr) {
+	list, err := own()
+	if err != nil {
+		return nil
+	}
+	for _, a := range list {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil || !p.Addr().IsGlobalUnicast() || bound.Addr().Is4() && !p.Addr().Unmap().Is4() {
+			continue
+		}
+		if found = append(found, p.Addr()); len(found) == mostLinks {
+			break
+		}
+	}
+	return found
+}

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"sluice/gateway/config"
+	"sluice/gateway/logs"
+	"sluice/gateway/node"
+)
+
+// run serves until a signal comes.
+func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
+	cfg, report, err := config.Load(src)
+	if err != nil {
+		return fmt.Errorf("the configuration is wrong:\n%w", errors.Join(err, node.Refused(cfg, report, err)))
+	}
+	// Who reads our output may go away: that costs lines, not the server.
+	signal.Ignore(syscall.SIGPIPE)
+	log, out, err := newLogger(cfg, dev, stdout, stderr)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	logs.WarnWide(log, cfg.Log.File)
+	for _, w := range report.Warnings {
+		log.Warn(w)
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	n, err := node.New(cfg, node.Options{Log: log, Dev: dev, LogDropped: out.Dropped})
+	if err != nil {
+		return node.Located(err, report)
+	}
+	if err := n.Start(); err != nil {
+		return err
+	}
+	removePID, err := writePID(cfg.PIDFile)
+	if err != nil {
+		return err
+	}
+	defer removePID()
+	if dev {
+		var text strings.Builder
+		if err := banner(&text, n, cfg, net.InterfaceAddrs); err != nil {
+			return err
+		}
+		say(stdout, text.String())
+	}
+	log.Info("serving", "address", n.Addr(), "version", node.Version, "loops", n.Loops())
+	sig, err := waitForEnd(n, signals, src, out.Reopen)
+	return errors.Join(err, n.StopOn(signals, sig))
+}
+
+// waitForEnd returns the signal that ends the server, or, if a listener ended on
+// its own, the error. SIGHUP opens the log file anew and reads the configuration.
+func waitForEnd(n *node.Node, signals <-chan os.Signal, src config.Source, reopenLog func()) (os.Signal, error) {
+	r := node.NewReloader(n, src)
+	for {
+		select {
+		case err := <-n.Failed():
+			return nil, err
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				return sig, nil
+			}
+			reopenLog()
+			r.Reload()
+		}
+	}
+}

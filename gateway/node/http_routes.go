@@ -1,0 +1,169 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/gateway/admin"
+	"sluice/gateway/api"
+	"sluice/gateway/config"
+	"sluice/gateway/front"
+	"sluice/gateway/sse"
+)
+
+// bodyRule says what becomes of the body of a request to a route.
+type bodyRule uint8
+
+const (
+	bodyUnwanted bodyRule = iota // read only if it is small, so that the connection may go on
+	bodyConnect                  // of POST a connect request; of GET nothing, but it is in the way of the stream
+	bodyTicket                   // of POST credentials
+	bodyCall                     // of POST a call of the API, for whoever has a key
+)
+
+// route is what a path is for: whoever reads a body and whoever answers ask the
+// same table, so a path cannot mean one thing to one and another to the other.
+type route struct {
+	owner string // what has it, in words for people: the option that names the path
+	body  bodyRule
+	serve func(node *Node, ctx *fasthttp.RequestCtx)
+}
+
+// routes are the paths of one listener. It is immutable after newRoutes.
+type routes struct {
+	exact map[string]*route
+	// debug is the prefix of the profiles: every path below it that is nobody
+	// else's.
+	debug    []byte
+	profiles *route // nil without them
+}
+
+// listener says which of the two a table is for.
+type listener struct{ public, operations bool }
+
+// newRoutes returns the table of a listener. The error joins every path that
+// two options claim, by their names.
+func newRoutes(c *config.Config, dev bool, l listener) (*routes, error) {
+	t := &routes{exact: make(map[string]*route)}
+	var errs []error
+	add := func(path string, r route) {
+		if other := t.exact[path]; other != nil {
+			errs = append(errs, fmt.Errorf("gateway: %s and %s both have the path %q: give one of them another", other.owner, r.owner, path))
+			return
+		}
+		t.exact[path] = &r
+	}
+	if l.public && c.UniSSE.Enabled {
+		const owner = "uni_sse.handler_prefix"
+		add(Root(c.UniSSE.HandlerPrefix), route{owner, bodyConnect, func(node *Node, ctx *fasthttp.RequestCtx) { node.sse.Handle(ctx) }})
+		add(c.UniSSE.HandlerPrefix+sse.TicketPath, route{owner + " (its tickets)", bodyTicket, func(node *Node, ctx *fasthttp.RequestCtx) { node.sse.HandleTicket(ctx) }})
+	}
+	if l.public && dev {
+		for _, path := range admin.LivePaths() {
+			add(path, route{"the live page of --dev", bodyUnwanted, func(node *Node, ctx *fasthttp.RequestCtx) { node.live.Handle(ctx) }})
+		}
+	}
+	if !c.HTTPAPI.Disabled && (l.operations || c.HTTPAPI.External) {
+		for _, path := range api.Paths(c.HTTPAPI.HandlerPrefix) {
+			add(path, route{"http_api.handler_prefix", bodyCall, serveCall})
+		}
+	}
+	if l.operations {
+		t.addOperations(c, add)
+	}
+	return t, errors.Join(errs...)
+}
+
+// serveCall answers a call of the API. Whoever has shown its key is not taken for a
+// stranger when connections have to make room for others.
+func serveCall(node *Node, ctx *fasthttp.RequestCtx) {
+	if c := ctx.Conn(); !front.Known(c) && node.api.Keyed(&ctx.Request.Header) {
+		front.SetKnown(c)
+	}
+	node.api.Handle(ctx)
+}
+
+// addOperations adds what an operator looks at.
+func (t *routes) addOperations(c *config.Config, add func(string, route)) {
+	answer := func(owner string, serve fasthttp.RequestHandler) route {
+		return route{owner, bodyUnwanted, func(_ *Node, ctx *fasthttp.RequestCtx) { serve(ctx) }}
+	}
+	if c.Health.Enabled {
+		const owner = "health.handler_prefix"
+		add(Root(c.Health.HandlerPrefix), answer(owner, admin.Health))
+		add(readyPath(c.Health.HandlerPrefix), route{owner + " (its /ready)", bodyUnwanted,
+			func(node *Node, ctx *fasthttp.RequestCtx) { admin.Ready(ctx, node.ready.Load()) }})
+	}
+	if c.Prometheus.Enabled {
+		add(Root(c.Prometheus.HandlerPrefix), route{"prometheus.handler_prefix", bodyUnwanted,
+			func(node *Node, ctx *fasthttp.RequestCtx) { node.metrics.Handle(ctx) }})
+	}
+	if c.Init.Enabled {
+		add(Root(c.Init.HandlerPrefix), answer("init.handler_prefix", admin.Init))
+	}
+	if c.Debug.Enabled {
+		prefix := c.Debug.HandlerPrefix
+		t.debug = []byte(prefix + "/")
+		profiles := answer("debug.handler_prefix", func(ctx *fasthttp.RequestCtx) {
+			admin.Profile(ctx, strings.TrimPrefix(string(ctx.Path()), prefix))
+		})
+		t.profiles = &profiles
+	}
+}
+
+// checkRoutes reports paths that two options claim on a listener.
+func checkRoutes(c *config.Config, dev bool) error {
+	var errs []error
+	for _, l := range listeners(c) {
+		_, err := newRoutes(c, dev, l)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// listeners returns what the listeners of a configuration serve, the public one
+// first.
+func listeners(c *config.Config) []listener {
+	if _, separate := c.HTTPServer.Internal(); separate {
+		return []listener{{public: true}, {operations: true}}
+	}
+	return []listener{{public: true, operations: true}}
+}
+
+// nowhere is the route of paths that are nobody's.
+var nowhere = &route{serve: func(_ *Node, ctx *fasthttp.RequestCtx) { NotFound(ctx) }}
+
+// find returns what a path is for.
+func (t *routes) find(path []byte) *route {
+	r := t.exact[string(path)]
+	switch {
+	case r != nil:
+		return r
+	case t.profiles != nil && bytes.HasPrefix(path, t.debug):
+		return t.profiles
+	}
+	return nowhere
+}
+
+// handler answers the requests to a table.
+func (node *Node) handler(t *routes) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) { t.find(ctx.Path()).serve(node, ctx) }
+}
+
+// Root returns the path that a prefix is: an empty one is "/" (PROTOCOL 1.1).
+func Root(prefix string) string {
+	if prefix == "" {
+		return "/"
+	}
+	return prefix
+}
+
+// readyPath is where the ready check is: beside the health check.
+func readyPath(health string) string {
+	health = Root(health)
+	return health[:strings.LastIndexByte(health, '/')+1] + "ready"
+}

@@ -1,0 +1,73 @@
+package node
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp"
+
+	"sluice/gateway/config"
+)
+
+// Every path of every listener has one meaning for whoever limits the body and
+// whoever answers: it is one table.
+func TestThePathsOfAListenerAreOneTable(t *testing.T) {
+	on := `"uni_sse": {"enabled": true, "handler_prefix": "/"}, "http_api": {"key": "k", "handler_prefix": "/a"},
+		"health": {"enabled": true}, "prometheus": {"enabled": true}, "init": {"enabled": true}, "debug": {"enabled": true}`
+	both := load(t, "{"+on+"}")
+	require.Equal(t, []listener{{public: true, operations: true}}, listeners(both))
+	all, err := newRoutes(both, false, listeners(both)[0])
+	require.NoError(t, err)
+	rules := map[string]bodyRule{}
+	for path, r := range all.exact {
+		rules[path] = r.body
+	}
+	require.Equal(t, map[string]bodyRule{
+		"/": bodyConnect, "/ticket": bodyTicket, "/a": bodyCall, "/a/publish": bodyCall, "/a/broadcast": bodyCall,
+		"/a/subscribe": bodyCall, "/a/unsubscribe": bodyCall, "/a/disconnect": bodyCall, "/a/refresh": bodyCall,
+		"/a/presence": bodyCall, "/a/presence_stats": bodyCall, "/a/history": bodyCall, "/a/history_remove": bodyCall,
+		"/a/channels": bodyCall, "/a/info": bodyCall, "/a/rpc": bodyCall, "/a/batch": bodyCall,
+		"/health": bodyUnwanted, "/ready": bodyUnwanted, "/metrics": bodyUnwanted, "/connection/init": bodyUnwanted,
+	}, rules)
+	require.Same(t, all.profiles, all.find([]byte("/debug/pprof/heap")))
+	require.Same(t, nowhere, all.find([]byte("/debug/pprof")))
+	require.Same(t, nowhere, all.find([]byte("/a/nothing")))
+	require.Same(t, nowhere, all.find([]byte("")))
+
+	split := load(t, `{"http_server": {"internal_port": 9000}, `+on+"}")
+	require.Equal(t, []listener{{public: true}, {operations: true}}, listeners(split))
+	public, err := newRoutes(split, false, listeners(split)[0])
+	require.NoError(t, err)
+	require.Equal(t, []string{"/", "/ticket"}, slices.Sorted(maps.Keys(public.exact)))
+	require.Nil(t, public.profiles)
+	internal, err := newRoutes(split, false, listeners(split)[1])
+	require.NoError(t, err)
+	require.Equal(t, bodyCall, internal.find([]byte("/a/publish")).body)
+	require.Same(t, nowhere, internal.find([]byte("/")), "streams are for the public")
+}
+
+// Whoever limits the body and whoever answers see the same path, however a
+// target is written: what fasthttp would make another of is nobody's.
+func FuzzTheBodyAndTheAnswerSeeOnePath(f *testing.F) {
+	for _, target := range []string{"/", "/a?b", "http://h", "http://h?x", "http://h/a", "//h/a", "/a//b", "/a/../b", "/%61", "*", "", "?", "http:/a", "a://b://c", "/a#b", "http://h#/a"} {
+		f.Add(target)
+	}
+	cfg := config.Default()
+	cfg.UniSSE.Enabled = true
+	table, err := newRoutes(cfg, false, listener{public: true, operations: true})
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, target string) {
+		var ctx fasthttp.RequestCtx
+		ctx.Request.Header.SetRequestURI(target)
+		ctx.Request.Header.SetHost("h")
+		before := table.find(targetPath(ctx.Request.Header.RequestURI()))
+		served := nowhere
+		probe := &Node{}
+		probe.guard(func(ctx *fasthttp.RequestCtx) { served = table.find(ctx.Path()) })(&ctx)
+		if served != nowhere {
+			require.Same(t, before, served, "%q", target)
+		}
+	})
+}

@@ -1,0 +1,226 @@
+package node
+
+import (
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// A storm of connects, or a burst of publications, leaves a heap behind that is
+// mostly free, and Go gives it back to the system slowly: an idle stream would
+// seem to cost a multiple of what it does. So when either is over, the memory
+// goes back at once.
+const (
+	memoryLook = 500 * time.Millisecond // between two looks
+	// memoryCalm is for how many looks in a row little happens when a storm is
+	// over. Little is no more than the following in one look, or a tenth of the
+	// most that there was in one: at a load that goes on nothing is collected.
+	memoryCalm      = 2
+	littleConnects  = 20
+	littleWritten   = 256 << 10
+	littleAllocated = 1 << 20
+	loadShare       = 10
+	// memoryGain is how much must be there to be given back, and gainShare what
+	// part of all that the process has from the system.
+	memoryGain = 2 << 20
+	gainShare  = 10
+	// streamGrowth is what a stream that was opened since may keep, at most.
+	streamGrowth = 1280
+	// memoryDuty bounds what part of the time may go into it: one in so many.
+	memoryDuty = 50
+	// memoryStorm is how many connects in one look are a storm, as the pace has it, whose
+	// memory goes back in any case: streams that find their places free need much less than
+	// streamGrowth, and what they left behind would pass for what they keep.
+	memoryStorm = uint64(stormConnects * memoryLook / time.Second)
+	// memoryLate is when there is one more after a storm: for workers of the
+	// HTTP server, whose stacks stay for up to twice idleWorker, and whatever else
+	// goes away by itself once nobody needs it. It waits while much happens, but not
+	// longer than memoryLatest: the storm may be over, and the load behind it not.
+	// memoryLates is how often: queues of loops go when nobody needed them for up to
+	// three seconds.
+	memoryLate   = 2*idleWorker + 500*time.Millisecond
+	memoryLatest = 30 * time.Second
+	memoryLates  = 2
+	// memorySpent is how much of what was published must have been delivered
+	// since the last collection for one at any load, and spentShare what part of
+	// the footprint: large messages fill a heap up to a goal that was set while
+	// they were in flight, and nothing but the next one collects them.
+	memorySpent = 4 << 20
+	spentShare  = 8
+)
+
+// memoryState is what a look sees.
+type memoryState struct {
+	at        time.Duration // monotonic
+	open      int           // streams
+	connects  uint64        // so far
+	written   uint64        // bytes to streams, so far
+	allocated uint64        // bytes, so far
+	spent     uint64        // bytes published that went out to all, so far
+	waiting   int64         // bytes that connections hold that are no streams, by estimate
+	cycles    uint64        // collections, so far
+	footprint uint64        // bytes that Go has from the system and could give back, if nothing were in them
+}
+
+// memoryWatch finds the moments when it is worth a collection to give memory
+// back. It is a clockwork without goroutine or clock.
+type memoryWatch struct {
+	last     memoryState // at the last look
+	settled  memoryState // after memory was given back for the last time
+	most     memoryState // in one look since then: connects, written, allocated
+	spent    memoryState // when the collector was last seen to have run
+	calm     int         // looks in a row
+	notUntil time.Duration
+	late     time.Duration // when one more is due whatever there is to gain, 0 for none
+	latest   time.Duration // when it is due at any load, too
+	lates    int           // how many more there are
+	final    bool          // what is due is such a one
+}
+
+// newMemoryWatch begins with the process as it has started.
+func newMemoryWatch(s memoryState) *memoryWatch { return &memoryWatch{last: s, settled: s, spent: s} }
+
+// due reports whether memory is to be given back now. Then the caller does so,
+// and calls gave.
+func (w *memoryWatch) due(s memoryState) bool {
+	connects, written, allocated := s.connects-w.last.connects, s.written-w.last.written, s.allocated-w.last.allocated
+	w.last = s
+	w.most.connects = max(w.most.connects, connects)
+	w.most.written = max(w.most.written, written)
+	w.most.allocated = max(w.most.allocated, allocated)
+	little := connects <= max(littleConnects, w.most.connects/loadShare) &&
+		written <= max(littleWritten, w.most.written/loadShare) &&
+		allocated <= max(littleAllocated, w.most.allocated/loadShare)
+	if s.cycles != w.spent.cycles {
+		w.spent = s
+	}
+	if connects >= memoryStorm {
+		w.lates = memoryLates
+		w.arm(s.at)
+	}
+	if little {
+		w.calm++
+	} else {
+		w.calm = 0
+		if w.late != 0 {
+			w.arm(s.at)
+		}
+	}
+	w.final = false
+	if s.at < w.notUntil {
+		return false
+	}
+	if w.final = w.late != 0 && (s.at >= w.latest || w.calm >= memoryCalm && s.at >= w.late); w.final {
+		return true
+	}
+	if !little {
+		return s.spent-w.spent.spent >= max(memorySpent, s.footprint/spentShare)
+	}
+	return w.calm >= memoryCalm && w.gain(s) >= int64(max(memoryGain, s.footprint/gainShare))
+}
+
+// arm sees to it that there is one more, or puts off the one that there is.
+func (w *memoryWatch) arm(now time.Duration) {
+	if w.late == 0 {
+		w.latest = now + memoryLatest
+	}
+	w.late = now + memoryLate
+}
+
+// gain estimates how much there is to be given back: by how much the footprint
+// has grown since the last time, but for what streams keep. What is in use for
+// something else is counted too, once: the next time it is part of what was
+// there before, unless connections held it that have given it back since. Why not free
+// heap and garbage alone: what pools hold is neither, and after a storm it is the most.
+func (w *memoryWatch) gain(s memoryState) int64 {
+	grown := int64(s.footprint) - int64(w.settled.footprint)
+	freed := max(w.settled.waiting-s.waiting, 0)
+	return grown + freed - streamGrowth*int64(max(s.open-w.settled.open, 0))
+}
+
+// gave notes that memory was given back, what is there now, and how long it took.
+func (w *memoryWatch) gave(s memoryState, took time.Duration) {
+	if !w.final {
+		w.lates = memoryLates + 1
+	}
+	w.late = 0
+	if w.lates--; w.lates > 0 {
+		w.arm(s.at)
+	}
+	w.last, w.settled, w.spent, w.most = s, s, s, memoryState{}
+	w.notUntil = s.at + memoryDuty*took
+}
+
+// memoryReader reads states.
+type memoryReader struct {
+	node    *Node
+	began   time.Time
+	samples []metrics.Sample
+}
+
+func newMemoryReader(node *Node) *memoryReader {
+	r := &memoryReader{node: node, began: time.Now()}
+	for _, name := range []string{
+		"/gc/heap/allocs:bytes",
+		"/memory/classes/heap/objects:bytes", "/memory/classes/heap/unused:bytes",
+		"/memory/classes/heap/free:bytes", "/memory/classes/heap/stacks:bytes",
+		"/gc/cycles/total:gc-cycles",
+	} {
+		r.samples = append(r.samples, metrics.Sample{Name: name})
+	}
+	return r
+}
+
+// read returns the state. It waits for the loops.
+func (r *memoryReader) read() memoryState {
+	st := r.node.group.Stats()
+	metrics.Read(r.samples)
+	s := memoryState{
+		at: time.Since(r.began), open: st.Open, connects: st.Adopted, written: st.Bytes,
+		allocated: r.samples[0].Value.Uint64(), cycles: r.samples[5].Value.Uint64(),
+		spent: r.node.hub.Stats().CreditBack, waiting: r.node.waiting.Held(),
+	}
+	for _, sample := range r.samples[1:5] {
+		s.footprint += sample.Value.Uint64()
+	}
+	return s
+}
+
+// accepted returns how many connections came so far, whatever became of them. Unlike the
+// loops' own figures it waits for nobody. Any goroutine, after Start.
+func (node *Node) accepted() (n uint64) {
+	for _, ln := range node.listeners {
+		n += ln.Stats().Accepted
+	}
+	return n
+}
+
+// Undelivered returns how many bytes of publications there are between the entrance and
+// the sockets. Any goroutine.
+func (node *Node) Undelivered() int64 { return node.hub.InFlight() + node.bodies.held() }
+
+// watchMemory runs until done is closed.
+func (node *Node) watchMemory(done <-chan struct{}) {
+	tick := time.NewTicker(memoryLook)
+	defer tick.Stop()
+	r := newMemoryReader(node)
+	w := newMemoryWatch(r.read())
+	p := startPace(node.Undelivered, node.accepted)
+	defer p.stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			s := r.read()
+			if !w.due(s) {
+				continue
+			}
+			runtime.GC() // what pools keep survives one collection
+			debug.FreeOSMemory()
+			now := r.read()
+			w.gave(now, now.at-s.at)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package node
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"sluice/gateway/auth"
+	"sluice/gateway/channel"
+	"sluice/gateway/config"
+)
+
+// loadRules makes what a reload may replace.
+func (node *Node) loadRules(cfg *config.Config) error {
+	rules, err := channel.NewRules(ChannelConfig(&cfg.Channel))
+	if err != nil {
+		return err
+	}
+	opt := AuthOptions(&cfg.Client)
+	opt.Log, opt.Previous, opt.MaxFetches = node.log, node.verifier.Load(), node.files.fetches
+	verifier, err := auth.NewVerifier(opt)
+	if err != nil {
+		return err
+	}
+	node.rules.Store(rules)
+	node.keys.Store(auth.NewAPIKeys(auth.APIKeyOptions{Key: cfg.HTTPAPI.Key, Insecure: cfg.HTTPAPI.Insecure}))
+	if old := node.verifier.Swap(verifier); old != nil {
+		old.Close()
+	}
+	return nil
+}
+
+// Reload takes over what can change while streams are open: what package config
+// has tagged live. On an error everything stays as it was. Streams that are open
+// keep what they were given. What TLS files hold is looked at, too, now and not
+// only within a second; what is wrong with it is logged, and the former stays in
+// use. Not from two goroutines at once, and not during Stop.
+func (node *Node) Reload(cfg *config.Config) error {
+	if err := node.loadRules(cfg); err != nil {
+		return err
+	}
+	node.hub.SetPolicy(policy(&cfg.Channel, node.rules.Load()))
+	node.limits.Set(addressLimits(&cfg.Client))
+	node.sessions.Set(node.sessionLive(&cfg.Client))
+	if node.sse != nil {
+		node.sse.Set(sseLive(&cfg.Client))
+	}
+	node.certs.reload()
+	return nil
+}
+
+// Reloader reads the configuration anew on SIGHUP (PROTOCOL 9.4).
+type Reloader struct {
+	// Immutable after NewReloader.
+	node    *Node
+	src     config.Source
+	hadFile bool
+
+	// Owned by the goroutine that waits for signals.
+	applied *config.Config
+}
+
+func NewReloader(node *Node, src config.Source) *Reloader {
+	r := &Reloader{node: node, src: src, applied: node.cfg}
+	r.hadFile = r.fileIsThere()
+	return r
+}
+
+func (r *Reloader) fileIsThere() bool {
+	if r.src.Path == "" {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(r.src.Dir, r.src.Path))
+	return err == nil
+}
+
+// ErrFileGone keeps a reload from falling back to the defaults.
+var ErrFileGone = errors.New("the config file that the server started with is not there any more")
+
+// Reload takes over what can change while streams are open, and logs what that
+// was and what waits for a restart. A configuration that is wrong changes
+// nothing.
+func (r *Reloader) Reload() {
+	if r.hadFile && !r.fileIsThere() {
+		r.refuse(ErrFileGone)
+		return
+	}
+	src := r.src
+	src.Environ = os.Environ()
+	cfg, report, err := config.Load(src)
+	if err == nil {
+		err = r.node.Reload(cfg)
+	}
+	if err != nil {
+		r.refuse(err)
+		return
+	}
+	for _, w := range report.Warnings {
+		r.node.log.Warn(w)
+	}
+	live, _ := config.Diff(r.applied, cfg)
+	_, restart := config.Diff(r.node.cfg, cfg) // since the start: what waited before waits still
+	r.applied = cfg
+	r.node.log.Info("the configuration was reloaded", "changed", changeTexts(live))
+	if len(restart) > 0 {
+		r.node.log.Warn("changed options wait for a restart", "options", changeTexts(restart))
+	}
+}
+
+func (r *Reloader) refuse(err error) {
+	r.node.log.Error("the configuration was not reloaded, the old one stays", "error", err)
+}
+
+// changeTexts returns one text for each change; none holds a secret.
+func changeTexts(changes []config.Change) []string {
+	texts := make([]string, len(changes))
+	for i, c := range changes {
+		texts[i] = c.String()
+	}
+	return texts
+}

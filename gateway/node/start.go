@@ -1,0 +1,134 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+
+	"sluice/gateway/actor"
+	"sluice/gateway/advice"
+	brokermemory "sluice/gateway/broker/memory"
+	"sluice/gateway/front"
+	"sluice/gateway/hub"
+	"sluice/gateway/loop"
+	presencememory "sluice/gateway/presence/memory"
+	"sluice/gateway/session"
+)
+
+// processors is what Go may use at the start of the process: unlike the number
+// of CPUs it knows of a container's share, and we have not raised it yet.
+var processors = runtime.GOMAXPROCS(0)
+
+// Loops is how many loops there are.
+func (node *Node) Loops() int {
+	if n := node.cfg.Node.Loops; n > 0 {
+		return n
+	}
+	return processors
+}
+
+// startActors makes the pools, the loops and the hub. GOMAXPROCS is raised to
+// two more than the loops, so that accept, API and the garbage collector always
+// find a processor while every loop is busy.
+func (node *Node) startActors() error {
+	loops := node.Loops()
+	lanes := node.cfg.Node.Lanes
+	if lanes <= 0 {
+		lanes = loops
+	}
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), loops+2))
+	var err error
+	if node.turns, err = actor.NewPool(loops + lanes); err != nil {
+		return err
+	}
+	if node.blocking, err = actor.NewPool(hub.BlockingActors + session.BlockingActors(loops)); err == nil {
+		node.calls, err = actor.NewBounded(maxCalls)
+	}
+	if err == nil {
+		node.group, err = loop.NewGroup(loops, node.turns, node.loopOptions())
+	}
+	if err == nil && node.cfg.Node.IOURing == "on" && node.group.RingError() != nil {
+		node.group.Stop()
+		err = fmt.Errorf("gateway: node.io_uring is on, but it cannot be used here (set it to auto): %w", node.group.RingError())
+	}
+	if err != nil {
+		node.releasePools()
+		return err
+	}
+	if err := node.group.RingError(); err != nil && node.cfg.Node.IOURing != "off" {
+		node.log.Info("io_uring is not used", "reason", err)
+	}
+	node.broker = brokermemory.New(node.memoryOptions())
+	node.presence = presencememory.New()
+	node.hub = hub.New(node.group, node.broker, node.turns, node.blocking, node.hubOptions())
+	return nil
+}
+
+// maxCalls is how many refresh hooks may be waited for at once.
+const maxCalls = 256
+
+func (node *Node) releasePools() {
+	node.turns.Release()
+	if node.blocking != nil {
+		node.blocking.Release()
+	}
+	if node.calls != nil {
+		node.calls.Release()
+	}
+}
+
+func (node *Node) onPanic(v any, stack []byte) {
+	node.log.Error("panic in a turn", "panic", v, "stack", string(stack))
+}
+
+// Start opens the listeners and serves. It returns once they accept.
+func (node *Node) Start() error {
+	external := node.cfg.HTTPServer.External()
+	internal, separate := node.cfg.HTTPServer.Internal()
+	if err := node.serve(external, node.routes[0], node.certs.external); err != nil {
+		return err
+	}
+	if separate {
+		if err := node.serve(internal, node.routes[1], node.certs.internal); err != nil {
+			return err
+		}
+	}
+	if node.files.soft > 0 {
+		warnFewFiles(node.log, node.files.soft, node.files.streams, node.cfg.UniSSE.MaxStreams)
+	}
+	node.warnExposed(node.listeners[0].Addr(), false, separate, net.InterfaceAddrs)
+	if separate {
+		node.warnExposed(node.listeners[1].Addr(), true, separate, net.InterfaceAddrs)
+	}
+	node.watching.Go(func() { node.watchMemory(node.quit) })
+	node.watching.Go(func() { node.watchMetrics(node.quit) })
+	node.watching.Go(func() { node.watchClock(node.quit) })
+	node.watching.Go(func() { node.sessions.Reclaim(node.quit) })
+	node.ready.Store(true)
+	dropPages()
+	return nil
+}
+
+func (node *Node) serve(addr string, t *routes, certs *front.Certs) error {
+	opt := node.frontOptions()
+	opt.TLS = tlsConfig(certs)
+	opt.Private = len(node.listeners) > 0
+	ln, err := front.Listen(addr, opt)
+	if err != nil {
+		option := "http_server."
+		if len(node.listeners) > 0 {
+			option = "http_server.internal_"
+		}
+		return fmt.Errorf("gateway: %w", advice.Listen(err, addr, option))
+	}
+	srv := node.newServer(node.counted(node.handler(t)), t)
+	node.listeners = append(node.listeners, ln)
+	node.servers = append(node.servers, srv)
+	node.serving.Go(func() {
+		if err := srv.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) && !node.stopping.Load() {
+			node.failed <- fmt.Errorf("gateway: serving on %s ended: %w", addr, err)
+		}
+	})
+	return nil
+}

@@ -1,0 +1,87 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
+)
+
+func TestASecondSignalEndsAtOnce(t *testing.T) {
+	s := launchStopping(t, `"rate": 1, "timeout": "1h"`, parts{})
+	var clients []*testkit.Client
+	for range 100 { // a minute and more at the rate
+		c := s.subscribe(t, "news")
+		c.ExpectConnect(t)
+		clients = append(clients, c)
+	}
+	signals := make(chan os.Signal, 2)
+	done := make(chan error, 1)
+	go func() { done <- s.StopOn(signals, nil) }()
+	signals <- syscall.SIGHUP // is none
+	testkit.EventuallyWithin(t, time.Minute, s.stopping.Load, "the shutdown to begin")
+	require.Greater(t, s.sessions.Counts().Clients, 50, "a second SIGHUP ended nothing")
+	signals <- syscall.SIGTERM
+	again := time.Now()
+	// Streams that were told to end may all have gone by themselves after a second.
+	if err := <-done; time.Since(again) < 900*time.Millisecond {
+		require.Error(t, err, "streams were cut: not the exit code of a clean end")
+	}
+	for _, c := range clients {
+		c.WaitEnd(t)
+	}
+}
+
+// What a second signal finds done is no error: it may come with the first one
+// (`timeout -s INT`), before any wait has begun.
+func TestASecondSignalWithNothingOpenIsACleanEnd(t *testing.T) {
+	s := launchStopping(t, `"timeout": "1h"`, parts{})
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 200 { // it is chance what a wait without time finds
+		require.NoError(t, s.settle(over), "no stream")
+	}
+	signals := make(chan os.Signal, 2)
+	signals <- syscall.SIGINT
+	require.NoError(t, s.StopOn(signals, syscall.SIGINT))
+}
+
+// With a stream open, what a second signal may have cut is told of.
+func TestASecondSignalThatMayCutPublicationsSaysSo(t *testing.T) {
+	s := launchStopping(t, `"timeout": "1h"`, parts{})
+	c := s.subscribe(t, "news")
+	c.ExpectConnect(t)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	testkit.Eventually(t, func() bool { return s.settle(over) != nil }, "a wait without time to fail")
+	require.Error(t, s.Stop(over))
+	c.WaitEnd(t)
+}
+
+func TestReadyPathIsBesideHealth(t *testing.T) {
+	f := func(health, want string) {
+		t.Helper()
+		require.Equal(t, want, readyPath(health))
+	}
+	f("/health", "/ready")
+	f("/ops/health", "/ops/ready")
+	f("/", "/ready")
+	f("", "/ready")
+}
+
+func TestReadyIsServedWithHealthOnly(t *testing.T) {
+	s := startServer(t, parts{})
+	require.Equal(t, 200, s.status(t, "/ready"))
+	s.ready.Store(false) // as before Start has ended
+	require.Equal(t, 503, s.status(t, "/ready"))
+	off := launch(t, strings.Replace(fmt.Sprintf(testkit.BaseConfig, "", "", "", ""), `"health": {"enabled": true}`, `"health": {"enabled": false}`, 1))
+	defer off.stop(t)
+	require.Equal(t, 404, off.status(t, "/ready"))
+}

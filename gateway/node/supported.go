@@ -1,0 +1,74 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+
+	"sluice/gateway/channel"
+	"sluice/gateway/config"
+	"sluice/gateway/origin"
+)
+
+// ErrUnsupported is wrapped by errors of New for options that are valid but not
+// served by this build.
+var ErrUnsupported = errors.New("not supported")
+
+// checkSupported refuses what would open access or split nodes if it were
+// ignored.
+func checkSupported(c *config.Config) error {
+	var errs []error
+	refuse := func(key, value, use string) {
+		errs = append(errs, &optionError{key, fmt.Errorf("%s is %s: %w, %s", key, value, ErrUnsupported, use)})
+	}
+	if c.Engine.Type != "memory" {
+		refuse("engine.type", c.Engine.Type, "use memory")
+	}
+	if c.Broker.Enabled && c.Broker.Type != "memory" {
+		refuse("broker.type", c.Broker.Type, "use memory")
+	}
+	if c.PresenceManager.Enabled && c.PresenceManager.Type != "memory" {
+		refuse("presence_manager.type", c.PresenceManager.Type, "use memory")
+	}
+	if c.HTTPServer.ReusePort == "on" && c.Engine.Type == "memory" && !c.Broker.Enabled {
+		refuse("http_server.reuse_port", "on with the memory engine", "publications would reach the streams of one process only; force it if that is wanted")
+	}
+	return errors.Join(errs...)
+}
+
+// Refused returns what New would refuse besides what Load said in err.
+func Refused(cfg *config.Config, report *config.Report, err error) error {
+	if err == nil {
+		return Located(checkUsable(cfg), report)
+	}
+	if cfg = report.Decoded(); cfg == nil {
+		return nil
+	}
+	return Located(checkSupported(cfg), report) // of the rest Load said the cause
+}
+
+// checkUsable checks what New would refuse although each value is allowed.
+func checkUsable(cfg *config.Config) error {
+	_, originsErr := origin.NewList(cfg.Client.AllowedOrigins)
+	_, rulesErr := channel.NewRules(ChannelConfig(&cfg.Channel))
+	return errors.Join(checkSupported(cfg), checkRoutes(cfg, false), originsErr, rulesErr)
+}
+
+// Unsupported returns the keys of options that New refuses because this build
+// does not serve them.
+func Unsupported(cfg *config.Config) (keys []string) {
+	for _, err := range flatErrors(checkSupported(cfg)) {
+		var about *optionError
+		if errors.As(err, &about) {
+			keys = append(keys, about.key)
+		}
+	}
+	return keys
+}
+
+// flatErrors returns the errors that err joins, or err itself.
+func flatErrors(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}

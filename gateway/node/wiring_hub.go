@@ -1,0 +1,44 @@
+package node
+
+import (
+	"sluice/gateway/channel"
+	"sluice/gateway/config"
+	"sluice/gateway/hub"
+)
+
+func (node *Node) hubOptions() hub.Options {
+	return hub.Options{
+		Lanes: node.cfg.Node.Lanes, CreditBytes: int64(node.cfg.HTTPAPI.PublishInflightMaxBytes),
+		CreditWait: node.cfg.HTTPAPI.PublishWait, HoldMaxSize: node.cfg.Client.HoldMaxBytes,
+		Policy:             policy(&node.cfg.Channel, node.rules.Load()),
+		PositionMaxTimeLag: node.cfg.Client.ChannelPositionMaxTimeLag,
+		Cursors:            node.cfg.UniSSE.LastEventID, CursorExactSize: node.cfg.UniSSE.CursorExactBytes,
+		OnPanic: node.onPanic,
+	}
+}
+
+// policy returns how the hub learns what may be left out, nil if no namespace
+// allows anything: then nobody asks.
+func policy(c *config.Channel, rules *channel.Rules) func(string) hub.Policy {
+	any := lossy(&c.WithoutNamespace)
+	for i := range c.Namespaces {
+		any = any || lossy(&c.Namespaces[i].ChannelOptions)
+	}
+	if !any {
+		return nil
+	}
+	return func(ch string) hub.Policy {
+		o, err := rules.Lookup(ch)
+		if err != nil {
+			return hub.Policy{}
+		}
+		return hub.Policy{
+			DropOldest: o.SlowPolicy == channel.SlowDropOldest, ConflateKey: o.ConflateKey, MaxRate: o.MaxRate,
+		}
+	}
+}
+
+// lossy reports whether publications of the namespace may be left out.
+func lossy(o *config.ChannelOptions) bool {
+	return o.SlowPolicy == string(channel.SlowDropOldest) || o.ConflateKey != "" || o.MaxRate > 0
+}

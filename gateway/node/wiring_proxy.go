@@ -1,0 +1,71 @@
+package node
+
+import (
+	"fmt"
+
+	"sluice/codec"
+	"sluice/gateway/config"
+	"sluice/gateway/proxy"
+)
+
+// newProxy makes the hooks that are switched on, nil if none is.
+func (node *Node) newProxy() (*proxy.Proxy, error) {
+	c := &node.cfg.Client.Proxy
+	if !c.Connect.Enabled && !c.Refresh.Enabled {
+		return nil, nil
+	}
+	opt := proxy.Options{Log: node.log, MaxChannels: node.cfg.Client.ChannelLimit}
+	var err error
+	if c.Connect.Enabled {
+		if opt.Connect, err = hookOptions(&c.Connect, node.files.calls); err != nil {
+			return nil, fmt.Errorf("gateway: client.proxy.connect: %w", err)
+		}
+	}
+	if c.Refresh.Enabled {
+		if opt.Refresh, err = hookOptions(&c.Refresh, node.files.calls); err != nil {
+			return nil, fmt.Errorf("gateway: client.proxy.refresh: %w", err)
+		}
+	}
+	return proxy.New(opt)
+}
+
+// hookOptions are those of one hook, which may have so many calls under way.
+func hookOptions(c *config.Proxy, calls int) (*proxy.HookOptions, error) {
+	opt := &proxy.HookOptions{
+		Endpoint: c.Endpoint, Timeout: c.Timeout, HTTPHeaders: c.HTTPHeaders, EmulatedHeaders: c.EmulatedHeaders,
+		StaticHeaders: c.HTTP.StaticHeaders, BinaryEncoding: c.BinaryEncoding,
+		IncludeConnectionMeta: c.IncludeConnectionMeta, MaxInFlight: calls,
+	}
+	for _, t := range c.HTTP.StatusToCodeTransforms {
+		tr := proxy.Transform{Status: t.StatusCode}
+		if t.ToError.Code != 0 {
+			tr.Error = &codec.Error{Code: uint32(t.ToError.Code), Message: t.ToError.Message, Temporary: t.ToError.Temporary}
+		}
+		if t.ToDisconnect.Code != 0 {
+			tr.Disconnect = &codec.Disconnect{Code: uint32(t.ToDisconnect.Code), Reason: t.ToDisconnect.Reason}
+		}
+		opt.Transforms = append(opt.Transforms, tr)
+	}
+	if !c.HTTP.TLS.Enabled {
+		return opt, nil
+	}
+	t := &c.HTTP.TLS
+	opt.TLS = &proxy.TLS{ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify}
+	for _, pem := range []struct {
+		key, value string
+		to         *[]byte
+	}{
+		{"server_ca_pem", t.ServerCAPEM, &opt.TLS.ServerCA}, {"cert_pem", t.CertPEM, &opt.TLS.Cert},
+		{"key_pem", t.KeyPEM, &opt.TLS.Key},
+	} {
+		if pem.value == "" {
+			continue
+		}
+		text, err := config.ReadPEM("", pem.value)
+		if err != nil {
+			return nil, fmt.Errorf("http.tls.%s: %w", pem.key, err)
+		}
+		*pem.to = text
+	}
+	return opt, nil
+}

@@ -1,0 +1,52 @@
+package node
+
+import (
+	"sluice/codec"
+	"sluice/gateway/config"
+	"sluice/gateway/loop"
+	"sluice/gateway/origin"
+	"sluice/gateway/sse"
+)
+
+// sseLive returns what the endpoint takes over from a reload.
+func sseLive(c *config.Client) sse.Live {
+	return sse.Live{
+		AllowAnonymous: c.AllowAnonymousConnectWithoutToken, Insecure: c.Insecure,
+		UserIDHeader: c.UserIDHTTPHeader, ConnectionRate: c.ConnectionRateLimit,
+	}
+}
+
+func (node *Node) sseOptions() (sse.Options, error) {
+	c, u := &node.cfg.Client, &node.cfg.UniSSE
+	origins, err := origin.NewList(c.AllowedOrigins)
+	if err != nil {
+		return sse.Options{}, err
+	}
+	opt := sse.Options{
+		Live: sseLive(c), Verifier: node.verifier.Load, Origins: origins,
+		HookWait: c.StaleCloseDelay, TokenCookie: c.TokenCookie, TerminalStatus: u.TerminalStatus,
+		Limits: codec.Limits{Depth: node.cfg.HTTPAPI.MaxDepth, Number: node.cfg.HTTPAPI.MaxNumberSize},
+		Socket: loop.SocketOptions{
+			UserTimeout: c.QueueMaxAge + userTimeoutSlack, UnsentMax: u.KernelUnsentMax,
+		},
+		RetryMin: u.Retry.Min, RetryMax: u.Retry.Max, LastEventID: u.LastEventID, Log: node.log,
+		BoundedStreams: u.BoundedStreams,
+		ShedByStatus:   u.Shed == "status", ShedMax: u.ShedRetryMax,
+	}
+	if u.Framing == "close" {
+		opt.Framing = codec.FramingClose
+	}
+	opt.Responses.Enabled = u.ConnectCodeToHTTPResponse.Enabled
+	for _, t := range u.ConnectCodeToHTTPResponse.Transforms {
+		opt.Responses.Transforms = append(opt.Responses.Transforms, sse.Response{
+			Code: uint32(t.Code), Status: t.To.StatusCode, Body: t.To.Body,
+		})
+	}
+	opt.Disconnects.Enabled = c.ConnectCodeToUnidirectionalDisconnect.Enabled
+	for _, t := range c.ConnectCodeToUnidirectionalDisconnect.Transforms {
+		opt.Disconnects.Transforms = append(opt.Disconnects.Transforms, sse.DisconnectTransform{
+			Code: uint32(t.Code), To: codec.Disconnect{Code: uint32(t.To.Code), Reason: t.To.Reason},
+		})
+	}
+	return opt, nil
+}

@@ -1,5 +1,0 @@
-//go:build !linux
-
-package gateway
-
-func dropPages() {}

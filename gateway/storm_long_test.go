@@ -1,7 +1,0 @@
-//go:build e2e
-
-package gateway
-
-import "testing"
-
-func TestLongRestartStorm(t *testing.T) { storm(t, 10_000, 1500) }

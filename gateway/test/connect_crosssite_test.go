@@ -1,0 +1,439 @@
+package test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
+)
+
+// This file is about pages of other sites: what a browser is made to send by
+// them does not count as its user's will.
+
+// trusting makes the text of a config file trust the proxies of this machine's
+// usual address; 127.0.0.2 is a stranger.
+func trusting(text string) string {
+	return strings.Replace(text, `"port": 0`, `"port": 0, "trusted_proxies": ["127.0.0.1"]`, 1)
+}
+
+// answerTo sends a request and returns the status and the start of the body: of
+// a stream its first event, of all else the whole.
+func answerTo(t *testing.T, s *server, r testkit.Request) (status int, body string) {
+	t.Helper()
+	return answerOn(t, testkit.Dial(t, s.addr), "", r)
+}
+
+// answerOn is answerTo on an open connection, with bytes before the request.
+func answerOn(t *testing.T, c *testkit.Conn, before string, r testkit.Request) (status int, body string) {
+	t.Helper()
+	c.Send(before + r.String())
+	head := c.ReadHead(t)
+	defer c.Close()
+	if strings.HasPrefix(head.Get("Content-Type"), "text/event-stream") {
+		event, err := testkit.NewReader(c.Body()).Next()
+		require.NoError(t, err)
+		return head.Status, event.Data
+	}
+	text, err := io.ReadAll(c.Body())
+	require.NoError(t, err)
+	return head.Status, string(text)
+}
+
+// lines makes headers of "Name: value".
+func lines(texts ...string) (headers [][2]string) {
+	for _, text := range texts {
+		name, value, _ := strings.Cut(text, ": ")
+		headers = append(headers, [2]string{name, value})
+	}
+	return headers
+}
+
+const (
+	firefox    = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+	navigation = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+)
+
+// A page of another site must not open a stream as the visitor, nor end the one
+// that the visitor has.
+func TestCookiesCountForOwnPagesOnly(t *testing.T) {
+	var log testkit.LogBuffer
+	s := startStrict(t, parts{client: withSecret + withAnonymous + `, "token_cookie": "session", "allowed_origins": ["https://app.example.com"],
+		"subscribe_to_user_personal_channel": {"enabled": true, "personal_channel_namespace": "who", "single_connection": true}`},
+		slog.New(slog.NewTextHandler(&log, nil)))
+	cookie := "Cookie: session=" + tokenOf(t, "victim", nil)
+	victim := s.connect(t, testkit.ConnectOptions{HTTPHeaders: lines(cookie)})
+	victim.ExpectConnect(t)
+
+	remedy := "client.allowed_origins"
+	refused := func(says string, headers ...string) {
+		t.Helper()
+		for _, r := range []testkit.Request{
+			{Target: testkit.DefaultPath}, {Method: "POST", Target: testkit.DefaultPath, Body: "{}"},
+			{Method: "POST", Target: testkit.DefaultPath + "/ticket"},
+		} {
+			r.Headers = lines(append(headers, "Host: stream.example.com", cookie)...)
+			status, body := answerTo(t, s, r)
+			require.Equal(t, 403, status, "%s %q", body, headers)
+			require.Contains(t, body, says)
+			require.Contains(t, body, remedy, "the remedy")
+		}
+	}
+	const withheld = `the header \"Cookie\" says nothing of who asks`
+	refused(withheld, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image")
+	refused(withheld, "Sec-Fetch-Site: cross-site", "Referer: https://app.example.com/")
+	refused(withheld, "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site")
+	refused(withheld, "Referer: https://evil.example.net/")
+	// http, or a browser of before 2023, and a page that hides its Referer: no list
+	// helps our own.
+	remedy = "if the page is yours, use TLS, or give it a Referrer-Policy that names its origin (same-origin, strict-origin), or send the token"
+	refused(withheld, firefox, navigation)
+	refused(withheld, firefox, "Accept: image/avif,image/webp,*/*")
+	refused(withheld, firefox, "Accept: text/event-stream")
+	require.Contains(t, log.String(), `remedy="`+remedy)
+	// A link in a mail, a typed address, a link on an own page.
+	remedy = "open the stream by EventSource or fetch in a page"
+	refused(withheld, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-User: ?1", firefox, navigation)
+	refused(withheld, "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-User: ?1", firefox, navigation)
+	refused(withheld, "Sec-Fetch-Site: none")
+	refused(withheld, "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: navigate")
+	refused(withheld, "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: navigate")
+	refused(withheld, "Origin: https://app.example.com", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate")
+	remedy = "client.allowed_origins"
+	refused(`Origin \"https://evil.example.net\" is not in client.allowed_origins`, "Origin: https://evil.example.net")
+	refused(`is not in client.allowed_origins`, "Origin: null", "Sec-Fetch-Site: cross-site")
+	refused(`is not in client.allowed_origins`, "Origin: https://other.example.com", "Sec-Fetch-Site: same-site")
+	require.Contains(t, log.String(), `msg="connect refused" reason=cross_site`)
+	require.Contains(t, log.String(), `Sec-Fetch-Site cross-site`)
+	require.Contains(t, log.String(), `remedy="add the origin of the page to client.allowed_origins`)
+
+	// With a token of its own it gets a stream, as that user.
+	status, body := answerTo(t, s, testkit.Request{
+		Target:  testkit.DefaultPath + `?cf_connect={"token":"` + tokenOf(t, "guest", nil) + `"}`,
+		Headers: lines("Sec-Fetch-Site: cross-site", cookie),
+	})
+	require.Equal(t, 200, status)
+	require.Contains(t, body, "who:#guest")
+	// Nobody was logged in: nothing is withheld.
+	status, body = answerTo(t, s, testkit.Request{Target: testkit.DefaultPath, Headers: lines("Sec-Fetch-Site: cross-site")})
+	require.Equal(t, 200, status, body)
+
+	s.api.Publish(t, "who:#victim", `"still here"`)
+	victim.ExpectPub(t, "who:#victim")
+
+	for _, headers := range [][]string{
+		{"Sec-Fetch-Site: same-origin"}, {"Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: cors"},
+		{"Origin: https://app.example.com", "Sec-Fetch-Site: cross-site"}, {"Origin: https://app.example.com"},
+		{"Origin: https://stream.example.com"}, {"Referer: https://stream.example.com/page"}, {"Referer: https://app.example.com/page"},
+		{"User-Agent: curl/8"}, {},
+	} {
+		status, body := answerTo(t, s, testkit.Request{Target: testkit.DefaultPath, Headers: lines(append(headers, "Host: stream.example.com", cookie)...)})
+		require.Equal(t, 200, status, "%s %q", body, headers)
+		require.Contains(t, body, "who:#victim", headers)
+	}
+	victim.ExpectDisconnect(t, 3504)
+}
+
+// A hook is not asked with what a page of another site made the browser send,
+// or a front add.
+func TestHooksGetCookiesOfOwnPagesOnly(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
+	b := newBackend(t)
+	b.say(`{"result":{"user":"42"}}`)
+	hook := b.connectHook(`, "http_headers": ["Cookie", "Authorization", "X-Auth-User", "User-Agent"]`)
+	s := startMore(t, parts{client: withSecret + hook + `, "allowed_origins": ["https://app.example.com"]`}, nil)
+	open := startMore(t, parts{client: withSecret + strings.Replace(hook, `"Cookie", `, "", 1) + `, "allowed_origins": ["*"]`}, nil)
+	f := func(s *server, want int, headers ...string) {
+		t.Helper()
+		before := b.asked.Load()
+		status, body := answerTo(t, s, testkit.Request{Target: testkit.DefaultPath, Headers: lines(headers...)})
+		require.Equal(t, want, status, body)
+		if want == 403 {
+			require.Equal(t, before, b.asked.Load(), "the backend was asked: %q", headers)
+			return
+		}
+		require.Equal(t, before+1, b.asked.Load())
+		for _, line := range headers {
+			if name, value, _ := strings.Cut(line, ": "); name == "Cookie" || name == "Authorization" || name == "X-Auth-User" {
+				require.Equal(t, value, b.last(t).head.Get(name))
+			}
+		}
+	}
+	const other, basic = "Sec-Fetch-Site: cross-site", "Authorization: Basic YTpi"
+	f(s, 403, other, "Cookie: a=b")
+	f(s, 403, other, basic)
+	f(s, 403, other, "X-Auth-User: ada") // a front's, which took it from a cookie
+	f(s, 403, "Referer: https://evil.example.net/", "Cookie: a=b")
+	f(s, 200, other, "User-Agent: x")
+	for _, from := range []string{"Origin: https://app.example.com", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: same-site", "Accept: */*"} {
+		f(s, 200, from, "Cookie: a=b")
+		f(s, 200, from, basic)
+		f(s, 200, from, "X-Auth-User: ada")
+	}
+	const any = "Origin: https://evil.example.net"
+	f(open, 403, any, other, basic)
+	f(open, 403, any, other, "Authorization: Negotiate x")
+	f(open, 200, any, other, "Authorization: Bearer x") // no browser adds that
+	f(open, 200, any, other, "X-Auth-User: ada")        // the page asked first
+	f(open, 403, other, "X-Auth-User: ada")
+	f(open, 403, other, "Authorization: Bearer x") // a front's: pages without Origin set no headers
+}
+
+// dialFrom connects from an address of this machine.
+func dialFrom(t *testing.T, s *server, from string) *testkit.Conn {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: time.Minute}
+	c, err := d.Dial("tcp", s.addr)
+	require.NoError(t, err)
+	return testkit.NewConn(t, c)
+}
+
+func TestUserHeaderCountsFromTrustedProxiesOnce(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
+	var log testkit.LogBuffer
+	text := trusting(fmt.Sprintf(strictConfig, "", "", withSecret+`, "user_id_http_header": "X-User-Id", "allowed_origins": ["https://app.example.com"],
+		"subscribe_to_user_personal_channel": {"enabled": true}`, ""))
+	s := startText(t, text, slog.New(slog.NewTextHandler(&log, nil)))
+	proxied := startText(t, strings.Replace(text, `"port": 0`, `"port": 0, "proxy_protocol": true`, 1), nil)
+	f := func(s *server, from, before string, want int, says string, headers ...string) {
+		t.Helper()
+		r := testkit.Request{Target: testkit.DefaultPath, Headers: lines(headers...)}
+		status, body := answerOn(t, dialFrom(t, s, from), before, r)
+		require.Equal(t, want, status, body)
+		require.Contains(t, body, says, "%q", headers)
+	}
+	const proxy, stranger, user = "127.0.0.1", "127.0.0.2", "X-User-Id: 42"
+	const notTrusted = "name the proxy that sets it in http_server.trusted_proxies"
+	f(s, proxy, "", 200, `"#42"`, user)
+	f(s, proxy, "", 200, `"#42"`, user, "X-Forwarded-For: 192.0.2.1")
+	f(s, proxy, "", 200, `"#a,b"`, "x-user-id: a,b")
+	f(s, stranger, "", 403, notTrusted, user)
+	f(s, stranger, "", 403, notTrusted, user, "X-Forwarded-For: 127.0.0.1")
+	f(s, stranger, "", 200, `"code":3501`)
+	f(s, proxy, "", 400, `is there 2 times: the proxy must replace what its clients send`, "X-User-Id: evil", user)
+	f(s, proxy, "", 400, "is there 2 times", user, user)
+	f(s, proxy, "", 400, "is there 2 times", "X-User-Id: ", user)
+	f(s, proxy, "", 200, `"code":3501`, "X-User-Id: ")
+	f(s, proxy, "", 200, `"code":3501`)
+	f(s, proxy, "", 403, "says nothing of who asks", user, "Sec-Fetch-Site: cross-site")
+	f(s, proxy, "", 200, `"#42"`, user, "Sec-Fetch-Site: cross-site", "Origin: https://app.example.com")
+	// A page of a name that was made to lead here, in a browser on the machine of the
+	// proxy: what a proxy would say it says itself.
+	const evil, lazy = "Host: evil.example.com:8000", "says nothing of who asks over plain http by a host name"
+	const page, gzip = "Referer: http://evil.example.com:8000/", "Accept-Encoding: gzip, deflate"
+	for _, agent := range []string{firefox, "User-Agent: x"} {
+		f(s, proxy, "", 403, lazy, evil, page, user, agent, gzip)
+		f(s, proxy, "", 403, "any other site", evil, page, user, agent, gzip, "X-Forwarded-Host: localhost")
+		f(s, proxy, "", 403, "any other site", evil, page, user, agent, gzip, "X-Forwarded-Proto: https")
+		f(s, proxy, "", 403, lazy, evil, "Origin: http://evil.example.com:8000", user, agent, gzip)
+	}
+	f(s, proxy, "", 403, "Referrer-Policy", evil, user, firefox, gzip)
+	f(s, proxy, "", 403, "add http://HOST:PORT", evil, user, "User-Agent: x", gzip)
+	f(s, proxy, "", 403, lazy, evil, user, "User-Agent: x", gzip, "X-Forwarded-Host: localhost")
+	// Behind a front that ends TLS, or under a name that is listed, nothing changes.
+	const own = "Host: stream.example.com"
+	f(s, proxy, "", 200, `"#42"`, own, user, firefox, gzip, "Sec-Fetch-Site: same-origin")
+	f(s, proxy, "", 200, `"#42"`, own, user, firefox, gzip, "Referer: https://stream.example.com/", "X-Forwarded-Proto: https")
+	f(s, proxy, "", 200, `"#42"`, own, user, "User-Agent: okhttp/4", gzip, "X-Forwarded-Proto: https")
+	f(s, proxy, "", 200, `"#42"`, own, user, "User-Agent: curl/8")
+	f(s, proxy, "", 200, `"#42"`, "Host: app.example.com", user, firefox, gzip, "Referer: http://app.example.com/")
+	require.Contains(t, log.String(), `reason=user_header`)
+	require.Contains(t, log.String(), `remedy="`+notTrusted)
+
+	// With the PROXY protocol the peer passes on what others wrote.
+	f(proxied, proxy, "PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n", 200, `"#42"`, user)
+	f(proxied, proxy, "PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\n", 403, notTrusted, user)
+	f(proxied, proxy, "PROXY UNKNOWN\r\n", 403, notTrusted, user)
+}
+
+// The origin of a page is compared with the host that the browser asked for, not
+// with the one that a front asks us for.
+func TestOwnOriginBehindAFront(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
+	text := trusting(fmt.Sprintf(strictConfig, "", "", withSecret+withAnonymous, ""))
+	s := startText(t, text, nil)
+	other := startText(t, strings.Replace(text, `"port": 0`, `"port": 0, "forwarded_header": "forwarded"`, 1), nil)
+	f := func(s *server, from string, want int, headers ...string) {
+		t.Helper()
+		headers = append(headers, "Host: backend:8000")
+		for _, r := range []testkit.Request{
+			{Target: testkit.DefaultPath}, {Method: "POST", Target: testkit.DefaultPath, Body: "{}"},
+			{Method: "POST", Target: testkit.DefaultPath + "/ticket"}, {Method: "OPTIONS", Target: testkit.DefaultPath},
+		} {
+			r.Headers = lines(headers...)
+			status, body := answerOn(t, dialFrom(t, s, from), "", r)
+			if want == 200 && r.Method == "OPTIONS" {
+				require.Equal(t, 204, status, body)
+				continue
+			}
+			require.Equal(t, want, status, "%s %s %q", body, r.Method, headers)
+			if want == 403 {
+				require.Contains(t, body, "http_server.trusted_proxies", "the remedy")
+			}
+		}
+	}
+	const proxy, stranger = "127.0.0.1", "127.0.0.2"
+	const page, host = "Origin: https://app.example.com", "X-Forwarded-Host: app.example.com"
+	f(s, proxy, 403, page) // plain proxy_pass, and a browser that sends no Sec-Fetch-Site
+	f(s, proxy, 200, page, "Sec-Fetch-Site: same-origin")
+	f(s, stranger, 200, page, "Sec-Fetch-Site: same-origin")
+	f(s, proxy, 200, page, host)
+	f(s, proxy, 200, page, host, "X-Forwarded-Proto: https")
+	f(s, proxy, 200, page, "X-Forwarded-Host: evil.example.net, app.example.com", "X-Forwarded-Proto: http")
+	f(s, proxy, 403, page, "X-Forwarded-Host: app.example.com, evil.example.net")
+	f(s, stranger, 403, page, host)
+	f(s, proxy, 403, "Origin: http://app.example.com", host, "X-Forwarded-Proto: https")
+	f(s, proxy, 200, "Origin: http://app.example.com:8080", "X-Forwarded-Host: app.example.com:8080", "X-Forwarded-Proto: http")
+	f(s, proxy, 403, "Origin: http://backend:8000", host)
+	f(s, proxy, 403, page, host, "Sec-Fetch-Site: cross-site")
+	f(other, proxy, 403, page, host)
+	f(other, proxy, 200, page, `Forwarded: for=192.0.2.1;host="app.example.com";proto=https`)
+	f(other, stranger, 403, page, `Forwarded: host=app.example.com`)
+}
+
+func TestInsecureAPIIsNotForPagesOfOtherSites(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
+	var log testkit.LogBuffer
+	text := trusting(strings.Replace(fmt.Sprintf(strictConfig, "", `, "insecure": true`, withSecret+`, "allowed_origins": ["https://app.example.com"]`, ""),
+		`"address": "127.0.0.1"`, `"address": "127.0.0.1"`, 1))
+	s := startText(t, text, slog.New(slog.NewTextHandler(&log, nil)))
+	f := func(want int, headers ...string) {
+		t.Helper()
+		for _, path := range []string{"/api/info", "/api", "/api/publish"} {
+			body := `{"channel": "news", "data": {}}`
+			if path == "/api" {
+				body = `{"method": "info", "params": {}}`
+			}
+			r := testkit.Request{Method: "POST", Target: path, Body: body, Headers: lines(headers...)}
+			status, text := answerTo(t, s, r)
+			require.Equal(t, want, status, "%s %q", text, headers)
+			if want == 403 {
+				require.Contains(t, text, "with http_api.insecure calls from pages of other sites are refused")
+				require.Contains(t, text, "set http_api.key", "the remedy")
+			}
+		}
+	}
+	const json, form, plain = "Content-Type: application/json", "Content-Type: application/x-www-form-urlencoded", "Content-Type: text/plain;charset=UTF-8"
+	f(200)
+	f(200, json, "User-Agent: gocent")
+	f(200, form, "User-Agent: curl/8.5.0", "Accept: */*")               // curl -d
+	f(200, plain, "User-Agent: node", "Sec-Fetch-Mode: cors")           // fetch of Node
+	f(200, json, "Host: sluice.corp.example.com", "User-Agent: python") // by name
+	f(200, json, firefox, "Origin: http://localhost", "Sec-Fetch-Site: same-origin")
+	f(200, json, firefox, "Origin: http://localhost")
+	f(200, json, firefox, "Origin: https://a.example.com", "Host: a.example.com", "X-Forwarded-Proto: https")
+
+	f(403, plain, firefox, "Origin: https://evil.example.net", "Sec-Fetch-Site: cross-site")
+	f(403, plain, firefox, "Origin: https://evil.example.net")
+	f(403, json, firefox, "Origin: https://app.example.com", "Sec-Fetch-Site: cross-site") // may subscribe, not publish
+	f(403, json, firefox, "Origin: http://localhost:3000", "Sec-Fetch-Site: same-site")
+	f(403, form, firefox, "Origin: null")
+	f(403, form, "Sec-Fetch-Site: cross-site")
+	f(403, form, firefox, "Referer: https://evil.example.net/")
+	f(403, form, firefox) // an old firefox, and a page that hides its Referer
+	f(403, "Content-Type: multipart/form-data; boundary=x", firefox)
+	// No page sends JSON elsewhere without asking first.
+	const powershell = "User-Agent: Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1"
+	f(200, json, powershell)
+	f(200, json, powershell, "Host: sluice.corp.example.com")
+	f(403, plain, powershell)
+	f(403, json, powershell, "Referer: https://evil.example.net/")
+	f(200, json, "Host: sluice.corp.example.com", "User-Agent: Go-http-client/1.1", "Accept-Encoding: gzip")
+	// A name of the attacker's that was made to lead here.
+	f(403, json, firefox, "Origin: http://evil.example.com", "Host: evil.example.com", "Sec-Fetch-Site: same-origin")
+	f(403, json, firefox, "Origin: http://evil.example.com", "Host: evil.example.com")
+	f(403, json, "User-Agent: x", "Origin: http://evil.example.com", "Host: evil.example.com")
+	f(403, json, firefox, "Host: evil.example.com", "Accept-Encoding: gzip, deflate") // of before 2020
+	// Who has the key may call from anywhere.
+	f(200, json, "Origin: https://evil.example.net", "X-API-Key: "+testKey)
+	require.Contains(t, log.String(), `msg="api: request refused" reason=cross_site`)
+
+	// A large body of such a page is not even read.
+	for _, says := range []string{
+		"Sec-Fetch-Site: cross-site", "Origin: https://evil.example.net", "Referer: https://evil.example.net/", "Origin: null",
+		firefox + "\r\nContent-Type: text/plain", "Origin: https://evil.example.net\r\nX-Forwarded-Host: a.example.com",
+	} {
+		c := testkit.Dial(t, s.addr)
+		c.Send("POST /api/publish HTTP/1.1\r\nHost: localhost\r\n" + says + "\r\nContent-Length: 30000000\r\n\r\n")
+		require.Equal(t, 403, c.ReadHead(t).Status, says)
+		c.Close()
+	}
+	c := testkit.Dial(t, s.addr)
+	c.Send("POST /api/publish HTTP/1.1\r\nHost: evil.example.com\r\nOrigin: http://evil.example.com\r\nContent-Length: 30000000\r\n\r\n")
+	require.Equal(t, 403, c.ReadHead(t).Status, "nor of a name that was made to lead here")
+	// An own page's is, however it came here.
+	large := fmt.Sprintf(`{"channel": "news", "data": %q}`, strings.Repeat("x", 100_000))
+	for _, front := range [][]string{
+		{"Host: localhost", "Origin: http://localhost"},
+		{"Host: backend:8000", "Origin: https://a.example.com", "X-Forwarded-Host: a.example.com", "X-Forwarded-Proto: https"},
+		{"Host: a.example.com", "Origin: https://a.example.com", "X-Forwarded-Proto: https"},
+	} {
+		status, text := answerTo(t, s, testkit.Request{Method: "POST", Target: "/api/publish", Body: large, Headers: lines(append(front, json, firefox)...)})
+		require.Equal(t, 200, status, text)
+	}
+
+	secure := startMore(t, parts{}, nil)
+	status, _ := answerTo(t, secure, testkit.Request{Method: "POST", Target: "/api/info", Body: "{}", Headers: lines("Origin: https://evil.example.net", "X-API-Key: "+testKey)})
+	require.Equal(t, 200, status, "an API with a key is as before")
+}
+
+// Where nobody needs credentials it is the place in the network that lets a
+// browser in, and pages of other sites use that.
+func TestInsecureClientsAreNotPagesOfOtherSites(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
+	unsigned := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256"}`)) + "." +
+		base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"victim"}`)) + ".eA"
+	for option, request := range map[string]string{
+		"insecure": `{}`, "insecure_skip_token_signature_verify": `{"token":"` + unsigned + `"}`,
+	} {
+		s := startMore(t, parts{client: withSecret + `, "` + option + `": true, "allowed_origins": ["http://app.example.com"]`}, nil)
+		f := func(want int, headers ...string) {
+			t.Helper()
+			for _, method := range []string{"GET", "POST"} {
+				r := testkit.Request{Method: method, Target: testkit.DefaultPath, Headers: lines(headers...)}
+				if method == "GET" {
+					r.Target += "?cf_connect=" + request
+				} else {
+					r.Body = request
+				}
+				status, body := answerTo(t, s, r)
+				require.Equal(t, want, status, "%s %s %q", option, body, headers)
+				if want == 403 && !strings.Contains(body, "is not in client.allowed_origins") {
+					require.Contains(t, body, "with client."+option)
+					require.Contains(t, body, "switch client."+option+" off", "the remedy")
+				}
+			}
+		}
+		f(200)
+		f(200, "User-Agent: curl/8", "Host: sluice.example.com")
+		f(200, firefox, "Sec-Fetch-Site: same-origin")
+		f(200, firefox, "Origin: http://127.0.0.1:8000", "Host: 127.0.0.1:8000")
+		f(200, firefox, "Origin: http://app.example.com", "Sec-Fetch-Site: cross-site")
+		f(403, firefox, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors")
+		f(403, firefox, "Referer: https://evil.example.net/")
+		f(403, firefox, "Origin: https://evil.example.net")
+		f(403, firefox, "Origin: http://evil.example.com", "Host: evil.example.com")
+		f(403, firefox, "Host: evil.example.com")
+		f(403, firefox, "Host: evil.example.com", "Sec-Fetch-Site: same-origin")
+		// Some browsers let a page choose its User-Agent.
+		const gzip = "Accept-Encoding: gzip, deflate"
+		f(403, "User-Agent: x", "Origin: http://evil.example.com", "Host: evil.example.com", gzip)
+		f(403, "User-Agent: x", "Referer: http://evil.example.com/", "Host: evil.example.com", gzip)
+		f(200, "User-Agent: x", "Host: app.example.com", gzip)
+		f(200, firefox, "Referer: http://app.example.com/", "Host: app.example.com", gzip)
+		for agent, want := range map[string]int{"x": 403, "curl/8": 403, "": 403} {
+			status, body := answerTo(t, s, testkit.Request{
+				Target: testkit.DefaultPath + "?cf_connect=" + request, Headers: lines("User-Agent: "+agent, "Host: evil.example.com:8000", gzip),
+			})
+			require.Equal(t, want, status, body)
+			require.Contains(t, body, "add http://HOST:PORT, as the client names it, to client.allowed_origins")
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
+)
+
+// PROTOCOL 4.5 and 8.4. Each user gets another answer; the one whose connection
+// the backend lets expire is the clock for the others.
+func TestRefreshHook(t *testing.T) {
+	b := newBackend(t)
+	var asked sync.Map // user → *atomic.Int64
+	count := func(user string) *atomic.Int64 {
+		n, _ := asked.LoadOrStore(user, &atomic.Int64{})
+		return n.(*atomic.Int64)
+	}
+	b.do(func(w http.ResponseWriter, r *http.Request) {
+		var call struct{ User string }
+		_ = json.NewDecoder(r.Body).Decode(&call) // Was decoded before.
+		n := count(call.User).Add(1)
+		kind, seconds, _ := strings.Cut(call.User, " ")
+		switch kind {
+		case "longer":
+			fmt.Fprintf(w, `{"result":{"expire_at":%d,"info":{"n":2}}}`, soon(1000))
+		case "twice":
+			if n == 1 {
+				ahead, _ := strconv.ParseInt(seconds, 10, 64) // Was made below.
+				fmt.Fprintf(w, `{"result":{"expire_at":%d}}`, soon(ahead-1))
+			} else {
+				fmt.Fprint(w, `{"result":{"expired":true}}`)
+			}
+		case "forever":
+			fmt.Fprint(w, `{"result":{"expire_at":0}}`)
+		case "ended":
+			fmt.Fprint(w, `{"result":{"expired":true}}`)
+		case "past":
+			fmt.Fprint(w, `{"result":{"expire_at":1}}`)
+		case "kicked":
+			fmt.Fprint(w, `{"disconnect":{"code":4501,"reason":"no way"}}`)
+		case "error":
+			fmt.Fprint(w, `{"error":{"code":1000,"message":"x"}}`)
+		case "nothing":
+			fmt.Fprint(w, `{}`)
+		case "failing":
+			w.WriteHeader(http.StatusInternalServerError)
+		case "garbage":
+			fmt.Fprint(w, `garbage`)
+		}
+	})
+	s := startStrict(t, parts{client: withSecret + b.refreshHook(
+		`, "http_headers": ["Cookie"], "emulated_headers": ["X-Emul"], "include_connection_meta": true`)}, nil)
+	inTime(t, func(seconds int64) bool {
+		at := soon(seconds)
+		clients := make(map[string]*testkit.Client)
+		named := func(kind string) string { return fmt.Sprint(kind, " ", seconds) }
+		for _, kind := range []string{"longer", "twice", "forever", "ended", "past", "kicked", "error", "nothing", "failing", "garbage"} {
+			user := named(kind)
+			c, res := s.connectBefore(t, at, testkit.ConnectOptions{
+				Token: tokenOf(t, user, map[string]any{"expire_at": at, "meta": map[string]any{"m": user}}), Subs: asking("who:x"),
+				HTTPHeaders: [][2]string{{"Cookie", "user=" + user}}, Headers: map[string]string{"x-emul": user},
+			})
+			if c == nil {
+				return false
+			}
+			defer c.Close()
+			require.False(t, res.Expires, user)
+			require.Zero(t, res.TTL, user)
+			clients[kind] = c
+		}
+		clients["kicked"].ExpectDisconnect(t, 4501)
+		for _, kind := range []string{"ended", "past", "error", "nothing", "twice"} {
+			clients[kind].ExpectDisconnect(t, 3005)
+			require.False(t, time.Now().Before(time.Unix(at, 0)), kind)
+		}
+		if count(named("twice")).Load() < 2 {
+			return false // what it was given first was over when it came
+		}
+		require.EqualValues(t, 2, count(named("twice")).Load())
+		testkit.Eventually(t, func() bool {
+			asked := int64(1)
+			for _, kind := range []string{"longer", "forever", "failing", "garbage"} {
+				asked *= count(named(kind)).Load()
+			}
+			return asked > 0
+		}, "everybody's question")
+		s.api.Publish(t, "who:x", `1`)
+		for _, kind := range []string{"longer", "forever", "failing", "garbage"} {
+			clients[kind].Expect(t, `{"channel":"who:x","pub":{"data":1}}`) // and no refresh push before it
+			require.EqualValues(t, 1, count(named(kind)).Load(), kind)
+		}
+		return true
+	})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, call := range b.calls {
+		user := call.body["user"].(string)
+		require.Equal(t, "uni_sse", call.body["transport"])
+		require.NotEmpty(t, call.body["client"])
+		require.Equal(t, map[string]any{"m": user}, call.body["meta"])
+		require.Equal(t, "user="+user, call.head.Get("Cookie"))
+		require.Equal(t, user, call.head.Get("X-Emul"))
+	}
+}
+
+// A hook's call under way does not outlive the gateway, nor keep it.
+func TestStopWhileRefreshHooksHang(t *testing.T) {
+	b := newBackend(t)
+	hang := make(chan struct{})
+	defer close(hang)
+	b.do(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-hang:
+		case <-r.Context().Done():
+		}
+	})
+	s := startStrict(t, parts{client: withSecret + b.refreshHook(`, "timeout": "1h"`)}, nil)
+	var c *testkit.Client
+	inTime(t, func(seconds int64) bool {
+		at := soon(seconds - 1)
+		c, _ = s.connectBefore(t, at, testkit.ConnectOptions{
+			Token: tokenOf(t, "1", map[string]any{"expire_at": at}), Subs: asking("news"),
+		})
+		return c != nil
+	})
+	testkit.EventuallyWithin(t, 2*time.Minute, func() bool { return b.asked.Load() == 1 }, "the hook's call")
+	s.api.Publish(t, "news", `1`)
+	c.ExpectPub(t, "news")
+	s.api.MustResult(t, "refresh", fmt.Sprintf(`{"user":"1","expire_at":%d}`, soon(1000)))
+	c.NextKind(t, "refresh")
+	// The end of the test stops the gateway, within a minute, and looks for leaks.
+}
+
+// A backend that does not say whether a connection goes on keeps none of its
+// subscriptions from expiring.
+func TestSubscriptionExpiresWhileARefreshHookHangs(t *testing.T) {
+	b := newBackend(t)
+	b.do(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	s := startStrict(t, parts{client: withSecret + `, "expired_sub_close_delay": "50ms"` + b.refreshHook(`, "timeout": "1h"`)}, nil)
+	inTime(t, func(seconds int64) bool {
+		asked := b.asked.Load()
+		at := soon(seconds - 1)
+		c, _ := s.connectBefore(t, at, testkit.ConnectOptions{
+			Token: tokenOf(t, "1", map[string]any{"expire_at": at}), Timeout: 3 * time.Minute,
+		})
+		if c == nil {
+			return false
+		}
+		defer c.Close()
+		until := at + max(1, seconds/4)
+		_, _, raw := s.api.Call(t, "subscribe", fmt.Sprintf(`{"user":"1","channel":"news","expire_at":%d}`, until))
+		if !strings.Contains(string(raw), `"result"`) && over(until) {
+			return false
+		}
+		require.Contains(t, string(raw), `"result"`)
+		c.NextKind(t, "subscribe")
+		c.ExpectDisconnect(t, 3006)
+		return b.asked.Load() > asked // or it was too late for the hook's call
+	})
+}

@@ -1,0 +1,7 @@
+//go:build e2e
+
+package test
+
+import "testing"
+
+func TestLongRestartStorm(t *testing.T) { storm(t, 10_000, 1500) }

@@ -1,0 +1,186 @@
+package test
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/cli"
+	"sluice/gateway/testkit"
+)
+
+// commandEnv makes the test binary the command line of Sluice. Its name is not
+// one of an option's variables, which the configuration would warn of.
+const commandEnv = "TEST_IS_THE_COMMAND_LINE"
+
+func runCommand() int {
+	_ = os.Unsetenv(commandEnv)
+	return cli.Main(os.Args[1:], os.Stdout, os.Stderr)
+}
+
+// commandDir returns a folder with the program "sluice".
+func commandDir(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	script := fmt.Sprintf("#!/bin/sh\n%s=1 exec '%s' \"$@\"\n", commandEnv, self)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "sluice"), []byte(script), 0o755))
+	return dir
+}
+
+// cleanEnviron is the environment with dir first on the PATH, and without
+// variables that would configure the commands under test.
+func cleanEnviron(dir string) []string {
+	var env []string
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		if name != "PATH" && !strings.HasPrefix(name, "SLUICE_") && !strings.HasPrefix(name, "CENTRIFUGO_") {
+			env = append(env, entry)
+		}
+	}
+	// Under the race detector a program waits a second at its exit unless told.
+	return append(env, "PATH="+dir+":"+os.Getenv("PATH"), "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
+}
+
+// startDevServer starts `sluice --dev` on a free port and returns where it is and its
+// API key, as its banner says. It must end in good order.
+func startDevServer(t *testing.T, dir string) (addr, key string) {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(dir, "sluice"), "--dev", "--port", "0")
+	cmd.Env, cmd.Dir = cleanEnviron(dir), t.TempDir()
+	cmd.Stderr = &testkit.LogBuffer{}
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, cmd.Wait(), "%s", cmd.Stderr)
+	})
+	livePage := regexp.MustCompile(`Live page +http://localhost:(\d+)/`)
+	apiKey := regexp.MustCompile(`X-API-Key: ([A-Za-z0-9]+)`)
+	for lines := bufio.NewReader(out); addr == "" || key == ""; {
+		line, err := lines.ReadString('\n')
+		require.NoError(t, err, "the banner: %s", cmd.Stderr)
+		if m := livePage.FindStringSubmatch(line); m != nil {
+			addr = "127.0.0.1:" + m[1]
+		}
+		if m := apiKey.FindStringSubmatch(line); m != nil {
+			key = m[1]
+		}
+	}
+	return addr, key
+}
+
+// readmeBlock matches a fenced block that is marked as one to be tested: shell
+// commands that end, commands that show a stream, a config file, or a recipe.
+var readmeBlock = regexp.MustCompile("(?s)<!-- test( stream| mint| page| nginx|) -->\n```(\\w*)\n(.*?)\n```\n")
+
+// readmeBlocks returns the blocks of the README that have one of some marks.
+func readmeBlocks(t *testing.T, marks ...string) [][]string {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	blocks := readmeBlock.FindAllStringSubmatch(string(text), -1)
+	require.Len(t, blocks, strings.Count(string(text), "\n<!-- test"), "each mark stands above a block")
+	return slices.DeleteFunc(blocks, func(block []string) bool { return !slices.Contains(marks, strings.TrimSpace(block[1])) })
+}
+
+// What the README tells people to type does what it says.
+func TestCommandsOfTheReadmeWork(t *testing.T) {
+	blocks := readmeBlocks(t, "", "stream")
+	require.GreaterOrEqual(t, len(blocks), 4, "the marks are still there")
+
+	dir := commandDir(t)
+	addr, key := startDevServer(t, dir)
+	work := t.TempDir()
+	for _, block := range blocks {
+		script := strings.NewReplacer("localhost:8000", addr, "<key>", key).Replace(block[3])
+		if block[2] == "json" {
+			require.NoError(t, os.WriteFile(filepath.Join(work, "readme.json"), []byte(readmeSecrets.Replace(block[3])), 0o600))
+			// A block shows some options; what every server needs besides comes from the environment.
+			script = "SLUICE_UNI_SSE_ENABLED=true SLUICE_HTTP_API_KEY=" + rand.Text() + " SLUICE_CLIENT_TOKEN_HMAC_SECRET_KEY=" + rand.Text() + rand.Text() +
+				" sluice checkconfig --strict -c readme.json"
+		}
+		if strings.Contains(script, "curl ") {
+			testkit.NeedProgram(t, []string{"curl"}, "apt-get install curl")
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", script)
+		cmd.Dir, cmd.Env = work, cleanEnviron(dir)
+		if block[1] != "" {
+			streams(t, cmd, &testkit.API{Addr: addr, Key: key})
+		} else {
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s\n%s", script, out)
+			require.NotContains(t, string(out), `"error"`, script)
+		}
+		cancel()
+	}
+}
+
+// readmeSecrets puts secrets in the places that the README leaves for them.
+var readmeSecrets = strings.NewReplacer("<api key>", rand.Text(), "<what openssl rand -hex 32 prints>", rand.Text()+rand.Text())
+
+// A block of the README that is copied as it stands has secrets that everybody
+// knows: the server takes them, and says so.
+func TestSecretsOfTheReadmeAreNone(t *testing.T) {
+	for _, block := range readmeBlocks(t, "") {
+		if block[2] != "json" || !strings.Contains(block[3], "hmac_secret_key") {
+			continue
+		}
+		out, _, code := command("checkconfig", "--strict", "-c", configFile(t, block[3]))
+		require.Equal(t, 1, code)
+		require.Contains(t, out, "http_api.key: a placeholder")
+		require.Contains(t, out, "client.token.hmac_secret_key: a placeholder")
+		require.Equal(t, 2, strings.Count(out, "\n"), out)
+		return
+	}
+	t.Fatal("the README has no configuration any more")
+}
+
+// streams runs a command that shows a stream of the channel news, until it has
+// shown a publication.
+func streams(t *testing.T, cmd *exec.Cmd, api *testkit.API) {
+	t.Helper()
+	shown, errs := &testkit.LogBuffer{}, &testkit.LogBuffer{}
+	cmd.Stdout, cmd.Stderr = shown, errs
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the shell may have started others
+	kill := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.Cancel = kill
+	require.NoError(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	wait := func(text string) {
+		t.Helper()
+		testkit.EventuallyWithin(t, time.Minute, func() bool {
+			select {
+			case err := <-ended:
+				ended <- err
+				return true
+			default:
+				return strings.Contains(shown.String(), text)
+			}
+		}, text)
+		require.Contains(t, shown.String(), text, "%s\n%s", cmd.Args, errs)
+	}
+	wait(`data: {"connect":{`)
+	api.Publish(t, "news", `"from the test"`)
+	wait(`"pub":{"data":"from the test"`)
+	require.NoError(t, kill())
+	var exit *exec.ExitError
+	require.True(t, errors.As(<-ended, &exit), "it was still showing the stream")
+}

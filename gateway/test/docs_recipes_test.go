@@ -1,0 +1,123 @@
+package test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
+)
+
+// mintRecipe is how a recipe of the README is run, by its language.
+type mintRecipe struct {
+	file     string   // its name
+	programs []string // the first that there is runs it, with args and the file
+	args     []string
+	install  string
+}
+
+var mintRecipes = map[string]mintRecipe{
+	"javascript": {"mint.mjs", []string{"node"}, nil, "apt-get install nodejs"},
+	"python":     {"mint.py", []string{"python3"}, nil, "apt-get install python3"},
+	"php":        {"mint.php", []string{"php"}, nil, "apt-get install php-cli"},
+	"ruby":       {"mint.rb", []string{"ruby"}, nil, "apt-get install ruby"},
+	"go":         {"mint.go", []string{"go"}, []string{"run"}, "see go.dev"},
+}
+
+// A token minted as the README says in each language connects as the user it names;
+// without a secret, or with an empty one, there is none, and an error.
+func TestRecipesOfTheReadmeMintTokens(t *testing.T) {
+	s := startServer(t, parts{})
+	tested := make(map[string]bool)
+	for _, block := range readmeBlocks(t, "mint") {
+		language, text := block[2], block[3]
+		recipe, known := mintRecipes[language]
+		require.True(t, known, "a recipe in %q, which nothing runs", language)
+		tested[language] = true
+		t.Run(language, func(t *testing.T) {
+			program := testkit.NeedProgram(t, recipe.programs, recipe.install)
+			path := filepath.Join(t.TempDir(), recipe.file)
+			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+			mint := func(env ...string) (token, errs string, err error) {
+				cmd := exec.Command(program, append(slices.Clone(recipe.args), path)...)
+				said := &testkit.LogBuffer{}
+				cmd.Env, cmd.Stderr = append(environWithout("TOKEN_SECRET"), env...), said
+				out, err := cmd.Output()
+				return strings.TrimSpace(string(out)), said.String() + string(out), err
+			}
+			for _, env := range [][]string{nil, {"TOKEN_SECRET="}} {
+				_, said, err := mint(env...)
+				var exit *exec.ExitError
+				require.ErrorAs(t, err, &exit, "%q: a token without a secret: %s", env, said)
+				require.Contains(t, said, "TOKEN_SECRET is not set")
+			}
+			token, said, err := mint("TOKEN_SECRET=" + testSecret)
+			require.NoError(t, err, "%s", said)
+
+			c := testkit.Connect(t, s.addr, testkit.ConnectOptions{Token: token})
+			connect := c.ExpectConnect(t)
+			require.True(t, connect.Expires)
+			require.InDelta(t, 900, connect.TTL, 60, "seconds")
+			s.api.MustResult(t, "disconnect", `{"user":"42"}`)
+			c.ExpectDisconnect(t, 3503)
+		})
+	}
+	require.Len(t, tested, len(mintRecipes), "each language has its recipe")
+}
+
+// environWithout is the environment without a variable.
+func environWithout(name string) []string {
+	return slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, name+"=") })
+}
+
+// The page of the README goes on without a loss while its tokens expire, and stops
+// when it is told to.
+func TestBrowserRecipeOfTheReadmeRenewsTokens(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
+	blocks := readmeBlocks(t, "page")
+	require.Len(t, blocks, 1)
+	home := newSite(t)
+	p := allowing(home.origin())
+	p.client += `, "expired_close_delay": "10ms"`
+	s := launch(t, p.config())
+	defer s.stop(t)
+
+	var asked atomic.Int64 // for tokens
+	home.serve(blocks[0][3] + collect + fmt.Sprintf(`
+		const token = async () => (await fetch("/token")).text();
+		const stop = subscribe(%q, ["rr:0", "rr:1"], token, (push) => onEvent(JSON.stringify(push)));
+	`, "http://"+s.addr+testkit.DefaultPath))
+	page := home.Config.Handler
+	home.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/token" {
+			page.ServeHTTP(w, r)
+			return
+		}
+		asked.Add(1)
+		fmt.Fprint(w, testkit.HS256(t, testSecret, map[string]any{"sub": "42", "exp": time.Now().Add(2 * time.Second).Unix()}))
+	})
+	b := openLive(t, home.addr())
+	const tokens = 4
+	channels := recoverableChannels(2)
+	pace := time.NewTicker(20 * time.Millisecond)
+	defer pace.Stop()
+	limit := time.Now().Add(pageTimeout)
+	each := publishRounds(t, s, channels, 0, "", func(int) bool {
+		<-pace.C
+		return asked.Load() >= tokens || time.Now().After(limit)
+	})
+	require.GreaterOrEqual(t, asked.Load(), int64(tokens), "the page asks again when a token expires")
+	expectAll(t, b, channels, each)
+
+	s.api.MustResult(t, "disconnect", `{"user":"42"}`)
+	testkit.Eventually(t, func() bool { return s.sessions.Counts().Clients == 0 }, "no stream behind a terminal code")
+}

@@ -1,0 +1,190 @@
+package test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// row says what a package may import: packages of ours (below "sluice/"), and
+// modules or packages of others. A new package needs a row; an import that is
+// not in its row is an import upwards, or a dependency that nobody decided on.
+type row struct {
+	ours   string
+	others string
+}
+
+const (
+	modGoccy    = "github.com/goccy/go-json"
+	modFasthttp = "github.com/valyala/fasthttp"
+	modAnts     = "github.com/panjf2000/ants/v2"
+	modJwt      = "github.com/golang-jwt/jwt/v5"
+	modGlob     = "github.com/gobwas/glob"
+	modYaml     = "github.com/goccy/go-yaml"
+	modUnix     = "golang.org/x/sys/unix"
+	modTestify  = "github.com/stretchr/testify/require"
+	modProcfs   = "github.com/prometheus/procfs"
+
+	modHistogram = "github.com/HdrHistogram/hdrhistogram-go"
+
+	// What the modes of bench stand on, and all of them.
+	benchFloor = "bench/rig bench/load bench/figures bench/proc"
+	benchModes = "bench/mode/connect bench/mode/fanout bench/mode/open bench/mode/publish bench/mode/resume"
+)
+
+var layout = map[string]row{
+	"codec":                   {others: modGoccy + " github.com/shadowspore/fossil-delta"},
+	"gateway/actor":           {others: modAnts},
+	"gateway/problem":         {},
+	"gateway/tally":           {},
+	"gateway/logs":            {},
+	"gateway/shrink":          {},
+	"gateway/reqid":           {others: modFasthttp},
+	"gateway/testkit":         {others: modJwt},
+	"gateway/loop":            {ours: "codec gateway/actor", others: modUnix},
+	"gateway/front":           {ours: "gateway/loop gateway/problem gateway/shrink", others: modFasthttp + " github.com/pires/go-proxyproto"},
+	"gateway/channel":         {ours: "codec gateway/problem"},
+	"gateway/origin":          {ours: "gateway/problem", others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax golang.org/x/net/publicsuffix"},
+	"gateway/auth":            {ours: "codec gateway/problem", others: modJwt + " " + modGoccy + " github.com/hashicorp/golang-lru/v2"},
+	"gateway/broker":          {ours: "codec"},
+	"gateway/proxy":           {ours: "codec gateway/auth gateway/problem gateway/tally", others: modGoccy + " golang.org/x/sync/semaphore"},
+	"gateway/broker/history":  {ours: "codec gateway/broker"},
+	"gateway/broker/memory":   {ours: "codec gateway/broker gateway/broker/history gateway/shrink"},
+	"gateway/presence":        {ours: "codec"},
+	"gateway/presence/memory": {ours: "codec gateway/presence gateway/shrink"},
+	"gateway/hub": {
+		ours:   "codec gateway/actor gateway/broker gateway/loop gateway/shrink gateway/tally",
+		others: "golang.org/x/sync/semaphore",
+	},
+	"gateway/session": {
+		ours:   "codec gateway/actor gateway/auth gateway/broker gateway/channel gateway/hub gateway/loop gateway/presence gateway/problem gateway/shrink gateway/tally",
+		others: "golang.org/x/sync/semaphore",
+	},
+	"gateway/sse": {
+		ours:   "codec gateway/auth gateway/channel gateway/loop gateway/origin gateway/problem gateway/reqid gateway/session gateway/shrink gateway/tally",
+		others: modFasthttp + " golang.org/x/time/rate",
+	},
+	"gateway/api": {
+		ours:   "codec gateway/auth gateway/broker gateway/channel gateway/origin gateway/presence gateway/reqid gateway/session gateway/tally",
+		others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax " + modGoccy,
+	},
+	"gateway/metrics": {
+		ours:   "gateway/auth gateway/hub gateway/loop gateway/problem gateway/proxy gateway/session gateway/tally",
+		others: modFasthttp + " github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/prometheus/common/expfmt golang.org/x/sync/singleflight",
+	},
+	"gateway/advice": {},
+	"gateway/node":   {ours: "*", others: modFasthttp + " " + modJwt},
+	"gateway/cli": {
+		ours:   "codec gateway/advice gateway/auth gateway/channel gateway/config gateway/logs gateway/node",
+		others: modFasthttp + " " + modJwt + " github.com/spf13/cobra github.com/spf13/pflag",
+	},
+	"gateway/test":          {},
+	"gateway":               {},
+	"gateway/admin":         {others: modFasthttp + " " + modFasthttp + "/pprofhandler " + modGoccy},
+	"gateway/config/source": {others: modYaml + "/ast " + modYaml + "/lexer " + modYaml + "/parser " + modYaml + "/token github.com/BurntSushi/toml"},
+	"gateway/config/schema": {ours: "gateway/config/source"},
+	"gateway/config/report": {ours: "gateway/config/schema gateway/config/source"},
+	"gateway/config/legacy": {ours: "gateway/config/report gateway/config/schema gateway/config/source"},
+	"gateway/config":        {ours: "gateway/origin gateway/config/report gateway/config/schema gateway/config/source", others: modGlob},
+	"bench/proc":            {others: modProcfs + " " + modUnix},
+	"bench/figures":         {ours: "bench/proc", others: modHistogram + " " + modGoccy + " " + modUnix},
+	"bench/load":            {ours: "bench/proc", others: modGoccy + " " + modJwt + " " + modUnix},
+	"bench/rig":             {ours: "bench/figures bench/load bench/proc", others: modGoccy + " " + modUnix},
+	"bench/mode/connect":    {ours: benchFloor, others: modJwt},
+	"bench/mode/fanout":     {ours: benchFloor, others: modHistogram + " " + modUnix},
+	"bench/mode/open":       {ours: benchFloor},
+	"bench/mode/publish":    {ours: benchFloor, others: modHistogram + " " + modUnix},
+	"bench/mode/resume":     {ours: benchFloor, others: modGoccy},
+	"bench/budgets":         {ours: benchModes + " " + benchFloor},
+	"bench/charts":          {ours: benchModes + " " + benchFloor, others: modGoccy},
+	"bench":                 {ours: benchModes + " bench/budgets bench/charts"},
+	"bench/standin":         {}, // for tests, as is modetest: in no other row
+	"bench/mode/modetest":   {ours: benchFloor + " bench/standin", others: modTestify + " " + modUnix},
+	"":                      {ours: "gateway/cli"},
+}
+
+type listed struct {
+	ImportPath string
+	Doc        string
+	Standard   bool
+	Imports    []string
+	GoFiles    []string // of this system, without tests
+}
+
+func listPackages(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Doc,Standard,Imports,GoFiles", "sluice/...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestImportsRunDownward(t *testing.T) {
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, "sluice"), "/")
+		r, ok := layout[name]
+		if !ok {
+			t.Errorf("package %q has no row in the layout table: add one, with what it may import and why", p.ImportPath)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if own, isOwn := strings.CutPrefix(imp, "sluice/"); isOwn {
+				if own == "gateway/testkit" {
+					t.Errorf("%s imports testkit, which is for tests only", p.ImportPath)
+				} else if !allows(r.ours, own) {
+					t.Errorf("%s imports %s, which its row does not allow", p.ImportPath, imp)
+				}
+			} else if strings.Contains(strings.SplitN(imp, "/", 2)[0], ".") && !allows(r.others, imp) {
+				t.Errorf("%s imports %s, which its row does not allow", p.ImportPath, imp)
+			}
+		}
+	}
+}
+
+func allows(list, name string) bool {
+	return list == "*" || slices.Contains(strings.Fields(list), name)
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if p.Doc == "" {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
+
+func TestLayoutHasNoRowForMissingPackage(t *testing.T) {
+	var names []string
+	for _, p := range listPackages(t) {
+		names = append(names, strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, "sluice"), "/"))
+	}
+	for name := range layout {
+		if !slices.Contains(names, name) {
+			t.Errorf("the layout table has a row for %q, but there is no such package", name)
+		}
+	}
+}
+
+// The root of the gateway is the map, and nothing else.
+func TestTheRootIsTheMap(t *testing.T) {
+	files, err := filepath.Glob("../*.go")
+	if err != nil || len(files) != 1 || filepath.Base(files[0]) != "doc.go" {
+		t.Errorf("gateway/ holds %v (%v): doc.go only; what runs is in a room", files, err)
+	}
+}

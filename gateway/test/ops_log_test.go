@@ -1,0 +1,190 @@
+package test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
+)
+
+// sluiceProcess is `sluice` with a config file, in a process of its own.
+type sluiceProcess struct {
+	cmd   *exec.Cmd
+	addr  string
+	ended chan error
+}
+
+// startSluice starts it with the section log given; its output goes to out. The
+// test ends it.
+func startSluice(t *testing.T, section string, out *os.File, args ...string) *sluiceProcess {
+	t.Helper()
+	dir, port := t.TempDir(), testkit.FreePort(t)
+	text := fmt.Sprintf(baseConfig, "", "", "", "")
+	text = strings.Replace(text, `"port": 0`, fmt.Sprintf(`"port": %d`, port), 1)
+	text = strings.Replace(text, `"health":`, `"log": {`+section+`}, "health":`, 1)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o600))
+	p := &sluiceProcess{cmd: exec.Command(filepath.Join(commandDir(t), "sluice"), args...), ended: make(chan error, 1)}
+	p.addr = fmt.Sprintf("127.0.0.1:%d", port)
+	p.cmd.Env, p.cmd.Dir = cleanEnviron(""), dir
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	require.NoError(t, p.cmd.Start())
+	go func() { p.ended <- p.cmd.Wait() }()
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	testkit.Eventually(t, func() bool {
+		select {
+		case err := <-p.ended:
+			t.Fatalf("the server ended: %v", err)
+		default:
+		}
+		resp, err := http.Get("http://" + p.addr + "/health")
+		return err == nil && resp.Body.Close() == nil
+	}, "the server to serve")
+	return p
+}
+
+// terminate sends SIGTERM, and the server must end in good order.
+func (p *sluiceProcess) terminate(t *testing.T) {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	select {
+	case err := <-p.ended:
+		require.NoError(t, err)
+	case <-time.After(time.Minute):
+		t.Fatal("the server did not end")
+	}
+}
+
+// stream opens a stream, publishes once and leaves.
+func (p *sluiceProcess) stream(t *testing.T) {
+	t.Helper()
+	c := testkit.Connect(t, p.addr, testkit.ConnectOptions{Subs: asking("news"), Timeout: time.Minute})
+	c.ExpectConnect(t)
+	api := &testkit.API{Addr: p.addr, Key: testKey}
+	api.Publish(t, "news", "1")
+	c.ExpectPub(t, "news")
+	c.Close()
+}
+
+// newPipe returns a pipe.
+func newPipe(t *testing.T) (in, out *os.File) {
+	t.Helper()
+	in, out, err := os.Pipe()
+	require.NoError(t, err)
+	t.Cleanup(func() { _, _ = in.Close(), out.Close() })
+	return in, out
+}
+
+// fillPipe fills a pipe to its last byte.
+func fillPipe(t *testing.T, out *os.File) {
+	t.Helper()
+	fd := int(out.Fd())
+	require.NoError(t, syscall.SetNonblock(fd, true))
+	for {
+		if _, err := syscall.Write(fd, []byte{'\n'}); errors.Is(err, syscall.EAGAIN) {
+			break
+		} else {
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, syscall.SetNonblock(fd, false))
+}
+
+// Who reads the log and hangs holds up neither connects nor the end.
+func TestAReaderOfTheLogThatHangs(t *testing.T) {
+	for name, args := range map[string][]string{"standard output": nil, "development": {"--dev", "-c", "config.json"}} {
+		t.Run(name, func(t *testing.T) {
+			_, out := newPipe(t)
+			fillPipe(t, out)
+			p := startSluice(t, `"level": "debug"`, out, args...)
+			for range 30 {
+				p.stream(t)
+			}
+			p.terminate(t)
+		})
+	}
+}
+
+// Behind a pause the reader learns how many lines are missing, and where.
+func TestAReaderOfTheLogThatComesBack(t *testing.T) {
+	in, out := newPipe(t)
+	fillPipe(t, out)
+	p := startSluice(t, `"level": "debug"`, out, "--prometheus.enabled")
+	dropped := func() int {
+		resp, err := http.Get("http://" + p.addr + "/metrics")
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		_, value, found := strings.Cut(string(text), "\nsluice_log_lines_dropped_total ")
+		require.True(t, found, "%s", text)
+		var n int
+		_, err = fmt.Sscan(value, &n)
+		require.NoError(t, err)
+		return n
+	}
+	api := &testkit.API{Addr: p.addr, Key: testKey}
+	long := strings.Repeat("x", 200)
+	for dropped() == 0 { // each call that is refused is a line; the queue holds 1 MiB
+		for range 100 {
+			api.Call(t, "publish", `{"channel":"none:`+long+`","data":1}`)
+		}
+	}
+	read := &testkit.LogBuffer{}
+	go func() { _, _ = io.Copy(read, in) }()
+	testkit.Eventually(t, func() bool { return strings.Contains(read.String(), "log lines were dropped") }, "the note")
+	p.terminate(t)
+}
+
+func TestAReaderOfTheLogThatGoesAway(t *testing.T) {
+	for name, args := range map[string][]string{"standard output": nil, "development": {"--dev", "-c", "config.json"}} {
+		t.Run(name, func(t *testing.T) {
+			in, out := newPipe(t)
+			p := startSluice(t, `"level": "debug"`, out, args...)
+			require.NoError(t, in.Close())
+			require.NoError(t, out.Close())
+			for range 3 {
+				p.stream(t)
+			}
+			p.terminate(t)
+		})
+	}
+}
+
+// What log rotation does: rename, SIGHUP. Nothing is lost, and the new file has
+// what comes behind.
+func TestSIGHUPOpensTheLogFileAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sluice.log")
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer null.Close()
+	p := startSluice(t, fmt.Sprintf(`"file": %q`, path), null)
+	read := func(path string) string {
+		text, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
+			return ""
+		}
+		require.NoError(t, err)
+		return string(text)
+	}
+	testkit.Eventually(t, func() bool { return strings.Contains(read(path), `"msg":"serving"`) }, "the first line")
+	for i := range 3 {
+		old := fmt.Sprintf("%s.%d", path, i)
+		require.NoError(t, os.Rename(path, old))
+		require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
+		testkit.Eventually(t, func() bool { return strings.Contains(read(path), reloaded) }, "the reload to be in the new file")
+		require.Equal(t, i, strings.Count(read(path+".0")+read(path+".1")+read(path+".2"), reloaded), "and in no other")
+	}
+	p.terminate(t)
+	require.Contains(t, read(path), `"msg":"stopping"`)
+}

@@ -1,0 +1,295 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
+)
+
+// connectTarget is where a connect request goes.
+func connectTarget(request any) string {
+	text, err := json.Marshal(request)
+	if err != nil {
+		panic(err)
+	}
+	return testkit.DefaultPath + "?cf_connect=" + url.QueryEscape(string(text))
+}
+
+// resumer is a follower that comes back, and what it was told of its channel.
+type resumer struct {
+	*follower
+	result *sub // good once opened is closed
+}
+
+// resume begins a connect that asks for what was missed; nobody reads its stream
+// yet.
+func (s *server) resume(t *testing.T, target, channel, headers string, buffer int) *resumer {
+	t.Helper()
+	f, err := follow(s.addr, target, buffer, headers)
+	require.NoError(t, err)
+	r := &resumer{follower: f}
+	f.push = func(p *said) error {
+		if p.kind != "connect" {
+			return nil
+		}
+		body, err := p.decode()
+		if err != nil {
+			return err
+		}
+		r.result = body.Connect.Subs[channel]
+		return nil
+	}
+	return r
+}
+
+// expectRecovered waits until those that come back and read have each so many
+// publications, which are all that were acknowledged, and requires that they were
+// recovered and that the budget was never exceeded.
+func (s *server) expectRecovered(t *testing.T, all []*resumer, each, budget int, acks []acked) {
+	t.Helper()
+	var reading crowd
+	for _, r := range all {
+		reading = append(reading, r.follower)
+	}
+	most := 0.0
+	testkit.EventuallyWithin(t, loadPatience, func() bool {
+		most = max(most, s.gauge(t, budgetUsed))
+		for _, f := range reading {
+			if !f.ended() && int(f.count.Load()) < each {
+				return false
+			}
+		}
+		return true
+	}, "all that read to have what they missed")
+	s.expectAll(t, reading, acks)
+	for i, r := range all {
+		<-r.opened
+		require.True(t, r.result.WasRecovering && r.result.Recovered, "client %d was not recovered", i)
+	}
+	require.Positive(t, most)
+	require.LessOrEqual(t, most, float64(budget), "more was in flight than the budget allows")
+}
+
+const (
+	budgetUsed = "recovery_budget_used_bytes"
+	budgetSize = "recovery_budget_size_bytes"
+)
+
+// gauge reads a metric that must exist.
+func (s *server) gauge(t *testing.T, name string) float64 {
+	t.Helper()
+	v, ok := s.scrape(t)[name]
+	require.True(t, ok, "there is no metric %s", name)
+	return v
+}
+
+// Many clients come back at once, each having missed more than all of them may
+// be sent at a time: they wait for each other. Some do not read, and hold their
+// share until they are slow; some leave while they wait. Everybody else is told
+// everything.
+func TestAStormOfResumesStaysWithinTheBudget(t *testing.T) {
+	const each, size, total, silent, impatient = 100, 20_000, 6_000_000, 6, 5
+	readers := scaled(40)
+	s := startBurst(t, parts{
+		sse:     fmt.Sprintf(`, "recovery_max_total": %d`, total),
+		client:  `, "recovery_max_publication_limit": 0, "queue_max_age": "2s"`,
+		channel: `, "namespaces": [{"name": "rr", ` + recoverable + `}]`,
+	})
+	const ch = "rr:a"
+	first := s.subscribe(t, ch)
+	id := first.Next(t).EventID
+	first.Close()
+	acks := s.burst(t, burst{1, each, false, func(int, int) put { return put{channel: ch, size: size} }})
+	expectTaken(t, acks)
+	require.EqualValues(t, total, s.gauge(t, budgetSize))
+	require.Zero(t, s.gauge(t, budgetUsed))
+
+	plain := subscribeTarget([]string{ch})
+	asking := connectTarget(map[string]any{"subs": map[string]any{
+		ch: map[string]any{"recover": true, "offset": 0, "epoch": acks[0].epoch},
+	}})
+	byID := "Last-Event-ID: " + id + "\r\n"
+	var quiet crowd
+	for range silent {
+		quiet = append(quiet, s.resume(t, plain, ch, byID, 4<<10).follower)
+	}
+	testkit.Eventually(t, func() bool { return s.gauge(t, budgetUsed) > total/2 }, "those that do not read to take the budget")
+	for range impatient {
+		require.NoError(t, s.resume(t, plain, ch, byID, 0).conn.Close())
+	}
+	all := make([]*resumer, readers)
+	var reading crowd
+	for i := range all {
+		if all[i] = s.resume(t, plain, ch, byID, 0); i%2 == 1 {
+			_ = all[i].conn.Close()
+			all[i] = s.resume(t, asking, ch, "", 0)
+		}
+		reading = append(reading, all[i].follower)
+		go all[i].read(nil)
+	}
+	t.Cleanup(reading.close)
+	s.expectRecovered(t, all, each, total, acks)
+	testkit.Eventually(t, func() bool { return s.gauge(t, budgetUsed) == 0 }, "the budget to come back")
+	testkit.Eventually(t, func() bool {
+		return s.closes()["slow_age"]+s.closes()["slow_bytes"]+s.closes()["slow_resume"] == silent
+	}, "those that do not read to be slow")
+
+	// What comes next reaches them, and the budget is there for others.
+	acks = append(acks, s.publishAs(t, 2, 3, put{channel: ch, size: 100})...)
+	s.expectAll(t, reading, acks)
+	again := s.resume(t, plain, ch, byID, 0)
+	go again.read(nil)
+	t.Cleanup(crowd{again.follower}.close)
+	s.expectAll(t, append(reading, again.follower), acks)
+	s.expectSettled(t, "stream_queue_bytes", budgetUsed)
+	for _, f := range quiet {
+		_ = f.conn.Close()
+	}
+}
+
+// publishAs publishes count times as publisher p, each acknowledged.
+func (s *server) publishAs(t *testing.T, p, count int, what put) []acked {
+	t.Helper()
+	b := &publisher{addr: s.addr, p: p}
+	acks, err := b.publish(count, false, func(int) put { return what })
+	require.NoError(t, err)
+	expectTaken(t, acks)
+	return acks
+}
+
+// One resume that is larger than the whole budget either gets it all or is told
+// that it was not recovered; it does not wait for what will never come.
+func TestAResumeAboveTheBudgetIsAnswered(t *testing.T) {
+	s := startBurst(t, parts{
+		sse:     `, "recovery_max_total": 1048576`,
+		client:  `, "recovery_max_publication_limit": 0`,
+		channel: `, "namespaces": [{"name": "rr", ` + recoverable + `}]`,
+	})
+	const ch = "rr:a"
+	first := s.subscribe(t, ch)
+	id := first.Next(t).EventID
+	first.Close()
+	acks := s.publishAs(t, 1, 100, put{channel: ch, size: 20_000})
+	require.EqualValues(t, 1<<20, s.gauge(t, budgetSize))
+	for range 4 {
+		r := s.resume(t, subscribeTarget([]string{ch}), ch, "Last-Event-ID: "+id+"\r\n", 0)
+		go r.read(nil)
+		t.Cleanup(crowd{r.follower}.close)
+		select {
+		case <-r.opened:
+		case <-r.done:
+			t.Fatalf("the stream %v", r)
+		}
+		require.True(t, r.result.WasRecovering)
+		if r.result.Recovered {
+			s.expectAll(t, crowd{r.follower}, acks)
+		} else {
+			require.EqualValues(t, len(acks), r.result.Offset)
+		}
+	}
+	s.expectSettled(t, "stream_queue_bytes", budgetUsed)
+}
+
+// A backend that subscribes a stream may ask for more than a queue takes: it gets
+// all, then what is published meanwhile and from then on.
+func TestASubscriptionRecoversMoreThanAQueueTakes(t *testing.T) {
+	const missed, size = 200, 16 << 10
+	s := startBurst(t, parts{
+		client:  `, "recovery_max_publication_limit": 0, "queue_max_age": "2m"`,
+		channel: `, "namespaces": [{"name": "rr", ` + recoverable + `}]`,
+	})
+	f := func(name string, subs ...string) {
+		t.Run(name, func(t *testing.T) {
+			ch := "rr:" + name
+			acks := s.publishAs(t, 1, missed, put{channel: ch, size: size})
+			asked := make(map[string]struct{})
+			for _, other := range subs {
+				asked[other] = struct{}{}
+			}
+			r := s.resume(t, connectTarget(map[string]any{
+				"token": testkit.HS256(t, testSecret, map[string]any{"sub": name}), "subs": asked,
+			}), "", "", 0)
+			var result *sub
+			var offsets []uint64
+			r.push = func(p *said) error {
+				if p.kind == "pub" && p.channel == ch {
+					offsets = append(offsets, p.offset)
+				}
+				if p.kind != "subscribe" {
+					return nil
+				}
+				body, err := p.decode()
+				if err != nil {
+					return err
+				}
+				result = body.Subscribe
+				return nil
+			}
+			go r.read(nil)
+			c := crowd{r.follower}
+			t.Cleanup(c.close)
+			select {
+			case <-r.opened:
+			case <-r.done:
+				t.Fatalf("the stream %v", r)
+			}
+			meanwhile := make(chan []acked, 1)
+			go func() {
+				b := &publisher{addr: s.addr, p: 2}
+				acks, err := b.publish(20, false, func(int) put { return put{channel: ch, size: 150} })
+				if err != nil {
+					t.Errorf("publisher: %v", err)
+				}
+				meanwhile <- acks
+			}()
+			s.api.MustResult(t, "subscribe", map[string]any{
+				"user": name, "channel": ch,
+				"recover_since": map[string]any{"offset": 0, "epoch": acks[0].epoch},
+			})
+			acks = append(acks, <-meanwhile...)
+			acks = append(acks, s.publishAs(t, 3, 5, put{channel: ch, size: size})...)
+			s.expectAll(t, c, acks)
+			c.close()
+			require.True(t, result.Recoverable)
+			require.Zero(t, result.Offset, "what was missed comes behind the push")
+			for i, got := range offsets {
+				require.EqualValues(t, i+1, got)
+			}
+			require.Len(t, offsets, len(acks))
+		})
+	}
+	f("alone")
+	f("beside", "rr:other", "news")
+	require.Zero(t, s.closes()["slow_bytes"])
+	s.expectSettled(t, "stream_queue_bytes", "streams_blocked")
+}
+
+// A client that does not read what it was resumed with is slow by age, and only
+// it is.
+func TestAResumeThatIsNotReadEndsByAge(t *testing.T) {
+	s := startBurst(t, parts{
+		client:  `, "recovery_max_publication_limit": 0, "queue_max_age": "1s"`,
+		channel: `, "namespaces": [{"name": "rr", ` + recoverable + `}]`,
+	})
+	const ch = "rr:a"
+	first := s.subscribe(t, ch)
+	id := first.Next(t).EventID
+	first.Close()
+	acks := s.publishAs(t, 1, 100, put{channel: ch, size: 40_000})
+	quiet := s.resume(t, subscribeTarget([]string{ch}), ch, "Last-Event-ID: "+id+"\r\n", 4<<10)
+	reads := s.resume(t, subscribeTarget([]string{ch}), ch, "Last-Event-ID: "+id+"\r\n", 0)
+	go reads.read(nil)
+	t.Cleanup(crowd{reads.follower}.close)
+	s.expectAll(t, crowd{reads.follower}, acks)
+	testkit.Eventually(t, func() bool { return s.closes()["slow_age"] == 1 }, "the one that does not read to be slow")
+	require.NoError(t, quiet.conn.SetReadDeadline(time.Now().Add(time.Minute)))
+	crowd{quiet.follower}.expectSlow(t)
+	acks = append(acks, s.publishAs(t, 2, 1, put{channel: ch, size: 100})...)
+	s.expectAll(t, crowd{reads.follower}, acks)
+}
