@@ -152,9 +152,9 @@ func TestNotesOfTheRewriter(t *testing.T) {
 		"deprecated 2: namespaces[0].proxy_subscribe: "+flat+"channel.namespaces[0].subscribe_proxy_enabled",
 		"clash 2: namespaces[0].proxy_subscribe: sets channel.namespaces[0].subscribe_proxy_enabled, which is there in its nested form as well (line 2); that one counts",
 		"deprecated 1: namespaces: "+flat+"channel.namespaces")
-	f(ofFile(t, `{"api_key": "x", "api_key_file": "y"}`), "wrong 1: api_key: set together with http_api.key_file: allowed one of them")
+	f(ofFile(t, `{"api_key": "x", "api_key_file": "y"}`), "deprecated 1: api_key: "+flat+"http_api.key", "wrong 1: api_key_file: set together with api_key: allowed one of them")
 	f(ofText("env SLUICE_API_KEY", "x", "env SLUICE_HTTP_API_KEY_FILE", "y"), "wrong config: env SLUICE_API_KEY: api_key: set together with http_api.key_file: allowed one of them")
-	f(ofText("env SLUICE_API_KEY_FILE", "x", "env CENTRIFUGO_API_KEY", "y"),
+	f(ofText("env CENTRIFUGO_API_KEY", "y", "env SLUICE_API_KEY_FILE", "x"),
 		"deprecated env CENTRIFUGO_API_KEY: api_key: "+flat+"CENTRIFUGO_HTTP_API_KEY", "deprecated env SLUICE_API_KEY_FILE: api_key_file: "+flat+"SLUICE_HTTP_API_KEY_FILE")
 	f(ofFile(t, `{"connect_proxy_name": "a", "granular_proxy_mode": "on"}`), "wrong 1: granular_proxy_mode: a string is not a boolean: allowed true, false")
 	f(ofFile(t, `{"connect_proxy_name": "a"}`), "advice 1: connect_proxy_name: has no effect without granular_proxy_mode")
