@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"sluice/gateway/config/source"
 )
 
 func TestEnvironmentValuesOfEachKind(t *testing.T) {
@@ -138,25 +136,6 @@ func TestDotEnvNeverBeatsTheRealEnvironment(t *testing.T) {
 	require.Equal(t, "warn", c.Log.Level)
 	require.Equal(t, "from-file", c.Node.Name)
 	require.Equal(t, "p", c.PIDFile)
-}
-
-func TestDotEnvSyntax(t *testing.T) {
-	f := func(text string, want map[string]string) {
-		t.Helper()
-		got, err := source.ParseDotEnv([]byte(text))
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-	}
-	f("", map[string]string{})
-	f("# comment\n\n A = b c \r\nexport B=1", map[string]string{"A": "b c", "B": "1"})
-	f("A=x # comment\nB=x#y\nC=", map[string]string{"A": "x", "B": "x#y", "C": ""})
-	f(`A="x # y\n\"\$\q" # z`, map[string]string{"A": "x # y\n\"$\\q"})
-	f(`A='x\n"' `, map[string]string{"A": `x\n"`})
-
-	for _, text := range []string{"A", "=x", "1A=x", "A B=x", `A="x`, `A='x`, `A="x" y`} {
-		_, err := source.ParseDotEnv([]byte("OK=1\n" + text))
-		require.ErrorContains(t, err, "line 2: ", text)
-	}
 }
 
 func TestMalformedDotEnvIsAnErrorWithoutItsText(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/BurntSushi/toml"
 	"github.com/goccy/go-yaml"
+	"github.com/pelletier/go-toml/v2"
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/config/report"
@@ -248,4 +248,13 @@ func TestMistakesAreRefusedWithTheirPlaceInEveryFormat(t *testing.T) {
 	}
 	_, _, err := fromJSON("{\"client\": {\"proxy\": {\n\"connect\": {\"enabled\": true}}}}").load()
 	require.ErrorContains(t, err, `client.proxy.connect.endpoint: missing: the hook is enabled`)
+}
+
+func TestALargeTOMLFileIsRead(t *testing.T) {
+	var big strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&big, "[[channel.namespaces]]\nname = \"n%d\"\npresence = true\n", i)
+	}
+	c, _ := mustLoad(t, file("c.toml", big.String()))
+	require.Len(t, c.Channel.Namespaces, 2000)
 }

@@ -86,7 +86,7 @@ var layout = map[string]row{
 	"gateway/test":          {},
 	"gateway":               {},
 	"gateway/admin":         {others: modFasthttp + " " + modFasthttp + "/pprofhandler " + modGoccy},
-	"gateway/config/source": {others: modYaml + "/ast " + modYaml + "/lexer " + modYaml + "/parser " + modYaml + "/token github.com/BurntSushi/toml"},
+	"gateway/config/source": {others: modYaml + "/ast " + modYaml + "/lexer " + modYaml + "/parser " + modYaml + "/token github.com/pelletier/go-toml/v2 github.com/pelletier/go-toml/v2/unstable"},
 	"gateway/config/schema": {ours: "gateway/config/source"},
 	"gateway/config/report": {ours: "gateway/config/schema gateway/config/source"},
 	"gateway/config/legacy": {ours: "gateway/config/report gateway/config/schema gateway/config/source"},

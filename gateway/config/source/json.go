@@ -2,267 +2,164 @@ package source
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"unicode/utf16"
+	"strings"
 	"unicode/utf8"
 )
 
 // ParseJSON reads one JSON text (RFC 8259) into a tree with line numbers. Errors give line and column and never quote
 // the text, which may hold secrets.
-//
-// Why not the JSON library: neither it nor the standard one tells where a key stands, or that a key is there twice.
 func ParseJSON(data []byte) (*Node, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if !utf8.Valid(data) {
-		return nil, errors.New("not UTF-8")
+		return nil, errNotUTF8
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
-		return nil, errors.New("empty; write {} to have the defaults")
+		return nil, errEmpty
 	}
-	r := &jsonReader{data: data, line: 1}
-	n, err := r.value(0)
-	if err != nil {
+	if err := checkJSON(data); err != nil {
 		return nil, err
 	}
-	if r.space(); r.pos < len(r.data) {
-		return nil, r.fail("the end of the text")
-	}
-	return n, nil
+	r := &jsonReader{Decoder: json.NewDecoder(bytes.NewReader(data)), data: data, line: 1}
+	r.UseNumber()
+	return r.value(0)
 }
 
+var (
+	errNotUTF8 = errors.New("not UTF-8")
+	errEmpty   = errors.New("empty; write {} to have the defaults")
+)
+
+// jsonReader makes a tree of the tokens of a text that is right.
 type jsonReader struct {
-	data      []byte
-	pos       int
-	line      int
-	lineStart int
+	*json.Decoder
+	data []byte
+	at   int // offset up to which lines are counted
+	line int
 }
 
-// fail returns an error that says what was expected at the current place.
-func (r *jsonReader) fail(want string) error {
-	col := utf8.RuneCount(r.data[r.lineStart:r.pos]) + 1
-	if rest := r.data[r.pos:]; bytes.HasPrefix(rest, []byte("//")) || bytes.HasPrefix(rest, []byte("/*")) || bytes.HasPrefix(rest, []byte("#")) {
-		return fmt.Errorf("line %d, column %d: JSON has no comments: remove it, or write the file in YAML or TOML", r.line, col)
-	}
-	if r.pos >= len(r.data) {
-		return fmt.Errorf("line %d, column %d: the text ends, expected %s", r.line, col, want)
-	}
-	return fmt.Errorf("line %d, column %d: expected %s", r.line, col, want)
-}
-
-func (r *jsonReader) space() {
-	for ; r.pos < len(r.data); r.pos++ {
-		switch r.data[r.pos] {
-		case '\n':
-			r.line++
-			r.lineStart = r.pos + 1
-		case ' ', '\t', '\r':
-		default:
-			return
-		}
-	}
-}
-
-// eat skips white space and takes c if it is next.
-func (r *jsonReader) eat(c byte) bool {
-	r.space()
-	if r.pos < len(r.data) && r.data[r.pos] == c {
-		r.pos++
-		return true
-	}
-	return false
+// token returns the next token. The line of the reader is that of its end, which is that of its start as well.
+func (r *jsonReader) token() (json.Token, error) {
+	t, err := r.Token()
+	end := int(r.InputOffset())
+	r.line += bytes.Count(r.data[r.at:end], []byte("\n"))
+	r.at = end
+	return t, err
 }
 
 func (r *jsonReader) value(depth int) (*Node, error) {
-	r.space()
+	t, err := r.token()
+	if err != nil {
+		return nil, err
+	}
 	if depth > maxDepth {
-		return nil, r.fail(fmt.Sprintf("at most %d levels", maxDepth))
+		return nil, jsonError(r.data, r.at-1, fmt.Sprintf("at most %d levels", maxDepth))
 	}
-	if r.pos >= len(r.data) {
-		return nil, r.fail("a value")
-	}
-	n := &Node{Line: r.line}
-	var err error
-	switch c := r.data[r.pos]; {
-	case c == '{':
-		n.Value, err = r.object(depth)
-	case c == '[':
-		n.Value, err = r.list(depth)
-	case c == '"':
-		n.Value, err = r.str()
-	case c == '-' || c >= '0' && c <= '9':
-		n.Value, err = r.Number()
-	default:
-		n.Value, err = r.word()
+	n := &Node{Value: t, Line: r.line}
+	switch t := t.(type) {
+	case json.Number:
+		n.Value = Number(t)
+	case json.Delim:
+		if t == '{' {
+			n.Value, err = r.object(depth)
+		} else {
+			n.Value, err = r.list(depth)
+		}
 	}
 	return n, err
 }
 
 func (r *jsonReader) object(depth int) (*Object, error) {
-	r.pos++
 	o := &Object{}
-	if r.eat('}') {
-		return o, nil
-	}
-	for {
-		r.space()
-		if r.pos >= len(r.data) || r.data[r.pos] != '"' {
-			return nil, r.fail(`a key in double quotes`)
-		}
-		line := r.line
-		key, err := r.str()
+	for r.More() {
+		key, err := r.token()
 		if err != nil {
 			return nil, err
 		}
-		if !r.eat(':') {
-			return nil, r.fail(`":"`)
-		}
+		line := r.line
 		v, err := r.value(depth + 1)
 		if err != nil {
 			return nil, err
 		}
 		v.Line = line
-		o.Members = append(o.Members, Member{key, v})
-		if r.eat('}') {
-			return o, nil
-		}
-		if !r.eat(',') {
-			return nil, r.fail(`"," or "}"`)
-		}
+		o.Members = append(o.Members, Member{Key: key.(string), Value: v})
 	}
+	_, err := r.token()
+	return o, err
 }
 
 func (r *jsonReader) list(depth int) ([]*Node, error) {
-	r.pos++
 	l := []*Node{}
-	if r.eat(']') {
-		return l, nil
-	}
-	for {
+	for r.More() {
 		v, err := r.value(depth + 1)
 		if err != nil {
 			return nil, err
 		}
 		l = append(l, v)
-		if r.eat(']') {
-			return l, nil
-		}
-		if !r.eat(',') {
-			return nil, r.fail(`"," or "]"`)
-		}
 	}
+	_, err := r.token()
+	return l, err
 }
 
-func (r *jsonReader) word() (any, error) {
-	for word, v := range map[string]any{"true": true, "false": false, "null": nil} {
-		if bytes.HasPrefix(r.data[r.pos:], []byte(word)) {
-			r.pos += len(word)
-			return v, nil
+// checkJSON says where a text is no JSON, and what was expected there.
+func checkJSON(data []byte) error {
+	var raw json.RawMessage
+	var syntax *json.SyntaxError
+	if err := json.Unmarshal(data, &raw); !errors.As(err, &syntax) {
+		return err
+	}
+	at := int(syntax.Offset) - 1
+	if at+1 == len(data) && strings.HasPrefix(syntax.Error(), "unexpected end") {
+		// What no JSON has tells what was expected there.
+		err := json.Unmarshal(append(bytes.Clone(data), 0x7f), &raw)
+		if at = len(data); !errors.As(err, &syntax) {
+			return err
 		}
 	}
-	return nil, r.fail("a value: an object, a list, a string in double quotes, a number, true, false or null")
+	problem := syntax.Error()
+	if strings.Contains(problem, " in literal ") {
+		for at > 0 && data[at-1] >= 'a' && data[at-1] <= 'z' { // to the start of the word
+			at--
+		}
+	}
+	for _, e := range jsonExpected {
+		if strings.Contains(problem, e.problem) {
+			return jsonError(data, at, e.want)
+		}
+	}
+	return jsonError(data, at, "a value")
 }
 
-func (r *jsonReader) Number() (Number, error) {
-	start := r.pos
-	digits := func() bool {
-		from := r.pos
-		for r.pos < len(r.data) && r.data[r.pos] >= '0' && r.data[r.pos] <= '9' {
-			r.pos++
-		}
-		return r.pos > from
-	}
-	at := func(chars string) bool {
-		return r.pos < len(r.data) && bytes.IndexByte([]byte(chars), r.data[r.pos]) >= 0
-	}
-	if at("-") {
-		r.pos++
-	}
-	zero := at("0")
-	if from := r.pos; !digits() || zero && r.pos > from+1 {
-		return "", r.fail("a number without leading zeros")
-	}
-	if at(".") {
-		if r.pos++; !digits() {
-			return "", r.fail("a digit")
-		}
-	}
-	if at("eE") {
-		if r.pos++; at("+-") {
-			r.pos++
-		}
-		if !digits() {
-			return "", r.fail("a digit")
-		}
-	}
-	return Number(r.data[start:r.pos]), nil
+// jsonExpected is what was expected where the library has a problem.
+var jsonExpected = []struct{ problem, want string }{
+	{"looking for beginning of value", "a value: an object, a list, a string in double quotes, a number, true, false or null"},
+	{"in literal", "a value: an object, a list, a string in double quotes, a number, true, false or null"},
+	{"looking for beginning of object key", "a key in double quotes"},
+	{"after object key:value", `"," or "}"`},
+	{"after object key", `":"`},
+	{"after array element", `"," or "]"`},
+	{"after top-level value", "the end of the text"},
+	{"in string escape", `an escape sequence: \" \\ \/ \b \f \n \r \t or \u and four hex digits`},
+	{"hexadecimal", `an escape sequence: \" \\ \/ \b \f \n \r \t or \u and four hex digits`},
+	{"in string literal", `the end of the string (write line ends as \n)`},
+	{"after decimal point", "a digit"},
+	{"in exponent", "a digit"},
+	{"in numeric literal", "a number without leading zeros"},
+	{"max depth", fmt.Sprintf("at most %d levels", maxDepth)},
 }
 
-// str reads a string; the opening quote is next.
-func (r *jsonReader) str() (string, error) {
-	r.pos++
-	var out []byte
-	for r.pos < len(r.data) {
-		switch c := r.data[r.pos]; {
-		case c == '"':
-			r.pos++
-			return string(out), nil
-		case c < 0x20:
-			return "", r.fail(`the end of the string (write line ends as \n)`)
-		case c == '\\':
-			var err error
-			if out, err = r.escape(out); err != nil {
-				return "", err
-			}
-		default:
-			out = append(out, c)
-			r.pos++
-		}
+// jsonError says what was expected at an offset.
+func jsonError(data []byte, at int, want string) error {
+	line := bytes.Count(data[:at], []byte("\n")) + 1
+	column := utf8.RuneCount(data[bytes.LastIndexByte(data[:at], '\n')+1:at]) + 1
+	rest, problem := string(data[at:]), "expected "+want
+	switch {
+	case strings.HasPrefix(rest, "//"), strings.HasPrefix(rest, "/*"), strings.HasPrefix(rest, "#"):
+		problem = "JSON has no comments: remove it, or write the file in YAML or TOML"
+	case rest == "":
+		problem = "the text ends, " + problem
 	}
-	return "", r.fail("the end of the string")
-}
-
-var jsonEscapes = map[byte]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
-
-// escape appends the character of the escape sequence that is next.
-func (r *jsonReader) escape(out []byte) ([]byte, error) {
-	r.pos++
-	if r.pos >= len(r.data) {
-		return nil, r.fail("the end of the string")
-	}
-	if c, ok := jsonEscapes[r.data[r.pos]]; ok {
-		r.pos++
-		return append(out, c), nil
-	}
-	u, ok := r.hex4()
-	if !ok {
-		return nil, r.fail(`an escape sequence: \" \\ \/ \b \f \n \r \t or \u and four hex digits`)
-	}
-	if utf16.IsSurrogate(u) {
-		save := r.pos
-		low, ok := rune(0), false
-		if r.pos+1 < len(r.data) && r.data[r.pos] == '\\' {
-			r.pos++
-			low, ok = r.hex4()
-		}
-		if u = utf16.DecodeRune(u, low); !ok || u == utf8.RuneError {
-			r.pos = save
-			u = utf8.RuneError
-		}
-	}
-	return utf8.AppendRune(out, u), nil
-}
-
-// hex4 reads uXXXX.
-func (r *jsonReader) hex4() (rune, bool) {
-	if r.pos+5 > len(r.data) || r.data[r.pos] != 'u' {
-		return 0, false
-	}
-	u, err := strconv.ParseUint(string(r.data[r.pos+1:r.pos+5]), 16, 16)
-	if err != nil {
-		return 0, false
-	}
-	r.pos += 5
-	return rune(u), true
+	return fmt.Errorf("line %d, column %d: %s", line, column, problem)
 }

@@ -3,96 +3,225 @@ package source
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
-	"github.com/BurntSushi/toml"
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
 )
 
 // ParseTOML reads a TOML text into a tree with line numbers. Errors give the line and never quote values, which may be
 // secrets.
 //
-// The library gives the values but not where they stand; that is what the outline is for. It is made first, because it
-// also bounds the depth, which the library could not stand.
+// The parser of the library gives what is written, in its order and with its place; whether keys and tables clash is what its
+// decoder says. The tree comes first, because it also bounds the depth, which the decoder could not stand.
 func ParseTOML(data []byte) (tree *Node, err error) {
 	defer func() {
 		if v := recover(); v != nil { // Why: see ParseYAML
-			tree, err = nil, errors.New("not TOML that can be read")
+			tree, err = nil, errNotTOML
 		}
 	}()
 	data = []byte(strings.TrimPrefix(string(data), "\ufeff"))
 	if !utf8.Valid(data) {
-		return nil, errors.New("not UTF-8")
+		return nil, errNotUTF8
 	}
-	outline, stop, err := outlineTOML(data)
-	if err != nil && errors.Is(err, errTOMLDepth) {
-		return nil, err
+	r := &tomlReader{root: &Object{}, line: 1}
+	r.Reset(data)
+	for i, c := range data {
+		if c == '\n' {
+			r.lineEnds = append(r.lineEnds, i)
+		}
 	}
-	values := map[string]any{}
-	if _, libErr := toml.Decode(string(data[:stop]), &values); libErr != nil {
-		return nil, tomlError(libErr)
+	table, depth := r.root, 0
+	for r.NextExpression() {
+		e := r.Expression()
+		if e.Kind == unstable.KeyValue {
+			err = r.pair(table, e, depth)
+		} else {
+			table, depth, err = r.header(e)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, err
+	var clash map[string]any
+	if err := toml.Unmarshal(data, &clash); err != nil {
+		return nil, tomlError(err)
 	}
-	return tomlNode(values, outline), nil
+	return &Node{Value: r.root, Line: 1}, nil
 }
 
-var tomlNumber = regexp.MustCompile(`^\S+ is out of`)
+var (
+	tomlTwice = regexp.MustCompile(`^(?:key|table) (.*) (?:is already defined|already exists)`)
+	tooDeep   = fmt.Sprintf("too deep: allowed at most %d levels", maxDepth)
+)
+
+var errNotTOML = errors.New("not TOML that can be read")
 
 func tomlError(err error) error {
-	var pe toml.ParseError
-	if !errors.As(err, &pe) {
-		return errors.New("not TOML that can be read")
+	var de *toml.DecodeError
+	if !errors.As(err, &de) {
+		return errNotTOML
 	}
-	text := pe.Message
-	if !strings.HasPrefix(text, "Key '") {
-		text = tomlNumber.ReplaceAllString(withoutQuotes(text), "a number is out of")
+	line, _ := de.Position()
+	problem := strings.TrimPrefix(de.Error(), "toml: ")
+	if key := tomlTwice.FindStringSubmatch(problem); key != nil {
+		return fmt.Errorf("line %d: Key '%s' has already been defined.", line, key[1])
 	}
-	return fmt.Errorf("line %d: %s", max(pe.Position.Line, 1), text)
+	if strings.Contains(problem, "too large to fit") {
+		problem = "a number is out of range"
+	} else if strings.Contains(problem, "maximum of") {
+		problem = tooDeep
+	}
+	return fmt.Errorf("line %d: %s", max(line, 1), withoutQuotes(problem))
 }
 
-// tomlNode makes a node of a value of the library and of its place in the outline, which may be missing.
-func tomlNode(v any, at *tomlPlace) *Node {
-	if at == nil {
-		at = &tomlPlace{}
+// tomlReader makes a tree of the expressions of a text: headers of tables, and keys with values.
+type tomlReader struct {
+	unstable.Parser
+	root     *Object
+	lineEnds []int // offsets
+	line     int   // of the last thing that has a place; lists have none
+}
+
+// at remembers and returns the line of a node.
+func (r *tomlReader) at(n *unstable.Node) int {
+	if n.Raw.Length > 0 {
+		r.line = sort.SearchInts(r.lineEnds, int(n.Raw.Offset)) + 1
 	}
-	n := &Node{Line: at.line}
-	switch v := v.(type) {
-	case map[string]any:
-		o := &Object{}
-		keys := slices.SortedFunc(maps.Keys(v), func(a, b string) int {
-			return at.order(a) - at.order(b)
-		})
-		for _, key := range keys {
-			o.Members = append(o.Members, Member{key, tomlNode(v[key], at.keys[key])})
-		}
-		n.Value = o
-	case []map[string]any:
-		l := make([]*Node, 0, len(v))
-		for i, e := range v {
-			l = append(l, tomlNode(e, at.item(i)))
-		}
-		n.Value = l
-	case []any:
-		l := make([]*Node, 0, len(v))
-		for i, e := range v {
-			l = append(l, tomlNode(e, at.item(i)))
-		}
-		n.Value = l
-	case int64:
-		n.Value = Number(strconv.FormatInt(v, 10))
-	case float64:
-		n.Value = Number(strconv.FormatFloat(v, 'g', -1, 64))
-	case time.Time:
-		n.Value = Date(v.Format(time.RFC3339Nano))
-	default: // string, bool
-		n.Value = v
+	return r.line
+}
+
+// deep returns an error for what is nested too deeply.
+func (r *tomlReader) deep(depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("line %d: %s", r.line, tooDeep)
 	}
-	return n
+	return nil
+}
+
+// header returns the table that [a.b] or [[a.b]] opens, and how deep it is.
+func (r *tomlReader) header(e *unstable.Node) (*Object, int, error) {
+	table, last, depth, err := r.walk(r.root, e.Key(), 0)
+	if err != nil || e.Kind != unstable.ArrayTable {
+		return inner(table, last, r.line), depth, err
+	}
+	n := exactly(table, last)
+	if n == nil {
+		n = &Node{Value: []*Node{}, Line: r.line}
+		table.Members = append(table.Members, Member{Key: last, Value: n})
+	}
+	opened := &Object{}
+	if list, ok := n.Value.([]*Node); ok {
+		n.Value = append(list, &Node{Value: opened, Line: r.line})
+	}
+	return opened, depth, nil
+}
+
+// walk follows a dotted key from a table, which is so deep, up to the table that holds its last part.
+func (r *tomlReader) walk(table *Object, key unstable.Iterator, depth int) (*Object, string, int, error) {
+	for key.Next() {
+		part := key.Node()
+		r.at(part)
+		if depth++; r.deep(depth) != nil {
+			return table, "", depth, r.deep(depth)
+		}
+		if key.IsLast() {
+			return table, string(part.Data), depth, nil
+		}
+		table = inner(table, string(part.Data), r.line)
+	}
+	return table, "", depth, errNotTOML
+}
+
+// inner returns the table with this key, the last one of a list of tables. It is made if it is not there. Keys that clash get
+// one that nobody sees: the decoder refuses them.
+func inner(table *Object, key string, line int) *Object {
+	n := exactly(table, key)
+	if n == nil {
+		n = &Node{Value: &Object{}, Line: line}
+		table.Members = append(table.Members, Member{Key: key, Value: n})
+	}
+	if list, ok := n.Value.([]*Node); ok && len(list) > 0 {
+		n = list[len(list)-1]
+	}
+	if o, ok := n.Value.(*Object); ok {
+		return o
+	}
+	return &Object{}
+}
+
+// exactly returns the value of a key in the case that it has.
+func exactly(o *Object, key string) *Node {
+	for _, m := range o.Members {
+		if m.Key == key {
+			return m.Value
+		}
+	}
+	return nil
+}
+
+// pair reads a key and its value into a table.
+func (r *tomlReader) pair(table *Object, e *unstable.Node, depth int) error {
+	table, key, depth, err := r.walk(table, e.Key(), depth)
+	if err != nil {
+		return err
+	}
+	line := r.line
+	v, err := r.value(e.Value(), depth)
+	if err != nil {
+		return err
+	}
+	v.Line = line
+	table.Members = append(table.Members, Member{Key: key, Value: v})
+	return nil
+}
+
+func (r *tomlReader) value(n *unstable.Node, depth int) (*Node, error) {
+	out := &Node{Line: r.at(n)}
+	if err := r.deep(depth); err != nil {
+		return nil, err
+	}
+	switch n.Kind {
+	case unstable.Array:
+		list := []*Node{}
+		for items := n.Children(); items.Next(); {
+			item, err := r.value(items.Node(), depth+1)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, item)
+		}
+		out.Value = list
+	case unstable.InlineTable:
+		table := &Object{}
+		for pairs := n.Children(); pairs.Next(); {
+			if err := r.pair(table, pairs.Node(), depth); err != nil {
+				return nil, err
+			}
+		}
+		out.Value = table
+	case unstable.String:
+		out.Value = string(n.Data)
+	case unstable.Bool:
+		out.Value = string(n.Data) == "true"
+	case unstable.Integer, unstable.Float:
+		out.Value = tomlNumber(string(n.Data))
+	default:
+		out.Value = Date(n.Data)
+	}
+	return out, nil
+}
+
+// tomlNumber writes a number as JSON does.
+func tomlNumber(text string) Number {
+	text = strings.TrimPrefix(strings.ReplaceAll(text, "_", ""), "+")
+	if i, err := strconv.ParseInt(text, 0, 64); err == nil {
+		return Number(strconv.FormatInt(i, 10))
+	}
+	f, _ := strconv.ParseFloat(text, 64)
+	return Number(strconv.FormatFloat(f, 'g', -1, 64))
 }

@@ -34,7 +34,7 @@ func ParseYAML(data []byte) (tree *Node, err error) {
 		}
 	}()
 	if !utf8.Valid(data) {
-		return nil, errors.New("not UTF-8")
+		return nil, errNotUTF8
 	}
 	file, err := yamlFile(strings.TrimPrefix(string(data), "\ufeff"))
 	if err != nil {
@@ -51,7 +51,7 @@ func ParseYAML(data []byte) (tree *Node, err error) {
 		body = doc.Body
 	}
 	if body == nil {
-		return nil, errors.New("empty; write {} to have the defaults")
+		return nil, errEmpty
 	}
 	r := &yamlReader{anchors: map[string]*Node{}}
 	return r.value(body, 0)

@@ -1,18 +1,15 @@
-package config
+package source
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"sluice/gateway/config/source"
 )
 
 func plainTOML(t *testing.T, text string) any {
 	t.Helper()
-	n, err := source.ParseTOML([]byte(text))
+	n, err := ParseTOML([]byte(text))
 	require.NoError(t, err, text)
 	return plainNumbers(plainTree(n))
 }
@@ -32,7 +29,7 @@ func TestTOMLValues(t *testing.T) {
 	f("'''a''b'''''", "a''b''")
 	f("[1, 'two', {b = 3, c.d = [4]}] # x", []any{"number 1", "two", map[string]any{"b": "number 3", "c": map[string]any{"d": []any{"number 4"}}}})
 	f("[\n 1, # c\n 2,\n]", []any{"number 1", "number 2"})
-	f("1979-05-27", source.Date("1979-05-27T00:00:00Z"))
+	f("1979-05-27", Date("1979-05-27"))
 }
 
 func TestTOMLTables(t *testing.T) {
@@ -45,7 +42,7 @@ func TestTOMLTables(t *testing.T) {
 func TestTOMLIsRefusedWithItsPlaceAndWithoutItsText(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
-		_, err := source.ParseTOML([]byte(text))
+		_, err := ParseTOML([]byte(text))
 		require.ErrorContains(t, err, want, text)
 		require.NotContains(t, err.Error(), planted)
 	}
@@ -54,7 +51,7 @@ func TestTOMLIsRefusedWithItsPlaceAndWithoutItsText(t *testing.T) {
 	f("\na = "+planted, "line 2: ")
 	f("a = \""+planted, "line 1: ")
 	f("a = '"+planted+"' "+planted, "line 1: ")
-	f("a = 1\n[b\nc = 1", "line 3: expected '.' or ']' to end table name, but got '\\n' instead")
+	f("a = 1\n[b\nc = 1", "line 2: expected ']' to close table name")
 	f("a\n", "line 1: ")
 	f("= 1", "line 1: ")
 	f("a = 99999999999999999999", "line 1: a number is out of range")
@@ -71,19 +68,13 @@ func TestTOMLIsBounded(t *testing.T) {
 		"[" + strings.Repeat("a.", 100_000) + "b]", "[[" + strings.Repeat("a.", 65) + "b]]",
 		"[" + strings.Repeat("a.", 40) + "b]\n" + strings.Repeat("a.", 40) + "b = 1", "a = " + strings.Repeat("[", 65) + strings.Repeat("]", 65),
 	} {
-		_, err := source.ParseTOML([]byte(text))
+		_, err := ParseTOML([]byte(text))
 		require.ErrorContains(t, err, "at most 64 levels", text[:min(len(text), 60)])
 	}
-	var big strings.Builder
-	for i := range 2000 {
-		fmt.Fprintf(&big, "[[channel.namespaces]]\nname = \"n%d\"\npresence = true\n", i)
-	}
-	c, _ := mustLoad(t, file("c.toml", big.String()))
-	require.Len(t, c.Channel.Namespaces, 2000)
 }
 
 func TestLinesOfTOML(t *testing.T) {
-	n, err := source.ParseTOML([]byte("# c\na = 1\nb = [ # c\n  {x = 1},\n\n  {x = 2,\n y = 3}]\nm = \"\"\"\n\"x\n\\\n\"\"\"\nc.d = '''\n'''\n[t]\n'q.r' = 1\n[t.u]\nv = {w = 2}\n[[l]]\n[[l]]\nz = 1\n[l.s]\nz = 2\n"))
+	n, err := ParseTOML([]byte("# c\na = 1\nb = [ # c\n  {x = 1},\n\n  {x = 2,\n y = 3}]\nm = \"\"\"\n\"x\n\\\n\"\"\"\nc.d = '''\n'''\n[t]\n'q.r' = 1\n[t.u]\nv = {w = 2}\n[[l]]\n[[l]]\nz = 1\n[l.s]\nz = 2\n"))
 	require.NoError(t, err)
 	require.Equal(t, "a:2 b:3 b[0]:4 b[0].x:4 b[1]:6 b[1].x:6 b[1].y:7 m:8 c:12 c.d:12 t:14 t.q.r:15 t.u:16 t.u.v:17 t.u.v.w:17 l:18 l[0]:18 l[1]:19 l[1].z:20 l[1].s:21 l[1].s.z:22", linesOf(n))
 }
