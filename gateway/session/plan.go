@@ -8,6 +8,7 @@ import (
 	"sluice/codec"
 	"sluice/gateway/auth"
 	"sluice/gateway/channel"
+	"sluice/gateway/hub"
 )
 
 // Grant is one channel that a connection gets, with the rules that apply to it.
@@ -281,4 +282,40 @@ func (g *Grant) request(s *codec.SubRequest) {
 		g.Recover = &recoverRequest{offset: s.Offset, epoch: s.Epoch}
 	}
 	g.Delta = s.Delta != "" && g.Rules.AllowsDelta(s.Delta)
+}
+
+// takesRoom reports whether what was missed in the channel is due.
+func (g *Grant) takesRoom() bool { return g.Positioned && (g.wasRecovering() || g.cacheRecover()) }
+
+// flags are how the hub delivers to the subscription.
+func (g *Grant) flags() hub.Flags {
+	var f hub.Flags
+	if g.Positioned {
+		f |= hub.Positioned
+	}
+	if g.Recoverable {
+		f |= hub.Recoverable
+	}
+	if g.Delta {
+		f |= hub.Delta
+	}
+	if g.PushJoinLeave {
+		f |= hub.PushJoinLeave
+	}
+	return f
+}
+
+// subscription is what the session keeps of the grant.
+func (g *Grant) subscription() subscription {
+	sub := subscription{channel: g.Channel, chanInfo: g.Info, expireAt: g.ExpireAt}
+	if g.Presence {
+		sub.flags |= subPresence
+	}
+	if g.JoinLeave {
+		sub.flags |= subJoinLeave
+	}
+	if g.Positioned {
+		sub.flags |= subPositioned
+	}
+	return sub
 }
