@@ -154,12 +154,3 @@ func (p *poller) release() {
 	_ = unix.Close(p.epfd)
 	_ = unix.Close(p.wakefd)
 }
-
-func (o SocketOptions) set(fd int) {
-	if o.UserTimeout > 0 {
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.UserTimeout/time.Millisecond))
-	}
-	if o.UnsentMax > 0 {
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, o.UnsentMax)
-	}
-}

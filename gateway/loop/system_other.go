@@ -2,7 +2,11 @@
 
 package loop
 
+// What this package asks of the system, in the way of systems other than Linux. It is
+// for development on them, not for load.
+
 import (
+	"bytes"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -13,7 +17,7 @@ import (
 )
 
 // poller stands in for epoll where there is none: a goroutine for each socket
-// waits in poll(2). It is for development on other systems, not for load.
+// waits in poll(2).
 type poller struct {
 	events chan event
 	done   chan struct{}
@@ -126,6 +130,7 @@ func (p *poller) wait(events []event, most time.Duration) (n int, closed bool) {
 func (p *poller) close()   { close(p.done) }
 func (p *poller) release() {}
 
+// dupCloseOnExec returns a duplicate of a descriptor.
 func dupCloseOnExec(fd int) (int, error) {
 	n, err := syscall.Dup(fd)
 	if err == nil {
@@ -135,3 +140,51 @@ func dupCloseOnExec(fd int) (int, error) {
 }
 
 func (o SocketOptions) set(int) {}
+
+// ReusePort is refused here: other systems do not spread connections.
+func ReusePort(string, string, syscall.RawConn) error {
+	return errors.New("loop: a port can be shared by processes on Linux only")
+}
+
+// Unsent cannot be told here.
+func Unsent(syscall.Conn) int { return 0 }
+
+// iovecs is the scratch list of one write.
+type iovecs struct {
+	pieces [][]byte
+	joined []byte
+}
+
+func (v *iovecs) add(b []byte) { v.pieces = append(v.pieces, b) }
+
+// join appends all pieces to dst.
+func (v *iovecs) join(dst []byte) []byte { return append(dst, bytes.Join(v.pieces, nil)...) }
+
+func (v *iovecs) reset() {
+	clear(v.pieces)
+	v.pieces = v.pieces[:0]
+}
+
+// write joins the gathered pieces and writes them at once.
+func (l *Loop) write(fd, _ int) (int, error) {
+	v := &l.iov
+	v.joined = v.joined[:0]
+	for _, p := range v.pieces {
+		v.joined = append(v.joined, p...)
+	}
+	for {
+		n, err := syscall.Write(fd, v.joined)
+		if err != syscall.EINTR {
+			return max(n, 0), err
+		}
+	}
+}
+
+// batch stands in for io_uring where there is none.
+type batch struct{}
+
+func newBatch() (*batch, error) { return nil, errors.New("loop: io_uring is a part of Linux") }
+
+func (b *batch) close() {}
+
+func (l *Loop) flushBatches() (more bool) { return l.flushOneByOne() }

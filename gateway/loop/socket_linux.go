@@ -1,7 +1,10 @@
 package loop
 
 import (
+	"os"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,4 +68,41 @@ func dupCloseOnExec(fd int) (int, error) {
 		descriptors.took(n)
 	}
 	return n, err
+}
+
+func (o SocketOptions) set(fd int) {
+	if o.UserTimeout > 0 {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.UserTimeout/time.Millisecond))
+	}
+	if o.UnsentMax > 0 {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, o.UnsentMax)
+	}
+}
+
+// ReusePort lets several processes listen on one port, among which the kernel
+// spreads the connections (SO_REUSEPORT, socket(7)). It is the Control of a
+// net.ListenConfig. Any goroutine.
+func ReusePort(_, _ string, c syscall.RawConn) error {
+	var err error
+	if cerr := c.Control(func(fd uintptr) {
+		err = os.NewSyscallError("setsockopt SO_REUSEPORT", unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
+	}); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+// Unsent returns how many bytes that were written to a TCP socket its peer has not
+// acknowledged, 0 if that cannot be told. Any goroutine.
+func Unsent(c syscall.Conn) (n int) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if unsent, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
+			n = unsent
+		}
+	})
+	return n
 }
