@@ -24,18 +24,8 @@ type poller struct {
 	closed atomic.Bool
 }
 
-type event struct {
-	slot, gen                  uint32
-	readable, writable, hangup bool
-}
-
-const (
-	// pollCap bounds one wait while timers are set, so that the turn need
-	// not wake the poller for each timer it sets.
-	pollCap = 50 * time.Millisecond
-	// wakeSlot marks the eventfd's own events; no slab is that large.
-	wakeSlot = ^uint32(0)
-)
+// wakeSlot marks the eventfd's own events; no slab is that large.
+const wakeSlot = ^uint32(0)
 
 func newPoller() (*poller, error) {
 	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)

@@ -34,13 +34,6 @@ type watch struct {
 	stop      bool
 }
 
-type event struct {
-	slot, gen                  uint32
-	readable, writable, hangup bool
-}
-
-const pollCap = 50 * time.Millisecond
-
 func newPoller() (*poller, error) {
 	return &poller{
 		events: make(chan event, 128), done: make(chan struct{}), watched: make(map[int]*watch),
