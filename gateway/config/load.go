@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"sluice/gateway/config/check"
 	"sluice/gateway/config/report"
 	"sluice/gateway/config/schema"
 	"sluice/gateway/config/source"
@@ -60,7 +61,6 @@ type loader struct {
 	read func(path string) ([]byte, error)
 	cfg  *Config
 	rep  *Report
-	bad  map[string]bool // keys whose value could not be decoded
 	errs []error
 
 	flat     flatState
@@ -85,10 +85,8 @@ func load(src Source, read func(string) ([]byte, error)) (*Config, *Report, erro
 // what the file sets.
 func (l *loader) result(readable bool) (*Config, *Report, error) {
 	if readable {
-		v := &validator{c: l.cfg, rep: l.rep, bad: l.bad, dir: l.src.Dir, now: time.Now()}
-		v.all()
 		l.rep.SetDecoded(l.cfg)
-		l.errs = append(l.errs, v.errs...)
+		l.errs = append(l.errs, check.Run(check.Input{Config: l.cfg, Report: l.rep, Dir: l.src.Dir, Now: time.Now()})...)
 	}
 	if len(l.errs) > 0 {
 		return nil, l.rep, errors.Join(l.errs...)
@@ -98,7 +96,7 @@ func (l *loader) result(readable bool) (*Config, *Report, error) {
 
 func newLoader(src Source, read func(string) ([]byte, error)) *loader {
 	return &loader{
-		src: src, read: read, cfg: Default(), bad: map[string]bool{},
+		src: src, read: read, cfg: Default(),
 		rep: report.New(),
 	}
 }
@@ -146,7 +144,7 @@ func (l *loader) file() bool {
 func (l *loader) fail(at source.Place, key, detail string) {
 	l.errs = append(l.errs, report.NewKeyError(at, key, l.flat.writtenAs(key), detail))
 	if key != "" {
-		l.bad[key] = true
+		l.rep.Spoil(key)
 	}
 }
 
@@ -160,6 +158,5 @@ func (l *loader) note(at source.Place, key string, kind Kind, detail, suggestion
 
 // set notes where key was set, and how it was written there.
 func (l *loader) set(key string, at source.Place) {
-	delete(l.bad, key)
 	l.rep.Set(key, report.Origin{Place: at, Written: l.flat.writtenAs(key)})
 }

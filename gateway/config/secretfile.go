@@ -42,7 +42,7 @@ func (l *loader) secretFile(in input, key string, f *schema.Field, o *source.Obj
 func (l *loader) readSecret(at source.Place, key string, f *schema.Field, path string, dst reflect.Value) {
 	fail := func(why string) {
 		l.fail(at, key+schema.FileSuffix, fmt.Sprintf("file %s: %s", (&source.Node{Value: path}).Show(), why))
-		l.bad[key] = true
+		l.rep.Spoil(key)
 	}
 	if path == "" {
 		fail("the path is empty: allowed the path of a file that holds the value")
@@ -52,7 +52,7 @@ func (l *loader) readSecret(at source.Place, key string, f *schema.Field, path s
 	if err != nil {
 		if namesNoFile(err) {
 			l.fail(at, key+schema.FileSuffix, "names no file (it is not shown: it may be the value itself): allowed the path of a file that holds the value")
-			l.bad[key] = true
+			l.rep.Spoil(key)
 			return
 		}
 		fail("cannot be read: " + source.CauseOf(err))

@@ -18,6 +18,7 @@ type Report struct {
 
 	decoded *schema.Config // nil if a source could not be read as a whole
 	set     map[string]Origin
+	spoilt  map[string]bool // keys whose value could not be decoded
 }
 
 // Origin is where the value of an option came from.
@@ -28,7 +29,7 @@ type Origin struct {
 }
 
 // New returns a report of nothing.
-func New() *Report { return &Report{set: map[string]Origin{}} }
+func New() *Report { return &Report{set: map[string]Origin{}, spoilt: map[string]bool{}} }
 
 // IsSet reports whether a source other than the defaults set key, or an option below it. Elements of lists of objects
 // are counted: channel.namespaces[0].history_size. A nil Report has nothing set.
@@ -76,7 +77,10 @@ func (r *Report) Keys() []string {
 }
 
 // Set notes where key was set. For the loader, as are SetDecoded and Forget.
-func (r *Report) Set(key string, from Origin) { r.set[key] = from }
+func (r *Report) Set(key string, from Origin) {
+	r.set[key] = from
+	delete(r.spoilt, key)
+}
 
 // SetDecoded keeps what Decoded returns.
 func (r *Report) SetDecoded(c *schema.Config) { r.decoded = c }

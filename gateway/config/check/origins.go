@@ -1,4 +1,4 @@
-package config
+package check
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ const (
 )
 
 // origins checks the patterns of client.allowed_origins.
-func (v *validator) origins(patterns []string) {
+func (v *checker) origins(patterns []string) {
 	everybody := len(patterns) == 1 && patterns[0] == "*"
 	ambient := v.ambient()
 	for _, p := range patterns {
@@ -57,7 +57,7 @@ var ambientKeys = []string{
 // ambient returns the option with which a browser's own credentials say who the user is, "" without one. Authorization
 // is none of them: tokens that pages send are there as well, and what browsers add is not passed on for pages of just
 // anybody (package origin).
-func (v *validator) ambient() string {
+func (v *checker) ambient() string {
 	c := &v.c.Client
 	switch {
 	case c.TokenCookie != "":
@@ -74,7 +74,7 @@ func (v *validator) ambient() string {
 }
 
 // userHeader checks that not everybody may say who the user is.
-func (v *validator) userHeader() {
+func (v *checker) userHeader() {
 	c := &v.c.Client
 	const header = "http_server.forwarded_header"
 	if c.UserIDHTTPHeader != "" && v.c.HTTPServer.ForwardedHeader == "none" && v.sound(userKey, header) {

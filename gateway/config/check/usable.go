@@ -1,4 +1,4 @@
-package config
+package check
 
 import (
 	"sluice/gateway/config/report"
@@ -7,7 +7,7 @@ import (
 
 // This file notes a configuration that is right in every part and that nobody can use: no endpoint, no way in, no channel.
 
-func (v *validator) usable() {
+func (v *checker) usable() {
 	c := &v.c.Client
 	if !v.c.UniSSE.Enabled && v.sound("uni_sse.enabled") {
 		v.note("uni_sse.enabled", report.KindUnusable, "false: no stream can be opened; set it to true")
@@ -50,7 +50,7 @@ func anonymousToo(c *schema.Client) string {
 
 // subscribable reports whether some client gets a channel at connect without a token that names it, as far as can be told: a
 // hook may give any.
-func (v *validator) subscribable() bool {
+func (v *checker) subscribable() bool {
 	c, ch := &v.c.Client, &v.c.Channel
 	users := identifies(c)
 	if c.Insecure || c.Proxy.Connect.Enabled || c.SubscribeToUserPersonalChannel.Enabled && users || !v.sound(schema.NamespacesKey) {
@@ -63,7 +63,7 @@ func (v *validator) subscribable() bool {
 			}
 		}
 	}
-	all := []*ChannelOptions{&ch.WithoutNamespace}
+	all := []*schema.ChannelOptions{&ch.WithoutNamespace}
 	if ch.NamespaceBoundary != "" {
 		for i := range ch.Namespaces {
 			all = append(all, &ch.Namespaces[i].ChannelOptions)

@@ -1,4 +1,4 @@
-package config
+package check
 
 import (
 	"sluice/gateway/config/schema"
@@ -6,7 +6,7 @@ import (
 
 // This file notes limits that are allowed each by itself and do not fit together.
 
-func (v *validator) limits() {
+func (v *checker) limits() {
 	if !v.c.HTTPAPI.Disabled {
 		v.publicationLimits()
 	}
@@ -22,7 +22,7 @@ func largestPublication(a *schema.HTTPAPI) (size int, key string) {
 	return a.MaxBodySize, "http_api.max_body_size"
 }
 
-func (v *validator) publicationLimits() {
+func (v *checker) publicationLimits() {
 	const publication, body = "http_api.max_publication_size", "http_api.max_body_size"
 	a, c := &v.c.HTTPAPI, &v.c.Client
 	if !v.sound(publication, body) {
@@ -46,7 +46,7 @@ func (v *validator) publicationLimits() {
 	}
 }
 
-func (v *validator) recoveryLimits() {
+func (v *checker) recoveryLimits() {
 	const one, total = "uni_sse.recovery_max_bytes", "uni_sse.recovery_max_total"
 	// What is recovered counts twice (session.recoveryFactor).
 	if s := &v.c.UniSSE; s.RecoveryMaxBytes >= s.RecoveryMaxTotal-s.RecoveryMaxBytes && v.sound(one, total) {
@@ -55,7 +55,7 @@ func (v *validator) recoveryLimits() {
 	}
 }
 
-func (v *validator) channelLimits() {
+func (v *checker) channelLimits() {
 	ch := &v.c.Channel
 	const asked, all = "channel.max_length", "channel.server_max_length"
 	if ch.ServerMaxLength < ch.MaxLength && v.sound(asked, all) {

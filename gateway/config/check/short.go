@@ -1,4 +1,4 @@
-package config
+package check
 
 import (
 	"fmt"
@@ -18,7 +18,7 @@ type shortestTime struct {
 	then  string
 }
 
-func (v *validator) shortTimes() {
+func (v *checker) shortTimes() {
 	c, s, u := &v.c.Client, &v.c.HTTPServer, &v.c.UniSSE
 	const network = "clients with a slow network do not get through in it"
 	const load = "the node would do little else"

@@ -1,4 +1,4 @@
-package config
+package check
 
 import (
 	"net"
@@ -9,7 +9,7 @@ import (
 	"sluice/gateway/config/schema"
 )
 
-func (v *validator) engines() {
+func (v *checker) engines() {
 	c := v.c
 	brokerOn := c.Broker.Enabled && v.sound("broker.type")
 	presenceOn := c.PresenceManager.Enabled && v.sound("presence_manager.type")
@@ -33,7 +33,7 @@ var (
 	natsSchemes  = []string{"nats", "tls", "ws", "wss"}
 )
 
-func (v *validator) redis(key string, r *schema.Redis) {
+func (v *checker) redis(key string, r *schema.Redis) {
 	if len(r.ClusterAddress) > 0 && len(r.SentinelAddress) > 0 {
 		v.fail(key+".sentinel_address", "set together with cluster_address: allowed one of them")
 	}
@@ -61,7 +61,7 @@ func splitAll(list []string) []string {
 }
 
 // addresses checks that each address is host:port or a URL with one of the schemes.
-func (v *validator) addresses(key string, list, schemes []string) {
+func (v *checker) addresses(key string, list, schemes []string) {
 	if !v.sound(key) {
 		return
 	}

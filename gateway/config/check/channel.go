@@ -1,4 +1,4 @@
-package config
+package check
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 
 var namespaceName = regexp.MustCompile(`^[-a-zA-Z0-9_.]{2,}$`)
 
-func (v *validator) channels() {
+func (v *checker) channels() {
 	ch := &v.c.Channel
 	v.wholeSeconds("channel.history_meta_ttl", ch.HistoryMetaTTL)
 	v.channelOptions("channel.without_namespace", &ch.WithoutNamespace)
@@ -26,7 +26,7 @@ func (v *validator) channels() {
 	}
 }
 
-func (v *validator) namespace(at string, i int, ns *Namespace, seen map[string]int) {
+func (v *checker) namespace(at string, i int, ns *schema.Namespace, seen map[string]int) {
 	key := at + ".name"
 	if !v.sound(key) {
 		return
@@ -43,7 +43,7 @@ func (v *validator) namespace(at string, i int, ns *Namespace, seen map[string]i
 }
 
 // channelOptions checks the options of one namespace, or of none.
-func (v *validator) channelOptions(at string, o *ChannelOptions) {
+func (v *checker) channelOptions(at string, o *schema.ChannelOptions) {
 	v.history(at, o)
 	v.recovery(at, o)
 	v.slow(at, o)
@@ -56,7 +56,7 @@ func (v *validator) channelOptions(at string, o *ChannelOptions) {
 	}
 }
 
-func (v *validator) history(at string, o *ChannelOptions) {
+func (v *checker) history(at string, o *schema.ChannelOptions) {
 	size, ttl, meta := at+".history_size", at+".history_ttl", at+".history_meta_ttl"
 	v.wholeSeconds(ttl, o.HistoryTTL)
 	v.wholeSeconds(meta, o.HistoryMetaTTL)
@@ -82,13 +82,13 @@ func (v *validator) history(at string, o *ChannelOptions) {
 }
 
 // wholeSeconds refuses parts of seconds: engines keep these times in seconds.
-func (v *validator) wholeSeconds(key string, d time.Duration) {
+func (v *checker) wholeSeconds(key string, d time.Duration) {
 	if d%time.Second != 0 {
 		v.fail(key, "%s: allowed whole seconds", d)
 	}
 }
 
-func (v *validator) recovery(at string, o *ChannelOptions) {
+func (v *checker) recovery(at string, o *schema.ChannelOptions) {
 	if o.ForceRecovery && !o.HasHistory() && v.sound(at+".history_size", at+".history_ttl") {
 		v.fail(at+".force_recovery", "true needs history: set history_size and history_ttl")
 	}
@@ -98,7 +98,7 @@ func (v *validator) recovery(at string, o *ChannelOptions) {
 }
 
 // slow refuses options that leave publications out where the client relies on having them all.
-func (v *validator) slow(at string, o *ChannelOptions) {
+func (v *checker) slow(at string, o *schema.ChannelOptions) {
 	var with string
 	switch {
 	case o.ForceRecovery:

@@ -1,4 +1,4 @@
-package config
+package check
 
 import (
 	"crypto/tls"
@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,17 +16,31 @@ import (
 	"sluice/gateway/config/source"
 )
 
-// validator checks a decoded configuration: what a single value cannot tell. Each section has a function.
-type validator struct {
-	c    *Config
-	rep  *Report
-	bad  map[string]bool
+// Input is what is checked.
+type Input struct {
+	Config *schema.Config
+	Report *report.Report // of how the configuration was read; it gets the findings
+	Dir    string         // that relative paths of files are seen from; "" = that of the process
+	Now    time.Time
+}
+
+// Run returns an error for everything that is wrong, each of an option. What deserves a look becomes a finding.
+func Run(in Input) []error {
+	v := &checker{c: in.Config, rep: in.Report, dir: in.Dir, now: in.Now}
+	v.all()
+	return v.errs
+}
+
+// checker is the state of one Run.
+type checker struct {
+	c    *schema.Config
+	rep  *report.Report
 	dir  string
 	now  time.Time
 	errs []error
 }
 
-func (v *validator) all() {
+func (v *checker) all() {
 	v.usable()
 	v.shortTimes()
 	v.uniSSE()
@@ -48,50 +61,35 @@ func (v *validator) all() {
 }
 
 // fail notes that key is wrong.
-func (v *validator) fail(key, format string, args ...any) {
-	v.errs = append(v.errs, report.NewKeyError(v.rep.Of(key).Place, key, v.rep.Of(key).Written, fmt.Sprintf(format, args...)))
+func (v *checker) fail(key, format string, args ...any) {
+	v.errs = append(v.errs, v.rep.Wrong(key, fmt.Sprintf(format, args...)))
 }
 
 // warn notes that key deserves a look.
-func (v *validator) warn(key, format string, args ...any) {
+func (v *checker) warn(key, format string, args ...any) {
 	v.note(key, report.KindAdvice, fmt.Sprintf(format, args...))
 }
 
-func (v *validator) note(key string, kind Kind, detail string) {
-	at, name := v.rep.Of(key), key
-	if w := v.rep.Of(key).Written; w != "" {
-		name = w
-	}
-	v.rep.Add(report.Finding{Origin: at.Origin, Line: at.Line, Key: name, Kind: kind, Detail: detail})
-}
+func (v *checker) note(key string, kind report.Kind, detail string) { v.rep.Note(key, kind, detail) }
+
+func (v *checker) sound(keys ...string) bool { return v.rep.Sound(keys...) }
 
 // showURL renders the value of key, or a part of it, as far as it may be seen.
-func (v *validator) showURL(key, value string) string {
-	if v.rep.Of(key).File != "" {
+func (v *checker) showURL(key, value string) string {
+	if v.rep.Hidden(key) {
 		return source.Hidden
 	}
 	return schema.ShowURL(value)
 }
 
-// sound reports whether all keys could be decoded, and the sections that they are in. A check of several keys asks it
-// first, so that one mistake is not reported twice.
-func (v *validator) sound(keys ...string) bool {
-	for k := range v.bad {
-		if slices.ContainsFunc(keys, func(key string) bool { return key == k || schema.Below(key, k) }) {
-			return false
-		}
-	}
-	return true
-}
-
 // lacking notes options of this table that nothing serves yet.
-func (v *validator) lacking() {
+func (v *checker) lacking() {
 	if v.c.Admin.Enabled && v.sound("admin.enabled") {
 		v.note("admin.enabled", report.KindUnsupported, "not supported, ignored: the live page comes with the flag --dev")
 	}
 }
 
-func (v *validator) uniSSE() {
+func (v *checker) uniSSE() {
 	s := &v.c.UniSSE
 	const cursor = "uni_sse.cursor_exact_bytes"
 	if s.CursorExactBytes >= v.c.HTTPServer.MaxHeadSize && v.sound(cursor, "http_server.max_head_size") {
@@ -114,7 +112,7 @@ func (v *validator) uniSSE() {
 	}
 }
 
-func (v *validator) httpServer() {
+func (v *checker) httpServer() {
 	s := &v.c.HTTPServer
 	v.host("http_server.address", s.Address)
 	v.host("http_server.internal_address", s.InternalAddress)
@@ -130,7 +128,7 @@ func (v *validator) httpServer() {
 }
 
 // frontLine checks what stands between the listeners and the internet.
-func (v *validator) frontLine() {
+func (v *checker) frontLine() {
 	s := &v.c.HTTPServer
 	const proxies = "http_server.trusted_proxies"
 	for _, p := range s.TrustedProxies {
@@ -181,15 +179,15 @@ func everybody(networks []string) string {
 	return ""
 }
 
-// idleCA warns of mutual TLS that nobody asks for.
-func (v *validator) idleCA(key string, t *TLS) {
+// idleCA warns of mutual schema.TLS that nobody asks for.
+func (v *checker) idleCA(key string, t *schema.TLS) {
 	if !t.Enabled && t.ClientCAPEM != "" && v.sound(key+".enabled") {
 		v.warn(key+".client_ca_pem", "has no effect without %s.enabled: clients need no certificate", key)
 	}
 }
 
 // host checks a host or IP address to listen on.
-func (v *validator) host(key, host string) {
+func (v *checker) host(key, host string) {
 	if host == "" {
 		return
 	}
@@ -210,7 +208,7 @@ var portNumber = regexp.MustCompile(`^[0-9]+$`)
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`)
 
 // tls checks that what an enabled TLS object names can be read. A server needs a certificate.
-func (v *validator) tls(key string, t *TLS, server bool) {
+func (v *checker) tls(key string, t *schema.TLS, server bool) {
 	if !t.Enabled {
 		return
 	}
@@ -233,14 +231,14 @@ func (v *validator) tls(key string, t *TLS, server bool) {
 }
 
 // authorities checks that a PEM value holds certificates.
-func (v *validator) authorities(key, value string) {
+func (v *checker) authorities(key, value string) {
 	if data, ok := v.pem(key, value); ok && value != "" && !x509.NewCertPool().AppendCertsFromPEM(data) {
 		v.fail(key, "holds no certificate: allowed certificates of authorities in PEM")
 	}
 }
 
 // pem reads a PEM value; an empty one is fine.
-func (v *validator) pem(key, value string) ([]byte, bool) {
+func (v *checker) pem(key, value string) ([]byte, bool) {
 	if value == "" {
 		return nil, true
 	}
@@ -253,7 +251,7 @@ func (v *validator) pem(key, value string) ([]byte, bool) {
 	return data, true
 }
 
-func (v *validator) httpAPI() {
+func (v *checker) httpAPI() {
 	a := &v.c.HTTPAPI
 	if a.Disabled {
 		return
@@ -270,7 +268,7 @@ func (v *validator) httpAPI() {
 	}
 }
 
-func (v *validator) operations() {
+func (v *checker) operations() {
 	if a := &v.c.Admin; a.Enabled {
 		switch {
 		case a.Insecure:
@@ -291,7 +289,7 @@ func (v *validator) operations() {
 var metricName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 
 // handlers checks the paths of all endpoints, and that no two that are served have the same.
-func (v *validator) handlers() {
+func (v *checker) handlers() {
 	c := v.c
 	taken := map[string]string{}
 	for _, h := range []struct {

@@ -1,4 +1,4 @@
-package config
+package check
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 
 // This file notes limits that another one keeps from ever being reached, and times that end before what needs them.
 
-func (v *validator) reach() {
+func (v *checker) reach() {
 	v.connectionLimits()
 	v.hookTimes()
 	v.positionTimes()
@@ -23,10 +23,10 @@ func (v *validator) reach() {
 // namedOptions are the options of a namespace, or of none, with the key that they stand under.
 type namedOptions struct {
 	key     string
-	options *ChannelOptions
+	options *schema.ChannelOptions
 }
 
-func (v *validator) namespaces() []namedOptions {
+func (v *checker) namespaces() []namedOptions {
 	ch := &v.c.Channel
 	all := []namedOptions{{"channel.without_namespace", &ch.WithoutNamespace}}
 	for i := range ch.Namespaces {
@@ -36,7 +36,7 @@ func (v *validator) namespaces() []namedOptions {
 }
 
 // connectionLimits compares the limits of a part of the connections with those of all. 0 is none.
-func (v *validator) connectionLimits() {
+func (v *checker) connectionLimits() {
 	type limit struct {
 		key string
 		n   int
@@ -54,14 +54,14 @@ func (v *validator) connectionLimits() {
 }
 
 // hookTimes compares the times of hooks with those of the connections that wait for them.
-func (v *validator) hookTimes() {
+func (v *checker) hookTimes() {
 	c := &v.c.Client
 	const timeout, stale = "client.proxy.connect.timeout", "client.stale_close_delay"
 	if h := &c.Proxy.Connect; h.Enabled && h.Timeout > c.StaleCloseDelay && v.sound(timeout, stale) {
 		v.warn(timeout, "%s is more than %s (%s), in which a connect must finish, so that it is never reached; set it to less", h.Timeout, stale, c.StaleCloseDelay)
 	}
 	const expired = "client.expired_close_delay"
-	if c.Proxy.Refresh.Enabled && v.chosen(expired, c.ExpiredCloseDelay, Default().Client.ExpiredCloseDelay) {
+	if c.Proxy.Refresh.Enabled && v.chosen(expired, c.ExpiredCloseDelay, schema.Default().Client.ExpiredCloseDelay) {
 		v.warn(expired, "%s has no effect with client.proxy.refresh, which is asked at the expiry", c.ExpiredCloseDelay)
 	}
 	const ping = "client.ping_interval"
@@ -71,11 +71,11 @@ func (v *validator) hookTimes() {
 }
 
 // positionTimes compares the checks of positions with the looks at which they happen.
-func (v *validator) positionTimes() {
+func (v *checker) positionTimes() {
 	c := &v.c.Client
 	const check, look = "client.channel_position_check_delay", "client.presence_update_interval"
 	if c.ChannelPositionCheckDelay < c.PresenceUpdateInterval && v.sound(check, look) &&
-		c.ChannelPositionCheckDelay != Default().Client.ChannelPositionCheckDelay {
+		c.ChannelPositionCheckDelay != schema.Default().Client.ChannelPositionCheckDelay {
 		v.warn(check, "%s is less than %s (%s), at which checks happen, so that it means that", c.ChannelPositionCheckDelay, look, c.PresenceUpdateInterval)
 	}
 	const empty, retry = "channel.history_empty_ttl", "uni_sse.retry"
@@ -95,7 +95,7 @@ func checkInterval(c *schema.Client) time.Duration {
 
 // publicationSizes compares the largest publication with what else bounds one. Why only where a size was chosen: by default it
 // is what fits into a call, and that is fine for whoever publishes nothing large.
-func (v *validator) publicationSizes() {
+func (v *checker) publicationSizes() {
 	const size, recovery, hold = "http_api.max_publication_size", "uni_sse.recovery_max_bytes", "client.hold_max_bytes"
 	largest, _ := largestPublication(&v.c.HTTPAPI)
 	if v.c.HTTPAPI.Disabled || v.c.HTTPAPI.MaxPublicationSize == 0 || !v.sound(size, "http_api.max_body_size") {
@@ -110,7 +110,7 @@ func (v *validator) publicationSizes() {
 }
 
 // recoveryReach compares what a namespace keeps with what clients that come back can have of it.
-func (v *validator) recoveryReach(at string, o *ChannelOptions) {
+func (v *checker) recoveryReach(at string, o *schema.ChannelOptions) {
 	size, ttl := at+".history_size", at+".history_ttl"
 	const limit, retry = "client.recovery_max_publication_limit", "uni_sse.retry"
 	away := v.c.UniSSE.Retry.Max
@@ -128,7 +128,7 @@ func (v *validator) recoveryReach(at string, o *ChannelOptions) {
 }
 
 // positionReach compares how long positions live with what keeps them alive.
-func (v *validator) positionReach(at string, o *ChannelOptions) {
+func (v *checker) positionReach(at string, o *schema.ChannelOptions) {
 	if !o.ForceRecovery && !o.ForcePositioning {
 		return
 	}
@@ -151,7 +151,7 @@ func (v *validator) positionReach(at string, o *ChannelOptions) {
 }
 
 // chosen reports whether a source gave the option another value than its default.
-func (v *validator) chosen(key string, value, def any) bool {
+func (v *checker) chosen(key string, value, def any) bool {
 	given := v.rep.Of(key) != (report.Origin{})
 	return given && value != def && v.sound(key)
 }

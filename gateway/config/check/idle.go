@@ -1,10 +1,14 @@
-package config
+package check
 
-import "time"
+import (
+	"time"
+
+	"sluice/gateway/config/schema"
+)
 
 // This file notes options that mean nothing as long as another one is as it is: whoever set them meant something.
 
-func (v *validator) idle() {
+func (v *checker) idle() {
 	v.idleSections()
 	v.idleServer()
 	v.idleToken()
@@ -14,7 +18,7 @@ func (v *validator) idle() {
 }
 
 // noEffect notes that key means nothing without another option.
-func (v *validator) noEffect(idle bool, key, without string) {
+func (v *checker) noEffect(idle bool, key, without string) {
 	if idle && v.sound(key, without) {
 		v.warn(key, "has no effect without %s", without)
 	}
@@ -22,7 +26,7 @@ func (v *validator) noEffect(idle bool, key, without string) {
 
 // idleSections notes what was set in sections that are not enabled. Why not all of them: a path or a name may well stand there
 // for the day when it is.
-func (v *validator) idleSections() {
+func (v *checker) idleSections() {
 	c := &v.c.Client
 	for _, h := range v.c.Hooks() {
 		v.noEffect(!h.Proxy.Enabled && h.Proxy.Endpoint != "", h.Key+".endpoint", h.Key+".enabled")
@@ -44,23 +48,23 @@ func (v *validator) idleSections() {
 	}
 }
 
-func (v *validator) idleServer() {
+func (v *checker) idleServer() {
 	s := &v.c.HTTPServer
 	for _, t := range []struct {
 		key string
-		tls *TLS
+		tls *schema.TLS
 	}{{"http_server.tls", &s.TLS}, {"http_server.internal_tls", &s.InternalTLS}} {
 		v.noEffect(!t.tls.Enabled && t.tls.CertPEM != "", t.key+".cert_pem", t.key+".enabled")
 	}
-	v.noEffect(s.ForwardedHeader != Default().HTTPServer.ForwardedHeader && len(s.TrustedProxies) == 0,
+	v.noEffect(s.ForwardedHeader != schema.Default().HTTPServer.ForwardedHeader && len(s.TrustedProxies) == 0,
 		"http_server.forwarded_header", "http_server.trusted_proxies")
 	_, separate := s.Internal()
 	v.noEffect(v.c.HTTPAPI.External && !v.c.HTTPAPI.Disabled && !separate, "http_api.external", "http_server.internal_port")
 	u := &v.c.UniSSE
-	v.noEffect(!u.LastEventID && u.CursorExactBytes != Default().UniSSE.CursorExactBytes, "uni_sse.cursor_exact_bytes", "uni_sse.last_event_id")
+	v.noEffect(!u.LastEventID && u.CursorExactBytes != schema.Default().UniSSE.CursorExactBytes, "uni_sse.cursor_exact_bytes", "uni_sse.last_event_id")
 }
 
-func (v *validator) idleToken() {
+func (v *checker) idleToken() {
 	t := &v.c.Client.Token
 	const previous, until = "client.token.hmac_previous_secret_key", "client.token.hmac_previous_secret_key_valid_until"
 	v.noEffect(t.HMACPreviousSecretKeyValidUntil > 0 && t.HMACPreviousSecretKey == "", until, previous)
@@ -69,7 +73,7 @@ func (v *validator) idleToken() {
 	}
 }
 
-func (v *validator) idleChannel(at string, o *ChannelOptions) {
+func (v *checker) idleChannel(at string, o *schema.ChannelOptions) {
 	v.noEffect(o.ForceRecoveryMode == "cache" && !o.ForceRecovery, at+".force_recovery_mode", at+".force_recovery")
 	v.noEffect(o.ForcePushJoinLeave && !o.JoinLeave, at+".force_push_join_leave", at+".join_leave")
 	v.noEffect(o.DeltaPublish && len(o.AllowedDeltaTypes) == 0, at+".delta_publish", at+".allowed_delta_types")

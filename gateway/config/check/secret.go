@@ -1,4 +1,4 @@
-package config
+package check
 
 import (
 	"fmt"
@@ -21,7 +21,7 @@ const (
 	minAPIKey = 16
 )
 
-func (v *validator) secrets() {
+func (v *checker) secrets() {
 	told := map[string]bool{}
 	v.placeholders(schema.Root, "", reflect.ValueOf(v.c).Elem(), told)
 	short := func(key, secret, advice string, least int) {
@@ -39,7 +39,7 @@ func (v *validator) secrets() {
 
 // placeholders notes the secrets below value, a struct of s, that a guide put there for another, and which ones in told. What
 // is not served guards nothing.
-func (v *validator) placeholders(s *schema.Section, path string, value reflect.Value, told map[string]bool) {
+func (v *checker) placeholders(s *schema.Section, path string, value reflect.Value, told map[string]bool) {
 	for _, f := range s.Fields {
 		key, inner := schema.Join(path, f.Name), value.FieldByIndex(f.Index)
 		switch {

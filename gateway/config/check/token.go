@@ -1,4 +1,4 @@
-package config
+package check
 
 import (
 	"crypto/ecdsa"
@@ -9,12 +9,13 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
+	"sluice/gateway/config/schema"
 	"strings"
 )
 
 var claimName = regexp.MustCompile(`^[a-zA-Z_]+$`)
 
-func (v *validator) token() {
+func (v *checker) token() {
 	t := &v.c.Client.Token
 	const section = "client.token."
 	if t.Audience != "" && t.AudienceRegex != "" {
@@ -43,7 +44,7 @@ func (v *validator) token() {
 	}
 }
 
-func (v *validator) regex(key, expr string) bool {
+func (v *checker) regex(key, expr string) bool {
 	if _, err := regexp.Compile(expr); err != nil {
 		v.fail(key, "%q is not a regular expression (%v): allowed RE2 syntax", expr, err)
 		return false
@@ -72,7 +73,7 @@ func publicKey(text string) any {
 var jwksPlaceholder = regexp.MustCompile(`\{\{\s*([^{}\s]*)\s*\}\}`)
 
 // jwks checks the URL of the key set and what may fill its placeholders (PROTOCOL 4.2).
-func (v *validator) jwks(t *Token) {
+func (v *checker) jwks(t *schema.Token) {
 	const key = "client.token.jwks_public_endpoint"
 	u, err := url.Parse(jwksPlaceholder.ReplaceAllString(t.JWKSPublicEndpoint, "x"))
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {

@@ -1,4 +1,4 @@
-package config
+package check
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ import (
 // minPing bounds the ping interval: below it pings would be the load.
 const minPing = 10 * time.Millisecond
 
-func (v *validator) client() {
+func (v *checker) client() {
 	c := &v.c.Client
 	v.origins(c.AllowedOrigins)
 	if c.Insecure {
@@ -56,13 +56,13 @@ func compileGlob(p string) (err error) {
 var tokenChars = regexp.MustCompile("^[-!#$%&'*+.^_`|~0-9A-Za-z]+$")
 
 // headerToken checks a name that must be a token of RFC 9110, section 5.6.2; empty is fine.
-func (v *validator) headerToken(key, s, what string) {
+func (v *checker) headerToken(key, s, what string) {
 	if s != "" && !tokenChars.MatchString(s) {
 		v.fail(key, "%q is not %s: allowed letters, digits and - _ . and the like", s, what)
 	}
 }
 
-func (v *validator) disconnects(key string, transforms []schema.DisconnectTransform) {
+func (v *checker) disconnects(key string, transforms []schema.DisconnectTransform) {
 	for i, t := range transforms {
 		at := fmt.Sprintf("%s[%d]", key, i)
 		if t.Code == 0 && v.sound(at+".code") {
@@ -78,13 +78,13 @@ func (v *validator) disconnects(key string, transforms []schema.DisconnectTransf
 // maxReason is the longest reason that every transport of the reference can carry.
 const maxReason = 123
 
-func (v *validator) reason(key, s string) {
+func (v *checker) reason(key, s string) {
 	if len(s) > maxReason || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
 		v.fail(key, "%s is not a reason: allowed at most %d printable ASCII characters", (&source.Node{Value: s}).Show(), maxReason)
 	}
 }
 
-func (v *validator) personal() {
+func (v *checker) personal() {
 	p := &v.c.Client.SubscribeToUserPersonalChannel
 	const section = "client.subscribe_to_user_personal_channel."
 	if !p.Enabled || !v.sound(section+"personal_channel_namespace", section+"single_connection", schema.NamespacesKey) {
@@ -92,7 +92,7 @@ func (v *validator) personal() {
 	}
 	o, key := &v.c.Channel.WithoutNamespace, "channel.without_namespace"
 	if p.PersonalChannelNamespace != "" {
-		i := slices.IndexFunc(v.c.Channel.Namespaces, func(n Namespace) bool { return n.Name == p.PersonalChannelNamespace })
+		i := slices.IndexFunc(v.c.Channel.Namespaces, func(n schema.Namespace) bool { return n.Name == p.PersonalChannelNamespace })
 		if i < 0 {
 			v.fail(section+"personal_channel_namespace", "%q is not among channel.namespaces: allowed %s, or empty for none",
 				p.PersonalChannelNamespace, v.namespaceNames())
@@ -105,7 +105,7 @@ func (v *validator) personal() {
 	}
 }
 
-func (v *validator) namespaceNames() string {
+func (v *checker) namespaceNames() string {
 	if len(v.c.Channel.Namespaces) == 0 {
 		return "the name of a namespace (there are none)"
 	}
@@ -116,7 +116,7 @@ func (v *validator) namespaceNames() string {
 	return strings.Join(names, ", ")
 }
 
-func (v *validator) hooks() {
+func (v *checker) hooks() {
 	for _, h := range v.c.Hooks() {
 		if h.Proxy.Enabled {
 			v.hook(h.Key, h.Proxy)
@@ -124,7 +124,7 @@ func (v *validator) hooks() {
 	}
 }
 
-func (v *validator) hook(key string, p *Proxy) {
+func (v *checker) hook(key string, p *schema.Proxy) {
 	v.endpoint(key+".endpoint", p.Endpoint)
 	if p.Timeout <= 0 && v.sound(key+".timeout") {
 		v.fail(key+".timeout", "%s: allowed more than 0; the hook is enabled", p.Timeout)
@@ -151,7 +151,7 @@ func (v *validator) hook(key string, p *Proxy) {
 
 // endpoint checks the URL of an enabled hook. A gRPC hook is refused, not ignored: without it everybody would be let in whom
 // it would have stopped (PROTOCOL 12.44).
-func (v *validator) endpoint(key, endpoint string) {
+func (v *checker) endpoint(key, endpoint string) {
 	if !v.sound(key) {
 		return
 	}
@@ -168,7 +168,7 @@ func (v *validator) endpoint(key, endpoint string) {
 	}
 }
 
-func (v *validator) statusTransform(key string, t *schema.StatusTransform) {
+func (v *checker) statusTransform(key string, t *schema.StatusTransform) {
 	if !v.sound(key+".status_code", key+".to_error.code", key+".to_disconnect.code") {
 		return
 	}
