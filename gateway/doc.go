@@ -23,6 +23,7 @@
 //	channel/        names and rules of namespaces
 //	loop/           sockets: poller, adopt, stream, out-queue, wheel, close reasons
 //	actor/          the primitive of loops and lanes on the worker pool
+//	heap/           gives memory back after storms, sets how far the heap may grow
 //	advice/ logs/ reqid/ shrink/ tally/   leaves: what to do about an error; the log;
 //	                request ids; maps and slices that give back; counters
 //	../codec/       bytes: frames, cursors, JSON, requests and replies; no goroutine, no lock

@@ -9,7 +9,6 @@ package node
 import (
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"sync"
@@ -104,7 +103,7 @@ type Node struct {
 	requests     atomic.Int64 // being answered
 }
 
-// New makes a gateway from a configuration that was validated. It starts loops
+// New makes a node from a configuration that was validated. It starts loops
 // and pools; on error nothing is left behind.
 func New(cfg *config.Config, opt Options) (*Node, error) {
 	if opt.Log == nil {
@@ -121,60 +120,22 @@ func New(cfg *config.Config, opt Options) (*Node, error) {
 	if err := checkSupported(cfg); err != nil {
 		return nil, err
 	}
-	var err error
-	if node.files, err = raiseFileLimit(node.log, node.Loops(), usersOf(cfg)); err != nil {
+	if err := node.readRules(opt.Dev); err != nil {
 		return nil, err
 	}
-	for _, l := range listeners(cfg) {
-		t, err := newRoutes(cfg, opt.Dev, l)
-		if err != nil {
-			return nil, err
-		}
-		node.routes = append(node.routes, t)
-	}
-	if err := node.loadRules(cfg); err != nil {
-		return nil, err
-	}
-	node.warnUnreachable()
-	node.waiting = front.NewWaiting(node.waitingOptions())
-	sseOptions, err := node.sseOptions()
-	if err == nil {
-		node.proxies, node.limits, err = newAddresses(cfg)
-	}
-	if err == nil {
-		node.certs, err = node.newCertificates()
-	}
+	sseOptions, err := node.readFront(opt.Dev)
 	if err != nil {
 		node.discard()
 		return nil, err
-	}
-	if node.proxy, err = node.newProxy(); err != nil {
-		node.discard()
-		return nil, err
-	}
-	sseOptions.TellOrigins = opt.Dev
-	sseOptions.Address, sseOptions.Front = node.clientAddress, node.cameBy
-	sseOptions.Hold, sseOptions.LetGo = node.hold, func(ctx *fasthttp.RequestCtx) { front.LetGo(ctx.Conn()) }
-	sseOptions.AddressKey = func(a netip.Addr) uint64 { return uint64(front.KeyOf(a)) }
-	if node.proxy != nil {
-		sseOptions.HookHeaders = node.proxy.Headers()
-		if cfg.Client.Proxy.Connect.Enabled {
-			sseOptions.Hook = node.proxy
-		}
 	}
 	if err := node.startActors(); err != nil {
 		node.discard()
 		return nil, err
 	}
-	if node.metrics, err = node.newMetrics(); err != nil {
+	if err := node.startEngine(); err != nil {
 		node.releasePools()
 		node.discard()
-		return nil, fmt.Errorf("gateway: prometheus.metrics_namespace: %w", err)
-	}
-	if err := node.broker.Start(node.hub); err != nil {
-		node.releasePools()
-		node.discard()
-		return nil, fmt.Errorf("gateway: cannot start the engine: %w", err)
+		return nil, err
 	}
 	node.sessions = session.New(node.group, node.hub, node.broker, node.presence, node.blocking, node.sessionOptions())
 	if cfg.UniSSE.Enabled {
@@ -189,6 +150,68 @@ func New(cfg *config.Config, opt Options) (*Node, error) {
 	return node, nil
 }
 
+// readRules makes what needs nothing but the configuration: the share of
+// descriptors, routes, rules of channels and keys. On error nothing is left.
+func (node *Node) readRules(dev bool) (err error) {
+	if node.files, err = raiseFileLimit(node.log, node.Loops(), usersOf(node.cfg)); err != nil {
+		return err
+	}
+	for _, l := range listeners(node.cfg) {
+		t, err := newRoutes(node.cfg, dev, l)
+		if err != nil {
+			return err
+		}
+		node.routes = append(node.routes, t)
+	}
+	if err := node.loadRules(node.cfg); err != nil {
+		return err
+	}
+	node.warnUnreachable()
+	return nil
+}
+
+// readFront makes what stands before a stream: who waits, addresses, certificates
+// and hooks. It returns what the endpoint needs of them. On error the caller
+// discards.
+func (node *Node) readFront(dev bool) (opt sse.Options, err error) {
+	node.waiting = front.NewWaiting(node.waitingOptions())
+	if opt, err = node.sseOptions(); err != nil {
+		return opt, err
+	}
+	if node.proxies, node.limits, err = newAddresses(node.cfg); err != nil {
+		return opt, err
+	}
+	if node.certs, err = node.newCertificates(); err != nil {
+		return opt, err
+	}
+	if node.proxy, err = node.newProxy(); err != nil {
+		return opt, err
+	}
+	opt.TellOrigins = dev
+	opt.Address, opt.Front = node.clientAddress, node.cameBy
+	opt.Hold, opt.LetGo = node.hold, func(ctx *fasthttp.RequestCtx) { front.LetGo(ctx.Conn()) }
+	opt.AddressKey = func(a netip.Addr) uint64 { return uint64(front.KeyOf(a)) }
+	if node.proxy != nil {
+		opt.HookHeaders = node.proxy.Headers()
+		if node.cfg.Client.Proxy.Connect.Enabled {
+			opt.Hook = node.proxy
+		}
+	}
+	return opt, nil
+}
+
+// startEngine makes the metrics and starts the engine. On error the caller
+// releases the pools and discards.
+func (node *Node) startEngine() (err error) {
+	if node.metrics, err = node.newMetrics(); err != nil {
+		return fmt.Errorf("gateway: prometheus.metrics_namespace: %w", err)
+	}
+	if err := node.broker.Start(node.hub); err != nil {
+		return fmt.Errorf("gateway: cannot start the engine: %w", err)
+	}
+	return nil
+}
+
 // discard ends what New began before the actors.
 func (node *Node) discard() {
 	node.verifier.Load().Close()
@@ -198,52 +221,8 @@ func (node *Node) discard() {
 // Addr returns where the public listener is bound.
 func (node *Node) Addr() string { return node.listeners[0].Addr().String() }
 
-// Listening is where a listener is bound, and whether it encrypts.
-type Listening struct {
-	Addr net.Addr
-	TLS  bool
-}
-
-// Listening returns the listeners after Start, the public one first.
-func (node *Node) Listening() []Listening {
-	out := []Listening{{node.listeners[0].Addr(), node.certs.external != nil}}
-	if len(node.listeners) > 1 {
-		out = append(out, Listening{node.listeners[1].Addr(), node.certs.internal != nil})
-	}
-	return out
-}
-
 // Failed delivers an error when a listener ended without Stop.
 func (node *Node) Failed() <-chan error { return node.failed }
-
-// Parts are what a node is made of.
-type Parts struct {
-	Sessions  *session.Manager
-	Hub       *hub.Hub
-	Group     *loop.Group
-	SSE       *sse.Server // nil without the endpoint
-	API       *api.Server // nil without the server API
-	Limits    *front.Limits
-	Certs     []*front.Certs // those there are, the public listener's first
-	Bodies    *bodyRoom
-	HookCalls int // of one hook at once
-	Counters  metrics.Source
-	Waiting   *front.Waiting
-	Listeners []*front.Listener // the public one first
-}
-
-// Parts returns the parts after Start; for tests, which count and stop what users
-// cannot.
-func (node *Node) Parts() Parts {
-	return Parts{
-		Sessions: node.sessions, Hub: node.hub, Group: node.group, SSE: node.sse, API: node.api,
-		Limits: node.limits, Certs: node.certs.all(), Waiting: node.waiting, Listeners: node.listeners,
-		Bodies: node.bodies, HookCalls: node.files.calls, Counters: counters{node},
-	}
-}
-
-// Verify panics if the tables of the parts disagree; for tests.
-func (node *Node) Verify() { node.sessions.Verify() }
 
 // nodeName is the name of the node for people (PROTOCOL 7.10).
 func (node *Node) nodeName() string {

@@ -10,6 +10,7 @@ import (
 	"sluice/gateway/advice"
 	brokermemory "sluice/gateway/broker/memory"
 	"sluice/gateway/front"
+	"sluice/gateway/heap"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
 	presencememory "sluice/gateway/presence/memory"
@@ -101,12 +102,12 @@ func (node *Node) Start() error {
 	if separate {
 		node.warnExposed(node.listeners[1].Addr(), true, separate, net.InterfaceAddrs)
 	}
-	node.watching.Go(func() { node.watchMemory(node.quit) })
+	node.watching.Go(func() { node.watchHeap(node.quit) })
 	node.watching.Go(func() { node.watchMetrics(node.quit) })
 	node.watching.Go(func() { node.watchClock(node.quit) })
 	node.watching.Go(func() { node.sessions.Reclaim(node.quit) })
 	node.ready.Store(true)
-	dropPages()
+	heap.DropPages()
 	return nil
 }
 

@@ -1,11 +1,18 @@
 package node
 
 import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/netip"
+
 	"github.com/valyala/fasthttp"
 
 	"sluice/gateway/auth"
+	"sluice/gateway/config"
 	"sluice/gateway/front"
 	"sluice/gateway/loop"
+	"sluice/gateway/origin"
 	"sluice/gateway/sse"
 )
 
@@ -37,4 +44,61 @@ func (node *Node) hold(ctx *fasthttp.RequestCtx) sse.Room {
 		return sse.NoRoomOfOwn
 	}
 	return sse.RoomTaken
+}
+
+// newAddresses makes what tells clients' addresses, and their limits.
+func newAddresses(cfg *config.Config) (*front.Proxies, *front.Limits, error) {
+	proxies, err := front.NewProxies(cfg.HTTPServer.TrustedProxies, cfg.HTTPServer.ForwardedHeader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("gateway: http_server.trusted_proxies: %w", err)
+	}
+	return proxies, front.NewLimits(addressLimits(&cfg.Client)), nil
+}
+
+func addressLimits(c *config.Client) front.LimitOptions {
+	return front.LimitOptions{Streams: c.AddressConnectionLimit, Rate: c.AddressConnectionRateLimit}
+}
+
+// clientAddress returns the address of the client behind a request.
+func (node *Node) clientAddress(ctx *fasthttp.RequestCtx) netip.Addr {
+	peer, ok := ctx.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{} // a Unix socket: no address, no limits
+	}
+	return node.proxies.Client(peer.AddrPort().Addr(), &ctx.Request.Header)
+}
+
+// cameBy says how a request came here. What X-Forwarded-Host and the like say
+// is read of trusted proxies only. With the PROXY protocol the peer passes on
+// what others wrote: whom the header names is trusted or not, and where it names
+// nobody, nobody is. Proxies that do not look into requests say nothing there.
+func (node *Node) cameBy(ctx *fasthttp.RequestCtx) origin.Front {
+	f := origin.Front{TLS: ctx.IsTLS()}
+	if f.TLS {
+		f.Scheme = "https"
+	}
+	peer, ok := ctx.RemoteAddr().(*net.TCPAddr)
+	if f.Trusted = ok && node.proxies.Look() && node.proxies.Trusts(peer.AddrPort().Addr()); f.Trusted && node.cfg.HTTPServer.ProxyProtocol {
+		f.Trusted = front.Named(ctx.Conn())
+	}
+	if f.Trusted {
+		host, scheme := node.proxies.Target(&ctx.Request.Header)
+		f.Host, f.Scheme = host, scheme // the scheme of our own connection is the proxy's
+	}
+	if f.Host == "" {
+		f.Host = string(ctx.Request.Header.Host())
+	}
+	return f
+}
+
+// mayHaveCome returns what cameBy may say of a request by its head: from the client,
+// or from a trusted proxy if what it says stands there.
+func (node *Node) mayHaveCome(h *fasthttp.RequestHeader) (fronts [2]origin.Front) {
+	c := &node.cfg.HTTPServer
+	own := origin.Front{Host: string(h.Host()), TLS: c.TLS.Enabled || c.InternalTLS.Enabled}
+	fronts[0] = own
+	if host, scheme := node.proxies.Target(h); node.proxies.Look() && (host != "" || scheme != "") {
+		fronts[1] = origin.Front{Host: cmp.Or(host, own.Host), Scheme: scheme, Trusted: true, TLS: own.TLS}
+	}
+	return fronts
 }

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"time"
+
 	"sluice/gateway/config"
 	"sluice/gateway/session"
 )
@@ -45,4 +47,19 @@ func (node *Node) sessionOptions() session.Options {
 		opt.Refresh = node.proxy
 	}
 	return opt
+}
+
+// watchClock has the sessions look whether the wall clock was set, until done is
+// closed.
+func (node *Node) watchClock(done <-chan struct{}) {
+	tick := time.NewTicker(session.ClockLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			node.sessions.CheckClock()
+		}
+	}
 }

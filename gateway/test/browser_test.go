@@ -55,7 +55,7 @@ func (d *devServer) start(t *testing.T, secrets config.Dev) {
 	g, err := node.New(cfg, node.Options{Dev: true, Verify: true})
 	require.NoError(t, err)
 	require.NoError(t, g.Start())
-	d.server = &server{Node: g, addr: g.Addr(), api: &testkit.API{Addr: g.Addr(), Key: secrets.APIKey}}
+	d.server = newServer(g, cfg)
 }
 
 func (d *devServer) stop(t *testing.T) {

@@ -72,7 +72,8 @@ func startText(t *testing.T, text string, log *slog.Logger) *server {
 	g, err := node.New(cfg, node.Options{Verify: true, Log: log})
 	require.NoError(t, err)
 	require.NoError(t, g.Start())
-	s := &server{Node: g, addr: g.Addr(), api: &testkit.API{Addr: g.Addr(), Key: testKey}}
+	s := newServer(g, cfg)
+	s.log = log
 	t.Cleanup(func() { s.stop(t) })
 	return s
 }

@@ -78,6 +78,7 @@ var layout = map[string]row{
 		ours:   "gateway/auth gateway/hub gateway/loop gateway/problem gateway/proxy gateway/session gateway/tally",
 		others: modFasthttp + " github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/prometheus/common/expfmt golang.org/x/sync/singleflight",
 	},
+	"gateway/heap":   {},
 	"gateway/advice": {},
 	"gateway/node":   {ours: "*", others: modFasthttp + " " + modJwt},
 	"gateway/cli": {

@@ -109,7 +109,7 @@ func (p *process) open(t *testing.T, cfg *tls.Config, n int) {
 }
 
 // settled is the least that RssAnon comes to, in KiB, until memory has been given
-// back for the last time: see watchMemory.
+// back for the last time: see package heap.
 func (p *process) settled(t *testing.T) int {
 	t.Helper()
 	least := 0

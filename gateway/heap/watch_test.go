@@ -1,4 +1,4 @@
-package node
+package heap
 
 import (
 	"testing"
@@ -7,24 +7,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// memoryRig drives a memoryWatch look by look.
+// memoryRig drives a watch look by look.
 type memoryRig struct {
 	t *testing.T
-	w *memoryWatch
-	s memoryState
+	w *watch
+	s state
 }
 
 const mib = 1 << 20
 
 func newMemoryRig(t *testing.T) *memoryRig {
-	r := &memoryRig{t: t, s: memoryState{footprint: 20 * mib}}
-	r.w = newMemoryWatch(r.s)
+	r := &memoryRig{t: t, s: state{footprint: 20 * mib}}
+	r.w = newWatch(r.s)
 	return r
 }
 
 // look looks after something has happened.
-func (r *memoryRig) look(happened func(*memoryState)) bool {
-	r.s.at += memoryLook
+func (r *memoryRig) look(happened func(*state)) bool {
+	r.s.at += lookEvery
 	if happened != nil {
 		happened(&r.s)
 	}
@@ -57,14 +57,14 @@ func (r *memoryRig) never(in time.Duration) {
 }
 
 // connectStorm is a look at a storm of connects.
-func connectStorm(s *memoryState) {
+func connectStorm(s *state) {
 	s.connects += 1000
 	s.open += 1000
 	s.allocated += 10 * mib
 	s.footprint += 8 * mib
 }
 
-const lateLooks = int(memoryLate / memoryLook)
+const lateLooks = int(lateAfter / lookEvery)
 
 func TestMemoryIsGivenBackWhenAStormIsOver(t *testing.T) {
 	r := newMemoryRig(t)
@@ -72,20 +72,20 @@ func TestMemoryIsGivenBackWhenAStormIsOver(t *testing.T) {
 	for range 5 {
 		require.False(t, r.look(connectStorm))
 	}
-	r.gives(memoryCalm, 26*mib, 20*time.Millisecond)
+	r.gives(calmLooks, 26*mib, 20*time.Millisecond)
 	r.gives(lateLooks, 25*mib, 20*time.Millisecond)
 	r.gives(lateLooks, 24*mib, 20*time.Millisecond)
 	r.never(time.Hour)
 	require.False(t, r.look(connectStorm))
-	r.gives(memoryCalm, 26*mib, 20*time.Millisecond)
+	r.gives(calmLooks, 26*mib, 20*time.Millisecond)
 }
 
 func TestMemoryIsGivenBackWhenABurstIsOver(t *testing.T) {
 	r := newMemoryRig(t)
 	for range 3 {
-		require.False(t, r.look(func(s *memoryState) { s.written += 100 * mib; s.footprint += 10 * mib }))
+		require.False(t, r.look(func(s *state) { s.written += 100 * mib; s.footprint += 10 * mib }))
 	}
-	r.gives(memoryCalm, 21*mib, time.Millisecond)
+	r.gives(calmLooks, 21*mib, time.Millisecond)
 }
 
 // Streams whose places were free need less than new ones may: what a storm of them
@@ -93,7 +93,7 @@ func TestMemoryIsGivenBackWhenABurstIsOver(t *testing.T) {
 func TestMemoryIsGivenBackAfterAStormOfStreamsThatStay(t *testing.T) {
 	r := newMemoryRig(t)
 	for range 17 {
-		require.False(t, r.look(func(s *memoryState) {
+		require.False(t, r.look(func(s *state) {
 			s.connects += 1000
 			s.open += 1000
 			s.allocated += 10 * mib
@@ -104,21 +104,21 @@ func TestMemoryIsGivenBackAfterAStormOfStreamsThatStay(t *testing.T) {
 	r.gives(lateLooks, 30*mib, 20*time.Millisecond)
 	r.never(time.Hour)
 	// Some connects are no storm.
-	require.False(t, r.look(func(s *memoryState) { s.connects += memoryStorm - 1; s.open += int(memoryStorm) - 1 }))
+	require.False(t, r.look(func(s *state) { s.connects += stormLook - 1; s.open += int(stormLook) - 1 }))
 	r.never(time.Hour)
 }
 
 // The load behind a storm, or beside it, puts its end off and not away: whatever there
 // is to gain, memory goes back after a while, and then the load goes on undisturbed.
 func TestMemoryOfAStormIsGivenBackUnderLoad(t *testing.T) {
-	load := func(s *memoryState) { s.written += 300 << 10; s.allocated += 300 << 10 }
+	load := func(s *state) { s.written += 300 << 10; s.allocated += 300 << 10 }
 	behind := func(r *memoryRig) {
 		t.Helper()
-		for range memoryLates {
+		for range lateTimes {
 			looks := 1
 			for !r.look(load) {
 				looks++
-				require.LessOrEqual(t, looks, int(memoryLatest/memoryLook))
+				require.LessOrEqual(t, looks, int(latestAfter/lookEvery))
 			}
 			require.Greater(t, looks, lateLooks)
 			r.gave(26*mib, 20*time.Millisecond)
@@ -132,13 +132,13 @@ func TestMemoryOfAStormIsGivenBackUnderLoad(t *testing.T) {
 		for range 5 {
 			require.False(t, r.look(connectStorm))
 		}
-		r.gives(memoryCalm, 26*mib, 20*time.Millisecond)
+		r.gives(calmLooks, 26*mib, 20*time.Millisecond)
 		behind(r)
 	})
 	t.Run("beside it", func(t *testing.T) {
 		r := newMemoryRig(t)
 		for range 10 {
-			require.False(t, r.look(func(s *memoryState) { connectStorm(s); s.written += 3 * mib / 2 }))
+			require.False(t, r.look(func(s *state) { connectStorm(s); s.written += 3 * mib / 2 }))
 		}
 		behind(r)
 	})
@@ -152,9 +152,9 @@ func TestMemoryIsGivenBackAfterTheLastOfManyStorms(t *testing.T) {
 		require.False(t, r.look(connectStorm))
 		require.False(t, r.look(nil))
 	}
-	r.gives(memoryCalm-1, 35*mib, 10*time.Millisecond)
+	r.gives(calmLooks-1, 35*mib, 10*time.Millisecond)
 	require.False(t, r.look(connectStorm))
-	r.gives(memoryCalm, 36*mib, 10*time.Millisecond)
+	r.gives(calmLooks, 36*mib, 10*time.Millisecond)
 	r.gives(lateLooks, 36*mib, 10*time.Millisecond)
 	r.gives(lateLooks, 36*mib, 10*time.Millisecond)
 	r.never(time.Hour)
@@ -164,8 +164,8 @@ func TestMemoryIsGivenBackAfterTheLastOfManyStorms(t *testing.T) {
 // gain; when it falls to a tenth, it is over.
 func TestMemoryIsLeftAloneUnderLoad(t *testing.T) {
 	r := newMemoryRig(t)
-	load := func(mb uint64) func(*memoryState) {
-		return func(s *memoryState) { s.written += mb * mib; s.allocated += mb * mib }
+	load := func(mb uint64) func(*state) {
+		return func(s *state) { s.written += mb * mib; s.allocated += mb * mib }
 	}
 	r.s.footprint = 500 * mib
 	for range 1000 {
@@ -183,16 +183,16 @@ func TestNothingIsCollectedForLittle(t *testing.T) {
 		t.Helper()
 		r := newMemoryRig(t)
 		r.w.settled.footprint, r.s.footprint = footprint, footprint+grown
-		require.False(t, r.look(func(s *memoryState) { s.connects += memoryStorm - 1; s.open += streams }))
+		require.False(t, r.look(func(s *state) { s.connects += stormLook - 1; s.open += streams }))
 		if want {
-			r.gives(memoryCalm, footprint, time.Millisecond)
+			r.gives(calmLooks, footprint, time.Millisecond)
 		} else {
 			r.never(time.Minute)
 		}
 	}
-	f(20*mib, memoryGain-1, 0, false)
-	f(20*mib, memoryGain+mib, 0, true)
-	f(20*mib, memoryGain+mib, 1000, false) // streams need it
+	f(20*mib, leastGain-1, 0, false)
+	f(20*mib, leastGain+mib, 0, true)
+	f(20*mib, leastGain+mib, 1000, false) // streams need it
 	f(1000*mib, 50*mib, 0, false)
 	f(1000*mib, 120*mib, 0, true)
 }
@@ -200,10 +200,10 @@ func TestNothingIsCollectedForLittle(t *testing.T) {
 // What is in use for something else is met once, and not again.
 func TestMemoryThatIsInUseIsLookedForOnce(t *testing.T) {
 	r := newMemoryRig(t)
-	require.False(t, r.look(func(s *memoryState) { s.footprint += 500 * mib; s.allocated += 500 * mib }))
-	r.gives(memoryCalm, 520*mib, 100*time.Millisecond)
-	r.gives(max(lateLooks, int(memoryDuty*100*time.Millisecond/memoryLook)), 520*mib, 100*time.Millisecond)
-	r.gives(max(lateLooks, int(memoryDuty*100*time.Millisecond/memoryLook)), 520*mib, 100*time.Millisecond)
+	require.False(t, r.look(func(s *state) { s.footprint += 500 * mib; s.allocated += 500 * mib }))
+	r.gives(calmLooks, 520*mib, 100*time.Millisecond)
+	r.gives(max(lateLooks, int(dutyShare*100*time.Millisecond/lookEvery)), 520*mib, 100*time.Millisecond)
+	r.gives(max(lateLooks, int(dutyShare*100*time.Millisecond/lookEvery)), 520*mib, 100*time.Millisecond)
 	r.never(time.Hour)
 }
 
@@ -221,16 +221,16 @@ func TestMemoryTakesAFiftiethOfTheTimeAtMost(t *testing.T) {
 			r.gave(20*mib, took)
 		}
 	}
-	require.LessOrEqual(t, spent, r.s.at/memoryDuty+took)
-	require.Greater(t, spent, r.s.at/memoryDuty/2)
+	require.LessOrEqual(t, spent, r.s.at/dutyShare+took)
+	require.Greater(t, spent, r.s.at/dutyShare/2)
 }
 
 // Large messages that went out are a reason for a collection while more of them go
 // out, unless there was one by itself.
 func TestLargeMessagesThatWentOutAreCollected(t *testing.T) {
 	r := newMemoryRig(t)
-	load := func(mb uint64, cycles uint64) func(*memoryState) {
-		return func(s *memoryState) {
+	load := func(mb uint64, cycles uint64) func(*state) {
+		return func(s *state) {
 			s.written += 1000 * mib
 			s.spent += mb * mib
 			s.allocated += mb * mib
@@ -253,12 +253,12 @@ func TestLargeMessagesThatWentOutAreCollected(t *testing.T) {
 // given them back to pools since: what the process has does not fall by itself.
 func TestMemoryIsGivenBackWhenConnectionsThatHeldItAreGone(t *testing.T) {
 	r := newMemoryRig(t)
-	r.look(func(s *memoryState) { s.waiting, s.footprint, s.allocated = 200*mib, 220*mib, 200*mib })
-	r.gives(memoryCalm, 215*mib, time.Millisecond)
-	for range memoryLates {
+	r.look(func(s *state) { s.waiting, s.footprint, s.allocated = 200*mib, 220*mib, 200*mib })
+	r.gives(calmLooks, 215*mib, time.Millisecond)
+	for range lateTimes {
 		r.gives(lateLooks, 215*mib, time.Millisecond)
 	}
 	r.never(time.Minute)
-	require.True(t, r.look(func(s *memoryState) { s.waiting = 0 }), "it has been calm for long")
+	require.True(t, r.look(func(s *state) { s.waiting = 0 }), "it has been calm for long")
 	r.gave(20*mib, time.Millisecond)
 }

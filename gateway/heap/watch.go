@@ -1,4 +1,10 @@
-package node
+// Package heap gives memory back that nobody needs any more, at the moments when that
+// costs nobody anything, and sets how far the heap may grow until the next collection.
+//
+// It owns the settings of Go's collector in this process: nothing else may call
+// debug.SetGCPercent or debug.FreeOSMemory. It must not know what the memory is for:
+// the node tells it what it does in figures ([Source]).
+package heap
 
 import (
 	"runtime"
@@ -12,46 +18,48 @@ import (
 // seem to cost a multiple of what it does. So when either is over, the memory
 // goes back at once.
 const (
-	memoryLook = 500 * time.Millisecond // between two looks
-	// memoryCalm is for how many looks in a row little happens when a storm is
+	lookEvery = 500 * time.Millisecond // between two looks
+	// calmLooks is for how many looks in a row little happens when a storm is
 	// over. Little is no more than the following in one look, or a tenth of the
 	// most that there was in one: at a load that goes on nothing is collected.
-	memoryCalm      = 2
+	calmLooks       = 2
 	littleConnects  = 20
 	littleWritten   = 256 << 10
 	littleAllocated = 1 << 20
 	loadShare       = 10
-	// memoryGain is how much must be there to be given back, and gainShare what
+	// leastGain is how much must be there to be given back, and gainShare what
 	// part of all that the process has from the system.
-	memoryGain = 2 << 20
-	gainShare  = 10
+	leastGain = 2 << 20
+	gainShare = 10
 	// streamGrowth is what a stream that was opened since may keep, at most.
 	streamGrowth = 1280
-	// memoryDuty bounds what part of the time may go into it: one in so many.
-	memoryDuty = 50
-	// memoryStorm is how many connects in one look are a storm, as the pace has it, whose
+	// dutyShare bounds what part of the time may go into it: one in so many.
+	dutyShare = 50
+	// stormLook is how many connects in one look are a storm, as the pace has it, whose
 	// memory goes back in any case: streams that find their places free need much less than
 	// streamGrowth, and what they left behind would pass for what they keep.
-	memoryStorm = uint64(stormConnects * memoryLook / time.Second)
-	// memoryLate is when there is one more after a storm: for workers of the
-	// HTTP server, whose stacks stay for up to twice idleWorker, and whatever else
+	stormLook = uint64(stormConnects * lookEvery / time.Second)
+	// workersEnd is after how long such a worker without a request ends.
+	workersEnd = time.Second
+	// lateAfter is when there is one more after a storm: for workers of the
+	// HTTP server, whose stacks stay for up to twice workersEnd, and whatever else
 	// goes away by itself once nobody needs it. It waits while much happens, but not
-	// longer than memoryLatest: the storm may be over, and the load behind it not.
-	// memoryLates is how often: queues of loops go when nobody needed them for up to
+	// longer than latestAfter: the storm may be over, and the load behind it not.
+	// lateTimes is how often: queues of loops go when nobody needed them for up to
 	// three seconds.
-	memoryLate   = 2*idleWorker + 500*time.Millisecond
-	memoryLatest = 30 * time.Second
-	memoryLates  = 2
-	// memorySpent is how much of what was published must have been delivered
+	lateAfter   = 2*workersEnd + 500*time.Millisecond
+	latestAfter = 30 * time.Second
+	lateTimes   = 2
+	// leastSpent is how much of what was published must have been delivered
 	// since the last collection for one at any load, and spentShare what part of
 	// the footprint: large messages fill a heap up to a goal that was set while
 	// they were in flight, and nothing but the next one collects them.
-	memorySpent = 4 << 20
-	spentShare  = 8
+	leastSpent = 4 << 20
+	spentShare = 8
 )
 
-// memoryState is what a look sees.
-type memoryState struct {
+// state is what a look sees.
+type state struct {
 	at        time.Duration // monotonic
 	open      int           // streams
 	connects  uint64        // so far
@@ -63,14 +71,14 @@ type memoryState struct {
 	footprint uint64        // bytes that Go has from the system and could give back, if nothing were in them
 }
 
-// memoryWatch finds the moments when it is worth a collection to give memory
+// watch finds the moments when it is worth a collection to give memory
 // back. It is a clockwork without goroutine or clock.
-type memoryWatch struct {
-	last     memoryState // at the last look
-	settled  memoryState // after memory was given back for the last time
-	most     memoryState // in one look since then: connects, written, allocated
-	spent    memoryState // when the collector was last seen to have run
-	calm     int         // looks in a row
+type watch struct {
+	last     state // at the last look
+	settled  state // after memory was given back for the last time
+	most     state // in one look since then: connects, written, allocated
+	spent    state // when the collector was last seen to have run
+	calm     int   // looks in a row
 	notUntil time.Duration
 	late     time.Duration // when one more is due whatever there is to gain, 0 for none
 	latest   time.Duration // when it is due at any load, too
@@ -78,12 +86,12 @@ type memoryWatch struct {
 	final    bool          // what is due is such a one
 }
 
-// newMemoryWatch begins with the process as it has started.
-func newMemoryWatch(s memoryState) *memoryWatch { return &memoryWatch{last: s, settled: s, spent: s} }
+// newWatch begins with the process as it has started.
+func newWatch(s state) *watch { return &watch{last: s, settled: s, spent: s} }
 
 // due reports whether memory is to be given back now. Then the caller does so,
 // and calls gave.
-func (w *memoryWatch) due(s memoryState) bool {
+func (w *watch) due(s state) bool {
 	connects, written, allocated := s.connects-w.last.connects, s.written-w.last.written, s.allocated-w.last.allocated
 	w.last = s
 	w.most.connects = max(w.most.connects, connects)
@@ -95,8 +103,8 @@ func (w *memoryWatch) due(s memoryState) bool {
 	if s.cycles != w.spent.cycles {
 		w.spent = s
 	}
-	if connects >= memoryStorm {
-		w.lates = memoryLates
+	if connects >= stormLook {
+		w.lates = lateTimes
 		w.arm(s.at)
 	}
 	if little {
@@ -111,21 +119,21 @@ func (w *memoryWatch) due(s memoryState) bool {
 	if s.at < w.notUntil {
 		return false
 	}
-	if w.final = w.late != 0 && (s.at >= w.latest || w.calm >= memoryCalm && s.at >= w.late); w.final {
+	if w.final = w.late != 0 && (s.at >= w.latest || w.calm >= calmLooks && s.at >= w.late); w.final {
 		return true
 	}
 	if !little {
-		return s.spent-w.spent.spent >= max(memorySpent, s.footprint/spentShare)
+		return s.spent-w.spent.spent >= max(leastSpent, s.footprint/spentShare)
 	}
-	return w.calm >= memoryCalm && w.gain(s) >= int64(max(memoryGain, s.footprint/gainShare))
+	return w.calm >= calmLooks && w.gain(s) >= int64(max(leastGain, s.footprint/gainShare))
 }
 
 // arm sees to it that there is one more, or puts off the one that there is.
-func (w *memoryWatch) arm(now time.Duration) {
+func (w *watch) arm(now time.Duration) {
 	if w.late == 0 {
-		w.latest = now + memoryLatest
+		w.latest = now + latestAfter
 	}
-	w.late = now + memoryLate
+	w.late = now + lateAfter
 }
 
 // gain estimates how much there is to be given back: by how much the footprint
@@ -133,34 +141,54 @@ func (w *memoryWatch) arm(now time.Duration) {
 // something else is counted too, once: the next time it is part of what was
 // there before, unless connections held it that have given it back since. Why not free
 // heap and garbage alone: what pools hold is neither, and after a storm it is the most.
-func (w *memoryWatch) gain(s memoryState) int64 {
+func (w *watch) gain(s state) int64 {
 	grown := int64(s.footprint) - int64(w.settled.footprint)
 	freed := max(w.settled.waiting-s.waiting, 0)
 	return grown + freed - streamGrowth*int64(max(s.open-w.settled.open, 0))
 }
 
 // gave notes that memory was given back, what is there now, and how long it took.
-func (w *memoryWatch) gave(s memoryState, took time.Duration) {
+func (w *watch) gave(s state, took time.Duration) {
 	if !w.final {
-		w.lates = memoryLates + 1
+		w.lates = lateTimes + 1
 	}
 	w.late = 0
 	if w.lates--; w.lates > 0 {
 		w.arm(s.at)
 	}
-	w.last, w.settled, w.spent, w.most = s, s, s, memoryState{}
-	w.notUntil = s.at + memoryDuty*took
+	w.last, w.settled, w.spent, w.most = s, s, s, state{}
+	w.notUntil = s.at + dutyShare*took
 }
 
-// memoryReader reads states.
-type memoryReader struct {
-	node    *Node
+// Load is what a node does, in figures.
+type Load struct {
+	Open      int    // streams
+	Connects  uint64 // so far
+	Written   uint64 // bytes to streams, so far
+	Delivered uint64 // bytes published that went out to all, so far
+	Waiting   int64  // bytes that connections hold that are no streams, by estimate
+}
+
+// Source is the node as this package sees it.
+type Source struct {
+	// Load returns what the node does. It may wait for the loops.
+	Load func() Load
+	// InFlight returns how many bytes of publications there are between the entrance
+	// and the sockets, Accepted how many connections came so far. Any goroutine calls
+	// them.
+	InFlight func() int64
+	Accepted func() uint64
+}
+
+// reader reads states.
+type reader struct {
+	load    func() Load
 	began   time.Time
 	samples []metrics.Sample
 }
 
-func newMemoryReader(node *Node) *memoryReader {
-	r := &memoryReader{node: node, began: time.Now()}
+func newReader(load func() Load) *reader {
+	r := &reader{load: load, began: time.Now()}
 	for _, name := range []string{
 		"/gc/heap/allocs:bytes",
 		"/memory/classes/heap/objects:bytes", "/memory/classes/heap/unused:bytes",
@@ -173,13 +201,13 @@ func newMemoryReader(node *Node) *memoryReader {
 }
 
 // read returns the state. It waits for the loops.
-func (r *memoryReader) read() memoryState {
-	st := r.node.group.Stats()
+func (r *reader) read() state {
+	l := r.load()
 	metrics.Read(r.samples)
-	s := memoryState{
-		at: time.Since(r.began), open: st.Open, connects: st.Adopted, written: st.Bytes,
+	s := state{
+		at: time.Since(r.began), open: l.Open, connects: l.Connects, written: l.Written,
 		allocated: r.samples[0].Value.Uint64(), cycles: r.samples[5].Value.Uint64(),
-		spent: r.node.hub.Stats().CreditBack, waiting: r.node.waiting.Held(),
+		spent: l.Delivered, waiting: l.Waiting,
 	}
 	for _, sample := range r.samples[1:5] {
 		s.footprint += sample.Value.Uint64()
@@ -187,26 +215,14 @@ func (r *memoryReader) read() memoryState {
 	return s
 }
 
-// accepted returns how many connections came so far, whatever became of them. Unlike the
-// loops' own figures it waits for nobody. Any goroutine, after Start.
-func (node *Node) accepted() (n uint64) {
-	for _, ln := range node.listeners {
-		n += ln.Stats().Accepted
-	}
-	return n
-}
-
-// Undelivered returns how many bytes of publications there are between the entrance and
-// the sockets. Any goroutine.
-func (node *Node) Undelivered() int64 { return node.hub.InFlight() + node.bodies.held() }
-
-// watchMemory runs until done is closed.
-func (node *Node) watchMemory(done <-chan struct{}) {
-	tick := time.NewTicker(memoryLook)
+// Watch gives memory back and sets the pace of collections until done is closed. One
+// of a process at a time.
+func Watch(src Source, done <-chan struct{}) {
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	r := newMemoryReader(node)
-	w := newMemoryWatch(r.read())
-	p := startPace(node.Undelivered, node.accepted)
+	r := newReader(src.Load)
+	w := newWatch(r.read())
+	p := startPace(src.InFlight, src.Accepted)
 	defer p.stop()
 	for {
 		select {

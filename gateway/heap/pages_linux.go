@@ -1,4 +1,4 @@
-package node
+package heap
 
 import (
 	"bytes"
@@ -10,11 +10,11 @@ import (
 // madvPageout is MADV_PAGEOUT of linux/mman.h; older kernels refuse it.
 const madvPageout = 21
 
-// dropPages takes the program's file out of the process: most of what the start
+// DropPages takes the program's file out of the process: most of what the start
 // needed of it is never needed again. Those pages that are needed come back one by
 // one. Only advice is given (MADV_PAGEOUT, madvise(2)): nothing can be lost by it,
 // as it could by MADV_DONTNEED where a linker has written to a page.
-func dropPages() {
+func DropPages() {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return

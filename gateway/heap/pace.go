@@ -1,4 +1,4 @@
-package node
+package heap
 
 import (
 	"os"
@@ -22,7 +22,7 @@ import (
 // In a storm of connects what one needs is garbage a moment later, and what is in use
 // is little: a collection every few milliseconds would cost a quarter of the CPU time,
 // shrink stacks that grow again at once, and empty the pools. Connections that become no
-// stream need as much. Memory goes back when the storm is over (memoryWatch).
+// stream need as much. Memory goes back when the storm is over (watch).
 func gcPercent(live, inFlight uint64, storm bool) int {
 	rest := live - min(inFlight, live)
 	percent := uint64(50)
@@ -56,8 +56,8 @@ const (
 	stormFew      = 50
 )
 
-// paceEvery is how often memory goes back at the beginning of a burst, at most.
-const paceEvery = 2 * time.Second
+// giveEvery is how often memory goes back at the beginning of a burst, at most.
+const giveEvery = 2 * time.Second
 
 // pace sets the percentage after each collection, from when it is started until it
 // is stopped. The environment variable GOGC has precedence.
@@ -120,7 +120,7 @@ func (p *pace) next(live uint64, now time.Time) int {
 // does not use is in small pieces then, of no use for large publications, and goes back
 // first. Not more often than once in a while, for it is a collection.
 func (p *pace) begins(many bool, now time.Time) bool {
-	begins := many && !p.many && now.Sub(p.gave) >= paceEvery
+	begins := many && !p.many && now.Sub(p.gave) >= giveEvery
 	p.many = many
 	if begins {
 		p.gave = now

@@ -1,8 +1,6 @@
-package node
+package heap
 
 import (
-	"fmt"
-	"net"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -115,18 +113,6 @@ func TestThePaceKnowsOfStormsAndOfBursts(t *testing.T) {
 	require.Equal(t, 12, next(40*mib))
 }
 
-func TestConnectionsAreCountedForThePace(t *testing.T) {
-	s := launch(t, fmt.Sprintf(testkit.BaseConfig, "", "", "", ""))
-	defer s.stop(t)
-	before := s.accepted()
-	for range 3 {
-		conn, err := net.Dial("tcp", s.addr)
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = conn.Close() })
-	}
-	testkit.Eventually(t, func() bool { return s.accepted() >= before+3 }, "the connections to be counted")
-}
-
 func TestThePaceIsThatOfTheEnvironment(t *testing.T) {
 	t.Setenv("GOGC", "70")
 	before := debug.SetGCPercent(70)
@@ -145,7 +131,7 @@ func TestMemoryGoesBackWhenABurstBegins(t *testing.T) {
 	require.True(t, p.begins(true, now))
 	require.False(t, p.begins(true, now.Add(time.Hour)), "it goes on")
 	require.False(t, p.begins(false, now))
-	require.False(t, p.begins(true, now.Add(paceEvery-1)))
+	require.False(t, p.begins(true, now.Add(giveEvery-1)))
 	require.False(t, p.begins(false, now))
-	require.True(t, p.begins(true, now.Add(paceEvery)))
+	require.True(t, p.begins(true, now.Add(giveEvery)))
 }

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package heap
+
+// DropPages does nothing here.
+func DropPages() {}
