@@ -24,6 +24,7 @@ type flags struct {
 	rounds int
 }
 
+// Setup declares the flags of the mode budgets, and returns what runs it.
 func Setup(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &flags{}
 	f.Register(fs)

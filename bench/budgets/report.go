@@ -104,6 +104,7 @@ func figure(v float64) string {
 	}
 }
 
+// WriteTable implements figures.Report.
 func (r *report) WriteTable(w io.Writer) error {
 	fmt.Fprintf(w, "budgets, in short form: %d interleaved rounds each, %.0f s in all\n%s\n%s\n%s\n\n", r.Rounds, r.Seconds, r.Server, r.Machine, proc.SayBusy(r.BusyBefore, r.BusyAfter))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

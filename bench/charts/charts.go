@@ -23,6 +23,7 @@ import (
 	"sluice/bench/rig"
 )
 
+// Setup declares the flags of the mode report, and returns what runs it.
 func Setup(fs *flag.FlagSet) func(ctx context.Context) error {
 	dir := fs.String("dir", filepath.Join("bench", "results"), "folder for the charts")
 	return func(context.Context) error { return draw(os.Stdout, *dir, fs.Args()) }

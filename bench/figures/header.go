@@ -4,6 +4,7 @@ package figures
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"time"
 
@@ -23,6 +24,7 @@ type Machine struct {
 	Load float64 `json:"load_average,omitempty"`
 }
 
+// ThisMachine is the machine now.
 func ThisMachine() Machine {
 	m := Machine{CPUs: runtime.NumCPU(), Go: runtime.Version(), When: time.Now().UTC().Format(time.RFC3339), Load: proc.LoadAtStart}
 	var u unix.Utsname
@@ -32,6 +34,7 @@ func ThisMachine() Machine {
 	return m
 }
 
+// String is one line of a table's title.
 func (m Machine) String() string {
 	return fmt.Sprintf("%d CPUs shared by server and bench, load average %.2f before, Linux %s, %s, %s", m.CPUs, m.Load, m.Kernel, m.Go, m.When)
 }
@@ -42,4 +45,10 @@ type Header struct {
 	Machine Machine           `json:"machine"`
 	Server  string            `json:"server"`
 	Config  map[string]string `json:"config"` // the flags of the run, secrets left out
+}
+
+// WriteTitle begins a table: what was done, to which server, on which machine.
+func (h Header) WriteTitle(w io.Writer, format string, args ...any) {
+	fmt.Fprintf(w, format, args...)
+	fmt.Fprintf(w, "\n%s\n%s\n\n", h.Server, h.Machine)
 }

@@ -11,6 +11,7 @@ import (
 // MaxLagMicros is the longest lag that is told apart; a longer one counts as this.
 const MaxLagMicros = 120_000_000
 
+// NewHistogram is of µs, up to MaxLagMicros, with three digits.
 func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, MaxLagMicros, 3) }
 
 // RecordMicros records a duration of ns, clamped to the histogram's range.

@@ -26,6 +26,7 @@ func (w *Wrongs) Count(n int64, what string) {
 	}
 }
 
+// WriteReportFile writes r as indented JSON into a file, and makes its folder.
 func WriteReportFile(path string, r Report) error {
 	b, err := encodeReport(r)
 	if err == nil {

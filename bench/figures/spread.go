@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
@@ -30,6 +31,24 @@ func SpreadOf(values []float64) Spread {
 	}
 	return Spread{Median: median, Min: v[0], Max: v[len(v)-1]}
 }
+
+// Of are a figure of the turns that match, in their order; of all where match is nil.
+func Of[T any](turns []T, match func(t T) bool, figure func(t T) float64) (values []float64) {
+	for _, t := range turns {
+		if match == nil || match(t) {
+			values = append(values, figure(t))
+		}
+	}
+	return values
+}
+
+// MicrosEach is the time that each of n things took, in µs.
+func MicrosEach[N int | int64](d time.Duration, n N) float64 {
+	return float64(d.Nanoseconds()) / 1000 / float64(n)
+}
+
+// KiBEach is what each of n things holds of so many bytes, in KiB.
+func KiBEach[N int | int64](bytes int64, n N) float64 { return float64(bytes) / 1024 / float64(n) }
 
 // Quotients are those of a and b pair by pair; nil where a value is missing or
 // zero.
@@ -61,6 +80,7 @@ func Differences(a, b []float64) *Spread {
 	return &s
 }
 
+// String is the median (lowest–highest).
 func (s Spread) String() string { return fmt.Sprintf("%.2f (%.2f–%.2f)", s.Median, s.Min, s.Max) }
 
 // Quantiles of a lag, in ms.

@@ -21,7 +21,7 @@ const streamsPerSource = 20_000
 // SourcesOf is how many groups of source addresses n streams leave from.
 func SourcesOf(n int) int { return (n + streamsPerSource - 1) / streamsPerSource }
 
-// Config says what New connects to. All fields down to handler but
+// Config says what New connects to. All fields down to Handler but
 // source are required.
 type Config struct {
 	Addr     netip.AddrPort
@@ -47,20 +47,21 @@ type Client struct {
 	workers []*worker
 	wg      sync.WaitGroup
 
-	// Owned by the caller of open.
+	// Owned by the caller of Open.
 	begun int
 
 	// Atomic.
 	Opened atomic.Int64 // streams whose connect push came
 	Closed atomic.Int64 // opened streams that the server ended
 
-	changed chan struct{} // capacity 1, never closed: opened or firstErr changed
+	changed chan struct{} // capacity 1, never closed: Opened or firstErr changed
 
 	mu sync.Mutex
 	// Guarded by mu.
 	firstErr error
 }
 
+// New starts the workers of a client, which has no streams yet; Close must be called.
 func New(cfg Config) (*Client, error) {
 	c := &Client{cfg: cfg, changed: make(chan struct{}, 1)}
 	for i := range cfg.Workers {
@@ -202,6 +203,7 @@ func bindSource(fd int, target netip.Addr, n int) error {
 	return unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, byte((n + 1) >> 8), byte(n + 1)}})
 }
 
+// Sockaddr is a as system calls take it.
 func Sockaddr(a netip.AddrPort) (family int, sa unix.Sockaddr) {
 	if a.Addr().Is4() {
 		return unix.AF_INET, &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}

@@ -19,6 +19,7 @@ type Goal struct {
 	Reached chan struct{} // never closed
 }
 
+// NewGoal is a goal that nothing has arrived for.
 func NewGoal() *Goal { return &Goal{Reached: make(chan struct{}, 1)} }
 
 // Expect asks for n deliveries more than have arrived. Call it before the

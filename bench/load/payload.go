@@ -31,6 +31,7 @@ const (
 	MinPayload  = fillAt + len(`"}`)
 )
 
+// PayloadStart is what every payload begins with.
 var PayloadStart = []byte(`{"t":`)
 
 // Message is what a payload tells about itself. sent is in ns of the wall

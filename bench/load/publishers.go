@@ -56,7 +56,7 @@ type publishConn struct {
 // maxAnswer is how much of an answer's body is looked at.
 const maxAnswer = 256
 
-// NewPublishers prepares inFlight requests over conns connections; connect
+// NewPublishers prepares inFlight requests over conns connections; Prepare
 // must be called before the first message. With channels above zero the
 // messages go round that many channels, named by NumberedChannel.
 func NewPublishers(addr netip.AddrPort, u *url.URL, t *Target, conns, inFlight, size, channels int, quiet time.Duration) (*Publishers, error) {
@@ -92,8 +92,8 @@ func NewPublishers(addr netip.AddrPort, u *url.URL, t *Target, conns, inFlight, 
 	return p, nil
 }
 
-// Prepare implements source: it dials afresh, because servers close
-// connections that were idle while the other side had its turn.
+// Prepare implements the source of a side (mode/fanout): it dials afresh, because
+// servers close connections that were idle while the other side had its turn.
 func (p *Publishers) Prepare(ctx context.Context) error {
 	p.Close()
 	var d net.Dialer
@@ -109,7 +109,7 @@ func (p *Publishers) Prepare(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the connections; prepare opens them again.
+// Close closes the connections; Prepare opens them again.
 func (p *Publishers) Close() {
 	for _, c := range p.conns {
 		if c.nc != nil {
@@ -121,8 +121,8 @@ func (p *Publishers) Close() {
 	}
 }
 
-// Start implements source. One message goes out at once over the first
-// connection without waiting for its answer; more make a burst over all.
+// Start implements the source of a side (mode/fanout). One message goes out at once
+// over the first connection without waiting for its answer; more make a burst over all.
 func (p *Publishers) Start(ctx context.Context, n int) error {
 	if n == 1 {
 		c := p.conns[0]
@@ -146,7 +146,7 @@ func (p *Publishers) Start(ctx context.Context, n int) error {
 	return nil
 }
 
-// Finish implements source: all messages started were answered.
+// Finish implements the source of a side (mode/fanout): all messages started were answered.
 func (p *Publishers) Finish() error {
 	p.burst.Wait()
 	err := errors.Join(p.errs...)
@@ -159,7 +159,7 @@ func (p *Publishers) Finish() error {
 	return err
 }
 
-// Sent implements source.
+// Sent implements the source of a side (mode/fanout).
 func (p *Publishers) Sent() []uint32 {
 	next := make([]uint32, len(p.conns))
 	for i, c := range p.conns {
@@ -168,7 +168,7 @@ func (p *Publishers) Sent() []uint32 {
 	return next
 }
 
-// CPU implements source: the server's CPU time, with all its processes.
+// CPU implements the source of a side (mode/fanout): the server's CPU time, with all its processes.
 func (p *Publishers) CPU() (time.Duration, error) { return proc.CPU(p.t.PIDs) }
 
 // run publishes as long as left has messages, depth at a time.

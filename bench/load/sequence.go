@@ -12,6 +12,7 @@ type Tally struct {
 	Fresh, Lost, Duplicated, Reordered int64
 }
 
+// Add adds what was counted elsewhere.
 func (t *Tally) Add(o Tally) {
 	t.Fresh += o.Fresh
 	t.Lost += o.Lost

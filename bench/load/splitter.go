@@ -41,7 +41,6 @@ type Splitter struct {
 	events eventParser
 }
 
-// done reports whether the body came to its proper end.
 // NewSplitter keeps the first bytes of each event, so many of them, all for 0, and
 // shows those of a longer one to piece as they come, unless that is nil.
 func NewSplitter(keep int, piece func(b []byte)) (s Splitter) {
@@ -49,6 +48,7 @@ func NewSplitter(keep int, piece func(b []byte)) (s Splitter) {
 	return s
 }
 
+// Done reports whether the body came to its proper end.
 func (s *Splitter) Done() bool { return s.phase == ended }
 
 // skippable returns how many of the next bytes of the response need not be
@@ -237,6 +237,7 @@ func hexDigit(c byte) int {
 	return -1
 }
 
+// Cut is the beginning of b, at most n bytes, for a text.
 func Cut(b []byte, n int) []byte {
 	if len(b) > n {
 		return b[:n]

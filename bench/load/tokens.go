@@ -23,6 +23,7 @@ const rsaBits = 2048
 // UserName is the user of the n-th stream.
 func UserName(n int) string { return "bench-" + strconv.Itoa(n) }
 
+// SignToken returns a token with these claims.
 func SignToken(method jwt.SigningMethod, key any, claims jwt.MapClaims) (string, error) {
 	token, err := jwt.NewWithClaims(method, claims).SignedString(key)
 	if err != nil {

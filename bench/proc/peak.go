@@ -33,7 +33,7 @@ type PeakWatch struct {
 	err error
 }
 
-// WatchPeak begins; end must be called.
+// WatchPeak begins; End must be called.
 func WatchPeak(pids []int) (*PeakWatch, error) {
 	if len(pids) == 0 {
 		return nil, ErrNoPID

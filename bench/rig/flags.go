@@ -23,6 +23,7 @@ type peerFlags struct {
 	peerName   string
 }
 
+// RegisterPeers declares the flags of modes that peers take part in.
 func (f *peerFlags) RegisterPeers(fs *flag.FlagSet) {
 	fs.StringVar(&f.Peers, "peers", "", "other servers to measure in turns with ours: nchan")
 	fs.StringVar(&f.peerCmd, "peer-cmd", "", "command line of a server that speaks the same endpoint, such as 'centrifugo -c {config}'")
@@ -57,6 +58,7 @@ type CommonFlags struct {
 	Quiet   time.Duration
 }
 
+// Register declares them.
 func (f *CommonFlags) Register(fs *flag.FlagSet) {
 	f.set = fs
 	f.targetFlags.register(fs)
@@ -113,4 +115,13 @@ func (f *targetFlags) external() (*load.Target, error) {
 		t.PIDs = append(t.PIDs, pid)
 	}
 	return t, nil
+}
+
+// FreshRounds refuses several rounds, each called what, that want a fresh server each,
+// where the server is a running one.
+func (f *CommonFlags) FreshRounds(rounds int, what string) error {
+	if rounds > 1 && f.URL != "" {
+		return fmt.Errorf("bench: a running server keeps what the first %s left in its heap; with -url leave -rounds at 1", what)
+	}
+	return nil
 }

@@ -46,7 +46,7 @@ func BuildFloor(ctx context.Context, dir string) (binary string, err error) {
 	return binary, nil
 }
 
-// Floor is a running floor program (floor/floor.c). It implements source. One
+// Floor is a running floor program (floor/floor.c). It implements the source of a side (mode/fanout). One
 // goroutine at a time.
 type Floor struct {
 	Addr    netip.AddrPort
@@ -104,10 +104,11 @@ func ownGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// Accept tells the floor that n streams are about to connect; accepted waits
+// Accept tells the floor that n streams are about to connect; Accepted waits
 // until it has them.
 func (f *Floor) Accept(n int) error { return f.say("accept %d", n) }
 
+// Accepted waits until the floor has the streams that Accept told of.
 func (f *Floor) Accepted() error {
 	var n int
 	return f.answer("accepted %d", &n)
@@ -122,20 +123,20 @@ func (f *Floor) CloseAll() error {
 	return f.answer("closed %d", &n)
 }
 
-// Prepare implements source.
+// Prepare implements the source of a side (mode/fanout).
 func (f *Floor) Prepare(context.Context) error {
 	f.done = floorDone{}
 	return nil
 }
 
-// Start implements source.
+// Start implements the source of a side (mode/fanout).
 func (f *Floor) Start(_ context.Context, n int) error {
 	f.started++
 	f.count += uint32(n)
 	return f.say("go %d", n)
 }
 
-// Finish implements source.
+// Finish implements the source of a side (mode/fanout).
 func (f *Floor) Finish() error {
 	for ; f.started > 0; f.started-- {
 		var n, us int64
@@ -150,13 +151,13 @@ func (f *Floor) Finish() error {
 	return nil
 }
 
-// Again is how many writes since prepare met a full socket.
+// Again is how many writes since Prepare met a full socket.
 func (f *Floor) Again() int64 { return f.done.again }
 
-// Sent implements source.
+// Sent implements the source of a side (mode/fanout).
 func (f *Floor) Sent() []uint32 { return []uint32{f.count} }
 
-// CPU implements source: by the floor's own getrusage.
+// CPU implements the source of a side (mode/fanout): by the floor's own getrusage.
 func (f *Floor) CPU() (time.Duration, error) {
 	if err := f.say("cpu"); err != nil {
 		return 0, err

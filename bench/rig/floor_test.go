@@ -45,21 +45,28 @@ func startTestFloor(t *testing.T) (*Floor, Captured) {
 	return f, wire
 }
 
+// openStreams connects n streams to f, which are closed behind the test.
+func openStreams(t *testing.T, f *Floor, n int) []net.Conn {
+	t.Helper()
+	require.NoError(t, f.Accept(n))
+	conns := make([]net.Conn, n)
+	for i := range conns {
+		conn, err := net.Dial("tcp", f.Addr.String())
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		require.NoError(t, conn.SetDeadline(time.Now().Add(3*standin.Patience)))
+		_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		require.NoError(t, err)
+		conns[i] = conn
+	}
+	require.NoError(t, f.Accepted())
+	return conns
+}
+
 func TestFloorSendsEveryMessageToEveryStreamInOneWriteEach(t *testing.T) {
 	f, wire := startTestFloor(t)
 	const streams, messages = 20, 30
-	require.NoError(t, f.Accept(streams))
-	conns := make([]net.Conn, streams)
-	for i := range conns {
-		var err error
-		conns[i], err = net.Dial("tcp", f.Addr.String())
-		require.NoError(t, err)
-		defer conns[i].Close()
-		require.NoError(t, conns[i].SetDeadline(time.Now().Add(2*standin.Patience)))
-		_, err = io.WriteString(conns[i], "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-		require.NoError(t, err)
-	}
-	require.NoError(t, f.Accepted())
+	conns := openStreams(t, f, streams)
 
 	require.NoError(t, f.Prepare(t.Context()))
 	require.NoError(t, f.Start(t.Context(), messages-1))
@@ -98,14 +105,7 @@ func TestFloorSendsEveryMessageToEveryStreamInOneWriteEach(t *testing.T) {
 
 func TestFloorWaitsForFullSocketsAndLosesNothing(t *testing.T) {
 	f, wire := startTestFloor(t)
-	require.NoError(t, f.Accept(1))
-	conn, err := net.Dial("tcp", f.Addr.String())
-	require.NoError(t, err)
-	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(3*standin.Patience)))
-	_, err = io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n")
-	require.NoError(t, err)
-	require.NoError(t, f.Accepted())
+	conn := openStreams(t, f, 1)[0]
 
 	// Far more than the socket buffers hold, and nobody reads until the floor
 	// was seen to stand still.
@@ -131,19 +131,7 @@ func TestFloorWaitsForFullSocketsAndLosesNothing(t *testing.T) {
 func TestFloorClosesAllStreamsAndTakesNewOnes(t *testing.T) {
 	f, wire := startTestFloor(t)
 	for range 2 {
-		const streams = 3
-		require.NoError(t, f.Accept(streams))
-		conns := make([]net.Conn, streams)
-		for i := range conns {
-			var err error
-			conns[i], err = net.Dial("tcp", f.Addr.String())
-			require.NoError(t, err)
-			defer conns[i].Close()
-			require.NoError(t, conns[i].SetDeadline(time.Now().Add(2*standin.Patience)))
-			_, err = io.WriteString(conns[i], "GET / HTTP/1.1\r\n\r\n")
-			require.NoError(t, err)
-		}
-		require.NoError(t, f.Accepted())
+		conns := openStreams(t, f, 3)
 		require.NoError(t, f.CloseAll())
 		for _, conn := range conns {
 			got, err := io.ReadAll(conn)

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"sluice/bench/proc"
+
 	json "github.com/goccy/go-json"
 )
 
@@ -126,12 +128,5 @@ func (h *Host) Settle(ctx context.Context) error {
 	if h.Target.Dialect().Greets() {
 		return nil
 	}
-	timer := time.NewTimer(peerSettle)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return proc.Pause(ctx, peerSettle)
 }

@@ -68,6 +68,7 @@ func (p *progress) Say(format string, args ...any) {
 	p.Show(func() string { return text })
 }
 
+// Draw draws the line now.
 func (p *progress) Draw() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -30,8 +30,8 @@ func (f *CommonFlags) settings() map[string]string {
 	return values
 }
 
-// Finish writes a report where the flags say: the file, and standard output.
-func (f *CommonFlags) Finish(r figures.Report) error {
+// finish writes a report where the flags say: the file, and standard output.
+func (f *CommonFlags) finish(r figures.Report) error {
 	if f.out != "" {
 		if err := figures.WriteReportFile(f.out, r); err != nil {
 			return err
@@ -40,20 +40,14 @@ func (f *CommonFlags) Finish(r figures.Report) error {
 	return figures.WriteReport(os.Stdout, r, f.asJSON)
 }
 
-// judgedReport is a report that can be a failure.
-type judgedReport interface {
-	figures.Report
-	Verdict() error
-}
-
 // Conclude ends a mode with what its run returned: the report is written, also
-// where its verdict is an error.
-func (f *CommonFlags) Conclude(r judgedReport, err error) error {
-	if err != nil {
-		return err
+// where it can be a failure (Verdict) and is.
+func (f *CommonFlags) Conclude(r figures.Report, err error) error {
+	if err == nil {
+		err = f.finish(r)
 	}
-	if err := f.Finish(r); err != nil {
-		return err
+	if judged, ok := r.(interface{ Verdict() error }); err == nil && ok {
+		err = judged.Verdict()
 	}
-	return r.Verdict()
+	return err
 }

@@ -46,7 +46,7 @@ const OurSide = "server"
 
 // New raises the file limit to files, builds and starts the server unless a
 // running one is named, and its peers, and checks that the targets may be
-// loaded. close must be called whenever the error is nil.
+// loaded. Close must be called whenever the error is nil.
 func New(ctx context.Context, f *CommonFlags, files int) (r *Rig, err error) {
 	if r, err = NewEmpty(f, files); err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (r *Rig) startOwn(ctx context.Context) (err error) {
 	return err
 }
 
-// load.New returns a client of h with requests for its first n streams.
+// NewClient returns a client of h with requests for its first n streams.
 func (r *Rig) NewClient(h *Host, n int, handler func(worker int) load.Handler) (*load.Client, error) {
 	requests, err := h.Requests(n)
 	if err != nil {
@@ -162,6 +162,7 @@ func (r *Rig) NewClientOf(h *Host, requests [][]byte, source int, handler func(w
 	return load.New(r.ClientConfig(h, requests, source, handler))
 }
 
+// ClientConfig is what NewClientOf makes a client of, for modes that change it.
 func (r *Rig) ClientConfig(h *Host, requests [][]byte, source int, handler func(worker int) load.Handler) load.Config {
 	return load.Config{
 		Addr: h.Streams, Workers: r.Flags.Workers, InFlight: r.Flags.Ramp, Source: source, Handler: handler,

@@ -21,7 +21,7 @@ type Server struct {
 	Answer func(n int) string               // to the n-th publication
 	Behind func(n int) string               // what the n-th stream gets behind its connect push
 
-	Mu sync.Mutex
+	mu sync.Mutex
 	// Guarded by mu.
 	streams map[chan string]map[string]struct{} // with their channels
 
@@ -30,6 +30,7 @@ type Server struct {
 	Opened    atomic.Int64
 }
 
+// Start serves until the end of the test.
 func (s *Server) Start(t *testing.T) *httptest.Server {
 	t.Helper()
 	s.streams = map[chan string]map[string]struct{}{}
@@ -56,8 +57,8 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
 	if s.Mangle != nil {
 		frame = s.Mangle(n, frame)
 	}
-	s.Mu.Lock()
-	defer s.Mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for stream, channels := range s.streams {
 		if _, ok := channels[req.Channel]; ok {
 			stream <- frame
@@ -83,13 +84,13 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	if json.Unmarshal([]byte(r.URL.Query().Get("cf_connect")), &connect) != nil {
 		return
 	}
-	s.Mu.Lock()
+	s.mu.Lock()
 	s.streams[mine] = connect.Subs
-	s.Mu.Unlock()
+	s.mu.Unlock()
 	defer func() {
-		s.Mu.Lock()
+		s.mu.Lock()
 		delete(s.streams, mine)
-		s.Mu.Unlock()
+		s.mu.Unlock()
 	}()
 	if s.Refuse != "" {
 		send(s.Refuse)

@@ -7,6 +7,7 @@ import (
 	"strings"
 )
 
+// Head is a response head as servers write it.
 const Head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 // Chunked frames each piece as a chunk.

@@ -28,6 +28,7 @@ type Flags struct {
 	Kinds            string
 }
 
+// Setup declares the flags of the mode connect, and returns what runs it.
 func Setup(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &Flags{}
 	f.Register(fs)
@@ -37,11 +38,7 @@ func Setup(fs *flag.FlagSet) func(ctx context.Context) error {
 	fs.IntVar(&f.Rounds, "rounds", 5, "rounds, in each of which every kind of connect takes a turn")
 	fs.BoolVar(&f.Floor, "floor", true, "take turns with the floor program")
 	return func(ctx context.Context) error {
-		r, err := Run(ctx, f)
-		if err != nil {
-			return err
-		}
-		return f.Finish(r)
+		return f.Conclude(Run(ctx, f))
 	}
 }
 
@@ -118,6 +115,7 @@ func (f *Flags) check() error {
 	return nil
 }
 
+// Run runs the mode connect.
 func Run(ctx context.Context, f *Flags) (*Report, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -247,7 +245,7 @@ func (x *connects) turn(ctx context.Context, k connectKind, round int) (turn con
 	if err != nil {
 		return turn, err
 	}
-	c, err := x.r.NewClientOf(k.to, requests, x.source, func(int) load.Handler { return load.Silent{} })
+	c, err := x.r.NewClientOf(k.to, requests, x.source, load.Ignore)
 	if err != nil {
 		return turn, err
 	}

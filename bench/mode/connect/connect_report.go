@@ -30,9 +30,8 @@ type connectTurn struct {
 
 // fill computes the figures of n connects.
 func (t *connectTurn) fill(n int, elapsed, open, all time.Duration) {
-	micros := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 / float64(n) }
 	t.PerSecond = float64(n) / elapsed.Seconds()
-	t.Open, t.CPU = micros(open), micros(all)
+	t.Open, t.CPU = figures.MicrosEach(open, n), figures.MicrosEach(all, n)
 }
 
 // connectFigure is a cost over all rounds, in µs per connect.
@@ -70,13 +69,8 @@ func newReport(f *Flags, r *rig.Rig) *Report {
 }
 
 // values are a figure of a kind, by round.
-func (r *Report) values(kind string, f func(t connectTurn) float64) (values []float64) {
-	for _, t := range r.Turns {
-		if t.Kind == kind {
-			values = append(values, f(t))
-		}
-	}
-	return values
+func (r *Report) values(kind string, f func(t connectTurn) float64) []float64 {
+	return figures.Of(r.Turns, func(t connectTurn) bool { return t.Kind == kind }, f)
 }
 
 func openCPU(t connectTurn) float64 { return t.Open }
@@ -133,9 +127,10 @@ func (r *Report) budgets() (lines []string) {
 	return lines
 }
 
+// WriteTable implements figures.Report.
 func (r *Report) WriteTable(w io.Writer) error {
-	fmt.Fprintf(w, "connect: CPU of the server per connect, %d streams opened (%d at a time) and then closed in each turn, all on one channel\n%s\n%s\n\n",
-		r.Connects, r.Ramp, r.Server, r.Machine)
+	r.WriteTitle(w, "connect: CPU of the server per connect, %d streams opened (%d at a time) and then closed in each turn, all on one channel",
+		r.Connects, r.Ramp)
 	t := figures.Columns(w)
 	fmt.Fprintln(t, "round\tkind\topening, CPU µs\twith closing\tconnects/s\t")
 	for _, x := range r.Turns {

@@ -27,6 +27,7 @@ type IdleFlags struct {
 	grow     bool
 }
 
+// SetupIdle declares the flags of the mode idle, and returns what runs it.
 func SetupIdle(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &IdleFlags{}
 	f.Register(fs)
@@ -36,11 +37,7 @@ func SetupIdle(fs *flag.FlagSet) func(ctx context.Context) error {
 	fs.IntVar(&f.Rounds, "rounds", 1, "how often all steps are measured, each time with fresh servers; the slopes are medians; 1 with -url")
 	fs.BoolVar(&f.grow, "grow", false, "let one server grow from step to step instead of starting a fresh one for each; always so with -url")
 	return func(ctx context.Context) error {
-		r, err := RunIdle(ctx, f)
-		if err != nil {
-			return err
-		}
-		return f.Finish(r)
+		return f.Conclude(RunIdle(ctx, f))
 	}
 }
 
@@ -57,10 +54,7 @@ func (f *IdleFlags) check() error {
 	if f.Settle < 0 || f.Rounds < 1 {
 		return errors.New("bench: -settle should not be negative, and -rounds should be above zero")
 	}
-	if f.Rounds > 1 && f.URL != "" {
-		return errors.New("bench: a running server keeps what the first round left in its heap; with -url leave -rounds at 1")
-	}
-	return nil
+	return f.FreshRounds(f.Rounds, "round")
 }
 
 // idleStep is what was seen with so many streams open. Memory in bytes.
@@ -163,7 +157,7 @@ func idleHost(ctx context.Context, f *IdleFlags, r *rig.Rig, h *rig.Host, ramp [
 	if len(h.Target.PIDs) == 0 {
 		return proc.ErrNoPID
 	}
-	c, err := r.NewClient(h, ramp[len(ramp)-1], func(int) load.Handler { return load.Silent{} })
+	c, err := r.NewClient(h, ramp[len(ramp)-1], load.Ignore)
 	if err != nil {
 		return err
 	}
@@ -199,12 +193,8 @@ func idleAt(ctx context.Context, f *IdleFlags, r *rig.Rig, h *rig.Host, c *load.
 		r.Progress.Show(func() string {
 			return fmt.Sprintf("%s: %d streams open, settling for %v more", h.Name, n, time.Until(until).Round(time.Second))
 		})
-		timer := time.NewTimer(f.Settle)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-			return step, ctx.Err()
-		case <-timer.C:
+		if err := proc.Pause(ctx, f.Settle); err != nil {
+			return step, err
 		}
 		if err := c.Err(); err != nil {
 			return step, fmt.Errorf("%d of %d streams did not stay open: %w", c.Closed.Load(), n, err)
@@ -220,11 +210,8 @@ func idleAt(ctx context.Context, f *IdleFlags, r *rig.Rig, h *rig.Host, c *load.
 
 // sumUp computes slopes, medians and ratios.
 func (r *IdleReport) sumUp() {
-	slopes := func(s *idleSeries) (values []float64) {
-		for _, x := range s.Rounds {
-			values = append(values, x.RSS)
-		}
-		return values
+	slopes := func(s *idleSeries) []float64 {
+		return figures.Of(s.Rounds, nil, func(x idleRound) float64 { return x.RSS })
 	}
 	for i := range r.Series {
 		s := &r.Series[i]
@@ -241,11 +228,7 @@ func (s *idleSeries) sumUp() {
 		s.Rounds[i].sumUp()
 	}
 	over := func(f func(x idleRound) float64) figures.Spread {
-		values := make([]float64, len(s.Rounds))
-		for i, x := range s.Rounds {
-			values[i] = f(x)
-		}
-		return figures.SpreadOf(values)
+		return figures.SpreadOf(figures.Of(s.Rounds, nil, f))
 	}
 	s.RSS = over(func(x idleRound) float64 { return x.RSS })
 	s.Anonymous = over(func(x idleRound) float64 { return x.Anonymous })

@@ -10,6 +10,7 @@ import (
 	"sluice/bench/figures"
 )
 
+// WriteTable implements figures.Report.
 func (r *IdleReport) WriteTable(w io.Writer) error {
 	who := "anonymous"
 	if r.Token {
@@ -19,8 +20,8 @@ func (r *IdleReport) WriteTable(w io.Writer) error {
 	if r.Fresh {
 		how = "a fresh server for each step"
 	}
-	fmt.Fprintf(w, "idle: streams on one channel, %s; %s, read %s after each ramp\n%s\n%s\n\n",
-		who, how, r.Settle, r.Server, r.Machine)
+	r.WriteTitle(w, "idle: streams on one channel, %s; %s, read %s after each ramp",
+		who, how, r.Settle)
 	if err := r.writeSteps(w); err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func (r *IdleReport) writeSteps(w io.Writer) error {
 				}
 				growth := "-"
 				if s.Streams > 0 {
-					growth = fmt.Sprintf("%.2f", float64(s.Memory.RSS-s.Empty.RSS)/1024/float64(s.Streams))
+					growth = fmt.Sprintf("%.2f", figures.KiBEach(s.Memory.RSS-s.Empty.RSS, s.Streams))
 				}
 				fmt.Fprintf(t, "%d\t%s\t%d\t%.2f\t%.2f\t%s\t%d\t%s\t%.2f\t\n", i+1, series.Name, s.Streams, float64(s.Memory.RSS)/mib,
 					float64(s.Memory.Anonymous)/mib, growth, s.Memory.Threads, goroutines, float64(s.Kernel)/mib)

@@ -33,6 +33,7 @@ const (
 	stormLateBudget = 1.25 // late
 )
 
+// SetupStorm declares the flags of the mode storm, and returns what runs it.
 func SetupStorm(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &StormFlags{}
 	f.Register(fs)
@@ -46,11 +47,7 @@ func SetupStorm(fs *flag.FlagSet) func(ctx context.Context) error {
 		panic("BUG: " + err.Error())
 	}
 	return func(ctx context.Context) error {
-		r, err := RunStorm(ctx, f)
-		if err != nil {
-			return err
-		}
-		return f.Finish(r)
+		return f.Conclude(RunStorm(ctx, f))
 	}
 }
 
@@ -58,10 +55,7 @@ func (f *StormFlags) check() error {
 	if f.Streams < 1 || f.Rounds < 1 || f.Soon < 0 || f.late != 0 && f.late < f.Soon {
 		return errors.New("bench: -streams and -rounds should be above zero, -soon not negative, and -late 0 or not below it")
 	}
-	if f.Rounds > 1 && f.URL != "" {
-		return errors.New("bench: a running server keeps what the first storm left in its heap; with -url leave -rounds at 1")
-	}
-	return nil
+	return f.FreshRounds(f.Rounds, "storm")
 }
 
 // stormRound is one storm. Memory in bytes.
@@ -90,6 +84,7 @@ type StormReport struct {
 	LateEach *figures.Spread `json:"late_kib_per_stream"`
 }
 
+// RunStorm runs the mode storm.
 func RunStorm(ctx context.Context, f *StormFlags) (*StormReport, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -125,7 +120,7 @@ func stormOnce(ctx context.Context, f *StormFlags, r *rig.Rig) (x stormRound, er
 	if x.Empty, err = proc.ReadMemory(pids); err != nil {
 		return x, err
 	}
-	c, err := r.NewClient(&r.Host, f.Streams, func(int) load.Handler { return load.Silent{} })
+	c, err := r.NewClient(&r.Host, f.Streams, load.Ignore)
 	if err != nil {
 		return x, err
 	}
@@ -165,14 +160,14 @@ func stormOnce(ctx context.Context, f *StormFlags, r *rig.Rig) (x stormRound, er
 		return x, err
 	}
 	n := float64(f.Streams)
-	x.PerSecond, x.CPU = n/x.Seconds, float64((cpu1-cpu0).Nanoseconds())/1000/n
-	x.SoonEach = float64(x.Soon.RSS-x.Empty.RSS) / 1024 / n
+	x.PerSecond, x.CPU = n/x.Seconds, figures.MicrosEach(cpu1-cpu0, f.Streams)
+	x.SoonEach = figures.KiBEach(x.Soon.RSS-x.Empty.RSS, f.Streams)
 	if f.late > 0 {
 		late, err := look(f.late)
 		if err != nil {
 			return x, err
 		}
-		each := float64(late.RSS-x.Empty.RSS) / 1024 / n
+		each := figures.KiBEach(late.RSS-x.Empty.RSS, f.Streams)
 		x.Late, x.LateEach = &late, &each
 	}
 	return x, nil
@@ -194,9 +189,10 @@ func (r *StormReport) sumUp() {
 	}
 }
 
+// WriteTable implements figures.Report.
 func (r *StormReport) WriteTable(w io.Writer) error {
-	fmt.Fprintf(w, "storm: %d streams on one channel connect as fast as they can; memory per stream %s and later\n%s\n%s\n\n",
-		r.Streams, r.Soon, r.Server, r.Machine)
+	r.WriteTitle(w, "storm: %d streams on one channel connect as fast as they can; memory per stream %s and later",
+		r.Streams, r.Soon)
 	t := figures.Columns(w)
 	fmt.Fprintln(t, "round\tseconds\tconnects/s\tCPU µs/connect\tRSS empty MiB\tpeak\tsoon\tlate\tsoon, KiB/stream\tlate\t")
 	const mib = 1 << 20

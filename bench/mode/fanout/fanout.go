@@ -36,6 +36,7 @@ type Flags struct {
 	OwnChannels                     bool // a channel for each stream instead of one for all
 }
 
+// Setup declares the flags of the mode fan-out, and returns what runs it.
 func Setup(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &Flags{Mode: "fan-out"}
 	f.registerFanOut(fs, 1000, 128)
@@ -104,6 +105,7 @@ func (f *Flags) check() error {
 	return nil
 }
 
+// Run runs the mode fan-out.
 func Run(ctx context.Context, f *Flags) (*Report, error) {
 	if err := f.check(); err != nil {
 		return nil, err

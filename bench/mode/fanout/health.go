@@ -27,6 +27,7 @@ type HealthFlags struct {
 	url   string
 }
 
+// SetupHealth declares the flags of the mode health, and returns what runs it.
 func SetupHealth(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &HealthFlags{}
 	f.Mode, f.Pattern, f.Rate = "health", string(PatternBurst), 1
@@ -66,6 +67,7 @@ type HealthReport struct {
 	Rest  figures.Spread `json:"answer_p99_ms_at_rest"`
 }
 
+// RunHealth runs the mode health.
 func RunHealth(ctx context.Context, f *HealthFlags) (*HealthReport, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -129,20 +131,17 @@ func newHealthTurn(round int, saturated bool, h *hdrhistogram.Histogram) healthT
 // sumUp fills in the medians.
 func (r *HealthReport) sumUp() {
 	r.Report.sumUp()
-	p99 := func(saturated bool) (values []float64) {
-		for _, t := range r.Turns {
-			if t.Saturated == saturated {
-				values = append(values, t.MS.P99)
-			}
-		}
-		return values
+	p99 := func(saturated bool) figures.Spread {
+		return figures.SpreadOf(figures.Of(r.Turns, func(t healthTurn) bool { return t.Saturated == saturated },
+			func(t healthTurn) float64 { return t.MS.P99 }))
 	}
-	r.Busy, r.Rest = figures.SpreadOf(p99(true)), figures.SpreadOf(p99(false))
+	r.Busy, r.Rest = p99(true), p99(false)
 }
 
+// WriteTable implements figures.Report.
 func (r *HealthReport) WriteTable(w io.Writer) error {
-	fmt.Fprintf(w, "health: asked every %s while %d publications are in flight to %d streams, and at rest\n%s\n%s\n\n",
-		r.Every, r.InFlight, r.Streams, r.Server, r.Machine)
+	r.WriteTitle(w, "health: asked every %s while %d publications are in flight to %d streams, and at rest",
+		r.Every, r.InFlight, r.Streams)
 	t := figures.Columns(w)
 	fmt.Fprintln(t, "round\tserver\tanswers\tp50 ms\tp99\tp99.9\tmax\t")
 	for _, x := range r.Turns {

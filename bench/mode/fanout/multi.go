@@ -20,6 +20,7 @@ type MultiFlags struct {
 	Channels int
 }
 
+// SetupMulti declares the flags of the mode multi, and returns what runs it.
 func SetupMulti(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &MultiFlags{}
 	f.Mode, f.Pattern, f.Conns, f.InFlight, f.Rate = "multi", string(PatternClosed), 1, 1, 1
@@ -51,6 +52,7 @@ type MultiReport struct {
 	Ratio    *figures.Spread `json:"many_over_one"` // CPU per delivery, round by round
 }
 
+// RunMulti runs the mode multi.
 func RunMulti(ctx context.Context, f *MultiFlags) (*MultiReport, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -113,9 +115,10 @@ func (r *MultiReport) sumUp() {
 	r.Ratio = ratio(r.side(manySide), r.side(rig.OurSide), cpuOf)
 }
 
+// WriteTable implements figures.Report.
 func (r *MultiReport) WriteTable(w io.Writer) error {
-	fmt.Fprintf(w, "multi: one message at a time to %d streams; \"%s\": on one plain channel, \"%s\": on %d recoverable channels, messages to one after the other\n%s\n%s\n\n",
-		r.Streams, rig.OurSide, manySide, r.Channels, r.Server, r.Machine)
+	r.WriteTitle(w, "multi: one message at a time to %d streams; \"%s\": on one plain channel, \"%s\": on %d recoverable channels, messages to one after the other",
+		r.Streams, rig.OurSide, manySide, r.Channels)
 	if err := r.writeRounds(w); err != nil {
 		return err
 	}

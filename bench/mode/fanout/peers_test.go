@@ -55,7 +55,7 @@ func TestSocketMemoryOfAServer(t *testing.T) {
 	// Another program's client may have the same port on another address.
 	before, err := proc.ReadSocketMemory(r.Streams.Port())
 	require.NoError(t, err)
-	c, err := r.NewClient(&r.Host, 7, func(int) load.Handler { return load.Silent{} })
+	c, err := r.NewClient(&r.Host, 7, load.Ignore)
 	require.NoError(t, err)
 	require.NoError(t, c.Open(t.Context(), 7, f.Quiet))
 	after, err := proc.ReadSocketMemory(r.Streams.Port())

@@ -48,7 +48,7 @@ func (r *roundResult) fill(a *arrivals, elapsed, benchCPU time.Duration) {
 	if r.Deliveries == 0 {
 		return
 	}
-	micros := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 / float64(r.Deliveries) }
+	micros := func(d time.Duration) float64 { return figures.MicrosEach(d, r.Deliveries) }
 	r.BenchCPU = micros(benchCPU)
 	if r.cpuKnown {
 		v := micros(r.cpu)

@@ -20,6 +20,7 @@ type SlowFlags struct {
 	Fill    int
 }
 
+// SetupSlow declares the flags of the mode slow, and returns what runs it.
 func SetupSlow(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &SlowFlags{}
 	f.Mode, f.Pattern, f.Conns, f.InFlight = "slow", string(PatternPaced), 1, 64
@@ -61,6 +62,7 @@ type slowRun struct {
 	report  *SlowReport
 }
 
+// RunSlow runs the mode slow.
 func RunSlow(ctx context.Context, f *SlowFlags) (*SlowReport, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -148,7 +150,7 @@ func (x *slowRun) stall(ctx context.Context) (*load.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := x.r.ClientConfig(&x.r.Host, requests, x.source, func(int) load.Handler { return load.Silent{} })
+	cfg := x.r.ClientConfig(&x.r.Host, requests, x.source, load.Ignore)
 	cfg.Stall, cfg.Receive = true, load.StalledReceive
 	x.source += load.SourcesOf(len(requests))
 	c, err := load.New(cfg)

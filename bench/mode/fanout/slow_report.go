@@ -36,10 +36,9 @@ func (t *slowTurn) fill(stalled bool, count int, before, after slowLook) {
 		return
 	}
 	more := after.sockets.Sub(before.sockets)
-	n := float64(count)
 	t.Count, t.Left = count, count+more.Sockets
-	t.Kernel, t.Queued = float64(more.Bytes)/1024/n, float64(more.Queued)/1024/n
-	t.User = float64(after.memory.RSS-before.memory.RSS) / 1024 / n
+	t.Kernel, t.Queued = figures.KiBEach(more.Bytes, count), figures.KiBEach(more.Queued, count)
+	t.User = figures.KiBEach(after.memory.RSS-before.memory.RSS, count)
 }
 
 // SlowReport is the result of the slow mode. In the rounds, "server" are turns
@@ -70,9 +69,10 @@ func (r *SlowReport) sumUp() {
 	r.Kernel, r.User = figures.SpreadOf(kernel), figures.SpreadOf(user)
 }
 
+// WriteTable implements figures.Report.
 func (r *SlowReport) WriteTable(w io.Writer) error {
-	fmt.Fprintf(w, "slow: %d streams that read, and in turns marked \"%s\" %d more (%d %%) that do not; %g messages/s of %d B, after %d at once\n%s\n%s\n\n",
-		r.Streams, stalledSide, r.Count, r.Percent, r.Rate, r.Size, r.Fill, r.Server, r.Machine)
+	r.WriteTitle(w, "slow: %d streams that read, and in turns marked \"%s\" %d more (%d %%) that do not; %g messages/s of %d B, after %d at once",
+		r.Streams, stalledSide, r.Count, r.Percent, r.Rate, r.Size, r.Fill)
 	if err := r.writeRounds(w); err != nil {
 		return err
 	}

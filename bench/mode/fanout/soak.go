@@ -24,6 +24,7 @@ type soakFlags struct {
 	calibrate                int
 }
 
+// SetupSoak declares the flags of the mode soak, and returns what runs it.
 func SetupSoak(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &soakFlags{}
 	f.Mode, f.Pattern, f.Conns, f.InFlight, f.Rounds, f.Rate = "soak", string(PatternPaced), 1, 64, 1, 1
@@ -190,7 +191,7 @@ func (x *soakRun) open(ctx context.Context, n int, stalled bool) (*load.Client, 
 		return nil, err
 	}
 	x.source++
-	cfg := x.r.ClientConfig(&x.r.Host, requests, load.SourcesOf(x.f.Streams)+x.source%churnSources, func(int) load.Handler { return load.Silent{} })
+	cfg := x.r.ClientConfig(&x.r.Host, requests, load.SourcesOf(x.f.Streams)+x.source%churnSources, load.Ignore)
 	if stalled {
 		cfg.Stall, cfg.Receive = true, load.StalledReceive
 	}

@@ -131,9 +131,10 @@ func (r *SoakReport) Verdict() error {
 	return errors.Join(errs...)
 }
 
+// WriteTable implements figures.Report.
 func (r *SoakReport) WriteTable(w io.Writer) error {
-	fmt.Fprintf(w, "soak: %d streams that stay, %d that come and go, %d that do not read; %.0f messages/s of %d B, of %.0f that the machine takes\n%s\n%s\n\n",
-		r.Streams, r.Churn, r.Stalled, r.Rate, r.Size, r.Most, r.Server, r.Machine)
+	r.WriteTitle(w, "soak: %d streams that stay, %d that come and go, %d that do not read; %.0f messages/s of %d B, of %.0f that the machine takes",
+		r.Streams, r.Churn, r.Stalled, r.Rate, r.Size, r.Most)
 	t := figures.Columns(w)
 	fmt.Fprintln(t, "seconds\tRSS MiB\topen files\tgoroutines\tthreads\tdeliveries/s\tp99 lag ms\t")
 	for _, s := range r.Samples {

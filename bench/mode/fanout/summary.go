@@ -101,7 +101,7 @@ func (r *Report) sumUpMemory(sides []*side, before, after int64) {
 		if err != nil {
 			continue
 		}
-		grown := float64(now.RSS-s.empty.RSS) / 1024 / float64(s.client.Opened.Load())
+		grown := figures.KiBEach(now.RSS-s.empty.RSS, s.client.Opened.Load())
 		if s.name == rig.OurSide && r.Own != nil {
 			r.Own.RSS = &grown
 		}
@@ -137,11 +137,7 @@ func (r *Report) summarise(name string) *Summary {
 		return nil
 	}
 	over := func(f func(x roundResult) float64) figures.Spread {
-		values := make([]float64, len(rounds))
-		for i, x := range rounds {
-			values[i] = f(x)
-		}
-		return figures.SpreadOf(values)
+		return figures.SpreadOf(figures.Of(rounds, nil, f))
 	}
 	lag := func(f func(x roundResult) figures.Quantiles) figures.Quantiles {
 		return figures.Quantiles{
@@ -171,12 +167,5 @@ func (r *Report) summarise(name string) *Summary {
 
 // ratio divides a by b round by round; nil where a value is missing or zero.
 func ratio(a, b []roundResult, f func(x roundResult) float64) *figures.Spread {
-	if len(a) == 0 || len(a) != len(b) {
-		return nil
-	}
-	x, y := make([]float64, len(a)), make([]float64, len(a))
-	for i := range a {
-		x[i], y[i] = f(a[i]), f(b[i])
-	}
-	return figures.Quotients(x, y)
+	return figures.Quotients(figures.Of(a, nil, f), figures.Of(b, nil, f))
 }

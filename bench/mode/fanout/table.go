@@ -10,6 +10,7 @@ import (
 	"sluice/bench/rig"
 )
 
+// WriteTable implements figures.Report.
 func (r *Report) WriteTable(w io.Writer) error {
 	how := map[Pattern]string{
 		PatternClosed: "one message at a time, the next when every stream has it",
@@ -20,8 +21,8 @@ func (r *Report) WriteTable(w io.Writer) error {
 	if r.OwnChannels {
 		where = "on a channel each"
 	}
-	fmt.Fprintf(w, "%s, %s: %s\n%d streams %s, %d B of data (%d B on the wire), %d messages a round\n%s\n%s\n\n",
-		r.Mode, r.Pattern, how, r.Streams, where, r.Size, r.Frame, r.Messages, r.Server, r.Machine)
+	r.WriteTitle(w, "%s, %s: %s\n%d streams %s, %d B of data (%d B on the wire), %d messages a round",
+		r.Mode, r.Pattern, how, r.Streams, where, r.Size, r.Frame, r.Messages)
 	if err := r.writeRounds(w); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"sluice/bench/figures"
 	"sluice/bench/load"
 	"sluice/bench/proc"
 	"sluice/bench/rig"
@@ -25,6 +26,7 @@ type Flags struct {
 	Trickle                                time.Duration
 }
 
+// Setup declares the flags of the mode open, and returns what runs it.
 func Setup(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &Flags{}
 	f.Register(fs)
@@ -90,6 +92,7 @@ type opens struct {
 	reading int // streams that are to read
 }
 
+// Run runs the mode open.
 func Run(ctx context.Context, f *Flags) (*Report, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -261,10 +264,9 @@ func (x *opens) idle(ctx context.Context, empty proc.Memory) error {
 	if err != nil {
 		return err
 	}
-	kib := func(a, b int64) float64 { return float64(b-a) / 1024 / float64(x.reading) }
 	x.report.Idle = &openIdle{
 		Settle: x.f.settle.String(), Streams: x.reading, Empty: empty, Memory: now,
-		RSS: kib(empty.RSS, now.RSS), Anonymous: kib(empty.Anonymous, now.Anonymous),
+		RSS: figures.KiBEach(now.RSS-empty.RSS, x.reading), Anonymous: figures.KiBEach(now.Anonymous-empty.Anonymous, x.reading),
 	}
 	return x.client.Err()
 }

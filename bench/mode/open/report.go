@@ -82,7 +82,7 @@ func (t *openTurn) fill(f *Flags, all *readersTurn, p *load.Poured, begin time.T
 		t.Seconds = time.Duration(all.lastAt - begin.UnixNano()).Seconds()
 		t.PerSecond = float64(t.Deliveries) / t.Seconds
 		t.MiBPerSecond = t.PerSecond * float64(f.Size) / mib
-		t.CPU = float64(cpu.Nanoseconds()) / 1000 / float64(t.Deliveries)
+		t.CPU = figures.MicrosEach(cpu, t.Deliveries)
 	}
 	inFlight := all.inFlight(p)
 	if f.Stalled > 0 || f.Trickle > 0 {
@@ -133,16 +133,6 @@ func newReport(f *Flags, r *rig.Rig) *Report {
 	return report
 }
 
-// values are a figure of all turns of a kind.
-func (r *Report) values(kind string, figure func(t openTurn) float64) (v []float64) {
-	for _, t := range r.Turns {
-		if t.Kind == kind {
-			v = append(v, figure(t))
-		}
-	}
-	return v
-}
-
 // sumUp fills in sums, medians and ratios.
 func (r *Report) sumUp() {
 	for _, t := range append([]openTurn{r.WarmUp}, r.Turns...) {
@@ -164,16 +154,13 @@ func (r *Report) sumUp() {
 			disturbed[t.Round] = true
 		}
 	}
-	each := func(kind string) (v []float64) {
-		for _, t := range r.Turns {
-			if t.Kind == kind && !disturbed[t.Round] {
-				v = append(v, t.Seconds/float64(t.Deliveries))
-			}
-		}
-		return v
+	each := func(kind string) []float64 {
+		return figures.Of(r.Turns, func(t openTurn) bool { return t.Kind == kind && !disturbed[t.Round] },
+			func(t openTurn) float64 { return t.Seconds / float64(t.Deliveries) })
 	}
 	r.Time = figures.Quotients(each(openLoop), each(closedLoop))
-	r.PeakOver = figures.SpreadOf(r.values(openLoop, func(t openTurn) float64 { return t.Peak / t.PeakBudget }))
+	r.PeakOver = figures.SpreadOf(figures.Of(r.Turns, func(t openTurn) bool { return t.Kind == openLoop },
+		func(t openTurn) float64 { return t.Peak / t.PeakBudget }))
 }
 
 // Verdict is an error where a stream that read was closed or did not get, once

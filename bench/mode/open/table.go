@@ -9,15 +9,25 @@ import (
 	"sluice/bench/figures"
 )
 
+// WriteTable implements figures.Report.
 func (r *Report) WriteTable(w io.Writer) error {
-	fmt.Fprintf(w, "open: %d messages of %d B in an open loop over %d connections, to %d streams that read", r.Messages, r.Size, r.Conns, r.Streams-r.Stall)
+	others := ""
 	if r.Stall > 0 {
-		fmt.Fprintf(w, ", and %d that do not", r.Stall)
+		others = fmt.Sprintf(", and %d that do not", r.Stall)
 	}
 	if r.Trickle != "" {
-		fmt.Fprintf(w, ", while one more that trickles comes every %s", r.Trickle)
+		others += fmt.Sprintf(", while one more that trickles comes every %s", r.Trickle)
 	}
-	fmt.Fprintf(w, "\n%s\n%s\n\n", r.Server, r.Machine)
+	r.WriteTitle(w, "open: %d messages of %d B in an open loop over %d connections, to %d streams that read%s", r.Messages, r.Size, r.Conns, r.Streams-r.Stall, others)
+	if err := r.writeTurns(w); err != nil {
+		return err
+	}
+	r.writeEndings(w)
+	return r.writeBudgets(w)
+}
+
+// writeTurns prints every turn.
+func (r *Report) writeTurns(w io.Writer) error {
 	t := figures.Columns(w)
 	fmt.Fprintln(t, "round\tloop\tacknowledged\trefused\tanswered s\tlast reader s\tdeliveries/s\tMiB/s\tCPU µs/delivery\tclosed\tlost\trepeated\treordered\tin flight MiB\tRSS peak MiB\tits budget\t")
 	for _, x := range r.Turns {
@@ -28,9 +38,12 @@ func (r *Report) WriteTable(w io.Writer) error {
 		fmt.Fprintf(t, "%d\t%s\t%d\t%d\t%s\t%.2f\t%.0f\t%.0f\t%.2f\t%d\t%d\t%d\t%d\t%.1f\t%.1f\t%.1f\t\n", x.Round, x.Kind, x.Accepted, x.Messages-x.Accepted, answered,
 			x.Seconds, x.PerSecond, x.MiBPerSecond, x.CPU, x.Closed, x.Lost, x.Duplicated, x.Reordered, x.InFlight, x.Peak, x.PeakBudget)
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
+	return t.Flush()
+}
+
+// writeEndings prints what became of streams that did not stay, and of messages that
+// were refused.
+func (r *Report) writeEndings(w io.Writer) {
 	fmt.Fprintln(w)
 	if r.WarmUp.Closed > 0 {
 		fmt.Fprintf(w, "warm-up: closed %s\n", figures.Reasons(r.WarmUp.Reasons))
@@ -49,6 +62,10 @@ func (r *Report) WriteTable(w io.Writer) error {
 			fmt.Fprintf(w, "round %d, %s loop: %v  %s\n", x.Round, x.Kind, x.Trickled, figures.Reasons(x.Trickled.Closed))
 		}
 	}
+}
+
+// writeBudgets compares with the budgets.
+func (r *Report) writeBudgets(w io.Writer) error {
 	fmt.Fprintf(w, "closed %d, lost %d  %s\n", r.Closed, r.Lost, figures.Budget(float64(r.Closed+r.Lost), 0))
 	if r.Trickled != nil {
 		fmt.Fprintln(w, r.Trickled)

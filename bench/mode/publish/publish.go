@@ -23,6 +23,7 @@ type Flags struct {
 	Duration            time.Duration
 }
 
+// Setup declares the flags of the mode publish, and returns what runs it.
 func Setup(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &Flags{}
 	f.Register(fs)
@@ -32,11 +33,7 @@ func Setup(fs *flag.FlagSet) func(ctx context.Context) error {
 	fs.IntVar(&f.Rounds, "rounds", 5, "rounds, in each of which every server takes a turn")
 	fs.DurationVar(&f.Duration, "duration", 2*time.Second, "how long to publish at the most, and again at half of that rate")
 	return func(ctx context.Context) error {
-		r, err := Run(ctx, f)
-		if err != nil {
-			return err
-		}
-		return f.Finish(r)
+		return f.Conclude(Run(ctx, f))
 	}
 }
 
@@ -77,6 +74,7 @@ type Report struct {
 	Sides  []publishSide `json:"sides"`
 }
 
+// Run runs the mode publish.
 func Run(ctx context.Context, f *Flags) (*Report, error) {
 	if f.Conns < 1 || f.Rounds < 1 || f.Duration <= 0 {
 		return nil, errors.New("bench: -conns, -rounds and -duration should be above zero")
@@ -124,14 +122,13 @@ func publishOn(ctx context.Context, f *Flags, r *rig.Rig, h *rig.Host) (turn pub
 	if err != nil {
 		return turn, err
 	}
-	micros := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 / float64(full.answers) }
-	turn.BenchCPU = micros(proc.OwnCPU() - own0)
+	turn.BenchCPU = figures.MicrosEach(proc.OwnCPU()-own0, full.answers)
 	if cpuErr == nil {
 		cpu1, err := proc.CPU(h.Target.PIDs)
 		if err != nil {
 			return turn, err
 		}
-		v := micros(cpu1 - cpu0)
+		v := figures.MicrosEach(cpu1-cpu0, full.answers)
 		turn.CPU = &v
 	}
 	turn.PerSecond, turn.Full = float64(full.answers)/full.elapsed.Seconds(), figures.QuantilesOf(full.lag)
@@ -167,13 +164,8 @@ func hammerOn(ctx context.Context, r *rig.Rig, h *rig.Host, conns, size int) (*h
 }
 
 // values are a figure of a side, by round.
-func (r *Report) values(name string, f func(t publishTurn) float64) (values []float64) {
-	for _, t := range r.Rounds {
-		if t.Side == name {
-			values = append(values, f(t))
-		}
-	}
-	return values
+func (r *Report) values(name string, f func(t publishTurn) float64) []float64 {
+	return figures.Of(r.Rounds, func(t publishTurn) bool { return t.Side == name }, f)
 }
 
 // sumUp fills in the sides from the rounds.
@@ -198,9 +190,10 @@ func (r *Report) sumUp() {
 	}
 }
 
+// WriteTable implements figures.Report.
 func (r *Report) WriteTable(w io.Writer) error {
-	fmt.Fprintf(w, "publish: messages of %d B over %d keep-alive connections with one request in flight each, nobody subscribed; then half as many per second on a schedule\n%s\n%s\n\n",
-		r.Size, r.Conns, r.Server, r.Machine)
+	r.WriteTitle(w, "publish: messages of %d B over %d keep-alive connections with one request in flight each, nobody subscribed; then half as many per second on a schedule",
+		r.Size, r.Conns)
 	t := figures.Columns(w)
 	fmt.Fprintln(t, "round\tside\trequests/s\tCPU µs/request\tbench CPU\tp50 ms\tp99\tat half: p50 ms\tp99\tp99.9\tmax\t")
 	for _, x := range r.Rounds {

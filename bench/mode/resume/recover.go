@@ -30,6 +30,7 @@ type RecoverFlags struct {
 // RecoverBudget is what all resumes together may hold by default, bytes.
 const RecoverBudget = 256 << 20
 
+// SetupRecover declares the flags of the mode recover, and returns what runs it.
 func SetupRecover(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &RecoverFlags{}
 	f.Register(fs)
@@ -78,6 +79,7 @@ type streamPosition struct {
 	Epoch  string `json:"epoch"`
 }
 
+// RunRecover runs the mode recover.
 func RunRecover(ctx context.Context, f *RecoverFlags) (*RecoverReport, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -110,7 +112,7 @@ func (x *recovers) run(ctx context.Context) error {
 	defer readers.Close()
 	mute, err := x.client(requests[x.f.Clients-muted:], load.SourcesOf(len(requests)), func(cfg *load.Config) {
 		cfg.Stall, cfg.Mute, cfg.Receive = true, true, load.StalledReceive
-		cfg.Handler = func(int) load.Handler { return load.Silent{} }
+		cfg.Handler = load.Ignore
 	})
 	if err != nil {
 		return err

@@ -80,13 +80,14 @@ func (r *RecoverReport) Verdict() error {
 	return errors.Join(w...)
 }
 
+// WriteTable implements figures.Report.
 func (r *RecoverReport) WriteTable(w io.Writer) error {
 	told := "which the server was not told"
 	if r.Told {
 		told = "its uni_sse.recovery_max_total"
 	}
-	fmt.Fprintf(w, "recover: %d clients resume at once, %d messages of %d B each (%.1f MiB); %d of them never read\nbudget %d B, %s\n%s\n%s\n\n",
-		r.Clients, r.Messages, r.Size, float64(r.Messages)*float64(r.Size)/(1<<20), r.Clients-r.Readers, r.Budget, told, r.Server, r.Machine)
+	r.WriteTitle(w, "recover: %d clients resume at once, %d messages of %d B each (%.1f MiB); %d of them never read\nbudget %d B, %s",
+		r.Clients, r.Messages, r.Size, float64(r.Messages)*float64(r.Size)/(1<<20), r.Clients-r.Readers, r.Budget, told)
 	fmt.Fprintf(w, "readers with everything  %d of %d  %s\n", r.Complete, r.Readers, figures.Budget(float64(int64(r.Readers)-r.Complete), 0))
 	fmt.Fprintf(w, "told that they cannot be recovered %d, not served %d, came back %d times\n", r.Unrecovered, r.Unserved, r.Retries)
 	if len(r.Reasons) > 0 {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +22,8 @@ import (
 
 // recoverStandIn keeps a history and sends it to streams.
 type recoverStandIn struct {
-	standin.Server
+	mu sync.Mutex
+	// Guarded by mu.
 	history []string
 	refused int // streams that are sent away first
 }
@@ -31,18 +33,18 @@ func (s *recoverStandIn) start(t *testing.T) *httptest.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/publish", func(w http.ResponseWriter, r *http.Request) {
 		var req struct{ Data json.RawMessage }
-		s.Mu.Lock()
-		defer s.Mu.Unlock()
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if json.NewDecoder(r.Body).Decode(&req) == nil {
 			s.history = append(s.history, string(req.Data))
 		}
 		fmt.Fprintf(w, `{"result":{"offset":%d,"epoch":"E"}}`, len(s.history))
 	})
 	mux.HandleFunc("GET /connection/uni_sse", func(w http.ResponseWriter, r *http.Request) {
-		s.Mu.Lock()
+		s.mu.Lock()
 		s.refused--
 		away := s.refused >= 0
-		s.Mu.Unlock()
+		s.mu.Unlock()
 		w.Header().Set("Content-Type", "text/event-stream")
 		if away {
 			w.Header().Set("Connection", "close")
@@ -62,11 +64,11 @@ func (s *recoverStandIn) start(t *testing.T) *httptest.Server {
 		}
 		sub := connect.Subs["bench"]
 		var pubs []string
-		s.Mu.Lock()
+		s.mu.Lock()
 		for i, data := range s.history[sub.Offset:] {
 			pubs = append(pubs, fmt.Sprintf(`{"data":%s,"offset":%d}`, data, i+1))
 		}
-		s.Mu.Unlock()
+		s.mu.Unlock()
 		fmt.Fprintf(w, "data: {\"connect\":{\"subs\":{\"bench\":{\"publications\":[%s],\"recovered\":%v,\"was_recovering\":true}}}}\n\n",
 			strings.Join(pubs, ","), sub.Recover && sub.Epoch == "E")
 		w.(http.Flusher).Flush()

@@ -20,6 +20,7 @@ type Flags struct {
 	Streams, Missed, Size, Rounds int
 }
 
+// Setup declares the flags of the mode resume, and returns what runs it.
 func Setup(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &Flags{}
 	f.Register(fs)
@@ -66,6 +67,7 @@ type resumes struct {
 	source int      // next group of source addresses
 }
 
+// Run runs the mode resume.
 func Run(ctx context.Context, f *Flags) (*Report, error) {
 	if err := f.check(); err != nil {
 		return nil, err

@@ -36,10 +36,10 @@ type resumeTurn struct {
 	Foreign    int64 `json:"foreign"`
 }
 
+// fill computes the figures of a turn.
 func (t *resumeTurn) fill(got resumeCount, cpu time.Duration) {
-	n := float64(t.Streams)
-	t.CPU = float64(cpu.Nanoseconds()) / 1000 / n
-	t.PushBytes = float64(got.pushBytes) / n
+	t.CPU = figures.MicrosEach(cpu, t.Streams)
+	t.PushBytes = float64(got.pushBytes) / float64(t.Streams)
 	t.Missed, t.Recovered, t.Foreign = got.missed, got.recovered, got.foreign
 	t.Lost, t.Duplicated, t.Reordered = got.tally.Lost, got.tally.Duplicated, got.tally.Reordered
 }
@@ -77,13 +77,8 @@ func newReport(f *Flags, r *rig.Rig) *Report {
 }
 
 // cpu returns the figures of a side, by round.
-func (r *Report) cpu(side string) (values []float64) {
-	for _, t := range r.Turns {
-		if t.Side == side {
-			values = append(values, t.CPU)
-		}
-	}
-	return values
+func (r *Report) cpu(side string) []float64 {
+	return figures.Of(r.Turns, func(t resumeTurn) bool { return t.Side == side }, func(t resumeTurn) float64 { return t.CPU })
 }
 
 // sumUp fills in medians and the ratio from the turns.
@@ -104,13 +99,14 @@ func (r *Report) Verdict() error {
 	return nil
 }
 
+// WriteTable implements figures.Report.
 func (r *Report) WriteTable(w io.Writer) error {
 	who := "anonymous"
 	if r.Token {
 		who = "users with an HS256 token each, the same in every turn"
 	}
-	fmt.Fprintf(w, "resume: %d streams on one channel (%s) come back, %d at a time, and have missed %d messages of %d B\n%s\n%s\n%s\n\n",
-		r.Streams, who, r.Ramp, r.Missed, r.Size, r.Note, r.Server, r.Machine)
+	r.WriteTitle(w, "resume: %d streams on one channel (%s) come back, %d at a time, and have missed %d messages of %d B\n%s",
+		r.Streams, who, r.Ramp, r.Missed, r.Size, r.Note)
 	t := figures.Columns(w)
 	fmt.Fprintln(t, "round\tconnect\tCPU µs/connect\tseconds\tin connect pushes\texpected\trecovered\tB/push\tlost\trepeated\treordered\t")
 	for _, x := range r.Turns {
