@@ -16,8 +16,11 @@ endif
 
 .DEFAULT_GOAL := help
 
+##@ To begin
+
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nOne package or test: go test ./gateway/hub -run NAME. More: gateway/docs/develop.md\n'
 
 # The server takes the place of the shell, so that Ctrl-C and SIGTERM end it in good order and make says nothing.
 run: ## start the gateway for a try: loopback, random secrets, live page on port 8000
@@ -28,8 +31,12 @@ run: ## start the gateway for a try: loopback, random secrets, live page on port
 build: ## build ./bin/sluice
 	$(GO) build -trimpath -o bin/sluice .
 
+##@ Test
+
 test: ## all tests but the long ones (under 5 minutes)
 	$(call gotest,-shuffle=on -timeout 10m,./...)
+
+##@ Check
 
 check: fmt vet lint race ## what must hold before a commit: format, vet, lint, race detector
 
@@ -57,6 +64,8 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$pkg; \
 	  done; \
 	done
+
+##@ Measure
 
 bench: ## every budget of the design in short form: one table, bench/out/budgets.json (about 5 minutes; RESULTS=bench/results for what is committed)
 	$(GO) run ./bench budgets -o $(RESULTS)/budgets.json
@@ -88,6 +97,8 @@ charts: ## measure, next to nchan where it is installed, and draw bench/out/*.sv
 
 microbench: ## Go benchmarks, ten runs each (B=regexp)
 	$(GO) test -run '^$$' -bench '$(B)' -benchmem -count 10 ./...
+
+##@ Keep in order
 
 docs: ## rewrite the option reference, gateway/docs/options.md, from the code
 	$(GO) run . configdoc --write gateway/docs/options.md

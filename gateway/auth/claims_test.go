@@ -49,7 +49,7 @@ func TestErrorsOfTokensSayWhatWasExpected(t *testing.T) {
 	_, err = v.VerifyConnect(mint(t, `{"sub":1}`), now)
 	reason, remedy := Remedy(err)
 	require.Equal(t, "token_claims", reason)
-	require.Contains(t, remedy, "README, Identity, Tokens lists")
+	require.Contains(t, remedy, "sluice docs identity, Tokens lists")
 }
 
 func TestAnonymousTokensCanBeDisallowed(t *testing.T) {

@@ -24,7 +24,7 @@ var (
 	flawSignature    = &flaw{"token_signature", "sign with the key that client.token has: the secret of the backend and client.token.hmac_secret_key may differ"}
 	flawIssuer       = &flaw{"token_claims", "mint the token for client.token.issuer, or change that"}
 	flawAudience     = &flaw{"token_claims", "mint the token for client.token.audience, or change that"}
-	flawClaims       = &flaw{"token_claims", "mint the claim as the error says (README, Identity, Tokens lists those that are read)"}
+	flawClaims       = &flaw{"token_claims", "mint the claim as the error says (sluice docs identity, Tokens lists those that are read)"}
 	flawOther        = &flaw{"token_invalid", "mint another"}
 )
 

@@ -53,7 +53,7 @@ func TestEveryRefusalHasItsRemedy(t *testing.T) {
 		`[]`, `{"sub":5}`, `{"exp":"` + misleading + `"}`, `{"aud":{}}`, `{"nbf":[]}`, `{"iss":5}`, `{"sub":"1","sub":"2"}`,
 		`{"subs":{"` + misleading + `":{"b64data":"?"}}}`,
 	} {
-		f(plain, hmac(h, claims), "token_claims", "README")
+		f(plain, hmac(h, claims), "token_claims", "sluice docs identity")
 	}
 	previous := newTestVerifier(t, func(o *Options) {
 		o.HMACSecretKey, o.HMACPreviousSecretKey, o.HMACPreviousSecretKeyValidUntil = "", secret, 1
@@ -97,5 +97,5 @@ func TestEveryRefusalByAKeySetHasItsRemedy(t *testing.T) {
 	f(v, signKid(t, jwt.SigningMethodHS256, []byte(secret), "a", `{}`), "token_algorithm", "algorithm")
 	f(newKeyedVerifier(t, many.URL, nil), sign(t, jwt.SigningMethodEdDSA, keys[0], `{"alg":"EdDSA"}`, `{}`), "token_key_id", endpoint)
 	template := newKeyedVerifier(t, s.URL+"/{{t}}", func(o *Options) { o.IssuerRegex = `(?P<t>.*)` })
-	f(template, edToken(t, keys[0], "a", `{"iss":"../signature is invalid"}`), "token_claims", "README")
+	f(template, edToken(t, keys[0], "a", `{"iss":"../signature is invalid"}`), "token_claims", "sluice docs identity")
 }

@@ -166,7 +166,7 @@ func TestConfigdoc(t *testing.T) {
 	require.Empty(t, out)
 	require.Contains(t, errs, "did you mean uni_sse.framing?")
 
-	path := filepath.Join(t.TempDir(), "README.md")
+	path := filepath.Join(t.TempDir(), "options.md")
 	require.NoError(t, os.WriteFile(path, []byte("a\n<!-- options:begin -->\n<!-- options:end -->\nb\n"), 0o644))
 	for range 2 {
 		_, errs, code = command("configdoc", "--write", path)

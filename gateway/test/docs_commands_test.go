@@ -85,35 +85,47 @@ func startDevServer(t *testing.T, dir string) (addr, key string) {
 	return addr, key
 }
 
-// readmeBlock matches a fenced block that is marked as one to be tested: shell
-// commands that end, commands that show a stream, a config file, or a recipe.
-var readmeBlock = regexp.MustCompile("(?s)<!-- test( stream| mint| page| nginx|) -->\n```(\\w*)\n(.*?)\n```\n")
+// docBlock matches a fenced block that is marked as one to be tested: commands
+// that end, commands that show a stream, a config file, or a recipe.
+var docBlock = regexp.MustCompile("(?s)<!-- test( stream| mint| page| nginx|) -->\n```(\\w*)\n(.*?)\n```\n")
 
-// readmeBlocks returns the blocks of the README that have one of some marks.
-func readmeBlocks(t *testing.T, marks ...string) [][]string {
+// docBlocks returns the blocks of the README and the pages that have one of some
+// marks.
+func docBlocks(t *testing.T, marks ...string) [][]string {
 	t.Helper()
-	text, err := os.ReadFile("../../README.md")
+	paths, err := filepath.Glob("../docs/*.md")
 	require.NoError(t, err)
-	blocks := readmeBlock.FindAllStringSubmatch(string(text), -1)
-	require.Len(t, blocks, strings.Count(string(text), "\n<!-- test"), "each mark stands above a block")
+	var blocks [][]string
+	for _, path := range append([]string{"../../README.md"}, paths...) {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		found := docBlock.FindAllStringSubmatch(string(text), -1)
+		require.Len(t, found, strings.Count(string(text), "\n<!-- test"), "%s: each mark stands above a block", path)
+		blocks = append(blocks, found...)
+	}
 	return slices.DeleteFunc(blocks, func(block []string) bool { return !slices.Contains(marks, strings.TrimSpace(block[1])) })
 }
 
-// What the README tells people to type does what it says.
-func TestCommandsOfTheReadmeWork(t *testing.T) {
-	blocks := readmeBlocks(t, "", "stream")
-	require.GreaterOrEqual(t, len(blocks), 4, "the marks are still there")
+// What the README and the pages tell people to type does what they say.
+func TestCommandsOfTheDocsWork(t *testing.T) {
+	blocks := docBlocks(t, "", "stream")
+	require.GreaterOrEqual(t, len(blocks), 8, "the marks are still there")
 
 	dir := commandDir(t)
 	addr, key := startDevServer(t, dir)
 	work := t.TempDir()
 	for _, block := range blocks {
 		script := strings.NewReplacer("localhost:8000", addr, "<key>", key).Replace(block[3])
-		if block[2] == "json" {
-			require.NoError(t, os.WriteFile(filepath.Join(work, "readme.json"), []byte(readmeSecrets.Replace(block[3])), 0o600))
+		switch block[2] {
+		case "python":
+			testkit.NeedProgram(t, []string{"python3"}, "apt-get install python3")
+			require.NoError(t, os.WriteFile(filepath.Join(work, "block.py"), []byte(script), 0o600))
+			script = "python3 block.py"
+		case "json":
+			require.NoError(t, os.WriteFile(filepath.Join(work, "block.json"), []byte(docSecrets.Replace(block[3])), 0o600))
 			// A block shows some options; what every server needs besides comes from the environment.
 			script = "SLUICE_UNI_SSE_ENABLED=true SLUICE_HTTP_API_KEY=" + rand.Text() + " SLUICE_CLIENT_TOKEN_HMAC_SECRET_KEY=" + rand.Text() + rand.Text() +
-				" sluice checkconfig --strict -c readme.json"
+				" sluice checkconfig --strict -c block.json"
 		}
 		if strings.Contains(script, "curl ") {
 			testkit.NeedProgram(t, []string{"curl"}, "apt-get install curl")
@@ -132,13 +144,13 @@ func TestCommandsOfTheReadmeWork(t *testing.T) {
 	}
 }
 
-// readmeSecrets puts secrets in the places that the README leaves for them.
-var readmeSecrets = strings.NewReplacer("<api key>", rand.Text(), "<what openssl rand -hex 32 prints>", rand.Text()+rand.Text())
+// docSecrets puts secrets in the places that the pages leave for them.
+var docSecrets = strings.NewReplacer("<api key>", rand.Text(), "<what openssl rand -hex 32 prints>", rand.Text()+rand.Text())
 
-// A block of the README that is copied as it stands has secrets that everybody
-// knows: the server takes them, and says so.
-func TestSecretsOfTheReadmeAreNone(t *testing.T) {
-	for _, block := range readmeBlocks(t, "") {
+// A block that is copied as it stands has secrets that everybody knows: the
+// server takes them, and says so.
+func TestSecretsOfTheDocsAreNone(t *testing.T) {
+	for _, block := range docBlocks(t, "") {
 		if block[2] != "json" || !strings.Contains(block[3], "hmac_secret_key") {
 			continue
 		}
@@ -149,7 +161,7 @@ func TestSecretsOfTheReadmeAreNone(t *testing.T) {
 		require.Equal(t, 2, strings.Count(out, "\n"), out)
 		return
 	}
-	t.Fatal("the README has no configuration any more")
+	t.Fatal("no page has a configuration any more")
 }
 
 // streams runs a command that shows a stream of the channel news, until it has

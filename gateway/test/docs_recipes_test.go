@@ -17,7 +17,7 @@ import (
 	"sluice/gateway/testkit"
 )
 
-// mintRecipe is how a recipe of the README is run, by its language.
+// mintRecipe is how a recipe of the pages is run, by its language.
 type mintRecipe struct {
 	file     string   // its name
 	programs []string // the first that there is runs it, with args and the file
@@ -33,12 +33,12 @@ var mintRecipes = map[string]mintRecipe{
 	"go":         {"mint.go", []string{"go"}, []string{"run"}, "see go.dev"},
 }
 
-// A token minted as the README says in each language connects as the user it names;
+// A token minted as the pages say in each language connects as the user it names;
 // without a secret, or with an empty one, there is none, and an error.
-func TestRecipesOfTheReadmeMintTokens(t *testing.T) {
+func TestRecipesOfTheDocsMintTokens(t *testing.T) {
 	s := startServer(t, parts{})
 	tested := make(map[string]bool)
-	for _, block := range readmeBlocks(t, "mint") {
+	for _, block := range docBlocks(t, "mint") {
 		language, text := block[2], block[3]
 		recipe, known := mintRecipes[language]
 		require.True(t, known, "a recipe in %q, which nothing runs", language)
@@ -79,11 +79,11 @@ func environWithout(name string) []string {
 	return slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, name+"=") })
 }
 
-// The page of the README goes on without a loss while its tokens expire, and stops
+// The page of the recipe goes on without a loss while its tokens expire, and stops
 // when it is told to.
-func TestBrowserRecipeOfTheReadmeRenewsTokens(t *testing.T) {
+func TestBrowserRecipeOfTheDocsRenewsTokens(t *testing.T) {
 	testkit.Snapshot(t, libraryGoroutines...)
-	blocks := readmeBlocks(t, "page")
+	blocks := docBlocks(t, "page")
 	require.Len(t, blocks, 1)
 	home := newSite(t)
 	p := allowing(home.origin())

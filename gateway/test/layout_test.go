@@ -41,6 +41,7 @@ var layout = map[string]row{
 	"codec":                   {others: modGoccy + " github.com/shadowspore/fossil-delta"},
 	"gateway/actor":           {others: modAnts},
 	"gateway/problem":         {},
+	"gateway/docs":            {},
 	"gateway/tally":           {},
 	"gateway/logs":            {},
 	"gateway/shrink":          {},
@@ -82,7 +83,7 @@ var layout = map[string]row{
 	"gateway/advice": {},
 	"gateway/node":   {ours: "*", others: modFasthttp + " " + modJwt},
 	"gateway/cli": {
-		ours:   "codec gateway/advice gateway/auth gateway/channel gateway/config gateway/logs gateway/node",
+		ours:   "codec gateway/advice gateway/auth gateway/channel gateway/config gateway/docs gateway/logs gateway/node",
 		others: modFasthttp + " " + modJwt + " github.com/spf13/cobra github.com/spf13/pflag",
 	},
 	"gateway/test":          {},

@@ -121,10 +121,9 @@ func (c *nginxClient) expect(t *testing.T, status int, method, path, body string
 	return events, answer
 }
 
-// The server block of the README, with TLS and HTTP/2, does what the README says
-// of it.
-func TestNginxOfTheReadme(t *testing.T) {
-	blocks := readmeBlocks(t, "nginx")
+// The server block of the pages, with TLS and HTTP/2, does what they say of it.
+func TestNginxOfTheDocs(t *testing.T) {
+	blocks := docBlocks(t, "nginx")
 	require.Len(t, blocks, 2, "nginx's part, and ours")
 	var ours struct {
 		HTTPServer struct {
