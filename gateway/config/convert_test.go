@@ -33,12 +33,12 @@ func converted(t *testing.T, path, text, to string) (before, after *Config, out 
 }
 
 func convertText(path, text, to string) (*Converted, error) {
-	return convert(Source{Path: path, Required: true}, to, func(name string) ([]byte, error) {
+	return convert(Source{Path: path, Required: true, Read: func(name string) ([]byte, error) {
 		if name != path {
 			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 		}
 		return []byte(text), nil
-	})
+	}}, to)
 }
 
 var convertedNames = []string{"new.json", "new.yaml", "new.yml", "new.toml"}
@@ -73,10 +73,10 @@ func TestConvertTakesEveryFlatKey(t *testing.T) {
 		samples[o.Key] = o
 	}
 	n := 0
-	for _, k := range flatTable {
+	for _, k := range oldKeys() {
 		o, ours := samples[k.to[0]]
 		value, _ := sampleOf(o)
-		if !ours || value == "" || k.shape == shapeWord {
+		if !ours || value == "" || k.word {
 			continue
 		}
 		text := `{"` + k.name + `": ` + value + `}`
@@ -117,12 +117,12 @@ func randomOldFile(r *rand.Rand) string {
 		`"http://u:p@h/?q=1#f"`, `{"A": "b", "C-D": "e\\f"}`, `"debug"`, `[]`, `""`,
 		`[{"status_code": 404, "to_disconnect": {"code": 4504, "reason": "r"}}, {"status_code": 403, "to_error": {"code": 7, "message": "m", "temporary": true}}]`,
 		`{"enabled": true, "transforms": [{"code": 3500, "to": {"status_code": 401, "body": "no"}}]}`}
-	for _, k := range flatTable {
-		if r.IntN(6) == 0 && k.shape != shapeWord {
+	for _, k := range oldKeys() {
+		if r.IntN(6) == 0 && !k.word {
 			for range 3 { // most values are of the wrong type
 				value := values[r.IntN(len(values))]
 				text := `{"` + k.name + `": ` + value + `}`
-				l := newLoader(Source{Path: "c.json"}, func(string) ([]byte, error) { return []byte(text), nil })
+				l := newLoader(Source{Path: "c.json", Read: func(string) ([]byte, error) { return []byte(text), nil }})
 				if l.file() && len(l.errs) == 0 {
 					add(&members, k.name, value)
 					break

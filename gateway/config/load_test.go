@@ -248,8 +248,8 @@ func TestApplyDevWithoutReport(t *testing.T) {
 
 // Who may not read a file wants to know as whom it was tried.
 func TestAFileThatMayNotBeReadIsSaidWithTheUser(t *testing.T) {
-	_, _, err := load(Source{Path: "c.json"}, func(name string) ([]byte, error) {
+	_, _, err := Load(Source{Path: "c.json", Read: func(name string) ([]byte, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
-	})
+	}})
 	require.ErrorContains(t, err, fmt.Sprintf("file c.json: cannot be read: permission denied (the process runs as uid %d)", os.Getuid()))
 }

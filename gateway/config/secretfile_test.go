@@ -43,7 +43,7 @@ func TestEverySecretCanBeInAFile(t *testing.T) {
 			}
 		}
 		for name, text := range inAllFormats(t, nest(o.Key+"_file", `"secret"`)) {
-			l := newLoader(Source{Path: name, Dir: "work"}, read(text))
+			l := newLoader(Source{Path: name, Dir: "work", Read: read(text)})
 			require.True(t, l.file())
 			require.Empty(t, l.errs, o.Key)
 			require.Empty(t, l.rep.Findings)
@@ -51,18 +51,18 @@ func TestEverySecretCanBeInAFile(t *testing.T) {
 			require.Contains(t, l.rep.Origin(o.Key), "file "+name+":")
 		}
 		for _, prefix := range schema.EnvPrefixes {
-			l := newLoader(Source{Dir: "work"}, read(""))
+			l := newLoader(Source{Dir: "work", Read: read("")})
 			l.env(map[string]string{prefix + strings.TrimPrefix(o.Env, "SLUICE_") + "_FILE": "secret"})
 			require.Empty(t, l.errs, o.Key)
 			require.Empty(t, l.rep.Findings)
 			require.Equal(t, expected, l.cfg, o.Key)
 		}
-		l := newLoader(Source{Dir: "work", Flags: map[string]string{o.Key + "_file": "secret"}}, read(""))
+		l := newLoader(Source{Dir: "work", Flags: map[string]string{o.Key + "_file": "secret"}, Read: read("")})
 		l.flags()
 		require.Empty(t, l.errs, o.Key)
 		require.Equal(t, expected, l.cfg, o.Key)
 		for _, flat := range o.Flat {
-			l := newLoader(Source{Path: "c.json", Dir: "work"}, read(`{"`+flat+`_file": "secret"}`))
+			l := newLoader(Source{Path: "c.json", Dir: "work", Read: read(`{"` + flat + `_file": "secret"}`)})
 			require.True(t, l.file())
 			require.Empty(t, l.errs, flat)
 			key := strings.Split(o.Key, ".")

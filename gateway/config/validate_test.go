@@ -389,12 +389,12 @@ func TestTLSIsValidated(t *testing.T) {
 	f := func(object, want string) {
 		t.Helper()
 		text := `{"http_server": {"tls": ` + object + `}}`
-		_, _, err := load(Source{Path: "config.json", Dir: dir}, func(name string) ([]byte, error) {
+		_, _, err := Load(Source{Path: "config.json", Dir: dir, Read: func(name string) ([]byte, error) {
 			if filepath.Base(name) == "config.json" {
 				return []byte(text), nil
 			}
 			return nil, os.ErrNotExist
-		})
+		}})
 		if want == "" {
 			require.NoError(t, err)
 			return
