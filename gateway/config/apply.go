@@ -27,20 +27,24 @@ func (l *loader) rewrite(in []source.Setting) []source.Setting {
 	return out
 }
 
-// inside returns the setting of a key, or of an element such as "[2]", inside another one.
+// inside returns the setting of a key inside another one.
 func inside(s source.Setting, key string, n *source.Node) source.Setting {
-	in := func(path string) string {
-		if key[0] == '[' {
-			return path + key
-		}
-		return schema.Join(path, key)
-	}
-	at := source.Setting{Key: in(s.Key), Value: n, Place: source.Place{Origin: s.Origin}}
+	at := source.Setting{Key: schema.Join(s.Key, key), Value: n, Place: source.Place{Origin: s.Origin}}
 	if s.Written != "" {
-		at.Written = in(s.Written)
+		at.Written = schema.Join(s.Written, key)
 	}
 	if s.Line != 0 { // else it is no file
 		at.Line = n.Line
+	}
+	return at
+}
+
+// item returns the setting of element i of a list.
+func item(s source.Setting, i int, n *source.Node) source.Setting {
+	at, index := inside(s, "", n), fmt.Sprintf("[%d]", i)
+	at.Key = s.Key + index
+	if s.Written != "" {
+		at.Written = s.Written + index
 	}
 	return at
 }
@@ -154,13 +158,13 @@ func (l *loader) objects(f *schema.Field, s source.Setting, dst reflect.Value) {
 	l.set(s, "")
 	list := reflect.MakeSlice(dst.Type(), len(items), len(items))
 	dst.Set(list)
-	for i, item := range items {
+	for i, n := range items {
 		f.Sub.ApplyDefaults(list.Index(i))
-		at := inside(s, fmt.Sprintf("[%d]", i), item)
-		if o, ok := item.Value.(*source.Object); ok {
+		at := item(s, i, n)
+		if o, ok := n.Value.(*source.Object); ok {
 			l.section(f.Sub, at, o, list.Index(i))
 		} else {
-			l.fail(at, f.Sub.NoObject(item))
+			l.fail(at, f.Sub.NoObject(n))
 		}
 	}
 }
@@ -173,7 +177,7 @@ func (l *loader) unknown(in *schema.Section, name string, s source.Setting) {
 	key := strings.ToLower(s.Key)
 	why, on, known := legacy.Lacking(key, s.Value)
 	if on {
-		s.Key = key
+		s.Key, s.Written = key, strings.ToLower(s.Written)
 		l.note(s, report.KindUnsupported, "not supported, ignored: "+why, "")
 	}
 	if known {

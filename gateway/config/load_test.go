@@ -253,3 +253,9 @@ func TestAFileThatMayNotBeReadIsSaidWithTheUser(t *testing.T) {
 	}})
 	require.ErrorContains(t, err, fmt.Sprintf("file c.json: cannot be read: permission denied (the process runs as uid %d)", os.Getuid()))
 }
+
+// A key may be empty, or look like an element of a list.
+func TestOddKeysAreUnknownKeys(t *testing.T) {
+	require.Equal(t, "file config.json:1: client.: unknown key, ignored", warningsOf(t, `{"client": {"": 1}}`))
+	require.Equal(t, "file config.json:1: client.[0]: unknown key, ignored", warningsOf(t, `{"client": {"[0]": 1}}`))
+}

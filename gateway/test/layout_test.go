@@ -94,7 +94,7 @@ var layout = map[string]row{
 	"gateway/config/report": {ours: "gateway/config/schema gateway/config/source"},
 	"gateway/config/legacy": {ours: "gateway/config/report gateway/config/schema gateway/config/source"},
 	"gateway/config/check":  {ours: "gateway/config/report gateway/config/schema gateway/config/source gateway/origin gateway/problem", others: modGlob},
-	"gateway/config":        {ours: "gateway/config/check gateway/config/report gateway/config/schema gateway/config/source"},
+	"gateway/config":        {ours: "gateway/config/check gateway/config/legacy gateway/config/report gateway/config/schema gateway/config/source"},
 	"bench/proc":            {others: modProcfs + " " + modUnix},
 	"bench/figures":         {ours: "bench/proc", others: modHistogram + " " + modGoccy + " " + modUnix},
 	"bench/load":            {ours: "bench/proc", others: modGoccy + " " + modJwt + " " + modUnix},
