@@ -9,11 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func requireAllocs(t *testing.T, name string, most float64, do func()) {
+	t.Helper()
+	require.LessOrEqual(t, testing.AllocsPerRun(100, do), most, name)
+}
+
 func TestHotPathsAllocateAsMuchAsTheyMust(t *testing.T) {
-	f := func(name string, most float64, do func()) {
-		t.Helper()
-		require.LessOrEqual(t, testing.AllocsPerRun(100, do), most, name)
-	}
+	f := func(name string, most float64, do func()) { t.Helper(); requireAllocs(t, name, most, do) }
 	small := &Publication{Data: mustCompact(t, `{"a":1}`)}
 	big := &Publication{Data: QuoteJSON(strings.Repeat("x", 16<<10)), Offset: 1<<64 - 1, Epoch: "nyArdGkL"}
 	all := &Publication{
@@ -49,7 +51,11 @@ func TestHotPathsAllocateAsMuchAsTheyMust(t *testing.T) {
 	f("SetCursorOffset", 0, func() { sinkBool = SetCursorOffset(cursor, 0, 1<<40+1) })
 	f("ParseCursor", 0, func() { _, sinkBool = ParseCursor(entries, goldenID, 1) })
 	f("Tag32", 0, func() { sinkInt = int(Tag32("nyArdGkL")) })
+}
 
+func TestCompactAllocatesItsResult(t *testing.T) {
+	f := func(name string, most float64, do func()) { t.Helper(); requireAllocs(t, name, most, do) }
+	buf := make([]byte, 0, 32<<10)
 	// One for the text, one for the stack of open containers.
 	nested, scalar := []byte(payload(1<<10)), []byte(`"abc"`)
 	spaces := []byte(strings.Repeat(" ", 1<<10) + "1")
@@ -58,12 +64,14 @@ func TestHotPathsAllocateAsMuchAsTheyMust(t *testing.T) {
 	f("Compact spaces", 2, func() { sinkJSON, sinkErr = Compact(spaces, Limits{}) })
 	f("AppendCompact nested", 1, func() { sinkBytes, sinkErr = AppendCompact(buf, nested, Limits{}) })
 	f("AppendCompact scalar", 0, func() { sinkBytes, sinkErr = AppendCompact(buf, scalar, Limits{}) })
+}
 
-	// A large publish: the request, the rest of its body, its room, and what that
+func TestALargePublishIsInMemoryOnce(t *testing.T) {
+	// The request, the rest of its body, its room, and what that
 	// holds; then the frame alone.
 	body := []byte(`{"channel":"hh:fresh","data":"` + strings.Repeat("x", 1<<20) + `"}`)
 	var bytes uint64
-	f("PubFrame in a room", 8, func() {
+	requireAllocs(t, "PubFrame in a room", 8, func() {
 		r, err := DecodeRequest[PublishRequest](body, Limits{})
 		if sinkErr = err; err == nil {
 			value, room := r.Value()

@@ -45,88 +45,95 @@ func TestCompactRemovesWhiteSpaceOnly(t *testing.T) {
 }
 
 func TestCompactSaysWhereAndWhyItRefuses(t *testing.T) {
-	f := func(src string, offset int, reason string) {
-		t.Helper()
-		got, err := Compact([]byte(src), Limits{Depth: 3, Number: 4})
-		require.True(t, got.IsZero(), "%q", src)
+	for _, c := range compactRefusals {
+		got, err := Compact([]byte(c.src), Limits{Depth: 3, Number: 4})
+		require.True(t, got.IsZero(), "%q", c.src)
 		var e *SyntaxError
-		require.True(t, errors.As(err, &e), "%q: %v", src, err)
-		require.Equal(t, offset, e.Offset, "%q: %v", src, err)
-		require.Contains(t, e.Reason, reason, "%q", src)
-		require.Equal(t, fmt.Sprintf("codec: bad JSON at byte %d: %s", offset, e.Reason), err.Error())
+		require.True(t, errors.As(err, &e), "%q: %v", c.src, err)
+		require.Equal(t, c.offset, e.Offset, "%q: %v", c.src, err)
+		require.Contains(t, e.Reason, c.reason, "%q", c.src)
+		require.Equal(t, fmt.Sprintf("codec: bad JSON at byte %d: %s", c.offset, e.Reason), err.Error())
 	}
-	f("", 0, "got nothing")
-	f(" \n", 2, "a JSON value")
-	f("\x00", 0, "a JSON value")
-	f("null\x00", 4, "nothing expected after")
-	f("\ufeff{}", 0, "a JSON value")
-	f("\u00a0{}", 0, "a JSON value")
-	f("\v1", 0, "a JSON value")
-	f("{} xx", 3, "nothing expected after")
-	f("1 2", 2, "nothing expected after")
-	f("nul", 0, "null expected")
-	f("[tRue]", 1, "true expected")
-	f("fals", 0, "false expected")
-	f("nullx", 4, "nothing expected after")
-	f("'a'", 0, "a JSON value")
-	f("NaN", 0, "a JSON value")
-	f("+1", 0, "a JSON value")
-	f(".5", 0, "a JSON value")
+}
 
-	f("[", 1, "a JSON value")
-	f("[1", 2, "end of the array")
-	f("[1,", 3, "a JSON value")
-	f("[1,]", 3, "a JSON value")
-	f("[,1]", 1, "a JSON value")
-	f("[1 2]", 3, "end of the array")
-	f("[1}", 2, "end of the array")
-	f("]", 0, "a JSON value")
-	f("[]]", 2, "nothing expected after")
-	f("{", 1, "string expected as the key")
-	f("{1:2}", 1, "string expected as the key")
-	f("{,", 1, "string expected as the key")
-	f(`{"a"`, 4, "':' expected")
-	f(`{"a" 1}`, 5, "':' expected")
-	f(`{"a":}`, 5, "a JSON value")
-	f(`{"a":1`, 6, "end of the object")
-	f(`{"a":1,}`, 7, "string expected as the key")
-	f(`{"a":1]`, 6, "end of the object")
-	f(`{"a":1 "b":2}`, 7, "end of the object")
+// compactRefusals are texts that are no JSON, each with where and why.
+var compactRefusals = []struct {
+	src    string
+	offset int
+	reason string
+}{
+	{"", 0, "got nothing"},
+	{" \n", 2, "a JSON value"},
+	{"\x00", 0, "a JSON value"},
+	{"null\x00", 4, "nothing expected after"},
+	{"\ufeff{}", 0, "a JSON value"},
+	{"\u00a0{}", 0, "a JSON value"},
+	{"\v1", 0, "a JSON value"},
+	{"{} xx", 3, "nothing expected after"},
+	{"1 2", 2, "nothing expected after"},
+	{"nul", 0, "null expected"},
+	{"[tRue]", 1, "true expected"},
+	{"fals", 0, "false expected"},
+	{"nullx", 4, "nothing expected after"},
+	{"'a'", 0, "a JSON value"},
+	{"NaN", 0, "a JSON value"},
+	{"+1", 0, "a JSON value"},
+	{".5", 0, "a JSON value"},
 
-	f("01", 1, "nothing expected after")
-	f("-", 1, "a digit")
-	f("-a", 1, "a digit")
-	f("--1", 1, "a digit")
-	f("1.", 2, "after '.'")
-	f("1.e1", 2, "after '.'")
-	f("1e", 2, "in the exponent")
-	f("1e+", 3, "in the exponent")
-	f("[0x1]", 2, "end of the array")
-	f("[12345]", 1, "longer than 4 bytes")
+	{"[", 1, "a JSON value"},
+	{"[1", 2, "end of the array"},
+	{"[1,", 3, "a JSON value"},
+	{"[1,]", 3, "a JSON value"},
+	{"[,1]", 1, "a JSON value"},
+	{"[1 2]", 3, "end of the array"},
+	{"[1}", 2, "end of the array"},
+	{"]", 0, "a JSON value"},
+	{"[]]", 2, "nothing expected after"},
+	{"{", 1, "string expected as the key"},
+	{"{1:2}", 1, "string expected as the key"},
+	{"{,", 1, "string expected as the key"},
+	{`{"a"`, 4, "':' expected"},
+	{`{"a" 1}`, 5, "':' expected"},
+	{`{"a":}`, 5, "a JSON value"},
+	{`{"a":1`, 6, "end of the object"},
+	{`{"a":1,}`, 7, "string expected as the key"},
+	{`{"a":1]`, 6, "end of the object"},
+	{`{"a":1 "b":2}`, 7, "end of the object"},
 
-	f(`"`, 1, "does not end")
-	f(`"a`, 2, "does not end")
-	f(`"a\`, 2, "valid escape")
-	f(`"\"`, 3, "does not end")
-	f(`"\x"`, 1, "valid escape")
-	f(`"\U0041"`, 1, "valid escape")
-	f(`"ab\u12g4"`, 3, "valid escape")
-	f(`"\u123`, 1, "valid escape")
-	f("\"\n\"", 1, "must be escaped")
-	f("\"a\rb\"", 2, "must be escaped")
-	f("\"\x00\"", 1, "must be escaped")
-	f("\"\x1f\"", 1, "must be escaped")
-	f("{\"a\tb\":1}", 3, "must be escaped")
+	{"01", 1, "nothing expected after"},
+	{"-", 1, "a digit"},
+	{"-a", 1, "a digit"},
+	{"--1", 1, "a digit"},
+	{"1.", 2, "after '.'"},
+	{"1.e1", 2, "after '.'"},
+	{"1e", 2, "in the exponent"},
+	{"1e+", 3, "in the exponent"},
+	{"[0x1]", 2, "end of the array"},
+	{"[12345]", 1, "longer than 4 bytes"},
 
-	f("[[[[]]]]", 3, "deeper than 3")
-	f(`{"a":{"b":{"c":{}}}}`, 15, "deeper than 3")
+	{`"`, 1, "does not end"},
+	{`"a`, 2, "does not end"},
+	{`"a\`, 2, "valid escape"},
+	{`"\"`, 3, "does not end"},
+	{`"\x"`, 1, "valid escape"},
+	{`"\U0041"`, 1, "valid escape"},
+	{`"ab\u12g4"`, 3, "valid escape"},
+	{`"\u123`, 1, "valid escape"},
+	{"\"\n\"", 1, "must be escaped"},
+	{"\"a\rb\"", 2, "must be escaped"},
+	{"\"\x00\"", 1, "must be escaped"},
+	{"\"\x1f\"", 1, "must be escaped"},
+	{"{\"a\tb\":1}", 3, "must be escaped"},
+
+	{"[[[[]]]]", 3, "deeper than 3"},
+	{`{"a":{"b":{"c":{}}}}`, 15, "deeper than 3"},
 
 	// Bytes that are not UTF-8 grow to three, the offset does not.
-	f("\xff", 0, "a JSON value")
-	f("\"\xff\xfe\" x", 5, "nothing expected after")
-	f("[\"\xe2\x80\",\"é\xc3\"x]", 11, "end of the array")
-	f("[\"\xff\",\xff]", 5, "a JSON value")
-	f("\"\xff", 2, "does not end")
+	{"\xff", 0, "a JSON value"},
+	{"\"\xff\xfe\" x", 5, "nothing expected after"},
+	{"[\"\xe2\x80\",\"é\xc3\"x]", 11, "end of the array"},
+	{"[\"\xff\",\xff]", 5, "a JSON value"},
+	{"\"\xff", 2, "does not end"},
 }
 
 func TestCompactTakesTheEscapesOfTheGrammarOnly(t *testing.T) {

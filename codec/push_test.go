@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,50 +24,61 @@ type push struct {
 // pushes is every push of PROTOCOL 2.2 in every observed form, and Sluice's own
 // gap push; the golden files hold the frames of each.
 func pushes(t testing.TB) []push {
-	all := connectPushes(t)
+	all := slices.Concat(connectPushes(t), recoveredPushes(t))
 	all = append(all, pubPushes(t)...)
 	all = append(all, deltaPushes(t)...)
 	return append(all, otherPushes(t)...)
 }
 
+// The connect pushes of the tests begin and end like this.
+const (
+	connectHead = `{"connect":{"client":"` + uuidClient + `","version":"0.0.0 OSS"`
+	connectTail = `,"ping":25,"session":"` + uuidSession + `"}}`
+)
+
+// connectPush makes a connect push that differs by change from one of an empty connect.
+func connectPush(change func(r *ConnectResult)) func([]byte) []byte {
+	r := &ConnectResult{Client: uuidClient, Version: "0.0.0 OSS", Session: uuidSession, Ping: 25}
+	change(r)
+	return func(dst []byte) []byte { return AppendConnect(dst, r) }
+}
+
 func connectPushes(t testing.TB) []push {
 	js := func(text string) JSON { return mustCompact(t, text) }
-	connect := func(change func(r *ConnectResult)) func([]byte) []byte {
-		r := &ConnectResult{Client: uuidClient, Version: "0.0.0 OSS", Session: uuidSession, Ping: 25}
-		change(r)
-		return func(dst []byte) []byte { return AppendConnect(dst, r) }
-	}
-	const (
-		head = `{"connect":{"client":"` + uuidClient + `","version":"0.0.0 OSS"`
-		tail = `,"ping":25,"session":"` + uuidSession + `"}}`
-	)
 	return []push{
-		{"connect", connect(func(*ConnectResult) {}), head + tail},
-		{"connect-no-ping", connect(func(r *ConnectResult) { r.Ping = 0 }),
-			head + `,"session":"` + uuidSession + `"}}`},
-		{"connect-time", connect(func(r *ConnectResult) { r.Time = 1700000000123 }),
-			head + `,"ping":25,"session":"` + uuidSession + `","time":1700000000123}}`},
-		{"connect-expires", connect(func(r *ConnectResult) { r.Expires, r.TTL = true, 3595 }),
-			head + `,"expires":true,"ttl":3595` + tail},
-		{"connect-sub", connect(func(r *ConnectResult) { r.Subs = []SubscribeResult{{Channel: "news"}} }),
-			head + `,"subs":{"news":{}}` + tail},
-		{"connect-positioned", connect(func(r *ConnectResult) {
+		{"connect", connectPush(func(*ConnectResult) {}), connectHead + connectTail},
+		{"connect-no-ping", connectPush(func(r *ConnectResult) { r.Ping = 0 }),
+			connectHead + `,"session":"` + uuidSession + `"}}`},
+		{"connect-time", connectPush(func(r *ConnectResult) { r.Time = 1700000000123 }),
+			connectHead + `,"ping":25,"session":"` + uuidSession + `","time":1700000000123}}`},
+		{"connect-expires", connectPush(func(r *ConnectResult) { r.Expires, r.TTL = true, 3595 }),
+			connectHead + `,"expires":true,"ttl":3595` + connectTail},
+		{"connect-sub", connectPush(func(r *ConnectResult) { r.Subs = []SubscribeResult{{Channel: "news"}} }),
+			connectHead + `,"subs":{"news":{}}` + connectTail},
+		{"connect-positioned", connectPush(func(r *ConnectResult) {
 			r.Subs = []SubscribeResult{
 				{Channel: "hp:a", Positioned: true, Epoch: "eByFEime", Offset: 7},
 				{Channel: "hp:b", Positioned: true, Epoch: "QtoAKCDo"},
 				{Channel: "news", WasRecovering: true},
 			}
-		}), head + `,"subs":{"hp:a":{"epoch":"eByFEime","offset":7,"positioned":true},` +
-			`"hp:b":{"epoch":"QtoAKCDo","positioned":true},"news":{"was_recovering":true}}` + tail},
-		{"connect-data-subs", connect(func(r *ConnectResult) {
+		}), connectHead + `,"subs":{"hp:a":{"epoch":"eByFEime","offset":7,"positioned":true},` +
+			`"hp:b":{"epoch":"QtoAKCDo","positioned":true},"news":{"was_recovering":true}}` + connectTail},
+		{"connect-data-subs", connectPush(func(r *ConnectResult) {
 			r.Data = js(`{"hello": 1}`)
 			r.Subs = []SubscribeResult{
 				{Channel: "cc:a", Recoverable: true, Epoch: "MJbvBguM", Positioned: true, Data: js(`{"d": 1}`), WasRecovering: true},
 				{Channel: "news"},
 			}
-		}), head + `,"data":{"hello":1},"subs":{"cc:a":{"recoverable":true,"epoch":"MJbvBguM","positioned":true,` +
-			`"data":{"d":1},"was_recovering":true},"news":{}}` + tail},
-		{"connect-recovered", connect(func(r *ConnectResult) {
+		}), connectHead + `,"data":{"hello":1},"subs":{"cc:a":{"recoverable":true,"epoch":"MJbvBguM","positioned":true,` +
+			`"data":{"d":1},"was_recovering":true},"news":{}}` + connectTail},
+	}
+}
+
+// recoveredPushes are connect pushes with what was missed.
+func recoveredPushes(t testing.TB) []push {
+	js := func(text string) JSON { return mustCompact(t, text) }
+	return []push{
+		{"connect-recovered", connectPush(func(r *ConnectResult) {
 			r.Subs = []SubscribeResult{{
 				Channel: "hh:a", Recoverable: true, Epoch: "eByFEime", Recovered: true, Offset: 5, Positioned: true, WasRecovering: true,
 				Publications: []*Publication{
@@ -74,24 +86,24 @@ func connectPushes(t testing.TB) []push {
 					{Data: js(`{"n":7}`), Offset: 7, Epoch: "eByFEime", Tags: []Tag{{"t", "1"}}},
 				},
 			}}
-		}), head + `,"subs":{"hh:a":{"recoverable":true,"epoch":"eByFEime","publications":[` +
+		}), connectHead + `,"subs":{"hh:a":{"recoverable":true,"epoch":"eByFEime","publications":[` +
 			`{"data":{"n":6},"offset":6,"tags":{"t":"0"}},{"data":{"n":7},"offset":7,"tags":{"t":"1"}}],` +
-			`"recovered":true,"offset":5,"positioned":true,"was_recovering":true}}` + tail},
-		{"connect-recovered-first", connect(func(r *ConnectResult) {
+			`"recovered":true,"offset":5,"positioned":true,"was_recovering":true}}` + connectTail},
+		{"connect-recovered-first", connectPush(func(r *ConnectResult) {
 			r.Subs = []SubscribeResult{{
 				Channel: "hh:a", Recoverable: true, Epoch: "eByFEime", Recovered: true, Positioned: true, WasRecovering: true,
 				Publications: []*Publication{{Data: js(`1`), Offset: 1, Epoch: "eByFEime"}},
 			}}
-		}), head + `,"subs":{"hh:a":{"recoverable":true,"epoch":"eByFEime","publications":[` +
-			`{"data":1,"offset":1,"epoch":"eByFEime"}],"recovered":true,"positioned":true,"was_recovering":true}}` + tail},
-		{"connect-delta", connect(func(r *ConnectResult) {
+		}), connectHead + `,"subs":{"hh:a":{"recoverable":true,"epoch":"eByFEime","publications":[` +
+			`{"data":1,"offset":1,"epoch":"eByFEime"}],"recovered":true,"positioned":true,"was_recovering":true}}` + connectTail},
+		{"connect-delta", connectPush(func(r *ConnectResult) {
 			r.Subs = []SubscribeResult{{
 				Channel: "hh:a", Recoverable: true, Epoch: "eByFEime", Recovered: true, Positioned: true, WasRecovering: true, Delta: true,
 				Publications: []*Publication{{Data: js(`{"n":1}`), Offset: 1, Epoch: "eByFEime", Version: 3}},
 			}}
-		}), head + `,"subs":{"hh:a":{"recoverable":true,"epoch":"eByFEime","publications":[` +
-			`{"data":"{\"n\":1}","offset":1}],"recovered":true,"positioned":true,"was_recovering":true,"delta":true}}` + tail},
-		{"connect-deltas", connect(func(r *ConnectResult) {
+		}), connectHead + `,"subs":{"hh:a":{"recoverable":true,"epoch":"eByFEime","publications":[` +
+			`{"data":"{\"n\":1}","offset":1}],"recovered":true,"positioned":true,"was_recovering":true,"delta":true}}` + connectTail},
+		{"connect-deltas", connectPush(func(r *ConnectResult) {
 			r.Subs = []SubscribeResult{{
 				Channel: "hh:a", Recoverable: true, Recovered: true, Positioned: true, WasRecovering: true, Delta: true,
 				Publications: []*Publication{
@@ -100,9 +112,9 @@ func connectPushes(t testing.TB) []push {
 					{Data: js(`3`), Offset: 3},
 				},
 			}}
-		}), head + `,"subs":{"hh:a":{"recoverable":true,"publications":[` +
+		}), connectHead + `,"subs":{"hh:a":{"recoverable":true,"publications":[` +
 			`{"data":"{\"long\":\"aaaa\",\"n\":1}","offset":1},{"data":"L\nJ@0,2:2}1OBqPU;","offset":2,"delta":true},` +
-			`{"data":"3","offset":3}],"recovered":true,"positioned":true,"was_recovering":true,"delta":true}}` + tail},
+			`{"data":"3","offset":3}],"recovered":true,"positioned":true,"was_recovering":true,"delta":true}}` + connectTail},
 	}
 }
 
