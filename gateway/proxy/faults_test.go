@@ -28,6 +28,35 @@ func TestBackendFaultsAreFailuresOfThatCallOnly(t *testing.T) {
 	}))
 	defer elsewhere.Close()
 	const good = `{"result":{"user":"42"}}`
+	for name, h := range backendFaults(good, elsewhere.URL) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBackend(t)
+			p, log := newProxy(t, b.URL, func(o *HookOptions) { o.Timeout = 300 * time.Millisecond })
+			b.do(h)
+			answer, err := connect(p)
+			requireFailure(t, answer, err)
+			require.Equal(t, 1, log.lines(), log)
+			require.Contains(t, log.String(), "hook=connect")
+			if strings.HasPrefix(name, "late") && name != "late error body" {
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorContains(t, err, "no answer within 300ms")
+			}
+			// The next call is none the worse.
+			b.say(good)
+			testkit.Eventually(t, func() bool {
+				answer, err = connect(p)
+				return err == nil
+			}, "the next call to be answered")
+			require.Equal(t, "42", answer.Identity.User)
+			require.Zero(t, p.ConnectStats().InFlight.Load())
+		})
+	}
+}
+
+// backendFaults are answers of a backend that are none, though some have one, good, in
+// them; elsewhere is the URL of another host.
+func backendFaults(good, elsewhere string) map[string]http.HandlerFunc {
 	raw := func(text string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			if c, _, err := http.NewResponseController(w).Hijack(); err == nil {
@@ -36,13 +65,13 @@ func TestBackendFaultsAreFailuresOfThatCallOnly(t *testing.T) {
 			}
 		}
 	}
-	for name, h := range map[string]http.HandlerFunc{
+	return map[string]http.HandlerFunc{
 		"500": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, good, 500) },
 		"404": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, good, 404) },
 		"204": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
 		"201": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); _, _ = w.Write([]byte(good)) },
 		"redirect": func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+			http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
 		},
 		"redirect loop": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusTemporaryRedirect) },
 		"nothing":       raw(""),
@@ -68,29 +97,6 @@ func TestBackendFaultsAreFailuresOfThatCallOnly(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBackend(t)
-			p, log := newProxy(t, b.URL, func(o *HookOptions) { o.Timeout = 300 * time.Millisecond })
-			b.do(h)
-			answer, err := connect(p)
-			requireFailure(t, answer, err)
-			require.Equal(t, 1, log.lines(), log)
-			require.Contains(t, log.String(), "hook=connect")
-			if strings.HasPrefix(name, "late") && name != "late error body" {
-				require.ErrorIs(t, err, context.DeadlineExceeded)
-				require.ErrorContains(t, err, "no answer within 300ms")
-			}
-			// The next call is none the worse.
-			b.say(good)
-			testkit.Eventually(t, func() bool {
-				answer, err = connect(p)
-				return err == nil
-			}, "the next call to be answered")
-			require.Equal(t, "42", answer.Identity.User)
-			require.Zero(t, p.ConnectStats().InFlight.Load())
-		})
 	}
 }
 
