@@ -342,8 +342,8 @@ func deployed(t *testing.T) map[string][]string {
 		found[path] = expressions(doc)
 		require.NotEmpty(t, found[path], path)
 	}
-	read("deploy/grafana/sluice.json", json.Unmarshal)
-	read("deploy/prometheus/alerts.yml", func(b []byte, v any) error { return yaml.Unmarshal(b, v) })
+	read("../deploy/grafana/sluice.json", json.Unmarshal)
+	read("../deploy/prometheus/alerts.yml", func(b []byte, v any) error { return yaml.Unmarshal(b, v) })
 	return found
 }
 
