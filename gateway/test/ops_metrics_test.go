@@ -376,16 +376,22 @@ var (
 // scrapeLabels are added by Prometheus.
 var scrapeLabels = []string{"instance", "job", "le"}
 
-// Dashboards and alerts name metrics, labels and values that there are.
-func TestDashboardsAndAlertsNameWhatThereIs(t *testing.T) {
+// scrapeAll returns a scrape that shows all metrics: series of errors are there
+// once there was one.
+func scrapeAll(t *testing.T) string {
+	t.Helper()
 	b := newBackend(t)
 	b.status(500, "")
 	s := startMetrics(t, parts{client: b.connectHook("") + `, "address_connection_limit": 100`})
-	// Series of errors are there once there was one.
 	testkit.Connect(t, s.addr, testkit.ConnectOptions{}).ExpectDisconnect(t, 3004)
 	s.api.Call(t, "publish", `{"channel": "none:a", "data": 1}`)
 	s.scrape(t) // the loop has counted: a scrape behind this one shows it in any case
-	text := scrapeText(t, s.addr)
+	return scrapeText(t, s.addr)
+}
+
+// Dashboards and alerts name metrics, labels and values that there are.
+func TestDashboardsAndAlertsNameWhatThereIs(t *testing.T) {
+	text := scrapeAll(t)
 	shown := make(map[string]bool)
 	values := make(map[string]map[string]bool)
 	for line := range strings.Lines(text) {
