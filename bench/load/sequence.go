@@ -2,7 +2,9 @@
 
 package load
 
-import "math"
+import (
+	"math"
+)
 
 // Tally counts what became of messages. lost falls again when a message that
 // was counted as missing arrives late.

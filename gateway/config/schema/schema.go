@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"sluice/gateway/config/source"
 )
 
 // Kind says how the value of an option is written and decoded.
@@ -215,7 +213,11 @@ func (s *Section) ApplyDefaults(v reflect.Value) {
 		case f.Kind == KindSection:
 			f.Sub.ApplyDefaults(dst)
 		case f.Default != "":
-			if wrong := f.Decode(dst, &source.Node{Value: source.Text(f.Default)}); wrong != "" {
+			n, wrong := f.FromText(f.Default)
+			if wrong == "" {
+				wrong = f.Assign(dst, n)
+			}
+			if wrong != "" {
 				panic("BUG: config: default of " + f.Name + ": " + wrong)
 			}
 		}
