@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"sluice/gateway/front/client"
 )
 
 // phase is where a connection is in the life of its requests.
@@ -167,14 +169,6 @@ func (c *Conn) refuse() {
 	_ = c.Conn.Close()
 }
 
-// serving: the request was read. It reports whether the connection is open.
-func (c *Conn) serving() bool {
-	c.phase = phaseIdle
-	c.answer.answering()
-	c.reading.Store(false)
-	return c.ln.waiting.release(c)
-}
-
 // handshaken: what follows is a request, with its own time.
 func (c *Conn) handshaken() {
 	c.began = time.Now()
@@ -196,71 +190,6 @@ func (c *Conn) renew() {
 	}
 	_ = c.Conn.SetWriteDeadline(by) // if the connection is closed, reading tells
 }
-
-// Serving says that the request on c, a connection of a [Listener], was read to
-// its end: until it was answered nobody waits for its client. It reports whether the
-// connection is open: one may have been closed for others a moment ago, and what
-// the request asks for must not be done then. Call it when a handler starts, from the
-// goroutine that reads c. Other connections are let be.
-func Serving(c net.Conn) bool {
-	if f, ok := c.(fronted); ok {
-		return f.bottom().serving()
-	}
-	return true
-}
-
-// taken says that c, a connection of a [Listener], will be no other request's: reading
-// on, to see what came with the last one, begins none. From the goroutine that reads c.
-func taken(c net.Conn) {
-	if f, ok := c.(fronted); ok {
-		f.bottom().phase = phaseTaken
-	}
-}
-
-// stay reports whether c, a connection of a [Listener], may be idle behind the answer
-// that is about to be written. From the goroutine that reads c. Other connections may.
-func stay(c net.Conn) bool {
-	if f, ok := c.(fronted); ok {
-		b := f.bottom()
-		return b.ln.waiting.stay(b)
-	}
-	return true
-}
-
-// Linger says that c, a connection of a [Listener], is answered before its
-// request was read: its Close then waits a moment for the rest, since a socket
-// closed with unread input is reset, and the client may lose the answer that
-// tells it why. Other connections are let be. Any goroutine.
-func Linger(c net.Conn) {
-	if f, ok := c.(fronted); ok {
-		f.bottom().linger(lingerBytes)
-	}
-}
-
-// LingerFor is [Linger] for a client that may have n bytes yet to send and should get its
-// answer all the same: few clients read it before they have sent their request. They may
-// take ten seconds.
-func LingerFor(c net.Conn, n int) {
-	if f, ok := c.(fronted); ok {
-		f.bottom().linger(int64(n) + int64(n)/16 + lingerBytes) // TLS has records and their ends
-	}
-}
-
-func (c *Conn) linger(n int64) {
-	for old := c.lingers.Load(); old < n; old = c.lingers.Load() {
-		if c.lingers.CompareAndSwap(old, n) {
-			if old == 0 {
-				c.ln.lingering.Add(1) // until Close has waited
-			}
-			return
-		}
-	}
-}
-
-// fronted is what Accept returns.
-type fronted interface{ bottom() *Conn }
-
-func (c *Conn) bottom() *Conn { return c }
 
 // SetDeadline implements net.Conn.
 func (c *Conn) SetDeadline(t time.Time) error {
@@ -319,24 +248,6 @@ func (c *Conn) within(t time.Time) time.Time {
 	return t
 }
 
-const (
-	// lingerTime and lingerBytes are how long, and how much of what a client
-	// still sends, is waited for behind an answer that came before the
-	// request was read.
-	lingerTime  = 500 * time.Millisecond
-	lingerBytes = 256 << 10
-	// lingerMost is how long it is for a client that is to be heard out.
-	lingerMost = 10 * time.Second
-)
-
-// lingering returns how long n bytes are waited for.
-func lingering(n int64) time.Duration {
-	if n <= lingerBytes {
-		return lingerTime
-	}
-	return lingerMost
-}
-
 // OnClose makes the first Close from here on call f, before anything else:
 // whoever leaves something to a hijack handler learns that there was none. The
 // HTTP server forgets the handler if an answer before it cannot be written. Any
@@ -369,7 +280,7 @@ func (c *Conn) Close() error {
 // none.
 func addrOf(a net.Addr) netip.Addr {
 	if t, ok := a.(*net.TCPAddr); ok {
-		return plain(t.AddrPort().Addr())
+		return client.Plain(t.AddrPort().Addr())
 	}
 	return netip.Addr{}
 }

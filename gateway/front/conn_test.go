@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/valyala/fasthttp"
 
+	"sluice/gateway/front/client"
 	"sluice/gateway/loop"
 	"sluice/gateway/testkit"
 )
@@ -47,14 +48,14 @@ func TestProxyHeaderNamesTheClient(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			c := s.dial(t, "")
-			require.Equal(t, want, client(t, body(t, c, header+get)), "in one piece")
-			require.Equal(t, want, client(t, body(t, c, get)), "for all requests of the connection")
+			require.Equal(t, want, hostOf(t, body(t, c, header+get)), "in one piece")
+			require.Equal(t, want, hostOf(t, body(t, c, get)), "for all requests of the connection")
 			long := "GET /" + strings.Repeat("x", 20<<10) + " HTTP/1.1\r\nHost: h\r\n\r\n"
 			require.Equal(t, " 20481 0", after(body(t, s.dial(t, ""), header+long)), "nothing behind it is lost")
 
 			c = s.dial(t, "")
 			c.Send(header)
-			require.Equal(t, want, client(t, body(t, c, get)), "in two pieces")
+			require.Equal(t, want, hostOf(t, body(t, c, get)), "in two pieces")
 
 			ours, theirs := net.Pipe() // each Write is a Read of its own
 			go func() {
@@ -131,7 +132,7 @@ func TestBadProxyHeaderClosesWithoutAnAnswer(t *testing.T) {
 	c.Send("PROXY TCP4 192")
 	require.NoError(t, c.Close())
 	testkit.EventuallyWithin(t, patience, func() bool { return s.Stats().ProxyRefused == refused+1 }, "a header cut off to be counted")
-	require.Equal(t, "127.0.0.1", client(t, body(t, s.dial(t, ""), "PROXY UNKNOWN\r\n"+get)), "the server is well")
+	require.Equal(t, "127.0.0.1", hostOf(t, body(t, s.dial(t, ""), "PROXY UNKNOWN\r\n"+get)), "the server is well")
 }
 
 // A header without an address leaves the connection to the peer: what it claims in
@@ -142,7 +143,7 @@ func TestNamelessProxyHeaderLeavesTheWordToThePeer(t *testing.T) {
 	f := func(name, from, names, header, want string) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			p, err := NewProxies([]string{"127.0.0.1"}, names)
+			p, err := client.NewProxies([]string{"127.0.0.1"}, names)
 			require.NoError(t, err)
 			opt := proxied()
 			opt.Trusted = p.Trusts
@@ -156,12 +157,12 @@ func TestNamelessProxyHeaderLeavesTheWordToThePeer(t *testing.T) {
 		})
 	}
 	for _, header := range []string{"PROXY UNKNOWN\r\n", unspec, v2(t, nil, nil, 0)} {
-		f("a proxy that names clients", "127.0.0.1", XForwardedFor, header, "203.0.113.9")
-		f("one that does not", "127.0.0.1", NoForwarded, header, "127.0.0.1")
+		f("a proxy that names clients", "127.0.0.1", client.XForwardedFor, header, "203.0.113.9")
+		f("one that does not", "127.0.0.1", client.NoForwarded, header, "127.0.0.1")
 	}
-	f("a stranger has no header", "127.0.0.2", XForwardedFor, "", "127.0.0.2")
-	f("a client that has an address", "127.0.0.1", XForwardedFor, "PROXY TCP4 192.0.2.7 198.51.100.1 1 2\r\n", "192.0.2.7")
-	f("a client that is a proxy", "127.0.0.1", XForwardedFor, "PROXY TCP4 127.0.0.1 198.51.100.1 1 2\r\n", "203.0.113.9")
+	f("a stranger has no header", "127.0.0.2", client.XForwardedFor, "", "127.0.0.2")
+	f("a client that has an address", "127.0.0.1", client.XForwardedFor, "PROXY TCP4 192.0.2.7 198.51.100.1 1 2\r\n", "192.0.2.7")
+	f("a client that is a proxy", "127.0.0.1", client.XForwardedFor, "PROXY TCP4 127.0.0.1 198.51.100.1 1 2\r\n", "203.0.113.9")
 }
 
 // A load balancer that only looks whether the port is open has done no wrong.
@@ -169,7 +170,7 @@ func TestPortCheckIsNoBadHeader(t *testing.T) {
 	s := serve(t, proxied(), nil)
 	require.NoError(t, s.dial(t, "").Close())
 	testkit.EventuallyWithin(t, patience, func() bool { return s.Stats().Accepted == 1 }, "the check to be accepted")
-	require.Equal(t, "127.0.0.1", client(t, body(t, s.dial(t, ""), "PROXY UNKNOWN\r\n"+get)))
+	require.Equal(t, "127.0.0.1", hostOf(t, body(t, s.dial(t, ""), "PROXY UNKNOWN\r\n"+get)))
 	require.Zero(t, s.Stats().ProxyRefused)
 }
 
@@ -180,7 +181,7 @@ func TestProxyHeaderFromAStrangerIsBadHTTP(t *testing.T) {
 	c := s.dial(t, "")
 	c.Send("PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n" + get)
 	require.Equal(t, fasthttp.StatusTeapot, c.ReadHead(t).Status)
-	require.Equal(t, "127.0.0.1", client(t, body(t, s.dial(t, ""), get)), "and without one it is served")
+	require.Equal(t, "127.0.0.1", hostOf(t, body(t, s.dial(t, ""), get)), "and without one it is served")
 }
 
 func TestProxyHeaderIsBadHTTPUnlessAskedFor(t *testing.T) {
@@ -195,7 +196,7 @@ func TestSilentProxyKeepsNobodyWaiting(t *testing.T) {
 	for range 20 {
 		s.dial(t, "")
 	}
-	require.Equal(t, "192.0.2.7", client(t, body(t, s.dial(t, ""), "PROXY TCP4 192.0.2.7 198.51.100.1 1 2\r\n"+get)))
+	require.Equal(t, "192.0.2.7", hostOf(t, body(t, s.dial(t, ""), "PROXY TCP4 192.0.2.7 198.51.100.1 1 2\r\n"+get)))
 }
 
 func TestLateProxyHeaderClosesTheConnection(t *testing.T) {

@@ -1,6 +1,7 @@
 // Package front is what stands between the gateway and the open internet:
-// accepting connections, TLS and its certificates, the PROXY protocol, the
-// addresses of clients, and the limits by address.
+// accepting connections, TLS and its certificates, the PROXY protocol, and what
+// waits for a client. Two rooms of it know no connections: strict has the rules for
+// requests, client the addresses of clients and the limits by address.
 //
 //	accept ─► Conn ─────────────────────────────────────► HTTP server
 //	          Conn ─► loop.Wire ─► tls.Conn ─► TLSConn ─► HTTP server
@@ -14,5 +15,7 @@
 // that wait for others. The limits of an address refuse its newcomer. Where memory or
 // descriptors of the node are short, connections that wait for their clients are closed,
 // those of the addresses with the most first; a request that is being answered, and a
-// stream, never are. The only goroutine is the one that watches certificates. The package knows nothing of streams, sessions or configuration.
+// stream, never are.
+// The only goroutine is the one that watches certificates. The package knows nothing of
+// streams, sessions or configuration.
 package front

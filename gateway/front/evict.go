@@ -65,6 +65,33 @@ func (w *Waiting) evict() bool {
 	return false
 }
 
+// standing is what decides who goes first.
+type standing struct {
+	known bool
+	n     int   // how many connections of its address wait for their clients
+	since int64 // ns of the wall clock
+}
+
+// behind reports whether a connection goes before another: one of a stranger, then one
+// whose address has more, then the one that has waited longer.
+func (s standing) behind(o standing) bool {
+	switch {
+	case s.known != o.known:
+		return o.known
+	case s.n != o.n:
+		return s.n > o.n
+	}
+	return s.since < o.since
+}
+
+func (w *Waiting) standing(c *Conn) standing {
+	s := standing{known: c.place.known.Load(), n: 1, since: c.place.since.Load()}
+	if c.place.counted {
+		s.n = w.has(c.place.key)
+	}
+	return s
+}
+
 // draw draws from all connections, and returns how many of the drawn wait for their
 // clients. If there are few, all of them are drawn.
 func (w *Waiting) draw(drawn *[draws]*Conn) (n int) {

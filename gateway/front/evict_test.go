@@ -15,12 +15,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/valyala/fasthttp"
 
+	"sluice/gateway/front/client"
+	"sluice/gateway/front/strict"
 	"sluice/gateway/testkit"
 )
 
 // strictly makes a test server one that lets connections be idle only where they may.
 func strictly(srv *fasthttp.Server) {
-	srv.Handler = Strict(srv.Handler, func(ctx *fasthttp.RequestCtx, status int, _ string) { ctx.SetStatusCode(status) })
+	srv.Handler = strict.Handler(srv.Handler, func(ctx *fasthttp.RequestCtx, status int, _ string) { ctx.SetStatusCode(status) })
 }
 
 // closing reports whether an answer is the last of its connection.
@@ -120,7 +122,7 @@ func TestSilentConnectionsMakeRoomForRequests(t *testing.T) {
 		s.dial(t, "127.0.0.2")
 	}
 	for range 20 {
-		require.Equal(t, "127.0.0.3", client(t, body(t, s.dial(t, "127.0.0.3"), get)))
+		require.Equal(t, "127.0.0.3", hostOf(t, body(t, s.dial(t, "127.0.0.3"), get)))
 	}
 	require.LessOrEqual(t, w.used(), 12)
 	require.Positive(t, w.Stats().Evicted)
@@ -226,6 +228,6 @@ func TestWhoIsEvicted(t *testing.T) {
 	ends("who is idle", all[0])
 	require.False(t, w.release(all[0]), "a request that came in the same moment is not answered")
 	require.False(t, all[0].serving())
-	require.Zero(t, w.has(KeyOf(netip.MustParseAddr("192.0.2.2"))))
+	require.Zero(t, w.has(client.KeyOf(netip.MustParseAddr("192.0.2.2"))))
 	require.EqualValues(t, 4, w.Stats().Evicted)
 }

@@ -3,6 +3,8 @@ package front
 import (
 	"net"
 	"net/netip"
+
+	"sluice/gateway/front/client"
 )
 
 // Whoever waits for a hook or for a key set is a client of ours that waits for others,
@@ -35,20 +37,20 @@ const (
 
 // Hold counts what the request on c, a connection of a [Listener], holds while its
 // handler waits for somebody else than the client: of a head and a body of so many
-// bytes. It counts for the address of the client, that of the connection or what a
+// bytes. It counts for addr, the address of the client: that of the connection or what a
 // trusted proxy said; trusted peers themselves count for the node only. If there is
 // room, [LetGo] gives it back; otherwise nothing is to be waited for. From the goroutine
 // that reads c, once at a time. Other connections have room.
-func Hold(c net.Conn, client netip.Addr, head, body int) Room {
+func Hold(c net.Conn, addr netip.Addr, head, body int) Room {
 	f, ok := c.(fronted)
 	if !ok {
 		return RoomTaken
 	}
 	b := f.bottom()
-	if b.trusted && plain(client) == addrOf(b.RemoteAddr()) {
-		client = netip.Addr{}
+	if b.trusted && client.Plain(addr) == addrOf(b.RemoteAddr()) {
+		addr = netip.Addr{}
 	}
-	return b.ln.waiting.hold(&b.held, client, head, body)
+	return b.ln.waiting.hold(&b.held, addr, head, body)
 }
 
 // LetGo gives back what [Hold] counted.
@@ -61,20 +63,20 @@ func LetGo(c net.Conn) {
 
 // holding is what a request holds that waits for others.
 type holding struct {
-	bytes int64 // 0: none does
-	key   Key   // whom it counts for; 0: nobody
+	bytes int64      // 0: none does
+	key   client.Key // whom it counts for; 0: nobody
 }
 
-func (w *Waiting) hold(h *holding, client netip.Addr, head, body int) Room {
+func (w *Waiting) hold(h *holding, addr netip.Addr, head, body int) Room {
 	n := int64(w.opt.Head) + handledHeads*int64(head) + int64(body) + handlerBytes
 	most := w.opt.Bytes / 4 * handledShare
 	if w.handled.Add(n) > most && most > 0 {
 		w.handled.Add(-n)
 		return NoRoom
 	}
-	key := Key(0)
-	if client.IsValid() {
-		key = KeyOf(client)
+	key := client.Key(0)
+	if addr.IsValid() {
+		key = client.KeyOf(addr)
 	}
 	if !w.holdOfOwn(key, n, most/2) {
 		w.handled.Add(-n)
@@ -88,7 +90,7 @@ func (w *Waiting) hold(h *holding, client netip.Addr, head, body int) Room {
 }
 
 // holdOfOwn counts it for an address, if that has room.
-func (w *Waiting) holdOfOwn(key Key, bytes, most int64) bool {
+func (w *Waiting) holdOfOwn(key client.Key, bytes, most int64) bool {
 	if key == 0 || w.opt.PerAddress <= 0 {
 		return true
 	}

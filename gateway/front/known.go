@@ -19,29 +19,10 @@ func SetKnown(c net.Conn) {
 	}
 }
 
-// standing is what decides who goes first.
-type standing struct {
-	known bool
-	n     int   // how many connections of its address wait for their clients
-	since int64 // ns of the wall clock
-}
-
-// behind reports whether a connection goes before another: one of a stranger, then one
-// whose address has more, then the one that has waited longer.
-func (s standing) behind(o standing) bool {
-	switch {
-	case s.known != o.known:
-		return o.known
-	case s.n != o.n:
-		return s.n > o.n
-	}
-	return s.since < o.since
-}
-
-func (w *Waiting) standing(c *Conn) standing {
-	s := standing{known: c.place.known.Load(), n: 1, since: c.place.since.Load()}
-	if c.place.counted {
-		s.n = w.has(c.place.key)
-	}
-	return s
+// Named reports whether a PROXY header named the client of c, a connection of a
+// [Listener]: its RemoteAddr is the proxy's own address otherwise. For the
+// goroutine that serves the connection.
+func Named(c net.Conn) bool {
+	f, ok := c.(fronted)
+	return ok && f.bottom().named != nil
 }

@@ -49,7 +49,7 @@ func init() { proxyproto.V1AcceptIPv4InTCP6 = true }
 //
 // A header without an address (LOCAL, UNKNOWN, UNSPEC) leaves the connection to
 // the peer: what its requests claim of their client is believed exactly where
-// the peer is trusted to name clients, see [Proxies].
+// the peer is trusted to name clients, see [client.Proxies].
 func (c *Conn) readHeader() bool {
 	if !c.header {
 		return true

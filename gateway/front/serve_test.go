@@ -98,8 +98,8 @@ func answer(t *testing.T, c *testkit.Conn) string {
 	return string(text)
 }
 
-// client is the first word of an answer: the address, without the port.
-func client(t *testing.T, answer string) string {
+// hostOf is the first word of an answer: the address, without the port.
+func hostOf(t *testing.T, answer string) string {
 	t.Helper()
 	host, _, err := net.SplitHostPort(strings.Fields(answer)[0])
 	require.NoError(t, err)

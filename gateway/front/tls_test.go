@@ -164,6 +164,6 @@ func TestHalfOpenCountsWhomTheProxyNames(t *testing.T) {
 	c.Send(alice + get)
 	require.Empty(t, expectGone(t, c.NetConn()))
 	require.EqualValues(t, 1, s.Stats().HalfOpenRefused)
-	require.Equal(t, "192.0.2.8", client(t, body(t, s.dial(t, ""), bob+get)))
-	require.Equal(t, "127.0.0.1", client(t, body(t, s.dial(t, ""), "PROXY UNKNOWN\r\n"+get)))
+	require.Equal(t, "192.0.2.8", hostOf(t, body(t, s.dial(t, ""), bob+get)))
+	require.Equal(t, "127.0.0.1", hostOf(t, body(t, s.dial(t, ""), "PROXY UNKNOWN\r\n"+get)))
 }

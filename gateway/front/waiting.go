@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/gateway/front/client"
 	"sluice/gateway/shrink"
 )
 
@@ -84,7 +85,7 @@ const waitingStripes = 64
 type waitingStripe struct {
 	// Guarded by mu.
 	mu sync.Mutex
-	n  shrink.Map[Key, waitCount] // never zero
+	n  shrink.Map[client.Key, waitCount] // never zero
 
 	_ [24]byte // keeps stripes on cache lines of their own
 }
@@ -116,7 +117,7 @@ type place struct {
 
 	// Owned by the worker until the state is not placeNone for the first time,
 	// immutable then.
-	key     Key
+	key     client.Key
 	counted bool // for its address
 
 	// Guarded by Waiting.mu.
@@ -221,7 +222,7 @@ func (w *Waiting) take(c *Conn, state uint32, since int64) bool {
 		return was == state
 	}
 	if p.key == 0 {
-		p.key = KeyOf(addrOf(c.RemoteAddr()))
+		p.key = client.KeyOf(addrOf(c.RemoteAddr()))
 	}
 	if counted := w.opt.PerAddress > 0 && !c.trusted; p.counted != counted {
 		p.counted = counted
@@ -334,7 +335,7 @@ func (w *Waiting) move(p *place, was, state uint32) {
 }
 
 // set keeps a count. Caller holds mu.
-func (s *waitingStripe) set(k Key, n waitCount) {
+func (s *waitingStripe) set(k client.Key, n waitCount) {
 	if n == (waitCount{}) {
 		s.n.Delete(k)
 	} else {
@@ -343,7 +344,7 @@ func (s *waitingStripe) set(k Key, n waitCount) {
 }
 
 // has returns how many connections are counted for a key.
-func (w *Waiting) has(k Key) int {
+func (w *Waiting) has(k client.Key) int {
 	s := w.stripe(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -353,7 +354,7 @@ func (w *Waiting) has(k Key) int {
 
 // stripe returns where a key is. The multiplier is random, so that nobody can
 // choose addresses that meet in one stripe.
-func (w *Waiting) stripe(k Key) *waitingStripe {
+func (w *Waiting) stripe(k client.Key) *waitingStripe {
 	return &w.stripes[uint64(k)*w.scatter>>(64-6)]
 }
 

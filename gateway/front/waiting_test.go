@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/valyala/fasthttp"
+
+	"sluice/gateway/front/client"
 )
 
 // atMost bounds connections that wait for their clients by address.
@@ -53,7 +55,7 @@ func TestHalfOpenCountsEachAddress(t *testing.T) {
 	s := serve(t, Options{Waiting: atMost(1)}, nil)
 	s.dial(t, "127.0.0.1")
 	s.expectHalfOpen(t, 1)
-	require.Equal(t, "127.0.0.2", client(t, body(t, s.dial(t, "127.0.0.2"), get)))
+	require.Equal(t, "127.0.0.2", hostOf(t, body(t, s.dial(t, "127.0.0.2"), get)))
 	require.Empty(t, expectGone(t, s.dial(t, "127.0.0.1").NetConn()))
 }
 
@@ -113,7 +115,7 @@ func TestHalfOpenSharesA64(t *testing.T) {
 	}
 	require.Equal(t, WaitingStats{}, w.Stats())
 	require.False(t, w.begin(all[0], time.Now()))
-	require.Zero(t, w.has(KeyOf(netip.MustParseAddr("2001:db8:0:1::1"))), "closed: nothing more is counted")
+	require.Zero(t, w.has(client.KeyOf(netip.MustParseAddr("2001:db8:0:1::1"))), "closed: nothing more is counted")
 }
 
 // Closing comes from anywhere and at any time.

@@ -11,6 +11,7 @@ import (
 
 	"sluice/gateway/config"
 	"sluice/gateway/front"
+	"sluice/gateway/front/strict"
 	"sluice/gateway/hub"
 )
 
@@ -356,7 +357,7 @@ func (r *bodyRoom) letIn(h *fasthttp.RequestHeader, most int) {
 		r.mu.Lock()
 		r.put(&body{head: h, bytes: rest, state: bodyUnread, ends: time.Now().Add(r.life)})
 		r.mu.Unlock()
-		front.SkipBody(h)
+		strict.SkipBody(h)
 	}
 }
 

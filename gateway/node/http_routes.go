@@ -12,6 +12,7 @@ import (
 	"sluice/gateway/api"
 	"sluice/gateway/config"
 	"sluice/gateway/front"
+	"sluice/gateway/front/strict"
 	"sluice/gateway/sse"
 )
 
@@ -172,7 +173,7 @@ func readyPath(health string) string {
 // One that no route wants is not read, or only if it is small: the answer is the
 // route's own.
 func (node *Node) bodyLimit(h *fasthttp.RequestHeader, t *routes) fasthttp.RequestConfig {
-	front.Prepare(h)
+	strict.Prepare(h)
 	limit := fasthttp.RequestConfig{ReadTimeout: node.cfg.HTTPServer.ReadTimeout, MaxRequestBodySize: otherBody}
 	rule := t.find(targetPath(h.RequestURI())).body
 	wanted := false
@@ -193,7 +194,7 @@ func (node *Node) bodyLimit(h *fasthttp.RequestHeader, t *routes) fasthttp.Reque
 		node.bodies.letIn(h, limit.MaxRequestBodySize)
 	}
 	if n := h.ContentLength(); !wanted && (n > limit.MaxRequestBodySize || n == chunkedBody) {
-		front.SkipBody(h)
+		strict.SkipBody(h)
 	}
 	return limit
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/gateway/front"
+	"sluice/gateway/front/strict"
 	"sluice/gateway/reqid"
 	"sluice/gateway/sse"
 )
@@ -36,7 +37,7 @@ func (node *Node) newServer(handler fasthttp.RequestHandler, t *routes) *fasthtt
 		handler = node.counts.counting(handler)
 	}
 	return &fasthttp.Server{
-		Handler:                      node.bodies.leaving(front.Strict(node.guard(handler), sse.WriteError)),
+		Handler:                      node.bodies.leaving(strict.Handler(node.guard(handler), sse.WriteError)),
 		ErrorHandler:                 func(ctx *fasthttp.RequestCtx, err error) { node.badRequest(ctx, t, err) },
 		HeaderReceived:               func(h *fasthttp.RequestHeader) fasthttp.RequestConfig { return node.bodyLimit(h, t) },
 		Concurrency:                  1 << 20,

@@ -9,7 +9,6 @@ package node
 import (
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -26,6 +25,7 @@ import (
 	"sluice/gateway/channel"
 	"sluice/gateway/config"
 	"sluice/gateway/front"
+	"sluice/gateway/front/client"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
 	"sluice/gateway/metrics"
@@ -73,8 +73,8 @@ type Node struct {
 	api             *api.Server
 	live            *admin.Live
 	liveKey         string // opens the live page elsewhere; only its link has it
-	proxies         *front.Proxies
-	limits          *front.Limits
+	proxies         *client.Proxies
+	limits          *client.Limits
 	files           fileLimit
 	waiting         *front.Waiting
 	certs           certificates
@@ -190,7 +190,6 @@ func (node *Node) readFront(dev bool) (opt sse.Options, err error) {
 	opt.TellOrigins = dev
 	opt.Address, opt.Front = node.clientAddress, node.cameBy
 	opt.Hold, opt.LetGo = node.hold, func(ctx *fasthttp.RequestCtx) { front.LetGo(ctx.Conn()) }
-	opt.AddressKey = func(a netip.Addr) uint64 { return uint64(front.KeyOf(a)) }
 	if node.proxy != nil {
 		opt.HookHeaders = node.proxy.Headers()
 		if node.cfg.Client.Proxy.Connect.Enabled {

@@ -5,6 +5,7 @@ import (
 
 	"sluice/gateway/api"
 	"sluice/gateway/front"
+	"sluice/gateway/front/client"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
 	"sluice/gateway/metrics"
@@ -19,7 +20,7 @@ type Parts struct {
 	Group     *loop.Group
 	SSE       *sse.Server // nil without the endpoint
 	API       *api.Server // nil without the server API
-	Limits    *front.Limits
+	Limits    *client.Limits
 	Certs     []*front.Certs // those there are, the public listener's first
 	Bodies    *bodyRoom
 	HookCalls int // of one hook at once

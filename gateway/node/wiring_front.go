@@ -11,9 +11,9 @@ import (
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
 	"sluice/gateway/front"
+	"sluice/gateway/front/client"
 	"sluice/gateway/loop"
 	"sluice/gateway/origin"
-	"sluice/gateway/sse"
 )
 
 // frontOptions are what all listeners have in common.
@@ -35,28 +35,22 @@ func (node *Node) waitingOptions() front.WaitingOptions {
 }
 
 // hold asks whether the handler of a request may wait for others.
-func (node *Node) hold(ctx *fasthttp.RequestCtx) sse.Room {
+func (node *Node) hold(ctx *fasthttp.RequestCtx) front.Room {
 	h := &ctx.Request.Header
-	switch front.Hold(ctx.Conn(), node.clientAddress(ctx), len(h.RequestURI())+len(h.RawHeaders()), len(ctx.Request.Body())) {
-	case front.NoRoom:
-		return sse.NoRoom
-	case front.NoRoomOfOwn:
-		return sse.NoRoomOfOwn
-	}
-	return sse.RoomTaken
+	return front.Hold(ctx.Conn(), node.clientAddress(ctx), len(h.RequestURI())+len(h.RawHeaders()), len(ctx.Request.Body()))
 }
 
 // newAddresses makes what tells clients' addresses, and their limits.
-func newAddresses(cfg *config.Config) (*front.Proxies, *front.Limits, error) {
-	proxies, err := front.NewProxies(cfg.HTTPServer.TrustedProxies, cfg.HTTPServer.ForwardedHeader)
+func newAddresses(cfg *config.Config) (*client.Proxies, *client.Limits, error) {
+	proxies, err := client.NewProxies(cfg.HTTPServer.TrustedProxies, cfg.HTTPServer.ForwardedHeader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("gateway: http_server.trusted_proxies: %w", err)
 	}
-	return proxies, front.NewLimits(addressLimits(&cfg.Client)), nil
+	return proxies, client.NewLimits(addressLimits(&cfg.Client)), nil
 }
 
-func addressLimits(c *config.Client) front.LimitOptions {
-	return front.LimitOptions{Streams: c.AddressConnectionLimit, Rate: c.AddressConnectionRateLimit}
+func addressLimits(c *config.Client) client.LimitOptions {
+	return client.LimitOptions{Streams: c.AddressConnectionLimit, Rate: c.AddressConnectionRateLimit}
 }
 
 // clientAddress returns the address of the client behind a request.

@@ -23,6 +23,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/auth"
+	"sluice/gateway/front"
 	"sluice/gateway/loop"
 	"sluice/gateway/origin"
 	"sluice/gateway/session"
@@ -47,7 +48,7 @@ type Options struct {
 	// LetGo is told when it has: meanwhile the HTTP server holds what it read. Over
 	// a bound of all, or of the client's own address, the request is turned away for
 	// now. nil: there are no bounds.
-	Hold  func(ctx *fasthttp.RequestCtx) Room
+	Hold  func(ctx *fasthttp.RequestCtx) front.Room
 	LetGo func(ctx *fasthttp.RequestCtx)
 	// TokenCookie is the name of a cookie that may hold the token; "" for
 	// none.
@@ -71,9 +72,6 @@ type Options struct {
 	// Address says where a request comes from, for logs and for the limits by
 	// address of the sessions; nil if nobody knows.
 	Address func(ctx *fasthttp.RequestCtx) netip.Addr
-	// AddressKey says which addresses are one to limits by address: it is the
-	// same for them, and 0 for the zero Addr. Nil if there are no limits.
-	AddressKey func(netip.Addr) uint64
 	// Front says how a request came here; nil: as its Host header says, and no
 	// peer is trusted.
 	Front func(ctx *fasthttp.RequestCtx) origin.Front

@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/codec"
+	"sluice/gateway/front/client"
 	"sluice/gateway/session"
 )
 
@@ -91,10 +92,10 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 // addressKey returns whose limits by address a request counts for, 0 if nobody
 // knows.
 func (s *Server) addressKey(ctx *fasthttp.RequestCtx) uint64 {
-	if s.opt.Address == nil || s.opt.AddressKey == nil {
+	if s.opt.Address == nil {
 		return 0
 	}
-	return s.opt.AddressKey(s.opt.Address(ctx))
+	return uint64(client.KeyOf(s.opt.Address(ctx)))
 }
 
 // refuseTicket says why there is no ticket. That nobody could tell who asks, as

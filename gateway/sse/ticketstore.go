@@ -49,7 +49,7 @@ type tickets struct {
 	held      shrink.Map[string, *ticket]
 	all       ticketList
 	users     shrink.Map[string, *ticketList] // of users that have a name
-	addresses shrink.Map[uint64, *ticketList] // by Options.AddressKey; 0 are those of nobody knows where
+	addresses shrink.Map[uint64, *ticketList] // by client.Key; 0 are those of nobody knows where
 	dropped   [ticketReasons]uint64
 }
 

@@ -7,15 +7,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/auth"
-)
-
-// Room is what Options.Hold says.
-type Room uint8
-
-const (
-	RoomTaken   Room = iota
-	NoRoom           // all who wait hold what they may
-	NoRoomOfOwn      // those of the client's address do
+	"sluice/gateway/front"
 )
 
 // errNoRoom ends a connect that may not wait. Nobody is told: it is turned away.
@@ -36,9 +28,9 @@ func (w *wait) Begin() bool {
 		return true
 	}
 	switch w.server.opt.Hold(w.ctx) {
-	case NoRoom:
+	case front.NoRoom:
 		w.refused = overWaits
-	case NoRoomOfOwn:
+	case front.NoRoomOfOwn:
 		w.refused = overOwnWaits
 	default:
 		return true

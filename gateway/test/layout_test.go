@@ -49,7 +49,9 @@ var layout = map[string]row{
 	"gateway/testkit":         {others: modJwt},
 	"gateway/loop":            {ours: "codec gateway/actor gateway/loop/uring", others: modUnix},
 	"gateway/loop/uring":      {others: modUnix},
-	"gateway/front":           {ours: "gateway/loop gateway/problem gateway/shrink", others: modFasthttp + " github.com/pires/go-proxyproto"},
+	"gateway/front/strict":    {others: modFasthttp},
+	"gateway/front/client":    {ours: "gateway/front/strict gateway/problem gateway/shrink", others: modFasthttp},
+	"gateway/front":           {ours: "gateway/front/client gateway/front/strict gateway/loop gateway/problem gateway/shrink", others: "github.com/pires/go-proxyproto"},
 	"gateway/channel":         {ours: "codec gateway/problem"},
 	"gateway/origin":          {ours: "gateway/problem", others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax golang.org/x/net/publicsuffix"},
 	"gateway/auth":            {ours: "codec gateway/problem", others: modJwt + " " + modGoccy + " github.com/hashicorp/golang-lru/v2"},
@@ -68,7 +70,7 @@ var layout = map[string]row{
 		others: "golang.org/x/sync/semaphore",
 	},
 	"gateway/sse": {
-		ours:   "codec gateway/auth gateway/channel gateway/loop gateway/origin gateway/problem gateway/reqid gateway/session gateway/shrink gateway/tally",
+		ours:   "codec gateway/auth gateway/channel gateway/front gateway/front/client gateway/loop gateway/origin gateway/problem gateway/reqid gateway/session gateway/shrink gateway/tally",
 		others: modFasthttp + " golang.org/x/time/rate",
 	},
 	"gateway/api": {

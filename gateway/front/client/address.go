@@ -1,4 +1,4 @@
-package front
+package client
 
 import (
 	"encoding/binary"
@@ -92,7 +92,7 @@ func (p *Proxies) Trusts(a netip.Addr) bool {
 	if p == nil {
 		return false
 	}
-	a = plain(a)
+	a = Plain(a)
 	for i := range p.trusted {
 		if p.trusted[i].Contains(a) {
 			return true
@@ -108,7 +108,7 @@ func (p *Proxies) Trusts(a netip.Addr) bool {
 // the last address found, peer at the worst. The result has no zone, and IPv4
 // is never within IPv6. Any goroutine that owns h.
 func (p *Proxies) Client(peer netip.Addr, h *fasthttp.RequestHeader) netip.Addr {
-	peer = plain(peer)
+	peer = Plain(peer)
 	if !p.Trusts(peer) || p.read == nil {
 		return peer
 	}
@@ -149,8 +149,8 @@ func (p *Proxies) walk(peer netip.Addr, lines [][]byte) netip.Addr {
 	return last
 }
 
-// plain returns the form of an address that is compared: IPv4 as IPv4, no zone.
-func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
+// Plain returns the form of an address that is compared: IPv4 as IPv4, no zone.
+func Plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
 // Key names who shares the limits of an address: one IPv4 address, or one /64
 // of IPv6, which is what a single customer has at the least.

@@ -1,8 +1,10 @@
-package front
+package client
 
 import (
 	"bytes"
 	"net/netip"
+
+	"sluice/gateway/front/strict"
 )
 
 // This file reads the two headers in which proxies name clients. Both are lists
@@ -108,10 +110,7 @@ func parameter(dst, element []byte, wanted string) (found []byte) {
 // value longer than any address is cut, which makes it none.
 func parameterValue(dst, b []byte) (value, rest []byte, ok bool) {
 	if len(b) == 0 || b[0] != '"' {
-		n := 0
-		for n < len(b) && tokenBytes[b[n]] {
-			n++
-		}
+		n := strict.TokenLen(b)
 		return b[:n], b[n:], n > 0
 	}
 	for i := 1; i < len(b); i++ {
@@ -187,8 +186,10 @@ func parseAddr(b []byte) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	return plain(addr)
+	return Plain(addr)
 }
+
+func isToken(b []byte) bool { return len(b) > 0 && strict.TokenLen(b) == len(b) }
 
 func isHex(c byte) bool {
 	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f'

@@ -1,8 +1,7 @@
-package front
+package client
 
 import (
 	"bytes"
-	"net"
 
 	"github.com/valyala/fasthttp"
 )
@@ -71,12 +70,4 @@ func targetScheme(b []byte) string {
 		return "http"
 	}
 	return ""
-}
-
-// Named reports whether a PROXY header named the client of c, a connection of a
-// [Listener]: its RemoteAddr is the proxy's own address otherwise. For the
-// goroutine that serves the connection.
-func Named(c net.Conn) bool {
-	f, ok := c.(fronted)
-	return ok && f.bottom().named != nil
 }

@@ -1,4 +1,4 @@
-package front
+package strict
 
 import (
 	"bufio"
@@ -16,12 +16,12 @@ import (
 	"github.com/valyala/fasthttp/fasthttputil"
 )
 
-// answersOf sends raw to a server behind Strict, closes that half, and returns
+// answersOf sends raw to a server behind Handler, closes that half, and returns
 // the statuses of its answers, and how often its handler was called.
 func answersOf(t testing.TB, raw string) (statuses []int, calls int) {
 	t.Helper()
 	srv := &fasthttp.Server{
-		Handler: Strict(func(ctx *fasthttp.RequestCtx) {
+		Handler: Handler(func(ctx *fasthttp.RequestCtx) {
 			calls++
 			_, _ = ctx.WriteString("ok")
 		}, func(ctx *fasthttp.RequestCtx, status int, message string) {
@@ -72,7 +72,7 @@ func (c *halfConn) LocalAddr() net.Addr         { return &net.TCPAddr{} }
 // connection.
 const behind = "GET /second HTTP/1.1\r\nHost: h\r\n\r\n"
 
-func TestStrictServesWhatIsFine(t *testing.T) {
+func TestHandlerServesWhatIsFine(t *testing.T) {
 	f := func(raw string) {
 		t.Helper()
 		statuses, calls := answersOf(t, raw+behind)
@@ -107,7 +107,7 @@ func TestStrictServesWhatIsFine(t *testing.T) {
 	f("get / HTTP/1.1\r\nHost: h\r\n\r\n")
 }
 
-func TestStrictServesAndCloses(t *testing.T) {
+func TestHandlerServesAndCloses(t *testing.T) {
 	f := func(raw string) {
 		t.Helper()
 		statuses, calls := answersOf(t, raw+behind)
@@ -130,7 +130,7 @@ func TestStrictServesAndCloses(t *testing.T) {
 	f("GET / HTTP/1.0\r\nConnection: keep-alive, Close\r\n\r\n")
 }
 
-func TestStrictRefusesAndCloses(t *testing.T) {
+func TestHandlerRefusesAndCloses(t *testing.T) {
 	f := func(status int, raw string) {
 		t.Helper()
 		statuses, calls := answersOf(t, raw+behind)
@@ -252,7 +252,7 @@ func withBodies(t *testing.T, handler fasthttp.RequestHandler, prepare func(*fas
 	t.Helper()
 	ln := fasthttputil.NewInmemoryListener()
 	srv := &fasthttp.Server{
-		Handler: Strict(handler, func(ctx *fasthttp.RequestCtx, status int, message string) { ctx.Error(message, status) }),
+		Handler: Handler(handler, func(ctx *fasthttp.RequestCtx, status int, message string) { ctx.Error(message, status) }),
 		HeaderReceived: func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 			Prepare(h)
 			prepare(h)

@@ -1,16 +1,13 @@
-package front
+package strict
 
 import (
 	"bufio"
-	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"github.com/valyala/fasthttp"
 )
-
-type fasthttpCtx = fasthttp.RequestCtx
 
 // browserHead is what Chromium sends for an EventSource of another origin.
 const browserHead = "GET /connection/uni_sse?cf_connect=%7B%22subs%22%3A%7B%22news%22%3A%7B%7D%7D%7D HTTP/1.1\r\n" +
@@ -35,20 +32,18 @@ const browserHead = "GET /connection/uni_sse?cf_connect=%7B%22subs%22%3A%7B%22ne
 const publishHead = "POST /api/publish HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nUser-Agent: Go-http-client/1.1\r\nContent-Length: 36\r\n" +
 	"X-API-Key: 0123456789abcdef\r\nContent-Type: application/json\r\nAccept-Encoding: gzip\r\n\r\n"
 
-func contextOf(t testing.TB, head string) *fasthttpCtx {
+func contextOf(t testing.TB, head string) *fasthttp.RequestCtx {
 	t.Helper()
-	ctx := &fasthttpCtx{}
+	ctx := &fasthttp.RequestCtx{}
 	require.NoError(t, ctx.Request.Header.Read(bufio.NewReader(strings.NewReader(head))))
 	return ctx
 }
 
-var sinkAddr netip.Addr
-
-func BenchmarkStrict(b *testing.B) {
+func BenchmarkHandler(b *testing.B) {
 	for _, c := range []struct{ name, head string }{{"browser", browserHead}, {"publish", publishHead}} {
 		b.Run(c.name, func(b *testing.B) {
 			ctx := contextOf(b, c.head)
-			handler := Strict(func(*fasthttpCtx) {}, nil)
+			handler := Handler(func(*fasthttp.RequestCtx) {}, nil)
 			b.ReportAllocs()
 			for b.Loop() {
 				Prepare(&ctx.Request.Header)
@@ -71,40 +66,4 @@ func BenchmarkParse(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-}
-
-func BenchmarkClient(b *testing.B) {
-	p, err := NewProxies([]string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8"}, XForwardedFor)
-	require.NoError(b, err)
-	ctx := contextOf(b, browserHead)
-	for name, peer := range map[string]string{"proxy": "10.0.0.1", "stranger": "203.0.113.9"} {
-		b.Run(name, func(b *testing.B) {
-			a := netip.MustParseAddr(peer)
-			b.ReportAllocs()
-			for b.Loop() {
-				sinkAddr = p.Client(a, &ctx.Request.Header)
-			}
-		})
-	}
-}
-
-func BenchmarkLimits(b *testing.B) {
-	known := netip.MustParseAddr("2001:db8::1")
-	run := func(name string, opt LimitOptions, addr func(n int) netip.Addr) {
-		b.Run(name, func(b *testing.B) {
-			l := NewLimits(opt)
-			b.ReportAllocs()
-			n := 0
-			for b.Loop() {
-				a := addr(n)
-				if l.Reserve(a) {
-					l.Release(a)
-				}
-				n++
-			}
-		})
-	}
-	run("off", LimitOptions{}, func(int) netip.Addr { return known })
-	run("known", LimitOptions{Streams: 100, Rate: 1 << 30}, func(int) netip.Addr { return known })
-	run("flood", LimitOptions{Streams: 100, Rate: 10}, numbered)
 }
