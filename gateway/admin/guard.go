@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/valyala/fasthttp"
+
+	"sluice/gateway/origin"
 )
 
 // keyHeader carries Options.Key: the page has it from the fragment of its link, which no browser sends on its own.
@@ -41,8 +43,9 @@ func (l *Live) mayHave(ctx *fasthttp.RequestCtx) error {
 	if site := h.Peek("Sec-Fetch-Site"); len(site) > 0 && string(site) != "same-origin" {
 		return fmt.Errorf("the development session is given to its own page only: expected Sec-Fetch-Site same-origin, got %q", site)
 	}
-	if origin := string(h.Peek(fasthttp.HeaderOrigin)); origin != "" && !isOriginOf(origin, host) {
-		return fmt.Errorf("the development session is given to its own page only: expected the Origin of %q, got %q", host, origin)
+	// The scheme may be either one: TLS can end in front of us.
+	if page := string(h.Peek(fasthttp.HeaderOrigin)); page != "" && !origin.IsOf(page, host, "") {
+		return fmt.Errorf("the development session is given to its own page only: expected the Origin of %q, got %q", host, page)
 	}
 	return nil
 }
@@ -103,13 +106,6 @@ func isLoopbackHost(host string) bool {
 	}
 	addr, err := netip.ParseAddr(name)
 	return err == nil && addr.IsLoopback()
-}
-
-// isOriginOf reports whether an Origin header value names host. The scheme may be either one, since TLS can end in
-// front of us.
-func isOriginOf(origin, host string) bool {
-	scheme, rest, ok := strings.Cut(origin, "://")
-	return ok && (scheme == "http" || scheme == "https") && strings.EqualFold(rest, host)
 }
 
 // etagMatches reports whether an If-None-Match value lists etag, compared weakly (RFC 9110 section 13.1.2).

@@ -16,7 +16,7 @@ func TestChecksDoNotAllocate(t *testing.T) {
 		require.Zero(t, testing.AllocsPerRun(100, do), name)
 	}
 	f("origin", func() { l.Check("https://a.example.com") })
-	f("same origin", func() { isOriginOf("https://example.com", "example.com:443", "") })
+	f("same origin", func() { IsOf("https://example.com", "example.com:443", "") })
 	h := header("User-Agent: curl/8")
 	f("no browser", func() { l.Judge(h, Front{Host: "example.com"}) })
 }

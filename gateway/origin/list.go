@@ -68,13 +68,13 @@ func (l *List) Check(origin string) (allowed, named bool) {
 	return allowed || l.all, false
 }
 
-// isOriginOf reports whether an Origin names the host that the request went to
+// IsOf reports whether an Origin names the host that the request went to
 // (PROTOCOL 12.3), as its Host header or a front says. A default port of the
 // Origin's scheme may be written or left out on either side. scheme is what the
 // client used as far as it is known, "" otherwise: a page of http is not one of
 // https. Why not the other way round as well: behind two fronts the inner one
 // tells of http where the outer one ended TLS.
-func isOriginOf(origin, host, scheme string) bool {
+func IsOf(origin, host, scheme string) bool {
 	if len(origin) > maxOrigin {
 		return false
 	}

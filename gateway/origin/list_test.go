@@ -103,7 +103,7 @@ func TestMalformedPatternsStopTheStart(t *testing.T) {
 func TestIsOriginOf(t *testing.T) {
 	f := func(want bool, origin, host string) {
 		t.Helper()
-		require.Equal(t, want, isOriginOf(origin, host, ""), "%q and %q", origin, host)
+		require.Equal(t, want, IsOf(origin, host, ""), "%q and %q", origin, host)
 	}
 	f(true, "https://example.com", "example.com")
 	f(true, "http://example.com", "example.com")
@@ -132,8 +132,8 @@ func TestIsOriginOf(t *testing.T) {
 	f(false, "https://", "")
 	f(false, "https://:443", "")
 	f(false, "https://\u212a.com", "k.com") // the Kelvin sign
-	require.False(t, isOriginOf("http://example.com", "example.com", "https"), "a page of http is not one of https")
-	require.True(t, isOriginOf("https://example.com", "example.com", "http"), "the outer front ended TLS")
+	require.False(t, IsOf("http://example.com", "example.com", "https"), "a page of http is not one of https")
+	require.True(t, IsOf("https://example.com", "example.com", "http"), "the outer front ended TLS")
 	f(false, "https://"+strings.Repeat("a", maxOrigin), strings.Repeat("a", maxOrigin))
 }
 

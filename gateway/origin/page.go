@@ -121,7 +121,7 @@ func (p *Page) byOrigin(l *List, origin, site string, f Front) {
 		p.Source = Listed
 	// The browser knows what it asked for; Host may be the name that a front
 	// has for us.
-	case site == siteOwn, site != siteSame && site != siteOther && isOriginOf(origin, f.Host, f.Scheme):
+	case site == siteOwn, site != siteSame && site != siteOther && IsOf(origin, f.Host, f.Scheme):
 		p.Source = Own
 	case allowed:
 		p.Source = Unnamed
@@ -142,7 +142,7 @@ func (p *Page) byReferer(l *List, h *fasthttp.RequestHeader, f Front) {
 	origin := originOf(referer)
 	p.By = "Referer of " + told(origin)
 	switch _, named := l.Check(origin); {
-	case isOriginOf(origin, f.Host, f.Scheme):
+	case IsOf(origin, f.Host, f.Scheme):
 		p.Source = Own
 	case named:
 		p.Source = Listed

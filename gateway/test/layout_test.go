@@ -90,7 +90,7 @@ var layout = map[string]row{
 	},
 	"gateway/test":          {},
 	"gateway":               {},
-	"gateway/admin":         {others: modFasthttp + " " + modFasthttp + "/pprofhandler " + modGoccy},
+	"gateway/admin":         {ours: "gateway/origin", others: modFasthttp + " " + modFasthttp + "/pprofhandler " + modGoccy},
 	"gateway/config/source": {others: modYaml + "/ast " + modYaml + "/lexer " + modYaml + "/parser " + modYaml + "/token github.com/pelletier/go-toml/v2 github.com/pelletier/go-toml/v2/unstable"},
 	"gateway/config/schema": {ours: "gateway/config/source"},
 	"gateway/config/report": {ours: "gateway/config/schema gateway/config/source gateway/problem"},
