@@ -130,17 +130,22 @@ func TestHandlerServesAndCloses(t *testing.T) {
 	f("GET / HTTP/1.0\r\nConnection: keep-alive, Close\r\n\r\n")
 }
 
-func TestHandlerRefusesAndCloses(t *testing.T) {
-	f := func(status int, raw string) {
+// refusal returns a function that expects a request to be refused with a status, and
+// to be the last of its connection.
+func refusal(t *testing.T) func(status int, raw string) {
+	return func(status int, raw string) {
 		t.Helper()
 		statuses, calls := answersOf(t, raw+behind)
 		require.Equal(t, []int{status}, statuses, "%q", raw)
 		require.Zero(t, calls, "%q", raw)
 	}
-	// head is a request but for its headers.
-	head := func(headers string) string { return "POST / HTTP/1.1\r\nHost: h\r\n" + headers + "\r\n" }
+}
 
-	// Lines.
+// head is a request but for its headers.
+func head(headers string) string { return "POST / HTTP/1.1\r\nHost: h\r\n" + headers + "\r\n" }
+
+func TestHandlerRefusesLinesThatNotAllReadAlike(t *testing.T) {
+	f := refusal(t)
 	f(400, "GET / HTTP/1.1\r\nHost: h\nX: y\r\n\r\n")
 	f(400, "GET / HTTP/1.1\nHost: h\n\n")
 	f(400, "GET / HTTP/1.1\r\nHost: h\r\n\n")
@@ -161,7 +166,10 @@ func TestHandlerRefusesAndCloses(t *testing.T) {
 	f(400, head("X\x80: z\r\n"))
 	f(400, head("X(Y): z\r\n"))
 	f(400, head("\"X\": z\r\n"))
-	// Framing.
+}
+
+func TestHandlerRefusesFramingThatNotAllReadAlike(t *testing.T) {
+	f := refusal(t)
 	f(400, head("Content-Length: 5\r\nContent-Length: 5\r\n")+"hello")
 	f(400, head("Content-Length: 5\r\ncontent-length: 6\r\n")+"hello")
 	f(400, head("Content-Length: 5, 5\r\n")+"hello")
@@ -192,12 +200,18 @@ func TestHandlerRefusesAndCloses(t *testing.T) {
 	f(400, head("Transfer-Encoding: chunked\r\n")+"0\r\nX-Api-Key: forged\r\n\r\n")
 	f(400, head("X-A: 1\r\nTransfer-Encoding: chunked\r\n")+"0\r\nX-A: forged\r\n\r\n")
 	f(400, head("Transfer-Encoding: chunked\r\nTrailer: Forwarded\r\n")+"0\r\nForwarded: for=192.0.2.1\r\n\r\n")
-	// Bodies where there are none.
+}
+
+func TestHandlerRefusesBodiesWhereThereAreNone(t *testing.T) {
+	f := refusal(t)
 	f(400, "TRACE / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello")
 	for _, method := range []string{"GET", "HEAD", "TRACE"} {
 		f(400, method+" / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
 	}
-	// Hosts.
+}
+
+func TestHandlerRefusesHostsThatAreNone(t *testing.T) {
+	f := refusal(t)
 	f(400, "GET / HTTP/1.1\r\n\r\n")
 	f(400, "GET / HTTP/1.1\r\nX: y\r\n\r\n")
 	f(400, "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n")
@@ -208,7 +222,10 @@ func TestHandlerRefusesAndCloses(t *testing.T) {
 	} {
 		f(400, "GET / HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
 	}
-	// Targets.
+}
+
+func TestHandlerRefusesTargetsOfOthers(t *testing.T) {
+	f := refusal(t)
 	f(400, "GET /#x HTTP/1.1\r\nHost: h\r\n\r\n")
 	f(400, "GET /?a#b HTTP/1.1\r\nHost: h\r\n\r\n")
 	f(400, "GET * HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -227,7 +244,10 @@ func TestHandlerRefusesAndCloses(t *testing.T) {
 	f(400, "GET /  HTTP/1.1\r\nHost: h\r\n\r\n")
 	f(400, "GET /\x00 HTTP/1.1\r\nHost: h\r\n\r\n")
 	f(400, "GET /\t HTTP/1.1\r\nHost: h\r\n\r\n")
-	// Versions and methods.
+}
+
+func TestHandlerRefusesOtherVersionsAndMethods(t *testing.T) {
+	f := refusal(t)
 	f(505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	for _, version := range []string{"0.9", "1.2", "1.9", "2.0", "3.0"} {
 		f(505, "GET / HTTP/"+version+"\r\nHost: h\r\n\r\n")
@@ -239,7 +259,10 @@ func TestHandlerRefusesAndCloses(t *testing.T) {
 	f(400, "G@T / HTTP/1.1\r\nHost: h\r\n\r\n")
 	f(400, " GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	f(400, "\tGET / HTTP/1.1\r\nHost: h\r\n\r\n")
-	// Expectations.
+}
+
+func TestHandlerRefusesExpectations(t *testing.T) {
+	f := refusal(t)
 	f(417, head("Expect: 200-ok\r\nContent-Length: 5\r\n")+"hello")
 	f(417, head("Expect: 100-continue, x\r\n"))
 	f(417, head("Expect:\r\n"))
