@@ -12,50 +12,72 @@ import (
 	"sluice/gateway/testkit"
 )
 
+// way is how clients speak to a test server: in plain text or over TLS.
+type way struct {
+	name string
+	tls  *tls.Config // of the server; nil: none
+	own  *tls.Config // of the client
+}
+
+func ways(t *testing.T) []way {
+	t.Helper()
+	ca := newAuthority(t, "ca")
+	certs := newCerts(t, ca.issue(t, 1))
+	return []way{{name: "plain"}, {name: "TLS", tls: certs.Config(), own: ca.client()}}
+}
+
+// dial connects to s. Over TLS the handshake is part of what is first sent.
+func (w way) dial(t *testing.T, s *served) *testkit.Conn {
+	t.Helper()
+	c := s.dial(t, "")
+	if w.tls == nil {
+		return c
+	}
+	c = testkit.NewConn(t, tls.Client(c.NetConn(), w.own))
+	c.ReadTimeout = patience
+	return c
+}
+
 // The HTTP server gives only what handlers answer a time to be written in. What
 // it says by itself must not fail for the deadline of something before.
 func TestAnswersOfTheServerHaveATimeOfTheirOwn(t *testing.T) {
-	ca := newAuthority(t, "ca")
-	certs := newCerts(t, ca.issue(t, 1))
-	for name, cfg := range map[string]*tls.Config{"plain": nil, "TLS": certs.Config()} {
-		dial := func(t *testing.T, s *served) *testkit.Conn {
-			c := s.dial(t, "")
-			if cfg == nil {
-				return c
-			}
-			c = testkit.NewConn(t, tls.Client(c.NetConn(), ca.client()))
-			c.ReadTimeout = patience
-			return c
+	const writeTimeout = time.Second
+	all := ways(t)
+	conns := make([][3]*testkit.Conn, len(all)) // all wait at once
+	for i, w := range all {
+		s := serve(t, Options{TLS: w.tls, RequestTimeout: serverPatience}, func(srv *fasthttp.Server) { srv.WriteTimeout = writeTimeout })
+		first, second, expecting := w.dial(t, s), w.dial(t, s), w.dial(t, s)
+		if c, ok := first.NetConn().(*tls.Conn); ok {
+			require.NoError(t, c.Handshake())
 		}
-		opt := Options{TLS: cfg, RequestTimeout: serverPatience}
-		t.Run(name, func(t *testing.T) {
-			const writeTimeout = time.Second
-			s := serve(t, opt, func(srv *fasthttp.Server) { srv.WriteTimeout = writeTimeout })
-			first, second, expecting := dial(t, s), dial(t, s), dial(t, s)
-			if c, ok := first.NetConn().(*tls.Conn); ok {
-				require.NoError(t, c.Handshake())
-			}
-			body(t, second, get)
-			body(t, expecting, get)
-			<-time.After(2 * writeTimeout)
+		body(t, second, get)
+		body(t, expecting, get)
+		conns[i] = [3]*testkit.Conn{first, second, expecting}
+	}
+	<-time.After(2 * writeTimeout)
+	for i, w := range all {
+		first, second, expecting := conns[i][0], conns[i][1], conns[i][2]
+		first.Send("nonsense\r\n\r\n")
+		require.Equal(t, fasthttp.StatusTeapot, first.ReadHead(t).Status, "%s: a bad first request", w.name)
+		second.Send("nonsense\r\n\r\n")
+		require.Equal(t, fasthttp.StatusTeapot, second.ReadHead(t).Status, "%s: a bad request", w.name)
+		expecting.Send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
+		require.Equal(t, fasthttp.StatusContinue, expecting.ReadHead(t).Status, w.name)
+		expecting.Send("x")
+		require.Equal(t, fasthttp.StatusOK, expecting.ReadHead(t).Status, w.name)
+	}
+}
 
-			first.Send("nonsense\r\n\r\n")
-			require.Equal(t, fasthttp.StatusTeapot, first.ReadHead(t).Status, "a bad first request")
-			second.Send("nonsense\r\n\r\n")
-			require.Equal(t, fasthttp.StatusTeapot, second.ReadHead(t).Status, "a bad request")
-			expecting.Send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
-			require.Equal(t, fasthttp.StatusContinue, expecting.ReadHead(t).Status)
-			expecting.Send("x")
-			require.Equal(t, fasthttp.StatusOK, expecting.ReadHead(t).Status)
-		})
-		t.Run(name+", late", func(t *testing.T) {
-			s := serve(t, opt, func(srv *fasthttp.Server) {
-				srv.ReadTimeout, srv.WriteTimeout = time.Second, 200*time.Millisecond
+func TestALateRequestIsAnswered(t *testing.T) {
+	for _, w := range ways(t) {
+		t.Run(w.name, func(t *testing.T) {
+			s := serve(t, Options{TLS: w.tls, RequestTimeout: serverPatience}, func(srv *fasthttp.Server) {
+				srv.ReadTimeout, srv.WriteTimeout = 500*time.Millisecond, 100*time.Millisecond
 			})
 			for {
 				// Where the machine stands still, the handshake may be late already.
 				failed := s.Stats().HandshakesFailed
-				c := dial(t, s)
+				c := w.dial(t, s)
 				err := c.TrySend("GET / HT")
 				var head testkit.Head
 				if err == nil {
@@ -76,18 +98,14 @@ func TestAnswersOfTheServerHaveATimeOfTheirOwn(t *testing.T) {
 // account of requests never learns what became of one. A connection that has sent nothing,
 // or is between two requests, ends in silence all the same.
 func TestTheEndInTheMidstOfARequestIsAnswered(t *testing.T) {
-	ca := newAuthority(t, "ca")
-	certs := newCerts(t, ca.issue(t, 1))
-	for name, cfg := range map[string]*tls.Config{"plain": nil, "TLS": certs.Config()} {
-		t.Run(name, func(t *testing.T) {
-			s := serve(t, Options{TLS: cfg, RequestTimeout: serverPatience}, nil)
+	for _, w := range ways(t) {
+		t.Run(w.name, func(t *testing.T) {
+			s := serve(t, Options{TLS: w.tls, RequestTimeout: serverPatience}, nil)
 			end := func(sent ...string) []byte {
 				t.Helper()
-				nc := s.dial(t, "").NetConn()
-				if cfg != nil {
-					c := tls.Client(nc, ca.client())
+				nc := w.dial(t, s).NetConn()
+				if c, ok := nc.(*tls.Conn); ok {
 					require.NoError(t, c.Handshake())
-					nc = c
 				}
 				require.NoError(t, nc.SetDeadline(time.Now().Add(patience)))
 				for _, text := range sent {
