@@ -17,12 +17,14 @@ import (
 // liveRig notes which options a reload took over.
 type liveRig struct {
 	*reloading
-	taken map[string]bool
+	taken     map[string]bool
+	witness   *testkit.Client // a stream that is open all the time
+	published int             // what it got
 }
 
 func startLive(t *testing.T, text string) *liveRig {
 	t.Helper()
-	return &liveRig{startReloading(t, text), make(map[string]bool)}
+	return &liveRig{reloading: startReloading(t, text), taken: make(map[string]bool)}
 }
 
 // liveText is a config file with more keys of the section client and with
@@ -35,6 +37,9 @@ func liveText(client, fast string) string {
 		{"name": "closed"},
 		{"name": "fast", "allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true `+fast+`}]`))
 }
+
+// liveBase is what each case begins and ends with.
+var liveBase = liveText("", "")
 
 // withoutAnonymous is a text whose clients need a token.
 func withoutAnonymous(text string) string {
@@ -79,199 +84,33 @@ func (r *liveRig) takes(t *testing.T, text string, keys ...string) {
 	r.sessions.Counts() // what a reload posts to the loops is done
 }
 
+// liveCases are the options that a reload takes over: each finds the old value in force,
+// reloads, finds the new one, and goes back.
+var liveCases = []struct {
+	name string
+	f    func(r *liveRig, t *testing.T)
+}{
+	{"anonymous", (*liveRig).anonymous},
+	{"insecure", (*liveRig).insecure},
+	{"user_header_and_personal_channel", (*liveRig).userHeaderAndPersonalChannel},
+	{"connection_limit", (*liveRig).connectionLimit},
+	{"user_connection_limit", (*liveRig).userConnectionLimit},
+	{"connection_rate_limit", rateLimit("connection_rate_limit")},
+	{"recovery_limit", (*liveRig).recoveryLimit},
+	{"address_connection_limit", (*liveRig).addressConnectionLimit},
+	{"address_rate_limit", rateLimit("address_connection_rate_limit")},
+	{"max_rate_and_conflation", (*liveRig).maxRateAndConflation},
+	{"drop_oldest", (*liveRig).dropOldest},
+}
+
 // Each option that a reload takes over: the old value holds before, the new one
 // behind, and a stream that was open before goes on through all of it.
 func TestReloadTakesOverEachLiveOption(t *testing.T) {
-	plain := liveText("", "")
-	r := startLive(t, plain)
-	witness, _ := r.connect(t, testkit.ConnectOptions{Token: tokenOf(t, "witness", nil), Subs: asking("news")})
-	published := 0
-	back := func(t *testing.T, keys ...string) {
-		t.Helper()
-		r.takes(t, plain, keys...)
-		published++
-		r.api.Publish(t, "news", fmt.Sprint(published))
-		witness.Expect(t, fmt.Sprintf(`{"channel":"news","pub":{"data":%d}}`, published))
-		testkit.EventuallyWithin(t, time.Minute, func() bool { return r.sessions.Counts().Clients == 1 }, "the streams of the test before to end")
+	r := startLive(t, liveBase)
+	r.witness, _ = r.connect(t, testkit.ConnectOptions{Token: tokenOf(t, "witness", nil), Subs: asking("news")})
+	for _, c := range liveCases {
+		t.Run(c.name, func(t *testing.T) { c.f(r, t) })
 	}
-
-	t.Run("anonymous", func(t *testing.T) {
-		const key = "client.allow_anonymous_connect_without_token"
-		c, _ := r.connect(t, testkit.ConnectOptions{})
-		r.takes(t, withoutAnonymous(plain), key)
-		r.expectCode(t, 3501, testkit.ConnectOptions{})
-		c.Close()
-		back(t, key)
-		c, _ = r.connect(t, testkit.ConnectOptions{})
-		c.Close()
-	})
-	t.Run("insecure", func(t *testing.T) {
-		const key = "client.insecure"
-		_, res := r.connect(t, testkit.ConnectOptions{Subs: asking("closed:x")})
-		require.Empty(t, res.Subs)
-		r.takes(t, liveText(`, "insecure": true`, ""), key)
-		c, res := r.connect(t, testkit.ConnectOptions{Subs: asking("closed:x")})
-		require.Contains(t, res.Subs, "closed:x")
-		c.Close()
-		testkit.EventuallyWithin(t, time.Minute, func() bool { return r.sessions.Counts().Clients == 2 }, "the first alone")
-		r.api.MustResult(t, "disconnect", `{"user":""}`)
-		back(t, key)
-		_, res = r.connect(t, testkit.ConnectOptions{Subs: asking("closed:x")})
-		require.Empty(t, res.Subs)
-		r.api.MustResult(t, "disconnect", `{"user":""}`)
-	})
-	t.Run("user_header_and_personal_channel", func(t *testing.T) {
-		keys := []string{
-			"client.allow_anonymous_connect_without_token", "client.user_id_http_header",
-			"client.subscribe_to_user_personal_channel.enabled", "client.subscribe_to_user_personal_channel.personal_channel_namespace",
-			"client.subscribe_to_user_personal_channel.single_connection",
-		}
-		user := testkit.ConnectOptions{HTTPHeaders: [][2]string{{"X-User", "42"}}}
-		_, res := r.connect(t, user)
-		require.Empty(t, res.Subs)
-		r.api.MustResult(t, "disconnect", `{"user":""}`)
-		r.takes(t, withoutAnonymous(liveText(`, "user_id_http_header": "X-User", "subscribe_to_user_personal_channel":
-			{"enabled": true, "personal_channel_namespace": "who", "single_connection": true}`, "")), keys...)
-		first, res := r.connect(t, user)
-		require.Contains(t, res.Subs, "who:#42")
-		second, _ := r.connect(t, user)
-		first.ExpectDisconnect(t, 3504)
-		second.Close()
-		back(t, keys...)
-		c, res := r.connect(t, user)
-		require.Empty(t, res.Subs)
-		c.Close()
-	})
-	t.Run("connection_limit", func(t *testing.T) {
-		const key = "client.connection_limit"
-		second, _ := r.connect(t, testkit.ConnectOptions{})
-		r.takes(t, liveText(`, "connection_limit": 1`, ""), key)
-		require.Equal(t, 503, r.status(t))
-		require.Equal(t, 2, r.sessions.Counts().Clients, "more than the limit, and untouched")
-		second.Close()
-		testkit.EventuallyWithin(t, time.Minute, func() bool { return r.sessions.Counts().Clients == 1 }, "the stream to end")
-		require.Equal(t, 503, r.status(t))
-		back(t, key)
-		require.Equal(t, 200, r.status(t))
-	})
-	t.Run("user_connection_limit", func(t *testing.T) {
-		const key = "client.user_connection_limit"
-		one := testkit.ConnectOptions{Token: tokenOf(t, "1", nil)}
-		limited := liveText(`, "user_connection_limit": 2`, "")
-		first, _ := r.connect(t, one)
-		second, _ := r.connect(t, one)
-		for range 3 { // on and off again, with the streams open
-			r.takes(t, limited, key)
-			r.expectCode(t, 3504, one)
-			r.takes(t, plain, key)
-			c, _ := r.connect(t, one)
-			c.Close()
-			testkit.EventuallyWithin(t, time.Minute, func() bool { return r.sessions.Counts().Clients == 3 }, "the third to end")
-		}
-		r.takes(t, limited, key)
-		first.Close()
-		testkit.EventuallyWithin(t, time.Minute, func() bool { return r.sessions.Counts().Clients == 2 }, "the stream to end")
-		third, _ := r.connect(t, one)
-		r.expectCode(t, 3504, one)
-		second.Close()
-		third.Close()
-		back(t, key)
-	})
-	t.Run("connection_rate_limit", func(t *testing.T) {
-		const key = "client.connection_rate_limit"
-		r.takes(t, liveText(`, "connection_rate_limit": 1`, ""), key)
-		testkit.EventuallyWithin(t, time.Minute, func() bool { return r.status(t) == 503 }, "a connect over the rate")
-		back(t, key)
-		for range 20 {
-			require.Equal(t, 200, r.status(t))
-		}
-	})
-	t.Run("recovery_limit", func(t *testing.T) {
-		const key = "client.recovery_max_publication_limit"
-		for i := range 3 {
-			r.api.Publish(t, "rec:x", fmt.Sprint(i))
-		}
-		behind := testkit.ConnectOptions{Subs: map[string]testkit.SubscribeRequest{"rec:x": {Recover: true}}}
-		missed := func() int {
-			c, res := r.connect(t, behind)
-			defer c.Close()
-			return len(res.Subs["rec:x"].Publications)
-		}
-		require.Equal(t, 3, missed())
-		r.takes(t, liveText(`, "recovery_max_publication_limit": 2`, ""), key)
-		require.Zero(t, missed(), "too many")
-		back(t, key)
-		require.Equal(t, 3, missed())
-	})
-	t.Run("address_connection_limit", func(t *testing.T) {
-		const key = "client.address_connection_limit"
-		limited := liveText(`, "address_connection_limit": 2`, "")
-		r.takes(t, limited, key)
-		first, _ := r.connect(t, testkit.ConnectOptions{})
-		second, _ := r.connect(t, testkit.ConnectOptions{})
-		require.Equal(t, 503, r.status(t), "the witness came before there was a limit")
-		r.takes(t, liveText(`, "address_connection_limit": 3`, ""), key)
-		third, _ := r.connect(t, testkit.ConnectOptions{})
-		require.Equal(t, 503, r.status(t))
-		r.takes(t, limited, key)
-		third.Close()
-		testkit.EventuallyWithin(t, time.Minute, func() bool { return r.Parts().Limits.Stats().Addresses == 1 && r.sessions.Counts().Clients == 3 }, "the third to end")
-		require.Equal(t, 503, r.status(t))
-		r.takes(t, plain, key)
-		require.Equal(t, 200, r.status(t))
-		first.Close()
-		second.Close()
-		testkit.EventuallyWithin(t, time.Minute, func() bool { return r.Parts().Limits.Stats().Addresses == 0 }, "no address to be counted")
-		r.takes(t, limited, key)
-		back(t, key)
-	})
-	t.Run("address_rate_limit", func(t *testing.T) {
-		const key = "client.address_connection_rate_limit"
-		r.takes(t, liveText(`, "address_connection_rate_limit": 1`, ""), key)
-		testkit.EventuallyWithin(t, time.Minute, func() bool { return r.status(t) == 503 }, "a connect over the rate")
-		back(t, key)
-		for range 20 {
-			require.Equal(t, 200, r.status(t))
-		}
-	})
-	t.Run("max_rate_and_conflation", func(t *testing.T) {
-		keys := []string{"channel.namespaces[fast].conflate_key", "channel.namespaces[fast].max_rate"}
-		c, _ := r.connect(t, testkit.ConnectOptions{Subs: asking("fast:x")})
-		publish := func(n int) { r.api.Publish(t, "fast:x", fmt.Sprintf(`{"k":"a","n":%d}`, n)) }
-		expect := func(n int) { c.Expect(t, fmt.Sprintf(`{"channel":"fast:x","pub":{"data":{"k":"a","n":%d}}}`, n)) }
-		publish(1)
-		publish(2)
-		expect(1)
-		expect(2)
-		r.takes(t, liveText("", `, "conflate_key": "k", "max_rate": "1h"`), keys...)
-		publish(3)
-		publish(4)
-		publish(5)
-		expect(3)
-		r.takes(t, plain, keys...)
-		publish(6) // what waited goes out before it
-		expect(5)
-		expect(6)
-		publish(7)
-		expect(7)
-		c.Close()
-	})
-	t.Run("drop_oldest", func(t *testing.T) {
-		const key = "channel.namespaces[fast].slow_policy"
-		channels := []string{"fast:x"}
-		lagging := r.lazy(t, subscribeTarget(channels))
-		healthy := []reader{r.reader(t, channels[0])}
-		r.takes(t, liveText("", `, "slow_policy": "drop_oldest"`), key)
-		n := r.publishUntil(t, channels, 0, healthy, func(st loop.Stats) bool { return st.Dropped > 100 })
-		for next := map[string]int{channels[0]: 1}; next[channels[0]] <= n; {
-			lagging.account(t, next, "")
-		}
-		require.Zero(t, r.stats().Closes[loop.ReasonSlowBytes]+r.stats().Closes[loop.ReasonSlowAge])
-		r.takes(t, plain, key)
-		r.publishUntil(t, channels, n, healthy, func(st loop.Stats) bool { return st.Closes[loop.ReasonSlowBytes] > 0 })
-		healthy[0].Close()
-	})
-
 	for _, o := range config.Options() {
 		covered := strings.HasPrefix(o.Key, "client.token.") || strings.HasPrefix(o.Key, "http_api.") || // TestReload, and the same verifier and keys
 			strings.HasPrefix(o.Key, "channel.") && !slices.Contains([]string{"slow_policy", "conflate_key", "max_rate"}, o.Key[strings.LastIndexByte(o.Key, '.')+1:]) ||
@@ -281,10 +120,205 @@ func TestReloadTakesOverEachLiveOption(t *testing.T) {
 	}
 }
 
+// back reloads what the rig began with, and looks after the witness.
+func (r *liveRig) back(t *testing.T, keys ...string) {
+	t.Helper()
+	r.takes(t, liveBase, keys...)
+	r.published++
+	r.api.Publish(t, "news", fmt.Sprint(r.published))
+	r.witness.Expect(t, fmt.Sprintf(`{"channel":"news","pub":{"data":%d}}`, r.published))
+	r.expectClients(t, 1)
+}
+
+// expectClients waits until so many streams are open.
+func (r *liveRig) expectClients(t *testing.T, n int) {
+	t.Helper()
+	testkit.EventuallyWithin(t, time.Minute, func() bool { return r.sessions.Counts().Clients == n }, fmt.Sprintf("%d streams to be open", n))
+}
+
+func (r *liveRig) anonymous(t *testing.T) {
+	const key = "client.allow_anonymous_connect_without_token"
+	c, _ := r.connect(t, testkit.ConnectOptions{})
+	r.takes(t, withoutAnonymous(liveBase), key)
+	r.expectCode(t, 3501, testkit.ConnectOptions{})
+	c.Close()
+	r.back(t, key)
+	c, _ = r.connect(t, testkit.ConnectOptions{})
+	c.Close()
+}
+
+func (r *liveRig) insecure(t *testing.T) {
+	const key = "client.insecure"
+	_, res := r.connect(t, testkit.ConnectOptions{Subs: asking("closed:x")})
+	require.Empty(t, res.Subs)
+	r.takes(t, liveText(`, "insecure": true`, ""), key)
+	c, res := r.connect(t, testkit.ConnectOptions{Subs: asking("closed:x")})
+	require.Contains(t, res.Subs, "closed:x")
+	c.Close()
+	r.expectClients(t, 2)
+	r.api.MustResult(t, "disconnect", `{"user":""}`)
+	r.back(t, key)
+	_, res = r.connect(t, testkit.ConnectOptions{Subs: asking("closed:x")})
+	require.Empty(t, res.Subs)
+	r.api.MustResult(t, "disconnect", `{"user":""}`)
+}
+
+func (r *liveRig) userHeaderAndPersonalChannel(t *testing.T) {
+	keys := []string{
+		"client.allow_anonymous_connect_without_token", "client.user_id_http_header",
+		"client.subscribe_to_user_personal_channel.enabled", "client.subscribe_to_user_personal_channel.personal_channel_namespace",
+		"client.subscribe_to_user_personal_channel.single_connection",
+	}
+	user := testkit.ConnectOptions{HTTPHeaders: [][2]string{{"X-User", "42"}}}
+	_, res := r.connect(t, user)
+	require.Empty(t, res.Subs)
+	r.api.MustResult(t, "disconnect", `{"user":""}`)
+	r.takes(t, withoutAnonymous(liveText(`, "user_id_http_header": "X-User", "subscribe_to_user_personal_channel":
+		{"enabled": true, "personal_channel_namespace": "who", "single_connection": true}`, "")), keys...)
+	first, res := r.connect(t, user)
+	require.Contains(t, res.Subs, "who:#42")
+	second, _ := r.connect(t, user)
+	first.ExpectDisconnect(t, 3504)
+	second.Close()
+	r.back(t, keys...)
+	c, res := r.connect(t, user)
+	require.Empty(t, res.Subs)
+	c.Close()
+}
+
+func (r *liveRig) connectionLimit(t *testing.T) {
+	const key = "client.connection_limit"
+	second, _ := r.connect(t, testkit.ConnectOptions{})
+	r.takes(t, liveText(`, "connection_limit": 1`, ""), key)
+	require.Equal(t, 503, r.status(t))
+	require.Equal(t, 2, r.sessions.Counts().Clients, "more than the limit, and untouched")
+	second.Close()
+	r.expectClients(t, 1)
+	require.Equal(t, 503, r.status(t))
+	r.back(t, key)
+	require.Equal(t, 200, r.status(t))
+}
+
+func (r *liveRig) userConnectionLimit(t *testing.T) {
+	const key = "client.user_connection_limit"
+	one := testkit.ConnectOptions{Token: tokenOf(t, "1", nil)}
+	limited := liveText(`, "user_connection_limit": 2`, "")
+	first, _ := r.connect(t, one)
+	second, _ := r.connect(t, one)
+	for range 3 { // on and off again, with the streams open
+		r.takes(t, limited, key)
+		r.expectCode(t, 3504, one)
+		r.takes(t, liveBase, key)
+		c, _ := r.connect(t, one)
+		c.Close()
+		r.expectClients(t, 3)
+	}
+	r.takes(t, limited, key)
+	first.Close()
+	r.expectClients(t, 2)
+	third, _ := r.connect(t, one)
+	r.expectCode(t, 3504, one)
+	second.Close()
+	third.Close()
+	r.back(t, key)
+}
+
+func (r *liveRig) recoveryLimit(t *testing.T) {
+	const key = "client.recovery_max_publication_limit"
+	for i := range 3 {
+		r.api.Publish(t, "rec:x", fmt.Sprint(i))
+	}
+	behind := testkit.ConnectOptions{Subs: map[string]testkit.SubscribeRequest{"rec:x": {Recover: true}}}
+	missed := func() int {
+		c, res := r.connect(t, behind)
+		defer c.Close()
+		return len(res.Subs["rec:x"].Publications)
+	}
+	require.Equal(t, 3, missed())
+	r.takes(t, liveText(`, "recovery_max_publication_limit": 2`, ""), key)
+	require.Zero(t, missed(), "too many")
+	r.back(t, key)
+	require.Equal(t, 3, missed())
+}
+
+func (r *liveRig) addressConnectionLimit(t *testing.T) {
+	const key = "client.address_connection_limit"
+	limited := liveText(`, "address_connection_limit": 2`, "")
+	r.takes(t, limited, key)
+	first, _ := r.connect(t, testkit.ConnectOptions{})
+	second, _ := r.connect(t, testkit.ConnectOptions{})
+	require.Equal(t, 503, r.status(t), "the witness came before there was a limit")
+	r.takes(t, liveText(`, "address_connection_limit": 3`, ""), key)
+	third, _ := r.connect(t, testkit.ConnectOptions{})
+	require.Equal(t, 503, r.status(t))
+	r.takes(t, limited, key)
+	third.Close()
+	testkit.EventuallyWithin(t, time.Minute, func() bool { return r.Parts().Limits.Stats().Addresses == 1 && r.sessions.Counts().Clients == 3 }, "the third to end")
+	require.Equal(t, 503, r.status(t))
+	r.takes(t, liveBase, key)
+	require.Equal(t, 200, r.status(t))
+	first.Close()
+	second.Close()
+	testkit.EventuallyWithin(t, time.Minute, func() bool { return r.Parts().Limits.Stats().Addresses == 0 }, "no address to be counted")
+	r.takes(t, limited, key)
+	r.back(t, key)
+}
+
+// rateLimit is the case of a limit of connects per second.
+func rateLimit(option string) func(r *liveRig, t *testing.T) {
+	return func(r *liveRig, t *testing.T) {
+		r.takes(t, liveText(fmt.Sprintf(`, %q: 1`, option), ""), "client."+option)
+		testkit.EventuallyWithin(t, time.Minute, func() bool { return r.status(t) == 503 }, "a connect over the rate")
+		r.back(t, "client."+option)
+		for range 20 {
+			require.Equal(t, 200, r.status(t))
+		}
+	}
+}
+
+func (r *liveRig) maxRateAndConflation(t *testing.T) {
+	keys := []string{"channel.namespaces[fast].conflate_key", "channel.namespaces[fast].max_rate"}
+	c, _ := r.connect(t, testkit.ConnectOptions{Subs: asking("fast:x")})
+	publish := func(n int) { r.api.Publish(t, "fast:x", fmt.Sprintf(`{"k":"a","n":%d}`, n)) }
+	expect := func(n int) { c.Expect(t, fmt.Sprintf(`{"channel":"fast:x","pub":{"data":{"k":"a","n":%d}}}`, n)) }
+	publish(1)
+	publish(2)
+	expect(1)
+	expect(2)
+	r.takes(t, liveText("", `, "conflate_key": "k", "max_rate": "1h"`), keys...)
+	publish(3)
+	publish(4)
+	publish(5)
+	expect(3)
+	r.takes(t, liveBase, keys...)
+	publish(6) // what waited goes out before it
+	expect(5)
+	expect(6)
+	publish(7)
+	expect(7)
+	c.Close()
+}
+
+func (r *liveRig) dropOldest(t *testing.T) {
+	const key = "channel.namespaces[fast].slow_policy"
+	channels := []string{"fast:x"}
+	lagging := r.lazy(t, subscribeTarget(channels))
+	healthy := []reader{r.reader(t, channels[0])}
+	r.takes(t, liveText("", `, "slow_policy": "drop_oldest"`), key)
+	n := r.publishUntil(t, channels, 0, healthy, func(st loop.Stats) bool { return st.Dropped > 100 })
+	for next := map[string]int{channels[0]: 1}; next[channels[0]] <= n; {
+		lagging.account(t, next, "")
+	}
+	require.Zero(t, r.stats().Closes[loop.ReasonSlowBytes]+r.stats().Closes[loop.ReasonSlowAge])
+	r.takes(t, liveBase, key)
+	r.publishUntil(t, channels, n, healthy, func(st loop.Stats) bool { return st.Closes[loop.ReasonSlowBytes] > 0 })
+	healthy[0].Close()
+}
+
 // A reload is all or nothing, also where the configuration as such is fine and
 // only what is made of it is not.
 func TestReloadThatFailsChangesNothing(t *testing.T) {
-	r := startLive(t, liveText("", ""))
+	r := startLive(t, liveBase)
 	c, _ := r.connect(t, testkit.ConnectOptions{Subs: asking("fast:x")})
 	load := func(text string) *config.Config {
 		r.write(t, text)
