@@ -105,7 +105,65 @@ func (b *backend) refreshHook(more string) string {
 	return `, "proxy": {` + b.hook("refresh", more) + `}`
 }
 
-// PROTOCOL 8.2, the table of outcomes row by row.
+// disconnectPush is what a client gets that is told to go.
+func disconnectPush(code int, reason string) string {
+	return fmt.Sprintf(`{"disconnect":{"code":%d,"reason":%q}}`, code, reason)
+}
+
+var internalError = disconnectPush(3004, "internal server error")
+
+// hookOutcomes is the table of PROTOCOL 8.2: what the backend says, and what its client
+// gets; "connect" is a connect push.
+var hookOutcomes = []struct {
+	says   string
+	status int
+	want   string
+}{
+	{`{"result":{"user":"42"}}`, 200, "connect"},
+	{`{"result":{}}`, 200, "connect"},
+	{`{"result":{"user":"42"},"error":null,"unknown":[1]}`, 200, "connect"},
+	{`{}`, 200, disconnectPush(3501, "bad request")},
+	{`{"result":null}`, 200, disconnectPush(3501, "bad request")},
+	{`{"disconnect":{"code":4501,"reason":"no way"}}`, 200, disconnectPush(4501, "no way")},
+	{`{"result":{},"error":{"code":103},"disconnect":{"code":4502,"reason":"first"}}`, 200, disconnectPush(4502, "first")},
+	{`{"result":{},"error":{"code":103,"message":"no"}}`, 200, disconnectPush(3507, "permission denied")},
+	{`{"error":{"code":109,"message":"no"}}`, 200, disconnectPush(3005, "connection expired")},
+	{`{"error":{"code":111,"message":"no"}}`, 200, disconnectPush(3013, "too many requests")},
+	{`{"error":{"code":1000,"message":"custom"}}`, 200, internalError},
+	{`{"result":{"channels":["nobody:knows"]}}`, 200, internalError},
+	{`{"result":{"subs":{"nobody:knows":{}}}}`, 200, internalError},
+	{`{"result":{"user":42}}`, 200, internalError},
+	{`{"result":{"expire_at":1}}`, 200, disconnectPush(3005, "connection expired")},
+	{`{"result":{"user":"42"}}`, 404, disconnectPush(4504, "not found")},
+	{``, 403, disconnectPush(3507, "permission denied")},
+	{`{"result":{"user":"42"}}`, 201, internalError},
+	{`{"disconnect":{}}`, 200, `{"disconnect":{}}`}, // PROTOCOL 1.6
+	{`{"disconnect":{"reason":"no code"}}`, 200, `{"disconnect":{"reason":"no code"}}`},
+	{`oops`, 500, internalError},
+}
+
+// hookGarbage is what no backend should say.
+var hookGarbage = []string{
+	``, `garbage`, `[]`, `null`, `{"result":`, `{"result":{}} junk`, "\xff", `{"result":{"b64info":"%"}}`,
+	`{"result":[]}`, `{"disconnect":{"code":"x"}}`,
+	strings.Repeat("[", 100_000), `{"result":{"user":"` + strings.Repeat("a", 2<<20) + `"}}`,
+}
+
+// outcome expects what a client gets whose backend says something.
+func (b *backend) outcome(t *testing.T, s *server, says string, status int, want string) {
+	t.Helper()
+	b.status(status, says)
+	c := s.connect(t, testkit.ConnectOptions{Subs: asking("who:x")})
+	p := c.Next(t)
+	if want != "connect" {
+		require.Equal(t, want, string(p.Raw), says)
+		c.ExpectEnd(t)
+		return
+	}
+	require.Equal(t, "connect", p.Kind, says)
+	c.Close()
+}
+
 func TestConnectHookOutcomes(t *testing.T) {
 	b := newBackend(t)
 	s := startStrict(t, parts{client: withSecret + b.connectHook(`, "http": {"status_to_code_transforms": [
@@ -117,56 +175,16 @@ func TestConnectHookOutcomes(t *testing.T) {
 		witnesses[at] = at.connect(t, testkit.ConnectOptions{Token: tokenOf(t, "witness", nil), Subs: asking("news")})
 		witnesses[at].ExpectConnect(t)
 	}
-	opts := testkit.ConnectOptions{Subs: asking("who:x")}
-	f := func(says string, status int, want string) {
-		t.Helper()
-		b.status(status, says)
-		c := s.connect(t, opts)
-		p := c.Next(t)
-		if want != "connect" {
-			require.Equal(t, want, string(p.Raw), says)
-			c.ExpectEnd(t)
-			return
-		}
-		require.Equal(t, "connect", p.Kind, says)
-		c.Close()
+	for _, row := range hookOutcomes {
+		b.outcome(t, s, row.says, row.status, row.want)
 	}
-	disconnect := func(code int, reason string) string {
-		return fmt.Sprintf(`{"disconnect":{"code":%d,"reason":%q}}`, code, reason)
+	for _, garbage := range hookGarbage {
+		b.outcome(t, s, garbage, 200, internalError)
 	}
-	internal := disconnect(3004, "internal server error")
-	f(`{"result":{"user":"42"}}`, 200, "connect")
-	f(`{"result":{}}`, 200, "connect")
-	f(`{"result":{"user":"42"},"error":null,"unknown":[1]}`, 200, "connect")
-	f(`{}`, 200, disconnect(3501, "bad request"))
-	f(`{"result":null}`, 200, disconnect(3501, "bad request"))
-	f(`{"disconnect":{"code":4501,"reason":"no way"}}`, 200, disconnect(4501, "no way"))
-	f(`{"result":{},"error":{"code":103},"disconnect":{"code":4502,"reason":"first"}}`, 200, disconnect(4502, "first"))
-	f(`{"result":{},"error":{"code":103,"message":"no"}}`, 200, disconnect(3507, "permission denied"))
-	f(`{"error":{"code":109,"message":"no"}}`, 200, disconnect(3005, "connection expired"))
-	f(`{"error":{"code":111,"message":"no"}}`, 200, disconnect(3013, "too many requests"))
-	f(`{"error":{"code":1000,"message":"custom"}}`, 200, internal)
-	f(`{"result":{"channels":["nobody:knows"]}}`, 200, internal)
-	f(`{"result":{"subs":{"nobody:knows":{}}}}`, 200, internal)
-	f(`{"result":{"user":42}}`, 200, internal)
-	f(`{"result":{"expire_at":1}}`, 200, disconnect(3005, "connection expired"))
-	f(`{"result":{"user":"42"}}`, 404, disconnect(4504, "not found"))
-	f(``, 403, disconnect(3507, "permission denied"))
-	f(`{"result":{"user":"42"}}`, 201, internal)
-	f(`{"disconnect":{}}`, 200, `{"disconnect":{}}`) // PROTOCOL 1.6
-	f(`{"disconnect":{"reason":"no code"}}`, 200, `{"disconnect":{"reason":"no code"}}`)
-	for _, garbage := range []string{
-		``, `garbage`, `[]`, `null`, `{"result":`, `{"result":{}} junk`, "\xff", `{"result":{"b64info":"%"}}`,
-		`{"result":[]}`, `{"disconnect":{"code":"x"}}`,
-		strings.Repeat("[", 100_000), `{"result":{"user":"` + strings.Repeat("a", 2<<20) + `"}}`,
-	} {
-		f(garbage, 200, internal)
-	}
-	f(`oops`, 500, internal)
 	refused := func(name string, at *server, h http.HandlerFunc) {
 		t.Helper()
 		b.do(h)
-		at.refused(t, name, 3004, opts)
+		at.refused(t, name, 3004, testkit.ConnectOptions{Subs: asking("who:x")})
 	}
 	refused("cut", s, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	refused("cut in the middle", s, func(w http.ResponseWriter, _ *http.Request) {
@@ -178,7 +196,7 @@ func TestConnectHookOutcomes(t *testing.T) {
 		http.Redirect(w, r, "http://localhost:1/", http.StatusTemporaryRedirect)
 	})
 	b.server.Close()
-	s.refused(t, "not there", 3004, opts)
+	s.refused(t, "not there", 3004, testkit.ConnectOptions{Subs: asking("who:x")})
 	for at, witness := range witnesses {
 		at.api.Publish(t, "news", `"undisturbed"`)
 		witness.ExpectPub(t, "news")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,48 +17,76 @@ import (
 	"sluice/gateway/testkit"
 )
 
+// refreshAnswers are what the backend says of each kind of user.
+var refreshAnswers = map[string]string{
+	"forever": `{"result":{"expire_at":0}}`,
+	"ended":   `{"result":{"expired":true}}`,
+	"past":    `{"result":{"expire_at":1}}`,
+	"kicked":  `{"disconnect":{"code":4501,"reason":"no way"}}`,
+	"error":   `{"error":{"code":1000,"message":"x"}}`,
+	"nothing": `{}`,
+	"garbage": `garbage`,
+}
+
+// refresher is a backend that is asked whether connections go on. Users are named by their
+// kind and by how many seconds they have.
+type refresher struct {
+	*backend
+	asked sync.Map // user → *atomic.Int64
+}
+
+func newRefresher(t *testing.T) *refresher {
+	t.Helper()
+	r := &refresher{backend: newBackend(t)}
+	r.do(r.serve)
+	return r
+}
+
+// count is how often the backend was asked for a user.
+func (r *refresher) count(user string) *atomic.Int64 {
+	n, _ := r.asked.LoadOrStore(user, &atomic.Int64{})
+	return n.(*atomic.Int64)
+}
+
+func (r *refresher) serve(w http.ResponseWriter, req *http.Request) {
+	var call struct{ User string }
+	_ = json.NewDecoder(req.Body).Decode(&call) // Was decoded before.
+	n := r.count(call.User).Add(1)
+	kind, seconds, _ := strings.Cut(call.User, " ")
+	switch {
+	case kind == "longer":
+		fmt.Fprintf(w, `{"result":{"expire_at":%d,"info":{"n":2}}}`, soon(1000))
+	case kind == "twice" && n == 1:
+		ahead, _ := strconv.ParseInt(seconds, 10, 64) // Was made below.
+		fmt.Fprintf(w, `{"result":{"expire_at":%d}}`, soon(ahead-1))
+	case kind == "twice":
+		fmt.Fprint(w, refreshAnswers["ended"])
+	case kind == "failing":
+		w.WriteHeader(http.StatusInternalServerError)
+	default:
+		fmt.Fprint(w, refreshAnswers[kind])
+	}
+}
+
+// expectCalls requires that the backend was told all it should know, at each call.
+func (r *refresher) expectCalls(t *testing.T) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, call := range r.calls {
+		user := call.body["user"].(string)
+		require.Equal(t, "uni_sse", call.body["transport"])
+		require.NotEmpty(t, call.body["client"])
+		require.Equal(t, map[string]any{"m": user}, call.body["meta"])
+		require.Equal(t, "user="+user, call.head.Get("Cookie"))
+		require.Equal(t, user, call.head.Get("X-Emul"))
+	}
+}
+
 // PROTOCOL 4.5 and 8.4. Each user gets another answer; the one whose connection
 // the backend lets expire is the clock for the others.
 func TestRefreshHook(t *testing.T) {
-	b := newBackend(t)
-	var asked sync.Map // user → *atomic.Int64
-	count := func(user string) *atomic.Int64 {
-		n, _ := asked.LoadOrStore(user, &atomic.Int64{})
-		return n.(*atomic.Int64)
-	}
-	b.do(func(w http.ResponseWriter, r *http.Request) {
-		var call struct{ User string }
-		_ = json.NewDecoder(r.Body).Decode(&call) // Was decoded before.
-		n := count(call.User).Add(1)
-		kind, seconds, _ := strings.Cut(call.User, " ")
-		switch kind {
-		case "longer":
-			fmt.Fprintf(w, `{"result":{"expire_at":%d,"info":{"n":2}}}`, soon(1000))
-		case "twice":
-			if n == 1 {
-				ahead, _ := strconv.ParseInt(seconds, 10, 64) // Was made below.
-				fmt.Fprintf(w, `{"result":{"expire_at":%d}}`, soon(ahead-1))
-			} else {
-				fmt.Fprint(w, `{"result":{"expired":true}}`)
-			}
-		case "forever":
-			fmt.Fprint(w, `{"result":{"expire_at":0}}`)
-		case "ended":
-			fmt.Fprint(w, `{"result":{"expired":true}}`)
-		case "past":
-			fmt.Fprint(w, `{"result":{"expire_at":1}}`)
-		case "kicked":
-			fmt.Fprint(w, `{"disconnect":{"code":4501,"reason":"no way"}}`)
-		case "error":
-			fmt.Fprint(w, `{"error":{"code":1000,"message":"x"}}`)
-		case "nothing":
-			fmt.Fprint(w, `{}`)
-		case "failing":
-			w.WriteHeader(http.StatusInternalServerError)
-		case "garbage":
-			fmt.Fprint(w, `garbage`)
-		}
-	})
+	b := newRefresher(t)
 	s := startStrict(t, parts{client: withSecret + b.refreshHook(
 		`, "http_headers": ["Cookie"], "emulated_headers": ["X-Emul"], "include_connection_meta": true`)}, nil)
 	inTime(t, func(seconds int64) bool {
@@ -83,34 +112,22 @@ func TestRefreshHook(t *testing.T) {
 			clients[kind].ExpectDisconnect(t, 3005)
 			require.False(t, time.Now().Before(time.Unix(at, 0)), kind)
 		}
-		if count(named("twice")).Load() < 2 {
+		if b.count(named("twice")).Load() < 2 {
 			return false // what it was given first was over when it came
 		}
-		require.EqualValues(t, 2, count(named("twice")).Load())
+		require.EqualValues(t, 2, b.count(named("twice")).Load())
+		staying := []string{"longer", "forever", "failing", "garbage"}
 		testkit.Eventually(t, func() bool {
-			asked := int64(1)
-			for _, kind := range []string{"longer", "forever", "failing", "garbage"} {
-				asked *= count(named(kind)).Load()
-			}
-			return asked > 0
+			return !slices.ContainsFunc(staying, func(kind string) bool { return b.count(named(kind)).Load() == 0 })
 		}, "everybody's question")
 		s.api.Publish(t, "who:x", `1`)
-		for _, kind := range []string{"longer", "forever", "failing", "garbage"} {
+		for _, kind := range staying {
 			clients[kind].Expect(t, `{"channel":"who:x","pub":{"data":1}}`) // and no refresh push before it
-			require.EqualValues(t, 1, count(named(kind)).Load(), kind)
+			require.EqualValues(t, 1, b.count(named(kind)).Load(), kind)
 		}
 		return true
 	})
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, call := range b.calls {
-		user := call.body["user"].(string)
-		require.Equal(t, "uni_sse", call.body["transport"])
-		require.NotEmpty(t, call.body["client"])
-		require.Equal(t, map[string]any{"m": user}, call.body["meta"])
-		require.Equal(t, "user="+user, call.head.Get("Cookie"))
-		require.Equal(t, user, call.head.Get("X-Emul"))
-	}
+	b.expectCalls(t)
 }
 
 // A hook's call under way does not outlive the gateway, nor keep it.
