@@ -6,19 +6,18 @@ import (
 	"strings"
 )
 
-// connectRequests: cf_connect, PROTOCOL 1.2 and 2.1 with 12.9.
-func connectRequests() (rows []hostile) {
-	for _, v := range []string{
+// malformedConnects are values of cf_connect, and deepConnects more of them by name, that
+// no connect request is: PROTOCOL 1.2 and 2.1 with 12.9.
+var (
+	malformedConnects = []string{
 		"{bad", "[]", `"x"`, "1", "true", "{", "}", "{}}", "{} xx", "{}{}", "{},", "\x00", "{\"token\":1}", `{"token":{}}`, `{"token":["a"]}`, `{"name":1}`, `{"version":false}`,
 		`{"subs":[]}`, `{"subs":"x"}`, `{"subs":1}`, `{"subs":{"c":1}}`, `{"subs":{"c":"x"}}`, `{"subs":{"c":[]}}`, `{"subs":{"c":{"offset":-1}}}`,
 		`{"subs":{"c":{"offset":"5"}}}`, `{"subs":{"c":{"offset":1.5}}}`, `{"subs":{"c":{"offset":18446744073709551616}}}`, `{"subs":{"c":{"offset":1e400}}}`,
 		`{"subs":{"c":{"recover":1}}}`, `{"subs":{"c":{"recover":"true"}}}`, `{"subs":{"c":{"epoch":1}}}`, `{"headers":{"a":1}}`, `{"headers":[]}`, `{"flag":"1"}`,
 		`{"flag":9223372036854775808}`, "{'token':'x'}", "{token:1}", `{"a":1,}`, `{"a":01}`, `{"a":+1}`, `{"a":.5}`, `{"a":NaN}`, `{"a":0x1}`, `{"a":"\x"}`, `{"a":"\u12"}`,
 		"{\"a\":\"\n\"}", "{\"a\":\"\x00\"}", "/**/{}", "{}//", "\xef\xbb\xbf{}", `{"a":tru}`, `{"a"}`, `{"a":}`, `{:1}`, `{1:1}`, `<xml/>`, "nul",
-	} {
-		rows = append(rows, served(fmt.Sprintf("cf_connect %q", v), 400, connectBy(v)))
 	}
-	for name, v := range map[string]string{
+	deepConnects = map[string]string{
 		"nested 200 deep":           `{"data":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`,
 		"nested 5,000 deep":         `{"data":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`,
 		"objects nested 1,000 deep": `{"data":` + strings.Repeat(`{"a":`, 1000) + "1" + strings.Repeat("}", 1000) + `}`,
@@ -27,49 +26,68 @@ func connectRequests() (rows []hostile) {
 		"a fraction of 2,000":       `{"data":0.` + strings.Repeat("9", 2000) + `}`,
 		"an offset of 2,000 digits": `{"subs":{"c":{"offset":` + strings.Repeat("1", 2000) + `}}}`,
 		"nested in what is ignored": `{"nobody":` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `}`,
-	} {
-		rows = append(rows, served("cf_connect "+name, 400, connectBy(v)))
 	}
-	for _, query := range []string{
+)
+
+// malformedQueries are query strings with a cf_connect that is none, fineQueries odd ones
+// with a good one, or without.
+var (
+	malformedQueries = []string{
 		"cf_connect=%", "cf_connect=%7", "cf_connect=%zz", "cf_connect=%7B%7D%", "cf_connect=%7B%7D;x", "cf_connect={};", "cf_connect=%u007B%u007D", "cf_connect=%7B%00%7D",
 		"cf_connect=%ff%fe", "cf_connect=%7Bbad&cf_connect=%7B%7D",
-	} {
-		rows = append(rows, served("query "+query, 400, get(endpointPath+"?"+query)))
 	}
-	for _, query := range []string{
+	fineQueries = []string{
 		"", "cf_connect", "cf_connect=", "cf_connect=null", "cf_connect=%7B%7D&cf_connect=%7Bbad", "CF_CONNECT=%7Bbad", "cf_connect%3D%7Bbad", "%63f_connect=%7B%7D",
 		"%zz=1", "%zz=1&cf_connect=%7B%7D", "a;b=%7Bbad", "&&&=&==&", "cf_connect[]=%7Bbad", "cf_connect=%20%7B%7D%20", "cf_connect=+%7B+%7D",
-	} {
+	}
+)
+
+// oddConnects are connect requests that are answered in a stream, whatever becomes of them
+// (PROTOCOL 1.4).
+var oddConnects = map[string]string{
+	"a null subscription":   `{"subs":{"c":null}}`,
+	"null for everything":   `{"token":null,"data":null,"name":null,"version":null,"subs":null,"headers":null,"flag":null}`,
+	"unknown fields":        `{"x":1,"subs":{"news":{"y":[{}]}},"__proto__":{"a":1},"constructor":{}}`,
+	"a repeated field":      `{"token":"","token":""}`,
+	"an empty channel name": `{"subs":{"":{}}}`,
+	"an odd channel name":   `{"subs":{"\u0000\r\n\u2028data: x":{}}}`,
+	"forged events in data": `{"data":"\n\ndata: {\"connect\":{}}\n\n"}`,
+	"lone surrogates":       `{"name":"\ud800","version":"\udfff"}`,
+	"the largest offset":    `{"subs":{"c":{"recover":true,"offset":18446744073709551615,"epoch":"zzzz"}}}`,
+	"a token that is none":  `{"token":"x"}`,
+	"a token of dots":       `{"token":"..............."}`,
+	"a token without alg":   `{"token":"eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0."}`,
+	"a token of 10 KB":      `{"token":"` + strings.Repeat("a.", 5<<10) + `"}`,
+	"a channel of 5,000":    `{"subs":{"` + strings.Repeat("c", 5000) + `":{}}}`,
+	"an unknown namespace":  `{"subs":{"nobody:c":{}}}`,
+	"128 channels":          subscriptions(128, `"c%d":{}`),
+	"300 channels":          subscriptions(300, `"c%d":{}`),
+	"nested 100 deep":       `{"data":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`,
+}
+
+// subscriptions is a connect request for n channels.
+func subscriptions(n int, format string) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf(format, i)
+	}
+	return `{"subs":{` + strings.Join(list, ",") + `}}`
+}
+
+func connectRequests() (rows []hostile) {
+	for _, v := range malformedConnects {
+		rows = append(rows, served(fmt.Sprintf("cf_connect %q", v), 400, connectBy(v)))
+	}
+	for name, v := range deepConnects {
+		rows = append(rows, served("cf_connect "+name, 400, connectBy(v)))
+	}
+	for _, query := range malformedQueries {
+		rows = append(rows, served("query "+query, 400, get(endpointPath+"?"+query)))
+	}
+	for _, query := range fineQueries {
 		rows = append(rows, served("query which is fine: "+query, 200, get(endpointPath+"?"+query)))
 	}
-	subs := func(n int, format string) string {
-		list := make([]string, n)
-		for i := range list {
-			list[i] = fmt.Sprintf(format, i)
-		}
-		return `{"subs":{` + strings.Join(list, ",") + `}}`
-	}
-	for name, v := range map[string]string{
-		"a null subscription":   `{"subs":{"c":null}}`,
-		"null for everything":   `{"token":null,"data":null,"name":null,"version":null,"subs":null,"headers":null,"flag":null}`,
-		"unknown fields":        `{"x":1,"subs":{"news":{"y":[{}]}},"__proto__":{"a":1},"constructor":{}}`,
-		"a repeated field":      `{"token":"","token":""}`,
-		"an empty channel name": `{"subs":{"":{}}}`,
-		"an odd channel name":   `{"subs":{"\u0000\r\n\u2028data: x":{}}}`,
-		"forged events in data": `{"data":"\n\ndata: {\"connect\":{}}\n\n"}`,
-		"lone surrogates":       `{"name":"\ud800","version":"\udfff"}`,
-		"the largest offset":    `{"subs":{"c":{"recover":true,"offset":18446744073709551615,"epoch":"zzzz"}}}`,
-		"a token that is none":  `{"token":"x"}`,
-		"a token of dots":       `{"token":"..............."}`,
-		"a token without alg":   `{"token":"eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0."}`,
-		"a token of 10 KB":      `{"token":"` + strings.Repeat("a.", 5<<10) + `"}`,
-		"a channel of 5,000":    `{"subs":{"` + strings.Repeat("c", 5000) + `":{}}}`,
-		"an unknown namespace":  `{"subs":{"nobody:c":{}}}`,
-		"128 channels":          subs(128, `"c%d":{}`),
-		"300 channels":          subs(300, `"c%d":{}`),
-		"nested 100 deep":       `{"data":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`,
-	} {
-		// PROTOCOL 1.4: whatever becomes of it, it is told in a stream.
+	for name, v := range oddConnects {
 		rows = append(rows, served("cf_connect with "+name, 200, connectBy(v)))
 	}
 	return rows

@@ -159,7 +159,10 @@ func TestMetricsOfClientsMove(t *testing.T) {
 		`client_num_server_disconnects{code="3503"}`: 1, `stream_closes_total{reason="disconnect"}`: 1, pushMetric("push_disconnect"): 1,
 		connectionsMetric("inflight", "unregistered", "unversioned"): -1, `node_num_subscriptions`: -2, `node_num_channels`: -2,
 	}, call("disconnect", `{"user": "u"}`))
+}
 
+func TestMetricsOfResumesMove(t *testing.T) {
+	s := startMetrics(t, parts{channel: `, "namespaces": [{"name": "rec", "history_size": 2, "history_ttl": "1h", "force_recovery": true, ` + anybody + `}]`})
 	resume := func(since testkit.Position) func() {
 		return func() {
 			c := testkit.Connect(t, s.addr, testkit.ConnectOptions{Subs: map[string]testkit.SubscribeRequest{
@@ -179,14 +182,16 @@ func TestMetricsOfClientsMove(t *testing.T) {
 	s.moves(t, scraped{`resumes_total{result="complete"}`: 1, recovered("yes", "no"): 0, recovered("yes", "yes"): 1}, resume(second))
 	s.moves(t, scraped{`resumes_total{result="gap"}`: 1, `resumes_total{result="epoch"}`: 0, recovered("no", "no"): 1}, resume(first))
 	s.moves(t, scraped{`resumes_total{result="epoch"}`: 1, `resumes_total{result="gap"}`: 0}, resume(testkit.Position{Offset: 4, Epoch: "other"}))
+}
 
+func TestMetricsOfRefusalsMove(t *testing.T) {
+	s := startMetrics(t, parts{client: `, "allowed_origins": ["https://here.example"]`})
 	ask := func(r testkit.Request, status int) func() {
 		return func() {
 			head, _ := testkit.RoundTrip(t, s.addr, r)
 			require.Equal(t, status, head.Status)
 		}
 	}
-	testkit.Eventually(t, func() bool { return s.sessions.Counts().Clients == 0 }, "the end of those that have left")
 	s.moves(t, scraped{`connects_refused_total{reason="origin"}`: 1, `streams_opened_total`: 0},
 		ask(testkit.Request{Target: testkit.DefaultPath, Headers: [][2]string{{"Origin", "https://there.example"}}}, 403))
 	s.moves(t, scraped{`connects_refused_total{reason="malformed"}`: 1}, ask(testkit.Request{Target: testkit.DefaultPath + "?cf_connect=["}, 400))
