@@ -109,22 +109,22 @@ func (k *tracker) check(p *said) error {
 	return nil
 }
 
-// While a channel that a stream has already is subscribed anew, every id still
-// says where the stream stands in it: a cut at that moment loses nothing.
-func TestSubscribingAnewKeepsTheChannelsPlaceInTheID(t *testing.T) {
-	s := startBurst(t, parts{
-		client:  `, "recovery_max_publication_limit": 0, "queue_max_age": "2m"`,
-		channel: `, "namespaces": [{"name": "rr", "presence": true, ` + recoverable + `}]`,
-	})
-	const each = 1500
-	channels := []string{"rr:a", "rr:b"}
-	target := connectTarget(map[string]any{
-		"token": testkit.HS256(t, testSecret, map[string]any{"sub": "u"}), "subs": asking(channels...),
-	})
+// lastEventID is the header of a client that comes back by an id, if it has one.
+func lastEventID(id string) string {
+	if id == "" {
+		return ""
+	}
+	return "Last-Event-ID: " + id + "\r\n"
+}
+
+// repeat makes calls over and over, each list of them on a goroutine of its own, until
+// stop.
+func (s *server) repeat(t *testing.T, lists ...[][2]string) (stop func()) {
+	t.Helper()
 	quit := make(chan struct{})
-	var hammers sync.WaitGroup
-	hammer := func(calls ...[2]string) {
-		hammers.Go(func() {
+	var wg sync.WaitGroup
+	for _, calls := range lists {
+		wg.Go(func() {
 			for {
 				for _, c := range calls {
 					s.api.MustResult(t, c[0], c[1])
@@ -137,15 +137,30 @@ func TestSubscribingAnewKeepsTheChannelsPlaceInTheID(t *testing.T) {
 			}
 		})
 	}
-	// Others come and go meanwhile: each such push has an id.
-	for range 3 {
-		hammer([2]string{"subscribe", `{"user": "u", "channel": "rr:a"}`})
+	return func() {
+		close(quit)
+		wg.Wait()
 	}
-	hammer([2]string{"subscribe", `{"user": "u", "channel": "rr:c"}`}, [2]string{"unsubscribe", `{"user": "u", "channel": "rr:c"}`})
-	defer hammers.Wait()
-	defer close(quit)
-	published := make(chan struct{})
+}
+
+// While a channel that a stream has already is subscribed anew, every id still
+// says where the stream stands in it: a cut at that moment loses nothing.
+func TestSubscribingAnewKeepsTheChannelsPlaceInTheID(t *testing.T) {
+	s := startBurst(t, parts{
+		client:  `, "recovery_max_publication_limit": 0, "queue_max_age": "2m"`,
+		channel: `, "namespaces": [{"name": "rr", "presence": true, ` + recoverable + `}]`,
+	})
+	const each = 1500
+	channels := []string{"rr:a", "rr:b"}
+	target := connectTarget(map[string]any{
+		"token": testkit.HS256(t, testSecret, map[string]any{"sub": "u"}), "subs": asking(channels...),
+	})
+	const again = `{"user": "u", "channel": "rr:a"}`
+	const other = `{"user": "u", "channel": "rr:c"}` // comes and goes meanwhile: each such push has an id
+	defer s.repeat(t, [][2]string{{"subscribe", again}}, [][2]string{{"subscribe", again}}, [][2]string{{"subscribe", again}},
+		[][2]string{{"subscribe", other}, {"unsubscribe", other}})()
 	var publishing sync.WaitGroup
+	defer publishing.Wait()
 	for p, ch := range channels {
 		publishing.Go(func() {
 			b := &publisher{addr: s.addr, p: p + 1}
@@ -154,16 +169,10 @@ func TestSubscribingAnewKeepsTheChannelsPlaceInTheID(t *testing.T) {
 			}
 		})
 	}
-	go func() { publishing.Wait(); close(published) }()
-	defer func() { <-published }()
 
 	k := &tracker{last: make(map[string]uint64)}
 	for cuts := 0; ; cuts++ {
-		headers := ""
-		if k.id != "" {
-			headers = "Last-Event-ID: " + k.id + "\r\n"
-		}
-		f, err := follow(s.addr, target, 0, headers)
+		f, err := follow(s.addr, target, 0, lastEventID(k.id))
 		require.NoError(t, err)
 		left := 50 + cuts%7*17 // events until it is cut
 		f.push = func(p *said) error {
@@ -182,6 +191,69 @@ func TestSubscribingAnewKeepsTheChannelsPlaceInTheID(t *testing.T) {
 		}
 	}
 	require.Greater(t, k.subs, 10, "the channel was hardly subscribed anew: the test proves nothing")
+}
+
+// skipReader is a client that is cut again and again while every second publication of a
+// channel skips the history.
+type skipReader struct {
+	addr, channel string
+	nth           int // of the clients
+	want          int // publications that the history keeps
+
+	last          map[lineage]int // over all its streams
+	id            string
+	kept, skipped int
+	left          int // events until the cut
+	back          bool
+}
+
+// live reads until it has all that the history keeps.
+func (r *skipReader) live() error {
+	r.last = make(map[lineage]int)
+	for cuts := 0; r.kept < r.want; cuts++ {
+		f, err := follow(r.addr, subscribeTarget([]string{r.channel}), 0, lastEventID(r.id))
+		if err != nil {
+			return err
+		}
+		f.last, f.push = r.last, r.push
+		r.back, r.left = r.id != "", 2+(cuts*7+r.nth)%23
+		f.read(nil)
+		if !errors.Is(f.err, errCut) {
+			return fmt.Errorf("stream %d: %w, told %v", cuts, f.err, f.disconnect)
+		}
+	}
+	if r.kept != r.want || r.skipped == 0 {
+		return fmt.Errorf("%d publications of the history, expected %d; %d others", r.kept, r.want, r.skipped)
+	}
+	return nil
+}
+
+func (r *skipReader) push(p *said) error {
+	if p.hasID {
+		r.id = p.id
+	}
+	switch {
+	case p.kind == "connect":
+		body, err := p.decode()
+		if err != nil {
+			return err
+		}
+		s := body.Connect.Subs[r.channel]
+		if !r.back {
+			r.kept = int(s.Offset)
+		} else if !s.Recovered {
+			return fmt.Errorf("%w: not recovered", errCursor)
+		}
+		r.kept += len(s.Publications)
+	case p.kind == "pub" && p.note.n%2 == 1:
+		r.kept++
+	case p.kind == "pub":
+		r.skipped++
+	}
+	if r.left--; r.left <= 0 && (p.kind != "pub" || p.hasID) || r.kept == r.want {
+		return errCut
+	}
+	return nil
 }
 
 // Publications that skip the history have no place in it; a client that comes
@@ -207,54 +279,9 @@ func TestPublicationsWithoutHistoryKeepTheirOrderInAResume(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range clients {
 		wg.Go(func() {
-			last, id, kept, skipped := map[lineage]int{}, "", 0, 0
-			for cuts := 0; kept < each/2; cuts++ {
-				headers := ""
-				if id != "" {
-					headers = "Last-Event-ID: " + id + "\r\n"
-				}
-				f, err := follow(s.addr, subscribeTarget([]string{ch}), 0, headers)
-				if err != nil {
-					t.Errorf("client %d: %v", i, err)
-					return
-				}
-				f.last = last // over all its streams
-				left := 2 + (cuts*7+i)%23
-				f.push = func(p *said) error {
-					if p.hasID {
-						id = p.id
-					}
-					switch {
-					case p.kind == "connect":
-						body, err := p.decode()
-						if err != nil {
-							return err
-						}
-						s := body.Connect.Subs[ch]
-						if headers == "" {
-							kept = int(s.Offset)
-						} else if !s.Recovered {
-							return fmt.Errorf("%w: not recovered", errCursor)
-						}
-						kept += len(s.Publications)
-					case p.kind == "pub" && p.note.n%2 == 1:
-						kept++
-					case p.kind == "pub":
-						skipped++
-					}
-					if left--; left <= 0 && (p.kind != "pub" || p.hasID) || kept == each/2 {
-						return errCut
-					}
-					return nil
-				}
-				f.read(nil)
-				if !errors.Is(f.err, errCut) {
-					t.Errorf("client %d, stream %d: %v, told %v", i, cuts, f.err, f.disconnect)
-					return
-				}
-			}
-			if kept != each/2 || skipped == 0 {
-				t.Errorf("client %d: %d publications of the history, expected %d; %d others", i, kept, each/2, skipped)
+			r := &skipReader{addr: s.addr, channel: ch, nth: i, want: each / 2}
+			if err := r.live(); err != nil {
+				t.Errorf("client %d: %v", i, err)
 			}
 		})
 	}
