@@ -82,12 +82,27 @@ func runModel(t *testing.T, run modelRun) {
 			t.Logf("the seed: SLUICE_TEST_SEED=%d", run.seed)
 		}
 	}()
+	s := startServer(t, run.parts())
+	m := &model{modelRun: run, t: t, s: s, over: make(chan struct{})}
+	m.live()
+
+	require.NoError(t, errors.Join(m.failed...), "%v", s.closes())
+	closes := s.closes()
+	require.Zero(t, closes["slow_total"]+closes["insufficient_state"]+closes["write_error"], "%v", closes)
+	require.LessOrEqual(t, closes["slow_age"]+closes["slow_bytes"], uint64(m.stalls), "%v", closes)
+	m.check()
+	testkit.Eventually(t, func() bool { return s.sessions.Counts().Clients == 0 }, "the streams to end")
+	s.expectSettled(t, "stream_queue_bytes", "streams_blocked", budgetUsed)
+}
+
+// parts is a configuration drawn by the seed.
+func (run *modelRun) parts() parts {
 	rnd := rand.New(rand.NewPCG(run.seed, 0))
 	queue := 1 << 28
 	if run.tight {
 		queue = 1 << 20
 	}
-	p := parts{
+	return parts{
 		sse: fmt.Sprintf(`, "recovery_max_total": %d, "recovery_max_bytes": %d`, 16<<20, 1<<30) + withMetrics +
 			fmt.Sprintf(`}, "node": {"loops": %d, "lanes": %d, "io_uring": %q`, 1+rnd.IntN(3), 1+rnd.IntN(4), []string{"auto", "off"}[rnd.IntN(2)]),
 		api: fmt.Sprintf(`, "publish_wait": "3m", "publish_inflight_max_bytes": %d`, 1<<(18+rnd.IntN(5))),
@@ -97,9 +112,10 @@ func runModel(t *testing.T, run modelRun) {
 			{"name": "dl", "delta_publish": true, "allowed_delta_types": ["fossil"], ` + recoverable + `},
 			{"name": "hs", "history_size": 100000, "history_ttl": "300s", "force_positioning": true, ` + anybody + `}]`,
 	}
-	s := startServer(t, p)
-	m := &model{modelRun: run, t: t, s: s, over: make(chan struct{})}
+}
 
+// live runs publishers and clients to their end.
+func (m *model) live() {
 	var publishing, living sync.WaitGroup
 	for i, ch := range modelChannels {
 		for p := range modelPublishers {
@@ -108,10 +124,10 @@ func runModel(t *testing.T, run modelRun) {
 	}
 	// All clients end their last streams together.
 	var acting sync.WaitGroup
-	acting.Add(run.clients)
-	for i := range run.clients {
+	acting.Add(m.clients)
+	for i := range m.clients {
 		living.Go(func() {
-			c := &modelClient{m: m, user: fmt.Sprint("u", i), rnd: rand.New(rand.NewPCG(run.seed, uint64(i+1)))}
+			c := &modelClient{m: m, user: fmt.Sprint("u", i), rnd: rand.New(rand.NewPCG(m.seed, uint64(i+1)))}
 			c.live(acting.Done)
 		})
 	}
@@ -119,20 +135,13 @@ func runModel(t *testing.T, run modelRun) {
 	m.stop.Store(true)
 	publishing.Wait()
 	for i, ch := range modelChannels {
-		b := &publisher{addr: s.addr, p: closingNote + i}
+		b := &publisher{addr: m.s.addr, p: closingNote + i}
 		acks, err := b.publish(1, false, func(int) put { return put{channel: ch, size: 10} })
-		require.NoError(t, err)
+		require.NoError(m.t, err)
 		m.acks = append(m.acks, acks...)
 	}
 	close(m.over)
 	living.Wait()
-	require.NoError(t, errors.Join(m.failed...), "%v", s.closes())
-	closes := s.closes()
-	require.Zero(t, closes["slow_total"]+closes["insufficient_state"]+closes["write_error"], "%v", closes)
-	require.LessOrEqual(t, closes["slow_age"]+closes["slow_bytes"], uint64(m.stalls), "%v", closes)
-	m.check()
-	testkit.Eventually(t, func() bool { return s.sessions.Counts().Clients == 0 }, "the streams to end")
-	s.expectSettled(t, "stream_queue_bytes", "streams_blocked", budgetUsed)
 }
 
 // drawSize draws a size of publications: as many between 10 and 20 bytes as between
@@ -306,10 +315,6 @@ func (c *modelClient) connect() bool {
 			asked[ch] = r
 		}
 	}
-	headers := ""
-	if c.id != "" {
-		headers = "Last-Event-ID: " + c.id + "\r\n"
-	}
 	buffer := 0
 	if !m.tight && c.rnd.IntN(2) == 0 {
 		buffer = 16 << 10
@@ -317,7 +322,7 @@ func (c *modelClient) connect() bool {
 	c.st.begin = tick()
 	f, err := follow(m.s.addr, connectTarget(map[string]any{
 		"token": testkit.HS256(m.t, testSecret, map[string]any{"sub": c.user}), "subs": asked,
-	}), buffer, headers)
+	}), buffer, lastEventID(c.id))
 	if err != nil {
 		m.fail(err)
 		return false
@@ -459,36 +464,11 @@ func (c *modelClient) act() (open bool, err error) {
 		c.end()
 		return false, nil
 	case 2:
-		c.call(modelOp{kind: "disconnect", pushes: 1}, "disconnect", map[string]any{
-			"disconnect": map[string]any{"code": 4000, "reason": "come back"},
-		})
-		select {
-		case <-c.f.done:
-		case <-time.After(loadPatience):
-			return true, errors.New("a disconnect never came")
-		}
-		if c.f.err != nil && !c.wasSlow() {
-			return false, fmt.Errorf("a disconnect ended with %w", c.f.err)
-		}
-		c.end()
-		return false, nil
+		return c.disconnect()
 	case 3:
 		c.call(modelOp{kind: "refresh", pushes: 1}, "refresh", map[string]any{"expire_at": time.Now().Add(time.Hour).Unix()})
 	case 4, 5:
-		op := modelOp{kind: "subscribe", channel: ch, pushes: 1}
-		body := map[string]any{"channel": ch}
-		if isRecoverable(ch) && !c.subs[ch] && c.rnd.IntN(2) == 0 && c.caughtUp() {
-			c.mu.Lock()
-			at, known := c.at[ch]
-			epoch := c.epoch[ch]
-			c.mu.Unlock()
-			if known {
-				op.since = true
-				body["recover_since"] = map[string]any{"offset": at, "epoch": epoch}
-			}
-		}
-		c.call(op, "subscribe", body)
-		c.subs[ch] = true
+		c.subscribe(ch)
 	case 6:
 		op := modelOp{kind: "unsubscribe", channel: ch}
 		if c.subs[ch] {
@@ -515,6 +495,41 @@ func (c *modelClient) act() (open bool, err error) {
 		}
 	}
 	return true, nil
+}
+
+// disconnect has the backend end the stream.
+func (c *modelClient) disconnect() (open bool, err error) {
+	c.call(modelOp{kind: "disconnect", pushes: 1}, "disconnect", map[string]any{
+		"disconnect": map[string]any{"code": 4000, "reason": "come back"},
+	})
+	select {
+	case <-c.f.done:
+	case <-time.After(loadPatience):
+		return true, errors.New("a disconnect never came")
+	}
+	if c.f.err != nil && !c.wasSlow() {
+		return false, fmt.Errorf("a disconnect ended with %w", c.f.err)
+	}
+	c.end()
+	return false, nil
+}
+
+// subscribe has the backend add a channel, now and then from where the client was in it.
+func (c *modelClient) subscribe(ch string) {
+	op := modelOp{kind: "subscribe", channel: ch, pushes: 1}
+	body := map[string]any{"channel": ch}
+	if isRecoverable(ch) && !c.subs[ch] && c.rnd.IntN(2) == 0 && c.caughtUp() {
+		c.mu.Lock()
+		at, known := c.at[ch]
+		epoch := c.epoch[ch]
+		c.mu.Unlock()
+		if known {
+			op.since = true
+			body["recover_since"] = map[string]any{"offset": at, "epoch": epoch}
+		}
+	}
+	c.call(op, "subscribe", body)
+	c.subs[ch] = true
 }
 
 func TestTheModelOfStreamsUnderLoad(t *testing.T) {

@@ -114,7 +114,7 @@ func TestAStormOfResumesStaysWithinTheBudget(t *testing.T) {
 	asking := connectTarget(map[string]any{"subs": map[string]any{
 		ch: map[string]any{"recover": true, "offset": 0, "epoch": acks[0].epoch},
 	}})
-	byID := "Last-Event-ID: " + id + "\r\n"
+	byID := lastEventID(id)
 	var quiet crowd
 	for range silent {
 		quiet = append(quiet, s.resume(t, plain, ch, byID, 4<<10).follower)
@@ -196,6 +196,41 @@ func TestAResumeAboveTheBudgetIsAnswered(t *testing.T) {
 	s.expectSettled(t, "stream_queue_bytes", budgetUsed)
 }
 
+// addedTo is the stream of a user whom the backend adds to a channel.
+type addedTo struct {
+	*resumer          // its result is that of the subscribe push
+	offsets  []uint64 // of the channel, in order of arrival
+}
+
+// added opens the stream of a user with subs and reads it.
+func (s *server) added(t *testing.T, user, channel string, subs []string) *addedTo {
+	t.Helper()
+	a := &addedTo{resumer: s.resume(t, connectTarget(map[string]any{
+		"token": testkit.HS256(t, testSecret, map[string]any{"sub": user}), "subs": asking(subs...),
+	}), "", "", 0)}
+	a.push = func(p *said) error {
+		switch {
+		case p.kind == "pub" && p.channel == channel:
+			a.offsets = append(a.offsets, p.offset)
+		case p.kind == "subscribe":
+			body, err := p.decode()
+			if err != nil {
+				return err
+			}
+			a.result = body.Subscribe
+		}
+		return nil
+	}
+	go a.read(nil)
+	t.Cleanup(crowd{a.follower}.close)
+	select {
+	case <-a.opened:
+	case <-a.done:
+		t.Fatalf("the stream %v", a)
+	}
+	return a
+}
+
 // A backend that subscribes a stream may ask for more than a queue takes: it gets
 // all, then what is published meanwhile and from then on.
 func TestASubscriptionRecoversMoreThanAQueueTakes(t *testing.T) {
@@ -208,37 +243,8 @@ func TestASubscriptionRecoversMoreThanAQueueTakes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ch := "rr:" + name
 			acks := s.publishAs(t, 1, missed, put{channel: ch, size: size})
-			asked := make(map[string]struct{})
-			for _, other := range subs {
-				asked[other] = struct{}{}
-			}
-			r := s.resume(t, connectTarget(map[string]any{
-				"token": testkit.HS256(t, testSecret, map[string]any{"sub": name}), "subs": asked,
-			}), "", "", 0)
-			var result *sub
-			var offsets []uint64
-			r.push = func(p *said) error {
-				if p.kind == "pub" && p.channel == ch {
-					offsets = append(offsets, p.offset)
-				}
-				if p.kind != "subscribe" {
-					return nil
-				}
-				body, err := p.decode()
-				if err != nil {
-					return err
-				}
-				result = body.Subscribe
-				return nil
-			}
-			go r.read(nil)
+			r := s.added(t, name, ch, subs)
 			c := crowd{r.follower}
-			t.Cleanup(c.close)
-			select {
-			case <-r.opened:
-			case <-r.done:
-				t.Fatalf("the stream %v", r)
-			}
 			meanwhile := make(chan []acked, 1)
 			go func() {
 				b := &publisher{addr: s.addr, p: 2}
@@ -256,12 +262,12 @@ func TestASubscriptionRecoversMoreThanAQueueTakes(t *testing.T) {
 			acks = append(acks, s.publishAs(t, 3, 5, put{channel: ch, size: size})...)
 			s.expectAll(t, c, acks)
 			c.close()
-			require.True(t, result.Recoverable)
-			require.Zero(t, result.Offset, "what was missed comes behind the push")
-			for i, got := range offsets {
+			require.True(t, r.result.Recoverable)
+			require.Zero(t, r.result.Offset, "what was missed comes behind the push")
+			for i, got := range r.offsets {
 				require.EqualValues(t, i+1, got)
 			}
-			require.Len(t, offsets, len(acks))
+			require.Len(t, r.offsets, len(acks))
 		})
 	}
 	f("alone")

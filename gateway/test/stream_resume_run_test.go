@@ -328,7 +328,7 @@ func TestLongResumesOfManyStayWithinTheBudget(t *testing.T) {
 	})
 	channels := []string{"rr:a", "rr:b", "rr:c"}
 	first := s.subscribe(t, channels...)
-	header := "Last-Event-ID: " + first.Next(t).EventID + "\r\n"
+	header := lastEventID(first.Next(t).EventID)
 	first.Close()
 	acks := s.burst(t, burst{1, each, false, func(_, i int) put { return put{channel: channels[i%len(channels)], size: size} }})
 	expectTaken(t, acks)

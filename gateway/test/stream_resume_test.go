@@ -76,11 +76,7 @@ func (b *browser) session(want int) error {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(5 * time.Minute))
-	id := ""
-	if b.lastID != "" {
-		id = "Last-Event-ID: " + b.lastID + "\r\n"
-	}
-	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n%s\r\n", b.target, id)
+	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n%s\r\n", b.target, lastEventID(b.lastID))
 	b.connected, b.line, b.id, b.hasID, b.data = false, b.line[:0], "", false, b.data[:0]
 	err = b.read(bufio.NewReader(c), want)
 	if errors.Is(err, errCut) {
@@ -88,6 +84,26 @@ func (b *browser) session(want int) error {
 		return nil
 	}
 	return err
+}
+
+// cutUntil is cut anywhere, again and again, until all was published; then it reads the
+// rest, to want numbers in all.
+func (b *browser) cutUntil(published <-chan struct{}, want int) error {
+	for {
+		select {
+		case <-published:
+			b.cutAfter = 1 << 30
+			return b.session(want)
+		default:
+		}
+		b.cutAt, b.cutAfter = place(b.rnd.IntN(int(placeCount))), b.rnd.IntN(40)
+		if b.cutAt == inConnectPush || b.cutAt == inHead {
+			b.cutAfter = 0
+		}
+		if err := b.session(want); err != nil {
+			return err
+		}
+	}
 }
 
 // at tells where the stream is; it is the cut if that place is due.
@@ -320,24 +336,8 @@ func TestCutStreamsLoseNothing(t *testing.T) {
 				t.Errorf("client %d: %v", i, err)
 			}
 			opened.Done()
-			for more := true; more; {
-				select {
-				case <-published:
-					more = false
-				default:
-					b.cutAt, b.cutAfter = place(b.rnd.IntN(int(placeCount))), b.rnd.IntN(40)
-					if b.cutAt == inConnectPush || b.cutAt == inHead {
-						b.cutAfter = 0
-					}
-					if err := b.session(nChannels * each); err != nil {
-						t.Errorf("client %d: %v", i, err)
-						return
-					}
-				}
-			}
-			b.cutAfter = 1 << 30
-			if err := b.session(nChannels * each); err != nil {
-				t.Errorf("client %d: the last stream: %v", i, err)
+			if err := b.cutUntil(published, nChannels*each); err != nil {
+				t.Errorf("client %d: %v", i, err)
 			}
 		})
 	}
