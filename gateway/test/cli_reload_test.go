@@ -165,6 +165,18 @@ func firstEvent(addr, token string) string {
 	}
 }
 
+// countFirst connects with a token, which must be granted or refused.
+func (r *reloading) countFirst(t *testing.T, token string, granted, refused *atomic.Int64) {
+	switch first := firstEvent(r.addr, token); {
+	case strings.HasPrefix(first, `data: {"connect":{`):
+		granted.Add(1)
+	case strings.HasPrefix(first, `data: {"disconnect":{"code":3500,`):
+		refused.Add(1)
+	default:
+		t.Errorf("a stream began with %q", first)
+	}
+}
+
 // Nothing breaks when the configuration is reloaded over and over while clients
 // connect and publish, and the key of tokens that counts is that of the last
 // reload.
@@ -196,17 +208,9 @@ func TestReloadUnderLoad(t *testing.T) {
 	})
 	for range connecting {
 		load.Go(func() {
-			for i := int64(0); !done.Load(); i++ {
+			for i := int64(0); !done.Load() && !t.Failed(); i++ {
 				which := max(current.Load()-i%2, 0) // the token that counts now, and the one before
-				switch first := firstEvent(r.addr, tokens[which]); {
-				case strings.HasPrefix(first, `data: {"connect":{`):
-					granted.Add(1)
-				case strings.HasPrefix(first, `data: {"disconnect":{"code":3500,`):
-					refused.Add(1)
-				default:
-					t.Errorf("a stream began with %q", first)
-					return
-				}
+				r.countFirst(t, tokens[which], &granted, &refused)
 			}
 		})
 	}

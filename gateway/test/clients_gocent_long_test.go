@@ -15,6 +15,33 @@ import (
 	"sluice/gateway/testkit"
 )
 
+// gocentResults is what the program says that calls with gocent.
+type gocentResults struct {
+	Publish   testkit.Position
+	Broadcast struct {
+		Responses []struct{ Result testkit.Position }
+	}
+	Presence struct {
+		Presence map[string]struct{ User string }
+	}
+	PresenceStats struct {
+		Clients int `json:"num_clients"`
+	} `json:"presence_stats"`
+	History struct {
+		Offset       uint64
+		Publications []realPublication
+	}
+	Channels struct{ Channels map[string]any }
+	Info     struct {
+		Nodes []struct {
+			Clients int `json:"num_clients"`
+		}
+	}
+	Pipe []struct {
+		Error *struct{ Code int }
+	}
+}
+
 // Every call of gocent 3.3, the publishing client of backends in Go, does what it
 // says to a stream.
 func TestLongRealGocentCallsDoWhatTheySay(t *testing.T) {
@@ -33,31 +60,7 @@ func TestLongRealGocentCallsDoWhatTheySay(t *testing.T) {
 
 	out, err := exec.Command(filepath.Join(dir, "clients"), "gocent", s.addr, realKey).CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	var results struct {
-		Publish   testkit.Position
-		Broadcast struct {
-			Responses []struct{ Result testkit.Position }
-		}
-		Presence struct {
-			Presence map[string]struct{ User string }
-		}
-		PresenceStats struct {
-			Clients int `json:"num_clients"`
-		} `json:"presence_stats"`
-		History struct {
-			Offset       uint64
-			Publications []realPublication
-		}
-		Channels struct{ Channels map[string]any }
-		Info     struct {
-			Nodes []struct {
-				Clients int `json:"num_clients"`
-			}
-		}
-		Pipe []struct {
-			Error *struct{ Code int }
-		}
-	}
+	var results gocentResults
 	require.NoError(t, json.Unmarshal(out, &results), "%s", out)
 	require.EqualValues(t, 1, results.Publish.Offset)
 	require.Len(t, results.Broadcast.Responses, 2)

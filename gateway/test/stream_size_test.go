@@ -101,6 +101,29 @@ func (c countingConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// failure is the part of a reply that says what went wrong.
+type failure struct{ Error *struct{ Code int } }
+
+// isTooLarge requires that a publication was refused for its size, in a field.
+func (f failure) isTooLarge(t *testing.T, detail, field string) {
+	t.Helper()
+	require.NotNil(t, f.Error, "a publication above max_publication_size was taken")
+	require.Equal(t, 107, f.Error.Code)
+	require.Contains(t, detail, field)
+	require.Contains(t, detail, "65536")
+}
+
+// try calls the API, which may refuse it.
+func (s *server) try(t *testing.T, method, body string) (result json.RawMessage, fail failure, detail string) {
+	t.Helper()
+	status, head, raw := s.api.Call(t, method, body)
+	require.Equal(t, 200, status)
+	require.NoError(t, json.Unmarshal(raw, &fail), "%s", raw)
+	var reply struct{ Result json.RawMessage }
+	require.NoError(t, json.Unmarshal(raw, &reply))
+	return reply.Result, fail, head.Get("X-Sluice-Detail")
+}
+
 // TestALargestPublicationCanBeSet: above max_publication_size every way to
 // publish refuses, and says why; nothing of it is delivered.
 func TestALargestPublicationCanBeSet(t *testing.T) {
@@ -113,40 +136,21 @@ func TestALargestPublicationCanBeSet(t *testing.T) {
 	fits := string(note{1, 1, 60_000}.appendTo(nil))
 	large := string(note{1, 2, 70_000}.appendTo(nil))
 	encoded := `"` + strings.Repeat("QUFB", 25_000) + `"` // 75,000 bytes
-	type failure struct{ Error *struct{ Code int } }
+	_, fail, detail := s.try(t, "publish", `{"channel": "news", "data": `+large+`}`)
+	fail.isTooLarge(t, detail, "data")
+	_, fail, detail = s.try(t, "publish", `{"channel": "hist:a", "data": `+large+`}`)
+	fail.isTooLarge(t, detail, "data")
+	_, fail, detail = s.try(t, "publish", `{"channel": "news", "b64data": `+encoded+`}`)
+	fail.isTooLarge(t, detail, "b64data")
 
-	call := func(method, body string) (result json.RawMessage, fail failure, detail string) {
-		t.Helper()
-		status, head, raw := s.api.Call(t, method, body)
-		require.Equal(t, 200, status)
-		require.NoError(t, json.Unmarshal(raw, &fail), "%s", raw)
-		var reply struct{ Result json.RawMessage }
-		require.NoError(t, json.Unmarshal(raw, &reply))
-		return reply.Result, fail, head.Get("X-Sluice-Detail")
-	}
-	refused := func(fail failure, detail, field string) {
-		t.Helper()
-		require.NotNil(t, fail.Error, "a publication above max_publication_size was taken")
-		require.Equal(t, 107, fail.Error.Code)
-		require.Contains(t, detail, field)
-		require.Contains(t, detail, "65536")
-	}
-
-	_, fail, detail := call("publish", `{"channel": "news", "data": `+large+`}`)
-	refused(fail, detail, "data")
-	_, fail, detail = call("publish", `{"channel": "hist:a", "data": `+large+`}`)
-	refused(fail, detail, "data")
-	_, fail, detail = call("publish", `{"channel": "news", "b64data": `+encoded+`}`)
-	refused(fail, detail, "b64data")
-
-	result, fail, detail := call("broadcast", `{"channels": ["news", "nowhere:a", "hist:a"], "data": `+large+`}`)
+	result, fail, detail := s.try(t, "broadcast", `{"channels": ["news", "nowhere:a", "hist:a"], "data": `+large+`}`)
 	require.Nil(t, fail.Error)
 	var each struct{ Responses []failure }
 	require.NoError(t, json.Unmarshal(result, &each))
 	require.Len(t, each.Responses, 3)
-	refused(each.Responses[0], detail, "data")
+	each.Responses[0].isTooLarge(t, detail, "data")
 	require.Equal(t, 102, each.Responses[1].Error.Code)
-	refused(each.Responses[2], detail, "data")
+	each.Responses[2].isTooLarge(t, detail, "data")
 	require.Contains(t, detail, "channels.0")
 
 	for _, parallel := range []bool{false, true} {
@@ -157,7 +161,7 @@ func TestALargestPublicationCanBeSet(t *testing.T) {
 		require.NoError(t, json.Unmarshal(raw, &replies), "%s", raw)
 		require.Len(t, replies.Replies, 2)
 		require.Nil(t, replies.Replies[0].Error)
-		refused(replies.Replies[1], head.Get("X-Sluice-Detail"), "data")
+		replies.Replies[1].isTooLarge(t, head.Get("X-Sluice-Detail"), "data")
 		require.Contains(t, head.Get("X-Sluice-Detail"), "commands.1")
 		c.Expect(t, `{"channel":"news","pub":{"data":1}}`)
 	}
