@@ -36,9 +36,22 @@ build: ## build ./bin/sluice
 test: ## all tests but the long ones (under 5 minutes)
 	$(call gotest,-shuffle=on -timeout 10m,./...)
 
+race: ## the tests under the race detector
+	$(call gotest,-race -shuffle=on -timeout 15m,./...)
+
+e2e: ## the long tests: faults, bursts, storms, client libraries (under 25 minutes)
+	$(call gotest,-tags e2e -count=1 -timeout 25m -run '^TestLong',./gateway/test)
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$pkg; \
+	  done; \
+	done
+
 ##@ Check
 
-check: fmt vet lint race ## what must hold before a commit: format, vet, lint, race detector
+check: fmt vet lint race ## what must hold before a commit: fmt, vet, lint, race
 
 fmt: ## fail if gofmt would change a file
 	@out="$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))"; \
@@ -52,25 +65,15 @@ vet: ## go vet, for this system and for one without epoll
 lint: ## staticcheck
 	$(GO) run $(STATICCHECK) -tags e2e ./...
 
-race: ## the tests under the race detector
-	$(call gotest,-race -shuffle=on -timeout 15m,./...)
-
-e2e: ## the long tests: faults, fronts, engines, idles (under 25 minutes)
-	$(call gotest,-tags e2e -count=1 -timeout 25m -run '^TestLong',./gateway/test)
-
-fuzz: ## every fuzz target for FUZZTIME (30s)
-	@set -e; for pkg in $$($(GO) list ./...); do \
-	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$pkg; \
-	  done; \
-	done
+vuln: ## known vulnerabilities in what the build uses
+	$(GO) run $(VULNCHECK) ./...
 
 ##@ Measure
 
-bench: ## every budget of the design in short form: one table, bench/out/budgets.json (about 5 minutes; RESULTS=bench/results for what is committed)
+bench: ## every budget in short form, one table (5 minutes; writes RESULTS, bench/out)
 	$(GO) run ./bench budgets -o $(RESULTS)/budgets.json
 
-open: ## open-loop bursts, storms of resumes and of connects at full size: tables, bench/out/*.json (about 15 minutes)
+open: ## bursts in open loop, storms of resumes and connects, at full size (15 minutes)
 	@failed=0; \
 	$(GO) run ./bench open -streams 3000 -messages 400 -size 16384 -o bench/out/open-16k.json || failed=1; \
 	$(GO) run ./bench open -streams 10000 -messages 2000 -size 150 -closed-messages 200 -o bench/out/open-small.json || failed=1; \
@@ -81,10 +84,10 @@ open: ## open-loop bursts, storms of resumes and of connects at full size: table
 	$(GO) run ./bench storm -o bench/out/storm.json || failed=1; \
 	exit $$failed
 
-soak: ## half an hour of half the load: memory, files and goroutines stay flat (D=30m)
+soak: ## half the load for long: memory, files and goroutines stay flat (D=30m)
 	$(GO) run ./bench soak -duration $(D) -o $(RESULTS)/soak.json
 
-charts: ## measure, next to nchan where it is installed, and draw bench/out/*.svg (about 20 minutes; RESULTS=bench/results for what is committed)
+charts: ## measure next to nchan and draw pictures (20 minutes; RESULTS=bench/results for what is committed)
 	for n in 100 300 1000 3000; do $(GO) run ./bench fan-out -peers nchan -streams $$n -o $(RESULTS)/fan-out-$$n.json || exit 1; done
 	$(GO) run ./bench fan-out -peers nchan -pattern burst -messages 500 -o $(RESULTS)/burst.json
 	$(GO) run ./bench fan-out -peers nchan -pattern paced -o $(RESULTS)/paced.json
@@ -95,7 +98,7 @@ charts: ## measure, next to nchan where it is installed, and draw bench/out/*.sv
 	$(GO) run ./bench publish -peers nchan -o $(RESULTS)/publish.json
 	$(GO) run ./bench report -dir $(RESULTS) $(RESULTS)/*.json
 
-microbench: ## Go benchmarks, ten runs each (B=regexp)
+microbench: ## the Go benchmarks, ten runs each (B=regexp)
 	$(GO) test -run '^$$' -bench '$(B)' -benchmem -count 10 ./...
 
 ##@ Keep in order
@@ -105,9 +108,6 @@ docs: ## rewrite the option reference, gateway/docs/options.md, from the code
 
 tidy: ## go mod tidy
 	$(GO) mod tidy
-
-vuln: ## known vulnerabilities in what the build uses
-	$(GO) run $(VULNCHECK) ./...
 
 clean: ## remove what was built
 	rm -rf bin
