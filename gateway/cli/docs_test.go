@@ -60,3 +60,14 @@ func TestDocsTellOfCommandsThatExist(t *testing.T) {
 	}
 	require.Greater(t, told, 20)
 }
+
+// The chapter on the command line has every command.
+func TestDocsHaveEveryCommand(t *testing.T) {
+	page, err := docs.Find("configuration")
+	require.NoError(t, err)
+	_, chapter, found := strings.Cut(page.Text, "\n## Command line\n")
+	require.True(t, found)
+	for _, cmd := range rootCommand(io.Discard, io.Discard).Commands() {
+		require.True(t, strings.Contains(chapter, "`"+cmd.Name()+"`") || strings.Contains(chapter, "\nsluice "+cmd.Name()), cmd.Name())
+	}
+}
