@@ -226,9 +226,9 @@ func TestStaticKeysOfSeveralFamilies(t *testing.T) {
 		testSecret, rsaPEM, ecPEM)}, nil)
 	who := map[string]any{"sub": "42"}
 	for name, token := range map[string]string{
-		"HS256": testkit.HS256(t, testSecret, who), "HS384": testkit.HS384(t, testSecret, who),
-		"HS512": testkit.HS512(t, testSecret, who), "previous": testkit.HS256(t, "old", who),
-		"RS256": testkit.RS256(t, rsaKey(), who), "ES256": testkit.ES256(t, ec, who),
+		"HS256": testkit.HS256(t, testSecret, who), "HS384": testkit.Token(t, "HS384", []byte(testSecret), who),
+		"HS512": testkit.Token(t, "HS512", []byte(testSecret), who), "previous": testkit.HS256(t, "old", who),
+		"RS256": testkit.Token(t, "RS256", rsaKey(), who), "ES256": testkit.ES256(t, ec, who),
 		"PS256": testkit.Sign(t, jwt.SigningMethodPS256, rsaKey(), nil, who),
 	} {
 		s.connects(t, name, "42", testkit.ConnectOptions{Token: token})

@@ -108,10 +108,10 @@ func TestTokensOfEveryFamilyByKeySet(t *testing.T) {
 	who := map[string]any{"sub": "42"}
 	s.fetched(t, testkit.ConnectOptions{Token: testkit.ES256(t, p256, who, "p256")})
 	for name, token := range map[string]string{
-		"RS256": testkit.RS256(t, rsaKey(), who, "rsa"), "RS384": testkit.RS384(t, rsaKey(), who, "rsa"),
-		"RS512": testkit.RS512(t, rsaKey(), who, "rsa"), "ES256": testkit.ES256(t, p256, who, "p256"),
-		"ES384": testkit.ES384(t, p384, who, "p384"), "ES512": testkit.ES512(t, p521, who, "p521"),
-		"EdDSA": testkit.EdDSA(t, edPrivate, who, "ed"), "no kid": testkit.ES256(t, p256, who),
+		"RS256": testkit.Token(t, "RS256", rsaKey(), who, "rsa"), "RS384": testkit.Token(t, "RS384", rsaKey(), who, "rsa"),
+		"RS512": testkit.Token(t, "RS512", rsaKey(), who, "rsa"), "ES256": testkit.ES256(t, p256, who, "p256"),
+		"ES384": testkit.Token(t, "ES384", p384, who, "p384"), "ES512": testkit.Token(t, "ES512", p521, who, "p521"),
+		"EdDSA": testkit.Token(t, "EdDSA", edPrivate, who, "ed"), "no kid": testkit.ES256(t, p256, who),
 		"PS256": testkit.Sign(t, jwt.SigningMethodPS256, rsaKey(), map[string]any{"kid": "rsa"}, who),
 	} {
 		s.connects(t, name, "42", testkit.ConnectOptions{Token: token})

@@ -3,8 +3,6 @@ package testkit
 import (
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -18,61 +16,24 @@ import (
 // HS256 mints a token signed with the bytes of secret.
 func HS256(t testing.TB, secret string, claims map[string]any) string {
 	t.Helper()
-	return Sign(t, jwt.SigningMethodHS256, []byte(secret), nil, claims)
-}
-
-// HS384 is HS256 with SHA-384.
-func HS384(t testing.TB, secret string, claims map[string]any) string {
-	t.Helper()
-	return Sign(t, jwt.SigningMethodHS384, []byte(secret), nil, claims)
-}
-
-// HS512 is HS256 with SHA-512.
-func HS512(t testing.TB, secret string, claims map[string]any) string {
-	t.Helper()
-	return Sign(t, jwt.SigningMethodHS512, []byte(secret), nil, claims)
-}
-
-// RS256 mints a token signed with an RSA key (PKCS #1 v1.5). An optional kid goes into the token's header.
-func RS256(t testing.TB, key *rsa.PrivateKey, claims map[string]any, kid ...string) string {
-	t.Helper()
-	return Sign(t, jwt.SigningMethodRS256, key, keyID(kid), claims)
-}
-
-// RS384 is RS256 with SHA-384.
-func RS384(t testing.TB, key *rsa.PrivateKey, claims map[string]any, kid ...string) string {
-	t.Helper()
-	return Sign(t, jwt.SigningMethodRS384, key, keyID(kid), claims)
-}
-
-// RS512 is RS256 with SHA-512.
-func RS512(t testing.TB, key *rsa.PrivateKey, claims map[string]any, kid ...string) string {
-	t.Helper()
-	return Sign(t, jwt.SigningMethodRS512, key, keyID(kid), claims)
+	return Token(t, "HS256", []byte(secret), claims)
 }
 
 // ES256 mints a token signed with a P-256 key. An optional kid goes into the token's header.
 func ES256(t testing.TB, key *ecdsa.PrivateKey, claims map[string]any, kid ...string) string {
 	t.Helper()
-	return Sign(t, jwt.SigningMethodES256, key, keyID(kid), claims)
+	return Token(t, "ES256", key, claims, kid...)
 }
 
-// ES384 is ES256 for a P-384 key.
-func ES384(t testing.TB, key *ecdsa.PrivateKey, claims map[string]any, kid ...string) string {
+// Token mints a token signed by the algorithm of that name, with a key of its family: the bytes of a secret or a private
+// key. An optional kid goes into the token's header.
+func Token(t testing.TB, alg string, key any, claims map[string]any, kid ...string) string {
 	t.Helper()
-	return Sign(t, jwt.SigningMethodES384, key, keyID(kid), claims)
-}
-
-// ES512 is ES256 for a P-521 key.
-func ES512(t testing.TB, key *ecdsa.PrivateKey, claims map[string]any, kid ...string) string {
-	t.Helper()
-	return Sign(t, jwt.SigningMethodES512, key, keyID(kid), claims)
-}
-
-// EdDSA mints a token signed with an Ed25519 key. An optional kid goes into the token's header.
-func EdDSA(t testing.TB, key ed25519.PrivateKey, claims map[string]any, kid ...string) string {
-	t.Helper()
-	return Sign(t, jwt.SigningMethodEdDSA, key, keyID(kid), claims)
+	var header map[string]any
+	if len(kid) > 0 {
+		header = map[string]any{"kid": kid[0]}
+	}
+	return Sign(t, jwt.GetSigningMethod(alg), key, header, claims)
 }
 
 // Sign mints a token with any method of the jwt module, jwt.SigningMethodNone and the PS family included. The members of
@@ -110,13 +71,6 @@ func PublicPEM(t testing.TB, key crypto.PublicKey) string {
 		t.Fatalf("testkit: public key: %v", err)
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
-}
-
-func keyID(kid []string) map[string]any {
-	if len(kid) == 0 {
-		return nil
-	}
-	return map[string]any{"kid": kid[0]}
 }
 
 func part(v any) string {
