@@ -42,7 +42,7 @@ func BusyElsewhere(ctx context.Context) float64 {
 	if err != nil || allThen <= all {
 		return -1
 	}
-	return (busyThen - busy) / (allThen - all)
+	return min(1, (busyThen-busy)/(allThen-all)) // the sums are of seconds, rounded
 }
 
 // cpuTimes returns how many seconds all CPUs were busy, and all of their seconds.
