@@ -38,32 +38,34 @@ func (fr *freed) of(f *codec.Frame) int {
 	return fr.times[f]
 }
 
+// waysOut are how a queue lets go of what it holds.
+var waysOut = map[string]func(h *harness, c *client){
+	"read": func(h *harness, c *client) {
+		go func() { _, _ = c.rest() }()
+	},
+	"closed by the client": func(h *harness, c *client) { c.close() },
+	"cut":                  func(h *harness, c *client) { h.on(c.l, func(l *Loop) { l.Cut(c.ref, ReasonInput) }) },
+	"closed, not read":     func(h *harness, c *client) { h.on(c.l, func(l *Loop) { l.Close(c.ref, ReasonShutdown, nil, 0) }) },
+	"reclaimed":            func(h *harness, c *client) { h.on(c.l, func(l *Loop) { l.fail(c.ref.Slot, ReasonSlowResume) }) },
+	"panic": func(h *harness, c *client) {
+		c.l.Post(funcTask(func(l *Loop) {
+			l.Hand(c.ref.Slot)
+			panic("in hand")
+		}))
+	},
+	"slow by bytes": func(h *harness, c *client) {
+		h.on(c.l, func(l *Loop) {
+			for l.Live(c.ref) {
+				l.Send(c.ref.Slot, frameOf("", strings.Repeat("s", 100<<10)), NoID)
+			}
+		})
+	},
+}
+
 // Streams of two loops share a block. Each lets go of it in one of the ways in
 // which a queue ends; only with the last is it free, once.
 func TestABlockIsFreeWhenTheLastQueueOfAllLoopsLetsGo(t *testing.T) {
-	ways := map[string]func(h *harness, c *client){
-		"read": func(h *harness, c *client) {
-			go func() { _, _ = c.rest() }()
-		},
-		"closed by the client": func(h *harness, c *client) { c.close() },
-		"cut":                  func(h *harness, c *client) { h.on(c.l, func(l *Loop) { l.Cut(c.ref, ReasonInput) }) },
-		"closed, not read":     func(h *harness, c *client) { h.on(c.l, func(l *Loop) { l.Close(c.ref, ReasonShutdown, nil, 0) }) },
-		"reclaimed":            func(h *harness, c *client) { h.on(c.l, func(l *Loop) { l.fail(c.ref.Slot, ReasonSlowResume) }) },
-		"panic": func(h *harness, c *client) {
-			c.l.Post(funcTask(func(l *Loop) {
-				l.Hand(c.ref.Slot)
-				panic("in hand")
-			}))
-		},
-		"slow by bytes": func(h *harness, c *client) {
-			h.on(c.l, func(l *Loop) {
-				for l.Live(c.ref) {
-					l.Send(c.ref.Slot, frameOf("", strings.Repeat("s", 100<<10)), NoID)
-				}
-			})
-		},
-	}
-	for last, lastWay := range ways {
+	for last, lastWay := range waysOut {
 		t.Run(last, func(t *testing.T) {
 			h := newGroup(t, 2, Options{Verify: true})
 			fr := h.watchFreed()
@@ -81,7 +83,7 @@ func TestABlockIsFreeWhenTheLastQueueOfAllLoopsLetsGo(t *testing.T) {
 			var rest []*client
 			var names []string
 			var how []func(h *harness, c *client)
-			for name, way := range ways {
+			for name, way := range waysOut {
 				if name != last {
 					rest, how = append(rest, open(left%2, codec.Framing(left/2%2))), append(how, way)
 					names = append(names, name)
@@ -169,35 +171,36 @@ func TestBlocksOfManyStreamsAreAllFreed(t *testing.T) {
 	h.end()
 }
 
+// reclaimed are streams that have something queued, and whether that ends them.
+var reclaimed = []struct {
+	name    string
+	charged bool // it is sent something charged
+	behind  bool // behind what fills its socket
+	old     bool
+	pair    pairOf
+	end     bool
+}{
+	{"old and charged", true, false, true, unixPair, true},
+	{"charged, behind others", true, true, true, tcpPair, true},
+	{"encrypted", true, false, true, tlsPair, true},
+	{"took something of late", true, false, false, unixPair, false},
+	{"encrypted, took of late", true, false, false, tlsPair, false},
+	{"nothing charged", false, true, true, tcpPair, false},
+}
+
 // Ended are streams whose socket takes nothing, whose queue has something that was
 // charged, and has had it for long; nobody else.
 func TestReclaimEndsWhoTakesNothingOfWhatItMissed(t *testing.T) {
 	const age = time.Minute
 	h := newHarness(t, Options{QueueMaxSize: 1 << 30})
-	type kind struct {
-		name    string
-		charged bool // it is sent something charged
-		behind  bool // behind what fills its socket
-		old     bool
-		pair    pairOf
-		end     bool
-	}
-	kinds := []kind{
-		{"old and charged", true, false, true, unixPair, true},
-		{"charged, behind others", true, true, true, tcpPair, true},
-		{"encrypted", true, false, true, tlsPair, true},
-		{"took something of late", true, false, false, unixPair, false},
-		{"encrypted, took of late", true, false, false, tlsPair, false},
-		{"nothing charged", false, true, true, tcpPair, false},
-	}
-	clients := make([]*client, len(kinds))
-	for i, k := range kinds {
+	clients := make([]*client, len(reclaimed))
+	for i, k := range reclaimed {
 		clients[i] = h.openTiny(k.pair, codec.FramingChunked)
 	}
 	reads := h.open(unixPair, codec.FramingChunked)
 	pieces, want := piecesOf(codec.FramingChunked, "a", strings.Repeat("b", 2<<20), "c")
 	h.do(func(l *Loop) {
-		for i, k := range kinds {
+		for i, k := range reclaimed {
 			c := clients[i]
 			if k.behind {
 				c.fill(l, 5000)
@@ -221,13 +224,13 @@ func TestReclaimEndsWhoTakesNothingOfWhatItMissed(t *testing.T) {
 		l.SendPieces(reads.ref.Slot, pieces) // not tried yet: its lateness is ours
 		l.queues[l.at(reads.ref.Slot).queue-1].since = l.fair - int64(age)
 		l.Reclaim(age)
-		for i, k := range kinds {
+		for i, k := range reclaimed {
 			assert.Equal(t, !k.end, l.Live(clients[i].ref), k.name)
 		}
 		assert.True(t, l.Live(reads.ref))
 	})
 	reads.expect(want)
-	for i, k := range kinds {
+	for i, k := range reclaimed {
 		if k.end {
 			h.awaitClosed(clients[i], ReasonSlowResume)
 		}

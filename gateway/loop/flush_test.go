@@ -39,26 +39,7 @@ func TestWhatIsOfferedFollowsWhatWasTaken(t *testing.T) {
 		var want, offered strings.Builder
 		for i := range 400 {
 			for range rnd.IntN(4) {
-				id, text := fmt.Sprint("i", i), strings.Repeat("y", rnd.IntN(60))
-				if rnd.IntN(100) == 0 {
-					text = strings.Repeat("z", rnd.IntN(600<<10))
-				}
-				it := item{frame: frameOf(id, text), bits: itemShared}
-				switch rnd.IntN(3) {
-				case 0:
-					it.bits = 0
-					it.setID([]byte(ending(framing, "own")))
-					id = "own"
-				case 1:
-					it.bits, id = 0, ""
-				}
-				sent := wire(framing, id, text)
-				if id == "" {
-					sent = wireWithout(framing, text)
-				}
-				if rnd.IntN(3) == 0 {
-					it.bits |= itemExempt
-				}
+				it, sent := anyItem(rnd, framing, i)
 				l.enqueue(ref.Slot, it)
 				want.WriteString(sent)
 			}
@@ -237,4 +218,28 @@ func TestALongQueueReusesItsMemory(t *testing.T) {
 	require.LessOrEqual(t, cap(q.items), 2048)
 	require.Equal(t, 500*(f.Len()+itemCost), q.bytes)
 	require.EqualValues(t, q.bytes, l.stats.QueuedBytes)
+}
+
+// anyItem returns the item of number n, of any kind, and its bytes on the wire.
+func anyItem(rnd *rand.Rand, framing codec.Framing, n int) (it item, sent string) {
+	id, text := fmt.Sprint("i", n), strings.Repeat("y", rnd.IntN(60))
+	if rnd.IntN(100) == 0 {
+		text = strings.Repeat("z", rnd.IntN(600<<10))
+	}
+	it = item{frame: frameOf(id, text), bits: itemShared}
+	switch rnd.IntN(3) {
+	case 0:
+		it.bits = 0
+		it.setID([]byte(ending(framing, "own")))
+		id = "own"
+	case 1:
+		it.bits, id = 0, ""
+	}
+	if rnd.IntN(3) == 0 {
+		it.bits |= itemExempt
+	}
+	if id == "" {
+		return it, wireWithout(framing, text)
+	}
+	return it, wire(framing, id, text)
 }

@@ -112,41 +112,14 @@ func TestWhatIsHeldAgreesWithARecount(t *testing.T) {
 		var seen int64
 		buf := make([]byte, 64<<10)
 		for step := range 1200 {
-			f := frameOf(fmt.Sprint(step), strings.Repeat("f", 1+rnd.IntN(1200)))
-			id := []byte(ending(codec.FramingChunked, strings.Repeat("i", 1+rnd.IntN(40))))
-			kind, key := rnd.IntN(7), rnd.Uint64N(4)
+			h := heldStep{
+				rnd: rnd, kind: rnd.IntN(7), key: rnd.Uint64N(4), offset: uint64(step + 1), src: src, buf: buf,
+				frame: frameOf(fmt.Sprint(step), strings.Repeat("f", 1+rnd.IntN(1200))),
+				id:    []byte(ending(codec.FramingChunked, strings.Repeat("i", 1+rnd.IntN(40)))),
+			}
 			for _, c := range clients {
-				l, slot, s := c.l, c.ref.Slot, c.l.at(c.ref.Slot)
-				if s.gen != c.ref.Gen || rnd.IntN(3) == 0 {
-					continue
-				}
-				switch kind {
-				case 0:
-					l.Send(slot, f, SharedID)
-				case 1:
-					l.SendOwnID(slot, f, id)
-				case 2:
-					if rnd.IntN(10) == 0 {
-						l.SendCharged(slot, f, id)
-					}
-				case 3, 4:
-					l.SendLossy(slot, f, Lossy{Class: src[kind-3], Drops: true, Key: key, Offset: uint64(step + 1)})
-				case 5:
-					l.SendLossy(slot, f, Lossy{Class: src[0], Key: 1 + key, Offset: uint64(step + 1)})
-				case 6:
-					if slot%5 == 0 { // it never reads
-						break
-					}
-					_, _ = readNow(c.conn, buf[:1+rnd.IntN(len(buf)-1)])
-					if s.blocked && l.waits(s) {
-						l.handleReady(&event{slot: slot, gen: c.ref.Gen, writable: true})
-					}
-				}
-				switch rnd.IntN(4000) {
-				case 0:
-					l.Close(c.ref, ReasonExpired, nil, time.Hour)
-				case 1:
-					l.Cut(c.ref, ReasonExpired)
+				if c.l.at(c.ref.Slot).gen == c.ref.Gen && rnd.IntN(3) > 0 {
+					h.do(c)
 				}
 			}
 			for _, l := range g.Loops {
@@ -213,4 +186,48 @@ func TestIDChunksOfBlockedStreamsAreTheirOwn(t *testing.T) {
 	require.Zero(t, shared(late), "it is blocked now")
 	l.SendCharged(late.ref.Slot, openFrameOf("x"), cut())
 	require.Zero(t, shared(late), "an opening may take long")
+}
+
+// heldStep is what is done with many streams at once.
+type heldStep struct {
+	rnd         *rand.Rand
+	kind        int
+	key, offset uint64
+	src         []*source
+	frame       *codec.Frame
+	id          []byte
+	buf         []byte // scratch
+}
+
+// do does it with one of them, or has it read; now and then the stream ends.
+func (h *heldStep) do(c *client) {
+	l, slot, s := c.l, c.ref.Slot, c.l.at(c.ref.Slot)
+	switch h.kind {
+	case 0:
+		l.Send(slot, h.frame, SharedID)
+	case 1:
+		l.SendOwnID(slot, h.frame, h.id)
+	case 2:
+		if h.rnd.IntN(10) == 0 {
+			l.SendCharged(slot, h.frame, h.id)
+		}
+	case 3, 4:
+		l.SendLossy(slot, h.frame, Lossy{Class: h.src[h.kind-3], Drops: true, Key: h.key, Offset: h.offset})
+	case 5:
+		l.SendLossy(slot, h.frame, Lossy{Class: h.src[0], Key: 1 + h.key, Offset: h.offset})
+	case 6:
+		if slot%5 == 0 { // it never reads
+			break
+		}
+		_, _ = readNow(c.conn, h.buf[:1+h.rnd.IntN(len(h.buf)-1)])
+		if s.blocked && l.waits(s) {
+			l.handleReady(&event{slot: slot, gen: c.ref.Gen, writable: true})
+		}
+	}
+	switch h.rnd.IntN(4000) {
+	case 0:
+		l.Close(c.ref, ReasonExpired, nil, time.Hour)
+	case 1:
+		l.Cut(c.ref, ReasonExpired)
+	}
 }

@@ -1,9 +1,7 @@
 package loop
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -359,65 +357,4 @@ func TestStopOffersWhatWaits(t *testing.T) {
 	h.end()
 	require.Equal(t, given, ran)
 	require.Equal(t, given, told)
-}
-
-func TestDoBehindFindsWhatWasQueuedBefore(t *testing.T) {
-	h := newGroup(t, 2, Options{QueueMaxSize: 1 << 30, Verify: true})
-	clients := []*client{h.openOn(h.group.Loops[0], unixPair, 0, true), h.openOn(h.group.Loops[1], unixPair, 0, true)}
-	for _, c := range clients {
-		h.block(c, 500)
-	}
-	queued := func(l *Loop) int { return len(l.queues[l.at(clients[l.ID()].ref.Slot).queue-1].items) }
-	for n := range behindItems / 2 { // of more the next window would wait for long
-		var before, found [2]int
-		h.group.Do(func(l *Loop) { before[l.ID()] = queued(l) })
-		for _, c := range clients {
-			c.l.Deliver(toAll([]*client{c}, frameOf("", fmt.Sprint(n))))
-		}
-		require.NoError(t, h.group.DoBehind(t.Context(), func(l *Loop) { found[l.ID()] = queued(l) }))
-		require.Equal(t, [2]int{before[0] + 1, before[1] + 1}, found)
-	}
-	var wg sync.WaitGroup
-	for range 3 {
-		wg.Go(func() {
-			for n := range 300 {
-				var ran, found [2]int
-				for _, l := range h.group.Loops {
-					for range n % 7 {
-						l.Deliver(&parcel{run: func(l *Loop) { ran[l.ID()]++ }})
-					}
-				}
-				err := h.group.DoBehind(t.Context(), func(l *Loop) { found[l.ID()] = ran[l.ID()] })
-				if err != nil || found != [2]int{n % 7, n % 7} {
-					t.Errorf("expected all %d taken before, got %v, %v", n%7, found, err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-}
-
-func TestDoBehindEndsWithItsContext(t *testing.T) {
-	h := newGroup(t, 2, Options{Verify: true})
-	started, gate := make(chan struct{}), make(chan struct{})
-	h.group.Loops[1].Post(funcTask(func(*Loop) { close(started); <-gate }))
-	<-started
-	cause := fmt.Errorf("a cause")
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(cause)
-	ran := make(chan int, 2)
-	require.Equal(t, cause, h.group.DoBehind(ctx, func(l *Loop) { ran <- l.ID() }))
-	close(gate)
-	require.ElementsMatch(t, []int{0, 1}, []int{<-ran, <-ran}, "it runs later")
-	// A panic of the function is no reason to wait for ever.
-	require.NoError(t, h.group.DoBehind(t.Context(), func(l *Loop) { panic("in DoBehind") }))
-	h.wantPanics(2, "in DoBehind")
-}
-
-// read fills p.
-func (c *client) read(p []byte) {
-	c.t.Helper()
-	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(patience)))
-	_, err := io.ReadFull(c.conn, p)
-	require.NoError(c.t, err)
 }

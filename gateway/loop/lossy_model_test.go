@@ -167,24 +167,11 @@ func TestLossyQueuesDoAsTheModelSays(t *testing.T) {
 		require.NoError(t, err)
 		s := l.at(ref.Slot)
 		l.setBlocked(ref.Slot, true) // it lags, whatever the test takes
-		sources := []*source{{"a"}, {"b"}, {"c"}, {"d"}}
 		plain := uint64(rnd.IntN(3)) // of how many sixteenths
 		var out strings.Builder
 		alive := true
 		for i := 1; i <= 1500 && alive; i++ {
-			src := rnd.IntN(len(sources))
-			it := &naiveItem{order: i, text: fmt.Sprint(i, strings.Repeat("x", rnd.IntN(300)))}
-			if rnd.Uint64N(16) < plain {
-				l.Send(ref.Slot, frameOf("", it.text), NoID)
-			} else {
-				it.src, it.drops = sources[src], src != 1 // b is only conflated
-				it.gap = codec.Gap{From: uint64(i), To: uint64(i)}
-				if src > 0 {
-					it.key = 1 + rnd.Uint64N(10)
-				}
-				l.SendLossy(ref.Slot, frameOf("", it.text), Lossy{Class: it.src, Drops: it.drops, Key: it.key, Offset: uint64(i)})
-			}
-			alive = m.send(it)
+			alive = m.send(sendAny(l, ref.Slot, rnd, i, rnd.Uint64N(16) < plain))
 			require.Equal(t, alive, s.state == stateLive, "seed %d: expected the end only if nothing droppable is left", seed)
 			if alive {
 				require.Equal(t, m.bytes(), l.Queued(ref.Slot), "seed %d, step %d", seed, i)
@@ -332,4 +319,23 @@ func TestWhatIsDroppedIsOlderThanWhatIsNot(t *testing.T) {
 	}
 	require.NotZero(t, dropped)
 	require.NotZero(t, conflated)
+}
+
+var sources = []*source{{"a"}, {"b"}, {"c"}, {"d"}}
+
+// sendAny sends frame n, plain or of any source, and returns what the model has of it.
+func sendAny(l *Loop, slot uint32, rnd *rand.Rand, n int, plain bool) *naiveItem {
+	it := &naiveItem{order: n, text: fmt.Sprint(n, strings.Repeat("x", rnd.IntN(300)))}
+	if plain {
+		l.Send(slot, frameOf("", it.text), NoID)
+		return it
+	}
+	src := rnd.IntN(len(sources))
+	it.src, it.drops = sources[src], src != 1 // b is only conflated
+	it.gap = codec.Gap{From: uint64(n), To: uint64(n)}
+	if src > 0 {
+		it.key = 1 + rnd.Uint64N(10)
+	}
+	l.SendLossy(slot, frameOf("", it.text), Lossy{Class: it.src, Drops: it.drops, Key: it.key, Offset: uint64(n)})
+	return it
 }

@@ -46,24 +46,7 @@ func TestARunIsEventsAndItsTailSaysWhenTheyHaveLeft(t *testing.T) {
 		} {
 			c := h.openTiny(pair, framing)
 			tail := codec.RawFrame(nil)
-			var events []Event
-			want := ""
-			for i := range 2*runPart + 100 {
-				id, text := fmt.Sprint("i", i), strings.Repeat("r", 1000)
-				e := Event{Frame: frameOf(id, text), Mode: SharedID}
-				switch i % 3 {
-				case 1:
-					id = "own" + id
-					e.ID = []byte(ending(framing, id))
-				case 2:
-					e.Mode = NoID
-				}
-				if events = append(events, e); i%3 == 2 {
-					want += wireWithout(framing, text)
-				} else {
-					want += wire(framing, id, text)
-				}
-			}
+			events, want := longRun(framing)
 			h.on(c.l, func(l *Loop) {
 				l.SendRun(c.ref.Slot, events, tail)
 				require.True(t, l.Live(c.ref), name)
@@ -84,8 +67,13 @@ func TestARunIsEventsAndItsTailSaysWhenTheyHaveLeft(t *testing.T) {
 			}
 		}
 		endsBehindItsRun(h, h.openTiny(pair, framing), framing)
+	})
+}
 
-		// A limit counts the events and not the tail.
+func TestALimitCountsTheEventsOfARunAndNotItsTail(t *testing.T) {
+	eachWay(t, func(t *testing.T, pair pairOf, framing codec.Framing) {
+		h := newHarness(t, Options{QueueMaxSize: 1000})
+		h.endSpent()
 		for _, limit := range []uint32{1, 4, 5, 6} {
 			c := h.open(pair, framing)
 			tail, want := codec.RawFrame(nil), ""
@@ -110,6 +98,27 @@ func TestARunIsEventsAndItsTailSaysWhenTheyHaveLeft(t *testing.T) {
 			c.expectEnd(want + terminator(framing))
 		}
 	})
+}
+
+// longRun returns a run of some parts, with ids of every kind, and its bytes on the wire.
+func longRun(framing codec.Framing) (events []Event, want string) {
+	for i := range 2*runPart + 100 {
+		id, text := fmt.Sprint("i", i), strings.Repeat("r", 1000)
+		e := Event{Frame: frameOf(id, text), Mode: SharedID}
+		switch i % 3 {
+		case 1:
+			id = "own" + id
+			e.ID = []byte(ending(framing, id))
+		case 2:
+			e.Mode = NoID
+		}
+		if events = append(events, e); i%3 == 2 {
+			want += wireWithout(framing, text)
+		} else {
+			want += wire(framing, id, text)
+		}
+	}
+	return events, want
 }
 
 // A turn that is given a run, and one that drops it, has a part of it to do, however long it

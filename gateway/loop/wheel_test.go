@@ -26,7 +26,6 @@ func moveTo(l *Loop, ns int64) {
 // Thousands of timers, set, moved and cleared at random over many revolutions
 // of the wheel, against a model that looks at all of them in every step.
 func TestTimersFireOnceAndNeverEarly(t *testing.T) {
-	const revolution = int64(wheelSize) * int64(wheelTick)
 	for seed := range uint64(6) {
 		rnd := rand.New(rand.NewPCG(seed, 3))
 		l, rec := bareLoop(t, Options{})
@@ -58,26 +57,10 @@ func TestTimersFireOnceAndNeverEarly(t *testing.T) {
 		now := int64(0)
 		for range 400 {
 			for range 20 {
-				ref, ns := refs[rnd.IntN(len(refs))], now+1+rnd.Int64N(revolution/4)
-				switch rnd.IntN(8) {
-				case 0:
-					ns = 0
-				case 1:
-					ns = now + rnd.Int64N(5*revolution)
-				case 2:
-					ns = max(now-rnd.Int64N(revolution), 1) // past
-				}
-				set(ref, ns)
+				set(refs[rnd.IntN(len(refs))], anyTime(rnd, now))
 			}
 			checkDue(t, l, due)
-			switch rnd.IntN(6) {
-			case 0:
-				now += rnd.Int64N(revolution)
-			case 1:
-				now += rnd.Int64N(2 * int64(wheelTick))
-			default:
-				now += rnd.Int64N(40 * int64(wheelTick))
-			}
+			now += rnd.Int64N([...]int64{revolution, 2 * int64(wheelTick), 40 * int64(wheelTick)}[min(rnd.IntN(6), 2)])
 			before := l.wheel.tick
 			moveTo(l, now)
 			require.Equal(t, max(before, ticksAt(now)), l.wheel.tick)
@@ -246,4 +229,20 @@ func TestAStreamThatEndsTakesItsTimerAlong(t *testing.T) {
 	})
 	h.await("the timer of the other stream", func() bool { return len(h.rec.fired(b.ref)) == 1 })
 	require.Empty(t, h.rec.fired(a.ref))
+}
+
+// revolution is how long the wheel takes to go round.
+const revolution = int64(wheelSize) * int64(wheelTick)
+
+// anyTime returns when a timer may be due: mostly soon, or in the past, far away, never.
+func anyTime(rnd *rand.Rand, now int64) int64 {
+	switch rnd.IntN(8) {
+	case 0:
+		return 0
+	case 1:
+		return now + rnd.Int64N(5*revolution)
+	case 2:
+		return max(now-rnd.Int64N(revolution), 1)
+	}
+	return now + 1 + rnd.Int64N(revolution/4)
 }
