@@ -10,11 +10,12 @@
 // A [Frame] is the immutable form of one push. Its two chunks lie in one
 // buffer, with the plain bytes inside them:
 //
-//	idStart      dataStart                                  len(buf)
-//	|            |                                          |
-//	"1a\r\n" "id: <cursor>\n" "\r\n" "2f\r\n" "data: {...}\n\n" "\r\n"
-//	         |______________|                |_______________|
-//	            plain id                        plain data
+//	start                           end                               len(buf)
+//	|                               |                                 |
+//	"2f\r\n" "data: {...}\n" "\r\n" "1a\r\n" "id: <cursor>\n\n" "\r\n"
+//	         |_____________|                 |________________|
+//	              lo:hi                          idLo:idHi
 //
-// A frame without a cursor begins at dataStart.
+// Without a cursor the second chunk is the blank line alone; a closed frame has
+// that in its first.
 package codec
