@@ -1,113 +1,14 @@
 package test
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
-	"os"
-	"regexp"
-	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/testkit"
 )
-
-// withMetrics is a part of the section uni_sse: it ends that section and begins
-// prometheus.
-const withMetrics = `}, "prometheus": {"enabled": true`
-
-// scraped is one scrape: values by name and labels, without the namespace.
-type scraped map[string]float64
-
-// scrape reads the metrics, those of Go and the process left out. A scrape for
-// which a loop had no time shows what was, and says so: that one is not taken.
-func (s *server) scrape(t *testing.T) scraped {
-	t.Helper()
-	const stale = `scrape_stale_total{part="loop"}`
-	before := parseMetrics(t, scrapeText(t, s.addr))
-	require.Contains(t, before, stale)
-	for deadline := time.Now().Add(patience); ; {
-		now := parseMetrics(t, scrapeText(t, s.addr))
-		if now[stale] == before[stale] {
-			return now
-		}
-		require.True(t, time.Now().Before(deadline), "no scrape was complete")
-		before = now
-	}
-}
-
-func scrapeText(t *testing.T, addr string) string {
-	t.Helper()
-	head, body := testkit.RoundTrip(t, addr, testkit.Request{Target: "/metrics"})
-	require.Equal(t, 200, head.Status)
-	return string(body)
-}
-
-func parseMetrics(t *testing.T, text string) scraped {
-	t.Helper()
-	m := make(scraped)
-	for line := range strings.Lines(text) {
-		name, ours := strings.CutPrefix(strings.TrimSpace(line), "sluice_")
-		if !ours {
-			continue
-		}
-		i := strings.LastIndexByte(name, ' ')
-		v, err := strconv.ParseFloat(name[i+1:], 64)
-		require.NoError(t, err, line)
-		m[name[:i]] = v
-	}
-	return m
-}
-
-// patience is how long these tests wait for a counter: it costs nothing where
-// all is well.
-const patience = time.Minute
-
-// moves does something and waits until the metrics named have moved by as much
-// as they should. What moves on its own must not be named.
-func (s *server) moves(t *testing.T, want scraped, act func()) {
-	t.Helper()
-	before := s.scrape(t)
-	act()
-	var moved scraped
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-		now := s.scrape(t)
-		moved = make(scraped)
-		for name := range want {
-			moved[name] = now[name] - before[name]
-		}
-		if maps.Equal(moved, want) {
-			return
-		}
-		require.True(t, time.Now().Before(deadline), "expected the metrics to move by %v, got %v", want, moved)
-	}
-}
-
-// labels of metrics that these tests name often.
-const (
-	publishedMetric = `publications_total`
-	byPublish       = `{method="publish",protocol="http"}`
-)
-
-func pushMetric(frame string) string {
-	return `transport_messages_sent{channel_namespace="",frame_type="` + frame + `",transport="uni_sse"}`
-}
-
-func connectionsMetric(which, name, version string) string {
-	return fmt.Sprintf(`client_connections_%s{accept_protocol="h1",client_name=%q,client_version=%q,transport="uni_sse"}`, which, name, version)
-}
-
-func startMetrics(t *testing.T, p parts) *server {
-	t.Helper()
-	p.sse += withMetrics
-	return startServer(t, p)
-}
 
 func TestMetricsOfClientsMove(t *testing.T) {
 	s := startMetrics(t, parts{
@@ -334,53 +235,6 @@ func TestSeriesDoNotGrowWithClients(t *testing.T) {
 	require.NotContains(t, scrapeText(t, s.addr), "planted")
 }
 
-// deployed are the files for Grafana and Prometheus, and the expressions in
-// them.
-func deployed(t *testing.T) map[string][]string {
-	t.Helper()
-	found := make(map[string][]string)
-	read := func(path string, decode func([]byte, any) error) {
-		text, err := os.ReadFile(path)
-		require.NoError(t, err)
-		var doc any
-		require.NoError(t, decode(text, &doc), path)
-		found[path] = expressions(doc)
-		require.NotEmpty(t, found[path], path)
-	}
-	read("../deploy/grafana/sluice.json", json.Unmarshal)
-	read("../deploy/prometheus/alerts.yml", func(b []byte, v any) error { return yaml.Unmarshal(b, v) })
-	return found
-}
-
-// expressions returns every text under a key that holds one.
-func expressions(doc any) (found []string) {
-	switch v := doc.(type) {
-	case []any:
-		for _, item := range v {
-			found = append(found, expressions(item)...)
-		}
-	case map[string]any:
-		for key, item := range v {
-			text, isText := item.(string)
-			if isText && (key == "expr" || key == "query" && strings.Contains(text, "(")) {
-				found = append(found, text)
-				continue
-			}
-			found = append(found, expressions(item)...)
-		}
-	}
-	return found
-}
-
-var (
-	metricNames = regexp.MustCompile(`(?:\$\{namespace\}|\b(?:sluice|process|go))_[a-z0-9_]+`)
-	labelPairs  = regexp.MustCompile(`\b([a-z_]+)(=~?|!=)"([^"]*)"`)
-	groupings   = regexp.MustCompile(`\bby \(([a-z_, ]*)\)`)
-)
-
-// scrapeLabels are added by Prometheus.
-var scrapeLabels = []string{"instance", "job", "le"}
-
 // scrapeAll returns a scrape that shows all metrics: series of errors are there
 // once there was one.
 func scrapeAll(t *testing.T) string {
@@ -392,51 +246,6 @@ func scrapeAll(t *testing.T) string {
 	s.api.Call(t, "publish", `{"channel": "none:a", "data": 1}`)
 	s.scrape(t) // the loop has counted: a scrape behind this one shows it in any case
 	return scrapeText(t, s.addr)
-}
-
-// Dashboards and alerts name metrics, labels and values that there are.
-func TestDashboardsAndAlertsNameWhatThereIs(t *testing.T) {
-	text := scrapeAll(t)
-	shown := make(map[string]bool)
-	values := make(map[string]map[string]bool)
-	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, "#") {
-			continue
-		}
-		name, _, _ := strings.Cut(line, " ")
-		name, labels, _ := strings.Cut(name, "{")
-		shown[name] = true
-		for _, pair := range labelPairs.FindAllStringSubmatch(labels, -1) {
-			if values[pair[1]] == nil {
-				values[pair[1]] = make(map[string]bool)
-			}
-			values[pair[1]][pair[3]] = true
-		}
-	}
-	for path, list := range deployed(t) {
-		for _, expr := range list {
-			for _, name := range metricNames.FindAllString(expr, -1) {
-				name = strings.Replace(name, "${namespace}", "sluice", 1)
-				require.True(t, shown[name], "%s: %q is no metric, in %s", path, name, expr)
-			}
-			for _, pair := range labelPairs.FindAllStringSubmatch(expr, -1) {
-				label, op, value := pair[1], pair[2], pair[3]
-				if slices.Contains(scrapeLabels, label) {
-					continue
-				}
-				re := regexp.MustCompile("^(?:" + value + ")$")
-				match := slices.ContainsFunc(slices.Collect(maps.Keys(values[label])), func(v string) bool {
-					return v == value || op == "=~" && re.MatchString(v)
-				})
-				require.True(t, match, "%s: no metric has %s%s%q, in %s", path, label, op, value, expr)
-			}
-			for _, by := range groupings.FindAllStringSubmatch(expr, -1) {
-				for _, label := range strings.FieldsFunc(by[1], func(r rune) bool { return r == ',' || r == ' ' }) {
-					require.True(t, slices.Contains(scrapeLabels, label) || values[label] != nil, "%s: no metric has the label %q, in %s", path, label, expr)
-				}
-			}
-		}
-	}
 }
 
 func TestMetricsAreOffUnlessEnabled(t *testing.T) {
