@@ -1,11 +1,9 @@
 package test
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,72 +16,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"sluice/gateway/cli"
 	"sluice/gateway/testkit"
 )
-
-// commandEnv makes the test binary the command line of Sluice. Its name is not
-// one of an option's variables, which the configuration would warn of.
-const commandEnv = "TEST_IS_THE_COMMAND_LINE"
-
-func runCommand() int {
-	_ = os.Unsetenv(commandEnv)
-	return cli.Main(os.Args[1:], os.Stdout, os.Stderr)
-}
-
-// commandDir returns a folder with the program "sluice".
-func commandDir(t *testing.T) string {
-	t.Helper()
-	self, err := os.Executable()
-	require.NoError(t, err)
-	dir := t.TempDir()
-	script := fmt.Sprintf("#!/bin/sh\n%s=1 exec '%s' \"$@\"\n", commandEnv, self)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "sluice"), []byte(script), 0o755))
-	return dir
-}
-
-// cleanEnviron is the environment with dir first on the PATH, and without
-// variables that would configure the commands under test.
-func cleanEnviron(dir string) []string {
-	var env []string
-	for _, entry := range os.Environ() {
-		name, _, _ := strings.Cut(entry, "=")
-		if name != "PATH" && !strings.HasPrefix(name, "SLUICE_") && !strings.HasPrefix(name, "CENTRIFUGO_") {
-			env = append(env, entry)
-		}
-	}
-	// Under the race detector a program waits a second at its exit unless told.
-	return append(env, "PATH="+dir+":"+os.Getenv("PATH"), "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
-}
-
-// startDevServer starts `sluice --dev` on a free port and returns where it is and its
-// API key, as its banner says. It must end in good order.
-func startDevServer(t *testing.T, dir string) (addr, key string) {
-	t.Helper()
-	cmd := exec.Command(filepath.Join(dir, "sluice"), "--dev", "--port", "0")
-	cmd.Env, cmd.Dir = cleanEnviron(dir), t.TempDir()
-	cmd.Stderr = &testkit.LogBuffer{}
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-		require.NoError(t, cmd.Wait(), "%s", cmd.Stderr)
-	})
-	livePage := regexp.MustCompile(`Live page +http://localhost:(\d+)/`)
-	apiKey := regexp.MustCompile(`X-API-Key: ([A-Za-z0-9]+)`)
-	for lines := bufio.NewReader(out); addr == "" || key == ""; {
-		line, err := lines.ReadString('\n')
-		require.NoError(t, err, "the banner: %s", cmd.Stderr)
-		if m := livePage.FindStringSubmatch(line); m != nil {
-			addr = "127.0.0.1:" + m[1]
-		}
-		if m := apiKey.FindStringSubmatch(line); m != nil {
-			key = m[1]
-		}
-	}
-	return addr, key
-}
 
 // docBlock matches a fenced block that is marked as one to be tested: commands
 // that end, commands that show a stream, a config file, or a recipe.

@@ -23,26 +23,6 @@ import (
 // connect push, and "got" when every client has seen one publication more.
 const herdEnv = "SLUICE_TEST_HERD"
 
-func TestMain(m *testing.M) {
-	if spec := os.Getenv(herdEnv); spec != "" {
-		if err := runHerd(spec, os.Stdout); err != nil {
-			fmt.Println("error", err)
-			os.Exit(1)
-		}
-		return
-	}
-	if spec := os.Getenv(stormEnv); spec != "" {
-		os.Exit(runStorm(spec, os.Stdout))
-	}
-	if child := os.Getenv(childEnv); child != "" {
-		os.Exit(runChild(child))
-	}
-	if os.Getenv(commandEnv) != "" {
-		os.Exit(runCommand())
-	}
-	os.Exit(m.Run())
-}
-
 // runHerd opens the clients that spec ("addr count target") names and stays
 // until its standard input ends.
 func runHerd(spec string, out io.Writer) error {

@@ -6,75 +6,15 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/testkit"
 )
-
-// sluiceProcess is `sluice` with a config file, in a process of its own.
-type sluiceProcess struct {
-	cmd   *exec.Cmd
-	addr  string
-	ended chan error
-}
-
-// startSluice starts it with the section log given; its output goes to out. The
-// test ends it.
-func startSluice(t *testing.T, section string, out *os.File, args ...string) *sluiceProcess {
-	t.Helper()
-	dir, port := t.TempDir(), testkit.FreePort(t)
-	text := fmt.Sprintf(baseConfig, "", "", "", "")
-	text = strings.Replace(text, `"port": 0`, fmt.Sprintf(`"port": %d`, port), 1)
-	text = strings.Replace(text, `"health":`, `"log": {`+section+`}, "health":`, 1)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o600))
-	p := &sluiceProcess{cmd: exec.Command(filepath.Join(commandDir(t), "sluice"), args...), ended: make(chan error, 1)}
-	p.addr = fmt.Sprintf("127.0.0.1:%d", port)
-	p.cmd.Env, p.cmd.Dir = cleanEnviron(""), dir
-	p.cmd.Stdout, p.cmd.Stderr = out, out
-	require.NoError(t, p.cmd.Start())
-	go func() { p.ended <- p.cmd.Wait() }()
-	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
-	testkit.Eventually(t, func() bool {
-		select {
-		case err := <-p.ended:
-			t.Fatalf("the server ended: %v", err)
-		default:
-		}
-		resp, err := http.Get("http://" + p.addr + "/health")
-		return err == nil && resp.Body.Close() == nil
-	}, "the server to serve")
-	return p
-}
-
-// terminate sends SIGTERM, and the server must end in good order.
-func (p *sluiceProcess) terminate(t *testing.T) {
-	t.Helper()
-	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
-	select {
-	case err := <-p.ended:
-		require.NoError(t, err)
-	case <-time.After(time.Minute):
-		t.Fatal("the server did not end")
-	}
-}
-
-// stream opens a stream, publishes once and leaves.
-func (p *sluiceProcess) stream(t *testing.T) {
-	t.Helper()
-	c := testkit.Connect(t, p.addr, testkit.ConnectOptions{Subs: asking("news"), Timeout: time.Minute})
-	c.ExpectConnect(t)
-	api := &testkit.API{Addr: p.addr, Key: testKey}
-	api.Publish(t, "news", "1")
-	c.ExpectPub(t, "news")
-	c.Close()
-}
 
 // newPipe returns a pipe.
 func newPipe(t *testing.T) (in, out *os.File) {

@@ -205,3 +205,13 @@ func loopModes(t *testing.T, f func(t *testing.T, open bool)) {
 	t.Run("open loop", func(t *testing.T) { f(t, true) })
 	t.Run("closed loop", func(t *testing.T) { f(t, false) })
 }
+
+// publishAs publishes count times as publisher p, each acknowledged.
+func (s *server) publishAs(t *testing.T, p, count int, what put) []acked {
+	t.Helper()
+	b := &publisher{addr: s.addr, p: p}
+	acks, err := b.publish(count, false, func(int) put { return what })
+	require.NoError(t, err)
+	expectTaken(t, acks)
+	return acks
+}

@@ -109,14 +109,6 @@ func (k *tracker) check(p *said) error {
 	return nil
 }
 
-// lastEventID is the header of a client that comes back by an id, if it has one.
-func lastEventID(id string) string {
-	if id == "" {
-		return ""
-	}
-	return "Last-Event-ID: " + id + "\r\n"
-}
-
 // repeat makes calls over and over, each list of them on a goroutine of its own, until
 // stop.
 func (s *server) repeat(t *testing.T, lists ...[][2]string) (stop func()) {

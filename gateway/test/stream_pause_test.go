@@ -2,9 +2,6 @@ package test
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,36 +11,6 @@ import (
 
 	"sluice/gateway/testkit"
 )
-
-// startStoppable starts the program with a config file, in a process that tests
-// may stop, and waits until it serves. It must end in good order.
-func startStoppable(t *testing.T, text string) (addr string, process *os.Process) {
-	t.Helper()
-	dir := commandDir(t)
-	port := testkit.FreePort(t)
-	text = strings.Replace(text, `"port": 0`, fmt.Sprintf(`"port": %d`, port), 1)
-	path := filepath.Join(t.TempDir(), "config.json")
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	cmd := exec.Command(filepath.Join(dir, "sluice"), "--config", path)
-	cmd.Env, cmd.Dir = cleanEnviron(dir), t.TempDir()
-	log := &testkit.LogBuffer{}
-	cmd.Stdout, cmd.Stderr = log, log
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGCONT)
-		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-		require.NoError(t, cmd.Wait(), "%s", log)
-	})
-	addr = fmt.Sprintf("127.0.0.1:%d", port)
-	testkit.Eventually(t, func() bool {
-		c, err := dialSmall(addr, 0)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	}, "the process to listen")
-	return addr, cmd.Process
-}
 
 // A process that is paused is late itself: streams that were blocked when it was
 // stopped, and whose clients have read everything since, are none the slower.
@@ -90,18 +57,4 @@ func (s *server) endedFor(t *testing.T) map[string]float64 {
 		}
 	}
 	return out
-}
-
-// stopProcess stops a process and waits until it stands still.
-func stopProcess(t *testing.T, process *os.Process) {
-	t.Helper()
-	require.NoError(t, process.Signal(syscall.SIGSTOP))
-	testkit.Eventually(t, func() bool {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process.Pid))
-		if os.IsNotExist(err) {
-			return true // no /proc here
-		}
-		_, rest, _ := strings.Cut(string(text), ") ")
-		return err == nil && strings.HasPrefix(rest, "T")
-	}, "the process to stand still")
 }
