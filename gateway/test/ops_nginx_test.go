@@ -121,8 +121,18 @@ func (c *nginxClient) expect(t *testing.T, status int, method, path, body string
 	return events, answer
 }
 
-// The server block of the pages, with TLS and HTTP/2, does what they say of it.
-func TestNginxOfTheDocs(t *testing.T) {
+// nginxOfTheDocs is nginx with the server block of the docs, and a gateway behind it as the
+// docs have it.
+type nginxOfTheDocs struct {
+	*server
+	stopServer func()
+	port       int
+	files      string        // where its logs are
+	ownLogs    func() string // what it says beside them
+}
+
+func startNginxOfTheDocs(t *testing.T) *nginxOfTheDocs {
+	t.Helper()
 	blocks := docBlocks(t, "nginx")
 	require.Len(t, blocks, 2, "nginx's part, and ours")
 	var ours struct {
@@ -139,27 +149,48 @@ func TestNginxOfTheDocs(t *testing.T) {
 	testkit.Snapshot(t, libraryGoroutines...)
 	text := fmt.Sprintf(baseConfig, "", "", `, "address_connection_limit": 1`, "")
 	s := launch(t, strings.Replace(text, `"port": 0`, `"port": 0, "trusted_proxies": `+string(trusted), 1))
-	stop := sync.OnceFunc(func() { s.stop(t) })
-	t.Cleanup(stop)
-	port := testkit.FreePort(t)
+	n := &nginxOfTheDocs{server: s, stopServer: sync.OnceFunc(func() { s.stop(t) }), port: testkit.FreePort(t), files: t.TempDir()}
+	t.Cleanup(n.stopServer)
 	cert, key := selfSigned(t)
-	files := t.TempDir()
 	for name, pem := range map[string]string{"cert.pem": cert, "key.pem": key} {
-		require.NoError(t, os.WriteFile(filepath.Join(files, name), []byte(pem), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(n.files, name), []byte(pem), 0o600))
 	}
 	block := blocks[0][3]
 	for old, replacement := range map[string]string{
-		"127.0.0.1:8000": s.addr, "listen 443 ": "listen 127.0.0.1:" + strconv.Itoa(port) + " ",
-		"/etc/ssl/stream.example.com.pem": files + "/cert.pem", "/etc/ssl/stream.example.com.key": files + "/key.pem",
+		"127.0.0.1:8000": s.addr, "listen 443 ": "listen 127.0.0.1:" + strconv.Itoa(n.port) + " ",
+		"/etc/ssl/stream.example.com.pem": n.files + "/cert.pem", "/etc/ssl/stream.example.com.key": n.files + "/key.pem",
 	} {
 		require.Equal(t, 1, strings.Count(block, old), old)
 		block = strings.Replace(block, old, replacement, 1)
 	}
-	block = strings.ReplaceAll(block, "/var/log/nginx/", files+"/")
-	ownLogs := startNginx(t, block, port)
+	block = strings.ReplaceAll(block, "/var/log/nginx/", n.files+"/")
+	n.ownLogs = startNginx(t, block, n.port)
+	return n
+}
 
-	first := newNginxClient(t, "https", "stream.example.com", port, "127.0.0.2")
-	second := newNginxClient(t, "https", "stream.example.com", port, "127.0.0.3")
+// expectNoSecrets waits for the line of an answer in the access log, and looks for what
+// stands in queries in all that nginx has written.
+func (n *nginxOfTheDocs) expectNoSecrets(t *testing.T, line string, secrets ...string) {
+	t.Helper()
+	var access []byte
+	testkit.Eventually(t, func() bool { // nginx writes a line behind the answer
+		access, _ = os.ReadFile(filepath.Join(n.files, "stream.log"))
+		return strings.Contains(string(access), line)
+	}, "the access log of the block")
+	faults, err := os.ReadFile(filepath.Join(n.files, "stream.error.log"))
+	require.NoError(t, err, "the error log of the block")
+	for _, log := range []string{string(access), string(faults), n.ownLogs()} {
+		for _, secret := range secrets {
+			require.NotContains(t, log, secret)
+		}
+	}
+}
+
+// The server block of the pages, with TLS and HTTP/2, does what they say of it.
+func TestNginxOfTheDocs(t *testing.T) {
+	s := startNginxOfTheDocs(t)
+	first := newNginxClient(t, "https", "stream.example.com", s.port, "127.0.0.2")
+	second := newNginxClient(t, "https", "stream.example.com", s.port, "127.0.0.3")
 	origin := "Origin: " + first.base
 	const subs = `{"subs": {"news": {}}}`
 	const path = testkit.DefaultPath
@@ -179,7 +210,7 @@ func TestNginxOfTheDocs(t *testing.T) {
 	_, other := second.expect(t, 200, "GET", path+`?cf_connect={"name":"`+strings.Repeat("x", 60_000)+`"}`, "", "Sec-Fetch-Site: same-origin")
 	require.NoError(t, other.Body.Close())
 
-	third := newNginxClient(t, "https", "stream.example.com", port, "127.0.0.4")
+	third := newNginxClient(t, "https", "stream.example.com", s.port, "127.0.0.4")
 	third.expect(t, 403, "GET", path, "", "Origin: https://evil.example.net")
 	third.expect(t, 403, "GET", path, "", "Origin: https://evil.example.net", "X-Forwarded-Host: evil.example.net")
 	third.expect(t, 403, "GET", path, "", strings.Replace(origin, "https:", "http:", 1))
@@ -189,21 +220,10 @@ func TestNginxOfTheDocs(t *testing.T) {
 	// What is in the query is a secret, of streams that nobody can serve as well.
 	const secret = "?ticket=the-ticket&cf_connect=the-token"
 	third.expect(t, 400, "GET", path+secret, "", origin)
-	stop()
+	s.expectNoSecrets(t, `"GET `+path+`" 400 `, "the-ticket", "the-token")
+	s.stopServer()
 	third.expect(t, 502, "GET", path+secret, "", origin)
-	var access []byte
-	testkit.Eventually(t, func() bool { // nginx writes a line behind the answer
-		access, err = os.ReadFile(filepath.Join(files, "stream.log"))
-		return strings.Contains(string(access), `"GET `+path+`" 502 `)
-	}, "the access log of the block")
-	require.NoError(t, err)
-	require.Contains(t, string(access), `"GET `+path+`" 400 `)
-	faults, err := os.ReadFile(filepath.Join(files, "stream.error.log"))
-	require.NoError(t, err, "the error log of the block")
-	for _, log := range []string{string(access), string(faults), ownLogs()} {
-		require.NotContains(t, log, "the-ticket")
-		require.NotContains(t, log, "the-token")
-	}
+	s.expectNoSecrets(t, `"GET `+path+`" 502 `, "the-ticket", "the-token")
 }
 
 // A plain proxy_pass asks for the name of the upstream: the browser's word for

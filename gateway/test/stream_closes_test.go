@@ -35,106 +35,107 @@ func told(t *testing.T, c *testkit.Client, code uint32) {
 	c.Close()
 }
 
+func openStream(t *testing.T, s *server, channels ...string) *testkit.Client {
+	t.Helper()
+	c := s.subscribe(t, channels...)
+	c.ExpectConnect(t)
+	return c
+}
+
+func asUser(t *testing.T, s *server) *testkit.Client {
+	t.Helper()
+	c := testkit.Connect(t, s.addr, testkit.ConnectOptions{
+		Token: testkit.HS256(t, testSecret, map[string]any{"sub": "u"}), Subs: asking("news"),
+	})
+	c.ExpectConnect(t)
+	return c
+}
+
+// overrun publishes to a client that reads nothing until its stream ends.
+func overrun(t *testing.T, s *server) {
+	c := s.lazy(t, subscribeTarget([]string{"news"}))
+	s.publishUntil(t, []string{"news"}, 0, nil, func(st loop.Stats) bool { return ended(&st) > 0 })
+	_ = c.conn.Close()
+}
+
 // closings has a row for each of loop.Reasons.
-func closings() map[loop.Reason]closing {
-	open := func(t *testing.T, s *server, channels ...string) *testkit.Client {
-		c := s.subscribe(t, channels...)
-		c.ExpectConnect(t)
-		return c
-	}
-	asUser := func(t *testing.T, s *server) *testkit.Client {
-		c := testkit.Connect(t, s.addr, testkit.ConnectOptions{
-			Token: testkit.HS256(t, testSecret, map[string]any{"sub": "u"}), Subs: asking("news"),
-		})
-		c.ExpectConnect(t)
-		return c
-	}
-	// overrun publishes to a client that reads nothing until its stream ends.
-	overrun := func(channel string) func(*testing.T, *server) {
-		return func(t *testing.T, s *server) {
-			c := s.lazy(t, subscribeTarget([]string{channel}))
-			s.publishUntil(t, []string{channel}, 0, nil, func(st loop.Stats) bool { return ended(&st) > 0 })
-			_ = c.conn.Close()
+var closings = map[loop.Reason]closing{
+	loop.ReasonClientGone: {do: func(t *testing.T, s *server) { openStream(t, s, "news").Close() }},
+	loop.ReasonInput: {do: func(t *testing.T, s *server) {
+		c := testkit.Dial(t, s.addr)
+		c.Send("GET " + testkit.DefaultPath + " HTTP/1.1\r\nHost: h\r\n\r\n")
+		require.Equal(t, 200, c.ReadHead(t).Status)
+		require.NoError(t, s.streamsOpen(1))
+		_ = c.TrySend(strings.Repeat("x", 100<<10)) // it may be cut while we write
+	}},
+	loop.ReasonSlowBytes: {
+		parts: parts{client: `, "queue_max_size": 131072, "queue_max_age": "10m"`}, do: overrun,
+	},
+	loop.ReasonSlowAge: {
+		parts: parts{client: `, "queue_max_size": 1000000000, "queue_max_age": "100ms"`}, do: overrun,
+	},
+	loop.ReasonSlowTotal: {
+		parts: parts{client: `, "queue_max_size": 1000000000, "queue_max_age": "10m", "queues_max_total": 1048576`}, do: overrun,
+	},
+	loop.ReasonPanic: {do: func(t *testing.T, s *server) {
+		openStream(t, s, "news")
+		for _, l := range s.group.Loops {
+			l.Post(explosion{s})
 		}
-	}
-	return map[loop.Reason]closing{
-		loop.ReasonClientGone: {do: func(t *testing.T, s *server) { open(t, s, "news").Close() }},
-		loop.ReasonInput: {do: func(t *testing.T, s *server) {
-			c := testkit.Dial(t, s.addr)
-			c.Send("GET " + testkit.DefaultPath + " HTTP/1.1\r\nHost: h\r\n\r\n")
-			require.Equal(t, 200, c.ReadHead(t).Status)
-			require.NoError(t, s.streamsOpen(1))
-			_ = c.TrySend(strings.Repeat("x", 100<<10)) // it may be cut while we write
-		}},
-		loop.ReasonSlowBytes: {
-			parts: parts{client: `, "queue_max_size": 131072, "queue_max_age": "10m"`}, do: overrun("news"),
+	}},
+	loop.ReasonShutdown: {stops: true, do: func(t *testing.T, s *server) { openStream(t, s, "news") }},
+	loop.ReasonDisconnect: {do: func(t *testing.T, s *server) {
+		c := asUser(t, s)
+		s.api.MustResult(t, "disconnect", `{"user": "u"}`)
+		told(t, c, 3503)
+	}},
+	loop.ReasonExpired: {do: func(t *testing.T, s *server) {
+		c := asUser(t, s)
+		s.api.MustResult(t, "refresh", `{"user": "u", "expired": true}`)
+		told(t, c, 3005)
+	}},
+	loop.ReasonInsufficient: {
+		parts: parts{channel: `, "namespaces": [{"name": "pos", "force_positioning": true, "history_size": 9, "history_ttl": "60s", ` + anybody + `}]`},
+		do: func(t *testing.T, s *server) {
+			c := openStream(t, s, "pos:a")
+			// What an engine says that has lost publications.
+			s.hub.Publication("pos:a", &codec.Publication{Data: codec.QuoteJSON("x"), Offset: 7, Epoch: "e"}, nil, nil)
+			told(t, c, 3010)
 		},
-		loop.ReasonSlowAge: {
-			parts: parts{client: `, "queue_max_size": 1000000000, "queue_max_age": "100ms"`}, do: overrun("news"),
+	},
+	loop.ReasonInappropriate: {
+		parts: parts{channel: `, "namespaces": [{"name": "bin", "publication_data_format": "binary", ` + anybody + `}]`},
+		do: func(t *testing.T, s *server) {
+			c := openStream(t, s, "bin:a")
+			s.api.MustResult(t, "publish", fmt.Sprintf(`{"channel": "bin:a", "b64data": %q}`, base64.StdEncoding.EncodeToString([]byte{0xff, 0})))
+			told(t, c, 3506)
 		},
-		loop.ReasonSlowTotal: {
-			parts: parts{client: `, "queue_max_size": 1000000000, "queue_max_age": "10m", "queues_max_total": 1048576`}, do: overrun("news"),
-		},
-		loop.ReasonPanic: {do: func(t *testing.T, s *server) {
-			open(t, s, "news")
-			for _, l := range s.group.Loops {
-				l.Post(explosion{s})
-			}
-		}},
-		loop.ReasonShutdown: {stops: true, do: func(t *testing.T, s *server) { open(t, s, "news") }},
-		loop.ReasonDisconnect: {do: func(t *testing.T, s *server) {
-			c := asUser(t, s)
-			s.api.MustResult(t, "disconnect", `{"user": "u"}`)
-			told(t, c, 3503)
-		}},
-		loop.ReasonExpired: {do: func(t *testing.T, s *server) {
-			c := asUser(t, s)
-			s.api.MustResult(t, "refresh", `{"user": "u", "expired": true}`)
-			told(t, c, 3005)
-		}},
-		loop.ReasonInsufficient: {
-			parts: parts{channel: `, "namespaces": [{"name": "pos", "force_positioning": true, "history_size": 9, "history_ttl": "60s", ` + anybody + `}]`},
-			do: func(t *testing.T, s *server) {
-				c := open(t, s, "pos:a")
-				// What an engine says that has lost publications.
-				s.hub.Publication("pos:a", &codec.Publication{Data: codec.QuoteJSON("x"), Offset: 7, Epoch: "e"}, nil, nil)
-				told(t, c, 3010)
-			},
-		},
-		loop.ReasonInappropriate: {
-			parts: parts{channel: `, "namespaces": [{"name": "bin", "publication_data_format": "binary", ` + anybody + `}]`},
-			do: func(t *testing.T, s *server) {
-				c := open(t, s, "bin:a")
-				s.api.MustResult(t, "publish", fmt.Sprintf(`{"channel": "bin:a", "b64data": %q}`, base64.StdEncoding.EncodeToString([]byte{0xff, 0})))
-				told(t, c, 3506)
-			},
-		},
-		loop.ReasonLimit: {parts: parts{client: `, "channel_limit": 1`}, do: func(t *testing.T, s *server) {
-			c := asUser(t, s)
-			s.api.MustResult(t, "subscribe", `{"user": "u", "channel": "more"}`)
-			told(t, c, 3505)
-		}},
-		loop.ReasonRefused: {do: func(t *testing.T, s *server) {
-			told(t, testkit.Connect(t, s.addr, testkit.ConnectOptions{Token: "a.b.c"}), 3500)
-		}},
-		loop.ReasonLifetime: {parts: parts{sse: `, "max_lifetime": "300ms"`}, do: func(t *testing.T, s *server) {
-			c := open(t, s, "news")
-			c.WaitEnd(t)
-			c.Close()
-		}},
-		loop.ReasonBounded: {parts: parts{sse: `, "bounded_streams": true`}, do: func(t *testing.T, s *server) {
-			c := testkit.Connect(t, s.addr, testkit.ConnectOptions{Path: testkit.DefaultPath + "?max_events=1"})
-			c.ExpectConnect(t)
-			c.ExpectEnd(t)
-			c.Close()
-		}},
-		loop.ReasonPeerTimeout: {not: "it takes a network that loses packets for longer than TCP_USER_TIMEOUT; " +
-			"TestAClientThatVanishedIsNoticed of package loop has one"},
-		loop.ReasonWriteError: {not: "it takes an error of write(2) that is neither the client's end nor a full socket; TestWriteErrorsHaveReasons of package loop has some"},
-		loop.ReasonStale:      {not: "it takes an engine that does not answer: 3502_stale of package sse, where it is this reason or refused, whichever looks at its clock first"},
-		loop.ReasonSlowResume: {not: "it takes another client that waits for the memory; TestAStormOfResumesStaysWithinTheBudget has many"},
-		loop.ReasonTLS:        {not: "it takes a client that breaks TLS; package loop has one"},
-	}
+	},
+	loop.ReasonLimit: {parts: parts{client: `, "channel_limit": 1`}, do: func(t *testing.T, s *server) {
+		c := asUser(t, s)
+		s.api.MustResult(t, "subscribe", `{"user": "u", "channel": "more"}`)
+		told(t, c, 3505)
+	}},
+	loop.ReasonRefused: {do: func(t *testing.T, s *server) {
+		told(t, testkit.Connect(t, s.addr, testkit.ConnectOptions{Token: "a.b.c"}), 3500)
+	}},
+	loop.ReasonLifetime: {parts: parts{sse: `, "max_lifetime": "300ms"`}, do: func(t *testing.T, s *server) {
+		c := openStream(t, s, "news")
+		c.WaitEnd(t)
+		c.Close()
+	}},
+	loop.ReasonBounded: {parts: parts{sse: `, "bounded_streams": true`}, do: func(t *testing.T, s *server) {
+		c := testkit.Connect(t, s.addr, testkit.ConnectOptions{Path: testkit.DefaultPath + "?max_events=1"})
+		c.ExpectConnect(t)
+		c.ExpectEnd(t)
+		c.Close()
+	}},
+	loop.ReasonPeerTimeout: {not: "it takes a network that loses packets for longer than TCP_USER_TIMEOUT; " +
+		"TestAClientThatVanishedIsNoticed of package loop has one"},
+	loop.ReasonWriteError: {not: "it takes an error of write(2) that is neither the client's end nor a full socket; TestWriteErrorsHaveReasons of package loop has some"},
+	loop.ReasonStale:      {not: "it takes an engine that does not answer: 3502_stale of package sse, where it is this reason or refused, whichever looks at its clock first"},
+	loop.ReasonSlowResume: {not: "it takes another client that waits for the memory; TestAStormOfResumesStaysWithinTheBudget has many"},
+	loop.ReasonTLS:        {not: "it takes a client that breaks TLS; package loop has one"},
 }
 
 // ended is how many streams have ended.
@@ -169,9 +170,8 @@ func (e explosion) Run(l *loop.Loop) {
 
 // Every stream that ends counts once, for the reason it ended for and no other.
 func TestEveryCloseCountsOneReason(t *testing.T) {
-	rows := closings()
 	for _, reason := range loop.Reasons() {
-		row, ok := rows[reason]
+		row, ok := closings[reason]
 		if !ok {
 			t.Errorf("no row for %s: say how it comes about, or why it cannot be brought about here", reason)
 			continue
