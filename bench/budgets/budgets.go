@@ -92,7 +92,7 @@ func runBudgets(ctx context.Context, f *flags, steps []budgetStep) (*report, err
 	return report, nil
 }
 
-// fanout.Flags are those of a short fan-out.
+// fanOut returns the flags of a short fan-out.
 func (f *flags) fanOut(p fanout.Pattern, streams, size, messages int) *fanout.Flags {
 	return &fanout.Flags{
 		CommonFlags: f.CommonFlags, Mode: "fan-out", Streams: streams, Size: size, Messages: messages, Rounds: f.rounds,
@@ -112,10 +112,10 @@ var budgetSteps = []budgetStep{
 	}, budgetMulti},
 	{"burst", []budgetRow{
 		{Name: "CPU per delivery in the burst", Unit: "× floor", Must: 0.12, Aim: 0.07},
-	}, budgetBurst},
+	}, budgetFanOut(fanout.PatternBurst, 1000, 128, 500, cpuRatio)},
 	{"16 KiB messages", []budgetRow{
 		{Name: "CPU per delivery, 16 KiB messages", Unit: "× floor", Must: 1, Aim: 0.75},
-	}, budgetLarge},
+	}, budgetFanOut(fanout.PatternClosed, 500, 16<<10, 60, cpuRatio)},
 	{"own channel each", []budgetRow{
 		{Name: "own channel each, CPU per publish + delivery", Unit: "µs", Must: fanout.OwnChannelBudget, Aim: 20},
 	}, budgetOwnChannel},
@@ -133,7 +133,7 @@ var budgetSteps = []budgetStep{
 	}, budgetPublish},
 	{"paced fan-out", []budgetRow{
 		{Name: "p99 at 20 messages/s", Unit: "× floor", Must: 1.5, Aim: 1.1},
-	}, budgetPaced},
+	}, budgetFanOut(fanout.PatternPaced, 1000, 128, 40, p99Ratio)},
 	{"health", []budgetRow{
 		{Name: "/health p99 with every loop saturated", Unit: "ms", Must: fanout.HealthBudget},
 	}, budgetHealth},
@@ -167,10 +167,26 @@ func budgetUnbatched(ctx context.Context, f *flags, rows []budgetRow) error {
 	}
 	rows[0].Got = r.Ratios.CPU
 	if r.Allocations != nil {
-		rows[1].Got = &figures.Spread{Median: *r.Allocations, Min: *r.Allocations, Max: *r.Allocations}
+		rows[1].Got = exactly(*r.Allocations)
 	}
 	return r.Verdict()
 }
+
+// budgetFanOut measures one row in a short fan-out, by a figure of its report.
+func budgetFanOut(p fanout.Pattern, streams, size, messages int, figure func(r *fanout.Report) *figures.Spread) func(ctx context.Context, f *flags, rows []budgetRow) error {
+	return func(ctx context.Context, f *flags, rows []budgetRow) error {
+		r, err := fanout.Run(ctx, f.fanOut(p, streams, size, messages))
+		if err != nil {
+			return err
+		}
+		rows[0].Got = figure(r)
+		return r.Verdict()
+	}
+}
+
+func cpuRatio(r *fanout.Report) *figures.Spread { return r.Ratios.CPU }
+
+func p99Ratio(r *fanout.Report) *figures.Spread { return r.Ratios.P99 }
 
 func budgetMulti(ctx context.Context, f *flags, rows []budgetRow) error {
 	m := &fanout.MultiFlags{Flags: *f.fanOut(fanout.PatternClosed, 1000, 128, 80), Channels: 10}
@@ -180,24 +196,6 @@ func budgetMulti(ctx context.Context, f *flags, rows []budgetRow) error {
 		return err
 	}
 	rows[0].Got = r.Ratio
-	return r.Verdict()
-}
-
-func budgetBurst(ctx context.Context, f *flags, rows []budgetRow) error {
-	r, err := fanout.Run(ctx, f.fanOut(fanout.PatternBurst, 1000, 128, 500))
-	if err != nil {
-		return err
-	}
-	rows[0].Got = r.Ratios.CPU
-	return r.Verdict()
-}
-
-func budgetLarge(ctx context.Context, f *flags, rows []budgetRow) error {
-	r, err := fanout.Run(ctx, f.fanOut(fanout.PatternClosed, 500, 16<<10, 60))
-	if err != nil {
-		return err
-	}
-	rows[0].Got = r.Ratios.CPU
 	return r.Verdict()
 }
 
@@ -246,15 +244,6 @@ func budgetPublish(ctx context.Context, f *flags, rows []budgetRow) error {
 	}
 	rows[0].Got, rows[1].Got = &r.Sides[0].PerSecond, &r.Sides[0].HalfP99
 	return nil
-}
-
-func budgetPaced(ctx context.Context, f *flags, rows []budgetRow) error {
-	r, err := fanout.Run(ctx, f.fanOut(fanout.PatternPaced, 1000, 128, 40))
-	if err != nil {
-		return err
-	}
-	rows[0].Got = r.Ratios.P99
-	return r.Verdict()
 }
 
 func budgetHealth(ctx context.Context, f *flags, rows []budgetRow) error {

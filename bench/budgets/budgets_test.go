@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"sluice/bench/figures"
 	"sluice/bench/mode/modetest"
 )
 
@@ -20,7 +19,7 @@ import (
 func TestBudgetsJudgeRatiosOnly(t *testing.T) {
 	f := func(row budgetRow, got float64, want string) {
 		t.Helper()
-		row.Got = &figures.Spread{Median: got, Min: got, Max: got}
+		row.Got = exactly(got)
 		row.judge()
 		require.Equal(t, want, row.Verdict, row.Name)
 	}
@@ -36,7 +35,7 @@ func TestBudgetsJudgeRatiosOnly(t *testing.T) {
 	failed.judge()
 	require.Equal(t, budgetFailed, failed.Verdict)
 
-	shown := budgetRow{Name: "answers", Unit: "ms", Must: 5, Got: &figures.Spread{Median: 9, Min: 9, Max: 9}}
+	shown := budgetRow{Name: "answers", Unit: "ms", Must: 5, Got: exactly(9)}
 	shown.judge()
 	var out strings.Builder
 	require.NoError(t, (&report{Rows: []budgetRow{shown}, BusyBefore: 0.5}).WriteTable(&out))
@@ -48,17 +47,16 @@ func TestBudgetsJudgeRatiosOnly(t *testing.T) {
 func TestBudgetsJudgeEveryRowAndGoOnAfterAFailure(t *testing.T) {
 	f := &flags{rounds: 1}
 	f.Server, f.Workers, f.Ramp, f.Quiet = "/nowhere", 1, 1, time.Second
-	at := func(v float64) *figures.Spread { return &figures.Spread{Median: v, Min: v, Max: v} }
 	r, err := runBudgets(t.Context(), f, []budgetStep{
 		{"first", []budgetRow{{Name: "a", Unit: "×", Must: 2, Aim: 1}, {Name: "b", Unit: "×", Must: 2, Aim: 1}, {Name: "c", Unit: "×", Must: 2}, {Name: "d", Unit: "×", Must: 2}},
 			func(_ context.Context, _ *flags, rows []budgetRow) error {
-				rows[0].Got, rows[1].Got, rows[2].Got = at(0.5), at(1.5), at(2.5)
+				rows[0].Got, rows[1].Got, rows[2].Got = exactly(0.5), exactly(1.5), exactly(2.5)
 				return nil
 			}},
 		{"second", []budgetRow{{Name: "e", Must: 1}}, func(context.Context, *flags, []budgetRow) error { return errors.New("it broke") }},
 		{"third", []budgetRow{{Name: "f", Unit: "×", Must: 10, AtLeast: true}, {Name: "g", Must: 0, Tolerance: 0.1}},
 			func(_ context.Context, _ *flags, rows []budgetRow) error {
-				rows[0].Got, rows[1].Got = at(12), at(0.05)
+				rows[0].Got, rows[1].Got = exactly(12), exactly(0.05)
 				return nil
 			}},
 	})
@@ -90,7 +88,7 @@ func TestAHardBudgetThatIsMissedIsAFailure(t *testing.T) {
 	f := &flags{rounds: 1}
 	f.Server, f.Workers, f.Ramp, f.Quiet = "/nowhere", 1, 1, time.Second
 	r, err := runBudgets(t.Context(), f, []budgetStep{{"x", openBudgets("tiny", "none"), func(_ context.Context, _ *flags, rows []budgetRow) error {
-		rows[rowClosed].Got, rows[rowLost].Got, rows[rowPeak].Got = &figures.Spread{Median: 0, Min: 0, Max: 0}, &figures.Spread{Median: 3, Min: 3, Max: 3}, &figures.Spread{Median: 2, Min: 2, Max: 2}
+		rows[rowClosed].Got, rows[rowLost].Got, rows[rowPeak].Got = exactly(0), exactly(3), exactly(2)
 		return nil
 	}}})
 	require.NoError(t, err)

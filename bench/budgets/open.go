@@ -6,7 +6,6 @@ import (
 	"context"
 	"time"
 
-	"sluice/bench/figures"
 	"sluice/bench/mode/connect"
 	"sluice/bench/mode/open"
 	"sluice/bench/mode/resume"
@@ -48,7 +47,7 @@ func budgetOpen(shape open.Flags) func(ctx context.Context, f *flags, rows []bud
 		}
 		// Sums over all turns, not medians: once is too often.
 		closed, lost := float64(r.Closed), float64(r.Lost)
-		rows[rowClosed].Got, rows[rowLost].Got = &figures.Spread{Median: closed, Min: closed, Max: closed}, &figures.Spread{Median: lost, Min: lost, Max: lost}
+		rows[rowClosed].Got, rows[rowLost].Got = exactly(closed), exactly(lost)
 		rows[rowPeak].Got = &r.PeakOver
 		if len(rows) > rowTime {
 			rows[rowTime].Got = r.Time
@@ -67,7 +66,7 @@ func budgetRecover(ctx context.Context, f *flags, rows []budgetRow) error {
 		return err
 	}
 	unserved, peak := float64(int64(r.Readers)-r.Complete), r.Peak/r.PeakBudget
-	rows[0].Got, rows[1].Got = &figures.Spread{Median: unserved, Min: unserved, Max: unserved}, &figures.Spread{Median: peak, Min: peak, Max: peak}
+	rows[0].Got, rows[1].Got = exactly(unserved), exactly(peak)
 	r.Unrecovered, r.Unserved = 0, 0 // the row tells
 	return r.Verdict()
 }

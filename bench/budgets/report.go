@@ -28,6 +28,9 @@ type budgetRow struct {
 	Failure   string          `json:"failure,omitempty"`
 }
 
+// exactly is a figure that was not measured in rounds.
+func exactly(v float64) *figures.Spread { return &figures.Spread{Median: v, Min: v, Max: v} }
+
 // What a row says.
 const (
 	budgetMet    = "met"

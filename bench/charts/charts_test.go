@@ -13,8 +13,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"sluice/bench/rig"
 )
 
 func TestAxesEndBehindTheLargestValue(t *testing.T) {
@@ -149,7 +147,7 @@ func TestReportDrawsEveryChartFromFiles(t *testing.T) {
 		require.NoError(t, err)
 		texts := legible(t, picture)
 		require.Contains(t, texts, "Sluice", c.name)
-		require.Contains(t, texts, rig.NchanName, c.name)
+		require.Contains(t, texts, "nchan", c.name)
 	}
 }
 

@@ -29,7 +29,7 @@ func (r *Rig) startPeers(ctx context.Context) error {
 		if name = strings.TrimSpace(name); name == "" {
 			continue
 		}
-		if name != NchanName {
+		if name != nchanName {
 			return fmt.Errorf("bench: -peers knows nchan, not %q; start others with -peer-cmd", name)
 		}
 		r.Progress.Say("starting %s", name)

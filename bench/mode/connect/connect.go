@@ -197,7 +197,7 @@ func (x *connects) freshClaims(i int) jwt.MapClaims {
 	return jwt.MapClaims{"sub": load.UserName(i), "jti": strconv.Itoa(x.serial) + "-" + strconv.Itoa(i)}
 }
 
-// rig.StartFloor starts a floor that begins streams with the bytes that the server
+// startFloor starts a floor that begins streams with the bytes that the server
 // begins an anonymous one with.
 func (x *connects) startFloor(ctx context.Context) (*rig.Floor, error) {
 	request, err := x.r.Target.Request(x.r.StreamURL, "", "")

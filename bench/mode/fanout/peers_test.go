@@ -24,14 +24,14 @@ import (
 func TestNchanOfThisMachineTakesPart(t *testing.T) {
 	testkit.NeedProgram(t, []string{"nginx", "/usr/sbin/nginx"}, "apt-get install nginx libnginx-mod-nchan")
 	f := tinyFanOut((&standin.Server{}).Start(t).URL)
-	f.Peers = rig.NchanName
+	f.Peers = "nchan"
 	r, err := Run(t.Context(), f)
 	require.NoError(t, err)
 	if len(r.Peers) == 0 && os.Getenv("REQUIRE_E2E") != "1" {
 		t.Skip("the nginx of this machine has no nchan module")
 	}
 	require.Len(t, r.Peers, 1)
-	for _, x := range r.side(rig.NchanName) {
+	for _, x := range r.side("nchan") {
 		require.Positive(t, x.Deliveries)
 		require.NotNil(t, x.CPU)
 	}
@@ -111,7 +111,7 @@ func TestPeersTakeTurnsWithOurs(t *testing.T) {
 	r, err := rig.New(t.Context(), &f.CommonFlags, 100)
 	require.NoError(t, err)
 	t.Cleanup(r.Close)
-	h := &rig.Host{Name: rig.NchanName, Target: &load.Target{StreamURL: peer.URL + "/sub", APIURL: peer.URL + "/pub", Channel: "bench", Speaks: load.Nchan{}}}
+	h := &rig.Host{Name: "nchan", Target: &load.Target{StreamURL: peer.URL + "/sub", APIURL: peer.URL + "/pub", Channel: "bench", Speaks: load.Nchan{}}}
 	h.Streams, h.StreamURL, err = load.Resolve(t.Context(), h.Target.StreamURL, false)
 	require.NoError(t, err)
 	r.Peers = append(r.Peers, h)
@@ -119,8 +119,8 @@ func TestPeersTakeTurnsWithOurs(t *testing.T) {
 	got, err := fanOut(t.Context(), f, r)
 	require.NoError(t, err)
 	require.NoError(t, got.Verdict())
-	require.Len(t, got.side(rig.NchanName), 2)
-	for _, x := range got.side(rig.NchanName) {
+	require.Len(t, got.side("nchan"), 2)
+	for _, x := range got.side("nchan") {
 		require.EqualValues(t, 20*30, x.Deliveries)
 		require.Zero(t, x.Lost+x.Foreign)
 		require.Nil(t, x.CPU, "the process is not known")

@@ -65,7 +65,7 @@ type soakRun struct {
 	f      *soakFlags
 	r      *rig.Rig
 	side   *side
-	report *SoakReport
+	report *soakReport
 	begin  time.Time
 
 	mu sync.Mutex // held while streams come or go, and while a sample is taken
@@ -75,11 +75,11 @@ type soakRun struct {
 	churned int64
 }
 
-func runSoak(ctx context.Context, f *soakFlags) (*SoakReport, error) {
+func runSoak(ctx context.Context, f *soakFlags) (*soakReport, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	return rig.With(ctx, &f.CommonFlags, f.Streams+f.churn+f.stalled+64, func(r *rig.Rig) (*SoakReport, error) {
+	return rig.With(ctx, &f.CommonFlags, f.Streams+f.churn+f.stalled+64, func(r *rig.Rig) (*soakReport, error) {
 		if len(r.Target.PIDs) == 0 {
 			return nil, proc.ErrNoPID
 		}

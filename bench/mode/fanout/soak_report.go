@@ -59,8 +59,8 @@ func newTrend(name string, seconds, values []float64) trend {
 	return t
 }
 
-// SoakReport is the result of the soak mode.
-type SoakReport struct {
+// soakReport is the result of the soak mode.
+type soakReport struct {
 	figures.Header
 	Streams    int          `json:"streams"`
 	Churn      int          `json:"churn"`
@@ -78,14 +78,14 @@ type SoakReport struct {
 	Trends     []trend      `json:"trends"`
 }
 
-func newSoakReport(f *soakFlags, r *rig.Rig) *SoakReport {
-	return &SoakReport{
+func newSoakReport(f *soakFlags, r *rig.Rig) *soakReport {
+	return &soakReport{
 		Header: r.Header("soak"), Streams: f.Streams, Churn: f.churn, Stalled: f.stalled, Size: f.Size, WarmUp: f.warmUp.Seconds(),
 	}
 }
 
 // take counts what a turn delivered.
-func (r *SoakReport) take(x roundResult) {
+func (r *soakReport) take(x roundResult) {
 	r.Deliveries += x.Deliveries
 	r.Lost += x.Lost
 	r.Duplicated += x.Duplicated
@@ -93,7 +93,7 @@ func (r *SoakReport) take(x roundResult) {
 }
 
 // sumUp fits the trends through the samples behind the warm-up.
-func (r *SoakReport) sumUp() {
+func (r *soakReport) sumUp() {
 	r.Trends = nil
 	add := func(name string, f func(s soakSample) float64) {
 		var seconds, values []float64
@@ -118,7 +118,7 @@ func (r *SoakReport) sumUp() {
 }
 
 // Verdict is an error where messages were lost or repeated, or a figure grows.
-func (r *SoakReport) Verdict() error {
+func (r *soakReport) Verdict() error {
 	var errs []error
 	if r.Lost != 0 || r.Duplicated != 0 {
 		errs = append(errs, fmt.Errorf("bench: %d deliveries were lost and %d repeated", r.Lost, r.Duplicated))
@@ -132,7 +132,7 @@ func (r *SoakReport) Verdict() error {
 }
 
 // WriteTable implements figures.Report.
-func (r *SoakReport) WriteTable(w io.Writer) error {
+func (r *soakReport) WriteTable(w io.Writer) error {
 	r.WriteTitle(w, "soak: %d streams that stay, %d that come and go, %d that do not read; %.0f messages/s of %d B, of %.0f that the machine takes",
 		r.Streams, r.Churn, r.Stalled, r.Rate, r.Size, r.Most)
 	t := figures.Columns(w)
