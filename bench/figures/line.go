@@ -2,9 +2,7 @@
 
 package figures
 
-import (
-	"math"
-)
+import "math"
 
 // line is a straight line through points, by least squares.
 type line struct {

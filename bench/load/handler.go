@@ -12,7 +12,7 @@ type Handler interface {
 	Flush()                                   // after a batch of reads
 }
 
-// idHandler is an Handler that follows the last event ids. LastID is
+// idHandler is a Handler that follows the last event ids. LastID is
 // called for every event, before Opened or Event is; an event without an id of
 // its own leaves the id as it was, and it is empty until one came.
 type idHandler interface {
@@ -20,7 +20,7 @@ type idHandler interface {
 	LastID(stream int, id []byte)
 }
 
-// closeHandler is an Handler that goes on when streams end. Closed is
+// closeHandler is a Handler that goes on when streams end. Closed is
 // called once for a stream that the server ended or that could not be opened,
 // and reports whether the others go on; if not, the run fails.
 type closeHandler interface {
@@ -28,7 +28,7 @@ type closeHandler interface {
 	Closed(stream int, e Ending) bool
 }
 
-// pieceHandler is an Handler that looks at events which are too large to be
+// pieceHandler is a Handler that looks at events which are too large to be
 // kept. Piece is called with each piece of a line that comes in several, before
 // Opened or Event is called with the head of its data.
 type pieceHandler interface {

@@ -2,9 +2,7 @@
 
 package load
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Names of numbered channels end in so many digits, so that requests can be
 // stamped in place.

@@ -2,9 +2,7 @@
 
 package load
 
-import (
-	"math"
-)
+import "math"
 
 // Tally counts what became of messages. lost falls again when a message that
 // was counted as missing arrives late.

@@ -15,35 +15,6 @@ import (
 	"sluice/bench/proc"
 )
 
-// peerFlags name other servers that take turns with ours.
-type peerFlags struct {
-	Peers      string
-	peerCmd    string
-	peerConfig string
-	peerName   string
-}
-
-// RegisterPeers declares the flags of modes that peers take part in.
-func (f *peerFlags) RegisterPeers(fs *flag.FlagSet) {
-	fs.StringVar(&f.Peers, "peers", "", "other servers to measure in turns with ours: nchan")
-	fs.StringVar(&f.peerCmd, "peer-cmd", "", "command line of a server that speaks the same endpoint, such as 'centrifugo -c {config}'")
-	fs.StringVar(&f.peerConfig, "peer-config", "", "template of its config file, with {port}, {key} and {secret} (default: the one of ours, JSON)")
-	fs.StringVar(&f.peerName, "peer-name", "peer", "what to call it in tables")
-}
-
-// PeerCount is how many the flags name.
-func (f *peerFlags) PeerCount() (n int) {
-	for name := range strings.SplitSeq(f.Peers, ",") {
-		if strings.TrimSpace(name) != "" {
-			n++
-		}
-	}
-	if f.peerCmd != "" {
-		n++
-	}
-	return n
-}
-
 // CommonFlags are the flags of every mode.
 type CommonFlags struct {
 	targetFlags
@@ -67,6 +38,15 @@ func (f *CommonFlags) Register(fs *flag.FlagSet) {
 	fs.IntVar(&f.Workers, "workers", max(1, runtime.NumCPU()/4), "epoll loops of the client")
 	fs.IntVar(&f.Ramp, "ramp", 256, "streams connecting at a time")
 	fs.DurationVar(&f.Quiet, "timeout", 10*time.Second, "give up when nothing arrives for so long")
+}
+
+// FreshRounds refuses several rounds, each called what, that want a fresh server each,
+// where the server is a running one.
+func (f *CommonFlags) FreshRounds(rounds int, what string) error {
+	if rounds > 1 && f.URL != "" {
+		return fmt.Errorf("bench: a running server keeps what the first %s left in its heap; with -url leave -rounds at 1", what)
+	}
+	return nil
 }
 
 // targetFlags are the flags that name a running server.
@@ -117,11 +97,31 @@ func (f *targetFlags) external() (*load.Target, error) {
 	return t, nil
 }
 
-// FreshRounds refuses several rounds, each called what, that want a fresh server each,
-// where the server is a running one.
-func (f *CommonFlags) FreshRounds(rounds int, what string) error {
-	if rounds > 1 && f.URL != "" {
-		return fmt.Errorf("bench: a running server keeps what the first %s left in its heap; with -url leave -rounds at 1", what)
+// peerFlags name other servers that take turns with ours.
+type peerFlags struct {
+	Peers      string
+	peerCmd    string
+	peerConfig string
+	peerName   string
+}
+
+// RegisterPeers declares the flags of modes that peers take part in.
+func (f *peerFlags) RegisterPeers(fs *flag.FlagSet) {
+	fs.StringVar(&f.Peers, "peers", "", "other servers to measure in turns with ours: nchan")
+	fs.StringVar(&f.peerCmd, "peer-cmd", "", "command line of a server that speaks the same endpoint, such as 'centrifugo -c {config}'")
+	fs.StringVar(&f.peerConfig, "peer-config", "", "template of its config file, with {port}, {key} and {secret} (default: the one of ours, JSON)")
+	fs.StringVar(&f.peerName, "peer-name", "peer", "what to call it in tables")
+}
+
+// PeerCount is how many the flags name.
+func (f *peerFlags) PeerCount() (n int) {
+	for name := range strings.SplitSeq(f.Peers, ",") {
+		if strings.TrimSpace(name) != "" {
+			n++
+		}
 	}
-	return nil
+	if f.peerCmd != "" {
+		n++
+	}
+	return n
 }

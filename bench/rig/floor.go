@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"sluice/bench/load"
@@ -96,12 +95,6 @@ func StartFloor(ctx context.Context, binary, dir string, c Captured) (*Floor, er
 	}
 	f.Addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
 	return f, nil
-}
-
-// ownGroup keeps a child from the terminal's Ctrl-C, so that it is stopped in
-// our order, and lets it die with us if we are killed.
-func ownGroup(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
 // Accept tells the floor that n streams are about to connect; Accepted waits

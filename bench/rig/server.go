@@ -112,6 +112,12 @@ func spawn(ctx context.Context, cmd *exec.Cmd, health string) (*server, error) {
 	return s, nil
 }
 
+// ownGroup keeps a child from the terminal's Ctrl-C, so that it is stopped in
+// our order, and lets it die with us if we are killed.
+func ownGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
 // awaitHealth asks until the server answers 200.
 func (s *server) awaitHealth(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, serverStartLimit)

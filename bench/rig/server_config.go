@@ -2,9 +2,7 @@
 
 package rig
 
-import (
-	"strings"
-)
+import "strings"
 
 // OwnServer is what a mode wants of a server of our own beyond the defaults.
 type OwnServer struct {

@@ -3,8 +3,8 @@ package config
 import (
 	"fmt"
 	"reflect"
-	"strings"
 
+	"sluice/gateway/config/legacy"
 	"sluice/gateway/config/report"
 	"sluice/gateway/config/schema"
 	"sluice/gateway/config/source"
@@ -23,33 +23,27 @@ type Converted struct {
 //
 // What was unknown or is not supported is left out, and so are parts that do not exist yet: the Report names it. The error
 // joins a KeyError for everything that is wrong with the old file; the Report is there with it.
-//
-// check is what else is asked of the old file before it is converted, with the error so far; nil for nothing.
-func Convert(path, to string, check func(*Report, error) error) (*Converted, error) {
-	return convert(Source{Path: path, Required: true}, to, source.ReadFile, check)
+func Convert(path, to string) (*Converted, error) {
+	return convert(Source{Path: path, Required: true, Read: source.ReadFile}, to)
 }
 
-func convert(src Source, to string, read func(string) ([]byte, error), check func(*Report, error) error) (*Converted, error) {
-	cfg, rep, err := loadFile(src, read)
-	if check != nil {
-		err = check(rep, err)
-	}
-	out := &Converted{Report: rep}
+func convert(src Source, to string) (*Converted, error) {
+	cfg, rep, err := LoadFile(src)
+	out := &Converted{Config: cfg, Report: rep}
 	if err != nil {
 		return out, err
 	}
-	out.Config = cfg
 	forgetIdleHooks(cfg, rep)
 	if out.Text, err = render(to, shortest(schema.Root, "", reflect.ValueOf(cfg).Elem(), reflect.ValueOf(Default()).Elem(), rep)); err != nil {
 		return out, err
 	}
 	// Why look again: whoever converts a file does not compare a hundred options.
-	again, _, err := loadFile(Source{Path: to, Dir: src.Dir}, func(name string) ([]byte, error) {
+	again, _, err := LoadFile(Source{Path: to, Dir: src.Dir, Read: func(name string) ([]byte, error) {
 		if name == source.Resolve(src.Dir, to) {
 			return out.Text, nil
 		}
-		return read(name)
-	})
+		return src.Read(name)
+	}})
 	if err != nil {
 		return out, fmt.Errorf("config: BUG: the converted file is wrong: %w", err)
 	}
@@ -70,21 +64,13 @@ func forgetIdleHooks(c *schema.Config, rep *Report) {
 	for i, h := range c.Hooks() {
 		own := false
 		for _, key := range rep.Keys() {
-			own = own || schema.Below(key, h.Key) && len(flatByName()[strings.TrimSuffix(rep.Of(key).Written, schema.FileSuffix)].to) < 2
+			own = own || schema.Below(key, h.Key) && len(legacy.Targets(rep.Of(key).Written)) < 2
 		}
 		if !own {
 			*h.Proxy = *def[i].Proxy
 			rep.Forget(h.Key)
 		}
 	}
-}
-
-// loadFile is load of the file alone.
-func loadFile(src Source, read func(string) ([]byte, error)) (*Config, *Report, error) {
-	l := newLoader(src, read)
-	readable := l.file()
-	l.sumUpDeprecated()
-	return l.result(readable)
 }
 
 // shortest returns what of v, a struct of s, differs from def, as far as it is served. rep says what came out of a file of its

@@ -144,17 +144,6 @@ func describe(o *Option, out *bytes.Buffer) {
 	}
 }
 
-// Suggest returns the key that a name most likely means, "" if none is near. Names of versions 4 and 5 are known.
-func Suggest(name string) string {
-	if key, ok := FlagKey(name); ok {
-		return key
-	}
-	return suggestFlag(name).key
-}
-
-// Nearest returns the name that s was most likely meant to be, or two or three of them with "or" between, "" if none is near.
-func Nearest(s string, names []string) string { return eitherOf(meant(s, names), nil) }
-
 // fieldAt returns the option with a key of Options.
 func fieldAt(s *schema.Section, key string) *schema.Field {
 	name, rest, more := strings.Cut(key, ".")

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 
+	"sluice/gateway/config/legacy"
 	"sluice/gateway/config/report"
 	"sluice/gateway/config/schema"
 	"sluice/gateway/config/source"
@@ -19,14 +19,15 @@ import (
 // environ returns the environment as a map, with what ".env" adds to it.
 func (l *loader) environ() map[string]string {
 	env := map[string]string{}
-	data, err := l.read(source.Resolve(l.src.Dir, ".env"))
+	data, err := l.src.Read(source.Resolve(l.src.Dir, ".env"))
+	whole := source.Setting{Place: source.Place{Origin: "file .env"}}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		l.fail(source.Place{Origin: "file .env"}, "", "cannot be read: "+source.CauseOf(err))
+		l.fail(whole, "cannot be read: "+source.CauseOf(err))
 	default:
 		if env, err = source.ParseDotEnv(data); err != nil {
-			l.fail(source.Place{Origin: "file .env"}, "", err.Error())
+			l.fail(whole, err.Error())
 			env = map[string]string{}
 		}
 	}
@@ -41,155 +42,90 @@ func (l *loader) environ() map[string]string {
 // env decodes the variables over the file and warns about names of ours that nothing knows. Names of version 6 beat flat
 // ones of versions 4 and 5, and of two with the same meaning our own prefix beats the reference's.
 func (l *loader) env(env map[string]string) {
-	used := map[string]bool{}
-	l.flatEnv(env, used)
-	l.envSection(env, used, "", "", schema.Root, l.value())
-	list := schema.Root.ByName["channel"].Sub.ByName["namespaces"]
-	for i := range l.cfg.Channel.Namespaces {
-		ns := &l.cfg.Channel.Namespaces[i]
-		path := fmt.Sprintf("%s[%d]", schema.NamespacesKey, i)
-		l.envSection(env, used, path, schema.NamespaceEnv(ns.Name), list.Sub, reflect.ValueOf(ns).Elem())
-	}
-	for _, name := range slices.Sorted(maps.Keys(env)) {
-		if !used[name] {
-			l.strayEnv(name, env[name])
-		}
-	}
-}
-
-// flatEnv decodes the variables of versions 4 and 5, whose names are the flat keys.
-func (l *loader) flatEnv(env map[string]string, used map[string]bool) {
-	for _, mark := range versionMarks {
-		for _, prefix := range schema.EnvPrefixes {
-			_, there := env[prefix+strings.ToUpper(mark)]
-			l.flat.five = l.flat.five || there
-		}
-	}
+	var in, strays []source.Setting
+	// Why backwards: the first prefix is decoded last and so wins, and a mistake in the other is still named.
 	for _, prefix := range slices.Backward(schema.EnvPrefixes) {
-		group := []source.Member{}
 		for _, name := range slices.Sorted(maps.Keys(env)) {
-			rest, ok := strings.CutPrefix(name, prefix)
-			if !ok || isOptionEnv(rest) || fromKubernetes(rest, env[name]) || rest != strings.ToUpper(rest) {
-				continue
-			}
-			key := strings.ToLower(rest)
-			if isGranular(key) || key == granularList && env[prefix+strings.ToUpper(granularMode)] != "" {
-				used[name] = true
-				group = append(group, source.Member{Key: key, Value: granularText(key, env[name])})
-				continue
-			}
-			if _, known := findFlat(key); known && !l.lacksEnv(rest) {
-				used[name] = true
-				l.flatText(input{name: "env " + name}, key, env[name], func(key string) bool {
-					return env[prefix+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))] != ""
-				})
+			rest, ours := strings.CutPrefix(name, prefix)
+			s := source.Setting{Key: optionOfEnv()[rest], Value: &source.Node{Value: source.Text(env[name])}, Place: source.Place{Origin: "env " + name}}
+			switch {
+			case !ours || rest == "" || s.Key == "" && (strings.HasPrefix(rest, "VAR_") || fromKubernetes(rest, env[name])):
+			case s.Key == "" && rest != strings.ToUpper(rest):
+				strays = append(strays, s)
+			default:
+				if s.Key == "" {
+					s.Key = strings.ToLower(rest)
+				}
+				in = append(in, s)
 			}
 		}
-		if len(group) > 0 {
-			l.granular(input{name: "env " + prefix + "*PROXY*"}, group)
+	}
+	for _, s := range l.rewrite(in) {
+		if f, _ := schema.FindOption(s.Key); f != nil || s.Written != "" {
+			l.dotted(s, valueOf(s, in))
+		} else {
+			strays = append(strays, s)
+		}
+	}
+	for _, s := range strays {
+		if !l.envOfNamespace(s) {
+			l.strayEnv(s)
 		}
 	}
 }
 
-// granularText makes a node of a variable of the granular mode; text that is no JSON stays text, which is then refused.
-func granularText(key, text string) *source.Node {
-	if key == granularList {
-		if n, err := source.ParseJSON([]byte(text)); err == nil {
-			return n
-		}
-		return &source.Node{Value: text}
-	}
-	if key == granularMode {
-		return flagNode(text)
-	}
-	return &source.Node{Value: text}
-}
-
-// isOptionEnv reports whether an option has this variable, named without prefix.
-func isOptionEnv(rest string) bool { return optionEnvs()[rest] }
-
-var optionEnvs = sync.OnceValue(func() map[string]bool {
-	all := map[string]bool{}
+// optionOfEnv maps variables, without prefix, to the keys of options, and of the files that hold one.
+var optionOfEnv = sync.OnceValue(func() map[string]string {
+	all := map[string]string{}
 	for _, o := range schema.AllOptions() {
 		if o.Env == "" || o.InObject {
 			continue
 		}
 		name := strings.TrimPrefix(o.Env, schema.EnvPrefixes[0])
-		all[name] = true
+		all[name] = o.Key
 		if o.File {
-			all[name+strings.ToUpper(schema.FileSuffix)] = true
+			all[name+strings.ToUpper(schema.FileSuffix)] = o.Key + schema.FileSuffix
 		}
 	}
 	return all
 })
 
-// lacksEnv reports whether this is the variable of an option of version 6 that we lack; strayEnv says so then.
-func (l *loader) lacksEnv(rest string) bool {
-	return slices.ContainsFunc(lackings, func(u lacking) bool {
-		return slices.ContainsFunc(l.lackingEnvs(u), func(env string) bool {
-			inside, ok := strings.CutPrefix(rest, env)
-			return ok && (inside == "" || inside[0] == '_')
-		})
-	})
+// valueOf returns the name of the last variable or flag that gives the value of the option whose file s names, "" if none does.
+func valueOf(s source.Setting, in []source.Setting) string {
+	key, isFile := strings.CutSuffix(s.Key, schema.FileSuffix)
+	for _, other := range slices.Backward(in) {
+		if isFile && other.Key == key {
+			_, name, _ := strings.Cut(other.Origin, " ")
+			return strings.TrimPrefix(name, "--")
+		}
+	}
+	return ""
 }
 
-// envSection decodes the variables of one section. path and env name it in keys and in variables.
-func (l *loader) envSection(env map[string]string, used map[string]bool, path, section string, s *schema.Section, dst reflect.Value) {
-	for _, f := range s.Fields {
-		key, name := schema.Join(path, f.Name), schema.EnvName(section, f.Name)
-		if f.Kind == schema.KindSection {
-			l.envSection(env, used, key, name, f.Sub, dst.FieldByIndex(f.Index))
+// envOfNamespace decodes a variable of an option of a namespace that there is, and reports whether it is one.
+func (l *loader) envOfNamespace(s source.Setting) (known bool) {
+	_, rest := cutPrefix(s)
+	for i, ns := range l.cfg.Channel.Namespaces {
+		option, ok := strings.CutPrefix(rest, schema.NamespaceEnv(ns.Name)+"_")
+		if f := schema.ChannelSection().ByName[strings.ToLower(option)]; !ok || f == nil || option != strings.ToUpper(option) {
 			continue
 		}
-		l.envOption(env, used, key, name, f, dst.FieldByIndex(f.Index))
+		known = true
+		s.Key = fmt.Sprintf("%s[%d].%s", schema.NamespacesKey, i, strings.ToLower(option))
+		l.dotted(s, "")
 	}
+	return known
 }
 
-// envOption decodes the variables of one option: its value, or the file that holds it.
-func (l *loader) envOption(env map[string]string, used map[string]bool, key, name string, f *schema.Field, dst reflect.Value) {
-	given := ""
-	// Why backwards: the first prefix is decoded last and so wins, and a mistake in the other is still named.
-	for _, prefix := range slices.Backward(schema.EnvPrefixes) {
-		if text, ok := env[prefix+name]; ok {
-			used[prefix+name] = true
-			given = prefix + name
-			l.text(input{name: "env " + given}, key, f, text, dst)
+// cutPrefix returns the prefix of a variable and the rest of its name.
+func cutPrefix(s source.Setting) (prefix, rest string) {
+	name := strings.TrimPrefix(s.Origin, "env ")
+	for _, prefix := range schema.EnvPrefixes {
+		if rest, ok := strings.CutPrefix(name, prefix); ok {
+			return prefix, rest
 		}
 	}
-	if f.Secret == schema.SecretNone {
-		return
-	}
-	for _, prefix := range slices.Backward(schema.EnvPrefixes) {
-		file := prefix + name + strings.ToUpper(schema.FileSuffix)
-		path, ok := env[file]
-		if !ok {
-			continue
-		}
-		used[file] = true
-		in := input{name: "env " + file}
-		switch {
-		case path == "":
-			l.note(in.at(0), key+schema.FileSuffix, report.KindAdvice, "empty, ignored", "")
-		case given != "":
-			l.fail(in.at(0), key+schema.FileSuffix, "set together with "+given+": allowed one of them")
-		default:
-			l.readSecret(in.at(0), key, f, path, dst)
-		}
-	}
-}
-
-// text decodes the text of a variable or flag. An empty text clears a string or a list, and leaves other options alone.
-func (l *loader) text(in input, key string, f *schema.Field, text string, dst reflect.Value) {
-	if f.IgnoresEmpty(text) {
-		l.note(in.at(0), key, report.KindAdvice, "empty, ignored", "")
-		return
-	}
-	n, wrong := f.FromText(text)
-	if wrong != "" {
-		l.fail(in.at(0), key, wrong)
-		return
-	}
-	l.field(in, key, f, n, dst)
+	return "", name
 }
 
 var (
@@ -204,71 +140,57 @@ func fromKubernetes(rest, value string) bool {
 	return k8sName.MatchString(rest) || k8sPort.MatchString(rest) && k8sValue.MatchString(value)
 }
 
-// strayEnv warns about a variable with one of our prefixes that is no option.
-func (l *loader) strayEnv(name, value string) {
-	for _, prefix := range schema.EnvPrefixes {
-		rest, ok := strings.CutPrefix(name, prefix)
-		if !ok || rest == "" || strings.HasPrefix(rest, "VAR_") || fromKubernetes(rest, value) {
-			continue
-		}
-		if !l.unsupportedEnv(name, rest, value) {
-			l.unknown(source.Place{Origin: "env " + name}, "", "unknown variable, ignored", suggestEnv(prefix, rest))
-		}
+// strayEnv tells of a variable with one of our prefixes that is no option.
+func (l *loader) strayEnv(s source.Setting) {
+	var namespaces []string
+	for _, ns := range l.cfg.Channel.Namespaces {
+		namespaces = append(namespaces, ns.Name)
+	}
+	prefix, rest := cutPrefix(s)
+	text, _ := s.Value.Value.(source.Text)
+	why, on, known := legacy.LackingEnv(rest, string(text), namespaces)
+	s.Key = ""
+	if on {
+		l.note(s, report.KindUnsupported, "not supported, ignored: "+why, "")
+	} else if !known {
+		l.noteUnknown(s, "unknown variable, ignored", legacy.SuggestEnv(prefix, rest))
 	}
 }
 
 // flags decodes the flags that were given. Those with a flat name come first, so that a name of version 6 beats them.
 func (l *loader) flags() {
-	names := slices.Sorted(maps.Keys(l.src.Flags))
-	isOption := func(name string) bool {
-		f, _ := schema.FindOption(name)
-		return f != nil
+	var in []source.Setting
+	for _, name := range slices.Sorted(maps.Keys(l.src.Flags)) {
+		value := &source.Node{Value: source.Text(l.src.Flags[name])}
+		in = append(in, source.Setting{Key: name, Value: value, Place: source.Place{Origin: "flag --" + name}})
 	}
-	for _, name := range names {
-		if _, known := findFlat(name); known && !isOption(name) {
-			l.flatText(input{name: "flag --" + name}, name, l.src.Flags[name], func(key string) bool { return l.src.Flags[key] != "" })
-		}
-	}
-	for _, name := range names {
-		in, text := input{name: "flag --" + name}, l.src.Flags[name]
-		if f, isFile := schema.FindOption(name); f != nil {
-			base := strings.TrimSuffix(name, schema.FileSuffix)
-			if !isFile {
-				base = name
-			}
-			_, dst := schema.Find(schema.Root, l.value(), base)
-			switch _, both := l.src.Flags[base]; {
-			case !isFile:
-				l.text(in, name, f, text, dst)
-			case both:
-				l.fail(in.at(0), name, "set together with "+base+": allowed one of them")
-			default:
-				l.readSecret(in.at(0), base, f, text, dst)
-			}
-			continue
-		}
-		if _, known := findFlat(name); !known && !l.unsupported(in, name, flagNode(text)) {
-			detail := "unknown option"
-			s := suggestFlag(name)
-			if s.why != "" {
-				detail += ": " + s.why
-			}
-			if s.key != "" {
-				detail += report.DidYouMean(s.key)
-			}
-			l.fail(in.at(0), "", detail)
+	for _, s := range l.rewrite(in) {
+		if f, _ := schema.FindOption(s.Key); f != nil || s.Written != "" {
+			l.dotted(s, valueOf(s, in))
+		} else {
+			l.strayFlag(s)
 		}
 	}
 }
 
-// flagNode makes a node of the value of a flag whose option is not known.
-func flagNode(text string) *source.Node {
-	switch text {
-	case "true", "false":
-		return &source.Node{Value: text == "true"}
-	default:
-		return &source.Node{Value: text}
+// strayFlag tells of a flag that is no option: an error, unless it is one of those that we lack.
+func (l *loader) strayFlag(s source.Setting) {
+	why, on, known := legacy.Lacking(s.Key, s.Value)
+	if on {
+		l.note(s, report.KindUnsupported, "not supported, ignored: "+why, "")
 	}
+	if known {
+		return
+	}
+	detail, try := "unknown option", legacy.SuggestFlag(s.Key)
+	if try.Why != "" {
+		detail += ": " + try.Why
+	}
+	if try.Key != "" {
+		detail += report.DidYouMean(try.Key)
+	}
+	s.Key = ""
+	l.fail(s, detail)
 }
 
 // headerVar matches a placeholder in the value of a static header (PROTOCOL 8.1).
@@ -283,7 +205,7 @@ func (l *loader) expandHeaders(env map[string]string) {
 				v := headerVar.FindStringSubmatch(match)[1]
 				value, ok := env[v]
 				if !ok {
-					l.fail(l.rep.Of(key).Place, key, fmt.Sprintf("header %q: environment variable %s is not set", name, v))
+					l.fail(source.Setting{Key: key, Place: l.rep.Of(key).Place}, fmt.Sprintf("header %q: environment variable %s is not set", name, v))
 				}
 				return value
 			})

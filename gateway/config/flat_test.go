@@ -1,7 +1,6 @@
 package config
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/gateway/config/legacy"
 	"sluice/gateway/config/report"
 	"sluice/gateway/config/schema"
 )
@@ -51,7 +51,7 @@ func TestEveryFlatKeyReachesItsOption(t *testing.T) {
 		require.Empty(t, l.errs)
 		return l.cfg
 	}
-	for _, k := range flatTable {
+	for _, k := range oldKeys() {
 		o, ours := samples[k.to[0]]
 		if !ours || o.Type == "list of objects" {
 			continue
@@ -60,10 +60,10 @@ func TestEveryFlatKeyReachesItsOption(t *testing.T) {
 		if value == "" {
 			continue // a section that is taken over as a whole
 		}
-		if k.shape == shapeWord {
+		if k.word {
 			value, text = `"redis"`, "redis"
 		}
-		plain := newLoader(Source{Flags: map[string]string{}}, nil)
+		plain := newLoader(Source{Flags: map[string]string{}})
 		for _, to := range k.to {
 			plain.src.Flags[to] = text
 		}
@@ -78,17 +78,17 @@ func TestEveryFlatKeyReachesItsOption(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, k.to[0], key)
 
-		byFile := newLoader(Source{Path: "c.json"}, func(string) ([]byte, error) { return []byte(`{"five": 1, "` + k.name + `": ` + value + `}`), nil })
+		byFile := newLoader(Source{Path: "c.json", Read: func(string) ([]byte, error) { return []byte(`{"five": 1, "` + k.name + `": ` + value + `}`), nil }})
 		require.True(t, byFile.file())
 		require.Equal(t, want, strip(byFile), k.name)
 		require.Equal(t, byFile.rep.Findings[0].Suggestion, strings.Join(append(slices.Clone(k.to), slices.DeleteFunc([]string{k.enable}, func(s string) bool { return s == "" })...), " and "))
 
-		byFlag := newLoader(Source{Flags: map[string]string{k.name: text}}, nil)
+		byFlag := newLoader(Source{Flags: map[string]string{k.name: text}})
 		byFlag.flags()
 		require.Equal(t, want, strip(byFlag), k.name)
 
 		for _, prefix := range schema.EnvPrefixes {
-			byEnv := newLoader(Source{}, nil)
+			byEnv := newLoader(Source{})
 			byEnv.env(map[string]string{prefix + strings.ToUpper(k.name): text})
 			require.Equal(t, want, strip(byEnv), k.name)
 		}
@@ -100,47 +100,14 @@ func TestEveryChannelOptionIsAFlatKey(t *testing.T) {
 		if f.Name == "history_meta_ttl" {
 			continue
 		}
-		name := flatChannelName(f.Name)
+		name := legacy.FlatNames(schema.WithoutNamespace + f.Name)[0]
 		value, _ := sample(Option{Type: schema.KindNames[f.Kind], Default: f.Default, Enum: f.Enum})
-		got := newLoader(Source{Path: "c.json"}, func(string) ([]byte, error) { return []byte(`{"` + name + `": ` + value + `}`), nil })
+		got := newLoader(Source{Path: "c.json", Read: func(string) ([]byte, error) { return []byte(`{"` + name + `": ` + value + `}`), nil }})
 		require.True(t, got.file())
 		require.Empty(t, got.errs)
 		want := decodedAs(t, "c.json", `{"channel": {"without_namespace": {"`+f.Name+`": `+value+`}}}`)
 		require.Equal(t, want, got.cfg, name)
 		require.NotEqual(t, Default(), got.cfg, name)
-	}
-}
-
-func TestFlatKeysAreInNoOtherPlace(t *testing.T) {
-	for _, k := range flatTable {
-		f := schema.Root.ByName[k.name]
-		require.True(t, f == nil || f.Kind == schema.KindSection && k.shape != shapeAny, "%s is a key of version 6", k.name)
-		for _, to := range append(slices.Clone(k.to), k.enable) {
-			if to == "" {
-				continue
-			}
-			f, _ := schema.Find(schema.Root, reflect.Value{}, to)
-			section, _, _ := strings.Cut(to, ".")
-			known := f != nil || slices.ContainsFunc(lackings, func(u lacking) bool { _, in := insideOf(to, u.key); return in }) ||
-				sectionAt(schema.Root, to) != nil
-			require.True(t, known, "%s -> %s (%s)", k.name, to, section)
-		}
-	}
-	for _, p := range flatPrefixes {
-		require.True(t, slices.ContainsFunc(lackings, func(u lacking) bool { _, in := insideOf(p.to+"x", u.key); return in }), p.prefix)
-	}
-}
-
-func sectionAt(s *schema.Section, key string) *schema.Field {
-	name, rest, more := strings.Cut(key, ".")
-	f := s.ByName[name]
-	switch {
-	case f == nil || f.Kind != schema.KindSection:
-		return nil
-	case more:
-		return sectionAt(f.Sub, rest)
-	default:
-		return f
 	}
 }
 
@@ -157,6 +124,28 @@ func TestShapeDecidesTheGeneration(t *testing.T) {
 	}
 	_, _, err := fromJSON(`{"engine": "tarantool"}`).load()
 	require.EqualError(t, err, `config: file config.json:1: engine.type (written as engine): "tarantool" is unknown: allowed "memory", "redis"`)
+}
+
+func TestFlatMistakesNameBothKeys(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		_, _, err := fromJSON(text).load()
+		require.EqualError(t, err, "config: file config.json:"+want)
+	}
+	f("{\n\"port\": \"abc\"}", `2: http_server.port (written as port): "abc" is not a port: allowed 0-65535`)
+	f(`{"history_size": 5}`, `1: channel.without_namespace.history_size (written as history_size): 5 needs history_ttl: allowed both or neither`)
+	f("{\"namespaces\": [\n{\"name\": \"aa\",\n\"history_size\": -5}]}",
+		`3: channel.namespaces[0].history_size (written as namespaces[0].history_size): -5 is out of range: allowed 0 or more`)
+	f("{\"namespaces\": [\n{\"name\": \"aa\", \"proxy_subscribe\": 1}]}",
+		`2: channel.namespaces[0].subscribe_proxy_enabled (written as namespaces[0].proxy_subscribe): 1 is not a boolean: allowed true, false (in the environment also 1, 0)`)
+	f(`{"namespaces": [{"name": "aa"}, {"name": "aa"}]}`,
+		`1: channel.namespaces[1].name (written as namespaces[1].name): "aa" is already the name of channel.namespaces[0]: allowed a name of its own`)
+	f(`{"proxy_connect_endpoint": "grpc://h:1"}`,
+		`1: client.proxy.connect.endpoint (written as proxy_connect_endpoint): "grpc://h:1" is the address of a gRPC hook, which is not supported: allowed a URL with http:// or https://`)
+	f(`{"admin": "yes"}`, `1: admin: a string is not an object: allowed an object such as {"enabled": true, ...}`)
+	f(`{"granular_proxy_mode": 1}`, `1: granular_proxy_mode: a number is not a boolean: allowed true, false`)
+	f(`{"granular_proxy_mode": true, "connect_proxy_name": "x", "proxies": [{"name": "b"}, {"name": "a"}]}`,
+		`1: connect_proxy_name: "x" is not the name of an entry of proxies: allowed "a", "b"`)
 }
 
 func TestUnknownKeysInFlatFiles(t *testing.T) {
@@ -356,17 +345,4 @@ func TestANamedSubscribeHookKeepsClientsOut(t *testing.T) {
 
 	_, rep := mustLoad(t, fromJSON(`{"client_concurrency": 8}`))
 	require.Equal(t, []Kind{report.KindUnsupported}, kindsOf(rep, "client_concurrency"))
-}
-
-// Of the keys that the reference has and Sluice does not, only these may be set without a word: nothing is missing without
-// them, in uni_sse of the reference as here.
-func TestKeysThatMayVanish(t *testing.T) {
-	var quiet []string
-	for _, u := range lackings {
-		if u.on == onNever {
-			quiet = append(quiet, u.key)
-		}
-	}
-	require.Equal(t, []string{"usage_stats", "enable_unreleased_features", "tarantool", "client.subscription_token",
-		"*.allow_recovery", "*.allow_positioning", "*.allow_tags_filter"}, quiet)
 }

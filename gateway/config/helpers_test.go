@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/legacy"
+	"sluice/gateway/config/schema"
 )
 
 // given is a Load without a real file system: files by name, environment and flags.
@@ -23,13 +26,14 @@ func (g given) load() (*Config, *Report, error) {
 		path = "config.json"
 	}
 	src := Source{Path: path, Environ: g.env, Flags: g.flags, Dev: g.dev}
-	return load(src, func(name string) ([]byte, error) {
+	src.Read = func(name string) ([]byte, error) {
 		text, ok := g.files[name]
 		if !ok {
 			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 		}
 		return []byte(text), nil
-	})
+	}
+	return Load(src)
 }
 
 func fromJSON(text string) given { return given{files: map[string]string{"config.json": text}} }
@@ -40,8 +44,6 @@ func mustLoad(t *testing.T, g given) (*Config, *Report) {
 	require.NoError(t, err)
 	return c, rep
 }
-
-const at = "file config.json:1: "
 
 // quiet is what has to be set for a configuration without warnings.
 const quiet = `"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"hmac_secret_key": "ssssssssssssssssssssssssssssssss"}},
@@ -71,13 +73,32 @@ func warningsOf(t *testing.T, text string) string {
 	return strings.Join(kept, "\n")
 }
 
-// kindsOf returns the kind of each finding about key.
-func kindsOf(rep *Report, key string) []Kind {
-	kinds := []Kind{}
-	for _, f := range rep.Findings {
-		if f.Key == key {
-			kinds = append(kinds, f.Kind)
+// oldKey is a key of versions 4 and 5.
+type oldKey struct {
+	name   string
+	to     []string // options that it sets
+	enable string   // switch that it turns on too
+	word   bool     // its value is the name of an engine
+}
+
+// oldKeys returns those keys of versions 4 and 5 that set an option, but for options of channels.
+func oldKeys() []oldKey {
+	var all []oldKey
+	seen := map[string]bool{}
+	for _, o := range Options() {
+		for _, name := range o.Flat {
+			if seen[name] || strings.HasPrefix(o.Key, schema.WithoutNamespace) {
+				continue
+			}
+			seen[name] = true
+			k := oldKey{name: name, to: legacy.Targets(name), word: name == "engine" || name == "broker"}
+			if section, ok := strings.CutSuffix(k.to[0], ".endpoint"); ok {
+				k.enable = section + ".enabled"
+			} else if name == "broker" {
+				k.enable = "broker.enabled"
+			}
+			all = append(all, k)
 		}
 	}
-	return kinds
+	return all
 }

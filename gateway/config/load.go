@@ -6,11 +6,13 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"sluice/gateway/config/check"
+	"sluice/gateway/config/legacy"
 	"sluice/gateway/config/report"
 	"sluice/gateway/config/schema"
 	"sluice/gateway/config/source"
@@ -29,6 +31,9 @@ type Source struct {
 	Environ []string
 	// Flags maps names of flags to values, only of those that were given. A name is a dotted key or a flat one: see FlagKey.
 	Flags map[string]string
+	// Read reads the config file, ".env" and the files of secrets; an error that wraps fs.ErrNotExist says that one is not there.
+	// Nil: from disk, regular files of at most source.MaxFile bytes.
+	Read func(path string) ([]byte, error)
 	// Dev switches the defaults of --dev on, before validation: see ApplyDev. Nil: off.
 	Dev *Dev
 }
@@ -44,7 +49,23 @@ type Dev struct {
 // On success it returns the configuration and a Report. On failure the configuration is nil, the error joins one
 // KeyError for everything that is wrong, and the Report holds what else was noticed.
 func Load(src Source) (*Config, *Report, error) {
-	return load(src, source.ReadFile)
+	l := newLoader(src)
+	readable := l.file()
+	env := l.environ()
+	l.env(env)
+	l.flags()
+	l.expandHeaders(env)
+	if src.Dev != nil {
+		ApplyDev(l.cfg, l.rep, src.Dev.Secret, src.Dev.APIKey)
+	}
+	return l.result(readable)
+}
+
+// LoadFile is Load of the file alone: neither the environment nor ".env" nor flags count, and variables in static headers stay
+// variables.
+func LoadFile(src Source) (*Config, *Report, error) {
+	l := newLoader(src)
+	return l.result(l.file())
 }
 
 // formats maps extensions of config files to their parsers.
@@ -58,32 +79,28 @@ var formats = map[string]func([]byte) (*source.Node, error){
 // loader is the state of one Load.
 type loader struct {
 	src  Source
-	read func(path string) ([]byte, error)
 	cfg  *Config
 	rep  *Report
 	errs []error
 
-	flat     flatState
+	old      legacy.Rewriter
 	unknowns int // keys of the file that nothing knows
 }
 
-func load(src Source, read func(string) ([]byte, error)) (*Config, *Report, error) {
-	l := newLoader(src, read)
-	readable := l.file()
-	env := l.environ()
-	l.env(env)
-	l.flags()
-	l.expandHeaders(env)
-	l.sumUpDeprecated()
-	if src.Dev != nil {
-		ApplyDev(l.cfg, l.rep, src.Dev.Secret, src.Dev.APIKey)
+func newLoader(src Source) *loader {
+	if src.Read == nil {
+		src.Read = source.ReadFile
 	}
-	return l.result(readable)
+	return &loader{src: src, cfg: Default(), rep: report.New()}
 }
+
+// value returns the configuration as an addressable struct.
+func (l *loader) value() reflect.Value { return reflect.ValueOf(l.cfg).Elem() }
 
 // result validates what was decoded and returns it as Load does. Why not without the file: every check would complain about
 // what the file sets.
 func (l *loader) result(readable bool) (*Config, *Report, error) {
+	l.rep.SumUpDeprecated()
 	if readable {
 		l.rep.SetDecoded(l.cfg)
 		l.errs = append(l.errs, check.Run(check.Input{Config: l.cfg, Report: l.rep, Dir: l.src.Dir, Now: time.Now()})...)
@@ -94,69 +111,52 @@ func (l *loader) result(readable bool) (*Config, *Report, error) {
 	return l.cfg, l.rep, nil
 }
 
-func newLoader(src Source, read func(string) ([]byte, error)) *loader {
-	return &loader{
-		src: src, read: read, cfg: Default(),
-		rep: report.New(),
-	}
-}
-
 // file reads and decodes the config file. It reports whether that worked, a missing file included.
 func (l *loader) file() bool {
 	if l.src.Path == "" {
 		return true
 	}
-	in := input{name: "file " + l.src.Path, lines: true}
-	data, err := l.read(source.Resolve(l.src.Dir, l.src.Path))
-	if errors.Is(err, fs.ErrNotExist) && l.src.Required {
-		l.fail(in.at(0), "", "not found; `sluice genconfig -c "+l.src.Path+"` writes one")
+	whole := source.Setting{Place: source.Place{Origin: "file " + l.src.Path}}
+	data, err := l.src.Read(source.Resolve(l.src.Dir, l.src.Path))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && l.src.Required:
+		l.fail(whole, "not found; `sluice genconfig -c "+l.src.Path+"` writes one")
 		return false
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		l.note(in.at(0), "", report.KindMissing, "not found; going on with environment, flags and defaults", "")
+	case errors.Is(err, fs.ErrNotExist):
+		l.note(whole, report.KindMissing, "not found; going on with environment, flags and defaults", "")
 		return true
-	}
-	if err != nil {
-		l.fail(in.at(0), "", "cannot be read: "+source.CauseOf(err))
+	case err != nil:
+		l.fail(whole, "cannot be read: "+source.CauseOf(err))
 		return false
 	}
 	parse := formats[strings.ToLower(filepath.Ext(l.src.Path))]
 	if parse == nil {
 		known := strings.Join(slices.Sorted(maps.Keys(formats)), ", ")
-		l.fail(in.at(0), "", fmt.Sprintf("%q is not the extension of a known format: allowed %s", filepath.Ext(l.src.Path), known))
+		l.fail(whole, fmt.Sprintf("%q is not the extension of a known format: allowed %s", filepath.Ext(l.src.Path), known))
 		return false
 	}
 	tree, err := parse(data)
 	if err != nil {
-		l.fail(in.at(0), "", err.Error())
+		l.fail(whole, err.Error())
 		return false
 	}
 	o, ok := tree.Value.(*source.Object)
-	if !ok {
-		l.fail(in.at(tree.Line), "", "holds "+tree.ShowType()+": allowed an object")
+	if whole.Line = tree.Line; !ok {
+		l.fail(whole, "holds "+tree.ShowType()+": allowed an object")
 		return false
 	}
-	l.section(in, "", schema.Root, &source.Node{Value: l.flatten(in, o), Line: tree.Line}, l.value())
+	in := make([]source.Setting, len(o.Members))
+	for i, m := range o.Members {
+		in[i] = inside(whole, m.Key, m.Value)
+	}
+	rest := &source.Object{}
+	for _, s := range l.rewrite(in) {
+		if s.Written != "" {
+			l.dotted(s, "")
+		} else {
+			rest.Members = append(rest.Members, source.Member{Key: s.Key, Value: s.Value})
+		}
+	}
+	l.section(schema.Root, whole, rest, l.value())
 	return true
-}
-
-// fail notes that the value of key is wrong; key "" = the source as a whole.
-func (l *loader) fail(at source.Place, key, detail string) {
-	l.errs = append(l.errs, report.NewKeyError(at, key, l.flat.writtenAs(key), detail))
-	if key != "" {
-		l.rep.Spoil(key)
-	}
-}
-
-// note adds a finding about key, which is named as the source has it.
-func (l *loader) note(at source.Place, key string, kind Kind, detail, suggestion string) {
-	if w := l.flat.writtenAs(key); w != "" {
-		key = w
-	}
-	l.rep.Add(report.Finding{Origin: at.Origin, Line: at.Line, Key: key, Kind: kind, Detail: detail, Suggestion: suggestion})
-}
-
-// set notes where key was set, and how it was written there.
-func (l *loader) set(key string, at source.Place) {
-	l.rep.Set(key, report.Origin{Place: at, Written: l.flat.writtenAs(key)})
 }

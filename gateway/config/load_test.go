@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -140,6 +141,23 @@ func TestUnknownFormatIsAnError(t *testing.T) {
 	require.EqualError(t, err, `config: file config.ini: ".ini" is not the extension of a known format: allowed .json, .toml, .yaml, .yml`)
 }
 
+func TestAllErrorsAreReportedAtOnce(t *testing.T) {
+	g := fromJSON(`{"http_server": {"port": "abc"}, "client": {"ping_interval": 25}, "channel": {"namespaces": [{"name": "x"}]}}`)
+	g.env = []string{"SLUICE_NODE_LOOPS=many"}
+	g.flags = map[string]string{"log.level": "loud"}
+	_, _, err := g.load()
+	require.ErrorContains(t, err, `config: file config.json:1: http_server.port: "abc" is not a port: allowed 0-65535`)
+	require.ErrorContains(t, err, `config: file config.json:1: client.ping_interval: 25 is a bare number; write "25s"`)
+	require.ErrorContains(t, err, `config: file config.json:1: channel.namespaces[0].name: "x" is not the name of a namespace`)
+	require.ErrorContains(t, err, `config: env SLUICE_NODE_LOOPS: node.loops: "many" is not a whole number: allowed 0-1024`)
+	require.ErrorContains(t, err, `config: flag --log.level: log.level: "loud" is unknown: allowed "debug", "error"`)
+
+	var ke *KeyError
+	require.True(t, errors.As(err, &ke))
+	require.Equal(t, "http_server.port", ke.Key)
+	require.Equal(t, "file config.json:1", ke.Origin)
+}
+
 func TestReportKnowsWhatWasSetAndWhere(t *testing.T) {
 	g := fromJSON("{\n\"client\": {\n\"token\": {\"hmac_secret_key\": \"ssssssssssssssssssssssssssssssss\"}},\n\"channel\": {\"namespaces\": [\n{\"name\": \"news\", \"presence\": true}]}}")
 	g.env = []string{"SLUICE_LOG_LEVEL=debug"}
@@ -230,8 +248,14 @@ func TestApplyDevWithoutReport(t *testing.T) {
 
 // Who may not read a file wants to know as whom it was tried.
 func TestAFileThatMayNotBeReadIsSaidWithTheUser(t *testing.T) {
-	_, _, err := load(Source{Path: "c.json"}, func(name string) ([]byte, error) {
+	_, _, err := Load(Source{Path: "c.json", Read: func(name string) ([]byte, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
-	})
+	}})
 	require.ErrorContains(t, err, fmt.Sprintf("file c.json: cannot be read: permission denied (the process runs as uid %d)", os.Getuid()))
+}
+
+// A key may be empty, or look like an element of a list.
+func TestOddKeysAreUnknownKeys(t *testing.T) {
+	require.Equal(t, "file config.json:1: client.: unknown key, ignored", warningsOf(t, `{"client": {"": 1}}`))
+	require.Equal(t, "file config.json:1: client.[0]: unknown key, ignored", warningsOf(t, `{"client": {"[0]": 1}}`))
 }

@@ -38,7 +38,7 @@ func RenderMinimal(s Secrets, path string) ([]byte, error) {
 	o.AllowSubscribeForClient, o.AllowSubscribeForAnonymous = true, true
 	keys := []string{
 		"uni_sse.enabled", "client.token.hmac_secret_key", "client.allowed_origins", "http_api.key",
-		withoutNamespace + "allow_subscribe_for_client", withoutNamespace + "allow_subscribe_for_anonymous",
+		schema.WithoutNamespace + "allow_subscribe_for_client", schema.WithoutNamespace + "allow_subscribe_for_anonymous",
 	}
 	return render(path, outlineOf(schema.Root, "", reflect.ValueOf(c).Elem(), func(key string, _ *schema.Field, _ reflect.Value) bool {
 		return slices.ContainsFunc(keys, func(k string) bool { return k == key || schema.Below(k, key) })

@@ -90,13 +90,12 @@ func sample(o Option) (inJSON, text string) {
 // decoded loads without validation, which would refuse many samples.
 func decoded(t *testing.T, g given) *Config {
 	t.Helper()
-	l := newLoader(Source{Path: "config.json", Environ: g.env, Flags: g.flags},
-		func(string) ([]byte, error) { return []byte(g.files["config.json"]), nil })
+	l := newLoader(Source{Path: "config.json", Environ: g.env, Flags: g.flags, Read: func(string) ([]byte, error) { return []byte(g.files["config.json"]), nil }})
 	if g.files != nil {
 		require.True(t, l.file())
 	}
 	l.src.Environ = g.env
-	l.read = func(string) ([]byte, error) { return nil, nil }
+	l.src.Read = func(string) ([]byte, error) { return nil, nil }
 	l.env(l.environ())
 	l.flags()
 	require.Empty(t, l.errs)
@@ -116,7 +115,7 @@ func sampleOf(o Option) (inJSON, text string) {
 // decodedAs is decoded for a file of any format.
 func decodedAs(t *testing.T, name, text string) *Config {
 	t.Helper()
-	l := newLoader(Source{Path: name}, func(string) ([]byte, error) { return []byte(text), nil })
+	l := newLoader(Source{Path: name, Read: func(string) ([]byte, error) { return []byte(text), nil }})
 	require.True(t, l.file(), l.errs)
 	require.Empty(t, l.errs)
 	require.Empty(t, l.rep.Findings)
@@ -197,12 +196,4 @@ func TestConfigIsPlainData(t *testing.T) {
 		}
 	}
 	check(reflect.TypeFor[Config](), "Config")
-}
-
-func TestOptionsOfTheProtocolThatSluiceLacksAreNoOptions(t *testing.T) {
-	for _, u := range lackings {
-		key := strings.Replace(u.key, "*.", "channel.without_namespace.", 1)
-		f, _ := schema.Find(schema.Root, reflect.ValueOf(Default()).Elem(), key)
-		require.Nil(t, f, key)
-	}
 }

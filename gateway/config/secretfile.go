@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"reflect"
 	"slices"
+	"strings"
 	"syscall"
 
+	"sluice/gateway/config/report"
 	"sluice/gateway/config/schema"
 	"sluice/gateway/config/source"
 )
@@ -20,66 +22,63 @@ import (
 // maxSecretFile bounds such a file; a certificate key with its chain has a tenth of it.
 const maxSecretFile = 64 << 10
 
-// secretFile decodes the value of key_file in the object o. Value and file together are an error, since nobody could
-// say which is the old one.
-func (l *loader) secretFile(in input, key string, f *schema.Field, o *source.Object, n *source.Node, dst reflect.Value) {
-	if n.Value == nil {
+// secretFile decodes a setting that names the file with the value of an option. other is how the source names the value itself, if
+// it is there too: an error, since nobody could say which is the old one. No error shows what is in the file.
+func (l *loader) secretFile(f *schema.Field, s source.Setting, other string, dst reflect.Value) {
+	const allowed = ": allowed the path of a file that holds the value"
+	path, ok := s.Value.Value.(string)
+	if text, isText := s.Value.Value.(source.Text); isText {
+		path, ok = string(text), true
+	}
+	option := s
+	option.Key, option.Written = strings.TrimSuffix(s.Key, schema.FileSuffix), ""
+	fail := func(why string) {
+		l.fail(s, why)
+		l.rep.Spoil(option.Key)
+	}
+	switch isEnv := strings.HasPrefix(s.Origin, "env "); {
+	case s.Value.Value == nil:
+		return
+	case isEnv && path == "" && s.Written == "":
+		l.note(s, report.KindAdvice, "empty, ignored", "")
+		return
+	case other != "":
+		l.fail(s, "set together with "+other+": allowed one of them")
+		return
+	case !ok:
+		l.fail(s, s.Value.ShowType()+" is not a path"+allowed)
+		return
+	case path == "":
+		fail(`file "": the path is empty` + allowed)
 		return
 	}
-	if value := o.Get(f.Name); value != nil && value.Value != nil {
-		l.fail(in.at(n.Line), key+schema.FileSuffix, "set together with "+key+": allowed one of them")
+	data, err := l.src.Read(source.Resolve(l.src.Dir, path))
+	if err != nil && namesNoFile(err) {
+		fail("names no file (it is not shown: it may be the value itself)" + allowed)
 		return
 	}
-	path, ok := n.Value.(string)
-	if !ok {
-		l.fail(in.at(n.Line), key+schema.FileSuffix, n.ShowType()+" is not a path: allowed the path of a file that holds the value")
+	if why := valueIn(data, err, option.Key, func(text string) string {
+		return f.Decode(dst, &source.Node{Value: source.Text(text)})
+	}); why != "" {
+		fail(fmt.Sprintf("file %s: %s", (&source.Node{Value: path}).Show(), why))
 		return
 	}
-	l.readSecret(in.at(n.Line), key, f, path, dst)
+	l.set(option, path)
 }
 
-// readSecret sets the option key from a file. No error shows what is in it.
-func (l *loader) readSecret(at source.Place, key string, f *schema.Field, path string, dst reflect.Value) {
-	fail := func(why string) {
-		l.fail(at, key+schema.FileSuffix, fmt.Sprintf("file %s: %s", (&source.Node{Value: path}).Show(), why))
-		l.rep.Spoil(key)
-	}
-	if path == "" {
-		fail("the path is empty: allowed the path of a file that holds the value")
-		return
-	}
-	data, err := l.read(source.Resolve(l.src.Dir, path))
-	if err != nil {
-		if namesNoFile(err) {
-			l.fail(at, key+schema.FileSuffix, "names no file (it is not shown: it may be the value itself): allowed the path of a file that holds the value")
-			l.rep.Spoil(key)
-			return
-		}
-		fail("cannot be read: " + source.CauseOf(err))
-		return
-	}
-	if len(data) > maxSecretFile {
-		fail(fmt.Sprintf("%d bytes: allowed at most %d", len(data), maxSecretFile))
-		return
-	}
+// valueIn decodes what is in the file of an option, without the line end at its end, and says what is wrong with it.
+func valueIn(data []byte, err error, key string, decode func(text string) (wrong string)) (wrong string) {
 	text, _ := bytes.CutSuffix(data, []byte("\n"))
 	text, _ = bytes.CutSuffix(text, []byte("\r"))
-	if len(bytes.TrimSpace(text)) == 0 {
-		fail("holds nothing: allowed the value of " + key)
-		return
+	switch {
+	case err != nil:
+		return "cannot be read: " + source.CauseOf(err)
+	case len(data) > maxSecretFile:
+		return fmt.Sprintf("%d bytes: allowed at most %d", len(data), maxSecretFile)
+	case len(bytes.TrimSpace(text)) == 0:
+		return "holds nothing: allowed the value of " + key
 	}
-	n, wrong := f.FromText(string(text))
-	if wrong == "" {
-		wrong = f.Assign(dst, n)
-	}
-	if wrong != "" {
-		fail(wrong)
-		return
-	}
-	l.set(key, at)
-	set := l.rep.Of(key)
-	set.File = path
-	l.rep.Set(key, set)
+	return decode(string(text))
 }
 
 // namesNoFile reports whether a text that should be a path led to no file: then it may be the secret itself, under the wrong

@@ -43,7 +43,7 @@ func TestEverySecretCanBeInAFile(t *testing.T) {
 			}
 		}
 		for name, text := range inAllFormats(t, nest(o.Key+"_file", `"secret"`)) {
-			l := newLoader(Source{Path: name, Dir: "work"}, read(text))
+			l := newLoader(Source{Path: name, Dir: "work", Read: read(text)})
 			require.True(t, l.file())
 			require.Empty(t, l.errs, o.Key)
 			require.Empty(t, l.rep.Findings)
@@ -51,18 +51,18 @@ func TestEverySecretCanBeInAFile(t *testing.T) {
 			require.Contains(t, l.rep.Origin(o.Key), "file "+name+":")
 		}
 		for _, prefix := range schema.EnvPrefixes {
-			l := newLoader(Source{Dir: "work"}, read(""))
+			l := newLoader(Source{Dir: "work", Read: read("")})
 			l.env(map[string]string{prefix + strings.TrimPrefix(o.Env, "SLUICE_") + "_FILE": "secret"})
 			require.Empty(t, l.errs, o.Key)
 			require.Empty(t, l.rep.Findings)
 			require.Equal(t, expected, l.cfg, o.Key)
 		}
-		l := newLoader(Source{Dir: "work", Flags: map[string]string{o.Key + "_file": "secret"}}, read(""))
+		l := newLoader(Source{Dir: "work", Flags: map[string]string{o.Key + "_file": "secret"}, Read: read("")})
 		l.flags()
 		require.Empty(t, l.errs, o.Key)
 		require.Equal(t, expected, l.cfg, o.Key)
 		for _, flat := range o.Flat {
-			l := newLoader(Source{Path: "c.json", Dir: "work"}, read(`{"`+flat+`_file": "secret"}`))
+			l := newLoader(Source{Path: "c.json", Dir: "work", Read: read(`{"` + flat + `_file": "secret"}`)})
 			require.True(t, l.file())
 			require.Empty(t, l.errs, flat)
 			key := strings.Split(o.Key, ".")
@@ -119,6 +119,8 @@ func TestSecretFilesThatCannotBeUsed(t *testing.T) {
 	f(with(`{"http_api": {"key_file": "good", "key": "`+planted+`"}}`), origin+`http_api.key_file: set together with http_api.key: allowed one of them`)
 	f(with(`{"client": {"proxy": {"connect": {"http": {"static_headers_file": "bad"}}}}}`), origin+
 		`client.proxy.connect.http.static_headers_file: file "bad": not JSON: line 1, column 1: expected a value: an object, a list, a string in double quotes, a number, true, false or null: allowed an object of strings as JSON text`)
+	f(with(`{"client": {"token": {"jwks_public_endpoint_file": "good"}}}`), origin+
+		`client.token.jwks_public_endpoint: (hidden) is not a URL: allowed a URL with http:// or https:// and a host`)
 	f(with(`{"api_key_file": "gone"}`), origin+`http_api.key_file (written as api_key_file): names no file (it is not shown: it may be the value itself): allowed the path of a file that holds the value`)
 	f(with(`{"api_key_file": "good", "api_key": "x"}`), origin+`api_key_file: set together with api_key: allowed one of them`)
 	f(with(`{"api_key_file": "good", "http_api": {"key": "x"}}`), origin+`api_key_file: set together with http_api.key: allowed one of them`)

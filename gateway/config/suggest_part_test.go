@@ -1,7 +1,6 @@
 package config
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -51,37 +50,6 @@ func TestAPartOfARealNameIsSuggested(t *testing.T) {
 	require.Equal(t, "genconfig", Nearest("genc", []string{"genconfig", "gentoken"}))
 }
 
-// Every real name, cut behind one of its words or with a word more, leads back to itself.
-func TestEveryNameIsFoundByItsParts(t *testing.T) {
-	var keys []string
-	for _, o := range Options() {
-		if !o.InObject {
-			keys = append(keys, o.Key)
-		}
-	}
-	n := 0
-	for _, key := range keys {
-		require.Equal(t, []string{key}, partOf(key+"_of_it", keys))
-		for cut := key; ; n++ {
-			i := strings.LastIndexAny(cut, "._")
-			if i < 0 || cut[i] == '.' {
-				break
-			}
-			cut = cut[:i]
-			alike := 0
-			for _, other := range keys {
-				if strings.HasPrefix(other, cut+"_") && !strings.Contains(other[len(cut):], ".") {
-					alike++
-				}
-			}
-			if alike <= maxMeant {
-				require.Contains(t, partOf(cut, keys), key, cut)
-			}
-		}
-	}
-	require.Greater(t, n, 100)
-}
-
 // Names that others use, or used, lead to ours, or nowhere: a wrong suggestion costs more than none.
 func TestNamesOfOthersAreSuggested(t *testing.T) {
 	f := func(text, want string) {
@@ -105,4 +73,16 @@ func TestNamesOfOthersAreSuggested(t *testing.T) {
 	require.Contains(t, rep.Warnings, "env SLUICE_HTTP_PORT: unknown variable, ignored; did you mean SLUICE_HTTP_SERVER_PORT?")
 	_, _, err := given{flags: map[string]string{"http_port": "3"}}.load()
 	require.EqualError(t, err, "config: flag --http_port: unknown option; did you mean http_server.port?")
+}
+
+// An endpoint without a scheme is no gRPC hook as soon as it has a path.
+func TestAnEndpointWithoutASchemeIsNamed(t *testing.T) {
+	f := func(endpoint, want string) {
+		t.Helper()
+		_, _, err := fromJSON(`{"client": {"proxy": {"connect": {"enabled": true, "endpoint": "` + endpoint + `"}}}}`).load()
+		require.EqualError(t, err, "config: file config.json:1: client.proxy.connect.endpoint: "+want)
+	}
+	f("b:3000/x", `"b:3000/x": a scheme is missing: write "http://b:3000/x"`)
+	f("b/x", `"b/x": a scheme is missing: write "http://b/x"`)
+	f("b:3000", `"b:3000" is the address of a gRPC hook, which is not supported: allowed a URL with http:// or https://`)
 }

@@ -2,9 +2,9 @@ package config
 
 import (
 	"slices"
-	"strings"
 	"sync"
 
+	"sluice/gateway/config/legacy"
 	"sluice/gateway/config/report"
 	"sluice/gateway/config/schema"
 	"sluice/gateway/config/source"
@@ -38,20 +38,26 @@ func Options() []Option { return slices.Clone(allOptions()) }
 // allOptions is the table of package schema with the flat keys.
 var allOptions = sync.OnceValue(func() []Option {
 	all := slices.Clone(schema.AllOptions())
-	flat := map[string][]string{}
-	for _, k := range flatTable {
-		for _, to := range k.to {
-			flat[to] = append(flat[to], k.name)
-		}
-	}
 	for i, o := range all {
-		all[i].Flat = flat[o.Key]
-		if name, ok := strings.CutPrefix(o.Key, withoutNamespace); ok {
-			all[i].Flat = []string{flatChannelName(name)}
-		}
+		all[i].Flat = legacy.FlatNames(o.Key)
 	}
 	return all
 })
+
+// FlatFlag is a flag of the command line of versions 4 and 5.
+type FlatFlag = legacy.FlatFlag
+
+// FlatFlags returns the flags that versions 4 and 5 had under a flat name: see legacy.FlatFlags.
+func FlatFlags() []FlatFlag { return legacy.FlatFlags() }
+
+// FlagKey returns the option that a flag sets by its name: see legacy.FlagKey.
+func FlagKey(name string) (key string, ok bool) { return legacy.FlagKey(name) }
+
+// Suggest returns the key that a name most likely means: see legacy.Suggest.
+func Suggest(name string) string { return legacy.Suggest(name) }
+
+// Nearest returns the name that s was most likely meant to be: see legacy.Nearest.
+func Nearest(s string, names []string) string { return legacy.Nearest(s, names) }
 
 // ReadPEM and ErrNotPEM are those of package source, for what reads certificates when options are in use.
 var ErrNotPEM = source.ErrNotPEM

@@ -30,7 +30,6 @@ type Agent struct {
 	stats   LoopStats
 	joins   uint32 // counts calls of Manager.Subscribe that held something
 	rand    *rand.Rand
-	telling *codec.Disconnect // what the stream that is being closed is told
 }
 
 var (
@@ -134,19 +133,19 @@ func (a *Agent) selectTarget(t *Target, f func(ref loop.Ref, s *session)) {
 
 // Closed implements loop.Handler.
 func (a *Agent) Closed(ref loop.Ref, reason loop.Reason) {
-	told := a.telling
-	a.telling = nil
 	s := a.table.get(ref)
 	if s == nil {
 		return
 	}
-	a.traceClosed(ref, s, reason, told)
+	a.traceClosed(ref, s, reason)
 	a.shard.Drop(ref.Slot)
 	for i := range s.subs {
 		a.left(s, &s.subs[i])
 	}
 	if op := s.opening; op != nil {
-		op.gone = true
+		if op.stage == stageAttached {
+			op.to(stageLost)
+		}
 	}
 	a.remove(ref.Slot)
 }
@@ -170,7 +169,7 @@ func (a *Agent) end(ref loop.Ref, reason loop.Reason, d *codec.Disconnect, withi
 		return
 	}
 	if op := s.opening; op != nil {
-		op.answer(a.loop, ref, reason, d) // nothing was written yet
+		op.answer(a.loop, reason, d)
 		return
 	}
 	last := disconnectFrame(d)
@@ -187,9 +186,8 @@ func (a *Agent) end(ref loop.Ref, reason loop.Reason, d *codec.Disconnect, withi
 // which may tell of d.
 func (a *Agent) finish(ref loop.Ref, reason loop.Reason, d *codec.Disconnect, last *codec.Frame, within time.Duration) {
 	countCode(&a.stats.Disconnects, d.Code)
-	a.telling = d
+	a.traceTold(ref, d)
 	a.loop.Close(ref, reason, last, within)
-	a.telling = nil
 }
 
 // disconnectFrame returns the last frame of a stream; code 3000 is never told

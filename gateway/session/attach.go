@@ -6,66 +6,65 @@ import (
 	"sluice/gateway/loop"
 )
 
+// attach has the loop take the stream in before it may speak. Nobody needs to be told of
+// an error.
+func (op *opening) attach() error {
+	_ = op.ctx.Done() // from here on it may be stale
+	t := &attachTask{op: op, done: make(chan error, 1)}
+	op.loop.Post(t)
+	return <-t.done
+}
+
+// attachTask gives an opening its stream, whose subscriptions hold what arrives for them.
+type attachTask struct {
+	op   *opening
+	done chan error
+}
+
+// Run implements loop.Task.
+func (t *attachTask) Run(l *loop.Loop) {
+	op := t.op
+	var err error
+	defer func() { t.done <- err }()
+	if op.m.outdated(op.plan) {
+		err = op.turnAway(l)
+		return
+	}
+	s, err := op.adopt(l)
+	if err != nil {
+		op.giveBack()
+		return
+	}
+	a := op.m.agent(l)
+	s.subs = make([]subscription, len(op.plan.Grants))
+	for i := range op.plan.Grants {
+		g := &op.plan.Grants[i]
+		s.subs[i] = g.subscription()
+		a.shard.Subscribe(op.ref.Slot, g.Channel, hub.Held|g.flags(), 0, 0)
+		op.placed++
+		a.present(s, &s.subs[i], &op.present)
+	}
+	l.SetTimer(op.ref.Slot, l.Now()+int64(op.m.opt.StaleCloseDelay))
+}
+
 // adopt gives the socket to the loop and makes its session.
 func (op *opening) adopt(l *loop.Loop) (*session, error) {
 	ref, err := l.Adopt(op.conn.Socket, op.conn.Framing)
 	if err != nil {
 		op.conn.Socket.Discard()
 		op.m.opt.Log.Error("a socket was refused", "error", err)
+		op.to(stageLost)
 		return nil, err
 	}
-	op.ref, op.attached = ref, true
+	op.ref = ref
+	op.to(stageAttached)
 	return op.m.agent(l).add(ref, op), nil
 }
 
-// abandon gives back what the opening holds and no session or shard owns.
-func (op *opening) abandon() {
-	op.sent()
-	for i := range op.acquired {
-		if g := &op.plan.Grants[i]; !g.placed {
-			op.m.hub.Release(g.Channel, op.loop.ID(), g.Delta)
-		}
-	}
-	if !op.attached && !op.unplanned {
-		op.m.Abandon(op.plan)
-	}
-}
-
-// attachTask takes a stream in before it may speak: its subscriptions hold what
-// arrives for them.
-type attachTask opening
-
-// Run implements loop.Task.
-func (t *attachTask) Run(l *loop.Loop) {
-	op := (*opening)(t)
-	defer close(op.ready)
-	if op.m.outdated(op.plan) {
-		op.failed = codec.DisconnectConnectionLimit
-		op.turnAway(l)
-		return
-	}
-	s, err := op.adopt(l)
-	if err != nil {
-		op.failed = err
-		op.abandon()
-		return
-	}
-	a := op.m.agent(l)
-	l.Hand(op.ref.Slot)
-	s.subs = make([]subscription, len(op.plan.Grants))
-	for i := range op.plan.Grants {
-		g := &op.plan.Grants[i]
-		s.subs[i] = g.subscription()
-		a.shard.Subscribe(op.ref.Slot, g.Channel, hub.Held|g.flags(), 0, 0)
-		g.placed = true
-		a.present(s, &s.subs[i], &op.present)
-	}
-	l.SetTimer(op.ref.Slot, l.Now()+int64(op.m.opt.StaleCloseDelay))
-}
-
 // turnAway refuses an opening that there is a newer connection for. On-loop only.
-func (op *opening) turnAway(l *loop.Loop) {
-	(&refuseTask{op: op, reason: loop.ReasonRefused, err: codec.DisconnectConnectionLimit}).Run(l)
+func (op *opening) turnAway(l *loop.Loop) error {
+	op.reject(l, loop.ReasonRefused, codec.DisconnectConnectionLimit)
+	return codec.DisconnectConnectionLimit
 }
 
 // openTask lets a stream speak.
@@ -74,39 +73,28 @@ type openTask opening
 // Run implements loop.Task.
 func (t *openTask) Run(l *loop.Loop) {
 	op := (*opening)(t)
-	ended := false
-	defer func() {
-		if !ended { // it panicked
-			op.abandon()
-		}
-	}()
-	op.begin(l)
-	ended = true
-}
-
-// begin lets the stream of an opening speak, if there is still one.
-func (op *opening) begin(l *loop.Loop) {
-	if op.gone {
-		op.abandon()
-		return
-	}
+	defer op.giveBack() // whatever comes, a panic too
 	if op.m.stopping.Load() {
-		(&refuseTask{op: op, reason: loop.ReasonShutdown, err: codec.DisconnectShutdown}).Run(l)
+		op.reject(l, loop.ReasonShutdown, codec.DisconnectShutdown)
 		return
 	}
 	a := op.m.agent(l)
-	s := a.table.at(op.ref.Slot)
-	if !op.attached {
+	var s *session
+	switch op.stage {
+	case stageBegun:
 		var err error
 		if s, err = op.adopt(l); err != nil {
-			op.abandon()
 			return
 		}
+	case stageAttached:
+		l.Hand(op.ref.Slot)
+		s = a.table.at(op.ref.Slot)
+	default:
+		return
 	}
-	l.Hand(op.ref.Slot)
 	// Behind all that may fail: what does not come to stay ends nobody.
 	if !op.m.stand(op.plan) {
-		op.turnAway(l)
+		_ = op.turnAway(l)
 		return
 	}
 	a.open(op, s)
@@ -117,7 +105,7 @@ func (op *opening) begin(l *loop.Loop) {
 func (a *Agent) open(op *opening, s *session) {
 	ref := op.ref
 	s.opening = nil
-	defer op.sent()
+	op.to(stageOpen)
 	if op.room == nil {
 		a.loop.SendExempt(ref.Slot, op.pieces[0], loop.NoID)
 	} else {
@@ -131,11 +119,9 @@ func (a *Agent) open(op *opening, s *session) {
 	}
 	a.accepted(s, op.told)
 	a.traceOpened(ref, op, s)
-	for i := range op.plan.Grants {
-		if g := &op.plan.Grants[i]; !g.placed {
-			a.shard.Subscribe(ref.Slot, g.Channel, op.at[i].Flags, 0, 0)
-			g.placed = true
-		}
+	for ; op.placed < op.acquired; op.placed++ {
+		i := op.placed
+		a.shard.Subscribe(ref.Slot, op.plan.Grants[i].Channel, op.at[i].Flags, 0, 0)
 	}
 	switch n := op.conn.MaxEvents; n {
 	case 0:

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"sluice/codec"
@@ -28,36 +27,6 @@ type Conn struct {
 	Request     Request
 }
 
-// opening is a connect on its way from the hijack goroutine to its loop. The
-// goroutine and the loop take turns with it: each touches it only between the
-// posts that hand it over.
-type opening struct {
-	ctx  context.Context // see stale
-	m    *Manager
-	plan *Plan
-	conn Conn
-	loop *loop.Loop
-
-	acquired  int  // grants whose interest is held
-	unplanned bool // there is no plan, only an answer
-	results   []codec.SubscribeResult
-	at        []hub.Opened
-	room      *ticket        // for what the client missed; nil if it asks for nothing
-	blocks    []*codec.Frame // of what the client missed, shared with others
-	pieces    []*codec.Frame // the opening's bytes, once they are known
-	told      int            // of these, those of the connect push
-	run       run            // what follows them
-
-	// Set on the loop.
-	ref      loop.Ref
-	attached bool  // the loop has the socket
-	refused  bool  // the client was told so
-	gone     bool  // the stream ended before it was open
-	failed   error // the loop did not take the socket
-	ready    chan struct{}
-	present  sync.WaitGroup
-}
-
 // Open makes a stream of the plan. It owns the socket from here on, whatever
 // happens, and what the plan reserved. It returns when the connect push is
 // queued, or the refusal is; the error says why.
@@ -74,18 +43,36 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 	ctx, cancel := WithPatience(m.opt.StaleCloseDelay)
 	defer cancel()
 	op := &opening{ctx: ctx, m: m, plan: p, conn: conn, loop: m.group.Pick()}
-	handed := false
 	defer func() {
-		if v := recover(); v != nil {
-			if !handed { // nobody else would give back what it holds
-				_ = op.refuse(ctx, codec.ErrInternal)
-			}
+		if v := recover(); v != nil { // nobody else would give back what it holds
+			_ = op.refuse(codec.ErrInternal)
 			panic(v)
 		}
 	}()
+	defer func() { op.room.close() }() // which enter takes
+	if err := op.enter(); err != nil {
+		return op.refuse(err)
+	}
+	if op.needsAttach() {
+		if err := op.attach(); err != nil {
+			return err // the loop has refused it
+		}
+	}
+	if err := op.restore(ctx); err != nil {
+		return op.refuse(err)
+	}
+	op.compose()
+	op.loop.Post((*openTask)(op))
+	return nil
+}
+
+// enter takes what an opening has to have before anything is held for it: the claim to
+// the only place of a user, room, and the interest in its channels.
+func (op *opening) enter() (err error) {
+	ctx, m, p := op.ctx, op.m, op.plan
 	if p.evicts != "" {
 		if err := m.claim(ctx, p); err != nil {
-			return op.refuse(ctx, err)
+			return err
 		}
 	}
 	// A refusal for want of room, of either kind, must be told before the connect
@@ -97,32 +84,12 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 		defer stop()
 	}
 	if err := m.agent(op.loop).keeperRoom(waits, p.Grants); err != nil {
-		return op.refuse(ctx, err)
+		return err
 	}
-	var err error
 	if op.room, err = m.recoveryRoom(ctx, waits, p.Grants); err != nil {
-		return op.refuse(ctx, err)
+		return err
 	}
-	defer op.room.close()
-	if err := op.acquire(ctx); err != nil {
-		return op.refuse(ctx, err)
-	}
-	if op.needsAttach() {
-		_ = ctx.Done() // from here on it may be stale
-		op.ready = make(chan struct{})
-		op.loop.Post((*attachTask)(op))
-		<-op.ready
-		if op.failed != nil {
-			return op.failed
-		}
-	}
-	if err := op.restore(ctx); err != nil {
-		return op.refuse(ctx, err)
-	}
-	op.compose()
-	handed = true
-	op.loop.Post((*openTask)(op))
-	return nil
+	return op.acquire(ctx)
 }
 
 // recoveryRoom takes room for what clients missed by grants, as far as it is kept

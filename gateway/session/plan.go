@@ -26,10 +26,6 @@ type Grant struct {
 	Recover *recoverRequest
 	// AutoRecover: a connect hook asked for the latest publication.
 	AutoRecover bool
-
-	// placed: the hub's shard has the subscription and owes the release of
-	// its interest. Owned by the loop once the opening is posted.
-	placed bool
 }
 
 func newGrant(ch string, rules *channel.Options, o auth.Override) Grant {

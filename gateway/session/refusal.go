@@ -1,8 +1,6 @@
 package session
 
 import (
-	"context"
-
 	"sluice/codec"
 	"sluice/gateway/loop"
 )
@@ -25,8 +23,8 @@ var (
 
 // refuse ends an opening that failed. Only its own deadline makes it stale, not
 // one that an engine has for its calls.
-func (op *opening) refuse(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+func (op *opening) refuse(err error) error {
+	if op.ctx.Err() != nil {
 		err = codec.DisconnectStale
 	}
 	op.loop.Post(&refuseTask{op: op, reason: loop.ReasonRefused, err: err})
@@ -41,38 +39,41 @@ type refuseTask struct {
 }
 
 // Run implements loop.Task.
-func (t *refuseTask) Run(l *loop.Loop) {
-	op := t.op
-	op.abandon()
-	if op.gone {
-		return
-	}
-	if !op.attached {
-		// No session: only the answer is due.
-		ref, err := l.Adopt(op.conn.Socket, op.conn.Framing)
-		if err != nil {
+func (t *refuseTask) Run(l *loop.Loop) { t.op.reject(l, t.reason, t.err) }
+
+// reject ends an opening that its goroutine is done with: it gives back what that holds,
+// and answers. On-loop only.
+func (op *opening) reject(l *loop.Loop, reason loop.Reason, err error) {
+	op.giveBack()
+	op.answer(l, reason, err)
+}
+
+// answer tells the client why there is no stream, if nothing was written to it yet, and
+// ends the connection. On-loop only.
+func (op *opening) answer(l *loop.Loop, reason loop.Reason, err error) {
+	switch op.stage {
+	case stageBegun: // no session: only the answer is due
+		op.to(stageRefused)
+		ref, refused := l.Adopt(op.conn.Socket, op.conn.Framing)
+		if refused != nil {
 			op.conn.Socket.Discard()
 			return
 		}
-		op.answer(l, ref, t.reason, t.err)
+		op.ref = ref
+	case stageAttached:
+		op.to(stageRefused)
+	default:
 		return
 	}
-	op.answer(l, op.ref, t.reason, t.err)
-}
-
-// answer writes the refusal to a stream that nothing was written to yet, and
-// ends it. On-loop only.
-func (op *opening) answer(l *loop.Loop, ref loop.Ref, reason loop.Reason, err error) {
 	countCode(&op.m.agent(l).stats.Refused, refusedCode(err))
-	op.refused = true
 	op.traceRefused(reason, err)
-	l.SendExempt(ref.Slot, codec.RawFrame(op.conn.Request.Refusal(err)), loop.NoID)
-	l.CloseBare(ref, reason, closeWithin)
+	l.SendExempt(op.ref.Slot, codec.RawFrame(op.conn.Request.Refusal(err)), loop.NoID)
+	l.CloseBare(op.ref, reason, closeWithin)
 }
 
 // Refuse answers a connect with why there is no stream; its connection ends for
 // the reason. It owns the socket from here on. Any goroutine but a turn.
 func (m *Manager) Refuse(conn Conn, reason loop.Reason, err error) {
-	op := &opening{m: m, plan: &Plan{}, unplanned: true, conn: conn, loop: m.group.Pick()}
+	op := &opening{m: m, conn: conn, loop: m.group.Pick()}
 	op.loop.Post(&refuseTask{op: op, reason: reason, err: err})
 }

@@ -36,6 +36,7 @@ type trace struct {
 	began   int64 // on the loop's clock
 	request string
 	peer    netip.Addr
+	told    *codec.Disconnect // what its client is told at its end, nil for nothing
 }
 
 // setTrace notes what the log will say of a slot's stream.
@@ -53,6 +54,15 @@ func (t *table) takeTrace(slot uint32) (tr trace) {
 		tr, *at = *at, trace{}
 	}
 	return tr
+}
+
+// traceTold notes what the client of a stream that is about to be closed is told.
+func (a *Agent) traceTold(ref loop.Ref, d *codec.Disconnect) {
+	if a.m.debug {
+		tr := a.table.takeTrace(ref.Slot)
+		tr.told = d
+		a.table.setTrace(ref.Slot, tr)
+	}
 }
 
 // traceOpened logs that a stream began.
@@ -77,12 +87,12 @@ var slowOptions = map[loop.Reason]string{
 // traceClosed logs that a stream ended, and why: the reason by its name in the
 // metrics, the option that set the limit of one that was slow, and the code that
 // its client was told, 0 for none.
-func (a *Agent) traceClosed(ref loop.Ref, s *session, reason loop.Reason, told *codec.Disconnect) {
+func (a *Agent) traceClosed(ref loop.Ref, s *session, reason loop.Reason) {
 	if !a.m.debug {
 		return
 	}
 	tr := a.table.takeTrace(ref.Slot)
-	code := uint64(0)
+	code, told := uint64(0), tr.told
 	switch reason {
 	case loop.ReasonSlowBytes, loop.ReasonSlowAge, loop.ReasonSlowTotal:
 		told = codec.DisconnectSlow // the loop's own word: loop.Options.SlowFrame
@@ -91,7 +101,7 @@ func (a *Agent) traceClosed(ref loop.Ref, s *session, reason loop.Reason, told *
 		code = uint64(told.Code)
 	}
 	if op := s.opening; op != nil {
-		if !op.refused {
+		if op.stage != stageRefused {
 			op.traceRefused(reason, nil)
 		}
 		return
@@ -151,7 +161,7 @@ func (op *opening) traceRefused(reason loop.Reason, err error) {
 	if err != nil {
 		attrs = append(append(attrs, op.conn.Request.Told(err)...), slog.Any("error", err))
 	}
-	if !op.unplanned {
+	if op.plan != nil {
 		attrs = append(attrs, slog.String("client", op.plan.client.String()), slog.String("user", op.plan.User))
 	}
 	attrs = appendOrigin(attrs, op.conn.Request.ID(), op.conn.Request.Peer())

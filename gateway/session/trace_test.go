@@ -26,7 +26,7 @@ func TestTheCloseOfASlowStreamNamesTheOption(t *testing.T) {
 		require.NoError(t, <-c.opened)
 		c.expect(t, "connect")
 		r.do(func(a *Agent) {
-			a.each(func(ref loop.Ref, s *session) { a.traceClosed(ref, s, reason, nil) })
+			a.each(func(ref loop.Ref, s *session) { a.traceClosed(ref, s, reason) })
 		})
 		rec := log.String()
 		require.Contains(t, rec, `msg="stream closed"`)

@@ -20,7 +20,7 @@ var errEnded = errors.New("testkit: the stream ended")
 // stream ends first, and when the stream broke the protocol.
 func (c *Client) Next(t testing.TB) Push {
 	t.Helper()
-	return c.wait(t, "a push", func(p Push) bool { return p.Kind != "ping" })
+	return c.wait(t, "a push", isNoPing)
 }
 
 // NextAny is Next that returns pings too.
@@ -38,7 +38,7 @@ func (c *Client) NextKind(t testing.TB, kind string) Push {
 // Expect fails the test unless the next push is rawJSON byte for byte.
 func (c *Client) Expect(t testing.TB, rawJSON string) Push {
 	t.Helper()
-	p := c.wait(t, rawJSON, func(p Push) bool { return p.Kind != "ping" })
+	p := c.wait(t, rawJSON, isNoPing)
 	if string(p.Raw) != rawJSON {
 		t.Fatalf("testkit: next push\nexpected %s\ngot      %s", rawJSON, p.Raw)
 	}
@@ -48,7 +48,7 @@ func (c *Client) Expect(t testing.TB, rawJSON string) Push {
 // ExpectJSON is Expect for pushes with subs or tags, whose keys come in any order: equal as JSON values.
 func (c *Client) ExpectJSON(t testing.TB, want string) Push {
 	t.Helper()
-	p := c.wait(t, want, func(p Push) bool { return p.Kind != "ping" })
+	p := c.wait(t, want, isNoPing)
 	if !reflect.DeepEqual(value(t, p.Raw), value(t, []byte(want))) {
 		t.Fatalf("testkit: next push\nexpected the JSON value %s\ngot %s", want, p.Raw)
 	}
@@ -75,6 +75,12 @@ func (c *Client) ExpectPub(t testing.TB, channel string) Publication {
 	if p.Channel != channel {
 		t.Fatalf("testkit: expected a publication in %q, got %s", channel, p.Raw)
 	}
+	return p.publication(t)
+}
+
+// publication is that of a pub push, with the id of its event.
+func (p Push) publication(t testing.TB) Publication {
+	t.Helper()
 	var publication Publication
 	p.Decode(t, &publication)
 	publication.EventID, publication.HasID = p.EventID, p.HasID
@@ -95,10 +101,7 @@ func (c *Client) ExpectMissed(t testing.TB, r *ConnectResult, publications map[s
 		if len(sub.Publications) >= publications[p.Channel] || !p.HasID {
 			t.Fatalf("testkit: expected missed publications with ids, got %s with the id %q", p.Raw, p.EventID)
 		}
-		var publication Publication
-		p.Decode(t, &publication)
-		publication.EventID, publication.HasID = p.EventID, p.HasID
-		sub.Publications = append(sub.Publications, publication)
+		sub.Publications = append(sub.Publications, p.publication(t))
 		r.Subs[p.Channel] = sub
 	}
 }
@@ -120,19 +123,9 @@ func (c *Client) ExpectDisconnect(t testing.TB, code uint32) Disconnect {
 // terminated as its framing demands.
 func (c *Client) ExpectEnd(t testing.TB) {
 	t.Helper()
-	over, stop := after(c.timeout)
-	defer stop()
-	for {
-		p, err := c.takeInTime(t, over)
-		if errors.Is(err, errWaited) {
-			t.Fatalf("testkit: waited %v for the end of the stream; %s", c.timeout, c.state())
-		}
-		if err != nil {
-			break
-		}
-		if p.Kind != "ping" {
-			t.Fatalf("testkit: expected the end of the stream, got %s", p.Raw)
-		}
+	p, err := c.until(t, "the end of the stream", isNoPing)
+	if err == nil {
+		t.Fatalf("testkit: expected the end of the stream, got %s", p.Raw)
 	}
 	c.mu.Lock()
 	end := c.end
@@ -154,19 +147,10 @@ func (c *Client) ExpectClosed(t testing.TB) {
 // is still open after the client's timeout.
 func (c *Client) WaitEnd(t testing.TB) End {
 	t.Helper()
-	over, stop := after(c.timeout)
-	defer stop()
-	for {
-		_, err := c.takeInTime(t, over)
-		if errors.Is(err, errWaited) {
-			t.Fatalf("testkit: waited %v for the end of the stream; %s", c.timeout, c.state())
-		}
-		if err != nil {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			return c.end
-		}
-	}
+	_, _ = c.until(t, "the end of the stream", func(Push) bool { return false })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.end
 }
 
 // Quiet fails the test when anything but pings arrives within d, the end of the stream included. It always takes d.
@@ -191,15 +175,27 @@ func (c *Client) Quiet(t testing.TB, d time.Duration) {
 // expectKind returns the next push that is no ping and fails the test when it is of another kind.
 func (c *Client) expectKind(t testing.TB, kind string) Push {
 	t.Helper()
-	p := c.wait(t, "a "+kind+" push", func(p Push) bool { return p.Kind != "ping" })
+	p := c.wait(t, "a "+kind+" push", isNoPing)
 	if p.Kind != kind {
 		t.Fatalf("testkit: expected a %s push, got %s", kind, p.Raw)
 	}
 	return p
 }
 
-// wait drops pushes until one is wanted and fails the test when that takes longer than the timeout.
+// wait drops pushes until one is wanted and fails the test when that takes longer than the timeout, and when the stream
+// ends first.
 func (c *Client) wait(t testing.TB, what string, wanted func(Push) bool) Push {
+	t.Helper()
+	p, err := c.until(t, what, wanted)
+	if err != nil {
+		t.Fatalf("testkit: expected %s; %s", what, c.state())
+	}
+	return p
+}
+
+// until drops pushes until one is wanted or the stream ends, which is errEnded, and fails the test when that takes longer
+// than the timeout.
+func (c *Client) until(t testing.TB, what string, wanted func(Push) bool) (Push, error) {
 	t.Helper()
 	over, stop := after(c.timeout)
 	defer stop()
@@ -208,14 +204,13 @@ func (c *Client) wait(t testing.TB, what string, wanted func(Push) bool) Push {
 		if errors.Is(err, errWaited) {
 			t.Fatalf("testkit: waited %v for %s; %s", c.timeout, what, c.state())
 		}
-		if err != nil {
-			t.Fatalf("testkit: expected %s; %s", what, c.state())
-		}
-		if wanted(p) {
-			return p
+		if err != nil || wanted(p) {
+			return p, err
 		}
 	}
 }
+
+func isNoPing(p Push) bool { return p.Kind != "ping" }
 
 // after returns a channel that is closed once d has passed, or never after stop.
 func after(d time.Duration) (over <-chan struct{}, stop func() bool) {

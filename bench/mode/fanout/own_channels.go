@@ -2,9 +2,7 @@
 
 package fanout
 
-import (
-	"sluice/bench/load"
-)
+import "sluice/bench/load"
 
 // ownChannels says that each stream of a worker has a channel of its own, the
 // first stream the one numbered first. nil: all streams are on all channels.

@@ -211,7 +211,12 @@ func FlatNames(key string) []string {
 }
 
 // Targets returns the options that a flat key sets, nil if it is none.
-func Targets(old string) []string { return byName()[strings.TrimSuffix(old, schema.FileSuffix)].to }
+func Targets(old string) []string {
+	if n, ok := byName()[old]; ok { // log_file is no file of log
+		return n.to
+	}
+	return byName()[strings.TrimSuffix(old, schema.FileSuffix)].to
+}
 
 // FlagKey returns the option that a flag sets by its name: a dotted key of version 6, a flat name of versions 4 and 5
 // ("uni_sse" sets uni_sse.enabled), or one of these with _file after it. ok is false for all else.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -125,5 +126,34 @@ func (e *KeyError) Error() string {
 func NewKeyError(at source.Place, key, written, detail string) *KeyError {
 	return &KeyError{
 		Origin: at.String(), Key: source.MaskUserinfo(key), Written: source.MaskUserinfo(written), Detail: source.WithoutUserinfo(detail),
+	}
+}
+
+// SumUpDeprecated adds one warning for all deprecated keys of a source, so that an old file does not fill the log.
+func (r *Report) SumUpDeprecated() {
+	type group struct {
+		first Finding
+		n     int
+	}
+	groups := map[string]*group{}
+	var order []string
+	for _, f := range r.Findings {
+		if f.Kind != KindDeprecated {
+			continue
+		}
+		source, _, _ := strings.Cut(f.Origin, " ")
+		if groups[source] == nil {
+			groups[source] = &group{first: f}
+			order = append(order, source)
+		}
+		groups[source].n++
+	}
+	for _, source := range order {
+		g := groups[source]
+		text := g.first.String()
+		if g.n > 1 {
+			text += fmt.Sprintf(" (and %d more like it; checkconfig names them all)", g.n-1)
+		}
+		r.Warnings = append(r.Warnings, text)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"sluice/gateway/config/source"
 )
 
 // Kind says how the value of an option is written and decoded.
@@ -213,11 +215,7 @@ func (s *Section) ApplyDefaults(v reflect.Value) {
 		case f.Kind == KindSection:
 			f.Sub.ApplyDefaults(dst)
 		case f.Default != "":
-			n, wrong := f.FromText(f.Default)
-			if wrong == "" {
-				wrong = f.Assign(dst, n)
-			}
-			if wrong != "" {
+			if wrong := f.Decode(dst, &source.Node{Value: source.Text(f.Default)}); wrong != "" {
 				panic("BUG: config: default of " + f.Name + ": " + wrong)
 			}
 		}

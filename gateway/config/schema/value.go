@@ -28,9 +28,23 @@ func (r DurationRange) String() string {
 	}
 }
 
-// fromText makes a node of the text of an environment variable, a flag or a default. Lists are separated by spaces,
-// maps and lists of objects are JSON. wrong says what is wrong with the text, "" = nothing.
-func (f *Field) FromText(text string) (n *source.Node, wrong string) {
+// Decode decodes n into dst. wrong says what is wrong with the value and what is allowed, "" = dst is set, or left alone by a
+// value of nil. Sections and lists of objects are not its business.
+func (f *Field) Decode(dst reflect.Value, n *source.Node) (wrong string) {
+	if n, wrong = f.Typed(n); wrong != "" {
+		return wrong
+	}
+	return f.Assign(dst, n)
+}
+
+// Typed returns what a Text stands for, and any other node as it is. Lists are separated by spaces, maps and lists of objects are
+// JSON. wrong says what is wrong with the text, "" = nothing.
+func (f *Field) Typed(n *source.Node) (typed *source.Node, wrong string) {
+	t, ok := n.Value.(source.Text)
+	if !ok {
+		return n, ""
+	}
+	text := string(t)
 	switch f.Kind {
 	case KindBool:
 		if b, err := strconv.ParseBool(strings.TrimSpace(text)); err == nil {
@@ -56,7 +70,7 @@ func (f *Field) FromText(text string) (n *source.Node, wrong string) {
 	return &source.Node{Value: text}, ""
 }
 
-// assign decodes n into dst. wrong says what is wrong with the value and what is allowed, "" = dst is set.
+// Assign is Decode without Text. wrong says what is wrong with the value and what is allowed, "" = dst is set.
 // Sections and lists of objects are not its business: see loader.
 func (f *Field) Assign(dst reflect.Value, n *source.Node) (wrong string) {
 	if n.Value == nil {
@@ -405,4 +419,22 @@ func (f *Field) allowedDuration() string {
 // IgnoresEmpty reports whether an empty text leaves the option alone; it clears a string or a list.
 func (f *Field) IgnoresEmpty(text string) bool {
 	return text == "" && f.Kind != KindString && f.Kind != KindStrings && !(f.Kind == KindPort && f.IsText)
+}
+
+// Show renders a value that stands where a section or a list of them should; the whole value counts as secret if the section
+// holds one.
+func (s *Section) Show(n *source.Node) string {
+	if s.HasSecret {
+		return n.ShowType()
+	}
+	return n.Show()
+}
+
+// NoObject says what is wrong with a value that should be a section.
+func (s *Section) NoObject(n *source.Node) string {
+	example := "{...}"
+	if s.ByName["enabled"] != nil {
+		example = `{"enabled": true, ...}`
+	}
+	return s.Show(n) + " is not an object: allowed an object such as " + example
 }

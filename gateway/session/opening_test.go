@@ -1,0 +1,83 @@
+package session
+
+import (
+	"io"
+	"testing"
+
+	"sluice/codec"
+	"sluice/gateway/auth"
+	"sluice/gateway/channel"
+	"sluice/gateway/loop"
+	"sluice/gateway/testkit"
+
+	"github.com/stretchr/testify/require"
+)
+
+// An opening goes through its stages in order, and whoever takes it another way has a bug.
+func TestAnOpeningTakesNoStepThatItsTableDoesNotName(t *testing.T) {
+	legal := map[[2]stage]bool{
+		{stageBegun, stageAttached}: true, {stageBegun, stageRefused}: true, {stageBegun, stageLost}: true,
+		{stageAttached, stageOpen}: true, {stageAttached, stageRefused}: true, {stageAttached, stageLost}: true,
+	}
+	for from := range stageNames {
+		for next := range stageNames {
+			step := [2]stage{stage(from), stage(next)}
+			op := &opening{stage: step[0]}
+			if legal[step] {
+				op.to(step[1])
+				require.Equal(t, step[1], op.stage)
+				continue
+			}
+			require.PanicsWithValue(t, "BUG: session: an opening that is "+stageNames[from]+" cannot become "+stageNames[next],
+				func() { op.to(step[1]) })
+		}
+	}
+}
+
+// What a plan reserved is given back once, by whoever ends the opening without a session.
+func TestAnOpeningGivesItsReservationBackOnce(t *testing.T) {
+	r := newRig(t, nil, nil)
+	for _, end := range []stage{stageRefused, stageLost} {
+		require.True(t, r.reserveStream())
+		op := &opening{m: r.Manager, plan: &Plan{}}
+		op.to(end)
+		op.giveBack()
+		op.giveBack()
+		require.Zero(t, r.streams.Load(), "%v", end)
+	}
+	require.True(t, r.reserveStream())
+	op := &opening{m: r.Manager, plan: &Plan{}}
+	op.to(stageAttached)
+	op.to(stageLost)
+	require.EqualValues(t, 1, r.streams.Load(), "the session gives it back")
+	r.streams.Add(-1)
+}
+
+// buggy is a Request with a bug that shows on the loop, when the opening is logged.
+type buggy struct{ request }
+
+func (buggy) ID() string { panic("of the test") }
+
+// A panic while a stream is opened ends that one, and nothing of it stays behind.
+func TestAPanicOnTheLoopLeavesNothingOfAnOpening(t *testing.T) {
+	for name, rules := range map[string]channel.Options{"at_once": {}, "held_first": {ForceRecovery: true}} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, nil, func(o *Options) { o.Log = debugLog(&testkit.LogBuffer{}) })
+			p, err := r.Plan(&PlanRequest{Identity: &auth.Identity{}})
+			require.NoError(t, err)
+			p.Grants = []Grant{grant("a", rules), grant("b", rules)}
+			sock, far := pairOf(t)
+			r.Enter()
+			require.NoError(t, r.Open(p, Conn{Socket: sock, Framing: codec.FramingClose, Request: buggy{}}))
+			r.Leave()
+			_, err = io.Copy(io.Discard, far)
+			require.NoError(t, err, "the end of the body")
+			testkit.Eventually(t, func() bool { return r.streams.Load() == 0 }, "its place to be free")
+			channels, subscribers := r.hub.Interest()
+			require.Zero(t, channels+subscribers)
+			require.EqualValues(t, 1, r.group.Stats().Closes[loop.ReasonPanic])
+			r.Verify()
+			r.open(t, &auth.Identity{}, grant("a", rules)).expect(t, "connect")
+		})
+	}
+}
