@@ -34,7 +34,7 @@ func (c *configCommand) checkconfig() *cobra.Command {
 			fmt.Fprintf(c.stderr, "%s is not there; `sluice genconfig -c %s` writes one\n", c.path, c.path)
 			return reported(c.stdout, "config file not found")
 		}
-		cfg, report, err := config.Load(config.Source{Path: c.path, Environ: os.Environ()})
+		cfg, report, err := node.Load(config.Source{Path: c.path, Environ: os.Environ()})
 		fatal := c.printFatal(cfg, report, err)
 		strict := c.printFindings(report.Findings)
 		c.adviseConversion(report.Findings)

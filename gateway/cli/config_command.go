@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sluice/gateway/config"
+	"sluice/gateway/node"
 )
 
 // configCommands are the commands that write, check and explain configurations
@@ -43,7 +44,7 @@ func (c *configCommand) loadBase() (*config.Config, error) {
 	if _, err := os.Stat(c.base); err != nil {
 		return nil, reported(c.stdout, "error: base file %s", plainError(err))
 	}
-	cfg, report, err := config.Load(config.Source{Path: c.base, Environ: os.Environ()})
+	cfg, report, err := node.Load(config.Source{Path: c.base, Environ: os.Environ()})
 	printWarnings(c.stderr, report)
 	if err != nil {
 		return nil, reported(c.stdout, "error: %s", plainError(err))

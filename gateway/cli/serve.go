@@ -17,7 +17,7 @@ import (
 
 // run serves until a signal comes.
 func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
-	cfg, report, err := config.Load(src)
+	cfg, report, err := node.Load(src)
 	if err != nil {
 		return fmt.Errorf("the configuration is wrong:\n%w", errors.Join(err, node.Refused(cfg, report, err)))
 	}

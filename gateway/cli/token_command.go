@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sluice/gateway/config"
+	"sluice/gateway/node"
 )
 
 // errReported is what a command returns that has said itself what is wrong:
@@ -59,7 +60,7 @@ func (c *tokenCommand) command(use, short string, run func(cfg *config.Config, a
 	cmd.Flags().StringVarP(&c.path, "config", "c", "config.json", "path to config file")
 	markConfigFile(cmd, "config")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cfg, report, err := config.Load(configSource(cmd, c.path))
+		cfg, report, err := node.Load(configSource(cmd, c.path))
 		if report != nil {
 			log := slog.New(slog.NewJSONHandler(c.stderr, nil))
 			for _, w := range report.Warnings {

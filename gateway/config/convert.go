@@ -23,16 +23,22 @@ type Converted struct {
 //
 // What was unknown or is not supported is left out, and so are parts that do not exist yet: the Report names it. The error
 // joins a KeyError for everything that is wrong with the old file; the Report is there with it.
-func Convert(path, to string) (*Converted, error) {
-	return convert(Source{Path: path, Required: true, Read: source.ReadFile}, to)
+//
+// check is what else is asked of the old file before it is converted, with the error so far; nil for nothing.
+func Convert(path, to string, check func(*Report, error) error) (*Converted, error) {
+	return convert(Source{Path: path, Required: true, Read: source.ReadFile}, to, check)
 }
 
-func convert(src Source, to string) (*Converted, error) {
+func convert(src Source, to string, check func(*Report, error) error) (*Converted, error) {
 	cfg, rep, err := LoadFile(src)
-	out := &Converted{Config: cfg, Report: rep}
+	if check != nil {
+		err = check(rep, err)
+	}
+	out := &Converted{Report: rep}
 	if err != nil {
 		return out, err
 	}
+	out.Config = cfg
 	forgetIdleHooks(cfg, rep)
 	if out.Text, err = render(to, shortest(schema.Root, "", reflect.ValueOf(cfg).Elem(), reflect.ValueOf(Default()).Elem(), rep)); err != nil {
 		return out, err

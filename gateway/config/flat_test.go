@@ -126,28 +126,6 @@ func TestShapeDecidesTheGeneration(t *testing.T) {
 	require.EqualError(t, err, `config: file config.json:1: engine.type (written as engine): "tarantool" is unknown: allowed "memory", "redis"`)
 }
 
-func TestFlatMistakesNameBothKeys(t *testing.T) {
-	f := func(text, want string) {
-		t.Helper()
-		_, _, err := fromJSON(text).load()
-		require.EqualError(t, err, "config: file config.json:"+want)
-	}
-	f("{\n\"port\": \"abc\"}", `2: http_server.port (written as port): "abc" is not a port: allowed 0-65535`)
-	f(`{"history_size": 5}`, `1: channel.without_namespace.history_size (written as history_size): 5 needs history_ttl: allowed both or neither`)
-	f("{\"namespaces\": [\n{\"name\": \"aa\",\n\"history_size\": -5}]}",
-		`3: channel.namespaces[0].history_size (written as namespaces[0].history_size): -5 is out of range: allowed 0 or more`)
-	f("{\"namespaces\": [\n{\"name\": \"aa\", \"proxy_subscribe\": 1}]}",
-		`2: channel.namespaces[0].subscribe_proxy_enabled (written as namespaces[0].proxy_subscribe): 1 is not a boolean: allowed true, false (in the environment also 1, 0)`)
-	f(`{"namespaces": [{"name": "aa"}, {"name": "aa"}]}`,
-		`1: channel.namespaces[1].name (written as namespaces[1].name): "aa" is already the name of channel.namespaces[0]: allowed a name of its own`)
-	f(`{"proxy_connect_endpoint": "grpc://h:1"}`,
-		`1: client.proxy.connect.endpoint (written as proxy_connect_endpoint): "grpc://h:1" is the address of a gRPC hook, which is not supported: allowed a URL with http:// or https://`)
-	f(`{"admin": "yes"}`, `1: admin: a string is not an object: allowed an object such as {"enabled": true, ...}`)
-	f(`{"granular_proxy_mode": 1}`, `1: granular_proxy_mode: a number is not a boolean: allowed true, false`)
-	f(`{"granular_proxy_mode": true, "connect_proxy_name": "x", "proxies": [{"name": "b"}, {"name": "a"}]}`,
-		`1: connect_proxy_name: "x" is not the name of an entry of proxies: allowed "a", "b"`)
-}
-
 func TestUnknownKeysInFlatFiles(t *testing.T) {
 	f := func(text string, want ...string) {
 		t.Helper()

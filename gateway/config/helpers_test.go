@@ -45,6 +45,8 @@ func mustLoad(t *testing.T, g given) (*Config, *Report) {
 	return c, rep
 }
 
+const at = "file config.json:1: "
+
 // quiet is what has to be set for a configuration without warnings.
 const quiet = `"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"hmac_secret_key": "ssssssssssssssssssssssssssssssss"}},
 	"channel": {"without_namespace": {"allow_subscribe_for_client": true}}`
@@ -101,4 +103,15 @@ func oldKeys() []oldKey {
 		}
 	}
 	return all
+}
+
+// kindsOf returns the kind of each finding about key.
+func kindsOf(rep *Report, key string) []Kind {
+	kinds := []Kind{}
+	for _, f := range rep.Findings {
+		if f.Key == key {
+			kinds = append(kinds, f.Kind)
+		}
+	}
+	return kinds
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -139,23 +138,6 @@ func TestFileMustHoldAnObject(t *testing.T) {
 func TestUnknownFormatIsAnError(t *testing.T) {
 	_, _, err := given{path: "config.ini", files: map[string]string{"config.ini": "{}"}}.load()
 	require.EqualError(t, err, `config: file config.ini: ".ini" is not the extension of a known format: allowed .json, .toml, .yaml, .yml`)
-}
-
-func TestAllErrorsAreReportedAtOnce(t *testing.T) {
-	g := fromJSON(`{"http_server": {"port": "abc"}, "client": {"ping_interval": 25}, "channel": {"namespaces": [{"name": "x"}]}}`)
-	g.env = []string{"SLUICE_NODE_LOOPS=many"}
-	g.flags = map[string]string{"log.level": "loud"}
-	_, _, err := g.load()
-	require.ErrorContains(t, err, `config: file config.json:1: http_server.port: "abc" is not a port: allowed 0-65535`)
-	require.ErrorContains(t, err, `config: file config.json:1: client.ping_interval: 25 is a bare number; write "25s"`)
-	require.ErrorContains(t, err, `config: file config.json:1: channel.namespaces[0].name: "x" is not the name of a namespace`)
-	require.ErrorContains(t, err, `config: env SLUICE_NODE_LOOPS: node.loops: "many" is not a whole number: allowed 0-1024`)
-	require.ErrorContains(t, err, `config: flag --log.level: log.level: "loud" is unknown: allowed "debug", "error"`)
-
-	var ke *KeyError
-	require.True(t, errors.As(err, &ke))
-	require.Equal(t, "http_server.port", ke.Key)
-	require.Equal(t, "file config.json:1", ke.Origin)
 }
 
 func TestReportKnowsWhatWasSetAndWhere(t *testing.T) {

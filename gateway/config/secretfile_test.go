@@ -119,8 +119,6 @@ func TestSecretFilesThatCannotBeUsed(t *testing.T) {
 	f(with(`{"http_api": {"key_file": "good", "key": "`+planted+`"}}`), origin+`http_api.key_file: set together with http_api.key: allowed one of them`)
 	f(with(`{"client": {"proxy": {"connect": {"http": {"static_headers_file": "bad"}}}}}`), origin+
 		`client.proxy.connect.http.static_headers_file: file "bad": not JSON: line 1, column 1: expected a value: an object, a list, a string in double quotes, a number, true, false or null: allowed an object of strings as JSON text`)
-	f(with(`{"client": {"token": {"jwks_public_endpoint_file": "good"}}}`), origin+
-		`client.token.jwks_public_endpoint: (hidden) is not a URL: allowed a URL with http:// or https:// and a host`)
 	f(with(`{"api_key_file": "gone"}`), origin+`http_api.key_file (written as api_key_file): names no file (it is not shown: it may be the value itself): allowed the path of a file that holds the value`)
 	f(with(`{"api_key_file": "good", "api_key": "x"}`), origin+`api_key_file: set together with api_key: allowed one of them`)
 	f(with(`{"api_key_file": "good", "http_api": {"key": "x"}}`), origin+`api_key_file: set together with http_api.key: allowed one of them`)

@@ -74,15 +74,3 @@ func TestNamesOfOthersAreSuggested(t *testing.T) {
 	_, _, err := given{flags: map[string]string{"http_port": "3"}}.load()
 	require.EqualError(t, err, "config: flag --http_port: unknown option; did you mean http_server.port?")
 }
-
-// An endpoint without a scheme is no gRPC hook as soon as it has a path.
-func TestAnEndpointWithoutASchemeIsNamed(t *testing.T) {
-	f := func(endpoint, want string) {
-		t.Helper()
-		_, _, err := fromJSON(`{"client": {"proxy": {"connect": {"enabled": true, "endpoint": "` + endpoint + `"}}}}`).load()
-		require.EqualError(t, err, "config: file config.json:1: client.proxy.connect.endpoint: "+want)
-	}
-	f("b:3000/x", `"b:3000/x": a scheme is missing: write "http://b:3000/x"`)
-	f("b/x", `"b/x": a scheme is missing: write "http://b/x"`)
-	f("b:3000", `"b:3000" is the address of a gRPC hook, which is not supported: allowed a URL with http:// or https://`)
-}

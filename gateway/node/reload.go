@@ -87,7 +87,7 @@ func (r *Reloader) Reload() {
 	}
 	src := r.src
 	src.Environ = os.Environ()
-	cfg, report, err := config.Load(src)
+	cfg, report, err := Load(src)
 	if err == nil {
 		err = r.node.Reload(cfg)
 	}

@@ -29,12 +29,12 @@ func (node *Node) newProxy() (*proxy.Proxy, error) {
 	return proxy.New(opt)
 }
 
-// hookOptions are those of one hook, which may have so many calls under way.
-func hookOptions(c *config.Proxy, calls int) (*proxy.HookOptions, error) {
+// hookSettings are the options of a hook that are settings, but for its TLS.
+func hookSettings(c *config.Proxy) *proxy.HookOptions {
 	opt := &proxy.HookOptions{
 		Endpoint: c.Endpoint, Timeout: c.Timeout, HTTPHeaders: c.HTTPHeaders, EmulatedHeaders: c.EmulatedHeaders,
 		StaticHeaders: c.HTTP.StaticHeaders, BinaryEncoding: c.BinaryEncoding,
-		IncludeConnectionMeta: c.IncludeConnectionMeta, MaxInFlight: calls,
+		IncludeConnectionMeta: c.IncludeConnectionMeta,
 	}
 	for _, t := range c.HTTP.StatusToCodeTransforms {
 		tr := proxy.Transform{Status: t.StatusCode}
@@ -46,6 +46,13 @@ func hookOptions(c *config.Proxy, calls int) (*proxy.HookOptions, error) {
 		}
 		opt.Transforms = append(opt.Transforms, tr)
 	}
+	return opt
+}
+
+// hookOptions are those of one hook, which may have so many calls under way.
+func hookOptions(c *config.Proxy, calls int) (*proxy.HookOptions, error) {
+	opt := hookSettings(c)
+	opt.MaxInFlight = calls
 	if !c.HTTP.TLS.Enabled {
 		return opt, nil
 	}

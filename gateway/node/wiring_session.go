@@ -22,28 +22,19 @@ func (node *Node) sessionLive(c *config.Client) session.Live {
 	return session.Live{
 		Insecure: c.Insecure, StreamLimit: limit, LimitedBy: by, UserConnectionLimit: c.UserConnectionLimit,
 		RecoveryLimit: c.RecoveryMaxPublicationLimit,
-		Personal: session.Personal{
-			Enabled:          c.SubscribeToUserPersonalChannel.Enabled,
-			Namespace:        c.SubscribeToUserPersonalChannel.PersonalChannelNamespace,
-			SingleConnection: c.SubscribeToUserPersonalChannel.SingleConnection,
-		},
+		Personal:      personal(c),
 	}
 }
 
+func personal(c *config.Client) session.Personal {
+	p := &c.SubscribeToUserPersonalChannel
+	return session.Personal{Enabled: p.Enabled, Namespace: p.PersonalChannelNamespace, SingleConnection: p.SingleConnection}
+}
+
 func (node *Node) sessionOptions() session.Options {
-	c := &node.cfg.Client
-	opt := session.Options{
-		Live:    node.sessionLive(c),
-		Version: Version + " OSS", PingInterval: c.PingInterval, Rules: node.rules.Load,
-		Cursors: node.cfg.UniSSE.LastEventID, TerminalIDs: node.cfg.UniSSE.TerminalStatus, ServerTime: c.ConnectIncludeServerTime,
-		ChannelLimit: c.ChannelLimit, RecoveryMaxBytes: node.cfg.UniSSE.RecoveryMaxBytes, RecoveryMaxTotal: node.cfg.UniSSE.RecoveryMaxTotal,
-		MaxLifetime: node.cfg.UniSSE.MaxLifetime, RetryMin: node.cfg.UniSSE.Retry.Min, RetryMax: node.cfg.UniSSE.Retry.Max,
-		StaleCloseDelay: c.StaleCloseDelay, KeeperBacklog: c.PresenceBacklogMax,
-		ExpiredCloseDelay: c.ExpiredCloseDelay, ExpiredSubDelay: c.ExpiredSubCloseDelay,
-		PresenceUpdateInterval: c.PresenceUpdateInterval, PositionCheckDelay: c.ChannelPositionCheckDelay,
-		Addresses: node.limits, Calls: node.calls, Log: node.log,
-	}
-	if c.Proxy.Refresh.Enabled {
+	opt := sessionSettings(node.cfg)
+	opt.Live, opt.Rules, opt.Addresses, opt.Calls, opt.Log = node.sessionLive(&node.cfg.Client), node.rules.Load, node.limits, node.calls, node.log
+	if node.cfg.Client.Proxy.Refresh.Enabled {
 		opt.Refresh = node.proxy
 	}
 	return opt
@@ -61,5 +52,21 @@ func (node *Node) watchClock(done <-chan struct{}) {
 		case <-tick.C:
 			node.sessions.CheckClock()
 		}
+	}
+}
+
+// sessionSettings are the options that are settings, of the live ones the personal
+// channel only.
+func sessionSettings(cfg *config.Config) session.Options {
+	c, u := &cfg.Client, &cfg.UniSSE
+	return session.Options{
+		Live:    session.Live{Personal: personal(c)},
+		Version: Version + " OSS", PingInterval: c.PingInterval,
+		Cursors: u.LastEventID, TerminalIDs: u.TerminalStatus, ServerTime: c.ConnectIncludeServerTime,
+		ChannelLimit: c.ChannelLimit, RecoveryMaxBytes: u.RecoveryMaxBytes, RecoveryMaxTotal: u.RecoveryMaxTotal,
+		MaxLifetime: u.MaxLifetime, RetryMin: u.Retry.Min, RetryMax: u.Retry.Max,
+		StaleCloseDelay: c.StaleCloseDelay, KeeperBacklog: c.PresenceBacklogMax,
+		ExpiredCloseDelay: c.ExpiredCloseDelay, ExpiredSubDelay: c.ExpiredSubCloseDelay,
+		PresenceUpdateInterval: c.PresenceUpdateInterval, PositionCheckDelay: c.ChannelPositionCheckDelay,
 	}
 }

@@ -16,20 +16,24 @@ func sseLive(c *config.Client) sse.Live {
 	}
 }
 
-func (node *Node) sseOptions() (sse.Options, error) {
-	c, u := &node.cfg.Client, &node.cfg.UniSSE
-	origins, err := origin.NewList(c.AllowedOrigins)
-	if err != nil {
-		return sse.Options{}, err
-	}
+func (node *Node) sseOptions() (opt sse.Options, err error) {
+	opt = sseSettings(node.cfg)
+	opt.Verifier, opt.Log = node.verifier.Load, node.log
+	opt.Origins, err = origin.NewList(node.cfg.Client.AllowedOrigins)
+	return opt, err
+}
+
+// sseSettings are the options that are settings.
+func sseSettings(cfg *config.Config) sse.Options {
+	c, u := &cfg.Client, &cfg.UniSSE
 	opt := sse.Options{
-		Live: sseLive(c), Verifier: node.verifier.Load, Origins: origins,
+		Live:     sseLive(c),
 		HookWait: c.StaleCloseDelay, TokenCookie: c.TokenCookie, TerminalStatus: u.TerminalStatus,
-		Limits: codec.Limits{Depth: node.cfg.HTTPAPI.MaxDepth, Number: node.cfg.HTTPAPI.MaxNumberSize},
+		Limits: codec.Limits{Depth: cfg.HTTPAPI.MaxDepth, Number: cfg.HTTPAPI.MaxNumberSize},
 		Socket: loop.SocketOptions{
 			UserTimeout: c.QueueMaxAge + userTimeoutSlack, UnsentMax: u.KernelUnsentMax,
 		},
-		RetryMin: u.Retry.Min, RetryMax: u.Retry.Max, LastEventID: u.LastEventID, Log: node.log,
+		RetryMin: u.Retry.Min, RetryMax: u.Retry.Max, LastEventID: u.LastEventID,
 		BoundedStreams: u.BoundedStreams,
 		ShedByStatus:   u.Shed == "status", ShedMax: u.ShedRetryMax,
 	}
@@ -48,5 +52,5 @@ func (node *Node) sseOptions() (sse.Options, error) {
 			Code: uint32(t.Code), To: codec.Disconnect{Code: uint32(t.To.Code), Reason: t.To.Reason},
 		})
 	}
-	return opt, nil
+	return opt
 }

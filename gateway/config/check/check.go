@@ -47,10 +47,8 @@ func (v *checker) all() {
 	v.lacking()
 	v.httpServer()
 	v.client()
-	v.hooks()
-	v.token()
+	v.hookTLS()
 	v.secrets()
-	v.channels()
 	v.httpAPI()
 	v.limits()
 	v.reach()
@@ -95,20 +93,6 @@ func (v *checker) uniSSE() {
 	if s.CursorExactBytes >= v.c.HTTPServer.MaxHeadSize && v.sound(cursor, "http_server.max_head_size") {
 		v.fail(cursor, "%d: the cursor comes back in a header: allowed less than http_server.max_head_size (%d)",
 			s.CursorExactBytes, v.c.HTTPServer.MaxHeadSize)
-	}
-	if s.ShedRetryMax < s.Retry.Max && v.sound("uni_sse.shed_retry_max", "uni_sse.retry") {
-		v.fail("uni_sse.shed_retry_max", "%s is less than the longest of uni_sse.retry (%s): allowed that or more", s.ShedRetryMax, s.Retry.Max)
-	}
-	const transforms = "uni_sse.connect_code_to_http_response.transforms"
-	for i, t := range s.ConnectCodeToHTTPResponse.Transforms {
-		at := fmt.Sprintf("%s[%d]", transforms, i)
-		if t.Code == 0 && v.sound(at+".code") {
-			v.fail(at+".code", "0 or missing: allowed the code of an error or disconnect, 109 or 3500 for example")
-		}
-		status := t.To.StatusCode
-		if (status < 200 || status > 599) && v.sound(at+".to.status_code") {
-			v.fail(at+".to.status_code", "%d is not the status of a response: allowed 200-599", status)
-		}
 	}
 }
 
@@ -277,16 +261,11 @@ func (v *checker) operations() {
 			v.warn("admin.password", "password or secret is empty: nobody can log in to the web pages")
 		}
 	}
-	if p := &v.c.Prometheus; !metricName.MatchString(p.MetricsNamespace) && v.sound("prometheus.metrics_namespace") {
-		v.fail("prometheus.metrics_namespace", "%q cannot start a metric name: allowed letters, digits and _, not a digit first", p.MetricsNamespace)
-	}
 	s := &v.c.Shutdown
 	if s.Grace >= s.Timeout && v.sound("shutdown.grace", "shutdown.timeout") {
 		v.fail("shutdown.grace", "%s leaves no time to end streams: allowed less than shutdown.timeout (%s)", s.Grace, s.Timeout)
 	}
 }
-
-var metricName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 
 // handlers checks the paths of all endpoints, and that no two that are served have the same.
 func (v *checker) handlers() {

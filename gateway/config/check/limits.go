@@ -10,7 +10,6 @@ func (v *checker) limits() {
 	if !v.c.HTTPAPI.Disabled {
 		v.publicationLimits()
 	}
-	v.recoveryLimits()
 	v.channelLimits()
 }
 
@@ -46,22 +45,8 @@ func (v *checker) publicationLimits() {
 	}
 }
 
-func (v *checker) recoveryLimits() {
-	const one, total = "uni_sse.recovery_max_bytes", "uni_sse.recovery_max_total"
-	// What is recovered counts twice (session.recoveryFactor).
-	if s := &v.c.UniSSE; s.RecoveryMaxBytes >= s.RecoveryMaxTotal-s.RecoveryMaxBytes && v.sound(one, total) {
-		v.warn(one, "twice %d, as what is recovered counts, is not less than %s (%d): a client that missed so much takes all of that, and those that come back meanwhile wait or are told 3013; set %s to several times as much, or this to less",
-			s.RecoveryMaxBytes, total, s.RecoveryMaxTotal, total)
-	}
-}
-
 func (v *checker) channelLimits() {
 	ch := &v.c.Channel
-	const asked, all = "channel.max_length", "channel.server_max_length"
-	if ch.ServerMaxLength < ch.MaxLength && v.sound(asked, all) {
-		v.warn(all, "%d is less than %s (%d), which then never counts: longer names that clients ask for are dropped too; set it to that or more",
-			ch.ServerMaxLength, asked, ch.MaxLength)
-	}
 	const empty, meta = "channel.history_empty_ttl", "channel.history_meta_ttl"
 	if ch.HistoryEmptyTTL > ch.HistoryMetaTTL && v.sound(empty, meta) {
 		v.warn(empty, "%s is more than %s (%s), after which positions of empty channels are forgotten all the same; set it to at most that",

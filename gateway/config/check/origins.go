@@ -6,8 +6,7 @@ import (
 	"strings"
 
 	"sluice/gateway/origin"
-
-	"sluice/gateway/config/report"
+	"sluice/gateway/problem"
 )
 
 const (
@@ -16,36 +15,15 @@ const (
 	userKey    = "client.user_id_http_header"
 )
 
-// origins checks the patterns of client.allowed_origins.
-func (v *checker) origins(patterns []string) {
-	everybody := len(patterns) == 1 && patterns[0] == "*"
+// origins checks client.allowed_origins, with what makes a browser's own credentials count.
+func (v *checker) origins() {
 	ambient := v.ambient()
-	for _, p := range patterns {
-		if err := compileGlob(p); err != nil {
-			hint := ""
-			if never := origin.Never(p); never != "" {
-				hint = "; it " + never
-			}
-			v.fail(originsKey, "%q is not a pattern (%v): allowed * ? [abc] [a-z] [!x] {a,b} and \\ in front of a character meant as such%s", p, err, hint)
-			continue
-		}
-		if never := origin.Never(p); never != "" {
-			v.note(originsKey, report.KindUnusable, fmt.Sprintf("%q %s", p, never))
-			continue
-		}
-		example := origin.Open(p)
-		switch {
-		case example == "":
-		case ambient != "" && v.sound(ambientKeys...):
-			v.fail(originsKey, "%q lets pages of anybody in (%s), and with %s a browser says who the user is whichever page asks: allowed origins whose owner is named, "+
-				"such as \"https://app.example.com\" or \"https://*.example.com\"; or let clients send a token in the connect request", p, example, ambient)
-		case p == "null": // of a page in a file, or in a frame: somebody wanted that
-		case everybody:
-			v.warn(originsKey, `["*"] lets the pages of every site connect`)
-		default:
-			v.warn(originsKey, "%q lets pages of anybody connect: %s", p, example)
-		}
+	if !v.sound(ambientKeys...) {
+		ambient = ""
 	}
+	var l problem.List
+	l.Add(originsKey, origin.Check(v.c.Client.AllowedOrigins, ambient))
+	v.errs = append(v.errs, v.rep.Tell(l)...)
 }
 
 // ambientKeys are the options that make ambient credentials count.

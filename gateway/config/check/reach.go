@@ -64,10 +64,6 @@ func (v *checker) hookTimes() {
 	if c.Proxy.Refresh.Enabled && v.chosen(expired, c.ExpiredCloseDelay, schema.Default().Client.ExpiredCloseDelay) {
 		v.warn(expired, "%s has no effect with client.proxy.refresh, which is asked at the expiry", c.ExpiredCloseDelay)
 	}
-	const ping = "client.ping_interval"
-	if p := c.PingInterval; p >= minPing && p < time.Second && v.sound(ping) {
-		v.warn(ping, "%s: clients are told whole seconds, and so 0, which is no pings at all; set it to 1s or more", p)
-	}
 }
 
 // positionTimes compares the checks of positions with the looks at which they happen.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"sluice/gateway/config/schema"
+	"sluice/gateway/problem"
 )
 
 // Spoil notes that the value of key could not be decoded. Set takes it back.
@@ -33,4 +34,24 @@ func (r *Report) Wrong(key, detail string) *KeyError {
 func (r *Report) Note(key string, kind Kind, detail string) {
 	at := r.set[key]
 	r.Add(Finding{Origin: at.Origin, Line: at.Line, Key: r.Written(key), Kind: kind, Detail: detail})
+}
+
+// Tell adds what a package says of its options to the findings, and returns its errors; the options have their whole keys.
+// Where one of them could not be decoded, nothing is told: one mistake is not reported twice.
+func (r *Report) Tell(problems problem.List) (errs []error) {
+	for _, p := range problems {
+		if !r.Sound(append(p.Others, p.Field)...) {
+			continue
+		}
+		detail := p.Detail
+		if r.Hidden(p.Field) {
+			detail = problem.WithoutValues(detail)
+		}
+		if p.Kind == problem.Error {
+			errs = append(errs, r.Wrong(p.Field, detail))
+		} else {
+			r.Note(p.Field, Kind(p.Kind), detail)
+		}
+	}
+	return errs
 }

@@ -1,4 +1,4 @@
-package config
+package node_test
 
 import (
 	"fmt"
@@ -24,7 +24,7 @@ func TestPatternsThatNoBrowserCanSendAreWarnedOf(t *testing.T) {
 	_, rep := mustLoad(t, given{env: []string{`SLUICE_CLIENT_ALLOWED_ORIGINS=["https://a.example","https://b.example"]`}})
 	require.Contains(t, strings.Join(rep.Warnings, "\n"), `env SLUICE_CLIENT_ALLOWED_ORIGINS: client.allowed_origins: `+
 		`"[\"https://a.example\",\"https://b.example\"]" looks like JSON`)
-	_, _, err := given{env: []string{`SLUICE_CLIENT_ALLOWED_ORIGINS=["https://b-a.example"`}}.load()
+	_, _, err := given{env: []string{`SLUICE_CLIENT_ALLOWED_ORIGINS=["https://b-a.example"`}}.load(t)
 	require.ErrorContains(t, err, "looks like JSON", "a pattern that cannot be compiled says so too")
 }
 
@@ -39,7 +39,7 @@ func TestOriginsOfAnybodyTogetherWithAmbientCredentialsAreRefused(t *testing.T) 
 		"Cookie in client.proxy.connect.http_headers": connect, "Cookie in client.proxy.refresh.http_headers": refresh,
 	} {
 		for _, pattern := range []string{"*", "**", "https://*", "http*://*", "*://*", "https://*.com", "*example.com", "null"} {
-			_, _, err := fromJSON(strings.Replace(text, "%q", fmt.Sprintf("%q", pattern), 1)).load()
+			_, _, err := fromJSON(strings.Replace(text, "%q", fmt.Sprintf("%q", pattern), 1)).load(t)
 			require.ErrorContains(t, err, fmt.Sprintf("client.allowed_origins: %q lets pages of anybody in", pattern))
 			require.ErrorContains(t, err, "with "+with+" a browser says who the user is")
 			require.ErrorContains(t, err, "allowed origins whose owner is named")
@@ -58,13 +58,13 @@ func TestOriginsOfAnybodyTogetherWithAmbientCredentialsAreRefused(t *testing.T) 
 }
 
 func TestAUserHeaderNeedsTrustedProxies(t *testing.T) {
-	_, _, err := fromJSON(`{"client": {"user_id_http_header": "X-User"}}`).load()
+	_, _, err := fromJSON(`{"client": {"user_id_http_header": "X-User"}}`).load(t)
 	require.EqualError(t, err, `config: file config.json:1: client.user_id_http_header: "X-User" needs http_server.trusted_proxies: `+
 		`without it every client could say who it is; allowed only with the addresses of the proxies that authenticate`)
 	require.Empty(t, warningsOf(t, `{"http_server": {"trusted_proxies": ["10.0.0.7"]}, "client": {"user_id_http_header": "X-User"}}`))
 	require.Contains(t, warningsOf(t, `{"client": {"user_id_http_header": "X-User", "insecure": true}}`), "has no effect without http_server.trusted_proxies")
-	_, _, err = fromJSON(`{"client_user_id_http_header": "X-User"}`).load()
+	_, _, err = fromJSON(`{"client_user_id_http_header": "X-User"}`).load(t)
 	require.ErrorContains(t, err, "needs http_server.trusted_proxies", "of version 5 too")
-	_, _, err = fromJSON(`{"http_server": {"trusted_proxies": ["10.0.0.7"], "proxy_protocol": true, "forwarded_header": "none"}, "client": {"user_id_http_header": "X-User"}}`).load()
+	_, _, err = fromJSON(`{"http_server": {"trusted_proxies": ["10.0.0.7"], "proxy_protocol": true, "forwarded_header": "none"}, "client": {"user_id_http_header": "X-User"}}`).load(t)
 	require.ErrorContains(t, err, "cannot be the proxy's with http_server.forwarded_header none")
 }

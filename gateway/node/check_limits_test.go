@@ -1,4 +1,4 @@
-package config
+package node_test
 
 import (
 	"slices"
@@ -75,7 +75,7 @@ func TestUnreadLimitsAreNotCompared(t *testing.T) {
 		`{"channel": {"server_max_length": 0}}`,
 		`{"channel": {"history_meta_ttl": "1s", "history_empty_ttl": "1ms"}}`,
 	} {
-		_, rep, err := fromJSON(text).load()
+		_, rep, err := fromJSON(text).load(t)
 		require.ErrorContains(t, err, "out of range", text)
 		require.NotRegexp(t, "is (less|more) than", strings.Join(rep.Warnings, "\n"), text)
 	}

@@ -1,16 +1,18 @@
-package config
+package node_test
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/gateway/config"
+
 	"sluice/gateway/config/report"
 )
 
 // kindsOf returns the kind of each finding about key.
-func kindsOf(rep *Report, key string) []Kind {
-	kinds := []Kind{}
+func kindsOf(rep *config.Report, key string) []config.Kind {
+	kinds := []config.Kind{}
 	for _, f := range rep.Findings {
 		if f.Key == key {
 			kinds = append(kinds, f.Kind)
@@ -47,7 +49,7 @@ func TestTimesThatAreTooShortAreFound(t *testing.T) {
 	}
 	_, rep := mustLoad(t, fromJSON(`{"client": {"stale_close_delay": "1ms", "proxy": {"connect": {"enabled": true, "endpoint": "http://h", "timeout": "1ms"}}}}`))
 	require.Contains(t, rep.Warnings, "file config.json:1: client.stale_close_delay: 1ms: clients with a slow network do not get through in it; set it to 1s or more")
-	require.Equal(t, []Kind{report.KindUnusable}, kindsOf(rep, "client.proxy.connect.timeout"))
+	require.Equal(t, []config.Kind{report.KindUnusable}, kindsOf(rep, "client.proxy.connect.timeout"))
 	for _, f := range rep.Findings {
 		require.Equal(t, f.Key != "channel" && f.Kind == report.KindUnusable, f.Kind.Strict(), f.String())
 	}
@@ -71,13 +73,13 @@ func TestProxiesOfEverybodyAreNoProxies(t *testing.T) {
 	} {
 		_, rep := mustLoad(t, fromJSON(`{"http_server": {"trusted_proxies": `+list+`}}`))
 		header := `{"http_server": {"trusted_proxies": ` + list + `}, "client": {"user_id_http_header": "X-User"}}`
-		_, _, err := fromJSON(header).load()
+		_, _, err := fromJSON(header).load(t)
 		if wide == "" {
 			require.Empty(t, kindsOf(rep, key), list)
 			require.NoError(t, err, list)
 			continue
 		}
-		require.Equal(t, []Kind{report.KindOpen}, kindsOf(rep, key), list)
+		require.Equal(t, []config.Kind{report.KindOpen}, kindsOf(rep, key), list)
 		require.True(t, report.KindOpen.Strict())
 		require.ErrorContains(t, err, `client.user_id_http_header: "X-User" is taken from everybody in "`+wide+`", which http_server.trusted_proxies has`)
 		mustLoad(t, fromJSON(`{"http_server": {"trusted_proxies": `+list+`}, "client": {"insecure": true, "user_id_http_header": "X-User"}}`))

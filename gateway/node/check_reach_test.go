@@ -1,15 +1,12 @@
-package config
+package node_test
 
 import (
+	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"sluice/gateway/config/schema"
-	"sluice/gateway/config/source"
 )
 
 // expectAdvice holds the advice about a file, apart from its place, against want.
@@ -59,38 +56,35 @@ func TestLimitsThatAreNeverReached(t *testing.T) {
 		"uni_sse.recovery_max_bytes: 1000000 is less than http_api.max_publication_size (1000001): who misses such a publication recovers nothing; set it to more, or http_api.max_publication_size to less")
 }
 
-// merge returns the members of two JSON objects as one, section by section.
+// merge returns a JSON object with the members of both, on one line.
 func merge(t *testing.T, a, b string) string {
 	t.Helper()
-	one, err := source.ParseJSON([]byte(a))
-	require.NoError(t, err)
-	two, err := source.ParseJSON([]byte(b))
-	require.NoError(t, err)
-	var join func(a, b *source.Object)
-	join = func(a, b *source.Object) {
-		for _, m := range b.Members {
-			old := a.Get(m.Key)
-			if old == nil {
-				a.Members = append(a.Members, m)
-				continue
+	var one, two map[string]any
+	require.NoError(t, json.Unmarshal([]byte(a), &one))
+	require.NoError(t, json.Unmarshal([]byte(b), &two))
+	var join func(a, b map[string]any)
+	join = func(a, b map[string]any) {
+		for key, value := range b {
+			if old, both := a[key].(map[string]any); both {
+				join(old, value.(map[string]any))
+			} else {
+				a[key] = value
 			}
-			join(old.Value.(*source.Object), m.Value.Value.(*source.Object))
 		}
 	}
-	join(one.Value.(*source.Object), two.Value.(*source.Object))
-	var text func(n *source.Node) string
-	text = func(n *source.Node) string {
-		o, isObject := n.Value.(*source.Object)
-		if !isObject {
-			return n.Show()
-		}
-		var parts []string
-		for _, m := range o.Members {
-			parts = append(parts, fmt.Sprintf("%q: %s", m.Key, text(m.Value)))
-		}
-		return "{" + strings.Join(parts, ", ") + "}"
+	join(one, two)
+	text, err := json.Marshal(one)
+	require.NoError(t, err)
+	return string(text)
+}
+
+// nest returns a JSON object with value at a dotted key.
+func nest(key, value string) string {
+	parts := strings.Split(key, ".")
+	for i := len(parts) - 1; i >= 0; i-- {
+		value = `{"` + parts[i] + `": ` + value + `}`
 	}
-	return text(one)
+	return value
 }
 
 // A time that ends before what needs it has come is named.
@@ -122,64 +116,4 @@ func TestTimesThatEndTooSoon(t *testing.T) {
 	expectAdvice(t, fmt.Sprintf(refresh, "5s", true, "http://h"), "client.expired_close_delay: 5s has no effect with client.proxy.refresh, which is asked at the expiry")
 	expectAdvice(t, fmt.Sprintf(refresh, "25s", true, "http://h"))
 	expectAdvice(t, fmt.Sprintf(refresh, "5s", false, ""))
-}
-
-// Every number and duration says what 0 means where it is allowed, in the reference and in config files.
-func TestEveryOptionSaysWhatZeroMeans(t *testing.T) {
-	aZero := regexp.MustCompile(`\b0\b`)
-	reference := Reference()
-	n := 0
-	var check func(s *schema.Section)
-	check = func(s *schema.Section) {
-		for _, f := range s.Fields {
-			switch {
-			case f.Unserved:
-			case f.Sub != nil:
-				check(f.Sub)
-			case f.Kind != schema.KindInt && f.Kind != schema.KindDuration, f.Min > 0, f.Name == "pong_timeout":
-			case f.Unit == "" && strings.HasSuffix(f.Name, "code"): // of an error or a status; 0 is refused
-			default:
-				n++
-				require.Regexp(t, aZero, comment(f), f.Name)
-				require.Contains(t, reference, escapeMarkdown(meaning(f)), f.Name)
-			}
-		}
-	}
-	check(schema.Root)
-	require.Greater(t, n, 30)
-}
-
-// A 0 that stands for the default says so wherever it comes from: nobody writes it for that.
-func TestAZeroThatMeansTheDefaultIsNamed(t *testing.T) {
-	n := 0
-	for _, o := range Options() {
-		if o.ZeroIs == "" || o.InObject || o.Unserved {
-			continue
-		}
-		n++
-		want := o.Key + ": 0 stands for the default, " + o.Default + "; "
-		if o.Key == "client.ping_interval" {
-			want += "a negative duration switches it off"
-		} else {
-			want += "it is neither off nor without limit"
-		}
-		zeros := []string{"0", "0.0"}
-		if o.Type == "duration" {
-			zeros = append(zeros, `"0s"`, `"0"`, `"0ms"`)
-		}
-		for _, zero := range zeros {
-			shown := strings.Replace(want, "0 stands", zero+" stands", 1)
-			require.Contains(t, warningsOf(t, nest(o.Key, zero)), at+shown)
-		}
-		for _, g := range []given{{env: []string{o.Env + "=0"}}, {flags: map[string]string{o.Key: "0"}}} {
-			_, rep := mustLoad(t, g)
-			require.Contains(t, strings.Join(rep.Warnings, "\n"), strings.Replace(want, ": 0 stands", ": ", 1)[:len(o.Key)+2])
-			require.Contains(t, strings.Join(rep.Warnings, "\n"), "stands for the default, "+o.Default)
-		}
-		c, _ := mustLoad(t, fromJSON(nest(o.Key, "0")))
-		require.Equal(t, Default(), c)
-		require.NotContains(t, warningsOf(t, nest(o.Key, "null")), "stands for")
-	}
-	require.Greater(t, n, 10)
-	require.Contains(t, warningsOf(t, `{"ping_interval": "0s"}`), `ping_interval: "0s" stands for the default, 25s; a negative duration switches it off`)
 }

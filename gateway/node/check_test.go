@@ -1,4 +1,4 @@
-package config
+package node_test
 
 import (
 	"crypto/rand"
@@ -15,17 +15,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/gateway/config"
 	"sluice/gateway/config/report"
+	"sluice/gateway/node"
 )
-
-// refused asserts that a file has exactly one error.
-func refused(t *testing.T, text, want string) {
-	t.Helper()
-	_, _, err := fromJSON(text).load()
-	require.EqualError(t, err, "config: "+want)
-}
-
-const at = "file config.json:1: "
 
 func TestUniSSEIsValidated(t *testing.T) {
 	const transforms = "uni_sse.connect_code_to_http_response.transforms"
@@ -101,7 +94,7 @@ func TestPathsAreValidated(t *testing.T) {
 
 	refused(t, `{"uni_sse": {"handler_prefix": "x"}}`, at+`uni_sse.handler_prefix: "x" does not start with /: allowed a path such as "/connection/uni_sse"`)
 	for _, p := range []string{"/a b", "/a?b", "/ä", "/a\\n", "/{x}", "/a%20"} {
-		_, _, err := fromJSON(`{"health": {"handler_prefix": "` + p + `"}}`).load()
+		_, _, err := fromJSON(`{"health": {"handler_prefix": "` + p + `"}}`).load(t)
 		require.ErrorContains(t, err, "is not a plain path", p)
 	}
 	refused(t, `{"health": {"enabled": true, "handler_prefix": "/api/"}}`, at+`health.handler_prefix: "/api" is already the path of http_api: allowed a path of its own`)
@@ -115,7 +108,7 @@ func TestAllowedOriginsAreValidated(t *testing.T) {
 		warningsOf(t, `{"client": {"allowed_origins": ["https://A.example"]}}`))
 	require.Empty(t, warningsOf(t, `{"client": {"allowed_origins": ["https://*.a.example", "https://{b,c}.example", "null", "file://*", "https://[a-z]x?.a.example"]}}`))
 	for _, pattern := range []string{"https://{a", "[a", "[", "{"} {
-		_, _, err := fromJSON(`{"client": {"allowed_origins": ["` + pattern + `"]}}`).load()
+		_, _, err := fromJSON(`{"client": {"allowed_origins": ["` + pattern + `"]}}`).load(t)
 		require.ErrorContains(t, err, `config: file config.json:1: client.allowed_origins: "`+pattern+`" is not a pattern`)
 	}
 }
@@ -138,7 +131,7 @@ func TestClientIsValidated(t *testing.T) {
 	f(`{"code": 109}`, transforms+`.to.code: 0 or missing: allowed a disconnect code, 4000-4999 for your own`)
 	f(`{"code": 109, "to": {"code": 4000, "reason": "naïve"}}`, at+transforms+`.to.reason: "naïve" is not a reason: allowed at most 123 printable ASCII characters`)
 	_, _, err := fromJSON(`{"client": {"connect_code_to_unidirectional_disconnect": {"transforms": [{"code": 109, "to": {"code": 4000, "reason": "` +
-		strings.Repeat("x", 124) + `"}}]}}}`).load()
+		strings.Repeat("x", 124) + `"}}]}}}`).load(t)
 	require.ErrorContains(t, err, "(shortened) is not a reason")
 }
 
@@ -389,12 +382,8 @@ func TestTLSIsValidated(t *testing.T) {
 	f := func(object, want string) {
 		t.Helper()
 		text := `{"http_server": {"tls": ` + object + `}}`
-		_, _, err := Load(Source{Path: "config.json", Dir: dir, Read: func(name string) ([]byte, error) {
-			if filepath.Base(name) == "config.json" {
-				return []byte(text), nil
-			}
-			return nil, os.ErrNotExist
-		}})
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o600))
+		_, _, err := node.Load(config.Source{Path: "config.json", Dir: dir})
 		if want == "" {
 			require.NoError(t, err)
 			return
@@ -413,7 +402,7 @@ func TestTLSIsValidated(t *testing.T) {
 	f(`{"enabled": true, "cert_pem": "key.pem", "key_pem": "key.pem"}`, "http_server.tls.key_pem: (hidden) and cert_pem are no pair")
 	f(`{"enabled": true, "cert_pem": "cert.pem", "key_pem": "key.pem", "client_ca_pem": "key.pem"}`, "http_server.tls.client_ca_pem: holds no certificate")
 
-	_, _, err := fromJSON(`{"engine": {"type": "redis", "redis": {"tls": {"enabled": true, "cert_pem": "` + oneLine(ecCert) + `"}}}}`).load()
+	_, _, err := fromJSON(`{"engine": {"type": "redis", "redis": {"tls": {"enabled": true, "cert_pem": "` + oneLine(ecCert) + `"}}}}`).load(t)
 	require.ErrorContains(t, err, "engine.redis.tls: cert_pem and key_pem go together")
 	mustLoad(t, fromJSON(`{"engine": {"type": "redis", "redis": {"tls": {"enabled": true}}}}`))
 }
@@ -438,7 +427,7 @@ func TestPublicKeysInAllTheirForms(t *testing.T) {
 		`"rsa_public_key": "` + encode("PUBLIC KEY", []byte("junk")) + `"`,
 		`"rsa_public_key": "` + encode("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)) + `"`,
 	} {
-		_, _, err := fromJSON(`{"client": {"token": {` + text + `}}}`).load()
+		_, _, err := fromJSON(`{"client": {"token": {` + text + `}}}`).load(t)
 		require.ErrorContains(t, err, "public key: allowed PEM text")
 		require.NotContains(t, err.Error(), "BEGIN")
 	}
@@ -452,7 +441,7 @@ func TestShortHMACKeysAreFound(t *testing.T) {
 			secret := strings.Repeat("s", n)
 			c, rep := mustLoad(t, fromJSON(`{"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"`+key+`": "`+secret+`"}}}`))
 			require.Contains(t, []string{c.Client.Token.HMACSecretKey, c.Client.Token.HMACPreviousSecretKey}, secret)
-			i := slices.IndexFunc(rep.Findings, func(f Finding) bool { return f.Kind == report.KindWeak })
+			i := slices.IndexFunc(rep.Findings, func(f config.Finding) bool { return f.Kind == report.KindWeak })
 			require.Equal(t, weak, i >= 0, "%s of %d bytes", key, n)
 			if weak {
 				f := rep.Findings[i]

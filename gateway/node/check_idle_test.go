@@ -1,4 +1,4 @@
-package config
+package node_test
 
 import (
 	"fmt"

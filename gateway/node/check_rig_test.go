@@ -1,0 +1,83 @@
+package node_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config"
+	"sluice/gateway/node"
+)
+
+// given is a configuration as a start reads it: files by name, environment and flags.
+type given struct {
+	files map[string]string
+	env   []string
+	flags map[string]string
+	path  string
+	dev   *config.Dev
+}
+
+func fromJSON(text string) given { return given{files: map[string]string{"config.json": text}} }
+
+// file is a configuration in a file of that name.
+func file(name, text string) given { return given{path: name, files: map[string]string{name: text}} }
+
+func (g given) load(t *testing.T) (*config.Config, *config.Report, error) {
+	t.Helper()
+	src := config.Source{Path: g.path, Dir: t.TempDir(), Environ: g.env, Flags: g.flags, Dev: g.dev}
+	if src.Path == "" {
+		src.Path = "config.json"
+	}
+	for name, text := range g.files {
+		require.NoError(t, os.WriteFile(filepath.Join(src.Dir, name), []byte(text), 0o600))
+	}
+	return node.Load(src)
+}
+
+func mustLoad(t *testing.T, g given) (*config.Config, *config.Report) {
+	t.Helper()
+	c, rep, err := g.load(t)
+	require.NoError(t, err)
+	return c, rep
+}
+
+// refused asserts that a file has exactly one error.
+func refused(t *testing.T, text, want string) {
+	t.Helper()
+	_, _, err := fromJSON(text).load(t)
+	require.EqualError(t, err, "config: "+want)
+}
+
+const at = "file config.json:1: "
+
+// quiet is what has to be set for a configuration without warnings.
+const quiet = `"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"hmac_secret_key": "ssssssssssssssssssssssssssssssss"}},
+	"channel": {"without_namespace": {"allow_subscribe_for_client": true}}`
+
+// quietFlags does the same as flags.
+func quietFlags() map[string]string {
+	return map[string]string{
+		"uni_sse.enabled": "true", "http_api.key": "kkkkkkkkkkkkkkkk", "client.token.hmac_secret_key": "ssssssssssssssssssssssssssssssss",
+		"channel.without_namespace.allow_subscribe_for_client": "true",
+	}
+}
+
+// warningsOf loads a file that is fine and returns its warnings, those of an empty file left out.
+func warningsOf(t *testing.T, text string) string {
+	t.Helper()
+	_, rep := mustLoad(t, given{
+		files: map[string]string{"config.json": text},
+		flags: map[string]string{"uni_sse.enabled": "true"},
+	})
+	kept := []string{}
+	for _, w := range rep.Warnings {
+		if !strings.HasPrefix(w, "http_api.key: empty") && !strings.HasPrefix(w, "client.token: no key") && !strings.HasPrefix(w, "channel: nothing") {
+			kept = append(kept, w)
+		}
+	}
+	return strings.Join(kept, "\n")
+}
