@@ -21,7 +21,8 @@
 //	auth/           tokens, key sets, API keys -> identity
 //	origin/         which page is behind a request
 //	channel/        names and rules of namespaces
-//	loop/           sockets: poller, adopt, stream, out-queue, wheel, close reasons
+//	loop/           sockets: poller, adopt, stream, out-queue, wheel, close reasons;
+//	                uring/ many writes in one system call
 //	actor/          the primitive of loops and lanes on the worker pool
 //	heap/           gives memory back after storms, sets how far the heap may grow
 //	advice/ logs/ reqid/ shrink/ tally/   leaves: what to do about an error; the log;
