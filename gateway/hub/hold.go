@@ -1,0 +1,101 @@
+package hub
+
+import (
+	"sluice/gateway/loop"
+)
+
+// hold is what arrived for a stream between its subscription and its opening.
+type hold struct {
+	items []heldItem
+	bytes int
+}
+
+type heldItem struct {
+	topic *topic
+	d     *delivery
+}
+
+// hold keeps an event until the stream opens.
+func (s *Shard) hold(t *topic, m *member, d *delivery) {
+	h := s.holds.Value(m.slot)
+	h.bytes += d.frame.Len() + holdCost
+	if h.bytes > s.hub.opt.HoldMaxSize {
+		s.owner.Insufficient(s.loop.Ref(m.slot), t.channel)
+		return
+	}
+	h.items = append(h.items, heldItem{t, d})
+}
+
+// FirstHeld returns the offset and the epoch of the first publication that is held
+// for a stream in a channel, 0 if there is none.
+func (s *Shard) FirstHeld(slot uint32, channel string) (offset uint64, epoch uint32) {
+	if h := s.holds.Value(slot); h != nil {
+		for _, it := range h.items {
+			if it.d.offset != 0 && it.topic.channel == channel {
+				return it.d.offset, it.d.epoch
+			}
+		}
+	}
+	return 0, 0
+}
+
+// holdCost is what a held event counts for beyond its frame.
+const holdCost = 64
+
+// Opened is where a subscription stands when its stream opens: the position up
+// to which the connect push told everything.
+type Opened struct {
+	Channel string
+	Offset  uint64
+	Epoch   uint32
+	Flags   Flags
+	// From is Hub.Seq after the history was read: what entered before and has
+	// no offset would come behind younger publications. 0 for a subscriber that
+	// was in the channel all the time.
+	From uint64
+}
+
+// Open ends the hold of subscriptions: they take their positions and what was
+// held behind these is sent, in the order in which it came, out of the limit of the
+// stream's queue: Options.HoldMaxSize bounds it. The caller has queued what tells the
+// client of the subscriptions before.
+func (s *Shard) Open(ref loop.Ref, at []Opened) {
+	for i := range at {
+		if m := s.find(ref.Slot, at[i].Channel); m != nil {
+			m.offset, m.epoch, m.from = at[i].Offset, at[i].Epoch, max(m.from, at[i].From)
+			m.flags = at[i].Flags&^Held | m.flags&Delta
+		}
+	}
+	s.refreshCursor(ref.Slot)
+	h := s.holds.Value(ref.Slot)
+	if h == nil {
+		return
+	}
+	items := h.items
+	s.holds.Delete(ref.Slot)
+	if s.held(ref.Slot) {
+		s.holds.Set(ref.Slot, &hold{})
+	}
+	s.loop.Opening(func() {
+		for i := range items {
+			if !s.loop.Live(ref) {
+				return
+			}
+			// Another subscription of the stream that still holds keeps its
+			// events: deliverTo puts them back.
+			if m := s.find(ref.Slot, items[i].topic.channel); m != nil {
+				s.deliverTo(items[i].topic, m, items[i].d)
+			}
+		}
+	})
+}
+
+// held reports whether a subscription of the stream still holds.
+func (s *Shard) held(slot uint32) bool {
+	for _, p := range s.places[slot] {
+		if p.topic.members[p.index].flags&Held != 0 {
+			return true
+		}
+	}
+	return false
+}
