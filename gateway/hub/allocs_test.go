@@ -16,19 +16,19 @@ import (
 // A delivery costs no allocation: what a publication costs does not depend on
 // how many streams get it.
 func TestADeliveryDoesNotAllocate(t *testing.T) {
-	f := func(name string, flags Flags, opt Options, most float64) {
+	f := func(name string, features Features, opt Options, most float64) {
 		t.Run(name, func(t *testing.T) {
 			const members, publications = 400, 200
 			r := newRig(t, 1, opt)
 			var peers []*peer
 			for range members {
 				p := r.stream(0)
-				p.subscribe("a", flags)
-				if flags&Recoverable != 0 {
-					p.subscribe("b", flags)
+				p.subscribe("a", features)
+				if features.has(Recoverable) {
+					p.subscribe("b", features)
 				}
 				p.do(func(s *Shard) {
-					s.Open(p.ref, []Opened{{Channel: "a", Flags: flags}, {Channel: "b", Flags: flags}})
+					s.Activate(p.ref, []Start{{Channel: "a", Features: features}, {Channel: "b", Features: features}})
 				})
 				peers = append(peers, p)
 			}

@@ -12,13 +12,13 @@ import (
 // A command that follows an acknowledged publication need not wait until the loop
 // takes it for all: one stream is given what waits, once, in order.
 func TestAStreamIsGivenWhatWaitsForItsLoop(t *testing.T) {
-	for name, flags := range map[string]Flags{"plain": 0, "positioned": Positioned, "joins": PushJoinLeave} {
+	for name, features := range map[string]Features{"plain": 0, "positioned": Positioned, "joins": PushJoinLeave} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, 1, Options{})
 			p, other := r.stream(0), r.stream(0)
-			p.subscribe("a", flags)
-			p.subscribe("b", flags)
-			other.subscribe("a", flags)
+			p.subscribe("a", features)
+			p.subscribe("b", features)
+			other.subscribe("a", features)
 			p.do(func(s *Shard) {
 				r.publish("a", at(1))
 				r.publish("b", at(1))

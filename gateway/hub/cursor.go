@@ -41,13 +41,13 @@ func (s *Shard) refreshCursor(slot uint32) {
 	}
 	for _, p := range list {
 		m := &p.topic.members[p.index]
-		m.flags &^= SharedID | OwnID
 		switch {
 		case !p.recoverable():
+			m.route = routeNone
 		case n == 1:
-			m.flags |= SharedID
+			m.route = routeShared
 		default:
-			m.flags |= OwnID
+			m.route = routeOwn
 		}
 	}
 	if n < 2 {
@@ -75,7 +75,7 @@ func (s *Shard) refreshCursor(slot uint32) {
 // is still there, and a cursor without it would resume the channel from nowhere.
 func (p place) recoverable() bool {
 	m := &p.topic.members[p.index]
-	return m.flags&Recoverable != 0 && (m.flags&Held == 0 || m.epoch != 0)
+	return m.features.has(Recoverable) && !m.newcomer()
 }
 
 func (p place) appendCursor(dst []byte) []byte {
@@ -128,10 +128,10 @@ func (s *Shard) idChunk(text []byte, f codec.Framing) []byte {
 
 // SendWithCursor queues a push for one stream together with where the stream
 // stands: its subscriptions have just changed, or it is told what it missed.
-// opening is the position of a channel whose hold is about to end, nil for none. The
+// step is the position of a channel whose hold is about to end, nil for none. The
 // frame is an open one ([codec.EndOpenFrame]).
-func (s *Shard) SendWithCursor(slot uint32, f *codec.Frame, opening *Opened) {
-	if id := s.cursorChunk(slot, opening); id != nil {
+func (s *Shard) SendWithCursor(slot uint32, f *codec.Frame, step *Start) {
+	if id := s.cursorChunk(slot, step); id != nil {
 		s.loop.PushOwnID(slot, f, id)
 		return
 	}
@@ -140,26 +140,26 @@ func (s *Shard) SendWithCursor(slot uint32, f *codec.Frame, opening *Opened) {
 
 // SendMissed is SendWithCursor for what a stream missed, which does not count for
 // the limit of its queue; see loop.Loop.SendCharged.
-func (s *Shard) SendMissed(slot uint32, f *codec.Frame, opening *Opened) {
-	s.loop.SendCharged(slot, f, s.cursorChunk(slot, opening))
+func (s *Shard) SendMissed(slot uint32, f *codec.Frame, step *Start) {
+	s.loop.SendCharged(slot, f, s.cursorChunk(slot, step))
 }
 
 // cursorChunk returns the id line of where a stream stands, nil if it has none.
-func (s *Shard) cursorChunk(slot uint32, opening *Opened) []byte {
+func (s *Shard) cursorChunk(slot uint32, step *Start) []byte {
 	if !s.hub.opt.Cursors {
 		return nil
 	}
 	text := s.scratch[:0]
 	if int(slot) < len(s.places) {
 		for _, p := range s.places[slot] {
-			if p.recoverable() && (opening == nil || p.topic.channel != opening.Channel) {
+			if p.recoverable() && (step == nil || p.topic.channel != step.Channel) {
 				text = p.appendCursor(text)
 			}
 		}
 	}
-	if opening != nil && opening.Flags&Recoverable != 0 {
+	if step != nil && step.Features.has(Recoverable) {
 		text = codec.AppendCursorEntry(text, codec.CursorEntry{
-			Channel: codec.Tag32(opening.Channel), Epoch: opening.Epoch, Offset: opening.Offset,
+			Channel: codec.Tag32(step.Channel), Epoch: step.Epoch, Offset: step.Offset,
 		})
 	}
 	s.scratch = text
@@ -183,7 +183,7 @@ func (s *Shard) AppendCursor(dst []byte, slot uint32) []byte {
 	start := len(dst)
 	for _, p := range s.places[slot] {
 		switch m := &p.topic.members[p.index]; {
-		case m.flags&Recoverable == 0:
+		case !m.features.has(Recoverable):
 		case !p.recoverable():
 			return dst[:start]
 		default:

@@ -30,8 +30,8 @@ func entryOf(ch string, offset uint64) codec.CursorEntry {
 
 const recoverable = Positioned | Recoverable
 
-func opened(ch string, offset uint64) Opened {
-	return Opened{Channel: ch, Offset: offset, Epoch: EpochTag("e"), Flags: recoverable}
+func opened(ch string, offset uint64) Start {
+	return Start{Channel: ch, Offset: offset, Epoch: EpochTag("e"), Features: recoverable}
 }
 
 // A channel that is subscribed anew has a place in the cursor while it is held: its
@@ -40,7 +40,7 @@ func TestTheCursorOfAChannelThatIsHeld(t *testing.T) {
 	r := newRig(t, 1, Options{Cursors: true})
 	p := r.stream(0)
 	for _, ch := range []string{"a", "b"} {
-		p.subscribe(ch, Held|recoverable)
+		p.hold(ch, recoverable)
 	}
 	appended := func() (entries []codec.CursorEntry) {
 		p.do(func(s *Shard) {
@@ -51,14 +51,14 @@ func TestTheCursorOfAChannelThatIsHeld(t *testing.T) {
 		return entries
 	}
 	require.Empty(t, appended())
-	p.do(func(s *Shard) { s.Open(p.ref, []Opened{opened("a", 1)}) })
+	p.do(func(s *Shard) { s.Activate(p.ref, []Start{opened("a", 1)}) })
 	require.Empty(t, appended(), "b has yet to open: a cursor without it would pass over what it missed")
-	p.do(func(s *Shard) { s.Open(p.ref, []Opened{opened("b", 1)}) })
+	p.do(func(s *Shard) { s.Activate(p.ref, []Start{opened("b", 1)}) })
 	r.publish("b", at(2))
 	r.settle()
 	require.ElementsMatch(t, []codec.CursorEntry{entryOf("a", 1), entryOf("b", 2)}, appended())
 
-	p.do(func(s *Shard) { require.False(t, s.Subscribe(p.ref.Slot, "a", Held|recoverable, 0, 0)) })
+	p.do(func(s *Shard) { require.False(t, s.Hold(p.ref.Slot, "a", recoverable)) })
 	r.publish("a", at(2)) // held
 	r.publish("b", at(3))
 	r.settle()
@@ -72,7 +72,7 @@ func TestTheCursorOfAChannelThatIsHeld(t *testing.T) {
 	p.do(func(s *Shard) {
 		s.SendWithCursor(p.ref.Slot, codec.EndFrame(append(codec.StartFrame(8), "{}"...), ""), &at2)
 		s.SendMissed(p.ref.Slot, codec.EndFrame(append(codec.StartFrame(8), "{}"...), ""), &at2)
-		s.Open(p.ref, []Opened{at2})
+		s.Activate(p.ref, []Start{at2})
 	})
 	r.settle()
 	ids = p.ids()
@@ -85,7 +85,7 @@ func TestTheCursorOfAChannelThatIsHeld(t *testing.T) {
 	require.ElementsMatch(t, []codec.CursorEntry{entryOf("a", 3), entryOf("b", 3)}, ids[len(ids)-1])
 
 	// A third one that is held for the first time keeps the cursor of the others going.
-	p.subscribe("c", Held|recoverable)
+	p.hold("c", recoverable)
 	r.publish("b", at(4))
 	r.settle()
 	ids = p.ids()
@@ -111,14 +111,14 @@ func TestACursorNamesNoChannelTwice(t *testing.T) {
 		_, in := offsets[ch]
 		switch k := seed >> 40 % 8; {
 		case !in:
-			p.subscribe(ch, Held|recoverable)
+			p.hold(ch, recoverable)
 			offsets[ch], held[ch] = 0, true
 		case held[ch]:
 			o := opened(ch, offsets[ch]+seed>>50%3)
 			o.Offset = max(o.Offset, 1)
 			p.do(func(s *Shard) {
 				s.SendWithCursor(p.ref.Slot, frame, &o)
-				s.Open(p.ref, []Opened{o})
+				s.Activate(p.ref, []Start{o})
 			})
 			offsets[ch], held[ch] = o.Offset, false
 		case k == 0:
@@ -126,7 +126,7 @@ func TestACursorNamesNoChannelTwice(t *testing.T) {
 			delete(offsets, ch)
 			delete(held, ch)
 		case k < 3:
-			p.do(func(s *Shard) { s.Subscribe(p.ref.Slot, ch, Held|recoverable, 0, 0) })
+			p.do(func(s *Shard) { s.Hold(p.ref.Slot, ch, recoverable) })
 			held[ch] = true
 		default:
 			offsets[ch]++

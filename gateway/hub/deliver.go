@@ -20,7 +20,7 @@ func (s *Shard) deliver(d *delivery) {
 		for w.Next() {
 			m := w.member()
 			s.loop.Hand(m.slot)
-			if m.flags == 0 && d.plain() && d.seq > m.from {
+			if m.plain() && d.plain() && d.seq > m.from {
 				sent.add(d.frame)
 				s.loop.Send(m.slot, d.frame, loop.NoID)
 				continue
@@ -47,19 +47,19 @@ func (w *memberWalk) member() *member { return &w.topic.members[w.n-1-w.Step()] 
 // deliverTo is the way of members that want more than the plain frame.
 func (s *Shard) deliverTo(t *topic, m *member, d *delivery) {
 	switch {
-	case d.seq <= m.from && (m.flags&Positioned == 0 || s.hub.instant && m.newcomer() || d.offset == 0):
+	case d.seq <= m.from && (!m.features.has(Positioned) || s.hub.instant && m.newcomer() || d.offset == 0):
 		// It was acknowledged before the subscriber came, so the history has
 		// it, or it is older than what the history told.
-	case m.flags&Held != 0:
+	case m.held():
 		s.hold(t, m, d)
 	case d.binary:
 		s.owner.Inappropriate(s.loop.Ref(m.slot), t.channel)
 	case d.kind != eventPublication:
-		if m.flags&PushJoinLeave != 0 {
+		if m.features.has(PushJoinLeave) {
 			s.stats.Sent[d.kind].add(d.frame)
 			s.loop.Send(m.slot, d.frame, loop.NoID)
 		}
-	case m.flags&Positioned != 0 && d.offset != 0:
+	case m.features.has(Positioned) && d.offset != 0:
 		if d.epoch != m.epoch && m.epoch != 0 || d.offset > m.offset+1 {
 			s.owner.Insufficient(s.loop.Ref(m.slot), t.channel)
 			return
@@ -81,42 +81,38 @@ func (s *Shard) deliverTo(t *topic, m *member, d *delivery) {
 // send queues the form of the publication that the member negotiated.
 func (s *Shard) send(t *topic, m *member, d *delivery) {
 	mode := loop.NoID
-	if m.flags&SharedID != 0 {
+	if m.route == routeShared {
 		mode = loop.SharedID
 	}
 	f := d.frame
-	if m.flags&Delta != 0 {
+	if m.features.has(Delta) {
 		f = d.full
-		if m.flags&HasBase != 0 && d.delta != nil {
+		if m.state&stateHasBase != 0 && d.delta != nil {
 			f = d.delta
 		}
-		m.flags |= HasBase
+		m.state |= stateHasBase
 		if d.offset == 0 { // the history's next delta will skip this one
-			m.flags &^= HasBase
+			m.state &^= stateHasBase
 		}
 		if f == nil {
 			// The publication came before this subscriber's interest
 			// in deltas, so before the client was told of anything:
 			// its payload in another form must not be the first.
-			m.flags &^= HasBase
+			m.state &^= stateHasBase
 			return
 		}
 	}
 	s.stats.Sent[d.kind].add(f)
-	if m.flags&OwnID != 0 && d.offset != 0 {
+	if m.route == routeOwn && d.offset != 0 {
 		s.sendOwn(m, f)
 		return
 	}
-	if (d.drops || d.key != 0) && m.flags&needsAll == 0 {
+	if (d.drops || d.key != 0) && m.features&needsAll == 0 {
 		s.loop.SendLossy(m.slot, f, loop.Lossy{Class: t, Drops: d.drops, Key: d.key, Offset: d.offset})
 		return
 	}
 	s.loop.Send(m.slot, f, mode)
 }
-
-// needsAll are the members that must get every publication: an override of a
-// token or the API may have made them so in a namespace that leaves some out.
-const needsAll = Positioned | Recoverable | Delta
 
 // Gap makes the push that tells of publications dropped on a stream. It
 // implements loop.Class.

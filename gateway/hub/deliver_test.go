@@ -26,7 +26,7 @@ func TestMembersThatLeaveBehindAPanic(t *testing.T) {
 		}
 		const bad = 4
 		members[bad].do(func(s *Shard) {
-			s.Open(members[bad].ref, []Opened{{Channel: "a", Offset: 5, Epoch: EpochTag("e"), Flags: Positioned}})
+			s.Activate(members[bad].ref, []Start{{Channel: "a", Offset: 5, Epoch: EpochTag("e"), Features: Positioned}})
 		})
 		started, gate := make(chan struct{}), make(chan struct{})
 		r.explode = "a"
@@ -98,7 +98,7 @@ func TestArrivedIsNeverWrong(t *testing.T) {
 				if err := r.hub.Acquire(context.Background(), ch, p.l.ID(), false); err != nil {
 					t.Error(err)
 				}
-				p.do(func(s *Shard) { s.Subscribe(p.ref.Slot, ch, 0, 0, 0) })
+				p.do(func(s *Shard) { s.Subscribe(p.ref.Slot, ch, 0) })
 			}
 		})
 	}

@@ -16,7 +16,7 @@ func BenchmarkDeliver(b *testing.B) {
 		p = r.stream(0)
 		p.subscribe("a", Positioned)
 		p.do(func(s *Shard) {
-			s.Open(p.ref, []Opened{{Channel: "a", Offset: 5, Epoch: EpochTag("e"), Flags: Positioned}})
+			s.Activate(p.ref, []Start{{Channel: "a", Offset: 5, Epoch: EpochTag("e"), Features: Positioned}})
 		})
 	}
 	d := &delivery{

@@ -1,27 +1,46 @@
 package hub
 
-// Flags say how a subscriber is delivered to.
-type Flags uint16
+// Features are what a subscription was granted, and its client negotiated. They say what
+// it is to get; the rest of a member says how that is done at present.
+type Features uint8
 
 const (
-	// Held subscribers are sent nothing until Shard.Open.
-	Held Flags = 1 << iota
 	// Positioned subscribers get each offset once, in order, or are told
 	// that they lost their place.
-	Positioned
+	Positioned Features = 1 << iota
 	// Delta subscribers get payloads as strings or as deltas.
 	Delta
-	// HasBase: the delta subscriber has the payload that the next delta is
-	// made against.
-	HasBase
 	// PushJoinLeave subscribers get join and leave pushes.
 	PushJoinLeave
 	// Recoverable subscriptions have a place in their stream's cursor.
 	Recoverable
-	// SharedID: the channel is the only recoverable one of its stream, which
+
+	// needsAll are the members that must get every publication: an override of a
+	// token or the API may have made them so in a namespace that leaves some out.
+	needsAll = Positioned | Recoverable | Delta
+)
+
+func (f Features) has(all Features) bool { return f&all == all }
+
+// memberState is where a subscription is in its life.
+type memberState uint8
+
+const (
+	// stateHeld: it is sent nothing until Shard.Activate.
+	stateHeld memberState = 1 << iota
+	// stateHasBase: its client has the payload that the next delta is made against.
+	stateHasBase
+)
+
+// idRoute is how the position of a subscription travels. It follows from the
+// subscriptions of its stream, see Shard.refreshCursor.
+type idRoute uint8
+
+const (
+	routeNone idRoute = iota
+	// routeShared: the channel is the only recoverable one of its stream, which
 	// gets the id line that all such streams share.
-	SharedID
-	// OwnID: the stream has several recoverable channels and an id of its
-	// own.
-	OwnID
+	routeShared
+	// routeOwn: the stream has several recoverable channels, and an id of its own.
+	routeOwn
 )

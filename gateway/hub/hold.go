@@ -15,7 +15,7 @@ type heldItem struct {
 	d     *delivery
 }
 
-// hold keeps an event until the stream opens.
+// hold keeps an event until the hold of the stream ends.
 func (s *Shard) hold(t *topic, m *member, d *delivery) {
 	h := s.holds.Value(m.slot)
 	h.bytes += d.frame.Len() + holdCost
@@ -42,28 +42,32 @@ func (s *Shard) FirstHeld(slot uint32, channel string) (offset uint64, epoch uin
 // holdCost is what a held event counts for beyond its frame.
 const holdCost = 64
 
-// Opened is where a subscription stands when its stream opens: the position up
-// to which the connect push told everything.
-type Opened struct {
-	Channel string
-	Offset  uint64
-	Epoch   uint32
-	Flags   Flags
+// Start is where a subscription stands when its hold ends: the position up to which the
+// push that tells of it told everything.
+type Start struct {
+	Channel  string
+	Offset   uint64
+	Epoch    uint32
+	Features Features
+	HasBase  bool // the client has the payload that the next delta is made against
 	// From is Hub.Seq after the history was read: what entered before and has
 	// no offset would come behind younger publications. 0 for a subscriber that
 	// was in the channel all the time.
 	From uint64
 }
 
-// Open ends the hold of subscriptions: they take their positions and what was
+// Activate ends the hold of subscriptions: they take their positions and what was
 // held behind these is sent, in the order in which it came, out of the limit of the
 // stream's queue: Options.HoldMaxSize bounds it. The caller has queued what tells the
 // client of the subscriptions before.
-func (s *Shard) Open(ref loop.Ref, at []Opened) {
+func (s *Shard) Activate(ref loop.Ref, at []Start) {
 	for i := range at {
 		if m := s.find(ref.Slot, at[i].Channel); m != nil {
 			m.offset, m.epoch, m.from = at[i].Offset, at[i].Epoch, max(m.from, at[i].From)
-			m.flags = at[i].Flags&^Held | m.flags&Delta
+			m.features, m.state = at[i].Features|m.features&Delta, 0
+			if at[i].HasBase {
+				m.state = stateHasBase
+			}
 		}
 	}
 	s.refreshCursor(ref.Slot)
@@ -93,7 +97,7 @@ func (s *Shard) Open(ref loop.Ref, at []Opened) {
 // held reports whether a subscription of the stream still holds.
 func (s *Shard) held(slot uint32) bool {
 	for _, p := range s.places[slot] {
-		if p.topic.members[p.index].flags&Held != 0 {
+		if p.topic.members[p.index].held() {
 			return true
 		}
 	}

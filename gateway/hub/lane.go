@@ -182,7 +182,7 @@ func (d *delivery) Offered(l *loop.Loop) {
 // (FNV-1a), never 0, which stands for "none yet".
 func EpochTag(epoch string) uint32 { return codec.Tag32(epoch) }
 
-// plain reports whether every subscriber without flags gets the delivery the
+// plain reports whether every subscriber without features gets the delivery the
 // same simple way.
 func (d *delivery) plain() bool {
 	return d.kind == eventPublication && !d.binary && !d.drops && d.key == 0

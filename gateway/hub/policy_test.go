@@ -40,7 +40,7 @@ func newPaceRig(t *testing.T, opt Options) *paceRig {
 	require.NoError(t, err)
 	r := &paceRig{t, New(group, instantEngine{}, pool, pool, opt), pool}
 	require.NoError(t, r.hub.Acquire(context.Background(), "ch", 0, false))
-	group.Do(func(*loop.Loop) { r.hub.shards[0].Subscribe(0, "ch", Held, 0, 0) })
+	group.Do(func(*loop.Loop) { r.hub.shards[0].Hold(0, "ch", 0) })
 	t.Cleanup(func() {
 		group.Do(func(*loop.Loop) { r.hub.shards[0].Drop(0) })
 		group.Stop()
@@ -322,15 +322,15 @@ func lossyChannel(ch string) Policy { return Policy{DropOldest: ch == "lossy"} }
 // nothing, and is ended as slow when it does not read.
 func TestPositionedMembersOfALossyChannelLoseNothing(t *testing.T) {
 	r := newRig(t, 1, Options{Policy: lossyChannel, Cursors: true})
-	members := map[Flags]*peer{0: nil, Positioned: nil, Positioned | Recoverable | SharedID: nil, Delta: nil}
-	for flags := range members {
+	members := map[Features]*peer{0: nil, Positioned: nil, Positioned | Recoverable: nil, Delta: nil}
+	for features := range members {
 		p := r.stream(0)
-		members[flags] = p
-		p.subscribe("lossy", flags)
+		members[features] = p
+		p.subscribe("lossy", features)
 	}
 	r.fill("lossy", 200) // three times what a queue may hold
-	for flags, p := range members {
-		p.do(func(s *Shard) { require.Equal(t, flags == 0, p.l.Live(p.ref), "flags %b", flags) })
+	for features, p := range members {
+		p.do(func(s *Shard) { require.Equal(t, features == 0, p.l.Live(p.ref), "features %b", features) })
 	}
 	plain := members[0]
 	require.Equal(t, 1, strings.Count(plain.drain(200), `"gap"`))

@@ -13,7 +13,7 @@ import "time"
 // CheckPosition, or for as long again, the channel counts as confirmed.
 func (s *Shard) PositionDue(slot uint32, channel string, age time.Duration) (offset uint64, due bool) {
 	m := s.find(slot, channel)
-	if m == nil || m.flags&(Held|Positioned) != Positioned {
+	if m == nil || m.held() || !m.features.has(Positioned) {
 		return 0, false
 	}
 	t := s.places[slot][m.place].topic
@@ -39,7 +39,7 @@ func (s *Shard) CheckPosition(channel string, top uint64, epoch uint32, before u
 	s.loop.Walk(&w.Walk, func() {
 		for w.Next() {
 			m := w.member()
-			if m.flags&(Held|Positioned) != Positioned {
+			if m.held() || !m.features.has(Positioned) {
 				continue
 			}
 			behind := m.offset < top

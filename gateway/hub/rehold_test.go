@@ -12,16 +12,16 @@ import (
 func TestWhatWasOnItsWayWhenASubscriptionIsHeldAgainIsNotLost(t *testing.T) {
 	r := newRig(t, 1, Options{})
 	p := r.stream(0)
-	p.subscribe("a", Held|Positioned)
+	p.hold("a", Positioned)
 	e := EpochTag("e")
 	// The history was read up to 1; 2 entered before the session asked where the
 	// Sink was, so From is behind it.
 	r.publish("a", at(1))
 	r.settle()
 	p.do(func(s *Shard) {
-		s.Open(p.ref, []Opened{{Channel: "a", Offset: 1, Epoch: e, Flags: Positioned, From: r.hub.Seq() + 1}})
+		s.Activate(p.ref, []Start{{Channel: "a", Offset: 1, Epoch: e, Features: Positioned, From: r.hub.Seq() + 1}})
 	})
-	p.do(func(s *Shard) { require.False(t, s.Subscribe(p.ref.Slot, "a", Held|Positioned, 0, 0)) })
+	p.do(func(s *Shard) { require.False(t, s.Hold(p.ref.Slot, "a", Positioned)) })
 	r.publish("a", at(2)) // the number that From spoke of
 	r.publish("a", at(3))
 	r.settle()
@@ -29,7 +29,7 @@ func TestWhatWasOnItsWayWhenASubscriptionIsHeldAgainIsNotLost(t *testing.T) {
 	p.do(func(s *Shard) {
 		offset, epoch, ok := s.Position(p.ref.Slot, "a")
 		require.True(t, ok)
-		s.Open(p.ref, []Opened{{Channel: "a", Offset: offset, Epoch: epoch, Flags: Positioned}})
+		s.Activate(p.ref, []Start{{Channel: "a", Offset: offset, Epoch: epoch, Features: Positioned}})
 	})
 	r.publish("a", at(4))
 	p.expect(event1("a", 2), event1("a", 3), event1("a", 4))
@@ -46,12 +46,12 @@ func TestWhatEnteredBeforeANewcomerIsNotHeldForIt(t *testing.T) {
 		for i := uint64(1); i <= 50; i++ {
 			r.publish("a", at(i)) // delivered behind this turn
 		}
-		require.True(t, s.Subscribe(p.ref.Slot, "a", Held|Positioned, 0, 0))
+		require.True(t, s.Hold(p.ref.Slot, "a", Positioned))
 	})
 	r.publish("a", at(51))
 	r.settle()
 	p.do(func(s *Shard) {
-		s.Open(p.ref, []Opened{{Channel: "a", Offset: 50, Epoch: EpochTag("e"), Flags: Positioned, From: r.hub.Seq()}})
+		s.Activate(p.ref, []Start{{Channel: "a", Offset: 50, Epoch: EpochTag("e"), Features: Positioned, From: r.hub.Seq()}})
 	})
 	r.publish("a", at(52))
 	p.expect(event1("a", 51), event1("a", 52))
@@ -67,14 +67,14 @@ func TestWhatIsHeldForOneWithoutAPositionIsNews(t *testing.T) {
 	r.publish("a", at(1))
 	r.settle()
 	p.expect(event1("a", 1))
-	p.do(func(s *Shard) { s.Subscribe(p.ref.Slot, "a", Held|Positioned, 0, 0) })
+	p.do(func(s *Shard) { s.Hold(p.ref.Slot, "a", Positioned) })
 	r.publish("a", at(2))
 	r.settle()
 	p.do(func(s *Shard) { // the history was read up to 2
 		first, epoch := s.FirstHeld(p.ref.Slot, "a")
 		require.EqualValues(t, 2, first)
 		require.Equal(t, EpochTag("e"), epoch)
-		s.Open(p.ref, []Opened{{Channel: "a", Offset: first - 1, Epoch: epoch, Flags: Positioned}})
+		s.Activate(p.ref, []Start{{Channel: "a", Offset: first - 1, Epoch: epoch, Features: Positioned}})
 	})
 	r.publish("a", at(3))
 	p.expect(event1("a", 1), event1("a", 2), event1("a", 3))

@@ -59,7 +59,7 @@ func newRig(t testing.TB, loops int, opt Options) *rig {
 	require.NoError(t, err)
 	r.hub = New(r.group, instantEngine{}, turns, blocking, opt)
 	for i, l := range r.group.Loops {
-		r.hub.shards[i].Start(rigOwner{r, l})
+		r.hub.shards[i].SetOwner(rigOwner{r, l})
 	}
 	r.group.Start(func(l *loop.Loop) loop.Handler { return rigOwner{r, l} })
 	t.Cleanup(func() {
@@ -134,10 +134,15 @@ type once func()
 func (f once) Run(*loop.Loop) { f() }
 
 // subscribe acquires the interest and takes a place.
-func (p *peer) subscribe(channel string, flags Flags) {
+func (p *peer) subscribe(channel string, f Features) { p.take((*Shard).Subscribe, channel, f) }
+
+// hold is subscribe for a place that is silent until Activate.
+func (p *peer) hold(channel string, f Features) { p.take((*Shard).Hold, channel, f) }
+
+func (p *peer) take(place func(s *Shard, slot uint32, channel string, f Features) bool, channel string, f Features) {
 	p.r.t.Helper()
-	require.NoError(p.r.t, p.r.hub.Acquire(context.Background(), channel, p.l.ID(), flags&Delta != 0))
-	p.do(func(s *Shard) { require.True(p.r.t, s.Subscribe(p.ref.Slot, channel, flags, 0, 0)) })
+	require.NoError(p.r.t, p.r.hub.Acquire(context.Background(), channel, p.l.ID(), f.has(Delta)))
+	p.do(func(s *Shard) { require.True(p.r.t, place(s, p.ref.Slot, channel, f)) })
 }
 
 // read returns everything that came so far.

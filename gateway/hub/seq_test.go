@@ -37,16 +37,16 @@ func TestWhatWasPublishedBeforeIsNotDelivered(t *testing.T) {
 	// In one turn of the loop, so that nothing is delivered meanwhile.
 	first.do(func(s *Shard) {
 		publish(1)
-		s.Subscribe(plain.ref.Slot, "a", 0, 0, 0)
-		s.Subscribe(joins.ref.Slot, "a", PushJoinLeave, 0, 0)
-		s.Subscribe(held.ref.Slot, "a", Held|PushJoinLeave, 0, 0)
-		s.Subscribe(positioned.ref.Slot, "a", Held|Positioned|PushJoinLeave, 0, 0)
+		s.Subscribe(plain.ref.Slot, "a", 0)
+		s.Subscribe(joins.ref.Slot, "a", PushJoinLeave)
+		s.Hold(held.ref.Slot, "a", PushJoinLeave)
+		s.Hold(positioned.ref.Slot, "a", Positioned|PushJoinLeave)
 		publish(2)
 	})
 	r.arrived()
 	held.do(func(s *Shard) {
-		s.Open(held.ref, []Opened{{Channel: "a", Flags: PushJoinLeave}})
-		s.Open(positioned.ref, []Opened{{Channel: "a", Offset: 1, Epoch: EpochTag("e"), Flags: Positioned | PushJoinLeave}})
+		s.Activate(held.ref, []Start{{Channel: "a", Features: PushJoinLeave}})
+		s.Activate(positioned.ref, []Start{{Channel: "a", Offset: 1, Epoch: EpochTag("e"), Features: Positioned | PushJoinLeave}})
 	})
 	data := func(n int) string { return fmt.Sprintf(`{"channel":"a","pub":{"data":"plain%d"}}`, n) }
 	join := `{"channel":"a","join":{"info":{"user":"u","client":"c"}}}`
@@ -79,7 +79,7 @@ func testNewcomer(t *testing.T, instant bool) {
 		for n := uint64(1); n <= 4; n++ {
 			r.publish("a", at(n))
 		}
-		s.Subscribe(p.ref.Slot, "a", Held|Positioned, 0, 0)
+		s.Hold(p.ref.Slot, "a", Positioned)
 	})
 	r.arrived()
 	top := uint64(2) // its history was read between two of them
@@ -88,7 +88,7 @@ func testNewcomer(t *testing.T, instant bool) {
 		p.do(func(s *Shard) { require.Empty(t, s.holds.Value(p.ref.Slot).items) })
 	}
 	p.do(func(s *Shard) {
-		s.Open(p.ref, []Opened{{Channel: "a", Offset: top, Epoch: EpochTag("e"), Flags: Positioned, From: r.hub.Seq()}})
+		s.Activate(p.ref, []Start{{Channel: "a", Offset: top, Epoch: EpochTag("e"), Features: Positioned, From: r.hub.Seq()}})
 	})
 	r.publish("a", at(5))
 	var want []string
@@ -104,7 +104,7 @@ func testNewcomer(t *testing.T, instant bool) {
 func TestSkipHistoryDuringAResume(t *testing.T) {
 	r := newRig(t, 1, Options{})
 	p := r.stream(0)
-	p.subscribe("a", Held|Positioned|PushJoinLeave)
+	p.hold("a", Positioned|PushJoinLeave)
 	skip := func(text string) { r.publish("a", &codec.Publication{Data: codec.QuoteJSON(text)}) }
 	skip("before")
 	r.hub.Join("a", &codec.ClientInfo{User: "u", Client: "c"}, nil)
@@ -115,17 +115,17 @@ func TestSkipHistoryDuringAResume(t *testing.T) {
 	r.publish("a", at(3))
 	r.arrived()
 	p.do(func(s *Shard) {
-		s.Open(p.ref, []Opened{{Channel: "a", Offset: 2, Epoch: EpochTag("e"), Flags: Positioned | PushJoinLeave, From: from}})
+		s.Activate(p.ref, []Start{{Channel: "a", Offset: 2, Epoch: EpochTag("e"), Features: Positioned | PushJoinLeave, From: from}})
 	})
 	p.expect(`{"channel":"a","pub":{"data":"behind"}}`, event1("a", 3))
 	// Another opening with nothing read leaves the place as it is.
 	p.do(func(s *Shard) {
-		require.False(t, s.Subscribe(p.ref.Slot, "a", Held|Positioned, 0, 0))
+		require.False(t, s.Hold(p.ref.Slot, "a", Positioned))
 	})
 	skip("meanwhile")
 	r.arrived()
 	p.do(func(s *Shard) {
-		s.Open(p.ref, []Opened{{Channel: "a", Offset: 3, Epoch: EpochTag("e"), Flags: Positioned}})
+		s.Activate(p.ref, []Start{{Channel: "a", Offset: 3, Epoch: EpochTag("e"), Features: Positioned}})
 	})
 	p.expect(`{"channel":"a","pub":{"data":"behind"}}`, event1("a", 3), `{"channel":"a","pub":{"data":"meanwhile"}}`)
 }

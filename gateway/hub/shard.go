@@ -23,7 +23,7 @@ type Shard struct {
 	// Immutable after New.
 	hub   *Hub
 	loop  *loop.Loop
-	owner Owner // set by Start
+	owner Owner // set by SetOwner
 
 	// Owned by the loop.
 	topics shrink.Map[string, *topic]
@@ -59,12 +59,20 @@ type member struct {
 	slot  uint32
 	epoch uint32 // tag, 0 while not known
 	place uint32 // index in places[slot]
-	flags Flags
+
+	features Features
+	state    memberState
+	route    idRoute
 }
+
+func (m *member) held() bool { return m.state&stateHeld != 0 }
+
+// plain reports whether the member wants nothing but the plain frame.
+func (m *member) plain() bool { return m.features == 0 && m.state == 0 }
 
 // newcomer reports whether the subscriber has yet to be told where it stands. One
 // that is held again has a position, and may lack what entered before from.
-func (m *member) newcomer() bool { return m.flags&Held != 0 && m.epoch == 0 }
+func (m *member) newcomer() bool { return m.held() && m.epoch == 0 }
 
 // place is where a stream stands in one topic.
 type place struct {
@@ -78,25 +86,36 @@ func newShard(h *Hub, l *loop.Loop) *Shard {
 	return s
 }
 
-// Start gives the shard its owner, before the first subscriber.
-func (s *Shard) Start(owner Owner) { s.owner = owner }
+// SetOwner gives the shard its owner, before the first subscriber.
+func (s *Shard) SetOwner(owner Owner) { s.owner = owner }
 
 // Subscribe adds a stream to a channel whose interest the caller acquired; the
 // shard drops it when the subscription ends. A stream that is in the channel
-// already only changes its flags and position; then the caller keeps its
+// already only changes its features, and has no position; then the caller keeps its
 // reference, and added is false.
-func (s *Shard) Subscribe(slot uint32, channel string, flags Flags, offset uint64, epoch uint32) (added bool) {
-	if flags&Held != 0 && s.holds.Value(slot) == nil {
+func (s *Shard) Subscribe(slot uint32, channel string, f Features) (added bool) {
+	m, added := s.subscribe(slot, channel, f)
+	if !added {
+		m.offset, m.epoch, m.state = 0, 0, 0
+	}
+	return added
+}
+
+// Hold is Subscribe for a stream that is to be sent nothing until [Shard.Activate]: what
+// arrives is kept. One that is in the channel already has its position until then.
+func (s *Shard) Hold(slot uint32, channel string, f Features) (added bool) {
+	if s.holds.Value(slot) == nil {
 		s.holds.Set(slot, &hold{})
 	}
+	m, added := s.subscribe(slot, channel, f)
+	m.state = stateHeld
+	return added
+}
+
+func (s *Shard) subscribe(slot uint32, channel string, f Features) (m *member, added bool) {
 	if m := s.find(slot, channel); m != nil {
-		// What the interest counts stays as it is; so does the position
-		// while nothing is delivered.
-		m.flags = flags | m.flags&Delta
-		if flags&Held == 0 {
-			m.offset, m.epoch = offset, epoch
-		}
-		return false
+		m.features, m.route = f|m.features&Delta, routeNone // what the interest counts stays as it is
+		return m, false
 	}
 	t := s.topics.Value(channel)
 	if t == nil {
@@ -107,12 +126,11 @@ func (s *Shard) Subscribe(slot uint32, channel string, flags Flags, offset uint6
 		s.places = append(s.places, nil)
 	}
 	list := s.places[slot]
-	t.members = append(t.members, member{
-		offset: offset, from: s.hub.Seq(), slot: slot, epoch: epoch, place: uint32(len(list)), flags: flags,
-	})
-	s.places[slot] = append(list, place{t, uint32(len(t.members) - 1)})
+	t.members = append(t.members, member{from: s.hub.Seq(), slot: slot, place: uint32(len(list)), features: f})
+	index := uint32(len(t.members) - 1)
+	s.places[slot] = append(list, place{t, index})
 	s.subs++
-	return true
+	return &t.members[index], true
 }
 
 // find returns the stream's membership of a channel, nil if it has none.
@@ -132,7 +150,7 @@ func (s *Shard) find(slot uint32, channel string) *member {
 // none, or has yet to be told.
 func (s *Shard) Position(slot uint32, channel string) (offset uint64, epoch uint32, ok bool) {
 	m := s.find(slot, channel)
-	if m == nil || m.flags&Positioned == 0 || m.flags&Held != 0 && m.epoch == 0 {
+	if m == nil || !m.features.has(Positioned) || m.newcomer() {
 		return 0, 0, false
 	}
 	return m.offset, m.epoch, true
@@ -141,7 +159,7 @@ func (s *Shard) Position(slot uint32, channel string) (offset uint64, epoch uint
 // Deltas reports whether the stream negotiated deltas for the channel.
 func (s *Shard) Deltas(slot uint32, channel string) bool {
 	m := s.find(slot, channel)
-	return m != nil && m.flags&Delta != 0
+	return m != nil && m.features.has(Delta)
 }
 
 // Unsubscribe takes a stream out of a channel; it reports whether it was in.
@@ -176,7 +194,7 @@ func (s *Shard) Drop(slot uint32) {
 func (s *Shard) remove(slot uint32, i int) {
 	list := s.places[slot]
 	t, index := list[i].topic, list[i].index
-	flags := t.members[index].flags
+	deltas := t.members[index].features.has(Delta)
 	last := len(t.members) - 1
 	s.move(t, last, int(index))
 	t.members = t.members[:last]
@@ -192,7 +210,7 @@ func (s *Shard) remove(slot uint32, i int) {
 	} else if cap(t.members) > 64 && len(t.members) < cap(t.members)/4 {
 		t.members = append(make([]member, 0, cap(t.members)/2), t.members...)
 	}
-	s.hub.Release(t.channel, s.loop.ID(), flags&Delta != 0)
+	s.hub.Release(t.channel, s.loop.ID(), deltas)
 }
 
 // move puts a member of a topic into the place of one that is gone.

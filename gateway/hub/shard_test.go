@@ -38,7 +38,7 @@ func TestAPanickingDeliveryEndsOneStreamOnly(t *testing.T) {
 	bad := members[2]
 	// Its position makes the next publication a gap, and its owner panics.
 	bad.do(func(s *Shard) {
-		s.Open(bad.ref, []Opened{{Channel: "a", Offset: 5, Epoch: EpochTag("e"), Flags: Positioned}})
+		s.Activate(bad.ref, []Start{{Channel: "a", Offset: 5, Epoch: EpochTag("e"), Features: Positioned}})
 	})
 	r.explode = "a"
 	r.publish("a", at(9))
@@ -57,9 +57,9 @@ func TestAPanickingDeliveryEndsOneStreamOnly(t *testing.T) {
 func TestAHoldIsOpenedInOrderBehindItsPosition(t *testing.T) {
 	r := newRig(t, 1, Options{})
 	p := r.stream(0)
-	p.subscribe("pos", Held|Positioned)
-	p.subscribe("plain", Held)
-	p.subscribe("later", Held|Positioned)
+	p.hold("pos", Positioned)
+	p.hold("plain", 0)
+	p.hold("later", Positioned)
 	for i := uint64(1); i <= 4; i++ {
 		r.publish("pos", at(i))
 		r.publish("plain", at(0))
@@ -69,7 +69,7 @@ func TestAHoldIsOpenedInOrderBehindItsPosition(t *testing.T) {
 	require.Empty(t, p.read(), "nothing before the opening")
 	e := EpochTag("e")
 	p.do(func(s *Shard) {
-		s.Open(p.ref, []Opened{{Channel: "pos", Offset: 2, Epoch: e, Flags: Positioned}, {Channel: "plain"}})
+		s.Activate(p.ref, []Start{{Channel: "pos", Offset: 2, Epoch: e, Features: Positioned}, {Channel: "plain"}})
 	})
 	first := []string{
 		event1("plain", 0), event1("plain", 0),
@@ -94,7 +94,9 @@ func TestAHoldIsOpenedInOrderBehindItsPosition(t *testing.T) {
 	r.publish("later", at(5))
 	r.settle()
 	require.Empty(t, p.read())
-	p.do(func(s *Shard) { s.Open(p.ref, []Opened{{Channel: "later", Offset: 3, Epoch: e, Flags: Positioned}}) })
+	p.do(func(s *Shard) {
+		s.Activate(p.ref, []Start{{Channel: "later", Offset: 3, Epoch: e, Features: Positioned}})
+	})
 	p.expect(event1("later", 4), event1("later", 5))
 	r.publish("later", at(6))
 	p.expect(event1("later", 4), event1("later", 5), event1("later", 6))
@@ -103,7 +105,7 @@ func TestAHoldIsOpenedInOrderBehindItsPosition(t *testing.T) {
 func TestAHoldThatOverflowsIsInsufficientState(t *testing.T) {
 	r := newRig(t, 1, Options{HoldMaxSize: 1000})
 	p := r.stream(0)
-	p.subscribe("a", Held|Positioned)
+	p.hold("a", Positioned)
 	other := r.stream(0)
 	other.subscribe("a", 0)
 	for i := uint64(1); i <= 20; i++ {
@@ -120,7 +122,7 @@ func TestAHoldThatOverflowsIsInsufficientState(t *testing.T) {
 func TestAHoldMayBeMoreThanAQueue(t *testing.T) {
 	r := newRig(t, 1, Options{HoldMaxSize: 16 << 20})
 	p := r.stream(0)
-	p.subscribe("a", Held)
+	p.hold("a", 0)
 	p.subscribe("b", 0)
 	const events = 400
 	large := &codec.Publication{Data: codec.QuoteJSON(strings.Repeat("x", 8<<10))}
@@ -128,7 +130,7 @@ func TestAHoldMayBeMoreThanAQueue(t *testing.T) {
 		r.publish("a", large)
 	}
 	r.settle()
-	p.do(func(s *Shard) { s.Open(p.ref, []Opened{{Channel: "a"}}) })
+	p.do(func(s *Shard) { s.Activate(p.ref, []Start{{Channel: "a"}}) })
 	r.publish("b", at(0))
 	p.do(func(s *Shard) { require.True(t, p.l.Live(p.ref)) })
 	for deadline := time.Now().Add(patience); strings.Count(p.read(), "\n\n") < events+1 && time.Now().Before(deadline); {
@@ -141,8 +143,8 @@ func TestAHoldMayBeMoreThanAQueue(t *testing.T) {
 func TestUnsubscribingTheLastHeldSubscriptionForgetsTheHold(t *testing.T) {
 	r := newRig(t, 1, Options{})
 	p := r.stream(0)
-	p.subscribe("a", Held)
-	p.subscribe("b", Held)
+	p.hold("a", 0)
+	p.hold("b", 0)
 	r.publish("a", at(0))
 	r.settle()
 	p.do(func(s *Shard) {

@@ -48,7 +48,7 @@ func newAgent(m *Manager, l *loop.Loop, blocking actor.Submitter) *Agent {
 		rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
 	a.startKeeper(blocking)
-	a.shard.Start(a)
+	a.shard.SetOwner(a)
 	return a
 }
 

@@ -21,7 +21,7 @@ func TestTheFirstPositionsOfAConnectAllocateNothing(t *testing.T) {
 			ch := fmt.Sprint("channel", i)
 			op.plan.Grants = append(op.plan.Grants, grant(ch, channel.Options{ForceRecovery: true}))
 			op.results = append(op.results, codec.SubscribeResult{Channel: ch, Recoverable: true, Positioned: true, Epoch: "epoch"})
-			op.at = append(op.at, hub.Opened{Channel: ch, Flags: hub.Recoverable, Epoch: 1 << 31, Offset: 1 << 60})
+			op.at = append(op.at, hub.Start{Channel: ch, Features: hub.Recoverable, Epoch: 1 << 31, Offset: 1 << 60})
 		}
 		compose := func() {
 			op.pieces = op.pieces[:0]

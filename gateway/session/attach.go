@@ -2,7 +2,6 @@ package session
 
 import (
 	"sluice/codec"
-	"sluice/gateway/hub"
 	"sluice/gateway/loop"
 )
 
@@ -40,7 +39,7 @@ func (t *attachTask) Run(l *loop.Loop) {
 	for i := range op.plan.Grants {
 		g := &op.plan.Grants[i]
 		s.subs[i] = g.subscription()
-		a.shard.Subscribe(op.ref.Slot, g.Channel, hub.Held|g.flags(), 0, 0)
+		a.shard.Hold(op.ref.Slot, g.Channel, g.features())
 		op.placed++
 		a.present(s, &s.subs[i], &op.present)
 	}
@@ -121,7 +120,7 @@ func (a *Agent) open(op *opening, s *session) {
 	a.traceOpened(ref, op, s)
 	for ; op.placed < op.acquired; op.placed++ {
 		i := op.placed
-		a.shard.Subscribe(ref.Slot, op.plan.Grants[i].Channel, op.at[i].Flags, 0, 0)
+		a.shard.Subscribe(ref.Slot, op.plan.Grants[i].Channel, op.at[i].Features)
 	}
 	switch n := op.conn.MaxEvents; n {
 	case 0:
@@ -140,7 +139,7 @@ func (a *Agent) open(op *opening, s *session) {
 			return // it was bounded
 		}
 	}
-	a.shard.Open(ref, op.at)
+	a.shard.Activate(ref, op.at)
 	if !a.loop.Live(ref) {
 		return
 	}

@@ -125,7 +125,7 @@ func (op *opening) appendCursor(text []byte) []byte {
 	}
 	for i := range op.at {
 		at := &op.at[i]
-		if at.Flags&hub.Recoverable == 0 {
+		if at.Features&hub.Recoverable == 0 {
 			continue
 		}
 		e := codec.CursorEntry{Channel: codec.Tag32(at.Channel), Epoch: at.Epoch, Offset: at.Offset}

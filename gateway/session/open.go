@@ -164,7 +164,7 @@ func (op *opening) restore(ctx context.Context) error {
 	op.present.Wait()
 	grants := op.plan.Grants
 	op.results = make([]codec.SubscribeResult, len(grants))
-	op.at = make([]hub.Opened, len(grants))
+	op.at = make([]hub.Start, len(grants))
 	room := op.m.opt.RecoveryMaxBytes
 	for i := range grants {
 		g := &grants[i]
@@ -181,13 +181,13 @@ func (op *opening) restore(ctx context.Context) error {
 // subscribeResult reads what a subscriber is told of a channel, and where its
 // subscription starts. room is how many bytes of missed publications there is
 // room for; what is used is taken off. Not from a turn.
-func (m *Manager) subscribeResult(ctx context.Context, g *Grant, room *int) (codec.SubscribeResult, hub.Opened, error) {
+func (m *Manager) subscribeResult(ctx context.Context, g *Grant, room *int) (codec.SubscribeResult, hub.Start, error) {
 	res := codec.SubscribeResult{
 		Channel: g.Channel, Data: g.Data, Delta: g.Delta,
 		Positioned: g.Positioned, Recoverable: g.Recoverable,
 		WasRecovering: g.wasRecovering(),
 	}
-	at := hub.Opened{Channel: g.Channel, Flags: g.flags()}
+	at := hub.Start{Channel: g.Channel, Features: g.features()}
 	if !g.Positioned {
 		return res, at, nil
 	}
@@ -208,8 +208,6 @@ func (m *Manager) subscribeResult(ctx context.Context, g *Grant, room *int) (cod
 	res.Epoch, res.Offset = r.top.Epoch, r.offset
 	res.Recovered, res.Publications = r.recovered, r.publications
 	at.Offset, at.Epoch, at.From = r.top.Offset, hub.EpochTag(r.top.Epoch), m.hub.Seq()
-	if g.Delta && len(r.publications) > 0 {
-		at.Flags |= hub.HasBase
-	}
+	at.HasBase = g.Delta && len(r.publications) > 0
 	return res, at, nil
 }

@@ -23,7 +23,7 @@ type opening struct {
 
 	acquired int // grants whose interest is held
 	results  []codec.SubscribeResult
-	at       []hub.Opened
+	at       []hub.Start
 	room     *ticket        // for what the client missed; nil if it asks for nothing
 	blocks   []*codec.Frame // of what the client missed, shared with others
 	pieces   []*codec.Frame // the opening's bytes, once they are known

@@ -283,9 +283,9 @@ func (g *Grant) request(s *codec.SubRequest) {
 // takesRoom reports whether what was missed in the channel is due.
 func (g *Grant) takesRoom() bool { return g.Positioned && (g.wasRecovering() || g.cacheRecover()) }
 
-// flags are how the hub delivers to the subscription.
-func (g *Grant) flags() hub.Flags {
-	var f hub.Flags
+// features are what the hub is to deliver to the subscription.
+func (g *Grant) features() hub.Features {
+	var f hub.Features
 	if g.Positioned {
 		f |= hub.Positioned
 	}

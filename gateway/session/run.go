@@ -115,7 +115,7 @@ func (w *runWriter) render() (channels int) {
 	w.text, w.at = w.text[:0], w.at[:0]
 	for i := range w.from {
 		w.at = append(w.at, len(w.text))
-		if at := &w.op.at[i]; at.Flags&hub.Recoverable != 0 {
+		if at := &w.op.at[i]; at.Features&hub.Recoverable != 0 {
 			channels++
 			w.text = codec.AppendCursorEntry(w.text, codec.CursorEntry{
 				Channel: codec.Tag32(at.Channel), Epoch: at.Epoch, Offset: w.from[i],

@@ -168,7 +168,7 @@ type joining struct {
 	present sync.WaitGroup
 
 	result codec.SubscribeResult
-	at     hub.Opened
+	at     hub.Start
 	missed *missed
 }
 
@@ -248,7 +248,7 @@ func (j *joining) hold() {
 		sub.flags |= before
 		sub.joining = j.id
 		a.m.hub.AcquireMore(j.grant.Channel, a.loop.ID())
-		if !a.shard.Subscribe(ref.Slot, j.grant.Channel, hub.Held|j.grant.flags(), 0, 0) {
+		if !a.shard.Hold(ref.Slot, j.grant.Channel, j.grant.features()) {
 			a.m.hub.Release(j.grant.Channel, a.loop.ID(), false)
 		}
 		a.present(s, sub, &j.present)
@@ -331,7 +331,7 @@ func (j *joining) tell(jr *joiner) bool {
 		a.shard.SendMissed(jr.ref.Slot, f, &step)
 	}
 	if a.loop.Live(jr.ref) {
-		a.shard.Open(jr.ref, []hub.Opened{at})
+		a.shard.Activate(jr.ref, []hub.Start{at})
 	}
 	return a.loop.Live(jr.ref)
 }
