@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sluice/gateway/config"
+	"sluice/gateway/config/docs"
 )
 
 func (c *configCommand) configdoc() *cobra.Command {
@@ -31,10 +32,10 @@ func (c *configCommand) configdoc() *cobra.Command {
 		case c.write != "":
 			return rewriteReference(c.write)
 		case len(args) == 0:
-			_, err := io.WriteString(c.stdout, config.Reference())
+			_, err := io.WriteString(c.stdout, docs.Reference())
 			return err
 		}
-		text, err := config.Describe(args[0])
+		text, err := docs.Describe(args[0])
 		if err != nil {
 			return err
 		}
@@ -58,7 +59,7 @@ func rewriteReference(path string) error {
 	if err != nil {
 		return errors.New(plainError(err))
 	}
-	text, err := config.UpdateReference(old)
+	text, err := docs.UpdateReference(old)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sluice/gateway/config"
+	"sluice/gateway/config/docs"
 	"sluice/gateway/node"
 )
 
@@ -31,7 +32,7 @@ func (c *configCommand) convertconfig() *cobra.Command {
 	}
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		from, to := args[0], args[len(args)-1]
-		converted, err := config.Convert(from, to, node.Check)
+		converted, err := docs.Convert(from, to, node.Check)
 		if c.printFatal(converted.Config, converted.Report, err) {
 			c.adviseRefused(converted.Report)
 			return errReported

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sluice/gateway/config"
+	"sluice/gateway/config/docs"
 )
 
 func (c *configCommand) defaultconfig() *cobra.Command {
@@ -32,7 +32,7 @@ func (c *configCommand) defaultconfig() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		text, err := config.Render(cfg, c.path)
+		text, err := docs.Render(cfg, c.path)
 		if err != nil {
 			return reported(c.stdout, "error: %s", plainError(err))
 		}

@@ -3,7 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
-	"sluice/gateway/config"
+	"sluice/gateway/config/docs"
 )
 
 func (c *configCommand) defaultenv() *cobra.Command {
@@ -28,7 +28,7 @@ func (c *configCommand) defaultenv() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		text, err := config.RenderEnv(cfg, c.prefix, c.noZero)
+		text, err := docs.RenderEnv(cfg, c.prefix, c.noZero)
 		if err != nil {
 			return reported(c.stdout, "error: %s", plainError(err))
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sluice/gateway/config"
+	"sluice/gateway/config/legacy"
 )
 
 // shortFlags are the flags that stand for an option by another name.
@@ -79,7 +80,7 @@ func addOptionFlags(cmd *cobra.Command) {
 			add(name, "bool", "", lacking, false)
 		}
 	}
-	for _, flat := range config.FlatFlags() {
+	for _, flat := range legacy.FlatFlags() {
 		typ := "string"
 		if flat.Switch {
 			typ = "bool"
@@ -130,10 +131,10 @@ func meantFlag(cmd *cobra.Command, name string) string {
 			names = append(names, f.Name)
 		}
 	})
-	if near := config.Nearest(name, names); near != "" || cmd.HasParent() {
+	if near := legacy.Nearest(name, names); near != "" || cmd.HasParent() {
 		return near
 	}
-	return config.Suggest(name)
+	return legacy.Suggest(name)
 }
 
 // rootArgs refuses arguments of the command that serves: what is there is a

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/config"
+	"sluice/gateway/config/legacy"
 )
 
 func TestUsageErrorsSuggestWhatWasMeant(t *testing.T) {
@@ -64,7 +65,7 @@ func TestEveryOptionIsAFlag(t *testing.T) {
 // The flags of versions 4 and 5 set the same options.
 func TestFlatFlagsAreOptions(t *testing.T) {
 	cmd := rootCommand(nil, nil)
-	for _, flat := range config.FlatFlags() {
+	for _, flat := range legacy.FlatFlags() {
 		require.NotNil(t, cmd.Flags().Lookup(flat.Name), flat.Name)
 	}
 	require.NoError(t, cmd.ParseFlags([]string{"--uni_sse", "--api_insecure", "--log_level=debug", "--token_hmac_secret_key", "s"}))

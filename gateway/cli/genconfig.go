@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sluice/gateway/config"
+	"sluice/gateway/config/docs"
 )
 
 func (c *configCommand) genconfig() *cobra.Command {
@@ -25,7 +25,7 @@ func (c *configCommand) genconfig() *cobra.Command {
 	cmd.Flags().StringVarP(&c.path, "config", "c", "config.json", "file to write")
 	markConfigFile(cmd, "config")
 	cmd.RunE = func(*cobra.Command, []string) error {
-		text, err := config.RenderMinimal(config.Secrets{Token: newTokenKey(), APIKey: rand.Text()}, c.path)
+		text, err := docs.RenderMinimal(docs.Secrets{Token: newTokenKey(), APIKey: rand.Text()}, c.path)
 		if err == nil {
 			err = writeNew(c.path, text)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/config"
+	"sluice/gateway/config/docs"
 )
 
 // command runs the command line and returns what it said.
@@ -157,7 +158,7 @@ func TestDefaultenv(t *testing.T) {
 func TestConfigdoc(t *testing.T) {
 	out, _, code := command("configdoc")
 	require.Equal(t, 0, code)
-	require.Equal(t, config.Reference(), out)
+	require.Equal(t, docs.Reference(), out)
 	out, _, code = command("configdoc", "uni_sse.framing")
 	require.Equal(t, 0, code)
 	require.True(t, strings.HasPrefix(out, "uni_sse.framing (string, default chunked)\n"), out)
@@ -174,7 +175,7 @@ func TestConfigdoc(t *testing.T) {
 	}
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, "a\n<!-- options:begin -->\n\n"+config.Reference()+"\n<!-- options:end -->\nb\n", string(text))
+	require.Equal(t, "a\n<!-- options:begin -->\n\n"+docs.Reference()+"\n<!-- options:end -->\nb\n", string(text))
 	require.NoError(t, os.WriteFile(path, []byte("a\n"), 0o644))
 	_, errs, code = command("configdoc", "--write", path)
 	require.Equal(t, 1, code)

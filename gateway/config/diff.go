@@ -102,7 +102,7 @@ func changed(f *schema.Field, before, after reflect.Value) string {
 		return "changed"
 	}
 	const most = 80
-	text := compactJSON(plain(f, before)) + " -> " + compactJSON(plain(f, after))
+	text := f.Plain(before).JSON() + " -> " + f.Plain(after).JSON()
 	if len(text) > most {
 		return "changed"
 	}

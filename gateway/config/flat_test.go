@@ -74,7 +74,7 @@ func TestEveryFlatKeyReachesItsOption(t *testing.T) {
 		want := strip(plain)
 		require.NotEqual(t, Default(), want, k.name)
 
-		key, ok := FlagKey(k.name)
+		key, ok := legacy.FlagKey(k.name)
 		require.True(t, ok)
 		require.Equal(t, k.to[0], key)
 
@@ -270,27 +270,6 @@ func TestFlatFlags(t *testing.T) {
 	require.True(t, c.UniSSE.Enabled && c.Health.Enabled && c.Admin.Enabled && c.HTTPAPI.Insecure && c.Client.Insecure)
 	require.Equal(t, []string{"[::1]:9000", "debug", "redis", "h:1"}, []string{c.HTTPServer.External(), c.Log.Level, c.Engine.Type, c.Engine.Redis.Address[0]})
 
-	flags := FlatFlags()
-	require.True(t, slices.IsSortedFunc(flags, func(a, b FlatFlag) int { return strings.Compare(a.Name, b.Name) }))
-	for _, f := range flags {
-		o, _ := schema.FindOption(f.Key)
-		require.True(t, o == nil || (o.Kind == schema.KindBool) == f.Switch, f.Name)
-	}
-	for name, want := range map[string]string{
-		"uni_sse": "uni_sse.enabled", "http_server.port": "http_server.port", "api_key_file": "http_api.key_file",
-		"http_api.key_file": "http_api.key_file", "grpc_api_port": "grpc_api.port", "presence": "channel.without_namespace.presence",
-	} {
-		key, ok := FlagKey(name)
-		require.True(t, ok, name)
-		if name == "http_api.key_file" {
-			want = name
-		}
-		require.Equal(t, want, key)
-	}
-	for _, name := range []string{"", "x", "http_server", "http_server.port_file", "uni_sse.enabled.x", "port_file"} {
-		_, ok := FlagKey(name)
-		require.False(t, ok, name)
-	}
 	_, _, err := given{flags: map[string]string{"port": "x"}}.load()
 	require.EqualError(t, err, `config: flag --port: http_server.port (written as port): "x" is not a port: allowed 0-65535`)
 }

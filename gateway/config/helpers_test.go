@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/config/legacy"
+	"sluice/gateway/config/report"
 	"sluice/gateway/config/schema"
 )
 
@@ -88,7 +89,7 @@ func oldKeys() []oldKey {
 	var all []oldKey
 	seen := map[string]bool{}
 	for _, o := range Options() {
-		for _, name := range o.Flat {
+		for _, name := range legacy.FlatNames(o.Key) {
 			if seen[name] || strings.HasPrefix(o.Key, schema.WithoutNamespace) {
 				continue
 			}
@@ -115,3 +116,6 @@ func kindsOf(rep *Report, key string) []Kind {
 	}
 	return kinds
 }
+
+// ofTheValues are kinds of findings that a file has whatever its names are.
+var ofTheValues = []Kind{report.KindWeak, report.KindOpen, report.KindUnusable}

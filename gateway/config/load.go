@@ -29,7 +29,7 @@ type Source struct {
 	Dir string
 	// Environ holds NAME=value entries, as os.Environ returns them.
 	Environ []string
-	// Flags maps names of flags to values, only of those that were given. A name is a dotted key or a flat one: see FlagKey.
+	// Flags maps names of flags to values, only of those that were given. A name is a dotted key or a flat one: see legacy.FlagKey.
 	Flags map[string]string
 	// Read reads the config file, ".env" and the files of secrets; an error that wraps fs.ErrNotExist says that one is not there.
 	// Nil: from disk, regular files of at most source.MaxFile bytes.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/gateway/config/legacy"
+
 	"sluice/gateway/config/schema"
 	"sluice/gateway/config/source"
 )
@@ -61,7 +63,7 @@ func TestEverySecretCanBeInAFile(t *testing.T) {
 		l.flags()
 		require.Empty(t, l.errs, o.Key)
 		require.Equal(t, expected, l.cfg, o.Key)
-		for _, flat := range o.Flat {
+		for _, flat := range legacy.FlatNames(o.Key) {
 			l := newLoader(Source{Path: "c.json", Dir: "work", Read: read(`{"` + flat + `_file": "secret"}`)})
 			require.True(t, l.file())
 			require.Empty(t, l.errs, flat)

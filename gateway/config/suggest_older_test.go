@@ -62,6 +62,6 @@ func TestNamesBeforeVersion4(t *testing.T) {
 	require.Contains(t, rep.Warnings, "env CENTRIFUGO_RECOVER: unknown variable, ignored: "+is+"; did you mean CENTRIFUGO_CHANNEL_WITHOUT_NAMESPACE_FORCE_RECOVERY?")
 	_, _, err := given{flags: map[string]string{"publish": "true"}}.load()
 	require.EqualError(t, err, "config: flag --publish: unknown option: "+is+gone)
-	require.Empty(t, Suggest("publish"))
-	require.Equal(t, "channel.without_namespace.force_recovery", Suggest("recover"))
+	require.Empty(t, legacy.Suggest("publish"))
+	require.Equal(t, "channel.without_namespace.force_recovery", legacy.Suggest("recover"))
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config/legacy"
 )
 
 // A name that is a part of a real one is asked about, and so is one that goes on behind a real one: in a file of either
@@ -46,8 +48,8 @@ func TestAPartOfARealNameIsSuggested(t *testing.T) {
 	asFlag("client.token.hmac_secret", "client.token.hmac_secret_key")
 	asFlag("client.ping_interval_seconds", "client.ping_interval")
 	asFlag("token_hmac_secret", "client.token.hmac_secret_key")
-	require.Equal(t, "client.token.hmac_secret_key", Suggest("client.token.hmac_secret"))
-	require.Equal(t, "genconfig", Nearest("genc", []string{"genconfig", "gentoken"}))
+	require.Equal(t, "client.token.hmac_secret_key", legacy.Suggest("client.token.hmac_secret"))
+	require.Equal(t, "genconfig", legacy.Nearest("genc", []string{"genconfig", "gentoken"}))
 }
 
 // Names that others use, or used, lead to ours, or nowhere: a wrong suggestion costs more than none.

@@ -1,10 +1,6 @@
 package config
 
 import (
-	"slices"
-	"sync"
-
-	"sluice/gateway/config/legacy"
 	"sluice/gateway/config/report"
 	"sluice/gateway/config/schema"
 	"sluice/gateway/config/source"
@@ -33,31 +29,7 @@ type (
 func Default() *Config { return schema.Default() }
 
 // Options returns the table of all options in the order of Config. Elements of lists of objects follow their list.
-func Options() []Option { return slices.Clone(allOptions()) }
-
-// allOptions is the table of package schema with the flat keys.
-var allOptions = sync.OnceValue(func() []Option {
-	all := slices.Clone(schema.AllOptions())
-	for i, o := range all {
-		all[i].Flat = legacy.FlatNames(o.Key)
-	}
-	return all
-})
-
-// FlatFlag is a flag of the command line of versions 4 and 5.
-type FlatFlag = legacy.FlatFlag
-
-// FlatFlags returns the flags that versions 4 and 5 had under a flat name: see legacy.FlatFlags.
-func FlatFlags() []FlatFlag { return legacy.FlatFlags() }
-
-// FlagKey returns the option that a flag sets by its name: see legacy.FlagKey.
-func FlagKey(name string) (key string, ok bool) { return legacy.FlagKey(name) }
-
-// Suggest returns the key that a name most likely means: see legacy.Suggest.
-func Suggest(name string) string { return legacy.Suggest(name) }
-
-// Nearest returns the name that s was most likely meant to be: see legacy.Nearest.
-func Nearest(s string, names []string) string { return legacy.Nearest(s, names) }
+func Options() []Option { return schema.Options() }
 
 // ReadPEM and ErrNotPEM are those of package source, for what reads certificates when options are in use.
 var ErrNotPEM = source.ErrNotPEM

@@ -1,39 +1,11 @@
 package config
 
 import (
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"sluice/gateway/config/schema"
 )
-
-// Every number and duration says what 0 means where it is allowed, in the reference and in config files.
-func TestEveryOptionSaysWhatZeroMeans(t *testing.T) {
-	aZero := regexp.MustCompile(`\b0\b`)
-	reference := Reference()
-	n := 0
-	var check func(s *schema.Section)
-	check = func(s *schema.Section) {
-		for _, f := range s.Fields {
-			switch {
-			case f.Unserved:
-			case f.Sub != nil:
-				check(f.Sub)
-			case f.Kind != schema.KindInt && f.Kind != schema.KindDuration, f.Min > 0, f.Name == "pong_timeout":
-			case f.Unit == "" && strings.HasSuffix(f.Name, "code"): // of an error or a status; 0 is refused
-			default:
-				n++
-				require.Regexp(t, aZero, comment(f), f.Name)
-				require.Contains(t, reference, escapeMarkdown(meaning(f)), f.Name)
-			}
-		}
-	}
-	check(schema.Root)
-	require.Greater(t, n, 30)
-}
 
 // A 0 that stands for the default says so wherever it comes from: nobody writes it for that.
 func TestAZeroThatMeansTheDefaultIsNamed(t *testing.T) {

@@ -85,7 +85,7 @@ var layout = map[string]row{
 	"gateway/advice": {},
 	"gateway/node":   {ours: "*", others: modFasthttp + " " + modJwt},
 	"gateway/cli": {
-		ours:   "codec gateway/advice gateway/auth gateway/channel gateway/config gateway/docs gateway/logs gateway/node",
+		ours:   "codec gateway/advice gateway/auth gateway/channel gateway/config gateway/config/docs gateway/config/legacy gateway/docs gateway/logs gateway/node",
 		others: modFasthttp + " " + modJwt + " github.com/spf13/cobra github.com/spf13/pflag",
 	},
 	"gateway/test":          {},
@@ -96,6 +96,7 @@ var layout = map[string]row{
 	"gateway/config/report": {ours: "gateway/config/schema gateway/config/source gateway/problem"},
 	"gateway/config/legacy": {ours: "gateway/config/report gateway/config/schema gateway/config/source"},
 	"gateway/config/check":  {ours: "gateway/config/report gateway/config/schema gateway/config/source gateway/origin gateway/problem"},
+	"gateway/config/docs":   {ours: "gateway/config gateway/config/legacy gateway/config/report gateway/config/schema gateway/config/source"},
 	"gateway/config":        {ours: "gateway/config/check gateway/config/legacy gateway/config/report gateway/config/schema gateway/config/source"},
 	"bench/proc":            {others: modProcfs + " " + modUnix},
 	"bench/figures":         {ours: "bench/proc", others: modHistogram + " " + modGoccy + " " + modUnix},

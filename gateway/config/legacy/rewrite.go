@@ -87,10 +87,14 @@ func (b *batch) spell(key string) string {
 
 // split tells old names from all others.
 func (b *batch) split(in []source.Setting) {
-	mode := slices.ContainsFunc(in, func(s source.Setting) bool {
-		return strings.EqualFold(s.Key, granularMode) && (s.Value.Value == true || s.Value.Value == source.Text("true"))
-	})
-	b.r.granular = b.r.granular || mode
+	mode := false // the list of entries is that of the granular mode
+	for _, s := range in {
+		if strings.EqualFold(s.Key, granularMode) {
+			text, isText := s.Value.Value.(source.Text)
+			mode = mode || s.Value.Value == true || isText && text != ""
+			b.r.granular = b.r.granular || s.Value.Value == true || text == "true"
+		}
+	}
 	for _, s := range in {
 		old := s
 		old.Key = strings.ToLower(s.Key)

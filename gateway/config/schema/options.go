@@ -20,7 +20,6 @@ type Option struct {
 	File     bool     // Key + "_file" (and Env + "_FILE") can name a file that holds the value
 	Live     bool     // a reload takes effect at once; all others need a restart
 	Unserved bool     // of a part that does not exist yet: accepted, and refused or named where it would matter
-	Flat     []string // keys of versions 4 and 5 that set it, in the order of their table; package config fills it in
 }
 
 // Options returns the table of all options in the order of Config. Elements of lists of objects follow their list.

@@ -1,8 +1,7 @@
-package config
+package docs
 
 import (
 	"os"
-	"reflect"
 	"sluice/gateway/config/schema"
 	"strings"
 	"testing"
@@ -16,41 +15,19 @@ import (
 // extensions of all formats of config files.
 var extensions = []string{".json", ".yaml", ".yml", ".toml"}
 
-// plainConfig replaces empty lists and maps by nil ones: a file cannot tell them apart.
-func plainConfig(c *Config) *Config {
-	var walk func(v reflect.Value)
-	walk = func(v reflect.Value) {
-		switch v.Kind() {
-		case reflect.Struct:
-			for i := range v.NumField() {
-				walk(v.Field(i))
-			}
-		case reflect.Slice, reflect.Map:
-			if v.Len() == 0 {
-				v.SetZero()
-			}
-			for i := 0; v.Kind() == reflect.Slice && i < v.Len(); i++ {
-				walk(v.Index(i))
-			}
-		}
-	}
-	walk(reflect.ValueOf(c).Elem())
-	return c
-}
-
 // oddText holds what formats treat in their own ways.
 const oddText = "a \"b\" 'c' \\ \t\n # : - {x} [y] $z ${SLUICE} é 漢 😀 \u0001\u007f\u2028 end "
 
 // full returns a valid configuration with as much as possible not at its default.
-func full() *Config {
-	c := Default()
+func full() *schema.Config {
+	c := schema.Default()
 	c.UniSSE.Enabled = true
 	c.UniSSE.ConnectCodeToHTTPResponse.Enabled = true
 	c.UniSSE.ConnectCodeToHTTPResponse.Transforms = []schema.HTTPResponseTemplate{
 		{Code: 3500, To: schema.HTTPResponseTo{StatusCode: 401, Body: oddText}},
 		{Code: 109, To: schema.HTTPResponseTo{StatusCode: 403}},
 	}
-	c.UniSSE.Retry = DurationRange{Min: 5 * time.Second, Max: 5 * time.Second}
+	c.UniSSE.Retry = schema.DurationRange{Min: 5 * time.Second, Max: 5 * time.Second}
 	c.UniSSE.MaxLifetime = 90 * time.Minute
 	c.HTTPServer.InternalPort = "9000"
 	c.HTTPServer.Address = "127.0.0.1"
@@ -70,33 +47,32 @@ func full() *Config {
 	}
 	o := &c.Channel.WithoutNamespace
 	o.AllowSubscribeForClient, o.HistorySize, o.HistoryTTL, o.ForceRecovery = true, 10, time.Minute, true
-	live := Default().Channel.WithoutNamespace
+	live := schema.Default().Channel.WithoutNamespace
 	live.SlowPolicy, live.ConflateKey, live.ChannelRegex = "drop_oldest", "no", `^[a-z]+\d*$`
-	c.Channel.Namespaces = []Namespace{{Name: "chat", ChannelOptions: *o}, {Name: "live-1.x", ChannelOptions: live}}
+	c.Channel.Namespaces = []schema.Namespace{{Name: "chat", ChannelOptions: *o}, {Name: "live-1.x", ChannelOptions: live}}
 	return c
 }
 
 // What is rendered loads again, is the same, and gives no warning that the same options would not give otherwise.
 func TestRenderedConfigLoadsAgain(t *testing.T) {
-	empty := fromJSON(`{}`)
-	_, rep := mustLoad(t, empty)
+	_, rep := mustLoad(t, "c.json", `{}`)
 	usual := rep.Warnings
-	f := func(want *Config, ext string, warnings []string) {
+	f := func(want *schema.Config, ext string, warnings []string) {
 		t.Helper()
 		text, err := Render(want, "x"+ext)
 		require.NoError(t, err)
-		got, rep := mustLoad(t, given{files: map[string]string{"x" + ext: string(text)}, path: "x" + ext})
+		got, rep := mustLoad(t, "x"+ext, string(text))
 		require.Equal(t, plainConfig(want), plainConfig(got), ext)
 		again, err := Render(got, "x"+ext)
 		require.NoError(t, err)
 		require.Equal(t, string(text), string(again))
 		require.Len(t, rep.Warnings, len(warnings), "%s: %v", ext, rep.Warnings)
 		for _, finding := range rep.Findings {
-			require.Contains(t, append([]Kind{report.KindAdvice}, ofTheValues...), finding.Kind, finding.String())
+			require.Contains(t, append([]report.Kind{report.KindAdvice}, ofTheValues...), finding.Kind, finding.String())
 		}
 	}
 	for _, ext := range extensions {
-		f(Default(), ext, usual)
+		f(schema.Default(), ext, usual)
 		f(full(), ext, []string{"a weak key", "a weak previous key"})
 	}
 }
@@ -105,9 +81,9 @@ func TestRenderedMinimalConfigLoadsWithoutWarnings(t *testing.T) {
 	for _, ext := range extensions {
 		text, err := RenderMinimal(Secrets{Token: "tttttttttttttttttttttttttttttttt", APIKey: "kkkkkkkkkkkkkkkk"}, "x"+ext)
 		require.NoError(t, err)
-		got, rep := mustLoad(t, given{files: map[string]string{"x" + ext: string(text)}, path: "x" + ext})
+		got, rep := mustLoad(t, "x"+ext, string(text))
 		require.Empty(t, rep.Warnings, ext)
-		want := Default()
+		want := schema.Default()
 		want.UniSSE.Enabled = true
 		want.Client.Token.HMACSecretKey, want.HTTPAPI.Key = "tttttttttttttttttttttttttttttttt", "kkkkkkkkkkkkkkkk"
 		o := &want.Channel.WithoutNamespace
@@ -124,7 +100,7 @@ func TestRenderedMinimalConfigLoadsWithoutWarnings(t *testing.T) {
 
 func TestRenderNeedsAKnownExtension(t *testing.T) {
 	for _, path := range []string{"x.ini", "config", ""} {
-		_, err := Render(Default(), path)
+		_, err := Render(schema.Default(), path)
 		require.ErrorContains(t, err, "allowed .json, .yaml, .yml, .toml")
 		_, err = RenderMinimal(Secrets{}, path)
 		require.Error(t, err)
@@ -134,7 +110,7 @@ func TestRenderNeedsAKnownExtension(t *testing.T) {
 // YAML and TOML explain every option; JSON has no comments.
 func TestRenderedCommentsExplainEveryOption(t *testing.T) {
 	for _, ext := range []string{".yaml", ".toml"} {
-		text, err := Render(Default(), "x"+ext)
+		text, err := Render(schema.Default(), "x"+ext)
 		require.NoError(t, err)
 		comments := ""
 		for line := range strings.Lines(string(text)) {
@@ -143,7 +119,7 @@ func TestRenderedCommentsExplainEveryOption(t *testing.T) {
 				require.LessOrEqual(t, len(line), 110, line)
 			}
 		}
-		for _, o := range Options() {
+		for _, o := range schema.Options() {
 			if !o.InObject {
 				require.True(t, strings.Contains(comments, o.Doc), o.Key)
 			}
@@ -152,14 +128,15 @@ func TestRenderedCommentsExplainEveryOption(t *testing.T) {
 }
 
 func TestRenderedEnvironmentLoadsAgain(t *testing.T) {
-	f := func(want *Config, prefix string, nonZero bool) {
+	f := func(want *schema.Config, prefix string, nonZero bool) {
 		t.Helper()
 		text, err := RenderEnv(want, prefix, nonZero)
 		require.NoError(t, err)
-		got, rep := mustLoad(t, given{files: map[string]string{".env": string(text), "config.json": "{}"}})
+		got, rep, err := load(t, "config.json", map[string]string{".env": string(text), "config.json": "{}"})
+		require.NoError(t, err)
 		require.Equal(t, plainConfig(want), plainConfig(got))
 		for _, finding := range rep.Findings {
-			require.Contains(t, append([]Kind{report.KindAdvice}, ofTheValues...), finding.Kind, finding.String())
+			require.Contains(t, append([]report.Kind{report.KindAdvice}, ofTheValues...), finding.Kind, finding.String())
 		}
 		served, unserved, marked := strings.Cut(string(text), "# Of parts that do not exist yet: accepted, and refused or named where it would matter.\n")
 		require.Equal(t, marked, strings.Contains(string(text), prefix+"BROKER_NATS_URL="))
@@ -171,14 +148,14 @@ func TestRenderedEnvironmentLoadsAgain(t *testing.T) {
 			require.True(t, strings.HasPrefix(line, prefix), line)
 		}
 	}
-	f(Default(), "SLUICE_", false)
-	f(Default(), "CENTRIFUGO_", false)
+	f(schema.Default(), "SLUICE_", false)
+	f(schema.Default(), "CENTRIFUGO_", false)
 	f(full(), "SLUICE_", false)
 	f(full(), "CENTRIFUGO_", true)
 
-	_, err := RenderEnv(Default(), "X_", false)
+	_, err := RenderEnv(schema.Default(), "X_", false)
 	require.ErrorContains(t, err, "allowed SLUICE_, CENTRIFUGO_")
-	text, err := RenderEnv(Default(), "SLUICE_", true)
+	text, err := RenderEnv(schema.Default(), "SLUICE_", true)
 	require.NoError(t, err)
 	require.NotContains(t, string(text), "=false\n")
 	require.NotContains(t, string(text), "=\n")
@@ -187,9 +164,9 @@ func TestRenderedEnvironmentLoadsAgain(t *testing.T) {
 }
 
 func TestRenderedEnvironmentHasEveryOption(t *testing.T) {
-	text, err := RenderEnv(Default(), "SLUICE_", false)
+	text, err := RenderEnv(schema.Default(), "SLUICE_", false)
 	require.NoError(t, err)
-	for _, o := range Options() {
+	for _, o := range schema.Options() {
 		if !o.InObject {
 			require.Contains(t, "\n"+string(text), "\n"+o.Env+"=")
 		}
@@ -198,7 +175,7 @@ func TestRenderedEnvironmentHasEveryOption(t *testing.T) {
 
 // The reference in the docs is generated, so that it cannot drift from the code.
 func TestDocsHaveTheOptionReference(t *testing.T) {
-	const path = "../docs/options.md"
+	const path = "../../docs/options.md"
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	want, err := UpdateReference(text)

@@ -1,6 +1,7 @@
-package config
+package docs
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func TestReferenceCoversEveryOption(t *testing.T) {
 		}
 		return false
 	}
-	for _, o := range Options() {
+	for _, o := range schema.Options() {
 		require.True(t, covered(o.Key), o.Key)
 	}
 	for line := range strings.Lines(reference) {
@@ -110,7 +111,7 @@ func TestUpdateReferenceKeepsWhatIsAround(t *testing.T) {
 func TestPartsThatDoNotExistAreMarked(t *testing.T) {
 	reference := Reference()
 	n := 0
-	for _, o := range Options() {
+	for _, o := range schema.Options() {
 		part := slices.ContainsFunc([]string{"admin", "broker", "presence_manager", "engine.redis"}, func(p string) bool { return schema.Below(o.Key, p) })
 		require.Equal(t, part, o.Unserved, o.Key)
 		if !part {
@@ -128,8 +129,33 @@ func TestPartsThatDoNotExistAreMarked(t *testing.T) {
 	}
 	require.Contains(t, reference, "| `engine.type` | string | `memory` |")
 	for ext, want := range map[string]int{".yaml": 4, ".toml": 4} {
-		text, err := Render(Default(), "x"+ext)
+		text, err := Render(schema.Default(), "x"+ext)
 		require.NoError(t, err)
 		require.Equal(t, want, strings.Count(string(text), "Not served yet."), ext)
 	}
+}
+
+// Every number and duration says what 0 means where it is allowed, in the reference and in config files.
+func TestEveryOptionSaysWhatZeroMeans(t *testing.T) {
+	aZero := regexp.MustCompile(`\b0\b`)
+	reference := Reference()
+	n := 0
+	var check func(s *schema.Section)
+	check = func(s *schema.Section) {
+		for _, f := range s.Fields {
+			switch {
+			case f.Unserved:
+			case f.Sub != nil:
+				check(f.Sub)
+			case f.Kind != schema.KindInt && f.Kind != schema.KindDuration, f.Min > 0, f.Name == "pong_timeout":
+			case f.Unit == "" && strings.HasSuffix(f.Name, "code"): // of an error or a status; 0 is refused
+			default:
+				n++
+				require.Regexp(t, aZero, comment(f), f.Name)
+				require.Contains(t, reference, escapeMarkdown(meaning(f)), f.Name)
+			}
+		}
+	}
+	check(schema.Root)
+	require.Greater(t, n, 30)
 }

@@ -1,0 +1,148 @@
+package docs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"sluice/gateway/config/legacy"
+	"sluice/gateway/config/schema"
+)
+
+const referenceLegend = "*Live*: SIGHUP takes a change over, all else needs a restart. *File*: the key with `_file` behind it names a file\n" +
+	"that holds the value. *v5*: the key of versions 4 and 5, where it was another name than the last part of this one. *Not served\n" +
+	"yet*: files of the reference that have these options load; what would matter is refused or named at start.\n\n"
+
+// Reference returns the documentation of all options as Markdown: a table for each section, folded. An object that stands in
+// several places (tls, redis) is written out at the first.
+func Reference() string {
+	d := &reference{options: map[string]schema.Option{}, written: map[reflect.Type]string{}}
+	for _, o := range schema.AllOptions() {
+		d.options[o.Key] = o
+	}
+	d.out.WriteString(referenceLegend + tableHead)
+	isChapter := func(f *schema.Field) bool { return f.Kind == schema.KindSection && !f.Unserved }
+	for _, f := range schema.Root.Fields {
+		if !isChapter(f) {
+			d.field(f, f.Name)
+		}
+	}
+	for _, f := range schema.Root.Fields {
+		if isChapter(f) {
+			fmt.Fprintf(&d.out, "\n<details><summary><code>%s</code> – %s</summary>\n\n"+tableHead, f.Name, escapeMarkdown(sectionTitles[f.Name]))
+			d.section(f.Sub, f.Name)
+			d.out.WriteString("\n</details>\n")
+		}
+	}
+	return d.out.String()
+}
+
+const tableHead = "| key | type | default | meaning |\n|---|---|---|---|\n"
+
+// reference is a Reference that is being written.
+type reference struct {
+	out     bytes.Buffer
+	options map[string]schema.Option
+	written map[reflect.Type]string // object → key under which its options were written out
+}
+
+// section writes the options of a section or of an element.
+func (d *reference) section(s *schema.Section, path string) {
+	said := false
+	for _, f := range s.Fields {
+		if other := d.written[embedded(s, f)]; other != "" {
+			if !said {
+				d.all(path, "The options of `"+other+"`.")
+			}
+			said = true
+			continue
+		}
+		d.field(f, schema.Join(path, f.Name))
+	}
+}
+
+// worthAReference is how many fields an object has that is written out only once.
+const worthAReference = 5
+
+// field writes an option, or a section inside of another.
+func (d *reference) field(f *schema.Field, key string) {
+	switch {
+	case f.Unserved:
+		d.all(key, "*Not served yet*.")
+	case f.Kind != schema.KindSection:
+		d.option(f, key)
+		if f.Kind == schema.KindObjects {
+			d.section(f.Sub, key+"[]")
+		}
+	case d.written[f.Sub.Type] != "":
+		d.all(key, "The options of `"+d.written[f.Sub.Type]+"`.")
+	default:
+		if len(f.Sub.Fields) >= worthAReference {
+			d.written[f.Sub.Type] = key
+		}
+		d.section(f.Sub, key)
+	}
+}
+
+// all writes one row for all options below path.
+func (d *reference) all(path, text string) {
+	fmt.Fprintf(&d.out, "| `%s.*` | | | %s |\n", path, text)
+}
+
+// embedded returns the embedded struct that the field of s comes from, or nil.
+func embedded(s *schema.Section, f *schema.Field) reflect.Type {
+	if len(f.Index) < 2 {
+		return nil
+	}
+	return s.Type.Field(f.Index[0]).Type
+}
+
+func (d *reference) option(f *schema.Field, key string) {
+	def, typ, text := "", schema.KindNames[f.Kind], escapeMarkdown(meaning(f))
+	if f.Default != "" {
+		def = "`" + f.Default + "`"
+	}
+	if f.Unit != "" {
+		typ += ", " + f.Unit
+	}
+	if limits := limits(f); limits != "" {
+		text += " Allowed: " + escapeMarkdown(limits) + "."
+	}
+	if d.options[key].File {
+		text += " *File*."
+	}
+	if d.options[key].Live {
+		text += " *Live*."
+	}
+	if old := legacy.FlatNames(key); len(old) > 0 && !slices.Contains(old, f.Name) {
+		text += " *v5*: `" + strings.Join(old, "`, `") + "`."
+	}
+	fmt.Fprintf(&d.out, "| `%s` | %s | %s | %s |\n", key, typ, def, text)
+}
+
+// escapeMarkdown makes plain text safe in a cell of a table: no column, no tag, no formula.
+func escapeMarkdown(text string) string {
+	return strings.NewReplacer("|", `\|`, "<", "&lt;", "$", `\$`, "*", `\*`, "_", `\_`).Replace(text)
+}
+
+// Markers of the option reference in a text.
+const (
+	referenceBegin = "<!-- options:begin -->\n"
+	referenceEnd   = "<!-- options:end -->\n"
+)
+
+// ErrNoMarkers is returned by UpdateReference for a text without the markers.
+var ErrNoMarkers = errors.New("no lines <!-- options:begin --> and <!-- options:end --> in this order")
+
+// UpdateReference returns text with the option reference between its two markers.
+func UpdateReference(text []byte) ([]byte, error) {
+	before, rest, begins := strings.Cut(string(text), referenceBegin)
+	_, after, ends := strings.Cut(rest, referenceEnd)
+	if !begins || !ends {
+		return nil, ErrNoMarkers
+	}
+	return []byte(before + referenceBegin + "\n" + Reference() + "\n" + referenceEnd + after), nil
+}
