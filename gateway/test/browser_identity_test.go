@@ -28,7 +28,7 @@ for (const [name, url] of Object.entries(%s)) {
 
 // Browsers come back after every refusal, unless they are told to stop.
 func TestBrowserWithARevokedTokenStops(t *testing.T) {
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	b := newBackend(t)
 	b.say(`{"result":{"user":"ada"}}`)
 	home := newSite(t)

@@ -134,7 +134,7 @@ func (p *livePage) call(t *testing.T, page, script string, n int) (answers map[s
 
 // Over plain http a browser says of its pages no more than Origin and Referer.
 func TestBrowserOverPlainHTTPIsKnownByWhatItSays(t *testing.T) {
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	s := startText(t, trusting(fmt.Sprintf(strictConfig, "", "", withSecret+`, "user_id_http_header": "X-User-Id"`, "")), nil)
 	f := newNamedFront(t, s, [][2]string{{"X-User-Id", "victim"}})
 	path, own := testkit.DefaultPath, f.at(t, "stream.test")
@@ -176,7 +176,7 @@ func TestBrowserOverPlainHTTPIsKnownByWhatItSays(t *testing.T) {
 // A page of a name that was made to lead here is of our own origin. It chooses what
 // it says, but not that it takes compressed answers, and speaks a language.
 func TestBrowserUnderANameThatWasMadeToLeadHereGetsNothingForFree(t *testing.T) {
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	s := startText(t, fmt.Sprintf(strictConfig, "", `, "insecure": true`,
 		withSecret+`, "insecure": true, "allowed_origins": ["http://stream.example.com:*"]`, ""), nil)
 	f := newNamedFront(t, s, nil)

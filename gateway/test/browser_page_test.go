@@ -21,7 +21,7 @@ const devKeyWithoutBlanks = "key-of-the-tests"
 // openDev starts a development server and opens its page.
 func openDev(t *testing.T) (*devServer, *livePage) {
 	t.Helper()
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	d := startDev(t, config.Dev{Secret: testSecret, APIKey: devKeyWithoutBlanks})
 	return d, openLive(t, d.addr)
 }

@@ -89,7 +89,7 @@ func allowing(origin string) parts {
 // site ends before the leak check looks.
 func startCrossOrigin(t *testing.T) (*server, *site) {
 	t.Helper()
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	home := newSite(t)
 	s := launch(t, allowing(home.origin()).config())
 	t.Cleanup(func() { s.stop(t) })
@@ -242,7 +242,7 @@ func TestBrowserFetchStreamsAcrossOriginsThatAreAllowed(t *testing.T) {
 }
 
 func TestBrowserEventSourceIsToldOfTheGapAfterARestart(t *testing.T) {
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	home := newSite(t)
 	text := allowing(home.origin()).config()
 	text = strings.Replace(text, `"port": 0`, fmt.Sprintf(`"port": %d`, testkit.FreePort(t)), 1)

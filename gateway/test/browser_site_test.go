@@ -40,7 +40,7 @@ function follow() { location.href = url + "?link"; }
 // A page of another site makes a real browser send its visitor's cookie: by that
 // no stream opens, and the visitor's own goes on.
 func TestBrowserOnAPageOfAnotherSiteOpensNothingAsItsVisitor(t *testing.T) {
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	home, evil := newSite(t), newSite(t)
 	s := startMore(t, parts{client: withSecret + withAnonymous + fmt.Sprintf(`, "token_cookie": "session", "allowed_origins": [%q],
 		"subscribe_to_user_personal_channel": {"enabled": true, "personal_channel_namespace": "who", "single_connection": true}`, home.origin())},
@@ -105,7 +105,7 @@ fetch(path + "/ticket", {method: "POST", body: "{}"}).then((answer) => { sluice.
 
 // The page and the endpoint are behind one nginx that passes no Host on.
 func TestBrowserBehindAPlainProxyPassIsOfTheSameOrigin(t *testing.T) {
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	s := launch(t, fmt.Sprintf(baseConfig, "", "", "", ""))
 	t.Cleanup(func() { s.stop(t) })
 	home := newSite(t)
@@ -123,7 +123,7 @@ func TestBrowserBehindAPlainProxyPassIsOfTheSameOrigin(t *testing.T) {
 
 // Pages cannot publish through an API without a key, whatever they try.
 func TestBrowserOnAPageOfAnotherSiteDoesNotReachAnInsecureAPI(t *testing.T) {
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	home := newSite(t)
 	s := launch(t, fmt.Sprintf(baseConfig, "", `, "insecure": true`, fmt.Sprintf(`, "allowed_origins": [%q]`, home.origin()), ""))
 	t.Cleanup(func() { s.stop(t) })

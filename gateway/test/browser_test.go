@@ -19,7 +19,7 @@ import (
 )
 
 func TestBrowserReceivesInOrderAndReconnectsAfterARestart(t *testing.T) {
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	secrets := config.Dev{Secret: testSecret, APIKey: testKey}
 	d := startDev(t, secrets)
 	p := openLive(t, d.addr)
@@ -46,7 +46,7 @@ func TestBrowserReceivesInOrderAndReconnectsAfterARestart(t *testing.T) {
 }
 
 func TestBrowserGetsANewSessionAfterARestartWithNewSecrets(t *testing.T) {
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	d := startDev(t, config.Dev{Secret: testSecret, APIKey: testKey})
 	p := openLive(t, d.addr)
 	d.publishNumbers(t, "news", 1, 3)
@@ -67,7 +67,7 @@ func TestBrowserGetsANewSessionAfterARestartWithNewSecrets(t *testing.T) {
 }
 
 func TestBrowserPublishesWithTheForm(t *testing.T) {
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	d := startDev(t, config.Dev{Secret: testSecret, APIKey: testKey})
 	p := openLive(t, d.addr)
 	other := d.subscribe(t, "news", "room")
@@ -104,7 +104,7 @@ func TestBrowserPublishesWithTheForm(t *testing.T) {
 }
 
 func TestBrowserGoesOnWithoutAChannelOfAnUnknownNamespace(t *testing.T) {
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	d := startDev(t, config.Dev{Secret: testSecret, APIKey: testKey})
 	p := openLive(t, d.addr)
 	p.do(t, chromedp.SendKeys(chromedp.CSS("#channel-input"), "nobody:knows $private\r"))
@@ -155,7 +155,7 @@ const faint = `(() => {
 })()`
 
 func TestBrowserShowsThePageOnPhonesAndInTheDark(t *testing.T) {
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	d := startDev(t, config.Dev{Secret: testSecret, APIKey: testKey})
 	p := openLive(t, d.addr)
 	long := "a-channel-with-a-name-as-long-as-" + strings.Repeat("x", 120)

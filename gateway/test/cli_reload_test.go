@@ -181,7 +181,7 @@ func (r *reloading) countFirst(t *testing.T, token string, granted, refused *ato
 // connect and publish, and the key of tokens that counts is that of the last
 // reload.
 func TestReloadUnderLoad(t *testing.T) {
-	const reloads, connecting = 50, 2
+	const reloads, connecting = 20, 2
 	r := startReloading(t, plainText)
 	news := map[string]testkit.SubscribeRequest{"news": {}}
 	c := testkit.Connect(t, r.addr, testkit.ConnectOptions{Subs: news, Timeout: time.Minute})

@@ -181,7 +181,7 @@ func (c *realClients) restart(t *testing.T) {
 }
 
 func TestLongRealClientsLoseNothing(t *testing.T) {
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	c := startRealClients(t)
 	c.cutAndRestart(t)
 	c.refuse(t)

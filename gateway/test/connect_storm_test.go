@@ -212,4 +212,4 @@ func storm(t *testing.T, n, rate int) {
 	require.Less(t, tries, 20*n, "clients that come back again and again are a storm")
 }
 
-func TestRestartStorm(t *testing.T) { storm(t, 1000, 300) }
+func TestRestartStorm(t *testing.T) { storm(t, 600, 300) }

@@ -82,7 +82,7 @@ func environWithout(name string) []string {
 // The page of the recipe goes on without a loss while its tokens expire, and stops
 // when it is told to.
 func TestBrowserRecipeOfTheDocsRenewsTokens(t *testing.T) {
-	testkit.Snapshot(t, libraryGoroutines...)
+	browserTest(t)
 	blocks := docBlocks(t, "page")
 	require.Len(t, blocks, 1)
 	home := newSite(t)
@@ -106,7 +106,7 @@ func TestBrowserRecipeOfTheDocsRenewsTokens(t *testing.T) {
 		fmt.Fprint(w, testkit.HS256(t, testSecret, map[string]any{"sub": "42", "exp": time.Now().Add(2 * time.Second).Unix()}))
 	})
 	b := openLive(t, home.addr())
-	const tokens = 4
+	const tokens = 3
 	channels := recoverableChannels(2)
 	pace := time.NewTicker(20 * time.Millisecond)
 	defer pace.Stop()

@@ -47,7 +47,7 @@ func TestAReaderOfTheLogThatHangs(t *testing.T) {
 			_, out := newPipe(t)
 			fillPipe(t, out)
 			p := startSluice(t, `"level": "debug"`, out, args...)
-			for range 30 {
+			for range 5 {
 				p.stream(t)
 			}
 			p.terminate(t)

@@ -61,7 +61,7 @@ func (d *devServer) stop(t *testing.T) {
 	s.stop(t)
 }
 
-// livePage is the live page in a Chromium of its own.
+// livePage is the live page in a browser.
 type livePage struct {
 	ctx context.Context // of the tab
 
@@ -71,35 +71,90 @@ type livePage struct {
 	failures int      // requests that failed
 }
 
-// openLive opens the live page of an address and waits until it is live. The
-// browser ends with the test, which fails if the page threw or broke its own
-// security policy.
-func openLive(t *testing.T, addr string, flags ...chromedp.ExecAllocatorOption) *livePage {
+// chromium is a browser and what ends it.
+type chromium struct {
+	ctx    context.Context
+	cancel context.CancelFunc // ends its process where close did not
+}
+
+// shared is the browser of all tests that need none with flags of their own: each has a
+// context in it, with cookies and connections of its own. It begins with the first of
+// them, and TestMain ends it.
+var shared struct {
+	once sync.Once
+	chromium
+	err error
+}
+
+// browserTest begins a test that opens a page, and looks for leaks at its end. The browser
+// is there before, as it stays behind.
+func browserTest(t *testing.T) {
 	t.Helper()
-	program := testkit.NeedProgram(t, []string{"chromium", "chromium-browser", "google-chrome"}, "apt-get install chromium")
+	program := needChromium(t)
+	shared.once.Do(func() {
+		shared.chromium = newChromium(program)
+		shared.err = chromedp.Do(shared.ctx)
+	})
+	require.NoError(t, shared.err)
+	testkit.Snapshot(t, libraryGoroutines...)
+}
+
+func needChromium(t *testing.T) (program string) {
+	t.Helper()
+	return testkit.NeedProgram(t, []string{"chromium", "chromium-browser", "google-chrome"}, "apt-get install chromium")
+}
+
+func newChromium(program string, flags ...chromedp.ExecAllocatorOption) chromium {
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.WSURLReadTimeout(pageTimeout),
 		chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("lang", "en-US"))
-	options = append(options, flags...)
-	allocator, release := chromedp.NewExecAllocator(context.Background(), options...)
+	allocator, release := chromedp.NewExecAllocator(context.Background(), append(options, flags...)...)
 	ctx, cancel := chromedp.NewContext(allocator)
-	p := &livePage{ctx: ctx}
+	return chromium{ctx, func() { cancel(); release() }}
+}
+
+// close ends the browser in good order, if there is one.
+func (c *chromium) close() error {
+	if c.ctx == nil {
+		return nil
+	}
+	defer c.cancel()
+	return closeContext(c.ctx)
+}
+
+func closeContext(ctx context.Context) error {
+	limited, stop := context.WithTimeout(ctx, 30*time.Second)
+	defer stop()
+	return chromedp.Cancel(limited)
+}
+
+// openLive opens the live page of an address and waits until it is live. The page ends
+// with the test, which fails if it threw or broke its own security policy. With flags it
+// has a browser of its own.
+func openLive(t *testing.T, addr string, flags ...chromedp.ExecAllocatorOption) *livePage {
+	t.Helper()
+	var p *livePage
+	if len(flags) > 0 {
+		own := newChromium(needChromium(t), flags...)
+		t.Cleanup(own.cancel)
+		p = &livePage{ctx: own.ctx}
+	} else {
+		ctx, cancel := chromedp.NewContext(shared.ctx, chromedp.WithNewBrowserContext())
+		t.Cleanup(cancel)
+		p = &livePage{ctx: ctx}
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the page: %s", p.describe())
 		}
-		limited, stop := context.WithTimeout(ctx, 30*time.Second)
-		defer stop()
-		if err := chromedp.Cancel(limited); err != nil {
-			t.Logf("the browser did not close by itself: %v", err)
+		if err := closeContext(p.ctx); err != nil {
+			t.Logf("the page did not close by itself: %v", err)
 		}
-		cancel() // ends its process where that did not
-		release()
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		require.Empty(t, p.problems)
 	})
-	require.NoError(t, chromedp.Listen(ctx, p.listen))
+	require.NoError(t, chromedp.Listen(p.ctx, p.listen))
 	p.do(t, chromedp.EmulateViewport(1280, 800), chromedp.Navigate("http://"+addr+"/"))
 	p.wait(t, `sluice.state === "live" && sluice.connects === 1`)
 	return p

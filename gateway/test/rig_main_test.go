@@ -23,5 +23,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(commandEnv) != "" {
 		os.Exit(runCommand())
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := shared.close(); err != nil {
+		fmt.Println("the browser did not close by itself:", err)
+	}
+	os.Exit(code)
 }

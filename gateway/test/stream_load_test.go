@@ -17,10 +17,10 @@ func TestABurstClosesNobodyWhoReads(t *testing.T) {
 	f := func(name string, streams, publishers, each int, what func(p, n int) put) {
 		t.Run(name, func(t *testing.T) { burstToReaders(t, scaled(streams), publishers, each, what) })
 	}
-	f("150 B", 300, 16, 100, always(150))
-	f("16 KiB", 300, 16, 20, always(16<<10))
-	f("1 MiB", 100, 8, 1, always(1<<20))
-	f("mixed", 100, 8, 13, mixed)
+	f("150 B", 150, 16, 100, always(150))
+	f("16 KiB", 150, 16, 20, always(16<<10))
+	f("1 MiB", 50, 8, 1, always(1<<20))
+	f("mixed", 50, 8, 13, mixed)
 }
 
 func burstToReaders(t *testing.T, streams, publishers, each int, what func(p, n int) put) {
@@ -39,13 +39,13 @@ func burstToReaders(t *testing.T, streams, publishers, each int, what func(p, n 
 // the node may hold.
 func TestFramesOfManyStreamsCountOnceForTheNode(t *testing.T) {
 	const each = 40
-	streams := 100
+	streams := 50
 	loopModes(t, func(t *testing.T, open bool) {
 		s := startBurst(t, parts{
 			client: `, "queue_max_age": "1h", "queues_max_total": 16777216`,
 			api:    `, "publish_inflight_max_bytes": 262144`, // which those that do not read must not hold
 		})
-		healthy := s.crowd(t, scaled(100), subscribeTarget([]string{"news"}))
+		healthy := s.crowd(t, scaled(50), subscribeTarget([]string{"news"}))
 		lagging := s.stalled(t, streams, subscribeTarget([]string{"news"}))
 		acks := s.burst(t, burst{4, each / 4, open, always(16 << 10)}) // 640 KiB for each stream
 		expectTaken(t, acks)
@@ -68,7 +68,7 @@ func TestABurstEndsOnlyTheStreamsThatDoNotRead(t *testing.T) {
 			client: `, "queue_max_age": "1h"`,
 			api:    `, "publish_inflight_max_bytes": 524288`, // which those that do not read must not hold
 		})
-		streams := scaled(200)
+		streams := scaled(100)
 		c := s.crowd(t, streams, subscribeTarget([]string{"news"}))
 		lagging := s.stalled(t, streams/10, subscribeTarget([]string{"news"}))
 		acks := s.burst(t, burst{16, 12, open, always(16 << 10)}) // 3 MiB
@@ -92,7 +92,7 @@ func TestClientsThatTrickleEndNobodyWhoReads(t *testing.T) {
 		target := subscribeTarget([]string{"news"})
 		c := s.crowd(t, scaled(60), target)
 		stop := s.everyNow(target)
-		acks := s.burst(t, burst{2, scaled(400), open, mixed})
+		acks := s.burst(t, burst{2, scaled(100), open, mixed})
 		came := stop()
 		expectTaken(t, acks)
 		s.expectAll(t, c, acks)

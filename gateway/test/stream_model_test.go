@@ -173,7 +173,7 @@ func TestTheModelOfStreamsUnderLoad(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	f := func(name string, run modelRun) {
 		t.Run(name, func(t *testing.T) {
-			run.seed, run.clients, run.ops, run.age = seed, 16, scaled(25), time.Minute
+			run.seed, run.clients, run.ops, run.age = seed, 16, scaled(15), time.Minute
 			runModel(t, run)
 		})
 	}

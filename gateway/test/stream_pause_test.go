@@ -15,7 +15,7 @@ import (
 // A process that is paused is late itself: streams that were blocked when it was
 // stopped, and whose clients have read everything since, are none the slower.
 func TestAPauseOfTheProcessIsNotTheClientsFault(t *testing.T) {
-	const streams, age, pause = 60, 2 * time.Second, 4 * time.Second
+	const streams, age, pause = 60, 2 * time.Second, 3 * time.Second
 	addr, process := startStoppable(t, fmt.Sprintf(baseConfig, withMetrics, "",
 		fmt.Sprintf(`, "queue_max_age": %q, "ping_interval": "1h"`, age), ""))
 	s := &server{addr: addr, api: &testkit.API{Addr: addr, Key: testKey}}

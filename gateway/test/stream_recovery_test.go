@@ -15,8 +15,8 @@ import (
 // share until they are slow; some leave while they wait. Everybody else is told
 // everything.
 func TestAStormOfResumesStaysWithinTheBudget(t *testing.T) {
-	const each, size, total, silent, impatient = 100, 20_000, 6_000_000, 6, 5
-	readers := scaled(40)
+	const each, size, total, silent, impatient = 60, 20_000, 3_600_000, 3, 5
+	readers := scaled(25)
 	s := startBurst(t, parts{
 		sse:     fmt.Sprintf(`, "recovery_max_total": %d`, total),
 		client:  `, "recovery_max_publication_limit": 0, "queue_max_age": "2s"`,

@@ -180,7 +180,7 @@ func TestBodiesBehindCallsThatWaitStayInTheirSockets(t *testing.T) {
 			return s.Parts().Bodies.Taken(time.Hour) // none comes slowly
 		}
 		require.Zero(t, held())
-		c := s.crowd(t, scaled(100), subscribeTarget([]string{"news"}))
+		c := s.crowd(t, scaled(30), subscribeTarget([]string{"news"}))
 		most, undelivered := 0, int64(0)
 		done, looked := make(chan struct{}), make(chan struct{})
 		go func() {

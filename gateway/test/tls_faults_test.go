@@ -139,7 +139,7 @@ func (s *tlsServer) replaceAndSee(serial int64, reload bool) error {
 // over.
 func TestUnfinishedHandshakesHoldUpNobody(t *testing.T) {
 	const each = 50
-	s := startTLS(t, "", `, "header_timeout": "5s"`, parts{})
+	s := startTLS(t, "", `, "header_timeout": "2s"`, parts{})
 	ln := s.listeners[0]
 	hello := helloOf(t, s.ca.client())
 	var stuck []net.Conn
