@@ -17,7 +17,8 @@
 //	hub/            who listens here: lanes, a shard per loop, interest, credit
 //	broker/         contract; memory/ the engine, history/ its log of a channel
 //	presence/       contract; memory/
-//	front/          accept, TLS, PROXY protocol, connections that wait
+//	front/          accept, TLS, PROXY protocol, connections that wait; strict/ what requests
+//	                must look like; client/ addresses, what proxies forward, limits by address
 //	auth/           tokens, key sets, API keys -> identity
 //	origin/         which page is behind a request
 //	channel/        names and rules of namespaces
@@ -38,7 +39,8 @@
 //	a push                     codec/push.go with golden and fuzz seed; sent by hub (a channel's) or session (a client's)
 //	an option                  one field with tags in config/<section>.go; obeyed in its package, handed over in node/wiring_<part>.go
 //	an option of a namespace   the same, in channel/options.go
-//	a limit by address         front/limits.go (streams, rate); half-open ones in front/waiting.go
+//	a limit by address         front/client/limits.go (streams, rate); half-open ones in front/waiting.go
+//	a rule for requests        front/strict/
 //	the retry line, shed delays   sse/delay.go, sse/shed.go; as bytes codec/field.go
 //	a metric                   a field in the Stats of its package, one line in metrics/
 //	TLS files and their reload front/certs.go; which files: node/wiring_tls.go
