@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,50 +12,6 @@ import (
 
 	"sluice/gateway/config/source"
 )
-
-// Whatever option an address is given to, its user and password are in no error and no finding. So is a secret that stands
-// where the path of its file should be.
-func TestUserinfoNeverShowsWhereverItStands(t *testing.T) {
-	values := []string{
-		"https://S:S@host/path", "https://S:x@S@host", "S:S@host:1", "S@host", "//S:S@host", "https://S:S@ho st/(",
-		"ftp://S:S@host", "https://S:\"S@host", "grpc://" + strings.Repeat("S", 40) + "@host",
-	}
-	n := 0
-	try := func(key, value string) {
-		n++
-		value = strings.ReplaceAll(value, "S", planted)
-		quoted, err := json.Marshal(value)
-		require.NoError(t, err)
-		for _, text := range []string{nest(key, string(quoted)), nest(key, "["+string(quoted)+"]"), nest(key, `{`+string(quoted)+`: 1}`)} {
-			text = strings.ReplaceAll(text, "[]", "")
-			require.NotContains(t, everything(fromJSON(text)), planted, text)
-		}
-		require.NotContains(t, everything(given{flags: map[string]string{key: value}}), planted, key)
-	}
-	for _, o := range Options() {
-		if o.InObject {
-			continue
-		}
-		for _, value := range values {
-			try(o.Key, value)
-			if o.File {
-				try(o.Key+"_file", value)
-			}
-		}
-	}
-	require.Greater(t, n, 1000)
-	for _, text := range []string{
-		`{"S:S@host": 1}`, `{"client": {"https://S:S@host": 1}}`, `{"client.https://S:S@host": 1}`,
-		`{"client": {"proxy": {"connect": {"enabled": true, "endpoint": "http://h", "http_headers": ["https://S:S@host"]}}}}`,
-		`{"client": {"proxy": {"connect": {"enabled": true, "endpoint": "http://h", "http": {"static_headers": {"https://S:S@host": "a"}}}}}}`,
-		`{"channel": {"namespaces": [{"name": "https://S:S@host"}]}}`, `{"channel": {"namespaces": [{"name": "aa", "channel_regex": "https://S:S@host("}]}}`,
-		`{"client": {"connect_code_to_unidirectional_disconnect": {"transforms": [{"code": 1, "to": {"code": 4000, "reason": "\u0001https://S:S@host"}}]}}}`,
-		`{"granular_proxy_mode": true, "connect_proxy_name": "https://S:S@host", "proxies": []}`,
-		`{"granular_proxy_mode": true, "connect_proxy_name": "x", "proxies": [{"name": "https://S:S@host"}]}`,
-	} {
-		require.NotContains(t, everything(fromJSON(strings.ReplaceAll(text, "S", planted))), planted, text)
-	}
-}
 
 // Every secret that stands where the path of its file should be is not shown, whatever keeps it from being a path.
 func TestAMisplacedSecretIsNotShown(t *testing.T) {

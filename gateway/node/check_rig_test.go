@@ -18,6 +18,7 @@ type given struct {
 	env   []string
 	flags map[string]string
 	path  string
+	dir   string // "" = a new one
 	dev   *config.Dev
 }
 
@@ -28,9 +29,12 @@ func file(name, text string) given { return given{path: name, files: map[string]
 
 func (g given) load(t *testing.T) (*config.Config, *config.Report, error) {
 	t.Helper()
-	src := config.Source{Path: g.path, Dir: t.TempDir(), Environ: g.env, Flags: g.flags, Dev: g.dev}
+	src := config.Source{Path: g.path, Dir: g.dir, Environ: g.env, Flags: g.flags, Dev: g.dev}
 	if src.Path == "" {
 		src.Path = "config.json"
+	}
+	if src.Dir == "" {
+		src.Dir = t.TempDir()
 	}
 	for name, text := range g.files {
 		require.NoError(t, os.WriteFile(filepath.Join(src.Dir, name), []byte(text), 0o600))

@@ -14,6 +14,7 @@ import (
 	"sluice/gateway/config/report"
 	"sluice/gateway/config/schema"
 	"sluice/gateway/config/source"
+	"sluice/gateway/problem"
 )
 
 // Input is what is checked.
@@ -75,9 +76,9 @@ func (v *checker) sound(keys ...string) bool { return v.rep.Sound(keys...) }
 // showURL renders the value of key, or a part of it, as far as it may be seen.
 func (v *checker) showURL(key, value string) string {
 	if v.rep.Hidden(key) {
-		return source.Hidden
+		return problem.Hidden
 	}
-	return schema.ShowURL(value)
+	return problem.URL(value)
 }
 
 // lacking notes options of this table that nothing serves yet.
@@ -229,7 +230,7 @@ func (v *checker) pem(key, value string) ([]byte, bool) {
 	data, err := source.ReadPEM(v.dir, value)
 	if err != nil {
 		detail := strings.TrimPrefix(err.Error(), "config: ")
-		v.fail(key, "%s is %s", source.Hidden, detail)
+		v.fail(key, "%s is %s", problem.Hidden, detail)
 		return nil, false
 	}
 	return data, true

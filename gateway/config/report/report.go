@@ -7,6 +7,7 @@ import (
 
 	"sluice/gateway/config/schema"
 	"sluice/gateway/config/source"
+	"sluice/gateway/problem"
 )
 
 // Report tells how loading went: what deserves a warning, and which options were set where.
@@ -97,7 +98,7 @@ func (r *Report) Forget(key string) {
 
 // Add notes a finding, without what it must not show.
 func (r *Report) Add(f Finding) {
-	f.Key, f.Detail, f.Suggestion = source.MaskUserinfo(f.Key), source.WithoutUserinfo(f.Detail), source.WithoutUserinfo(f.Suggestion)
+	f.Key, f.Detail, f.Suggestion = problem.MaskUserinfo(f.Key), problem.WithoutUserinfo(f.Detail), problem.WithoutUserinfo(f.Suggestion)
 	r.Findings = append(r.Findings, f)
 	if f.Kind != KindDeprecated {
 		r.Warnings = append(r.Warnings, f.String())
@@ -125,7 +126,7 @@ func (e *KeyError) Error() string {
 // NewKeyError returns the error without what it must not show.
 func NewKeyError(at source.Place, key, written, detail string) *KeyError {
 	return &KeyError{
-		Origin: at.String(), Key: source.MaskUserinfo(key), Written: source.MaskUserinfo(written), Detail: source.WithoutUserinfo(detail),
+		Origin: at.String(), Key: problem.MaskUserinfo(key), Written: problem.MaskUserinfo(written), Detail: problem.WithoutUserinfo(detail),
 	}
 }
 

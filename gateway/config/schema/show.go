@@ -3,13 +3,13 @@ package schema
 import (
 	"fmt"
 	"math"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"sluice/gateway/config/source"
+	"sluice/gateway/problem"
 )
 
 // This file is the texts about values: what is wrong, what is allowed, and as much of a value as may be seen.
@@ -46,34 +46,18 @@ func (f *Field) wrong(n *source.Node, what string) string {
 func (f *Field) show(n *source.Node) string {
 	switch f.Secret {
 	case SecretAll:
-		return source.Hidden
+		return problem.Hidden
 	case SecretURL:
 		if s, ok := n.Value.(string); ok {
-			return ShowURL(s)
+			return problem.URL(s)
 		}
 		return n.ShowType()
 	default:
 		if s, ok := n.Value.(string); ok && strings.Contains(s, "://") {
-			return ShowURL(s) // it may be in the wrong place
+			return problem.URL(s) // it may be in the wrong place
 		}
 		return n.Show()
 	}
-}
-
-// ShowURL renders an address without user, password, query and fragment, which may hold secrets.
-func ShowURL(s string) string {
-	u, err := url.Parse(s)
-	if err != nil || u.Opaque != "" {
-		if strings.ContainsAny(s, "@?&=") {
-			return source.Hidden
-		}
-		return (&source.Node{Value: s}).Show()
-	}
-	if u.Scheme == "" && strings.Contains(s, "@") {
-		return source.Hidden
-	}
-	u.User, u.RawQuery, u.Fragment = nil, "", ""
-	return (&source.Node{Value: u.String()}).Show()
 }
 
 // allowed says what an option accepts.

@@ -3,6 +3,8 @@ package source
 import (
 	"fmt"
 	"strings"
+
+	"sluice/gateway/problem"
 )
 
 // Node is one value, whatever the source. Value is one of nil, bool, string, Number, Date, Text, []*Node, *Object.
@@ -91,12 +93,7 @@ func (n *Node) Show() string {
 	case nil:
 		return "null"
 	case string:
-		v = MaskUserinfo(v)
-		const most = 80
-		if len(v) > most {
-			return fmt.Sprintf("%q (shortened)", v[:most])
-		}
-		return fmt.Sprintf("%q", v)
+		return problem.Quote(v)
 	case Number:
 		return string(v)
 	case []*Node:
