@@ -16,26 +16,31 @@ const referenceLegend = "*Live*: SIGHUP takes a change over, all else needs a re
 	"that holds the value. *v5*: the key of versions 4 and 5, where it was another name than the last part of this one. *Not served\n" +
 	"yet*: files of the reference that have these options load; what would matter is refused or named at start.\n\n"
 
-// Reference returns the documentation of all options as Markdown: a table for each section, folded. An object that stands in
-// several places (tls, redis) is written out at the first.
+// Reference returns the documentation of all options as Markdown: a chapter with a table for each section, behind a list of
+// links to them. An object that stands in several places (tls, redis) is written out at the first.
 func Reference() string {
 	d := &reference{options: map[string]schema.Option{}, written: map[reflect.Type]string{}}
 	for _, o := range schema.AllOptions() {
 		d.options[o.Key] = o
 	}
-	d.out.WriteString(referenceLegend + tableHead)
-	isChapter := func(f *schema.Field) bool { return f.Kind == schema.KindSection && !f.Unserved }
+	var chapters []*schema.Field
+	var others []*schema.Field // of no section, or not served
+	var links []string
 	for _, f := range schema.Root.Fields {
-		if !isChapter(f) {
-			d.field(f, f.Name)
+		if f.Kind == schema.KindSection && !f.Unserved {
+			chapters = append(chapters, f)
+			links = append(links, "["+f.Name+"](#"+f.Name+")")
+		} else {
+			others = append(others, f)
 		}
 	}
-	for _, f := range schema.Root.Fields {
-		if isChapter(f) {
-			fmt.Fprintf(&d.out, "\n<details><summary><code>%s</code> – %s</summary>\n\n"+tableHead, f.Name, escapeMarkdown(sectionTitles[f.Name]))
-			d.section(f.Sub, f.Name)
-			d.out.WriteString("\n</details>\n")
-		}
+	d.out.WriteString(strings.Join(links, " ·\n") + "\n\n" + referenceLegend + tableHead)
+	for _, f := range others {
+		d.field(f, f.Name)
+	}
+	for _, f := range chapters {
+		fmt.Fprintf(&d.out, "\n## %s\n\n%s\n\n"+tableHead, f.Name, escapeMarkdown(sectionTitles[f.Name]))
+		d.section(f.Sub, f.Name)
 	}
 	return d.out.String()
 }

@@ -45,7 +45,10 @@ func TestReferenceCoversEveryOption(t *testing.T) {
 			require.Equal(t, 5, strings.Count(line, "|")-strings.Count(line, `\|`), line)
 		}
 	}
-	require.Equal(t, strings.Count(reference, "<details>"), strings.Count(reference, "</details>"))
+	for _, heading := range strings.Split(reference, "\n## ")[1:] {
+		name, _, _ := strings.Cut(heading, "\n")
+		require.Contains(t, reference, "["+name+"](#"+name+")")
+	}
 }
 
 func TestReferenceRows(t *testing.T) {
