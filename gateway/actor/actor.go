@@ -68,8 +68,8 @@ const maxPanics = 1 << 20
 // a writev gains little.
 const maxPass = 32
 
-// maxTold is how often in a row Panicked is called while it panics itself.
-const maxTold = 8
+// maxReports is how often in a row Panicked is called while it panics itself.
+const maxReports = 8
 
 // New returns an idle actor whose turns run on pool.
 func New[T any](pool Submitter, b Behavior[T]) *Actor[T] {
@@ -117,15 +117,15 @@ func (a *Actor[T]) turns() {
 	for {
 		batch := a.take()
 		more := false
-		for left := batch; ; {
-			pass := left[:min(len(left), maxPass)]
-			left = left[len(pass):]
+		for rest := batch; ; {
+			pass := rest[:min(len(rest), maxPass)]
+			rest = rest[len(pass):]
 			a.begin()
 			a.handle(pass)
 			clear(pass)
 			a.depth.Add(-int64(len(pass)))
 			more = a.flush()
-			if len(left) == 0 {
+			if len(rest) == 0 {
 				break
 			}
 		}
@@ -208,15 +208,15 @@ func (a *Actor[T]) flush() (more bool) {
 
 func (a *Actor[T]) recover() {
 	v := recover()
-	for told := 0; v != nil && told < maxTold; told++ {
-		v = a.tell(v)
+	for reports := 0; v != nil && reports < maxReports; reports++ {
+		v = a.report(v)
 	}
 }
 
-// tell passes a panic on and returns the one that came of it, if any. Why: a
+// report passes a panic on and returns the one that came of it, if any. Why: a
 // panic that left the turn would end it with the actor still scheduled, and
 // nothing would ever run it again.
-func (a *Actor[T]) tell(v any) (next any) {
+func (a *Actor[T]) report(v any) (next any) {
 	defer func() { next = recover() }()
 	a.behavior.Panicked(v)
 	return nil

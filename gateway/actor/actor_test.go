@@ -29,7 +29,7 @@ func TestPostsOfEachPosterAreHandledInOrder(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	settle(t, a)
+	awaitIdle(t, a)
 	for from, n := range next {
 		if n != posts {
 			t.Errorf("poster %d: expected all %d posts handled, got %d", from, posts, n)
@@ -54,7 +54,7 @@ func TestNoWakeUpIsLostWhileATurnEnds(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	settle(t, a)
+	awaitIdle(t, a)
 }
 
 // One poster that looks for the end of its post itself is fast enough to meet
@@ -78,7 +78,7 @@ func TestNoWakeUpIsLostBetweenTheLastSteps(t *testing.T) {
 			pause++
 		}
 	}
-	settle(t, a)
+	awaitIdle(t, a)
 }
 
 func TestPostsFromTheActorsOwnTurnAreHandled(t *testing.T) {
@@ -93,7 +93,7 @@ func TestPostsFromTheActorsOwnTurnAreHandled(t *testing.T) {
 		}
 	}
 	a.Post(chain - 1)
-	settle(t, a)
+	awaitIdle(t, a)
 	if handled != chain {
 		t.Fatalf("expected %d posts handled, got %d", chain, handled)
 	}
@@ -118,7 +118,7 @@ func TestActorsPostToEachOtherOnOnePool(t *testing.T) {
 	}
 	await(t, "all hops", func() bool { return left.Load() == 0 })
 	for _, a := range ring {
-		settle(t, a)
+		awaitIdle(t, a)
 	}
 	if n := pool.Fallbacks(); n != 0 {
 		t.Errorf("expected every turn on the pool, %d were refused", n)
@@ -152,7 +152,7 @@ func TestPostsAccumulateWhileATurnRuns(t *testing.T) {
 		t.Error("expected a running actor not to be idle")
 	}
 	close(gate)
-	settle(t, a)
+	awaitIdle(t, a)
 	if want := []int{1, maxPass, maxPass, maxPass, 100 - 3*maxPass}; !slices.Equal(batches, want) {
 		t.Fatalf("expected passes of %v posts, got %v", want, batches)
 	}
@@ -174,7 +174,7 @@ func TestPostsAreHandledBetweenFlushesThatWantMore(t *testing.T) {
 		return flushes < rounds+10
 	}
 	a.Post(0)
-	settle(t, a)
+	awaitIdle(t, a)
 	if flushes != rounds+10 {
 		t.Fatalf("expected Flush again while it wants more, %d times, got %d", rounds+10, flushes)
 	}
@@ -202,7 +202,7 @@ func TestAPostIntoAnIdleActorCostsOnePass(t *testing.T) {
 		before := s.passes.Load()
 		a.Post(n)
 		pool.Wait()
-		settle(t, a)
+		awaitIdle(t, a)
 		if got := s.passes.Load() - before; got != 1 {
 			t.Fatalf("expected one pass for one post, got %d", got)
 		}
@@ -250,7 +250,7 @@ func TestDepthCountsThePostInHandAndIsNeverNegative(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
-	settle(t, a)
+	awaitIdle(t, a)
 	if wrong > 0 {
 		t.Errorf("expected the post in hand to count, %d times it did not", wrong)
 	}
@@ -264,14 +264,14 @@ func TestABurstDoesNotPinItsInboxForGood(t *testing.T) {
 		a.Post(new(int))
 	}
 	close(gate)
-	settle(t, a)
+	awaitIdle(t, a)
 	for range 2 { // a small one, in both inboxes
 		for range 100 {
 			a.Post(new(int))
 		}
-		settle(t, a)
+		awaitIdle(t, a)
 		a.Post(nil)
-		settle(t, a)
+		awaitIdle(t, a)
 	}
 	for _, kept := range [][]*int{a.inbox, a.spare} {
 		if cap(kept) > maxSpare {

@@ -36,5 +36,5 @@ func BenchmarkPost(b *testing.B) {
 	for b.Loop() {
 		a.Post(1)
 	}
-	settle(b, a)
+	awaitIdle(b, a)
 }

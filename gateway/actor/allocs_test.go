@@ -23,5 +23,5 @@ func TestPostOfAPointerAllocatesNothing(t *testing.T) {
 	}); n != 0 {
 		t.Fatalf("expected no allocation for 8 posts and their turns, got %v", n)
 	}
-	settle(t, a)
+	awaitIdle(t, a)
 }

@@ -92,8 +92,8 @@ func await(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// settle waits until the actor has nothing to do, and checks that it says so.
-func settle[T any](t testing.TB, a *Actor[T]) {
+// awaitIdle waits until the actor has nothing to do, and checks that it says so.
+func awaitIdle[T any](t testing.TB, a *Actor[T]) {
 	t.Helper()
 	await(t, "an idle actor", a.Idle)
 	if n := a.Depth(); n != 0 {

@@ -30,7 +30,7 @@ func TestAPanicOfATryEndsNothingElse(t *testing.T) {
 		a.Post(n)
 	}
 	close(gate)
-	settle(t, a)
+	awaitIdle(t, a)
 	want := []string{
 		"3 0 true", "panic 1", "3 1 false", "3 2 true",
 		"1 0 true",
@@ -57,10 +57,10 @@ func TestAnActorStaysScheduledAfterPanics(t *testing.T) {
 	for n := range posts {
 		a.Post(n)
 		if n%7 == 0 {
-			settle(t, a)
+			awaitIdle(t, a)
 		}
 	}
-	settle(t, a)
+	awaitIdle(t, a)
 	if handled != posts || panics != (posts+2)/3 {
 		t.Fatalf("expected %d posts handled and %d panics, got %d and %d", posts, (posts+2)/3, handled, panics)
 	}
@@ -79,7 +79,7 @@ func TestAFlushThatPanicsIsCalledAgain(t *testing.T) {
 	}
 	a := New[int](newPool(t, 1), s)
 	a.Post(1)
-	settle(t, a)
+	awaitIdle(t, a)
 	if left != 0 || panics != 5 {
 		t.Fatalf("expected Flush again after each of 5 panics, %d are left after %d", left, panics)
 	}
@@ -100,27 +100,27 @@ func TestAFlushThatPanicsForEverWaitsForTheNextPost(t *testing.T) {
 	a.patience = 4
 	a.Post(1)
 	pool.Wait()
-	settle(t, a)
+	awaitIdle(t, a)
 	if flushes != 5 {
 		t.Fatalf("expected Flush to be given up after 5 panics, got %d", flushes)
 	}
 	a.Post(2)
 	pool.Wait()
-	settle(t, a)
+	awaitIdle(t, a)
 	if flushes != 6 {
 		t.Fatalf("expected one more try for a post, got %d calls", flushes)
 	}
 	broken = false
 	a.Post(3)
 	pool.Wait()
-	settle(t, a)
+	awaitIdle(t, a)
 	if flushes != 20 {
 		t.Fatalf("expected a Flush that works again to have its way 20 times, got %d", flushes)
 	}
 	broken = true
 	a.Post(4)
 	pool.Wait()
-	settle(t, a)
+	awaitIdle(t, a)
 	if flushes != 25 {
 		t.Fatalf("expected the same patience after a Flush that worked, got %d calls", flushes-20)
 	}
@@ -152,20 +152,20 @@ func TestAPanicInBeginOrPanickedDoesNotEndTheActor(t *testing.T) {
 	}
 	a := New[int](newPool(t, 1), s)
 	a.Post(1)
-	settle(t, a)
+	awaitIdle(t, a)
 	if want := []any{"begin", "handle", "first", "second"}; !slices.Equal(told, want) {
 		t.Errorf("expected Panicked to be told of its own panics: %v, got %v", want, told)
 	}
 	told = nil
 	s.panicked = func(v any) { told = append(told, v); panic("always") }
 	a.Post(1)
-	settle(t, a)
-	if len(told) != maxTold {
-		t.Errorf("expected a Panicked that always panics to be given up after %d calls, got %d", maxTold, len(told))
+	awaitIdle(t, a)
+	if len(told) != maxReports {
+		t.Errorf("expected a Panicked that always panics to be given up after %d calls, got %d", maxReports, len(told))
 	}
 	s.panicked = nil
 	a.Post(2)
-	settle(t, a)
+	awaitIdle(t, a)
 	if handled != 3 {
 		t.Fatalf("expected 3 calls of Handle, got %d", handled)
 	}

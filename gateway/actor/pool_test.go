@@ -20,14 +20,14 @@ func TestTurnsRunAfterThePoolWasReleased(t *testing.T) {
 	}
 	a := New[int](pool, &script[int]{t: t, handle: func(int) { handled++ }})
 	a.Post(1)
-	settle(t, a)
+	awaitIdle(t, a)
 	if n := pool.Fallbacks(); n != 0 {
 		t.Fatalf("expected the turn on the pool, got %d fallbacks", n)
 	}
 	pool.Release()
 	for n := range 10 {
 		a.Post(n)
-		settle(t, a)
+		awaitIdle(t, a)
 	}
 	// Mostly 10: the end of a turn may handle the next post.
 	if handled != 11 || refused == 0 || pool.Fallbacks() != refused {
@@ -67,7 +67,7 @@ func TestARefusedTurnRunsOnAGoroutineAndIsCounted(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	settle(t, a)
+	awaitIdle(t, a)
 	for from, n := range next {
 		if n != posts {
 			t.Errorf("poster %d: expected %d posts handled, got %d", from, posts, n)
@@ -99,8 +99,8 @@ func TestReleaseWhilePostsComeLosesNone(t *testing.T) {
 		}
 		wg.Go(pool.Release)
 		wg.Wait()
-		settle(t, a)
-		settle(t, b)
+		awaitIdle(t, a)
+		awaitIdle(t, b)
 		if n := handled.Load(); n != 800 {
 			t.Fatalf("expected 800 posts handled, got %d", n)
 		}

@@ -14,7 +14,7 @@ func TestWakeRunsATurnWithAnEmptyInbox(t *testing.T) {
 	for n := range int64(100) {
 		a.Wake()
 		pool.Wait()
-		settle(t, a)
+		awaitIdle(t, a)
 		if got := s.passes.Load(); got != n+1 {
 			t.Fatalf("expected a pass for each of %d calls, got %d", n+1, got)
 		}
@@ -40,7 +40,7 @@ func TestWakesOfARunningActorAreOnePass(t *testing.T) {
 	}
 	close(gate)
 	pool.Wait()
-	settle(t, a)
+	awaitIdle(t, a)
 	if got := s.passes.Load(); got != 2 {
 		t.Fatalf("expected a pass for the post and one for the calls, got %d", got)
 	}
@@ -96,7 +96,7 @@ func TestNoWakeIsLostWhileATurnEnds(t *testing.T) {
 				wg.Go(func() { wait(a.Post) })
 			}
 			wg.Wait()
-			settle(t, a)
+			awaitIdle(t, a)
 		})
 	}
 }
@@ -126,7 +126,7 @@ func TestNoWakeIsLostBetweenTheLastSteps(t *testing.T) {
 			pause++
 		}
 	}
-	settle(t, a)
+	awaitIdle(t, a)
 }
 
 // A Flush that panics is called again, and a wake before it is not forgotten.
@@ -143,7 +143,7 @@ func TestAWakeOutlivesAPanicInFlush(t *testing.T) {
 	a := New[int](pool, s)
 	a.Wake()
 	pool.Wait()
-	settle(t, a)
+	awaitIdle(t, a)
 	if calls != 2 || panics != 1 {
 		t.Fatalf("expected Flush again behind its panic, got %d calls and %d panics", calls, panics)
 	}

@@ -13,9 +13,9 @@ type streamCursor struct {
 	text []byte
 	// at is where the entry of each place of the stream begins, -1 for none.
 	at []int32
-	// told is when an id last left, on the loop's clock: a cursor over
+	// sentAt is when an id was last sent, on the loop's clock: a cursor over
 	// Options.CursorExactSize is told at most once in thinnedEvery.
-	told int64
+	sentAt int64
 }
 
 // thinnedEvery is how often an id that is too long to ride on every event is
@@ -92,11 +92,11 @@ func (s *Shard) sendOwn(m *member, f *codec.Frame) {
 		s.refreshCursor(m.slot) // the offset has a digit more
 	}
 	if s.thinned(c) {
-		if now := s.loop.Now(); now-c.told < thinnedEvery {
+		if now := s.loop.Now(); now-c.sentAt < thinnedEvery {
 			s.loop.Send(m.slot, f, loop.NoID)
 			return
 		}
-		c.told = s.loop.Now()
+		c.sentAt = s.loop.Now()
 	}
 	s.loop.SendOwnID(m.slot, f, s.idChunk(c.text, s.loop.Framing(m.slot)))
 }
@@ -167,7 +167,7 @@ func (s *Shard) cursorChunk(slot uint32, step *Start) []byte {
 		return nil
 	}
 	if c := s.cursors.Value(slot); c != nil {
-		c.told = s.loop.Now()
+		c.sentAt = s.loop.Now()
 	}
 	return s.idChunk(text, s.loop.Framing(slot))
 }

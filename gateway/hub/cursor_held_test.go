@@ -55,13 +55,13 @@ func TestTheCursorOfAChannelThatIsHeld(t *testing.T) {
 	require.Empty(t, appended(), "b has yet to open: a cursor without it would pass over what it missed")
 	p.do(func(s *Shard) { s.Activate(p.ref, []Start{opened("b", 1)}) })
 	r.publish("b", at(2))
-	r.settle()
+	r.drain()
 	require.ElementsMatch(t, []codec.CursorEntry{entryOf("a", 1), entryOf("b", 2)}, appended())
 
 	p.do(func(s *Shard) { require.False(t, s.Hold(p.ref.Slot, "a", recoverable)) })
 	r.publish("a", at(2)) // held
 	r.publish("b", at(3))
-	r.settle()
+	r.drain()
 	want := []codec.CursorEntry{entryOf("a", 1), entryOf("b", 3)}
 	require.ElementsMatch(t, want, appended())
 	ids := p.ids()
@@ -74,20 +74,20 @@ func TestTheCursorOfAChannelThatIsHeld(t *testing.T) {
 		s.SendMissed(p.ref.Slot, codec.EndFrame(append(codec.StartFrame(8), "{}"...), ""), &at2)
 		s.Activate(p.ref, []Start{at2})
 	})
-	r.settle()
+	r.drain()
 	ids = p.ids()
 	for _, id := range ids[len(ids)-2:] {
 		require.ElementsMatch(t, []codec.CursorEntry{entryOf("a", 2), entryOf("b", 3)}, id)
 	}
 	r.publish("a", at(3))
-	r.settle()
+	r.drain()
 	ids = p.ids()
 	require.ElementsMatch(t, []codec.CursorEntry{entryOf("a", 3), entryOf("b", 3)}, ids[len(ids)-1])
 
 	// A third one that is held for the first time keeps the cursor of the others going.
 	p.hold("c", recoverable)
 	r.publish("b", at(4))
-	r.settle()
+	r.drain()
 	ids = p.ids()
 	require.ElementsMatch(t, []codec.CursorEntry{entryOf("a", 3), entryOf("b", 4)}, ids[len(ids)-1])
 	require.Empty(t, appended())
@@ -134,11 +134,11 @@ func TestACursorNamesNoChannelTwice(t *testing.T) {
 			r.arrived()
 		}
 		if seed>>45%16 == 0 {
-			r.settle()
+			r.drain()
 			p.read()
 		}
 	}
-	r.settle()
+	r.drain()
 	for _, id := range p.ids() {
 		seen := make(map[uint32]bool)
 		for _, e := range id {

@@ -41,7 +41,7 @@ func TestMembersThatLeaveBehindAPanic(t *testing.T) {
 			l.Post(once(func() { r.hub.Shard(l).Unsubscribe(members[gone].ref.Slot, "a") }))
 		}
 		close(gate)
-		r.settle()
+		r.drain()
 		for i, p := range members {
 			if n := strings.Count(p.read(), "\n\n"); i != bad {
 				require.Equal(t, 1, n, "member %d, when %d had left", i, gone)
@@ -105,7 +105,7 @@ func TestArrivedIsNeverWrong(t *testing.T) {
 	wg.Wait()
 	close(stop)
 	readers.Wait()
-	r.settle()
+	r.drain()
 	for _, p := range peers {
 		require.Equal(t, each, strings.Count(p.read(), "\n\n"), "what had arrived must not be missed by who leaves")
 	}
@@ -117,7 +117,7 @@ func TestArrivedCostsNothingWhenIdle(t *testing.T) {
 	p.subscribe("a", 0)
 	r.publish("a", at(0))
 	p.expect(event1("a", 0))
-	r.settle()
+	r.drain()
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		if err := r.hub.Arrived(context.Background()); err != nil {
 			t.Error(err)

@@ -142,7 +142,7 @@ const (
 	eventJoin
 	eventLeave
 	eventBarrier
-	eventSettle
+	eventDrain
 	eventPace
 )
 
@@ -173,12 +173,12 @@ func (h *Hub) Leave(channel string, info *codec.ClientInfo, credit *broker.Credi
 // before it asked to subscribe is not news. Any goroutine.
 func (h *Hub) Seq() uint64 { return h.seq.Load() }
 
-// Settle waits until everything that entered the Sink before the call is in
+// Drain waits until everything that entered the Sink before the call is in
 // the out-queues of its streams, at most until ctx ends: what a MaxRate holds
 // back too, so it is for the end of the process. Not from a turn.
-func (h *Hub) Settle(ctx context.Context) error { return h.barrier(ctx, eventSettle) }
+func (h *Hub) Drain(ctx context.Context) error { return h.barrier(ctx, eventDrain) }
 
-// Arrived is Settle for positioned subscribers, which no MaxRate applies to:
+// Arrived is Drain for positioned subscribers, which no MaxRate applies to:
 // what waits for its time goes on waiting. It costs nothing while no publication is
 // on its way. Not from a turn.
 func (h *Hub) Arrived(ctx context.Context) error {

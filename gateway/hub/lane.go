@@ -43,7 +43,7 @@ func (ln *lane) Handle(ev event) {
 	switch {
 	case ev.kind == eventBarrier:
 		ev.reached <- struct{}{}
-	case ev.kind == eventSettle:
+	case ev.kind == eventDrain:
 		// What waits for its time has been acknowledged too.
 		ln.release(time.Time{}, true)
 		ev.reached <- struct{}{}
@@ -85,7 +85,7 @@ func (ln *lane) deliver(ev *event) {
 		return
 	}
 	d := ln.encode(ev, deltas)
-	d.left.Store(int32(len(ln.loops)))
+	d.pending.Store(int32(len(ln.loops)))
 	for _, i := range ln.loops {
 		ln.hub.shards[i].loop.Deliver(d)
 	}
@@ -158,7 +158,7 @@ type delivery struct {
 	at      time.Duration // on the hub's clock: when the engine handed it over
 
 	// Atomic.
-	left atomic.Int32 // loops that have yet to offer it
+	pending atomic.Int32 // loops that have yet to offer it
 }
 
 // Run implements loop.Task.
@@ -169,7 +169,7 @@ func (d *delivery) Size() int { return d.frame.Len() }
 
 // Offered implements loop.Delivery.
 func (d *delivery) Offered(l *loop.Loop) {
-	if d.left.Add(-1) > 0 {
+	if d.pending.Add(-1) > 0 {
 		return
 	}
 	d.credit.Release()

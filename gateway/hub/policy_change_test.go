@@ -67,7 +67,7 @@ func TestDeltasAreWholeWhereARateLeavesSomeOut(t *testing.T) {
 	publish := func(n int) { r.hub.Publication("ch", text(n), text(n-1), nil) }
 	publish(1)
 	publish(2)
-	r.settle()
+	r.drain()
 	before := p.read()
 	require.Equal(t, 1, strings.Count(before, `"delta":true`), "as it is without a rate")
 	r.hub.SetPolicy(rate(time.Hour, ""))
@@ -77,7 +77,7 @@ func TestDeltasAreWholeWhereARateLeavesSomeOut(t *testing.T) {
 	require.NoError(t, r.hub.Arrived(t.Context())) // what waits goes on waiting
 	r.hub.SetPolicy(nil)
 	publish(7)
-	r.settle()
+	r.drain()
 	got := strings.TrimPrefix(p.read(), before)
 	require.Equal(t, 3, strings.Count(got, `data: {"channel"`), got)
 	require.Equal(t, 1, strings.Count(got, `"delta":true`), got)
@@ -92,10 +92,10 @@ func TestAPublicationWithoutPolicyAsksNobody(t *testing.T) {
 	r := newRig(t, 1, Options{Policy: func(string) Policy { asked.Add(1); return Policy{} }})
 	r.stream(0).subscribe("ch", 0)
 	r.publish("ch", at(1))
-	r.settle()
+	r.drain()
 	require.EqualValues(t, 2, asked.Load())
 	r.hub.SetPolicy(nil)
 	r.publish("ch", at(2))
-	r.settle()
+	r.drain()
 	require.EqualValues(t, 2, asked.Load())
 }

@@ -196,7 +196,7 @@ func TestTheKeyIsAFieldOrATag(t *testing.T) {
 
 // What waits has been acknowledged: the end of the process brings it out, and no
 // timer is left that would keep the hub or run in it.
-func TestSettleReleasesWhatWaits(t *testing.T) {
+func TestDrainReleasesWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newPaceRig(t, Options{Policy: rate(time.Hour, "k")})
 		for n := range 3 {
@@ -206,7 +206,7 @@ func TestSettleReleasesWhatWaits(t *testing.T) {
 		r.expect(kn("a", 0), kn("b", 0))
 		require.NoError(t, r.hub.Arrived(t.Context()))
 		r.expect()
-		require.NoError(t, r.hub.Settle(t.Context()))
+		require.NoError(t, r.hub.Drain(t.Context()))
 		require.ElementsMatch(t, []string{kn("a", 2), kn("b", 2)}, r.delivered())
 		turns, began := r.turns.Load(), time.Now()
 		time.Sleep(2 * time.Hour)
@@ -216,7 +216,7 @@ func TestSettleReleasesWhatWaits(t *testing.T) {
 		r.number("a", 9)
 		r.number("a", 10)
 		r.expect(kn("a", 9))
-		require.NoError(t, r.hub.Settle(t.Context()))
+		require.NoError(t, r.hub.Drain(t.Context()))
 		r.expect(kn("a", 10))
 		require.Equal(t, 2*time.Hour, time.Since(began))
 	})
@@ -264,7 +264,7 @@ func TestMaxRateHasABoundInBytes(t *testing.T) {
 
 // A panic over one publication keeps no other from being released.
 func TestAPanicHoldsNothingBack(t *testing.T) {
-	for _, settle := range []bool{false, true} {
+	for _, drain := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			var bad atomic.Bool
 			calls := 0 // of the lane's turn
@@ -280,8 +280,8 @@ func TestAPanicHoldsNothingBack(t *testing.T) {
 			}
 			require.Len(t, r.delivered(), 4)
 			bad.Store(true)
-			if settle {
-				require.NoError(t, r.hub.Settle(t.Context()))
+			if drain {
+				require.NoError(t, r.hub.Drain(t.Context()))
 			} else {
 				time.Sleep(time.Second)
 			}
@@ -299,7 +299,7 @@ func TestBinaryDataIsInappropriateUnderAnyPolicy(t *testing.T) {
 		p := r.stream(0)
 		p.subscribe(ch, 0)
 		r.publish(ch, &codec.Publication{Binary: true, Tags: []codec.Tag{{Key: "k", Value: "v"}}})
-		r.settle()
+		r.drain()
 		p.do(func(s *Shard) { require.False(t, p.l.Live(p.ref), ch) })
 	}
 }
@@ -312,7 +312,7 @@ func (r *rig) fill(channel string, n int) {
 		p.Data = codec.QuoteJSON(fmt.Sprint("p", i, strings.Repeat("x", 16<<10)))
 		r.publish(channel, p)
 	}
-	require.NoError(r.t, r.hub.Settle(context.Background()))
+	require.NoError(r.t, r.hub.Drain(context.Background()))
 }
 
 // lossyChannel lets publications of one channel be dropped.
@@ -341,7 +341,7 @@ func TestPositionedMembersOfALossyChannelLoseNothing(t *testing.T) {
 		s.refreshCursor(reading.ref.Slot)
 	})
 	r.publish("lossy", at(201))
-	r.settle()
+	r.drain()
 	require.Contains(t, reading.read(), "id: ", "the id line is kept")
 }
 

@@ -17,14 +17,14 @@ func TestWhatWasOnItsWayWhenASubscriptionIsHeldAgainIsNotLost(t *testing.T) {
 	// The history was read up to 1; 2 entered before the session asked where the
 	// Sink was, so From is behind it.
 	r.publish("a", at(1))
-	r.settle()
+	r.drain()
 	p.do(func(s *Shard) {
 		s.Activate(p.ref, []Start{{Channel: "a", Offset: 1, Epoch: e, Features: Positioned, From: r.hub.Seq() + 1}})
 	})
 	p.do(func(s *Shard) { require.False(t, s.Hold(p.ref.Slot, "a", Positioned)) })
 	r.publish("a", at(2)) // the number that From spoke of
 	r.publish("a", at(3))
-	r.settle()
+	r.drain()
 	require.Empty(t, p.read(), "held")
 	p.do(func(s *Shard) {
 		offset, epoch, ok := s.Position(p.ref.Slot, "a")
@@ -49,7 +49,7 @@ func TestWhatEnteredBeforeANewcomerIsNotHeldForIt(t *testing.T) {
 		require.True(t, s.Hold(p.ref.Slot, "a", Positioned))
 	})
 	r.publish("a", at(51))
-	r.settle()
+	r.drain()
 	p.do(func(s *Shard) {
 		s.Activate(p.ref, []Start{{Channel: "a", Offset: 50, Epoch: EpochTag("e"), Features: Positioned, From: r.hub.Seq()}})
 	})
@@ -65,11 +65,11 @@ func TestWhatIsHeldForOneWithoutAPositionIsNews(t *testing.T) {
 	p := r.stream(0)
 	p.subscribe("a", 0)
 	r.publish("a", at(1))
-	r.settle()
+	r.drain()
 	p.expect(event1("a", 1))
 	p.do(func(s *Shard) { s.Hold(p.ref.Slot, "a", Positioned) })
 	r.publish("a", at(2))
-	r.settle()
+	r.drain()
 	p.do(func(s *Shard) { // the history was read up to 2
 		first, epoch := s.FirstHeld(p.ref.Slot, "a")
 		require.EqualValues(t, 2, first)

@@ -172,10 +172,10 @@ func (p *peer) expect(events ...string) {
 	require.Equal(p.r.t, want, p.read())
 }
 
-// settle waits until everything published is in the out-queues and flushed.
-func (r *rig) settle() {
+// drain waits until everything published is in the out-queues and flushed.
+func (r *rig) drain() {
 	r.t.Helper()
-	require.NoError(r.t, r.hub.Settle(context.Background()))
+	require.NoError(r.t, r.hub.Drain(context.Background()))
 	testkit.EventuallyWithin(r.t, patience, func() bool { return r.group.Stats().QueuedBytes == 0 }, "the queues to be flushed")
 }
 

@@ -57,7 +57,7 @@ func TestWhatWasPublishedBeforeIsNotDelivered(t *testing.T) {
 	positioned.expect(data(2), event1("a", 2), join, leave)
 	first.expect(data(1), event1("a", 1), join, leave, data(2), event1("a", 2), join, leave)
 	publish(3)
-	r.settle()
+	r.drain()
 	plain.expect(data(2), event1("a", 2), data(3), event1("a", 3))
 }
 

@@ -65,7 +65,7 @@ func TestAHoldIsOpenedInOrderBehindItsPosition(t *testing.T) {
 		r.publish("plain", at(0))
 		r.publish("later", at(i))
 	}
-	r.settle()
+	r.drain()
 	require.Empty(t, p.read(), "nothing before the opening")
 	e := EpochTag("e")
 	p.do(func(s *Shard) {
@@ -92,7 +92,7 @@ func TestAHoldIsOpenedInOrderBehindItsPosition(t *testing.T) {
 	require.Empty(t, within(got, "later"), "still held")
 	p.got.Reset()
 	r.publish("later", at(5))
-	r.settle()
+	r.drain()
 	require.Empty(t, p.read())
 	p.do(func(s *Shard) {
 		s.Activate(p.ref, []Start{{Channel: "later", Offset: 3, Epoch: e, Features: Positioned}})
@@ -111,7 +111,7 @@ func TestAHoldThatOverflowsIsInsufficientState(t *testing.T) {
 	for i := uint64(1); i <= 20; i++ {
 		r.publish("a", at(i))
 	}
-	r.settle()
+	r.drain()
 	p.expect(`{"disconnect":{"code":3010,"reason":"insufficient state"}}`)
 	require.Equal(t, 20, strings.Count(other.read(), "\n\n"))
 	require.Equal(t, []string{"a"}, r.insufficient)
@@ -129,7 +129,7 @@ func TestAHoldMayBeMoreThanAQueue(t *testing.T) {
 	for range events {
 		r.publish("a", large)
 	}
-	r.settle()
+	r.drain()
 	p.do(func(s *Shard) { s.Activate(p.ref, []Start{{Channel: "a"}}) })
 	r.publish("b", at(0))
 	p.do(func(s *Shard) { require.True(t, p.l.Live(p.ref)) })
@@ -146,7 +146,7 @@ func TestUnsubscribingTheLastHeldSubscriptionForgetsTheHold(t *testing.T) {
 	p.hold("a", 0)
 	p.hold("b", 0)
 	r.publish("a", at(0))
-	r.settle()
+	r.drain()
 	p.do(func(s *Shard) {
 		require.True(t, s.Unsubscribe(p.ref.Slot, "a"))
 		require.NotZero(t, s.holds.Len())
@@ -217,7 +217,7 @@ func TestShardTablesAgreeWithAModel(t *testing.T) {
 	for _, ch := range channels {
 		r.publish(ch, at(0))
 	}
-	r.settle()
+	r.drain()
 	for _, p := range peers {
 		require.Equal(t, len(model[p]), strings.Count(p.read(), "\n\n"))
 	}

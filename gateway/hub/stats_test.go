@@ -37,7 +37,7 @@ func TestLagCountsEachPublicationOnce(t *testing.T) {
 	}
 	var s ShardStats
 	testkit.EventuallyWithin(t, patience, func() bool { s = r.shardStats(); return s.Lag.Count() == 20 }, "the lag of 20 publications")
-	r.settle()
+	r.drain()
 	s = r.shardStats()
 	require.EqualValues(t, 20, s.Lag.Count())
 	require.Positive(t, s.Lag.Sum())
@@ -61,7 +61,7 @@ func TestSentCountsWhatEachKindOfSubscriberGets(t *testing.T) {
 	r.hub.Join("a", info, nil)
 	r.hub.Leave("a", info, nil)
 	r.publish("a", at(1)) // a duplicate for the one that has a position
-	r.settle()
+	r.drain()
 	s := r.shardStats()
 	require.EqualValues(t, 3+2, s.Sent[PushPublication].Frames)
 	require.EqualValues(t, 1, s.Sent[PushJoin].Frames)

@@ -79,7 +79,7 @@ func publishFamilies() []*family {
 		gauge("keeper_backlog", "Calls to presence, joins and leaves that wait to be made.", func(s *state) int { return s.Node.Sessions.KeeperBacklog }),
 		gauge("keeper_backlog_longest", "Calls to presence, joins and leaves that wait for the loop with the most.", func(s *state) int { return s.Node.Sessions.KeeperLongest }),
 		counter("keeper_refused_total", "Connects, and subscriptions by the server, that were put off because keeper_backlog was at its limit.", func(s *state) uint64 { return s.Node.Sessions.KeeperRefused }),
-		counter("joins_dropped_total", "Joins and leaves that nobody was told of, because no publish credit came free in time.", func(s *state) uint64 { return s.Node.Sessions.Untold }),
+		counter("joins_dropped_total", "Joins and leaves that nobody was told of, because no publish credit came free in time.", func(s *state) uint64 { return s.Node.Sessions.JoinsDropped }),
 		gauge("deliveries_waiting", "Deliveries that loops have yet to queue for their streams.", func(s *state) int { return s.Loop.Waiting }),
 		counter("delivery_holds_total", "Times that deliveries of a loop waited for blocked streams that still took something.", func(s *state) uint64 { return s.Loop.Holds }),
 		labelled(prometheus.CounterValue, "delivery_hold_seconds_total", "For how long deliveries did so.", nil, func(s *state, e *emitter) { e.add(s.Loop.Held.Seconds()) }),

@@ -77,7 +77,7 @@ func (node *Node) Stop(ctx context.Context) error {
 func (node *Node) settle(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, node.left(ctx)/2)
 	defer cancel()
-	err := node.hub.Settle(within)
+	err := node.hub.Drain(within)
 	if node.group.Stats().Open == 0 {
 		return nil
 	}

@@ -28,7 +28,7 @@ type Agent struct {
 	byUser  shrink.Map[uint64, uint32] // hash of the user → slot+1 of its first session
 	clients int
 	stats   LoopStats
-	joins   uint32 // counts calls of Manager.Subscribe that held something
+	batches uint32 // counts calls of Manager.Subscribe that held something
 	rand    *rand.Rand
 }
 
@@ -58,7 +58,7 @@ func (a *Agent) add(ref loop.Ref, op *opening) *session {
 	s := a.table.at(ref.Slot)
 	*s = session{
 		client: p.client, secret: p.secret, user: p.User, info: p.Info, expireAt: p.ExpireAt,
-		holds: p.holds(), open: true, opening: op, kind: p.kind,
+		holds: p.holds(), used: true, opening: op, kind: p.kind,
 	}
 	a.count(s)
 	if a.m.opt.Refresh != nil {
@@ -112,7 +112,7 @@ func (a *Agent) remove(slot uint32) {
 func (a *Agent) each(f func(ref loop.Ref, s *session)) {
 	for i := range a.table.slabs {
 		for j := range a.table.slabs[i] {
-			if s := &a.table.slabs[i][j]; s.open {
+			if s := &a.table.slabs[i][j]; s.used {
 				f(a.loop.Ref(uint32(i<<slabBits+j)), s)
 			}
 		}
@@ -186,7 +186,7 @@ func (a *Agent) end(ref loop.Ref, reason loop.Reason, d *codec.Disconnect, withi
 // which may tell of d.
 func (a *Agent) finish(ref loop.Ref, reason loop.Reason, d *codec.Disconnect, last *codec.Frame, within time.Duration) {
 	countCode(&a.stats.Disconnects, d.Code)
-	a.traceTold(ref, d)
+	a.traceDisconnect(ref, d)
 	a.loop.Close(ref, reason, last, within)
 }
 

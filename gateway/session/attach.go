@@ -116,7 +116,7 @@ func (a *Agent) open(op *opening, s *session) {
 			s.subs[i] = op.plan.Grants[i].subscription()
 		}
 	}
-	a.accepted(s, op.told)
+	a.accepted(s, op.push)
 	a.traceOpened(ref, op, s)
 	for ; op.placed < op.acquired; op.placed++ {
 		i := op.placed

@@ -88,7 +88,7 @@ func newBudget(size int64) *budget {
 // to one goroutine.
 type ticket struct {
 	b    *budget
-	left int64
+	rest int64
 }
 
 // enter takes room for so many bytes that were missed, and waits for it until ctx
@@ -127,8 +127,8 @@ func (b *budget) giveBack(n int64) {
 // close gives back what no frame was charged.
 func (t *ticket) close() {
 	if t != nil {
-		t.b.giveBack(t.left)
-		t.left = 0
+		t.b.giveBack(t.rest)
+		t.rest = 0
 	}
 }
 
@@ -153,8 +153,8 @@ func (t *ticket) chargeTail(f *codec.Frame, own int, blocks []*codec.Frame) {
 }
 
 func (t *ticket) take(bytes int) int64 {
-	n := min(int64(bytes)*recoveryFactor, t.left)
-	t.left -= n
+	n := min(int64(bytes)*recoveryFactor, t.rest)
+	t.rest -= n
 	return n
 }
 

@@ -80,7 +80,7 @@ func (op *opening) compose() {
 	event := append(cursor, op.conn.Preamble...) // behind it, in the same memory
 	before := len(event)
 	event = append(codec.AppendConnect(append(event, "data: "...), &res), '\n')
-	op.told = len(event) + len("\n") - before
+	op.push = len(event) + len("\n") - before
 	event = codec.AppendEventEnd(event, codec.FramingClose, cursor)
 	op.cut(event, len(cursor), res.Cuts)
 	keepEvent(scratch, event)
@@ -102,11 +102,11 @@ func (op *opening) cut(event []byte, from int, cuts []codec.Cut) {
 	if op.conn.Head != nil {
 		b = codec.AppendStreamHead(b, op.conn.Head)
 	}
-	b = codec.AppendChunk(b, f, op.conn.Opening)
+	b = codec.AppendChunk(b, f, op.conn.BlankLine)
 	for _, c := range cuts {
 		b = codec.AppendChunk(b, f, event[from:c.At])
 		op.pieces = append(op.pieces, codec.RawFrame(b), c.Block)
-		op.told += c.Block.Len()
+		op.push += c.Block.Len()
 		from, b = c.At, nil
 	}
 	op.pieces = append(op.pieces, codec.RawFrame(codec.AppendChunk(b, f, event[from:])))

@@ -11,7 +11,7 @@ import (
 	"sluice/gateway/loop"
 )
 
-// What a caller was told happens before what it asks next: a publication that was
+// What a caller was push happens before what it asks next: a publication that was
 // acknowledged is queued for a stream before any of these reaches it. If ctx ends
 // before that, nothing was done.
 
@@ -79,13 +79,13 @@ func (m *Manager) Disconnect(ctx context.Context, t Target, whitelist []string, 
 // Unsubscribe takes the connections that t names out of a channel, or out of all
 // their channels if it is empty, and tells those that were in it.
 func (m *Manager) Unsubscribe(ctx context.Context, t Target, channel string) error {
-	var told *codec.Frame
+	var push *codec.Frame
 	if channel != "" {
-		told = unsubscribeFrame(channel)
+		push = unsubscribeFrame(channel)
 	}
 	return m.inOrder(ctx, &t, func(a *Agent, ref loop.Ref, s *session) {
 		if channel != "" {
-			a.unsubscribe(ref, s, channel, told)
+			a.unsubscribe(ref, s, channel, push)
 			return
 		}
 		for len(s.subs) > 0 && s.opening == nil && a.loop.Live(ref) {
@@ -100,7 +100,7 @@ func unsubscribeFrame(channel string) *codec.Frame {
 	return codec.EndOpenFrame(codec.AppendUnsubscribe(buf, channel, codec.UnsubscribeServer))
 }
 
-func (a *Agent) unsubscribe(ref loop.Ref, s *session, channel string, told *codec.Frame) {
+func (a *Agent) unsubscribe(ref loop.Ref, s *session, channel string, push *codec.Frame) {
 	sub := s.sub(channel)
 	if sub == nil || s.opening != nil {
 		return
@@ -110,8 +110,8 @@ func (a *Agent) unsubscribe(ref loop.Ref, s *session, channel string, told *code
 	s.dropSub(channel)
 	a.stats.Subscriptions[s.kind&Named]--
 	a.stats.Unsubscribed++
-	a.sent(PushUnsubscribe, told.Len())
-	a.shard.SendWithCursor(ref.Slot, told, nil)
+	a.sent(PushUnsubscribe, push.Len())
+	a.shard.SendWithCursor(ref.Slot, push, nil)
 	if !a.loop.Live(ref) {
 		return // it was slow
 	}
@@ -127,7 +127,7 @@ func (m *Manager) Refresh(ctx context.Context, t Target, cmd RefreshCommand) err
 	if cmd.ExpireAt > now {
 		ttl = uint32(min(cmd.ExpireAt-now, 1<<32-1))
 	}
-	told := codec.EndFrame(codec.AppendRefresh(codec.StartFrame(48), ttl > 0, ttl), "")
+	push := codec.EndFrame(codec.AppendRefresh(codec.StartFrame(48), ttl > 0, ttl), "")
 	return m.inOrder(ctx, &t, func(a *Agent, ref loop.Ref, s *session) {
 		if expired {
 			a.end(ref, loop.ReasonExpired, codec.DisconnectExpired, closeWithin)
@@ -141,8 +141,8 @@ func (m *Manager) Refresh(ctx context.Context, t Target, cmd RefreshCommand) err
 		if s.opening != nil {
 			return
 		}
-		a.sent(PushRefresh, told.Len())
-		a.send(ref, told)
+		a.sent(PushRefresh, push.Len())
+		a.send(ref, push)
 		a.schedule(s)
 		a.arm(ref, s)
 	})

@@ -134,8 +134,8 @@ const (
 // newPace returns the pace for so many streams: perSecond (0: no limit), or
 // faster where they would not all be told in time.
 func newPace(total, perSecond int, within time.Duration) pace {
-	told := min(time.Duration(float64(within)*paceShare), within-paceClose)
-	seconds := max(told, within/4).Seconds()
+	span := min(time.Duration(float64(within)*paceShare), within-paceClose)
+	seconds := max(span, within/4).Seconds()
 	if perSecond <= 0 || seconds <= 0 {
 		return pace{total: total}
 	}
@@ -170,10 +170,10 @@ func (p pace) rest(elapsed time.Duration) time.Duration {
 func (m *Manager) Shutdown(ctx context.Context, perSecond int) {
 	m.stopping.Store(true)
 	m.endCalls()
-	left := make([]int, len(m.agents))
-	m.group.Do(func(l *loop.Loop) { left[l.ID()] = m.agent(l).clients })
-	d := &drain{m: m, left: left, next: make([]uint32, len(m.agents)), began: time.Now()}
-	d.pace = newPace(sum(left), perSecond, timeLeft(ctx))
+	open := make([]int, len(m.agents))
+	m.group.Do(func(l *loop.Loop) { open[l.ID()] = m.agent(l).clients })
+	d := &drain{m: m, open: open, next: make([]uint32, len(m.agents)), began: time.Now()}
+	d.pace = newPace(sum(open), perSecond, remaining(ctx))
 	for tick := time.NewTicker(paceTick); ; {
 		if d.step(ctx) {
 			tick.Stop()
@@ -186,8 +186,8 @@ func (m *Manager) Shutdown(ctx context.Context, perSecond int) {
 	}
 }
 
-// timeLeft is how long a context has yet to run.
-func timeLeft(ctx context.Context) time.Duration {
+// remaining is how long a context has yet to run.
+func remaining(ctx context.Context) time.Duration {
 	deadline, ok := ctx.Deadline()
 	switch {
 	case ctx.Err() != nil:
@@ -205,31 +205,31 @@ type drain struct {
 	began time.Time
 	// By loop: sessions to be told, and the slot that they are looked for
 	// from. Those that still come behind the walk end by themselves.
-	left []int
+	open []int
 	next []uint32
 }
 
 // step ends as many streams as are due, of each loop a share. It reports whether
 // none is left.
 func (d *drain) step(ctx context.Context) (done bool) {
-	elapsed, within := time.Since(d.began), timeLeft(ctx)
+	elapsed, within := time.Since(d.began), remaining(ctx)
 	// By how many may still be open, and not by how many were ended: connects
 	// that were on their way are met, too, and take no turn of others.
-	due := sum(d.left) - (d.pace.total - d.pace.due(elapsed))
+	due := sum(d.open) - (d.pace.total - d.pace.due(elapsed))
 	if within <= 0 {
-		due = sum(d.left)
+		due = sum(d.open)
 	}
-	give := shares(due, d.left)
+	give := shares(due, d.open)
 	rest := d.pace.rest(elapsed)
 	d.m.group.Do(func(l *loop.Loop) {
 		i, a := l.ID(), d.m.agent(l)
 		walked := false
 		d.next[i], walked = a.endSome(d.next[i], give[i], rest, within)
-		if d.left[i] = a.clients; walked {
-			d.left[i] = 0
+		if d.open[i] = a.clients; walked {
+			d.open[i] = 0
 		}
 	})
-	return sum(d.left) == 0
+	return sum(d.open) == 0
 }
 
 // endSome ends up to n sessions from a slot on. It returns where to go on, and
@@ -238,7 +238,7 @@ func (a *Agent) endSome(from uint32, n int, rest, within time.Duration) (next ui
 	end := uint32(len(a.table.slabs)) << slabBits
 	for ; from < end; from++ {
 		s := a.table.at(from)
-		if !s.open {
+		if !s.used {
 			continue
 		}
 		if n == 0 {

@@ -82,10 +82,10 @@ func TestTimeLeft(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	deadline, _ := ctx.Deadline()
 	before := time.Until(deadline)
-	left := timeLeft(ctx)
+	left := remaining(ctx)
 	require.LessOrEqual(t, left, before)
 	require.GreaterOrEqual(t, left, time.Until(deadline))
 	cancel()
-	require.Zero(t, timeLeft(ctx), "cancelled: none, whatever the deadline")
-	require.Equal(t, closeWithin, timeLeft(t.Context()))
+	require.Zero(t, remaining(ctx), "cancelled: none, whatever the deadline")
+	require.Equal(t, closeWithin, remaining(t.Context()))
 }

@@ -113,7 +113,7 @@ func (t *teller) Handle(op keeperOp) {
 	// longer than a call may take.
 	credit, err := t.credit.AcquireCredit(ctx, infoSize(op.channel, op.info))
 	if err != nil {
-		t.m.untold.Add(1)
+		t.m.joinsDropped.Add(1)
 		t.m.opt.Log.Warn("a join or leave was dropped: no publish credit came free in time", "channel", op.channel)
 		return
 	}

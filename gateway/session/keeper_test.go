@@ -70,7 +70,7 @@ func TestWhatIsOwedToPresenceIsNeverDropped(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, stats.Clients)
 	}
-	require.Zero(t, r.Stats().Untold)
+	require.Zero(t, r.Stats().JoinsDropped)
 }
 
 // A backend that renames a client again and again adds nothing to a backlog that
@@ -139,7 +139,7 @@ func TestJoinsWaitForCreditAndPresenceDoesNot(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, stats.Clients, "while the join waits")
 	testkit.Eventually(t, k.teller.Idle, "the join is given up")
-	require.EqualValues(t, 1, r.Stats().Untold)
+	require.EqualValues(t, 1, r.Stats().JoinsDropped)
 	require.Zero(t, r.hub.Stats().Joins)
 }
 
@@ -157,7 +157,7 @@ func TestJoinsAndLeavesGiveTheirCreditBack(t *testing.T) {
 	tell := &teller{m: r.Manager, credit: c, calls: calls{room: r.agent.room}}
 	tell.Handle(keeperOp{kind: opJoin, channel: "room", info: &codec.ClientInfo{}})
 	tell.Handle(keeperOp{kind: opLeave, channel: "room", info: &codec.ClientInfo{}})
-	require.NoError(t, r.hub.Settle(t.Context()))
+	require.NoError(t, r.hub.Drain(t.Context()))
 	testkit.Eventually(t, func() bool { return c.out.Load() == 0 }, "the credit to come back from the hub")
 	require.NotZero(t, c.most.Load())
 	require.EqualValues(t, 1, r.hub.Stats().Joins)

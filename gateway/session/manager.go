@@ -158,8 +158,8 @@ type Manager struct {
 	stopping atomic.Bool
 	resumes  resumes
 	// keeperRefused are connects and subscriptions that found no room in their
-	// keeper, untold joins and leaves that found no credit.
-	keeperRefused, untold atomic.Uint64
+	// keeper, joinsDropped joins and leaves that found no credit.
+	keeperRefused, joinsDropped atomic.Uint64
 }
 
 // BlockingActors is how many actors of a manager over so many loops run on the

@@ -16,8 +16,8 @@ type Conn struct {
 	Framing codec.Framing
 	// Head is the response head of the stream; nil if it needs none.
 	Head *codec.StreamHead
-	// Opening is the blank line that the body begins with.
-	Opening []byte
+	// BlankLine is the one that the body begins with.
+	BlankLine []byte
 	// Preamble are lines that the first event begins with, such as retry.
 	Preamble []byte
 	// MaxEvents and MaxDuration end the stream after so many events, the

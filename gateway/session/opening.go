@@ -27,7 +27,7 @@ type opening struct {
 	room     *ticket        // for what the client missed; nil if it asks for nothing
 	blocks   []*codec.Frame // of what the client missed, shared with others
 	pieces   []*codec.Frame // the opening's bytes, once they are known
-	told     int            // of these, those of the connect push
+	push     int            // of these, the bytes of the connect push
 	run      run            // what follows them
 
 	// Owned by the loop once the first task of the opening is posted.

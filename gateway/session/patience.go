@@ -26,11 +26,11 @@ type patience struct {
 	slice time.Duration
 
 	// Guarded by mu.
-	mu    sync.Mutex
-	ctx   context.Context // nil until somebody waits
-	end   context.CancelCauseFunc
-	timer *time.Timer
-	left  int // slices; 0: it is over
+	mu     sync.Mutex
+	ctx    context.Context // nil until somebody waits
+	end    context.CancelCauseFunc
+	timer  *time.Timer
+	slices int // that remain; 0: it is over
 }
 
 // WithPatience returns a context for something that a client waits for while it
@@ -39,14 +39,14 @@ type patience struct {
 // not begin it. It has no deadline that anybody could read, and its Err is
 // context.Canceled.
 func WithPatience(d time.Duration) (context.Context, context.CancelFunc) {
-	p := &patience{slice: patienceSlice(d), left: patienceSlices}
+	p := &patience{slice: patienceSlice(d), slices: patienceSlices}
 	return p, p.cancel
 }
 
 func (p *patience) cancel() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.left = 0
+	p.slices = 0
 	if p.ctx != nil {
 		p.timer.Stop()
 		p.end(nil)
@@ -60,7 +60,7 @@ func (p *patience) waited() context.Context {
 	if p.ctx == nil {
 		p.ctx, p.end = context.WithCancelCause(context.Background())
 		p.timer = time.AfterFunc(p.slice, p.tick)
-		if p.left == 0 {
+		if p.slices == 0 {
 			p.timer.Stop()
 			p.end(nil)
 		}
@@ -78,7 +78,7 @@ func (p *patience) Done() <-chan struct{} { return p.waited().Done() }
 func (p *patience) Err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.left == 0 {
+	if p.slices == 0 {
 		return context.Canceled
 	}
 	return nil
@@ -103,11 +103,11 @@ func (p *patience) tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.left > 1:
-		p.left--
+	case p.slices > 1:
+		p.slices--
 		p.timer.Reset(p.slice)
-	case p.left == 1:
-		p.left = 0
+	case p.slices == 1:
+		p.slices = 0
 		p.end(errImpatient)
 	}
 }

@@ -33,9 +33,9 @@ func (r *recoverRequest) in(epoch string) bool {
 	return r.entries[0].Epoch == hub.EpochTag(epoch)
 }
 
-// settle decides between entries of a cursor whose channels have the same 32
+// resolve decides between entries of a cursor whose channels have the same 32
 // bits of hash: the one of the channel's present epoch is meant.
-func (r *recoverRequest) settle(epoch string) {
+func (r *recoverRequest) resolve(epoch string) {
 	for i := range r.entries {
 		if r.entries[i].Epoch == hub.EpochTag(epoch) {
 			r.entries = r.entries[i : i+1]
@@ -73,7 +73,7 @@ func (m *Manager) restore(ctx context.Context, g *Grant) (restored, error) {
 		if err != nil {
 			return restored{}, err
 		}
-		g.Recover.settle(top.Epoch)
+		g.Recover.resolve(top.Epoch)
 		q.Since = g.Recover.offset
 	}
 	pubs, top, err := m.history(ctx, g.Channel, q)

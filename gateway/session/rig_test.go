@@ -99,10 +99,10 @@ func (r *rig) do(f func(a *Agent)) { r.group.Do(func(*loop.Loop) { f(r.agent) })
 // request implements Request.
 type request struct{}
 
-func (request) Refusal(err error) []byte { return []byte("refused: " + err.Error()) }
-func (request) Told(error) []slog.Attr   { return []slog.Attr{slog.Int("code", 42)} }
-func (request) ID() string               { return "" }
-func (request) Peer() netip.Addr         { return netip.Addr{} }
+func (request) Refusal(err error) []byte       { return []byte("refused: " + err.Error()) }
+func (request) RefusalAttrs(error) []slog.Attr { return []slog.Attr{slog.Int("code", 42)} }
+func (request) ID() string                     { return "" }
+func (request) Peer() netip.Addr               { return netip.Addr{} }
 
 // client is the far end of a stream.
 type client struct {

@@ -71,9 +71,9 @@ type runWriter struct {
 	since int      // bytes since the last id
 }
 
-// left is how many events the run may have yet. Why it ends where the stream will: the
+// room is how many events the run may have yet. Why it ends where the stream will: the
 // last event of a stream must have an id, or its client comes back from where it began.
-func (w *runWriter) left() int {
+func (w *runWriter) room() int {
 	if most := w.op.conn.MaxEvents; most != 0 {
 		return int(most) - 1 - len(w.op.run.events)
 	}
@@ -89,12 +89,12 @@ func (w *runWriter) write() {
 			continue
 		}
 		key := keyOfMissed(r, true)
-		if r.Publications = nil; w.left() == 0 {
+		if r.Publications = nil; w.room() == 0 {
 			continue
 		}
 		block, frames := w.op.room.run(key, pubs)
 		w.op.blocks = append(w.op.blocks, block)
-		for k, f := range frames[:min(len(frames), w.left())] {
+		for k, f := range frames[:min(len(frames), w.room())] {
 			w.from[i] = pubs[k].Offset
 			e := loop.Event{Frame: f, Mode: loop.SharedID}
 			if !shared {

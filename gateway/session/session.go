@@ -65,7 +65,7 @@ type session struct {
 	// wall clock.
 	pingAt, expireDue, tickAt int64
 	endsAt                    lifeTick // when its life is over, 0 for never
-	open                      bool     // the slot has a session
+	used                      bool     // the slot has a session
 	holds                     holding  // in Manager.users
 	accepted                  bool     // the stream began, and is among LoopStats.Clients
 	kind                      ClientKind
@@ -84,9 +84,9 @@ type subscription struct {
 	channel  string
 	chanInfo codec.JSON
 	expireAt int64 // wall time: Unix seconds, 0 for never
-	// joining is the last call of Manager.Subscribe that held it.
-	joining uint32
-	flags   subFlags
+	// batch is the last call of Manager.Subscribe that held it.
+	batch uint32
+	flags subFlags
 }
 
 type subFlags uint8

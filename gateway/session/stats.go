@@ -122,7 +122,7 @@ type Stats struct {
 	// KeeperLongest those of the loop with the most.
 	KeeperBacklog, KeeperLongest int
 	KeeperRefused                uint64 // connects and subscriptions that there was no room for
-	Untold                       uint64 // joins and leaves dropped for want of credit
+	JoinsDropped                 uint64 // joins and leaves dropped for want of credit
 	Recovery                     Recovery
 }
 
@@ -143,7 +143,7 @@ func (m *Manager) Stats() Stats {
 			Complete: r.complete.Load(), Missed: r.missed.Load(),
 			Epoch: r.epoch.Load(), Gap: r.gap.Load(), Size: r.size.Load(), Lost: r.lost.Load(),
 		},
-		KeeperRefused: m.keeperRefused.Load(), Untold: m.untold.Load(),
+		KeeperRefused: m.keeperRefused.Load(), JoinsDropped: m.joinsDropped.Load(),
 		Recovery: Recovery{
 			Used: m.budget.used.Load(), Size: m.budget.size, Waiting: int(m.budget.waiting.Load()),
 			Refused: m.budget.fails.Load(), Waited: m.budget.waited.Read(),

@@ -34,14 +34,14 @@ func (m *Manager) Subscribe(ctx context.Context, t Target, cmd SubscribeCommand)
 	if cmd.Since != nil {
 		grant.Recover = &recoverRequest{offset: cmd.Since.Offset, epoch: cmd.Since.Epoch}
 	}
-	var joins []*joining
+	var batches []*subscribeBatch
 	for _, a := range m.agents {
-		j := &joining{a: a, t: t, grant: grant, upTo: upTo}
-		if j.count(); j.named > 0 {
-			joins = append(joins, j)
+		b := &subscribeBatch{a: a, t: t, grant: grant, upTo: upTo}
+		if b.count(); b.named > 0 {
+			batches = append(batches, b)
 		}
 	}
-	if len(joins) == 0 {
+	if len(batches) == 0 {
 		return nil
 	}
 	// Before anything is held for the sessions.
@@ -52,67 +52,67 @@ func (m *Manager) Subscribe(ctx context.Context, t Target, cmd SubscribeCommand)
 		return err
 	}
 	defer room.close()
-	for _, j := range joins {
-		if err := j.acquire(ctx); err != nil {
+	for _, b := range batches {
+		if err := b.acquire(ctx); err != nil {
 			return err
 		}
-		defer j.release()
+		defer b.release()
 	}
-	return m.join(ctx, &grant, joins, room)
+	return m.subscribeAll(ctx, &grant, batches, room)
 }
 
-// join holds the sessions of all loops, reads the history once, and opens them.
-func (m *Manager) join(ctx context.Context, grant *Grant, joins []*joining, room *ticket) error {
-	for _, j := range joins {
-		j.do(j.hold)
-		j.present.Wait()
+// subscribeAll holds the sessions of all loops, reads the history once, and activates their subscriptions.
+func (m *Manager) subscribeAll(ctx context.Context, grant *Grant, batches []*subscribeBatch, room *ticket) error {
+	for _, b := range batches {
+		b.do(b.hold)
+		b.present.Wait()
 	}
 	limit := m.opt.RecoveryMaxBytes
 	result, at, err := m.subscribeResult(ctx, grant, &limit)
 	missed := missed{room: room, channel: grant.Channel, publications: result.Publications}
 	defer missed.done()
-	for _, j := range joins {
-		missed.encode(j.deltas)
-		j.result, j.at, j.missed = result, at, &missed
+	for _, b := range batches {
+		missed.encode(b.deltas)
+		b.result, b.at, b.missed = result, at, &missed
 	}
-	openWithRoom(ctx, joins, err)
+	activateWithRoom(ctx, batches, err)
 	return err
 }
 
 const (
-	// tellLook is how often a call looks whether there is room for what it tells, and
-	// tellPatience how long it waits at most.
-	tellLook     = 5 * time.Millisecond
-	tellPatience = 5 * time.Second
+	// pushLook is how often a call looks whether there is room for what it tells, and
+	// pushPatience how long it waits at most.
+	pushLook     = 5 * time.Millisecond
+	pushPatience = 5 * time.Second
 	// smallPush is what needs no look: many such calls are not as quick as a client.
 	smallPush = 4 << 10
 )
 
-// openWithRoom opens the sessions, each as soon as there is room for the push in its queue,
+// activateWithRoom activates the subscriptions, each as soon as there is room for the push in its queue,
 // or it has waited for long enough. Why: calls wait for no window, and a few with large data
 // would fill the queue of a client faster than any can read. Nobody waits for the room of
 // another: what comes meanwhile is held for each, and that has a bound.
-func openWithRoom(ctx context.Context, joins []*joining, err error) {
+func activateWithRoom(ctx context.Context, batches []*subscribeBatch, err error) {
 	n := 0
-	if err == nil && len(joins) > 0 {
-		n = joins[0].told(&joins[0].result).Len() // all are told the same
+	if err == nil && len(batches) > 0 {
+		n = batches[0].push(&batches[0].result).Len() // all are told the same
 	}
 	for began := time.Now(); ; {
-		left := 0
-		for _, j := range joins {
-			if len(j.members) == 0 {
+		waiting := 0
+		for _, b := range batches {
+			if len(b.members) == 0 {
 				continue
 			}
-			all := n <= smallPush || ctx.Err() != nil || time.Since(began) > tellPatience
-			j.do(func() { j.open(err, func(ref loop.Ref) bool { return all || j.a.loop.MayPush(ref, n) }) })
-			left += len(j.members)
+			all := n <= smallPush || ctx.Err() != nil || time.Since(began) > pushPatience
+			b.do(func() { b.activate(err, func(ref loop.Ref) bool { return all || b.a.loop.MayPush(ref, n) }) })
+			waiting += len(b.members)
 		}
-		if left == 0 {
+		if waiting == 0 {
 			return
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(tellLook):
+		case <-time.After(pushLook):
 		}
 	}
 }
@@ -152,9 +152,9 @@ func (f *missed) done() {
 	}
 }
 
-// joining subscribes sessions of one loop that are open already. Goroutine and
+// subscribeBatch subscribes sessions of one loop that are open already. Goroutine and
 // loop take turns with it, as with an opening.
-type joining struct {
+type subscribeBatch struct {
 	a     *Agent
 	t     Target
 	grant Grant
@@ -162,8 +162,8 @@ type joining struct {
 
 	// Set on the loop.
 	named   int    // sessions that are meant
-	id      uint32 // of Agent.joins
-	members []joiner
+	id      uint32 // of Agent.batches
+	members []batchMember
 	deltas  bool // some of them negotiated deltas for the channel
 	present sync.WaitGroup
 
@@ -172,10 +172,10 @@ type joining struct {
 	missed *missed
 }
 
-// joiner is one session that a joining subscribes. One that had a position in
+// batchMember is one session that a batch subscribes. One that had a position in
 // the channel keeps it, unless it is told all it missed: what arrived behind it
 // is held for it, and must not be passed over for a newer top.
-type joiner struct {
+type batchMember struct {
 	ref    loop.Ref
 	was    bool // in the channel before, with a position or without
 	kept   bool // it had a position
@@ -183,10 +183,10 @@ type joiner struct {
 	epoch  uint32
 }
 
-// do runs f in the turn of the joining's loop and waits for it.
-func (j *joining) do(f func()) {
+// do runs f in the turn of its loop and waits for it.
+func (b *subscribeBatch) do(f func()) {
 	done := make(chan struct{})
-	j.a.loop.Post(&onceTask{f: f, done: done})
+	b.a.loop.Post(&onceTask{f: f, done: done})
 	<-done
 }
 
@@ -202,37 +202,37 @@ func (t *onceTask) Run(*loop.Loop) {
 }
 
 // count finds out how many sessions of the loop are meant.
-func (j *joining) count() {
-	j.do(func() {
-		j.a.selectTarget(&j.t, func(loop.Ref, *session) { j.named++ })
+func (b *subscribeBatch) count() {
+	b.do(func() {
+		b.a.selectTarget(&b.t, func(loop.Ref, *session) { b.named++ })
 	})
 }
 
 // acquire takes one reference that stands in for all sessions until each has its
 // own.
-func (j *joining) acquire(ctx context.Context) error {
-	if err := j.a.keeperRoom(ctx, []Grant{j.grant}); err != nil {
+func (b *subscribeBatch) acquire(ctx context.Context) error {
+	if err := b.a.keeperRoom(ctx, []Grant{b.grant}); err != nil {
 		return err
 	}
-	return j.a.m.hub.Acquire(ctx, j.grant.Channel, j.a.loop.ID(), false)
+	return b.a.m.hub.Acquire(ctx, b.grant.Channel, b.a.loop.ID(), false)
 }
 
-func (j *joining) release() { j.a.m.hub.Release(j.grant.Channel, j.a.loop.ID(), false) }
+func (b *subscribeBatch) release() { b.a.m.hub.Release(b.grant.Channel, b.a.loop.ID(), false) }
 
 // hold puts the sessions into the channel, silent for now.
-func (j *joining) hold() {
-	a := j.a
-	a.joins++
-	j.id = a.joins
-	a.selectTarget(&j.t, func(ref loop.Ref, s *session) {
+func (b *subscribeBatch) hold() {
+	a := b.a
+	a.batches++
+	b.id = a.batches
+	a.selectTarget(&b.t, func(ref loop.Ref, s *session) {
 		if s.opening != nil {
 			return
 		}
-		if a.shard.CatchUp(ref, j.upTo); !a.loop.Live(ref) {
+		if a.shard.CatchUp(ref, b.upTo); !a.loop.Live(ref) {
 			return
 		}
-		sub := s.sub(j.grant.Channel)
-		jr := joiner{ref: ref, was: sub != nil}
+		sub := s.sub(b.grant.Channel)
+		bm := batchMember{ref: ref, was: sub != nil}
 		if sub == nil {
 			if len(s.subs) >= a.m.opt.ChannelLimit {
 				a.end(ref, loop.ReasonLimit, codec.DisconnectChannelLimit, closeWithin)
@@ -242,96 +242,96 @@ func (j *joining) hold() {
 			a.subscribed(s, 1)
 			sub = &s.subs[len(s.subs)-1]
 		}
-		jr.offset, jr.epoch, jr.kept = a.shard.Position(ref.Slot, j.grant.Channel)
+		bm.offset, bm.epoch, bm.kept = a.shard.Position(ref.Slot, b.grant.Channel)
 		before := sub.flags & (subJoined | subPresent)
-		*sub = j.grant.subscription()
+		*sub = b.grant.subscription()
 		sub.flags |= before
-		sub.joining = j.id
-		a.m.hub.AcquireMore(j.grant.Channel, a.loop.ID())
-		if !a.shard.Hold(ref.Slot, j.grant.Channel, j.grant.features()) {
-			a.m.hub.Release(j.grant.Channel, a.loop.ID(), false)
+		sub.batch = b.id
+		a.m.hub.AcquireMore(b.grant.Channel, a.loop.ID())
+		if !a.shard.Hold(ref.Slot, b.grant.Channel, b.grant.features()) {
+			a.m.hub.Release(b.grant.Channel, a.loop.ID(), false)
 		}
-		a.present(s, sub, &j.present)
-		j.deltas = j.deltas || a.shard.Deltas(ref.Slot, j.grant.Channel)
-		j.members = append(j.members, jr)
+		a.present(s, sub, &b.present)
+		b.deltas = b.deltas || a.shard.Deltas(ref.Slot, b.grant.Channel)
+		b.members = append(b.members, bm)
 	})
 }
 
-// open tells the sessions that may be told of their subscription, and lets it speak; the
+// activate tells the sessions that may be told of their subscription, and lets it speak; the
 // others stay members. When another call has held the same subscription since, that one
 // does: positions read at different times must not be mixed.
-func (j *joining) open(err error, may func(ref loop.Ref) bool) {
-	a := j.a
-	members := j.members
-	j.members = nil
+func (b *subscribeBatch) activate(err error, may func(ref loop.Ref) bool) {
+	a := b.a
+	members := b.members
+	b.members = nil
 	for i := range members {
-		jr := &members[i]
-		if !may(jr.ref) {
-			j.members = append(j.members, *jr)
+		bm := &members[i]
+		if !may(bm.ref) {
+			b.members = append(b.members, *bm)
 			continue
 		}
-		s := a.table.get(jr.ref)
-		if s == nil || !a.loop.Live(jr.ref) {
+		s := a.table.get(bm.ref)
+		if s == nil || !a.loop.Live(bm.ref) {
 			continue
 		}
-		sub := s.sub(j.grant.Channel)
+		sub := s.sub(b.grant.Channel)
 		if sub == nil {
 			continue // unsubscribed meanwhile
 		}
 		if err != nil {
-			a.end(jr.ref, loop.ReasonRefused, codec.DisconnectServerError, closeWithin)
+			a.end(bm.ref, loop.ReasonRefused, codec.DisconnectServerError, closeWithin)
 			continue
 		}
-		if sub.joining != j.id {
+		if sub.batch != b.id {
 			continue // another call has held it since, and tells of it
 		}
-		if !j.tell(jr) {
+		if !b.announce(bm) {
 			continue
 		}
 		a.joined(s, sub)
 		a.schedule(s)
-		a.arm(jr.ref, s)
+		a.arm(bm.ref, s)
 	}
 }
 
-func (j *joining) told(r *codec.SubscribeResult) *codec.Frame {
-	buf := codec.StartFrame(len(j.grant.Channel) + 128)
+func (b *subscribeBatch) push(r *codec.SubscribeResult) *codec.Frame {
+	buf := codec.StartFrame(len(b.grant.Channel) + 128)
 	return codec.EndOpenFrame(codec.AppendSubscribe(buf, r))
 }
 
-// tell sends the subscribe push, then what was missed, and ends the hold. It
+// announce sends the subscribe push, then what was missed, and ends the hold. It
 // reports whether the stream is still open.
-func (j *joining) tell(jr *joiner) bool {
-	a, res, at := j.a, j.result, j.at
-	missed := j.missed.plain
-	deltas := a.shard.Deltas(jr.ref.Slot, j.grant.Channel)
+func (b *subscribeBatch) announce(bm *batchMember) bool {
+	a, res, at := b.a, b.result, b.at
+	missed := b.missed.plain
+	deltas := a.shard.Deltas(bm.ref.Slot, b.grant.Channel)
 	if deltas {
-		missed = j.missed.strings
+		missed = b.missed.strings
 	}
-	if jr.was {
+	if bm.was {
 		at.From = 0 // it was in the channel all the time
 	}
-	if jr.was && !jr.kept && !res.Recovered {
+	if bm.was && !bm.kept && !res.Recovered {
 		// What was held for it is news to it, whatever the history has.
-		if first, epoch := a.shard.FirstHeld(jr.ref.Slot, j.grant.Channel); first != 0 && first <= at.Offset && epoch == at.Epoch {
+		if first, epoch := a.shard.FirstHeld(bm.ref.Slot, b.grant.Channel); first != 0 && first <= at.Offset && epoch == at.Epoch {
 			res.Offset, at.Offset = first-1, first-1
 		}
 	}
-	if jr.kept && !res.Recovered && jr.epoch == at.Epoch && jr.offset <= at.Offset {
-		res.Offset, at.Offset, missed = jr.offset, jr.offset, nil
+	if bm.kept && !res.Recovered && bm.epoch == at.Epoch && bm.offset <= at.Offset {
+		res.Offset, at.Offset, missed = bm.offset, bm.offset, nil
 	}
 	step := at
 	step.Offset = res.Offset
-	told := j.told(&res)
-	a.sent(PushSubscribe, told.Len())
-	a.shard.SendWithCursor(jr.ref.Slot, told, &step)
+	push := b.push(&res)
+	a.sent(PushSubscribe, push.Len())
+	a.shard.SendWithCursor(bm.ref.Slot, push, &step)
 	for i, f := range missed {
-		step.Offset = j.result.Publications[i].Offset
+		step.Offset = b.result.Publications[i].Offset
 		a.sent(PushMissed, f.Len())
-		a.shard.SendMissed(jr.ref.Slot, f, &step)
+		a.shard.SendMissed(bm.ref.Slot, f, &step)
 	}
-	if a.loop.Live(jr.ref) {
-		a.shard.Activate(jr.ref, []hub.Start{at})
+	if a.loop.Live(bm.ref) {
+		a.shard.Activate(bm.ref, []hub.Start{at})
 	}
-	return a.loop.Live(jr.ref)
+	return a.loop.Live(bm.ref)
 }

@@ -43,21 +43,21 @@ func (r *rig) live(m member) (live bool) {
 	return live
 }
 
-// join returns a joining of the user's streams that holds them.
-func (r *rig) join(t *testing.T, user, ch, data string) *joining {
+// batch returns a batch of the user's streams that holds them.
+func (r *rig) batch(t *testing.T, user, ch, data string) *subscribeBatch {
 	t.Helper()
 	g := grant(ch, channel.Options{})
 	g.Data = codec.QuoteJSON(data)
-	j := &joining{a: r.agent, t: Target{User: user}, grant: g}
-	require.NoError(t, j.acquire(context.Background()))
-	j.do(j.hold)
-	j.present.Wait()
+	b := &subscribeBatch{a: r.agent, t: Target{User: user}, grant: g}
+	require.NoError(t, b.acquire(context.Background()))
+	b.do(b.hold)
+	b.present.Wait()
 	limit := 0
 	var err error
-	j.result, j.at, err = r.subscribeResult(context.Background(), &g, &limit)
+	b.result, b.at, err = r.subscribeResult(context.Background(), &g, &limit)
 	require.NoError(t, err)
-	j.missed = &missed{channel: ch}
-	return j
+	b.missed = &missed{channel: ch}
+	return b
 }
 
 func (r *rig) publish(t *testing.T, ch, data string) {
@@ -74,17 +74,17 @@ func (r *rig) publish(t *testing.T, ch, data string) {
 func TestASessionWithoutRoomKeepsNoOtherBack(t *testing.T) {
 	r := newRig(t, nil, nil)
 	slow, quick := r.openMember(t, "u"), r.openMember(t, "u")
-	j := r.join(t, "u", "news", "told")
-	defer j.release()
-	require.Len(t, j.members, 2)
-	j.do(func() { j.open(nil, func(ref loop.Ref) bool { return ref == quick.ref }) })
-	require.Len(t, j.members, 1)
-	require.Equal(t, slow.ref, j.members[0].ref)
+	b := r.batch(t, "u", "news", "told")
+	defer b.release()
+	require.Len(t, b.members, 2)
+	b.do(func() { b.activate(nil, func(ref loop.Ref) bool { return ref == quick.ref }) })
+	require.Len(t, b.members, 1)
+	require.Equal(t, slow.ref, b.members[0].ref)
 	quick.expect(t, `"told"`)
 	r.publish(t, "news", "first")
 	quick.expect(t, `"first"`)
-	j.do(func() { j.open(nil, func(loop.Ref) bool { return true }) })
-	require.Empty(t, j.members)
+	b.do(func() { b.activate(nil, func(loop.Ref) bool { return true }) })
+	require.Empty(t, b.members)
 	slow.expect(t, `"first"`)
 	require.True(t, r.live(slow))
 	require.True(t, r.live(quick))
@@ -102,12 +102,12 @@ func TestACallThatEndsWaitsForNoRoom(t *testing.T) {
 		a.loop.MayPush(stuck.ref, 700_000) // offers them to the socket, which has less room
 	})
 	require.True(t, r.live(stuck))
-	j := r.join(t, "u", "news", strings.Repeat("d", 700_000))
-	defer j.release()
+	b := r.batch(t, "u", "news", strings.Repeat("d", 700_000))
+	defer b.release()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	openWithRoom(ctx, []*joining{j}, nil)
-	require.Empty(t, j.members)
+	activateWithRoom(ctx, []*subscribeBatch{b}, nil)
+	require.Empty(t, b.members)
 	require.False(t, r.live(stuck), "it was told all the same, and had no room")
 	quick.expect(t, "news")
 	require.True(t, r.live(quick))

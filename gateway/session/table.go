@@ -34,7 +34,7 @@ func (t *table) get(ref loop.Ref) *session {
 	if int(ref.Slot>>slabBits) >= len(t.slabs) {
 		return nil
 	}
-	if s := t.at(ref.Slot); s.open {
+	if s := t.at(ref.Slot); s.used {
 		return s
 	}
 	return nil
@@ -82,7 +82,7 @@ func (t *tableWalk) Run(l *loop.Loop) {
 	l.Walk(&t.place, func() {
 		for t.place.Next(end) {
 			slot := uint32(t.place.Step())
-			if s := t.a.table.at(slot); s.open {
+			if s := t.a.table.at(slot); s.used {
 				l.Hand(slot)
 				t.visit(slot, s)
 			}

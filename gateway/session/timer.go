@@ -90,11 +90,11 @@ func (a *Agent) at(unix int64, delay time.Duration) int64 {
 		return 0
 	}
 	wall := a.m.clock.read()
-	left := time.Duration(min(unix-wall.Unix(), int64(farAway/time.Second))) * time.Second
-	if left < farAway {
-		left = time.Unix(unix, 0).Sub(wall)
+	away := time.Duration(min(unix-wall.Unix(), int64(farAway/time.Second))) * time.Second
+	if away < farAway {
+		away = time.Unix(unix, 0).Sub(wall)
 	}
-	return max(a.loop.Now()+int64(left+delay), 1)
+	return max(a.loop.Now()+int64(away+delay), 1)
 }
 
 // expiry returns when a connection expires, or its refresh hook is asked again,

@@ -21,9 +21,9 @@ type Request interface {
 	// Refusal returns the whole answer to a connect that failed with err, a
 	// *codec.Error, a *codec.Disconnect or a failure of ours.
 	Refusal(err error) []byte
-	// Told says in a log what Refusal tells: the code of the disconnect, or the
+	// RefusalAttrs says in a log what Refusal tells: the code of the disconnect, or the
 	// status and the code that it was chosen by.
-	Told(err error) []slog.Attr
+	RefusalAttrs(err error) []slog.Attr
 	// ID names the request in logs. It is asked for when there is something
 	// to write.
 	ID() string
@@ -33,10 +33,10 @@ type Request interface {
 
 // trace is what the log will say of a stream when it ends.
 type trace struct {
-	began   int64 // on the loop's clock
-	request string
-	peer    netip.Addr
-	told    *codec.Disconnect // what its client is told at its end, nil for nothing
+	began      int64 // on the loop's clock
+	request    string
+	peer       netip.Addr
+	disconnect *codec.Disconnect // what its client is told at its end, nil for nothing
 }
 
 // setTrace notes what the log will say of a slot's stream.
@@ -56,11 +56,11 @@ func (t *table) takeTrace(slot uint32) (tr trace) {
 	return tr
 }
 
-// traceTold notes what the client of a stream that is about to be closed is told.
-func (a *Agent) traceTold(ref loop.Ref, d *codec.Disconnect) {
+// traceDisconnect notes what the client of a stream that is about to be closed is told.
+func (a *Agent) traceDisconnect(ref loop.Ref, d *codec.Disconnect) {
 	if a.m.debug {
 		tr := a.table.takeTrace(ref.Slot)
-		tr.told = d
+		tr.disconnect = d
 		a.table.setTrace(ref.Slot, tr)
 	}
 }
@@ -92,13 +92,13 @@ func (a *Agent) traceClosed(ref loop.Ref, s *session, reason loop.Reason) {
 		return
 	}
 	tr := a.table.takeTrace(ref.Slot)
-	code, told := uint64(0), tr.told
+	code, d := uint64(0), tr.disconnect
 	switch reason {
 	case loop.ReasonSlowBytes, loop.ReasonSlowAge, loop.ReasonSlowTotal:
-		told = codec.DisconnectSlow // the loop's own word: loop.Options.SlowFrame
+		d = codec.DisconnectSlow // the loop's own word: loop.Options.SlowFrame
 	}
-	if told != nil {
-		code = uint64(told.Code)
+	if d != nil {
+		code = uint64(d.Code)
 	}
 	if op := s.opening; op != nil {
 		if op.stage != stageRefused {
@@ -159,7 +159,7 @@ func (op *opening) traceRefused(reason loop.Reason, err error) {
 		attrs = append(attrs, slog.String("option", short.Option))
 	}
 	if err != nil {
-		attrs = append(append(attrs, op.conn.Request.Told(err)...), slog.Any("error", err))
+		attrs = append(append(attrs, op.conn.Request.RefusalAttrs(err)...), slog.Any("error", err))
 	}
 	if op.plan != nil {
 		attrs = append(attrs, slog.String("client", op.plan.client.String()), slog.String("user", op.plan.User))

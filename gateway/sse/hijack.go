@@ -91,7 +91,7 @@ func (s *Server) takeOver(c net.Conn, r *request, plan *session.Plan, refused er
 		s.sessions.Refuse(conn, loop.ReasonRefused, refused)
 		return
 	}
-	conn.Head, conn.Opening, conn.Preamble = r.head(conn.Framing, r.bounds != bounds{}), s.opening(), s.retryLine()
+	conn.Head, conn.BlankLine, conn.Preamble = r.head(conn.Framing, r.bounds != bounds{}), s.blankLine(), s.retryLine()
 	conn.MaxEvents, conn.MaxDuration = r.bounds.events, r.bounds.duration
 	owned = true
 	_ = s.sessions.Open(plan, conn) // the session told the client, and the log
@@ -131,9 +131,9 @@ func (s *Server) retryLine() []byte {
 	return append(strconv.AppendInt(b, lo, 10), '\n')
 }
 
-// opening returns the blank line that a body begins with: where nothing is added to
+// blankLine returns the one that a body begins with: where nothing is added to
 // what the reference sends, the reference's.
-func (s *Server) opening() []byte {
+func (s *Server) blankLine() []byte {
 	if !s.opt.LastEventID && s.opt.RetryMax <= 0 {
 		return codec.ReferenceOpening
 	}

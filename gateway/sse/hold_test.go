@@ -46,7 +46,7 @@ func TestProtocol_2_2_TheConnectPushIsFirst(t *testing.T) {
 	n.publish(t, "plain:a", `"early"`)
 	n.publish(t, "rec:a", `1`)
 	n.publish(t, "joins:a", `"early too"`)
-	require.NoError(t, n.hub.Settle(t.Context()))
+	require.NoError(t, n.hub.Drain(t.Context()))
 	answer()
 	require.Equal(t, 200, c.ReadHead(t).Status)
 	events := testkit.NewReader(c.Body())

@@ -49,8 +49,8 @@ func (s *Server) refusal(r *request, err error) []byte {
 	return s.streamRefusal(r, r.framing(s.opt.Framing), s.opt.Disconnects.of(err))
 }
 
-// told says in a log what refusal answers.
-func (s *Server) told(err error) []slog.Attr {
+// refusalAttrs says in a log what refusal answers.
+func (s *Server) refusalAttrs(err error) []slog.Attr {
 	switch {
 	case errors.Is(err, errSentMore):
 		return []slog.Attr{slog.Int("status", fasthttp.StatusBadRequest)}
@@ -71,7 +71,7 @@ func (s *Server) streamRefusal(r *request, f codec.Framing, d *codec.Disconnect)
 	if _, told := r.lastIDs.terminal(); told && s.opt.TerminalStatus && d.Terminal() {
 		return statusAnswer(r, fasthttp.StatusNoContent, "")
 	}
-	b := codec.AppendChunk(codec.AppendStreamHead(make([]byte, 0, codec.StreamHeadSize), r.head(f, true)), f, s.opening())
+	b := codec.AppendChunk(codec.AppendStreamHead(make([]byte, 0, codec.StreamHeadSize), r.head(f, true)), f, s.blankLine())
 	if d.Code != codec.DisconnectConnectionClosed.Code {
 		event, id := append(s.retryLine(), codec.DisconnectFrame(d).Lines(codec.FramingClose)...), []byte(nil)
 		if s.opt.TerminalStatus && d.Terminal() {
@@ -84,7 +84,7 @@ func (s *Server) streamRefusal(r *request, f codec.Framing, d *codec.Disconnect)
 
 // turnBack answers 204 to a client whose stream ended, or whose connect was
 // refused, for good and not for its credentials: whatever it brings now, it was
-// told to stay away. It reports whether it did. Without it, two EventSources of a
+// refusalAttrs to stay away. It reports whether it did. Without it, two EventSources of a
 // user who may have one stream would end each other's for ever.
 func (s *Server) turnBack(ctx *fasthttp.RequestCtx, r *request) bool {
 	if !s.opt.TerminalStatus {

@@ -70,7 +70,7 @@ func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 func (r *request) Refusal(err error) []byte { return r.server.refusal(r, err) }
 
 // Told implements session.Request.
-func (r *request) Told(err error) []slog.Attr { return r.server.told(err) }
+func (r *request) RefusalAttrs(err error) []slog.Attr { return r.server.refusalAttrs(err) }
 
 // ID implements session.Request.
 func (r *request) ID() string { return r.id.String() }
