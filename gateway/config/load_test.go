@@ -11,60 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestDefaultsAreThoseOfTheProtocol(t *testing.T) {
-	c := Default()
-	require.Equal(t, "/connection/uni_sse", c.UniSSE.HandlerPrefix)
-	require.Equal(t, 65536, c.UniSSE.MaxRequestBodySize)
-	require.Equal(t, DurationRange{Min: 3 * time.Second, Max: 9 * time.Second}, c.UniSSE.Retry)
-	require.True(t, c.UniSSE.LastEventID)
-	require.Equal(t, 8000, c.HTTPServer.Port)
-	require.Equal(t, "", c.HTTPServer.InternalPort)
-	require.Equal(t, 73728, c.HTTPServer.MaxHeadSize)
-	require.Equal(t, 25*time.Second, c.Client.PingInterval)
-	require.Equal(t, 8*time.Second, c.Client.PongTimeout)
-	require.Equal(t, 25*time.Second, c.Client.ExpiredCloseDelay)
-	require.Equal(t, 25*time.Second, c.Client.ExpiredSubCloseDelay)
-	require.Equal(t, 10*time.Second, c.Client.StaleCloseDelay)
-	require.Equal(t, 27*time.Second, c.Client.PresenceUpdateInterval)
-	require.Equal(t, 40*time.Second, c.Client.ChannelPositionCheckDelay)
-	require.Equal(t, 128, c.Client.ChannelLimit)
-	require.Equal(t, 1<<20, c.Client.QueueMaxSize)
-	require.Equal(t, 300, c.Client.HistoryMaxPublicationLimit)
-	require.Equal(t, 300, c.Client.RecoveryMaxPublicationLimit)
-	require.Equal(t, 30*time.Second, c.Client.QueueMaxAge)
-	require.Equal(t, 1<<30, c.Client.QueuesMaxTotal)
-	require.Equal(t, 1<<20, c.Client.HoldMaxBytes)
-	require.Equal(t, time.Second, c.Client.Proxy.Connect.Timeout)
-	require.Equal(t, 720*time.Hour, c.Channel.HistoryMetaTTL)
-	require.Equal(t, 255, c.Channel.MaxLength)
-	require.Equal(t, []string{"$", ":", "#", ","},
-		[]string{c.Channel.PrivatePrefix, c.Channel.NamespaceBoundary, c.Channel.UserBoundary, c.Channel.UserSeparator})
-	require.Equal(t, "disconnect", c.Channel.WithoutNamespace.SlowPolicy)
-	require.Equal(t, "/api", c.HTTPAPI.HandlerPrefix)
-	require.Equal(t, time.Second, c.HTTPAPI.PublishWait)
-	require.Equal(t, 64<<20, c.HTTPAPI.PublishInflightMaxBytes)
-	require.Equal(t, 32<<20, c.HTTPAPI.MaxBodySize)
-	require.Equal(t, 128, c.HTTPAPI.MaxDepth)
-	require.Equal(t, "/health", c.Health.HandlerPrefix)
-	require.Equal(t, "/metrics", c.Prometheus.HandlerPrefix)
-	require.Equal(t, "/debug/pprof", c.Debug.HandlerPrefix)
-	require.Equal(t, "/connection/init", c.Init.HandlerPrefix)
-	require.Equal(t, "info", c.Log.Level)
-	require.Equal(t, 30*time.Second, c.Shutdown.Timeout)
-	require.Equal(t, "memory", c.Engine.Type)
-	require.Equal(t, []string{"redis://127.0.0.1:6379"}, c.Broker.Redis.Address)
-	require.Equal(t, "centrifugo", c.PresenceManager.Redis.Prefix)
-	require.Equal(t, 4*time.Second, c.Engine.Redis.IOTimeout)
-	require.Equal(t, 60*time.Second, c.Engine.Redis.PresenceTTL)
-	require.Equal(t, "nats://localhost:4222", c.Broker.NATS.URL)
-}
-
-func TestDefaultsAreNotShared(t *testing.T) {
-	a, b := Default(), Default()
-	a.Engine.Redis.Address[0] = "changed"
-	require.Equal(t, "redis://127.0.0.1:6379", b.Engine.Redis.Address[0])
-}
-
 func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 	f := func(want int, g given) {
 		t.Helper()

@@ -11,48 +11,6 @@ import (
 	"sluice/gateway/config/schema"
 )
 
-func TestEveryOptionIsDocumentedAndNamedOnce(t *testing.T) {
-	keys, envs := map[string]bool{}, map[string]string{}
-	for _, o := range Options() {
-		require.NotEmpty(t, o.Type, o.Key)
-		require.NotEmpty(t, o.Doc, o.Key)
-		require.True(t, strings.HasSuffix(o.Doc, "."), "%s: %s", o.Key, o.Doc)
-		require.False(t, keys[o.Key], o.Key)
-		keys[o.Key] = true
-		if o.Env != "" {
-			require.Empty(t, envs[o.Env], o.Key)
-			envs[o.Env] = o.Key
-		}
-	}
-	require.Greater(t, len(keys), 200)
-}
-
-func TestOptionsDescribeTheirTags(t *testing.T) {
-	byKey := map[string]Option{}
-	for _, o := range Options() {
-		byKey[o.Key] = o
-	}
-	port := byKey["http_server.port"]
-	require.Equal(t, "SLUICE_HTTP_SERVER_PORT", port.Env)
-	require.Equal(t, "port", port.Type)
-	require.Equal(t, "8000", port.Default)
-
-	o := byKey["channel.namespaces[].slow_policy"]
-	require.Equal(t, "SLUICE_CHANNEL_NAMESPACES_<NAME>_SLOW_POLICY", o.Env)
-	require.Equal(t, []string{"disconnect", "drop_oldest"}, o.Enum)
-	require.True(t, o.InObject)
-
-	o = byKey["client.connect_code_to_unidirectional_disconnect.transforms[].to.code"]
-	require.Equal(t, "", o.Env)
-	require.True(t, o.InObject)
-
-	require.Equal(t, "bytes", byKey["client.queue_max_size"].Unit)
-	require.Equal(t, "1048576", byKey["client.queue_max_size"].ZeroIs)
-	require.True(t, byKey["http_api.key"].Secret)
-	require.False(t, byKey["http_api.handler_prefix"].Secret)
-	require.Equal(t, "list of objects", byKey["channel.namespaces"].Type)
-}
-
 // sample returns a valid value for an option that differs from its default, as JSON and as text.
 func sample(o Option) (inJSON, text string) {
 	switch o.Type {
@@ -176,24 +134,4 @@ func TestEveryNamespaceOptionCanBeSet(t *testing.T) {
 		plain.env = []string{strings.ReplaceAll(o.Env, "<NAME>", "AA") + "=" + text}
 		require.Equal(t, fromFile, decoded(t, plain), o.Key)
 	}
-}
-
-func TestConfigIsPlainData(t *testing.T) {
-	var check func(reflect.Type, string)
-	check = func(typ reflect.Type, path string) {
-		switch typ.Kind() {
-		case reflect.Struct:
-			for i := range typ.NumField() {
-				check(typ.Field(i).Type, path+"."+typ.Field(i).Name)
-			}
-		case reflect.Slice:
-			check(typ.Elem(), path+"[]")
-		case reflect.Map:
-			check(typ.Elem(), path+"{}")
-		case reflect.Bool, reflect.Int, reflect.Int64, reflect.String:
-		default:
-			t.Errorf("%s is a %s", path, typ.Kind())
-		}
-	}
-	check(reflect.TypeFor[Config](), "Config")
 }
