@@ -4,6 +4,8 @@ import (
 	"crypto/subtle"
 	"strings"
 	"unicode"
+
+	"sluice/gateway/problem"
 )
 
 // APIKeyOptions configure [APIKeys]; the first two are the keys under http_api.
@@ -13,6 +15,18 @@ type APIKeyOptions struct {
 	// NoQuery refuses keys in the query string, which end up in access logs
 	// (PROTOCOL 12.8).
 	NoQuery bool
+}
+
+// Check returns what is wrong with the options, by their keys below http_api.
+func (o *APIKeyOptions) Check() problem.List {
+	var l problem.List
+	switch {
+	case o.Insecure:
+		l.Note("insecure", problem.Advice, "true: everybody who reaches the API can publish and disconnect")
+	case o.Key == "":
+		l.Note("key", problem.Unusable, "empty: every API call will get 401; set it, or http_api.disabled")
+	}
+	return l
 }
 
 // APIKeys checks the keys of calls to the server API. It is immutable; all

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"sluice/gateway/config"
+	"sluice/gateway/front/client"
 	"sluice/gateway/metrics"
 	"sluice/gateway/problem"
 )
@@ -31,6 +32,7 @@ func Check(report *config.Report, err error) error {
 // problems is what the packages say of their options, by the keys of these.
 func problems(c *config.Config) problem.List {
 	var l problem.List
+	l.Add("http_server", client.CheckProxies(c.HTTPServer.TrustedProxies))
 	endpoint, sessions, tokens, channels := sseSettings(c), sessionSettings(c), AuthOptions(&c.Client), ChannelConfig(&c.Channel)
 	l.Add("", endpoint.Check())
 	l.Add("", sessions.Check())
@@ -41,6 +43,10 @@ func problems(c *config.Config) problem.List {
 	}
 	l.Add("client", tokens.Check())
 	l.Add("channel", channels.Check())
+	if !c.HTTPAPI.Disabled {
+		keys := apiKeyOptions(c)
+		l.Add("http_api", keys.Check())
+	}
 	numbers := metrics.Options{Namespace: c.Prometheus.MetricsNamespace}
 	l.Add("prometheus", numbers.Check())
 	return l

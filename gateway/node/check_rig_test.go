@@ -1,8 +1,7 @@
 package node_test
 
 import (
-	"os"
-	"path/filepath"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -18,7 +17,6 @@ type given struct {
 	env   []string
 	flags map[string]string
 	path  string
-	dir   string // "" = a new one
 	dev   *config.Dev
 }
 
@@ -29,15 +27,16 @@ func file(name, text string) given { return given{path: name, files: map[string]
 
 func (g given) load(t *testing.T) (*config.Config, *config.Report, error) {
 	t.Helper()
-	src := config.Source{Path: g.path, Dir: g.dir, Environ: g.env, Flags: g.flags, Dev: g.dev}
+	src := config.Source{Path: g.path, Environ: g.env, Flags: g.flags, Dev: g.dev}
 	if src.Path == "" {
 		src.Path = "config.json"
 	}
-	if src.Dir == "" {
-		src.Dir = t.TempDir()
-	}
-	for name, text := range g.files {
-		require.NoError(t, os.WriteFile(filepath.Join(src.Dir, name), []byte(text), 0o600))
+	src.Read = func(name string) ([]byte, error) {
+		text, ok := g.files[name]
+		if !ok {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+		}
+		return []byte(text), nil
 	}
 	return node.Load(src)
 }

@@ -23,7 +23,7 @@ func (node *Node) loadRules(cfg *config.Config) error {
 		return err
 	}
 	node.rules.Store(rules)
-	node.keys.Store(auth.NewAPIKeys(auth.APIKeyOptions{Key: cfg.HTTPAPI.Key, Insecure: cfg.HTTPAPI.Insecure}))
+	node.keys.Store(auth.NewAPIKeys(apiKeyOptions(cfg)))
 	if old := node.verifier.Swap(verifier); old != nil {
 		old.Close()
 	}

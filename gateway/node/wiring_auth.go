@@ -27,3 +27,7 @@ func AuthOptions(c *config.Client) auth.Options {
 		DisallowAnonymousConnectionTokens: c.DisallowAnonymousConnectionTokens,
 	}
 }
+
+func apiKeyOptions(c *config.Config) auth.APIKeyOptions {
+	return auth.APIKeyOptions{Key: c.HTTPAPI.Key, Insecure: c.HTTPAPI.Insecure}
+}

@@ -95,7 +95,7 @@ var layout = map[string]row{
 	"gateway/config/schema": {ours: "gateway/config/source gateway/problem"},
 	"gateway/config/report": {ours: "gateway/config/schema gateway/config/source gateway/problem"},
 	"gateway/config/legacy": {ours: "gateway/config/report gateway/config/schema gateway/config/source"},
-	"gateway/config/check":  {ours: "gateway/config/report gateway/config/schema gateway/config/source gateway/origin gateway/problem"},
+	"gateway/config/check":  {ours: "gateway/config/report gateway/config/schema gateway/config/source gateway/front/client gateway/origin gateway/problem"},
 	"gateway/config/docs":   {ours: "gateway/config gateway/config/legacy gateway/config/report gateway/config/schema gateway/config/source"},
 	"gateway/config":        {ours: "gateway/config/check gateway/config/legacy gateway/config/report gateway/config/schema gateway/config/source"},
 	"bench/proc":            {others: modProcfs + " " + modUnix},

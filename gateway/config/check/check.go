@@ -116,19 +116,6 @@ func (v *checker) httpServer() {
 func (v *checker) frontLine() {
 	s := &v.c.HTTPServer
 	const proxies = "http_server.trusted_proxies"
-	for _, p := range s.TrustedProxies {
-		if _, err := netip.ParseAddr(p); err == nil {
-			continue
-		}
-		if _, err := netip.ParsePrefix(p); err != nil {
-			v.fail(proxies, `%q is neither an address nor a network: allowed such as "10.0.0.7", "10.0.0.0/8" or "fd00::/8"`, p)
-		}
-	}
-	if v.sound(proxies) {
-		if p := everybody(s.TrustedProxies); p != "" {
-			v.note(proxies, report.KindOpen, fmt.Sprintf("%q is no network of yours: whoever connects from there says which address it has, and limits by address are worthless; name your proxies only", p))
-		}
-	}
 	if s.ProxyProtocol && len(s.TrustedProxies) == 0 && v.sound(proxies) {
 		v.fail("http_server.proxy_protocol", "true needs %s: allowed only with the addresses of the proxies that speak it", proxies)
 	}
@@ -138,30 +125,6 @@ func (v *checker) frontLine() {
 	}
 	v.idleCA("http_server.tls", &s.TLS)
 	v.idleCA("http_server.internal_tls", &s.InternalTLS)
-}
-
-// everybody returns the first of these networks that is so wide that strangers are in it: wider than any that somebody owns,
-// unless it is one of private addresses (RFC 1918, RFC 4193). "" = none is.
-func everybody(networks []string) string {
-	for _, text := range networks {
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			continue
-		}
-		bits, addr := p.Bits(), p.Masked().Addr()
-		if addr.Is4In6() && bits >= 96 { // ::ffff:0.0.0.0/96 is all of IPv4
-			bits, addr = bits-96, addr.Unmap()
-		}
-		widest := 8
-		if addr.Is6() {
-			widest = 16
-		}
-		private := bits >= 7 && addr.Is6() && addr.IsPrivate()
-		if bits < widest && !private {
-			return text
-		}
-	}
-	return ""
 }
 
 // idleCA warns of mutual schema.TLS that nobody asks for.
@@ -240,12 +203,6 @@ func (v *checker) httpAPI() {
 	a := &v.c.HTTPAPI
 	if a.Disabled {
 		return
-	}
-	switch {
-	case a.Insecure:
-		v.warn("http_api.insecure", "true: everybody who reaches the API can publish and disconnect")
-	case a.Key == "" && v.sound("http_api.key"):
-		v.note("http_api.key", report.KindUnusable, "empty: every API call will get 401; set it, or http_api.disabled")
 	}
 	if largest, _ := largestPublication(a); largest > a.PublishInflightMaxBytes && v.sound("http_api.max_body_size", "http_api.publish_inflight_max_bytes") {
 		v.warn("http_api.max_body_size", "%d is more than http_api.publish_inflight_max_bytes (%d): a publication above that takes all room, and waits until every other has left",

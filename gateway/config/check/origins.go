@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"sluice/gateway/front/client"
 	"sluice/gateway/origin"
 	"sluice/gateway/problem"
 )
@@ -64,7 +65,7 @@ func (v *checker) userHeader() {
 		return
 	}
 	if len(v.c.HTTPServer.TrustedProxies) > 0 {
-		if p := everybody(v.c.HTTPServer.TrustedProxies); p != "" && !c.Insecure {
+		if p := client.Everybody(v.c.HTTPServer.TrustedProxies); p != "" && !c.Insecure {
 			v.fail(userKey, "%q is taken from everybody in %q, which %s has: everybody there could say who it is; allowed only with the addresses of the proxies that authenticate",
 				c.UserIDHTTPHeader, p, proxiesKey)
 		}

@@ -49,10 +49,13 @@ func NewProxies(trusted []string, header string) (*Proxies, error) {
 	default:
 		return nil, fmt.Errorf("front: %q is no header that names clients: %s, %s or %s expected", header, XForwardedFor, Forwarded, NoForwarded)
 	}
+	if err := CheckProxies(trusted).Err("front"); err != nil {
+		return nil, err
+	}
 	for _, text := range trusted {
 		network, err := parseNetwork(text)
 		if err != nil {
-			return nil, fmt.Errorf("front: %q is no trusted proxy: an IP address or a network such as 10.0.0.0/8 expected: %w", text, err)
+			return nil, err
 		}
 		p.trusted = append(p.trusted, network)
 	}
