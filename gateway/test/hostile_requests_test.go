@@ -3,7 +3,6 @@ package test
 import (
 	"io"
 	"net/url"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -26,14 +25,6 @@ func roundTrip(t *testing.T, addr, raw string) (testkit.Head, string) {
 	body, err := io.ReadAll(c.Body())
 	require.NoError(t, err)
 	return head, string(body)
-}
-
-func get(target string) string {
-	return "GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n"
-}
-
-func post(target, body string) string {
-	return "POST " + target + " HTTP/1.1\r\nHost: h\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
 }
 
 func TestBadInput(t *testing.T) {

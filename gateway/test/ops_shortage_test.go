@@ -24,9 +24,7 @@ func TestTheLogNamesTheOptionThatResumesHadTooLittleOf(t *testing.T) {
 		node.Options{Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	t.Cleanup(func() { s.stop(t) })
 	const ch = "rr:a"
-	first := s.subscribe(t, ch)
-	id := first.Next(t).EventID
-	first.Close()
+	id := s.cursor(t, ch)
 	s.publishAs(t, 1, 100, put{channel: ch, size: 200_000})
 
 	const option = "option=uni_sse.recovery_max_total"
@@ -41,7 +39,7 @@ func TestTheLogNamesTheOptionThatResumesHadTooLittleOf(t *testing.T) {
 	told := false
 	testkit.EventuallyWithin(t, patience, func() bool {
 		if s.sessions.Stats().Recovery.Used == 0 {
-			silent := s.resume(t, subscribeTarget([]string{ch}), ch, "Last-Event-ID: "+id+"\r\n", 4<<10)
+			silent := s.resume(t, subscribeTarget([]string{ch}), ch, lastEventID(id), 4<<10)
 			t.Cleanup(func() { _ = silent.conn.Close() })
 		}
 		c := testkit.Connect(t, s.addr, testkit.ConnectOptions{Subs: asking(ch), HTTPHeaders: [][2]string{{"Last-Event-ID", id}}})

@@ -4,10 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -52,17 +50,21 @@ type gapBody struct {
 	To      uint64 `json:"to"`
 }
 
+// lazyBuffer is the receive buffer of a lazy client.
+const lazyBuffer = 16 << 10
+
 // lazy opens a stream and takes its connect push.
 func (s *server) lazy(t *testing.T, target string) *lazy {
 	t.Helper()
-	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
-		_ = c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 16<<10) })
-		return err
-	}}
-	nc, err := d.Dial("tcp", s.addr)
+	nc, err := dialSmall(s.addr, lazyBuffer)
 	require.NoError(t, err)
-	conn := testkit.NewConn(t, nc)
-	conn.Send("GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n")
+	return lazyOn(t, testkit.NewConn(t, nc), target)
+}
+
+// lazyOn is lazy on an open connection.
+func lazyOn(t *testing.T, conn *testkit.Conn, target string) *lazy {
+	t.Helper()
+	conn.Send(get(target))
 	require.Equal(t, 200, conn.ReadHead(t).Status)
 	c := &lazy{conn, testkit.NewReader(conn.Body())}
 	p, err := c.next(t)

@@ -3,6 +3,7 @@ package test
 import (
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -62,4 +63,12 @@ func dialFrom(t *testing.T, s *server, from string) *testkit.Conn {
 	c, err := d.Dial("tcp", s.addr)
 	require.NoError(t, err)
 	return testkit.NewConn(t, c)
+}
+
+func get(target string) string {
+	return "GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n"
+}
+
+func post(target, body string) string {
+	return "POST " + target + " HTTP/1.1\r\nHost: h\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
 }

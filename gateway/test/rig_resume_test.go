@@ -94,3 +94,23 @@ func lastEventID(id string) string {
 	}
 	return "Last-Event-ID: " + id + "\r\n"
 }
+
+// cursor opens a stream, leaves it again and returns the id that it began with.
+func (s *server) cursor(t *testing.T, channels ...string) (id string) {
+	t.Helper()
+	c := s.subscribe(t, channels...)
+	defer c.Close()
+	return c.ExpectConnect(t).EventID
+}
+
+// nextMissed takes the next publication of a stream, which must be the next of its channel
+// by next, where the client stands in each.
+func nextMissed(t *testing.T, c *testkit.Client, next map[string]uint64) testkit.Push {
+	t.Helper()
+	p := c.NextKind(t, "pub")
+	var pub testkit.Publication
+	p.Decode(t, &pub)
+	require.Equal(t, next[p.Channel]+1, pub.Offset)
+	next[p.Channel]++
+	return p
+}

@@ -79,9 +79,7 @@ func TestWhatWasMissedComesWholeWhateverItsSize(t *testing.T) {
 	s := startRecovery(t)
 	channels := []string{"rr:none", "rr:1", "rr:15k", "rr:17k", "rr:1m", "rr:6m"}
 	sizes := []int{0, 1, 15 << 10, 17 << 10, 1 << 20, 6 << 20}
-	first := s.subscribe(t, channels...)
-	id := first.ExpectConnect(t).EventID
-	first.Close()
+	id := s.cursor(t, channels...)
 	missed, epochs := make(map[string][]string), make(map[string]string)
 	for i, ch := range channels {
 		missed[ch], epochs[ch] = s.fillTo(t, ch, sizes[i])
@@ -139,9 +137,7 @@ func TestWhatWasMissedComesWholeWhateverItsSize(t *testing.T) {
 func TestAPushThatIsCutAnywhereIsResumedAgain(t *testing.T) {
 	s := startRecovery(t)
 	const ch = "rr:a"
-	first := s.subscribe(t, ch)
-	id := first.ExpectConnect(t).EventID
-	first.Close()
+	id := s.cursor(t, ch)
 	missed, epoch := s.fillTo(t, ch, 2<<20)
 	rnd := rand.New(rand.NewPCG(1, 45))
 	asking := connectTarget(map[string]any{"subs": map[string]any{ch: map[string]any{"recover": true, "offset": 0, "epoch": epoch}}})

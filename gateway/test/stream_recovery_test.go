@@ -23,9 +23,7 @@ func TestAStormOfResumesStaysWithinTheBudget(t *testing.T) {
 		channel: `, "namespaces": [{"name": "rr", ` + recoverable + `}]`,
 	})
 	const ch = "rr:a"
-	first := s.subscribe(t, ch)
-	id := first.Next(t).EventID
-	first.Close()
+	id := s.cursor(t, ch)
 	acks := s.burst(t, burst{1, each, false, func(int, int) put { return put{channel: ch, size: size} }})
 	expectTaken(t, acks)
 	require.EqualValues(t, total, s.gauge(t, budgetSize))
@@ -83,13 +81,11 @@ func TestAResumeAboveTheBudgetIsAnswered(t *testing.T) {
 		channel: `, "namespaces": [{"name": "rr", ` + recoverable + `}]`,
 	})
 	const ch = "rr:a"
-	first := s.subscribe(t, ch)
-	id := first.Next(t).EventID
-	first.Close()
+	id := s.cursor(t, ch)
 	acks := s.publishAs(t, 1, 100, put{channel: ch, size: 20_000})
 	require.EqualValues(t, 1<<20, s.gauge(t, budgetSize))
 	for range 4 {
-		r := s.resume(t, subscribeTarget([]string{ch}), ch, "Last-Event-ID: "+id+"\r\n", 0)
+		r := s.resume(t, subscribeTarget([]string{ch}), ch, lastEventID(id), 0)
 		go r.read(nil)
 		t.Cleanup(crowd{r.follower}.close)
 		select {
@@ -195,12 +191,10 @@ func TestAResumeThatIsNotReadEndsByAge(t *testing.T) {
 		channel: `, "namespaces": [{"name": "rr", ` + recoverable + `}]`,
 	})
 	const ch = "rr:a"
-	first := s.subscribe(t, ch)
-	id := first.Next(t).EventID
-	first.Close()
+	id := s.cursor(t, ch)
 	acks := s.publishAs(t, 1, 100, put{channel: ch, size: 40_000})
-	quiet := s.resume(t, subscribeTarget([]string{ch}), ch, "Last-Event-ID: "+id+"\r\n", 4<<10)
-	reads := s.resume(t, subscribeTarget([]string{ch}), ch, "Last-Event-ID: "+id+"\r\n", 0)
+	quiet := s.resume(t, subscribeTarget([]string{ch}), ch, lastEventID(id), 4<<10)
+	reads := s.resume(t, subscribeTarget([]string{ch}), ch, lastEventID(id), 0)
 	go reads.read(nil)
 	t.Cleanup(crowd{reads.follower}.close)
 	s.expectAll(t, crowd{reads.follower}, acks)

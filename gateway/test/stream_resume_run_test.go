@@ -21,9 +21,7 @@ const lineMost = 64 << 10
 // returns the id that it comes back with.
 func (s *server) missKilobytes(t *testing.T, channels []string, each int) (id string) {
 	t.Helper()
-	c := s.subscribe(t, channels...)
-	id = c.ExpectConnect(t).EventID
-	c.Close()
+	id = s.cursor(t, channels...)
 	for n := range each {
 		for _, ch := range channels {
 			s.api.Publish(t, ch, fmt.Sprintf(`{"n":%d,"pad":%q}`, n+1, strings.Repeat("p", 1000)))
@@ -237,11 +235,7 @@ func TestBoundedStreamsGetThroughALongResume(t *testing.T) {
 				}
 				got := min(most, left)
 				for range got {
-					p := c.NextKind(t, "pub")
-					var pub testkit.Publication
-					p.Decode(t, &pub)
-					require.Equal(t, next[p.Channel]+1, pub.Offset)
-					next[p.Channel]++
+					nextMissed(t, c, next)
 					left--
 				}
 				require.Less(t, left, before)
@@ -288,11 +282,7 @@ func TestALongResumeWithALongCursor(t *testing.T) {
 			require.Empty(t, r.Subs[ch].Publications)
 		}
 		for n := range cut {
-			p := c.NextKind(t, "pub")
-			var pub testkit.Publication
-			p.Decode(t, &pub)
-			require.Equal(t, next[p.Channel]+1, pub.Offset)
-			next[p.Channel]++
+			p := nextMissed(t, c, next)
 			if p.HasID {
 				id, ids = p.EventID, ids+1
 				require.Equal(t, next, offsets(t, id, channels))
@@ -327,9 +317,7 @@ func TestLongResumesOfManyStayWithinTheBudget(t *testing.T) {
 		channel: `, "namespaces": [{"name": "rr", ` + recoverable + `}]`,
 	})
 	channels := []string{"rr:a", "rr:b", "rr:c"}
-	first := s.subscribe(t, channels...)
-	header := lastEventID(first.Next(t).EventID)
-	first.Close()
+	header := lastEventID(s.cursor(t, channels...))
 	acks := s.burst(t, burst{1, each, false, func(_, i int) put { return put{channel: channels[i%len(channels)], size: size} }})
 	expectTaken(t, acks)
 	target := subscribeTarget(channels)

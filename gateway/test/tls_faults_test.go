@@ -29,23 +29,14 @@ func TestAStalledTLSReaderIsSlow(t *testing.T) {
 		})
 		cfg := s.ca.client()
 		cfg.MinVersion, cfg.MaxVersion = version, version
-		d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
-			_ = c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 16<<10) })
-			return err
-		}}
-		nc, err := d.Dial("tcp", s.addr)
+		nc, err := dialSmall(s.addr, lazyBuffer)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = nc.Close() })
 		secure, err := shake(nc, cfg)
 		require.NoError(t, err)
 		conn := testkit.NewConn(t, secure)
 		conn.ReadTimeout = tlsPatience
-		conn.Send(get(subscribeTarget([]string{"rr:a"})))
-		require.Equal(t, 200, conn.ReadHead(t).Status)
-		slow := &lazy{conn, testkit.NewReader(conn.Body())}
-		p, err := slow.next(t)
-		require.NoError(t, err)
-		require.NotNil(t, p.Connect)
+		slow := lazyOn(t, conn, subscribeTarget([]string{"rr:a"}))
 
 		var healthy []reader
 		for range 3 {
