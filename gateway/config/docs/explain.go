@@ -14,38 +14,6 @@ import (
 	"sluice/gateway/config/schema"
 )
 
-// sectionTitles says in one line what each section of the root is about.
-var sectionTitles = map[string]string{
-	"uni_sse":          "The subscribe endpoint.",
-	"http_server":      "Where Sluice listens, TLS, and what stands between it and the internet.",
-	"client":           "Who may connect, hooks, times and limits of connections.",
-	"channel":          "Channels: names, namespaces and their options.",
-	"http_api":         "The server API.",
-	"engine":           "Where publications, history and presence live.",
-	"broker":           "Another place for publications and history than the engine's.",
-	"presence_manager": "Another place for presence than the engine's.",
-	"health":           "The health check.",
-	"prometheus":       "Metrics.",
-	"debug":            "Go's profiles.",
-	"admin":            "The web pages.",
-	"init":             "An endpoint that answers {}.",
-	"log":              "The log.",
-	"node":             "This process.",
-	"shutdown":         "What happens between the signal and the exit.",
-}
-
-// explain documents an option or a section of the section at path in a config file.
-func explain(path string, f *schema.Field) string {
-	text := comment(f)
-	if path == "" && f.Kind == schema.KindSection {
-		text = sectionTitles[f.Name]
-	}
-	if f.Unserved {
-		text = strings.TrimSpace(text + " Not served yet.")
-	}
-	return text
-}
-
 // meaning is the documentation of an option with what 0 stands for where that is not 0.
 func meaning(f *schema.Field) string {
 	if !f.ZeroDefault {
@@ -54,7 +22,7 @@ func meaning(f *schema.Field) string {
 	return f.Doc + " 0: the default, " + f.Default + "."
 }
 
-// comment is the documentation of an option with what it accepts.
+// comment is the documentation of an option or section with what it accepts.
 func comment(f *schema.Field) string {
 	text := meaning(f)
 	if f.Unit != "" {
@@ -66,7 +34,10 @@ func comment(f *schema.Field) string {
 	if f.Kind == schema.KindObjects {
 		text += " An entry has " + strings.Join(keysBelow(f.Sub, ""), ", ") + "."
 	}
-	return text
+	if f.Unserved {
+		text += " Not served yet."
+	}
+	return strings.TrimSpace(text)
 }
 
 // keysBelow returns the dotted keys of all options of s.

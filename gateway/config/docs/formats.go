@@ -65,7 +65,7 @@ func (s section) comment(name string) string {
 	if !s.explained {
 		return ""
 	}
-	return explain(s.key, s.schema.ByName[name])
+	return comment(s.schema.ByName[name])
 }
 
 // writeYAML writes block style with comments.

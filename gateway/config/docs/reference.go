@@ -23,8 +23,7 @@ func Reference() string {
 	for _, o := range schema.AllOptions() {
 		d.options[o.Key] = o
 	}
-	var chapters []*schema.Field
-	var others []*schema.Field // of no section, or not served
+	var chapters, others []*schema.Field // others: of no section, or not served
 	var links []string
 	for _, f := range schema.Root.Fields {
 		if f.Kind == schema.KindSection && !f.Unserved {
@@ -39,7 +38,7 @@ func Reference() string {
 		d.field(f, f.Name)
 	}
 	for _, f := range chapters {
-		fmt.Fprintf(&d.out, "\n## %s\n\n%s\n\n"+tableHead, f.Name, escapeMarkdown(sectionTitles[f.Name]))
+		fmt.Fprintf(&d.out, "\n## %s\n\n%s\n\n"+tableHead, f.Name, escapeMarkdown(f.Doc))
 		d.section(f.Sub, f.Name)
 	}
 	return d.out.String()

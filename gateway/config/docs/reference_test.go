@@ -13,12 +13,7 @@ import (
 
 func TestEverySectionHasATitle(t *testing.T) {
 	for _, f := range schema.Root.Fields {
-		if f.Kind == schema.KindSection {
-			require.NotEmpty(t, sectionTitles[f.Name], f.Name)
-		}
-	}
-	for name := range sectionTitles {
-		require.NotNil(t, schema.Root.ByName[name], "a title of no section: %s", name)
+		require.NotEmpty(t, f.Doc, f.Name)
 	}
 }
 

@@ -8,22 +8,22 @@ import (
 // Config holds every option of Sluice in the nested form of the reference's version 6 (PROTOCOL 9.2) plus Sluice's own.
 // It is plain data and safe to read from any goroutine as long as nobody writes to it.
 type Config struct {
-	UniSSE          UniSSE          `json:"uni_sse"`
-	HTTPServer      HTTPServer      `json:"http_server"`
-	Client          Client          `json:"client"`
-	Channel         Channel         `json:"channel" live:"true"`
-	HTTPAPI         HTTPAPI         `json:"http_api"`
-	Engine          Engine          `json:"engine"`
-	Broker          Broker          `json:"broker" served:"no"`
-	PresenceManager PresenceManager `json:"presence_manager" served:"no"`
-	Health          Health          `json:"health"`
-	Prometheus      Prometheus      `json:"prometheus"`
-	Debug           Debug           `json:"debug"`
-	Admin           Admin           `json:"admin" served:"no"`
-	Init            Init            `json:"init"`
-	Log             Log             `json:"log"`
-	Node            Node            `json:"node"`
-	Shutdown        Shutdown        `json:"shutdown"`
+	UniSSE          UniSSE          `json:"uni_sse" doc:"The subscribe endpoint."`
+	HTTPServer      HTTPServer      `json:"http_server" doc:"Where Sluice listens, TLS, and what stands between it and the internet."`
+	Client          Client          `json:"client" doc:"Who may connect, hooks, times and limits of connections."`
+	Channel         Channel         `json:"channel" live:"true" doc:"Channels: names, namespaces and their options."`
+	HTTPAPI         HTTPAPI         `json:"http_api" doc:"The server API."`
+	Engine          Engine          `json:"engine" doc:"Where publications, history and presence live."`
+	Broker          Broker          `json:"broker" served:"no" doc:"Another place for publications and history than the engine's."`
+	PresenceManager PresenceManager `json:"presence_manager" served:"no" doc:"Another place for presence than the engine's."`
+	Health          Health          `json:"health" doc:"The health check."`
+	Prometheus      Prometheus      `json:"prometheus" doc:"Metrics."`
+	Debug           Debug           `json:"debug" doc:"Go's profiles."`
+	Admin           Admin           `json:"admin" served:"no" doc:"The web pages."`
+	Init            Init            `json:"init" doc:"An endpoint that answers {}."`
+	Log             Log             `json:"log" doc:"The log."`
+	Node            Node            `json:"node" doc:"This process."`
+	Shutdown        Shutdown        `json:"shutdown" doc:"What happens between the signal and the exit."`
 	PIDFile         string          `json:"pid_file" doc:"Write the process id to this file at start and remove it at exit. Empty: no file."`
 }
 
