@@ -34,12 +34,6 @@ func Diff(before, after *Config) (live, restart []Change) {
 
 type differ struct{ changes []Change }
 
-// same reports whether two structs of s are equal.
-func (d *differ) same(s *schema.Section, before, after reflect.Value) bool {
-	d.section("", s, before, after, false)
-	return len(d.changes) == 0
-}
-
 func (d *differ) section(path string, s *schema.Section, before, after reflect.Value, live bool) {
 	for _, f := range s.Fields {
 		a, b := before.FieldByIndex(f.Index), after.FieldByIndex(f.Index)

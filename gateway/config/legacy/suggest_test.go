@@ -39,3 +39,25 @@ func TestEveryNameIsFoundByItsParts(t *testing.T) {
 	}
 	require.Greater(t, n, 100)
 }
+
+// What took the place of a name of version 3 or before is an option, and none of these names is one of versions 4 and 5.
+func TestNamesBeforeVersion4(t *testing.T) {
+	const inNamespace = "channel.namespaces[0]"
+	for name, now := range olderChannel {
+		alone, inside := SuggestKey("", name, schema.Root), SuggestKey(inNamespace, name, schema.ChannelSection())
+		require.Contains(t, alone.Why, "a name of version 3")
+		require.Equal(t, alone.Why, inside.Why)
+		if now == "" {
+			require.Empty(t, alone.Key+inside.Key)
+			continue
+		}
+		require.NotNil(t, schema.ChannelSection().ByName[now], now)
+		require.Equal(t, []string{schema.WithoutNamespace + now, inNamespace + "." + now}, []string{alone.Key, inside.Key})
+		require.Nil(t, Targets(name), name)
+	}
+	for name, now := range older {
+		require.Equal(t, now, SuggestKey("", name, schema.Root).Key)
+		f, _ := schema.FindOption(now)
+		require.Equal(t, now != "", f != nil, now)
+	}
+}

@@ -63,6 +63,3 @@ type ChannelOptions struct {
 
 // HasHistory reports whether publications are kept.
 func (o *ChannelOptions) HasHistory() bool { return o.HistorySize > 0 && o.HistoryTTL > 0 }
-
-// HasDelta reports whether publications may travel as deltas.
-func (o *ChannelOptions) HasDelta() bool { return o.DeltaPublish || len(o.AllowedDeltaTypes) > 0 }

@@ -14,6 +14,7 @@ import (
 // Kind says how the value of an option is written and decoded.
 type Kind uint8
 
+// Kinds of fields; the last two hold others.
 const (
 	KindBool Kind = iota + 1
 	KindInt
@@ -27,6 +28,7 @@ const (
 	KindObjects
 )
 
+// KindNames is what the documentation calls each kind of option.
 var KindNames = map[Kind]string{
 	KindBool:      "bool",
 	KindInt:       "int",
@@ -42,6 +44,7 @@ var KindNames = map[Kind]string{
 // Secrecy says what of a value may be shown.
 type Secrecy uint8
 
+// How much may be shown.
 const (
 	SecretNone Secrecy = iota
 	SecretURL          // without user, password and query
@@ -51,6 +54,7 @@ const (
 // Liveness says whether a reload takes effect at once: "true", "false", or "" = as the section says.
 type Liveness string
 
+// Within returns what holds inside a section that says section.
 func (l Liveness) Within(section bool) bool {
 	if l == "" {
 		return section

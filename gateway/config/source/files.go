@@ -12,6 +12,7 @@ import (
 // MaxFile bounds a config file: a thousand namespaces with all their options take a quarter of it.
 const MaxFile = 4 << 20
 
+// What ReadFile refuses.
 var (
 	ErrTooLarge   = fmt.Errorf("larger than %d bytes", MaxFile)
 	ErrNotRegular = errors.New("not a regular file")
