@@ -52,11 +52,3 @@ func (v *checker) namespaceNames() string {
 	}
 	return strings.Join(names, ", ")
 }
-
-func (v *checker) hookTLS() {
-	for _, h := range v.c.Hooks() {
-		if h.Proxy.Enabled {
-			v.tls(h.Key+".http.tls", &h.Proxy.HTTP.TLS, false)
-		}
-	}
-}

@@ -53,3 +53,23 @@ func (v *checker) channelLimits() {
 			ch.HistoryEmptyTTL, meta, ch.HistoryMetaTTL)
 	}
 }
+
+func (v *checker) httpAPI() {
+	a := &v.c.HTTPAPI
+	if a.Disabled {
+		return
+	}
+	if largest, _ := largestPublication(a); largest > a.PublishInflightMaxBytes && v.sound("http_api.max_body_size", "http_api.publish_inflight_max_bytes") {
+		v.warn("http_api.max_body_size", "%d is more than http_api.publish_inflight_max_bytes (%d): a publication above that takes all room, and waits until every other has left",
+			a.MaxBodySize, a.PublishInflightMaxBytes)
+	}
+}
+
+func (v *checker) uniSSE() {
+	s := &v.c.UniSSE
+	const cursor = "uni_sse.cursor_exact_bytes"
+	if s.CursorExactBytes >= v.c.HTTPServer.MaxHeadSize && v.sound(cursor, "http_server.max_head_size") {
+		v.fail(cursor, "%d: the cursor comes back in a header: allowed less than http_server.max_head_size (%d)",
+			s.CursorExactBytes, v.c.HTTPServer.MaxHeadSize)
+	}
+}
