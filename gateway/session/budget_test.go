@@ -242,18 +242,8 @@ func TestEverythingTakenComesBackWhateverTheOrder(t *testing.T) {
 	b.settled(t)
 }
 
-// modelOpening is what an opening and its queues do to a budget.
-func modelOpening(t *testing.T, b *budget, rnd *rand.Rand, pubs []*codec.Publication) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	if rnd.IntN(10) == 0 {
-		cancel()
-	}
-	defer cancel()
-	room, err := b.enter(ctx, rnd.IntN(60_000))
-	if err != nil {
-		return
-	}
-	var frames []*codec.Frame
+// modelFrames takes frames of each kind out of a ticket.
+func modelFrames(t *testing.T, room *ticket, rnd *rand.Rand, pubs []*codec.Publication) (frames []*codec.Frame) {
 	for range rnd.IntN(4) {
 		from := rnd.IntN(4) * 10
 		part := pubs[from : from+10]
@@ -276,6 +266,21 @@ func modelOpening(t *testing.T, b *budget, rnd *rand.Rand, pubs []*codec.Publica
 		}
 		frames = append(frames, room.block(keyOf(fmt.Sprint(rnd.IntN(2)), part, rnd.IntN(2) == 0), part))
 	}
+	return frames
+}
+
+// modelOpening is what an opening and its queues do to a budget.
+func modelOpening(t *testing.T, b *budget, rnd *rand.Rand, pubs []*codec.Publication) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	if rnd.IntN(10) == 0 {
+		cancel()
+	}
+	defer cancel()
+	room, err := b.enter(ctx, rnd.IntN(60_000))
+	if err != nil {
+		return
+	}
+	frames := modelFrames(t, room, rnd, pubs)
 	if b.used.Load() > b.size {
 		t.Error("more was taken than there is")
 	}

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -132,6 +133,12 @@ func TestAConnectThatFailsEndsNobody(t *testing.T) {
 	first.expect(t, "3504")
 }
 
+// readAll reads until the stream ends.
+func (c *client) readAll() {
+	_, _ = io.Copy(io.Discard, c)
+	_ = c.Close()
+}
+
 // Of many connects of a user at once, some of which fail wherever one can, exactly the
 // newest stays that did not fail.
 func TestTheNewestThatDoesNotFailStays(t *testing.T) {
@@ -168,14 +175,7 @@ func TestTheNewestThatDoesNotFailStays(t *testing.T) {
 			if how == 2 {
 				_ = c.Close()
 			}
-			wg.Go(func() {
-				for buf := make([]byte, 1024); ; {
-					if _, err := c.Read(buf); err != nil {
-						_ = c.Close()
-						return
-					}
-				}
-			})
+			wg.Go(c.readAll)
 		}
 		testkit.Eventually(t, func() bool { return r.openings.Load() == 0 }, "the end of all connects")
 		want := []ID{}

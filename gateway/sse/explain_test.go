@@ -25,16 +25,6 @@ func (refusingHook) Connect(context.Context, *auth.ConnectCall) (*auth.ConnectAn
 // missing and what to do, and without anything secret.
 func TestTheLogExplainsWhyClientsAreToldNotToComeBack(t *testing.T) {
 	const wrong = "another-secret-of-somebody-else"
-	strict := func(change func(*settings)) func(*settings) {
-		return func(s *settings) {
-			s.sse.AllowAnonymous = false
-			s.channels.ServerMaxLength = 1000
-			s.auth.Issuer = "us"
-			if change != nil {
-				change(s)
-			}
-		}
-	}
 	ours := map[string]any{"iss": "us"}
 	claims := func(more map[string]any) map[string]any {
 		for k, v := range ours {
@@ -46,7 +36,12 @@ func TestTheLogExplainsWhyClientsAreToldNotToComeBack(t *testing.T) {
 	}
 	f := func(change func(*settings), opts testkit.ConnectOptions, code uint32, reason, detail, remedy string) {
 		t.Helper()
-		tr := newTraced(t, slog.LevelInfo, strict(change))
+		tr := newTraced(t, slog.LevelInfo, func(s *settings) {
+			s.sse.AllowAnonymous, s.channels.ServerMaxLength, s.auth.Issuer = false, 1000, "us"
+			if change != nil {
+				change(s)
+			}
+		})
 		opts.Timeout = time.Minute
 		opts.HTTPHeaders = append(opts.HTTPHeaders, [2]string{"X-Address", "192.0.2.7"})
 		testkit.Connect(t, tr.addr, opts).ExpectDisconnect(t, code)

@@ -109,27 +109,31 @@ func (n *node) answers(t *testing.T, r testkit.Request) (status int, first testk
 	return 200, testkit.Push{Kind: kind, Raw: json.RawMessage(ev.Data)}
 }
 
+// connectsWith checks what a connect with a query is answered: a status, and what is in
+// its first push, or with a "!" what is not.
+func (n *node) connectsWith(t *testing.T, query string, status int, want string) {
+	target := testkit.DefaultPath
+	if query != "" {
+		target += "?" + query
+	}
+	got, first := n.answers(t, testkit.Request{Target: target})
+	require.Equal(t, status, got)
+	if status != 200 {
+		return
+	}
+	if strings.HasPrefix(want, "!") {
+		require.NotContains(t, string(first.Raw), want[1:])
+		return
+	}
+	require.Contains(t, string(first.Raw), want)
+}
+
 func TestProtocol_1_2_CfConnect(t *testing.T) {
 	n := newNode(t, kinds)
 	esc := url.QueryEscape
 	news := `"subs":{"news":{}}`
 	f := func(name, query string, status int, want string) {
-		t.Run(name, func(t *testing.T) {
-			target := testkit.DefaultPath
-			if query != "" {
-				target += "?" + query
-			}
-			got, first := n.answers(t, testkit.Request{Target: target})
-			require.Equal(t, status, got)
-			if status != 200 {
-				return
-			}
-			if strings.HasPrefix(want, "!") {
-				require.NotContains(t, string(first.Raw), want[1:])
-				return
-			}
-			require.Contains(t, string(first.Raw), want)
-		})
+		t.Run(name, func(t *testing.T) { n.connectsWith(t, query, status, want) })
 	}
 	empty := "!subs"
 	f("missing", "", 200, empty)

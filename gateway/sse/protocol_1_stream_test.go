@@ -153,11 +153,23 @@ func TestProtocol_1_6_RefusedStreamIsOneEvent(t *testing.T) {
 	require.Contains(t, raw, "\r\nConnection: close\r\n", "12.39")
 }
 
-func TestProtocol_1_7_Origins(t *testing.T) {
-	const app = "https://app.example.com"
-	n := newNode(t, func(s *settings) {
+// app is an origin of a node that knows some.
+const app = "https://app.example.com"
+
+func newNodeWithOrigins(t *testing.T) *node {
+	return newNode(t, func(s *settings) {
 		s.sse.Origins = origins(t, "https://*.example.com", "null", "file://*", "https://UPPER.example.org")
 	})
+}
+
+func originHeader(v string, more ...[2]string) [][2]string {
+	return append([][2]string{{"Origin", v}}, more...)
+}
+
+var askHeaders = [2]string{"Access-Control-Request-Headers", "x-a, x-b"}
+
+func TestProtocol_1_7_Origins(t *testing.T) {
+	n := newNodeWithOrigins(t)
 	f := func(name string, headers [][2]string, status int, allowed, asked string) {
 		t.Run(name, func(t *testing.T) {
 			conn := testkit.Dial(t, n.addr)
@@ -178,28 +190,29 @@ func TestProtocol_1_7_Origins(t *testing.T) {
 			require.NoError(t, conn.Close())
 		})
 	}
-	origin := func(v string, more ...[2]string) [][2]string { return append([][2]string{{"Origin", v}}, more...) }
-	ask := [2]string{"Access-Control-Request-Headers", "x-a, x-b"}
 	f("no_origin", nil, 200, "", "")
-	f("match", origin(app), 200, app, "")
-	f("match_keeps_the_case_sent", origin("https://APP.Example.com"), 200, "https://APP.Example.com", "")
-	f("star_crosses_dots", origin("https://a.b.example.com"), 200, "https://a.b.example.com", "")
-	f("no_match_is_403", origin("https://example.com"), 403, "", "")
-	f("pattern_with_capitals_never_matches", origin("https://upper.example.org"), 403, "", "")
-	f("null", origin("null"), 200, "null", "")
-	f("file", origin("file:///x.html"), 200, "file:///x.html", "")
-	f("same_origin", origin("http://localhost"), 200, "", "")
-	f("same_origin_on_another_host", origin("http://here:80", [2]string{"Host", "here"}), 200, "", "")
-	f("other_port_is_another_origin", origin("http://localhost:81"), 403, "", "")
-	f("asked_headers_are_echoed", origin(app, ask), 200, app, "x-a, x-b")
-	f("asked_headers_null", origin(app, [2]string{"Access-Control-Request-Headers", "null"}), 200, app, "")
-	f("asked_headers_without_origin", [][2]string{ask}, 200, "", "x-a, x-b")
-	f("asked_headers_not_for_strangers", origin("https://evil.example", ask), 403, "", "")
+	f("match", originHeader(app), 200, app, "")
+	f("match_keeps_the_case_sent", originHeader("https://APP.Example.com"), 200, "https://APP.Example.com", "")
+	f("star_crosses_dots", originHeader("https://a.b.example.com"), 200, "https://a.b.example.com", "")
+	f("no_match_is_403", originHeader("https://example.com"), 403, "", "")
+	f("pattern_with_capitals_never_matches", originHeader("https://upper.example.org"), 403, "", "")
+	f("null", originHeader("null"), 200, "null", "")
+	f("file", originHeader("file:///x.html"), 200, "file:///x.html", "")
+	f("same_origin", originHeader("http://localhost"), 200, "", "")
+	f("same_origin_on_another_host", originHeader("http://here:80", [2]string{"Host", "here"}), 200, "", "")
+	f("other_port_is_another_origin", originHeader("http://localhost:81"), 403, "", "")
+	f("asked_headers_are_echoed", originHeader(app, askHeaders), 200, app, "x-a, x-b")
+	f("asked_headers_null", originHeader(app, [2]string{"Access-Control-Request-Headers", "null"}), 200, app, "")
+	f("asked_headers_without_origin", [][2]string{askHeaders}, 200, "", "x-a, x-b")
+	f("asked_headers_not_for_strangers", originHeader("https://evil.example", askHeaders), 403, "", "")
+}
 
+func TestProtocol_1_7_HeadersOfOtherAnswers(t *testing.T) {
+	n := newNodeWithOrigins(t)
 	t.Run("preflight", func(t *testing.T) {
 		head, body := testkit.RoundTrip(t, n.addr, testkit.Request{
 			Method: "OPTIONS", Target: testkit.DefaultPath,
-			Headers: origin(app, ask, [2]string{"Access-Control-Request-Method", "POST"}),
+			Headers: originHeader(app, askHeaders, [2]string{"Access-Control-Request-Method", "POST"}),
 		})
 		require.Equal(t, 204, head.Status)
 		require.Empty(t, body)
@@ -211,7 +224,7 @@ func TestProtocol_1_7_Origins(t *testing.T) {
 	})
 	t.Run("preflight_of_a_stranger", func(t *testing.T) {
 		head, body := testkit.RoundTrip(t, n.addr, testkit.Request{
-			Method: "OPTIONS", Target: testkit.DefaultPath, Headers: origin("https://evil.example"),
+			Method: "OPTIONS", Target: testkit.DefaultPath, Headers: originHeader("https://evil.example"),
 		})
 		require.Equal(t, 403, head.Status)
 		require.Nil(t, head.Values("Access-Control-Allow-Origin"))
@@ -220,21 +233,21 @@ func TestProtocol_1_7_Origins(t *testing.T) {
 	})
 	t.Run("wrong_method_has_cors_headers", func(t *testing.T) {
 		head, _ := testkit.RoundTrip(t, n.addr, testkit.Request{
-			Method: "PUT", Target: testkit.DefaultPath, Headers: origin(app),
+			Method: "PUT", Target: testkit.DefaultPath, Headers: originHeader(app),
 		})
 		require.Equal(t, 405, head.Status)
 		require.Equal(t, app, head.Get("Access-Control-Allow-Origin"))
 	})
 	t.Run("wrong_method_of_a_stranger", func(t *testing.T) {
 		head, _ := testkit.RoundTrip(t, n.addr, testkit.Request{
-			Method: "PUT", Target: testkit.DefaultPath, Headers: origin("https://evil.example"),
+			Method: "PUT", Target: testkit.DefaultPath, Headers: originHeader("https://evil.example"),
 		})
 		require.Equal(t, 405, head.Status)
 		require.Nil(t, head.Values("Access-Control-Allow-Origin"))
 	})
 	t.Run("bad_request_has_cors_headers", func(t *testing.T) {
 		head, _ := testkit.RoundTrip(t, n.addr, testkit.Request{
-			Target: testkit.DefaultPath + "?cf_connect=%7B", Headers: origin(app),
+			Target: testkit.DefaultPath + "?cf_connect=%7B", Headers: originHeader(app),
 		})
 		require.Equal(t, 400, head.Status)
 		require.Equal(t, app, head.Get("Access-Control-Allow-Origin"))

@@ -71,7 +71,14 @@ func TestProtocol_2_2_DeltaSubscription(t *testing.T) {
 	f("text_of_other_alphabets_again", `"`+strings.Repeat("é<", 40)+`y"`, withDelta, true)
 	require.NoError(t, n.broker.RemoveHistory(t.Context(), "delta:a"))
 	f("without_an_entry_before_it_whole", long(8), withDelta, false)
+}
 
+func TestProtocol_2_2_BaseOfDeltas(t *testing.T) {
+	n := newNode(t, kinds)
+	var d deltaClient
+	c, _ := n.subscribe(t, map[string]testkit.SubscribeRequest{"delta:a": {Delta: "fossil"}})
+	n.publishWith(t, "delta:a", long(8), withDelta)
+	require.False(t, d.take(t, c.ExpectPub(t, "delta:a")))
 	t.Run("a_later_subscriber_first_gets_a_whole_one", func(t *testing.T) {
 		var late deltaClient
 		lc, _ := n.subscribe(t, map[string]testkit.SubscribeRequest{"delta:a": {Delta: "fossil"}})

@@ -1,6 +1,7 @@
 package sse_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -174,7 +175,7 @@ func TestProtocol_2_2_JoinLeave(t *testing.T) {
 	})
 }
 
-func TestProtocol_2_2_SubscribeAndUnsubscribe(t *testing.T) {
+func TestProtocol_2_2_Subscribe(t *testing.T) {
 	n := newNode(t, kinds)
 	everyone := session.Target{}
 	c, _ := n.subscribe(t, nil)
@@ -221,6 +222,23 @@ func TestProtocol_2_2_SubscribeAndUnsubscribe(t *testing.T) {
 		require.Equal(t, `{"channel":"auto:a","subscribe":{"recoverable":true,"epoch":"<epoch>","positioned":true}}`, normal(c.Next(t).Raw))
 		require.Equal(t, `{"channel":"auto:a","pub":{"data":"state","offset":1,"epoch":"<epoch>"}}`, normal(c.Next(t).Raw))
 	})
+}
+
+func TestProtocol_2_2_Unsubscribe(t *testing.T) {
+	n := newNode(t, kinds)
+	everyone := session.Target{}
+	c, _ := n.subscribe(t, nil)
+	add := func(cmd session.SubscribeCommand) {
+		t.Helper()
+		require.NoError(t, n.sessions.Subscribe(t.Context(), everyone, cmd))
+	}
+	for i := range 3 {
+		n.publish(t, "rec:a", fmt.Sprint(i))
+	}
+	for _, ch := range []string{"plain:a", "rec:a"} {
+		add(session.SubscribeCommand{Channel: ch})
+		require.Equal(t, "subscribe", c.Next(t).Kind)
+	}
 	t.Run("unsubscribe", func(t *testing.T) {
 		require.NoError(t, n.sessions.Unsubscribe(t.Context(), everyone, "rec:a"))
 		c.Expect(t, `{"channel":"rec:a","unsubscribe":{"code":2000,"reason":"server unsubscribe"}}`)

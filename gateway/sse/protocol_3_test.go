@@ -89,23 +89,31 @@ func TestProtocol_3_1_DisconnectCodes(t *testing.T) {
 		})
 		n.refused(t, testkit.ConnectOptions{Subs: subs("pos:a")}, 3502, "stale")
 	})
+}
 
-	n := newNode(t, func(s *settings) {
-		kinds(s)
-		s.sse.AllowAnonymous = false
-		s.auth.DisallowAnonymousConnectionTokens = true
-		s.auth.Audience = "us"
-		s.session.ChannelLimit = 2
-		s.session.UserConnectionLimit = 1
-	})
-	now := time.Now().Unix()
-	tok := func(claims map[string]any) testkit.ConnectOptions {
-		all := map[string]any{"aud": "us"}
-		for k, v := range claims {
-			all[k] = v
-		}
-		return testkit.ConnectOptions{Token: token(t, "1", all)}
+// strict is a node with small limits that takes tokens for "us" only.
+func strict(s *settings) {
+	kinds(s)
+	s.sse.AllowAnonymous = false
+	s.auth.DisallowAnonymousConnectionTokens = true
+	s.auth.Audience = "us"
+	s.session.ChannelLimit = 2
+	s.session.UserConnectionLimit = 1
+}
+
+// forUs is a connect to it with a token of user 1.
+func forUs(t *testing.T, claims map[string]any) testkit.ConnectOptions {
+	all := map[string]any{"aud": "us"}
+	for k, v := range claims {
+		all[k] = v
 	}
+	return testkit.ConnectOptions{Token: token(t, "1", all)}
+}
+
+func TestProtocol_3_1_CodesOfCredentials(t *testing.T) {
+	n := newNode(t, strict)
+	now := time.Now().Unix()
+	tok := func(claims map[string]any) testkit.ConnectOptions { return forUs(t, claims) }
 	f := func(name string, opts testkit.ConnectOptions, code uint32, reason string) {
 		t.Run(name, func(t *testing.T) { n.refused(t, opts, code, reason) })
 	}
@@ -129,6 +137,11 @@ func TestProtocol_3_1_DisconnectCodes(t *testing.T) {
 	}(), 3501, "bad request")
 	f("3505_channel_limit", tok(map[string]any{"channels": []string{"a", "b", "c"}}), 3505, "channel limit")
 	f("3507_anonymous_token", testkit.ConnectOptions{Token: token(t, "", map[string]any{"aud": "us"})}, 3507, "permission denied")
+}
+
+func TestProtocol_3_1_CodesOfLimits(t *testing.T) {
+	n := newNode(t, strict)
+	tok := func(claims map[string]any) testkit.ConnectOptions { return forUs(t, claims) }
 	t.Run("3504_user_connection_limit", func(t *testing.T) {
 		c := testkit.Connect(t, n.addr, tok(nil))
 		c.ExpectConnect(t)

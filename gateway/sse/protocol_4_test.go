@@ -123,33 +123,6 @@ func TestProtocol_4_5_Expiry(t *testing.T) {
 		require.False(t, res.Expires)
 		require.Zero(t, res.TTL)
 	})
-	t.Run("refresh_moves_it", func(t *testing.T) {
-		n := newNode(t, expiring)
-		for {
-			c, _, exp := n.beforeExpiry(t, 1)
-			require.NoError(t, n.sessions.Refresh(t.Context(), session.Target{User: "1"}, session.RefreshCommand{ExpireAt: exp + 2}))
-			p := c.Next(t)
-			if p.Kind == "disconnect" && past(exp+1) {
-				continue // too late: the machine stood still
-			}
-			require.Equal(t, "refresh", p.Kind, "%s", p.Raw)
-			c.ExpectDisconnect(t, 3005)
-			require.True(t, past(exp+3))
-			return
-		}
-	})
-	t.Run("refresh_to_the_past", func(t *testing.T) {
-		n := newNode(t, nil)
-		c, _ := n.subscribe(t, nil)
-		require.NoError(t, n.sessions.Refresh(t.Context(), session.Target{}, session.RefreshCommand{ExpireAt: time.Now().Unix() - 1}))
-		c.ExpectDisconnect(t, 3005)
-	})
-	t.Run("refresh_expired", func(t *testing.T) {
-		n := newNode(t, nil)
-		c, _ := n.subscribe(t, nil)
-		require.NoError(t, n.sessions.Refresh(t.Context(), session.Target{}, session.RefreshCommand{Expired: true}))
-		c.ExpectDisconnect(t, 3005)
-	})
 	t.Run("insecure_ignores_the_expiry", func(t *testing.T) {
 		n := newNode(t, func(s *settings) {
 			s.auth = auth.Options{HMACSecretKey: secret, Insecure: true}
@@ -178,5 +151,35 @@ func TestProtocol_4_5_Expiry(t *testing.T) {
 		testkit.Eventually(t, func() bool { return time.Now().After(time.Unix(at, 2e8)) }, "the time to pass")
 		require.NoError(t, n.sessions.Refresh(t.Context(), session.Target{}, session.RefreshCommand{}))
 		c.Expect(t, `{"refresh":{}}`)
+	})
+}
+
+func TestProtocol_4_5_Refresh(t *testing.T) {
+	t.Run("refresh_moves_it", func(t *testing.T) {
+		n := newNode(t, expiring)
+		for {
+			c, _, exp := n.beforeExpiry(t, 1)
+			require.NoError(t, n.sessions.Refresh(t.Context(), session.Target{User: "1"}, session.RefreshCommand{ExpireAt: exp + 2}))
+			p := c.Next(t)
+			if p.Kind == "disconnect" && past(exp+1) {
+				continue // too late: the machine stood still
+			}
+			require.Equal(t, "refresh", p.Kind, "%s", p.Raw)
+			c.ExpectDisconnect(t, 3005)
+			require.True(t, past(exp+3))
+			return
+		}
+	})
+	t.Run("refresh_to_the_past", func(t *testing.T) {
+		n := newNode(t, nil)
+		c, _ := n.subscribe(t, nil)
+		require.NoError(t, n.sessions.Refresh(t.Context(), session.Target{}, session.RefreshCommand{ExpireAt: time.Now().Unix() - 1}))
+		c.ExpectDisconnect(t, 3005)
+	})
+	t.Run("refresh_expired", func(t *testing.T) {
+		n := newNode(t, nil)
+		c, _ := n.subscribe(t, nil)
+		require.NoError(t, n.sessions.Refresh(t.Context(), session.Target{}, session.RefreshCommand{Expired: true}))
+		c.ExpectDisconnect(t, 3005)
 	})
 }

@@ -89,45 +89,47 @@ func TestProtocol_5_2_NameValidity(t *testing.T) {
 	require.Equal(t, []string{"open:e"}, anon("open:e", "open:é"))
 }
 
+// Options of a namespace, for the table of permissions.
+var (
+	client     = channel.Options{AllowSubscribeForClient: true}
+	both       = channel.Options{AllowSubscribeForClient: true, AllowSubscribeForAnonymous: true}
+	anonOnly   = channel.Options{AllowSubscribeForAnonymous: true}
+	limited    = channel.Options{AllowUserLimitedChannels: true}
+	limitedToo = channel.Options{AllowSubscribeForClient: true, AllowSubscribeForAnonymous: true, AllowUserLimitedChannels: true}
+	proxied    = channel.Options{AllowSubscribeForClient: true, AllowSubscribeForAnonymous: true, SubscribeProxyEnabled: true}
+)
+
+var permissions = map[string]struct {
+	o        channel.Options
+	user     string
+	insecure bool
+	name     string
+	want     bool
+}{
+	"closed_user":                 {channel.Options{}, "1", false, "x", false},
+	"closed_anonymous":            {channel.Options{}, "", false, "x", false},
+	"client_user":                 {client, "1", false, "x", true},
+	"client_anonymous":            {client, "", false, "x", false},
+	"both_anonymous":              {both, "", false, "x", true},
+	"anonymous_alone_is_useless":  {anonOnly, "", false, "x", false},
+	"anonymous_alone_user":        {anonOnly, "1", false, "x", false},
+	"limited_listed":              {limited, "1", false, "x#1", true},
+	"limited_not_listed":          {limited, "1", false, "x#2", false},
+	"limited_anonymous":           {limited, "", false, "x#", false},
+	"limited_wins_over_allow":     {limitedToo, "1", false, "x#2", false},
+	"limited_without_hash":        {limitedToo, "1", false, "x", true},
+	"proxy_is_ignored":            {proxied, "1", false, "x", false},
+	"private":                     {both, "1", false, "$x", false},
+	"insecure_closed":             {channel.Options{}, "", true, "x", true},
+	"insecure_user":               {channel.Options{}, "1", true, "x", true},
+	"insecure_limited":            {limited, "1", true, "x#2", true},
+	"insecure_private":            {both, "1", true, "$x", false},
+	"insecure_invalid_name":       {both, "1", true, "é", false},
+	"insecure_proxy_stays_closed": {proxied, "1", true, "x", false},
+}
+
 func TestProtocol_5_4_Permissions(t *testing.T) {
-	type row struct {
-		o        channel.Options
-		user     string
-		insecure bool
-		name     string
-		want     bool
-	}
-	client := channel.Options{AllowSubscribeForClient: true}
-	both := channel.Options{AllowSubscribeForClient: true, AllowSubscribeForAnonymous: true}
-	anonOnly := channel.Options{AllowSubscribeForAnonymous: true}
-	limited := channel.Options{AllowUserLimitedChannels: true}
-	limitedToo := both
-	limitedToo.AllowUserLimitedChannels = true
-	proxied := both
-	proxied.SubscribeProxyEnabled = true
-	rows := map[string]row{
-		"closed_user":                 {channel.Options{}, "1", false, "x", false},
-		"closed_anonymous":            {channel.Options{}, "", false, "x", false},
-		"client_user":                 {client, "1", false, "x", true},
-		"client_anonymous":            {client, "", false, "x", false},
-		"both_anonymous":              {both, "", false, "x", true},
-		"anonymous_alone_is_useless":  {anonOnly, "", false, "x", false},
-		"anonymous_alone_user":        {anonOnly, "1", false, "x", false},
-		"limited_listed":              {limited, "1", false, "x#1", true},
-		"limited_not_listed":          {limited, "1", false, "x#2", false},
-		"limited_anonymous":           {limited, "", false, "x#", false},
-		"limited_wins_over_allow":     {limitedToo, "1", false, "x#2", false},
-		"limited_without_hash":        {limitedToo, "1", false, "x", true},
-		"proxy_is_ignored":            {proxied, "1", false, "x", false},
-		"private":                     {both, "1", false, "$x", false},
-		"insecure_closed":             {channel.Options{}, "", true, "x", true},
-		"insecure_user":               {channel.Options{}, "1", true, "x", true},
-		"insecure_limited":            {limited, "1", true, "x#2", true},
-		"insecure_private":            {both, "1", true, "$x", false},
-		"insecure_invalid_name":       {both, "1", true, "é", false},
-		"insecure_proxy_stays_closed": {proxied, "1", true, "x", false},
-	}
-	for name, r := range rows {
+	for name, r := range permissions {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t, func(s *settings) {
 				s.channels.WithoutNamespace = r.o
@@ -140,6 +142,9 @@ func TestProtocol_5_4_Permissions(t *testing.T) {
 			require.Equal(t, r.want, len(n.granted(t, tok, r.name)) == 1)
 		})
 	}
+}
+
+func TestProtocol_5_4_WhatIsGranted(t *testing.T) {
 	t.Run("the_example", func(t *testing.T) {
 		n := newNode(t, func(s *settings) {
 			s.channels.WithoutNamespace = limitedToo

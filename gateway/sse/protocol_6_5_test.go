@@ -43,15 +43,17 @@ func (l *lossy) Start(s broker.Sink) error {
 	return l.Engine.Start(l.gate)
 }
 
+// insufficient expects the end of a stream that has lost its place.
+func insufficient(t *testing.T, c *testkit.Client) {
+	t.Helper()
+	require.Equal(t, "insufficient state", c.ExpectDisconnect(t, 3010).Reason)
+}
+
 func TestProtocol_6_5_LivePosition(t *testing.T) {
 	l := &lossy{Engine: brokermemory.New(brokermemory.Options{})}
 	n := newNode(t, func(s *settings) { kinds(s); s.broker = l })
 	deliver := func(ch string, offset uint64, epoch string) {
 		l.gate.Sink.Publication(ch, &codec.Publication{Data: compact(t, fmt.Sprint(offset)), Offset: offset, Epoch: epoch}, nil, nil)
-	}
-	insufficient := func(t *testing.T, c *testkit.Client) {
-		t.Helper()
-		require.Equal(t, "insufficient state", c.ExpectDisconnect(t, 3010).Reason)
 	}
 	t.Run("a_duplicate_is_dropped", func(t *testing.T) {
 		c, _ := n.subscribe(t, subs("pos:d"))
@@ -108,15 +110,17 @@ func TestProtocol_6_5_LivePosition(t *testing.T) {
 	})
 }
 
-func TestProtocol_6_5_PositionCheck(t *testing.T) {
-	quick := func(b broker.Broker) func(*settings) {
-		return func(s *settings) {
-			kinds(s)
-			s.broker = b
-			s.session.PresenceUpdateInterval = 50 * time.Millisecond
-			s.session.PositionCheckDelay = 100 * time.Millisecond
-		}
+// quick checks positions often.
+func quick(b broker.Broker) func(*settings) {
+	return func(s *settings) {
+		kinds(s)
+		s.broker = b
+		s.session.PresenceUpdateInterval = 50 * time.Millisecond
+		s.session.PositionCheckDelay = 100 * time.Millisecond
 	}
+}
+
+func TestProtocol_6_5_PositionCheck(t *testing.T) {
 	t.Run("a_lost_publication_is_noticed_without_another", func(t *testing.T) {
 		l := &lossy{Engine: brokermemory.New(brokermemory.Options{})}
 		n := newNode(t, quick(l))
@@ -131,7 +135,7 @@ func TestProtocol_6_5_PositionCheck(t *testing.T) {
 		n.publish(t, "rec:a", `2`)
 		n.publish(t, "hist:a", `2`)
 		for _, c := range lost {
-			require.Equal(t, "insufficient state", c.ExpectDisconnect(t, 3010).Reason)
+			insufficient(t, c)
 		}
 		l.drop.Store(false)
 		n.publish(t, "rec:b", `1`)
@@ -166,6 +170,9 @@ func TestProtocol_6_5_PositionCheck(t *testing.T) {
 		e.back.Store(true)
 		c.ExpectDisconnect(t, 3010)
 	})
+}
+
+func TestProtocol_6_5_ChecksAreFew(t *testing.T) {
 	t.Run("once_per_channel_whoever_asks_and_an_error_postpones_it", func(t *testing.T) {
 		e := &reborn{Engine: brokermemory.New(brokermemory.Options{})}
 		n := newNode(t, quick(e))
@@ -204,37 +211,38 @@ func TestProtocol_6_5_PositionCheck(t *testing.T) {
 			require.EqualValues(t, i+1, c.ExpectPub(t, "pos:a").Offset)
 		}
 	})
-	t.Run("checks_keep_the_position_alive_12_31", func(t *testing.T) {
-		const ttl = time.Second
-		e := &watched{Engine: brokermemory.New(brokermemory.Options{})}
-		n := newNode(t, func(s *settings) {
-			quick(e)(s)
-			s.channels.Namespaces = []channel.Namespace{open("rec", channel.Options{
-				HistorySize: 5, HistoryTTL: ttl, HistoryMetaTTL: ttl, ForceRecovery: true,
-			})}
-		})
-		// Checks that are held up for as long cannot keep anything: then it
-		// says nothing, and another channel is looked at.
-		deadline := time.Now().Add(2 * patience)
-		for i := 0; ; i++ {
-			ch := fmt.Sprint("rec:", i)
-			e.begin()
-			c, res := n.subscribe(t, subs(ch))
-			began := time.Now()
-			testkit.Eventually(t, func() bool { return e.longest() >= ttl || time.Since(began) > 2*ttl }, "time to pass")
-			top, err := topOf(t, n, ch)
-			require.NoError(t, err)
-			open := n.sessions.Counts().Clients
-			if gap := e.longest(); gap < ttl {
-				require.Equal(t, res.Subs[ch].Epoch, top.Epoch)
-				require.Equal(t, 1, open)
-				return
-			}
-			require.True(t, time.Now().Before(deadline), "checks were never in time")
-			c.Close()
-			n.sessionsOpen(t, 0)
-		}
+}
+
+func TestProtocol_6_5_ChecksKeepThePositionAlive_12_31(t *testing.T) {
+	const ttl = time.Second
+	e := &watched{Engine: brokermemory.New(brokermemory.Options{})}
+	n := newNode(t, func(s *settings) {
+		quick(e)(s)
+		s.channels.Namespaces = []channel.Namespace{open("rec", channel.Options{
+			HistorySize: 5, HistoryTTL: ttl, HistoryMetaTTL: ttl, ForceRecovery: true,
+		})}
 	})
+	// Checks that are held up for as long cannot keep anything: then it
+	// says nothing, and another channel is looked at.
+	deadline := time.Now().Add(2 * patience)
+	for i := 0; ; i++ {
+		ch := fmt.Sprint("rec:", i)
+		e.begin()
+		c, res := n.subscribe(t, subs(ch))
+		began := time.Now()
+		testkit.Eventually(t, func() bool { return e.longest() >= ttl || time.Since(began) > 2*ttl }, "time to pass")
+		top, err := topOf(t, n, ch)
+		require.NoError(t, err)
+		open := n.sessions.Counts().Clients
+		if gap := e.longest(); gap < ttl {
+			require.Equal(t, res.Subs[ch].Epoch, top.Epoch)
+			require.Equal(t, 1, open)
+			return
+		}
+		require.True(t, time.Now().Before(deadline), "checks were never in time")
+		c.Close()
+		n.sessionsOpen(t, 0)
+	}
 }
 
 // watched is a memory engine that notes the longest time between two reads of

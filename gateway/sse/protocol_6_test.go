@@ -76,21 +76,24 @@ func TestProtocol_6_2_AtConnect(t *testing.T) {
 	f("recover_on_positioned_only", "pos:a", recover, `{"epoch":"<epoch>","offset":2,"positioned":true,"was_recovering":true}`)
 }
 
+// yes is the result of a recovery, no of one that failed at offset 7.
+func yes(publications string, offset int) string {
+	s := `{"recoverable":true,"epoch":"<epoch>",`
+	if publications != "" {
+		s += `"publications":[` + publications + `],`
+	}
+	s += `"recovered":true,`
+	if offset != 0 {
+		s += fmt.Sprintf(`"offset":%d,`, offset)
+	}
+	return s + `"positioned":true,"was_recovering":true}`
+}
+
+const no = `{"recoverable":true,"epoch":"<epoch>","offset":7,"positioned":true,"was_recovering":true}`
+
 func TestProtocol_6_3_StreamRecovery(t *testing.T) {
 	n := newNode(t, kinds)
 	top := n.seven(t, "rec:a")
-	yes := func(publications string, offset int) string {
-		s := `{"recoverable":true,"epoch":"<epoch>",`
-		if publications != "" {
-			s += `"publications":[` + publications + `],`
-		}
-		s += `"recovered":true,`
-		if offset != 0 {
-			s += fmt.Sprintf(`"offset":%d,`, offset)
-		}
-		return s + `"positioned":true,"was_recovering":true}`
-	}
-	const no = `{"recoverable":true,"epoch":"<epoch>","offset":7,"positioned":true,"was_recovering":true}`
 	f := func(name, ch string, offset uint64, epoch, want string) {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, want, n.result(t, ch, testkit.SubscribeRequest{Recover: true, Offset: offset, Epoch: epoch}))
@@ -109,7 +112,11 @@ func TestProtocol_6_3_StreamRecovery(t *testing.T) {
 	f("largest_offset", "rec:a", 1<<64-1, top.Epoch, no)
 	f("right_offset_on_a_new_channel_with_epoch", "rec:new2", 0, "bad",
 		`{"recoverable":true,"epoch":"<epoch>","positioned":true,"was_recovering":true}`)
+}
 
+func TestProtocol_6_3_AroundARecovery(t *testing.T) {
+	n := newNode(t, kinds)
+	top := n.seven(t, "rec:a")
 	t.Run("every_field_of_a_recovered_publication", func(t *testing.T) {
 		n.publishWith(t, "rec:f", `{"a":1}`, func(p *codec.Publication, _ *brokerOptions) {
 			p.Tags, p.Version = []codec.Tag{{Key: "t", Value: "0"}}, 9
