@@ -7,7 +7,9 @@
 //	node/           composition: New, Start, Reload, Stop; wiring_*.go gives each part its
 //	                options; http_*.go has the HTTP server, routes and room for bodies;
 //	                files*.go divides descriptors. The only room that knows all others
-//	config/         every option: the structs with their tags are the table
+//	config/         every option: schema/ the structs whose tags are the table; source/ files,
+//	                environment, flags; legacy/ names of older versions; check/ rules that span
+//	                sections; report/ what loading found; docs/ the reference
 //	admin/          health, ready, profiles, the live page of --dev
 //	metrics/        the only importer of Prometheus
 //	sse/            the subscribe endpoint: request, refusals, retry and shed delays, tickets
@@ -26,18 +28,19 @@
 //	                uring/ many writes in one system call
 //	actor/          the primitive of loops and lanes on the worker pool
 //	heap/           gives memory back after storms, sets how far the heap may grow
-//	advice/ logs/ reqid/ shrink/ tally/   leaves: what to do about an error; the log;
-//	                request ids; maps and slices that give back; counters
+//	advice/ problem/ logs/ reqid/ shrink/ tally/   leaves: what to do about an error; what
+//	                is wrong with options; the log; request ids; maps and slices that give
+//	                back; counters
 //	../codec/       bytes: frames, cursors, JSON, requests and replies; no goroutine, no lock
 //	test/ testkit/  end-to-end tests by what a user sees; what tests stand on
-//	docs/           what people read
+//	docs/ deploy/   what people read, also by `sluice docs`; a dashboard and alerts
 //
 // # Where does X go
 //
 //	a method of the API        codec/request_api.go and reply.go, api/<method>.go, one row in api/methods.go
 //	a reason to close          loop/reason.go; its code and text for clients in codec/errors.go
 //	a push                     codec/push.go with golden and fuzz seed; sent by hub (a channel's) or session (a client's)
-//	an option                  one field with tags in config/<section>.go; obeyed in its package, handed over in node/wiring_<part>.go
+//	an option                  one field with tags in config/schema/<section>.go; obeyed in its package, handed over in node/wiring_<part>.go
 //	an option of a namespace   the same, in channel/options.go
 //	a limit by address         front/client/limits.go (streams, rate); half-open ones in front/waiting.go
 //	a rule for requests        front/strict/

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -116,5 +117,21 @@ func expectFile(t *testing.T, where, code string) {
 	}
 	if _, err := os.Stat(filepath.Join(root, path)); err != nil && path != "bench/out" {
 		t.Errorf("%s: `%s`: %v", where, code, err)
+	}
+}
+
+// mapFiles are files that gateway/doc.go names.
+var mapFiles = regexp.MustCompile(`[a-z]+(?:/[a-z_]+)+\.go\b`)
+
+// The map of the house names files that are there.
+func TestTheMapNamesFilesThatExist(t *testing.T) {
+	text, err := os.ReadFile("../doc.go")
+	require.NoError(t, err)
+	named := mapFiles.FindAllString(string(text), -1)
+	require.NotEmpty(t, named)
+	for _, path := range named {
+		_, here := os.Stat(filepath.Join("..", path))
+		_, above := os.Stat(filepath.Join(root, path))
+		require.True(t, here == nil || above == nil, "gateway/doc.go: no file %s", path)
 	}
 }
