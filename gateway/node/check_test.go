@@ -1,22 +1,15 @@
 package node_test
 
 import (
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
-	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/config"
-	"sluice/gateway/config/report"
 	"sluice/gateway/node"
 )
 
@@ -135,32 +128,6 @@ func TestClientIsValidated(t *testing.T) {
 	require.ErrorContains(t, err, "(shortened) is not a reason")
 }
 
-func TestPersonalChannelIsValidated(t *testing.T) {
-	const section = "client.subscribe_to_user_personal_channel."
-	f := func(personal, channel, want string) {
-		t.Helper()
-		text := `{"client": {"subscribe_to_user_personal_channel": ` + personal + `}, "channel": ` + channel + `}`
-		if want == "" {
-			mustLoad(t, fromJSON(text))
-			return
-		}
-		refused(t, text, want)
-	}
-	const both = `{"namespaces": [{"name": "aa"}, {"name": "bb", "presence": true}]}`
-	f(`{"enabled": true}`, `{}`, "")
-	f(`{"enabled": true, "personal_channel_namespace": "aa"}`, both, "")
-	f(`{"enabled": true, "personal_channel_namespace": "bb", "single_connection": true}`, both, "")
-	f(`{"enabled": false, "personal_channel_namespace": "cc", "single_connection": true}`, both, "")
-	f(`{"enabled": true, "single_connection": true}`, `{"without_namespace": {"presence": true}}`, "")
-	f(`{"enabled": true, "personal_channel_namespace": "cc"}`, both,
-		at+section+`personal_channel_namespace: "cc" is not among channel.namespaces: allowed "aa", "bb", or empty for none`)
-	f(`{"enabled": true, "personal_channel_namespace": "cc"}`, `{}`,
-		at+section+`personal_channel_namespace: "cc" is not among channel.namespaces: allowed the name of a namespace (there are none), or empty for none`)
-	f(`{"enabled": true, "personal_channel_namespace": "aa", "single_connection": true}`, both,
-		at+section+`single_connection: true needs presence in channel.namespaces[0]`)
-	f(`{"enabled": true, "single_connection": true}`, `{}`, at+section+`single_connection: true needs presence in channel.without_namespace`)
-}
-
 func TestHooksAreValidated(t *testing.T) {
 	const key = "client.proxy.connect"
 	f := func(fields, want string) {
@@ -200,123 +167,11 @@ func TestHooksAreValidated(t *testing.T) {
 	mustLoad(t, fromJSON(`{"client": {"proxy": {"refresh": {"enabled": false, "endpoint": "grpc://x"}}}}`))
 }
 
-func TestTokensAreValidated(t *testing.T) {
-	const key = "client.token."
-	f := func(fields, want string) {
-		t.Helper()
-		text := `{"client": {"token": {` + fields + `}}}`
-		if want == "" {
-			mustLoad(t, fromJSON(text))
-			return
-		}
-		refused(t, text, want)
-	}
-	f(`"audience": "a", "audience_regex": "b"`, at+key+`audience_regex: set together with audience: allowed one of them`)
-	f(`"issuer": "a", "issuer_regex": "b"`, at+key+`issuer_regex: set together with issuer: allowed one of them`)
-	f(`"issuer_regex": "("`, at+key+"issuer_regex: \"(\" is not a regular expression (error parsing regexp: missing closing ): `(`): allowed RE2 syntax")
-	f(`"user_id_claim": "user-id"`, at+key+`user_id_claim: "user-id" is not the name of a claim: allowed letters and _`)
-	f(`"user_id_claim": "user_id"`, "")
-	f(`"rsa_public_key": "x"`, at+key+`rsa_public_key: the value is not an RSA public key: allowed PEM text`)
-	f(`"rsa_public_key": "`+oneLine(ecPublic)+`"`, at+key+`rsa_public_key: the value is not an RSA public key: allowed PEM text`)
-	f(`"ecdsa_public_key": "`+oneLine(ecPublic)+`"`, "")
-	f(`"ecdsa_public_key": "-----BEGIN"`, at+key+`ecdsa_public_key: the value is not an ECDSA public key: allowed PEM text`)
-	f(`"jwks_public_endpoint": "keys"`, at+key+`jwks_public_endpoint: "keys" is not a URL: allowed a URL with http:// or https:// and a host`)
-	require.Contains(t, warningsOf(t, `{"client": {"token": {"hmac_secret_key": "s", "jwks_public_endpoint": "https://k.example/"}}}`),
-		"set: the other token keys are ignored")
-}
-
-func TestJWKSPlaceholdersMustBeSafe(t *testing.T) {
-	const key = "client.token.jwks_public_endpoint"
-	f := func(url, regex, want string) {
-		t.Helper()
-		text := `{"client": {"token": {"jwks_public_endpoint": "` + url + `", "issuer_regex": "` + regex + `"}}}`
-		if want == "" {
-			mustLoad(t, fromJSON(text))
-			return
-		}
-		refused(t, text, at+key+": "+want)
-	}
-	const unsafe = `group "t" fills a part of the URL and could match anything: allowed plain alternatives such as (?P<t>one|two)`
-	f("https://k/{{t}}/certs", "^https://i/(?P<t>one|two)$", "")
-	f("https://k/{{ t }}", "(?P<t>a|b|abc|on|one)", "")
-	f("https://{{t}}.k/", "(?P<t>(one)|t(?:wo|hree))", "")
-	f("https://k/{{x}}", "(?P<t>one|two)", `no group (?P<x>...) in issuer_regex or audience_regex fills its {{x}}`)
-	f("https://k/{{t}}", "", `no group (?P<t>...) in issuer_regex or audience_regex fills its {{t}}`)
-	for _, group := range []string{".*", ".+", "[^x]+", "[a-z]*", "a*", "[a-z]", "(?i)one", "[./]", `\\w`, "^", "a{1,3}"} {
-		f("https://k/{{t}}", "(?P<t>"+group+")", unsafe)
-	}
-	mustLoad(t, fromJSON(`{"client": {"token": {"jwks_public_endpoint": "https://k/{{t}}", "issuer_regex": "(?P<t>.*)", "insecure_skip_jwks_endpoint_safety_check": true}}}`))
-}
-
-func TestChannelOptionsAreValidated(t *testing.T) {
-	f := func(options, want string) {
-		t.Helper()
-		without := `{"channel": {"without_namespace": {` + options + `}}}`
-		inside := `{"channel": {"namespaces": [{"name": "aa", ` + options + `}]}}`
-		if want == "" {
-			mustLoad(t, fromJSON(without))
-			mustLoad(t, fromJSON(inside))
-			return
-		}
-		refused(t, without, at+"channel.without_namespace."+want)
-		refused(t, inside, at+"channel.namespaces[0]."+want)
-	}
-	const history = `"history_size": 10, "history_ttl": "60s", `
-	f(`"history_size": 10, "history_ttl": "60s"`, "")
-	f(`"history_size": 10`, `history_size: 10 needs history_ttl: allowed both or neither`)
-	f(`"history_ttl": "60s"`, `history_ttl: 1m0s needs history_size: allowed both or neither`)
-	f(`"history_size": 10, "history_ttl": "1500ms"`, `history_ttl: 1.5s: allowed whole seconds`)
-	f(`"history_meta_ttl": "1500ms"`, `history_meta_ttl: 1.5s: allowed whole seconds`)
-	f(history+`"history_meta_ttl": "59s"`, `history_ttl: 1m0s is more than history_meta_ttl (59s), so that positions would be forgotten before publications: allowed at most that`)
-	f(history+`"history_meta_ttl": "60s"`, "")
-	f(`"history_size": 1, "history_ttl": "721h"`,
-		`history_ttl: 721h0m0s is more than channel.history_meta_ttl (720h0m0s), so that positions would be forgotten before publications: allowed at most that`)
-	f(`"history_size": 1, "history_ttl": "721h", "history_meta_ttl": "800h"`, "")
-	f(`"force_recovery": true`, `force_recovery: true needs history: set history_size and history_ttl`)
-	f(history+`"force_recovery": true`, "")
-	f(`"force_positioning": true`, "")
-	f(history+`"auto_cache_recover": true, "force_recovery_mode": "cache"`, `auto_cache_recover: true needs force_recovery and force_recovery_mode "cache"`)
-	f(history+`"auto_cache_recover": true, "force_recovery": true`, `auto_cache_recover: true needs force_recovery and force_recovery_mode "cache"`)
-	f(history+`"auto_cache_recover": true, "force_recovery": true, "force_recovery_mode": "cache"`, "")
-	f(`"channel_regex": "[a-z"`, "channel_regex: \"[a-z\" is not a regular expression (error parsing regexp: missing closing ]: `[a-z`): allowed RE2 syntax")
-	f(`"history_size": -1`, `history_size: -1 is out of range: allowed 0 or more`)
-
-	f(`"slow_policy": "drop_oldest", "conflate_key": "k", "max_rate": "1s"`, "")
-	f(`"slow_policy": "disconnect", "force_positioning": true`, "")
-	for with, needs := range map[string]string{
-		"force_recovery":    history + `"force_recovery": true`,
-		"force_positioning": `"force_positioning": true`,
-		"delta (allowed_delta_types or delta_publish)":  `"allowed_delta_types": ["fossil"]`,
-		"delta (allowed_delta_types or delta_publish) ": `"delta_publish": true`,
-	} {
-		with = strings.TrimSpace(with)
-		f(needs+`, "slow_policy": "drop_oldest"`, `slow_policy: "drop_oldest" leaves publications out and cannot go together with `+with+`: allowed "disconnect" there`)
-		f(needs+`, "conflate_key": "k"`, `conflate_key: "k" leaves publications out and cannot go together with `+with+`: allowed empty there`)
-		f(needs+`, "max_rate": "1s"`, `max_rate: 1s leaves publications out and cannot go together with `+with+`: allowed 0 there`)
-	}
-	require.Contains(t, warningsOf(t, `{"channel": {"without_namespace": {"subscription_type": "map"}}}`), `"map" is not supported`)
-	require.Contains(t, warningsOf(t, `{"channel": {"without_namespace": {"allow_subscribe_for_anonymous": true}}}`), `true has no effect without allow_subscribe_for_client`)
-}
-
 func TestAMistakeIsNotReportedTwice(t *testing.T) {
 	refused(t, `{"channel": {"without_namespace": {"history_size": 10, "history_ttl": 60, "force_recovery": true}}}`,
 		at+`channel.without_namespace.history_ttl: 60 is a bare number; write "60s"`)
 	refused(t, `{"client": {"subscribe_to_user_personal_channel": {"enabled": true, "personal_channel_namespace": "aa"}}, "channel": {"namespaces": 1}}`,
 		at+`channel.namespaces: 1 is not a list of objects: allowed a list such as [{...}]`)
-}
-
-func TestNamespacesAreValidated(t *testing.T) {
-	f := func(names, want string) {
-		t.Helper()
-		refused(t, `{"channel": {"namespaces": [`+names+`]}}`, want)
-	}
-	mustLoad(t, fromJSON(`{"channel": {"namespaces": [{"name": "a-Z_0.9"}, {"name": "bb"}]}}`))
-	f(`{"name": "bb"}, {"name": "bb"}`, at+`channel.namespaces[1].name: "bb" is already the name of channel.namespaces[0]: allowed a name of its own`)
-	f(`{"presence": true}`, `channel.namespaces[0].name: "" is not the name of a namespace: allowed letters, digits, - _ and . , at least two of them`)
-	for _, name := range []string{"x", "a:b", "ä ä", "a b"} {
-		f(`{"name": "`+name+`"}`, at+`channel.namespaces[0].name: "`+name+`" is not the name of a namespace: allowed letters, digits, - _ and . , at least two of them`)
-	}
-	refused(t, `{"channel": {"history_meta_ttl": "100ms"}}`, at+`channel.history_meta_ttl: 100ms: allowed whole seconds`)
 }
 
 func TestOperationsAreValidated(t *testing.T) {
@@ -405,50 +260,4 @@ func TestTLSIsValidated(t *testing.T) {
 	_, _, err := fromJSON(`{"engine": {"type": "redis", "redis": {"tls": {"enabled": true, "cert_pem": "` + oneLine(ecCert) + `"}}}}`).load(t)
 	require.ErrorContains(t, err, "engine.redis.tls: cert_pem and key_pem go together")
 	mustLoad(t, fromJSON(`{"engine": {"type": "redis", "redis": {"tls": {"enabled": true}}}}`))
-}
-
-func TestPublicKeysInAllTheirForms(t *testing.T) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	require.NoError(t, err)
-	pkix, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	require.NoError(t, err)
-	encode := func(kind string, der []byte) string {
-		return oneLine(string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
-	}
-	for _, text := range []string{
-		`"rsa_public_key": "` + encode("PUBLIC KEY", pkix) + `"`,
-		`"rsa_public_key": "` + encode("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&key.PublicKey)) + `"`,
-		`"ecdsa_public_key": "` + oneLine(ecCert) + `"`,
-	} {
-		mustLoad(t, fromJSON(`{"client": {"token": {`+text+`}}}`))
-	}
-	for _, text := range []string{
-		`"ecdsa_public_key": "` + encode("PUBLIC KEY", pkix) + `"`,
-		`"rsa_public_key": "` + encode("PUBLIC KEY", []byte("junk")) + `"`,
-		`"rsa_public_key": "` + encode("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)) + `"`,
-	} {
-		_, _, err := fromJSON(`{"client": {"token": {` + text + `}}}`).load(t)
-		require.ErrorContains(t, err, "public key: allowed PEM text")
-		require.NotContains(t, err.Error(), "BEGIN")
-	}
-}
-
-// A key that can be guessed from a token is found, of either option and without
-// showing it, and does not pass --strict; the server takes it all the same.
-func TestShortHMACKeysAreFound(t *testing.T) {
-	for _, key := range []string{"hmac_secret_key", "hmac_previous_secret_key"} {
-		for n, weak := range map[int]bool{1: true, 31: true, 32: false, 64: false} {
-			secret := strings.Repeat("s", n)
-			c, rep := mustLoad(t, fromJSON(`{"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"`+key+`": "`+secret+`"}}}`))
-			require.Contains(t, []string{c.Client.Token.HMACSecretKey, c.Client.Token.HMACPreviousSecretKey}, secret)
-			i := slices.IndexFunc(rep.Findings, func(f config.Finding) bool { return f.Kind == report.KindWeak })
-			require.Equal(t, weak, i >= 0, "%s of %d bytes", key, n)
-			if weak {
-				f := rep.Findings[i]
-				require.Equal(t, "client.token."+key, f.Key)
-				require.Equal(t, fmt.Sprintf("%d bytes: whoever has a token can guess it; use 32 or more that are random, 64 for HS512", n), f.Detail)
-				require.True(t, f.Kind.Strict())
-			}
-		}
-	}
 }
