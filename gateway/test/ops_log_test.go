@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -40,10 +41,15 @@ func fillPipe(t *testing.T, out *os.File) {
 	require.NoError(t, syscall.SetNonblock(fd, false))
 }
 
+// Tests of a program in a process of its own that mostly waits run beside each other, when
+// all others, which look for leaks in this one, are done.
+
 // Who reads the log and hangs holds up neither connects nor the end.
 func TestAReaderOfTheLogThatHangs(t *testing.T) {
+	t.Parallel()
 	for name, args := range map[string][]string{"standard output": nil, "development": {"--dev", "-c", "config.json"}} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			_, out := newPipe(t)
 			fillPipe(t, out)
 			p := startSluice(t, `"level": "debug"`, out, args...)
@@ -57,6 +63,7 @@ func TestAReaderOfTheLogThatHangs(t *testing.T) {
 
 // Behind a pause the reader learns how many lines are missing, and where.
 func TestAReaderOfTheLogThatComesBack(t *testing.T) {
+	t.Parallel()
 	in, out := newPipe(t)
 	fillPipe(t, out)
 	p := startSluice(t, `"level": "debug"`, out, "--prometheus.enabled")
@@ -76,9 +83,15 @@ func TestAReaderOfTheLogThatComesBack(t *testing.T) {
 	api := &testkit.API{Addr: p.addr, Key: testKey}
 	long := strings.Repeat("x", 200)
 	for dropped() == 0 { // each call that is refused is a line; the queue holds 1 MiB
-		for range 100 {
-			api.Call(t, "publish", `{"channel":"none:`+long+`","data":1}`)
+		var calling sync.WaitGroup
+		for range 8 {
+			calling.Go(func() {
+				for range 50 {
+					api.Call(t, "publish", `{"channel":"none:`+long+`","data":1}`)
+				}
+			})
 		}
+		calling.Wait()
 	}
 	read := &testkit.LogBuffer{}
 	go func() { _, _ = io.Copy(read, in) }()
@@ -87,8 +100,10 @@ func TestAReaderOfTheLogThatComesBack(t *testing.T) {
 }
 
 func TestAReaderOfTheLogThatGoesAway(t *testing.T) {
+	t.Parallel()
 	for name, args := range map[string][]string{"standard output": nil, "development": {"--dev", "-c", "config.json"}} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			in, out := newPipe(t)
 			p := startSluice(t, `"level": "debug"`, out, args...)
 			require.NoError(t, in.Close())

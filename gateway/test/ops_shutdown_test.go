@@ -167,11 +167,11 @@ func TestStreamsEndAtASetRate(t *testing.T) {
 	}
 }
 
-// shortOf is a context of which there are never more than six seconds left, and
+// shortOf is a context of which there are never more than four seconds left, and
 // never less: a machine that stands still takes none of them.
 type shortOf struct{ context.Context }
 
-func (shortOf) Deadline() (time.Time, bool) { return time.Now().Add(6 * time.Second), true }
+func (shortOf) Deadline() (time.Time, bool) { return time.Now().Add(4 * time.Second), true }
 
 // A rate that would not keep the timeout is not kept either.
 func TestStreamsEndFasterWhereTheTimeIsShort(t *testing.T) {

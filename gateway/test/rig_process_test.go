@@ -39,6 +39,17 @@ func commandDir(t *testing.T) string {
 	return dir
 }
 
+// commandOf is the program with arguments, without a file of its own: what tests that run
+// beside others write, the forks of these may hold open.
+func commandOf(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(cleanEnviron(""), commandEnv+"=1")
+	return cmd
+}
+
 // cleanEnviron is the environment with dir first on the PATH, and without
 // variables that would configure the commands under test.
 func cleanEnviron(dir string) []string {
@@ -98,9 +109,9 @@ func startSluice(t *testing.T, section string, out *os.File, args ...string) *sl
 	text = strings.Replace(text, `"port": 0`, fmt.Sprintf(`"port": %d`, port), 1)
 	text = strings.Replace(text, `"health":`, `"log": {`+section+`}, "health":`, 1)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o600))
-	p := &sluiceProcess{cmd: exec.Command(filepath.Join(commandDir(t), "sluice"), args...), ended: make(chan error, 1)}
+	p := &sluiceProcess{cmd: commandOf(t, args...), ended: make(chan error, 1)}
 	p.addr = fmt.Sprintf("127.0.0.1:%d", port)
-	p.cmd.Env, p.cmd.Dir = cleanEnviron(""), dir
+	p.cmd.Dir = dir
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	require.NoError(t, p.cmd.Start())
 	go func() { p.ended <- p.cmd.Wait() }()
@@ -144,13 +155,12 @@ func (p *sluiceProcess) stream(t *testing.T) {
 // may stop, and waits until it serves. It must end in good order.
 func startStoppable(t *testing.T, text string) (addr string, process *os.Process) {
 	t.Helper()
-	dir := commandDir(t)
 	port := testkit.FreePort(t)
 	text = strings.Replace(text, `"port": 0`, fmt.Sprintf(`"port": %d`, port), 1)
 	path := filepath.Join(t.TempDir(), "config.json")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	cmd := exec.Command(filepath.Join(dir, "sluice"), "--config", path)
-	cmd.Env, cmd.Dir = cleanEnviron(dir), t.TempDir()
+	cmd := commandOf(t, "--config", path)
+	cmd.Dir = t.TempDir()
 	log := &testkit.LogBuffer{}
 	cmd.Stdout, cmd.Stderr = log, log
 	require.NoError(t, cmd.Start())

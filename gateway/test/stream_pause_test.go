@@ -15,6 +15,7 @@ import (
 // A process that is paused is late itself: streams that were blocked when it was
 // stopped, and whose clients have read everything since, are none the slower.
 func TestAPauseOfTheProcessIsNotTheClientsFault(t *testing.T) {
+	t.Parallel() // as in ops_log_test.go
 	const streams, age, pause = 60, 2 * time.Second, 3 * time.Second
 	addr, process := startStoppable(t, fmt.Sprintf(baseConfig, withMetrics, "",
 		fmt.Sprintf(`, "queue_max_age": %q, "ping_interval": "1h"`, age), ""))

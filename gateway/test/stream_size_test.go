@@ -65,13 +65,13 @@ func TestALargeFrameThatIsNotReadEndsTheStreamByAge(t *testing.T) {
 // frame there is, though that takes far longer than queue_max_age: what counts is
 // for how long its socket takes nothing.
 func TestAFrameOfTwentyMegabytesReachesASlowReader(t *testing.T) {
-	const age, size, steps = time.Second, 20_000_000, 40
+	const age, size, steps = time.Second, 20_000_000, 25
 	s := startBurst(t, parts{client: fmt.Sprintf(`, "queue_max_age": %q`, age)})
 	quick := s.crowd(t, 2, subscribeTarget([]string{"news"}))
 	slow, err := follow(s.addr, subscribeTarget([]string{"news"}), 64<<10, "")
 	require.NoError(t, err)
 	t.Cleanup(crowd{slow}.close)
-	// It reads a fortieth, waits for a tenth of the age, and so on: four times
+	// It reads a part, waits for a tenth of the age, and so on: two and a half times
 	// the age in all.
 	read, began := 0, time.Now()
 	slow.conn = countingConn{slow.conn, &read}
