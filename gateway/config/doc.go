@@ -1,6 +1,6 @@
 // Package config loads the options of Sluice: a file, the environment and flags become one checked Config and a Report.
 //
-// Its rooms, each of which may import those before it:
+// Its rooms, each of which may import those above it:
 //
 //	source  what is written: files of each format, ".env"; a tree with lines, and settings (key, value, place)
 //	schema  what there is: the structs whose tags are the table of options, their defaults, decoding of one value
@@ -8,6 +8,7 @@
 //	legacy  settings of versions 4 and 5 as settings of version 6; what the reference has and Sluice lacks; suggestions
 //	check   rules that span options
 //	config  this one: precedence, the loop over all settings, differences between two configurations
+//	docs    the reference, rendered and converted files
 //
 // Steps of Load: each source becomes settings, legacy gives them the names of version 6, and one loop (apply.go) follows the key
 // of each through the table, decodes the value into the Config and notes where it came from. Sources come from the weakest to the

@@ -28,7 +28,7 @@ func ParseTOML(data []byte) (tree *Node, err error) {
 	if !utf8.Valid(data) {
 		return nil, errNotUTF8
 	}
-	r := &tomlReader{root: &Object{}, line: 1}
+	r := &tomlReader{root: &Object{}, tables: map[*Object]map[string]*Node{}, line: 1}
 	r.Reset(data)
 	for i, c := range data {
 		if c == '\n' {
@@ -59,6 +59,9 @@ var (
 	tooDeep   = fmt.Sprintf("too deep: allowed at most %d levels", maxDepth)
 )
 
+// maxTOMLKeys bounds the keys of one table: the library takes time with the square of them.
+const maxTOMLKeys = 10_000
+
 var errNotTOML = errors.New("not TOML that can be read")
 
 func tomlError(err error) error {
@@ -83,8 +86,9 @@ func tomlError(err error) error {
 type tomlReader struct {
 	unstable.Parser
 	root     *Object
-	lineEnds []int // offsets
-	line     int   // of the last thing that has a place; lists have none
+	tables   map[*Object]map[string]*Node // the last value of each key of each table
+	lineEnds []int                        // offsets
+	line     int                          // of the last thing that has a place; lists have none
 }
 
 // at remembers and returns the line of a node.
@@ -107,12 +111,12 @@ func (r *tomlReader) deep(depth int) error {
 func (r *tomlReader) header(e *unstable.Node) (*Object, int, error) {
 	table, last, depth, err := r.walk(r.root, e.Key(), 0)
 	if err != nil || e.Kind != unstable.ArrayTable {
-		return inner(table, last, r.line), depth, err
+		return r.inner(table, last), depth, err
 	}
-	n := exactly(table, last)
+	n := r.tables[table][last]
 	if n == nil {
 		n = &Node{Value: []*Node{}, Line: r.line}
-		table.Members = append(table.Members, Member{Key: last, Value: n})
+		r.add(table, last, n)
 	}
 	opened := &Object{}
 	if list, ok := n.Value.([]*Node); ok {
@@ -129,21 +133,24 @@ func (r *tomlReader) walk(table *Object, key unstable.Iterator, depth int) (*Obj
 		if depth++; r.deep(depth) != nil {
 			return table, "", depth, r.deep(depth)
 		}
+		if len(r.tables[table]) > maxTOMLKeys {
+			return table, "", depth, fmt.Errorf("line %d: more than %d keys in one table", r.line, maxTOMLKeys)
+		}
 		if key.IsLast() {
 			return table, string(part.Data), depth, nil
 		}
-		table = inner(table, string(part.Data), r.line)
+		table = r.inner(table, string(part.Data))
 	}
 	return table, "", depth, errNotTOML
 }
 
 // inner returns the table with this key, the last one of a list of tables. It is made if it is not there. Keys that clash get
 // one that nobody sees: the decoder refuses them.
-func inner(table *Object, key string, line int) *Object {
-	n := exactly(table, key)
+func (r *tomlReader) inner(table *Object, key string) *Object {
+	n := r.tables[table][key]
 	if n == nil {
-		n = &Node{Value: &Object{}, Line: line}
-		table.Members = append(table.Members, Member{Key: key, Value: n})
+		n = &Node{Value: &Object{}, Line: r.line}
+		r.add(table, key, n)
 	}
 	if list, ok := n.Value.([]*Node); ok && len(list) > 0 {
 		n = list[len(list)-1]
@@ -154,14 +161,13 @@ func inner(table *Object, key string, line int) *Object {
 	return &Object{}
 }
 
-// exactly returns the value of a key in the case that it has.
-func exactly(o *Object, key string) *Node {
-	for _, m := range o.Members {
-		if m.Key == key {
-			return m.Value
-		}
+// add gives a table a key.
+func (r *tomlReader) add(table *Object, key string, n *Node) {
+	table.Members = append(table.Members, Member{Key: key, Value: n})
+	if r.tables[table] == nil {
+		r.tables[table] = map[string]*Node{}
 	}
-	return nil
+	r.tables[table][key] = n
 }
 
 // pair reads a key and its value into a table.
@@ -176,7 +182,7 @@ func (r *tomlReader) pair(table *Object, e *unstable.Node, depth int) error {
 		return err
 	}
 	v.Line = line
-	table.Members = append(table.Members, Member{Key: key, Value: v})
+	r.add(table, key, v)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -70,6 +71,17 @@ func TestTOMLIsBounded(t *testing.T) {
 	} {
 		_, err := ParseTOML([]byte(text))
 		require.ErrorContains(t, err, "at most 64 levels", text[:min(len(text), 60)])
+	}
+}
+
+func TestATableOfTOMLHasABoundedNumberOfKeys(t *testing.T) {
+	for _, line := range []string{"t%d = 1\n", "[t%d]\n", "t%d.x = 1\n"} {
+		var text strings.Builder
+		for i := range maxTOMLKeys + 2 {
+			fmt.Fprintf(&text, line, i)
+		}
+		_, err := ParseTOML([]byte(text.String()))
+		require.ErrorContains(t, err, "line 10002: more than 10000 keys in one table")
 	}
 }
 
