@@ -4,7 +4,7 @@ import (
 	"sluice/gateway/loop"
 )
 
-// hold is what arrived for a stream between its subscription and its opening.
+// hold is what arrived for a stream while a subscription of it was held.
 type hold struct {
 	items []heldItem
 	bytes int

@@ -6,7 +6,7 @@
 //
 // Promises: for one channel frames reach every subscriber in the order in which
 // the engine called the Sink; a subscriber that holds is sent nothing until it
-// opens, and then everything behind its position; a hole in the offsets of a
+// is activated, and then everything behind its position; a hole in the offsets of a
 // positioned subscriber is never passed over in silence. The package knows
 // nothing of sessions, users or requests.
 package hub
@@ -32,7 +32,7 @@ type Options struct {
 	Lanes       int           // publish lanes; one for each loop
 	CreditBytes int64         // bytes of events between entrance and sockets; 64 MiB
 	CreditWait  time.Duration // how long a publisher waits for credit; DefaultCreditWait
-	HoldMaxSize int           // bytes held for one subscriber that has yet to open; 1 MiB
+	HoldMaxSize int           // bytes held for one stream until its subscriptions are active; 1 MiB
 	// PositionMaxTimeLag is how old a publication may be on arrival in a
 	// positioned channel, by its Time; 0 for no limit.
 	PositionMaxTimeLag time.Duration

@@ -28,7 +28,7 @@ type Shard struct {
 	// Owned by the loop.
 	topics shrink.Map[string, *topic]
 	places [][]place                 // by slot
-	holds  shrink.Map[uint32, *hold] // by slot, while the stream has yet to open
+	holds  shrink.Map[uint32, *hold] // by slot, while a subscription of the stream is held
 	// cursors of streams with several recoverable channels, by slot.
 	cursors shrink.Map[uint32, *streamCursor]
 	ids     []byte // the block that id chunks are cut from
@@ -171,7 +171,7 @@ func (s *Shard) Unsubscribe(slot uint32, channel string) bool {
 	s.remove(slot, int(m.place))
 	s.refreshCursor(slot)
 	if s.holds.Value(slot) != nil && !s.held(slot) {
-		s.holds.Delete(slot) // nobody is left to open it
+		s.holds.Delete(slot) // nobody will end it
 	}
 	return true
 }

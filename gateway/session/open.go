@@ -33,10 +33,10 @@ type Conn struct {
 //
 // A client that missed something waits for room for it first, before anything is
 // held for it. Then the order is what keeps publications from being lost or
-// doubled: interest and the engine's acknowledgement first, so that every later publication is posted
-// to the loop; then the subscription that holds what arrives there; then the
-// history up to its top; and last the opening, with what was held behind that
-// top.
+// doubled: interest and the engine's acknowledgement first, so that every later
+// publication is posted to the loop; then the subscription that holds what arrives
+// there; then the history up to its top; and last the connect push, with what was held
+// behind that top.
 //
 // Call it, and [Manager.Refuse], between Enter and Leave.
 func (m *Manager) Open(p *Plan, conn Conn) error {
