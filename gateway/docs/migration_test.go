@@ -33,7 +33,7 @@ func TestDifferencesNameTheirTests(t *testing.T) {
 		names := inlineCode.FindAllStringSubmatch(cells[len(cells)-1], -1)
 		require.NotEmpty(t, names, row)
 		for _, m := range names {
-			require.Contains(t, source.String(), "func Test"+m[1]+"(t *testing.T)", row)
+			require.True(t, strings.Contains(source.String(), "func Test"+m[1]+"(t *testing.T)"), "no test %s: %s", m[1], row)
 		}
 	}
 }
