@@ -34,8 +34,8 @@ func (c *configCommand) checkconfig() *cobra.Command {
 			fmt.Fprintf(c.stderr, "%s is not there; `sluice genconfig -c %s` writes one\n", c.path, c.path)
 			return reported(c.stdout, "config file not found")
 		}
-		cfg, report, err := node.Load(config.Source{Path: c.path, Environ: os.Environ()})
-		fatal := c.printFatal(cfg, report, err)
+		_, report, err := node.Load(config.Source{Path: c.path, Environ: os.Environ()})
+		fatal := c.printFatal(report, err)
 		strict := c.printFindings(report.Findings)
 		c.adviseConversion(report.Findings)
 		if fatal || c.strict && strict {
@@ -48,11 +48,11 @@ func (c *configCommand) checkconfig() *cobra.Command {
 
 // printFatal prints what keeps the server from starting: what Load said in err,
 // or, if that is nothing, what New would refuse. It reports whether there was any.
-func (c *configCommand) printFatal(cfg *config.Config, report *config.Report, err error) bool {
+func (c *configCommand) printFatal(report *config.Report, err error) bool {
 	if err != nil {
 		c.printErrors("error getting config", err)
 	}
-	refused := node.Refused(cfg, report, err)
+	refused := node.Refused(report, err)
 	if refused != nil {
 		c.printErrors("error validating config", refused)
 	}

@@ -33,7 +33,7 @@ func (c *configCommand) convertconfig() *cobra.Command {
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		from, to := args[0], args[len(args)-1]
 		converted, err := docs.Convert(from, to, node.Check)
-		if c.printFatal(converted.Config, converted.Report, err) {
+		if c.printFatal(converted.Report, err) {
 			c.adviseRefused(converted.Report)
 			return errReported
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +20,7 @@ import (
 func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	cfg, report, err := node.Load(src)
 	if err != nil {
-		return fmt.Errorf("the configuration is wrong:\n%w", errors.Join(err, node.Refused(cfg, report, err)))
+		return fmt.Errorf("the configuration is wrong:\n%w", errors.Join(err, node.Refused(report, err)))
 	}
 	// Who reads our output may go away: that costs lines, not the server.
 	signal.Ignore(syscall.SIGPIPE)
@@ -37,7 +38,7 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	defer signal.Stop(signals)
 	n, err := node.New(cfg, node.Options{Log: log, Dev: dev, LogDropped: out.Dropped})
 	if err != nil {
-		return node.Located(err, report)
+		return cmp.Or(node.Refused(report, nil), err)
 	}
 	if err := n.Start(); err != nil {
 		return err

@@ -26,7 +26,7 @@ func Check(report *config.Report, err error) error {
 	if cfg == nil {
 		return err
 	}
-	return errors.Join(append(flatErrors(err), report.Tell(problems(cfg))...)...)
+	return errors.Join(append([]error{err}, report.Tell(problems(cfg))...)...)
 }
 
 // problems is what the packages say of their options, by the keys of these.

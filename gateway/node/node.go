@@ -117,7 +117,7 @@ func New(cfg *config.Config, opt Options) (*Node, error) {
 		failed: make(chan error, 2), quit: make(chan struct{}),
 	}
 	node.bodies = newBodyRoom(cfg, node.quit)
-	if err := checkSupported(cfg); err != nil {
+	if err := checkSupported(cfg, func(string) string { return "" }); err != nil {
 		return nil, err
 	}
 	if err := node.readRules(opt.Dev); err != nil {

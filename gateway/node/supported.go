@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -11,93 +12,58 @@ import (
 // served by this build.
 var ErrUnsupported = errors.New("not supported")
 
-// checkSupported refuses what would open access or split nodes if it were
-// ignored.
-func checkSupported(c *config.Config) error {
-	var errs []error
-	refuse := func(key, value, use string) {
-		errs = append(errs, &optionError{key, fmt.Errorf("%s is %s: %w, %s", key, value, ErrUnsupported, use)})
-	}
-	if c.Engine.Type != "memory" {
-		refuse("engine.type", c.Engine.Type, "use memory")
-	}
-	if c.Broker.Enabled && c.Broker.Type != "memory" {
-		refuse("broker.type", c.Broker.Type, "use memory")
-	}
-	if c.PresenceManager.Enabled && c.PresenceManager.Type != "memory" {
-		refuse("presence_manager.type", c.PresenceManager.Type, "use memory")
+// refusal is an option that would open access or split nodes if it were ignored.
+type refusal struct{ key, value, use string }
+
+func refusals(c *config.Config) (all []refusal) {
+	for _, engine := range []struct {
+		key, name string
+		on        bool
+	}{
+		{"engine.type", c.Engine.Type, true},
+		{"broker.type", c.Broker.Type, c.Broker.Enabled},
+		{"presence_manager.type", c.PresenceManager.Type, c.PresenceManager.Enabled},
+	} {
+		if engine.on && engine.name != "memory" {
+			all = append(all, refusal{engine.key, engine.name, "use memory"})
+		}
 	}
 	if c.HTTPServer.ReusePort == "on" && c.Engine.Type == "memory" && !c.Broker.Enabled {
-		refuse("http_server.reuse_port", "on with the memory engine", "publications would reach the streams of one process only; force it if that is wanted")
+		all = append(all, refusal{"http_server.reuse_port", "on with the memory engine",
+			"publications would reach the streams of one process only; force it if that is wanted"})
+	}
+	return all
+}
+
+// checkSupported joins an error for each refusal; origin says where a key was set,
+// "" for nowhere.
+func checkSupported(c *config.Config, origin func(key string) string) error {
+	var errs []error
+	for _, r := range refusals(c) {
+		errs = append(errs, fmt.Errorf("%s: %s is %s: %w, %s", cmp.Or(origin(r.key), "gateway"), r.key, r.value, ErrUnsupported, r.use))
 	}
 	return errors.Join(errs...)
 }
 
-// Refused returns what New would refuse besides what Load said in err.
-func Refused(cfg *config.Config, report *config.Report, err error) error {
-	if err == nil {
-		return Located(checkUsable(cfg), report)
-	}
-	if cfg = report.Decoded(); cfg == nil {
+// Refused returns what New refuses although each value is allowed, each with its
+// place, besides what Load said in err.
+func Refused(report *config.Report, err error) error {
+	cfg := report.Decoded()
+	if cfg == nil {
 		return nil
 	}
-	return Located(checkSupported(cfg), report) // of the rest Load said the cause
-}
-
-// checkUsable checks what New would refuse although each value is allowed.
-func checkUsable(cfg *config.Config) error {
-	return errors.Join(checkSupported(cfg), checkRoutes(cfg, false))
+	refused := checkSupported(cfg, report.Origin)
+	if err == nil { // else Load said the cause of what else is wrong
+		refused = errors.Join(refused, checkRoutes(cfg, false))
+	}
+	return refused
 }
 
 // Unsupported returns the keys of options that New refuses because this build
 // does not serve them.
 func Unsupported(cfg *config.Config) (keys []string) {
-	for _, err := range flatErrors(checkSupported(cfg)) {
-		var about *optionError
-		if errors.As(err, &about) {
-			keys = append(keys, about.key)
-		}
+	for _, r := range refusals(cfg) {
+		keys = append(keys, r.key)
 	}
 	return keys
-}
-
-// flatErrors returns the errors that err joins, or err itself.
-func flatErrors(err error) []error {
-	if err == nil {
-		return nil
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
-	}
-	return []error{err}
-}
-
-// optionError is an error about an option that was decoded and validated.
-type optionError struct {
-	key string
-	err error
-}
-
-func (e *optionError) Error() string { return "gateway: " + e.err.Error() }
-
-func (e *optionError) Unwrap() error { return e.err }
-
-// Located returns err with the place of each option that it is about in front:
-// "file config.json:12: ".
-func Located(err error, report *config.Report) error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var errs []error
-		for _, e := range joined.Unwrap() {
-			errs = append(errs, Located(e, report))
-		}
-		return errors.Join(errs...)
-	}
-	var about *optionError
-	if !errors.As(err, &about) {
-		return err
-	}
-	if origin := report.Origin(about.key); origin != "" {
-		return fmt.Errorf("%s: %w", origin, about.err)
-	}
-	return err
 }
