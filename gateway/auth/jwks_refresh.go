@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"sluice/gateway/problem"
 )
 
 const (
@@ -53,9 +55,9 @@ func (j *keyStore) fetch(e *endpoint, f *flight) {
 	switch {
 	case !tell:
 	case err != nil:
-		j.log.Warn("token keys cannot be fetched", "url", ShowURL(e.url), "error", err, "stale_keys", e.set.Load() != nil)
+		j.log.Warn("token keys cannot be fetched", "url", problem.StripURL(e.url), "error", err, "stale_keys", e.set.Load() != nil)
 	default:
-		j.log.Info("token keys can be fetched again", "url", ShowURL(e.url))
+		j.log.Info("token keys can be fetched again", "url", problem.StripURL(e.url))
 	}
 }
 

@@ -74,16 +74,6 @@ func SameHost(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// ShowURL returns a URL for logs: scheme, host and path. User, password and
-// query may be secrets.
-func ShowURL(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return "(not a URL)"
-	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
-}
-
 // CallError returns the cause of an error of an http.Client in words for logs:
 // without the URL, and without what a broken answer said, which may be anything.
 // Causes stay visible to errors.Is and errors.As.

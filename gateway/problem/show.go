@@ -22,21 +22,27 @@ func Quote(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-// URL renders an address without user, password, query and fragment, which may
-// hold secrets.
-func URL(s string) string {
+// StripURL returns an address without user, password, query and fragment, which
+// may hold secrets; Hidden if they cannot be told.
+func StripURL(s string) string {
 	u, err := url.Parse(s)
-	if err != nil || u.Opaque != "" {
-		if strings.ContainsAny(s, "@?&=") {
-			return Hidden
-		}
-		return Quote(s)
-	}
-	if u.Scheme == "" && strings.Contains(s, "@") {
+	if err != nil || u.Opaque != "" || u.Scheme == "" && strings.Contains(s, "@") {
 		return Hidden
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
-	return Quote(u.String())
+	return u.String()
+}
+
+// URL is StripURL in quotes.
+func URL(s string) string {
+	stripped := StripURL(s)
+	switch {
+	case stripped != Hidden:
+		return Quote(stripped)
+	case strings.ContainsAny(s, "@?&="):
+		return Hidden
+	}
+	return Quote(s)
 }
 
 // quotedText matches the values in a text: in double quotes as %q writes them,

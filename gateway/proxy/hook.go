@@ -14,6 +14,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/auth"
+	"sluice/gateway/problem"
 	"sluice/gateway/tally"
 )
 
@@ -194,7 +195,7 @@ func (h *hook) warn(message, client string, err error) {
 	more := h.suppressed
 	h.logged, h.suppressed = now, 0
 	h.mu.Unlock()
-	h.log.Warn(message, "hook", h.name, "endpoint", auth.ShowURL(h.endpoint), "client", client, "error", err, "suppressed", more)
+	h.log.Warn(message, "hook", h.name, "endpoint", problem.StripURL(h.endpoint), "client", client, "error", err, "suppressed", more)
 }
 
 func (h *hook) close() {
