@@ -6,7 +6,7 @@
 //	cli/            the command line: a file per command, flags, banner, pid file, signals
 //	node/           composition: New, Start, Reload, Stop; wiring_*.go gives each part its
 //	                options; http_*.go has the HTTP server, routes and room for bodies;
-//	                files*.go divides descriptors. The only room that knows all others
+//	                files.go divides descriptors. The only room that knows all others
 //	config/         every option: schema/ the structs whose tags are the table; source/ files,
 //	                environment, flags; legacy/ names of older versions; check/ rules that span
 //	                sections; report/ what loading found; docs/ the reference
@@ -38,15 +38,15 @@
 // # Where does X go
 //
 //	a method of the API        codec/request_api.go and reply.go, api/<method>.go, one row in api/methods.go
-//	a reason to close          loop/reason.go; its code and text for clients in codec/errors.go
+//	a reason to close          loop/reason.go, and a row in docs/operations.md; its code and text for clients in codec/errors.go
 //	a push                     codec/push.go with golden and fuzz seed; sent by hub (a channel's) or session (a client's)
 //	an option                  one field with tags in config/schema/<section>.go; obeyed in its package, handed over in node/wiring_<part>.go
 //	an option of a namespace   the same, in channel/options.go
 //	a limit by address         front/client/limits.go (streams, rate); half-open ones in front/waiting.go
 //	a rule for requests        front/strict/
-//	the retry line, shed delays   sse/delay.go, sse/shed.go; as bytes codec/field.go
-//	a metric                   a field in the Stats of its package, one line in metrics/
-//	TLS files and their reload front/certs.go; which files: node/wiring_tls.go
+//	the retry line             sse/delay.go says how long, sse/shed.go to whom is turned away; its bytes: codec/retry.go
+//	a metric                   a field in the Stats of its package, one line in metrics/own.go, a row in docs/operations.md
+//	TLS files, their reload    front/certs.go; which files: node/wiring_tls.go; SIGHUP: node/reload.go
 //	a command                  cli/<command>.go, one line in cli/root.go
 //	an engine                  its folder in broker/ and presence/, one case in node/wiring_engine.go
 //	a trick of the kernel      loop/ only, with a benchmark

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"math/rand/v2"
-	"strconv"
 	"time"
 
 	"sluice/codec"
@@ -95,8 +94,7 @@ func between(r *rand.Rand, low, high time.Duration) time.Duration {
 func (a *Agent) lastBlock(slot uint32, retry time.Duration, push *codec.Frame) *codec.Frame {
 	var b []byte
 	if retry > 0 {
-		b = strconv.AppendInt(append(b, "retry: "...), max(retry.Milliseconds(), 1), 10)
-		b = append(b, '\n')
+		b = codec.AppendRetry(b, retry)
 	}
 	id := a.shard.AppendCursor(nil, slot)
 	if len(b) == 0 && len(id) == 0 {

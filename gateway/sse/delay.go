@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"sluice/codec"
 )
 
 // delays says when clients that were turned away shall come back, so that those
@@ -96,4 +98,18 @@ func (d *delays) count(now time.Time) int {
 	}
 	d.counted++
 	return max(d.counted, d.before)
+}
+
+// retryLine returns the line that tells an EventSource how long to wait before
+// it comes back: another time for each stream, so that those which were cut
+// together do not come back together.
+func (s *Server) retryLine() []byte {
+	lo, hi := s.opt.RetryMin.Milliseconds(), s.opt.RetryMax.Milliseconds()
+	if hi <= 0 {
+		return nil
+	}
+	if hi > lo {
+		lo += rand.Int64N(hi - lo + 1)
+	}
+	return codec.AppendRetry(make([]byte, 0, 20), time.Duration(lo)*time.Millisecond)
 }

@@ -2,10 +2,8 @@ package sse
 
 import (
 	"errors"
-	"math/rand/v2"
 	"net"
 	"runtime/debug"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -114,21 +112,6 @@ func sentMore(c net.Conn) bool {
 	n, _ := c.Read(ahead[:])
 	_ = c.SetReadDeadline(time.Time{})
 	return !loop.Stray(ahead[:n])
-}
-
-// retryLine returns the line that tells an EventSource how long to wait before
-// it comes back: another time for each stream, so that those which were cut
-// together do not come back together.
-func (s *Server) retryLine() []byte {
-	lo, hi := s.opt.RetryMin.Milliseconds(), s.opt.RetryMax.Milliseconds()
-	if hi <= 0 {
-		return nil
-	}
-	if hi > lo {
-		lo += rand.Int64N(hi - lo + 1)
-	}
-	b := append(make([]byte, 0, 20), "retry: "...)
-	return append(strconv.AppendInt(b, lo, 10), '\n')
 }
 
 // blankLine returns the one that a body begins with: where nothing is added to

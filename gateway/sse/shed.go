@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"golang.org/x/time/rate"
 
+	"sluice/codec"
 	"sluice/gateway/tally"
 )
 
@@ -107,8 +108,7 @@ func (s *Server) shed(ctx *fasthttp.RequestCtx, r *request, v verdict) {
 	h.Set(fasthttp.HeaderCacheControl, "private, no-cache, no-store, no-transform, must-revalidate, max-age=0")
 	h.Set("X-Accel-Buffering", "no")
 	ctx.SetConnectionClose()
-	b := strconv.AppendInt([]byte("retry: "), max(wait.Milliseconds(), 1), 10)
-	ctx.SetBody(append(b, "\n\n"...))
+	ctx.SetBody(append(codec.AppendRetry(nil, wait), '\n')) // no event, but the end of one
 }
 
 // delay counts a client that is turned away, and returns how long it shall wait.

@@ -3,7 +3,11 @@ package test
 import (
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
+	"io/fs"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -193,5 +197,54 @@ func TestTheRootIsTheMap(t *testing.T) {
 	files, err := filepath.Glob("../*.go")
 	if err != nil || len(files) != 1 || filepath.Base(files[0]) != "doc.go" {
 		t.Errorf("gateway/ holds %v (%v): doc.go only; what runs is in a room", files, err)
+	}
+}
+
+// mostFiles bounds a room: above it nobody finds anything by looking.
+const mostFiles = 25
+
+// A reader finds the room by its name, and the file in the room by its name.
+func TestRoomsHaveFewFiles(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if n := len(p.GoFiles); n > mostFiles {
+			t.Errorf("%s has %d files: at most %d, so make a room of what belongs together", p.ImportPath, n, mostFiles)
+		}
+	}
+}
+
+const (
+	// longestFile and longestFunction bound what is read at once, in lines.
+	longestFile, longestFunction = 400, 60
+	// slack is for the last thought.
+	slack = 1.1
+)
+
+// Files and functions are read, and so have a length at which one can.
+func TestFilesAndFunctionsAreShort(t *testing.T) {
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		set := token.NewFileSet()
+		f, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		if lines := set.Position(f.FileEnd).Line; float64(lines) > longestFile*slack {
+			t.Errorf("%s has %d lines: at most about %d, so split it by what it holds", path, lines, longestFile)
+		}
+		for _, decl := range f.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			if lines := set.Position(fn.End()).Line - set.Position(fn.Pos()).Line + 1; float64(lines) > longestFunction*slack {
+				t.Errorf("%s: %s has %d lines: at most about %d", path, fn.Name.Name, lines, longestFunction)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
