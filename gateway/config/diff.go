@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
 
 	"sluice/gateway/config/schema"
 )
@@ -21,7 +22,7 @@ func (c Change) String() string { return c.Key + ": " + c.Text }
 // gateway (PROTOCOL 9.4), and what needs a restart, both in the order of Options. No text shows a secret.
 func Diff(before, after *Config) (live, restart []Change) {
 	d := &differ{}
-	d.section("", schema.Root, reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem(), false)
+	d.section("", schema.Root, reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem())
 	for _, c := range d.changes {
 		if c.Live {
 			live = append(live, c)
@@ -34,70 +35,45 @@ func Diff(before, after *Config) (live, restart []Change) {
 
 type differ struct{ changes []Change }
 
-func (d *differ) section(path string, s *schema.Section, before, after reflect.Value, live bool) {
+func (d *differ) section(path string, s *schema.Section, before, after reflect.Value) {
 	for _, f := range s.Fields {
-		a, b := before.FieldByIndex(f.Index), after.FieldByIndex(f.Index)
-		key, live := schema.Join(path, f.Name), f.Live.Within(live)
+		key, a, b := schema.Join(path, f.Name), before.FieldByIndex(f.Index), after.FieldByIndex(f.Index)
+		was, is := f.Plain(a), f.Plain(b)
 		switch {
+		case reflect.DeepEqual(was, is):
 		case f.Kind == schema.KindSection:
-			d.section(key, f.Sub, a, b, live)
-		case equal(f, a, b):
-		case key == schema.NamespacesKey:
-			d.namespaces(f, a.Interface().([]Namespace), b.Interface().([]Namespace), live)
+			d.section(key, f.Sub, a, b)
+		case f.Key == schema.NamespacesKey:
+			d.namespaces(f, a.Interface().([]Namespace), b.Interface().([]Namespace))
 		default:
-			d.changes = append(d.changes, Change{Key: key, Live: live, Text: changed(f, a, b)})
+			d.changes = append(d.changes, Change{Key: key, Live: f.Live, Text: changed(f, was.JSON(), is.JSON())})
 		}
 	}
 }
 
 // namespaces compares lists of namespaces by name: their order means nothing.
-func (d *differ) namespaces(f *schema.Field, before, after []Namespace, live bool) {
-	find := func(list []Namespace, name string) *Namespace {
-		for i := range list {
-			if list[i].Name == name {
-				return &list[i]
-			}
-		}
-		return nil
-	}
-	add := func(name, text string) {
-		d.changes = append(d.changes, Change{Key: fmt.Sprintf("%s[%s]", schema.NamespacesKey, name), Live: live, Text: text})
-	}
-	for i := range before {
-		a := &before[i]
-		b := find(after, a.Name)
-		if b == nil {
-			add(a.Name, "removed")
-			continue
-		}
-		d.section(fmt.Sprintf("%s[%s]", schema.NamespacesKey, a.Name), f.Sub, reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem(), live)
-	}
-	for i := range after {
-		if find(before, after[i].Name) == nil {
-			add(after[i].Name, "added")
+func (d *differ) namespaces(f *schema.Field, before, after []Namespace) {
+	named := func(name string) func(Namespace) bool { return func(ns Namespace) bool { return ns.Name == name } }
+	key := func(name string) string { return fmt.Sprintf("%s[%s]", f.Key, name) }
+	for i, a := range before {
+		if j := slices.IndexFunc(after, named(a.Name)); j >= 0 {
+			d.section(key(a.Name), f.Sub, reflect.ValueOf(&before[i]).Elem(), reflect.ValueOf(&after[j]).Elem())
+		} else {
+			d.changes = append(d.changes, Change{Key: key(a.Name), Live: f.Live, Text: "removed"})
 		}
 	}
-}
-
-// equal compares two values of the option; a list or map that is nil equals an empty one.
-func equal(f *schema.Field, a, b reflect.Value) bool {
-	switch f.Kind {
-	case schema.KindStrings, schema.KindStringMap, schema.KindObjects:
-		if a.Len() == 0 && b.Len() == 0 {
-			return true
+	for _, b := range after {
+		if !slices.ContainsFunc(before, named(b.Name)) {
+			d.changes = append(d.changes, Change{Key: key(b.Name), Live: f.Live, Text: "added"})
 		}
 	}
-	return reflect.DeepEqual(a.Interface(), b.Interface())
 }
 
 // changed says how a value changed.
-func changed(f *schema.Field, before, after reflect.Value) string {
-	if f.Secret != schema.SecretNone || f.Kind == schema.KindObjects || f.Kind == schema.KindStringMap {
-		return "changed"
-	}
+func changed(f *schema.Field, was, is string) string {
 	const most = 80
-	text := f.Plain(before).JSON() + " -> " + f.Plain(after).JSON()
-	if len(text) > most {
+	text := was + " -> " + is
+	if f.File || f.Kind == schema.KindObjects || f.Kind == schema.KindStringMap || len(text) > most {
 		return "changed"
 	}
 	return text

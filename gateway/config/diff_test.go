@@ -61,7 +61,7 @@ func TestDiffOfEqualConfigurationsIsEmpty(t *testing.T) {
 // A change of any option is found, and no secret shows.
 func TestDiffFindsEveryOption(t *testing.T) {
 	for _, o := range Options() {
-		if o.InObject || o.Type == "list of objects" {
+		if o.InObject || o.Kind == "list of objects" {
 			continue
 		}
 		value, _ := sampleOf(o)
@@ -71,6 +71,6 @@ func TestDiffFindsEveryOption(t *testing.T) {
 		require.Len(t, all, 1, o.Key)
 		require.Equal(t, o.Key, all[0].Key)
 		require.Equal(t, o.Live, all[0].Live)
-		require.Equal(t, o.File || o.Type == "map of strings", all[0].Text == "changed", fmt.Sprint(o.Key, ": ", all[0].Text))
+		require.Equal(t, o.File || o.Kind == "map of strings", all[0].Text == "changed", fmt.Sprint(o.Key, ": ", all[0].Text))
 	}
 }

@@ -61,7 +61,7 @@ func (l *loader) env(env map[string]string) {
 		}
 	}
 	for _, s := range l.rewrite(in) {
-		if f, _ := schema.FindOption(s.Key); f != nil || s.Written != "" {
+		if schema.FindOption(s.Key) != nil || s.Written != "" {
 			l.dotted(s, valueOf(s, in))
 		} else {
 			strays = append(strays, s)
@@ -77,7 +77,7 @@ func (l *loader) env(env map[string]string) {
 // optionOfEnv maps variables, without prefix, to the keys of options, and of the files that hold one.
 var optionOfEnv = sync.OnceValue(func() map[string]string {
 	all := map[string]string{}
-	for _, o := range schema.AllOptions() {
+	for _, o := range schema.Options() {
 		if o.Env == "" || o.InObject {
 			continue
 		}
@@ -165,7 +165,7 @@ func (l *loader) flags() {
 		in = append(in, source.Setting{Key: name, Value: value, Place: source.Place{Origin: "flag --" + name}})
 	}
 	for _, s := range l.rewrite(in) {
-		if f, _ := schema.FindOption(s.Key); f != nil || s.Written != "" {
+		if schema.FindOption(s.Key) != nil || s.Written != "" {
 			l.dotted(s, valueOf(s, in))
 		} else {
 			l.strayFlag(s)

@@ -12,8 +12,8 @@ import (
 )
 
 // sample returns a valid value for an option that differs from its default, as JSON and as text.
-func sample(o Option) (inJSON, text string) {
-	switch o.Type {
+func sample(o *schema.Field) (inJSON, text string) {
+	switch o.Kind {
 	case "bool":
 		text = fmt.Sprint(o.Default != "true")
 		return text, text
@@ -62,7 +62,7 @@ func decoded(t *testing.T, g given) *Config {
 }
 
 // sampleOf is sample inside the limits of the option.
-func sampleOf(o Option) (inJSON, text string) {
+func sampleOf(o *schema.Field) (inJSON, text string) {
 	limits := map[string]string{"node.loops": "3", "node.lanes": "3", "http_api.max_depth": "99", "http_server.max_head_size": "5000"}
 	if l := limits[o.Key]; l != "" {
 		return l, l
@@ -103,7 +103,7 @@ func requireAllSet(t *testing.T, s *schema.Section, path string, v, def reflect.
 
 func TestEveryOptionCanBeSetInFileEnvironmentAndFlag(t *testing.T) {
 	for _, o := range Options() {
-		if o.InObject || o.Type == "list of objects" {
+		if o.InObject || o.Kind == schema.KindObjects {
 			continue
 		}
 		inJSON, text := sampleOf(o)

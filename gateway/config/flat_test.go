@@ -43,7 +43,7 @@ func TestTheSeedsOptionsWork(t *testing.T) {
 
 // Every flat key reaches the option that the table names, from a file, a variable and a flag.
 func TestEveryFlatKeyReachesItsOption(t *testing.T) {
-	samples := map[string]Option{}
+	samples := map[string]*schema.Field{}
 	for _, o := range Options() {
 		samples[o.Key] = o
 	}
@@ -53,7 +53,7 @@ func TestEveryFlatKeyReachesItsOption(t *testing.T) {
 	}
 	for _, k := range oldKeys() {
 		o, ours := samples[k.to[0]]
-		if !ours || o.Type == "list of objects" {
+		if !ours || o.Kind == schema.KindObjects {
 			continue
 		}
 		value, text := sampleOf(o)
@@ -101,7 +101,7 @@ func TestEveryChannelOptionIsAFlatKey(t *testing.T) {
 			continue
 		}
 		name := legacy.FlatNames(schema.WithoutNamespace + f.Name)[0]
-		value, _ := sample(Option{Type: schema.KindNames[f.Kind], Default: f.Default, Enum: f.Enum})
+		value, _ := sample(f)
 		got := newLoader(Source{Path: "c.json", Read: func(string) ([]byte, error) { return []byte(`{"` + name + `": ` + value + `}`), nil }})
 		require.True(t, got.file())
 		require.Empty(t, got.errs)

@@ -114,7 +114,7 @@ func TestEveryOptionCanBeSetInEveryFormat(t *testing.T) {
 func everyOption(t *testing.T) (string, *Config) {
 	t.Helper()
 	tree := map[string]any{}
-	var lists []Option
+	var lists []*schema.Field
 	for _, o := range Options() {
 		value, _ := sampleOf(o)
 		switch {
@@ -126,7 +126,7 @@ func everyOption(t *testing.T) (string, *Config) {
 	}
 	for _, o := range lists {
 		value, _ := sampleOf(o)
-		if o.Type == "list of objects" {
+		if o.Kind == schema.KindObjects {
 			continue
 		}
 		list, key, _ := strings.Cut(o.Key, "[].")

@@ -26,7 +26,7 @@ func TestEverySecretCanBeInAFile(t *testing.T) {
 		n++
 		content := "file-value"
 		want := `"file-value"`
-		switch o.Type {
+		switch o.Kind {
 		case "list of strings":
 			content, want = "one:1\ntwo:2\n", `["one:1", "two:2"]`
 		case "map of strings":

@@ -17,7 +17,6 @@ type (
 	Proxy          = schema.Proxy
 	TLS            = schema.TLS
 	DurationRange  = schema.DurationRange
-	Option         = schema.Option
 
 	Report   = report.Report
 	Finding  = report.Finding
@@ -28,8 +27,8 @@ type (
 // Default returns a new Config in which every option has its documented default.
 func Default() *Config { return schema.Default() }
 
-// Options returns the table of all options in the order of Config. Elements of lists of objects follow their list.
-func Options() []Option { return schema.Options() }
+// Options returns the table of all options: see schema.Options.
+func Options() []*schema.Field { return schema.Options() }
 
 // ReadPEM and ErrNotPEM are those of package source, for what reads certificates when options are in use.
 var ErrNotPEM = source.ErrNotPEM

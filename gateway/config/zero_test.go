@@ -11,7 +11,7 @@ import (
 func TestAZeroThatMeansTheDefaultIsNamed(t *testing.T) {
 	n := 0
 	for _, o := range Options() {
-		if o.ZeroIs == "" || o.InObject || o.Unserved {
+		if !o.ZeroDefault || o.InObject || o.Unserved {
 			continue
 		}
 		n++
@@ -22,7 +22,7 @@ func TestAZeroThatMeansTheDefaultIsNamed(t *testing.T) {
 			want += "it is neither off nor without limit"
 		}
 		zeros := []string{"0", "0.0"}
-		if o.Type == "duration" {
+		if o.Kind == "duration" {
 			zeros = append(zeros, `"0s"`, `"0"`, `"0ms"`)
 		}
 		for _, zero := range zeros {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/config"
+	"sluice/gateway/config/schema"
 )
 
 const planted = "hunter2-do-not-show"
@@ -29,11 +30,11 @@ func TestSecretsNeverShow(t *testing.T) {
 	}
 	// A secret of the wrong type, in every place that holds one.
 	for _, o := range config.Options() {
-		if !o.Secret || o.InObject {
+		if o.Secret != schema.SecretAll || o.InObject {
 			continue
 		}
 		value := `["` + planted + `"]`
-		if o.Type == "map of strings" {
+		if o.Kind == schema.KindStringMap {
 			value = `{"Authorization": ["` + planted + `"], "X": "` + planted + `"}`
 		}
 		parts := strings.Split(o.Key, ".")

@@ -65,7 +65,7 @@ func convert(src config.Source, to string, check func(*report.Report, error) err
 
 // unserved reports whether a change is one of a part that does not exist yet.
 func unserved(c config.Change) bool {
-	return slices.ContainsFunc(schema.AllOptions(), func(o schema.Option) bool { return o.Key == c.Key && o.Unserved })
+	return slices.ContainsFunc(schema.Options(), func(o *schema.Field) bool { return o.Key == c.Key && o.Unserved })
 }
 
 // forgetIdleHooks gives a hook of which nothing was said but by keys of versions 4 and 5 for all hooks its defaults, where

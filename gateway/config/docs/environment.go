@@ -20,15 +20,15 @@ func RenderEnv(c *schema.Config, prefix string, nonZero bool) ([]byte, error) {
 		return nil, fmt.Errorf("config: %q is no prefix of environment variables: allowed %s", prefix, strings.Join(schema.EnvPrefixes, ", "))
 	}
 	var lines, unserved []string
-	for _, o := range schema.AllOptions() {
+	for _, o := range schema.Options() {
 		if o.InObject {
 			continue
 		}
-		f, v := schema.Find(schema.Root, reflect.ValueOf(c).Elem(), o.Key)
+		v := reflect.ValueOf(c).Elem().FieldByIndex(o.Path)
 		if nonZero && (v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0) {
 			continue
 		}
-		line := prefix + strings.TrimPrefix(o.Env, schema.EnvPrefixes[0]) + "=" + quoteEnv(envText(f, v)) + "\n"
+		line := prefix + strings.TrimPrefix(o.Env, schema.EnvPrefixes[0]) + "=" + quoteEnv(envText(o, v)) + "\n"
 		if o.Unserved {
 			unserved = append(unserved, line)
 		} else {

@@ -34,9 +34,6 @@ func comment(f *schema.Field) string {
 	if f.Kind == schema.KindObjects {
 		text += " An entry has " + strings.Join(keysBelow(f.Sub, ""), ", ") + "."
 	}
-	if f.Unserved {
-		text += " Not served yet."
-	}
 	return strings.TrimSpace(text)
 }
 
@@ -81,7 +78,7 @@ var ErrUnknownKey = errors.New("no such option or section")
 func Describe(key string) (string, error) {
 	var out bytes.Buffer
 	wanted := strings.ReplaceAll(strings.ToLower(key), "[]", "")
-	for _, o := range schema.AllOptions() {
+	for _, o := range schema.Options() {
 		if plain := strings.ReplaceAll(o.Key, "[]", ""); plain == wanted || schema.Below(plain, wanted) {
 			if out.Len() > 0 {
 				out.WriteByte('\n')
@@ -100,13 +97,13 @@ func Describe(key string) (string, error) {
 }
 
 // describe writes what an option is, how else it can be set, and when a change takes effect.
-func describe(out *bytes.Buffer, o schema.Option) {
+func describe(out *bytes.Buffer, o *schema.Field) {
 	def := ""
 	if o.Default != "" {
 		def = ", default " + o.Default
 	}
-	fmt.Fprintf(out, "%s (%s%s)\n", o.Key, o.Type, def)
-	writeLines(out, "    ", comment(fieldAt(schema.Root, o.Key)))
+	fmt.Fprintf(out, "%s (%s%s)\n", o.Key, o.Kind, def)
+	writeLines(out, "    ", comment(o))
 	line := func(applies bool, text string) {
 		if applies {
 			out.WriteString("    " + text + "\n")
@@ -118,14 +115,4 @@ func describe(out *bytes.Buffer, o schema.Option) {
 	line(len(old) > 0, "Versions 4 and 5: "+strings.Join(old, ", "))
 	line(o.Live, "A change is taken over by SIGHUP.")
 	line(o.Unserved, "Not served yet: accepted, and refused or named at start where it would matter.")
-}
-
-// fieldAt returns the option with a key of schema.Options.
-func fieldAt(s *schema.Section, key string) *schema.Field {
-	name, rest, more := strings.Cut(key, ".")
-	f := s.ByName[strings.TrimSuffix(name, "[]")]
-	if more {
-		return fieldAt(f.Sub, rest)
-	}
-	return f
 }

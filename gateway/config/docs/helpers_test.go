@@ -85,7 +85,7 @@ func served(c *schema.Config) *schema.Config {
 }
 
 // sampleOf returns a value for an option, as JSON, which is not its default; "" for lists of objects.
-func sampleOf(o schema.Option) string {
+func sampleOf(o *schema.Field) string {
 	limits := map[string]string{"node.loops": "3", "node.lanes": "3", "http_api.max_depth": "99", "http_server.max_head_size": "5000"}
 	if l := limits[o.Key]; l != "" {
 		return l
@@ -96,8 +96,8 @@ func sampleOf(o schema.Option) string {
 			text = e
 		}
 	}
-	return map[string]string{
+	return map[schema.Kind]string{
 		"bool": fmt.Sprint(o.Default != "true"), "int": "2000000", "port": "4242", "duration": `"17s"`, "duration range": `"1s-2s"`,
 		"list of strings": `["` + text + `"]`, "map of strings": `{"K": "v"}`, "string": `"` + text + `"`,
-	}[o.Type]
+	}[o.Kind]
 }

@@ -19,10 +19,7 @@ const referenceLegend = "*Live*: SIGHUP takes a change over, all else needs a re
 // Reference returns the documentation of all options as Markdown: a chapter with a table for each section, behind a list of
 // links to them. An object that stands in several places (tls, redis) is written out at the first.
 func Reference() string {
-	d := &reference{options: map[string]schema.Option{}, written: map[reflect.Type]string{}}
-	for _, o := range schema.AllOptions() {
-		d.options[o.Key] = o
-	}
+	d := &reference{written: map[reflect.Type]string{}}
 	var chapters, others []*schema.Field // others: of no section, or not served
 	var links []string
 	for _, f := range schema.Root.Fields {
@@ -35,11 +32,11 @@ func Reference() string {
 	}
 	d.out.WriteString(strings.Join(links, " ·\n") + "\n\n" + referenceLegend + tableHead)
 	for _, f := range others {
-		d.field(f, f.Name)
+		d.field(f)
 	}
 	for _, f := range chapters {
 		fmt.Fprintf(&d.out, "\n## %s\n\n%s\n\n"+tableHead, f.Name, escapeMarkdown(f.Doc))
-		d.section(f.Sub, f.Name)
+		d.section(f.Sub, f.Key)
 	}
 	return d.out.String()
 }
@@ -49,7 +46,6 @@ const tableHead = "| key | type | default | meaning |\n|---|---|---|---|\n"
 // reference is a Reference that is being written.
 type reference struct {
 	out     bytes.Buffer
-	options map[string]schema.Option
 	written map[reflect.Type]string // object → key under which its options were written out
 }
 
@@ -64,7 +60,7 @@ func (d *reference) section(s *schema.Section, path string) {
 			said = true
 			continue
 		}
-		d.field(f, schema.Join(path, f.Name))
+		d.field(f)
 	}
 }
 
@@ -72,22 +68,22 @@ func (d *reference) section(s *schema.Section, path string) {
 const worthAReference = 5
 
 // field writes an option, or a section inside of another.
-func (d *reference) field(f *schema.Field, key string) {
+func (d *reference) field(f *schema.Field) {
 	switch {
 	case f.Unserved:
-		d.all(key, "*Not served yet*.")
+		d.all(f.Key, "*Not served yet*.")
 	case f.Kind != schema.KindSection:
-		d.option(f, key)
+		d.option(f)
 		if f.Kind == schema.KindObjects {
-			d.section(f.Sub, key+"[]")
+			d.section(f.Sub, f.Key+"[]")
 		}
 	case d.written[f.Sub.Type] != "":
-		d.all(key, "The options of `"+d.written[f.Sub.Type]+"`.")
+		d.all(f.Key, "The options of `"+d.written[f.Sub.Type]+"`.")
 	default:
 		if len(f.Sub.Fields) >= worthAReference {
-			d.written[f.Sub.Type] = key
+			d.written[f.Sub.Type] = f.Key
 		}
-		d.section(f.Sub, key)
+		d.section(f.Sub, f.Key)
 	}
 }
 
@@ -104,8 +100,8 @@ func embedded(s *schema.Section, f *schema.Field) reflect.Type {
 	return s.Type.Field(f.Index[0]).Type
 }
 
-func (d *reference) option(f *schema.Field, key string) {
-	def, typ, text := "", schema.KindNames[f.Kind], escapeMarkdown(meaning(f))
+func (d *reference) option(f *schema.Field) {
+	def, typ, text := "", string(f.Kind), escapeMarkdown(meaning(f))
 	if f.Default != "" {
 		def = "`" + f.Default + "`"
 	}
@@ -115,16 +111,16 @@ func (d *reference) option(f *schema.Field, key string) {
 	if limits := limits(f); limits != "" {
 		text += " Allowed: " + escapeMarkdown(limits) + "."
 	}
-	if d.options[key].File {
+	if f.File {
 		text += " *File*."
 	}
-	if d.options[key].Live {
+	if f.Live {
 		text += " *Live*."
 	}
-	if old := legacy.FlatNames(key); len(old) > 0 && !slices.Contains(old, f.Name) {
+	if old := legacy.FlatNames(f.Key); len(old) > 0 && !slices.Contains(old, f.Name) {
 		text += " *v5*: `" + strings.Join(old, "`, `") + "`."
 	}
-	fmt.Fprintf(&d.out, "| `%s` | %s | %s | %s |\n", key, typ, def, text)
+	fmt.Fprintf(&d.out, "| `%s` | %s | %s | %s |\n", f.Key, typ, def, text)
 }
 
 // escapeMarkdown makes plain text safe in a cell of a table: no column, no tag, no formula.

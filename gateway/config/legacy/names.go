@@ -221,7 +221,7 @@ func Targets(old string) []string {
 // FlagKey returns the option that a flag sets by its name: a dotted key of version 6, a flat name of versions 4 and 5
 // ("uni_sse" sets uni_sse.enabled), or one of these with _file after it. ok is false for all else.
 func FlagKey(flag string) (key string, ok bool) {
-	if f, _ := schema.FindOption(flag); f != nil {
+	if schema.FindOption(flag) != nil {
 		return flag, true
 	}
 	if n, ok := find(flag); ok {

@@ -115,7 +115,7 @@ func (b *batch) split(in []source.Setting) {
 // isOld reports whether a setting has a name of versions 4 and 5. Names that are sections now are told by their value: a switch,
 // or the name of an engine (PROTOCOL 9.1).
 func (b *batch) isOld(s source.Setting) bool {
-	if f, _ := schema.FindOption(s.Key); f != nil {
+	if schema.FindOption(s.Key) != nil {
 		return false
 	}
 	n, ok := find(s.Key)

@@ -186,7 +186,7 @@ func TestTheRewriterRemembersTheVersion(t *testing.T) {
 // Every old name leads to an option, or to a part that is known to be lacking.
 func TestTheTableLeadsSomewhere(t *testing.T) {
 	known := func(key string) bool {
-		f, _ := schema.FindOption(key)
+		f := schema.FindOption(key)
 		_, _, lacking := Lacking(key, &source.Node{})
 		return f != nil || lacking || sectionAt(schema.Root, key) != nil
 	}
@@ -222,7 +222,7 @@ func TestFlagsOfVersions4And5(t *testing.T) {
 	flags := FlatFlags()
 	require.True(t, slices.IsSortedFunc(flags, func(a, b FlatFlag) int { return strings.Compare(a.Name, b.Name) }))
 	for _, f := range flags {
-		o, _ := schema.FindOption(f.Key)
+		o := schema.FindOption(f.Key)
 		require.True(t, o == nil || (o.Kind == schema.KindBool) == f.Switch, f.Name)
 	}
 	for name, want := range map[string]string{

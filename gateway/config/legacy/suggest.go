@@ -102,7 +102,7 @@ func suggestTop(name string, sections []string) Suggestion {
 		old = append(old, n.old)
 	}
 	if best := nearest(name, old); best != "" {
-		if f, _ := schema.FindOption(byName()[best].to[0]); f == nil {
+		if schema.FindOption(byName()[best].to[0]) == nil {
 			return Suggestion{Why: best + ", if that was meant, is not supported"}
 		}
 	}
@@ -197,7 +197,7 @@ func deeper(path, name string) []string {
 func oldMeant(s string) []string {
 	var old []string
 	for _, n := range names() {
-		if f, _ := schema.FindOption(n.to[0]); f != nil {
+		if schema.FindOption(n.to[0]) != nil {
 			old = append(old, n.old)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // Every real name, cut behind one of its words or with a word more, leads back to itself.
 func TestEveryNameIsFoundByItsParts(t *testing.T) {
 	var keys []string
-	for _, o := range schema.AllOptions() {
+	for _, o := range schema.Options() {
 		if !o.InObject {
 			keys = append(keys, o.Key)
 		}
@@ -57,7 +57,7 @@ func TestNamesBeforeVersion4(t *testing.T) {
 	}
 	for name, now := range older {
 		require.Equal(t, now, SuggestKey("", name, schema.Root).Key)
-		f, _ := schema.FindOption(now)
+		f := schema.FindOption(now)
 		require.Equal(t, now != "", f != nil, now)
 	}
 }

@@ -49,9 +49,9 @@ func (b *batch) fail(s source.Setting, detail string) {
 func (b *batch) translate(s source.Setting) {
 	n, _ := find(s.Key)
 	empty := s.Value.Value == "" || s.Value.Value == source.Text("")
-	f, isFile := schema.FindOption(n.to[0])
+	f := schema.FindOption(n.to[0])
 	switch text, isText := s.Value.Value.(source.Text); {
-	case isText && f != nil && !isFile && f.IgnoresEmpty(string(text)):
+	case isText && f != nil && f.Key == n.to[0] && f.IgnoresEmpty(string(text)):
 		b.note(s, report.KindAdvice, "empty, ignored", "")
 		return
 	case empty && n.to[0] == n.old+".type":
@@ -70,7 +70,7 @@ func (b *batch) translate(s source.Setting) {
 		} else {
 			b.set(to, s.Value, s)
 		}
-		if f, _ := schema.FindOption(to); f != nil {
+		if schema.FindOption(to) != nil {
 			now = append(now, b.spell(to))
 		}
 	}

@@ -1,9 +1,6 @@
 package schema
 
-import (
-	"reflect"
-	"strings"
-)
+import "strings"
 
 // NamespacesKey names the list whose elements have environment variables of their own.
 const NamespacesKey = "channel.namespaces"
@@ -36,6 +33,15 @@ func EnvName(env, name string) string {
 	return env + "_" + name
 }
 
+// envOf returns the variable of the option with a key, "" where only that of a list around it exists.
+func envOf(key string) string {
+	key = strings.Replace(key, NamespacesKey+"[]", NamespacesKey+".<NAME>", 1)
+	if strings.Contains(key, "[]") {
+		return ""
+	}
+	return EnvPrefixes[0] + EnvName("", strings.ReplaceAll(key, ".", "_"))
+}
+
 // EnvPrefixes are the prefixes of our environment variables; an earlier one wins.
 var EnvPrefixes = []string{"SLUICE_", "CENTRIFUGO_"}
 
@@ -44,51 +50,34 @@ func NamespaceEnv(name string) string {
 	return "CHANNEL_NAMESPACES_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(name))
 }
 
-// FindOption returns the option with the dotted key, or the one whose file the key names; nil if there is none.
-func FindOption(key string) (f *Field, isFile bool) {
-	if f, _ := Find(Root, reflect.Value{}, key); f != nil {
-		return f, false
+// byKey holds the options that are in no list.
+var byKey = func() map[string]*Field {
+	all := map[string]*Field{}
+	for _, f := range Options() {
+		if !f.InObject {
+			all[f.Key] = f
+		}
 	}
-	base, ok := strings.CutSuffix(key, FileSuffix)
-	if !ok {
-		return nil, false
-	}
-	if f, _ := Find(Root, reflect.Value{}, base); f != nil && f.Secret != SecretNone {
-		return f, true
-	}
-	return nil, false
-}
+	return all
+}()
 
-// Find returns the option with the dotted key and its place in v, or nil.
-// A zero v gives a zero place.
-func Find(s *Section, v reflect.Value, key string) (*Field, reflect.Value) {
-	name, rest, more := strings.Cut(key, ".")
-	f := s.ByName[name]
-	if f == nil || more != (f.Kind == KindSection) {
-		return nil, reflect.Value{}
+// FindOption returns the option with the dotted key, or the one whose file the key names; nil if there is none.
+func FindOption(key string) *Field {
+	if f := byKey[key]; f != nil {
+		return f
 	}
-	if v.IsValid() {
-		v = v.FieldByIndex(f.Index)
-	}
-	if more {
-		return Find(f.Sub, v, rest)
-	}
-	return f, v
+	return fileOf(byKey, key)
 }
 
 // TakesFile reports whether the option with this dotted key can be given in a file.
-func TakesFile(key string) bool {
-	f, isFile := FindOption(key)
-	return f != nil && !isFile && f.Secret != SecretNone
-}
+func TakesFile(key string) bool { return byKey[key] != nil && byKey[key].File }
 
 // FileOf returns the option whose file name, a key of the section, names; nil if there is none.
-func (s *Section) FileOf(name string) *Field {
+func (s *Section) FileOf(name string) *Field { return fileOf(s.ByName, name) }
+
+func fileOf(options map[string]*Field, name string) *Field {
 	base, ok := strings.CutSuffix(name, FileSuffix)
-	if !ok {
-		return nil
-	}
-	if f := s.ByName[base]; f != nil && f.Secret != SecretNone {
+	if f := options[base]; ok && f != nil && f.File {
 		return f
 	}
 	return nil

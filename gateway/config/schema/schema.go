@@ -11,35 +11,22 @@ import (
 	"sluice/gateway/config/source"
 )
 
-// Kind says how the value of an option is written and decoded.
-type Kind uint8
+// Kind says how the value of an option is written and decoded. Its text is what the documentation calls it.
+type Kind string
 
 // Kinds of fields; the last two hold others.
 const (
-	KindBool Kind = iota + 1
-	KindInt
-	KindDuration
-	KindString
-	KindPort
-	KindRange
-	KindStrings
-	KindStringMap
-	KindSection
-	KindObjects
+	KindBool      Kind = "bool"
+	KindInt       Kind = "int"
+	KindDuration  Kind = "duration"
+	KindString    Kind = "string"
+	KindPort      Kind = "port"
+	KindRange     Kind = "duration range"
+	KindStrings   Kind = "list of strings"
+	KindStringMap Kind = "map of strings"
+	KindSection   Kind = "section"
+	KindObjects   Kind = "list of objects"
 )
-
-// KindNames is what the documentation calls each kind of option.
-var KindNames = map[Kind]string{
-	KindBool:      "bool",
-	KindInt:       "int",
-	KindDuration:  "duration",
-	KindString:    "string",
-	KindPort:      "port",
-	KindRange:     "duration range",
-	KindStrings:   "list of strings",
-	KindStringMap: "map of strings",
-	KindObjects:   "list of objects",
-}
 
 // Secrecy says what of a value may be shown.
 type Secrecy uint8
@@ -51,35 +38,29 @@ const (
 	SecretAll
 )
 
-// Liveness says whether a reload takes effect at once: "true", "false", or "" = as the section says.
-type Liveness string
-
-// Within returns what holds inside a section that says section.
-func (l Liveness) Within(section bool) bool {
-	if l == "" {
-		return section
-	}
-	return l == "true"
-}
-
 // Field is one key of a section: an option, or a section of its own.
 type Field struct {
 	Name    string
-	Index   []int // of the struct's field, for reflect.Value.FieldByIndex
+	Key     string // dotted, "[]" after a list of objects: channel.namespaces[].history_size
+	Env     string // variable name with the prefix SLUICE_; "" where only the variable of a list around it exists
+	Index   []int  // of the struct's field, for reflect.Value.FieldByIndex
+	Path    []int  // the same, as seen from Config, or from the element of the list around it
 	Kind    Kind
-	Default string // text form, as a variable would give it
-	Doc     string
-	Unit    string
-	Enum    []string
+	Default string   // text form, as a variable would give it
+	Doc     string   // one or two sentences
+	Unit    string   // "bytes" and the like, or ""
+	Enum    []string // allowed values, or nil
 	Secret  Secrecy
 
 	Min, Max    int64 // of a number, or of a duration in nanoseconds
-	ZeroDefault bool
+	ZeroDefault bool  // 0 stands for the default
 	NegativeOff bool
 	OneIsList   bool
 	IsText      bool // held as a string in Config
-	Live        Liveness
-	Unserved    bool // a section of a part that does not exist yet
+	InObject    bool // part of an element of a list of objects
+	File        bool // Key + "_file" (and Env + "_FILE") can name a file that holds the value
+	Live        bool // a reload takes effect at once; all others need a restart
+	Unserved    bool // of a part that does not exist yet: accepted, and refused or named where it would matter
 
 	Sub *Section // of a section, or of the elements of a list of objects
 }
@@ -93,35 +74,43 @@ type Section struct {
 }
 
 // Root is the schema of Config.
-var Root = newSchema(reflect.TypeFor[Config]())
+var Root = newSection(reflect.TypeFor[Config](), &Field{})
 
-// newSchema reads the struct tags of t. An embedded struct adds its fields to the section.
-func newSchema(t reflect.Type) *Section {
-	s := &Section{Type: t, ByName: map[string]*Field{}}
-	s.add(t, nil)
-	return s
+// Options returns all options in the order of Config. Elements of lists of objects follow their list.
+func Options() []*Field { return Root.options(nil) }
+
+func (s *Section) options(all []*Field) []*Field {
+	for _, f := range s.Fields {
+		if f.Kind != KindSection {
+			all = append(all, f)
+		}
+		if f.Sub != nil {
+			all = f.Sub.options(all)
+		}
+	}
+	return all
 }
 
-func (s *Section) add(t reflect.Type, index []int) {
-	for i := range t.NumField() {
-		sf := t.Field(i)
-		at := append(slices.Clone(index), i)
+// newSection reads the struct tags of t, the type of a section or of an element that the field around it holds.
+func newSection(t reflect.Type, around *Field) *Section {
+	s := &Section{Type: t, ByName: map[string]*Field{}}
+	for _, sf := range reflect.VisibleFields(t) {
 		if sf.Anonymous {
-			s.add(sf.Type, at)
 			continue
 		}
-		f := newField(sf, at)
+		f := newField(sf, around)
 		s.Fields = append(s.Fields, f)
 		s.ByName[f.Name] = f
 		s.HasSecret = s.HasSecret || f.Secret != SecretNone || f.Sub != nil && f.Sub.HasSecret
 	}
+	return s
 }
 
-func newField(sf reflect.StructField, index []int) *Field {
+func newField(sf reflect.StructField, around *Field) *Field {
 	tag := sf.Tag
 	f := &Field{
 		Name:        tag.Get("json"),
-		Index:       index,
+		Index:       sf.Index,
 		Kind:        kindOf(sf),
 		Default:     tag.Get("default"),
 		Doc:         tag.Get("doc"),
@@ -130,12 +119,21 @@ func newField(sf reflect.StructField, index []int) *Field {
 		NegativeOff: tag.Get("neg") == "off",
 		OneIsList:   tag.Get("list") == "one",
 		IsText:      sf.Type.Kind() == reflect.String,
-		Live:        Liveness(tag.Get("live")),
-		Unserved:    tag.Get("served") == "no",
+		InObject:    around.InObject || around.Kind == KindObjects,
+		Live:        around.Live,
+		Unserved:    around.Unserved || tag.Get("served") == "no",
 		Max:         math.MaxInt64,
 	}
+	f.Key, f.Path = Join(around.Key, f.Name), slices.Concat(around.Path, f.Index)
+	if around.Kind == KindObjects {
+		f.Key, f.Path = Join(around.Key+"[]", f.Name), f.Index
+	}
+	f.Env = envOf(f.Key)
 	if e, ok := tag.Lookup("enum"); ok {
 		f.Enum = strings.Split(e, ",")
+	}
+	if live, ok := tag.Lookup("live"); ok {
+		f.Live = live == "true"
 	}
 	switch tag.Get("secret") {
 	case "true":
@@ -143,13 +141,14 @@ func newField(sf reflect.StructField, index []int) *Field {
 	case "url":
 		f.Secret = SecretURL
 	}
+	f.File = f.Secret != SecretNone
 	switch f.Kind {
 	case KindPort:
 		f.Max = math.MaxUint16
 	case KindSection:
-		f.Sub = newSchema(sf.Type)
+		f.Sub = newSection(sf.Type, f)
 	case KindObjects:
-		f.Sub = newSchema(sf.Type.Elem())
+		f.Sub = newSection(sf.Type.Elem(), f)
 	}
 	f.bounds(tag.Get("min"), tag.Get("max"))
 	return f
@@ -186,17 +185,15 @@ func kindOf(sf reflect.StructField) Kind {
 }
 
 func (f *Field) bounds(lo, hi string) {
-	parse := func(s string) int64 {
+	parse := func(text string) int64 {
+		n, err := strconv.ParseInt(text, 10, 64)
 		if f.Kind == KindDuration {
-			d, err := time.ParseDuration(s)
-			if err != nil {
-				panic("BUG: config: bound of " + f.Name + ": " + s)
-			}
-			return int64(d)
+			var d time.Duration
+			d, err = time.ParseDuration(text)
+			n = int64(d)
 		}
-		n, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {
-			panic("BUG: config: bound of " + f.Name + ": " + s)
+			panic("BUG: config: bound of " + f.Name + ": " + text)
 		}
 		return n
 	}

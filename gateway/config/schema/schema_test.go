@@ -12,7 +12,7 @@ import (
 func TestEveryOptionIsDocumentedAndNamedOnce(t *testing.T) {
 	keys, envs := map[string]bool{}, map[string]string{}
 	for _, o := range Options() {
-		require.NotEmpty(t, o.Type, o.Key)
+		require.NotEmpty(t, o.Kind, o.Key)
 		require.NotEmpty(t, o.Doc, o.Key)
 		require.True(t, strings.HasSuffix(o.Doc, "."), "%s: %s", o.Key, o.Doc)
 		require.False(t, keys[o.Key], o.Key)
@@ -26,13 +26,13 @@ func TestEveryOptionIsDocumentedAndNamedOnce(t *testing.T) {
 }
 
 func TestOptionsDescribeTheirTags(t *testing.T) {
-	byKey := map[string]Option{}
+	byKey := map[string]*Field{}
 	for _, o := range Options() {
 		byKey[o.Key] = o
 	}
 	port := byKey["http_server.port"]
 	require.Equal(t, "SLUICE_HTTP_SERVER_PORT", port.Env)
-	require.Equal(t, "port", port.Type)
+	require.Equal(t, "port", string(port.Kind))
 	require.Equal(t, "8000", port.Default)
 
 	o := byKey["channel.namespaces[].slow_policy"]
@@ -45,10 +45,10 @@ func TestOptionsDescribeTheirTags(t *testing.T) {
 	require.True(t, o.InObject)
 
 	require.Equal(t, "bytes", byKey["client.queue_max_size"].Unit)
-	require.Equal(t, "1048576", byKey["client.queue_max_size"].ZeroIs)
-	require.True(t, byKey["http_api.key"].Secret)
-	require.False(t, byKey["http_api.handler_prefix"].Secret)
-	require.Equal(t, "list of objects", byKey["channel.namespaces"].Type)
+	require.True(t, byKey["client.queue_max_size"].ZeroDefault)
+	require.Equal(t, SecretAll, byKey["http_api.key"].Secret)
+	require.Equal(t, SecretNone, byKey["http_api.handler_prefix"].Secret)
+	require.Equal(t, "list of objects", string(byKey["channel.namespaces"].Kind))
 }
 
 func TestConfigIsPlainData(t *testing.T) {

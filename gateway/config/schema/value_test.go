@@ -15,8 +15,8 @@ func TestATextIsDecodedAsWhatItStandsFor(t *testing.T) {
 		t.Helper()
 		decode := func(v any) *Config {
 			c := Default()
-			o, dst := Find(Root, reflect.ValueOf(c).Elem(), key)
-			require.Empty(t, o.Decode(dst, &source.Node{Value: v}))
+			o := FindOption(key)
+			require.Empty(t, o.Decode(reflect.ValueOf(c).Elem().FieldByIndex(o.Path), &source.Node{Value: v}))
 			return c
 		}
 		require.NotEqual(t, Default(), decode(value), key)
@@ -40,13 +40,13 @@ func FuzzDecode(f *testing.F) {
 	}
 	values := reflect.New(Root.Type).Elem()
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, o := range AllOptions() {
-			if o.InObject || o.Type == "list of objects" {
+		for _, o := range Options() {
+			if o.InObject || o.Kind == KindObjects {
 				continue
 			}
-			option, dst := Find(Root, values, o.Key)
+			dst := values.FieldByIndex(o.Path)
 			dst.SetZero()
-			if wrong := option.Decode(dst, &source.Node{Value: source.Text(text)}); wrong != "" {
+			if wrong := o.Decode(dst, &source.Node{Value: source.Text(text)}); wrong != "" {
 				require.True(t, dst.IsZero(), o.Key)
 			}
 		}
