@@ -32,29 +32,19 @@ func ParseDotEnv(data []byte) (map[string]string, error) {
 	return env, nil
 }
 
-var dotEnvEscapes = map[byte]byte{'n': '\n', 't': '\t', 'r': '\r', '"': '"', '\\': '\\', '$': '$'}
+var (
+	dotEnvQuoted  = regexp.MustCompile(`^(?:"((?:[^"\\]|\\.)*)"|'([^']*)')\s*(?:#.*)?$`)
+	dotEnvEscapes = strings.NewReplacer(`\n`, "\n", `\t`, "\t", `\r`, "\r", `\"`, `"`, `\\`, `\`, `\$`, `$`)
+)
 
-func dotEnvValue(s string) (string, bool) {
-	if s == "" || s[0] != '"' && s[0] != '\'' {
-		if i := strings.Index(s, " #"); i >= 0 {
-			s = s[:i]
-		}
+func dotEnvValue(s string) (value string, ok bool) {
+	if !strings.HasPrefix(s, `"`) && !strings.HasPrefix(s, "'") {
+		s, _, _ = strings.Cut(s, " #")
 		return strings.TrimSpace(s), true
 	}
-	quote := s[0]
-	var out strings.Builder
-	for i := 1; i < len(s); i++ {
-		c := s[i]
-		switch {
-		case c == quote:
-			rest := strings.TrimSpace(s[i+1:])
-			return out.String(), rest == "" || rest[0] == '#'
-		case c == '\\' && quote == '"' && i+1 < len(s) && dotEnvEscapes[s[i+1]] != 0:
-			i++
-			out.WriteByte(dotEnvEscapes[s[i]])
-		default:
-			out.WriteByte(c)
-		}
+	m := dotEnvQuoted.FindStringSubmatch(s)
+	if m == nil {
+		return "", false
 	}
-	return "", false
+	return dotEnvEscapes.Replace(m[1]) + m[2], true
 }

@@ -11,96 +11,59 @@ import (
 
 // ParseJSON reads one JSON text (RFC 8259) into a tree with line numbers. Errors give line and column and never quote
 // the text, which may hold secrets.
-func ParseJSON(data []byte) (*Node, error) {
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	if !utf8.Valid(data) {
-		return nil, errNotUTF8
-	}
+func ParseJSON(data []byte) (*Node, error) { return read(data, "JSON", parseJSON) }
+
+func parseJSON(data []byte) (*Node, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, errEmpty
 	}
 	if err := checkJSON(data); err != nil {
 		return nil, err
 	}
-	r := &jsonReader{Decoder: json.NewDecoder(bytes.NewReader(data)), data: data, line: 1}
+	r := &jsonReader{json.NewDecoder(bytes.NewReader(data)), reader{data: data, line: 1}}
 	r.UseNumber()
-	return r.value(0)
+	tree := r.value()
+	return tree, tree.checkDepth(0)
 }
-
-var (
-	errNotUTF8 = errors.New("not UTF-8")
-	errEmpty   = errors.New("empty; write {} to have the defaults")
-)
 
 // jsonReader makes a tree of the tokens of a text that is right.
 type jsonReader struct {
 	*json.Decoder
-	data []byte
-	at   int // offset up to which lines are counted
-	line int
+	reader
 }
 
-// token returns the next token. The line of the reader is that of its end, which is that of its start as well.
-func (r *jsonReader) token() (json.Token, error) {
+// token returns the next token with the line of its end, which is that of its start as well.
+func (r *jsonReader) token() (json.Token, int) {
 	t, err := r.Token()
-	end := int(r.InputOffset())
-	r.line += bytes.Count(r.data[r.at:end], []byte("\n"))
-	r.at = end
-	return t, err
-}
-
-func (r *jsonReader) value(depth int) (*Node, error) {
-	t, err := r.token()
 	if err != nil {
-		return nil, err
+		panic("BUG: config: no token in JSON that was checked: " + err.Error())
 	}
-	if depth > maxDepth {
-		return nil, jsonError(r.data, r.at-1, fmt.Sprintf("at most %d levels", maxDepth))
-	}
-	n := &Node{Value: t, Line: r.line}
-	switch t := t.(type) {
-	case json.Number:
-		n.Value = Number(t)
-	case json.Delim:
-		if t == '{' {
-			n.Value, err = r.object(depth)
-		} else {
-			n.Value, err = r.list(depth)
-		}
-	}
-	return n, err
+	return t, r.to(int(r.InputOffset()))
 }
 
-func (r *jsonReader) object(depth int) (*Object, error) {
-	o := &Object{}
-	for r.More() {
-		key, err := r.token()
-		if err != nil {
-			return nil, err
+func (r *jsonReader) value() *Node {
+	t, line := r.token()
+	n := &Node{Value: t, Line: line}
+	switch t {
+	case json.Delim('{'):
+		o := &Object{}
+		for r.More() {
+			key, line := r.token()
+			v := r.value()
+			v.Line = line
+			o.Members = append(o.Members, Member{Key: key.(string), Value: v})
 		}
-		line := r.line
-		v, err := r.value(depth + 1)
-		if err != nil {
-			return nil, err
+		r.token()
+		n.Value = o
+	case json.Delim('['):
+		l := []*Node{}
+		for r.More() {
+			l = append(l, r.value())
 		}
-		v.Line = line
-		o.Members = append(o.Members, Member{Key: key.(string), Value: v})
+		r.token()
+		n.Value = l
 	}
-	_, err := r.token()
-	return o, err
-}
-
-func (r *jsonReader) list(depth int) ([]*Node, error) {
-	l := []*Node{}
-	for r.More() {
-		v, err := r.value(depth + 1)
-		if err != nil {
-			return nil, err
-		}
-		l = append(l, v)
-	}
-	_, err := r.token()
-	return l, err
+	return n
 }
 
 // checkJSON says where a text is no JSON, and what was expected there.

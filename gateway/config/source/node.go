@@ -1,6 +1,7 @@
 package source
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -14,7 +15,7 @@ type Node struct {
 }
 
 // Number is a number as it was written.
-type Number string
+type Number = json.Number
 
 // Date is a TOML date or time, which no option takes.
 type Date string
@@ -54,9 +55,6 @@ func (n *Node) Scalar() (text string, ok bool) {
 	return "", false
 }
 
-// maxDepth bounds the nesting of a config file; ours need six levels.
-const maxDepth = 64
-
 // NotString says what is wrong with a value that should be a string. YAML and TOML take digits for a number.
 func (n *Node) NotString() string {
 	switch n.Value.(type) {
@@ -65,26 +63,6 @@ func (n *Node) NotString() string {
 	default:
 		return "is not a string"
 	}
-}
-
-// Measure counts the values and the levels below n, n included.
-func (n *Node) Measure() (values, levels int) {
-	values, levels = 1, 1
-	add := func(inner *Node) {
-		v, l := inner.Measure()
-		values, levels = values+v, max(levels, l+1)
-	}
-	switch v := n.Value.(type) {
-	case []*Node:
-		for _, inner := range v {
-			add(inner)
-		}
-	case *Object:
-		for _, m := range v.Members {
-			add(m.Value)
-		}
-	}
-	return values, levels
 }
 
 // Show renders a value for an error text, shortened.

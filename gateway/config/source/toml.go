@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"sort"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -18,56 +16,42 @@ import (
 //
 // The parser of the library gives what is written, in its order and with its place; whether keys and tables clash is what its
 // decoder says. The tree comes first, because it also bounds the depth, which the decoder could not stand.
-func ParseTOML(data []byte) (tree *Node, err error) {
-	defer func() {
-		if v := recover(); v != nil { // Why: see ParseYAML
-			tree, err = nil, errNotTOML
-		}
-	}()
-	data = []byte(strings.TrimPrefix(string(data), "\ufeff"))
-	if !utf8.Valid(data) {
-		return nil, errNotUTF8
-	}
-	r := &tomlReader{root: &Object{}, tables: map[*Object]map[string]*Node{}, line: 1}
+func ParseTOML(data []byte) (*Node, error) { return read(data, "TOML", parseTOML) }
+
+func parseTOML(data []byte) (*Node, error) {
+	r := &tomlReader{reader: reader{data: data, line: 1}, root: &Object{}, tables: map[*Object]map[string]*Node{}}
 	r.Reset(data)
-	for i, c := range data {
-		if c == '\n' {
-			r.lineEnds = append(r.lineEnds, i)
+	table := r.root
+	for r.err == nil && r.NextExpression() {
+		if e := r.Expression(); e.Kind == unstable.KeyValue {
+			r.pair(table, e)
+		} else {
+			table = r.header(e)
 		}
 	}
-	table, depth := r.root, 0
-	for r.NextExpression() {
-		e := r.Expression()
-		if e.Kind == unstable.KeyValue {
-			err = r.pair(table, e, depth)
-		} else {
-			table, depth, err = r.header(e)
-		}
-		if err != nil {
-			return nil, err
-		}
+	tree := &Node{Value: r.root, Line: 1}
+	if r.err == nil {
+		r.err = tree.checkDepth(0)
+	}
+	if r.err != nil {
+		return nil, r.err
 	}
 	var clash map[string]any
 	if err := toml.Unmarshal(data, &clash); err != nil {
 		return nil, tomlError(err)
 	}
-	return &Node{Value: r.root, Line: 1}, nil
+	return tree, nil
 }
 
-var (
-	tomlTwice = regexp.MustCompile(`^(?:key|table) (.*) (?:is already defined|already exists)`)
-	tooDeep   = fmt.Sprintf("too deep: allowed at most %d levels", maxDepth)
-)
+var tomlTwice = regexp.MustCompile(`^(?:key|table) (.*) (?:is already defined|already exists)`)
 
 // maxTOMLKeys bounds the keys of one table: the library takes time with the square of them.
 const maxTOMLKeys = 10_000
 
-var errNotTOML = errors.New("not TOML that can be read")
-
 func tomlError(err error) error {
 	var de *toml.DecodeError
 	if !errors.As(err, &de) {
-		return errNotTOML
+		return unreadable("TOML")
 	}
 	line, _ := de.Position()
 	problem := strings.TrimPrefix(de.Error(), "toml: ")
@@ -82,76 +66,59 @@ func tomlError(err error) error {
 	return fmt.Errorf("line %d: %s", max(line, 1), withoutQuotes(problem))
 }
 
-// tomlReader makes a tree of the expressions of a text: headers of tables, and keys with values.
+// tomlReader makes a tree of the expressions of a text: headers of tables, and keys with values. Its line is that of the last thing
+// that has a place; lists have none.
 type tomlReader struct {
 	unstable.Parser
-	root     *Object
-	tables   map[*Object]map[string]*Node // the last value of each key of each table
-	lineEnds []int                        // offsets
-	line     int                          // of the last thing that has a place; lists have none
+	reader
+	root   *Object
+	tables map[*Object]map[string]*Node // the last value of each key of each table
 }
 
-// at remembers and returns the line of a node.
-func (r *tomlReader) at(n *unstable.Node) int {
+// lineOf remembers and returns the line of a node.
+func (r *tomlReader) lineOf(n *unstable.Node) int {
 	if n.Raw.Length > 0 {
-		r.line = sort.SearchInts(r.lineEnds, int(n.Raw.Offset)) + 1
+		return r.to(int(n.Raw.Offset))
 	}
 	return r.line
 }
 
-// deep returns an error for what is nested too deeply.
-func (r *tomlReader) deep(depth int) error {
-	if depth > maxDepth {
-		return fmt.Errorf("line %d: %s", r.line, tooDeep)
+// header returns the table that [a.b] or [[a.b]] opens.
+func (r *tomlReader) header(e *unstable.Node) *Object {
+	table, last := r.walk(r.root, e.Key())
+	if e.Kind != unstable.ArrayTable {
+		return r.inner(table, last)
 	}
-	return nil
-}
-
-// header returns the table that [a.b] or [[a.b]] opens, and how deep it is.
-func (r *tomlReader) header(e *unstable.Node) (*Object, int, error) {
-	table, last, depth, err := r.walk(r.root, e.Key(), 0)
-	if err != nil || e.Kind != unstable.ArrayTable {
-		return r.inner(table, last), depth, err
-	}
-	n := r.tables[table][last]
-	if n == nil {
-		n = &Node{Value: []*Node{}, Line: r.line}
-		r.add(table, last, n)
-	}
-	opened := &Object{}
+	n, opened := r.member(table, last, []*Node{}), &Object{}
 	if list, ok := n.Value.([]*Node); ok {
 		n.Value = append(list, &Node{Value: opened, Line: r.line})
 	}
-	return opened, depth, nil
+	return opened
 }
 
-// walk follows a dotted key from a table, which is so deep, up to the table that holds its last part.
-func (r *tomlReader) walk(table *Object, key unstable.Iterator, depth int) (*Object, string, int, error) {
-	for key.Next() {
+// walk follows a dotted key from a table to the one that holds its last part.
+func (r *tomlReader) walk(table *Object, key unstable.Iterator) (in *Object, last string) {
+	for depth := 1; key.Next(); depth++ {
 		part := key.Node()
-		r.at(part)
-		if depth++; r.deep(depth) != nil {
-			return table, "", depth, r.deep(depth)
-		}
-		if len(r.tables[table]) > maxTOMLKeys {
-			return table, "", depth, fmt.Errorf("line %d: more than %d keys in one table", r.line, maxTOMLKeys)
-		}
-		if key.IsLast() {
-			return table, string(part.Data), depth, nil
+		r.lineOf(part)
+		switch {
+		case depth > maxDepth:
+			r.fail(r.line, "%s", tooDeep)
+			return table, ""
+		case len(r.tables[table]) > maxTOMLKeys:
+			r.fail(r.line, "more than %d keys in one table", maxTOMLKeys)
+		case key.IsLast():
+			return table, string(part.Data)
 		}
 		table = r.inner(table, string(part.Data))
 	}
-	return table, "", depth, errNotTOML
+	return table, ""
 }
 
 // inner returns the table with this key, the last one of a list of tables. It is made if it is not there. Keys that clash get
 // one that nobody sees: the decoder refuses them.
 func (r *tomlReader) inner(table *Object, key string) *Object {
-	n := r.tables[table][key]
-	if n == nil {
-		n = &Node{Value: &Object{}, Line: r.line}
-		r.add(table, key, n)
-	}
+	n := r.member(table, key, &Object{})
 	if list, ok := n.Value.([]*Node); ok && len(list) > 0 {
 		n = list[len(list)-1]
 	}
@@ -159,6 +126,16 @@ func (r *tomlReader) inner(table *Object, key string) *Object {
 		return o
 	}
 	return &Object{}
+}
+
+// member returns the value of a key of a table; where there is none, it becomes this one.
+func (r *tomlReader) member(table *Object, key string, value any) *Node {
+	n := r.tables[table][key]
+	if n == nil {
+		n = &Node{Value: value, Line: r.line}
+		r.add(table, key, n)
+	}
+	return n
 }
 
 // add gives a table a key.
@@ -171,43 +148,27 @@ func (r *tomlReader) add(table *Object, key string, n *Node) {
 }
 
 // pair reads a key and its value into a table.
-func (r *tomlReader) pair(table *Object, e *unstable.Node, depth int) error {
-	table, key, depth, err := r.walk(table, e.Key(), depth)
-	if err != nil {
-		return err
-	}
+func (r *tomlReader) pair(table *Object, e *unstable.Node) {
+	table, key := r.walk(table, e.Key())
 	line := r.line
-	v, err := r.value(e.Value(), depth)
-	if err != nil {
-		return err
-	}
+	v := r.value(e.Value())
 	v.Line = line
 	r.add(table, key, v)
-	return nil
 }
 
-func (r *tomlReader) value(n *unstable.Node, depth int) (*Node, error) {
-	out := &Node{Line: r.at(n)}
-	if err := r.deep(depth); err != nil {
-		return nil, err
-	}
+func (r *tomlReader) value(n *unstable.Node) *Node {
+	out := &Node{Line: r.lineOf(n)}
 	switch n.Kind {
 	case unstable.Array:
 		list := []*Node{}
 		for items := n.Children(); items.Next(); {
-			item, err := r.value(items.Node(), depth+1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, item)
+			list = append(list, r.value(items.Node()))
 		}
 		out.Value = list
 	case unstable.InlineTable:
 		table := &Object{}
 		for pairs := n.Children(); pairs.Next(); {
-			if err := r.pair(table, pairs.Node(), depth); err != nil {
-				return nil, err
-			}
+			r.pair(table, pairs.Node())
 		}
 		out.Value = table
 	case unstable.String:
@@ -219,7 +180,7 @@ func (r *tomlReader) value(n *unstable.Node, depth int) (*Node, error) {
 	default:
 		out.Value = Date(n.Data)
 	}
-	return out, nil
+	return out
 }
 
 // tomlNumber writes a number as JSON does.

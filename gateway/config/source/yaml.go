@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
@@ -24,19 +23,10 @@ const (
 // ParseYAML reads one YAML document into a tree with line numbers. Anchors, aliases and merge keys are followed; of two
 // values of one key in a mapping both are in the tree. Errors give line and column and never quote the text, which may
 // hold secrets.
-//
-// Why recover: it is an operator's text, and a panic of the library on an odd one must not stop the program without
-// naming the file.
-func ParseYAML(data []byte) (tree *Node, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			tree, err = nil, errNotYAML
-		}
-	}()
-	if !utf8.Valid(data) {
-		return nil, errNotUTF8
-	}
-	file, err := yamlFile(strings.TrimPrefix(string(data), "\ufeff"))
+func ParseYAML(data []byte) (*Node, error) { return read(data, "YAML", parseYAML) }
+
+func parseYAML(data []byte) (*Node, error) {
+	file, err := yamlFile(string(data))
 	if err != nil {
 		return nil, err
 	}
@@ -53,11 +43,13 @@ func ParseYAML(data []byte) (tree *Node, err error) {
 	if body == nil {
 		return nil, errEmpty
 	}
-	r := &yamlReader{anchors: map[string]*Node{}}
-	return r.value(body, 0)
+	r := &yamlReader{anchors: map[string]yamlAnchor{}}
+	tree := r.value(body)
+	if r.err == nil {
+		r.err = tree.checkDepth(0)
+	}
+	return tree, r.err
 }
-
-var errNotYAML = errors.New("not YAML that can be read")
 
 // yamlFile parses text with the library.
 func yamlFile(text string) (*ast.File, error) {
@@ -77,7 +69,7 @@ func yamlFile(text string) (*ast.File, error) {
 		p := tokenError.GetToken().Position
 		return nil, fmt.Errorf("line %d, column %d: %s", p.Line, p.Column, withoutQuotes(tokenError.GetMessage()))
 	}
-	return nil, errNotYAML
+	return nil, unreadable("YAML")
 }
 
 var quoted = regexp.MustCompile("\"[^\"]*\"|'[^']*'|`[^`]*`")
@@ -120,13 +112,11 @@ func checkYAMLTokens(tokens token.Tokens) error {
 			inLine++
 		}
 		if flow > maxDepth || inLine > maxDepth || flow == 0 && len(columns) > 2*maxDepth {
-			return fmt.Errorf("line %d, column %d: allowed at most %d levels", t.Position.Line, t.Position.Column, maxDepth)
+			return fmt.Errorf("line %d, column %d: %s", t.Position.Line, t.Position.Column, tooDeep)
 		}
 	}
 	return nil
 }
-
-const tooManyValues = "more than %d values; aliases count as often as they are used"
 
 func yamlLine(n ast.Node) int {
 	if t := n.GetToken(); t != nil && t.Position != nil {
@@ -137,91 +127,88 @@ func yamlLine(n ast.Node) int {
 
 // yamlReader turns the library's tree into ours.
 type yamlReader struct {
-	anchors map[string]*Node
+	reader
+	anchors map[string]yamlAnchor
 	values  int // so far, with those that aliases stand for
 }
 
-func (r *yamlReader) fail(n ast.Node, format string, args ...any) error {
-	return fmt.Errorf("line %d: %s", yamlLine(n), fmt.Sprintf(format, args...))
+// yamlAnchor is what aliases stand for.
+type yamlAnchor struct {
+	*Node
+	values int // in it, with itself
 }
 
-func (r *yamlReader) value(n ast.Node, depth int) (*Node, error) {
-	if depth > maxDepth {
-		return nil, r.fail(n, "allowed at most %d levels", maxDepth)
+func (r *yamlReader) wrong(n ast.Node, detail string) { r.fail(yamlLine(n), "%s", detail) }
+
+// count counts values that n stands for.
+func (r *yamlReader) count(n ast.Node, values int) {
+	if r.values += values; r.values > maxYAMLValues {
+		r.fail(yamlLine(n), "more than %d values; aliases count as often as they are used", maxYAMLValues)
 	}
-	if r.values++; r.values > maxYAMLValues {
-		return nil, r.fail(n, tooManyValues, maxYAMLValues)
-	}
+}
+
+func (r *yamlReader) value(n ast.Node) *Node {
 	out := &Node{Line: yamlLine(n)}
-	var err error
+	if r.count(n, 1); r.err != nil {
+		return out
+	}
 	switch n := n.(type) {
 	case *ast.MappingNode:
-		out.Value, err = r.mapping(n.Values, depth)
+		out.Value = r.mapping(n.Values)
 	case *ast.MappingValueNode:
-		out.Value, err = r.mapping([]*ast.MappingValueNode{n}, depth)
+		out.Value = r.mapping([]*ast.MappingValueNode{n})
 	case *ast.SequenceNode:
-		out.Value, err = r.list(n, depth)
-	case *ast.AnchorNode:
-		v, err := r.value(n.Value, depth+1)
-		if err == nil {
-			r.anchors[n.Name.GetToken().Value] = v
+		l := make([]*Node, 0, len(n.Values))
+		for _, item := range n.Values {
+			l = append(l, r.value(item))
 		}
-		return v, err
+		out.Value = l
+	case *ast.AnchorNode:
+		before := r.values
+		out = r.value(n.Value)
+		r.anchors[n.Name.GetToken().Value] = yamlAnchor{out, r.values - before}
 	case *ast.AliasNode:
-		return r.alias(n, depth)
+		if target, ok := r.anchors[n.Value.GetToken().Value]; ok {
+			r.count(n, target.values)
+			out.Value = target.Value
+		} else {
+			r.wrong(n, "an alias of an anchor that is not there, or not complete")
+		}
 	case *ast.TagNode:
-		return r.tag(n, depth)
+		return r.tag(n)
 	default:
-		out.Value, err = r.scalar(n)
+		out.Value = r.scalar(n)
 	}
-	return out, err
+	return out
 }
 
 // scalar returns the value of a node that holds no other. A number keeps its value, not the way it is written.
-func (r *yamlReader) scalar(n ast.Node) (any, error) {
+func (r *yamlReader) scalar(n ast.Node) any {
 	switch n := n.(type) {
 	case *ast.NullNode:
-		return nil, nil
 	case *ast.BoolNode:
-		return n.Value, nil
+		return n.Value
 	case *ast.StringNode:
-		return n.Value, nil
+		return n.Value
 	case *ast.LiteralNode:
-		return n.Value.Value, nil
+		return n.Value.Value
 	case *ast.IntegerNode:
-		return Number(fmt.Sprint(n.Value)), nil
+		return Number(fmt.Sprint(n.Value))
 	case *ast.FloatNode:
-		return Number(strconv.FormatFloat(n.Value, 'g', -1, 64)), nil
+		return Number(strconv.FormatFloat(n.Value, 'g', -1, 64))
 	case *ast.InfinityNode, *ast.NanNode:
-		return nil, r.fail(n, "allowed finite numbers")
+		r.wrong(n, "allowed finite numbers")
 	default:
-		return nil, r.fail(n, "a value that is not understood: allowed mappings, lists, texts, numbers, true, false and null")
+		r.wrong(n, "a value that is not understood: allowed mappings, lists, texts, numbers, true, false and null")
 	}
-}
-
-func (r *yamlReader) alias(n *ast.AliasNode, depth int) (*Node, error) {
-	target := r.anchors[n.Value.GetToken().Value]
-	if target == nil {
-		return nil, r.fail(n, "an alias of an anchor that is not there, or not complete")
-	}
-	values, levels := target.Measure()
-	if r.values += values; r.values > maxYAMLValues {
-		return nil, r.fail(n, tooManyValues, maxYAMLValues)
-	}
-	if depth+levels > maxDepth {
-		return nil, r.fail(n, "allowed at most %d levels", maxDepth)
-	}
-	return &Node{Value: target.Value, Line: yamlLine(n)}, nil
+	return nil
 }
 
 // tag checks the standard tags, which say what is there anyway, except that !!str makes a text of any scalar.
-func (r *yamlReader) tag(n *ast.TagNode, depth int) (*Node, error) {
+func (r *yamlReader) tag(n *ast.TagNode) *Node {
 	v := &Node{Line: yamlLine(n)}
-	var err error
 	if n.Value != nil {
-		if v, err = r.value(n.Value, depth+1); err != nil {
-			return nil, err
-		}
+		v = r.value(n.Value)
 	}
 	ok := true
 	switch name := n.Start.Value; name {
@@ -242,57 +229,36 @@ func (r *yamlReader) tag(n *ast.TagNode, depth int) (*Node, error) {
 	case "!!seq":
 		_, ok = v.Value.([]*Node)
 	default:
-		return nil, r.fail(n, "a tag that is not understood: allowed !!str, !!int, !!float, !!bool, !!null, !!map and !!seq")
+		r.wrong(n, "a tag that is not understood: allowed !!str, !!int, !!float, !!bool, !!null, !!map and !!seq")
 	}
 	if !ok {
-		return nil, r.fail(n, "a value that is not what its tag says")
+		r.wrong(n, "a value that is not what its tag says")
 	}
-	return v, nil
+	return v
 }
 
-func (r *yamlReader) list(n *ast.SequenceNode, depth int) ([]*Node, error) {
-	l := make([]*Node, 0, len(n.Values))
-	for _, item := range n.Values {
-		v, err := r.value(item, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		l = append(l, v)
-	}
-	return l, nil
-}
-
-func (r *yamlReader) mapping(values []*ast.MappingValueNode, depth int) (*Object, error) {
+func (r *yamlReader) mapping(values []*ast.MappingValueNode) *Object {
 	o, merged := &Object{}, []Member(nil)
 	for _, mv := range values {
-		v, err := r.value(mv.Value, depth+1)
-		if err != nil {
-			return nil, err
-		}
+		v := r.value(mv.Value)
 		if mv.Key.IsMergeKey() {
-			if merged, err = r.merge(mv, v, merged); err != nil {
-				return nil, err
-			}
+			merged = append(merged, r.merged(mv.Key, v)...)
 			continue
 		}
-		key, err := r.key(mv.Key)
-		if err != nil {
-			return nil, err
-		}
 		v.Line = yamlLine(mv.Key)
-		o.Members = append(o.Members, Member{key, v})
+		o.Members = append(o.Members, Member{r.key(mv.Key), v})
 	}
 	// What is there itself beats what is merged in, and of that the first does.
 	for _, m := range merged {
-		if o.Get(m.Key) == nil {
+		if r.err == nil && o.Get(m.Key) == nil {
 			o.Members = append(o.Members, m)
 		}
 	}
-	return o, nil
+	return o
 }
 
-// merge adds the members that a merge key stands for: those of one mapping, or of each in a list.
-func (r *yamlReader) merge(mv *ast.MappingValueNode, v *Node, merged []Member) ([]Member, error) {
+// merged returns the members that a merge key stands for: those of one mapping, or of each in a list.
+func (r *yamlReader) merged(key ast.Node, v *Node) (members []Member) {
 	sources, isList := v.Value.([]*Node)
 	if !isList {
 		sources = []*Node{v}
@@ -300,28 +266,28 @@ func (r *yamlReader) merge(mv *ast.MappingValueNode, v *Node, merged []Member) (
 	for _, s := range sources {
 		o, ok := s.Value.(*Object)
 		if !ok {
-			return nil, r.fail(mv.Key, "<<: allowed an alias of a mapping, or a list of such")
+			r.wrong(key, "<<: allowed an alias of a mapping, or a list of such")
+			return nil
 		}
-		for _, m := range o.Members {
-			if r.values++; r.values > maxYAMLValues {
-				return nil, r.fail(mv.Key, tooManyValues, maxYAMLValues)
-			}
-			merged = append(merged, m)
+		if r.count(key, len(o.Members)); r.err != nil {
+			return nil
 		}
+		members = append(members, o.Members...)
 	}
-	return merged, nil
+	return members
 }
 
-func (r *yamlReader) key(n ast.Node) (string, error) {
+func (r *yamlReader) key(n ast.Node) string {
 	switch k := n.(type) {
 	case *ast.MappingKeyNode:
 		if k.Value != nil {
 			return r.key(k.Value)
 		}
 	case *ast.StringNode:
-		return k.Value, nil
+		return k.Value
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
-		return n.GetToken().Value, nil
+		return n.GetToken().Value
 	}
-	return "", r.fail(n, "a key that is not understood: allowed a plain or quoted text")
+	r.wrong(n, "a key that is not understood: allowed a plain or quoted text")
+	return ""
 }
