@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"sluice/gateway/config/check"
 	"sluice/gateway/config/legacy"
@@ -103,7 +102,7 @@ func (l *loader) result(readable bool) (*Config, *Report, error) {
 	l.rep.SumUpDeprecated()
 	if readable {
 		l.rep.SetDecoded(l.cfg)
-		l.errs = append(l.errs, check.Run(check.Input{Config: l.cfg, Report: l.rep, Dir: l.src.Dir, Now: time.Now()})...)
+		l.errs = append(l.errs, check.Run(l.cfg, l.rep, l.src.Dir)...)
 	}
 	if len(l.errs) > 0 {
 		return nil, l.rep, errors.Join(l.errs...)

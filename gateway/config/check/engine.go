@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sluice/gateway/config/schema"
+	"sluice/gateway/problem"
 )
 
 func (v *checker) engines() {
@@ -35,10 +36,10 @@ var (
 
 func (v *checker) redis(key string, r *schema.Redis) {
 	if len(r.ClusterAddress) > 0 && len(r.SentinelAddress) > 0 {
-		v.fail(key+".sentinel_address", "set together with cluster_address: allowed one of them")
+		v.Fail(key+".sentinel_address", "set together with cluster_address: allowed one of them")
 	}
-	if len(r.SentinelAddress) > 0 && r.SentinelMasterName == "" && v.sound(key+".sentinel_master_name") {
-		v.fail(key+".sentinel_master_name", "missing: sentinel_address needs the name of the master")
+	if len(r.SentinelAddress) > 0 && r.SentinelMasterName == "" {
+		v.Fail(key+".sentinel_master_name", "missing: sentinel_address needs the name of the master")
 	}
 	switch {
 	case len(r.ClusterAddress) > 0:
@@ -62,15 +63,12 @@ func splitAll(list []string) []string {
 
 // addresses checks that each address is host:port or a URL with one of the schemes.
 func (v *checker) addresses(key string, list, schemes []string) {
-	if !v.sound(key) {
-		return
-	}
 	if len(list) == 0 {
-		v.fail(key, "empty: allowed at least one address")
+		v.Fail(key, "empty: allowed at least one address")
 	}
 	for _, a := range list {
 		if !isAddress(strings.TrimSpace(a), schemes) {
-			v.fail(key, "%s is not an address: allowed host:port, or a URL with %s", v.showURL(key, a), strings.Join(schemes, ", "))
+			v.Fail(key, "%s is not an address: allowed host:port, or a URL with %s", problem.URL(a), strings.Join(schemes, ", "))
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"sluice/gateway/front/client"
 	"sluice/gateway/origin"
-	"sluice/gateway/problem"
 )
 
 const (
@@ -22,9 +21,7 @@ func (v *checker) origins() {
 	if !v.sound(ambientKeys...) {
 		ambient = ""
 	}
-	var l problem.List
-	l.Add(originsKey, origin.Check(v.c.Client.AllowedOrigins, ambient))
-	v.errs = append(v.errs, v.rep.Tell(l)...)
+	v.Add(originsKey, origin.Check(v.c.Client.AllowedOrigins, ambient))
 }
 
 // ambientKeys are the options that make ambient credentials count.
@@ -54,27 +51,21 @@ func (v *checker) ambient() string {
 
 // userHeader checks that not everybody may say who the user is.
 func (v *checker) userHeader() {
-	c := &v.c.Client
+	c, s := &v.c.Client, &v.c.HTTPServer
 	const header = "http_server.forwarded_header"
-	if c.UserIDHTTPHeader != "" && v.c.HTTPServer.ForwardedHeader == "none" && v.sound(userKey, header) {
-		v.fail(userKey, "%q cannot be the proxy's with %s none, which says that proxies do not look into requests: allowed with another value of that",
-			c.UserIDHTTPHeader, header)
-		return
+	everybody := client.Everybody(s.TrustedProxies)
+	switch {
+	case c.UserIDHTTPHeader == "":
+	case s.ForwardedHeader == "none":
+		v.Fail(userKey, "%q cannot be the proxy's with %s none, which says that proxies do not look into requests: allowed with another value of that",
+			c.UserIDHTTPHeader, header).With(header)
+	case len(s.TrustedProxies) == 0 && c.Insecure:
+		v.warn(userKey, "has no effect without %s: it is taken from the proxies named there only", proxiesKey).With(proxiesKey, "client.insecure")
+	case len(s.TrustedProxies) == 0:
+		v.Fail(userKey, "%q needs %s: without it every client could say who it is; allowed only with the addresses of the proxies that authenticate",
+			c.UserIDHTTPHeader, proxiesKey).With(proxiesKey, "client.insecure")
+	case everybody != "" && !c.Insecure:
+		v.Fail(userKey, "%q is taken from everybody in %q, which %s has: everybody there could say who it is; allowed only with the addresses of the proxies that authenticate",
+			c.UserIDHTTPHeader, everybody, proxiesKey).With(proxiesKey, "client.insecure")
 	}
-	if c.UserIDHTTPHeader == "" || !v.sound(userKey, proxiesKey, "client.insecure") {
-		return
-	}
-	if len(v.c.HTTPServer.TrustedProxies) > 0 {
-		if p := client.Everybody(v.c.HTTPServer.TrustedProxies); p != "" && !c.Insecure {
-			v.fail(userKey, "%q is taken from everybody in %q, which %s has: everybody there could say who it is; allowed only with the addresses of the proxies that authenticate",
-				c.UserIDHTTPHeader, p, proxiesKey)
-		}
-		return
-	}
-	if c.Insecure {
-		v.warn(userKey, "has no effect without %s: it is taken from the proxies named there only", proxiesKey)
-		return
-	}
-	v.fail(userKey, "%q needs %s: without it every client could say who it is; allowed only with the addresses of the proxies that authenticate",
-		c.UserIDHTTPHeader, proxiesKey)
 }

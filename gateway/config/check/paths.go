@@ -27,7 +27,7 @@ func (v *checker) handlers() {
 			continue
 		}
 		if err := checkPath(*h.prefix); err != nil {
-			v.fail(key, "%q %v", *h.prefix, err)
+			v.Fail(key, "%q %v", *h.prefix, err)
 			continue
 		}
 		*h.prefix = strings.TrimRight(*h.prefix, "/")
@@ -35,7 +35,7 @@ func (v *checker) handlers() {
 			continue
 		}
 		if other := taken[*h.prefix]; other != "" {
-			v.fail(key, "%q is already the path of %s: allowed a path of its own", *h.prefix, other)
+			v.Fail(key, "%q is already the path of %s: allowed a path of its own", *h.prefix, other)
 			continue
 		}
 		taken[*h.prefix] = h.section

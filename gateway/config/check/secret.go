@@ -1,14 +1,13 @@
 package check
 
 import (
-	"fmt"
 	"reflect"
 	"regexp"
 	"strings"
 	"unicode"
 
-	"sluice/gateway/config/report"
 	"sluice/gateway/config/schema"
+	"sluice/gateway/problem"
 )
 
 // This file tells of secrets that others know: too short, or copied as they stand in a guide.
@@ -25,8 +24,8 @@ func (v *checker) secrets() {
 	told := map[string]bool{}
 	v.placeholders(schema.Root, "", reflect.ValueOf(v.c).Elem(), told)
 	short := func(key, secret, advice string, least int) {
-		if n := len(secret); n > 0 && n < least && !told[key] && v.sound(key) {
-			v.note(key, report.KindWeak, fmt.Sprintf("%d bytes: "+advice, n, least))
+		if n := len(secret); n > 0 && n < least && !told[key] {
+			v.Note(key, problem.Weak, "%d bytes: "+advice, n, least)
 		}
 	}
 	const token = "whoever has a token can guess it; use %d or more that are random, 64 for HS512"
@@ -59,7 +58,7 @@ func (v *checker) placeholders(s *schema.Section, path string, value reflect.Val
 			told[key] = isMarked(text) || isTemplate(text) || isWords(text)
 		}
 		if told[key] {
-			v.note(key, report.KindWeak, "a placeholder, as everybody can read it in a guide: use a value that is random, as `openssl rand -hex 32` prints one")
+			v.Note(key, problem.Weak, "a placeholder, as everybody can read it in a guide: use a value that is random, as `openssl rand -hex 32` prints one")
 		}
 	}
 }

@@ -8,40 +8,38 @@ import (
 	"sluice/gateway/config/schema"
 )
 
-func (v *checker) httpServer() {
-	s := &v.c.HTTPServer
+func (v *checker) server() {
+	s, u := &v.c.HTTPServer, &v.c.UniSSE
+	const cursor, proxies, head = "uni_sse.cursor_exact_bytes", "http_server.trusted_proxies", "http_server.max_head_size"
+	if u.CursorExactBytes >= s.MaxHeadSize {
+		v.Fail(cursor, "%d: the cursor comes back in a header: allowed less than %s (%d)", u.CursorExactBytes, head, s.MaxHeadSize).With(head)
+	}
 	v.host("http_server.address", s.Address)
 	v.host("http_server.internal_address", s.InternalAddress)
 	v.tls("http_server.tls", &s.TLS, true)
 	v.tls("http_server.internal_tls", &s.InternalTLS, true)
-	v.frontLine()
-	if s.TLSExternal && !s.TLS.Enabled && v.sound("http_server.tls.enabled") {
-		v.warn("http_server.tls_external", "true has no effect without http_server.tls.enabled")
-	}
-	if _, separate := s.Internal(); s.InternalTLS.Enabled && !separate {
-		v.warn("http_server.internal_tls.enabled", "true has no effect without an internal_port or internal_address of its own")
-	}
-}
-
-// frontLine checks what stands between the listeners and the internet.
-func (v *checker) frontLine() {
-	s := &v.c.HTTPServer
-	const proxies = "http_server.trusted_proxies"
-	if s.ProxyProtocol && len(s.TrustedProxies) == 0 && v.sound(proxies) {
-		v.fail("http_server.proxy_protocol", "true needs %s: allowed only with the addresses of the proxies that speak it", proxies)
+	if s.ProxyProtocol && len(s.TrustedProxies) == 0 {
+		v.Fail("http_server.proxy_protocol", "true needs %s: allowed only with the addresses of the proxies that speak it", proxies).With(proxies)
 	}
 	const header, read = "http_server.header_timeout", "http_server.read_timeout"
-	if s.HeaderTimeout > s.ReadTimeout && v.sound(header, read) {
-		v.fail(header, "%s is more than %s (%s): allowed at most that, the headers are a part of the request", s.HeaderTimeout, read, s.ReadTimeout)
+	if s.HeaderTimeout > s.ReadTimeout {
+		v.Fail(header, "%s is more than %s (%s): allowed at most that, the headers are a part of the request", s.HeaderTimeout, read, s.ReadTimeout).With(read)
 	}
 	v.idleCA("http_server.tls", &s.TLS)
 	v.idleCA("http_server.internal_tls", &s.InternalTLS)
+	const external, internal = "http_server.tls.enabled", "http_server.internal_tls.enabled"
+	if s.TLSExternal && !s.TLS.Enabled {
+		v.warn("http_server.tls_external", "true has no effect without %s", external).With(external)
+	}
+	if _, separate := s.Internal(); s.InternalTLS.Enabled && !separate {
+		v.warn(internal, "true has no effect without an internal_port or internal_address of its own")
+	}
 }
 
 // idleCA warns of mutual TLS that nobody asks for.
 func (v *checker) idleCA(key string, t *schema.TLS) {
-	if !t.Enabled && t.ClientCAPEM != "" && v.sound(key+".enabled") {
-		v.warn(key+".client_ca_pem", "has no effect without %s.enabled: clients need no certificate", key)
+	if !t.Enabled && t.ClientCAPEM != "" {
+		v.warn(key+".client_ca_pem", "has no effect without %s.enabled: clients need no certificate", key).With(key + ".enabled")
 	}
 }
 
@@ -54,11 +52,11 @@ func (v *checker) host(key, host string) {
 		return
 	}
 	if _, port, err := net.SplitHostPort(host); err == nil && portNumber.MatchString(port) {
-		v.fail(key, "%q holds a port: allowed a host or IP address; write %s into the port option", host, port)
+		v.Fail(key, "%q holds a port: allowed a host or IP address; write %s into the port option", host, port)
 		return
 	}
 	if !hostName.MatchString(host) {
-		v.fail(key, "%q is not a host: allowed a host name or an IP address without brackets", host)
+		v.Fail(key, "%q is not a host: allowed a host name or an IP address without brackets", host)
 	}
 }
 

@@ -10,14 +10,6 @@ import (
 	"sluice/gateway/problem"
 )
 
-func (v *checker) hookTLS() {
-	for _, h := range v.c.Hooks() {
-		if h.Proxy.Enabled {
-			v.tls(h.Key+".http.tls", &h.Proxy.HTTP.TLS, false)
-		}
-	}
-}
-
 // tls checks that what an enabled TLS object names can be read. A server needs a certificate.
 func (v *checker) tls(key string, t *schema.TLS, server bool) {
 	if !t.Enabled {
@@ -27,14 +19,14 @@ func (v *checker) tls(key string, t *schema.TLS, server bool) {
 	private, keyOK := v.pem(key+".key_pem", t.KeyPEM)
 	switch {
 	case server && t.CertPEM == "" && v.sound(key+".cert_pem"):
-		v.fail(key+".cert_pem", "missing: TLS is enabled and needs a certificate")
+		v.Fail(key+".cert_pem", "missing: TLS is enabled and needs a certificate")
 	case server && t.KeyPEM == "" && v.sound(key+".key_pem"):
-		v.fail(key+".key_pem", "missing: TLS is enabled and needs the key of its certificate")
+		v.Fail(key+".key_pem", "missing: TLS is enabled and needs the key of its certificate")
 	case (t.CertPEM == "") != (t.KeyPEM == "") && v.sound(key+".cert_pem", key+".key_pem"):
-		v.fail(key, "cert_pem and key_pem go together: allowed both or neither")
+		v.Fail(key, "cert_pem and key_pem go together: allowed both or neither")
 	case certOK && keyOK && t.CertPEM != "":
 		if _, err := tls.X509KeyPair(cert, private); err != nil {
-			v.fail(key+".key_pem", "(hidden) and cert_pem are no pair: %s", strings.TrimPrefix(err.Error(), "tls: "))
+			v.Fail(key+".key_pem", "(hidden) and cert_pem are no pair: %s", strings.TrimPrefix(err.Error(), "tls: "))
 		}
 	}
 	v.authorities(key+".client_ca_pem", t.ClientCAPEM)
@@ -44,7 +36,7 @@ func (v *checker) tls(key string, t *schema.TLS, server bool) {
 // authorities checks that a PEM value holds certificates.
 func (v *checker) authorities(key, value string) {
 	if data, ok := v.pem(key, value); ok && value != "" && !x509.NewCertPool().AppendCertsFromPEM(data) {
-		v.fail(key, "holds no certificate: allowed certificates of authorities in PEM")
+		v.Fail(key, "holds no certificate: allowed certificates of authorities in PEM")
 	}
 }
 
@@ -55,8 +47,7 @@ func (v *checker) pem(key, value string) ([]byte, bool) {
 	}
 	data, err := source.ReadPEM(v.dir, value)
 	if err != nil {
-		detail := strings.TrimPrefix(err.Error(), "config: ")
-		v.fail(key, "%s is %s", problem.Hidden, detail)
+		v.Fail(key, "%s is %s", problem.Hidden, strings.TrimPrefix(err.Error(), "config: "))
 		return nil, false
 	}
 	return data, true

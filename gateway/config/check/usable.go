@@ -1,24 +1,24 @@
 package check
 
 import (
-	"sluice/gateway/config/report"
 	"sluice/gateway/config/schema"
+	"sluice/gateway/problem"
 )
 
 // This file notes a configuration that is right in every part and that nobody can use: no endpoint, no way in, no channel.
 
 func (v *checker) usable() {
 	c := &v.c.Client
-	if !v.c.UniSSE.Enabled && v.sound("uni_sse.enabled") {
-		v.note("uni_sse.enabled", report.KindUnusable, "false: no stream can be opened; set it to true")
+	if !v.c.UniSSE.Enabled {
+		v.Note("uni_sse.enabled", problem.Unusable, "false: no stream can be opened; set it to true")
 	}
-	if !identifies(c) && !c.AllowAnonymousConnectWithoutToken && v.sound(waysIn...) {
-		v.note("client.token", report.KindUnusable, "no key, and no other way in: nobody can connect; set client.token.hmac_secret_key or another key, "+
-			"client.allow_anonymous_connect_without_token, or client.proxy.connect")
+	if !identifies(c) && !c.AllowAnonymousConnectWithoutToken {
+		v.Note("client.token", problem.Unusable, "no key, and no other way in: nobody can connect; set client.token.hmac_secret_key or another key, "+
+			"client.allow_anonymous_connect_without_token, or client.proxy.connect").With(waysIn...)
 	}
-	if v.sound(waysIn...) && !v.subscribable() {
+	if !v.subscribable() {
 		v.warn("channel", "nothing that clients may ask for: only tokens and calls of the API give channels; set "+
-			"channel.without_namespace.allow_subscribe_for_client, or that of a namespace%s", anonymousToo(c))
+			"channel.without_namespace.allow_subscribe_for_client, or that of a namespace%s", anonymousToo(c)).With(waysIn...)
 	}
 }
 
