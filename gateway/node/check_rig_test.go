@@ -61,14 +61,6 @@ const at = "file config.json:1: "
 const quiet = `"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"hmac_secret_key": "ssssssssssssssssssssssssssssssss"}},
 	"channel": {"without_namespace": {"allow_subscribe_for_client": true}}`
 
-// quietFlags does the same as flags.
-func quietFlags() map[string]string {
-	return map[string]string{
-		"uni_sse.enabled": "true", "http_api.key": "kkkkkkkkkkkkkkkk", "client.token.hmac_secret_key": "ssssssssssssssssssssssssssssssss",
-		"channel.without_namespace.allow_subscribe_for_client": "true",
-	}
-}
-
 // warningsOf loads a file that is fine and returns its warnings, those of an empty file left out.
 func warningsOf(t *testing.T, text string) string {
 	t.Helper()
