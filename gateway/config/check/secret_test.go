@@ -1,4 +1,4 @@
-package node_test
+package check_test
 
 import (
 	"encoding/json"
@@ -17,7 +17,7 @@ func weakOf(t *testing.T, token, api string) map[string]string {
 	require.NoError(t, err)
 	apiText, err := json.Marshal(api)
 	require.NoError(t, err)
-	_, rep := mustLoad(t, fromJSON(fmt.Sprintf(`{"http_api": {"key": %s}, "client": {"token": {"hmac_secret_key": %s}}}`, apiText, tokenText)))
+	rep := load(t, fmt.Sprintf(`{"http_api": {"key": %s}, "client": {"token": {"hmac_secret_key": %s}}}`, apiText, tokenText), nil)
 	weak := map[string]string{}
 	for _, f := range rep.Findings {
 		if f.Kind == report.KindWeak {
@@ -51,7 +51,7 @@ func TestPlaceholdersAreNoSecrets(t *testing.T) {
 func TestPlaceholdersInOtherSecretsAreFound(t *testing.T) {
 	f := func(headers string, weak bool) {
 		t.Helper()
-		_, rep := mustLoad(t, fromJSON(`{"client": {"proxy": {"connect": {"enabled": true, "endpoint": "http://h", "http": {"static_headers": `+headers+`}}}}}`))
+		rep := load(t, `{"client": {"proxy": {"connect": {"enabled": true, "endpoint": "http://h", "http": {"static_headers": `+headers+`}}}}}`, nil)
 		found := false
 		for _, finding := range rep.Findings {
 			found = found || finding.Kind == report.KindWeak && finding.Key == "client.proxy.connect.http.static_headers"
@@ -72,7 +72,7 @@ func TestShortAPIKeysAreFound(t *testing.T) {
 	} {
 		require.Equal(t, detail, weakOf(t, goodSecret, key)["http_api.key"], key)
 	}
-	_, rep := mustLoad(t, fromJSON(`{"http_api": {"key": "9", "disabled": true}}`))
+	rep := load(t, `{"http_api": {"key": "9", "disabled": true}}`, nil)
 	for _, f := range rep.Findings {
 		require.NotEqual(t, report.KindWeak, f.Kind, f.String())
 	}
