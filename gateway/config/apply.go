@@ -142,7 +142,7 @@ func (l *loader) option(f *schema.Field, s source.Setting, dst reflect.Value) {
 		return
 	}
 	l.set(s, "")
-	if f.ZeroDefault && f.IsZero(n) {
+	if f.IsDefaultZero(n) {
 		l.note(s, report.KindAdvice, f.ZeroAdvice(n), "")
 	}
 }

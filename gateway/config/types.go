@@ -18,10 +18,9 @@ type (
 	TLS            = schema.TLS
 	DurationRange  = schema.DurationRange
 
-	Report   = report.Report
-	Finding  = report.Finding
-	Kind     = report.Kind
-	KeyError = report.KeyError
+	Report  = report.Report
+	Finding = report.Finding
+	Kind    = report.Kind
 )
 
 // Default returns a new Config in which every option has its documented default.
@@ -29,9 +28,6 @@ func Default() *Config { return schema.Default() }
 
 // Options returns the table of all options: see schema.Options.
 func Options() []*schema.Field { return schema.Options() }
-
-// ReadPEM and ErrNotPEM are those of package source, for what reads certificates when options are in use.
-var ErrNotPEM = source.ErrNotPEM
 
 // ReadPEM returns the PEM bytes that a value of a TLS object stands for: see source.ReadPEM.
 func ReadPEM(dir, value string) ([]byte, error) { return source.ReadPEM(dir, value) }

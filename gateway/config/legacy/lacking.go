@@ -169,11 +169,11 @@ func LackingEnv(rest, value string, namespaces []string) (why string, on, known 
 func (u lacking) envs(namespaces []string) []string {
 	option, isNS := strings.CutPrefix(u.key, "*.")
 	if !isNS {
-		return []string{schema.EnvName("", strings.ReplaceAll(u.key, ".", "_"))}
+		return []string{schema.EnvName(u.key)}
 	}
-	envs := []string{schema.EnvName("CHANNEL_WITHOUT_NAMESPACE", option)}
+	envs := []string{schema.EnvName(schema.WithoutNamespace + option)}
 	for _, ns := range namespaces {
-		envs = append(envs, schema.EnvName(schema.NamespaceEnv(ns), option))
+		envs = append(envs, schema.NamespaceEnv(ns)+"_"+schema.EnvName(option))
 	}
 	return envs
 }

@@ -76,7 +76,7 @@ func (b *batch) isFile() bool { return strings.HasPrefix(b.spelling, "file ") }
 // spell returns how an option is named in the source.
 func (b *batch) spell(key string) string {
 	if prefix, ok := strings.CutPrefix(b.spelling, "env "); ok {
-		return prefix + schema.EnvName("", strings.ReplaceAll(key, ".", "_"))
+		return prefix + schema.EnvName(key)
 	}
 	if b.spelling == "flag --" {
 		return "--" + key

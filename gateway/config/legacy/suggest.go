@@ -118,16 +118,13 @@ func SuggestFlag(key string) Suggestion {
 
 // SuggestEnv is SuggestKey for the name of a variable after its prefix.
 func SuggestEnv(prefix, name string) Suggestion {
-	spell := func(key string) string { return prefix + variable(key) }
+	spell := func(key string) string { return prefix + schema.EnvName(key) }
 	var variables []string
 	for _, key := range plainKeys() {
-		variables = append(variables, variable(key))
+		variables = append(variables, schema.EnvName(key))
 	}
 	return suggestOption(strings.ToLower(name), name, variables, spell)
 }
-
-// variable returns the name of the variable of an option, without prefix.
-func variable(key string) string { return schema.EnvName("", strings.ReplaceAll(key, ".", "_")) }
 
 // suggestOption suggests an option for key, which is written in the source as the options are in all; spell does that.
 func suggestOption(key, written string, all []string, spell func(key string) string) Suggestion {

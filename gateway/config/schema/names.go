@@ -24,14 +24,8 @@ func Below(key, prefix string) bool {
 	return len(key) > len(prefix) && strings.HasPrefix(key, prefix) && (key[len(prefix)] == '.' || key[len(prefix)] == '[')
 }
 
-// EnvName returns the variable name of key name below the section with variable name env, without the prefix.
-func EnvName(env, name string) string {
-	name = strings.ToUpper(name)
-	if env == "" {
-		return name
-	}
-	return env + "_" + name
-}
+// EnvName returns the variable name of a dotted key, without the prefix.
+func EnvName(key string) string { return strings.ToUpper(strings.ReplaceAll(key, ".", "_")) }
 
 // envOf returns the variable of the option with a key, "" where only that of a list around it exists.
 func envOf(key string) string {
@@ -39,7 +33,7 @@ func envOf(key string) string {
 	if strings.Contains(key, "[]") {
 		return ""
 	}
-	return EnvPrefixes[0] + EnvName("", strings.ReplaceAll(key, ".", "_"))
+	return EnvPrefixes[0] + EnvName(key)
 }
 
 // EnvPrefixes are the prefixes of our environment variables; an earlier one wins.
@@ -47,7 +41,7 @@ var EnvPrefixes = []string{"SLUICE_", "CENTRIFUGO_"}
 
 // NamespaceEnv returns the variable name, without prefix, that the options of a namespace start with.
 func NamespaceEnv(name string) string {
-	return "CHANNEL_NAMESPACES_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(name))
+	return EnvName(NamespacesKey + "." + strings.ReplaceAll(name, "-", "_"))
 }
 
 // byKey holds the options that are in no list.

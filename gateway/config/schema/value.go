@@ -223,21 +223,14 @@ func (f *Field) duration(n *source.Node, text string) (d time.Duration, wrong st
 // durationRange decodes "3s-9s", or one duration.
 func (f *Field) durationRange(n *source.Node, text string) (r DurationRange, wrong string) {
 	lo, hi, isRange := strings.Cut(text, "-")
-	if !isRange {
-		hi = lo
+	r.Min, wrong = f.duration(n, strings.TrimSpace(lo))
+	if r.Max = r.Min; isRange && wrong == "" {
+		r.Max, wrong = f.duration(n, strings.TrimSpace(hi))
 	}
-	for _, end := range []struct {
-		d    *time.Duration
-		text string
-	}{{&r.Min, lo}, {&r.Max, hi}} {
-		if *end.d, wrong = f.duration(n, strings.TrimSpace(end.text)); strings.Contains(wrong, "bare number") {
-			return r, wrong
-		}
-		if wrong != "" {
-			return r, f.wrong(n, "is not "+nouns[KindRange])
-		}
+	if strings.Contains(wrong, "bare number") {
+		return r, wrong
 	}
-	if r.Min < 0 || r.Max < r.Min || r.Max > maxRetry || r.Max > 0 && r.Min < time.Millisecond {
+	if wrong != "" || r.Min < 0 || r.Max < r.Min || r.Max > maxRetry || r.Max > 0 && r.Min < time.Millisecond {
 		return r, f.wrong(n, "is not "+nouns[KindRange])
 	}
 	return r, ""
@@ -251,12 +244,13 @@ func (f *Field) IgnoresEmpty(text string) bool {
 	return text == "" && f.Kind != KindString && f.Kind != KindStrings && !(f.Kind == KindPort && f.IsText)
 }
 
-// IsZero reports whether a number or duration that was accepted is 0.
-func (f *Field) IsZero(n *source.Node) bool {
-	text, _ := n.Scalar()
-	if d, err := time.ParseDuration(text); err == nil {
-		return d == 0
+// IsDefaultZero reports whether a value that was accepted is a 0 that stands for the default.
+func (f *Field) IsDefaultZero(n *source.Node) bool {
+	if !f.ZeroDefault {
+		return false
 	}
-	number, err := strconv.ParseFloat(text, 64)
-	return err == nil && number == 0
+	written := *f
+	written.ZeroDefault = false
+	v, _ := written.value(n)
+	return reflect.ValueOf(v).IsZero()
 }
