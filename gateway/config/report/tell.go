@@ -21,21 +21,6 @@ func (r *Report) Sound(keys ...string) bool {
 	return true
 }
 
-// Hidden reports whether the value of key came out of a file of its own, so that no text shows it.
-func (r *Report) Hidden(key string) bool { return r.set[key].File != "" }
-
-// Wrong returns the error of an option with the place where it was set. It is not kept.
-func (r *Report) Wrong(key, detail string) *KeyError {
-	from := r.set[key]
-	return NewKeyError(from.Place, key, from.Written, detail)
-}
-
-// Note adds a finding about an option, which is named as it is written where it was set.
-func (r *Report) Note(key string, kind Kind, detail string) {
-	at := r.set[key]
-	r.Add(Finding{Origin: at.Origin, Line: at.Line, Key: r.Written(key), Kind: kind, Detail: detail})
-}
-
 // Tell adds what a package says of its options to the findings, and returns its errors; the options have their whole keys.
 // Where one of them could not be decoded, nothing is told: one mistake is not reported twice.
 func (r *Report) Tell(problems problem.List) (errs []error) {
@@ -43,14 +28,14 @@ func (r *Report) Tell(problems problem.List) (errs []error) {
 		if !r.Sound(append(p.Others, p.Field)...) {
 			continue
 		}
-		detail := p.Detail
-		if r.Hidden(p.Field) {
+		from, detail := r.set[p.Field], p.Detail
+		if from.File != "" { // the value came out of a file of its own, so that no text shows it
 			detail = problem.WithoutValues(detail)
 		}
 		if p.Kind == problem.Error {
-			errs = append(errs, r.Wrong(p.Field, detail))
+			errs = append(errs, NewKeyError(from.Place, p.Field, from.Written, detail))
 		} else {
-			r.Note(p.Field, Kind(p.Kind), detail)
+			r.Add(Finding{Origin: from.Origin, Line: from.Line, Key: r.Written(p.Field), Kind: Kind(p.Kind), Detail: detail})
 		}
 	}
 	return errs
