@@ -78,7 +78,8 @@
 //
 // # Locks
 //
-// The order, the whole list: memory stripe → hub interest stripe → actor inbox. No
-// lock is held over a system call or a call to a backend. The locks of session's
+// The order, the whole list: memory stripe → hub interest stripe → actor inbox;
+// auth's verifications under way → its cache. No lock is held over a system call or
+// a call to a backend. The locks of session's
 // room and patience are held over no other one of ours.
 package gateway

@@ -16,7 +16,7 @@ import (
 )
 
 // Behavior is what an actor does. All its methods are called from the actor's
-// turn only, never two at once.
+// turn only, never two at once but for Panicked.
 type Behavior[T any] interface {
 	// Begin precedes each pass over the inbox.
 	Begin()
@@ -26,7 +26,8 @@ type Behavior[T any] interface {
 	// Flush follows each pass, and at the latest every 32 posts. It may run
 	// long; more asks for another pass, in which new posts are handled first.
 	Flush() (more bool)
-	// Panicked learns of a panic in one of the others, or in what one of them tries.
+	// Panicked learns of a panic in one of the others, or in what one of them tries:
+	// it may be called within another of them.
 	// When it panics itself it is called again with the new value, up to 8 times.
 	Panicked(v any)
 }

@@ -39,15 +39,16 @@ const (
 	// memory goes back in any case: streams that find their places free need much less than
 	// streamGrowth, and what they left behind would pass for what they keep.
 	stormLook = uint64(stormConnects * lookEvery / time.Second)
-	// workersEnd is after how long such a worker without a request ends.
-	workersEnd = time.Second
+	// WorkersEnd is after how long a worker of the HTTP server without a request
+	// ends: the node sets it so.
+	WorkersEnd = time.Second
 	// lateAfter is when there is one more after a storm: for workers of the
-	// HTTP server, whose stacks stay for up to twice workersEnd, and whatever else
+	// HTTP server, whose stacks stay for up to twice WorkersEnd, and whatever else
 	// goes away by itself once nobody needs it. It waits while much happens, but not
 	// longer than latestAfter: the storm may be over, and the load behind it not.
 	// lateTimes is how often: queues of loops go when nobody needed them for up to
 	// three seconds.
-	lateAfter   = 2*workersEnd + 500*time.Millisecond
+	lateAfter   = 2*WorkersEnd + 500*time.Millisecond
 	latestAfter = 30 * time.Second
 	lateTimes   = 2
 	// leastSpent is how much of what was published must have been delivered

@@ -91,13 +91,10 @@ func (s *Shard) SetOwner(owner Owner) { s.owner = owner }
 
 // Subscribe adds a stream to a channel whose interest the caller acquired; the
 // shard drops it when the subscription ends. A stream that is in the channel
-// already only changes its features, and has no position; then the caller keeps its
+// already only changes its features; then the caller keeps its
 // reference, and added is false.
 func (s *Shard) Subscribe(slot uint32, channel string, f Features) (added bool) {
-	m, added := s.subscribe(slot, channel, f)
-	if !added {
-		m.offset, m.epoch, m.state = 0, 0, 0
-	}
+	_, added = s.subscribe(slot, channel, f)
 	return added
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"sluice/gateway/front"
 	"sluice/gateway/front/strict"
+	"sluice/gateway/heap"
 	"sluice/gateway/reqid"
 	"sluice/gateway/sse"
 )
@@ -20,7 +21,7 @@ const (
 	writeTimeout = 10 * time.Second
 	// idleWorker is how long a worker of the HTTP server waits for its next
 	// request before it ends: a storm of connects leaves nothing behind.
-	idleWorker = time.Second
+	idleWorker = heap.WorkersEnd
 	// otherBody is the largest body for routes that expect none.
 	otherBody = 64 << 10
 	// headSlack is what the read buffer has beyond the largest head.

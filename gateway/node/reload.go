@@ -60,6 +60,7 @@ type Reloader struct {
 	applied *config.Config
 }
 
+// NewReloader returns what reads src anew, for a node that was made from it.
 func NewReloader(node *Node, src config.Source) *Reloader {
 	r := &Reloader{node: node, src: src, applied: node.cfg}
 	r.hadFile = r.fileIsThere()

@@ -5,6 +5,7 @@ import (
 	"sluice/gateway/config"
 )
 
+// AuthOptions are those of tokens, for the node and for commands that make and check them.
 func AuthOptions(c *config.Client) auth.Options {
 	t := &c.Token
 	return auth.Options{

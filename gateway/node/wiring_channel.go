@@ -5,6 +5,8 @@ import (
 	"sluice/gateway/config"
 )
 
+// ChannelConfig is what the rules of channels are made from, for the node and for
+// commands that check tokens.
 func ChannelConfig(c *config.Channel) channel.Config {
 	out := channel.Config{
 		Separators: channel.Separators{

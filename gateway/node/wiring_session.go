@@ -7,8 +7,6 @@ import (
 	"sluice/gateway/session"
 )
 
-// This file turns the configuration into the options of each package.
-
 // sessionLive returns what sessions take over from a reload. How many streams
 // there may be for the sake of descriptors stays as it was at the start.
 func (node *Node) sessionLive(c *config.Client) session.Live {

@@ -72,7 +72,12 @@ type openTask opening
 // Run implements loop.Task.
 func (t *openTask) Run(l *loop.Loop) {
 	op := (*opening)(t)
-	defer op.giveBack() // whatever comes, a panic too
+	defer func() { // whatever comes, a panic too
+		if op.stage == stageBegun {
+			op.to(stageLost)
+		}
+		op.giveBack()
+	}()
 	if op.m.stopping.Load() {
 		op.reject(l, loop.ReasonShutdown, codec.DisconnectShutdown)
 		return

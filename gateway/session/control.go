@@ -11,7 +11,7 @@ import (
 	"sluice/gateway/loop"
 )
 
-// What a caller was push happens before what it asks next: a publication that was
+// What a caller was told happens before what it asks next: a publication that was
 // acknowledged is queued for a stream before any of these reaches it. If ctx ends
 // before that, nothing was done.
 

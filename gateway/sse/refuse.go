@@ -84,7 +84,7 @@ func (s *Server) streamRefusal(r *request, f codec.Framing, d *codec.Disconnect)
 
 // turnBack answers 204 to a client whose stream ended, or whose connect was
 // refused, for good and not for its credentials: whatever it brings now, it was
-// refusalAttrs to stay away. It reports whether it did. Without it, two EventSources of a
+// told to stay away. It reports whether it did. Without it, two EventSources of a
 // user who may have one stream would end each other's for ever.
 func (s *Server) turnBack(ctx *fasthttp.RequestCtx, r *request) bool {
 	if !s.opt.TerminalStatus {

@@ -69,7 +69,7 @@ func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 // Refusal implements session.Request.
 func (r *request) Refusal(err error) []byte { return r.server.refusal(r, err) }
 
-// Told implements session.Request.
+// RefusalAttrs implements session.Request.
 func (r *request) RefusalAttrs(err error) []slog.Attr { return r.server.refusalAttrs(err) }
 
 // ID implements session.Request.

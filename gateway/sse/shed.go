@@ -171,7 +171,7 @@ const (
 	refusedSite            // a page of another site, with credentials that it did not bring
 	refusedUser            // client.user_id_http_header of nobody who may set it, or twice
 	refusedInsecure        // a page of another site, and nobody needs credentials
-	refusedReturn          // refusalAttrs a terminal code before, with uni_sse.terminal_status
+	refusedReturn          // told a terminal code before, with uni_sse.terminal_status
 	refusedDetached        // its connection cannot be streamed to
 	refusedWaits           // too many wait for hooks or keys
 	refusedOwnWaits        // too many of its address do

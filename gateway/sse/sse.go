@@ -56,7 +56,7 @@ type Options struct {
 	// Socket is what the kernel is told about each stream's socket.
 	Socket loop.SocketOptions
 	// RetryMin and RetryMax are between which reconnect delay each stream is
-	// refusalAttrs in a retry line; 0 for no line.
+	// told in a retry line; 0 for no line.
 	RetryMin, RetryMax time.Duration
 	// ShedByStatus answers everybody over a passing limit with 503
 	// (uni_sse.shed: status).

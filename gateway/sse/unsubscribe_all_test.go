@@ -10,7 +10,7 @@ import (
 )
 
 // PROTOCOL 12.17: an empty channel means all channels of the target, and each is
-// refusalAttrs by name.
+// told by name.
 func TestUnsubscribeOfAllChannels(t *testing.T) {
 	n := newNode(t, kinds)
 	c, _ := n.subscribe(t, subs("plain:a", "rec:b", "plain:c"))
