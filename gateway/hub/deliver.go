@@ -31,7 +31,8 @@ func (s *Shard) deliver(d *delivery) {
 }
 
 // memberWalk goes over the members of a topic from the last to the first: one whose
-// stream ends on the way is replaced by one that had its turn.
+// stream ends on the way is replaced by one that had its turn. A step must end no other
+// stream than its own: who stood for one that is still due would have a second turn.
 type memberWalk struct {
 	loop.Walk
 	topic *topic
@@ -40,7 +41,14 @@ type memberWalk struct {
 
 func (t *topic) walk() memberWalk { return memberWalk{topic: t, n: len(t.members)} }
 
-func (w *memberWalk) Next() bool { return w.Walk.Next(w.n) }
+func (w *memberWalk) Next() bool {
+	for w.Walk.Next(w.n) {
+		if w.n-1-w.Step() < len(w.topic.members) {
+			return true
+		}
+	}
+	return false
+}
 
 func (w *memberWalk) member() *member { return &w.topic.members[w.n-1-w.Step()] }
 

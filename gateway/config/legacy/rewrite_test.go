@@ -292,3 +292,12 @@ func TestKindsOfNotes(t *testing.T) {
 	require.Equal(t, []report.Finding{{Origin: "file c.json", Line: 2, Key: "uni_sse", Kind: report.KindDeprecated,
 		Detail: "a flat key of versions 4 and 5", Suggestion: "uni_sse.enabled"}}, notes)
 }
+
+// An option that Sluice has is not one that it lacks: whoever adds one takes its row out.
+func TestLackingOptionsAreNone(t *testing.T) {
+	for _, l := range lackings {
+		key := strings.Replace(l.key, "*.", "channel.without_namespace.", 1)
+		f := schema.FindOption(key)
+		require.Nil(t, f, key)
+	}
+}
