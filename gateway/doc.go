@@ -35,20 +35,34 @@
 //	test/ testkit/  end-to-end tests by what a user sees; what tests stand on
 //	docs/ deploy/   what people read, also by `sluice docs`; a dashboard and alerts
 //
+// "PROTOCOL 7.3" in a comment is a paragraph of the project's specification of the wire,
+// which is kept outside of the repository.
+//
 // # Where does X go
 //
-//	a method of the API        codec/request_api.go and reply.go, api/<method>.go, one row in api/methods.go
-//	a reason to close          loop/reason.go, and a row in docs/operations.md; its code and text for clients in codec/errors.go
+//	a method of the API        codec/request_api.go (also its line of APIRequest, and for batches a field of Command and a
+//	                           case of Request) and reply.go, api/<method>.go, rows in api/methods.go and docs/api.md
+//	a reason to close          loop/reason.go, and a row in docs/operations.md; its code and text for clients in codec/errors.go;
+//	                           of a slow client also session/trace.go and metrics/reference.go
 //	a push                     codec/push.go with golden and fuzz seed; sent by hub (a channel's) or session (a client's)
 //	an option                  one field with tags in config/schema/<section>.go; obeyed in its package, handed over in node/wiring_<part>.go
-//	an option of a namespace   the same, in channel/options.go
+//	an option of a namespace   config/schema/channel.go, channel/options.go, node/wiring_channel.go; of delivery also
+//	                           hub/policy.go, node/wiring_hub.go
 //	a limit by address         front/client/limits.go (streams, rate); half-open ones in front/waiting.go
 //	a rule for requests        front/strict/
-//	the retry line             sse/delay.go says how long, sse/shed.go to whom is turned away; its bytes: codec/retry.go
-//	a metric                   a field in the Stats of its package, one line in metrics/own.go, a row in docs/operations.md
+//	the retry line             sse/delay.go says how long, sse/shed.go to whom is turned away; at the end of a stream:
+//	                           session/ending.go; its bytes: codec/retry.go
+//	resume by Last-Event-ID    sse/position.go reads the id, codec/cursor.go its bytes, session/recover.go decides
+//	a slow client              loop/send.go (bytes), stream.go (age), held.go (memory of all), lossy.go (what is dropped),
+//	                           hold.go and patience.go (who is waited for); its end: loop/close.go
+//	a metric                   a field in the Stats of its package, one line in metrics/own.go, a row in docs/operations.md;
+//	                           of api, sse, front and engines also a field of metrics.Node (metrics/source.go) and the
+//	                           line that copies it (node/wiring_metrics.go, of engines node/wiring_engine.go)
 //	TLS files, their reload    front/certs.go; which files: node/wiring_tls.go; SIGHUP: node/reload.go
+//	the order of shutdown      node/stop.go
 //	a command                  cli/<command>.go, one line in cli/root.go
-//	an engine                  its folder in broker/ and presence/, one case in node/wiring_engine.go
+//	an engine                  its folder in broker/ and presence/; made, and its numbers read, in node/wiring_engine.go; allowed
+//	                           by refusals in node/check.go; its options in config/schema/engine.go
 //	a trick of the kernel      loop/ only, with a benchmark
 //
 // # Goroutines; one that is not here is a bug

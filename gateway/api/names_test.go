@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -33,4 +34,20 @@ func TestNamesAreAtMostSoLong(t *testing.T) {
 	got := r.post("broadcast", fmt.Sprintf(`{"channels":[%q,%q],"data":1}`, name(5000), name(5001)))
 	require.Regexp(t, `^{"result":{"responses":\[{"result":{"offset":2,"epoch":"[a-zA-Z]{8}"}},{"error":{"code":107,"message":"bad request"}}\]}}$`, got.body)
 	require.Equal(t, "channels.1: channel: at most 5000 bytes expected (channel.server_max_length), got 5001", got.head.Get(detailHeader))
+}
+
+// Every method but batch is a command of a batch, by its name and with its own request.
+func TestEveryMethodIsACommand(t *testing.T) {
+	for _, m := range methodTable() {
+		if m.name == "batch" {
+			continue
+		}
+		batch, err := codec.DecodeRequest[codec.BatchRequest](fmt.Appendf(nil, `{"commands":[{%q:{}}]}`, m.name), codec.Limits{})
+		require.NoError(t, err)
+		name, req := batch.Commands[0].Request()
+		require.Equal(t, m.name, name, "codec.Command has no field for the method, or Request no case")
+		own, err := m.decode([]byte("{}"), codec.Limits{})
+		require.NoError(t, err)
+		require.Equal(t, reflect.TypeOf(own), reflect.TypeOf(req), m.name)
+	}
 }

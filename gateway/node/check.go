@@ -1,7 +1,9 @@
 package node
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 
 	"sluice/gateway/config"
 	"sluice/gateway/front/client"
@@ -50,4 +52,64 @@ func problems(c *config.Config) problem.List {
 	numbers := metrics.Options{Namespace: c.Prometheus.MetricsNamespace}
 	l.Add("prometheus", numbers.Check())
 	return l
+}
+
+// ErrUnsupported is wrapped by errors of New for options that are valid but not
+// served by this build.
+var ErrUnsupported = errors.New("not supported")
+
+// refusal is an option that would open access or split nodes if it were ignored.
+type refusal struct{ key, value, use string }
+
+func refusals(c *config.Config) (all []refusal) {
+	for _, engine := range []struct {
+		key, name string
+		on        bool
+	}{
+		{"engine.type", c.Engine.Type, true},
+		{"broker.type", c.Broker.Type, c.Broker.Enabled},
+		{"presence_manager.type", c.PresenceManager.Type, c.PresenceManager.Enabled},
+	} {
+		if engine.on && engine.name != "memory" {
+			all = append(all, refusal{engine.key, engine.name, "use memory"})
+		}
+	}
+	if c.HTTPServer.ReusePort == "on" && c.Engine.Type == "memory" && !c.Broker.Enabled {
+		all = append(all, refusal{"http_server.reuse_port", "on with the memory engine",
+			"publications would reach the streams of one process only; force it if that is wanted"})
+	}
+	return all
+}
+
+// checkSupported joins an error for each refusal; origin says where a key was set,
+// "" for nowhere.
+func checkSupported(c *config.Config, origin func(key string) string) error {
+	var errs []error
+	for _, r := range refusals(c) {
+		errs = append(errs, fmt.Errorf("%s: %s is %s: %w, %s", cmp.Or(origin(r.key), "gateway"), r.key, r.value, ErrUnsupported, r.use))
+	}
+	return errors.Join(errs...)
+}
+
+// Refused returns what New refuses although each value is allowed, each with its
+// place, besides what Load said in err.
+func Refused(report *config.Report, err error) error {
+	cfg := report.Decoded()
+	if cfg == nil {
+		return nil
+	}
+	refused := checkSupported(cfg, report.Origin)
+	if err == nil { // else Load said the cause of what else is wrong
+		refused = errors.Join(refused, checkRoutes(cfg, false))
+	}
+	return refused
+}
+
+// Unsupported returns the keys of options that New refuses because this build
+// does not serve them.
+func Unsupported(cfg *config.Config) (keys []string) {
+	for _, r := range refusals(cfg) {
+		keys = append(keys, r.key)
+	}
+	return keys
 }

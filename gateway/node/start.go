@@ -9,14 +9,12 @@ import (
 	"sluice/gateway/actor"
 	"sluice/gateway/advice"
 	"sluice/gateway/api"
-	brokermemory "sluice/gateway/broker/memory"
 	"sluice/gateway/front"
 	"sluice/gateway/front/client"
 	"sluice/gateway/heap"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
 	"sluice/gateway/metrics"
-	presencememory "sluice/gateway/presence/memory"
 	"sluice/gateway/session"
 	"sluice/gateway/sse"
 )
@@ -64,8 +62,7 @@ func (node *Node) startActors() error {
 	if err := node.group.RingError(); err != nil && node.cfg.Node.IOURing != "off" {
 		node.log.Info("io_uring is not used", "reason", err)
 	}
-	node.broker = brokermemory.New(node.memoryOptions())
-	node.presence = presencememory.New()
+	node.newEngines()
 	node.hub = hub.New(node.group, node.broker, node.turns, node.blocking, node.hubOptions())
 	return nil
 }

@@ -1,6 +1,17 @@
 package node
 
-import brokermemory "sluice/gateway/broker/memory"
+import (
+	brokermemory "sluice/gateway/broker/memory"
+	"sluice/gateway/metrics"
+	presencememory "sluice/gateway/presence/memory"
+)
+
+// newEngines makes the broker and the presence that the options name: another engine is
+// another case here, and in refusals.
+func (node *Node) newEngines() {
+	node.broker = brokermemory.New(node.memoryOptions())
+	node.presence = presencememory.New()
+}
 
 // memoryOptions returns those of the memory engine, which is made before the hub
 // that it asks, and asks nothing before it is started.
@@ -10,4 +21,17 @@ func (node *Node) memoryOptions() brokermemory.Options {
 		EmptyTTL: node.cfg.Channel.HistoryEmptyTTL, EmptyMax: node.cfg.Channel.HistoryEmptyMax,
 		ResultsMax: node.cfg.HTTPAPI.IdempotencyMaxResults,
 	}
+}
+
+// addEngine adds what only an engine within the process counts.
+func (c counters) addEngine(n *metrics.Node) {
+	engine, ok := c.node.broker.(*brokermemory.Engine)
+	if !ok {
+		return
+	}
+	st := engine.Stats()
+	n.Suppressed = map[string]uint64{"idempotency": st.Repeated, "version": st.Outdated}
+	n.Positions = map[string]int{"published": st.Positions - st.Empty, "empty": st.Empty}
+	n.Results = st.Results
+	n.Forgotten = map[string]uint64{"empty_position": st.EmptyDropped, "idempotency_result": st.ResultsDropped}
 }

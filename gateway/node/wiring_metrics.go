@@ -9,7 +9,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/codec"
-	brokermemory "sluice/gateway/broker/memory"
 	"sluice/gateway/loop"
 	"sluice/gateway/metrics"
 )
@@ -85,14 +84,8 @@ func (c counters) Node() metrics.Node {
 	if node.proxy != nil {
 		n.Connect, n.Refresh = node.proxy.ConnectStats(), node.proxy.RefreshStats()
 	}
-	if engine, ok := node.broker.(*brokermemory.Engine); ok {
-		st := engine.Stats()
-		n.Suppressed = map[string]uint64{"idempotency": st.Repeated, "version": st.Outdated}
-		n.Positions = map[string]int{"published": st.Positions - st.Empty, "empty": st.Empty}
-		n.Results = st.Results
-		n.Forgotten = map[string]uint64{"empty_position": st.EmptyDropped, "idempotency_result": st.ResultsDropped}
-	}
 	n.Requests = node.counts.read()
+	c.addEngine(&n)
 	c.addConnects(&n)
 	c.addAPI(&n)
 	return n

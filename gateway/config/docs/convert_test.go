@@ -3,10 +3,12 @@ package docs
 import (
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -22,7 +24,8 @@ import (
 // ofTheValues are kinds of findings that a converted file has as the old one had: values stay what they are.
 var ofTheValues = []report.Kind{report.KindWeak, report.KindOpen, report.KindUnusable}
 
-// converted converts a file that is fine and returns what both files say, and the text of the new one.
+// converted converts a file that is fine and returns what both files say, and the text of the new one. What is not converted,
+// of hooks that the old file does not mean, has its defaults in both.
 func converted(t *testing.T, path, text, to string) (before, after *schema.Config, out string) {
 	t.Helper()
 	c, err := convertText(path, text, to)
@@ -31,8 +34,23 @@ func converted(t *testing.T, path, text, to string) (before, after *schema.Confi
 	for _, f := range rep.Findings {
 		require.False(t, f.Kind.Strict() && !slices.Contains(ofTheValues, f.Kind), "%s\nin %s", f, c.Text)
 	}
-	before, _ = mustLoad(t, path, text)
+	before, old := mustLoad(t, path, text)
+	forgetIdleHooks(before, old)
 	return before, after, string(c.Text)
+}
+
+// requireSame fails the test with what differs, unless both configs say the same of all that is served.
+func requireSame(t *testing.T, before, after *schema.Config, text string) {
+	t.Helper()
+	before, after = plainConfig(served(before)), plainConfig(served(after))
+	if reflect.DeepEqual(before, after) {
+		return
+	}
+	diff := changes(before, after)
+	if len(diff) == 0 {
+		require.Equal(t, before, after, text) // something that Diff does not know
+	}
+	require.Fail(t, "the converted file says something else", "%v\nof\n%s", diff, text)
 }
 
 func convertText(path, text, to string) (*Converted, error) {
@@ -61,7 +79,7 @@ func TestConvertKeepsWhatAFileSays(t *testing.T) {
 		n++
 		for _, to := range convertedNames {
 			before, after, _ := converted(t, "old"+filepath.Ext(path), string(text), to)
-			require.Equal(t, plainConfig(served(before)), plainConfig(served(after)), path)
+			requireSame(t, before, after, path)
 		}
 		return nil
 	}))
@@ -85,7 +103,7 @@ func TestConvertTakesEveryFlatKey(t *testing.T) {
 			n++
 			for _, to := range convertedNames {
 				before, after, out := converted(t, "old.json", text, to)
-				require.Equal(t, plainConfig(served(before)), plainConfig(served(after)), text)
+				requireSame(t, before, after, text)
 				require.Equal(t, !o.Unserved, strings.Contains(out, o.Key[strings.LastIndexByte(o.Key, '.')+1:]), "%s: %s", text, out)
 			}
 		}
@@ -93,9 +111,11 @@ func TestConvertTakesEveryFlatKey(t *testing.T) {
 	require.Greater(t, n, 80)
 }
 
-// randomOldFile returns a file of versions 4 and 5 with some of their keys and some namespaces, as JSON. loads reports whether one
-// of its keys loads alone.
-func randomOldFile(r *rand.Rand, loads func(text string) bool) string {
+// randomOldFile returns the file with this number: one of versions 4 and 5 with some of their keys and some namespaces, as JSON.
+// Every option has a stream of random numbers of its own, so that one more changes nothing of the others. loads reports whether
+// one key of the file loads alone.
+func randomOldFile(number uint64, loads func(text string) bool) string {
+	r := randomOf(number, "channel")
 	var members []string
 	add := func(in *[]string, key, value string) { *in = append(*in, fmt.Sprintf("%q: %s", key, value)) }
 	maybe := func() bool { return r.IntN(3) == 0 }
@@ -119,6 +139,7 @@ func randomOldFile(r *rand.Rand, loads func(text string) bool) string {
 		`[{"status_code": 404, "to_disconnect": {"code": 4504, "reason": "r"}}, {"status_code": 403, "to_error": {"code": 7, "message": "m", "temporary": true}}]`,
 		`{"enabled": true, "transforms": [{"code": 3500, "to": {"status_code": 401, "body": "no"}}]}`}
 	for _, o := range schema.Options() {
+		r := randomOf(number, o.Key)
 		for _, old := range legacy.FlatNames(o.Key) {
 			if r.IntN(6) > 0 || strings.HasPrefix(o.Key, "channel.without_namespace.") || o.Key == "engine.type" || o.Key == "broker.type" {
 				continue
@@ -146,6 +167,13 @@ func randomOldFile(r *rand.Rand, loads func(text string) bool) string {
 	return "{" + strings.Join(members, ",\n ") + "}"
 }
 
+// randomOf returns the random numbers of one key in the file with this number.
+func randomOf(number uint64, key string) *rand.Rand {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(key)) // never fails (hash.Hash)
+	return rand.New(rand.NewPCG(number, h.Sum64()))
+}
+
 // refusedByPackages reports what packages channel and proxy refuse, and what is not converted therefore.
 func refusedByPackages(c *schema.Config) bool {
 	return slices.ContainsFunc(c.Channel.Namespaces, func(ns schema.Namespace) bool { return ns.Name == "" }) ||
@@ -157,7 +185,6 @@ func refusedByPackages(c *schema.Config) bool {
 // Whatever an old file says, the new one says the same, passes --strict, and is the shortest: without any of its values it
 // says something else, or is wrong.
 func TestConvertedFilesAreEqualAndShortest(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
 	known := map[string]bool{}
 	loads := func(text string) bool {
 		fine, is := known[text]
@@ -168,15 +195,15 @@ func TestConvertedFilesAreEqualAndShortest(t *testing.T) {
 		return fine
 	}
 	good := 0
-	for i := 0; i < 4000 && good < 120; i++ {
-		text := randomOldFile(r, loads)
+	for i := uint64(0); i < 4000 && good < 120; i++ {
+		text := randomOldFile(i, loads)
 		if c, _, err := loadOne(t, "c.json", text); err != nil || refusedByPackages(c) {
 			continue
 		}
 		good++
 		for _, to := range convertedNames {
 			before, after, _ := converted(t, "old.json", text, to)
-			require.Equal(t, plainConfig(served(before)), plainConfig(served(after)), text)
+			requireSame(t, before, after, text)
 		}
 		before, _, out := converted(t, "old.json", text, "new.json")
 		withoutEach(t, out, func(less string) {
