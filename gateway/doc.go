@@ -1,6 +1,10 @@
 // Package gateway is the map of the house. It holds no code: each part is a room
 // of its own, and imports run downward only (test/layout_test.go decides).
 //
+// Comments cite PROTOCOL n.m and DESIGN section n: the project's specification of
+// the wire and of its design, kept outside the repository; docs/protocol.md and the
+// tests called TestProtocol_n_m in sse/ say the same of the wire.
+//
 // # Rooms, from the door to the foundation
 //
 //	cli/            the command line: a file per command, flags, banner, pid file, signals

@@ -52,7 +52,7 @@ func documents(t *testing.T) []document {
 var (
 	headings    = regexp.MustCompile(`(?m)^#{1,6} (.+)$`)
 	noSlug      = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
-	inlineLinks = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	inlineLinks = regexp.MustCompile(`(?:\]\(|src(?:set)?=")([^)"\s]+)[)"]`)
 	inlineCode  = regexp.MustCompile("`([^`\n]+)`")
 )
 

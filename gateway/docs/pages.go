@@ -34,17 +34,26 @@ func Pages() []Page {
 }
 
 // Find returns the page of a name, with or without ".md". The error names those
-// that there are.
+// that there are, and where the name is that of a chapter.
 func Find(name string) (Page, error) {
 	name = strings.TrimSuffix(strings.ToLower(name), ".md")
 	var names []string
+	var chapters strings.Builder
 	for _, p := range Pages() {
 		if p.Name == name {
 			return p, nil
 		}
 		names = append(names, p.Name)
+		for line := range strings.Lines(p.Text) {
+			if title, ok := strings.CutPrefix(line, "## "); ok && name != "" && strings.Contains(strings.ToLower(title), name) {
+				fmt.Fprintf(&chapters, "; %s has %q", p.Name, strings.TrimSpace(title))
+			}
+		}
 	}
-	return Page{}, fmt.Errorf("no page %q: there are %s", name, strings.Join(names, ", "))
+	if name == "readme" {
+		chapters.WriteString("; README.md is with the sources only")
+	}
+	return Page{}, fmt.Errorf("no page %q: there are %s%s", name, strings.Join(names, ", "), chapters.String())
 }
 
 func newPage(name, text string) Page {

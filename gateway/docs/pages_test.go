@@ -25,4 +25,8 @@ func TestFindTakesNamesAndFiles(t *testing.T) {
 	}
 	_, err := Find("nothing")
 	require.ErrorContains(t, err, `no page "nothing": there are api, architecture, benchmarks`)
+	_, err = Find("nginx")
+	require.ErrorContains(t, err, `; front has "Behind nginx"`)
+	_, err = Find("README.md")
+	require.ErrorContains(t, err, "; README.md is with the sources only")
 }
