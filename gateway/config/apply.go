@@ -86,13 +86,13 @@ func (l *loader) section(in *schema.Section, s source.Setting, o *source.Object,
 			l.note(at, report.KindDuplicate, "given twice; the last one counts", "")
 		}
 		seen[name] = true
-		other := ""
-		if f := in.FileOf(name); f != nil {
-			if value := o.Get(f.Name); value != nil && value.Value != nil {
-				other = schema.Join(s.Key, f.Name)
+		other, file := "", in.FileOf(name)
+		if file != nil {
+			if value := o.Get(file.Name); value != nil && value.Value != nil {
+				other = schema.Join(s.Key, file.Name)
 			}
 		}
-		if in.ByName[name] == nil {
+		if in.ByName[name] == nil && file == nil {
 			at = inside(s, m.Key, m.Value) // as it is written
 		}
 		l.member(in, name, at, other, dst)

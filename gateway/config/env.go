@@ -50,7 +50,7 @@ func (l *loader) env(env map[string]string) {
 			s := source.Setting{Key: optionOfEnv()[rest], Value: &source.Node{Value: source.Text(env[name])}, Place: source.Place{Origin: "env " + name}}
 			switch {
 			case !ours || rest == "" || s.Key == "" && (strings.HasPrefix(rest, "VAR_") || fromKubernetes(rest, env[name])):
-			case s.Key == "" && rest != strings.ToUpper(rest):
+			case s.Key == "" && (rest != strings.ToUpper(rest) || strings.ContainsAny(rest, ".[")): // no variable, but a key
 				strays = append(strays, s)
 			default:
 				if s.Key == "" {

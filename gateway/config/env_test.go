@@ -171,3 +171,13 @@ func TestStaticHeadersTakeVariables(t *testing.T) {
 	require.ErrorContains(t, err, `config: file config.json:1: client.proxy.refresh.http.static_headers: header "A": environment variable CENTRIFUGO_VAR_A is not set`)
 	require.ErrorContains(t, err, `SLUICE_VAR_B is not set`)
 }
+
+// A variable is named in capitals with underscores: one with the key of an option is
+// told of, and sets nothing.
+func TestVariablesAreNotKeys(t *testing.T) {
+	for _, name := range []string{"SLUICE_HTTP_API.KEY", "SLUICE_CHANNEL.NAMESPACES[0].NAME"} {
+		c, rep := mustLoad(t, given{files: map[string]string{"config.json": `{"http_api": {"key": "of the file"}}`}, env: []string{name + "=x"}})
+		require.Equal(t, "of the file", c.HTTPAPI.Key)
+		require.Contains(t, strings.Join(rep.Warnings, "\n"), name+": unknown variable, ignored")
+	}
+}

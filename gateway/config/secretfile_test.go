@@ -176,3 +176,14 @@ func TestALargeConfigFileIsRefused(t *testing.T) {
 	_, _, err := Load(Source{Dir: dir, Path: "c.json"})
 	require.EqualError(t, err, "config: file c.json: cannot be read: larger than 4194304 bytes")
 }
+
+// Keys count in any case, those of secret files, too: what came out of one is set.
+func TestSecretFilesAreNamedInAnyCase(t *testing.T) {
+	c, rep := mustLoad(t, given{files: map[string]string{
+		"config.json": `{"HTTP_API": {"Key_File": "kf"}}`, "kf": "the key of the file",
+	}})
+	require.Equal(t, "the key of the file", c.HTTPAPI.Key)
+	require.True(t, rep.IsSet("http_api.key"))
+	_, _, err := given{files: map[string]string{"config.json": `{"HTTP_API": {"KEY_FILE": "none"}}`}}.load()
+	require.ErrorContains(t, err, "http_api.key_file: ")
+}

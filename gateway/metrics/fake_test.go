@@ -102,6 +102,9 @@ func (f *fake) set(change func()) {
 // for them, unless opt says otherwise.
 func newExporter(t *testing.T, opt Options) *Exporter {
 	t.Helper()
+	if opt.Namespace == "" {
+		opt.Namespace = "sluice"
+	}
 	if opt.Wait == 0 {
 		opt.Wait = time.Minute
 	}

@@ -28,12 +28,11 @@ import (
 	"sluice/gateway/problem"
 )
 
-// Options of an [Exporter]. Source must be set; the zero value of the others
-// means the default named.
+// Options of an [Exporter]. Source and Namespace must be set; the zero value of the
+// others means the default named.
 type Options struct {
 	Source Source
-	// Namespace is the first part of all names (prometheus.metrics_namespace);
-	// sluice.
+	// Namespace is the first part of all names (prometheus.metrics_namespace).
 	Namespace string
 	// Wait is how long a scrape waits for loops; 1 s.
 	Wait time.Duration
@@ -47,7 +46,7 @@ var namespacePattern = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 // Check returns what is wrong with the options, by their keys below prometheus.
 func (o *Options) Check() problem.List {
 	var l problem.List
-	if o.Namespace != "" && !namespacePattern.MatchString(o.Namespace) {
+	if !namespacePattern.MatchString(o.Namespace) {
 		l.Fail("metrics_namespace", "%q cannot start a metric name: allowed letters, digits and _, not a digit first", o.Namespace)
 	}
 	return l
@@ -66,9 +65,6 @@ type Exporter struct {
 func New(opt Options) (*Exporter, error) {
 	if err := opt.Check().Err("metrics"); err != nil {
 		return nil, err
-	}
-	if opt.Namespace == "" {
-		opt.Namespace = "sluice"
 	}
 	if opt.Wait <= 0 {
 		opt.Wait = time.Second

@@ -52,7 +52,9 @@ func TestNamesBeginWithTheNamespace(t *testing.T) {
 	require.NotContains(t, scraped, "sluice_")
 	require.Contains(t, scraped, "process_open_fds ")
 	require.Contains(t, scraped, "go_goroutines ")
-	_, err := New(Options{Source: newFake(1), Namespace: "a-b\xff"})
+	_, err := New(Options{Source: newFake(1)})
+	require.ErrorContains(t, err, `"" cannot start a metric name`)
+	_, err = New(Options{Source: newFake(1), Namespace: "a-b\xff"})
 	require.ErrorContains(t, err, "namespace")
 }
 
