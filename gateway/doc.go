@@ -61,7 +61,8 @@
 //	                           hold.go and patience.go (who is waited for); its end: loop/close.go
 //	a metric                   a field in the Stats of its package, one line in metrics/own.go, a row in docs/operations.md;
 //	                           of api, sse, front and engines also a field of metrics.Node (metrics/source.go) and the
-//	                           line that copies it (node/wiring_metrics.go, of engines node/wiring_engine.go)
+//	                           line that copies it (node/wiring_metrics.go, of engines node/wiring_engine.go); of what
+//	                           each loop counts a line of Add or Merge beside its Stats
 //	TLS files, their reload    front/certs.go; which files: node/wiring_tls.go; SIGHUP: node/reload.go
 //	the order of shutdown      node/stop.go
 //	a command                  cli/<command>.go, one line in cli/root.go
