@@ -22,8 +22,7 @@ func parseJSON(data []byte) (*Node, error) {
 	}
 	r := &jsonReader{json.NewDecoder(bytes.NewReader(data)), reader{data: data, line: 1}}
 	r.UseNumber()
-	tree := r.value()
-	return tree, tree.checkDepth(0)
+	return r.value(), nil
 }
 
 // jsonReader makes a tree of the tokens of a text that is right.
@@ -66,22 +65,37 @@ func (r *jsonReader) value() *Node {
 	return n
 }
 
-// checkJSON says where a text is no JSON, and what was expected there.
+// checkJSON says where a text is no JSON, or too deep, and what was expected there.
 func checkJSON(data []byte) error {
+	at, want := jsonProblem(data)
+	if deep := tooDeepAt(data); deep >= 0 && (want == "" || deep <= at) {
+		at, want = deep, fmt.Sprintf("at most %d levels", maxDepth)
+	}
+	if want == "" {
+		return nil
+	}
+	return jsonError(data, at, want)
+}
+
+// jsonProblem returns where a text is no JSON and what was expected there, "" if it is right.
+func jsonProblem(data []byte) (at int, want string) {
 	var raw json.RawMessage
 	var syntax *json.SyntaxError
-	if err := json.Unmarshal(data, &raw); !errors.As(err, &syntax) {
-		return err
+	// Why one byte more, which no JSON has, not even in a string: where a text ends too early, the library says only so.
+	if !errors.As(json.Unmarshal(append(bytes.Clone(data), 0x01), &raw), &syntax) {
+		return 0, ""
 	}
-	at := int(syntax.Offset) - 1
-	if at+1 == len(data) && strings.HasPrefix(syntax.Error(), "unexpected end") {
-		// What no JSON has tells what was expected there.
-		err := json.Unmarshal(append(bytes.Clone(data), 0x7f), &raw)
-		if at = len(data); !errors.As(err, &syntax) {
-			return err
+	at, problem := int(syntax.Offset)-1, syntax.Error()
+	if at == len(data) && strings.Contains(problem, "after top-level value") {
+		return 0, ""
+	}
+	digit := func(i int) bool { return i < len(data) && data[i] >= '0' && data[i] <= '9' }
+	if at > 0 && data[at-1] == '0' && digit(at) { // where the library has one number and then another
+		for digit(at) {
+			at++
 		}
+		return at, wantNumber
 	}
-	problem := syntax.Error()
 	if strings.Contains(problem, " in literal ") {
 		for at > 0 && data[at-1] >= 'a' && data[at-1] <= 'z' { // to the start of the word
 			at--
@@ -89,11 +103,48 @@ func checkJSON(data []byte) error {
 	}
 	for _, e := range jsonExpected {
 		if strings.Contains(problem, e.problem) {
-			return jsonError(data, at, e.want)
+			return at, e.want
 		}
 	}
-	return jsonError(data, at, "a value")
+	return at, "a value"
 }
+
+// tooDeepAt returns the offset of the first value that is nested too deeply, -1 if there is none. What it says of a text that is
+// wrong holds up to that place.
+func tooDeepAt(data []byte) int {
+	levels, last := 0, byte(0) // how many objects and lists are open, and the last byte that is no blank
+	for at := 0; at < len(data); at++ {
+		c := data[at]
+		if c == ' ' || c == '\t' || c == '\r' || c == '\n' {
+			continue
+		}
+		if levels > maxDepth && (last == ':' || last == '[' && c != ']') {
+			return at
+		}
+		switch last = c; c {
+		case '{', '[':
+			levels++
+		case '}', ']':
+			levels--
+		case '"':
+			for at++; at < len(data) && data[at] != '"'; at++ {
+				if data[at] == '\\' {
+					at++
+				}
+			}
+		}
+	}
+	if levels > maxDepth && (last == ':' || last == '[') {
+		return len(data)
+	}
+	return -1
+}
+
+const (
+	wantNumber  = "a number without leading zeros"
+	wantString  = "the end of the string"
+	lineEndHint = ` (write line ends as \n)`
+)
 
 // jsonExpected is what was expected where the library has a problem.
 var jsonExpected = []struct{ problem, want string }{
@@ -106,11 +157,10 @@ var jsonExpected = []struct{ problem, want string }{
 	{"after top-level value", "the end of the text"},
 	{"in string escape", `an escape sequence: \" \\ \/ \b \f \n \r \t or \u and four hex digits`},
 	{"hexadecimal", `an escape sequence: \" \\ \/ \b \f \n \r \t or \u and four hex digits`},
-	{"in string literal", `the end of the string (write line ends as \n)`},
+	{"in string literal", wantString + lineEndHint},
 	{"after decimal point", "a digit"},
 	{"in exponent", "a digit"},
-	{"in numeric literal", "a number without leading zeros"},
-	{"max depth", fmt.Sprintf("at most %d levels", maxDepth)},
+	{"in numeric literal", wantNumber},
 }
 
 // jsonError says what was expected at an offset.
@@ -122,7 +172,7 @@ func jsonError(data []byte, at int, want string) error {
 	case strings.HasPrefix(rest, "//"), strings.HasPrefix(rest, "/*"), strings.HasPrefix(rest, "#"):
 		problem = "JSON has no comments: remove it, or write the file in YAML or TOML"
 	case rest == "":
-		problem = "the text ends, " + problem
+		problem = "the text ends, " + strings.TrimSuffix(problem, lineEndHint)
 	}
 	return fmt.Errorf("line %d, column %d: %s", line, column, problem)
 }
