@@ -1,13 +1,14 @@
 // Package gateway is the map of the house. It holds no code: each part is a room
 // of its own, and imports run downward only (test/layout_test.go decides).
 //
-// Comments cite PROTOCOL n.m and DESIGN section n: the project's specification of
-// the wire and of its design, kept outside the repository; docs/protocol.md and the
-// tests called TestProtocol_n_m in sse/ say the same of the wire.
+// Paths are relative to this folder. Comments cite "PROTOCOL n.m" and "DESIGN n": the
+// project's specifications of the wire and of its design, kept outside the repository;
+// docs/protocol.md, docs/architecture.md and the tests TestProtocol_n_m in sse/ say the
+// same.
 //
 // # Rooms, from the door to the foundation
 //
-//	cli/            the command line: a file per command, flags, banner, pid file, signals
+//	cli/            the command line: commands, flags, banner, pid file; run.go serves
 //	node/           composition: New, Start, Reload, Stop; wiring_*.go gives each part its
 //	                options; http_*.go has the HTTP server, routes and room for bodies;
 //	                files.go divides descriptors. The only room that knows all others
@@ -39,36 +40,52 @@
 //	test/ testkit/  end-to-end tests by what a user sees; what tests stand on
 //	docs/ deploy/   what people read, also by `sluice docs`; a dashboard and alerts
 //
-// "PROTOCOL 7.3" in a comment is a paragraph of the project's specification of the wire,
-// which is kept outside of the repository.
-//
 // # Where does X go
 //
-//	a method of the API        codec/request_api.go (also its line of APIRequest, and for batches a field of Command and a
-//	                           case of Request) and reply.go, api/<method>.go, rows in api/methods.go and docs/api.md
-//	a reason to close          loop/reason.go, and a row in docs/operations.md; its code and text for clients in codec/errors.go;
-//	                           of a slow client also session/trace.go and metrics/reference.go
-//	a push                     codec/push.go with golden and fuzz seed; sent by hub (a channel's) or session (a client's)
-//	an option                  one field with tags in config/schema/<section>.go; obeyed in its package, handed over in node/wiring_<part>.go
-//	an option of a namespace   config/schema/channel.go, channel/options.go, node/wiring_channel.go; of delivery also
-//	                           hub/policy.go, node/wiring_hub.go
-//	a limit by address         front/client/limits.go (streams, rate); half-open ones in front/waiting.go
-//	a rule for requests        front/strict/
-//	the retry line             sse/delay.go says how long, sse/shed.go to whom is turned away; at the end of a stream:
-//	                           session/ending.go; its bytes: codec/retry.go
-//	resume by Last-Event-ID    sse/position.go reads the id, codec/cursor.go its bytes, session/recover.go decides
-//	a slow client              loop/send.go (bytes), stream.go (age), held.go (memory of all), lossy.go (what is dropped),
-//	                           hold.go and patience.go (who is waited for); its end: loop/close.go
-//	a metric                   a field in the Stats of its package, one line in metrics/own.go, a row in docs/operations.md;
-//	                           of api, sse, front and engines also a field of metrics.Node (metrics/source.go) and the
-//	                           line that copies it (node/wiring_metrics.go, of engines node/wiring_engine.go); of what
-//	                           each loop counts a line of Add or Merge beside its Stats
-//	TLS files, their reload    front/certs.go; which files: node/wiring_tls.go; SIGHUP: node/reload.go
-//	the order of shutdown      node/stop.go
-//	a command                  cli/<command>.go, one line in cli/root.go
-//	an engine                  its folder in broker/ and presence/; made, and its numbers read, in node/wiring_engine.go; allowed
-//	                           by refusals in node/check.go; its options in config/schema/engine.go
-//	a trick of the kernel      loop/ only, with a benchmark
+//	a method of the API     ../codec/request_api.go (its line of APIRequest; for batches a
+//	                        field of Command and a case of Request) and ../codec/reply.go;
+//	                        api/<method>.go; rows in api/methods.go and docs/api.md
+//	a reason to close       loop/reason.go, a row in docs/operations.md; code and text for
+//	                        clients in ../codec/errors.go; raised by Agent.end or finish in
+//	                        session/; of a slow client also session/trace.go and
+//	                        metrics/reference.go
+//	a push                  ../codec/push.go with golden file and fuzz seed; sent by hub/ (a
+//	                        channel's) or session/ (a client's)
+//	an option               one field with tags in config/schema/ (server.go: http_*, log, node
+//	                        and the like; client.go; channel.go; engine.go; the rest in
+//	                        config.go); obeyed in its package, handed over by the
+//	                        node/wiring_*.go of that package; make docs
+//	an option of a channel  config/schema/channel.go, channel/options.go and check.go,
+//	                        node/wiring_channel.go; of delivery also hub/policy.go and
+//	                        node/wiring_hub.go
+//	a limit by address      front/client/limits.go (streams, rate), asked in sse/shed.go, set in
+//	                        node/wiring_front.go; half-open connections: front/waiting.go;
+//	                        requests that wait: front/hold.go
+//	a rule for requests     front/strict/
+//	the retry line          sse/delay.go says how long, where streams open; sse/shed.go, where
+//	                        they are turned away; session/ending.go, where they end; its
+//	                        bytes: ../codec/retry.go
+//	resume by Last-Event-ID sse/position.go reads the id, ../codec/cursor.go its bytes,
+//	                        session/plan.go finds whose it is, session/recover.go decides what
+//	                        was missed, session/open.go what is too much
+//	a slow client           loop/send.go (bytes), loop/stream.go (age), loop/held.go (memory of
+//	                        all), loop/lossy.go (what is dropped), loop/hold.go and
+//	                        loop/patience.go (who is waited for); its end: loop/close.go
+//	a metric                a field in the Stats of its package, a line of the Add or Merge
+//	                        beside it where each loop counts, a line in metrics/own.go, a row in
+//	                        docs/operations.md; if the Stats as a whole are not in metrics.Node,
+//	                        a field there (metrics/source.go) and the line that copies it
+//	                        (node/wiring_metrics.go)
+//	TLS files, their reload front/certs.go; which files: node/wiring_tls.go; SIGHUP: cli/run.go,
+//	                        node/reload.go
+//	the order of shutdown   node/stop.go; how streams end: session/ending.go
+//	a command               cli/<command>.go, its line in cli/root.go, or for those of
+//	                        configurations and tokens in config_command.go and token_command.go
+//	an engine               its folder in broker/ and presence/, whose contracts are broker.go and
+//	                        presence.go; made, and its numbers read, in node/wiring_engine.go;
+//	                        allowed by refusals in node/check.go; config/schema/engine.go; a row
+//	                        in test/layout_test.go
+//	a trick of the kernel   loop/ only, with a benchmark
 //
 // # Goroutines; one that is not here is a bug
 //
@@ -76,17 +93,20 @@
 //	fasthttp worker       per request      the engine, with a deadline
 //	hijack handler        per connect      the engine, with a deadline; gone once the stream is open
 //	history read          per position     the engine, with a deadline; shared by all who ask for it
-//	api worker            64 per broadcast the engine; its request waits for it
-//	turn worker (ants)    actors + 1       nothing
+//	api worker            64 per call      the engine; a broadcast or parallel batch waits for it
+//	turn worker (ants)    actors + 1       nothing; should the pool refuse, a goroutine (counted)
 //	blocking worker       actors + 1       engine and presence, with a deadline
 //	call worker           at most 256      a refresh hook, with a deadline
-//	JWKS refresher        1                its timer and HTTP
+//	JWKS refresher        1                its timer
+//	JWKS fetch            at most 32       HTTP, with a deadline
 //	poller                one per loop     epoll_wait
 //	memory janitor        1                its timer (of the memory engine)
-//	memory watch          1                its timer; cleanups of its pace run in the runtime
+//	memory watch          1                its timer; its pace is a cleanup of the runtime's, which
+//	                                       may give memory back on a goroutine of its own
 //	clock watch           1                its timer
+//	metrics watch         1                its timer (sums for the API's info)
 //	reclaim               1                its timer
-//	table of descriptors  1 at most        fcntl, for some 16 ms; nobody waits for it, it touches nothing of ours
+//	table of descriptors  1 at most        fcntl: the kernel's table grows before it has to; nobody waits
 //	scrape                a few per scrape answers of loops, 1 s at most
 //	certificate watcher   per set of files its timer, the files
 //	accept                per listener     accept, and a back-off when descriptors run out
@@ -97,8 +117,8 @@
 //
 // # Locks
 //
-// The order, the whole list: memory stripe → hub interest stripe → actor inbox;
-// auth's verifications under way → its cache. No lock is held over a system call or
-// a call to a backend. The locks of session's
-// room and patience are held over no other one of ours.
+// The order of those that nest, the whole list: memory stripe → hub interest stripe →
+// actor inbox; auth's verifications under way → its cache. All others are taken last,
+// and nothing is called under them. No lock of the way of a connect, a publication or a
+// stream is held over a system call or a call to a backend.
 package gateway
