@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"sluice/gateway/config/legacy"
@@ -39,6 +40,15 @@ func inside(s source.Setting, key string, n *source.Node) source.Setting {
 	return at
 }
 
+// insideAs returns the setting of a member of an object under this key.
+func insideAs(s source.Setting, key string, m source.Member) source.Setting {
+	at := inside(s, key, m.Value)
+	if m.Written != "" {
+		at.Written = schema.Join(s.Written, m.Written)
+	}
+	return at
+}
+
 // item returns the setting of element i of a list.
 func item(s source.Setting, i int, n *source.Node) source.Setting {
 	at, index := inside(s, "", n), fmt.Sprintf("[%d]", i)
@@ -66,11 +76,8 @@ func (l *loader) dotted(s source.Setting, other string) {
 			return
 		}
 		in, dst, path = f.Sub, dst.FieldByIndex(f.Index), rest
-		if isItem {
-			var i int
-			if _, err := fmt.Sscanf(index, "%d]", &i); err != nil || i >= dst.Len() {
-				return // what is wrong with the list was said
-			}
+		if isItem { // of a list that has it: see envOfNamespace
+			i, _ := strconv.Atoi(strings.TrimSuffix(index, "]"))
 			dst = dst.Index(i)
 		}
 	}
@@ -81,7 +88,7 @@ func (l *loader) section(in *schema.Section, s source.Setting, o *source.Object,
 	seen := map[string]bool{}
 	for _, m := range o.Members {
 		name := strings.ToLower(m.Key)
-		at := inside(s, name, m.Value)
+		at := insideAs(s, name, m)
 		if seen[name] {
 			l.note(at, report.KindDuplicate, "given twice; the last one counts", "")
 		}
@@ -93,7 +100,7 @@ func (l *loader) section(in *schema.Section, s source.Setting, o *source.Object,
 			}
 		}
 		if in.ByName[name] == nil && file == nil {
-			at = inside(s, m.Key, m.Value) // as it is written
+			at = insideAs(s, m.Key, m) // as it is written
 		}
 		l.member(in, name, at, other, dst)
 	}
@@ -177,7 +184,9 @@ func (l *loader) unknown(in *schema.Section, name string, s source.Setting) {
 	key := strings.ToLower(s.Key)
 	why, on, known := legacy.Lacking(key, s.Value)
 	if on {
-		s.Key, s.Written = key, strings.ToLower(s.Written)
+		if s.Key != key { // else what is written is an old name, or in lower case too
+			s.Key, s.Written = key, strings.ToLower(s.Written)
+		}
 		l.note(s, report.KindUnsupported, "not supported, ignored: "+why, "")
 	}
 	if known {

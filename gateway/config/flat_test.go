@@ -168,6 +168,33 @@ func TestTwoFlatKeysForOneOption(t *testing.T) {
 	require.Equal(t, []string{"file config.json:2: port: given twice; the last one counts"}, findingsOf(t, text, report.KindDuplicate))
 }
 
+// In an element of namespaces an option has its old name and that of now, and either may be there again.
+func TestTwoNamesForOneOptionOfANamespace(t *testing.T) {
+	const twice = "namespaces[0].proxy_subscribe: given twice; the last one counts"
+	f := func(element string, want bool, findings ...string) {
+		t.Helper()
+		text := "{\"namespaces\": [{\"name\": \"aa\",\n" + element + "}]}"
+		c, _ := mustLoad(t, fromJSON(text))
+		require.Equal(t, want, c.Channel.Namespaces[0].SubscribeProxyEnabled, element)
+		require.Equal(t, findings, findingsOf(t, text, report.KindDuplicate))
+		require.Empty(t, findingsOf(t, text, report.KindClash))
+	}
+	f("\"subscribe_proxy_enabled\": false,\n\"proxy_subscribe\": true", true, "file config.json:3: "+twice)
+	f("\"proxy_subscribe\": true,\n\"subscribe_proxy_enabled\": false", false, "file config.json:3: "+twice)
+	f(`"proxy_subscribe": true, "proxy_subscribe": false`, false, "file config.json:2: "+twice)
+	f(`"Proxy_Subscribe": false, "proxy_subscribe": true`, true, "file config.json:2: "+twice)
+	f(`"subscribe_proxy_enabled": true, "proxy_subscribe": null`, true, "file config.json:2: "+twice)
+
+	c, rep := mustLoad(t, given{env: []string{`CENTRIFUGO_NAMESPACES=[{"name": "aa", "subscribe_proxy_enabled": false, "proxy_subscribe": true}]`}})
+	require.True(t, c.Channel.Namespaces[0].SubscribeProxyEnabled)
+	require.Contains(t, rep.Warnings, "env CENTRIFUGO_NAMESPACES: "+twice)
+
+	text := `{"namespaces": [{"name": "aa", "proxy_subscribe": "x", "subscribe_proxy_enabled": "x"}]}`
+	_, _, err := fromJSON(text).load()
+	require.Equal(t, 2, strings.Count(err.Error(), `channel.namespaces[0].subscribe_proxy_enabled (written as namespaces[0].proxy_subscribe): "x" is not a boolean`))
+	require.Contains(t, warningsOf(t, `{"namespaces": [{"name": "aa", "Proxy_Publish": true}]}`), "namespaces[0].Proxy_Publish: not supported, ignored")
+}
+
 func TestHistoryMetaTTLMeansWhatItsVersionMeant(t *testing.T) {
 	f := func(text string, global, without time.Duration) {
 		t.Helper()

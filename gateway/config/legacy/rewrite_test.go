@@ -58,7 +58,11 @@ func showNode(n *source.Node) string {
 	case *source.Object:
 		var members []string
 		for _, m := range v.Members {
-			members = append(members, m.Key+":"+showNode(m.Value))
+			key := m.Key
+			if m.Written != "" {
+				key += "(" + m.Written + ")"
+			}
+			members = append(members, key+":"+showNode(m.Value))
 		}
 		return "{" + strings.Join(members, " ") + "}"
 	case []*source.Node:
@@ -93,15 +97,18 @@ func TestOldNamesComeFirstAndSayHowTheyWereWritten(t *testing.T) {
 	f(`{"proxy_subscribe": true, "presence": true}`,
 		"channel.without_namespace.subscribe_proxy_enabled=true as proxy_subscribe", "channel.without_namespace.presence=true as presence")
 	f(`{"namespaces": [{"name": "aa", "proxy_subscribe": true, "presence": true}, 1]}`,
-		"channel.namespaces=[{name:aa presence:true} 1] as namespaces", "channel.namespaces[0].subscribe_proxy_enabled=true as namespaces[0].proxy_subscribe")
+		"channel.namespaces=[{name:aa subscribe_proxy_enabled(proxy_subscribe):true presence:true} 1] as namespaces")
+	f(`{"namespaces": [{"Subscribe_Proxy_Enabled": false, "Proxy_Subscribe": true, "proxy_publish": null}]}`,
+		"channel.namespaces=[{Subscribe_Proxy_Enabled(Proxy_Subscribe):false subscribe_proxy_enabled(Proxy_Subscribe):true "+
+			"publish_proxy_enabled(proxy_publish):<nil>}] as namespaces")
 	f(`{"granular_proxy_mode": true, "connect_proxy_name": "a", "proxies": [{"name": "a", "endpoint": "http://b", "static_http_headers": {"A": "b"}}]}`,
 		"client.proxy.connect.endpoint=http://b as proxies[0].endpoint", "client.proxy.connect.http.static_headers={A:b} as proxies[0].static_http_headers",
 		"client.proxy.connect.enabled=true as connect_proxy_name")
 	f(`{"granular_proxy_mode": false, "proxies": []}`, "proxies=[]")
 	f(`{"granular_proxy_mode": true, "connect_proxy_name": "", "subscribe_proxy_name": "gate", "namespaces": [{"subscribe_proxy_name": "gate"}]}`,
 		"channel.without_namespace.subscribe_proxy_name=gate as subscribe_proxy_name",
-		"channel.without_namespace.subscribe_proxy_enabled=true as subscribe_proxy_name", "channel.namespaces=[{subscribe_proxy_name:gate}] as namespaces",
-		"channel.namespaces[0].subscribe_proxy_enabled=true as namespaces[0].subscribe_proxy_name")
+		"channel.without_namespace.subscribe_proxy_enabled=true as subscribe_proxy_name",
+		"channel.namespaces=[{subscribe_proxy_name:gate subscribe_proxy_enabled(subscribe_proxy_name):true}] as namespaces")
 }
 
 func TestOldNamesOfVariablesAndFlags(t *testing.T) {
@@ -115,7 +122,7 @@ func TestOldNamesOfVariablesAndFlags(t *testing.T) {
 	f("sse=true", "env CENTRIFUGO_SSE", "true")
 	f("sse.enabled=true as sse", "flag --sse", "true")
 	f("http_server.port=1", "flag --http_server.port", "1")
-	f("channel.namespaces=[{name:aa}] as namespaces\nchannel.namespaces[0].subscribe_proxy_enabled=true as namespaces[0].proxy_subscribe",
+	f("channel.namespaces=[{name:aa subscribe_proxy_enabled(proxy_subscribe):true}] as namespaces",
 		"env CENTRIFUGO_NAMESPACES", `[{"name": "aa", "proxy_subscribe": true}]`)
 	f("channel.namespaces={ as namespaces", "env CENTRIFUGO_NAMESPACES", "{")
 	f("client.proxy.refresh.endpoint=http://b as proxies[0].endpoint\nclient.proxy.refresh.enabled=true as refresh_proxy_name",
@@ -150,7 +157,6 @@ func TestNotesOfTheRewriter(t *testing.T) {
 		"clash 1: port: is flat as in versions 4 and 5, http_server (line 2) is nested as in version 6: both count, and where they set one option the nested form does; use one of them")
 	f(ofFile(t, "{\"namespaces\": [{\n\"proxy_subscribe\": true, \"subscribe_proxy_enabled\": false}]}"),
 		"deprecated 2: namespaces[0].proxy_subscribe: "+flat+"channel.namespaces[0].subscribe_proxy_enabled",
-		"clash 2: namespaces[0].proxy_subscribe: sets channel.namespaces[0].subscribe_proxy_enabled, which is there in its nested form as well (line 2); that one counts",
 		"deprecated 1: namespaces: "+flat+"channel.namespaces")
 	f(ofFile(t, `{"api_key": "x", "api_key_file": "y"}`), "deprecated 1: api_key: "+flat+"http_api.key", "wrong 1: api_key_file: set together with api_key: allowed one of them")
 	f(ofText("env SLUICE_API_KEY", "x", "env SLUICE_HTTP_API_KEY_FILE", "y"), "wrong config: env SLUICE_API_KEY: api_key: set together with http_api.key_file: allowed one of them")

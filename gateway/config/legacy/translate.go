@@ -86,7 +86,7 @@ func (b *batch) translate(s source.Setting) {
 	b.deprecated(s, strings.Join(now, " and "))
 }
 
-// namespaces sets the list of namespaces, and after it, element by element, the options that have another name now.
+// namespaces sets the list of namespaces, with the names that the options in it have now.
 func (b *batch) namespaces(s source.Setting) {
 	list := s.Value
 	if text, ok := list.Value.(source.Text); ok {
@@ -99,47 +99,42 @@ func (b *batch) namespaces(s source.Setting) {
 		b.set(schema.NamespacesKey, s.Value, s) // config tells what is wrong with it
 		return
 	}
-	var renamed batch
 	out := make([]*source.Node, len(items))
 	for i, item := range items {
 		out[i] = item
 		if o, ok := item.Value.(*source.Object); ok {
-			out[i] = &source.Node{Value: b.namespace(s, i, o, &renamed), Line: item.Line}
+			out[i] = &source.Node{Value: b.namespace(s, i, o), Line: item.Line}
 		}
 	}
 	b.set(schema.NamespacesKey, &source.Node{Value: out, Line: list.Line}, s)
-	b.out = append(b.out, renamed.out...)
 }
 
-// namespace returns element i of the list without the options that have another name now, which renamed gets.
-func (b *batch) namespace(list source.Setting, i int, o *source.Object, renamed *batch) *source.Object {
-	rest := &source.Object{}
-	at := func(key string, line int) source.Setting {
-		s := source.Setting{Key: fmt.Sprintf("namespaces[%d].%s", i, key), Place: list.Place}
-		if b.isFile() {
-			s.Line = line
-		}
-		return s
-	}
-	for _, m := range o.Members {
+// namespace returns element i of the list with the names that its options have now, each where it stood, so that of two
+// names for one option the last one counts as of any key that is there twice.
+func (b *batch) namespace(list source.Setting, i int, o *source.Object) *source.Object {
+	members := slices.Clone(o.Members)
+	written := map[string]string{} // option -> its old name here
+	for j, m := range members {
 		now := channelNames[strings.ToLower(m.Key)]
 		if now == "" {
-			rest.Members = append(rest.Members, m)
 			continue
 		}
-		old, key := at(m.Key, m.Value.Line), fmt.Sprintf("%s[%d].%s", schema.NamespacesKey, i, now)
-		b.deprecated(old, key)
-		if other := o.Get(now); other != nil {
-			b.clashes(old, key, other)
-		} else {
-			renamed.set(key, m.Value, old)
+		members[j].Key, written[now] = now, m.Key
+		old := source.Setting{Key: fmt.Sprintf("namespaces[%d].%s", i, m.Key), Place: list.Place}
+		if b.isFile() {
+			old.Line = m.Value.Line
 		}
+		b.deprecated(old, fmt.Sprintf("%s[%d].%s", schema.NamespacesKey, i, now))
 	}
 	if hook := o.Get(subscribeHookName); b.r.granular && hook != nil && holdsValue(hook) {
-		key := fmt.Sprintf("%s[%d].%s", schema.NamespacesKey, i, subscribeHookOn)
-		renamed.set(key, &source.Node{Value: true, Line: hook.Line}, at(subscribeHookName, hook.Line))
+		members = append(members, source.Member{Key: subscribeHookOn, Value: &source.Node{Value: true, Line: hook.Line}})
+		written[subscribeHookOn] = subscribeHookName
 	}
-	return rest
+	// Why the member that has the name of now as well: what is told of an option tells it by one name, the one to get rid of.
+	for j, m := range members {
+		members[j].Written = written[strings.ToLower(m.Key)]
+	}
+	return &source.Object{Members: members}
 }
 
 // clash notes that something else in the file sets the option that an old name is about to set.
@@ -148,19 +143,14 @@ func (b *batch) clash(s source.Setting, to string) {
 		return
 	}
 	if other := lookup(b.rest, to); other != nil {
-		b.clashes(s, to, other)
+		b.note(s, report.KindClash,
+			fmt.Sprintf("sets %s, which is there in its nested form as well (line %d); that one counts", to, other.Line), "")
 		return
 	}
 	if other := b.taken[to]; other != "" && other != s.Key {
 		b.note(s, report.KindClash, fmt.Sprintf("sets %s, as %s does; the later one counts", to, other), "")
 	}
 	b.taken[to] = s.Key
-}
-
-// clashes notes that an old name sets an option that is there by its own name too.
-func (b *batch) clashes(s source.Setting, to string, other *source.Node) {
-	b.note(s, report.KindClash,
-		fmt.Sprintf("sets %s, which is there in its nested form as well (line %d); that one counts", to, other.Line), "")
 }
 
 // twoSources reports whether an old name names a file although its source gives the value too, which is an error, or the other

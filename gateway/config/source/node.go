@@ -30,8 +30,9 @@ type Object struct {
 
 // Member is one key of an Object.
 type Member struct {
-	Key   string
-	Value *Node
+	Key     string
+	Written string // the name that stands in the source, where that is another; "" = Key
+	Value   *Node
 }
 
 // Get returns the last value of key, or nil.

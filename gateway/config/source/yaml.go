@@ -246,7 +246,7 @@ func (r *yamlReader) mapping(values []*ast.MappingValueNode) *Object {
 			continue
 		}
 		v.Line = yamlLine(mv.Key)
-		o.Members = append(o.Members, Member{r.key(mv.Key), v})
+		o.Members = append(o.Members, Member{Key: r.key(mv.Key), Value: v})
 	}
 	// What is there itself beats what is merged in, and of that the first does.
 	for _, m := range merged {
