@@ -74,15 +74,59 @@ func TestTOMLIsBounded(t *testing.T) {
 	}
 }
 
-func TestATableOfTOMLHasABoundedNumberOfKeys(t *testing.T) {
+func TestATableOfTOMLHasAnyNumberOfKeys(t *testing.T) {
 	for _, line := range []string{"t%d = 1\n", "[t%d]\n", "t%d.x = 1\n"} {
 		var text strings.Builder
-		for i := range maxTOMLKeys + 2 {
+		for i := range 20_000 {
 			fmt.Fprintf(&text, line, i)
 		}
-		_, err := ParseTOML([]byte(text.String()))
-		require.ErrorContains(t, err, "line 10002: more than 10000 keys in one table")
+		n, err := ParseTOML([]byte(text.String()))
+		require.NoError(t, err)
+		require.Len(t, n.Value.(*Object).Members, 20_000)
 	}
+}
+
+// Dotted keys, headers and tables in braces continue a table, in any order.
+func TestATableOfTOMLIsContinued(t *testing.T) {
+	both := map[string]any{"a": map[string]any{"b": map[string]any{"c": "number 1", "d": "number 2"}}}
+	for _, text := range []string{
+		"[a.b]\nc=1\n[a]\nb.d=2", "[a]\nb.c=1\n[a.b]\nd=2", "a={b={c=1},b.d=2}", "a.b.c=1\n[a.b]\nd=2", "a={b={c=1}}\na.b.d=2",
+		"a.b={c=1}\n[a]\nb.d=2", "a={b.c=1}\n[a.b]\nd=2", "a.b.c=1\na.b.d=2", "a.b.c=1\n[a]\nb.d=2",
+	} {
+		require.Equal(t, both, plainTOML(t, text), text)
+	}
+	require.Equal(t, map[string]any{"uni_sse": map[string]any{"enabled": true, "retry": "0"}}, plainTOML(t, "uni_sse.enabled=true\n[uni_sse]\nretry=\"0\""))
+	require.Equal(t, map[string]any{"l": []any{map[string]any{"x": "number 1"}, map[string]any{"x": "number 2", "y": map[string]any{"z": "number 3"}}}},
+		plainTOML(t, "[[l]]\nx=1\n[[l]]\nx=2\n[l.y]\nz=3"))
+}
+
+func TestKeysOfTOMLClash(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		_, err := ParseTOML([]byte(text))
+		require.EqualError(t, err, want, text)
+	}
+	defined := func(text, key string) {
+		t.Helper()
+		f(text, fmt.Sprintf("line %d: Key '%s' has already been defined.", strings.Count(text, "\n")+1, key))
+	}
+	defined("a.b=1\na=2", "a")
+	defined("a=2\na.b=1", "a")
+	defined("a.b=1\na.b=2", "a.b")
+	defined("a.b=1\n[a]\nb=2", "a.b")
+	defined("a.b=1\n[a]\n[a]", "a")
+	defined("a={b=1}\n[a]", "a")
+	defined("a={b=1}\na={c=1}", "a")
+	defined("a={b=1, b=2}", "a.b")
+	defined("a={b=1}\na.b=2", "a.b")
+	defined("a=1\n[a.b]", "a")
+	defined("a=[{}]\na.b=1", "a")
+	defined("[[a]]\n[a]", "a")
+	f("[a]\n[[a]]", "line 2: Key 'a' was already created and cannot be used as an array.")
+	f("a=[]\n[[a]]", "line 2: Key 'a' was already created and cannot be used as an array.")
+	f("a=1\n[a.b]\nc=\n", "line 2: Key 'a' has already been defined.")
+	f("a.b=1\n[a]\n\nc=\"\\q\"", `line 4: invalid escape character U+0071 'q'`)
+	f("a.b=1\n[a]\nc=[1,\n1e400]", "line 4: a number is out of range")
 }
 
 func TestLinesOfTOML(t *testing.T) {
