@@ -125,6 +125,7 @@ func TestOldNamesOfVariablesAndFlags(t *testing.T) {
 	f("channel.namespaces=[{name:aa subscribe_proxy_enabled(proxy_subscribe):true}] as namespaces",
 		"env CENTRIFUGO_NAMESPACES", `[{"name": "aa", "proxy_subscribe": true}]`)
 	f("channel.namespaces={ as namespaces", "env CENTRIFUGO_NAMESPACES", "{")
+	f("client.proxy.connect.http.static_headers={ as proxy_static_http_headers", "env CENTRIFUGO_PROXY_STATIC_HTTP_HEADERS", "{")
 	f("client.proxy.refresh.endpoint=http://b as proxies[0].endpoint\nclient.proxy.refresh.enabled=true as refresh_proxy_name",
 		"env CENTRIFUGO_GRANULAR_PROXY_MODE", "true", "env CENTRIFUGO_PROXIES", `[{"name": "a", "endpoint": "http://b"}]`, "env CENTRIFUGO_REFRESH_PROXY_NAME", "a")
 	f("granular_proxy_mode=true", "flag --granular_proxy_mode", "true")
@@ -150,6 +151,7 @@ func TestNotesOfTheRewriter(t *testing.T) {
 	f(ofText("env CENTRIFUGO_UNI_SSE", "true", "flag --port", "1", "env SLUICE_HEALTH", ""),
 		"deprecated env CENTRIFUGO_UNI_SSE: uni_sse: "+flat+"CENTRIFUGO_UNI_SSE_ENABLED", "deprecated flag --port: port: "+flat+"--http_server.port",
 		"advice env SLUICE_HEALTH: health: empty, ignored")
+	f(ofText("env CENTRIFUGO_NAMESPACES", "[", "env CENTRIFUGO_PROXY_STATIC_HTTP_HEADERS", "{", "flag --namespaces", "["))
 	f(ofFile(t, "{\"port\": 1,\n\"port\": 2}"), "deprecated 1: port: "+flat+"http_server.port", "duplicate 2: port: given twice; the last one counts",
 		"deprecated 2: port: "+flat+"http_server.port")
 	f(ofFile(t, "{\"port\": 1,\n\"http_server\": {\"port\": 2}}"),

@@ -62,6 +62,12 @@ func (b *batch) translate(s source.Setting) {
 	case s.Key == subscribeHookName && b.r.granular:
 		n.enable = schema.WithoutNamespace + subscribeHookOn
 	}
+	if f != nil && f.Key == n.to[0] {
+		if _, wrong := f.Typed(s.Value); wrong != "" {
+			b.set(f.Key, s.Value, s) // config tells what is wrong with it, once; the name is the smaller worry
+			return
+		}
+	}
 	var now []string
 	for _, to := range n.to {
 		b.clash(s, to)
