@@ -67,9 +67,13 @@ func (l *loader) env(env map[string]string) {
 			strays = append(strays, s)
 		}
 	}
+	if len(strays) == 0 {
+		return
+	}
+	named := l.namespacesByEnv()
 	for _, s := range strays {
-		if !l.envOfNamespace(s) {
-			l.strayEnv(s)
+		if !l.envOfNamespace(named, s) {
+			l.strayEnv(named, s)
 		}
 	}
 }
@@ -102,19 +106,41 @@ func valueOf(s source.Setting, in []source.Setting) string {
 	return ""
 }
 
-// envOfNamespace decodes a variable of an option of a namespace that there is, and reports whether it is one.
-func (l *loader) envOfNamespace(s source.Setting) (known bool) {
-	_, rest := cutPrefix(s)
+// namespacesByEnv maps what variables of namespaces start with, without prefix, to the indices of those namespaces, which may be
+// several. Why a map: it need not be worked out for each variable and each namespace.
+func (l *loader) namespacesByEnv() map[string][]int {
+	all := make(map[string][]int, len(l.cfg.Channel.Namespaces))
 	for i, ns := range l.cfg.Channel.Namespaces {
-		option, ok := strings.CutPrefix(rest, schema.NamespaceEnv(ns.Name)+"_")
-		if f := schema.ChannelSection().ByName[strings.ToLower(option)]; !ok || f == nil || option != strings.ToUpper(option) {
+		name := schema.NamespaceEnv(ns.Name)
+		all[name] = append(all[name], i)
+	}
+	return all
+}
+
+// envOfNamespace decodes a variable of an option of namespaces that there are, and reports whether it is one.
+func (l *loader) envOfNamespace(named map[string][]int, s source.Setting) bool {
+	_, rest := cutPrefix(s)
+	var of []int
+	options := map[int]string{}
+	for at := range len(rest) { // any of its underscores may end the name
+		if rest[at] != '_' {
 			continue
 		}
-		known = true
-		s.Key = fmt.Sprintf("%s[%d].%s", schema.NamespacesKey, i, strings.ToLower(option))
+		option := strings.ToLower(rest[at+1:])
+		if schema.ChannelSection().ByName[option] == nil || rest[at+1:] != strings.ToUpper(option) {
+			continue
+		}
+		for _, i := range named[rest[:at]] {
+			of = append(of, i)
+			options[i] = option
+		}
+	}
+	slices.Sort(of)
+	for _, i := range of {
+		s.Key = fmt.Sprintf("%s[%d].%s", schema.NamespacesKey, i, options[i])
 		l.dotted(s, "")
 	}
-	return known
+	return len(of) > 0
 }
 
 // cutPrefix returns the prefix of a variable and the rest of its name.
@@ -141,14 +167,10 @@ func fromKubernetes(rest, value string) bool {
 }
 
 // strayEnv tells of a variable with one of our prefixes that is no option.
-func (l *loader) strayEnv(s source.Setting) {
-	var namespaces []string
-	for _, ns := range l.cfg.Channel.Namespaces {
-		namespaces = append(namespaces, ns.Name)
-	}
+func (l *loader) strayEnv(named map[string][]int, s source.Setting) {
 	prefix, rest := cutPrefix(s)
 	text, _ := s.Value.Value.(source.Text)
-	why, on, known := legacy.LackingEnv(rest, string(text), namespaces)
+	why, on, known := legacy.LackingEnv(rest, string(text), named)
 	s.Key = ""
 	if on {
 		l.note(s, report.KindUnsupported, "not supported, ignored: "+why, "")

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,34 @@ func TestVariablesOfNamespaces(t *testing.T) {
 	g.env = []string{"SLUICE_CHANNEL_NAMESPACES_MY_NS_X_HISTORY_SIZE=x"}
 	_, _, err := g.load()
 	require.ErrorContains(t, err, `config: env SLUICE_CHANNEL_NAMESPACES_MY_NS_X_HISTORY_SIZE: channel.namespaces[0].history_size: "x" is not a whole number`)
+}
+
+// A variable counts for each namespace whose name it may hold.
+func TestAVariableOfSeveralNamespaces(t *testing.T) {
+	g := fromJSON(`{"channel": {"namespaces": [{"name": "a-b"}, {"name": "a.b"}, {"name": "a"}, {"name": "a_b"}, {"name": "c"}, {"name": "c_force"}]}}`)
+	g.env = []string{"SLUICE_CHANNEL_NAMESPACES_A_B_PRESENCE=true", "SLUICE_CHANNEL_NAMESPACES_C_FORCE_PUSH_JOIN_LEAVE=true"}
+	c, rep := mustLoad(t, g)
+	for i, want := range []bool{true, true, false, true, false, false} {
+		require.Equal(t, want, c.Channel.Namespaces[i].Presence, i)
+		require.Equal(t, want, rep.IsSet(fmt.Sprintf("channel.namespaces[%d].presence", i)), i)
+		require.Equal(t, i == 4, c.Channel.Namespaces[i].ForcePushJoinLeave, i)
+	}
+}
+
+// The work is not that of each variable with each namespace.
+func TestManyVariablesOfManyNamespaces(t *testing.T) {
+	const spaces, variables = 500, 100
+	var list []string
+	for i := range spaces {
+		list = append(list, fmt.Sprintf(`{"name": "n%d"}`, i))
+	}
+	g := fromJSON(`{"channel": {"namespaces": [` + strings.Join(list, ", ") + `]}}`)
+	allocs := func() float64 { return testing.AllocsPerRun(1, func() { mustLoad(t, g) }) }
+	without := allocs()
+	for i := range variables {
+		g.env = append(g.env, fmt.Sprintf("SLUICE_CHANNEL_NAMESPACES_N%d_PRESENCE=true", i), fmt.Sprintf("SLUICE_CHANNEL_NAMESPACES_N%d_ALLOW_PUBLISH_FOR_CLIENT=true", i))
+	}
+	require.Less(t, allocs()-without, float64(spaces*variables))
 }
 
 func TestNamespacesOfTheEnvironmentReplaceThoseOfTheFile(t *testing.T) {

@@ -147,35 +147,44 @@ func insideOf(key, pattern string) (rest string, ok bool) {
 	return strings.CutPrefix(key, pattern+".")
 }
 
-// LackingEnv is Lacking for a variable; rest is its name without the prefix. namespaces are the names of those that there are,
-// whose options have variables of their own.
-func LackingEnv(rest, value string, namespaces []string) (why string, on, known bool) {
+// LackingEnv is Lacking for a variable; rest is its name without the prefix. namespaces has what the variables of each namespace
+// that there is start with, as schema.NamespaceEnv says it.
+func LackingEnv(rest, value string, namespaces map[string][]int) (why string, on, known bool) {
 	for _, u := range lackings {
-		for _, env := range u.envs(namespaces) {
-			inside, ok := strings.CutPrefix(rest, env)
-			if !ok || inside != "" && inside[0] != '_' {
-				continue
-			}
-			isSwitch := inside == "_DISABLED"
-			inside = strings.ToLower(strings.TrimPrefix(inside, "_"))
-			on := u.isOn(within(inside, &source.Node{Value: value}))
-			return u.why, on && (isSwitch || truthy(value)), true
+		inside, ok := u.insideEnv(rest, namespaces)
+		if !ok {
+			continue
 		}
+		isSwitch := inside == "_DISABLED"
+		inside = strings.ToLower(strings.TrimPrefix(inside, "_"))
+		on := u.isOn(within(inside, &source.Node{Value: value}))
+		return u.why, on && (isSwitch || truthy(value)), true
 	}
 	return "", false, false
 }
 
-// envs returns the names of the variables, without prefix, of an option that we lack.
-func (u lacking) envs(namespaces []string) []string {
+// insideEnv returns what a variable has after the name of an option that we lack, and whether it has that name.
+func (u lacking) insideEnv(rest string, namespaces map[string][]int) (inside string, ok bool) {
+	after := func(in, name string) bool {
+		inside, ok = strings.CutPrefix(in, name)
+		ok = ok && (inside == "" || inside[0] == '_')
+		return ok
+	}
 	option, isNS := strings.CutPrefix(u.key, "*.")
 	if !isNS {
-		return []string{schema.EnvName(u.key)}
+		after(rest, schema.EnvName(u.key))
+		return inside, ok
 	}
-	envs := []string{schema.EnvName(schema.WithoutNamespace + option)}
-	for _, ns := range namespaces {
-		envs = append(envs, schema.NamespaceEnv(ns)+"_"+schema.EnvName(option))
+	if after(rest, schema.EnvName(schema.WithoutNamespace+option)) {
+		return inside, true
 	}
-	return envs
+	name := schema.EnvName(option)
+	for at := range len(rest) { // any of its underscores may end the name of a namespace
+		if rest[at] == '_' && len(namespaces[rest[:at]]) > 0 && after(rest[at+1:], name) {
+			return inside, true
+		}
+	}
+	return "", false
 }
 
 func (u lacking) isOn(n *source.Node) bool {

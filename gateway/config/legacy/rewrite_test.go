@@ -268,7 +268,7 @@ func TestLackingOptions(t *testing.T) {
 
 	env := func(name, value string, known, on bool) {
 		t.Helper()
-		_, isOn, isKnown := LackingEnv(name, value, []string{"my-ns.x"})
+		_, isOn, isKnown := LackingEnv(name, value, map[string][]int{schema.NamespaceEnv("my-ns.x"): {0}})
 		require.Equal(t, []bool{known, on}, []bool{isKnown, isOn}, "%s=%s", name, value)
 	}
 	env("SSE", "true", true, true)
