@@ -102,7 +102,8 @@ func (sh *shortener) section(s *schema.Section, path string, v, def reflect.Valu
 	for _, f := range s.Fields {
 		key, value := schema.Join(path, f.Name), v.FieldByIndex(f.Index)
 		name, n := f.Name, f.Plain(value)
-		same := n.JSON() == f.Plain(def.FieldByIndex(f.Index)).JSON()
+		// Why not of a section that is served: its parts are compared each by itself.
+		same := (f.Unserved || f.Kind != schema.KindSection) && n.JSON() == f.Plain(def.FieldByIndex(f.Index)).JSON()
 		file := ""
 		if sh.rep != nil {
 			file = sh.rep.Of(key).File
