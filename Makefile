@@ -11,7 +11,8 @@ RESULTS    ?= bench/out
 ifdef CI
 gotest = .ci/gotest $(1) $(2)
 else
-gotest = $(GO) test $(1) $(2)
+# The end-to-end tests first: they take the longest, and all others run beside them.
+gotest = $(GO) test $(1) $(patsubst ./...,./gateway/test ./...,$(2))
 endif
 
 .DEFAULT_GOAL := help
