@@ -10,6 +10,7 @@ import (
 	"sluice/gateway/config/legacy"
 	"sluice/gateway/config/report"
 	"sluice/gateway/config/schema"
+	"sluice/gateway/testkit"
 )
 
 // given is a Load without a real file system: files by name, environment and flags.
@@ -49,8 +50,7 @@ func mustLoad(t *testing.T, g given) (*Config, *Report) {
 const at = "file config.json:1: "
 
 // quiet is what has to be set for a configuration without warnings.
-const quiet = `"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"hmac_secret_key": "ssssssssssssssssssssssssssssssss"}},
-	"channel": {"without_namespace": {"allow_subscribe_for_client": true}}`
+const quiet = testkit.QuietConfig
 
 // quietFlags does the same as flags.
 func quietFlags() map[string]string {
@@ -67,13 +67,7 @@ func warningsOf(t *testing.T, text string) string {
 		files: map[string]string{"config.json": text},
 		flags: map[string]string{"uni_sse.enabled": "true"},
 	})
-	kept := []string{}
-	for _, w := range rep.Warnings {
-		if !strings.HasPrefix(w, "http_api.key: empty") && !strings.HasPrefix(w, "client.token: no key") && !strings.HasPrefix(w, "channel: nothing") {
-			kept = append(kept, w)
-		}
-	}
-	return strings.Join(kept, "\n")
+	return testkit.WarningsOf(rep.Warnings)
 }
 
 // oldKey is a key of versions 4 and 5.

@@ -2,13 +2,13 @@ package node_test
 
 import (
 	"io/fs"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/config"
 	"sluice/gateway/node"
+	"sluice/gateway/testkit"
 )
 
 // given is a configuration as a start reads it: files by name, environment and flags.
@@ -58,8 +58,7 @@ func refused(t *testing.T, text, want string) {
 const at = "file config.json:1: "
 
 // quiet is what has to be set for a configuration without warnings.
-const quiet = `"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"hmac_secret_key": "ssssssssssssssssssssssssssssssss"}},
-	"channel": {"without_namespace": {"allow_subscribe_for_client": true}}`
+const quiet = testkit.QuietConfig
 
 // warningsOf loads a file that is fine and returns its warnings, those of an empty file left out.
 func warningsOf(t *testing.T, text string) string {
@@ -68,11 +67,5 @@ func warningsOf(t *testing.T, text string) string {
 		files: map[string]string{"config.json": text},
 		flags: map[string]string{"uni_sse.enabled": "true"},
 	})
-	kept := []string{}
-	for _, w := range rep.Warnings {
-		if !strings.HasPrefix(w, "http_api.key: empty") && !strings.HasPrefix(w, "client.token: no key") && !strings.HasPrefix(w, "channel: nothing") {
-			kept = append(kept, w)
-		}
-	}
-	return strings.Join(kept, "\n")
+	return testkit.WarningsOf(rep.Warnings)
 }

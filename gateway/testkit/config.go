@@ -1,5 +1,7 @@
 package testkit
 
+import "strings"
+
 // Secrets of BaseConfig.
 const (
 	APIKey      = "the api key of the tests"
@@ -20,3 +22,19 @@ const BaseConfig = `{
     %s
   }
 }`
+
+// QuietConfig is what has to be set in a file for a configuration without warnings.
+const QuietConfig = `"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"hmac_secret_key": "ssssssssssssssssssssssssssssssss"}},
+	"channel": {"without_namespace": {"allow_subscribe_for_client": true}}`
+
+// WarningsOf returns the warnings of a configuration, a line each, without those that
+// an empty one has, too.
+func WarningsOf(warnings []string) string {
+	kept := []string{}
+	for _, w := range warnings {
+		if !strings.HasPrefix(w, "http_api.key: empty") && !strings.HasPrefix(w, "client.token: no key") && !strings.HasPrefix(w, "channel: nothing") {
+			kept = append(kept, w)
+		}
+	}
+	return strings.Join(kept, "\n")
+}
