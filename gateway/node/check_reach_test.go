@@ -30,6 +30,10 @@ func TestLimitsThatAreNeverReached(t *testing.T) {
 	pair("client.connection_limit", "uni_sse.max_streams")
 	pair("client.user_connection_limit", "client.connection_limit")
 	pair("client.user_connection_limit", "uni_sse.max_streams")
+	const of = `{"client": {"user_connection_limit": 11, "connection_limit": 10, "user_connection_limit_scope": "%s"}, "engine": {"type": "redis"}}`
+	expectAdvice(t, fmt.Sprintf(of, "fleet")) // three nodes have room for 30 of them
+	expectAdvice(t, fmt.Sprintf(of, "node"),
+		"client.user_connection_limit: 11 is more than client.connection_limit (10), so that it is never reached; set it to less")
 	pair("client.address_connection_limit", "client.connection_limit")
 	pair("client.address_connection_limit", "uni_sse.max_streams")
 	pair("client.address_connection_rate_limit", "client.connection_rate_limit")

@@ -28,7 +28,7 @@ type Client struct {
 	// Limits of the reference.
 	ChannelLimit                int  `json:"channel_limit" default:"128" zero:"default" doc:"Most subscriptions of one connection."`
 	QueueMaxSize                int  `json:"queue_max_size" default:"1048576" zero:"default" unit:"bytes" doc:"Most unsent data of one stream, behind the event that is being written; above it the stream is slow. It counts while the socket is full; what API calls send has as much of its own, until the stream has lagged for long."`
-	UserConnectionLimit         int  `json:"user_connection_limit" default:"0" live:"true" doc:"Most connections of one user on this node. 0: no limit. Never reached above connection_limit."`
+	UserConnectionLimit         int  `json:"user_connection_limit" default:"0" live:"true" doc:"Most connections of one user, on all nodes together or on each: see user_connection_limit_scope. 0: no limit. On one node never reached above connection_limit."`
 	ConnectionLimit             int  `json:"connection_limit" default:"0" live:"true" doc:"Most connections of this node. 0: no limit. Never reached above uni_sse.max_streams, or above what the limit of file descriptors allows."`
 	ConnectionRateLimit         int  `json:"connection_rate_limit" default:"0" live:"true" doc:"Most new connections per second on this node. 0: no limit."`
 	HistoryMaxPublicationLimit  int  `json:"history_max_publication_limit" default:"300" min:"any" doc:"Accepted for compatibility; clients of streams cannot ask for history. 0 or less: no limit."`
@@ -36,6 +36,8 @@ type Client struct {
 	ConnectIncludeServerTime    bool `json:"connect_include_server_time" default:"false" doc:"Put the server's time into the connect push."`
 
 	// Limits of Sluice.
+	UserConnectionLimitScope string `json:"user_connection_limit_scope" default:"fleet" enum:"fleet,node" doc:"Which connections user_connection_limit counts: those on all nodes of the engine, or those on this node only, as Centrifugo does. With the memory engine both are the same."`
+
 	QueueMaxAge        time.Duration `json:"queue_max_age" default:"30s" min:"100ms" doc:"How long a full socket may take nothing before the stream is slow."`
 	QueuesMaxTotal     int           `json:"queues_max_total" default:"1073741824" min:"1048576" unit:"bytes" doc:"Most memory that waits for slow streams of this node: an event that several wait for counts once. Above it deliveries wait for those who read, and of those who do not the streams end that hold most of their own."`
 	HoldMaxBytes       int           `json:"hold_max_bytes" default:"1048576" min:"1024" unit:"bytes" doc:"Most live data held back for one stream while its connect reads history."`

@@ -14,8 +14,9 @@ type Config struct {
 	Channel         Channel         `json:"channel" live:"true" doc:"Channels: names, namespaces and their options."`
 	HTTPAPI         HTTPAPI         `json:"http_api" doc:"The server API."`
 	Engine          Engine          `json:"engine" doc:"Where publications, history and presence live."`
-	Broker          Broker          `json:"broker" served:"no" doc:"Another place for publications and history than the engine's."`
-	PresenceManager PresenceManager `json:"presence_manager" served:"no" doc:"Another place for presence than the engine's."`
+	Broker          Broker          `json:"broker" doc:"Another place for publications and history than the engine's."`
+	PresenceManager PresenceManager `json:"presence_manager" doc:"Another place for presence than the engine's."`
+	Cluster         Cluster         `json:"cluster" doc:"Many nodes of one engine."`
 	Health          Health          `json:"health" doc:"The health check."`
 	Prometheus      Prometheus      `json:"prometheus" doc:"Metrics."`
 	Debug           Debug           `json:"debug" doc:"Go's profiles."`

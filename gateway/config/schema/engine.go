@@ -4,16 +4,16 @@ import "time"
 
 // Engine is the section engine: broker and presence in one word (PROTOCOL 10.1).
 type Engine struct {
-	Type  string `json:"type" default:"memory" enum:"memory,redis" doc:"Where publications, history and presence live: memory = in this process. redis is not served yet: it is refused at start."`
-	Redis Redis  `json:"redis" served:"no"`
+	Type  string `json:"type" default:"memory" enum:"memory,redis" doc:"Where publications, history and presence live: memory = in this process, for one node; redis = in Redis, which all nodes share."`
+	Redis Redis  `json:"redis"`
 }
 
 // Broker is the section broker: overrides the engine for publications and history.
 type Broker struct {
-	Enabled bool   `json:"enabled" default:"false" doc:"Use this broker instead of the engine's."`
-	Type    string `json:"type" default:"memory" enum:"memory,redis,nats" doc:"Which broker."`
+	Enabled bool   `json:"enabled" default:"false" doc:"Use this broker instead of the engine's; all nodes of one fleet need the same."`
+	Type    string `json:"type" default:"memory" enum:"memory,redis,nats" doc:"Which broker. nats is not served yet: it is refused at start."`
 	Redis   Redis  `json:"redis"`
-	NATS    NATS   `json:"nats"`
+	NATS    NATS   `json:"nats" served:"no"`
 }
 
 // PresenceManager is the section presence_manager: overrides the engine for presence.
@@ -23,31 +23,66 @@ type PresenceManager struct {
 	Redis   Redis  `json:"redis"`
 }
 
-// Redis holds how to reach Redis and what is kept there (PROTOCOL 10.2). Several addresses = sharding by channel.
+// Half is where one half of the engine lives: publications and history, or presence.
+type Half struct {
+	Section string // engine, broker or presence_manager: the key of the section that says it
+	Type    string // memory, redis or nats
+	Redis   *Redis // of that section
+}
+
+// BrokerHalf returns where publications and history live.
+func (c *Config) BrokerHalf() Half {
+	if b := &c.Broker; b.Enabled {
+		return Half{"broker", b.Type, &b.Redis}
+	}
+	return Half{"engine", c.Engine.Type, &c.Engine.Redis}
+}
+
+// PresenceHalf returns where presence lives.
+func (c *Config) PresenceHalf() Half {
+	if p := &c.PresenceManager; p.Enabled {
+		return Half{"presence_manager", p.Type, &p.Redis}
+	}
+	return Half{"engine", c.Engine.Type, &c.Engine.Redis}
+}
+
+// Redis holds how to reach Redis and what is kept there (PROTOCOL 10.2). Several addresses = sharding by channel. What stands in an
+// address counts more than the option of the same meaning.
 type Redis struct {
-	Address        []string      `json:"address" default:"redis://127.0.0.1:6379" list:"one" secret:"url" doc:"Addresses: host:port, redis://, rediss://, unix://, tcp://, redis+sentinel://, rediss+sentinel:// or redis+cluster://. More than one: channels are spread over them."`
-	Prefix         string        `json:"prefix" default:"centrifugo" doc:"Prefix of keys and of pub/sub channels."`
+	Address        []string      `json:"address" default:"redis://127.0.0.1:6379" list:"one" secret:"url" doc:"Addresses: host:port, redis://, rediss:// (TLS), unix://, tcp://, redis+sentinel://, rediss+sentinel:// or redis+cluster://. More than one: channels are spread over them, the same way by every node, so that order and number are part of what is kept. A URL may have user:password@, /database and, as parameters, addr (one more address, any number of times), connect_timeout, io_timeout, force_resp2, tls_enabled, sentinel_master_name, sentinel_user, sentinel_password, sentinel_tls_enabled; others are refused."`
+	Prefix         string        `json:"prefix" default:"centrifugo" doc:"Prefix of keys and of pub/sub channels: nodes with the same one in the same Redis are one fleet."`
 	ConnectTimeout time.Duration `json:"connect_timeout" default:"1s" min:"1ms" doc:"Most time to connect."`
-	IOTimeout      time.Duration `json:"io_timeout" default:"4s" min:"1ms" doc:"Most time of one command."`
-	DB             int           `json:"db" default:"0" doc:"Number of the database. Pub/sub is shared by all of them: use different prefixes."`
-	User           string        `json:"user" doc:"User."`
-	Password       string        `json:"password" secret:"true" doc:"Password."`
+	IOTimeout      time.Duration `json:"io_timeout" default:"4s" min:"1ms" doc:"Most time of one command; a connection that is silent for longer is taken for dead."`
+	DB             int           `json:"db" default:"0" doc:"Number of the database; a Cluster has 0 only. Pub/sub is shared by all of them: use different prefixes."`
+	User           string        `json:"user" doc:"User of Redis (ACL). Empty: the default one."`
+	Password       string        `json:"password" secret:"true" doc:"Password. Empty: none is sent."`
 	ClientName     string        `json:"client_name" doc:"Name of the connections in Redis."`
-	ForceRESP2     bool          `json:"force_resp2" default:"false" doc:"Speak the older protocol."`
+	ForceRESP2     bool          `json:"force_resp2" default:"false" doc:"Speak the older protocol, for proxies and servers that do not know RESP3."`
 	TLS            TLS           `json:"tls"`
 
-	ClusterAddress     []string `json:"cluster_address" list:"one" secret:"url" doc:"Cluster: addresses of its first nodes; commas inside an entry separate the nodes of one cluster."`
-	SentinelAddress    []string `json:"sentinel_address" list:"one" secret:"url" doc:"Sentinel: addresses."`
-	SentinelUser       string   `json:"sentinel_user" doc:"Sentinel: user."`
-	SentinelPassword   string   `json:"sentinel_password" secret:"true" doc:"Sentinel: password."`
-	SentinelMasterName string   `json:"sentinel_master_name" doc:"Sentinel: name of the master."`
-	SentinelClientName string   `json:"sentinel_client_name" doc:"Sentinel: name of the connections."`
+	ClusterAddress     []string `json:"cluster_address" list:"one" secret:"url" doc:"Cluster: host:port of some of its nodes, from which the others are learned; commas inside an entry separate the nodes of one cluster, several entries are several clusters that channels are spread over. address does not count then."`
+	SentinelAddress    []string `json:"sentinel_address" list:"one" secret:"url" doc:"Sentinel: host:port of each of them; commas inside an entry separate those of one master, several entries spread channels over several. address does not count then."`
+	SentinelUser       string   `json:"sentinel_user" doc:"User of the sentinels themselves. Empty: the default one."`
+	SentinelPassword   string   `json:"sentinel_password" secret:"true" doc:"Password of the sentinels themselves. Empty: none is sent."`
+	SentinelMasterName string   `json:"sentinel_master_name" doc:"Name under which the sentinels know the master."`
+	SentinelClientName string   `json:"sentinel_client_name" doc:"Name of the connections in the sentinels."`
 	SentinelTLS        TLS      `json:"sentinel_tls"`
 
-	HistoryUseLists      bool          `json:"history_use_lists" default:"false" doc:"Keep history in lists instead of streams; without idempotency and reverse reading."`
-	PresenceTTL          time.Duration `json:"presence_ttl" default:"60s" zero:"default" doc:"How long presence outlives its last renewal."`
-	PresenceHashFieldTTL bool          `json:"presence_hash_field_ttl" default:"false" doc:"Use expiry of hash fields for presence (Redis 7.4 and later)."`
-	PresenceUserMapping  bool          `json:"presence_user_mapping" default:"false" doc:"Keep users per channel, for fast presence statistics."`
+	HistoryUseLists      bool          `json:"history_use_lists" default:"false" doc:"Keep history in lists instead of streams, as files of older fleets may ask; then the API's version has no effect and history is not read in reverse."`
+	PresenceTTL          time.Duration `json:"presence_ttl" default:"60s" zero:"default" doc:"How long presence outlives its last renewal; a node renews that of its own clients three times in it. Ends are told by the clocks of the nodes: keep them within a few seconds of each other."`
+	PresenceHashFieldTTL bool          `json:"presence_hash_field_ttl" default:"false" doc:"Let Redis expire entries of presence by itself (Redis 7.4 and later). All nodes need the same."`
+	PresenceUserMapping  bool          `json:"presence_user_mapping" default:"false" doc:"Keep users per channel, for fast presence statistics. All nodes need the same."`
+
+	// Of Sluice.
+	ReferenceControl      bool          `json:"reference_control" default:"false" doc:"Share the control channel of Centrifugo's nodes with the same prefix: calls of the API that disconnect, subscribe, unsubscribe, refresh or count reach both kinds of nodes. For fleets that hold both, while one replaces the other. Publications, history and presence are shared without it."`
+	ShardedPubSub         bool          `json:"sharded_pubsub" default:"false" doc:"Cluster of Redis 7 and later: send each publication to the nodes of its slot only, instead of to all nodes of the Cluster. All nodes need the same, and Centrifugo's nodes hear nothing of it: leave it off in a mixed fleet."`
+	LegacyClusterChannels bool          `json:"legacy_cluster_channels" default:"false" doc:"Cluster: name pub/sub channels without the hash tag, as Centrifugo's nodes before 6.6 do. For a fleet that holds such nodes."`
+	ProbeInterval         time.Duration `json:"probe_interval" default:"1s" min:"100ms" doc:"Time between two messages that a node sends to itself through every server of Redis. While they do not come back, /ready is 503."`
+}
+
+// Cluster is the section cluster: how nodes of one engine work together. With the memory engine there is one node only.
+type Cluster struct {
+	SurveyTimeout time.Duration `json:"survey_timeout" default:"1s" min:"10ms" doc:"Most time that a call of the API which all nodes have a part in (channels, info, disconnect, subscribe, …) waits for their answers; it goes on without the others, which the log and the header X-Sluice-Detail name."`
 }
 
 // NATS holds how to reach NATS (PROTOCOL 10.4).

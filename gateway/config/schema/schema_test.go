@@ -117,6 +117,18 @@ func TestDefaultsAreThoseOfTheProtocol(t *testing.T) {
 	require.Equal(t, 4*time.Second, c.Engine.Redis.IOTimeout)
 	require.Equal(t, 60*time.Second, c.Engine.Redis.PresenceTTL)
 	require.Equal(t, "nats://localhost:4222", c.Broker.NATS.URL)
+	require.Equal(t, "fleet", c.Client.UserConnectionLimitScope)
+	require.Equal(t, time.Second, c.Cluster.SurveyTimeout)
+}
+
+func TestHalvesOfTheEngine(t *testing.T) {
+	c := Default()
+	c.Engine.Type = "redis"
+	require.Equal(t, Half{"engine", "redis", &c.Engine.Redis}, c.BrokerHalf())
+	require.Equal(t, Half{"engine", "redis", &c.Engine.Redis}, c.PresenceHalf())
+	c.Broker.Enabled, c.Broker.Type, c.PresenceManager.Enabled = true, "nats", true
+	require.Equal(t, Half{"broker", "nats", &c.Broker.Redis}, c.BrokerHalf())
+	require.Equal(t, Half{"presence_manager", "memory", &c.PresenceManager.Redis}, c.PresenceHalf())
 }
 
 func TestDefaultsAreNotShared(t *testing.T) {
