@@ -24,6 +24,7 @@
 //	hub/            who listens here: lanes, a shard per loop, interest, credit
 //	broker/         contract; memory/ the engine, history/ its log of a channel
 //	presence/       contract; memory/
+//	reference/      the bytes of the reference's nodes: payloads, commands
 //	front/          accept, TLS, PROXY protocol, connections that wait; strict/ what requests
 //	                must look like; client/ addresses, what proxies forward, limits by address
 //	auth/           tokens, key sets, API keys -> identity

@@ -36,6 +36,7 @@ const (
 	modTestify  = "github.com/stretchr/testify/require"
 	modProcfs   = "github.com/prometheus/procfs"
 
+	modProtowire = "google.golang.org/protobuf/encoding/protowire"
 	modHistogram = "github.com/HdrHistogram/hdrhistogram-go"
 
 	// What the modes of bench stand on, and all of them.
@@ -62,6 +63,7 @@ var layout = map[string]row{
 	"gateway/origin":          {ours: "gateway/problem", others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax golang.org/x/net/publicsuffix"},
 	"gateway/auth":            {ours: "codec gateway/problem", others: modJwt + " " + modGoccy + " github.com/hashicorp/golang-lru/v2"},
 	"gateway/broker":          {ours: "codec"},
+	"gateway/reference":       {ours: "codec", others: modProtowire},
 	"gateway/proxy":           {ours: "codec gateway/auth gateway/problem gateway/tally", others: modGoccy + " golang.org/x/sync/semaphore"},
 	"gateway/broker/history":  {ours: "codec gateway/broker"},
 	"gateway/broker/memory":   {ours: "codec gateway/broker gateway/broker/history gateway/shrink"},

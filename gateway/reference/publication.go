@@ -1,0 +1,233 @@
+package reference
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"sluice/codec"
+)
+
+// Fields of a Publication, and of an entry of its tags.
+const (
+	pubData    protowire.Number = 4
+	pubInfo    protowire.Number = 5
+	pubOffset  protowire.Number = 6
+	pubTags    protowire.Number = 7
+	pubDelta   protowire.Number = 8
+	pubTime    protowire.Number = 9
+	pubVersion protowire.Number = 16
+
+	entryKey   protowire.Number = 1
+	entryValue protowire.Number = 2
+)
+
+// ErrData is wrapped by the errors of a publication whose data is not JSON, or
+// empty, in a channel whose format is not binary. It is whole otherwise: what came
+// with it has its place in the history.
+var ErrData = errors.New("data is not JSON")
+
+// Limits bounds what decoders accept, and says how they take it. A zero field means
+// its default.
+type Limits struct {
+	// Size is the most bytes of a payload, default DefaultSize; Tags the most tags
+	// of a publication, default DefaultTags.
+	Size, Tags int
+	// JSON bounds data and infos.
+	JSON codec.Limits
+	// Binary says that the channel's format is binary (PROTOCOL 5.7): data may be
+	// empty, or no JSON, which makes the publication's Binary true.
+	Binary bool
+	// Epoch is the one that the channel is known to have. A payload of this epoch
+	// shares it and does not make its own.
+	Epoch string
+}
+
+// Defaults of Limits.
+const (
+	DefaultSize = 64 << 20
+	DefaultTags = 1 << 10
+)
+
+func (l *Limits) checkSize(where string, n int) error {
+	most := l.Size
+	if most <= 0 {
+		most = DefaultSize
+	}
+	if n > most {
+		return malformed(where, "at most %d bytes expected, got %d", most, n)
+	}
+	return nil
+}
+
+// AppendMessage appends the Publication of p as it stands in a history, and behind
+// the framing of one. Its data are those of p, or binary if p.Binary. Offset and epoch
+// are not in it.
+func AppendMessage(dst []byte, p *codec.Publication, binary []byte) []byte {
+	return appendPublication(dst, p, binary, false)
+}
+
+// AppendBare is AppendMessage for a publication without history, which goes out
+// without framing: whether a delta was asked for is then in the message.
+func AppendBare(dst []byte, p *codec.Publication, binary []byte) []byte {
+	return appendPublication(dst, p, binary, p.Delta)
+}
+
+func appendPublication(dst []byte, p *codec.Publication, binary []byte, delta bool) []byte {
+	if p.Binary {
+		dst = appendText(dst, pubData, binary)
+	} else if n := p.Data.Len(); n > 0 {
+		dst = p.Data.Append(appendLength(dst, pubData, n))
+	}
+	if p.Info != nil {
+		dst = AppendInfo(appendLength(dst, pubInfo, sizeInfo(p.Info)), p.Info)
+	}
+	for _, t := range p.Tags {
+		dst = appendEntry(dst, pubTags, t.Key, t.Value)
+	}
+	dst = appendBool(dst, pubDelta, delta)
+	dst = appendNumber(dst, pubTime, uint64(p.Time))
+	return appendNumber(dst, pubVersion, p.Version)
+}
+
+// appendEntry appends an entry of a map of texts; both parts are written even if
+// they are empty.
+func appendEntry(dst []byte, num protowire.Number, key, value string) []byte {
+	dst = appendLength(dst, num, protowire.SizeTag(entryKey)+protowire.SizeBytes(len(key))+
+		protowire.SizeTag(entryValue)+protowire.SizeBytes(len(value)))
+	dst = append(appendLength(dst, entryKey, len(key)), key...)
+	return append(appendLength(dst, entryValue, len(value)), value...)
+}
+
+// DecodeMessage decodes a Publication as it stands in a history: the field d of a
+// stream's entry, whose id gives the offset. left says how many parts were not JSON and left out:
+// infos of its publisher. Errors wrap ErrMalformed, or ErrData. src is copied.
+func DecodeMessage(src []byte, offset uint64, epoch string, lim Limits) (p *codec.Publication, left int, err error) {
+	if err := lim.checkSize("publication", len(src)); err != nil {
+		return nil, 0, err
+	}
+	m, err := scanPublication(src)
+	if err != nil {
+		return nil, 0, err
+	}
+	m.offset = offset
+	return m.build(epoch, &lim)
+}
+
+// scanned is a Publication whose parts are still those of the payload.
+type scanned struct {
+	data, info []byte
+	hasInfo    bool
+	offset     uint64
+	tags       []byte // the message from its first tag on
+	tagCount   int
+	delta      bool
+	time       int64
+	version    uint64
+}
+
+// scanPublication finds the parts. Of a repeated field the last counts.
+func scanPublication(src []byte) (m scanned, err error) {
+	f := fields{where: "publication", rest: src}
+	for at := src; f.next(); at = f.rest {
+		switch {
+		case f.isBytes(pubData):
+			m.data = f.bytes
+		case f.isBytes(pubInfo):
+			m.info, m.hasInfo = f.bytes, true
+		case f.isNumber(pubOffset):
+			m.offset = f.value
+		case f.isBytes(pubTags):
+			if m.tagCount++; m.tagCount == 1 {
+				m.tags = at
+			}
+		case f.isNumber(pubDelta):
+			m.delta = f.value != 0
+		case f.isNumber(pubTime):
+			m.time = int64(f.value)
+		case f.isNumber(pubVersion):
+			m.version = f.value
+		}
+	}
+	return m, f.err
+}
+
+// build makes the publication: checks, copies.
+func (m *scanned) build(epoch string, lim *Limits) (p *codec.Publication, left int, err error) {
+	p = &codec.Publication{Offset: m.offset, Epoch: epoch, Version: m.version, Time: m.time, Delta: m.delta}
+	if p.Tags, err = m.buildTags(lim); err != nil {
+		return nil, 0, err
+	}
+	if m.hasInfo {
+		if p.Info, left, err = decodeInfo(m.info, lim); err != nil {
+			return nil, 0, err
+		}
+	}
+	switch {
+	case len(m.data) == 0 && !lim.Binary:
+		return nil, left, fmt.Errorf("reference: publication: field %d (data): a JSON value expected, got nothing: %w", pubData, ErrData)
+	case len(m.data) > 0:
+		if p.Data, err = codec.Compact(m.data, lim.JSON); err != nil && !lim.Binary {
+			return nil, left, fmt.Errorf("reference: publication: field %d (data): %w: %w", pubData, err, ErrData)
+		}
+		p.Binary = err != nil
+	}
+	return p, left, nil
+}
+
+// buildTags copies the tags, in the order of their keys; of those with one key the
+// last counts.
+func (m *scanned) buildTags(lim *Limits) ([]codec.Tag, error) {
+	most := lim.Tags
+	if most <= 0 {
+		most = DefaultTags
+	}
+	if m.tagCount == 0 {
+		return nil, nil
+	}
+	if m.tagCount > most {
+		return nil, malformed("publication", "field %d (tags): at most %d expected, got %d", pubTags, most, m.tagCount)
+	}
+	tags := make([]codec.Tag, 0, m.tagCount)
+	sorted := true
+	f := fields{where: "publication", rest: m.tags}
+	for f.next() {
+		if !f.isBytes(pubTags) {
+			continue
+		}
+		key, value, err := decodeEntry(f.bytes)
+		if err != nil {
+			return nil, err
+		}
+		sorted = sorted && (len(tags) == 0 || tags[len(tags)-1].Key < key)
+		tags = append(tags, codec.Tag{Key: key, Value: value})
+	}
+	if f.err != nil || sorted {
+		return tags, f.err
+	}
+	slices.SortStableFunc(tags, func(a, b codec.Tag) int { return strings.Compare(a.Key, b.Key) })
+	kept := tags[:0]
+	for i, t := range tags {
+		if i+1 == len(tags) || tags[i+1].Key != t.Key {
+			kept = append(kept, t)
+		}
+	}
+	return slices.Clip(kept), nil
+}
+
+// decodeEntry decodes an entry of a map of texts.
+func decodeEntry(src []byte) (key, value string, err error) {
+	f := fields{where: "entry of a map", rest: src}
+	for f.next() {
+		switch {
+		case f.isBytes(entryKey):
+			key = f.text("key")
+		case f.isBytes(entryValue):
+			value = f.text("value")
+		}
+	}
+	return key, value, f.err
+}

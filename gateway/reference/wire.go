@@ -1,0 +1,120 @@
+package reference
+
+import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// ErrMalformed is wrapped by the errors of everything that is not what the
+// reference would have written: torn, foreign, or beyond a limit.
+var ErrMalformed = errors.New("malformed")
+
+// malformed makes an error that says where, what was expected and what came.
+func malformed(where, format string, args ...any) error {
+	return fmt.Errorf("reference: %s: %s: %w", where, fmt.Sprintf(format, args...), ErrMalformed)
+}
+
+// fields walks over the fields of one message. Values are parts of src. A field
+// whose wire type is not that of the schema is one that nobody knows: accessors are
+// asked with number and type in one.
+type fields struct {
+	where string // for errors: what is read
+	rest  []byte
+	num   protowire.Number
+	typ   protowire.Type
+	bytes []byte // of a field with a length
+	value uint64 // of any other
+	err   error
+}
+
+// next goes to the next field and reports whether there is one; err tells the end
+// from a fault.
+func (f *fields) next() bool {
+	if len(f.rest) == 0 || f.err != nil {
+		return false
+	}
+	num, typ, n := protowire.ConsumeTag(f.rest)
+	if n < 0 {
+		f.err = malformed(f.where, "the tag of a field expected, got %.16q", f.rest)
+		return false
+	}
+	f.rest, f.num, f.typ, f.bytes, f.value = f.rest[n:], num, typ, nil, 0
+	switch typ {
+	case protowire.VarintType:
+		f.value, n = protowire.ConsumeVarint(f.rest)
+	case protowire.Fixed64Type:
+		f.value, n = protowire.ConsumeFixed64(f.rest)
+	case protowire.Fixed32Type:
+		var v uint32
+		v, n = protowire.ConsumeFixed32(f.rest)
+		f.value = uint64(v)
+	case protowire.BytesType:
+		f.bytes, n = protowire.ConsumeBytes(f.rest)
+	default:
+		// Why: groups nest without a bound, and no schema of the reference has one.
+		f.err = malformed(f.where, "field %d: a number, fixed or with a length expected, got wire type %d", num, typ)
+		return false
+	}
+	if n < 0 {
+		f.err = malformed(f.where, "field %d: a whole value expected, got %.16q", num, f.rest)
+		return false
+	}
+	f.rest = f.rest[n:]
+	return true
+}
+
+// isBytes and isNumber report whether the field is this one.
+func (f *fields) isBytes(num protowire.Number) bool {
+	return f.num == num && f.typ == protowire.BytesType
+}
+
+func (f *fields) isNumber(num protowire.Number) bool {
+	return f.num == num && f.typ == protowire.VarintType
+}
+
+// text copies the field's text, which must be UTF-8 as that of every protobuf string.
+func (f *fields) text(name string) string {
+	if !utf8.Valid(f.bytes) {
+		if f.err == nil {
+			f.err = malformed(f.where, "field %d (%s): UTF-8 expected, got %.16q", f.num, name, f.bytes)
+		}
+		return ""
+	}
+	return string(f.bytes)
+}
+
+// What encoders share: zero values are not written.
+
+func appendNumber(dst []byte, num protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return dst
+	}
+	return protowire.AppendVarint(protowire.AppendTag(dst, num, protowire.VarintType), v)
+}
+
+func appendBool(dst []byte, num protowire.Number, v bool) []byte {
+	return appendNumber(dst, num, protowire.EncodeBool(v))
+}
+
+func appendText[T string | []byte](dst []byte, num protowire.Number, v T) []byte {
+	if len(v) == 0 {
+		return dst
+	}
+	return append(appendLength(dst, num, len(v)), v...)
+}
+
+// appendLength appends what stands before n bytes of a field.
+func appendLength(dst []byte, num protowire.Number, n int) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(dst, num, protowire.BytesType), uint64(n))
+}
+
+// sizeText is the length of what appendText appends.
+func sizeText(num protowire.Number, n int) int {
+	if n == 0 {
+		return 0
+	}
+	return protowire.SizeTag(num) + protowire.SizeBytes(n)
+}
