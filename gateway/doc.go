@@ -25,6 +25,8 @@
 //	broker/         contract; memory/ the engine, history/ its log of a channel
 //	presence/       contract; memory/
 //	reference/      the bytes of the reference's nodes: payloads, commands
+//	cluster/        the nodes of one engine: who is there, commands, surveys; carried by an
+//	                engine that has a cluster.Carrier
 //	front/          accept, TLS, PROXY protocol, connections that wait; strict/ what requests
 //	                must look like; client/ addresses, what proxies forward, limits by address
 //	auth/           tokens, key sets, API keys -> identity

@@ -67,6 +67,7 @@ var layout = map[string]row{
 	"gateway/proxy":           {ours: "codec gateway/auth gateway/problem gateway/tally", others: modGoccy + " golang.org/x/sync/semaphore"},
 	"gateway/broker/history":  {ours: "codec gateway/broker"},
 	"gateway/broker/memory":   {ours: "codec gateway/broker gateway/broker/history gateway/shrink"},
+	"gateway/cluster":         {ours: "codec gateway/broker gateway/tally"},
 	"gateway/presence":        {ours: "codec"},
 	"gateway/presence/memory": {ours: "codec gateway/presence gateway/shrink"},
 	"gateway/hub": {

@@ -1,0 +1,26 @@
+package cluster
+
+import "context"
+
+// Carrier carries messages between the nodes of one engine, which provides it. All
+// methods may be called from any goroutine but not from a turn.
+type Carrier interface {
+	// Listen delivers what any node sends to one of the subjects, this node included,
+	// in the order of each sender as long as nothing is lost on the way. It is called
+	// once, after the engine was started, and returns without waiting for the engine to
+	// be within reach: it listens as soon as it is, and again after each loss of it;
+	// what was sent meanwhile is gone. receive is called by one goroutine at a time and
+	// does not block; payload is valid during the call only. It ends with the engine.
+	Listen(ctx context.Context, subjects []string, receive func(subject string, payload []byte)) error
+	// Send sends to all who listen, at the most until ctx ends. Errors wrap
+	// broker.ErrUnavailable or broker.ErrUnknown. payload is not kept.
+	Send(ctx context.Context, subject string, payload []byte) error
+}
+
+// Subjects of a carrier, which puts the engine's prefix and a dot before them.
+const (
+	// SubjectAll is heard by all nodes.
+	SubjectAll = "sluice.control"
+	// subjectNode and the id of a node is heard by that one.
+	subjectNode = "sluice.node."
+)

@@ -1,0 +1,29 @@
+package cluster
+
+import "context"
+
+// Places are the connections of each user on all nodes, for
+// client.user_connection_limit and single_connection. A presence manager whose store is
+// shared may have them. All methods may be called from any goroutine but not from a turn:
+// they wait for the network until ctx ends. Errors wrap broker.ErrUnavailable or
+// broker.ErrUnknown; a place that may have been taken is given back by Apply.
+//
+// A place that its node does not renew within the manager's presence TTL is free again,
+// by the clock of the store: no clock of a node matters.
+type Places interface {
+	// Reserve takes a place for a client, unless the user has limit places or more; 0
+	// takes it without looking. Who has one already keeps it.
+	Reserve(ctx context.Context, user, client string, limit int) (ok bool, err error)
+	// Claim returns a number above all that it returned for the user before, on any
+	// node: of the user's connections the one with the highest is the newest.
+	Claim(ctx context.Context, user string) (uint64, error)
+	// Apply renews places and gives back those of clients that left, at the cost of few
+	// round trips. It may be made again.
+	Apply(ctx context.Context, changes []PlaceChange) error
+}
+
+// PlaceChange is a connection of a user that is still there, or left.
+type PlaceChange struct {
+	User, Client string
+	Left         bool
+}
