@@ -39,7 +39,7 @@ func (s *Server) broadcast(c *call, r *codec.BroadcastRequest) *failure {
 	targets := s.broadcastTargets(r, raw)
 	responses := make([]codec.PublishResult, len(targets))
 	one := func(i int) { responses[i] = s.broadcastInto(c, &targets[i]) }
-	if s.instant || len(targets) <= fewChannels {
+	if s.local || len(targets) <= fewChannels {
 		for i := range targets {
 			one(i)
 		}

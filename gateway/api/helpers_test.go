@@ -34,7 +34,8 @@ type published struct {
 // sink takes what the engine delivers and gives the credit back as the hub
 // would.
 type sink struct {
-	credit *credit
+	broker.Sink // the rest is not asked for
+	credit      *credit
 
 	// Guarded by mu.
 	mu  sync.Mutex
@@ -327,7 +328,7 @@ func (r *rig) refused(method, body string, e *codec.Error, detail string) {
 // epoch returns the epoch of a channel's history.
 func (r *rig) epoch(ch string) string {
 	r.t.Helper()
-	_, top, err := r.engine.History(context.Background(), ch, broker.HistoryQuery{})
+	_, top, err := broker.Read(context.Background(), r.engine, broker.HistoryQuery{Channel: ch})
 	require.NoError(r.t, err)
 	return top.Epoch
 }

@@ -17,7 +17,7 @@ func (s *Server) history(c *call, r *codec.HistoryRequest) *failure {
 	if fail != nil {
 		return fail
 	}
-	q := broker.HistoryQuery{Limit: int(r.Limit), Reverse: r.Reverse, MetaTTL: o.HistoryMetaTTL}
+	q := broker.HistoryQuery{Channel: r.Channel, Limit: int(r.Limit), Reverse: r.Reverse, MetaTTL: o.HistoryMetaTTL}
 	if r.Since != nil {
 		// The reference says 100 (PROTOCOL 12.20).
 		if r.Reverse && r.Since.Offset == 0 {
@@ -25,7 +25,7 @@ func (s *Server) history(c *call, r *codec.HistoryRequest) *failure {
 		}
 		q.Since, q.Set = r.Since.Offset, true
 	}
-	publications, top, err := s.opt.Broker.History(c.ctx, r.Channel, q)
+	publications, top, err := broker.Read(c.ctx, s.opt.Broker, q)
 	if err != nil {
 		return historyFailure(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"sluice/codec"
 	"sluice/gateway/auth"
 	"sluice/gateway/broker"
+	"sluice/gateway/presence"
 	"sluice/gateway/session"
 )
 
@@ -95,7 +96,7 @@ func TestPresenceAndItsStats(t *testing.T) {
 	for _, info := range []*codec.ClientInfo{
 		{User: "42", Client: "c2", ConnInfo: mustJSON(t, `{"n":"A"}`), ChanInfo: mustJSON(t, `1`)}, {User: "42", Client: "c1"}, {Client: "c3"},
 	} {
-		require.NoError(t, r.presence.Add(context.Background(), "hh:a", info))
+		require.NoError(t, r.presence.Apply(context.Background(), []presence.Change{{Channel: "hh:a", Info: info}}))
 	}
 	r.expect("presence", `{"channel":"hh:a"}`, `{"result":{"presence":{"c1":{"user":"42","client":"c1"},`+
 		`"c2":{"user":"42","client":"c2","conn_info":{"n":"A"},"chan_info":1},"c3":{"user":"","client":"c3"}}}}`)
@@ -167,8 +168,8 @@ func TestHistoryTable(t *testing.T) {
 // noHistory is an engine that keeps none.
 type noHistory struct{ broker.Broker }
 
-func (noHistory) History(context.Context, string, broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
-	return nil, broker.Position{}, fmt.Errorf("nats: %w", broker.ErrNoHistory)
+func (noHistory) Histories(context.Context, []broker.HistoryQuery) []broker.History {
+	return []broker.History{{Err: fmt.Errorf("nats: %w", broker.ErrNoHistory)}}
 }
 func (noHistory) RemoveHistory(context.Context, string) error { return broker.ErrNoHistory }
 

@@ -182,6 +182,8 @@ type slowBroker struct {
 	met      atomic.Bool
 }
 
+func (b *slowBroker) Abilities() broker.Abilities { return broker.Abilities{History: true} }
+
 func (b *slowBroker) Publish(ctx context.Context, ch string, p *codec.Publication, opt broker.PublishOptions) (broker.Result, error) {
 	n := b.inFlight.Add(1)
 	defer b.inFlight.Add(-1)

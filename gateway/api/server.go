@@ -90,7 +90,7 @@ type Server struct {
 	prefix  []byte // without a slash at its end; empty at the top
 	methods map[string]*method
 	numbers map[int64]*method // of the legacy endpoint
-	instant bool              // the engine never waits
+	local   bool              // see broker.Abilities
 	work    *work
 
 	// Atomic.
@@ -130,7 +130,7 @@ func New(o Options) *Server {
 		work:    newWork(o.MaxWork, o.CallTimeout),
 	}
 	s.work.waits = o.Waits
-	_, s.instant = o.Broker.(broker.Instant)
+	s.local = o.Broker.Abilities().Local
 	for _, m := range methodTable() {
 		s.methods[m.name] = m
 		if m.number != noNumber {
@@ -264,7 +264,7 @@ func (s *Server) decoded(ctx *fasthttp.RequestCtx, copied bool) {
 // (BenchmarkPublish), and an engine within the process waits for nothing; the
 // credit and the room for work have bounds of their own.
 func (s *Server) deadline(m *method) (context.Context, context.CancelFunc) {
-	if m != nil && m.quick && s.instant {
+	if m != nil && m.quick && s.local {
 		return context.Background(), func() {}
 	}
 	return context.WithTimeout(context.Background(), s.opt.CallTimeout)

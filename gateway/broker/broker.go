@@ -18,9 +18,9 @@ type Position struct {
 	Epoch  string
 }
 
-// Sink takes what an engine received for local subscribers. Its methods never
-// block and never fail; for one channel they must be called in the order of
-// its publications, by one goroutine at a time.
+// Sink takes what an engine received for local subscribers. Its methods never fail,
+// and but for Credit they never block; for one channel they must be called in the order
+// of its publications, by one goroutine at a time.
 type Sink interface {
 	// Publication delivers p, which is immutable from here on. prev is the
 	// publication before it in the history when p asks for a delta and one
@@ -30,6 +30,19 @@ type Sink interface {
 	// Join and Leave deliver events of presence, with their credit.
 	Join(channel string, info *codec.ClientInfo, credit *Credit)
 	Leave(channel string, info *codec.ClientInfo, credit *Credit)
+	// Resynced says that the engine lost sight of a channel and sees it again:
+	// what it could bring of what was missed it has brought before, in order, and
+	// top is where the history stands. Subscribers that are not there now, or are in
+	// another epoch, have lost their place and are told so.
+	Resynced(channel string, top Position)
+	// Lost says that publications of a channel are missing, or may be, which
+	// nothing can bring again: all its positioned subscribers have lost their
+	// place, whatever position they have. Others have nothing to be told.
+	Lost(channel string)
+	// Credit waits for room for so many bytes until ctx ends, which is its
+	// only error: an engine that reads faster than streams take waits here, and
+	// what it reads from waits behind it. Not for publishers, which bring theirs.
+	Credit(ctx context.Context, size int) (*Credit, error)
 }
 
 // HistoryOptions say how much of a channel is kept (PROTOCOL 5.3). The zero
@@ -69,6 +82,7 @@ type Result struct {
 
 // HistoryQuery asks for a part of a channel's history (PROTOCOL 7.9).
 type HistoryQuery struct {
+	Channel string
 	// Since limits the answer to publications behind (in reverse: before)
 	// this offset, if Set.
 	Since   uint64
@@ -78,35 +92,96 @@ type HistoryQuery struct {
 	MetaTTL time.Duration // lifetime of the position from this read on
 }
 
-// ErrNoHistory is returned by engines that cannot keep history.
-var ErrNoHistory = errors.New("broker: this engine keeps no history")
+// History is the answer to a query: publications in order, in reverse newest first,
+// and the top position at that time, which the read creates if there was none. All
+// of it was read at one moment. Err is why there is no answer.
+type History struct {
+	Publications []*codec.Publication
+	Top          Position
+	Err          error
+}
+
+var (
+	// ErrNoHistory is returned by engines that cannot keep history.
+	ErrNoHistory = errors.New("broker: this engine keeps no history")
+	// ErrUnavailable says that the engine cannot be reached at present, and that
+	// nothing of the call was done. It may be made again.
+	ErrUnavailable = errors.New("broker: the engine is not available, nothing was done")
+	// ErrUnknown says that the call may have been carried out or not: its
+	// connection broke, or its time was over, before there was an answer. Only calls
+	// that are idempotent may be made again: all but a Publish without an
+	// idempotency key, Join and Leave.
+	ErrUnknown = errors.New("broker: the engine did not answer, what it did is not known")
+)
+
+// Abilities say what an engine is like, each by itself.
+type Abilities struct {
+	// History: it keeps publications and positions. Without it, reads of
+	// histories and publishes with HistoryOptions fail with ErrNoHistory.
+	History bool
+	// Nodes: what is published here reaches the subscribers of other processes.
+	Nodes bool
+	// Everything: all that is published arrives in the Sink, whoever is
+	// subscribed; Subscribe and Unsubscribe do nothing and need not be called.
+	Everything bool
+	// Synchronous: what Publish, Join or Leave returned for has entered the Sink
+	// of this node, and a read never sees what has not; Barrier has nothing to wait
+	// for.
+	Synchronous bool
+	// Local: calls do not leave the process. They need no deadline, may be made
+	// where nothing may wait, and a read costs too little to be shared.
+	Local bool
+}
 
 // Broker is an engine. All methods may be called from any goroutine but not
-// from a turn: they may wait for the network until ctx ends.
+// from a turn: they may wait for the network until ctx ends, and for as long as
+// the engine's own limits allow where ctx has no end. Calls are idempotent unless said
+// otherwise; errors wrap ErrNoHistory, ErrUnavailable or ErrUnknown where one of
+// them applies.
 type Broker interface {
-	// Start begins to deliver into sink. It is called once, first.
+	// Abilities are the same before and after Start. It does not block.
+	Abilities() Abilities
+	// Start begins to deliver into sink. It is called once, first. An engine
+	// that is not within reach is no error: see Ready.
 	Start(sink Sink) error
-	// Subscribe returns when publications made from now on will reach the
-	// Sink. The caller counts: it is called once until Unsubscribe.
-	Subscribe(ctx context.Context, channel string) error
-	Unsubscribe(ctx context.Context, channel string) error
+	// Subscribe returns when publications made from now on in any of the
+	// channels will reach the Sink. On an error it may be so for some of them: the
+	// caller subscribes again, or unsubscribes. The caller counts: a channel that is
+	// subscribed is not subscribed again until it was unsubscribed.
+	Subscribe(ctx context.Context, channels []string) error
+	// Unsubscribe ends that. On an error the channels count as subscribed.
+	Unsubscribe(ctx context.Context, channels []string) error
 	// Publish gives p its offset and epoch, keeps it if asked to, and hands
 	// it to every node with a subscriber. p belongs to the engine from here
-	// on. After a panic the credit is the caller's: an engine passes it on by
-	// the last step of Publish that can fail.
+	// on. It is not idempotent without PublishOptions.IdempotencyKey. After a panic
+	// the credit is the caller's: an engine passes it on by the last step of Publish
+	// that can fail.
 	Publish(ctx context.Context, channel string, p *codec.Publication, opt PublishOptions) (Result, error)
-	// Join and Leave tell of clients that came and went. On an error the caller
-	// releases the credit.
+	// Join and Leave tell of clients that came and went; neither is idempotent.
+	// On an error the caller releases the credit, otherwise the engine does or passes
+	// it on.
 	Join(ctx context.Context, channel string, info *codec.ClientInfo, credit *Credit) error
 	Leave(ctx context.Context, channel string, info *codec.ClientInfo, credit *Credit) error
-	// History returns publications in order (newest first in reverse) and
-	// the present top position, which it creates if there is none.
-	History(ctx context.Context, channel string, q HistoryQuery) ([]*codec.Publication, Position, error)
+	// Histories reads several channels at the cost of few round trips and answers
+	// each query, in their order. Positions are read with Limit 0.
+	Histories(ctx context.Context, queries []HistoryQuery) []History
 	RemoveHistory(ctx context.Context, channel string) error
-	// Close ends deliveries. No call may follow.
+	// Barrier returns when all that was published before the call, on any node, has
+	// entered the Sink of this one, if it is subscribed here; or an error if that
+	// cannot be said.
+	Barrier(ctx context.Context) error
+	// Ready returns nil while publications can be made and are delivered, as far
+	// as known without asking, else why not and what to do. It does not block.
+	Ready() error
+	// StopIntake returns when nothing enters the Sink any more, for good. Publish
+	// goes on. It is called once, before what entered the Sink is settled.
+	StopIntake(ctx context.Context) error
+	// Close ends everything, deliveries too. No call may follow.
 	Close(ctx context.Context) error
 }
 
-// Instant is an engine within the process: its Subscribe and Unsubscribe do
-// nothing, so callers need not wait for them.
-type Instant interface{ Instant() }
+// Read answers one query.
+func Read(ctx context.Context, b Broker, q HistoryQuery) ([]*codec.Publication, Position, error) {
+	h := b.Histories(ctx, []HistoryQuery{q})[0]
+	return h.Publications, h.Top, h.Err
+}

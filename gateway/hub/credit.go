@@ -63,6 +63,17 @@ func (h *Hub) AcquireCredit(ctx context.Context, size int) (*broker.Credit, erro
 	return broker.NewCredit(n, c.giveBack), nil
 }
 
+// Credit implements broker.Sink.
+func (h *Hub) Credit(ctx context.Context, size int) (*broker.Credit, error) {
+	c := h.credit
+	n := min(int64(size)+creditCost, c.size)
+	if err := c.sem.Acquire(ctx, n); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	c.used.Add(n)
+	return broker.NewCredit(n, c.giveBack), nil
+}
+
 func (c *credits) release(n int64) {
 	c.used.Add(-n)
 	c.back.Add(uint64(n))

@@ -55,7 +55,7 @@ func (w *memberWalk) member() *member { return &w.topic.members[w.n-1-w.Step()] 
 // deliverTo is the way of members that want more than the plain frame.
 func (s *Shard) deliverTo(t *topic, m *member, d *delivery) {
 	switch {
-	case d.seq <= m.from && (!m.features.has(Positioned) || s.hub.instant && m.newcomer() || d.offset == 0):
+	case d.seq <= m.from && (!m.features.has(Positioned) || s.hub.synchronous && m.newcomer() || d.offset == 0):
 		// It was acknowledged before the subscriber came, so the history has
 		// it, or it is older than what the history told.
 	case m.held():

@@ -50,16 +50,17 @@ type Options struct {
 // Hub implements broker.Sink. Make it with [New].
 type Hub struct {
 	// Immutable after Start.
-	opt     Options
-	broker  broker.Broker
-	instant bool
-	lanes   []*actor.Actor[event]
-	group   *loop.Group
-	shards  []*Shard
-	seed    maphash.Seed
-	start   time.Time
-	credit  *credits
-	unsub   *actor.Actor[string]
+	opt    Options
+	broker broker.Broker
+	// What the engine is like, see broker.Abilities.
+	everything, synchronous bool
+	lanes                   []*actor.Actor[event]
+	group                   *loop.Group
+	shards                  []*Shard
+	seed                    maphash.Seed
+	start                   time.Time
+	credit                  *credits
+	unsub                   *actor.Actor[string]
 
 	interests [interestStripes]interestStripe
 
@@ -103,7 +104,8 @@ func New(group *loop.Group, b broker.Broker, turns, blocking actor.Submitter, op
 	}
 	h.SetPolicy(opt.Policy)
 	h.unsub = actor.New[string](blocking, (*unsubscriber)(h))
-	_, h.instant = b.(broker.Instant)
+	able := b.Abilities()
+	h.everything, h.synchronous = able.Everything, able.Synchronous
 	for range opt.Lanes {
 		ln := &lane{hub: h}
 		ln.self = actor.New[event](turns, ln)
@@ -129,6 +131,7 @@ type event struct {
 	channel   string
 	pub, prev *codec.Publication
 	info      *codec.ClientInfo
+	top       broker.Position // of eventResynced
 	credit    *broker.Credit
 	at        time.Duration // on the hub's clock: when the engine handed it over
 	seq       uint64        // when it entered the Sink: see Hub.Seq
@@ -144,6 +147,8 @@ const (
 	eventBarrier
 	eventDrain
 	eventPace
+	eventResynced
+	eventLost
 )
 
 func (h *Hub) post(ev event) {
@@ -166,6 +171,16 @@ func (h *Hub) Join(channel string, info *codec.ClientInfo, credit *broker.Credit
 func (h *Hub) Leave(channel string, info *codec.ClientInfo, credit *broker.Credit) {
 	h.leaves.Add(1)
 	h.post(event{kind: eventLeave, channel: channel, info: info, credit: credit, seq: h.seq.Add(1)})
+}
+
+// Resynced implements broker.Sink.
+func (h *Hub) Resynced(channel string, top broker.Position) {
+	h.post(event{kind: eventResynced, channel: channel, top: top, seq: h.seq.Add(1)})
+}
+
+// Lost implements broker.Sink.
+func (h *Hub) Lost(channel string) {
+	h.post(event{kind: eventLost, channel: channel, seq: h.seq.Add(1)})
 }
 
 // Seq is the number of the last event that entered the Sink. A subscriber that

@@ -45,7 +45,7 @@ func (h *Hub) Acquire(ctx context.Context, channel string, loopID int, delta boo
 	s.mu.Lock()
 	in := s.channels.Value(channel)
 	if in == nil {
-		in = &interest{loops: make([]int32, len(h.shards)), on: h.instant}
+		in = &interest{loops: make([]int32, len(h.shards)), on: h.everything}
 		s.channels.Set(channel, in)
 	}
 	in.loops[loopID]++
@@ -65,7 +65,7 @@ func (h *Hub) Acquire(ctx context.Context, channel string, loopID int, delta boo
 			s.mu.Lock()
 			continue
 		}
-		if err := h.engineCall(s, in, func() error { return h.broker.Subscribe(ctx, channel) }); err != nil {
+		if err := h.engineCall(s, in, func() error { return h.broker.Subscribe(ctx, []string{channel}) }); err != nil {
 			s.mu.Unlock()
 			h.Release(channel, loopID, delta)
 			return err
@@ -110,7 +110,7 @@ func (h *Hub) Release(channel string, loopID int, delta bool) {
 		in.deltas--
 	}
 	last := in.total == 0
-	if last && (h.instant || !in.on && in.busy == nil) {
+	if last && (h.everything || !in.on && in.busy == nil) {
 		s.channels.Delete(channel)
 		last = false
 	}
@@ -157,7 +157,7 @@ func (h *Hub) unsubscribe(channel string) {
 		ctx, cancel := context.WithTimeout(context.Background(), unsubscribeWait)
 		// An engine that cannot be told is gone: it will be asked for
 		// the channel again if it is wanted again.
-		_ = h.engineCall(s, in, func() error { return h.broker.Unsubscribe(ctx, channel) })
+		_ = h.engineCall(s, in, func() error { return h.broker.Unsubscribe(ctx, []string{channel}) })
 		cancel()
 	}
 }

@@ -74,9 +74,23 @@ func (e *slowEngine) call(ctx context.Context, ch string, on bool) error {
 	return err
 }
 
-func (e *slowEngine) Subscribe(ctx context.Context, ch string) error { return e.call(ctx, ch, true) }
-func (e *slowEngine) Unsubscribe(ctx context.Context, ch string) error {
-	return e.call(context.WithoutCancel(ctx), ch, false) // it takes no longer than it may
+func (e *slowEngine) Abilities() broker.Abilities { return broker.Abilities{} }
+
+func (e *slowEngine) Subscribe(ctx context.Context, channels []string) error {
+	return e.callAll(ctx, channels, true)
+}
+
+func (e *slowEngine) Unsubscribe(ctx context.Context, channels []string) error {
+	return e.callAll(context.WithoutCancel(ctx), channels, false) // it takes no longer than it may
+}
+
+func (e *slowEngine) callAll(ctx context.Context, channels []string, on bool) error {
+	for _, ch := range channels {
+		if err := e.call(ctx, ch, on); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *slowEngine) subscribed(ch string) bool {
@@ -234,7 +248,9 @@ func TestCredits(t *testing.T) {
 // instant is an engine within the process.
 type instant struct{ broker.Broker }
 
-func (instant) Instant() {}
+func (instant) Abilities() broker.Abilities {
+	return broker.Abilities{Everything: true, Synchronous: true}
+}
 
 func TestWantedIsWhatHasASubscriberOrOneOnItsWay(t *testing.T) {
 	h := newInterestHub(t, instant{})

@@ -47,6 +47,8 @@ func (ln *lane) Handle(ev event) {
 		// What waits for its time has been acknowledged too.
 		ln.release(time.Time{}, true)
 		ev.reached <- struct{}{}
+	case ev.kind == eventResynced || ev.kind == eventLost:
+		ln.placed(&ev)
 	case ev.kind == eventPace:
 		ln.release(time.Now(), false)
 	default:
@@ -88,6 +90,14 @@ func (ln *lane) deliver(ev *event) {
 	d.pending.Store(int32(len(ln.loops)))
 	for _, i := range ln.loops {
 		ln.hub.shards[i].loop.Deliver(d)
+	}
+}
+
+// placed tells the loops that want a channel what the engine knows of its history.
+func (ln *lane) placed(ev *event) {
+	ln.loops, _ = ln.hub.wanted(ln.loops[:0], ev.channel)
+	for _, i := range ln.loops {
+		ln.hub.shards[i].loop.Deliver(&placement{hub: ln.hub, channel: ev.channel, lost: ev.kind == eventLost, top: ev.top.Offset, epoch: EpochTag(ev.top.Epoch)})
 	}
 }
 

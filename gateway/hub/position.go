@@ -1,6 +1,10 @@
 package hub
 
-import "time"
+import (
+	"time"
+
+	"sluice/gateway/loop"
+)
 
 // A position can be lost without a publication that shows it: what the engine
 // kept never arrived here, or its history was lost and began anew. So whoever
@@ -45,6 +49,50 @@ func (s *Shard) CheckPosition(channel string, top uint64, epoch uint32, before u
 			behind := m.offset < top
 			ahead := before > top && m.offset >= before
 			if behind || ahead || m.epoch != epoch && m.epoch != 0 {
+				s.loop.Hand(m.slot)
+				s.owner.Insufficient(s.loop.Ref(m.slot), channel)
+			}
+		}
+	})
+}
+
+// placement is what the engine knows of a channel's history, on its way to a loop
+// behind the publications before it. It implements loop.Delivery.
+type placement struct {
+	// Immutable.
+	hub     *Hub
+	channel string
+	lost    bool
+	top     uint64
+	epoch   uint32
+}
+
+// Run implements loop.Task.
+func (p *placement) Run(l *loop.Loop) {
+	s := p.hub.shards[l.ID()]
+	if p.lost {
+		s.lost(p.channel)
+		return
+	}
+	s.CheckPosition(p.channel, p.top, p.epoch, p.top+1)
+}
+
+// Size implements loop.Delivery.
+func (p *placement) Size() int { return 0 }
+
+// Offered implements loop.Delivery.
+func (p *placement) Offered(*loop.Loop) {}
+
+// lost tells the positioned subscribers of a channel that they have lost their place.
+func (s *Shard) lost(channel string) {
+	t := s.topics.Value(channel)
+	if t == nil {
+		return
+	}
+	w := t.walk()
+	s.loop.Walk(&w.Walk, func() {
+		for w.Next() {
+			if m := w.member(); m.features.has(Positioned) {
 				s.loop.Hand(m.slot)
 				s.owner.Insufficient(s.loop.Ref(m.slot), channel)
 			}

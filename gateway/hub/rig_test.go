@@ -25,7 +25,9 @@ const patience = time.Minute
 // instantEngine does nothing: tests call the Sink themselves.
 type instantEngine struct{ broker.Broker }
 
-func (instantEngine) Instant() {}
+func (instantEngine) Abilities() broker.Abilities {
+	return broker.Abilities{Everything: true, Synchronous: true, Local: true}
+}
 
 // rig is a hub over real loops whose streams are socketpairs.
 type rig struct {

@@ -74,7 +74,7 @@ func testNewcomer(t *testing.T, instant bool) {
 	r := newRig(t, 1, Options{HoldMaxSize: 2000})
 	p := r.stream(0)
 	require.NoError(t, r.hub.Acquire(t.Context(), "a", 0, false))
-	r.hub.instant = instant
+	r.hub.synchronous = instant
 	p.do(func(s *Shard) {
 		for n := uint64(1); n <= 4; n++ {
 			r.publish("a", at(n))
@@ -96,7 +96,7 @@ func testNewcomer(t *testing.T, instant bool) {
 		want = append(want, event1("a", int(n)))
 	}
 	p.expect(want...)
-	r.hub.instant = true // as the rest of the rig expects
+	r.hub.synchronous = true // as the rest of the rig expects
 }
 
 // A publication without an offset that came while the history was read would follow

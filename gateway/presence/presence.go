@@ -3,6 +3,7 @@ package presence
 
 import (
 	"context"
+	"time"
 
 	"sluice/codec"
 )
@@ -10,18 +11,31 @@ import (
 // Stats are the counters of one channel.
 type Stats struct{ Clients, Users int }
 
+// Change is a client that comes into a channel, is still there, or left it.
+type Change struct {
+	Channel string
+	Info    *codec.ClientInfo
+	Left    bool
+}
+
 // Manager keeps the clients of channels. All methods may be called from any
 // goroutine but not from a turn: they may wait for the network until ctx ends.
-// For one client of a channel the caller orders Add and Remove.
+// For one client of a channel the caller orders its changes, those of different calls
+// too.
 type Manager interface {
-	// Add puts a client into a channel, or says that it is still there:
-	// entries of other nodes expire when this stops.
-	Add(ctx context.Context, channel string, info *codec.ClientInfo) error
-	// Remove takes a client out.
-	Remove(ctx context.Context, channel string, info *codec.ClientInfo) error
+	// Apply makes changes, at the cost of few round trips. Each stands for itself:
+	// on an error any of them may have been made or not, and all of them may be made
+	// again.
+	Apply(ctx context.Context, changes []Change) error
 	// Presence returns the clients of a channel, in no order.
 	Presence(ctx context.Context, channel string) ([]*codec.ClientInfo, error)
 	// Stats counts the clients of a channel and their distinct users;
 	// anonymous clients are one user together.
 	Stats(ctx context.Context, channel string) (Stats, error)
+	// TTL is how long a client stays in a channel after its last change, unless
+	// the node that has it says again that it is there; 0: until it leaves. It does not
+	// change and does not block.
+	TTL() time.Duration
+	// Close ends what the manager began. No call may follow.
+	Close(ctx context.Context) error
 }

@@ -22,8 +22,8 @@ type checkOp struct {
 type checker struct {
 	// Immutable after New.
 	m *Manager
-	// instant: what the engine knows has been posted to its lane already.
-	instant bool
+	// synchronous: what the engine knows has been posted to its lane already.
+	synchronous bool
 
 	// Owned by the turn.
 	due map[string]uint64 // by channel, the highest offset that asked
@@ -42,7 +42,7 @@ const (
 
 func newChecker(m *Manager) *checker {
 	c := &checker{m: m, due: make(map[string]uint64)}
-	_, c.instant = m.broker.(broker.Instant)
+	c.synchronous = m.broker.Abilities().Synchronous
 	return c
 }
 
@@ -111,20 +111,20 @@ func (c *checker) read() []position {
 
 // top reads a channel's position, which keeps it alive (PROTOCOL 12.31).
 func (c *checker) top(ch string) (broker.Position, error) {
-	var q broker.HistoryQuery
+	q := broker.HistoryQuery{Channel: ch}
 	if o, err := c.m.opt.Rules().Lookup(ch); err == nil {
 		q.MetaTTL = o.HistoryMetaTTL
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.m.opt.CallTimeout)
 	defer cancel()
-	_, top, err := c.m.broker.History(ctx, ch, q)
+	_, top, err := broker.Read(ctx, c.m.broker, q)
 	return top, err
 }
 
 // arrived waits until what had been published when the tops were read is in
 // the out-queues of its subscribers.
 func (c *checker) arrived() bool {
-	if !c.instant {
+	if !c.synchronous {
 		time.Sleep(checkGrace)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.m.opt.CallTimeout)

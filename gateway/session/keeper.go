@@ -11,6 +11,7 @@ import (
 	"sluice/codec"
 	"sluice/gateway/actor"
 	"sluice/gateway/broker"
+	"sluice/gateway/presence"
 )
 
 // keeperOp is one call to presence or to the engine that a loop wants made.
@@ -72,12 +73,7 @@ func (k *keeper) Handle(op keeperOp) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), k.m.opt.CallTimeout)
 	defer cancel()
-	var err error
-	if op.kind == opPresent {
-		err = k.m.presence.Add(ctx, op.channel, op.info)
-	} else {
-		err = k.m.presence.Remove(ctx, op.channel, op.info)
-	}
+	err := k.m.presence.Apply(ctx, []presence.Change{{Channel: op.channel, Info: op.info, Left: op.kind == opAbsent}})
 	if err != nil {
 		k.m.opt.Log.Warn("presence failed", "channel", op.channel, "error", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"sluice/gateway/broker"
 	"sluice/gateway/channel"
 	"sluice/gateway/loop"
+	"sluice/gateway/presence"
 	"sluice/gateway/testkit"
 )
 
@@ -131,7 +132,7 @@ func TestJoinsWaitForCreditAndPresenceDoesNot(t *testing.T) {
 	k := &keeper{m: r.Manager, calls: calls{room: r.agent.room}}
 	k.teller = actor.New[keeperOp](pool, &teller{m: r.Manager, credit: c, calls: calls{room: r.agent.room}})
 	info := &codec.ClientInfo{User: "u", Client: "c", ConnInfo: codec.QuoteJSON("x")}
-	require.NoError(t, r.presence.Add(t.Context(), "room", info))
+	require.NoError(t, r.presence.Apply(t.Context(), []presence.Change{{Channel: "room", Info: info}}))
 	k.Handle(keeperOp{kind: opJoin, channel: "room", info: info})
 	require.Equal(t, len("room")+len("u")+len("c")+len(`"x"`), <-c.asked)
 	k.Handle(keeperOp{kind: opAbsent, channel: "room", info: info})

@@ -146,7 +146,7 @@ type Manager struct {
 	debug    bool // the log wants every connect and disconnect
 	// history is the engine's, shared by those who ask at the same time
 	// unless the engine is in the process.
-	history func(ctx context.Context, channel string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error)
+	history historyRead
 	// calls is what refresh hooks are asked under: it ends with Shutdown.
 	calls    context.Context
 	endCalls context.CancelFunc
@@ -178,9 +178,12 @@ func New(group *loop.Group, h *hub.Hub, b broker.Broker, p presence.Manager, blo
 	m.live.Store(&opt.Live)
 	m.calls, m.endCalls = context.WithCancel(context.Background())
 	m.checker = actor.New[checkOp](blocking, newChecker(m))
-	m.history = b.History
-	if _, instant := b.(broker.Instant); !instant {
-		shared := &flights{read: b.History, limit: opt.CallTimeout, calls: make(map[flightKey]*flightPair)}
+	read := func(ctx context.Context, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+		return broker.Read(ctx, b, q)
+	}
+	m.history = read
+	if !b.Abilities().Local {
+		shared := &flights{read: read, limit: opt.CallTimeout, calls: make(map[broker.HistoryQuery]*flightPair)}
 		m.history = shared.history
 	}
 	for _, l := range group.Loops {

@@ -122,9 +122,9 @@ func TestOpeningIsStaleThoughItsEngineKnowsNoEnd(t *testing.T) {
 	r := newRig(t, newStuckPresence(), func(o *Options) { o.StaleCloseDelay = 50 * time.Millisecond })
 	goOn := make(chan struct{})
 	history := r.history
-	r.history = func(_ context.Context, ch string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+	r.history = func(_ context.Context, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
 		<-goOn
-		return history(context.Background(), ch, q)
+		return history(context.Background(), q)
 	}
 	g := grant("room", channel.Options{ForcePositioning: true})
 	require.True(t, g.Positioned)

@@ -56,7 +56,7 @@ type restored struct {
 
 // restore reads the channel's history for a grant. Not from a turn.
 func (m *Manager) restore(ctx context.Context, g *Grant) (restored, error) {
-	q := broker.HistoryQuery{MetaTTL: g.Rules.HistoryMetaTTL}
+	q := broker.HistoryQuery{Channel: g.Channel, MetaTTL: g.Rules.HistoryMetaTTL}
 	cache := g.Rules.ForceRecoveryMode == channel.RecoveryCache
 	want := g.Recover != nil && g.Recoverable
 	switch {
@@ -69,14 +69,14 @@ func (m *Manager) restore(ctx context.Context, g *Grant) (restored, error) {
 		}
 	}
 	if want && len(g.Recover.entries) > 1 {
-		_, top, err := m.broker.History(ctx, g.Channel, broker.HistoryQuery{MetaTTL: q.MetaTTL})
+		_, top, err := broker.Read(ctx, m.broker, broker.HistoryQuery{Channel: g.Channel, MetaTTL: q.MetaTTL})
 		if err != nil {
 			return restored{}, err
 		}
 		g.Recover.resolve(top.Epoch)
 		q.Since = g.Recover.offset
 	}
-	pubs, top, err := m.history(ctx, g.Channel, q)
+	pubs, top, err := m.history(ctx, q)
 	if err != nil {
 		return restored{}, err
 	}
@@ -149,18 +149,16 @@ func restoreCache(r *recoverRequest, pubs []*codec.Publication, top broker.Posit
 // lost. They share the next one, which starts when this one ends.
 type flights struct {
 	// Immutable after New.
-	read  func(ctx context.Context, channel string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error)
+	read  historyRead
 	limit time.Duration // of one read
 
 	// Guarded by mu.
 	mu    sync.Mutex
-	calls map[flightKey]*flightPair
+	calls map[broker.HistoryQuery]*flightPair
 }
 
-type flightKey struct {
-	channel string
-	query   broker.HistoryQuery
-}
+// historyRead is broker.Read of an engine.
+type historyRead func(ctx context.Context, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error)
 
 // flightPair is the read under way, and the one that waits for it; nil if
 // nobody has asked for another.
@@ -174,9 +172,8 @@ type flight struct {
 	err  error
 }
 
-// history is Broker.History, shared. Not from a turn.
-func (f *flights) history(ctx context.Context, channel string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
-	k := flightKey{channel, q}
+// history is broker.Read, shared. Not from a turn.
+func (f *flights) history(ctx context.Context, k broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
 	f.mu.Lock()
 	p := f.calls[k]
 	var mine, before *flight
@@ -205,7 +202,7 @@ func (f *flights) history(ctx context.Context, channel string, q broker.HistoryQ
 
 // fly makes a read, once the one before it has ended. It is nobody's own: whoever
 // asked first may give up while others wait.
-func (f *flights) fly(k flightKey, mine, before *flight) {
+func (f *flights) fly(k broker.HistoryQuery, mine, before *flight) {
 	if before != nil {
 		<-before.done
 	}
@@ -224,11 +221,11 @@ func (f *flights) fly(k flightKey, mine, before *flight) {
 
 // call makes the read; a panic of the engine becomes an error, for those who
 // wait.
-func (f *flights) call(ctx context.Context, k flightKey, mine *flight) {
+func (f *flights) call(ctx context.Context, k broker.HistoryQuery, mine *flight) {
 	defer func() {
 		if v := recover(); v != nil {
 			mine.err = fmt.Errorf("session: panic while reading a history: %v", v)
 		}
 	}()
-	mine.pubs, mine.top, mine.err = f.read(ctx, k.channel, k.query)
+	mine.pubs, mine.top, mine.err = f.read(ctx, k)
 }

@@ -52,11 +52,15 @@ type faulty struct {
 	fail  func(n int64) error // of read n; may panic
 }
 
-func (f *faulty) History(ctx context.Context, ch string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+func (f *faulty) Histories(ctx context.Context, queries []broker.HistoryQuery) []broker.History {
 	if err := f.fail(f.reads.Add(1)); err != nil {
-		return nil, broker.Position{}, err
+		answers := make([]broker.History, len(queries))
+		for i := range answers {
+			answers[i].Err = err
+		}
+		return answers
 	}
-	return f.Broker.History(ctx, ch, q)
+	return f.Broker.Histories(ctx, queries)
 }
 
 func TestAnOpeningThatFailsGivesItsRoomBack(t *testing.T) {
@@ -79,7 +83,9 @@ func TestAnOpeningThatFailsGivesItsRoomBack(t *testing.T) {
 			r := newRig(t, nil, nil)
 			r.fill(t, "a", 20, 2000)
 			f := &faulty{Broker: r.broker, fail: fail}
-			r.history = f.History
+			r.history = func(ctx context.Context, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+				return broker.Read(ctx, f, q)
+			}
 			c := r.open(t, &auth.Identity{}, missing("a"))
 			require.ErrorIs(t, <-c.opened, errBroken)
 			r.awaitSettled(t)
@@ -102,7 +108,9 @@ func TestAnOpeningThatPanicsGivesItsRoomBack(t *testing.T) {
 			}
 			return nil
 		}}
-		r.history = f.History
+		r.history = func(ctx context.Context, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+			return broker.Read(ctx, f, q)
+		}
 		p, err := r.Plan(&PlanRequest{Identity: &auth.Identity{}})
 		require.NoError(t, err)
 		p.Grants = []Grant{missing("a")}

@@ -205,16 +205,15 @@ func (p *stuckPresence) wait(ctx context.Context, call string) error {
 	}
 }
 
-func (p *stuckPresence) Add(ctx context.Context, ch string, info *codec.ClientInfo) error {
-	if err := p.wait(ctx, "add"); err != nil {
-		return err
+func (p *stuckPresence) Apply(ctx context.Context, changes []presence.Change) error {
+	for i := range changes {
+		call := "add"
+		if changes[i].Left {
+			call = "remove"
+		}
+		if err := p.wait(ctx, call); err != nil {
+			return err
+		}
 	}
-	return p.Manager.Add(ctx, ch, info)
-}
-
-func (p *stuckPresence) Remove(ctx context.Context, ch string, info *codec.ClientInfo) error {
-	if err := p.wait(ctx, "remove"); err != nil {
-		return err
-	}
-	return p.Manager.Remove(ctx, ch, info)
+	return p.Manager.Apply(ctx, changes)
 }

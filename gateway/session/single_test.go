@@ -144,11 +144,11 @@ func (c *client) readAll() {
 func TestTheNewestThatDoesNotFailStays(t *testing.T) {
 	r := newRig(t, failingPresence{presencememory.New()}, nil)
 	history := r.history
-	r.history = func(ctx context.Context, ch string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
-		if strings.HasPrefix(ch, "fail") {
+	r.history = func(ctx context.Context, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+		if strings.HasPrefix(q.Channel, "fail") {
 			return nil, broker.Position{}, errTest
 		}
-		return history(ctx, ch, q)
+		return history(ctx, q)
 	}
 	const rounds, crowd = 40, 12
 	for round := range rounds {

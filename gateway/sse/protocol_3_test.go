@@ -26,18 +26,27 @@ type failing struct {
 	wait       chan struct{} // History waits for it, if set
 }
 
-func (f *failing) History(ctx context.Context, ch string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+func (f *failing) Histories(ctx context.Context, queries []broker.HistoryQuery) []broker.History {
 	if f.wait != nil {
 		select {
 		case <-f.wait:
 		case <-ctx.Done():
-			return nil, broker.Position{}, ctx.Err()
+			return unanswered(queries, ctx.Err())
 		}
 	}
 	if f.historyErr != nil {
-		return nil, broker.Position{}, f.historyErr
+		return unanswered(queries, f.historyErr)
 	}
-	return f.Engine.History(ctx, ch, q)
+	return f.Engine.Histories(ctx, queries)
+}
+
+// unanswered answers every query with an error.
+func unanswered(queries []broker.HistoryQuery, err error) []broker.History {
+	answers := make([]broker.History, len(queries))
+	for i := range answers {
+		answers[i].Err = err
+	}
+	return answers
 }
 
 // refused connects and checks that the answer is one disconnect push.

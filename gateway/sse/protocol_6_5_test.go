@@ -269,14 +269,14 @@ func (w *watched) longest() time.Duration {
 	return max(w.most, time.Since(w.last))
 }
 
-func (w *watched) History(ctx context.Context, ch string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+func (w *watched) Histories(ctx context.Context, queries []broker.HistoryQuery) []broker.History {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	began := time.Now()
-	list, top, err := w.Engine.History(ctx, ch, q)
+	answers := w.Engine.Histories(ctx, queries)
 	// At most: the engine looks at the clock somewhere in between.
 	w.most, w.last = max(w.most, time.Since(w.last)), began
-	return list, top, err
+	return answers
 }
 
 // reborn is a memory engine whose answers about history change on request.
@@ -286,18 +286,20 @@ type reborn struct {
 	reads             atomic.Int64
 }
 
-func (e *reborn) History(ctx context.Context, ch string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
-	list, top, err := e.Engine.History(ctx, ch, q)
-	e.reads.Add(1)
-	switch {
-	case e.fail.Load():
-		return nil, broker.Position{}, codec.ErrInternal
-	case e.epoch.Load():
-		top = broker.Position{Epoch: "brandNew"}
-	case e.back.Load():
-		top.Offset--
+func (e *reborn) Histories(ctx context.Context, queries []broker.HistoryQuery) []broker.History {
+	answers := e.Engine.Histories(ctx, queries)
+	e.reads.Add(int64(len(queries)))
+	for i := range answers {
+		switch h := &answers[i]; {
+		case e.fail.Load():
+			*h = broker.History{Err: codec.ErrInternal}
+		case e.epoch.Load():
+			h.Top = broker.Position{Epoch: "brandNew"}
+		case e.back.Load():
+			h.Top.Offset--
+		}
 	}
-	return list, top, err
+	return answers
 }
 
 func TestProtocol_6_5_MaxTimeLag(t *testing.T) {

@@ -179,7 +179,7 @@ func TestProtocol_6_3_ListExpiry(t *testing.T) {
 	n := newNode(t, short(time.Second, time.Hour))
 	top := n.seven(t, "rec:a")
 	testkit.Eventually(t, func() bool {
-		list, _, err := n.broker.History(t.Context(), "rec:a", broker.HistoryQuery{Limit: -1})
+		list, _, err := broker.Read(t.Context(), n.broker, broker.HistoryQuery{Channel: "rec:a", Limit: -1})
 		return err == nil && len(list) == 0
 	}, "the publications to expire")
 	require.Equal(t, `{"recoverable":true,"epoch":"<epoch>","offset":7,"positioned":true,"was_recovering":true}`,
@@ -252,6 +252,6 @@ func TestProtocol_6_4_CacheRecovery(t *testing.T) {
 
 func topOf(t *testing.T, n *node, ch string) (broker.Position, error) {
 	t.Helper()
-	_, top, err := n.broker.History(t.Context(), ch, broker.HistoryQuery{})
+	_, top, err := broker.Read(t.Context(), n.broker, broker.HistoryQuery{Channel: ch})
 	return top, err
 }

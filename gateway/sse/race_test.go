@@ -197,27 +197,28 @@ func deep(s *settings) {
 }
 
 // remote makes an engine outside the process of the memory engine: its calls
-// take time, and it is not instant. (Embedded is the interface, which has no
-// method Instant.)
+// take time.
 type remote struct{ broker.Broker }
+
+func (remote) Abilities() broker.Abilities { return broker.Abilities{History: true} }
 
 func (r remote) wait() { time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond) }
 
-func (r remote) Subscribe(ctx context.Context, ch string) error {
+func (r remote) Subscribe(ctx context.Context, channels []string) error {
 	r.wait()
-	return r.Broker.Subscribe(ctx, ch)
+	return r.Broker.Subscribe(ctx, channels)
 }
 
-func (r remote) Unsubscribe(ctx context.Context, ch string) error {
+func (r remote) Unsubscribe(ctx context.Context, channels []string) error {
 	r.wait()
-	return r.Broker.Unsubscribe(ctx, ch)
+	return r.Broker.Unsubscribe(ctx, channels)
 }
 
-func (r remote) History(ctx context.Context, ch string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+func (r remote) Histories(ctx context.Context, queries []broker.HistoryQuery) []broker.History {
 	r.wait()
-	list, top, err := r.Broker.History(ctx, ch, q)
+	answers := r.Broker.Histories(ctx, queries)
 	r.wait() // the answer is old by the time it arrives
-	return list, top, err
+	return answers
 }
 
 func TestNothingIsLostOrDoubledWhileClientsComeAndGo(t *testing.T) {

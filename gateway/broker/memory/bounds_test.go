@@ -54,7 +54,7 @@ func (r *rig) publish(ch string, opt broker.PublishOptions) broker.Result {
 
 func (r *rig) read(ch string, meta time.Duration) ([]*codec.Publication, broker.Position) {
 	r.t.Helper()
-	list, pos, err := r.History(r.t.Context(), ch, broker.HistoryQuery{Limit: -1, MetaTTL: meta})
+	list, pos, err := broker.Read(r.t.Context(), r.Engine, broker.HistoryQuery{Channel: ch, Limit: -1, MetaTTL: meta})
 	require.NoError(r.t, err)
 	return list, pos
 }
@@ -293,20 +293,21 @@ func TestAPanicInTheSinkLeavesNothingBehind(t *testing.T) {
 // heard of it and tries the key gets the result.
 func TestTheSinkComesLast(t *testing.T) {
 	r := newRig(t, Options{})
-	r.Engine.sink = sinkFunc(func() {
+	r.Engine.sink = sinkFunc{f: func() {
 		require.Equal(t, 1, r.Stats().Results)
 		require.Equal(t, 1, r.Stats().Positions)
-	})
+	}}
 	opt := keep(time.Second, time.Minute)
 	opt.IdempotencyKey = "k"
 	r.publish("c", opt)
 }
 
-type sinkFunc func()
+type sinkFunc struct {
+	broker.Sink // the rest is not asked for
+	f           func()
+}
 
-func (f sinkFunc) Publication(string, *codec.Publication, *codec.Publication, *broker.Credit) { f() }
-func (f sinkFunc) Join(string, *codec.ClientInfo, *broker.Credit)                             {}
-func (f sinkFunc) Leave(string, *codec.ClientInfo, *broker.Credit)                            {}
+func (f sinkFunc) Publication(string, *codec.Publication, *codec.Publication, *broker.Credit) { f.f() }
 
 func TestPublicationsThatWentAreNotHeld(t *testing.T) {
 	f := func(name string, drop func(r *rig)) {

@@ -104,8 +104,7 @@ type Engine struct {
 }
 
 var (
-	_ broker.Broker  = (*Engine)(nil)
-	_ broker.Instant = (*Engine)(nil)
+	_ broker.Broker = (*Engine)(nil)
 )
 
 // New returns an engine without any channel.
@@ -118,8 +117,10 @@ func New(opt Options) *Engine {
 	return e
 }
 
-// Instant implements broker.Instant.
-func (e *Engine) Instant() {}
+// Abilities implements broker.Broker.
+func (e *Engine) Abilities() broker.Abilities {
+	return broker.Abilities{History: true, Everything: true, Synchronous: true, Local: true}
+}
 
 // Start implements broker.Broker.
 func (e *Engine) Start(sink broker.Sink) error {
@@ -137,10 +138,10 @@ func (e *Engine) Close(context.Context) error {
 }
 
 // Subscribe implements broker.Broker: everything published here arrives.
-func (e *Engine) Subscribe(context.Context, string) error { return nil }
+func (e *Engine) Subscribe(context.Context, []string) error { return nil }
 
 // Unsubscribe implements broker.Broker.
-func (e *Engine) Unsubscribe(context.Context, string) error { return nil }
+func (e *Engine) Unsubscribe(context.Context, []string) error { return nil }
 
 func (e *Engine) stripe(channel string) *stripe {
 	return &e.stripes[maphash.String(e.seed, channel)%stripeCount]
@@ -215,15 +216,23 @@ func (e *Engine) Leave(_ context.Context, channel string, info *codec.ClientInfo
 	return nil
 }
 
-// History implements broker.Broker. A read keeps the position alive.
-func (e *Engine) History(_ context.Context, channel string, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+// Histories implements broker.Broker. A read keeps the position alive.
+func (e *Engine) Histories(_ context.Context, queries []broker.HistoryQuery) []broker.History {
+	answers := make([]broker.History, len(queries))
+	for i := range queries {
+		answers[i] = e.history(&queries[i])
+	}
+	return answers
+}
+
+func (e *Engine) history(q *broker.HistoryQuery) broker.History {
 	now := e.opt.Clock()
-	s := e.stripe(channel)
+	s := e.stripe(q.Channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	en := s.find(channel, now, q.MetaTTL)
+	en := s.find(q.Channel, now, q.MetaTTL)
 	s.place(en, now)
-	return en.stream.Query(q), en.stream.Position(), nil
+	return broker.History{Publications: en.stream.Query(*q), Top: en.stream.Position()}
 }
 
 // RemoveHistory implements broker.Broker.
@@ -237,6 +246,16 @@ func (e *Engine) RemoveHistory(_ context.Context, channel string) error {
 	}
 	return nil
 }
+
+// Barrier implements broker.Broker: what was published has entered the sink.
+func (e *Engine) Barrier(context.Context) error { return nil }
+
+// Ready implements broker.Broker.
+func (e *Engine) Ready() error { return nil }
+
+// StopIntake implements broker.Broker. What is published later still enters the sink:
+// there is nobody else whom it could come from, and the caller has stopped.
+func (e *Engine) StopIntake(context.Context) error { return nil }
 
 // Stats are the counters of an engine.
 type Stats struct {

@@ -33,7 +33,7 @@ func BenchmarkMillionChannels(b *testing.B) {
 					if publish {
 						_, err = e.Publish(b.Context(), ch, &codec.Publication{Data: data}, opt)
 					} else {
-						_, _, err = e.History(b.Context(), ch, broker.HistoryQuery{})
+						_, _, err = broker.Read(b.Context(), e, broker.HistoryQuery{Channel: ch})
 					}
 					if err != nil {
 						b.Fatal(err)
@@ -60,11 +60,9 @@ func heapInUse() int64 {
 }
 
 // discard is a sink that keeps nothing.
-type discard struct{}
+type discard struct{ broker.Sink }
 
 func (*discard) Publication(string, *codec.Publication, *codec.Publication, *broker.Credit) {}
-func (*discard) Join(string, *codec.ClientInfo, *broker.Credit)                             {}
-func (*discard) Leave(string, *codec.ClientInfo, *broker.Credit)                            {}
 
 func BenchmarkPublish(b *testing.B) {
 	for _, history := range []broker.HistoryOptions{{}, {Size: 100, TTL: time.Hour}} {

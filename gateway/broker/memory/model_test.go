@@ -154,7 +154,10 @@ type sent struct {
 	credit  *broker.Credit
 }
 
-type recorder struct{ got []sent }
+type recorder struct {
+	broker.Sink // the rest is not asked for
+	got         []sent
+}
 
 func (r *recorder) Publication(ch string, p, prev *codec.Publication, credit *broker.Credit) {
 	r.got = append(r.got, sent{ch, p, prev, credit})
@@ -214,7 +217,8 @@ func (m *model) publish(e *Engine, sink *recorder, ch string, p *codec.Publicati
 
 func (m *model) history(e *Engine, ch string, q broker.HistoryQuery) {
 	m.t.Helper()
-	got, top, err := e.History(m.t.Context(), ch, q)
+	q.Channel = ch
+	got, top, err := broker.Read(m.t.Context(), e, q)
 	require.NoError(m.t, err)
 	c := m.look(e, ch, q.MetaTTL)
 	m.at(c, top)

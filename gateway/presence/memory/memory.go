@@ -6,6 +6,7 @@ import (
 	"context"
 	"hash/maphash"
 	"sync"
+	"time"
 
 	"sluice/codec"
 	"sluice/gateway/presence"
@@ -42,8 +43,25 @@ func (m *Manager) stripe(channel string) *stripe {
 	return &m.stripes[maphash.String(m.seed, channel)%stripeCount]
 }
 
-// Add implements presence.Manager.
-func (m *Manager) Add(_ context.Context, channel string, info *codec.ClientInfo) error {
+// Apply implements presence.Manager.
+func (m *Manager) Apply(_ context.Context, changes []presence.Change) error {
+	for i := range changes {
+		if c := &changes[i]; c.Left {
+			m.remove(c.Channel, c.Info)
+		} else {
+			m.add(c.Channel, c.Info)
+		}
+	}
+	return nil
+}
+
+// TTL implements presence.Manager.
+func (m *Manager) TTL() time.Duration { return 0 }
+
+// Close implements presence.Manager.
+func (m *Manager) Close(context.Context) error { return nil }
+
+func (m *Manager) add(channel string, info *codec.ClientInfo) {
 	s := m.stripe(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,23 +71,20 @@ func (m *Manager) Add(_ context.Context, channel string, info *codec.ClientInfo)
 		s.channels.Set(channel, here)
 	}
 	here.Set(info.Client, info)
-	return nil
 }
 
-// Remove implements presence.Manager.
-func (m *Manager) Remove(_ context.Context, channel string, info *codec.ClientInfo) error {
+func (m *Manager) remove(channel string, info *codec.ClientInfo) {
 	s := m.stripe(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	here := s.channels.Value(channel)
 	if here == nil {
-		return nil
+		return
 	}
 	here.Delete(info.Client)
 	if here.Len() == 0 {
 		s.channels.Delete(channel)
 	}
-	return nil
 }
 
 // Presence implements presence.Manager.

@@ -30,11 +30,11 @@ func TestMemoryComesBack(t *testing.T) {
 			}
 			before := heap()
 			for i := range n {
-				require.NoError(t, m.Add(t.Context(), channel(i), client(i)))
+				require.NoError(t, m.Apply(t.Context(), []presence.Change{{Channel: channel(i), Info: client(i)}}))
 			}
 			full := heap() - before
 			for i := range n - 500 {
-				require.NoError(t, m.Remove(t.Context(), channel(i), client(i)))
+				require.NoError(t, m.Apply(t.Context(), []presence.Change{{Channel: channel(i), Info: client(i), Left: true}}))
 			}
 			left := heap() - before
 			require.Less(t, left, full/10, "%d of %d bytes are left", left, full)
@@ -52,7 +52,7 @@ func TestMemoryComesBack(t *testing.T) {
 
 func TestAnEmptyChannelHasNobody(t *testing.T) {
 	m := New()
-	require.NoError(t, m.Remove(t.Context(), "c", &codec.ClientInfo{Client: "a"}))
+	require.NoError(t, m.Apply(t.Context(), []presence.Change{{Channel: "c", Info: &codec.ClientInfo{Client: "a"}, Left: true}}))
 	here, err := m.Presence(t.Context(), "c")
 	require.NoError(t, err)
 	require.Empty(t, here)
