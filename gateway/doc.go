@@ -40,7 +40,8 @@
 //	                is wrong with options; the log; request ids; maps and slices that give
 //	                back; counters
 //	../codec/       bytes: frames, cursors, JSON, requests and replies; no goroutine, no lock
-//	test/ testkit/  end-to-end tests by what a user sees; what tests stand on
+//	test/ testkit/  end-to-end tests by what a user sees; what tests stand on; redisrig/ real
+//	                redis-servers as their children
 //	docs/ deploy/   what people read, also by `sluice docs`; a dashboard and alerts
 //
 // # Where does X go

@@ -1,0 +1,10 @@
+//go:build !linux
+
+package redisrig
+
+import "syscall"
+
+// ownGroup keeps a child from the terminal's Ctrl-C.
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}
