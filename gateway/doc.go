@@ -23,7 +23,7 @@
 //	proxy/          connect and refresh hooks (implements auth.Hook)
 //	hub/            who listens here: lanes, a shard per loop, interest, credit
 //	broker/         contract; memory/ the engine, history/ its log of a channel
-//	presence/       contract; memory/
+//	presence/       contract; presencetest/ the suite that judges what keeps it; memory/
 //	reference/      the bytes of the reference's nodes: payloads, commands
 //	cluster/        the nodes of one engine: who is there, commands, surveys; carried by an
 //	                engine that has a cluster.Carrier

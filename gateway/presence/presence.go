@@ -3,6 +3,7 @@ package presence
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"sluice/codec"
@@ -18,6 +19,10 @@ type Change struct {
 	Left    bool
 }
 
+// ErrUnavailable says that clients cannot be kept or read at present: what they stand in
+// is out of reach, or did not answer in time. Changes may have been made or not.
+var ErrUnavailable = errors.New("presence: not available at present")
+
 // Manager keeps the clients of channels. All methods may be called from any
 // goroutine but not from a turn: they may wait for the network until ctx ends.
 // For one client of a channel the caller orders its changes, those of different calls
@@ -25,7 +30,7 @@ type Change struct {
 type Manager interface {
 	// Apply makes changes, at the cost of few round trips. Each stands for itself:
 	// on an error any of them may have been made or not, and all of them may be made
-	// again.
+	// again. Errors of this and the next two wrap ErrUnavailable where it applies.
 	Apply(ctx context.Context, changes []Change) error
 	// Presence returns the clients of a channel, in no order.
 	Presence(ctx context.Context, channel string) ([]*codec.ClientInfo, error)
