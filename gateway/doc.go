@@ -41,7 +41,7 @@
 //	                back; counters
 //	../codec/       bytes: frames, cursors, JSON, requests and replies; no goroutine, no lock
 //	test/ testkit/  end-to-end tests by what a user sees; what tests stand on; redisrig/ real
-//	                redis-servers as their children
+//	                redis-servers as their children; recordings/ of the reference on Redis and NATS
 //	docs/ deploy/   what people read, also by `sluice docs`; a dashboard and alerts
 //
 // # Where does X go

@@ -54,6 +54,7 @@ var layout = map[string]row{
 	"gateway/shrink":                {},
 	"gateway/reqid":                 {others: modFasthttp},
 	"gateway/testkit":               {others: modJwt},
+	"gateway/testkit/recordings":    {},
 	"gateway/loop":                  {ours: "codec gateway/actor gateway/loop/uring", others: modUnix},
 	"gateway/loop/uring":            {others: modUnix},
 	"gateway/front/strict":          {others: modFasthttp},
