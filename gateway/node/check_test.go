@@ -193,41 +193,6 @@ func TestOperationsAreValidated(t *testing.T) {
 	refused(t, `{"shutdown": {"timeout": 0}}`, at+`shutdown.timeout: 0 is out of range: allowed a duration such as "300ms", "25s" or "12h", at least 1ms`)
 }
 
-func TestEnginesAreValidated(t *testing.T) {
-	const schemes = "redis, rediss, unix, tcp, redis+sentinel, rediss+sentinel, redis+cluster, rediss+cluster"
-	f := func(redis, want string) {
-		t.Helper()
-		for section, text := range map[string]string{
-			"engine":           `{"engine": {"type": "redis", "redis": ` + redis + `}}`,
-			"broker":           `{"broker": {"enabled": true, "type": "redis", "redis": ` + redis + `}}`,
-			"presence_manager": `{"presence_manager": {"enabled": true, "type": "redis", "redis": ` + redis + `}}`,
-		} {
-			if want == "" {
-				mustLoad(t, fromJSON(text))
-				continue
-			}
-			refused(t, text, strings.ReplaceAll(want, "KEY", section+".redis"))
-		}
-	}
-	f(`{}`, "")
-	f(`{"address": ["h:1", "redis://u:p@h:1/2?x=y", "rediss://h", "unix:///tmp/x", "tcp://h:1", "redis+sentinel://h:1?addr=h2:2", "redis+cluster://h:1"]}`, "")
-	f(`{"cluster_address": ["h:1,h:2"]}`, "")
-	f(`{"sentinel_address": "h:1", "sentinel_master_name": "m"}`, "")
-	f(`{"address": []}`, at+`KEY.address: empty: allowed at least one address`)
-	f(`{"address": "h"}`, at+`KEY.address: "h" is not an address: allowed host:port, or a URL with `+schemes)
-	f(`{"address": "http://u:p@h:1/?q"}`, at+`KEY.address: "http://h:1/" is not an address: allowed host:port, or a URL with `+schemes)
-	f(`{"sentinel_address": "h:1"}`, `KEY.sentinel_master_name: missing: sentinel_address needs the name of the master`)
-	f(`{"sentinel_address": "h:1", "sentinel_master_name": "m", "cluster_address": "h:1"}`, at+`KEY.sentinel_address: set together with cluster_address: allowed one of them`)
-
-	const nats = `{"broker": {"enabled": true, "type": "nats", "nats": {"url": "`
-	mustLoad(t, fromJSON(nats+`nats://a:1, tls://u:p@b:2"}}}`))
-	refused(t, nats+`http://a"}}}`, at+`broker.nats.url: "http://a" is not an address: allowed host:port, or a URL with nats, tls, ws, wss`)
-
-	mustLoad(t, fromJSON(`{"engine": {"type": "memory", "redis": {"address": "unused"}}, "broker": {"enabled": false, "type": "nats", "nats": {"url": "unused"}}}`))
-	mustLoad(t, fromJSON(`{"engine": {"type": "redis", "redis": {"address": "unused"}}, "broker": {"enabled": true, "type": "memory"},
-		"presence_manager": {"enabled": true, "type": "memory"}}`))
-}
-
 func TestTLSIsValidated(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")

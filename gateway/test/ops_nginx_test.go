@@ -22,6 +22,35 @@ import (
 	"sluice/gateway/testkit"
 )
 
+// runFront runs a proxy and ends it with the test. It returns once the port is
+// served; text is its configuration. out gets all that it says.
+func runFront(t *testing.T, cmd *exec.Cmd, port int, text string) (out *testkit.LogBuffer) {
+	t.Helper()
+	out = &testkit.LogBuffer{}
+	cmd.Stdout, cmd.Stderr = out, out
+	require.NoError(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		<-ended
+	})
+	testkit.Eventually(t, func() bool {
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("%s ended: %v\n%s\n%s", cmd.Path, err, out, text)
+		default:
+		}
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	}, cmd.Path+" to serve")
+	return out
+}
+
 // startNginx runs nginx with servers, the inside of its http section, and ends
 // it with the test. It returns once the port is served. logs returns what nginx
 // wrote to its own logs, where servers name no others.
@@ -36,29 +65,7 @@ func startNginx(t *testing.T, servers string, port int) (logs func() string) {
 	text := fmt.Sprintf("daemon off;\nmaster_process off;\npid %s/pid;\nerror_log stderr warn;\nevents { }\nhttp {\naccess_log %s/access.log;\n%s%s\n}\n", dir, dir, &temp, servers)
 	file := filepath.Join(dir, "nginx.conf")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	errs := &testkit.LogBuffer{}
-	cmd := exec.Command(program, "-p", dir, "-e", "stderr", "-c", file)
-	cmd.Stderr = errs
-	require.NoError(t, cmd.Start())
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		<-ended
-	})
-	testkit.Eventually(t, func() bool {
-		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("nginx ended: %v\n%s\n%s", err, errs, text)
-		default:
-		}
-		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	}, "nginx to serve")
+	errs := runFront(t, exec.Command(program, "-p", dir, "-e", "stderr", "-c", file), port, text)
 	return func() string {
 		access, err := os.ReadFile(filepath.Join(dir, "access.log"))
 		require.NoError(t, err)

@@ -5,27 +5,87 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
+	"sluice/gateway/config/report"
 	"sluice/gateway/config/schema"
 	"sluice/gateway/problem"
 )
 
 func (v *checker) engines() {
 	c := v.c
-	brokerOn := c.Broker.Enabled && v.sound("broker.type")
-	presenceOn := c.PresenceManager.Enabled && v.sound("presence_manager.type")
-	if c.Engine.Type == "redis" && !(brokerOn && presenceOn) {
-		v.redis("engine.redis", &c.Engine.Redis)
+	broker, presence := c.BrokerHalf(), c.PresenceHalf()
+	brokerOK, presenceOK := v.sound(broker.Section+".type"), v.sound(presence.Section+".type")
+	if brokerOK && broker.Type == "redis" {
+		v.redis(broker.Section+".redis", broker.Redis)
+		v.brokerRedis(broker.Section+".redis", broker.Redis)
 	}
-	if brokerOn && c.Broker.Type == "redis" {
-		v.redis("broker.redis", &c.Broker.Redis)
+	if presenceOK && presence.Type == "redis" {
+		if presence.Section != broker.Section || !brokerOK {
+			v.redis(presence.Section+".redis", presence.Redis)
+		}
+		v.presenceRedis(presence.Section+".redis", presence.Redis)
 	}
-	if brokerOn && c.Broker.Type == "nats" {
+	if brokerOK && broker.Type == "nats" {
 		v.addresses("broker.nats.url", strings.Split(c.Broker.NATS.URL, ","), natsSchemes)
 		v.tls("broker.nats.tls", &c.Broker.NATS.TLS, false)
 	}
-	if presenceOn && c.PresenceManager.Type == "redis" {
-		v.redis("presence_manager.redis", &c.PresenceManager.Redis)
+	if brokerOK && presenceOK {
+		v.halves(broker, presence)
+		v.withoutHalf(broker, presence)
+	}
+}
+
+// withoutHalf tells of options that only another engine has a use for, or only the other half.
+func (v *checker) withoutHalf(broker, presence schema.Half) {
+	if broker.Type == "redis" {
+		const empty, results = "channel.history_empty_", "http_api.idempotency_max_results"
+		for _, key := range []string{empty + "ttl", empty + "max", results} {
+			if v.rep.Of(key) != (report.Origin{}) {
+				v.warn(key, "has no effect with %s.type redis: it is of the memory engine", broker.Section).With(broker.Section + ".type")
+			}
+		}
+	}
+	if presence.Type == "redis" && presence.Section != broker.Section {
+		for _, name := range []string{"reference_control", "sharded_pubsub", "legacy_cluster_channels", "history_use_lists", "probe_interval"} {
+			if key := presence.Section + ".redis." + name; v.rep.Of(key) != (report.Origin{}) {
+				v.warn(key, "has no effect here: it is of publications and history; see %s", broker.Section+".redis")
+			}
+		}
+	}
+}
+
+// halves tells of an engine of which nodes share one half only.
+func (v *checker) halves(broker, presence schema.Half) {
+	const brokerKey, presenceKey = "broker.type", "presence_manager.type"
+	switch alone := "memory"; {
+	case broker.Type == "redis" && presence.Type == alone:
+		v.warn(presence.Section+".type", "memory with %s.type redis: each node knows the presence of its own clients only; fine for one node, else set it to redis", broker.Section).
+			With(brokerKey, presenceKey)
+	case broker.Type == alone && presence.Type == "redis":
+		v.warn(broker.Section+".type", "memory with %s.type redis: publications reach the clients of one node only, although all nodes share presence; fine for one node, else set it to redis", presence.Section).
+			With(brokerKey, presenceKey)
+	}
+}
+
+// brokerRedis checks what only publications and history have a use for.
+func (v *checker) brokerRedis(key string, r *schema.Redis) {
+	reference, sharded, legacy, lists := key+".reference_control", key+".sharded_pubsub", key+".legacy_cluster_channels", key+".history_use_lists"
+	switch {
+	case r.ShardedPubSub && r.ReferenceControl:
+		v.Fail(sharded, "true: the reference's nodes, for which %s is on, hear nothing of sharded pub/sub: allowed one of the two", reference).With(reference)
+	case r.ShardedPubSub && r.LegacyClusterChannels:
+		v.Fail(sharded, "true: nodes that need %s hear nothing of sharded pub/sub: allowed one of the two", legacy).With(legacy)
+	}
+	if r.HistoryUseLists {
+		v.warn(lists, "true: lists keep no versions and are not read in reverse: the version of a publication has no effect, and the API's history cannot be had in reverse; streams do both")
+	}
+}
+
+// presenceRedis checks what only presence has a use for.
+func (v *checker) presenceRedis(key string, r *schema.Redis) {
+	if ttl := r.PresenceTTL; ttl < time.Second || ttl%time.Second != 0 {
+		v.Fail(key+".presence_ttl", "%s: Redis is told whole seconds: allowed one or more of them", ttl)
 	}
 }
 
@@ -48,6 +108,9 @@ func (v *checker) redis(key string, r *schema.Redis) {
 		v.addresses(key+".sentinel_address", splitAll(r.SentinelAddress), redisSchemes)
 	default:
 		v.addresses(key+".address", r.Address, redisSchemes)
+	}
+	if r.Prefix == "" {
+		v.Fail(key+".prefix", "empty: allowed a name, the same on all nodes of a fleet")
 	}
 	v.tls(key+".tls", &r.TLS, false)
 	v.tls(key+".sentinel_tls", &r.SentinelTLS, false)

@@ -1,0 +1,247 @@
+package test
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config"
+	"sluice/gateway/node"
+	"sluice/gateway/testkit"
+)
+
+const composeDir = "../deploy/compose/"
+
+// composeFile is what the tests look at of compose.yaml.
+type composeFile struct {
+	Services map[string]struct {
+		Environment map[string]string
+		Command     []string
+		Ports       []string
+		Volumes     []string
+		DependsOn   []string `yaml:"depends_on"`
+		Build       struct{ Context, Dockerfile string }
+	}
+	Networks map[string]struct {
+		IPAM struct{ Config []struct{ Subnet string } } `yaml:"ipam"`
+	}
+}
+
+func readCompose(t *testing.T) (file composeFile, text string) {
+	t.Helper()
+	raw, err := os.ReadFile(composeDir + "compose.yaml")
+	require.NoError(t, err)
+	require.NoError(t, yaml.Unmarshal(raw, &file))
+	return file, string(raw)
+}
+
+// exampleEnv is .env.example: the values by name.
+func exampleEnv(t *testing.T) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(composeDir + ".env.example")
+	require.NoError(t, err)
+	env := make(map[string]string)
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(name, "#") {
+			env[name] = value
+		}
+	}
+	return env
+}
+
+var composeVariable = regexp.MustCompile(`\$\{([A-Z_]+)(?::[?-]([^}]*))?\}`)
+
+// The files of the compose folder fit together: each names what is in the others.
+func TestComposeFilesFitTogether(t *testing.T) {
+	compose, text := readCompose(t)
+	env := exampleEnv(t)
+	used := make(map[string]bool)
+	for _, m := range composeVariable.FindAllStringSubmatch(text, -1) {
+		require.Contains(t, env, m[1], "in .env.example")
+		used[m[1]] = true
+	}
+	require.Len(t, used, len(env), "each variable of .env.example counts")
+	front, err := os.ReadFile(composeDir + "haproxy.cfg")
+	require.NoError(t, err)
+	ours, err := os.ReadFile(composeDir + "sluice.yaml")
+	require.NoError(t, err)
+	for _, network := range compose.Networks {
+		require.Contains(t, string(ours), "trusted_proxies: ["+network.IPAM.Config[0].Subnet+"]")
+	}
+	for _, name := range []string{"sluice-1", "sluice-2", "sluice-3"} {
+		node := compose.Services[name]
+		require.Equal(t, name, node.Environment["SLUICE_NODE_NAME"])
+		require.Contains(t, node.Environment["SLUICE_ENGINE_REDIS_PASSWORD"], "REDIS_PASSWORD", "of all nodes")
+		require.FileExists(t, filepath.Join(composeDir, node.Build.Context, node.Build.Dockerfile))
+		require.Equal(t, 3, strings.Count(string(front), "    server "+name+" "+name+":"), "in each backend of haproxy.cfg")
+		require.Contains(t, compose.Services["haproxy"].DependsOn, name)
+	}
+	require.Contains(t, string(ours), "redis://redis:6379")
+	for name, service := range compose.Services {
+		for _, volume := range service.Volumes {
+			if source, _, _ := strings.Cut(volume, ":"); strings.HasPrefix(source, "./") {
+				require.FileExists(t, composeDir+source, name)
+			}
+		}
+	}
+	for _, port := range compose.Services["haproxy"].Ports {
+		require.Contains(t, string(front), "bind :"+port[strings.LastIndex(port, ":")+1:]+"\n")
+	}
+}
+
+// composeFront is HAProxy with the file of the compose folder in front of three
+// gateways. What it asks for their health is answered by the test.
+type composeFront struct {
+	nodes        [3]*server
+	ready        [3]*atomic.Bool
+	streams, api int // ports
+	log          *testkit.LogBuffer
+}
+
+func startComposeFront(t *testing.T) *composeFront {
+	t.Helper()
+	program := testkit.NeedProgram(t, []string{"haproxy", "/usr/sbin/haproxy"}, "apt-get install haproxy")
+	testkit.Snapshot(t, append(libraryGoroutines, "net/http.(*persistConn)")...)
+	raw, err := os.ReadFile(composeDir + "haproxy.cfg")
+	require.NoError(t, err)
+	text := string(raw)
+	replace := func(count int, old, replacement string) {
+		t.Helper()
+		require.Equal(t, count, strings.Count(text, old), old)
+		text = strings.ReplaceAll(text, old, replacement)
+	}
+	f := &composeFront{streams: testkit.FreePort(t), api: testkit.FreePort(t)}
+	replace(1, "maxconn 200000", "maxconn 1000")
+	replace(1, "    bind :8080\n", fmt.Sprintf("    bind 127.0.0.1:%d\n", f.streams))
+	replace(1, "    bind :9000\n", fmt.Sprintf("    bind 127.0.0.1:%d\n", f.api))
+	replace(2, " check port 9000 ", " check ")
+	for i := range f.nodes {
+		f.nodes[i] = launch(t, trusting(fmt.Sprintf(baseConfig, "", "", `, "address_connection_limit": 2`, "")))
+		t.Cleanup(func() { f.nodes[i].stop(t) })
+		f.ready[i] = new(atomic.Bool)
+		f.ready[i].Store(true)
+		checks := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/ready" && !f.ready[i].Load() {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		}))
+		t.Cleanup(checks.Close)
+		_, port, err := net.SplitHostPort(checks.Listener.Addr().String())
+		require.NoError(t, err)
+		name := fmt.Sprintf("sluice-%d", i+1)
+		line := fmt.Sprintf("server %s %s port %s", name, f.nodes[i].addr, port)
+		replace(2, "server "+name+" "+name+":8000", line)
+		replace(1, "server "+name+" "+name+":9000", line)
+	}
+	file := filepath.Join(t.TempDir(), "haproxy.cfg")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	f.log = runFront(t, exec.Command(program, "-db", "-f", file), f.streams, text)
+	return f
+}
+
+// clients returns how many streams each node has.
+func (f *composeFront) clients() (n [3]int) {
+	for i, s := range f.nodes {
+		n[i] = s.sessions.Stats().Streams
+	}
+	return n
+}
+
+// HAProxy with the file of the compose folder spreads streams, holds nothing back, leaves
+// open streams on a node that is not ready, and sends new ones elsewhere: anywhere while
+// none is ready.
+func TestHAProxyOfTheComposeFolder(t *testing.T) {
+	f := startComposeFront(t)
+	const path, subs = testkit.DefaultPath, `{"subs": {"news": {}}}`
+	var streams []*testkit.Reader
+	open := func(from string) *testkit.Reader {
+		events, _ := newNginxClient(t, "http", "stream.example.com", f.streams, from).expect(t, 200, "POST", path, subs)
+		return events
+	}
+	for i := range 3 {
+		streams = append(streams, open(fmt.Sprintf("127.0.0.%d", i+2)))
+	}
+	require.Equal(t, [3]int{1, 1, 1}, f.clients(), "each has one of three")
+	publish := func(n int) {
+		t.Helper()
+		for _, node := range f.nodes {
+			node.api.Publish(t, "news", strconv.Itoa(n))
+		}
+		for _, events := range streams {
+			event, err := events.Next()
+			require.NoError(t, err)
+			require.Equal(t, fmt.Sprintf(`{"channel":"news","pub":{"data":%d}}`, n), event.Data)
+		}
+	}
+	for n := range 3 { // each is there before the next is sent
+		publish(n)
+	}
+
+	f.ready[0].Store(false)
+	testkit.Eventually(t, func() bool { return strings.Contains(f.log.String(), "Server nodes/sluice-1 is DOWN") }, "HAProxy to notice")
+	publish(3)
+	streams = append(streams, open("127.0.0.5"), open("127.0.0.6"))
+	require.Equal(t, [3]int{1, 2, 2}, f.clients())
+
+	f.ready[1].Store(false)
+	f.ready[2].Store(false)
+	testkit.Eventually(t, func() bool { return strings.Contains(f.log.String(), "backend 'nodes' has no server available") }, "HAProxy to notice")
+	streams = append(streams, open("127.0.0.7"))
+	publish(4)
+
+	// Limits by address see the client, and only paths of streams lead in.
+	page := newNginxClient(t, "http", "stream.example.com", f.streams, "127.0.0.8")
+	page.expect(t, 200, "POST", path, subs, "Origin: "+page.base, "X-Forwarded-For: 127.0.0.2")
+	page.expect(t, 404, "GET", "/ready", "")
+	page.expect(t, 404, "POST", "/api/publish", "{}")
+
+	api := newNginxClient(t, "http", "localhost", f.api, "127.0.0.1")
+	answers := func(status int) func() bool {
+		return func() bool { return api.ask(t, "POST", "/api/info", "{}", "X-API-Key: "+testKey).StatusCode == status }
+	}
+	testkit.Eventually(t, answers(503), "HAProxy to notice")
+	f.ready[1].Store(true)
+	testkit.Eventually(t, answers(200), "the API of a node that is ready again")
+	api.expect(t, 404, "GET", "/metrics", "")
+
+	page.expect(t, 400, "GET", path+"?cf_connect=the-token", "")
+	testkit.Eventually(t, func() bool { return strings.Contains(f.log.String(), "GET "+path+" 400 ") }, "the line of the refused stream")
+	require.NotContains(t, f.log.String(), "the-token", "what is in the query is a secret")
+}
+
+// The file of the nodes is one that the check has nothing to say of, with the secrets that
+// compose.yaml gives them. It refuses to go on without.
+func TestConfigOfTheComposeFolderIsFine(t *testing.T) {
+	compose, _ := readCompose(t)
+	example := exampleEnv(t)
+	var environ []string
+	for name, value := range compose.Services["sluice-1"].Environment {
+		value = composeVariable.ReplaceAllStringFunc(value, func(v string) string {
+			m := composeVariable.FindStringSubmatch(v)
+			require.Empty(t, example[m[1]], "a secret that everybody knows")
+			if m[2] == "" {
+				return ""
+			}
+			return "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+		})
+		environ = append(environ, name+"="+value)
+	}
+	cfg, rep, err := node.Load(config.Source{Path: composeDir + "sluice.yaml", Environ: environ})
+	require.NoError(t, err)
+	require.Empty(t, rep.Findings)
+	require.NotEmpty(t, cfg.HTTPAPI.Key)
+	require.NotEmpty(t, cfg.Client.Token.HMACSecretKey)
+	require.NotEmpty(t, cfg.Engine.Redis.Password)
+}
