@@ -22,7 +22,8 @@
 //	session/        one client's life: open, recover, expire, ping, users, close
 //	proxy/          connect and refresh hooks (implements auth.Hook)
 //	hub/            who listens here: lanes, a shard per loop, interest, credit
-//	broker/         contract; memory/ the engine, history/ its log of a channel
+//	broker/         contract; brokertest/ its suite for engines; memory/ the engine, history/ its
+//	                log of a channel
 //	presence/       contract; presencetest/ the suite that judges what keeps it; memory/
 //	reference/      the bytes of the reference's nodes: payloads, commands
 //	cluster/        the nodes of one engine: who is there, commands, surveys; carried by an
