@@ -166,7 +166,7 @@ func TestImportsRunDownward(t *testing.T) {
 		}
 		for _, imp := range p.Imports {
 			if own, isOwn := strings.CutPrefix(imp, "sluice/"); isOwn {
-				if strings.HasPrefix(own, "gateway/testkit") && !strings.HasPrefix(name, "gateway/testkit/") {
+				if forTests(own) && !forTests(name) {
 					t.Errorf("%s imports %s, which is for tests only", p.ImportPath, own)
 				} else if !allows(r.ours, own) {
 					t.Errorf("%s imports %s, which its row does not allow", p.ImportPath, imp)
@@ -176,6 +176,12 @@ func TestImportsRunDownward(t *testing.T) {
 			}
 		}
 	}
+}
+
+// forTests reports whether a room only serves tests: the kit, and the suites that judge
+// implementations of a contract (brokertest, presencetest).
+func forTests(name string) bool {
+	return strings.HasPrefix(name, "gateway/testkit") || strings.HasPrefix(name, "gateway/") && strings.HasSuffix(name, "test") && name != "gateway/test"
 }
 
 func allows(list, name string) bool {
