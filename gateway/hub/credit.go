@@ -28,6 +28,8 @@ type credits struct {
 	waits  atomic.Uint64
 	fails  atomic.Uint64
 	waited tally.Shared
+	// readerWaits are of readers of engines, who wait for as long as it takes.
+	readerWaits atomic.Uint64
 }
 
 func newCredits(size int64, wait time.Duration) *credits {
@@ -46,7 +48,7 @@ const creditCost = 640
 // Not from a turn.
 func (h *Hub) AcquireCredit(ctx context.Context, size int) (*broker.Credit, error) {
 	c := h.credit
-	n := min(int64(size)+creditCost, c.size)
+	n := c.cost(size)
 	if !c.sem.TryAcquire(n) {
 		c.waits.Add(1)
 		began := time.Now()
@@ -59,19 +61,27 @@ func (h *Hub) AcquireCredit(ctx context.Context, size int) (*broker.Credit, erro
 			return nil, codec.ErrInternal
 		}
 	}
-	c.used.Add(n)
-	return broker.NewCredit(n, c.giveBack), nil
+	return c.taken(n), nil
 }
 
-// Credit implements broker.Sink.
+// Credit implements broker.Sink. Readers of engines stand in one queue with publishers.
 func (h *Hub) Credit(ctx context.Context, size int) (*broker.Credit, error) {
 	c := h.credit
-	n := min(int64(size)+creditCost, c.size)
-	if err := c.sem.Acquire(ctx, n); err != nil {
-		return nil, context.Cause(ctx)
+	n := c.cost(size)
+	if !c.sem.TryAcquire(n) {
+		c.readerWaits.Add(1)
+		if err := c.sem.Acquire(ctx, n); err != nil {
+			return nil, context.Cause(ctx)
+		}
 	}
+	return c.taken(n), nil
+}
+
+func (c *credits) cost(size int) int64 { return min(int64(size)+creditCost, c.size) }
+
+func (c *credits) taken(n int64) *broker.Credit {
 	c.used.Add(n)
-	return broker.NewCredit(n, c.giveBack), nil
+	return broker.NewCredit(n, c.giveBack)
 }
 
 func (c *credits) release(n int64) {

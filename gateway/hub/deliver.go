@@ -14,14 +14,13 @@ func (s *Shard) deliver(d *delivery) {
 	if d.offset != 0 {
 		t.checked = s.loop.Now()
 	}
-	sent := &s.stats.Sent[d.kind]
 	w := t.walk()
 	s.loop.Walk(&w.Walk, func() {
 		for w.Next() {
 			m := w.member()
 			s.loop.Hand(m.slot)
 			if m.plain() && d.plain() && d.seq > m.from {
-				sent.add(d.frame)
+				s.stats.Sent[eventPublication].add(d.frame)
 				s.loop.Send(m.slot, d.frame, loop.NoID)
 				continue
 			}
@@ -55,6 +54,8 @@ func (w *memberWalk) member() *member { return &w.topic.members[w.n-1-w.Step()] 
 // deliverTo is the way of members that want more than the plain frame.
 func (s *Shard) deliverTo(t *topic, m *member, d *delivery) {
 	switch {
+	case d.frame == nil:
+		s.judge(t, m, d)
 	case d.seq <= m.from && (!m.features.has(Positioned) || s.hub.synchronous && m.newcomer() || d.offset == 0):
 		// It was acknowledged before the subscriber came, so the history has
 		// it, or it is older than what the history told.

@@ -18,7 +18,7 @@ type heldItem struct {
 // hold keeps an event until the hold of the stream ends.
 func (s *Shard) hold(t *topic, m *member, d *delivery) {
 	h := s.holds.Value(m.slot)
-	h.bytes += d.frame.Len() + holdCost
+	h.bytes += d.Size() + holdCost
 	if h.bytes > s.hub.opt.HoldMaxSize {
 		s.owner.Insufficient(s.loop.Ref(m.slot), t.channel)
 		return
@@ -31,7 +31,7 @@ func (s *Shard) hold(t *topic, m *member, d *delivery) {
 func (s *Shard) FirstHeld(slot uint32, channel string) (offset uint64, epoch uint32) {
 	if h := s.holds.Value(slot); h != nil {
 		for _, it := range h.items {
-			if it.d.offset != 0 && it.topic.channel == channel {
+			if it.d.frame != nil && it.d.offset != 0 && it.topic.channel == channel {
 				return it.d.offset, it.d.epoch
 			}
 		}
@@ -54,6 +54,20 @@ type Start struct {
 	// no offset would come behind younger publications. 0 for a subscriber that
 	// was in the channel all the time.
 	From uint64
+	// Read is Hub.Seq before the history was read: what the engine said of the channel
+	// up to then (see Shard.judge) is older than the position. 0 where the position is
+	// not one that was read.
+	Read uint64
+}
+
+// settled reports whether one of these positions was read after d entered the Sink.
+func settled(at []Start, d *delivery) bool {
+	for i := range at {
+		if at[i].Channel == d.channel {
+			return d.seq <= at[i].Read
+		}
+	}
+	return false
 }
 
 // Activate ends the hold of subscriptions: they take their positions and what was
@@ -84,6 +98,9 @@ func (s *Shard) Activate(ref loop.Ref, at []Start) {
 		for i := range items {
 			if !s.loop.Live(ref) {
 				return
+			}
+			if d := items[i].d; d.frame == nil && settled(at, d) {
+				continue
 			}
 			// Another subscription of the stream that still holds keeps its
 			// events: deliverTo puts them back.

@@ -33,6 +33,9 @@ type Options struct {
 	CreditBytes int64         // bytes of events between entrance and sockets; 64 MiB
 	CreditWait  time.Duration // how long a publisher waits for credit; DefaultCreditWait
 	HoldMaxSize int           // bytes held for one stream until its subscriptions are active; 1 MiB
+	// UnsubscribeAfter is how long the engine goes on delivering a channel whose last
+	// subscriber has left; DefaultUnsubscribeAfter.
+	UnsubscribeAfter time.Duration
 	// PositionMaxTimeLag is how old a publication may be on arrival in a
 	// positioned channel, by its Time; 0 for no limit.
 	PositionMaxTimeLag time.Duration
@@ -61,6 +64,7 @@ type Hub struct {
 	start                   time.Time
 	credit                  *credits
 	unsub                   *actor.Actor[string]
+	endUnsubscribe          context.CancelFunc
 
 	interests [interestStripes]interestStripe
 
@@ -73,6 +77,10 @@ type Hub struct {
 	panics    atomic.Uint64
 	conflated atomic.Uint64 // publications that a newer one replaced in a lane
 	unpaced   atomic.Uint64 // publications passed on for want of room to pace
+	resynced  atomic.Uint64
+	lost      atomic.Uint64
+	// unsubscribeFails are calls of the engine that are made again.
+	unsubscribeFails atomic.Uint64
 }
 
 var _ broker.Sink = (*Hub)(nil)
@@ -95,6 +103,9 @@ func New(group *loop.Group, b broker.Broker, turns, blocking actor.Submitter, op
 	if opt.HoldMaxSize <= 0 {
 		opt.HoldMaxSize = 1 << 20
 	}
+	if opt.UnsubscribeAfter <= 0 {
+		opt.UnsubscribeAfter = DefaultUnsubscribeAfter
+	}
 	if opt.CursorExactSize <= 0 {
 		opt.CursorExactSize = 512
 	}
@@ -103,7 +114,10 @@ func New(group *loop.Group, b broker.Broker, turns, blocking actor.Submitter, op
 		credit: newCredits(opt.CreditBytes, opt.CreditWait),
 	}
 	h.SetPolicy(opt.Policy)
-	h.unsub = actor.New[string](blocking, (*unsubscriber)(h))
+	u := &unsubscriber{hub: h, after: opt.UnsubscribeAfter}
+	u.quit, h.endUnsubscribe = context.WithCancel(context.Background())
+	h.unsub = actor.New[string](blocking, u)
+	u.self = h.unsub
 	able := b.Abilities()
 	h.everything, h.synchronous = able.Everything, able.Synchronous
 	for range opt.Lanes {
@@ -175,11 +189,13 @@ func (h *Hub) Leave(channel string, info *codec.ClientInfo, credit *broker.Credi
 
 // Resynced implements broker.Sink.
 func (h *Hub) Resynced(channel string, top broker.Position) {
+	h.resynced.Add(1)
 	h.post(event{kind: eventResynced, channel: channel, top: top, seq: h.seq.Add(1)})
 }
 
 // Lost implements broker.Sink.
 func (h *Hub) Lost(channel string) {
+	h.lost.Add(1)
 	h.post(event{kind: eventLost, channel: channel, seq: h.seq.Add(1)})
 }
 
@@ -262,21 +278,27 @@ func (h *Hub) InFlight() int64 { return h.credit.used.Load() }
 
 // Stats are the counters of a hub.
 type Stats struct {
-	Published   uint64 // publications that reached a lane
-	Joins       uint64 // joins that reached a lane
-	Leaves      uint64 // leaves that reached a lane
-	Channels    int    // with a subscriber here, or one on its way
-	LaneBacklog int    // posts waiting in lanes
-	LaneLongest int    // of these, in the lane with the most
-	LanePanics  uint64
-	Conflated   uint64 // publications that a newer one of their key replaced before max_rate let them pass
-	Unpaced     uint64 // publications that max_rate did not hold, for want of room
-	CreditUsed  int64  // bytes of publish credit out
-	CreditBack  uint64 // bytes of publish credit given back so far
-	CreditSize  int64  // bytes of publish credit there are
-	CreditWaits uint64
-	CreditFails uint64
-	CreditWait  tally.Durations // of those that waited, whether they got it or not
+	Published uint64 // publications that reached a lane
+	Joins     uint64 // joins that reached a lane
+	Leaves    uint64 // leaves that reached a lane
+	Resynced  uint64 // channels that the engine lost sight of and found again
+	Lost      uint64 // channels in which the engine may have missed something for good
+	Channels  int    // with a subscriber here, or one on its way
+	Leaving   int    // channels without one, which the engine delivers still
+	// UnsubscribeFails are calls that could not tell the engine so, and are made again.
+	UnsubscribeFails uint64
+	LaneBacklog      int // posts waiting in lanes
+	LaneLongest      int // of these, in the lane with the most
+	LanePanics       uint64
+	Conflated        uint64 // publications that a newer one of their key replaced before max_rate let them pass
+	Unpaced          uint64 // publications that max_rate did not hold, for want of room
+	CreditUsed       int64  // bytes of publish credit out
+	CreditBack       uint64 // bytes of publish credit given back so far
+	CreditSize       int64  // bytes of publish credit there are
+	CreditWaits      uint64
+	CreditFails      uint64
+	CreditWait       tally.Durations // of those that waited, whether they got it or not
+	ReaderWaits      uint64          // of readers of the engine, who wait until they get it
 }
 
 // Stats returns the counters. Any goroutine.
@@ -284,12 +306,14 @@ func (h *Hub) Stats() Stats {
 	s := Stats{
 		Published: h.published.Load(), Joins: h.joins.Load(), Leaves: h.leaves.Load(), LanePanics: h.panics.Load(),
 		Conflated: h.conflated.Load(), Unpaced: h.unpaced.Load(),
+		Resynced: h.resynced.Load(), Lost: h.lost.Load(), UnsubscribeFails: h.unsubscribeFails.Load(),
 		CreditUsed:  h.credit.used.Load(),
 		CreditBack:  h.credit.back.Load(),
 		CreditWaits: h.credit.waits.Load(),
 		CreditFails: h.credit.fails.Load(),
 		CreditSize:  h.credit.size,
 		CreditWait:  h.credit.waited.Read(),
+		ReaderWaits: h.credit.readerWaits.Load(),
 	}
 	for _, l := range h.lanes {
 		depth := l.Depth()
@@ -299,7 +323,8 @@ func (h *Hub) Stats() Stats {
 	for i := range h.interests {
 		stripe := &h.interests[i]
 		stripe.mu.RLock()
-		s.Channels += stripe.channels.Len()
+		s.Channels += stripe.channels.Len() - stripe.idle
+		s.Leaving += stripe.idle
 		stripe.mu.RUnlock()
 	}
 	return s

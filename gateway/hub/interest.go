@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
+	"sluice/gateway/broker"
 	"sluice/gateway/shrink"
 )
 
@@ -17,6 +17,7 @@ type interestStripe struct {
 	// Guarded by mu.
 	mu       sync.RWMutex
 	channels shrink.Map[string, *interest]
+	idle     int // of channels, those without a subscriber: see unsubscriber
 }
 
 // interest counts the subscribers of a channel on this node, those on their way
@@ -28,72 +29,157 @@ type interest struct {
 	total  int32
 	deltas int32 // subscribers that negotiated deltas
 	// busy is closed when the engine call under way ends; nil without one.
-	busy chan struct{}
-	// on says that the engine delivers the channel.
-	on bool
+	busy  chan struct{}
+	state engineState
+	// leaving: the unsubscriber has it on its list; again: somebody came and went since.
+	leaving, again bool
+}
+
+// engineState is what is known of an engine's subscription to a channel.
+type engineState uint8
+
+const (
+	engineOff    engineState = iota // the engine does not deliver it
+	engineUnsure                    // a call failed: perhaps it does
+	engineOn                        // it does
+)
+
+// ready reports whether the engine delivers the channel, and will.
+func (in *interest) ready() bool { return in.state == engineOn && in.busy == nil }
+
+// called notes the end of an engine call that was to bring about a state.
+func (in *interest) called(state engineState, err error) {
+	in.busy = nil
+	switch {
+	case err == nil:
+		in.state = state
+	case !errors.Is(err, broker.ErrUnavailable): // then nothing was done
+		in.state = engineUnsure
+	}
 }
 
 func (h *Hub) interestStripe(channel string) *interestStripe {
 	return &h.interests[h.hash(channel)%interestStripes]
 }
 
-// Acquire takes a reference on a channel for a subscriber on the given loop and
-// returns once the engine delivers the channel. On error nothing is held. Not
-// from a turn: it may wait for the engine until ctx ends.
+// Want is a channel that a subscriber is about to join.
+type Want struct {
+	Channel string
+	Delta   bool // it negotiated deltas
+}
+
+// Acquire is AcquireAll for one channel.
 func (h *Hub) Acquire(ctx context.Context, channel string, loopID int, delta bool) error {
-	s := h.interestStripe(channel)
+	return h.AcquireAll(ctx, loopID, []Want{{channel, delta}})
+}
+
+// AcquireAll takes a reference on each channel for a subscriber on the given loop and
+// returns once the engine delivers them all: those that it does not deliver yet cost one
+// call together. On error nothing is held. Not from a turn: it may wait for the engine
+// until ctx ends.
+func (h *Hub) AcquireAll(ctx context.Context, loopID int, wants []Want) error {
+	ready := true
+	for i := range wants {
+		ready = h.refer(&wants[i], loopID) && ready
+	}
+	if ready {
+		return nil
+	}
+	err := h.subscribe(ctx, wants)
+	if err != nil {
+		for i := range wants {
+			h.Release(wants[i].Channel, loopID, wants[i].Delta)
+		}
+	}
+	return err
+}
+
+// refer takes a reference, and reports whether the engine delivers the channel.
+func (h *Hub) refer(w *Want, loopID int) (ready bool) {
+	s := h.interestStripe(w.Channel)
 	s.mu.Lock()
-	in := s.channels.Value(channel)
-	if in == nil {
-		in = &interest{loops: make([]int32, len(h.shards)), on: h.everything}
-		s.channels.Set(channel, in)
+	defer s.mu.Unlock()
+	in := s.channels.Value(w.Channel)
+	switch {
+	case in == nil:
+		in = &interest{loops: make([]int32, len(h.shards))}
+		if h.everything {
+			in.state = engineOn
+		}
+		s.channels.Set(w.Channel, in)
+	case in.total == 0:
+		s.idle--
 	}
 	in.loops[loopID]++
 	in.total++
-	if delta {
+	if w.Delta {
 		in.deltas++
 	}
-	for !in.on {
-		if wait := in.busy; wait != nil {
-			s.mu.Unlock()
+	return in.ready()
+}
+
+// subscribe returns once the engine delivers all channels, on which the caller has
+// references. Nobody waits for another's call before its own has ended, so that two
+// never wait for each other.
+func (h *Hub) subscribe(ctx context.Context, wants []Want) error {
+	for {
+		mine, busy, wait := h.mark(wants)
+		switch {
+		case len(mine) > 0:
+			err := h.engineCall(func() error { return h.broker.Subscribe(ctx, mine) })
+			for _, ch := range mine {
+				s := h.interestStripe(ch)
+				s.mu.Lock()
+				s.channels.Value(ch).called(engineOn, err)
+				s.mu.Unlock()
+			}
+			if close(busy); err != nil {
+				return err
+			}
+		case wait == nil:
+			return nil
+		default:
 			select {
 			case <-wait:
 			case <-ctx.Done():
-				h.Release(channel, loopID, delta)
 				return context.Cause(ctx)
 			}
-			s.mu.Lock()
-			continue
 		}
-		if err := h.engineCall(s, in, func() error { return h.broker.Subscribe(ctx, []string{channel}) }); err != nil {
-			s.mu.Unlock()
-			h.Release(channel, loopID, delta)
-			return err
-		}
-		in.on = true
 	}
-	s.mu.Unlock()
-	return nil
+}
+
+// mark marks the channels that are for the caller to subscribe to; wait is another's call
+// for one of the others, nil if none is left.
+func (h *Hub) mark(wants []Want) (mine []string, busy, wait chan struct{}) {
+	for i := range wants {
+		ch := wants[i].Channel
+		s := h.interestStripe(ch)
+		s.mu.Lock()
+		switch in := s.channels.Value(ch); {
+		case in.ready():
+		case in.busy != nil:
+			wait = in.busy
+		default:
+			if busy == nil {
+				busy = make(chan struct{})
+			}
+			in.busy, mine = busy, append(mine, ch)
+		}
+		s.mu.Unlock()
+	}
+	return mine, busy, wait
 }
 
 // errEnginePanic stands for a panic in an engine, which is a bug of the engine.
 var errEnginePanic = errors.New("hub: the engine panicked")
 
-// engineCall runs call without the stripe's lock, which the caller holds before
-// and after; in.busy keeps others from calling meanwhile. A panic becomes an
-// error: others wait for in.busy.
-func (h *Hub) engineCall(s *interestStripe, in *interest, call func() error) (err error) {
-	busy := make(chan struct{})
-	in.busy = busy
-	s.mu.Unlock()
+// engineCall makes a call; a panic becomes an error, for others wait for its end.
+func (h *Hub) engineCall(call func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			h.panicked(v)
 			err = errEnginePanic
 		}
-		s.mu.Lock()
-		in.busy = nil
-		close(busy)
 	}()
 	return call()
 }
@@ -103,62 +189,25 @@ func (h *Hub) engineCall(s *interestStripe, in *interest, call func() error) (er
 func (h *Hub) Release(channel string, loopID int, delta bool) {
 	s := h.interestStripe(channel)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	in := s.channels.Value(channel)
 	in.loops[loopID]--
 	in.total--
 	if delta {
 		in.deltas--
 	}
-	last := in.total == 0
-	if last && (h.everything || !in.on && in.busy == nil) {
+	switch {
+	case in.total > 0:
+	case h.everything || in.state == engineOff && in.busy == nil:
 		s.channels.Delete(channel)
-		last = false
-	}
-	s.mu.Unlock()
-	if last {
+	default:
+		s.idle++
+		if in.leaving {
+			in.again = true
+			return
+		}
+		in.leaving = true
 		h.unsub.Post(channel)
-	}
-}
-
-// unsubscriber is the Hub as the actor that ends engine subscriptions sees it.
-type unsubscriber Hub
-
-func (u *unsubscriber) Begin()             {}
-func (u *unsubscriber) Flush() (more bool) { return false }
-func (u *unsubscriber) Panicked(v any)     { (*Hub)(u).panicked(v) }
-func (u *unsubscriber) Handle(ch string)   { (*Hub)(u).unsubscribe(ch) }
-
-// unsubscribeWait is how long the engine may take to be told that a channel is
-// not wanted any more.
-const unsubscribeWait = 5 * time.Second
-
-// unsubscribe tells the engine that a channel has no subscriber, unless one has
-// come since.
-func (h *Hub) unsubscribe(channel string) {
-	s := h.interestStripe(channel)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for {
-		in := s.channels.Value(channel)
-		if in == nil || in.total > 0 {
-			return
-		}
-		if wait := in.busy; wait != nil {
-			s.mu.Unlock()
-			<-wait
-			s.mu.Lock()
-			continue
-		}
-		if !in.on {
-			s.channels.Delete(channel)
-			return
-		}
-		in.on = false
-		ctx, cancel := context.WithTimeout(context.Background(), unsubscribeWait)
-		// An engine that cannot be told is gone: it will be asked for
-		// the channel again if it is wanted again.
-		_ = h.engineCall(s, in, func() error { return h.broker.Unsubscribe(ctx, []string{channel}) })
-		cancel()
 	}
 }
 

@@ -33,20 +33,26 @@ type slowEngine struct {
 	failRate int             // percent
 	panics   bool
 	calls    int
+	largest  int // channels of a call
 }
 
 var errEngine = errors.New("the engine failed")
 
-func (e *slowEngine) call(ctx context.Context, ch string, on bool) error {
+// call is one for several channels: it is done for all of them or for none, but where it
+// fails that is not known.
+func (e *slowEngine) call(ctx context.Context, channels []string, on bool) error {
 	e.mu.Lock()
 	e.calls++
-	if e.busy[ch] {
-		e.t.Errorf("%s: two calls at once", ch)
+	e.largest = max(e.largest, len(channels))
+	for _, ch := range channels {
+		if e.busy[ch] {
+			e.t.Errorf("%s: two calls at once", ch)
+		}
+		if e.on[ch] == on && !e.doubtful[ch] {
+			e.t.Errorf("%s: is %v already", ch, on)
+		}
+		e.busy[ch] = true
 	}
-	if e.on[ch] == on && !e.doubtful[ch] {
-		e.t.Errorf("%s: is %v already", ch, on)
-	}
-	e.busy[ch] = true
 	wait := time.Duration(e.rand.IntN(2000)) * time.Microsecond
 	fail := e.rand.IntN(100) < e.failRate
 	panics := e.panics
@@ -59,17 +65,18 @@ func (e *slowEngine) call(ctx context.Context, ch string, on bool) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.busy[ch] = false
-	if panics {
-		e.doubtful[ch] = true
-		panic("the engine has a bug")
-	}
 	if fail {
 		err = errEngine
 	}
-	e.doubtful[ch] = err != nil
-	if err == nil {
-		e.on[ch] = on
+	for _, ch := range channels {
+		e.busy[ch] = false
+		e.doubtful[ch] = err != nil || panics
+		if err == nil && !panics {
+			e.on[ch] = on
+		}
+	}
+	if panics {
+		panic("the engine has a bug")
 	}
 	return err
 }
@@ -77,20 +84,18 @@ func (e *slowEngine) call(ctx context.Context, ch string, on bool) error {
 func (e *slowEngine) Abilities() broker.Abilities { return broker.Abilities{} }
 
 func (e *slowEngine) Subscribe(ctx context.Context, channels []string) error {
-	return e.callAll(ctx, channels, true)
+	return e.call(ctx, channels, true)
 }
 
 func (e *slowEngine) Unsubscribe(ctx context.Context, channels []string) error {
-	return e.callAll(context.WithoutCancel(ctx), channels, false) // it takes no longer than it may
+	return e.call(context.WithoutCancel(ctx), channels, false) // it takes no longer than it may
 }
 
-func (e *slowEngine) callAll(ctx context.Context, channels []string, on bool) error {
-	for _, ch := range channels {
-		if err := e.call(ctx, ch, on); err != nil {
-			return err
-		}
-	}
-	return nil
+// set changes how the engine behaves.
+func (e *slowEngine) set(change func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	change()
 }
 
 func (e *slowEngine) subscribed(ch string) bool {
@@ -113,11 +118,13 @@ func newInterestHub(t *testing.T, b broker.Broker) *Hub {
 	require.NoError(t, err)
 	group, err := loop.NewGroup(3, pool, loop.Options{})
 	require.NoError(t, err)
+	h := New(group, b, pool, pool, Options{UnsubscribeAfter: time.Millisecond})
 	t.Cleanup(func() {
 		group.Stop()
+		h.Quiet()
 		pool.Release()
 	})
-	return New(group, b, pool, pool, Options{})
+	return h
 }
 
 // left is how many entries the table of interest has.
@@ -131,6 +138,30 @@ func (h *Hub) left() (n int) {
 	return n
 }
 
+// useAndRelease is a subscriber of channels that it acquired: the engine must deliver them
+// all the time.
+func useAndRelease(t *testing.T, h *Hub, e *slowEngine, r *rand.Rand, id int, wants []Want) {
+	check := func() {
+		for _, w := range wants {
+			if !e.subscribed(w.Channel) {
+				t.Errorf("%s: held, but the engine does not deliver it", w.Channel)
+			}
+		}
+	}
+	check()
+	if r.IntN(3) == 0 {
+		h.AcquireMore(wants[0].Channel, id)
+		h.Release(wants[0].Channel, id, false)
+	}
+	if r.IntN(2) == 0 {
+		time.Sleep(time.Duration(r.IntN(2500)) * time.Microsecond)
+	}
+	check()
+	for _, w := range wants {
+		h.Release(w.Channel, id, w.Delta)
+	}
+}
+
 func TestInterestAgreesWithASlowEngineThatFails(t *testing.T) {
 	e := newSlowEngine(t, 10)
 	h := newInterestHub(t, e)
@@ -139,27 +170,18 @@ func TestInterestAgreesWithASlowEngineThatFails(t *testing.T) {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(g), 3))
 			for range 150 {
-				ch, id, delta := fmt.Sprint("c", r.IntN(4)), r.IntN(3), r.IntN(2) == 0
+				id := r.IntN(3)
+				var wants []Want
+				for i := range 1 + r.IntN(3) {
+					wants = append(wants, Want{fmt.Sprint("c", (r.IntN(4)+i)%4), r.IntN(2) == 0}) // some twice
+				}
 				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(r.IntN(6000))*time.Microsecond)
-				err := h.Acquire(ctx, ch, id, delta)
+				err := h.AcquireAll(ctx, id, wants)
 				cancel()
 				if err != nil {
 					continue
 				}
-				if !e.subscribed(ch) {
-					t.Errorf("%s: acquired, but the engine does not deliver it", ch)
-				}
-				if r.IntN(3) == 0 {
-					h.AcquireMore(ch, id)
-					h.Release(ch, id, false)
-				}
-				if r.IntN(2) == 0 {
-					time.Sleep(time.Duration(r.IntN(1500)) * time.Microsecond)
-				}
-				if !e.subscribed(ch) {
-					t.Errorf("%s: held, but the engine has been told to stop", ch)
-				}
-				h.Release(ch, id, delta)
+				useAndRelease(t, h, e, r, id, wants)
 			}
 		})
 	}
@@ -174,12 +196,18 @@ func TestInterestAgreesWithASlowEngineThatFails(t *testing.T) {
 	}
 }
 
+// What failed may have been done: it holds nothing and counts for nothing, and the engine
+// is told so as soon as it can be.
 func TestAcquireThatFailsHoldsNothing(t *testing.T) {
 	e := newSlowEngine(t, 100)
 	h := newInterestHub(t, e)
 	require.ErrorIs(t, h.Acquire(t.Context(), "c", 0, true), errEngine)
-	require.Zero(t, h.left())
-	e.failRate = 0
+	channels, subs := h.Interest()
+	require.Zero(t, channels+subs)
+	require.Zero(t, h.Stats().Channels)
+	testkit.EventuallyWithin(t, patience, func() bool { return h.Stats().UnsubscribeFails > 2 }, "the engine to be told again and again")
+	e.set(func() { e.failRate = 0 })
+	testkit.EventuallyWithin(t, patience, func() bool { return h.left() == 0 }, "the engine to be told")
 	require.NoError(t, h.Acquire(t.Context(), "c", 0, true))
 	loops, deltas := h.wanted(nil, "c")
 	require.Equal(t, []int{0}, loops)
@@ -191,22 +219,14 @@ func TestAcquireThatFailsHoldsNothing(t *testing.T) {
 func TestAnEngineThatPanicsLocksNobodyOut(t *testing.T) {
 	e := newSlowEngine(t, 0)
 	h := newInterestHub(t, e)
-	e.panics = true
+	e.set(func() { e.panics = true })
 	require.Error(t, h.Acquire(t.Context(), "c", 0, false))
-	e.panics = false
+	testkit.EventuallyWithin(t, patience, func() bool { return h.Stats().LanePanics > 2 }, "calls that panic")
+	e.set(func() { e.panics = false })
 	require.NoError(t, h.Acquire(t.Context(), "c", 0, false))
-	e.mu.Lock()
-	e.panics = true
-	e.mu.Unlock()
+	require.True(t, e.subscribed("c"))
 	h.Release("c", 0, false)
 	testkit.EventuallyWithin(t, patience, func() bool { return h.left() == 0 }, "the entry to go")
-	e.mu.Lock()
-	e.panics = false
-	e.mu.Unlock()
-	require.NoError(t, h.Acquire(t.Context(), "c", 1, false))
-	h.Release("c", 1, false)
-	testkit.EventuallyWithin(t, patience, func() bool { return h.left() == 0 }, "the entry to go")
-	require.EqualValues(t, 2, h.Stats().LanePanics)
 }
 
 func TestCredits(t *testing.T) {

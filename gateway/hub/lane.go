@@ -47,8 +47,6 @@ func (ln *lane) Handle(ev event) {
 		// What waits for its time has been acknowledged too.
 		ln.release(time.Time{}, true)
 		ev.reached <- struct{}{}
-	case ev.kind == eventResynced || ev.kind == eventLost:
-		ln.placed(&ev)
 	case ev.kind == eventPace:
 		ln.release(time.Now(), false)
 	default:
@@ -93,14 +91,6 @@ func (ln *lane) deliver(ev *event) {
 	}
 }
 
-// placed tells the loops that want a channel what the engine knows of its history.
-func (ln *lane) placed(ev *event) {
-	ln.loops, _ = ln.hub.wanted(ln.loops[:0], ev.channel)
-	for _, i := range ln.loops {
-		ln.hub.shards[i].loop.Deliver(&placement{hub: ln.hub, channel: ev.channel, lost: ev.kind == eventLost, top: ev.top.Offset, epoch: EpochTag(ev.top.Epoch)})
-	}
-}
-
 // encode makes the frames of an event, each once for all subscribers.
 func (ln *lane) encode(ev *event, deltas bool) *delivery {
 	d := &delivery{hub: ln.hub, kind: ev.kind, channel: ev.channel, seq: ev.seq, credit: ev.credit, at: ev.at}
@@ -127,6 +117,8 @@ func (ln *lane) encode(ev *event, deltas bool) *delivery {
 		if deltas {
 			d.encodeDelta(ev, id)
 		}
+	case eventResynced:
+		d.offset, d.epoch = ev.top.Offset, EpochTag(ev.top.Epoch)
 	case eventJoin:
 		buf := codec.StartFrame(len(ev.channel) + infoRoom)
 		d.frame = codec.EndFrame(codec.AppendJoin(buf, ev.channel, ev.info), "")
@@ -154,7 +146,7 @@ type delivery struct {
 	hub     *Hub
 	kind    eventKind
 	channel string
-	frame   *codec.Frame // for plain subscribers
+	frame   *codec.Frame // for plain subscribers; nil: see Shard.judge
 	full    *codec.Frame // for delta subscribers: the whole payload as a string
 	delta   *codec.Frame // for delta subscribers that have the payload before it
 	offset  uint64       // 0: moves no position
@@ -175,7 +167,12 @@ type delivery struct {
 func (d *delivery) Run(l *loop.Loop) { d.hub.shards[l.ID()].deliver(d) }
 
 // Size implements loop.Delivery.
-func (d *delivery) Size() int { return d.frame.Len() }
+func (d *delivery) Size() int {
+	if d.frame == nil {
+		return 0
+	}
+	return d.frame.Len()
+}
 
 // Offered implements loop.Delivery.
 func (d *delivery) Offered(l *loop.Loop) {

@@ -1,10 +1,6 @@
 package hub
 
-import (
-	"time"
-
-	"sluice/gateway/loop"
-)
+import "time"
 
 // A position can be lost without a publication that shows it: what the engine
 // kept never arrived here, or its history was lost and began anew. So whoever
@@ -56,46 +52,20 @@ func (s *Shard) CheckPosition(channel string, top uint64, epoch uint32, before u
 	})
 }
 
-// placement is what the engine knows of a channel's history, on its way to a loop
-// behind the publications before it. It implements loop.Delivery.
-type placement struct {
-	// Immutable.
-	hub     *Hub
-	channel string
-	lost    bool
-	top     uint64
-	epoch   uint32
-}
-
-// Run implements loop.Task.
-func (p *placement) Run(l *loop.Loop) {
-	s := p.hub.shards[l.ID()]
-	if p.lost {
-		s.lost(p.channel)
-		return
-	}
-	s.CheckPosition(p.channel, p.top, p.epoch, p.top+1)
-}
-
-// Size implements loop.Delivery.
-func (p *placement) Size() int { return 0 }
-
-// Offered implements loop.Delivery.
-func (p *placement) Offered(*loop.Loop) {}
-
-// lost tells the positioned subscribers of a channel that they have lost their place.
-func (s *Shard) lost(channel string) {
-	t := s.topics.Value(channel)
-	if t == nil {
-		return
-	}
-	w := t.walk()
-	s.loop.Walk(&w.Walk, func() {
-		for w.Next() {
-			if m := w.member(); m.features.has(Positioned) {
-				s.loop.Hand(m.slot)
-				s.owner.Insufficient(s.loop.Ref(m.slot), channel)
-			}
+// judge ends what a subscriber has in a channel if it has lost its place there, by what
+// the engine says of the channel (broker.Sink: Resynced, Lost). Who is held keeps that
+// until its position is known, see Activate: what follows must not fill a hole.
+//
+// Who came while the engine said it, and has its position from a history that was read
+// since, may be ahead of what the engine had read: it has lost nothing.
+func (s *Shard) judge(t *topic, m *member, d *delivery) {
+	switch {
+	case m.held():
+		if d.seq > m.from {
+			s.hold(t, m, d)
 		}
-	})
+	case !m.features.has(Positioned):
+	case d.kind == eventLost, m.offset < d.offset, m.offset > d.offset && d.seq > m.from, m.epoch != d.epoch && m.epoch != 0:
+		s.owner.Insufficient(s.loop.Ref(m.slot), t.channel)
+	}
 }

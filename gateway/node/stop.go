@@ -30,6 +30,10 @@ func (node *Node) counted(next fasthttp.RequestHandler) fasthttp.RequestHandler 
 //	the API answers 503, connects are turned away, the listeners close
 //	requests under way end, and what is published reaches the out-queues
 //	every client is told and its stream ends, shutdown.rate of them a second
+//	what other nodes publish is taken in no longer, then the engine is closed
+//
+// Why the intake goes on until then: streams may have many seconds yet, and what is
+// published meanwhile in channels without history would be lost to them.
 //
 // The error says what did not end before ctx did; the rest is cut.
 func (node *Node) Stop(ctx context.Context) error {
@@ -58,6 +62,9 @@ func (node *Node) Stop(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("gateway: streams were cut: %w", err))
 	}
 	closed()
+	if err := node.broker.StopIntake(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("gateway: the engine goes on delivering: %w", err))
+	}
 	errs = append(errs, node.release(ctx))
 	err := errors.Join(errs...)
 	// The wait for streams has a timer of its own, which may be the first.
@@ -77,12 +84,27 @@ func (node *Node) Stop(ctx context.Context) error {
 func (node *Node) settle(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, node.left(ctx)/2)
 	defer cancel()
+	node.bringIn(within)
 	err := node.hub.Drain(within)
 	if node.group.Stats().Open == 0 {
 		return nil
 	}
 	return err
 }
+
+// bringIn waits until what was published before, here or on other nodes, has come back
+// from the engine. One that does not answer holds up nobody for long: clients resume
+// what it has.
+func (node *Node) bringIn(ctx context.Context) {
+	within, cancel := context.WithTimeout(ctx, min(bringInWithin, node.left(ctx)/2))
+	defer cancel()
+	if err := node.broker.Barrier(within); err != nil {
+		node.log.Warn("stopping without what the engine has on its way: clients of channels with history get it when they come back", "error", err)
+	}
+}
+
+// bringInWithin is how long the engine may take to bring what is on its way.
+const bringInWithin = 2 * time.Second
 
 // ErrShutdownTimeout is the reference's text for it (PROTOCOL 9.4).
 var ErrShutdownTimeout = errors.New("shutdown timeout reached")
@@ -170,7 +192,8 @@ func (node *Node) release(ctx context.Context) error {
 	node.watching.Wait()
 	node.group.Stop()
 	node.sessions.Quiet()
-	err := node.broker.Close(ctx)
+	node.hub.Quiet()
+	err := errors.Join(node.presence.Close(ctx), node.broker.Close(ctx))
 	node.releasePools()
 	if node.proxy != nil {
 		node.proxy.Close()
