@@ -72,9 +72,8 @@ func AppendDelta(dst []byte, p *codec.Publication, binary, previous []byte) []by
 	dst = append(append(append(dst, ':'), previous...), ':')
 	at := len(dst)
 	dst = AppendMessage(dst, p, binary)
-	var digits [24]byte
-	length := append(strconv.AppendInt(digits[:0], int64(len(dst)-at), 10), ':')
-	return slices.Insert(dst, at, length...)
+	var length [24]byte
+	return slices.Insert(dst, at, append(strconv.AppendInt(length[:0], int64(len(dst)-at), 10), ':')...)
 }
 
 func appendPlace(dst []byte, p *codec.Publication) []byte {

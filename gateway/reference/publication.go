@@ -34,8 +34,9 @@ var ErrData = errors.New("data is not JSON")
 // its default.
 type Limits struct {
 	// Size is the most bytes of a payload, default DefaultSize; Tags the most tags
-	// of a publication, default DefaultTags.
-	Size, Tags int
+	// of a publication, default DefaultTags; Entries the most of a command's lists and
+	// maps, default DefaultEntries.
+	Size, Tags, Entries int
 	// JSON bounds data and infos.
 	JSON codec.Limits
 	// Binary says that the channel's format is binary (PROTOCOL 5.7): data may be
@@ -50,6 +51,8 @@ type Limits struct {
 const (
 	DefaultSize = 64 << 20
 	DefaultTags = 1 << 10
+
+	DefaultEntries = 1 << 20
 )
 
 func (l *Limits) checkSize(where string, n int) error {
@@ -67,16 +70,16 @@ func (l *Limits) checkSize(where string, n int) error {
 // the framing of one. Its data are those of p, or binary if p.Binary. Offset and epoch
 // are not in it.
 func AppendMessage(dst []byte, p *codec.Publication, binary []byte) []byte {
-	return appendPublication(dst, p, binary, false)
+	return appendPublication(dst, p, binary, 0, false)
 }
 
 // AppendBare is AppendMessage for a publication without history, which goes out
 // without framing: whether a delta was asked for is then in the message.
 func AppendBare(dst []byte, p *codec.Publication, binary []byte) []byte {
-	return appendPublication(dst, p, binary, p.Delta)
+	return appendPublication(dst, p, binary, 0, p.Delta)
 }
 
-func appendPublication(dst []byte, p *codec.Publication, binary []byte, delta bool) []byte {
+func appendPublication(dst []byte, p *codec.Publication, binary []byte, offset uint64, delta bool) []byte {
 	if p.Binary {
 		dst = appendText(dst, pubData, binary)
 	} else if n := p.Data.Len(); n > 0 {
@@ -85,6 +88,7 @@ func appendPublication(dst []byte, p *codec.Publication, binary []byte, delta bo
 	if p.Info != nil {
 		dst = AppendInfo(appendLength(dst, pubInfo, sizeInfo(p.Info)), p.Info)
 	}
+	dst = appendNumber(dst, pubOffset, offset)
 	for _, t := range p.Tags {
 		dst = appendEntry(dst, pubTags, t.Key, t.Value)
 	}
@@ -145,7 +149,7 @@ func scanPublication(src []byte) (m scanned, err error) {
 				m.tags = at
 			}
 		case f.isNumber(pubDelta):
-			m.delta = f.value != 0
+			m.delta = f.flag()
 		case f.isNumber(pubTime):
 			m.time = int64(f.value)
 		case f.isNumber(pubVersion):

@@ -1,8 +1,11 @@
 package reference
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -66,7 +69,7 @@ func (f *fields) next() bool {
 	return true
 }
 
-// isBytes and isNumber report whether the field is this one.
+// isBytes, isNumber and isFloat report whether the field is this one.
 func (f *fields) isBytes(num protowire.Number) bool {
 	return f.num == num && f.typ == protowire.BytesType
 }
@@ -74,6 +77,15 @@ func (f *fields) isBytes(num protowire.Number) bool {
 func (f *fields) isNumber(num protowire.Number) bool {
 	return f.num == num && f.typ == protowire.VarintType
 }
+
+func (f *fields) isFloat(num protowire.Number) bool {
+	return f.num == num && f.typ == protowire.Fixed64Type
+}
+
+// flag and float are the field's value as such.
+func (f *fields) flag() bool { return protowire.DecodeBool(f.value) }
+
+func (f *fields) float() float64 { return math.Float64frombits(f.value) }
 
 // text copies the field's text, which must be UTF-8 as that of every protobuf string.
 func (f *fields) text(name string) string {
@@ -85,6 +97,9 @@ func (f *fields) text(name string) string {
 	}
 	return string(f.bytes)
 }
+
+// copied returns the field's bytes, nil if there are none.
+func (f *fields) copied() []byte { return append([]byte(nil), f.bytes...) }
 
 // What encoders share: zero values are not written.
 
@@ -109,6 +124,13 @@ func appendText[T string | []byte](dst []byte, num protowire.Number, v T) []byte
 // appendLength appends what stands before n bytes of a field.
 func appendLength(dst []byte, num protowire.Number, n int) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(dst, num, protowire.BytesType), uint64(n))
+}
+
+// insertLength puts the tag and length of a field before what was appended to dst
+// from index at on.
+func insertLength(dst []byte, at int, num protowire.Number) []byte {
+	var head [2 * binary.MaxVarintLen64]byte
+	return slices.Insert(dst, at, appendLength(head[:0], num, len(dst)-at)...)
 }
 
 // sizeText is the length of what appendText appends.
