@@ -10,6 +10,7 @@
 //	cli_      the commands
 //	docs_     what the documentation promises
 //	ops_      what an operator sees: metrics, logs, limits of the system, shutdown
+//	cluster_  several gateways on one engine, while it fails and while they do (long)
 //	rig_      no tests: what the others stand on
 //
 // Tests named TestLong run with the build tag e2e only (`make e2e`). Tests that look
