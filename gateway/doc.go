@@ -108,7 +108,7 @@
 //	memory janitor        1                its timer (of the memory engine)
 //	memory watch          1                its timer; its pace is a cleanup of the runtime's, which
 //	                                       may give memory back on a goroutine of its own
-//	clock watch           1                its timer
+//	clock watch           1                its timers: a clock that was set, renewals
 //	metrics watch         1                its timer (sums for the API's info)
 //	reclaim               1                its timer
 //	table of descriptors  1 at most        fcntl: the kernel's table grows before it has to; nobody waits

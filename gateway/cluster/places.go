@@ -1,6 +1,9 @@
 package cluster
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Places are the connections of each user on all nodes, for
 // client.user_connection_limit and single_connection. A presence manager whose store is
@@ -15,12 +18,18 @@ type Places interface {
 	// takes it without looking. Who has one already keeps it.
 	Reserve(ctx context.Context, user, client string, limit int) (ok bool, err error)
 	// Claim returns a number above all that it returned for the user before, on any
-	// node: of the user's connections the one with the highest is the newest.
-	Claim(ctx context.Context, user string) (uint64, error)
+	// node: of the user's connections the one with the highest is the newest. others
+	// says that there was a claim a moment ago, [ClaimMoment], whose connection may not
+	// be in presence yet.
+	Claim(ctx context.Context, user string) (claim uint64, others bool, err error)
 	// Apply renews places and gives back those of clients that left, at the cost of few
 	// round trips. It may be made again.
 	Apply(ctx context.Context, changes []PlaceChange) error
 }
+
+// ClaimMoment is longer than it takes from a claim until its connection is in presence,
+// or has failed.
+const ClaimMoment = time.Minute
 
 // PlaceChange is a connection of a user that is still there, or left.
 type PlaceChange struct {

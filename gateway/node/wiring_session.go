@@ -38,15 +38,23 @@ func (node *Node) sessionOptions() session.Options {
 	return opt
 }
 
-// watchClock has the sessions look whether the wall clock was set, until done is
-// closed.
+// watchClock has the sessions look whether the wall clock was set, and renew what has to
+// be, until done is closed.
 func (node *Node) watchClock(done <-chan struct{}) {
 	tick := time.NewTicker(session.ClockLook)
 	defer tick.Stop()
+	var renew <-chan time.Time
+	if every := node.sessions.RenewEvery(); every > 0 {
+		ticks := time.NewTicker(every)
+		defer ticks.Stop()
+		renew = ticks.C
+	}
 	for {
 		select {
 		case <-done:
 			return
+		case <-renew:
+			node.sessions.Renew()
 		case <-tick.C:
 			node.sessions.CheckClock()
 		}

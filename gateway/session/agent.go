@@ -20,6 +20,7 @@ type Agent struct {
 	loop   *loop.Loop
 	shard  *hub.Shard
 	keeper *actor.Actor[keeperOp]
+	kept   *keeper // the behavior of keeper
 	teller *actor.Actor[keeperOp]
 	room   *room // of both
 
@@ -30,6 +31,8 @@ type Agent struct {
 	stats   LoopStats
 	batches uint32 // counts calls of Manager.Subscribe that held something
 	rand    *rand.Rand
+
+	renewing renewing
 }
 
 var (
@@ -94,6 +97,7 @@ func (a *Agent) remove(slot uint32) {
 	}
 	if s.holds&holdsPlace != 0 {
 		a.m.users.release(s.user)
+		a.vacate(s.user, s.client)
 	}
 	if s.holds&holdsClaim != 0 {
 		a.m.users.unclaim(s.user, s.client)

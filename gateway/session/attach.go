@@ -77,6 +77,9 @@ func (t *openTask) Run(l *loop.Loop) {
 			op.to(stageLost)
 		}
 		op.giveBack()
+		if op.opened != nil {
+			close(op.opened)
+		}
 	}()
 	if op.m.stopping.Load() {
 		op.reject(l, loop.ReasonShutdown, codec.DisconnectShutdown)

@@ -11,71 +11,124 @@ import (
 	"sluice/codec"
 	"sluice/gateway/actor"
 	"sluice/gateway/broker"
+	"sluice/gateway/cluster"
 	"sluice/gateway/presence"
 )
 
-// keeperOp is one call to presence or to the engine that a loop wants made.
+// keeperOp is one thing that a loop wants done with presence, with the places of users, or
+// with the engine.
 type keeperOp struct {
 	kind    opKind
 	channel string
 	info    *codec.ClientInfo
 	done    *sync.WaitGroup // nil if nobody waits
+	renewal *renewal        // of opRenew
 }
 
 type opKind uint8
 
 const (
-	opPresent opKind = iota // into presence, or still there
+	opPresent opKind = iota // into presence
 	opAbsent                // out of presence
+	opRenew                 // they are all still there
+	opVacate                // the client of info gives the place of its user back
 	opJoin
 	opLeave
 )
 
-// keeper makes the calls of one loop in order, so that a client that came and
-// went is never left in presence. It is the behavior of an actor on the
-// blocking pool. Joins and leaves it passes on to a [teller], behind what was
-// asked before them: whoever is told of a leave no longer finds the client in
-// presence.
+// keeper makes what one loop has to say to presence, and of places, in order, so that a
+// client that came and went is never left there: what has come since the last call is one
+// call. It is the behavior of an actor on the blocking pool. Joins and leaves it passes on
+// to a [teller], behind what was asked before them: whoever is told of a leave no longer
+// finds the client in presence.
 type keeper struct {
 	// Immutable after newAgent.
 	m      *Manager
 	teller *actor.Actor[keeperOp]
-	calls
+	room   *room
+	inbox  func() int // how many ops are yet to be handled
+
+	// Owned by the turn: what was handled and is not made yet.
+	changes []presence.Change
+	places  []cluster.PlaceChange
+	events  []keeperOp // joins and leaves
+	waiting []*sync.WaitGroup
+	renewal *renewal
+	taken   int // calls, as room counts them
+
+	// Atomic.
+	pending atomic.Int64 // taken, for those who ask from elsewhere
 }
 
-// calls counts the calls of a turn for those that wait for room.
-type calls struct {
-	room *room // immutable
-	made int   // since the last Flush; owned by the turn
-}
+// keeperBatch is about how many changes make a call of their own, whatever waits behind
+// them.
+const keeperBatch = 1024
 
-func (c *calls) Begin() {}
-
-// Flush implements actor.Behavior.
-func (c *calls) Flush() (more bool) {
-	c.room.made(c.made)
-	c.made = 0
-	return false
-}
+func (k *keeper) Begin() {}
 
 func (k *keeper) Panicked(v any) {
 	k.m.opt.Log.Error("panic in a keeper", "panic", v, "stack", string(debug.Stack()))
 }
 
 func (k *keeper) Handle(op keeperOp) {
-	if op.kind == opJoin || op.kind == opLeave {
-		k.teller.Post(op)
-		return
+	k.taken++
+	k.pending.Add(1)
+	switch op.kind {
+	case opPresent, opAbsent:
+		k.changes = append(k.changes, presence.Change{Channel: op.channel, Info: op.info, Left: op.kind == opAbsent})
+	case opRenew:
+		k.changes = append(k.changes, op.renewal.changes...)
+		k.places = append(k.places, op.renewal.places...)
+		k.renewal = op.renewal
+	case opVacate:
+		k.places = append(k.places, cluster.PlaceChange{User: op.info.User, Client: op.info.Client, Left: true})
+	default:
+		k.events = append(k.events, op)
 	}
-	k.made++
 	if op.done != nil {
-		defer op.done.Done()
+		k.waiting = append(k.waiting, op.done)
 	}
+}
+
+// Flush makes what was handled, unless more is about to be and belongs to it.
+func (k *keeper) Flush() (more bool) {
+	if k.taken > 0 && (k.inbox() == 0 || len(k.changes)+len(k.places) >= keeperBatch) {
+		k.make()
+	}
+	return false
+}
+
+// make makes what was handled. Whatever becomes of it, those who wait go on: what
+// could not be said is said again by the next renewal.
+func (k *keeper) make() {
+	changes, places, waiting, events, renewal, taken := k.changes, k.places, k.waiting, k.events, k.renewal, k.taken
+	k.changes, k.places, k.waiting, k.events, k.renewal, k.taken = nil, nil, nil, nil, nil, 0
+	defer func() { // also if a call panics
+		for _, wait := range waiting {
+			wait.Done()
+		}
+		for _, op := range events {
+			k.teller.Post(op)
+		}
+		if renewal != nil {
+			renewal.made.Store(true)
+		}
+		k.pending.Add(-int64(taken))
+		k.room.made(taken)
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), k.m.opt.CallTimeout)
 	defer cancel()
-	err := k.m.presence.Apply(ctx, []presence.Change{{Channel: op.channel, Info: op.info, Left: op.kind == opAbsent}})
-	if err != nil {
-		k.m.opt.Log.Warn("presence failed", "channel", op.channel, "error", err)
+	if len(changes) > 0 {
+		if err := k.m.presence.Apply(ctx, changes); err != nil {
+			k.m.presenceFailed.Add(1)
+			k.m.opt.Log.Warn("presence failed", "channel", changes[0].Channel, "changes", len(changes), "error", err)
+		}
+	}
+	if len(places) > 0 {
+		if err := k.m.opt.Places.Apply(ctx, places); err != nil {
+			k.m.placesFailed.Add(1)
+			k.m.opt.Log.Warn("places of users were not renewed or given back in the fleet", "places", len(places), "error", err)
+		}
 	}
 }
 
@@ -94,7 +147,18 @@ type teller struct {
 	// Immutable after newAgent.
 	m      *Manager
 	credit credit
-	calls
+	room   *room
+
+	made int // since the last Flush; owned by the turn
+}
+
+func (t *teller) Begin() {}
+
+// Flush implements actor.Behavior.
+func (t *teller) Flush() (more bool) {
+	t.room.made(t.made)
+	t.made = 0
+	return false
 }
 
 func (t *teller) Panicked(v any) {
@@ -137,13 +201,17 @@ func infoSize(channel string, info *codec.ClientInfo) int {
 // startKeeper makes what calls presence and the engine for the loop.
 func (a *Agent) startKeeper(blocking actor.Submitter) {
 	a.room = newRoom(a.m.opt.KeeperBacklog, a.keeperBacklog)
-	a.teller = actor.New[keeperOp](blocking, &teller{m: a.m, credit: a.m.hub, calls: calls{room: a.room}})
-	a.keeper = actor.New[keeperOp](blocking, &keeper{m: a.m, teller: a.teller, calls: calls{room: a.room}})
+	a.teller = actor.New[keeperOp](blocking, &teller{m: a.m, credit: a.m.hub, room: a.room})
+	a.kept = &keeper{m: a.m, teller: a.teller, room: a.room}
+	a.keeper = actor.New[keeperOp](blocking, a.kept)
+	a.kept.inbox = a.keeper.Depth
 }
 
 // keeperBacklog returns how many calls the loop has yet to get made. Any
 // goroutine.
-func (a *Agent) keeperBacklog() int { return a.keeper.Depth() + a.teller.Depth() }
+func (a *Agent) keeperBacklog() int {
+	return a.keeper.Depth() + int(a.kept.pending.Load()) + a.teller.Depth()
+}
 
 // keeperCalls returns how many calls of the keeper the start of the subscription adds.
 func (g *Grant) keeperCalls() (n int) {

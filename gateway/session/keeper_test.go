@@ -129,13 +129,15 @@ func TestJoinsWaitForCreditAndPresenceDoesNot(t *testing.T) {
 	pool, err := actor.NewPool(1)
 	require.NoError(t, err)
 	t.Cleanup(pool.Release)
-	k := &keeper{m: r.Manager, calls: calls{room: r.agent.room}}
-	k.teller = actor.New[keeperOp](pool, &teller{m: r.Manager, credit: c, calls: calls{room: r.agent.room}})
+	k := &keeper{m: r.Manager, room: r.agent.room, inbox: func() int { return 0 }}
+	k.teller = actor.New[keeperOp](pool, &teller{m: r.Manager, credit: c, room: r.agent.room})
 	info := &codec.ClientInfo{User: "u", Client: "c", ConnInfo: codec.QuoteJSON("x")}
 	require.NoError(t, r.presence.Apply(t.Context(), []presence.Change{{Channel: "room", Info: info}}))
 	k.Handle(keeperOp{kind: opJoin, channel: "room", info: info})
+	k.Flush()
 	require.Equal(t, len("room")+len("u")+len("c")+len(`"x"`), <-c.asked)
 	k.Handle(keeperOp{kind: opAbsent, channel: "room", info: info})
+	k.Flush()
 	stats, err := r.presence.Stats(t.Context(), "room")
 	require.NoError(t, err)
 	require.Zero(t, stats.Clients, "while the join waits")
@@ -155,7 +157,7 @@ func (c *countedCredit) AcquireCredit(_ context.Context, size int) (*broker.Cred
 func TestJoinsAndLeavesGiveTheirCreditBack(t *testing.T) {
 	c := &countedCredit{}
 	r := newRig(t, nil, nil)
-	tell := &teller{m: r.Manager, credit: c, calls: calls{room: r.agent.room}}
+	tell := &teller{m: r.Manager, credit: c, room: r.agent.room}
 	tell.Handle(keeperOp{kind: opJoin, channel: "room", info: &codec.ClientInfo{}})
 	tell.Handle(keeperOp{kind: opLeave, channel: "room", info: &codec.ClientInfo{}})
 	require.NoError(t, r.hub.Drain(t.Context()))

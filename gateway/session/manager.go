@@ -12,6 +12,7 @@ import (
 	"sluice/gateway/auth"
 	"sluice/gateway/broker"
 	"sluice/gateway/channel"
+	"sluice/gateway/cluster"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
 	"sluice/gateway/presence"
@@ -52,6 +53,15 @@ type Options struct {
 	// KeeperBacklog is how many calls to presence, joins and leaves may wait
 	// on a loop before connects that add some have to; 65,536.
 	KeeperBacklog int
+	// Places are those of users on all nodes; nil for this node only. With
+	// LimitNodeOnly user_connection_limit does without them
+	// (client.user_connection_limit_scope).
+	Places        cluster.Places
+	LimitNodeOnly bool
+	// Evict ends the connections of a user on all nodes that are older than one, as
+	// EvictOlder does there; nil where there are no others. It may wait until ctx ends,
+	// and is called from the goroutine of a connect.
+	Evict func(ctx context.Context, user, keep string, claim uint64) error
 	// Refresh is asked when a connection expires; nil without a hook. Calls
 	// runs what it waits for.
 	Refresh auth.Hook
@@ -160,6 +170,11 @@ type Manager struct {
 	// keeperRefused are connects and subscriptions that found no room in their
 	// keeper, joinsDropped joins and leaves that found no credit.
 	keeperRefused, joinsDropped atomic.Uint64
+	// presenceFailed and placesFailed are calls that failed, placesAlone questions of
+	// connects to which there was no answer, evictionsFailed those that nodes may have
+	// missed. See Stats.
+	presenceFailed, placesFailed, placesAlone, evictionsFailed atomic.Uint64
+	placesPause                                                atomic.Int64 // until when nobody asks, Unix ns
 }
 
 // BlockingActors is how many actors of a manager over so many loops run on the

@@ -62,7 +62,15 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 		return op.refuse(err)
 	}
 	op.compose()
+	if p.evictsElsewhere() {
+		op.opened = make(chan struct{})
+	}
 	op.loop.Post((*openTask)(op))
+	if op.opened != nil {
+		if <-op.opened; op.stage == stageOpen {
+			m.evictElsewhere(p)
+		}
+	}
 	return nil
 }
 

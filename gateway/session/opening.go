@@ -29,6 +29,8 @@ type opening struct {
 	pieces   []*codec.Frame // the opening's bytes, once they are known
 	push     int            // of these, the bytes of the connect push
 	run      run            // what follows them
+	// opened is closed when the last task has run; nil if nobody waits for it.
+	opened chan struct{}
 
 	// Owned by the loop once the first task of the opening is posted.
 	stage   stage

@@ -77,6 +77,7 @@ type Plan struct {
 	evicts string
 	claim  uint64 // to the only place of the user, 0 for none; see users.claim
 	others bool   // there were others of the user when it claimed the place
+	fleet  bool   // the claim is one of all nodes
 }
 
 // Client returns the id that the connection will have, for hooks.
@@ -132,8 +133,8 @@ func (m *Manager) Plan(req *PlanRequest) (*Plan, error) {
 	if len(p.Grants) > m.opt.ChannelLimit {
 		return nil, codec.DisconnectChannelLimit
 	}
-	var ok bool
-	if p.counted, ok = m.users.reserve(p.User, m.live.Load().UserConnectionLimit); !ok {
+	limit, ok := m.live.Load().UserConnectionLimit, false
+	if p.counted, ok = m.users.reserve(p.User, limit); !ok {
 		return nil, codec.DisconnectConnectionLimit
 	}
 	if !m.reserveStream() {
@@ -141,6 +142,11 @@ func (m *Manager) Plan(req *PlanRequest) (*Plan, error) {
 			m.users.release(p.User)
 		}
 		return nil, ErrFull
+	}
+	if !m.reserveFleet(p, limit) {
+		m.streams.Add(-1)
+		m.users.release(p.User)
+		return nil, codec.DisconnectConnectionLimit
 	}
 	p.address = req.Address
 	return p, nil
@@ -160,6 +166,7 @@ func (m *Manager) Abandon(p *Plan) {
 	m.streams.Add(-1)
 	if p.counted {
 		m.users.release(p.User)
+		m.agents[int(p.client[0])%len(m.agents)].vacate(p.User, p.client)
 	}
 	if p.claim != 0 {
 		m.users.unclaim(p.User, p.client)

@@ -174,8 +174,9 @@ type stuckPresence struct {
 	gate chan struct{}
 
 	// Guarded by mu.
-	mu    sync.Mutex
-	calls []string
+	mu      sync.Mutex
+	calls   []string
+	batches int
 }
 
 // newStuckPresence returns one that the rig lets go at its end.
@@ -206,6 +207,9 @@ func (p *stuckPresence) wait(ctx context.Context, call string) error {
 }
 
 func (p *stuckPresence) Apply(ctx context.Context, changes []presence.Change) error {
+	p.mu.Lock()
+	p.batches++
+	p.mu.Unlock()
 	for i := range changes {
 		call := "add"
 		if changes[i].Left {

@@ -105,9 +105,12 @@ const (
 
 // clientInfo is how the session stands in presence, join and leave.
 func (s *session) clientInfo(sub *subscription) *codec.ClientInfo {
-	return &codec.ClientInfo{
-		User: s.user, Client: s.client.String(), ConnInfo: s.info, ChanInfo: sub.chanInfo,
-	}
+	return s.clientInfoOf(sub, s.client.String())
+}
+
+// clientInfoOf is clientInfo for those who have the text of the client's id.
+func (s *session) clientInfoOf(sub *subscription, client string) *codec.ClientInfo {
+	return &codec.ClientInfo{User: s.user, Client: client, ConnInfo: s.info, ChanInfo: sub.chanInfo}
 }
 
 // sub returns the session's subscription to a channel, nil if it has none.

@@ -123,7 +123,14 @@ type Stats struct {
 	KeeperBacklog, KeeperLongest int
 	KeeperRefused                uint64 // connects and subscriptions that there was no room for
 	JoinsDropped                 uint64 // joins and leaves dropped for want of credit
-	Recovery                     Recovery
+	// PresenceFailed are calls to presence that failed, each of many changes: the next
+	// renewal makes up for them. PlacesFailed are those about places of users.
+	PresenceFailed, PlacesFailed uint64
+	// PlacesAlone are questions of connects about the places of their users on all
+	// nodes that nobody answered: this node's counted alone.
+	PlacesAlone     uint64
+	EvictionsFailed uint64 // of older connections of a user: some may have stayed on other nodes
+	Recovery        Recovery
 }
 
 // Recovery is the memory for what clients missed, see Options.RecoveryMaxTotal.
@@ -144,6 +151,8 @@ func (m *Manager) Stats() Stats {
 			Epoch: r.epoch.Load(), Gap: r.gap.Load(), Size: r.size.Load(), Lost: r.lost.Load(),
 		},
 		KeeperRefused: m.keeperRefused.Load(), JoinsDropped: m.joinsDropped.Load(),
+		PresenceFailed: m.presenceFailed.Load(), PlacesFailed: m.placesFailed.Load(),
+		PlacesAlone: m.placesAlone.Load(), EvictionsFailed: m.evictionsFailed.Load(),
 		Recovery: Recovery{
 			Used: m.budget.used.Load(), Size: m.budget.size, Waiting: int(m.budget.waiting.Load()),
 			Refused: m.budget.fails.Load(), Waited: m.budget.waited.Read(),

@@ -1,10 +1,13 @@
 package session
 
 import (
+	"sync/atomic"
 	"time"
 
 	"sluice/codec"
+	"sluice/gateway/cluster"
 	"sluice/gateway/loop"
+	"sluice/gateway/presence"
 )
 
 // Timer implements loop.Handler: the session does what is due and asks for the
@@ -147,4 +150,110 @@ func (a *Agent) expire(ref loop.Ref, s *session) {
 		}
 	}
 	a.schedule(s)
+}
+
+// renewsPerTTL is how often presence is told within its TTL that a client is still there:
+// one call may fail, and another one be late.
+const renewsPerTTL = 3
+
+const (
+	// renewSlices is in how many parts a loop renews its sessions.
+	renewSlices = 200
+	// renewMost bounds what a loop catches up with in one turn, in slots.
+	renewMost = walkSlabs << slabBits
+)
+
+// RenewEvery returns how often [Manager.Renew] is to be called, 0 for never: then nobody
+// forgets who is not renewed. It does not change.
+func (m *Manager) RenewEvery() time.Duration { return m.renewInterval() / renewSlices }
+
+// renewInterval is how often each session is renewed, 0 for never.
+func (m *Manager) renewInterval() time.Duration { return m.presence.TTL() / renewsPerTTL }
+
+// Renew has the loops tell presence, and the places of users, that those sessions are
+// still there whose turn it is. Call it each RenewEvery, from one goroutine, while the
+// loops run.
+func (m *Manager) Renew() {
+	for _, a := range m.agents {
+		if a.renewing.due.CompareAndSwap(false, true) {
+			a.loop.Post((*renewTask)(a))
+		}
+	}
+}
+
+// renewing is the walk of a loop over its sessions, from the first slot to the last in
+// each interval, and then again.
+type renewing struct {
+	// Owned by the loop.
+	next  int      // slot
+	began int64    // when the walk was at the first slot, on the loop's clock
+	last  *renewal // nil before the first
+
+	// Atomic.
+	due atomic.Bool // a task is on its way
+}
+
+// renewal is what one task tells the keeper.
+type renewal struct {
+	changes []presence.Change
+	places  []cluster.PlaceChange
+
+	// Atomic.
+	made atomic.Bool // by the keeper, whatever came of it
+}
+
+// renewTask renews the sessions of a loop whose turn it is. It implements loop.Task.
+type renewTask Agent
+
+// Run implements loop.Task.
+func (t *renewTask) Run(l *loop.Loop) {
+	a := (*Agent)(t)
+	r := &a.renewing
+	r.due.Store(false)
+	if r.last != nil && !r.last.made.Load() {
+		return // presence is slow, or away: the walk waits for it
+	}
+	now, slots := l.Now(), len(a.table.slabs)<<slabBits
+	if r.began == 0 {
+		r.began = now
+	}
+	passed := min(float64(now-r.began)/float64(a.m.renewInterval()), 1)
+	end := min(int(passed*float64(slots)), r.next+renewMost)
+	next := &renewal{}
+	var place loop.Walk
+	l.Walk(&place, func() {
+		for place.Next(end - r.next) {
+			slot := uint32(r.next + place.Step())
+			if s := a.table.at(slot); s.used {
+				l.Hand(slot)
+				a.renew(s, next)
+			}
+		}
+	})
+	if r.next = end; r.next >= slots && passed >= 1 {
+		r.next, r.began = 0, now
+	}
+	if len(next.changes)+len(next.places) > 0 {
+		r.last = next
+		a.keeper.Post(keeperOp{kind: opRenew, renewal: next})
+	}
+}
+
+// renew adds what is known of a session elsewhere, as it is now.
+func (a *Agent) renew(s *session, to *renewal) {
+	client := ""
+	for i := range s.subs {
+		sub := &s.subs[i]
+		if sub.flags&subPresent == 0 {
+			continue
+		}
+		if client == "" {
+			client = s.client.String()
+		}
+		sub.flags &^= subRenamed
+		to.changes = append(to.changes, presence.Change{Channel: sub.channel, Info: s.clientInfoOf(sub, client)})
+	}
+	if s.holds&holdsPlace != 0 && a.m.limitsFleet() {
+		to.places = append(to.places, cluster.PlaceChange{User: s.user, Client: s.client.String()})
+	}
 }

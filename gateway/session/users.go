@@ -138,9 +138,12 @@ func (m *Manager) reserveStream() bool {
 // of those that are open the last to claim it is the newest, however long each took. Why a
 // claim alone ends nobody: its connection may yet fail, and then nobody would stay.
 type single struct {
-	last uint64 // the last claim
+	last uint64 // the highest claim
 	held int    // claims of connections that are open or on their way
 	open []standing
+	// elsewhere is the highest claim that was open on another node while any were
+	// held here.
+	elsewhere uint64
 }
 
 // standing is a connection that was opened and has not ended: one for each user, but for
@@ -151,7 +154,8 @@ type standing struct {
 }
 
 // newest returns the newest claim of those that are open, 0 for none.
-func (one *single) newest() (claim uint64) {
+func (one *single) newest() uint64 {
+	claim := one.elsewhere
 	for i := range one.open {
 		claim = max(claim, one.open[i].claim)
 	}
@@ -169,6 +173,48 @@ func (u *users) claim(user string) (claim uint64, others bool) {
 	one.held++
 	s.singles.Set(user, one)
 	return one.last, one.held > 1
+}
+
+// reclaim replaces a claim by that of all nodes, or by a newer one of this node if that is
+// 0.
+func (u *users) reclaim(user string, fleet uint64) (claim uint64) {
+	s := u.stripe(user)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := s.singles.Value(user)
+	if claim = fleet; claim == 0 {
+		claim = one.last + 1
+	}
+	one.last = max(one.last, claim)
+	s.singles.Set(user, one)
+	return claim
+}
+
+// claimedElsewhere notes that a connection with a claim is open on another node.
+func (u *users) claimedElsewhere(user string, claim uint64) {
+	s := u.stripe(user)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := s.singles.Value(user)
+	if one.held == 0 {
+		return
+	}
+	one.last, one.elsewhere = max(one.last, claim), max(one.elsewhere, claim)
+	s.singles.Set(user, one)
+}
+
+// claimOf returns the claim of a client that is open, 0 if it has none.
+func (u *users) claimOf(user string, client ID) uint64 {
+	s := u.stripe(user)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := s.singles.Value(user)
+	for i := range one.open {
+		if one.open[i].client == client {
+			return one.open[i].claim
+		}
+	}
+	return 0
 }
 
 // stand takes the place for a client with a claim, unless a newer one has it.
@@ -212,13 +258,13 @@ func (u *users) unclaim(user string, client ID) {
 // claim claims the only place of the plan's user, which it is to have when it is open
 // (PROTOCOL 5.5).
 func (m *Manager) claim(ctx context.Context, p *Plan) error {
-	var others bool
-	p.claim, others = m.users.claim(p.User)
+	p.claim, p.others = m.users.claim(p.User)
+	m.claimFleet(ctx, p)
 	stats, err := m.presence.Stats(ctx, p.evicts)
 	if err != nil {
 		return err
 	}
-	p.others = others || stats.Clients > 0
+	p.others = p.others || stats.Clients > 0
 	return nil
 }
 

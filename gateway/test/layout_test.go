@@ -78,7 +78,7 @@ var layout = map[string]row{
 		others: "golang.org/x/sync/semaphore",
 	},
 	"gateway/session": {
-		ours:   "codec gateway/actor gateway/auth gateway/broker gateway/channel gateway/hub gateway/loop gateway/presence gateway/problem gateway/shrink gateway/tally",
+		ours:   "codec gateway/actor gateway/auth gateway/broker gateway/channel gateway/cluster gateway/hub gateway/loop gateway/presence gateway/problem gateway/shrink gateway/tally",
 		others: "golang.org/x/sync/semaphore",
 	},
 	"gateway/sse": {

@@ -1,0 +1,332 @@
+package session
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/codec"
+	"sluice/gateway/auth"
+	"sluice/gateway/broker"
+	"sluice/gateway/channel"
+	"sluice/gateway/cluster"
+	presencememory "sluice/gateway/presence/memory"
+	"sluice/gateway/testkit"
+)
+
+// fakePlaces are places of two nodes in one process, without an end by time.
+type fakePlaces struct {
+	// Guarded by mu.
+	mu     sync.Mutex
+	away   bool
+	asked  int
+	places map[string]map[string]bool
+	claims map[string]uint64
+	hold   chan struct{} // if not nil, claims wait for it once they are made
+}
+
+func newFakePlaces() *fakePlaces {
+	return &fakePlaces{places: map[string]map[string]bool{}, claims: map[string]uint64{}}
+}
+
+func (p *fakePlaces) ask() error {
+	if p.asked++; p.away {
+		return broker.ErrUnavailable
+	}
+	return nil
+}
+
+func (p *fakePlaces) of(user string) map[string]bool {
+	if p.places[user] == nil {
+		p.places[user] = map[string]bool{}
+	}
+	return p.places[user]
+}
+
+func (p *fakePlaces) Reserve(_ context.Context, user, client string, limit int) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.ask(); err != nil {
+		return false, err
+	}
+	of := p.of(user)
+	if limit > 0 && len(of) >= limit && !of[client] {
+		return false, nil
+	}
+	of[client] = true
+	return true, nil
+}
+
+func (p *fakePlaces) Claim(_ context.Context, user string) (uint64, bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.ask(); err != nil {
+		return 0, false, err
+	}
+	p.claims[user] += 1000
+	claim, hold := p.claims[user], p.hold
+	if hold != nil {
+		p.mu.Unlock()
+		<-hold
+		p.mu.Lock()
+	}
+	return claim, claim > 1000, nil
+}
+
+func (p *fakePlaces) Apply(_ context.Context, changes []cluster.PlaceChange) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.ask(); err != nil {
+		return err
+	}
+	for _, c := range changes {
+		if c.Left {
+			delete(p.of(c.User), c.Client)
+		} else {
+			p.of(c.User)[c.Client] = true
+		}
+	}
+	return nil
+}
+
+// set makes the places unreachable or not, and forgets all of them if lose is set.
+func (p *fakePlaces) set(away, lose bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away, p.asked = away, 0
+	if lose {
+		p.places = map[string]map[string]bool{}
+	}
+}
+
+func (p *fakePlaces) taken(user string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.places[user])
+}
+
+// fleet are two nodes over one presence, whose evictions reach the other.
+type fleet struct {
+	places   *fakePlaces
+	nodes    [2]*rig
+	presence *expiringPresence
+}
+
+func newFleet(t *testing.T, change func(*Options)) *fleet {
+	t.Helper()
+	f := &fleet{places: newFakePlaces(), presence: &expiringPresence{Manager: presencememory.New(), ttl: 300 * time.Millisecond}}
+	for i := range f.nodes {
+		f.nodes[i] = newRig(t, f.presence, func(o *Options) {
+			o.Places = f.places
+			o.Evict = func(ctx context.Context, user, keep string, claim uint64) error {
+				return f.nodes[1-i].EvictOlder(ctx, user, keep, claim)
+			}
+			if change != nil {
+				change(o)
+			}
+		})
+	}
+	return f
+}
+
+// plan is one for a user of node i who may have one connection if single is set.
+func (f *fleet) plan(t *testing.T, i int, user string, single bool) (*Plan, error) {
+	t.Helper()
+	p, err := f.nodes[i].Plan(&PlanRequest{Identity: &auth.Identity{User: user}})
+	if err == nil && single {
+		p.Grants, p.evicts = []Grant{grant("#"+user, channel.Options{Presence: true})}, "#"+user
+	}
+	return p, err
+}
+
+func limitOf(n int) func(*Options) { return func(o *Options) { o.UserConnectionLimit = n } }
+
+func TestALimitByUserHoldsForAllNodes(t *testing.T) {
+	f := newFleet(t, limitOf(2))
+	one, err := f.plan(t, 0, "u", false)
+	require.NoError(t, err)
+	two, err := f.plan(t, 1, "u", false)
+	require.NoError(t, err)
+	for i := range f.nodes {
+		_, err = f.plan(t, i, "u", false)
+		require.ErrorIs(t, err, codec.DisconnectConnectionLimit)
+		other, err := f.plan(t, i, "other", false)
+		require.NoError(t, err)
+		f.nodes[i].Abandon(other)
+	}
+	require.EqualValues(t, 1, f.nodes[0].streams.Load(), "what was refused has nothing")
+	c := f.nodes[0].openPlan(t, one)
+	c.expect(t, `"connect"`)
+	f.nodes[1].Abandon(two)
+	testkit.Eventually(t, func() bool { return f.places.taken("u") == 1 && f.places.taken("other") == 0 }, "the place of who was not opened")
+	require.NoError(t, f.nodes[0].Disconnect(t.Context(), Target{User: "u"}, nil, codec.DisconnectForceReconnect))
+	testkit.Eventually(t, func() bool { return f.places.taken("u") == 0 }, "the place of who has ended")
+	require.Zero(t, f.nodes[0].Stats().PlacesAlone)
+}
+
+func TestAnonymousUsersAndOtherScopesAskNobody(t *testing.T) {
+	f := newFleet(t, limitOf(1))
+	for range 3 {
+		p, err := f.plan(t, 0, "", false)
+		require.NoError(t, err)
+		f.nodes[0].Abandon(p)
+	}
+	f.nodes[1].opt.LimitNodeOnly = true
+	p, err := f.plan(t, 1, "u", false)
+	require.NoError(t, err)
+	_, err = f.plan(t, 1, "u", false)
+	require.ErrorIs(t, err, codec.DisconnectConnectionLimit)
+	f.nodes[1].Abandon(p)
+	require.Zero(t, f.places.asked)
+}
+
+// While the places are out of reach, each node has its own limit; what it let in is known
+// to all with the next renewal.
+func TestNodesCountAloneInAnOutage(t *testing.T) {
+	f := newFleet(t, limitOf(1))
+	f.places.set(true, false)
+	for i := range f.nodes {
+		p, err := f.plan(t, i, "u", false)
+		require.NoError(t, err)
+		_, err = f.plan(t, i, "u", false)
+		require.ErrorIs(t, err, codec.DisconnectConnectionLimit)
+		c := f.nodes[i].openPlan(t, p)
+		c.expect(t, `"connect"`)
+		require.EqualValues(t, 1, f.nodes[i].Stats().PlacesAlone)
+		f.nodes[i].renewing(t)
+	}
+	p, err := f.plan(t, 0, "another", false)
+	require.NoError(t, err)
+	f.nodes[0].Abandon(p)
+	testkit.Eventually(t, func() bool { return f.nodes[0].Stats().PlacesFailed > 0 }, "a renewal that fails")
+	f.places.set(false, true)
+	testkit.Eventually(t, func() bool { return f.places.taken("u") == 2 }, "both are known")
+	f.nodes[0].placesPause.Store(0)
+	_, err = f.plan(t, 0, "u", false)
+	require.ErrorIs(t, err, codec.DisconnectConnectionLimit)
+}
+
+// A limit that comes with a reload counts those that are open on all nodes.
+func TestALimitThatComesLaterCountsTheFleet(t *testing.T) {
+	f := newFleet(t, nil)
+	p, err := f.plan(t, 0, "u", false)
+	require.NoError(t, err)
+	f.nodes[0].openPlan(t, p).expect(t, `"connect"`)
+	for _, r := range f.nodes {
+		r.Set(Live{UserConnectionLimit: 1})
+		r.renewing(t)
+	}
+	testkit.Eventually(t, func() bool { return f.places.taken("u") == 1 }, "the open one is known")
+	_, err = f.plan(t, 1, "u", false)
+	require.ErrorIs(t, err, codec.DisconnectConnectionLimit)
+}
+
+func TestTheNewestConnectionOfAllNodesStays(t *testing.T) {
+	f := newFleet(t, nil)
+	open := func(i int) *client {
+		p, err := f.plan(t, i, "u", true)
+		require.NoError(t, err)
+		c := f.nodes[i].openPlan(t, p)
+		c.expect(t, `"connect"`)
+		return c
+	}
+	first := open(0)
+	other, err := f.plan(t, 0, "other", true)
+	require.NoError(t, err)
+	stays := f.nodes[0].openPlan(t, other)
+	stays.expect(t, `"connect"`)
+	second := open(1)
+	first.expect(t, "3504")
+	third := open(1)
+	second.expect(t, "3504")
+	fourth := open(0)
+	third.expect(t, "3504")
+	testkit.Eventually(t, func() bool { return f.nodes[0].Counts().Clients == 2 && f.nodes[1].Counts().Clients == 0 }, "one of each user")
+	_ = fourth.Close()
+	testkit.Eventually(t, func() bool { return f.nodes[0].Counts().Clients == 1 }, "its end")
+	require.Zero(t, f.nodes[0].users.stripe("u").singles.Len()+f.nodes[1].users.stripe("u").singles.Len())
+}
+
+// Two connects at the same time on two nodes: neither finds the other in presence.
+func TestOfConnectsAtTheSameTimeTheNewestStays(t *testing.T) {
+	f := newFleet(t, nil)
+	for range 20 {
+		var clients [2]*client
+		for i := range f.nodes {
+			p, err := f.plan(t, i, "u", true)
+			require.NoError(t, err)
+			clients[i] = f.nodes[i].openPlan(t, p)
+			go clients[i].readAll()
+		}
+		count := func() int { return f.nodes[0].Counts().Clients + f.nodes[1].Counts().Clients }
+		testkit.Eventually(t, func() bool {
+			return f.nodes[0].openings.Load()+f.nodes[1].openings.Load() == 0 && count() == 1
+		}, "one of them")
+		for _, r := range f.nodes {
+			require.NoError(t, r.Disconnect(t.Context(), Target{User: "u"}, nil, codec.DisconnectForceReconnect))
+		}
+		testkit.Eventually(t, func() bool { return count() == 0 }, "the end of all")
+	}
+}
+
+// A connect that was overtaken while it was on its way does not open.
+func TestAnEvictionReachesConnectsOnTheirWay(t *testing.T) {
+	f := newFleet(t, nil)
+	hold := make(chan struct{})
+	f.places.hold = hold
+	p, err := f.plan(t, 0, "u", true)
+	require.NoError(t, err)
+	slow := f.nodes[0].openPlan(t, p)
+	testkit.Eventually(t, func() bool { f.places.mu.Lock(); defer f.places.mu.Unlock(); return f.places.claims["u"] == 1000 }, "its claim")
+	f.places.mu.Lock()
+	f.places.hold = nil
+	f.places.mu.Unlock()
+	q, err := f.plan(t, 1, "u", true)
+	require.NoError(t, err)
+	quick := f.nodes[1].openPlan(t, q)
+	quick.expect(t, `"connect"`)
+	testkit.Eventually(t, func() bool { return f.nodes[1].openings.Load() == 0 }, "its eviction")
+	close(hold)
+	slow.expect(t, "refused")
+	require.ErrorIs(t, <-slow.opened, codec.DisconnectConnectionLimit)
+	require.Equal(t, 1, f.nodes[1].Counts().Clients)
+}
+
+func TestAnEvictionThatFailsIsCounted(t *testing.T) {
+	f := newFleet(t, func(o *Options) {
+		o.Evict = func(context.Context, string, string, uint64) error { return broker.ErrUnknown }
+	})
+	for i := range f.nodes {
+		p, err := f.plan(t, i, "u", true)
+		require.NoError(t, err)
+		f.nodes[i].openPlan(t, p).expect(t, `"connect"`)
+	}
+	testkit.Eventually(t, func() bool { return f.nodes[1].Stats().EvictionsFailed == 1 }, "it is counted")
+	require.Zero(t, f.nodes[0].Stats().EvictionsFailed)
+}
+
+// Claims that a node gave in an outage are newer than all it knows, and older than what
+// comes behind them.
+func TestClaimsOfAnOutageAreBetween(t *testing.T) {
+	f := newFleet(t, nil)
+	open := func(i int) *client {
+		p, err := f.plan(t, i, "u", true)
+		require.NoError(t, err)
+		c := f.nodes[i].openPlan(t, p)
+		c.expect(t, `"connect"`)
+		return c
+	}
+	first := open(0)
+	f.places.set(true, false)
+	second := open(0)
+	first.expect(t, "3504")
+	f.places.set(false, false)
+	f.nodes[0].placesPause.Store(0)
+	third := open(1)
+	second.expect(t, "3504")
+	open(0)
+	third.expect(t, "3504")
+}
