@@ -20,7 +20,7 @@ func (c *configCommand) convertconfig() *cobra.Command {
 		Long: "Convert a configuration of versions 4 and 5 to the nested form of version 6: the shortest file that\n" +
 			"says the same. The environment has no part in it. Secrets are in it as in the old file; those in files\n" +
 			"of their own stay there. What is unknown, not supported or does not exist yet is left out and named;\n" +
-			"an engine other than memory and gRPC hooks are refused instead, with what to do.\n" +
+			"a NATS broker and gRPC hooks are refused instead, with what to do.\n" +
 			"Only the owner can read the new file; one that is there already is left alone. Without NEW it is\n" +
 			"printed, in the format of OLD.",
 		Example: "  sluice convertconfig config.json sluice.yaml   the extension picks the format: json, yaml, yml, toml\n" +
@@ -66,10 +66,16 @@ func (c *configCommand) adviseRefused(report *config.Report) {
 		return
 	}
 	for _, key := range node.Unsupported(cfg) {
-		if strings.HasSuffix(key, ".type") {
-			fmt.Fprintf(c.stdout, "nothing was written: nodes would not share their channels any more. To convert the file for one node, set %s to memory in it, "+
-				"and convert it again\n", report.Written(key))
+		section, isType := strings.CutSuffix(key, ".type")
+		if !isType {
+			continue
 		}
+		off := "set " + section + ".enabled to false"
+		if flat := report.Written(key); flat != key {
+			off = "take " + flat + " out"
+		}
+		fmt.Fprintf(c.stdout, "nothing was written: nodes would not share their channels any more. To convert the file, %s "+
+			"and choose an engine, redis, or memory for one node; then convert it again\n", off)
 	}
 }
 

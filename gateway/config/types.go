@@ -16,6 +16,7 @@ type (
 	Namespace      = schema.Namespace
 	Proxy          = schema.Proxy
 	TLS            = schema.TLS
+	Half           = schema.Half
 	DurationRange  = schema.DurationRange
 
 	Report  = report.Report

@@ -62,19 +62,20 @@ var ErrUnsupported = errors.New("not supported")
 type refusal struct{ key, value, use string }
 
 func refusals(c *config.Config) (all []refusal) {
-	for _, engine := range []struct {
-		key, name string
-		on        bool
-	}{
-		{"engine.type", c.Engine.Type, true},
-		{"broker.type", c.Broker.Type, c.Broker.Enabled},
-		{"presence_manager.type", c.PresenceManager.Type, c.PresenceManager.Enabled},
-	} {
-		if engine.on && engine.name != "memory" {
-			all = append(all, refusal{engine.key, engine.name, "use memory"})
+	broker, presence := c.BrokerHalf(), c.PresenceHalf()
+	halves := []config.Half{broker}
+	if presence.Section != broker.Section {
+		halves = append(halves, presence)
+	}
+	for _, half := range halves {
+		switch half.Type {
+		case "nats":
+			all = append(all, refusal{half.Section + ".type", half.Type, "use redis, or memory for one node"})
+		case "redis": // until its engine is joined to the node
+			all = append(all, refusal{half.Section + ".type", half.Type, "use memory"})
 		}
 	}
-	if c.HTTPServer.ReusePort == "on" && c.Engine.Type == "memory" && !c.Broker.Enabled {
+	if c.HTTPServer.ReusePort == "on" && broker.Type == "memory" {
 		all = append(all, refusal{"http_server.reuse_port", "on with the memory engine",
 			"publications would reach the streams of one process only; force it if that is wanted"})
 	}

@@ -112,7 +112,7 @@ func TestCheckconfigKnowsWhatTheServerRefuses(t *testing.T) {
 	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"hmac_secret_key": "0123456789abcdef0123456789abcdef"}}, "broker": {"enabled": true, "type": "nats"}}`)
 	out, _, code := command("checkconfig", "-c", path)
 	require.Equal(t, 1, code)
-	require.Equal(t, "error validating config: file "+path+":1: broker.type is nats: not supported, use memory\n", out)
+	require.Equal(t, "error validating config: file "+path+":1: broker.type is nats: not supported, use redis, or memory for one node\n", out)
 }
 
 // What keeps the server from starting is told first, with file and line, then
@@ -140,21 +140,21 @@ func TestCheckconfigTellsTheWorstFirst(t *testing.T) {
 		"channel": {"namespaces": [{"name": "x"}]}}`,
 		append([]string{":7: http_server.port: 70000 is not a port", `:8: channel.namespaces[0].name: "x" is not`}, others...)...)
 	f("{\n"+rest+`,
-		"engine": {"type": "redis"}}`, append([]string{":7: engine.type is redis: not supported, use memory"}, others...)...)
+		"broker": {"enabled": true, "type": "nats"}}`, append([]string{":7: broker.type is nats: not supported, use redis, or memory for one node"}, others...)...)
 }
 
 // All that keeps the server from starting is told at once: values that cannot be
 // read, values that are wrong, and what only the server refuses.
 func TestCheckconfigTellsAllThatIsFatalAtOnce(t *testing.T) {
-	path := configFile(t, `{"client": {"ping_interval": 30}, "channel": {"namespaces": [{"name": "x"}]}, "engine": {"type": "redis"}}`)
+	path := configFile(t, `{"client": {"ping_interval": 30}, "channel": {"namespaces": [{"name": "x"}]}, "broker": {"enabled": true, "type": "nats"}}`)
 	out, _, code := command("checkconfig", "-c", path)
 	require.Equal(t, 1, code)
-	for _, want := range []string{"client.ping_interval: 30 is a bare number", `channel.namespaces[0].name: "x" is not`, "engine.type is redis: not supported"} {
+	for _, want := range []string{"client.ping_interval: 30 is a bare number", `channel.namespaces[0].name: "x" is not`, "broker.type is nats: not supported"} {
 		require.Contains(t, out, want)
 	}
 	_, errs, code := command("-c", path)
 	require.Equal(t, 1, code)
-	for _, want := range []string{"client.ping_interval: 30 is a bare number", `channel.namespaces[0].name: "x" is not`, "engine.type is redis: not supported"} {
+	for _, want := range []string{"client.ping_interval: 30 is a bare number", `channel.namespaces[0].name: "x" is not`, "broker.type is nats: not supported"} {
 		require.Contains(t, errs, want, "so does a start")
 	}
 }

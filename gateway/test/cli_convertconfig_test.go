@@ -106,12 +106,11 @@ func TestConvertconfigRefuses(t *testing.T) {
 		require.NoFileExists(t, to)
 	}
 	f("config.json:1: http_server.port (written as port): \"x\" is not a port", `{"port": "x"}`)
-	f("config.json:2: engine.type is redis: not supported, use memory", "{\n\"engine\": \"redis\", \"redis_address\": \"h:1\"}")
-	const next = "nothing was written: nodes would not share their channels any more. To convert the file for one node, set %s to memory in it, and convert it again\n"
-	f(fmt.Sprintf(next, "engine"), `{"engine": "redis"}`)
-	f(fmt.Sprintf(next, "engine.type"), `{"engine": {"type": "redis"}}`)
-	f(fmt.Sprintf(next, "broker"), `{"broker": "nats", "port": "x"}`)
-	_, errs, code := command("convertconfig", configFile(t, `{"engine": "memory", "broker": "", "nats_url": "nats://h:1"}`))
+	f("config.json:2: broker.type is nats: not supported, use redis, or memory for one node", "{\n\"broker\": \"nats\", \"nats_url\": \"nats://h:1\"}")
+	const next = "nothing was written: nodes would not share their channels any more. To convert the file, %s and choose an engine, redis, or memory for one node; then convert it again\n"
+	f(fmt.Sprintf(next, "take broker out"), `{"broker": "nats", "port": "x"}`)
+	f(fmt.Sprintf(next, "set broker.enabled to false"), `{"broker": {"enabled": true, "type": "nats"}}`)
+	_, errs, code := command("convertconfig", configFile(t, `{"engine": "memory", "nats_url": "nats://h:1"}`))
 	require.Equal(t, 0, code, "what the message advises works")
 	require.Contains(t, errs, "broker.nats: left out: nothing serves it yet")
 	out, _, code := command("convertconfig", filepath.Join(dir, "none.json"), to)

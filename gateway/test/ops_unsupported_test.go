@@ -23,9 +23,7 @@ func TestUnsupportedOptionsThatMatterAreRefused(t *testing.T) {
 		require.ErrorIs(t, err, node.ErrUnsupported, key)
 		require.ErrorContains(t, err, key)
 	}
-	f("engine.type", func(c *config.Config) { c.Engine.Type = "redis" })
 	f("broker.type", func(c *config.Config) { c.Broker.Enabled, c.Broker.Type = true, "nats" })
-	f("presence_manager.type", func(c *config.Config) { c.PresenceManager.Enabled, c.PresenceManager.Type = true, "redis" })
 	f("http_server.reuse_port", func(c *config.Config) { c.HTTPServer.ReusePort = "on" })
 }
 
