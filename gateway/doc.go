@@ -27,7 +27,8 @@
 //	presence/       contract; presencetest/ the suite that judges what keeps it; memory/
 //	reference/      the bytes of the reference's nodes: payloads, commands
 //	cluster/        the nodes of one engine: who is there, commands, surveys; carried by an
-//	                engine that has a cluster.Carrier
+//	                engine that has a cluster.Carrier; clustertest/ a network for tests, and
+//	                the suite of carriers
 //	front/          accept, TLS, PROXY protocol, connections that wait; strict/ what requests
 //	                must look like; client/ addresses, what proxies forward, limits by address
 //	auth/           tokens, key sets, API keys -> identity
@@ -86,6 +87,9 @@
 //	the order of shutdown   node/stop.go; how streams end: session/ending.go
 //	a command               cli/<command>.go, its line in cli/root.go, or for those of
 //	                        configurations and tokens in config_command.go and token_command.go
+//	a command to all nodes  cluster/command.go, its kind and bytes in cluster/envelope.go, a method
+//	                        in cluster/ask.go and a case in cluster/serve.go; carried out in
+//	                        session/, joined in node/wiring_cluster.go
 //	an engine               its folder in broker/ and presence/, whose contracts are broker.go and
 //	                        presence.go; made, and its numbers read, in node/wiring_engine.go;
 //	                        allowed by refusals in node/check.go; config/schema/engine.go; a row
@@ -105,6 +109,10 @@
 //	JWKS refresher        1                its timer
 //	JWKS fetch            at most 32       HTTP, with a deadline
 //	poller                one per loop     epoll_wait
+//	cluster worker        10               what other nodes ask for here: the engine, with a deadline
+//	cluster sender        1                the engine, with a deadline
+//	cluster announcer     1                its timer; the engine, with a deadline
+//	cluster call          per API call     what it does on this node, while others are asked
 //	memory janitor        1                its timer (of the memory engine)
 //	memory watch          1                its timer; its pace is a cleanup of the runtime's, which
 //	                                       may give memory back on a goroutine of its own

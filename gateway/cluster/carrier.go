@@ -6,7 +6,8 @@ import "context"
 // methods may be called from any goroutine but not from a turn.
 type Carrier interface {
 	// Listen delivers what any node sends to one of the subjects, this node included,
-	// in the order of each sender as long as nothing is lost on the way. It is called
+	// in the order of each sender where there is one way between them; over several
+	// servers messages may overtake each other. It is called
 	// once, after the engine was started, and returns without waiting for the engine to
 	// be within reach: it listens as soon as it is, and again after each loss of it;
 	// what was sent meanwhile is gone. receive is called by one goroutine at a time and

@@ -1,0 +1,301 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"sluice/codec"
+	"sluice/gateway/broker"
+)
+
+// question is something that was sent and is waited for.
+type question struct {
+	arrived chan *message // answers, and the echo of the question itself
+}
+
+// offer passes a message on to who waits for it, and reports whether somebody does. It
+// does not block: who asked has room for one message of each node, which sends no more
+// before it is asked to.
+func (c *Cluster) offer(id uint64, m *message) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	q := c.pending[id]
+	if q == nil {
+		return false
+	}
+	select {
+	case q.arrived <- m:
+		return true
+	default:
+		return false
+	}
+}
+
+// ErrCutOff is wrapped by errors of calls whose message this node did not hear itself:
+// what other nodes did of it is not known.
+var ErrCutOff = fmt.Errorf("cluster: this node does not hear the control channel, not even itself: %w", broker.ErrUnknown)
+
+// maxAnswers bounds what answers hold at a time, of all callers together, in bytes.
+const maxAnswers = 64 << 20
+
+// ask carries something out on this node by local, and asks all others for the same. take
+// is given each answer that is no error, by one goroutine, and reports what the answer
+// made it hold, in bytes. The nodes that did not answer are named; the error is that of
+// this node, of one that answered with it, or says that nobody else could be asked.
+func (c *Cluster) ask(ctx context.Context, kind string, data any, local func(context.Context) error, take func(from string, a *answer) (int, error)) (silent []string, err error) {
+	if !c.started.Load() {
+		return nil, local(ctx)
+	}
+	here := make(chan error, 1)
+	go func() { here <- local(ctx) }()
+	silent, err = c.askOthers(ctx, &message{kind: kind, ask: true, data: data, id: c.lastID.Add(1)}, take)
+	if mine := <-here; mine != nil {
+		return silent, mine
+	}
+	return silent, err
+}
+
+// asking is one question under way. It belongs to the goroutine that asks.
+type asking struct {
+	c *Cluster
+	m *message
+	q *question
+	// known are the nodes that are to answer; wait those that are still waited for; all
+	// says that there may be more.
+	known, wait map[string]bool
+	all         bool
+	heard       bool // the question itself came back
+	held        int
+	take        func(from string, a *answer) (int, error)
+	err         error // of the first node that answered with one
+}
+
+func (c *Cluster) askOthers(ctx context.Context, m *message, take func(from string, a *answer) (int, error)) (silent []string, err error) {
+	began := time.Now()
+	defer func() { c.count.took.Add(time.Since(began)) }()
+	a := &asking{c: c, m: m, take: take}
+	a.known, a.wait, a.all = c.nodes.asked()
+	a.q = &question{arrived: make(chan *message, 2*len(a.known)+room)}
+	c.mu.Lock()
+	c.pending[m.id] = a.q
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.pending, m.id)
+		c.mu.Unlock()
+		c.held.Add(-int64(a.held))
+	}()
+	within, cancel := context.WithTimeout(ctx, c.opt.SurveyTimeout)
+	defer cancel()
+	if err := c.send(within, SubjectAll, m); err != nil {
+		return nil, fmt.Errorf("no other node was asked: %w", err)
+	}
+	for len(a.wait) > 0 || !a.heard || a.all {
+		select {
+		case got := <-a.q.arrived:
+			a.arrived(within, got)
+			continue
+		case <-within.Done():
+		}
+		break
+	}
+	return a.end(ctx)
+}
+
+// room is for answers of nodes that were not known.
+const room = 64
+
+// arrived takes an answer, or the echo.
+func (a *asking) arrived(ctx context.Context, got *message) {
+	answer, ok := got.data.(*answer)
+	if !ok {
+		a.heard = true
+		return
+	}
+	if answer.Error != "" || answer.Code != 0 {
+		a.failed(got.from, answer)
+		return
+	} else if err := a.took(got.from, answer); err != nil && a.err == nil {
+		a.err = err
+	}
+	if answer.More {
+		more := &message{kind: kindNext, data: &next{To: a.m.id, Part: answer.Part + 1}}
+		if a.err == nil && a.c.send(ctx, subjectNode+got.from, more) == nil {
+			a.known[got.from], a.wait[got.from] = true, true
+			return
+		}
+	}
+	delete(a.wait, got.from)
+	delete(a.known, got.from)
+}
+
+// took has an answer taken, and counts what it holds.
+func (a *asking) took(from string, answer *answer) error {
+	n, err := a.take(from, answer)
+	a.held += n
+	if held := a.c.held.Add(int64(n)); err == nil && held > maxAnswers {
+		err = fmt.Errorf("cluster: answers of all nodes, more than %d bytes: %w", maxAnswers, ErrTooLarge)
+	}
+	return err
+}
+
+// failed takes an answer that is an error. Of a survey the answers of the others are worth
+// something: where the node only broke, it counts as one that did not answer.
+func (a *asking) failed(from string, answer *answer) {
+	c := a.c
+	delete(a.wait, from)
+	name := c.nodes.titles(map[string]bool{from: true})[0]
+	text := plain(answer.Error, maxText)
+	survey := a.m.kind == kindChannels || a.m.kind == kindInfo
+	if survey && answer.Code == 0 {
+		a.known[from] = true
+		c.opt.Log.Warn("cluster: a node could not answer", "kind", a.m.kind, "node", name, "error", text)
+		return
+	}
+	delete(a.known, from)
+	switch {
+	case a.err != nil:
+	case answer.Code != 0:
+		a.err = fmt.Errorf("cluster: node %s: %w", name, &codec.Error{Code: answer.Code, Message: text})
+	default:
+		a.err = fmt.Errorf("cluster: node %s: %s", name, text)
+	}
+}
+
+// end is what came of it.
+func (a *asking) end(ctx context.Context) (silent []string, err error) {
+	c := a.c
+	if !a.heard {
+		return c.nodes.titles(a.known), ErrCutOff
+	}
+	if ctx.Err() == nil {
+		c.nodes.missed(a.wait)
+	}
+	c.count.unanswered.Add(uint64(len(a.known)))
+	silent = c.nodes.titles(a.known)
+	c.warn(a.m.kind, silent)
+	if err := ctx.Err(); err != nil && a.err == nil && len(a.wait) > 0 {
+		return silent, fmt.Errorf("cluster: not all nodes answered: %w", err)
+	}
+	return silent, a.err
+}
+
+// warn logs who did not answer, at most once a second.
+func (c *Cluster) warn(kind string, silent []string) {
+	if len(silent) == 0 {
+		return
+	}
+	now, last := int64(c.nodes.now()), c.warned.Load()
+	if last != 0 && now-last < int64(time.Second) || !c.warned.CompareAndSwap(last, now) {
+		return
+	}
+	c.opt.Log.Warn("cluster: nodes did not answer in time", "kind", kind, "nodes", silent, "within", c.opt.SurveyTimeout)
+}
+
+func nothing(string, *answer) (int, error) { return 0, nil }
+
+// Subscribe carries a command out on all nodes. It returns the names of those that did
+// not answer.
+func (c *Cluster) Subscribe(ctx context.Context, cmd *Subscribe) (silent []string, err error) {
+	return c.ask(ctx, kindSubscribe, cmd, func(ctx context.Context) error { return c.opt.Local.Subscribe(ctx, cmd) }, nothing)
+}
+
+// Unsubscribe is like Subscribe.
+func (c *Cluster) Unsubscribe(ctx context.Context, cmd *Unsubscribe) (silent []string, err error) {
+	return c.ask(ctx, kindUnsubscribe, cmd, func(ctx context.Context) error { return c.opt.Local.Unsubscribe(ctx, cmd) }, nothing)
+}
+
+// Disconnect is like Subscribe.
+func (c *Cluster) Disconnect(ctx context.Context, cmd *Disconnect) (silent []string, err error) {
+	return c.ask(ctx, kindDisconnect, cmd, func(ctx context.Context) error { return c.opt.Local.Disconnect(ctx, cmd) }, nothing)
+}
+
+// Refresh is like Subscribe.
+func (c *Cluster) Refresh(ctx context.Context, cmd *Refresh) (silent []string, err error) {
+	return c.ask(ctx, kindRefresh, cmd, func(ctx context.Context) error { return c.opt.Local.Refresh(ctx, cmd) }, nothing)
+}
+
+// Evict has the other nodes evict; this one did it itself. It returns at once, and may be
+// called from a turn.
+func (c *Cluster) Evict(cmd Evict) {
+	if c.started.Load() {
+		c.post(SubjectAll, &message{kind: kindEvict, data: &cmd})
+	}
+}
+
+// channelCost is what a channel costs in a survey beside its name, in bytes.
+const channelCost = 48
+
+// Channels returns the channels that have a subscriber on any node, with all of their
+// clients, in no order; those that match a glob, all for "".
+func (c *Cluster) Channels(ctx context.Context, pattern string) (found []Channel, silent []string, err error) {
+	var here []Channel
+	elsewhere := make(map[string]int)
+	silent, err = c.ask(ctx, kindChannels, &query{pattern}, func(ctx context.Context) (err error) {
+		here, err = c.opt.Local.Channels(ctx, pattern)
+		return err
+	}, func(_ string, a *answer) (size int, err error) {
+		if len(a.Channels) == 0 {
+			return 0, nil
+		}
+		var part map[string]int
+		if err := json.Unmarshal(a.Channels, &part); err != nil {
+			return 0, fmt.Errorf("cluster: an answer is no object of channels and counts: %w", err)
+		}
+		for name, n := range part {
+			if _, ok := elsewhere[name]; !ok {
+				size += len(name) + channelCost
+			}
+			elsewhere[name] += max(n, 0)
+		}
+		return size, nil
+	})
+	if err != nil {
+		return nil, silent, err
+	}
+	return merge(here, elsewhere), silent, nil
+}
+
+// merge adds what other nodes have to what this one has.
+func merge(here []Channel, elsewhere map[string]int) []Channel {
+	for i := range here {
+		if n, ok := elsewhere[here[i].Name]; ok {
+			here[i].Clients += n
+			delete(elsewhere, here[i].Name)
+		}
+	}
+	for name, n := range elsewhere {
+		here = append(here, Channel{name, n})
+	}
+	return here
+}
+
+// Nodes describes all nodes, this one first. One that does not answer is there by what
+// it said of itself before.
+func (c *Cluster) Nodes(ctx context.Context) (nodes []Info, silent []string, err error) {
+	var me Info
+	var others []Info
+	answered := make(map[string]bool)
+	known, _, _ := c.nodes.asked()
+	silent, err = c.ask(ctx, kindInfo, nil, func(context.Context) error {
+		me = c.opt.Local.Info()
+		me.UID = c.opt.UID
+		return nil
+	}, func(from string, a *answer) (int, error) {
+		if a.Info == nil {
+			return 0, errors.New("cluster: an answer says nothing of its node")
+		}
+		a.Info.UID, a.Info.Name, a.Info.Version = from, plain(a.Info.Name, maxName), plain(a.Info.Version, maxName)
+		others = append(others, *a.Info)
+		answered[from] = true
+		return 0, nil
+	})
+	for uid := range answered {
+		delete(known, uid)
+	}
+	nodes = append([]Info{me}, others...)
+	return append(nodes, c.nodes.infos(known)...), silent, err
+}

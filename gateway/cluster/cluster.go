@@ -1,0 +1,367 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/gateway/tally"
+)
+
+// Options of a [Cluster]. UID and Local must be set; the zero value of the others means
+// the default named.
+type Options struct {
+	UID           string // the id of this node, letters, digits, - and _
+	Name, Version string // for people
+	// Carrier joins the nodes; nil: this node is alone, and nothing is ever sent.
+	Carrier Carrier
+	Local   Local
+	// SurveyTimeout is how long a caller waits for other nodes, at the most; 1 s.
+	SurveyTimeout time.Duration
+	// Announce is how often this node says that it is there, 3 s; Forget after how long
+	// one that is not heard is forgotten, 7 s.
+	Announce, Forget time.Duration
+	// CallTimeout ends what another node asked to be carried out here; 5 s.
+	CallTimeout time.Duration
+	Log         *slog.Logger
+}
+
+func (o *Options) setDefaults() {
+	if o.SurveyTimeout <= 0 {
+		o.SurveyTimeout = time.Second
+	}
+	if o.Announce <= 0 {
+		o.Announce = 3 * time.Second
+	}
+	if o.Forget <= 0 {
+		o.Forget = 7 * time.Second
+	}
+	if o.CallTimeout <= 0 {
+		o.CallTimeout = 5 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Cluster is this node among the others. Its methods may be called from any goroutine,
+// but from a turn only Evict.
+type Cluster struct {
+	// Immutable after New.
+	opt   Options
+	nodes *registry
+	// commands are carried out one after the other in each, those of a user in one;
+	// surveys are answered beside them.
+	commands [commandQueues]chan *message
+	surveys  chan *message
+	outbox   chan outgoing // what nobody waits for
+	ctx      context.Context
+	end      context.CancelFunc
+	serving  sync.WaitGroup
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	pending map[uint64]*question // by the id of what was sent
+	rests   rests
+
+	// Atomic.
+	lastID  atomic.Uint64
+	started atomic.Bool
+	held    atomic.Int64 // bytes of answers that were not passed on yet
+	warned  atomic.Int64 // when silent nodes were last told of, ns since the registry's start
+
+	count counters
+}
+
+const (
+	// commandQueues is how many commands of other nodes are carried out at once, each
+	// queue holds queueSize more.
+	commandQueues = 8
+	queueSize     = 1024
+	// surveyWorkers answer surveys, surveysWaiting more may wait.
+	surveyWorkers  = 2
+	surveysWaiting = 256
+	// outboxSize is how many messages may wait that nobody waits for.
+	outboxSize = 4096
+)
+
+// outgoing is a message on its way out.
+type outgoing struct {
+	subject string
+	m       *message
+}
+
+// New makes a cluster; with a carrier it begins with Start.
+func New(opt Options) *Cluster {
+	opt.setDefaults()
+	if !validUID(opt.UID) {
+		panic("BUG: cluster: the id of a node must be letters, digits, - and _: " + opt.UID)
+	}
+	c := &Cluster{opt: opt, nodes: newRegistry(opt.Forget, opt.SurveyTimeout)}
+	if opt.Carrier == nil {
+		return c
+	}
+	for i := range c.commands {
+		c.commands[i] = make(chan *message, queueSize)
+	}
+	c.surveys = make(chan *message, surveysWaiting)
+	c.outbox = make(chan outgoing, outboxSize)
+	c.pending = make(map[uint64]*question)
+	c.rests = rests{byAsker: make(map[restKey]*rest)}
+	c.ctx, c.end = context.WithCancel(context.Background())
+	c.count.init()
+	return c
+}
+
+// Start has the node listen and announce itself. It is called once, after the engine
+// has started, which need not be within reach.
+func (c *Cluster) Start(ctx context.Context) error {
+	if c.opt.Carrier == nil {
+		return nil
+	}
+	if err := c.opt.Carrier.Listen(ctx, []string{SubjectAll, subjectNode + c.opt.UID}, c.receive); err != nil {
+		return fmt.Errorf("cluster: cannot listen: %w", err)
+	}
+	for _, q := range c.commands {
+		c.serving.Go(func() { c.serve(q) })
+	}
+	for range surveyWorkers {
+		c.serving.Go(func() { c.serve(c.surveys) })
+	}
+	c.serving.Go(c.sendOutbox)
+	c.serving.Go(c.announce)
+	c.started.Store(true)
+	return nil
+}
+
+// Close tells the others that this node goes, and ends what Start began. What is being
+// carried out is given up when ctx ends.
+func (c *Cluster) Close(ctx context.Context) error {
+	if !c.started.Swap(false) {
+		return nil
+	}
+	within, cancel := context.WithTimeout(ctx, c.opt.SurveyTimeout)
+	err := c.send(within, SubjectAll, &message{kind: kindLeave})
+	cancel()
+	c.end()
+	done := make(chan struct{})
+	go func() { c.serving.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = errors.Join(err, fmt.Errorf("cluster: commands were cut: %w", context.Cause(ctx)))
+	}
+	return err
+}
+
+// Ready returns nil while this node hears its own announcements, else since when it does
+// not. It does not block.
+func (c *Cluster) Ready() error {
+	if c.opt.Carrier == nil {
+		return nil
+	}
+	switch since, never := c.nodes.unheard(); {
+	case never:
+		return errors.New("cluster: this node has not heard itself on the control channel yet: is the engine within reach?")
+	case since > c.opt.Forget:
+		return fmt.Errorf("cluster: this node has not heard itself on the control channel for %s: is it cut off?", since.Round(time.Second))
+	}
+	return nil
+}
+
+// announce says every now and then that this node is there, and looks who is not.
+func (c *Cluster) announce() {
+	tick := time.NewTicker(c.opt.Announce)
+	defer tick.Stop()
+	for {
+		_, never := c.nodes.unheard()
+		within, cancel := context.WithTimeout(c.ctx, c.opt.Announce)
+		err := c.send(within, SubjectAll, c.announcement(never))
+		cancel()
+		if err != nil && c.ctx.Err() == nil {
+			c.opt.Log.Debug("cluster: this node could not announce itself", "error", err)
+		}
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, name := range c.nodes.tick() {
+			c.opt.Log.Info("cluster: a node is gone, it said nothing", "node", name, "for", c.opt.Forget)
+		}
+		c.dropRests(time.Now())
+	}
+}
+
+func (c *Cluster) announcement(isNew bool) *message {
+	return &message{kind: kindAnnounce, data: &announcement{Name: c.opt.Name, Version: c.opt.Version, New: isNew}}
+}
+
+// sendOutbox sends what nobody waits for.
+func (c *Cluster) sendOutbox() {
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case out := <-c.outbox:
+			within, cancel := context.WithTimeout(c.ctx, c.opt.SurveyTimeout)
+			_ = c.send(within, out.subject, out.m) // counted
+			cancel()
+		}
+	}
+}
+
+// post leaves a message in the outbox. It does not block.
+func (c *Cluster) post(subject string, m *message) {
+	select {
+	case c.outbox <- outgoing{subject, m}:
+	default:
+		c.count.unsent.Add(1)
+	}
+}
+
+// send sends a message, with the next id unless it has one.
+func (c *Cluster) send(ctx context.Context, subject string, m *message) error {
+	m.from = c.opt.UID
+	if m.id == 0 {
+		m.id = c.lastID.Add(1)
+	}
+	payload, err := encode(m)
+	if err != nil {
+		return err
+	}
+	if err := c.opt.Carrier.Send(ctx, subject, payload); err != nil {
+		c.count.unsent.Add(1)
+		return fmt.Errorf("cluster: %s: %w", m.kind, err)
+	}
+	c.count.sent[m.kind].Add(1)
+	return nil
+}
+
+// receive takes what the carrier delivers: one goroutine at a time, which it does not
+// hold up.
+func (c *Cluster) receive(_ string, payload []byte) {
+	m, skip := decode(payload)
+	switch {
+	case m == nil:
+		c.count.skipped[skip].Add(1)
+		return
+	case m.from == c.opt.UID:
+		c.echoed(m)
+		return
+	}
+	if repeated := c.nodes.take(m.from, m.id); repeated != "" {
+		c.count.skipped[repeated].Add(1)
+		return
+	}
+	if skip != "" {
+		c.count.skipped[skip].Add(1)
+		if m.ask {
+			c.refuse(m, "this node is older: it does not know what a "+plain(m.kind, maxName)+" is")
+		}
+		return
+	}
+	c.count.received[m.kind].Add(1)
+	c.dispatch(m)
+}
+
+// echoed takes a message of this node's own.
+func (c *Cluster) echoed(m *message) {
+	if m.kind == kindAnnounce {
+		c.nodes.echoed()
+		return
+	}
+	c.offer(m.id, m)
+}
+
+func (c *Cluster) dispatch(m *message) {
+	switch data := m.data.(type) {
+	case *announcement:
+		if c.nodes.announced(m.from, data) {
+			c.opt.Log.Info("cluster: a node is here", "node", data.Name, "uid", m.from, "version", data.Version)
+		}
+		if data.New {
+			c.post(subjectNode+m.from, c.announcement(false))
+		}
+	case *answer:
+		if !c.offer(data.To, m) {
+			c.count.skipped[skipLate].Add(1)
+		}
+	default:
+		if m.kind == kindLeave {
+			c.nodes.left(m.from)
+			return
+		}
+		select {
+		case c.queue(m) <- m:
+		default:
+			c.count.skipped[skipFull].Add(1)
+			c.refuse(m, "too many commands wait there")
+		}
+	}
+}
+
+// refuse answers what is not carried out, if anybody waits for it.
+func (c *Cluster) refuse(m *message, why string) {
+	if m.ask {
+		c.post(subjectNode+m.from, &message{kind: kindAnswer, data: &answer{To: m.id, Error: why}})
+	}
+}
+
+// counters are counted by any goroutine.
+type counters struct {
+	sent, received, skipped map[string]*atomic.Uint64 // the maps do not change
+	unsent, unanswered      atomic.Uint64
+	took                    tally.Shared
+}
+
+func (n *counters) init() {
+	n.sent, n.received, n.skipped = counted(kinds()), counted(kinds()), counted(skipReasons())
+}
+
+func counted(names []string) map[string]*atomic.Uint64 {
+	m := make(map[string]*atomic.Uint64, len(names))
+	for _, name := range names {
+		m[name] = new(atomic.Uint64)
+	}
+	return m
+}
+
+// Stats are numbers of a cluster.
+type Stats struct {
+	Nodes      int    // that are known, this one included
+	Silent     int    // of these, that missed their last answer
+	Forgotten  uint64 // nodes that went without a word
+	Unsent     uint64 // messages that could not be sent
+	Unanswered uint64 // answers that did not come in time
+	// Sent and Received are messages by kind, Skipped those that were not obeyed by
+	// reason; all nil for a node that is alone.
+	Sent, Received, Skipped map[string]uint64
+	// Took is how long callers waited for other nodes.
+	Took tally.Durations
+}
+
+// Stats returns the numbers so far.
+func (c *Cluster) Stats() Stats {
+	st := Stats{Nodes: 1}
+	if c.opt.Carrier == nil {
+		return st
+	}
+	st.Nodes, st.Silent, st.Forgotten = c.nodes.counts()
+	st.Nodes++
+	st.Unsent, st.Unanswered, st.Took = c.count.unsent.Load(), c.count.unanswered.Load(), c.count.took.Read()
+	st.Sent, st.Received, st.Skipped = read(c.count.sent), read(c.count.received), read(c.count.skipped)
+	return st
+}
+
+func read(counts map[string]*atomic.Uint64) map[string]uint64 {
+	out := make(map[string]uint64, len(counts))
+	for name, n := range counts {
+		out[name] = n.Load()
+	}
+	return out
+}
