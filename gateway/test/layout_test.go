@@ -69,6 +69,7 @@ var layout = map[string]row{
 	"gateway/broker/history":        {ours: "codec gateway/broker"},
 	"gateway/broker/memory":         {ours: "codec gateway/broker gateway/broker/history gateway/shrink"},
 	"gateway/cluster":               {ours: "codec gateway/broker gateway/tally"},
+	"gateway/cluster/clustertest":   {ours: "gateway/broker gateway/cluster", others: modTestify}, // for tests: in no other row
 	"gateway/broker/brokertest":     {ours: "codec gateway/broker gateway/testkit", others: modTestify},
 	"gateway/presence":              {ours: "codec"},
 	"gateway/presence/memory":       {ours: "codec gateway/presence gateway/shrink"},
