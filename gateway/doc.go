@@ -23,7 +23,7 @@
 //	proxy/          connect and refresh hooks (implements auth.Hook)
 //	hub/            who listens here: lanes, a shard per loop, interest, credit
 //	broker/         contract; brokertest/ its suite for engines; memory/ the engine, history/ its
-//	                log of a channel
+//	                log of a channel; remotetest/ one for tests: late, broken or silent as they say
 //	presence/       contract; presencetest/ the suite that judges what keeps it; memory/
 //	reference/      the bytes of the reference's nodes: payloads, commands
 //	cluster/        the nodes of one engine: who is there, commands, surveys; carried by an

@@ -71,6 +71,7 @@ var layout = map[string]row{
 	"gateway/cluster":               {ours: "codec gateway/broker gateway/tally"},
 	"gateway/cluster/clustertest":   {ours: "gateway/broker gateway/cluster", others: modTestify}, // for tests: in no other row
 	"gateway/broker/brokertest":     {ours: "codec gateway/broker gateway/testkit", others: modTestify},
+	"gateway/broker/remotetest":     {ours: "codec gateway/broker gateway/broker/memory"},
 	"gateway/presence":              {ours: "codec"},
 	"gateway/presence/memory":       {ours: "codec gateway/presence gateway/shrink"},
 	"gateway/presence/presencetest": {ours: "codec gateway/presence", others: modTestify}, // for tests: in no other row
