@@ -23,7 +23,8 @@ type SentinelSet struct {
 
 const sentinelQuorum = 2
 
-// Sentinel starts a set. The sentinels call a server down after a second and agree on that by two. A password is that of the
+// Sentinel starts a set. The sentinels call a server down after two seconds (on a busy machine one that is well may be silent for
+// one) and agree on that by two. A password is that of the
 // servers; the sentinels have none.
 func Sentinel(t testing.TB, options ...Option) *SentinelSet {
 	t.Helper()
@@ -44,7 +45,7 @@ func Sentinel(t testing.TB, options ...Option) *SentinelSet {
 		lines := []string{
 			fmt.Sprintf("sentinel myid %s", ids[i]),
 			fmt.Sprintf("sentinel monitor %s 127.0.0.1 %d %d", set.Name, master.Port, sentinelQuorum),
-			fmt.Sprintf("sentinel down-after-milliseconds %s 1000", set.Name),
+			fmt.Sprintf("sentinel down-after-milliseconds %s 2000", set.Name),
 			fmt.Sprintf("sentinel failover-timeout %s 3000", set.Name),
 		}
 		if s.password != "" {
@@ -61,7 +62,7 @@ func Sentinel(t testing.TB, options ...Option) *SentinelSet {
 	beginAll(t, slices.Concat(set.Servers, set.Sentinels))
 	for _, sentinel := range set.Sentinels {
 		// Why: on a busy machine a sentinel would think that its clock had jumped, and do nothing for 30 s.
-		sentinel.Do(t, "SENTINEL", "DEBUG", "tilt-trigger", 60000, "info-period", 500, "publish-period", 500)
+		sentinel.Do(t, "SENTINEL", "DEBUG", "tilt-trigger", 60000, "info-period", 500, "publish-period", 200, "ping-period", 200)
 	}
 	set.awaitReady(t)
 	return set
