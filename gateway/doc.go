@@ -94,6 +94,8 @@
 //	                        presence.go; made, and its numbers read, in node/wiring_engine.go;
 //	                        allowed by refusals in node/check.go; config/schema/engine.go; a row
 //	                        in test/layout_test.go
+//	what the reference's    reference/: a file for each message; its tests hold it against
+//	nodes write             testkit/recordings/
 //	a trick of the kernel   loop/ only, with a benchmark
 //
 // # Goroutines; one that is not here is a bug

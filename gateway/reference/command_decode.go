@@ -22,7 +22,7 @@ func DecodeCommand(src []byte, lim Limits) (*Command, error) {
 	for f.next() {
 		switch {
 		case f.isBytes(cmdUID):
-			c.UID = f.text("uid")
+			c.UID = f.text()
 		case f.typ == protowire.BytesType && f.num >= cmdNode && f.num <= cmdRefresh:
 			if part != 0 && part != f.num {
 				return nil, malformed(f.where, "one part expected, got fields %d and %d", part, f.num)
@@ -99,11 +99,11 @@ func (d *partDecoder) node() *Node {
 	for d.next() {
 		switch {
 		case d.isBytes(1):
-			n.UID = d.text("uid")
+			n.UID = d.text()
 		case d.isBytes(2):
-			n.Name = d.text("name")
+			n.Name = d.text()
 		case d.isBytes(3):
-			n.Version = d.text("version")
+			n.Version = d.text()
 		case d.isNumber(4):
 			n.NumClients = uint32(d.value)
 		case d.isNumber(5):
@@ -153,7 +153,7 @@ func decodeMetric(src []byte) (name string, value float64, err error) {
 	for f.next() {
 		switch {
 		case f.isBytes(entryKey):
-			name = f.text("key")
+			name = f.text()
 		case f.isFloat(entryValue):
 			value = f.float()
 		}
@@ -169,9 +169,9 @@ func (d *partDecoder) subscribe() *Subscribe {
 	for d.next() {
 		switch {
 		case d.isBytes(1):
-			s.User = d.text("user")
+			s.User = d.text()
 		case d.isBytes(2):
-			s.Channel = d.text("channel")
+			s.Channel = d.text()
 		case d.isNumber(3):
 			s.Presence = d.flag()
 		case d.isNumber(4):
@@ -185,14 +185,14 @@ func (d *partDecoder) subscribe() *Subscribe {
 		case d.isBytes(8):
 			s.Info = d.json()
 		case d.isBytes(9):
-			s.Client = d.text("client")
+			s.Client = d.text()
 		case d.isBytes(10):
 			s.Data = d.json()
 		case d.isBytes(11):
 			s.Since = new(Since)
 			*s.Since, d.err = decodeSince(d.bytes)
 		case d.isBytes(12):
-			s.Session = d.text("session")
+			s.Session = d.text()
 		case d.isNumber(13):
 			s.PushJoinLeave = d.flag()
 		case d.isNumber(14):
@@ -211,7 +211,7 @@ func decodeSince(src []byte) (s Since, err error) {
 		case f.isNumber(1):
 			s.Offset = f.value
 		case f.isBytes(2):
-			s.Epoch = f.text("epoch")
+			s.Epoch = f.text()
 		}
 	}
 	return s, f.err
@@ -223,17 +223,17 @@ func (d *partDecoder) unsubscribe() *Unsubscribe {
 	for d.next() {
 		switch {
 		case d.isBytes(1):
-			u.Channel = d.text("channel")
+			u.Channel = d.text()
 		case d.isBytes(2):
-			u.User = d.text("user")
+			u.User = d.text()
 		case d.isBytes(3):
-			u.Client = d.text("client")
+			u.Client = d.text()
 		case d.isBytes(4):
-			u.Session = d.text("session")
+			u.Session = d.text()
 		case d.isNumber(5):
 			u.Code = uint32(d.value)
 		case d.isBytes(6):
-			u.Reason = d.text("reason")
+			u.Reason = d.text()
 		}
 	}
 	return u
@@ -245,17 +245,17 @@ func (d *partDecoder) disconnect() *Disconnect {
 	for d.next() {
 		switch {
 		case d.isBytes(1):
-			out.User = d.text("user")
+			out.User = d.text()
 		case d.isBytes(2) && !d.full("whitelist", len(out.Whitelist)):
-			out.Whitelist = append(out.Whitelist, d.text("whitelist"))
+			out.Whitelist = append(out.Whitelist, d.text())
 		case d.isNumber(3):
 			out.Code = uint32(d.value)
 		case d.isBytes(4):
-			out.Reason = d.text("reason")
+			out.Reason = d.text()
 		case d.isBytes(6):
-			out.Client = d.text("client")
+			out.Client = d.text()
 		case d.isBytes(7):
-			out.Session = d.text("session")
+			out.Session = d.text()
 		}
 	}
 	return out
@@ -267,9 +267,9 @@ func (d *partDecoder) refresh() *Refresh {
 	for d.next() {
 		switch {
 		case d.isBytes(1):
-			r.User = d.text("user")
+			r.User = d.text()
 		case d.isBytes(2):
-			r.Client = d.text("client")
+			r.Client = d.text()
 		case d.isNumber(3):
 			r.Expired = d.flag()
 		case d.isNumber(4):
@@ -277,7 +277,7 @@ func (d *partDecoder) refresh() *Refresh {
 		case d.isBytes(5):
 			r.Info = d.json()
 		case d.isBytes(6):
-			r.Session = d.text("session")
+			r.Session = d.text()
 		}
 	}
 	return r
@@ -291,7 +291,7 @@ func (d *partDecoder) surveyRequest() *SurveyRequest {
 		case d.isNumber(1):
 			s.ID = d.value
 		case d.isBytes(2):
-			s.Op = d.text("op")
+			s.Op = d.text()
 		case d.isBytes(3):
 			s.Data = d.copied()
 		}
@@ -321,7 +321,7 @@ func (d *partDecoder) notification() *Notification {
 	for d.next() {
 		switch {
 		case d.isBytes(1):
-			n.Op = d.text("op")
+			n.Op = d.text()
 		case d.isBytes(2):
 			n.Data = d.copied()
 		}

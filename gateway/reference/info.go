@@ -52,9 +52,9 @@ func decodeInfo(src []byte, lim *Limits) (c *codec.ClientInfo, left int, err err
 	for f.next() {
 		switch {
 		case f.isBytes(infoUser):
-			c.User = f.text("user")
+			c.User = f.text()
 		case f.isBytes(infoClient):
-			c.Client = f.text("client")
+			c.Client = f.text()
 		case f.isBytes(infoConn):
 			conn = f.bytes
 		case f.isBytes(infoChan):

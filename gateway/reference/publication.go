@@ -1,10 +1,12 @@
 package reference
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -126,7 +128,7 @@ type scanned struct {
 	data, info []byte
 	hasInfo    bool
 	offset     uint64
-	tags       []byte // the message from its first tag on
+	tags       []byte // the message from its first tag to its last
 	tagCount   int
 	delta      bool
 	time       int64
@@ -136,7 +138,7 @@ type scanned struct {
 // scanPublication finds the parts. Of a repeated field the last counts.
 func scanPublication(src []byte) (m scanned, err error) {
 	f := fields{where: "publication", rest: src}
-	for at := src; f.next(); at = f.rest {
+	for at, first := 0, 0; f.next(); at = len(src) - len(f.rest) {
 		switch {
 		case f.isBytes(pubData):
 			m.data = f.bytes
@@ -146,8 +148,9 @@ func scanPublication(src []byte) (m scanned, err error) {
 			m.offset = f.value
 		case f.isBytes(pubTags):
 			if m.tagCount++; m.tagCount == 1 {
-				m.tags = at
+				first = at
 			}
+			m.tags = src[first : len(src)-len(f.rest)]
 		case f.isNumber(pubDelta):
 			m.delta = f.flag()
 		case f.isNumber(pubTime):
@@ -197,17 +200,17 @@ func (m *scanned) buildTags(lim *Limits) ([]codec.Tag, error) {
 	}
 	tags := make([]codec.Tag, 0, m.tagCount)
 	sorted := true
-	f := fields{where: "publication", rest: m.tags}
+	f := fields{where: "publication", rest: bytes.Clone(m.tags)} // the copy that all tags are parts of
 	for f.next() {
 		if !f.isBytes(pubTags) {
 			continue
 		}
-		key, value, err := decodeEntry(f.bytes)
+		t, err := tagOf(f.bytes)
 		if err != nil {
 			return nil, err
 		}
-		sorted = sorted && (len(tags) == 0 || tags[len(tags)-1].Key < key)
-		tags = append(tags, codec.Tag{Key: key, Value: value})
+		sorted = sorted && (len(tags) == 0 || tags[len(tags)-1].Key < t.Key)
+		tags = append(tags, t)
 	}
 	if f.err != nil || sorted {
 		return tags, f.err
@@ -222,16 +225,16 @@ func (m *scanned) buildTags(lim *Limits) ([]codec.Tag, error) {
 	return slices.Clip(kept), nil
 }
 
-// decodeEntry decodes an entry of a map of texts.
-func decodeEntry(src []byte) (key, value string, err error) {
-	f := fields{where: "entry of a map", rest: src}
+// tagOf reads an entry of the tags, which stays in src: nobody writes to it any more.
+func tagOf(src []byte) (t codec.Tag, err error) {
+	f := fields{where: "tag", rest: src}
 	for f.next() {
 		switch {
 		case f.isBytes(entryKey):
-			key = f.text("key")
+			t.Key = unsafe.String(unsafe.SliceData(f.bytes), len(f.bytes))
 		case f.isBytes(entryValue):
-			value = f.text("value")
+			t.Value = unsafe.String(unsafe.SliceData(f.bytes), len(f.bytes))
 		}
 	}
-	return key, value, f.err
+	return t, f.err
 }

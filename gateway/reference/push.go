@@ -57,7 +57,7 @@ func DecodePush(src []byte, lim Limits) (channel string, out Payload, err error)
 	for f.next() {
 		switch {
 		case f.isBytes(pushChannel):
-			channel = f.text("channel")
+			channel = f.text()
 		case f.isBytes(pushPub):
 			out.Kind, body = KindBare, f.bytes
 		case f.isBytes(pushJoin):

@@ -24,7 +24,7 @@ func DecodeChannelsRequest(src []byte) (pattern string, err error) {
 	f := fields{where: "survey for channels", rest: src}
 	for f.next() {
 		if f.isBytes(channelsField) {
-			pattern = f.text("pattern")
+			pattern = f.text()
 		}
 	}
 	return pattern, f.err
@@ -73,7 +73,7 @@ func decodeChannel(src []byte) (name string, clients uint32, err error) {
 	for f.next() {
 		switch {
 		case f.isBytes(entryKey):
-			name = f.text("key")
+			name = f.text()
 		case f.isBytes(entryValue):
 			info = f.bytes
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -87,16 +86,9 @@ func (f *fields) flag() bool { return protowire.DecodeBool(f.value) }
 
 func (f *fields) float() float64 { return math.Float64frombits(f.value) }
 
-// text copies the field's text, which must be UTF-8 as that of every protobuf string.
-func (f *fields) text(name string) string {
-	if !utf8.Valid(f.bytes) {
-		if f.err == nil {
-			f.err = malformed(f.where, "field %d (%s): UTF-8 expected, got %.16q", f.num, name, f.bytes)
-		}
-		return ""
-	}
-	return string(f.bytes)
-}
+// text copies the field's text. It is taken as it is, UTF-8 or not, as the reference
+// does: a user is the same on all nodes, and codec escapes what it writes.
+func (f *fields) text() string { return string(f.bytes) }
 
 // copied returns the field's bytes, nil if there are none.
 func (f *fields) copied() []byte { return append([]byte(nil), f.bytes...) }
