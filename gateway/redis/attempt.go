@@ -1,0 +1,252 @@
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// Pauses between attempts at commands that certainly were not executed, where the
+// connection is not to blame: slots of a Cluster on their way, a server that loads.
+const (
+	firstPause = 10 * time.Millisecond
+	lastPause  = 250 * time.Millisecond
+)
+
+var errLate = errors.New("the deadline came first")
+
+// attempts runs the commands of one caller until each has its reply. It belongs to the
+// caller's goroutine.
+type attempts struct {
+	s    *Shard
+	ctx  context.Context
+	late <-chan time.Time
+	cs   []Cmd
+	out  []Reply
+
+	left []int // which commands have no reply yet; nil: all
+}
+
+// sent is one attempt under way: what the goroutine that waits for rueidis works on, so
+// that its caller may go.
+type sent struct {
+	cs      []Cmd
+	results []rueidis.RedisResult
+	done    chan struct{}
+}
+
+func (a *attempts) run() {
+	pause := firstPause
+	for {
+		turn, err := a.s.gate.pass(a.ctx, a.late)
+		if err != nil {
+			a.rest(a.s.notReached(err))
+			return
+		}
+		job, failed := a.send()
+		if failed != nil {
+			if failed.Kind == ErrUnknown && a.ctx.Err() == nil {
+				a.s.silent(turn)
+			}
+			a.rest(failed)
+			return
+		}
+		worst := a.take(job)
+		if len(a.left) == 0 {
+			return
+		}
+		if worst == nil {
+			continue // scripts that the server lacked
+		}
+		a.s.counts.retries.Add(1)
+		if a.s.blame(turn, worst) {
+			continue // the gate knows when
+		}
+		if !a.sleep(pause) {
+			a.rest(worst)
+			return
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// send makes one attempt at the commands that are left. An error says that there is no
+// answer to any.
+func (a *attempts) send() (*sent, *Error) {
+	select {
+	case a.s.underWay <- struct{}{}:
+	case <-a.ctx.Done():
+		return nil, a.s.unavailable(ReasonTimeout, a.ctx.Err())
+	case <-a.late:
+		return nil, a.s.unavailable(ReasonTimeout, errLate)
+	case <-a.s.closed:
+		return nil, a.s.unavailable(ReasonClosed, errClosed)
+	}
+	job := &sent{cs: a.cs, done: make(chan struct{})}
+	if a.left != nil {
+		job.cs = make([]Cmd, len(a.left))
+		for i, at := range a.left {
+			job.cs[i] = a.cs[at]
+		}
+	}
+	go func() {
+		job.do(a.s.use())
+		<-a.s.underWay
+		close(job.done)
+	}()
+	var err error
+	select {
+	case <-job.done:
+		return job, nil
+	case <-a.ctx.Done():
+		err = a.ctx.Err()
+	case <-a.late:
+		err = errLate
+	}
+	return nil, &Error{Kind: ErrUnknown, Reason: ReasonTimeout, Shard: a.s.name, Err: err}
+}
+
+// do sends the commands. Those without keys go one by one in a Cluster: rueidis refuses
+// them among others.
+func (j *sent) do(client rueidis.Client) {
+	ctx := context.Background() // rueidis gives up a connection that is silent; we, the wait for it
+	if len(j.cs) == 1 {
+		j.results = []rueidis.RedisResult{client.Do(ctx, j.cs[0].build(client))}
+		return
+	}
+	keyless := false
+	all := make([]rueidis.Completed, len(j.cs))
+	for i := range j.cs {
+		all[i] = j.cs[i].build(client)
+		keyless = keyless || len(j.cs[i].Keys) == 0
+	}
+	if keyless && client.Mode() == rueidis.ClientModeCluster {
+		j.results = make([]rueidis.RedisResult, len(all))
+		for i, c := range all {
+			j.results[i] = client.Do(ctx, c)
+		}
+		return
+	}
+	j.results = client.DoMulti(ctx, all...)
+}
+
+// take gives the commands their replies, and keeps those to try again in left. It
+// returns the error of one of them that time may cure.
+func (a *attempts) take(job *sent) (worst *Error) {
+	var left []int
+	for i := range job.results {
+		at := i
+		if a.left != nil {
+			at = a.left[i]
+		}
+		c := &a.cs[at]
+		m, failure := job.results[i].ToMessage()
+		err := a.s.classify(failure)
+		switch {
+		case err == nil:
+			a.out[at] = Reply{m: m}
+			continue
+		case c.script != nil && !c.full && strings.HasPrefix(err.Err.Error(), "NOSCRIPT"):
+			c.full = true
+			left = append(left, at)
+			continue
+		case err.again(), err.Reason == ReasonBroken && c.Again:
+			worst = err
+			left = append(left, at)
+		case err.Kind == ErrUnknown:
+			a.s.blame(a.s.gate.now(), err)
+		}
+		a.s.counted(err)
+		a.out[at] = Reply{err: err}
+	}
+	a.left = left
+	return worst
+}
+
+// rest gives the commands that are left an error: err, or what their latest attempt
+// ended with.
+func (a *attempts) rest(err *Error) {
+	if a.left == nil {
+		for i := range a.cs {
+			a.out[i] = Reply{err: a.s.counted(softened(err, &a.cs[i]))}
+		}
+		return
+	}
+	for _, at := range a.left {
+		if a.out[at].err == nil || err.Kind == ErrUnknown {
+			a.out[at] = Reply{err: a.s.counted(softened(err, &a.cs[at]))}
+			continue
+		}
+		var latest *Error
+		if errors.As(a.out[at].err, &latest) {
+			a.out[at].err = softened(latest, &a.cs[at])
+		}
+	}
+}
+
+// softened returns err as it is for a command: for one that reads nothing happened.
+func softened(err *Error, c *Cmd) *Error {
+	if err.Kind != ErrUnknown || !c.Again {
+		return err
+	}
+	e := *err
+	e.Kind = ErrUnavailable
+	return &e
+}
+
+// sleep waits for about d; false: the deadline comes first.
+func (a *attempts) sleep(d time.Duration) bool {
+	t := time.NewTimer(d/2 + rand.N(d))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-a.ctx.Done():
+	case <-a.late:
+	case <-a.s.closed:
+	}
+	return false
+}
+
+// blame shuts the gate where an error says that the connection, or the server behind it,
+// is not what we need; it reports whether it did. In a Cluster the others go on.
+func (s *Shard) blame(turn uint64, err *Error) bool {
+	if s.Cluster() {
+		return false
+	}
+	switch err.Reason {
+	case ReasonReadonly:
+		s.dial.drop("") // the next dial looks for the master
+	case ReasonDial, ReasonBroken, ReasonAuth, ReasonTopology, ReasonVersion, ReasonTLS:
+	default:
+		return false
+	}
+	s.gate.shut(turn, err)
+	return true
+}
+
+// silent is for servers that did not answer within the io_timeout: the connection is
+// given up, so that nobody waits behind it.
+func (s *Shard) silent(turn uint64) {
+	if s.Cluster() {
+		return
+	}
+	s.dial.drop("")
+	s.gate.shut(turn, s.unavailable(ReasonTimeout, errors.New("no answer within the io_timeout")))
+}
+
+// dialFor is the dialer as rueidis calls it.
+func (s *Shard) dialFor(ctx context.Context, addr string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
+	s.counts.dials.Add(1)
+	conn, err := s.dial.forCommands(ctx, addr)
+	if err != nil {
+		s.counts.dialErrors.Add(1)
+	}
+	return conn, err
+}

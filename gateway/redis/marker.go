@@ -1,0 +1,175 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// probeEvery is how often a reader proves by a marker that delivery works.
+const probeEvery = time.Second
+
+// markers are the barriers of a reader: at most one is under way, and one next, which
+// all share who ask meanwhile.
+type markers struct {
+	// Guarded by mu.
+	mu      sync.Mutex
+	current *mark
+	next    *mark
+	busy    bool // a goroutine sends them
+}
+
+// mark is one barrier.
+type mark struct {
+	payload string
+	arrived chan struct{} // closed when it came
+	lost    chan struct{} // closed when the connection was lost before
+	done    chan struct{} // closed when it is over; then err is set
+	err     error
+}
+
+// markID tells the markers of this process from each other.
+var markID atomic.Uint64
+
+// markBase tells them from those of others.
+var markBase = strconv.FormatInt(time.Now().UnixNano(), 36)
+
+// Marker waits until all that Redis had accepted before the call was handed to the
+// handler, and what it did with it. An error (ErrUnavailable) says that this is not
+// known: the connection was lost, the publication failed, or ctx ended. Any goroutine
+// but the handler's.
+func (r *Reader) Marker(ctx context.Context) error {
+	m := r.marks.ask(r)
+	select {
+	case <-m.done:
+		return m.err
+	case <-ctx.Done():
+		return r.s.unavailable(ReasonTimeout, ctx.Err())
+	}
+}
+
+// ask returns the next marker, which is sent when the one under way is over.
+func (k *markers) ask(r *Reader) *mark {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.next == nil {
+		k.next = &mark{
+			payload: markBase + "-" + strconv.FormatUint(markID.Add(1), 36),
+			arrived: make(chan struct{}), lost: make(chan struct{}), done: make(chan struct{}),
+		}
+	}
+	m := k.next
+	if !k.busy {
+		k.busy = true
+		go k.send(r)
+	}
+	return m
+}
+
+// send sends markers until none is asked for. It is a goroutine.
+func (k *markers) send(r *Reader) {
+	for {
+		k.mu.Lock()
+		m := k.next
+		k.current, k.next = m, nil
+		if m == nil {
+			k.busy = false
+			k.mu.Unlock()
+			return
+		}
+		k.mu.Unlock()
+		started := time.Now()
+		m.err = r.mark(m)
+		if m.err != nil {
+			r.counts.markerErrors.Add(1)
+		} else {
+			r.counts.markers.Add(1)
+			r.counts.markerTime.Add(time.Since(started))
+		}
+		close(m.done)
+	}
+}
+
+// mark publishes a marker and waits for it.
+func (r *Reader) mark(m *mark) error {
+	if !r.Live() {
+		return r.s.unavailable(ReasonBroken, errReaderLost)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), r.s.t.io)
+	defer cancel()
+	verb := "PUBLISH"
+	if r.s.sharded {
+		verb = "SPUBLISH"
+	}
+	if err := r.s.Do(ctx, Command(verb, []string{r.s.marker}, m.payload).Repeatable()).Err(); err != nil {
+		return err
+	}
+	select {
+	case <-m.arrived:
+		return nil
+	case <-m.lost:
+		return r.s.unavailable(ReasonBroken, errReaderLost)
+	case <-r.closed:
+		return r.s.unavailable(ReasonClosed, errClosed)
+	case <-ctx.Done():
+		return r.s.unavailable(ReasonTimeout, errNotDelivered)
+	}
+}
+
+var errNotDelivered = errors.New("what was published did not come within the io_timeout")
+
+// came notes that a marker arrived. On the goroutine that reads.
+func (k *markers) came(payload []byte, c *readerCounts) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if m := k.current; m != nil && m.payload == string(payload) {
+		select {
+		case <-m.arrived: // it may be published twice
+		default:
+			close(m.arrived)
+			c.delivered.Store(time.Now().UnixNano())
+		}
+	}
+}
+
+// lost notes that the connection is gone.
+func (k *markers) lost() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if m := k.current; m != nil {
+		select {
+		case <-m.lost:
+		default:
+			close(m.lost)
+		}
+	}
+}
+
+// probe proves delivery again and again, and leaves a connection on which it does not
+// work though the server is alive: it may be one that others do not publish to any
+// more. It is a goroutine.
+func (r *Reader) probe() {
+	ticker := time.NewTicker(probeEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-r.closed:
+			return
+		case <-ticker.C:
+		}
+		r.mu.Lock()
+		l, live := r.link, r.live
+		r.mu.Unlock()
+		if !live {
+			continue
+		}
+		before := r.counts.messages.Load()
+		err := r.Marker(context.Background())
+		if errors.Is(err, errNotDelivered) && !r.handling.Load() && r.counts.messages.Load() == before {
+			l.cut(err)
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+const (
+	// mostWaiting is how many callers a shard has at once; further ones are refused.
+	mostWaiting = 16 << 10
+	// mostUnderWay is how many commands, or pipelines, are with rueidis at once. Why:
+	// its queue has 1,024 places, and who finds none waits without a deadline.
+	mostUnderWay = 1000
+
+	// pingAfter is how long a connection is silent before rueidis looks whether it
+	// lives.
+	pingAfter = time.Second
+)
+
+// Shard is one of the servers, Sentinel masters or Clusters over which channels are
+// spread. Any goroutine.
+type Shard struct {
+	// Immutable after newShard.
+	name     string
+	t        target
+	keys     Keys
+	sharded  bool
+	marker   string // channel of our markers
+	dial     *dialer
+	gate     *gate
+	log      *slog.Logger
+	underWay chan struct{} // a place for each command that is with rueidis
+	closed   chan struct{}
+	done     sync.WaitGroup
+
+	// Atomic.
+	client  atomic.Pointer[rueidis.Client]
+	server  atomic.Pointer[Server]
+	waiting atomic.Int64
+	counts  counts
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	readers map[*Reader]struct{}
+	over    bool
+}
+
+// newShard makes a shard and starts to connect it.
+func newShard(index int, t target, o *Options) *Shard {
+	s := &Shard{
+		name: strconv.Itoa(index) + " " + t.name, t: t,
+		keys:     newKeys(o.Prefix, t.kind == clusterTarget, o.LegacyClusterChannels),
+		sharded:  t.kind == clusterTarget && o.ShardedPubSub,
+		underWay: make(chan struct{}, mostUnderWay), closed: make(chan struct{}),
+		readers: make(map[*Reader]struct{}),
+	}
+	s.gate = newGate(s.closed)
+	s.log = o.Log.With("shard", s.name)
+	s.marker = s.keys.Own("marker." + o.Node)
+	s.dial = &dialer{t: t, seen: func(addr string, server Server) {
+		s.server.Store(&server)
+		s.log.Debug("redis: connected", "address", addr, "version", server.Version, "resp", server.Proto)
+	}}
+	s.done.Go(s.watch)
+	return s
+}
+
+// Name returns index and address of the shard, without secrets.
+func (s *Shard) Name() string { return s.name }
+
+// Keys returns how keys and channels are named on the shard.
+func (s *Shard) Keys() Keys { return s.keys }
+
+// Cluster reports whether the shard is a Redis Cluster.
+func (s *Shard) Cluster() bool { return s.t.kind == clusterTarget }
+
+// Sharded reports whether readers use SSUBSCRIBE, so that publishers need SPUBLISH.
+func (s *Shard) Sharded() bool { return s.sharded }
+
+// Server returns what the latest server that was connected to said of itself, false
+// before there was one.
+func (s *Shard) Server() (Server, bool) {
+	if v := s.server.Load(); v != nil {
+		return *v, true
+	}
+	return Server{}, false
+}
+
+// Ready returns why commands are not executed now, nil if they are.
+func (s *Shard) Ready() error {
+	_, err := s.gate.state()
+	if err == nil {
+		return nil
+	}
+	return s.notReached(err)
+}
+
+// Do runs one command. While the server is certainly not reached it waits and tries
+// again, until ctx ends, or the io_timeout: ErrUnavailable. When the answer does not
+// come in time, or the connection breaks: ErrUnknown, unless the command may be run
+// again.
+func (s *Shard) Do(ctx context.Context, c Cmd) Reply {
+	cs, out := [1]Cmd{c}, [1]Reply{}
+	s.run(ctx, cs[:], out[:])
+	return out[0]
+}
+
+// DoMulti sends commands at once. Those of one key are executed in their order. Each
+// has a reply, or an error, of its own; those that certainly were not executed are tried
+// again as Do does.
+func (s *Shard) DoMulti(ctx context.Context, cs ...Cmd) []Reply {
+	out := make([]Reply, len(cs))
+	if len(cs) > 0 {
+		s.run(ctx, append([]Cmd(nil), cs...), out)
+	}
+	return out
+}
+
+// run runs commands until each has its reply. It may change cs.
+func (s *Shard) run(ctx context.Context, cs []Cmd, out []Reply) {
+	for i := range cs {
+		if err := cs[i].check(s.Cluster()); err != nil {
+			fail(out, &Error{Kind: ErrRefused, Reason: ReasonReply, Shard: s.name, Err: err})
+			return
+		}
+	}
+	s.counts.commands.Add(uint64(len(cs)))
+	defer s.waiting.Add(-1)
+	if s.waiting.Add(1) > mostWaiting {
+		fail(out, s.counted(s.unavailable(ReasonBusy, errors.New("too many callers wait for Redis"))))
+		return
+	}
+	started := time.Now()
+	timer := timers.Get().(*time.Timer)
+	timer.Reset(s.t.io)
+	defer func() {
+		timer.Stop()
+		timers.Put(timer)
+		s.counts.latency.Add(time.Since(started))
+	}()
+	a := attempts{s: s, ctx: ctx, late: timer.C, cs: cs, out: out}
+	a.run()
+}
+
+var timers = sync.Pool{New: func() any {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}}
+
+// fail gives all replies that have none the error.
+func fail(out []Reply, err *Error) {
+	for i := range out {
+		out[i] = Reply{err: err}
+	}
+}
+
+// notReached makes an Error of why a shard is not reached.
+func (s *Shard) notReached(err error) *Error {
+	if errors.Is(err, errClosed) {
+		return s.unavailable(ReasonClosed, err)
+	}
+	var known *Error
+	if errors.As(err, &known) {
+		return s.unavailable(known.Reason, known.Err)
+	}
+	return s.unavailable(ReasonDial, err)
+}
+
+// use returns the client of rueidis, nil before there is one.
+func (s *Shard) use() rueidis.Client {
+	if c := s.client.Load(); c != nil {
+		return *c
+	}
+	return nil
+}
+
+// open makes the client of rueidis. For a Cluster it dials.
+func (s *Shard) open() (rueidis.Client, error) {
+	o := rueidis.ClientOption{
+		InitAddress:   s.t.addrs,
+		DialCtxFn:     s.dialFor,
+		Username:      s.t.user,
+		Password:      s.t.password,
+		ClientName:    s.t.client,
+		ClientSetInfo: rueidis.DisableClientSetInfo,
+		SelectDB:      s.t.db,
+		AlwaysRESP2:   s.t.resp2,
+		DisableRetry:  true, // which errors may be tried again is decided in attempts
+		DisableCache:  true,
+		// One connection to each server: the more share it, the fewer system calls.
+		PipelineMultiplex: -1,
+		BlockingPipeline:  -1,
+		ConnWriteTimeout:  s.t.io,
+		ForceSingleClient: s.t.kind != clusterTarget,
+	}
+	o.Dialer.Timeout, o.Dialer.KeepAlive = s.t.connect, pingAfter
+	o.ClusterOption.ShardsRefreshInterval = refreshEvery
+	o.ClusterOption.MaxMovedRedirections = 8
+	if s.t.kind != clusterTarget {
+		o.InitAddress = s.t.addrs[:1] // a name; our dialer knows where
+	}
+	return rueidis.NewClient(o)
+}
+
+// close ends the shard: its readers, then its connections. Callers get an error.
+func (s *Shard) close() {
+	s.mu.Lock()
+	readers := make([]*Reader, 0, len(s.readers))
+	for r := range s.readers {
+		readers = append(readers, r)
+	}
+	already := s.over
+	s.over = true
+	s.mu.Unlock()
+	for _, r := range readers {
+		r.Close()
+	}
+	if already {
+		return
+	}
+	close(s.closed)
+	s.done.Wait()
+	if client := s.use(); client != nil {
+		client.Close()
+	}
+	s.dial.drop("")
+}

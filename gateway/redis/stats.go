@@ -1,0 +1,110 @@
+package redis
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/gateway/tally"
+)
+
+// counts are what a shard counts. Any goroutine.
+type counts struct {
+	// Atomic.
+	commands, retries atomic.Uint64
+	dials, dialErrors atomic.Uint64
+	latency           tally.Shared // of calls: one command, or one pipeline, with its waits
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	errors map[string]uint64
+}
+
+// Stats are the counters of a shard.
+type Stats struct {
+	Shard      string
+	Up         bool              // commands are executed
+	Commands   uint64            // asked for
+	Errors     map[string]uint64 // attempts that failed, by reason
+	Retries    uint64
+	Dials      uint64 // of connections of commands
+	DialErrors uint64
+	Waiting    int // callers
+	UnderWay   int // commands and pipelines that are sent
+	Latency    tally.Durations
+}
+
+// Stats returns the counters. Any goroutine.
+func (s *Shard) Stats() Stats {
+	_, err := s.gate.state()
+	s.counts.mu.Lock()
+	byReason := maps.Clone(s.counts.errors)
+	s.counts.mu.Unlock()
+	return Stats{
+		Shard: s.name, Up: err == nil, Commands: s.counts.commands.Load(), Errors: byReason,
+		Retries: s.counts.retries.Load(), Dials: s.counts.dials.Load(), DialErrors: s.counts.dialErrors.Load(),
+		Waiting: int(s.waiting.Load()), UnderWay: len(s.underWay), Latency: s.counts.latency.Read(),
+	}
+}
+
+// counted counts an error, which it returns.
+func (s *Shard) counted(err *Error) *Error {
+	s.counts.mu.Lock()
+	defer s.counts.mu.Unlock()
+	if s.counts.errors == nil {
+		s.counts.errors = make(map[string]uint64)
+	}
+	s.counts.errors[err.Reason]++
+	return err
+}
+
+// readerCounts are what a reader counts. Any goroutine.
+type readerCounts struct {
+	// Atomic.
+	messages, bytes, oversize atomic.Uint64
+	connects, losses          atomic.Uint64
+	refused                   atomic.Uint64
+	markers, markerErrors     atomic.Uint64
+	markerTime                tally.Shared
+	delivered                 atomic.Int64 // when the latest marker came, Unix ns
+}
+
+// ReaderStats are the counters of a reader.
+type ReaderStats struct {
+	Shard        string
+	Name         string
+	Live         bool
+	Channels     int    // wanted
+	Pending      int    // to be subscribed or unsubscribed, not yet acknowledged
+	Messages     uint64 // handed over
+	Bytes        uint64 // of their payloads
+	Oversize     uint64 // messages left out for their length
+	Connects     uint64
+	Losses       uint64 // of connections that were live
+	Refused      uint64 // channels that the server refused
+	Markers      uint64 // that came back
+	MarkerErrors uint64
+	MarkerTime   tally.Durations
+	// ProbeAge is the time since a marker came back: since then delivery was not
+	// proved. Negative: never.
+	ProbeAge time.Duration
+}
+
+// Stats returns the counters. Any goroutine.
+func (r *Reader) Stats() ReaderStats {
+	c := &r.counts
+	age := time.Duration(-1)
+	if at := c.delivered.Load(); at != 0 {
+		age = time.Since(time.Unix(0, at))
+	}
+	r.mu.Lock()
+	live, channels, pending := r.live, len(r.wanted), r.queue.len()+r.flying
+	r.mu.Unlock()
+	return ReaderStats{
+		Shard: r.s.name, Name: r.name, Live: live, Channels: channels, Pending: pending,
+		Messages: c.messages.Load(), Bytes: c.bytes.Load(), Oversize: c.oversize.Load(),
+		Connects: c.connects.Load(), Losses: c.losses.Load(), Refused: c.refused.Load(),
+		Markers: c.markers.Load(), MarkerErrors: c.markerErrors.Load(), MarkerTime: c.markerTime.Read(), ProbeAge: age,
+	}
+}
