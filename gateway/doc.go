@@ -25,6 +25,8 @@
 //	broker/         contract; brokertest/ its suite for engines; memory/ the engine, history/ its
 //	                log of a channel; remotetest/ one for tests: late, broken or silent as they say
 //	presence/       contract; presencetest/ the suite that judges what keeps it; memory/
+//	redis/          connections to Redis: addresses, topologies, shards, names of keys, kinds of
+//	                errors, commands with deadlines, readers of pub/sub
 //	reference/      the bytes of the reference's nodes: payloads, commands
 //	cluster/        the nodes of one engine: who is there, commands, surveys; carried by an
 //	                engine that has a cluster.Carrier; clustertest/ a network for tests, and
@@ -120,6 +122,14 @@
 //	                                       may give memory back on a goroutine of its own
 //	clock watch           1                its timers: a clock that was set, renewals
 //	metrics watch         1                its timer (sums for the API's info)
+//	redis watch           per shard        dials, its timer
+//	redis command         1,000 per shard  rueidis, until the connection to Redis is given up
+//	redis reader          per reader       dials, Redis, its handler (which may hold Redis back)
+//	redis writer, probe   per reader       Redis, their timers
+//	redis marker          1 per reader     Redis, with a deadline; gone when none is asked for
+//	Sentinel question     per dial, one    dial and answer, with a deadline
+//	                      per Sentinel
+//	of rueidis            3 per connection Redis; one more for each that ends
 //	reclaim               1                its timer
 //	table of descriptors  1 at most        fcntl: the kernel's table grows before it has to; nobody waits
 //	scrape                a few per scrape answers of loops, 1 s at most

@@ -3,8 +3,10 @@ package redis
 import (
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -181,7 +183,9 @@ func (t *target) place(u *url.URL) error {
 
 // query reads the options behind the question mark of an address.
 func (t *target) query(options url.Values) error {
-	for key, values := range options {
+	// Why backwards: sentinel_tls_enabled has the last word about what tls_enabled began.
+	for _, key := range slices.Backward(slices.Sorted(maps.Keys(options))) {
+		values := options[key]
 		value := values[len(values)-1]
 		var err error
 		switch key {
@@ -191,38 +195,47 @@ func (t *target) query(options url.Values) error {
 					return err
 				}
 			}
-		case "db":
-			t.db, err = strconv.Atoi(value)
 		case "connect_timeout":
 			t.connect, err = positive(value)
 		case "io_timeout":
 			t.io, err = positive(value)
 		case "force_resp2":
 			t.resp2, err = strconv.ParseBool(value)
-		case "client_name":
-			t.client = value
 		case "sentinel_master_name":
 			t.master = value
 		case "sentinel_user":
 			t.sentinel.user = value
 		case "sentinel_password":
 			t.sentinel.password = value
-		case "sentinel_client_name":
-			t.sentinel.client = value
+		case "sentinel_tls_enabled":
+			err = t.sentinelTLS(value)
 		case "tls_enabled":
 			var on bool
 			if on, err = strconv.ParseBool(value); on {
 				t.needTLS()
 			}
 		default:
-			return fmt.Errorf("unknown option %q behind the address: expected addr, db, connect_timeout, io_timeout, force_resp2, client_name, "+
-				"tls_enabled, sentinel_master_name, sentinel_user, sentinel_password or sentinel_client_name", key)
+			return fmt.Errorf("unknown option %q behind the address: expected addr, connect_timeout, io_timeout, force_resp2, tls_enabled, "+
+				"sentinel_master_name, sentinel_user, sentinel_password or sentinel_tls_enabled", key)
 		}
 		if err != nil {
 			return fmt.Errorf("option %s of the address: %q is not what it takes", key, value)
 		}
 	}
 	return nil
+}
+
+// sentinelTLS says whether the Sentinels speak TLS.
+func (t *target) sentinelTLS(value string) error {
+	on, err := strconv.ParseBool(value)
+	switch {
+	case err != nil:
+	case !on:
+		t.sentineltl = nil
+	case t.sentineltl == nil:
+		t.sentineltl = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return err
 }
 
 func positive(text string) (time.Duration, error) {

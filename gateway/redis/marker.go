@@ -9,9 +9,6 @@ import (
 	"time"
 )
 
-// probeEvery is how often a reader proves by a marker that delivery works.
-const probeEvery = time.Second
-
 // markers are the barriers of a reader: at most one is under way, and one next, which
 // all share who ask meanwhile.
 type markers struct {
@@ -152,7 +149,7 @@ func (k *markers) lost() {
 // work though the server is alive: it may be one that others do not publish to any
 // more. It is a goroutine.
 func (r *Reader) probe() {
-	ticker := time.NewTicker(probeEvery)
+	ticker := time.NewTicker(r.s.probeEvery)
 	defer ticker.Stop()
 	for {
 		select {

@@ -39,6 +39,9 @@ type Options struct {
 	ConnectTimeout time.Duration // most time of a dial with all that belongs to it; 0: 1 s
 	IOTimeout      time.Duration // most time of a command, and of silence; 0: 4 s
 
+	// ProbeInterval is how often a reader proves that what is published comes; 0: 1 s.
+	ProbeInterval time.Duration
+
 	// ShardedPubSub makes readers of a Cluster use SSUBSCRIBE (Redis 7.0 and later).
 	ShardedPubSub bool
 	// LegacyClusterChannels leaves the braces out of the pub/sub channels of a
@@ -55,6 +58,7 @@ const (
 	defaultPrefix         = "centrifugo"
 	defaultConnectTimeout = time.Second
 	defaultIOTimeout      = 4 * time.Second
+	defaultProbeInterval  = time.Second
 
 	maxDB = 1 << 20 // far above what any server has; a larger one is a slip
 )
@@ -69,6 +73,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.IOTimeout <= 0 {
 		o.IOTimeout = defaultIOTimeout
+	}
+	if o.ProbeInterval <= 0 {
+		o.ProbeInterval = defaultProbeInterval
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -100,7 +107,7 @@ func (o *Options) Check() problem.List {
 		list.Idle("sentinel_master_name", "sentinel_address")
 	}
 	if o.ShardedPubSub && o.LegacyClusterChannels {
-		list.Fail("sharded_pub_sub", "needs channels with {braces}, which the legacy names lack").With("legacy_cluster_channels")
+		list.Fail("sharded_pubsub", "needs channels with {braces}, which the legacy names lack").With("legacy_cluster_channels")
 	}
 	return list
 }

@@ -26,6 +26,7 @@ var errProtocol = errors.New("not what Redis sends")
 // decoder reads RESP2 and RESP3 from a server, for one goroutine.
 type decoder struct {
 	r       *bufio.Reader
+	word    []byte // the kind of the latest event, if long
 	name    []byte // the channel of the latest event
 	payload []byte // of the latest event where it did not fit into r
 }
@@ -120,9 +121,7 @@ func (d *decoder) message(e *event) error {
 
 // kind reads the first item of a push message.
 func (d *decoder) kind() (eventKind, error) {
-	var room [1]byte
-	buf := room[:0]
-	text, err := d.bulk(&buf, maxName)
+	text, err := d.bulk(&d.word, maxLine)
 	if err != nil {
 		return otherEvent, err
 	}

@@ -28,17 +28,19 @@ const (
 // spread. Any goroutine.
 type Shard struct {
 	// Immutable after newShard.
-	name     string
-	t        target
-	keys     Keys
-	sharded  bool
-	marker   string // channel of our markers
-	dial     *dialer
-	gate     *gate
-	log      *slog.Logger
-	underWay chan struct{} // a place for each command that is with rueidis
-	closed   chan struct{}
-	done     sync.WaitGroup
+	name    string
+	t       target
+	keys    Keys
+	sharded bool
+	marker  string // channel of our markers
+	// probeEvery is the pace of readers' markers.
+	probeEvery time.Duration
+	dial       *dialer
+	gate       *gate
+	log        *slog.Logger
+	underWay   chan struct{} // a place for each command that is with rueidis
+	closed     chan struct{}
+	done       sync.WaitGroup
 
 	// Atomic.
 	client  atomic.Pointer[rueidis.Client]
@@ -64,6 +66,7 @@ func newShard(index int, t target, o *Options) *Shard {
 	s.gate = newGate(s.closed)
 	s.log = o.Log.With("shard", s.name)
 	s.marker = s.keys.Own("marker." + o.Node)
+	s.probeEvery = o.ProbeInterval
 	s.dial = &dialer{t: t, seen: func(addr string, server Server) {
 		s.server.Store(&server)
 		s.log.Debug("redis: connected", "address", addr, "version", server.Version, "resp", server.Proto)

@@ -34,6 +34,7 @@ const (
 	modYaml     = "github.com/goccy/go-yaml"
 	modUnix     = "golang.org/x/sys/unix"
 	modTestify  = "github.com/stretchr/testify/require"
+	modRueidis  = "github.com/redis/rueidis"
 	modProcfs   = "github.com/prometheus/procfs"
 
 	modProtowire = "google.golang.org/protobuf/encoding/protowire"
@@ -64,6 +65,7 @@ var layout = map[string]row{
 	"gateway/origin":                {ours: "gateway/problem", others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax golang.org/x/net/publicsuffix"},
 	"gateway/auth":                  {ours: "codec gateway/problem", others: modJwt + " " + modGoccy + " github.com/hashicorp/golang-lru/v2"},
 	"gateway/broker":                {ours: "codec"},
+	"gateway/redis":                 {ours: "gateway/problem gateway/tally", others: modRueidis},
 	"gateway/reference":             {ours: "codec", others: modProtowire},
 	"gateway/proxy":                 {ours: "codec gateway/auth gateway/problem gateway/tally", others: modGoccy + " golang.org/x/sync/semaphore"},
 	"gateway/broker/history":        {ours: "codec gateway/broker"},
