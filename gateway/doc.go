@@ -91,7 +91,7 @@
 //	                        configurations and tokens in config_command.go and token_command.go
 //	a command to all nodes  cluster/command.go, its kind and bytes in cluster/envelope.go, a method
 //	                        in cluster/ask.go and a case in cluster/serve.go; carried out in
-//	                        session/
+//	                        session/, joined in node/wiring_cluster.go
 //	an engine               its folder in broker/ and presence/, whose contracts are broker.go and
 //	                        presence.go; made, and its numbers read, in node/wiring_engine.go;
 //	                        allowed by refusals in node/check.go; config/schema/engine.go; a row

@@ -14,14 +14,18 @@ func Health(ctx *fasthttp.RequestCtx) {
 func Init(ctx *fasthttp.RequestCtx) { Health(ctx) }
 
 // Ready answers whether new clients may be sent here: 200, or 503 before the
-// node has started and while it stops (PROTOCOL 12.28). It is for balancers;
-// whoever restarts what is not alive asks for Health.
-func Ready(ctx *fasthttp.RequestCtx, ready bool) {
-	ctx.SetContentType("application/json")
-	if ready {
-		ctx.SetBodyString(`{"ready":true}`)
+// node has started, while it stops, and while its engine does not work (PROTOCOL 12.28);
+// why says which, nil for ready. It is for balancers; whoever restarts what is not alive
+// asks for Health.
+func Ready(ctx *fasthttp.RequestCtx, why error) {
+	if why == nil {
+		sendJSON(ctx, fasthttp.StatusOK, struct {
+			Ready bool `json:"ready"`
+		}{true})
 		return
 	}
-	ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
-	ctx.SetBodyString(`{"ready":false}`)
+	sendJSON(ctx, fasthttp.StatusServiceUnavailable, struct {
+		Ready  bool   `json:"ready"`
+		Reason string `json:"reason"`
+	}{false, why.Error()})
 }

@@ -14,20 +14,19 @@ const channelItem = 80
 // channels is PROTOCOL 7.10. A pattern that is no glob is error 100, as in the
 // reference; the result is in the order of the names.
 func (s *Server) channels(c *call, r *codec.ChannelsRequest) *failure {
-	var match func(channel string) bool
 	if len(r.Pattern) > maxPattern {
 		return refuse(codec.ErrBadRequest, fmt.Sprintf("pattern: at most %d bytes expected", maxPattern))
 	}
 	if r.Pattern != "" {
-		var err error
-		if match, err = compilePattern(r.Pattern); err != nil {
+		if _, err := CompilePattern(r.Pattern); err != nil {
 			return refuse(codec.ErrInternal, "pattern: a glob expected")
 		}
 	}
-	found, err := s.opt.Sessions.Channels(c.ctx, match)
+	found, silent, err := s.opt.Sessions.Channels(c.ctx, r.Pattern)
 	if err != nil {
 		return internal(err)
 	}
+	c.without(silent)
 	size := 0
 	for i := range found {
 		size += len(found[i].Channel) + channelItem

@@ -12,9 +12,11 @@ func (s *Server) disconnect(c *call, r *codec.DisconnectRequest) *failure {
 		d = &codec.Disconnect{Code: r.Disconnect.Code, Reason: r.Disconnect.Reason}
 	}
 	target := session.Target{User: r.User, Client: r.Client, Session: r.Session}
-	if err := s.opt.Sessions.Disconnect(c.ctx, target, r.Whitelist, d); err != nil {
+	silent, err := s.opt.Sessions.Disconnect(c.ctx, target, r.Whitelist, d)
+	if err != nil {
 		return internal(err)
 	}
+	c.without(silent)
 	c.dst = codec.AppendEmptyResult(c.dst)
 	return nil
 }

@@ -101,6 +101,7 @@ type sessions struct {
 	err      error
 	channels []ChannelInfo
 	nodes    []NodeInfo
+	silent   []string      // nodes that do not answer
 	block    chan struct{} // Refresh waits for it if not nil
 	entered  chan struct{} // gets a token when Refresh begins, if not nil
 }
@@ -123,11 +124,11 @@ type refreshCall struct {
 	cmd    session.RefreshCommand
 }
 
-func (f *sessions) add(v any) error {
+func (f *sessions) add(v any) ([]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, v)
-	return f.err
+	return f.silent, f.err
 }
 
 func (f *sessions) take() []any {
@@ -138,19 +139,19 @@ func (f *sessions) take() []any {
 	return calls
 }
 
-func (f *sessions) Disconnect(_ context.Context, t session.Target, whitelist []string, d *codec.Disconnect) error {
+func (f *sessions) Disconnect(_ context.Context, t session.Target, whitelist []string, d *codec.Disconnect) ([]string, error) {
 	return f.add(disconnectCall{t, whitelist, *d})
 }
 
-func (f *sessions) Subscribe(_ context.Context, t session.Target, cmd session.SubscribeCommand) error {
+func (f *sessions) Subscribe(_ context.Context, t session.Target, cmd session.SubscribeCommand) ([]string, error) {
 	return f.add(subscribeCall{t, cmd})
 }
 
-func (f *sessions) Unsubscribe(_ context.Context, t session.Target, ch string) error {
+func (f *sessions) Unsubscribe(_ context.Context, t session.Target, ch string) ([]string, error) {
 	return f.add(unsubscribeCall{t, ch})
 }
 
-func (f *sessions) Refresh(ctx context.Context, t session.Target, cmd session.RefreshCommand) error {
+func (f *sessions) Refresh(ctx context.Context, t session.Target, cmd session.RefreshCommand) ([]string, error) {
 	if f.entered != nil {
 		f.entered <- struct{}{}
 	}
@@ -158,28 +159,32 @@ func (f *sessions) Refresh(ctx context.Context, t session.Target, cmd session.Re
 		select {
 		case <-f.block:
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 	return f.add(refreshCall{t, cmd})
 }
 
-func (f *sessions) Channels(_ context.Context, match func(string) bool) ([]ChannelInfo, error) {
+func (f *sessions) Channels(_ context.Context, pattern string) ([]ChannelInfo, []string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	match, err := CompilePattern(pattern)
+	if err != nil {
+		return nil, nil, err
+	}
 	var out []ChannelInfo
 	for _, ch := range f.channels {
-		if match == nil || match(ch.Channel) {
+		if pattern == "" || match(ch.Channel) {
 			out = append(out, ch)
 		}
 	}
-	return out, f.err
+	return out, f.silent, f.err
 }
 
-func (f *sessions) Nodes(context.Context) ([]NodeInfo, error) {
+func (f *sessions) Nodes(context.Context) ([]NodeInfo, []string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.nodes, f.err
+	return f.nodes, f.silent, f.err
 }
 
 // rig is a server of the API behind fasthttp, on a listener in memory.

@@ -7,10 +7,11 @@ const nodeItem = 1 << 10
 
 // info is PROTOCOL 7.10.
 func (s *Server) info(c *call, _ *codec.InfoRequest) *failure {
-	nodes, err := s.opt.Sessions.Nodes(c.ctx)
+	nodes, silent, err := s.opt.Sessions.Nodes(c.ctx)
 	if err != nil {
 		return internal(err)
 	}
+	c.without(silent)
 	if fail := c.room(len(nodes) * nodeItem); fail != nil {
 		return fail
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -109,6 +110,13 @@ type failure struct {
 	err    *codec.Error // for the caller
 	detail string       // the field and what was expected of it, for X-Sluice-Detail; no word of the caller's
 	cause  error        // for the log, nil if the caller is to blame
+}
+
+// without notes nodes that had no part in the call, because they did not answer.
+func (c *call) without(silent []string) {
+	if len(silent) > 0 {
+		c.detail = "without nodes that did not answer in time: " + strings.Join(silent, ", ")
+	}
 }
 
 func refuse(err *codec.Error, detail string) *failure { return &failure{err: err, detail: detail} }

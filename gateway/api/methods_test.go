@@ -312,3 +312,21 @@ func TestLegacyEndpoint(t *testing.T) {
 	require.Equal(t, 400, r.post("", `{"params":{"channel":"news","data":1}}{"method":"nosuch"}`).status)
 	require.Len(t, r.sink.take(), 1)
 }
+
+// Who did not answer is told beside what the others did.
+func TestSilentNodesAreNamed(t *testing.T) {
+	r := newRig(t, nil)
+	r.sessions.silent = []string{"node-b", "node-c"}
+	const want = "without nodes that did not answer in time: node-b, node-c"
+	f := func(method, body, reply, detail string) {
+		t.Helper()
+		require.Equal(t, detail, r.expect(method, body, reply).head.Get(detailHeader))
+	}
+	f("disconnect", `{"user":"42"}`, `{"result":{}}`, want)
+	f("subscribe", `{"user":"42","channel":"news"}`, `{"result":{}}`, want)
+	f("unsubscribe", `{"user":"42","channel":"news"}`, `{"result":{}}`, want)
+	f("refresh", `{"user":"42"}`, `{"result":{}}`, want)
+	f("channels", `{}`, `{"result":{"channels":{}}}`, want)
+	f("info", `{}`, `{"result":{"nodes":[]}}`, want)
+	f("batch", `{"commands":[{"refresh":{"user":"42"}},{"channels":{}}]}`, `{"replies":[{"refresh":{}},{"channels":{"channels":{}}}]}`, "commands.0: "+want)
+}

@@ -12,11 +12,11 @@ import (
 // maxPattern bounds a glob, and with it the time that a match takes, in bytes.
 const maxPattern = 512
 
-// compilePattern returns the match of a glob in the syntax of allowed origins
+// CompilePattern returns the match of a glob in the syntax of allowed origins
 // (PROTOCOL 7.10), for any goroutine. Why no separators: '*' has to match the
 // boundary of namespaces too. Why not always the library's own match: with
 // alternatives it tries them all, and two dozen in a row take for ever.
-func compilePattern(text string) (match func(string) bool, err error) {
+func CompilePattern(text string) (match func(string) bool, err error) {
 	pattern, err := glob.Compile(text)
 	if err != nil {
 		return nil, fmt.Errorf("api: pattern: a glob expected: %w", err)

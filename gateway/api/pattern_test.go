@@ -12,7 +12,7 @@ import (
 func TestPatternMatches(t *testing.T) {
 	f := func(pattern, name string, want bool) {
 		t.Helper()
-		match, err := compilePattern(pattern)
+		match, err := CompilePattern(pattern)
 		require.NoError(t, err)
 		require.Equal(t, want, match(name), "%q %q", pattern, name)
 	}
@@ -39,7 +39,7 @@ func TestPatternMatches(t *testing.T) {
 func TestPatternsThatWouldNeverEndAreMatchedInLinearTime(t *testing.T) {
 	name := "ab" + strings.Repeat("a", 5000)
 	for _, part := range []string{"{a,*}", "{*a,a*}", "{a,*,aa*}", "*a", "?*"} {
-		match, err := compilePattern("a?" + strings.Repeat(part, (maxPattern-4)/len(part)) + "b*")
+		match, err := CompilePattern("a?" + strings.Repeat(part, (maxPattern-4)/len(part)) + "b*")
 		require.NoError(t, err)
 		require.False(t, match(name))
 	}
@@ -56,7 +56,7 @@ func FuzzPatternMeansWhatTheLibraryMeans(f *testing.F) {
 			return
 		}
 		want, err := glob.Compile(pattern)
-		match, gotErr := compilePattern(pattern)
+		match, gotErr := CompilePattern(pattern)
 		require.Equal(t, err == nil, gotErr == nil, "%q: %v, %v", pattern, err, gotErr)
 		if err == nil {
 			require.Equal(t, want.Match(name), match(name), "%q %q: %s", pattern, name, globExpression(pattern))

@@ -14,9 +14,11 @@ func (s *Server) refresh(c *call, r *codec.RefreshRequest) *failure {
 		return fail
 	}
 	target := session.Target{User: r.User, Client: r.Client, Session: r.Session}
-	if err := s.opt.Sessions.Refresh(c.ctx, target, cmd); err != nil {
+	silent, err := s.opt.Sessions.Refresh(c.ctx, target, cmd)
+	if err != nil {
 		return internal(err)
 	}
+	c.without(silent)
 	c.dst = codec.AppendEmptyResult(c.dst)
 	return nil
 }

@@ -11,23 +11,24 @@ import (
 // Sessions is what the API asks of the connections, on all nodes. All methods
 // may be called from any goroutine and may wait until ctx ends. An error that
 // is a *codec.Error goes to the caller of the API as it is; any other becomes
-// error 100 and a line in the log.
+// error 100 and a line in the log. silent are the names of nodes that did not answer in
+// time, printable ASCII: what the others did, or told, stands.
 type Sessions interface {
 	// Disconnect ends the target's connections, but for the clients in
 	// whitelist.
-	Disconnect(ctx context.Context, t session.Target, whitelist []string, d *codec.Disconnect) error
+	Disconnect(ctx context.Context, t session.Target, whitelist []string, d *codec.Disconnect) (silent []string, err error)
 	// Subscribe puts the target's connections into a channel.
-	Subscribe(ctx context.Context, t session.Target, cmd session.SubscribeCommand) error
+	Subscribe(ctx context.Context, t session.Target, cmd session.SubscribeCommand) (silent []string, err error)
 	// Unsubscribe takes them out, of all channels if it is empty; only those
 	// that were in it are told (PROTOCOL 12.17).
-	Unsubscribe(ctx context.Context, t session.Target, channel string) error
+	Unsubscribe(ctx context.Context, t session.Target, channel string) (silent []string, err error)
 	// Refresh changes when they expire.
-	Refresh(ctx context.Context, t session.Target, cmd session.RefreshCommand) error
-	// Channels returns each channel that has a subscriber and that match
-	// accepts; nil accepts all. match may be called from several goroutines.
-	Channels(ctx context.Context, match func(channel string) bool) ([]ChannelInfo, error)
+	Refresh(ctx context.Context, t session.Target, cmd session.RefreshCommand) (silent []string, err error)
+	// Channels returns each channel that has a subscriber and that the pattern matches, see
+	// [CompilePattern]; "" matches all.
+	Channels(ctx context.Context, pattern string) (found []ChannelInfo, silent []string, err error)
 	// Nodes returns the nodes that are alive.
-	Nodes(ctx context.Context) ([]NodeInfo, error)
+	Nodes(ctx context.Context) (nodes []NodeInfo, silent []string, err error)
 }
 
 // ChannelInfo is a channel and how many clients are subscribed to it.

@@ -30,9 +30,11 @@ func (s *Server) subscribe(c *call, r *codec.SubscribeRequest) *failure {
 		cmd.Since = &broker.Position{Offset: r.RecoverSince.Offset, Epoch: r.RecoverSince.Epoch}
 	}
 	target := session.Target{User: r.User, Client: r.Client, Session: r.Session}
-	if err := s.opt.Sessions.Subscribe(c.ctx, target, cmd); err != nil {
+	silent, err := s.opt.Sessions.Subscribe(c.ctx, target, cmd)
+	if err != nil {
 		return internal(err)
 	}
+	c.without(silent)
 	c.dst = codec.AppendEmptyResult(c.dst)
 	return nil
 }

@@ -15,9 +15,11 @@ func (s *Server) unsubscribe(c *call, r *codec.UnsubscribeRequest) *failure {
 		}
 	}
 	target := session.Target{User: r.User, Client: r.Client, Session: r.Session}
-	if err := s.opt.Sessions.Unsubscribe(c.ctx, target, r.Channel); err != nil {
+	silent, err := s.opt.Sessions.Unsubscribe(c.ctx, target, r.Channel)
+	if err != nil {
 		return internal(err)
 	}
+	c.without(silent)
 	c.dst = codec.AppendEmptyResult(c.dst)
 	return nil
 }

@@ -218,12 +218,13 @@ func (c *Cluster) Refresh(ctx context.Context, cmd *Refresh) (silent []string, e
 	return c.ask(ctx, kindRefresh, cmd, func(ctx context.Context) error { return c.opt.Local.Refresh(ctx, cmd) }, nothing)
 }
 
-// Evict has the other nodes evict; this one did it itself. It returns at once, and may be
-// called from a turn.
-func (c *Cluster) Evict(cmd Evict) {
-	if c.started.Load() {
-		c.post(SubjectAll, &message{kind: kindEvict, data: &cmd})
+// Evict has the other nodes evict, which nobody waits for; this one did it itself. It
+// returns when they were told.
+func (c *Cluster) Evict(ctx context.Context, cmd *Evict) error {
+	if !c.started.Load() {
+		return nil
 	}
+	return c.send(ctx, SubjectAll, &message{kind: kindEvict, data: cmd})
 }
 
 // channelCost is what a channel costs in a survey beside its name, in bytes.

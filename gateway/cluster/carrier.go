@@ -5,11 +5,11 @@ import "context"
 // Carrier carries messages between the nodes of one engine, which provides it. All
 // methods may be called from any goroutine but not from a turn.
 type Carrier interface {
-	// Listen delivers what any node sends to one of the subjects, this node included,
-	// in the order of each sender where there is one way between them; over several
-	// servers messages may overtake each other. It is called
-	// once, after the engine was started, and returns without waiting for the engine to
-	// be within reach: it listens as soon as it is, and again after each loss of it;
+	// Listen delivers what any node sends to one of the subjects, this node included, in
+	// the order of each sender where there is one way between them; over several servers
+	// messages may overtake each other. It is called once, after the engine was started,
+	// and may wait until ctx ends. An error says that the engine, or a part of it, is not
+	// within reach yet: it is listened to as soon as it is, and again after each loss;
 	// what was sent meanwhile is gone. receive is called by one goroutine at a time and
 	// does not block; payload is valid during the call only. It ends with the engine.
 	Listen(ctx context.Context, subjects []string, receive func(subject string, payload []byte)) error

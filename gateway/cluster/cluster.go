@@ -48,8 +48,8 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// Cluster is this node among the others. Its methods may be called from any goroutine,
-// but from a turn only Evict.
+// Cluster is this node among the others. Its methods may be called from any goroutine
+// but not from a turn.
 type Cluster struct {
 	// Immutable after New.
 	opt   Options
@@ -119,12 +119,9 @@ func New(opt Options) *Cluster {
 
 // Start has the node listen and announce itself. It is called once, after the engine
 // has started, which need not be within reach.
-func (c *Cluster) Start(ctx context.Context) error {
+func (c *Cluster) Start() {
 	if c.opt.Carrier == nil {
-		return nil
-	}
-	if err := c.opt.Carrier.Listen(ctx, []string{SubjectAll, subjectNode + c.opt.UID}, c.receive); err != nil {
-		return fmt.Errorf("cluster: cannot listen: %w", err)
+		return
 	}
 	for _, q := range c.commands {
 		c.serving.Go(func() { c.serve(q) })
@@ -135,7 +132,6 @@ func (c *Cluster) Start(ctx context.Context) error {
 	c.serving.Go(c.sendOutbox)
 	c.serving.Go(c.announce)
 	c.started.Store(true)
-	return nil
 }
 
 // Close tells the others that this node goes, and ends what Start began. What is being
@@ -173,8 +169,14 @@ func (c *Cluster) Ready() error {
 	return nil
 }
 
-// announce says every now and then that this node is there, and looks who is not.
+// announce listens, says every now and then that this node is there, and looks who is
+// not.
 func (c *Cluster) announce() {
+	within, cancel := context.WithTimeout(c.ctx, c.opt.Announce)
+	if err := c.opt.Carrier.Listen(within, []string{SubjectAll, subjectNode + c.opt.UID}, c.receive); err != nil && c.ctx.Err() == nil {
+		c.opt.Log.Warn("cluster: the control channel is not heard yet: is the engine within reach?", "error", err)
+	}
+	cancel()
 	tick := time.NewTicker(c.opt.Announce)
 	defer tick.Stop()
 	for {

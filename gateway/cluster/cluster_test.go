@@ -54,7 +54,7 @@ func TestACommandIsCarriedOutOnceOnEveryNode(t *testing.T) {
 
 func TestAnEvictionIsForTheOthersAndWaitsForNobody(t *testing.T) {
 	run(t, 3, func(t *testing.T, fl *fleet) {
-		fl.members[1].Evict(cluster.Evict{User: "42", Keep: "c", Claim: 1<<63 + 1})
+		require.NoError(t, fl.members[1].Evict(t.Context(), &cluster.Evict{User: "42", Keep: "c", Claim: 1<<63 + 1}))
 		synctest.Wait()
 		require.Empty(t, fl.members[1].local.done())
 		require.Equal(t, []string{"evict 42 c 9223372036854775809"}, fl.members[0].local.done())
@@ -216,12 +216,12 @@ func TestACallerWhoHasNoTimeIsNotHeldUp(t *testing.T) {
 func TestANodeThatIsAloneCostsNothing(t *testing.T) {
 	l := &local{name: "alone"}
 	c := cluster.New(cluster.Options{UID: "a", Local: l})
-	require.NoError(t, c.Start(t.Context()))
+	c.Start()
 	require.NoError(t, c.Ready())
 	silent, err := c.Disconnect(t.Context(), &cluster.Disconnect{Target: user("42"), Code: 1})
 	require.NoError(t, err)
 	require.Empty(t, silent)
-	c.Evict(cluster.Evict{User: "42"})
+	require.NoError(t, c.Evict(t.Context(), &cluster.Evict{User: "42"}))
 	require.Equal(t, []string{"disconnect 42 1  []"}, l.done())
 	nodes, _, err := c.Nodes(t.Context())
 	require.NoError(t, err)

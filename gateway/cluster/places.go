@@ -7,8 +7,8 @@ import (
 
 // Places are the connections of each user on all nodes, for
 // client.user_connection_limit and single_connection. A presence manager whose store is
-// shared may have them. All methods may be called from any goroutine but not from a turn:
-// they wait for the network until ctx ends. Errors wrap broker.ErrUnavailable or
+// shared has a method Places that returns them. All methods may be called from any
+// goroutine but not from a turn: they wait for the network until ctx ends. Errors wrap broker.ErrUnavailable or
 // broker.ErrUnknown; a place that may have been taken is given back by Apply.
 //
 // A place that its node does not renew within the manager's presence TTL is free again,

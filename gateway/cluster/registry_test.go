@@ -63,7 +63,7 @@ func TestMessagesThatOvertakeEachOtherAreNoRepeats(t *testing.T) {
 			return 0
 		})
 		for i := range 50 {
-			fl.members[0].Evict(cluster.Evict{User: fmt.Sprint(i)})
+			require.NoError(t, fl.members[0].Evict(t.Context(), &cluster.Evict{User: fmt.Sprint(i)}))
 		}
 		time.Sleep(time.Second)
 		require.Len(t, fl.members[1].local.done(), 50)
@@ -78,7 +78,7 @@ func TestCommandsOfAUserAreCarriedOutInOrder(t *testing.T) {
 		n1.local.set(func(l *local) { l.block = block })
 		var want []string
 		for i := range 20 {
-			fl.members[0].Evict(cluster.Evict{User: "42", Claim: uint64(i)})
+			require.NoError(t, fl.members[0].Evict(t.Context(), &cluster.Evict{User: "42", Claim: uint64(i)}))
 			want = append(want, fmt.Sprint("evict 42  ", i))
 		}
 		synctest.Wait()
@@ -94,7 +94,7 @@ func TestTooManyCommandsAreRefusedByName(t *testing.T) {
 		block := make(chan struct{})
 		n1.local.set(func(l *local) { l.block = block })
 		for range 1200 {
-			fl.members[0].Evict(cluster.Evict{User: "42"})
+			require.NoError(t, fl.members[0].Evict(t.Context(), &cluster.Evict{User: "42"}))
 		}
 		synctest.Wait()
 		require.EqualValues(t, 1200-1024-1, n1.Stats().Skipped["full"])

@@ -97,7 +97,7 @@ func (t *routes) addOperations(c *config.Config, add func(string, route)) {
 		const owner = "health.handler_prefix"
 		add(Root(c.Health.HandlerPrefix), answer(owner, admin.Health))
 		add(readyPath(c.Health.HandlerPrefix), route{owner + " (its /ready)", bodyUnwanted,
-			func(node *Node, ctx *fasthttp.RequestCtx) { admin.Ready(ctx, node.ready.Load()) }})
+			func(node *Node, ctx *fasthttp.RequestCtx) { admin.Ready(ctx, node.notReady()) }})
 	}
 	if c.Prometheus.Enabled {
 		add(Root(c.Prometheus.HandlerPrefix), route{"prometheus.handler_prefix", bodyUnwanted,

@@ -23,6 +23,7 @@ import (
 	"sluice/gateway/auth"
 	"sluice/gateway/broker"
 	"sluice/gateway/channel"
+	"sluice/gateway/cluster"
 	"sluice/gateway/config"
 	"sluice/gateway/front"
 	"sluice/gateway/front/client"
@@ -66,6 +67,7 @@ type Node struct {
 	hub             *hub.Hub
 	broker          broker.Broker
 	presence        presence.Manager
+	cluster         *cluster.Cluster
 	proxy           *proxy.Proxy   // nil without hooks
 	calls           *actor.Bounded // runs refresh hooks
 	sessions        *session.Manager
@@ -208,6 +210,7 @@ func (node *Node) startEngine() (err error) {
 	if err := node.broker.Start(node.hub); err != nil {
 		return fmt.Errorf("gateway: cannot start the engine: %w", err)
 	}
+	node.cluster = node.newCluster()
 	return nil
 }
 

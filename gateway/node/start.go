@@ -107,6 +107,7 @@ func (node *Node) Start() error {
 	node.watching.Go(func() { node.watchMetrics(node.quit) })
 	node.watching.Go(func() { node.watchClock(node.quit) })
 	node.watching.Go(func() { node.sessions.Reclaim(node.quit) })
+	node.cluster.Start()
 	node.ready.Store(true)
 	heap.DropPages()
 	return nil

@@ -193,7 +193,7 @@ func (node *Node) release(ctx context.Context) error {
 	node.group.Stop()
 	node.sessions.Quiet()
 	node.hub.Quiet()
-	err := errors.Join(node.presence.Close(ctx), node.broker.Close(ctx))
+	err := errors.Join(node.presence.Close(ctx), node.cluster.Close(ctx), node.broker.Close(ctx))
 	node.releasePools()
 	if node.proxy != nil {
 		node.proxy.Close()

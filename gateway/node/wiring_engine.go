@@ -1,6 +1,8 @@
 package node
 
 import (
+	"errors"
+
 	brokermemory "sluice/gateway/broker/memory"
 	"sluice/gateway/metrics"
 	presencememory "sluice/gateway/presence/memory"
@@ -11,6 +13,26 @@ import (
 func (node *Node) newEngines() {
 	node.broker = brokermemory.New(node.memoryOptions())
 	node.presence = presencememory.New()
+}
+
+// errNotUp is why a node is not ready that does not serve.
+var errNotUp = errors.New("this node has not started yet, or is stopping")
+
+// notReady returns why new clients should not be sent here, nil if they may. It does not
+// block.
+func (node *Node) notReady() error {
+	if !node.ready.Load() {
+		return errNotUp
+	}
+	if err := node.broker.Ready(); err != nil {
+		return err
+	}
+	if p, ok := node.presence.(interface{ Ready() error }); ok {
+		if err := p.Ready(); err != nil {
+			return err
+		}
+	}
+	return node.cluster.Ready()
 }
 
 // memoryOptions returns those of the memory engine, which is made before the hub

@@ -3,6 +3,7 @@ package node
 import (
 	"time"
 
+	"sluice/gateway/cluster"
 	"sluice/gateway/config"
 	"sluice/gateway/session"
 )
@@ -32,6 +33,10 @@ func personal(c *config.Client) session.Personal {
 func (node *Node) sessionOptions() session.Options {
 	opt := sessionSettings(node.cfg)
 	opt.Live, opt.Rules, opt.Addresses, opt.Calls, opt.Log = node.sessionLive(&node.cfg.Client), node.rules.Load, node.limits, node.calls, node.log
+	if p, ok := node.presence.(interface{ Places() cluster.Places }); ok {
+		opt.Places, opt.Evict = p.Places(), node.evictElsewhere
+		opt.LimitNodeOnly = node.cfg.Client.UserConnectionLimitScope == "node"
+	}
 	if node.cfg.Client.Proxy.Refresh.Enabled {
 		opt.Refresh = node.proxy
 	}

@@ -50,7 +50,11 @@ func ready(t *testing.T, addr string) int {
 	t.Helper()
 	head, body := roundTrip(t, addr, get("/ready"))
 	require.Equal(t, "application/json", head.Get("Content-Type"))
-	require.JSONEq(t, fmt.Sprintf(`{"ready":%v}`, head.Status == 200), body)
+	want := `{"ready":true}`
+	if head.Status != 200 {
+		want = `{"ready":false,"reason":"this node has not started yet, or is stopping"}`
+	}
+	require.JSONEq(t, want, body)
 	return head.Status
 }
 

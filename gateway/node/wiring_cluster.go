@@ -1,0 +1,175 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sluice/codec"
+	"sluice/gateway/api"
+	"sluice/gateway/auth"
+	"sluice/gateway/cluster"
+	"sluice/gateway/session"
+)
+
+// newCluster makes what joins this node with the others of its engine; with an engine
+// that has none it is alone, which costs nothing.
+func (node *Node) newCluster() *cluster.Cluster {
+	opt := cluster.Options{
+		UID: node.id.String(), Name: node.nodeName(), Version: Version, Local: localNode{node},
+		SurveyTimeout: node.cfg.Cluster.SurveyTimeout, Log: node.log,
+	}
+	if carrier, ok := node.broker.(cluster.Carrier); ok && node.broker.Abilities().Nodes {
+		opt.Carrier = carrier
+	}
+	return cluster.New(opt)
+}
+
+// localNode carries out on this node what is asked of all.
+type localNode struct{ node *Node }
+
+var _ cluster.Local = localNode{}
+
+// Subscribe implements cluster.Local.
+func (l localNode) Subscribe(ctx context.Context, cmd *cluster.Subscribe) error {
+	o := &cmd.Override
+	return shortage(l.node.sessions.Subscribe(ctx, session.Target(cmd.Target), session.SubscribeCommand{
+		Channel: cmd.Channel, ExpireAt: cmd.ExpireAt, Info: cmd.Info, Data: cmd.Data, Since: cmd.Since,
+		Override: auth.Override{
+			Presence: toggle(o.Presence), JoinLeave: toggle(o.JoinLeave), ForcePushJoinLeave: toggle(o.ForcePushJoinLeave),
+			ForcePositioning: toggle(o.ForcePositioning), ForceRecovery: toggle(o.ForceRecovery),
+		},
+	}))
+}
+
+// shortage makes what another node has to know of it a codec.Error.
+func shortage(err error) error {
+	var short *session.Shortage
+	if errors.As(err, &short) {
+		return fmt.Errorf("%w: %w", codec.ErrTooManyRequests, err)
+	}
+	return err
+}
+
+func toggle(b *bool) auth.Toggle {
+	switch {
+	case b == nil:
+		return auth.Unset
+	case *b:
+		return auth.On
+	}
+	return auth.Off
+}
+
+func untoggle(t auth.Toggle) *bool {
+	if t == auth.Unset {
+		return nil
+	}
+	on := t == auth.On
+	return &on
+}
+
+// Unsubscribe implements cluster.Local.
+func (l localNode) Unsubscribe(ctx context.Context, cmd *cluster.Unsubscribe) error {
+	return l.node.sessions.Unsubscribe(ctx, session.Target(cmd.Target), cmd.Channel)
+}
+
+// Disconnect implements cluster.Local.
+func (l localNode) Disconnect(ctx context.Context, cmd *cluster.Disconnect) error {
+	return l.node.sessions.Disconnect(ctx, session.Target(cmd.Target), cmd.Whitelist, &codec.Disconnect{Code: cmd.Code, Reason: cmd.Reason})
+}
+
+// Refresh implements cluster.Local.
+func (l localNode) Refresh(ctx context.Context, cmd *cluster.Refresh) error {
+	return l.node.sessions.Refresh(ctx, session.Target(cmd.Target), session.RefreshCommand{Expired: cmd.Expired, ExpireAt: cmd.ExpireAt, Info: cmd.Info})
+}
+
+// Evict implements cluster.Local.
+func (l localNode) Evict(ctx context.Context, cmd *cluster.Evict) error {
+	return l.node.sessions.EvictOlder(ctx, cmd.User, cmd.Keep, cmd.Claim)
+}
+
+// Channels implements cluster.Local.
+func (l localNode) Channels(_ context.Context, pattern string) (found []cluster.Channel, err error) {
+	match := func(string) bool { return true }
+	if pattern != "" {
+		if match, err = api.CompilePattern(pattern); err != nil {
+			return nil, err
+		}
+	}
+	l.node.hub.Channels(func(ch string, subscribers int) bool {
+		if match(ch) {
+			found = append(found, cluster.Channel{Name: ch, Clients: subscribers})
+		}
+		return true
+	})
+	return found, nil
+}
+
+// Info implements cluster.Local.
+func (l localNode) Info() cluster.Info {
+	return cluster.Info{
+		Name: l.node.nodeName(), Version: Version, Counts: cluster.Counts(l.node.sessions.Counts()),
+		Uptime: int(time.Since(l.node.began) / time.Second), Metrics: l.node.lastInterval.Load(),
+	}
+}
+
+// evictElsewhere has the other nodes end the older connections of a user.
+func (node *Node) evictElsewhere(ctx context.Context, user, keep string, claim uint64) error {
+	return node.cluster.Evict(ctx, &cluster.Evict{User: user, Keep: keep, Claim: claim})
+}
+
+// apiSessions is the sessions of all nodes, as the server API asks for them.
+type apiSessions struct{ node *Node }
+
+var _ api.Sessions = apiSessions{}
+
+// Subscribe implements api.Sessions.
+func (s apiSessions) Subscribe(ctx context.Context, t session.Target, cmd session.SubscribeCommand) ([]string, error) {
+	o := &cmd.Override
+	return s.node.cluster.Subscribe(ctx, &cluster.Subscribe{
+		Target: cluster.Target(t), Channel: cmd.Channel, ExpireAt: cmd.ExpireAt, Info: cmd.Info, Data: cmd.Data, Since: cmd.Since,
+		Override: cluster.Override{
+			Presence: untoggle(o.Presence), JoinLeave: untoggle(o.JoinLeave), ForcePushJoinLeave: untoggle(o.ForcePushJoinLeave),
+			ForcePositioning: untoggle(o.ForcePositioning), ForceRecovery: untoggle(o.ForceRecovery),
+		},
+	})
+}
+
+// Unsubscribe implements api.Sessions.
+func (s apiSessions) Unsubscribe(ctx context.Context, t session.Target, channel string) ([]string, error) {
+	return s.node.cluster.Unsubscribe(ctx, &cluster.Unsubscribe{Target: cluster.Target(t), Channel: channel})
+}
+
+// Disconnect implements api.Sessions.
+func (s apiSessions) Disconnect(ctx context.Context, t session.Target, whitelist []string, d *codec.Disconnect) ([]string, error) {
+	return s.node.cluster.Disconnect(ctx, &cluster.Disconnect{Target: cluster.Target(t), Whitelist: whitelist, Code: d.Code, Reason: d.Reason})
+}
+
+// Refresh implements api.Sessions.
+func (s apiSessions) Refresh(ctx context.Context, t session.Target, cmd session.RefreshCommand) ([]string, error) {
+	return s.node.cluster.Refresh(ctx, &cluster.Refresh{Target: cluster.Target(t), Expired: cmd.Expired, ExpireAt: cmd.ExpireAt, Info: cmd.Info})
+}
+
+// Channels implements api.Sessions.
+func (s apiSessions) Channels(ctx context.Context, pattern string) (found []api.ChannelInfo, silent []string, err error) {
+	channels, silent, err := s.node.cluster.Channels(ctx, pattern)
+	if err != nil {
+		return nil, silent, err
+	}
+	found = make([]api.ChannelInfo, len(channels))
+	for i, ch := range channels {
+		found[i] = api.ChannelInfo{Channel: ch.Name, Clients: ch.Clients}
+	}
+	return found, silent, nil
+}
+
+// Nodes implements api.Sessions.
+func (s apiSessions) Nodes(ctx context.Context) (nodes []api.NodeInfo, silent []string, err error) {
+	infos, silent, err := s.node.cluster.Nodes(ctx)
+	for _, n := range infos {
+		nodes = append(nodes, api.NodeInfo{UID: n.UID, Name: n.Name, Version: n.Version, Counts: session.Counts(n.Counts), Uptime: n.Uptime, Metrics: n.Metrics})
+	}
+	return nodes, silent, err
+}
