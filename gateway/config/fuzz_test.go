@@ -13,6 +13,9 @@ func FuzzLoad(f *testing.F) {
 		`{"client": {"allowed_origins": ["*", "{a", "[!", "\\"], "token": {"issuer_regex": "(?P<t>a|b)", "jwks_public_endpoint": "https://x/{{t}}"}}}`,
 		`{"client": {"proxy": {"connect": {"enabled": true, "endpoint": "http://[", "http": {"static_headers": {"a": "${SLUICE_VAR_X}"}}}}}}`,
 		`{"engine": {"type": "redis", "redis": {"address": ["redis://:x@h", 1]}}, "broker": {"enabled": true, "type": "nats"}}`,
+		`{"engine": {"type": "redis", "redis": {"cluster_address": ["a:1,b:2", ","], "sentinel_address": "s:1", "sentinel_tls": {"enabled": true}, "presence_ttl": "1ms"}}}`,
+		`{"engine": {"type": "redis", "redis": {"sharded_pubsub": true, "reference_control": true, "prefix": ""}}, "presence_manager": {"enabled": true, "redis": {"probe_interval": "1s"}}}`,
+		`{"cluster": {"survey_timeout": "9ms"}, "client": {"user_connection_limit_scope": ["node"]}, "broker": {"enabled": true, "type": "redis", "redis": null}}`,
 		`{"uni_sse": {"retry": "9s-1s", "connect_code_to_http_response": {"transforms": [{"code": 1}, {}]}}}`,
 		`{"websocket": {"disabled": 0}, "consumers": [1], "client.token": 1, "ſse": {"enabled": true}}`,
 	} {
@@ -54,6 +57,7 @@ func FuzzLoadFormats(f *testing.F) {
 		`{"uni_sse": true, "namespaces": [{"name": "aa", "proxy_subscribe": 1}, null], "engine": "redis", "broker": "nats", "proxies": [{"name": 1}, 2]}`,
 		`{"granular_proxy_mode": true, "connect_proxy_name": {}, "refresh_proxy_name": "a", "proxies": [{"name": "a", "grpc_x": 1, "endpoint_file": "x"}]}`,
 		`{"api_key_file": "x", "http_api": {"key_file": 1, "key": "y"}, "history_meta_ttl": 5, "tls": {"enabled": true}, "admin": [], "redis_tls_key_file": ""}`,
+		`{"engine": "redis", "redis_address": ["h:1", 2], "redis_cluster_address": "a:1,b:1", "redis_sentinel_tls": {}, "global_presence_ttl": 1, "redis_use_lists": "x"}`,
 		"a.b.c = [{x=1},\n{y=1979-05-27}]\n\"\\u00e9\" = '''\n'''", "- a\n-\n  - b: {c: d}", "%YAML 1.2\n---\na: 1\n...\n", "\tx: 1", `a: "\x"`,
 	} {
 		f.Add([]byte(seed))
