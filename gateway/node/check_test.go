@@ -159,8 +159,8 @@ func TestHooksAreValidated(t *testing.T) {
 	}
 	g(`{"status_code": 404, "to_disconnect": {"code": 4504, "reason": "not found"}}`, "")
 	g(`{"status_code": 404, "to_error": {"code": 1000, "message": "m", "temporary": true}}`, "")
-	g(`{"status_code": 404}`, tr+`: allowed exactly one of to_error and to_disconnect, with a code that is not 0`)
-	g(`{"status_code": 404, "to_error": {"code": 1}, "to_disconnect": {"code": 4000}}`, tr+`: allowed exactly one of to_error and to_disconnect, with a code that is not 0`)
+	g(`{"status_code": 404}`, at+tr+`: allowed exactly one of to_error and to_disconnect, with a code that is not 0`)
+	g(`{"status_code": 404, "to_error": {"code": 1}, "to_disconnect": {"code": 4000}}`, at+tr+`: allowed exactly one of to_error and to_disconnect, with a code that is not 0`)
 	g(`{"to_error": {"code": 1}}`, tr+`.status_code: 0 is not an HTTP status: allowed 100-599`)
 	g(`{"status_code": 404, "to_error": {"code": 1, "message": "\n"}}`, at+tr+`.to_error.message: "\n" is not a reason: allowed at most 123 printable ASCII characters`)
 	g(`{"status_code": 404, "to_error": "x"}`, at+tr+`.to_error: "x" is not an object: allowed an object such as {...}`)

@@ -53,26 +53,9 @@ func hookSettings(c *config.Proxy) *proxy.HookOptions {
 func hookOptions(c *config.Proxy, calls int) (*proxy.HookOptions, error) {
 	opt := hookSettings(c)
 	opt.MaxInFlight = calls
-	if !c.HTTP.TLS.Enabled {
-		return opt, nil
-	}
-	t := &c.HTTP.TLS
-	opt.TLS = &proxy.TLS{ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify}
-	for _, pem := range []struct {
-		key, value string
-		to         *[]byte
-	}{
-		{"server_ca_pem", t.ServerCAPEM, &opt.TLS.ServerCA}, {"cert_pem", t.CertPEM, &opt.TLS.Cert},
-		{"key_pem", t.KeyPEM, &opt.TLS.Key},
-	} {
-		if pem.value == "" {
-			continue
-		}
-		text, err := config.ReadPEM("", pem.value)
-		if err != nil {
-			return nil, fmt.Errorf("http.tls.%s: %w", pem.key, err)
-		}
-		*pem.to = text
+	var err error
+	if opt.TLS, err = clientTLS(&c.HTTP.TLS); err != nil {
+		return nil, fmt.Errorf("http.tls.%w", err)
 	}
 	return opt, nil
 }

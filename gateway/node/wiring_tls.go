@@ -2,6 +2,8 @@ package node
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 
 	"sluice/gateway/advice"
@@ -58,6 +60,43 @@ func tlsConfig(c *front.Certs) *tls.Config {
 		return nil
 	}
 	return c.Config()
+}
+
+// clientTLS returns how connections that this node makes are encrypted, nil for not at
+// all. Files are read now. The error begins with the option below that of t.
+func clientTLS(t *config.TLS) (*tls.Config, error) {
+	if !t.Enabled {
+		return nil, nil
+	}
+	// To check nothing is the operator's choice.
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify} // #nosec G402
+	if t.ServerCAPEM != "" {
+		text, err := config.ReadPEM("", t.ServerCAPEM)
+		if err != nil {
+			return nil, fmt.Errorf("server_ca_pem: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(text) {
+			return nil, errors.New("server_ca_pem: no certificate in it")
+		}
+	}
+	if t.CertPEM == "" && t.KeyPEM == "" {
+		return c, nil
+	}
+	cert, err := config.ReadPEM("", t.CertPEM)
+	if err != nil {
+		return nil, fmt.Errorf("cert_pem: %w", err)
+	}
+	key, err := config.ReadPEM("", t.KeyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("key_pem: %w", err)
+	}
+	own, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("cert_pem and key_pem: %w", err)
+	}
+	c.Certificates = []tls.Certificate{own}
+	return c, nil
 }
 
 // reload looks for new certificates now; what is wrong with them is logged.

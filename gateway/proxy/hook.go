@@ -66,8 +66,7 @@ func newHook(name string, o *HookOptions, room *answerRoom, log *slog.Logger) (*
 	if o == nil {
 		return nil, nil
 	}
-	tlsConfig, err := o.TLS.config()
-	if err := errors.Join(o.Check().Err(""), err); err != nil {
+	if err := o.Check().Err(""); err != nil {
 		return nil, fmt.Errorf("proxy: client.proxy.%s: %w", name, err)
 	}
 	slots := o.MaxInFlight
@@ -95,7 +94,7 @@ func newHook(name string, o *HookOptions, room *answerRoom, log *slog.Logger) (*
 	protocols.SetHTTP1(true)
 	h.client = &http.Client{
 		Transport: &http.Transport{
-			TLSClientConfig: tlsConfig, Protocols: &protocols,
+			TLSClientConfig: o.TLS, Protocols: &protocols,
 			DialContext: auth.Dial(o.Timeout), MaxConnsPerHost: slots, MaxIdleConnsPerHost: slots, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 		},
 		CheckRedirect: auth.SameHost,

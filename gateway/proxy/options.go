@@ -2,8 +2,6 @@ package proxy
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -47,7 +45,7 @@ type HookOptions struct {
 	BinaryEncoding               bool              // data goes as b64data
 	IncludeConnectionMeta        bool              // of the refresh hook
 	Transforms                   []Transform       // http.status_to_code_transforms
-	TLS                          *TLS              // http.tls; nil for what the system has
+	TLS                          *tls.Config       // http.tls; nil for what the system has
 	// MaxInFlight is not a key: 0 means DefaultMaxInFlight.
 	MaxInFlight int
 }
@@ -60,37 +58,8 @@ type Transform struct {
 	Disconnect *codec.Disconnect
 }
 
-// TLS is how a backend is to prove itself, and Sluice to it. The bytes are PEM.
-type TLS struct {
-	ServerCA           []byte // authorities of the backend's certificate; nil for those of the system
-	Cert, Key          []byte // Sluice's own certificate; nil for none
-	ServerName         string // in the backend's certificate; "" for the host of the endpoint
-	InsecureSkipVerify bool
-}
-
-func (t *TLS) config() (*tls.Config, error) {
-	if t == nil {
-		return nil, nil
-	}
-	c := &tls.Config{ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify} // #nosec G402: the operator's choice, warned of
-	if len(t.ServerCA) > 0 {
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(t.ServerCA) {
-			return nil, errors.New("http.tls.server_ca_pem: no certificate in it")
-		}
-	}
-	if len(t.Cert) > 0 || len(t.Key) > 0 {
-		own, err := tls.X509KeyPair(t.Cert, t.Key)
-		if err != nil {
-			return nil, fmt.Errorf("http.tls.cert_pem and key_pem: %w", err)
-		}
-		c.Certificates = []tls.Certificate{own}
-	}
-	return c, nil
-}
-
 // Check returns what is wrong with the options of a hook that is on, by their keys
-// below that of the hook. What its TLS is made of is told by New.
+// below that of the hook.
 func (o *HookOptions) Check() problem.List {
 	var l problem.List
 	o.checkEndpoint(&l)

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"math/big"
 	"net/http/httptest"
 	"testing"
@@ -39,15 +38,13 @@ func TestNewRefusesBadOptions(t *testing.T) {
 		o.Transforms = []Transform{{Status: 404, Error: codec.ErrInternal, Disconnect: codec.DisconnectExpired}}
 	})
 	f("transforms[0]", func(o *HookOptions) { o.Transforms = []Transform{{Status: 200, Error: codec.ErrInternal}} })
-	f("server_ca_pem", func(o *HookOptions) { o.TLS = &TLS{ServerCA: []byte("x")} })
 	f("http.status_to_code_transforms[0].to_error.message", func(o *HookOptions) {
 		o.Transforms = []Transform{{Status: 404, Error: &codec.Error{Code: 1, Message: "\n"}}}
 	})
-	f("cert_pem and key_pem", func(o *HookOptions) { o.TLS = &TLS{Cert: []byte("x")} })
 }
 
-// certificate returns a new self-signed certificate and its key as PEM.
-func certificate(t *testing.T) (cert, key []byte) {
+// certificate returns a new self-signed certificate with its key.
+func certificate(t *testing.T) []tls.Certificate {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -57,10 +54,7 @@ func certificate(t *testing.T) (cert, key []byte) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
 	require.NoError(t, err)
-	raw, err := x509.MarshalPKCS8PrivateKey(k)
-	require.NoError(t, err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})
+	return []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: k}}
 }
 
 func TestTLSOptions(t *testing.T) {
@@ -70,9 +64,9 @@ func TestTLSOptions(t *testing.T) {
 	s.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
 	s.StartTLS()
 	defer s.Close()
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
-	cert, key := certificate(t)
-	f := func(name string, o *TLS, ok bool) {
+	ca, own := x509.NewCertPool(), certificate(t)
+	ca.AddCert(s.Certificate())
+	f := func(name string, o *tls.Config, ok bool) {
 		t.Helper()
 		p, _ := newProxy(t, s.URL, func(all *HookOptions) { all.TLS = o })
 		answer, err := connect(p)
@@ -87,11 +81,11 @@ func TestTLSOptions(t *testing.T) {
 		require.Equal(t, "sluice", b.request.TLS.PeerCertificates[0].Subject.CommonName, name)
 		require.Equal(t, "HTTP/1.1", b.request.Proto, name)
 	}
-	f("authority and own certificate", &TLS{ServerCA: ca, Cert: cert, Key: key}, true)
-	f("not checked", &TLS{InsecureSkipVerify: true, Cert: cert, Key: key}, true)
-	f("name", &TLS{ServerCA: ca, Cert: cert, Key: key, ServerName: "example.com"}, true)
-	f("wrong name", &TLS{ServerCA: ca, Cert: cert, Key: key, ServerName: "wrong.example.org"}, false)
-	f("unknown authority", &TLS{Cert: cert, Key: key}, false)
-	f("no certificate of its own", &TLS{ServerCA: ca}, false)
+	f("authority and own certificate", &tls.Config{RootCAs: ca, Certificates: own}, true)
+	f("not checked", &tls.Config{InsecureSkipVerify: true, Certificates: own}, true)
+	f("name", &tls.Config{RootCAs: ca, Certificates: own, ServerName: "example.com"}, true)
+	f("wrong name", &tls.Config{RootCAs: ca, Certificates: own, ServerName: "wrong.example.org"}, false)
+	f("unknown authority", &tls.Config{Certificates: own}, false)
+	f("no certificate of its own", &tls.Config{RootCAs: ca}, false)
 	f("authorities of the system", nil, false)
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"slices"
+	"strings"
 
 	"sluice/gateway/config/schema"
 	"sluice/gateway/problem"
@@ -21,6 +22,15 @@ func (r *Report) Sound(keys ...string) bool {
 	return true
 }
 
+// from is Of for options, and for elements of lists: these stand where their list does.
+func (r *Report) from(key string) Origin {
+	from, known := r.set[key]
+	if list, isElement := strings.CutSuffix(key, "]"); isElement && !known {
+		from = r.set[list[:max(strings.LastIndexByte(list, '['), 0)]]
+	}
+	return from
+}
+
 // Tell adds what a package says of its options to the findings, and returns its errors; the options have their whole keys.
 // Where one of them could not be decoded, nothing is told: one mistake is not reported twice.
 func (r *Report) Tell(problems problem.List) (errs []error) {
@@ -28,7 +38,7 @@ func (r *Report) Tell(problems problem.List) (errs []error) {
 		if !r.Sound(append(p.Others, p.Field)...) {
 			continue
 		}
-		from, detail := r.set[p.Field], p.Detail
+		from, detail := r.from(p.Field), p.Detail
 		if from.File != "" { // the value came out of a file of its own, so that no text shows it
 			detail = problem.WithoutValues(detail)
 		}
