@@ -89,19 +89,24 @@ func (s *Server) payload(r *codec.Content, raw []byte, format channel.Format) (p
 		if err != nil {
 			return payload{}, refuse(codec.ErrBadRequest, dataDetail(field, format, []byte{'0'}, err))
 		}
-		return payload{p, room}, nil
+		return payload{Payload: p, room: room}, nil
 	}
 	p, err := channel.CheckData(format, raw, s.opt.Limits)
 	if err != nil {
 		return payload{}, refuse(codec.ErrBadRequest, dataDetail(field, format, raw, err))
 	}
-	return payload{p, nil}, nil
+	out := payload{Payload: p}
+	if p.Binary {
+		out.binary = raw
+	}
+	return out, nil
 }
 
 // payload is the data of a publication, and the room for its frame, if there is one.
 type payload struct {
 	channel.Payload
-	room *codec.Room
+	room   *codec.Room
+	binary []byte // the data if they are no JSON
 }
 
 func unbase64(field, value string) ([]byte, *failure) {
@@ -143,11 +148,13 @@ func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options,
 		Time: time.Now().UnixMilli(), Delta: out.content.Delta || o.DeltaPublish,
 		Room: out.payload.room,
 	}
-	opt := broker.PublishOptions{IdempotencyKey: out.content.IdempotencyKey, VersionEpoch: out.content.VersionEpoch}
+	opt := broker.PublishOptions{
+		IdempotencyKey: out.content.IdempotencyKey, VersionEpoch: out.content.VersionEpoch, Binary: out.payload.binary,
+	}
 	if !out.content.SkipHistory {
 		opt.History = broker.HistoryOptions{Size: o.HistorySize, TTL: o.HistoryTTL, MetaTTL: o.HistoryMetaTTL}
 	}
-	credit, err := s.opt.Credit.AcquireCredit(ctx, p.Size())
+	credit, err := s.opt.Credit.AcquireCredit(ctx, p.Size()+len(opt.Binary))
 	if err != nil {
 		detail := noCredit
 		if ctx.Err() != nil {

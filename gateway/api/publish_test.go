@@ -158,6 +158,27 @@ func TestPublishWithoutCreditWithinTheCallSaysSo(t *testing.T) {
 	require.Empty(t, r.sink.take())
 }
 
+// noting keeps the options of the last publish.
+type noting struct {
+	broker.Broker
+	last broker.PublishOptions
+}
+
+func (n *noting) Publish(ctx context.Context, ch string, p *codec.Publication, opt broker.PublishOptions) (broker.Result, error) {
+	n.last = opt
+	return n.Broker.Publish(ctx, ch, p, opt)
+}
+
+func TestTheEngineGetsDataThatAreNoJSON(t *testing.T) {
+	var engine *noting
+	r := newRig(t, func(o *Options) { engine = &noting{Broker: o.Broker}; o.Broker = engine })
+	r.expect("publish", `{"channel":"bin:a","b64data":"//79"}`, `{"result":{}}`)
+	require.Equal(t, []byte{0xff, 0xfe, 0xfd}, engine.last.Binary)
+	require.True(t, r.sink.take()[0].pub.Binary)
+	r.expect("publish", `{"channel":"bin:a","data":{}}`, `{"result":{}}`)
+	require.Nil(t, engine.last.Binary)
+}
+
 // panicking is an engine with a bug.
 type panicking struct{ broker.Broker }
 

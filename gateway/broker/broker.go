@@ -64,6 +64,10 @@ type PublishOptions struct {
 	IdempotencyKey string
 	// VersionEpoch belongs to Publication.Version (PROTOCOL 6.1).
 	VersionEpoch string
+	// Binary is the payload of a publication whose Binary is set. No stream of ours
+	// carries it, but it goes to other nodes: those of the reference have clients
+	// that it is for, and ours tell it from an empty one. It is not written to.
+	Binary []byte
 	// Credit is what the caller holds for this publication, nil for none; see
 	// Result.CreditTaken.
 	Credit *Credit

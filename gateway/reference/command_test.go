@@ -118,5 +118,5 @@ func TestPushesThatAreRefused(t *testing.T) {
 	channel, out, err := DecodePush([]byte("\x12\x01c\x22\x05\x30\x05\x22\x01x"), Limits{})
 	require.ErrorIs(t, err, ErrData)
 	require.Equal(t, "c", channel, "the channel and the place of refused data are known")
-	require.Equal(t, Payload{Kind: KindBare, Offset: 5}, out)
+	require.Equal(t, Payload{Kind: KindBare, Offset: 5, Message: []byte("\x30\x05\x22\x01x")}, out)
 }

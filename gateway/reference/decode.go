@@ -13,7 +13,7 @@ import (
 const longestEpoch = 64
 
 // Decode decodes a payload of a client channel, or an item of a history's list. src
-// is copied. Errors wrap ErrMalformed, ErrFraming, or ErrData; with the last one kind
+// is copied, but for the Message. Errors wrap ErrMalformed, ErrFraming, or ErrData; with the last one kind
 // and place are known.
 func Decode(src []byte, lim Limits) (Payload, error) {
 	if err := lim.checkSize("payload", len(src)); err != nil {
@@ -51,6 +51,7 @@ func decodePublication(out Payload, src []byte, lim *Limits) (Payload, error) {
 	if err != nil {
 		return Payload{}, err
 	}
+	out.Message = src
 	m.offset = out.Offset
 	m.delta = m.delta || out.Kind == KindDelta
 	p, left, err := m.build(out.Epoch, lim)

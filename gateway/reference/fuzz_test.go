@@ -90,9 +90,10 @@ func FuzzDecode(f *testing.F) {
 		checkPayload(t, out, &lim)
 		out.Left = 0 // is not there any more
 		lim.Size = 0 // what was left out of a size may be less than what came in its place
-		again, err := Decode(encode(t, out, notJSON, nil), lim)
+		written := encode(t, out, notJSON, nil)
+		again, err := Decode(written, lim)
 		require.NoError(t, err)
-		require.Equal(t, out, again)
+		require.Equal(t, shown(t, out, src), shown(t, again, written))
 	})
 }
 
@@ -120,6 +121,7 @@ func FuzzDecodePush(f *testing.F) {
 		sameChannel, again, err := DecodePush(written, lim)
 		require.NoError(t, err)
 		require.Equal(t, channel, sameChannel)
+		out.Message, again.Message = nil, nil
 		require.Equal(t, out, again)
 	})
 }
@@ -214,6 +216,6 @@ func FuzzPublication(f *testing.F) {
 		}
 		got, err := Decode(src, Limits{})
 		require.NoError(t, err)
-		require.Equal(t, want, got)
+		require.Equal(t, want, shown(t, got, src))
 	})
 }

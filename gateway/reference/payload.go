@@ -50,6 +50,9 @@ type Payload struct {
 	Epoch  string
 	// Publication of the first three kinds.
 	Publication *codec.Publication
+	// Message is the Publication of the first three kinds as it came: the bytes that
+	// a history keeps. It is a part of the payload; all else is a copy.
+	Message []byte
 	// Previous is the one before it in the history, of KindDelta if one is kept.
 	// It has no offset: nothing says which it is.
 	Previous *codec.Publication

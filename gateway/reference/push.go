@@ -94,7 +94,7 @@ func decodePushed(src []byte, lim *Limits) (Payload, error) {
 	if err != nil && !errors.Is(err, ErrData) {
 		return Payload{}, err
 	}
-	return Payload{Kind: KindBare, Offset: m.offset, Publication: p, Left: left}, err
+	return Payload{Kind: KindBare, Offset: m.offset, Publication: p, Message: src, Left: left}, err
 }
 
 func decodePushedEvent(kind Kind, src []byte, lim *Limits) (Payload, error) {
