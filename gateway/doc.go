@@ -24,7 +24,8 @@
 //	hub/            who listens here: lanes, a shard per loop, interest, credit
 //	broker/         contract; brokertest/ its suite for engines; memory/ the engine, history/ its
 //	                log of a channel; remotetest/ one for tests: late, broken or silent as they say
-//	presence/       contract; presencetest/ the suite that judges what keeps it; memory/
+//	presence/       contract; presencetest/ the suite that judges what keeps it; memory/ redis/,
+//	                which has the places of users as well
 //	redis/          connections to Redis: addresses, topologies, shards, names of keys, kinds of
 //	                errors, commands with deadlines, readers of pub/sub
 //	reference/      the bytes of the reference's nodes: payloads, commands
@@ -127,6 +128,8 @@
 //	redis reader          per reader       dials, Redis, its handler (which may hold Redis back)
 //	redis writer, probe   per reader       Redis, their timers
 //	redis marker          1 per reader     Redis, with a deadline; gone when none is asked for
+//	redis presence        shards - 1 per   Redis, with a deadline: no shard waits for another
+//	                      call
 //	Sentinel question     per dial, one    dial and answer, with a deadline
 //	                      per Sentinel
 //	of rueidis            3 per connection Redis; one more for each that ends

@@ -76,6 +76,7 @@ var layout = map[string]row{
 	"gateway/broker/remotetest":     {ours: "codec gateway/broker gateway/broker/memory"},
 	"gateway/presence":              {ours: "codec"},
 	"gateway/presence/memory":       {ours: "codec gateway/presence gateway/shrink"},
+	"gateway/presence/redis":        {ours: "codec gateway/broker gateway/cluster gateway/presence gateway/problem gateway/redis gateway/reference"},
 	"gateway/presence/presencetest": {ours: "codec gateway/presence", others: modTestify}, // for tests: in no other row
 	"gateway/hub": {
 		ours:   "codec gateway/actor gateway/broker gateway/loop gateway/shrink gateway/tally",

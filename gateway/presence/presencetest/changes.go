@@ -3,6 +3,8 @@ package presencetest
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -123,14 +125,24 @@ var odd = []string{
 func oddNames(t *testing.T, s Subject) {
 	m := s.open(t, 0)
 	var changes []presence.Change
+	text := func(name string) string { return strings.ToValidUTF8(name, "?") } // as users and clients are
 	for i, name := range odd {
-		changes = append(changes, here(name, &codec.ClientInfo{User: odd[len(odd)-1-i], Client: "c " + name}))
+		changes = append(changes, here(name, &codec.ClientInfo{User: text(odd[len(odd)-1-i]), Client: text("c " + name)}))
 	}
-	apply(t, m, changes...)
+	err := m.Apply(t.Context(), changes)
+	if s.Refuses == nil {
+		s.Refuses = func(string) bool { return false }
+	}
+	require.Equal(t, slices.ContainsFunc(odd, s.Refuses), err != nil, "%v", err)
 	for i, name := range odd {
+		if s.Refuses(name) {
+			_, err := m.Presence(t.Context(), name)
+			require.Error(t, err)
+			continue
+		}
 		got := clients(t, m, name)
 		require.Len(t, got, 1, "%q: %v", name, ids(got))
-		require.Equal(t, changes[i].Info, got["c "+name])
+		require.Equal(t, changes[i].Info, got[text("c "+name)])
 	}
 }
 

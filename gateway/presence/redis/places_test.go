@@ -1,0 +1,186 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/broker"
+	"sluice/gateway/cluster"
+	"sluice/gateway/redis"
+	"sluice/gateway/testkit"
+	"sluice/gateway/testkit/redisrig"
+)
+
+// places are those of two nodes.
+func places(t *testing.T, opt redis.Options, ttl time.Duration) (one, two *Places) {
+	t.Helper()
+	opt.Prefix = redisrig.Prefix(t)
+	return NewPlaces(connect(t, opt), ttl), NewPlaces(connect(t, opt), ttl)
+}
+
+// kinds of servers that hold places.
+func placeServers(t *testing.T) map[string]redis.Options {
+	var addrs []string
+	for _, server := range redisrig.Shards(t, 2) {
+		addrs = append(addrs, server.Addr)
+	}
+	return map[string]redis.Options{
+		"one":     {Address: []string{redisrig.Shared(t).Addr}},
+		"shards":  {Address: addrs},
+		"cluster": {ClusterAddress: redisrig.Cluster(t).Addrs()[:1]},
+	}
+}
+
+func reserve(t *testing.T, p *Places, user, client string, limit int) bool {
+	t.Helper()
+	var ok bool
+	testkit.Eventually(t, func() (done bool) { // until the connection stands
+		var err error
+		ok, err = p.Reserve(t.Context(), user, client, limit)
+		return err == nil
+	}, "an answer")
+	return ok
+}
+
+func TestPlacesAreCountedOnAllNodes(t *testing.T) {
+	for name, opt := range placeServers(t) {
+		t.Run(name, func(t *testing.T) {
+			one, two := places(t, opt, time.Minute)
+			for _, user := range []string{"u", "}{", "ü x"} {
+				require.True(t, reserve(t, one, user, "a", 2))
+				require.True(t, reserve(t, two, user, "b", 2))
+				require.False(t, reserve(t, one, user, "c", 2))
+				require.True(t, reserve(t, one, user, "b", 2), "it has one")
+				require.True(t, reserve(t, one, user, "c", 0), "without a limit")
+				require.False(t, reserve(t, two, user, "d", 3))
+				require.NoError(t, one.Apply(t.Context(), []cluster.PlaceChange{
+					{User: user, Client: "a", Left: true}, {User: user, Client: "c"}, {User: user, Client: "c", Left: true}, {User: "other", Client: "x"},
+				}))
+				require.True(t, reserve(t, two, user, "d", 2))
+				require.False(t, reserve(t, two, user, "a", 2))
+				require.False(t, reserve(t, one, "other", "y", 1), "a renewal takes a place that was lost")
+				require.NoError(t, two.Apply(t.Context(), []cluster.PlaceChange{{User: "other", Client: "x", Left: true}}))
+			}
+			require.NoError(t, one.Apply(t.Context(), nil))
+			require.Zero(t, one.Stats().Failed)
+		})
+	}
+}
+
+func TestPlacesEndUnlessTheyAreRenewed(t *testing.T) {
+	one, two := places(t, redis.Options{Address: []string{redisrig.Shared(t).Addr}}, 500*time.Millisecond)
+	require.True(t, reserve(t, one, "u", "dead", 2))
+	require.True(t, reserve(t, two, "u", "alive", 2))
+	testkit.Eventually(t, func() bool {
+		require.NoError(t, two.Apply(t.Context(), []cluster.PlaceChange{{User: "u", Client: "alive"}}))
+		return reserve(t, two, "u", "next", 2)
+	}, "the place of a node that died")
+	require.False(t, reserve(t, one, "u", "dead", 2), "who is renewed keeps its place")
+}
+
+// However many connect at the same time, no more than the limit get in.
+func TestALimitIsNeverExceeded(t *testing.T) {
+	one, two := places(t, redis.Options{Address: []string{redisrig.Shared(t).Addr}}, time.Minute)
+	reserve(t, one, "warm", "up", 0)
+	reserve(t, two, "warm", "up", 0)
+	var wg sync.WaitGroup
+	in := make(chan string, 100)
+	for i := range 100 {
+		wg.Go(func() {
+			p := []*Places{one, two}[i%2]
+			if ok, err := p.Reserve(t.Context(), "u", fmt.Sprint(i), 7); err == nil && ok {
+				in <- fmt.Sprint(i)
+			}
+		})
+	}
+	wg.Wait()
+	require.Len(t, in, 7)
+}
+
+func TestClaimsIncreaseOnAllNodes(t *testing.T) {
+	for name, opt := range placeServers(t) {
+		t.Run(name, func(t *testing.T) {
+			one, two := places(t, opt, time.Minute)
+			reserve(t, one, "u", "x", 0)
+			reserve(t, two, "u", "x", 0)
+			first, others, err := one.Claim(t.Context(), "u")
+			require.NoError(t, err)
+			require.False(t, others)
+			require.Greater(t, first, uint64(time.Now().Add(-time.Hour).UnixMicro()))
+			_, others, err = two.Claim(t.Context(), "another")
+			require.NoError(t, err)
+			require.False(t, others)
+			var mu sync.Mutex
+			var all []uint64
+			var wg sync.WaitGroup
+			for _, p := range []*Places{one, two} {
+				wg.Go(func() {
+					last := first
+					for range 50 {
+						claim, others, err := p.Claim(t.Context(), "u")
+						if err != nil || !others || claim <= last {
+							t.Errorf("claim %d behind %d, others %v: %v", claim, last, others, err)
+							return
+						}
+						last = claim
+						mu.Lock()
+						all = append(all, claim)
+						mu.Unlock()
+					}
+				})
+			}
+			wg.Wait()
+			slices.Sort(all)
+			require.Len(t, slices.Compact(all), 100)
+		})
+	}
+}
+
+func TestClaimsIncreaseWhenTheClockGoesBack(t *testing.T) {
+	server := redisrig.Shared(t)
+	one, _ := places(t, redis.Options{Address: []string{server.Addr}}, time.Minute)
+	reserve(t, one, "u", "x", 0)
+	ahead := time.Now().Add(time.Hour).UnixMicro()
+	server.Do(t, "SET", placeKey(one.redis.ShardOf("u"), "claim", "u")[0], ahead)
+	claim, others, err := one.Claim(t.Context(), "u")
+	require.NoError(t, err)
+	require.True(t, others)
+	require.EqualValues(t, ahead+1, claim)
+	server.Do(t, "SET", placeKey(one.redis.ShardOf("u"), "claim", "u")[0], "nonsense")
+	claim, _, err = one.Claim(t.Context(), "u")
+	require.NoError(t, err)
+	require.Less(t, claim, uint64(ahead))
+}
+
+// Nobody waits for places that are known to be out of reach.
+func TestPlacesOutOfReachAreAnError(t *testing.T) {
+	proxy := redisrig.NewProxy(t, redisrig.Shared(t).Addr)
+	one, _ := places(t, redis.Options{Address: []string{proxy.Addr}}, time.Minute)
+	require.True(t, reserve(t, one, "u", "a", 1))
+	proxy.Refuse(t, true)
+	proxy.Cut()
+	testkit.Eventually(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := one.Reserve(ctx, "u", "b", 1)
+		require.Error(t, err)
+		return one.redis.ShardOf("u").Ready() != nil
+	}, "the loss is noticed")
+	began := time.Now()
+	_, err := one.Reserve(context.Background(), "u", "b", 1)
+	require.ErrorIs(t, err, broker.ErrUnavailable)
+	_, _, err = one.Claim(context.Background(), "u")
+	require.ErrorIs(t, err, broker.ErrUnavailable)
+	require.Less(t, time.Since(began), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	require.Error(t, one.Apply(ctx, []cluster.PlaceChange{{User: "u", Client: "a"}}))
+	proxy.Refuse(t, false)
+	require.False(t, reserve(t, one, "u", "b", 1))
+}
