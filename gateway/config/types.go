@@ -17,6 +17,7 @@ type (
 	Proxy          = schema.Proxy
 	TLS            = schema.TLS
 	Half           = schema.Half
+	Redis          = schema.Redis
 	DurationRange  = schema.DurationRange
 
 	Report  = report.Report

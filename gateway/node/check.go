@@ -49,6 +49,12 @@ func problems(c *config.Config) problem.List {
 		keys := apiKeyOptions(c)
 		l.Add("http_api", keys.Check())
 	}
+	for _, half := range halves(c) {
+		if half.Type == "redis" {
+			servers := redisSettings(half.Redis)
+			l.Add(half.Section+".redis", servers.Check())
+		}
+	}
 	numbers := metrics.Options{Namespace: c.Prometheus.MetricsNamespace}
 	l.Add("prometheus", numbers.Check())
 	return l
@@ -62,12 +68,7 @@ var ErrUnsupported = errors.New("not supported")
 type refusal struct{ key, value, use string }
 
 func refusals(c *config.Config) (all []refusal) {
-	broker, presence := c.BrokerHalf(), c.PresenceHalf()
-	halves := []config.Half{broker}
-	if presence.Section != broker.Section {
-		halves = append(halves, presence)
-	}
-	for _, half := range halves {
+	for _, half := range halves(c) {
 		switch half.Type {
 		case "nats":
 			all = append(all, refusal{half.Section + ".type", half.Type, "use redis, or memory for one node"})
@@ -75,9 +76,18 @@ func refusals(c *config.Config) (all []refusal) {
 			all = append(all, refusal{half.Section + ".type", half.Type, "use memory"})
 		}
 	}
-	if c.HTTPServer.ReusePort == "on" && broker.Type == "memory" {
+	if c.HTTPServer.ReusePort == "on" && c.BrokerHalf().Type == "memory" {
 		all = append(all, refusal{"http_server.reuse_port", "on with the memory engine",
 			"publications would reach the streams of one process only; force it if that is wanted"})
+	}
+	return all
+}
+
+// halves are where publications and presence live, which may be one section.
+func halves(c *config.Config) []config.Half {
+	all := []config.Half{c.BrokerHalf()}
+	if presence := c.PresenceHalf(); presence.Section != all[0].Section {
+		all = append(all, presence)
 	}
 	return all
 }

@@ -7,7 +7,6 @@ import (
 )
 
 func TestEnginesAreValidated(t *testing.T) {
-	const schemes = "redis, rediss, unix, tcp, redis+sentinel, rediss+sentinel, redis+cluster, rediss+cluster"
 	f := func(redis, want string) {
 		t.Helper()
 		for section, text := range map[string]string{
@@ -23,15 +22,32 @@ func TestEnginesAreValidated(t *testing.T) {
 		}
 	}
 	f(`{}`, "")
-	f(`{"address": ["h:1", "redis://u:p@h:1/2?x=y", "rediss://h", "unix:///tmp/x", "tcp://h:1", "redis+sentinel://h:1?addr=h2:2", "redis+cluster://h:1"]}`, "")
 	f(`{"prefix": ""}`, at+`KEY.prefix: empty: allowed a name, the same on all nodes of a fleet`)
-	f(`{"cluster_address": ["h:1,h:2"]}`, "")
-	f(`{"sentinel_address": "h:1", "sentinel_master_name": "m"}`, "")
 	f(`{"address": []}`, at+`KEY.address: empty: allowed at least one address`)
-	f(`{"address": "h"}`, at+`KEY.address: "h" is not an address: allowed host:port, or a URL with `+schemes)
-	f(`{"address": "http://u:p@h:1/?q"}`, at+`KEY.address: "http://h:1/" is not an address: allowed host:port, or a URL with `+schemes)
-	f(`{"sentinel_address": "h:1"}`, `KEY.sentinel_master_name: missing: sentinel_address needs the name of the master`)
+	f(`{"address": [], "cluster_address": ["h:1,h:2"]}`, "")
 	f(`{"sentinel_address": "h:1", "sentinel_master_name": "m", "cluster_address": "h:1"}`, at+`KEY.sentinel_address: set together with cluster_address: allowed one of them`)
+	f(`{"sentinel_address": "h:1,h:2", "sentinel_master_name": "m"}`, "")
+	f(`{"cluster_address": ["h:1"], "db": 1}`, at+`KEY.db: 1: a Redis Cluster has only database 0`)
+
+	f(`{"address": "unix:///run/redis.sock", "tls": {"enabled": true}}`,
+		at+`KEY.tls.enabled: true with an address that is a socket of this machine (unix://), on which nothing is encrypted: allowed one of the two`)
+
+	// The forms of PROTOCOL 10.2, all of them.
+	for _, address := range []string{
+		"h:1", "redis://h:1", "redis://u:p@h:1/2", "rediss://:p@h:1", "tcp://h:1/0", "unix:///run/redis.sock", "unix://u:p@/run/redis.sock",
+		"redis://h:1?connect_timeout=1s&io_timeout=300ms&force_resp2=true&tls_enabled=true",
+		"redis+sentinel://h:1?sentinel_master_name=m&addr=h2:2&addr=h3:3&sentinel_user=u&sentinel_password=p&sentinel_tls_enabled=true",
+		"rediss+sentinel://h:1?sentinel_master_name=m", "redis+cluster://h:1?addr=h2:2", "rediss+cluster://h:1",
+	} {
+		f(`{"address": "`+address+`"}`, "")
+	}
+	f(`{"address": ["h:1", "rediss://h:2", "redis+cluster://h:3"]}`, "")
+	f(`{"address": "h:x"}`, at+`KEY.address: "h:x": expected host:port`)
+	f(`{"address": "http://u:p@h:1/?q"}`, at+`KEY.address: "http://h:1/": unknown scheme "http": `+
+		`expected redis, rediss, tcp, unix, or redis or rediss with +sentinel or +cluster`)
+	f(`{"address": ["h:1", "redis://h:1?databse=2"]}`, at+`KEY.address[1]: unknown option "databse" behind the address: expected addr, connect_timeout, `+
+		`io_timeout, force_resp2, tls_enabled, sentinel_master_name, sentinel_user, sentinel_password or sentinel_tls_enabled`)
+	f(`{"address": "redis+cluster://h:1/3"}`, `KEY.db: 3: a Redis Cluster has only database 0`)
 
 	const nats = `{"broker": {"enabled": true, "type": "nats", "nats": {"url": "`
 	mustLoad(t, fromJSON(nats+`nats://a:1, tls://u:p@b:2"}}}`))
@@ -57,8 +73,8 @@ func TestOptionsOfTheHalvesAreValidated(t *testing.T) {
 	}
 	broker(`{"sharded_pubsub": true, "reference_control": true}`,
 		`KEY.sharded_pubsub: true: the reference's nodes, for which KEY.reference_control is on, hear nothing of sharded pub/sub: allowed one of the two`)
-	broker(`{"sharded_pubsub": true, "legacy_cluster_channels": true}`,
-		`KEY.sharded_pubsub: true: nodes that need KEY.legacy_cluster_channels hear nothing of sharded pub/sub: allowed one of the two`)
+	refused(t, `{"engine": {"type": "redis", "redis": {"sharded_pubsub": true, "legacy_cluster_channels": true}}}`,
+		at+`engine.redis.sharded_pubsub: needs channels with {braces}, which the legacy names lack`)
 
 	for value, shown := range map[string]string{"500ms": "500ms", "1500ms": "1.5s"} {
 		refused(t, `{"engine": {"type": "redis", "redis": {"presence_ttl": "`+value+`"}}}`,

@@ -2,10 +2,13 @@ package node
 
 import (
 	"errors"
+	"fmt"
 
 	brokermemory "sluice/gateway/broker/memory"
+	"sluice/gateway/config"
 	"sluice/gateway/metrics"
 	presencememory "sluice/gateway/presence/memory"
+	"sluice/gateway/redis"
 )
 
 // newEngines makes the broker and the presence that the options name: another engine is
@@ -56,4 +59,28 @@ func (c counters) addEngine(n *metrics.Node) {
 	n.Positions = map[string]int{"published": st.Positions - st.Empty, "empty": st.Empty}
 	n.Results = st.Results
 	n.Forgotten = map[string]uint64{"empty_position": st.EmptyDropped, "idempotency_result": st.ResultsDropped}
+}
+
+// redisSettings are the options of connections to Redis that are settings, but for TLS.
+func redisSettings(r *config.Redis) redis.Options {
+	return redis.Options{
+		Address: r.Address, ClusterAddress: r.ClusterAddress, SentinelAddress: r.SentinelAddress,
+		Prefix: r.Prefix, User: r.User, Password: r.Password, ClientName: r.ClientName, DB: r.DB, ForceRESP2: r.ForceRESP2,
+		SentinelMasterName: r.SentinelMasterName, SentinelUser: r.SentinelUser, SentinelPassword: r.SentinelPassword,
+		SentinelClientName: r.SentinelClientName, ConnectTimeout: r.ConnectTimeout, IOTimeout: r.IOTimeout, ProbeInterval: r.ProbeInterval,
+		ShardedPubSub: r.ShardedPubSub, LegacyClusterChannels: r.LegacyClusterChannels,
+	}
+}
+
+// redisOptions are all of them but what a node says of itself. The error names the
+// option below that of r.
+func redisOptions(r *config.Redis) (opt redis.Options, err error) {
+	opt = redisSettings(r)
+	if opt.TLS, err = clientTLS(&r.TLS); err != nil {
+		return opt, fmt.Errorf("tls.%w", err)
+	}
+	if opt.SentinelTLS, err = clientTLS(&r.SentinelTLS); err != nil {
+		return opt, fmt.Errorf("sentinel_tls.%w", err)
+	}
+	return opt, nil
 }

@@ -50,4 +50,6 @@ func TestTLSOfConnectionsThatTheNodeMakes(t *testing.T) {
 		_, err = clientTLS(&wrong)
 		require.ErrorContains(t, err, want)
 	}
+	_, err = redisOptions(&config.Redis{SentinelTLS: config.TLS{Enabled: true, ServerCAPEM: "/nowhere"}})
+	require.ErrorContains(t, err, "sentinel_tls.server_ca_pem: ")
 }

@@ -70,12 +70,9 @@ func (v *checker) halves(broker, presence schema.Half) {
 
 // brokerRedis checks what only publications and history have a use for.
 func (v *checker) brokerRedis(key string, r *schema.Redis) {
-	reference, sharded, legacy, lists := key+".reference_control", key+".sharded_pubsub", key+".legacy_cluster_channels", key+".history_use_lists"
-	switch {
-	case r.ShardedPubSub && r.ReferenceControl:
+	reference, sharded, lists := key+".reference_control", key+".sharded_pubsub", key+".history_use_lists"
+	if r.ShardedPubSub && r.ReferenceControl {
 		v.Fail(sharded, "true: the reference's nodes, for which %s is on, hear nothing of sharded pub/sub: allowed one of the two", reference).With(reference)
-	case r.ShardedPubSub && r.LegacyClusterChannels:
-		v.Fail(sharded, "true: nodes that need %s hear nothing of sharded pub/sub: allowed one of the two", legacy).With(legacy)
 	}
 	if r.HistoryUseLists {
 		v.warn(lists, "true: lists keep no versions and are not read in reverse: the version of a publication has no effect, and the API's history cannot be had in reverse; streams do both")
@@ -89,25 +86,18 @@ func (v *checker) presenceRedis(key string, r *schema.Redis) {
 	}
 }
 
-var (
-	redisSchemes = []string{"redis", "rediss", "unix", "tcp", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"}
-	natsSchemes  = []string{"nats", "tls", "ws", "wss"}
-)
+var natsSchemes = []string{"nats", "tls", "ws", "wss"}
 
+// redis checks what package redis does not: it sees no files, and of the ways to name servers the one that counts.
 func (v *checker) redis(key string, r *schema.Redis) {
 	if len(r.ClusterAddress) > 0 && len(r.SentinelAddress) > 0 {
-		v.Fail(key+".sentinel_address", "set together with cluster_address: allowed one of them")
+		v.Fail(key+".sentinel_address", "set together with cluster_address: allowed one of them").With(key + ".cluster_address")
 	}
-	if len(r.SentinelAddress) > 0 && r.SentinelMasterName == "" {
-		v.Fail(key+".sentinel_master_name", "missing: sentinel_address needs the name of the master")
+	if len(r.ClusterAddress)+len(r.SentinelAddress) == 0 && len(r.Address) == 0 {
+		v.Fail(key+".address", "empty: allowed at least one address").With(key+".cluster_address", key+".sentinel_address")
 	}
-	switch {
-	case len(r.ClusterAddress) > 0:
-		v.addresses(key+".cluster_address", splitAll(r.ClusterAddress), redisSchemes)
-	case len(r.SentinelAddress) > 0:
-		v.addresses(key+".sentinel_address", splitAll(r.SentinelAddress), redisSchemes)
-	default:
-		v.addresses(key+".address", r.Address, redisSchemes)
+	if r.TLS.Enabled && slices.ContainsFunc(r.Address, isSocket) && len(r.ClusterAddress)+len(r.SentinelAddress) == 0 {
+		v.Fail(key+".tls.enabled", "true with an address that is a socket of this machine (unix://), on which nothing is encrypted: allowed one of the two").With(key + ".address")
 	}
 	if r.Prefix == "" {
 		v.Fail(key+".prefix", "empty: allowed a name, the same on all nodes of a fleet")
@@ -116,13 +106,7 @@ func (v *checker) redis(key string, r *schema.Redis) {
 	v.tls(key+".sentinel_tls", &r.SentinelTLS, false)
 }
 
-func splitAll(list []string) []string {
-	var all []string
-	for _, s := range list {
-		all = append(all, strings.Split(s, ",")...)
-	}
-	return all
-}
+func isSocket(address string) bool { return strings.HasPrefix(strings.TrimSpace(address), "unix://") }
 
 // addresses checks that each address is host:port or a URL with one of the schemes.
 func (v *checker) addresses(key string, list, schemes []string) {
