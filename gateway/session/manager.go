@@ -154,9 +154,9 @@ type Manager struct {
 	budget   *budget
 	clock    *wallClock
 	debug    bool // the log wants every connect and disconnect
-	// history is the engine's, shared by those who ask at the same time
+	// histories is the engine's, shared by those who ask at the same time
 	// unless the engine is in the process.
-	history historyRead
+	histories histories
 	// calls is what refresh hooks are asked under: it ends with Shutdown.
 	calls    context.Context
 	endCalls context.CancelFunc
@@ -193,13 +193,10 @@ func New(group *loop.Group, h *hub.Hub, b broker.Broker, p presence.Manager, blo
 	m.live.Store(&opt.Live)
 	m.calls, m.endCalls = context.WithCancel(context.Background())
 	m.checker = actor.New[checkOp](blocking, newChecker(m))
-	read := func(ctx context.Context, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
-		return broker.Read(ctx, b, q)
-	}
-	m.history = read
+	m.histories = b.Histories
 	if !b.Abilities().Local {
-		shared := &flights{read: read, limit: opt.CallTimeout, calls: make(map[broker.HistoryQuery]*flightPair)}
-		m.history = shared.history
+		shared := &flights{read: b.Histories, limit: opt.CallTimeout, calls: make(map[broker.HistoryQuery]*flightPair)}
+		m.histories = shared.histories
 	}
 	for _, l := range group.Loops {
 		m.agents = append(m.agents, newAgent(m, l, blocking))

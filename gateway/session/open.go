@@ -103,18 +103,14 @@ func (op *opening) enter() (err error) {
 // recoveryRoom takes room for what clients missed by grants, as far as it is kept
 // now; nil if none of them asks for anything. It waits for room until waits ends.
 func (m *Manager) recoveryRoom(ctx, waits context.Context, grants []Grant) (*ticket, error) {
-	missed, limit, asks := 0, m.opt.RecoveryMaxBytes, false
+	all, err := m.restoreAll(ctx, grants, (*Grant).takesRoom)
+	if all == nil {
+		return nil, err
+	}
+	missed, limit := 0, m.opt.RecoveryMaxBytes
 	byID, publications := 0, 0
-	for i := range grants {
-		g := &grants[i]
-		if !g.takesRoom() {
-			continue
-		}
-		asks = true
-		r, err := m.restore(ctx, g)
-		if err != nil {
-			return nil, err
-		}
+	for i := range all { // what is not due is empty
+		g, r := &grants[i], &all[i]
 		if n := r.size(false); n <= limit {
 			limit -= n
 			missed += r.size(g.Delta)
@@ -122,9 +118,6 @@ func (m *Manager) recoveryRoom(ctx, waits context.Context, grants []Grant) (*tic
 				byID, publications = byID+r.size(g.Delta), publications+len(r.publications)
 			}
 		}
-	}
-	if !asks {
-		return nil, nil
 	}
 	if byID > runMin {
 		missed += runRoom(grants, publications)
@@ -156,14 +149,17 @@ func (op *opening) needsAttach() bool {
 
 // acquire takes the interest in every channel and waits for the engine.
 func (op *opening) acquire(ctx context.Context) error {
-	for i := range op.plan.Grants {
-		g := &op.plan.Grants[i]
-		if err := op.m.hub.Acquire(ctx, g.Channel, op.loop.ID(), g.Delta); err != nil {
-			op.m.opt.Log.Error("cannot subscribe to a channel", "channel", g.Channel, "error", err)
-			return err
-		}
-		op.acquired++
+	grants := op.plan.Grants
+	var few [8]hub.Want
+	wants := few[:0]
+	for i := range grants {
+		wants = append(wants, hub.Want{Channel: grants[i].Channel, Delta: grants[i].Delta})
 	}
+	if err := op.m.hub.AcquireAll(ctx, op.loop.ID(), wants); err != nil {
+		op.m.opt.Log.Error("cannot subscribe to channels", "channels", len(grants), "first", grants[0].Channel, "error", err)
+		return err
+	}
+	op.acquired = len(grants)
 	return nil
 }
 
@@ -173,23 +169,42 @@ func (op *opening) restore(ctx context.Context) error {
 	grants := op.plan.Grants
 	op.results = make([]codec.SubscribeResult, len(grants))
 	op.at = make([]hub.Start, len(grants))
+	all, err := op.m.restoreAll(ctx, grants, (*Grant).positioned)
+	if err != nil {
+		op.m.opt.Log.Error("cannot read a history", "error", err)
+		return err
+	}
 	room := op.m.opt.RecoveryMaxBytes
 	for i := range grants {
-		g := &grants[i]
-		res, at, err := op.m.subscribeResult(ctx, g, &room)
-		if err != nil {
-			op.m.opt.Log.Error("cannot read the history of a channel", "channel", g.Channel, "error", err)
-			return err
+		var r *restored
+		if all != nil {
+			r = &all[i]
 		}
-		op.results[i], op.at[i] = res, at
+		op.results[i], op.at[i] = op.m.resultOf(&grants[i], r, &room)
 	}
 	return nil
 }
 
-// subscribeResult reads what a subscriber is told of a channel, and where its
-// subscription starts. room is how many bytes of missed publications there is
-// room for; what is used is taken off. Not from a turn.
+// subscribeResult reads the history for one grant, for resultOf. Not from a turn.
 func (m *Manager) subscribeResult(ctx context.Context, g *Grant, room *int) (codec.SubscribeResult, hub.Start, error) {
+	all, err := m.restoreAll(ctx, []Grant{*g}, (*Grant).positioned)
+	if err != nil {
+		return codec.SubscribeResult{}, hub.Start{}, err
+	}
+	var r *restored
+	if all != nil {
+		r = &all[0]
+	}
+	res, at := m.resultOf(g, r, room)
+	return res, at, nil
+}
+
+func (g *Grant) positioned() bool { return g.Positioned }
+
+// resultOf returns what a subscriber is told of a channel, and where its subscription
+// starts. r is what was read if it is positioned. room is how many bytes of missed
+// publications there is room for; what is used is taken off.
+func (m *Manager) resultOf(g *Grant, r *restored, room *int) (codec.SubscribeResult, hub.Start) {
 	res := codec.SubscribeResult{
 		Channel: g.Channel, Data: g.Data, Delta: g.Delta,
 		Positioned: g.Positioned, Recoverable: g.Recoverable,
@@ -197,11 +212,7 @@ func (m *Manager) subscribeResult(ctx context.Context, g *Grant, room *int) (cod
 	}
 	at := hub.Start{Channel: g.Channel, Features: g.features()}
 	if !g.Positioned {
-		return res, at, nil
-	}
-	r, err := m.restore(ctx, g)
-	if err != nil {
-		return res, at, err
+		return res, at
 	}
 	n := r.size(false)
 	tooLarge := n > *room
@@ -211,11 +222,11 @@ func (m *Manager) subscribeResult(ctx context.Context, g *Grant, room *int) (cod
 		*room -= n
 	}
 	if g.Recover != nil && g.Recoverable {
-		m.resumes.count(g.Recover, &r, tooLarge)
+		m.resumes.count(g.Recover, r, tooLarge)
 	}
 	res.Epoch, res.Offset = r.top.Epoch, r.offset
 	res.Recovered, res.Publications = r.recovered, r.publications
-	at.Offset, at.Epoch, at.From = r.top.Offset, hub.EpochTag(r.top.Epoch), m.hub.Seq()
+	at.Offset, at.Epoch, at.From, at.Read = r.top.Offset, hub.EpochTag(r.top.Epoch), r.after, r.before
 	at.HasBase = g.Delta && len(r.publications) > 0
-	return res, at, nil
+	return res, at
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"sluice/codec"
 	"sluice/gateway/auth"
 	"sluice/gateway/broker"
 	"sluice/gateway/channel"
@@ -121,10 +120,10 @@ func TestOpeningIsStaleWhenItsTimeIsOver(t *testing.T) {
 func TestOpeningIsStaleThoughItsEngineKnowsNoEnd(t *testing.T) {
 	r := newRig(t, newStuckPresence(), func(o *Options) { o.StaleCloseDelay = 50 * time.Millisecond })
 	goOn := make(chan struct{})
-	history := r.history
-	r.history = func(_ context.Context, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+	read := r.histories
+	r.histories = func(_ context.Context, queries []broker.HistoryQuery) []broker.History {
 		<-goOn
-		return history(context.Background(), q)
+		return read(context.Background(), queries)
 	}
 	g := grant("room", channel.Options{ForcePositioning: true})
 	require.True(t, g.Positioned)

@@ -52,15 +52,61 @@ type restored struct {
 	publications []*codec.Publication
 	recovered    bool
 	offset       uint64 // of the SubscribeResult
+	// before and after are hub.Seq around the reading.
+	before, after uint64
 }
 
-// restore reads the channel's history for a grant. Not from a turn.
-func (m *Manager) restore(ctx context.Context, g *Grant) (restored, error) {
+// restoreAll reads what subscribers get of the histories of those grants that are due, by
+// grant: all of them in one call, and in one more if the cursor of some may mean another
+// channel. nil if none is due. The error is a *ChannelError. Not from a turn.
+func (m *Manager) restoreAll(ctx context.Context, grants []Grant, due func(g *Grant) bool) ([]restored, error) {
+	if err := m.resolveAll(ctx, grants, due); err != nil {
+		return nil, err
+	}
+	var queries []broker.HistoryQuery
+	for i := range grants {
+		if g := &grants[i]; due(g) {
+			if queries == nil {
+				queries = make([]broker.HistoryQuery, 0, len(grants)-i)
+			}
+			queries = append(queries, m.historyOf(g))
+		}
+	}
+	if len(queries) == 0 {
+		return nil, nil
+	}
+	before := m.hub.Seq()
+	answers := m.histories(ctx, queries)
+	after := m.hub.Seq()
+	all := make([]restored, len(grants))
+	for i := range grants {
+		g := &grants[i]
+		if !due(g) {
+			continue
+		}
+		q, h := &queries[0], &answers[0]
+		if queries, answers = queries[1:], answers[1:]; h.Err != nil {
+			return nil, &ChannelError{g.Channel, h.Err}
+		}
+		switch {
+		case q.Limit == 0:
+			all[i] = restored{top: h.Top, offset: h.Top.Offset}
+		case q.Reverse:
+			all[i] = restoreCache(g.Recover, h.Publications, h.Top)
+		default:
+			all[i] = restoreStream(g.Recover, h.Publications, h.Top)
+		}
+		all[i].before, all[i].after = before, after
+	}
+	return all, nil
+}
+
+// historyOf returns what is to be read of a channel for a grant.
+func (m *Manager) historyOf(g *Grant) broker.HistoryQuery {
 	q := broker.HistoryQuery{Channel: g.Channel, MetaTTL: g.Rules.HistoryMetaTTL}
-	cache := g.Rules.ForceRecoveryMode == channel.RecoveryCache
 	want := g.Recover != nil && g.Recoverable
 	switch {
-	case cache && (want || g.cacheRecover()):
+	case g.Rules.ForceRecoveryMode == channel.RecoveryCache && (want || g.cacheRecover()):
 		q.Limit, q.Reverse = 1, true
 	case want && !g.Recover.lost:
 		q.Since, q.Set, q.Limit = g.Recover.offset, true, m.live.Load().RecoveryLimit
@@ -68,25 +114,29 @@ func (m *Manager) restore(ctx context.Context, g *Grant) (restored, error) {
 			q.Limit = -1
 		}
 	}
-	if want && len(g.Recover.entries) > 1 {
-		_, top, err := broker.Read(ctx, m.broker, broker.HistoryQuery{Channel: g.Channel, MetaTTL: q.MetaTTL})
-		if err != nil {
-			return restored{}, err
+	return q
+}
+
+// resolveAll decides which entries of cursors are meant, where that is not clear.
+func (m *Manager) resolveAll(ctx context.Context, grants []Grant, due func(g *Grant) bool) error {
+	var unclear []*Grant
+	var queries []broker.HistoryQuery
+	for i := range grants {
+		if g := &grants[i]; due(g) && g.Recoverable && g.Recover != nil && len(g.Recover.entries) > 1 {
+			unclear = append(unclear, g)
+			queries = append(queries, broker.HistoryQuery{Channel: g.Channel, MetaTTL: g.Rules.HistoryMetaTTL})
 		}
-		g.Recover.resolve(top.Epoch)
-		q.Since = g.Recover.offset
 	}
-	pubs, top, err := m.history(ctx, q)
-	if err != nil {
-		return restored{}, err
+	if len(unclear) == 0 {
+		return nil
 	}
-	switch {
-	case q.Limit == 0:
-		return restored{top: top, offset: top.Offset}, nil
-	case q.Reverse:
-		return restoreCache(g.Recover, pubs, top), nil
+	for i, h := range m.broker.Histories(ctx, queries) {
+		if h.Err != nil {
+			return &ChannelError{unclear[i].Channel, h.Err}
+		}
+		unclear[i].Recover.resolve(h.Top.Epoch)
 	}
-	return restoreStream(g.Recover, pubs, top), nil
+	return nil
 }
 
 // cut says that a client was not recovered, because the publications that it
@@ -149,7 +199,7 @@ func restoreCache(r *recoverRequest, pubs []*codec.Publication, top broker.Posit
 // lost. They share the next one, which starts when this one ends.
 type flights struct {
 	// Immutable after New.
-	read  historyRead
+	read  histories
 	limit time.Duration // of one read
 
 	// Guarded by mu.
@@ -157,75 +207,110 @@ type flights struct {
 	calls map[broker.HistoryQuery]*flightPair
 }
 
-// historyRead is broker.Read of an engine.
-type historyRead func(ctx context.Context, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error)
+// histories is broker.Histories of an engine.
+type histories func(ctx context.Context, queries []broker.HistoryQuery) []broker.History
 
-// flightPair is the read under way, and the one that waits for it; nil if
-// nobody has asked for another.
+// flightPair is the read under way, or about to be, and the one that waits for its end; nil
+// if nobody has asked for another.
 type flightPair struct{ now, next *flight }
 
-// flight is one read. Its results are written before done is closed.
+// flight is one read. Its answer is written before done is closed.
 type flight struct {
-	done chan struct{}
-	pubs []*codec.Publication
-	top  broker.Position
-	err  error
+	done   chan struct{}
+	begun  bool // guarded by flights.mu
+	answer broker.History
 }
 
-// history is broker.Read, shared. Not from a turn.
-func (f *flights) history(ctx context.Context, k broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
+// departure is flights that one call makes.
+type departure struct {
+	queries []broker.HistoryQuery
+	flights []*flight
+	behind  []*flight // that have begun, and end before
+}
+
+func (d *departure) add(q broker.HistoryQuery) *flight {
+	fl := &flight{done: make(chan struct{})}
+	d.queries, d.flights = append(d.queries, q), append(d.flights, fl)
+	return fl
+}
+
+// histories is broker.Histories, shared. Not from a turn.
+func (f *flights) histories(ctx context.Context, queries []broker.HistoryQuery) []broker.History {
+	var atOnce, later departure
+	mine := make([]*flight, len(queries))
 	f.mu.Lock()
-	p := f.calls[k]
-	var mine, before *flight
-	var run bool
-	switch {
-	case p == nil:
-		mine, run = &flight{done: make(chan struct{})}, true
-		f.calls[k] = &flightPair{now: mine}
-	case p.next == nil:
-		mine, run, before = &flight{done: make(chan struct{})}, true, p.now
-		p.next = mine
-	default:
-		mine = p.next
+	for i, q := range queries {
+		p := f.calls[q]
+		switch {
+		case p == nil:
+			mine[i] = atOnce.add(q)
+			f.calls[q] = &flightPair{now: mine[i]}
+		case !p.now.begun:
+			mine[i] = p.now
+		case p.next == nil:
+			mine[i] = later.add(q)
+			p.next, later.behind = mine[i], append(later.behind, p.now)
+		default:
+			mine[i] = p.next
+		}
 	}
 	f.mu.Unlock()
-	if run {
-		go f.fly(k, mine, before)
+	for _, d := range []*departure{&atOnce, &later} {
+		if len(d.flights) > 0 {
+			go f.fly(d)
+		}
 	}
-	select {
-	case <-mine.done:
-		return mine.pubs, mine.top, mine.err
-	case <-ctx.Done():
-		return nil, broker.Position{}, context.Cause(ctx)
+	answers := make([]broker.History, len(queries))
+	for i, fl := range mine {
+		select {
+		case <-fl.done:
+			answers[i] = fl.answer
+		case <-ctx.Done():
+			answers[i].Err = context.Cause(ctx)
+		}
 	}
+	return answers
 }
 
-// fly makes a read, once the one before it has ended. It is nobody's own: whoever
+// fly makes a read, once those before it have ended. It is nobody's own: whoever
 // asked first may give up while others wait.
-func (f *flights) fly(k broker.HistoryQuery, mine, before *flight) {
-	if before != nil {
+func (f *flights) fly(d *departure) {
+	for _, before := range d.behind {
 		<-before.done
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), f.limit)
-	defer cancel()
-	f.call(ctx, k, mine)
 	f.mu.Lock()
-	p := f.calls[k]
-	p.now, p.next = p.next, nil
-	if p.now == nil {
-		delete(f.calls, k)
+	for _, fl := range d.flights {
+		fl.begun = true
 	}
 	f.mu.Unlock()
-	close(mine.done)
+	ctx, cancel := context.WithTimeout(context.Background(), f.limit)
+	defer cancel()
+	f.call(ctx, d)
+	f.mu.Lock()
+	for _, q := range d.queries {
+		p := f.calls[q]
+		p.now, p.next = p.next, nil
+		if p.now == nil {
+			delete(f.calls, q)
+		}
+	}
+	f.mu.Unlock()
+	for _, fl := range d.flights {
+		close(fl.done)
+	}
 }
 
 // call makes the read; a panic of the engine becomes an error, for those who
 // wait.
-func (f *flights) call(ctx context.Context, k broker.HistoryQuery, mine *flight) {
+func (f *flights) call(ctx context.Context, d *departure) {
 	defer func() {
 		if v := recover(); v != nil {
-			mine.err = fmt.Errorf("session: panic while reading a history: %v", v)
+			for _, fl := range d.flights {
+				fl.answer = broker.History{Err: fmt.Errorf("session: panic while reading a history: %v", v)}
+			}
 		}
 	}()
-	mine.pubs, mine.top, mine.err = f.read(ctx, k)
+	for i, answer := range f.read(ctx, d.queries) {
+		d.flights[i].answer = answer
+	}
 }

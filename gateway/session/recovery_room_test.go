@@ -83,9 +83,7 @@ func TestAnOpeningThatFailsGivesItsRoomBack(t *testing.T) {
 			r := newRig(t, nil, nil)
 			r.fill(t, "a", 20, 2000)
 			f := &faulty{Broker: r.broker, fail: fail}
-			r.history = func(ctx context.Context, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
-				return broker.Read(ctx, f, q)
-			}
+			r.histories = f.Histories
 			c := r.open(t, &auth.Identity{}, missing("a"))
 			require.ErrorIs(t, <-c.opened, errBroken)
 			r.awaitSettled(t)
@@ -108,9 +106,7 @@ func TestAnOpeningThatPanicsGivesItsRoomBack(t *testing.T) {
 			}
 			return nil
 		}}
-		r.history = func(ctx context.Context, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
-			return broker.Read(ctx, f, q)
-		}
+		r.histories = f.Histories
 		p, err := r.Plan(&PlanRequest{Identity: &auth.Identity{}})
 		require.NoError(t, err)
 		p.Grants = []Grant{missing("a")}

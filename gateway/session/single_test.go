@@ -143,12 +143,15 @@ func (c *client) readAll() {
 // newest stays that did not fail.
 func TestTheNewestThatDoesNotFailStays(t *testing.T) {
 	r := newRig(t, failingPresence{presencememory.New()}, nil)
-	history := r.history
-	r.history = func(ctx context.Context, q broker.HistoryQuery) ([]*codec.Publication, broker.Position, error) {
-		if strings.HasPrefix(q.Channel, "fail") {
-			return nil, broker.Position{}, errTest
+	read := r.histories
+	r.histories = func(ctx context.Context, queries []broker.HistoryQuery) []broker.History {
+		answers := read(ctx, queries)
+		for i := range queries {
+			if strings.HasPrefix(queries[i].Channel, "fail") {
+				answers[i].Err = errTest
+			}
 		}
-		return history(ctx, q)
+		return answers
 	}
 	const rounds, crowd = 40, 12
 	for round := range rounds {

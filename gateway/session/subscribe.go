@@ -310,6 +310,9 @@ func (b *subscribeBatch) announce(bm *batchMember) bool {
 	}
 	if bm.was {
 		at.From = 0 // it was in the channel all the time
+		if !res.Recovered {
+			at.Read = 0 // its position may be older than what was read
+		}
 	}
 	if bm.was && !bm.kept && !res.Recovered {
 		// What was held for it is news to it, whatever the history has.
