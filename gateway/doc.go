@@ -106,7 +106,8 @@
 //	goroutine             count            may block on
 //	fasthttp worker       per request      the engine, with a deadline
 //	hijack handler        per connect      the engine, with a deadline; gone once the stream is open
-//	history read          per position     the engine, with a deadline; shared by all who ask for it
+//	shared engine call    per connect      the engine, with a deadline: histories and barriers, shared
+//	                                       by all who ask for the same; none in a local engine
 //	api worker            64 per call      the engine; a broadcast or parallel batch waits for it
 //	turn worker (ants)    actors + 1       nothing; should the pool refuse, a goroutine (counted)
 //	blocking worker       actors + 1       engine and presence, with a deadline

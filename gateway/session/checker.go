@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"runtime/debug"
-	"time"
 
 	"sluice/gateway/broker"
 	"sluice/gateway/hub"
@@ -22,29 +21,15 @@ type checkOp struct {
 type checker struct {
 	// Immutable after New.
 	m *Manager
-	// synchronous: what the engine knows has been posted to its lane already.
-	synchronous bool
 
 	// Owned by the turn.
 	due map[string]uint64 // by channel, the highest offset that asked
 }
 
-const (
-	// checkBatch is how many channels are read before their loops are told.
-	checkBatch = 256
-	// checkFailures is how many errors in a row end a round: the engine is
-	// gone, and whoever asked will ask again.
-	checkFailures = 3
-	// checkGrace is how long a publication may be on its way from an engine
-	// outside the process, before a position behind it counts as lost.
-	checkGrace = time.Second
-)
+// checkBatch is how many channels are read at once, before their loops are told.
+const checkBatch = 256
 
-func newChecker(m *Manager) *checker {
-	c := &checker{m: m, due: make(map[string]uint64)}
-	c.synchronous = m.broker.Abilities().Synchronous
-	return c
-}
+func newChecker(m *Manager) *checker { return &checker{m: m, due: make(map[string]uint64)} }
 
 func (c *checker) Begin() {}
 
@@ -81,55 +66,65 @@ type position struct {
 	epoch       uint32
 }
 
-// read takes a batch of channels. Those whose engine cannot answer are put off
-// until somebody asks again.
+// read takes a batch of channels and reads their positions, which keeps these alive
+// (PROTOCOL 12.31). Those whose engine cannot answer are put off until somebody asks
+// again; if it answers nothing, all are.
 func (c *checker) read() []position {
 	var tops []position
-	failures := 0
+	var queries []broker.HistoryQuery
 	for ch, before := range c.due {
-		if len(tops) == checkBatch {
+		if len(queries) == checkBatch {
 			break
 		}
 		delete(c.due, ch)
-		top, err := c.top(ch)
-		if err == nil {
-			failures = 0
-			tops = append(tops, position{ch, top.Offset, before, hub.EpochTag(top.Epoch)})
+		q := broker.HistoryQuery{Channel: ch}
+		if o, err := c.m.opt.Rules().Lookup(ch); err == nil {
+			q.MetaTTL = o.HistoryMetaTTL
+		}
+		queries = append(queries, q)
+		tops = append(tops, position{channel: ch, before: before})
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.m.opt.CallTimeout)
+	defer cancel()
+	var failed error
+	read := tops[:0]
+	for i, h := range c.m.broker.Histories(ctx, queries) {
+		if h.Err != nil {
+			failed = h.Err
 			continue
 		}
-		c.m.opt.Log.Warn("a position cannot be checked", "channel", ch, "error", err)
-		if failures++; failures == checkFailures {
-			clear(c.due)
-		}
+		p := tops[i]
+		p.top, p.epoch = h.Top.Offset, hub.EpochTag(h.Top.Epoch)
+		read = append(read, p)
+	}
+	if failed != nil {
+		c.m.opt.Log.Warn("positions cannot be checked now", "channels", len(queries)-len(read), "error", failed)
+	}
+	if len(read) == 0 {
+		clear(c.due)
 	}
 	if len(c.due) == 0 {
 		// A map keeps the size of its largest round.
 		c.due = make(map[string]uint64)
 	}
-	return tops
+	return read
 }
 
-// top reads a channel's position, which keeps it alive (PROTOCOL 12.31).
-func (c *checker) top(ch string) (broker.Position, error) {
-	q := broker.HistoryQuery{Channel: ch}
-	if o, err := c.m.opt.Rules().Lookup(ch); err == nil {
-		q.MetaTTL = o.HistoryMetaTTL
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.m.opt.CallTimeout)
-	defer cancel()
-	_, top, err := broker.Read(ctx, c.m.broker, q)
-	return top, err
-}
-
-// arrived waits until what had been published when the tops were read is in
-// the out-queues of its subscribers.
+// arrived waits until what had been published when the tops were read is in the
+// out-queues of its subscribers. It reports false where that cannot be said: then the
+// engine lags, or is away, and nobody has lost anything for all that is known.
 func (c *checker) arrived() bool {
-	if !c.synchronous {
-		time.Sleep(checkGrace)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.m.opt.CallTimeout)
 	defer cancel()
-	return c.m.hub.Arrived(ctx) == nil
+	err := c.m.broker.Barrier(ctx)
+	if err == nil {
+		err = c.m.hub.Arrived(ctx)
+	}
+	if err != nil {
+		c.m.opt.Log.Warn("positions cannot be checked now: what was published is still on its way", "error", err)
+		clear(c.due)
+	}
+	return err == nil
 }
 
 // positionTask brings tops to a loop. It implements loop.Task.

@@ -12,7 +12,7 @@ import (
 )
 
 // What a caller was told happens before what it asks next: a publication that was
-// acknowledged is queued for a stream before any of these reaches it. If ctx ends
+// acknowledged, by whatever node, is queued for a stream before any of these reaches it. If ctx ends
 // before that, nothing was done.
 
 // catchUpMost is for how many connections of a loop what waits there is brought
@@ -39,10 +39,37 @@ func (m *Manager) inOrder(ctx context.Context, t *Target, f func(a *Agent, ref l
 	return nil
 }
 
+// barrierWait is how long a command waits for the engine to bring what was acknowledged
+// before it.
+const barrierWait = time.Second
+
+// broughtIn waits until what was acknowledged before, on this node or another, has come
+// back from an engine that is no synchronous one. Commands come at the cost of few
+// barriers, however many. One that is away, or lags by more than barrierWait, holds none
+// up: it is counted, and what was published before the command may come behind it.
+//
+// A connect does not wait for it: what it is told of channels with positions is exact by
+// their offsets, and in others a publication that was acknowledged just before may still
+// come to it.
+func (m *Manager) broughtIn(ctx context.Context) {
+	if m.able.Synchronous {
+		return
+	}
+	err := m.broker.Ready() // one that knows that it cannot need not be asked
+	if err == nil {
+		err = m.barriers.get(ctx, []struct{}{{}})[0]
+	}
+	if err != nil {
+		m.unordered.Add(1)
+		m.opt.Log.Debug("a command does not wait for what was published before it", "error", err)
+	}
+}
+
 // passed waits until what entered the Sink before the call has left the lanes, and
 // until little enough of it waits on loops to be brought forward for the sessions
 // that t names: what has a number up to upTo.
 func (m *Manager) passed(ctx context.Context, t *Target) (upTo uint64, err error) {
+	m.broughtIn(ctx)
 	upTo = m.hub.Seq()
 	if err := m.hub.Posted(ctx); err != nil {
 		return 0, err

@@ -157,6 +157,8 @@ type Manager struct {
 	// histories is the engine's, shared by those who ask at the same time
 	// unless the engine is in the process.
 	histories histories
+	able      broker.Abilities
+	barriers  *flights[struct{}, error]
 	// calls is what refresh hooks are asked under: it ends with Shutdown.
 	calls    context.Context
 	endCalls context.CancelFunc
@@ -170,6 +172,7 @@ type Manager struct {
 	// keeperRefused are connects and subscriptions that found no room in their
 	// keeper, joinsDropped joins and leaves that found no credit.
 	keeperRefused, joinsDropped atomic.Uint64
+	unordered                   atomic.Uint64 // see broughtIn
 	// presenceFailed and placesFailed are calls that failed, placesAlone questions of
 	// connects to which there was no answer, evictionsFailed those that nodes may have
 	// missed. See Stats.
@@ -186,7 +189,7 @@ func BlockingActors(loops int) int { return 2*loops + 1 }
 func New(group *loop.Group, h *hub.Hub, b broker.Broker, p presence.Manager, blocking actor.Submitter, opt Options) *Manager {
 	opt.setDefaults()
 	m := &Manager{
-		opt: opt, group: group, hub: h, broker: b, presence: p, users: newUsers(),
+		opt: opt, group: group, hub: h, broker: b, able: b.Abilities(), presence: p, users: newUsers(),
 		clock: newWallClock(opt.now),
 		debug: opt.Log.Enabled(context.Background(), slog.LevelDebug),
 	}
@@ -194,10 +197,12 @@ func New(group *loop.Group, h *hub.Hub, b broker.Broker, p presence.Manager, blo
 	m.calls, m.endCalls = context.WithCancel(context.Background())
 	m.checker = actor.New[checkOp](blocking, newChecker(m))
 	m.histories = b.Histories
-	if !b.Abilities().Local {
-		shared := &flights{read: b.Histories, limit: opt.CallTimeout, calls: make(map[broker.HistoryQuery]*flightPair)}
-		m.histories = shared.histories
+	if !m.able.Local {
+		m.histories = newFlights(opt.CallTimeout, b.Histories, func(err error) broker.History { return broker.History{Err: err} }).get
 	}
+	m.barriers = newFlights(barrierWait,
+		func(ctx context.Context, _ []struct{}) []error { return []error{b.Barrier(ctx)} },
+		func(err error) error { return err })
 	for _, l := range group.Loops {
 		m.agents = append(m.agents, newAgent(m, l, blocking))
 	}

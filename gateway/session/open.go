@@ -42,7 +42,14 @@ type Conn struct {
 func (m *Manager) Open(p *Plan, conn Conn) error {
 	ctx, cancel := WithPatience(m.opt.StaleCloseDelay)
 	defer cancel()
-	op := &opening{ctx: ctx, m: m, plan: p, conn: conn, loop: m.group.Pick()}
+	op := &opening{ctx: ctx, calls: ctx, m: m, plan: p, conn: conn, loop: m.group.Pick()}
+	if !m.able.Local {
+		// An engine that does not answer is told as what it is, before the connect
+		// is stale, which is final.
+		var stop context.CancelFunc
+		op.calls, stop = context.WithTimeout(ctx, m.opt.StaleCloseDelay*3/4)
+		defer stop()
+	}
 	defer func() {
 		if v := recover(); v != nil { // nobody else would give back what it holds
 			_ = op.refuse(codec.ErrInternal)
@@ -58,7 +65,7 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 			return err // the loop has refused it
 		}
 	}
-	if err := op.restore(ctx); err != nil {
+	if err := op.restore(op.calls); err != nil {
 		return op.refuse(err)
 	}
 	op.compose()
@@ -77,7 +84,7 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 // enter takes what an opening has to have before anything is held for it: the claim to
 // the only place of a user, room, and the interest in its channels.
 func (op *opening) enter() (err error) {
-	ctx, m, p := op.ctx, op.m, op.plan
+	ctx, m, p := op.calls, op.m, op.plan
 	if p.evicts != "" {
 		if err := m.claim(ctx, p); err != nil {
 			return err

@@ -15,11 +15,12 @@ import (
 // goroutine and the loop take turns with it: each touches it only between the
 // posts that hand it over.
 type opening struct {
-	ctx  context.Context // see stale
-	m    *Manager
-	plan *Plan // nil if there is only an answer, see Manager.Refuse
-	conn Conn
-	loop *loop.Loop
+	ctx   context.Context // see stale
+	calls context.Context // of calls to the engine: it ends before ctx
+	m     *Manager
+	plan  *Plan // nil if there is only an answer, see Manager.Refuse
+	conn  Conn
+	loop  *loop.Loop
 
 	acquired int // grants whose interest is held
 	results  []codec.SubscribeResult

@@ -45,6 +45,9 @@ func (r *recoverRequest) resolve(epoch string) {
 	r.offset = r.entries[0].Offset
 }
 
+// histories is broker.Histories of an engine.
+type histories func(ctx context.Context, queries []broker.HistoryQuery) []broker.History
+
 // restored is what a subscriber gets of a channel's history when it subscribes
 // (PROTOCOL 6.2 to 6.4).
 type restored struct {
@@ -192,89 +195,92 @@ func restoreCache(r *recoverRequest, pubs []*codec.Publication, top broker.Posit
 	return restored{top: top, offset: top.Offset}
 }
 
-// flights reads histories so that a storm of resumes from the same position
-// costs an engine outside the process few reads. A read that is under way is
-// not shared with those who come later: it may have looked at the history
-// before their subscriptions began to hold, and what lies between would be
-// lost. They share the next one, which starts when this one ends.
-type flights struct {
-	// Immutable after New.
-	read  histories
-	limit time.Duration // of one read
+// flights are calls of an engine outside the process that are shared by those who make
+// them at the same time: a storm of resumes from the same position costs few reads, a
+// storm of commands few barriers. A call that is under way is not shared with those who
+// come later: it may have looked before their subscriptions began to hold, and what lies
+// between would be lost. They share the next one, which starts when this one ends.
+type flights[K comparable, V any] struct {
+	// Immutable after newFlights.
+	read   func(ctx context.Context, keys []K) []V
+	failed func(err error) V
+	limit  time.Duration // of one call
 
 	// Guarded by mu.
 	mu    sync.Mutex
-	calls map[broker.HistoryQuery]*flightPair
+	calls map[K]*flightPair[V]
 }
 
-// histories is broker.Histories of an engine.
-type histories func(ctx context.Context, queries []broker.HistoryQuery) []broker.History
+// newFlights returns flights whose calls answer keys with read, or in a panic with failed.
+func newFlights[K comparable, V any](limit time.Duration, read func(ctx context.Context, keys []K) []V, failed func(err error) V) *flights[K, V] {
+	return &flights[K, V]{read: read, failed: failed, limit: limit, calls: make(map[K]*flightPair[V])}
+}
 
-// flightPair is the read under way, or about to be, and the one that waits for its end; nil
+// flightPair is the call under way, or about to be, and the one that waits for its end; nil
 // if nobody has asked for another.
-type flightPair struct{ now, next *flight }
+type flightPair[V any] struct{ now, next *flight[V] }
 
-// flight is one read. Its answer is written before done is closed.
-type flight struct {
+// flight is one call. Its answer is written before done is closed.
+type flight[V any] struct {
 	done   chan struct{}
 	begun  bool // guarded by flights.mu
-	answer broker.History
+	answer V
 }
 
-// departure is flights that one call makes.
-type departure struct {
-	queries []broker.HistoryQuery
-	flights []*flight
-	behind  []*flight // that have begun, and end before
+// departure is flights that leave together.
+type departure[K comparable, V any] struct {
+	keys    []K
+	flights []*flight[V]
+	behind  []*flight[V] // that have begun, and end before
 }
 
-func (d *departure) add(q broker.HistoryQuery) *flight {
-	fl := &flight{done: make(chan struct{})}
-	d.queries, d.flights = append(d.queries, q), append(d.flights, fl)
+func (d *departure[K, V]) add(k K) *flight[V] {
+	fl := &flight[V]{done: make(chan struct{})}
+	d.keys, d.flights = append(d.keys, k), append(d.flights, fl)
 	return fl
 }
 
-// histories is broker.Histories, shared. Not from a turn.
-func (f *flights) histories(ctx context.Context, queries []broker.HistoryQuery) []broker.History {
-	var atOnce, later departure
-	mine := make([]*flight, len(queries))
+// get answers keys. Not from a turn.
+func (f *flights[K, V]) get(ctx context.Context, keys []K) []V {
+	var atOnce, later departure[K, V]
+	mine := make([]*flight[V], len(keys))
 	f.mu.Lock()
-	for i, q := range queries {
-		p := f.calls[q]
+	for i, k := range keys {
+		p := f.calls[k]
 		switch {
 		case p == nil:
-			mine[i] = atOnce.add(q)
-			f.calls[q] = &flightPair{now: mine[i]}
+			mine[i] = atOnce.add(k)
+			f.calls[k] = &flightPair[V]{now: mine[i]}
 		case !p.now.begun:
 			mine[i] = p.now
 		case p.next == nil:
-			mine[i] = later.add(q)
+			mine[i] = later.add(k)
 			p.next, later.behind = mine[i], append(later.behind, p.now)
 		default:
 			mine[i] = p.next
 		}
 	}
 	f.mu.Unlock()
-	for _, d := range []*departure{&atOnce, &later} {
+	for _, d := range []*departure[K, V]{&atOnce, &later} {
 		if len(d.flights) > 0 {
 			go f.fly(d)
 		}
 	}
-	answers := make([]broker.History, len(queries))
+	answers := make([]V, len(keys))
 	for i, fl := range mine {
 		select {
 		case <-fl.done:
 			answers[i] = fl.answer
 		case <-ctx.Done():
-			answers[i].Err = context.Cause(ctx)
+			answers[i] = f.failed(fmt.Errorf("session: the engine did not answer in time: %w: %w", broker.ErrUnknown, context.Cause(ctx)))
 		}
 	}
 	return answers
 }
 
-// fly makes a read, once those before it have ended. It is nobody's own: whoever
+// fly makes a call, once those before it have ended. It is nobody's own: whoever
 // asked first may give up while others wait.
-func (f *flights) fly(d *departure) {
+func (f *flights[K, V]) fly(d *departure[K, V]) {
 	for _, before := range d.behind {
 		<-before.done
 	}
@@ -287,11 +293,11 @@ func (f *flights) fly(d *departure) {
 	defer cancel()
 	f.call(ctx, d)
 	f.mu.Lock()
-	for _, q := range d.queries {
-		p := f.calls[q]
+	for _, k := range d.keys {
+		p := f.calls[k]
 		p.now, p.next = p.next, nil
 		if p.now == nil {
-			delete(f.calls, q)
+			delete(f.calls, k)
 		}
 	}
 	f.mu.Unlock()
@@ -300,17 +306,17 @@ func (f *flights) fly(d *departure) {
 	}
 }
 
-// call makes the read; a panic of the engine becomes an error, for those who
+// call makes the call; a panic of the engine becomes an error, for those who
 // wait.
-func (f *flights) call(ctx context.Context, d *departure) {
+func (f *flights[K, V]) call(ctx context.Context, d *departure[K, V]) {
 	defer func() {
 		if v := recover(); v != nil {
 			for _, fl := range d.flights {
-				fl.answer = broker.History{Err: fmt.Errorf("session: panic while reading a history: %v", v)}
+				fl.answer = f.failed(fmt.Errorf("session: panic in the engine: %v", v))
 			}
 		}
 	}()
-	for i, answer := range f.read(ctx, d.queries) {
+	for i, answer := range f.read(ctx, d.keys) {
 		d.flights[i].answer = answer
 	}
 }

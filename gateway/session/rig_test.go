@@ -19,6 +19,7 @@ import (
 	"sluice/codec"
 	"sluice/gateway/actor"
 	"sluice/gateway/auth"
+	"sluice/gateway/broker"
 	brokermemory "sluice/gateway/broker/memory"
 	"sluice/gateway/channel"
 	"sluice/gateway/hub"
@@ -50,6 +51,12 @@ func (c *steppedClock) set(by time.Duration) { c.by.Store(int64(by)) }
 // memory.
 func newRig(t *testing.T, p presence.Manager, change func(*Options)) *rig {
 	t.Helper()
+	return newRigOn(t, brokermemory.New(brokermemory.Options{}), p, change)
+}
+
+// newRigOn is newRig over an engine that was not started, and is closed at the end.
+func newRigOn(t *testing.T, engine broker.Broker, p presence.Manager, change func(*Options)) *rig {
+	t.Helper()
 	r := &rig{wall: &steppedClock{}}
 	rules, err := channel.NewRules(channel.Config{Separators: channel.DefaultSeparators()})
 	require.NoError(t, err)
@@ -69,8 +76,7 @@ func newRig(t *testing.T, p presence.Manager, change func(*Options)) *rig {
 	require.NoError(t, err)
 	group, err := loop.NewGroup(1, turns, loop.Options{Verify: true})
 	require.NoError(t, err)
-	engine := brokermemory.New(brokermemory.Options{})
-	h := hub.New(group, engine, turns, blocking, hub.Options{})
+	h := hub.New(group, engine, turns, blocking, hub.Options{UnsubscribeAfter: time.Millisecond})
 	require.NoError(t, engine.Start(h))
 	r.Manager = New(group, h, engine, p, blocking, opt)
 	r.agent = r.agents[0]
@@ -86,6 +92,7 @@ func newRig(t *testing.T, p presence.Manager, change func(*Options)) *rig {
 		require.NoError(t, group.Drained(testPatience))
 		group.Stop()
 		r.Quiet()
+		h.Quiet()
 		require.NoError(t, engine.Close(ctx))
 		turns.Release()
 		blocking.Release()

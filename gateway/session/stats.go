@@ -128,7 +128,10 @@ type Stats struct {
 	PresenceFailed, PlacesFailed uint64
 	// PlacesAlone are questions of connects about the places of their users on all
 	// nodes that nobody answered: this node's counted alone.
-	PlacesAlone     uint64
+	PlacesAlone uint64
+	// Unordered are commands that did not wait for what was published before them,
+	// because the engine was away or late.
+	Unordered       uint64
 	EvictionsFailed uint64 // of older connections of a user: some may have stayed on other nodes
 	Recovery        Recovery
 }
@@ -153,6 +156,7 @@ func (m *Manager) Stats() Stats {
 		KeeperRefused: m.keeperRefused.Load(), JoinsDropped: m.joinsDropped.Load(),
 		PresenceFailed: m.presenceFailed.Load(), PlacesFailed: m.placesFailed.Load(),
 		PlacesAlone: m.placesAlone.Load(), EvictionsFailed: m.evictionsFailed.Load(),
+		Unordered: m.unordered.Load(),
 		Recovery: Recovery{
 			Used: m.budget.used.Load(), Size: m.budget.size, Waiting: int(m.budget.waiting.Load()),
 			Refused: m.budget.fails.Load(), Waited: m.budget.waited.Read(),

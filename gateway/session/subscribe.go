@@ -69,6 +69,10 @@ func (m *Manager) subscribeAll(ctx context.Context, grant *Grant, batches []*sub
 	}
 	limit := m.opt.RecoveryMaxBytes
 	result, at, err := m.subscribeResult(ctx, grant, &limit)
+	if err == nil && slices.ContainsFunc(batches, (*subscribeBatch).gainsPosition) {
+		m.broughtIn(ctx)
+		err = m.hub.Arrived(ctx)
+	}
 	missed := missed{room: room, channel: grant.Channel, publications: result.Publications}
 	defer missed.done()
 	for _, b := range batches {
@@ -255,6 +259,13 @@ func (b *subscribeBatch) hold() {
 		b.deltas = b.deltas || a.shard.Deltas(ref.Slot, b.grant.Channel)
 		b.members = append(b.members, bm)
 	})
+}
+
+// gainsPosition reports whether one of the sessions was in the channel without a position
+// and gets one: what the history has of what it has yet to be sent must be held for it by
+// then, see FirstHeld.
+func (b *subscribeBatch) gainsPosition() bool {
+	return b.grant.Positioned && slices.ContainsFunc(b.members, func(m batchMember) bool { return m.was && !m.kept })
 }
 
 // activate tells the sessions that may be told of their subscription, and lets it speak; the
