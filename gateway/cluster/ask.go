@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -14,6 +13,20 @@ import (
 // question is something that was sent and is waited for.
 type question struct {
 	arrived chan *message // answers, and the echo of the question itself
+}
+
+// question notes that so many nodes are asked something under an id. Call done when
+// nobody waits any more.
+func (c *Cluster) question(id uint64, nodes int) (q *question, done func()) {
+	q = &question{arrived: make(chan *message, 2*nodes+room)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending[id] = q
+	return q, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.pending, id)
+	}
 }
 
 // offer passes a message on to who waits for it, and reports whether somebody does. It
@@ -78,20 +91,17 @@ func (c *Cluster) askOthers(ctx context.Context, m *message, take func(from stri
 	defer func() { c.count.took.Add(time.Since(began)) }()
 	a := &asking{c: c, m: m, take: take}
 	a.known, a.wait, a.all = c.nodes.asked()
-	a.q = &question{arrived: make(chan *message, 2*len(a.known)+room)}
-	c.mu.Lock()
-	c.pending[m.id] = a.q
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		delete(c.pending, m.id)
-		c.mu.Unlock()
-		c.held.Add(-int64(a.held))
-	}()
+	var done func()
+	a.q, done = c.question(m.id, len(a.known))
+	defer done()
+	defer func() { c.held.Add(-int64(a.held)) }()
 	within, cancel := context.WithTimeout(ctx, c.opt.SurveyTimeout)
 	defer cancel()
 	if err := c.send(within, SubjectAll, m); err != nil {
 		return nil, fmt.Errorf("no other node was asked: %w", err)
+	}
+	if err := c.tellReference(within, m.data); err != nil {
+		a.err = err
 	}
 	for len(a.wait) > 0 || !a.heard || a.all {
 		select {
@@ -224,79 +234,13 @@ func (c *Cluster) Evict(ctx context.Context, cmd *Evict) error {
 	if !c.started.Load() {
 		return nil
 	}
-	return c.send(ctx, SubjectAll, &message{kind: kindEvict, data: cmd})
+	return errors.Join(c.send(ctx, SubjectAll, &message{kind: kindEvict, data: cmd}), c.tellReference(ctx, cmd))
 }
 
-// channelCost is what a channel costs in a survey beside its name, in bytes.
-const channelCost = 48
-
-// Channels returns the channels that have a subscriber on any node, with all of their
-// clients, in no order; those that match a glob, all for "".
-func (c *Cluster) Channels(ctx context.Context, pattern string) (found []Channel, silent []string, err error) {
-	var here []Channel
-	elsewhere := make(map[string]int)
-	silent, err = c.ask(ctx, kindChannels, &query{pattern}, func(ctx context.Context) (err error) {
-		here, err = c.opt.Local.Channels(ctx, pattern)
-		return err
-	}, func(_ string, a *answer) (size int, err error) {
-		if len(a.Channels) == 0 {
-			return 0, nil
-		}
-		var part map[string]int
-		if err := json.Unmarshal(a.Channels, &part); err != nil {
-			return 0, fmt.Errorf("cluster: an answer is no object of channels and counts: %w", err)
-		}
-		for name, n := range part {
-			if _, ok := elsewhere[name]; !ok {
-				size += len(name) + channelCost
-			}
-			elsewhere[name] += max(n, 0)
-		}
-		return size, nil
-	})
-	if err != nil {
-		return nil, silent, err
-	}
-	return merge(here, elsewhere), silent, nil
-}
-
-// merge adds what other nodes have to what this one has.
-func merge(here []Channel, elsewhere map[string]int) []Channel {
-	for i := range here {
-		if n, ok := elsewhere[here[i].Name]; ok {
-			here[i].Clients += n
-			delete(elsewhere, here[i].Name)
-		}
-	}
-	for name, n := range elsewhere {
-		here = append(here, Channel{name, n})
-	}
-	return here
-}
-
-// Nodes describes all nodes, this one first. One that does not answer is there by what
-// it said of itself before.
-func (c *Cluster) Nodes(ctx context.Context) (nodes []Info, silent []string, err error) {
-	var me Info
-	var others []Info
-	answered := make(map[string]bool)
-	known, _, _ := c.nodes.asked()
-	silent, err = c.ask(ctx, kindInfo, nil, func(context.Context) error {
-		me = c.opt.Local.Info()
-		me.UID = c.opt.UID
+// tellReference tells the nodes of the reference what ours were told.
+func (c *Cluster) tellReference(ctx context.Context, data any) error {
+	if c.mixed == nil {
 		return nil
-	}, func(from string, a *answer) (int, error) {
-		if a.Info == nil {
-			return 0, errors.New("cluster: an answer says nothing of its node")
-		}
-		a.Info.UID, a.Info.Name, a.Info.Version = from, plain(a.Info.Name, maxName), plain(a.Info.Version, maxName)
-		others = append(others, *a.Info)
-		answered[from] = true
-		return 0, nil
-	})
-	for uid := range answered {
-		delete(known, uid)
 	}
-	nodes = append([]Info{me}, others...)
-	return append(nodes, c.nodes.infos(known)...), silent, err
+	return c.mixed.tell(ctx, data)
 }

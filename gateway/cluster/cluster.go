@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"sluice/gateway/tally"
 )
 
 // Options of a [Cluster]. UID and Local must be set; the zero value of the others means
@@ -20,6 +18,9 @@ type Options struct {
 	// Carrier joins the nodes; nil: this node is alone, and nothing is ever sent.
 	Carrier Carrier
 	Local   Local
+	// Reference: nodes of the reference with the same prefix are told, obeyed and
+	// answered too (engine.redis.reference_control).
+	Reference bool
 	// SurveyTimeout is how long a caller waits for other nodes, at the most; 1 s.
 	SurveyTimeout time.Duration
 	// Announce is how often this node says that it is there, 3 s; Forget after how long
@@ -59,6 +60,7 @@ type Cluster struct {
 	commands [commandQueues]chan *message
 	surveys  chan *message
 	outbox   chan outgoing // what nobody waits for
+	mixed    *mixed        // nil without nodes of the reference
 	ctx      context.Context
 	end      context.CancelFunc
 	serving  sync.WaitGroup
@@ -114,6 +116,9 @@ func New(opt Options) *Cluster {
 	c.rests = rests{byAsker: make(map[restKey]*rest)}
 	c.ctx, c.end = context.WithCancel(context.Background())
 	c.count.init()
+	if opt.Reference {
+		c.mixed = newMixed(c)
+	}
 	return c
 }
 
@@ -142,6 +147,9 @@ func (c *Cluster) Close(ctx context.Context) error {
 	}
 	within, cancel := context.WithTimeout(ctx, c.opt.SurveyTimeout)
 	err := c.send(within, SubjectAll, &message{kind: kindLeave})
+	if c.mixed != nil {
+		err = errors.Join(err, c.mixed.leave(within))
+	}
 	cancel()
 	c.end()
 	done := make(chan struct{})
@@ -165,6 +173,8 @@ func (c *Cluster) Ready() error {
 		return errors.New("cluster: this node has not heard itself on the control channel yet: is the engine within reach?")
 	case since > c.opt.Forget:
 		return fmt.Errorf("cluster: this node has not heard itself on the control channel for %s: is it cut off?", since.Round(time.Second))
+	case c.mixed != nil:
+		return c.mixed.ready()
 	}
 	return nil
 }
@@ -172,8 +182,12 @@ func (c *Cluster) Ready() error {
 // announce listens, says every now and then that this node is there, and looks who is
 // not.
 func (c *Cluster) announce() {
+	subjects := []string{SubjectAll, subjectNode + c.opt.UID}
+	if c.mixed != nil {
+		subjects = append(subjects, c.mixed.subjects()...)
+	}
 	within, cancel := context.WithTimeout(c.ctx, c.opt.Announce)
-	if err := c.opt.Carrier.Listen(within, []string{SubjectAll, subjectNode + c.opt.UID}, c.receive); err != nil && c.ctx.Err() == nil {
+	if err := c.opt.Carrier.Listen(within, subjects, c.receive); err != nil && c.ctx.Err() == nil {
 		c.opt.Log.Warn("cluster: the control channel is not heard yet: is the engine within reach?", "error", err)
 	}
 	cancel()
@@ -183,6 +197,9 @@ func (c *Cluster) announce() {
 		_, never := c.nodes.unheard()
 		within, cancel := context.WithTimeout(c.ctx, c.opt.Announce)
 		err := c.send(within, SubjectAll, c.announcement(never))
+		if c.mixed != nil { // behind: ours know by then whose it is
+			err = errors.Join(err, c.mixed.announce(within))
+		}
 		cancel()
 		if err != nil && c.ctx.Err() == nil {
 			c.opt.Log.Debug("cluster: this node could not announce itself", "error", err)
@@ -246,7 +263,11 @@ func (c *Cluster) send(ctx context.Context, subject string, m *message) error {
 
 // receive takes what the carrier delivers: one goroutine at a time, which it does not
 // hold up.
-func (c *Cluster) receive(_ string, payload []byte) {
+func (c *Cluster) receive(subject string, payload []byte) {
+	if isReference(subject) {
+		c.mixed.receive(payload)
+		return
+	}
 	m, skip := decode(payload)
 	switch {
 	case m == nil:
@@ -283,8 +304,11 @@ func (c *Cluster) echoed(m *message) {
 func (c *Cluster) dispatch(m *message) {
 	switch data := m.data.(type) {
 	case *announcement:
-		if c.nodes.announced(m.from, data) {
+		if c.nodes.announced(Info{UID: m.from, Name: data.Name, Version: data.Version}) {
 			c.opt.Log.Info("cluster: a node is here", "node", data.Name, "uid", m.from, "version", data.Version)
+		}
+		if c.mixed != nil {
+			c.mixed.peers.left(m.from) // it is none of them
 		}
 		if data.New {
 			c.post(subjectNode+m.from, c.announcement(false))
@@ -312,58 +336,4 @@ func (c *Cluster) refuse(m *message, why string) {
 	if m.ask {
 		c.post(subjectNode+m.from, &message{kind: kindAnswer, data: &answer{To: m.id, Error: why}})
 	}
-}
-
-// counters are counted by any goroutine.
-type counters struct {
-	sent, received, skipped map[string]*atomic.Uint64 // the maps do not change
-	unsent, unanswered      atomic.Uint64
-	took                    tally.Shared
-}
-
-func (n *counters) init() {
-	n.sent, n.received, n.skipped = counted(kinds()), counted(kinds()), counted(skipReasons())
-}
-
-func counted(names []string) map[string]*atomic.Uint64 {
-	m := make(map[string]*atomic.Uint64, len(names))
-	for _, name := range names {
-		m[name] = new(atomic.Uint64)
-	}
-	return m
-}
-
-// Stats are numbers of a cluster.
-type Stats struct {
-	Nodes      int    // that are known, this one included
-	Silent     int    // of these, that missed their last answer
-	Forgotten  uint64 // nodes that went without a word
-	Unsent     uint64 // messages that could not be sent
-	Unanswered uint64 // answers that did not come in time
-	// Sent and Received are messages by kind, Skipped those that were not obeyed by
-	// reason; all nil for a node that is alone.
-	Sent, Received, Skipped map[string]uint64
-	// Took is how long callers waited for other nodes.
-	Took tally.Durations
-}
-
-// Stats returns the numbers so far.
-func (c *Cluster) Stats() Stats {
-	st := Stats{Nodes: 1}
-	if c.opt.Carrier == nil {
-		return st
-	}
-	st.Nodes, st.Silent, st.Forgotten = c.nodes.counts()
-	st.Nodes++
-	st.Unsent, st.Unanswered, st.Took = c.count.unsent.Load(), c.count.unanswered.Load(), c.count.took.Read()
-	st.Sent, st.Received, st.Skipped = read(c.count.sent), read(c.count.received), read(c.count.skipped)
-	return st
-}
-
-func read(counts map[string]*atomic.Uint64) map[string]uint64 {
-	out := make(map[string]uint64, len(counts))
-	for name, n := range counts {
-		out[name] = n.Load()
-	}
-	return out
 }

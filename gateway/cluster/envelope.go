@@ -43,6 +43,9 @@ const (
 	kindInfo        = "info"        //
 	kindAnswer      = "answer"      // to a command or a survey
 	kindNext        = "next"        // go on with an answer in parts
+	// kindReference are all messages of and to the reference's nodes, which have a form
+	// of their own.
+	kindReference = "reference"
 )
 
 func kinds() []string {

@@ -27,7 +27,8 @@ type registry struct {
 // node is what is known of another one. It is there from its first message on, and for
 // a while after it went: its repeats have to be known, and whose it was.
 type node struct {
-	uid, name, version string
+	uid  string
+	info Info // what it said of itself
 	// known: it announced itself and has not gone since.
 	known bool
 	// silent: it missed an answer and was not heard since.
@@ -60,29 +61,44 @@ func (r *registry) now() time.Duration { return time.Since(r.start) }
 func (r *registry) take(uid string, id uint64) (skip string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := r.nodes[uid]
-	if n == nil {
-		if len(r.nodes) >= maxNodes {
-			return skipNodes
-		}
-		n = &node{uid: uid}
-		r.nodes[uid] = n
-	}
-	n.heard, n.echoes, n.silent = r.now(), r.echoes, false
-	if !n.seen.once(id) {
+	n := r.heard(uid)
+	switch {
+	case n == nil:
+		return skipNodes
+	case !n.seen.once(id):
 		return skipRepeated
 	}
 	return ""
 }
 
-// announced notes what a node that was taken says of itself, and reports whether it was
-// not known.
-func (r *registry) announced(uid string, a *announcement) (isNew bool) {
+// heard returns what is known of a node that was heard, nil if there are too many. Caller
+// holds mu.
+func (r *registry) heard(uid string) *node {
+	n := r.nodes[uid]
+	if n == nil {
+		if len(r.nodes) >= maxNodes {
+			return nil
+		}
+		n = &node{uid: uid}
+		r.nodes[uid] = n
+	}
+	n.heard, n.echoes, n.silent = r.now(), r.echoes, false
+	return n
+}
+
+// announced notes what a node says of itself, and reports whether it was not known. What
+// it says of its metrics only now and then stays.
+func (r *registry) announced(info Info) (isNew bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := r.nodes[uid]
-	isNew = !n.known
-	n.name, n.version, n.known = a.Name, a.Version, true
+	n := r.heard(info.UID)
+	if n == nil {
+		return false
+	}
+	if info.Metrics == nil {
+		info.Metrics = n.info.Metrics
+	}
+	isNew, n.info, n.known = !n.known, info, true
 	return isNew
 }
 
@@ -90,7 +106,9 @@ func (r *registry) announced(uid string, a *announcement) (isNew bool) {
 func (r *registry) left(uid string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.nodes[uid].known = false
+	if n := r.nodes[uid]; n != nil {
+		n.known = false
+	}
 }
 
 // echoed notes that this node has heard an announcement of its own.
@@ -174,7 +192,7 @@ func (r *registry) infos(uids map[string]bool) []Info {
 	var out []Info
 	for uid := range uids {
 		if n := r.nodes[uid]; n != nil {
-			out = append(out, Info{UID: uid, Name: n.name, Version: n.version})
+			out = append(out, n.info)
 		}
 	}
 	return out
@@ -211,4 +229,4 @@ func (r *registry) unheard() (since time.Duration, never bool) {
 }
 
 // title is what a node is called in logs and answers.
-func (n *node) title() string { return cmp.Or(n.name, n.uid) }
+func (n *node) title() string { return cmp.Or(n.info.Name, n.uid) }

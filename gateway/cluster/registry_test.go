@@ -13,7 +13,7 @@ import (
 
 func TestANewcomerKnowsEverybodyAtOnce(t *testing.T) {
 	run(t, 3, func(t *testing.T, fl *fleet) {
-		fl.join()
+		fl.join("uid-n3")
 		fl.knows(4, 4, 4, 4)
 		began := time.Now()
 		all, _, err := fl.members[3].Nodes(t.Context())

@@ -114,15 +114,20 @@ type member struct {
 type fleet struct {
 	t       *testing.T
 	net     *clustertest.Net
+	mixed   bool // with nodes of the reference
 	members []*member
 }
 
 // run gives a test a fleet of nodes n0, n1 … that know each other.
 func run(t *testing.T, n int, f func(t *testing.T, fl *fleet)) {
+	runFleet(t, &fleet{}, n, f)
+}
+
+func runFleet(t *testing.T, fl *fleet, n int, f func(t *testing.T, fl *fleet)) {
 	synctest.Test(t, func(t *testing.T) {
-		fl := &fleet{t: t, net: clustertest.NewNet()}
-		for range n {
-			fl.join()
+		fl.t, fl.net = t, clustertest.NewNet()
+		for i := range n {
+			fl.join(fmt.Sprint("uid-n", i))
 		}
 		t.Cleanup(fl.close)
 		time.Sleep(2 * time.Second) // old enough to say who is there
@@ -141,11 +146,11 @@ func (fl *fleet) close() {
 }
 
 // join adds a node.
-func (fl *fleet) join() *member {
+func (fl *fleet) join(uid string) *member {
 	fl.t.Helper()
 	name := fmt.Sprint("n", len(fl.members))
 	m := &member{carrier: fl.net.Carrier(name), local: &local{name: name}}
-	m.Cluster = cluster.New(cluster.Options{UID: "uid-" + name, Name: name, Version: "1", Carrier: m.carrier, Local: m.local, Log: slog.New(slog.DiscardHandler)})
+	m.Cluster = cluster.New(cluster.Options{UID: uid, Name: name, Version: "1", Carrier: m.carrier, Local: m.local, Reference: fl.mixed, Log: slog.New(slog.DiscardHandler)})
 	m.Start()
 	fl.members = append(fl.members, m)
 	return m

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/codec"
+	"sluice/gateway/reference"
 )
 
 // seed spreads users over queues.
@@ -116,6 +117,8 @@ func (c *Cluster) local(ctx context.Context, m *message) (parts []*answer, err e
 		return channelParts(m.id, found)
 	case *next:
 		return c.takeRest(m.from, cmd), nil
+	case *reference.Command:
+		return nil, c.mixed.answer(ctx, cmd)
 	}
 	info := c.opt.Local.Info()
 	return []*answer{{To: m.id, Info: &info}}, nil

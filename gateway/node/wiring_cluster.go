@@ -19,11 +19,18 @@ func (node *Node) newCluster() *cluster.Cluster {
 	opt := cluster.Options{
 		UID: node.id.String(), Name: node.nodeName(), Version: Version, Local: localNode{node},
 		SurveyTimeout: node.cfg.Cluster.SurveyTimeout, Log: node.log,
+		Reference: node.mixed(),
 	}
 	if carrier, ok := node.broker.(cluster.Carrier); ok && node.broker.Abilities().Nodes {
 		opt.Carrier = carrier
 	}
 	return cluster.New(opt)
+}
+
+// mixed reports whether nodes of the reference are part of the fleet.
+func (node *Node) mixed() bool {
+	half := node.cfg.BrokerHalf()
+	return half.Type == "redis" && half.Redis.ReferenceControl
 }
 
 // localNode carries out on this node what is asked of all.
@@ -130,11 +137,24 @@ func (s apiSessions) Subscribe(ctx context.Context, t session.Target, cmd sessio
 	o := &cmd.Override
 	return s.node.cluster.Subscribe(ctx, &cluster.Subscribe{
 		Target: cluster.Target(t), Channel: cmd.Channel, ExpireAt: cmd.ExpireAt, Info: cmd.Info, Data: cmd.Data, Since: cmd.Since,
+		Effective: s.node.effective(cmd.Channel, o),
 		Override: cluster.Override{
 			Presence: untoggle(o.Presence), JoinLeave: untoggle(o.JoinLeave), ForcePushJoinLeave: untoggle(o.ForcePushJoinLeave),
 			ForcePositioning: untoggle(o.ForcePositioning), ForceRecovery: untoggle(o.ForceRecovery),
 		},
 	})
+}
+
+// effective is what the rules of a channel and an override come to.
+func (node *Node) effective(channel string, o *auth.Override) cluster.Features {
+	rules, err := node.rules.Load().Lookup(channel)
+	if err != nil || !node.mixed() {
+		return cluster.Features{}
+	}
+	return cluster.Features{
+		Presence: o.Presence.Or(rules.Presence), JoinLeave: o.JoinLeave.Or(rules.JoinLeave), PushJoinLeave: o.ForcePushJoinLeave.Or(rules.ForcePushJoinLeave),
+		Positioning: o.ForcePositioning.Or(rules.ForcePositioning), Recovery: o.ForceRecovery.Or(rules.ForceRecovery),
+	}
 }
 
 // Unsubscribe implements api.Sessions.

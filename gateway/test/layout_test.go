@@ -70,7 +70,7 @@ var layout = map[string]row{
 	"gateway/proxy":                 {ours: "codec gateway/auth gateway/problem gateway/tally", others: modGoccy + " golang.org/x/sync/semaphore"},
 	"gateway/broker/history":        {ours: "codec gateway/broker"},
 	"gateway/broker/memory":         {ours: "codec gateway/broker gateway/broker/history gateway/shrink"},
-	"gateway/cluster":               {ours: "codec gateway/broker gateway/tally"},
+	"gateway/cluster":               {ours: "codec gateway/broker gateway/reference gateway/tally"},
 	"gateway/cluster/clustertest":   {ours: "gateway/broker gateway/cluster", others: modTestify}, // for tests: in no other row
 	"gateway/broker/brokertest":     {ours: "codec gateway/broker gateway/testkit", others: modTestify},
 	"gateway/broker/remotetest":     {ours: "codec gateway/broker gateway/broker/memory"},
