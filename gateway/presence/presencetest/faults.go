@@ -16,12 +16,16 @@ import (
 const shortTTL = 3 * time.Second
 
 // renewUntil renews clients until done, as their node would.
-func renewUntil(t *testing.T, m presence.Manager, done func() bool, changes ...presence.Change) {
+func (s *Subject) renewUntil(t *testing.T, m presence.Manager, done func() bool, changes ...presence.Change) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !done(); {
 		require.True(t, time.Now().Before(deadline), "it takes too long")
 		apply(t, m, changes...)
-		time.Sleep(shortTTL / 30)
+		if s.Advance != nil {
+			s.Advance(t, shortTTL/3)
+		} else {
+			time.Sleep(shortTTL / 30)
+		}
 	}
 }
 
@@ -39,7 +43,7 @@ func expiry(t *testing.T, s Subject) {
 	left := func() bool {
 		return stats(t, m, "mixed").Clients == 1 && stats(t, m, "dead").Clients == 0 && stats(t, m, "twins").Clients == 1
 	}
-	renewUntil(t, m, left, here("mixed", alive), here("twins", other))
+	s.renewUntil(t, m, left, here("mixed", alive), here("twins", other))
 	expect(t, m, "mixed", alive)
 	expect(t, m, "dead")
 	apply(t, m, here("mixed", dead)) // it was only late

@@ -28,6 +28,9 @@ type Subject struct {
 	// Refuses says of which names a channel cannot be: calls about them fail, and about
 	// others in the same call do not. nil if of none.
 	Refuses func(channel string) bool
+	// Advance moves the clock that the managers of a test go by; nil where that is the
+	// world's, and tests wait.
+	Advance func(t *testing.T, d time.Duration)
 	// Cut makes what the managers stand on unreachable until mend is called; nil if
 	// nothing can.
 	Cut func(t *testing.T) (mend func())

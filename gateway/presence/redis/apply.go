@@ -95,7 +95,7 @@ func (m *Manager) Apply(ctx context.Context, changes []presence.Change) error {
 	for i := range f.cmds {
 		m.commands.Add(uint64(len(f.cmds[i])))
 	}
-	return m.outcome(errors.Join(f.run(ctx), refused))
+	return m.outcome(errors.Join(m.fieldsExpire(ctx, f.run(ctx)), refused))
 }
 
 // coming returns the arguments of addScript for clients, of one call after the other.

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,8 +30,10 @@ func connect(t *testing.T, opt redis.Options) *redis.Redis {
 // subject is a manager over connections of its own. All of a test have one prefix.
 func subject(t *testing.T, opt redis.Options, change func(*Options)) presencetest.Subject {
 	prefixes := make(map[string]string)
+	var ahead atomic.Int64
 	return presencetest.Subject{
-		Nodes: true,
+		Nodes:   true,
+		Advance: func(_ *testing.T, d time.Duration) { ahead.Add(int64(d)) },
 		New: func(t *testing.T, ttl time.Duration) presence.Manager {
 			if prefixes[t.Name()] == "" {
 				prefixes[t.Name()] = redisrig.Prefix(t)
@@ -41,7 +44,9 @@ func subject(t *testing.T, opt redis.Options, change func(*Options)) presencetes
 				change(&settings)
 			}
 			require.Empty(t, settings.Check())
-			return New(connect(t, opt), settings)
+			m := New(connect(t, opt), settings)
+			m.now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+			return m
 		},
 	}
 }
@@ -49,7 +54,9 @@ func subject(t *testing.T, opt redis.Options, change func(*Options)) presencetes
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	server := redisrig.Shared(t)
-	presencetest.Run(t, subject(t, redis.Options{Address: []string{server.Addr}}, nil))
+	s := subject(t, redis.Options{Address: []string{server.Addr}}, nil)
+	s.Advance = nil // by the world's clock
+	presencetest.Run(t, s)
 }
 
 func TestConformanceWithUserMapping(t *testing.T) {

@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"sluice/codec"
+	"sluice/gateway/cluster"
 	"sluice/gateway/presence"
 	"sluice/gateway/problem"
 	"sluice/gateway/redis"
@@ -62,14 +63,16 @@ func (o *Options) Check() problem.List {
 // Manager implements presence.Manager. Make it with [New].
 type Manager struct {
 	// Immutable after New.
-	redis *redis.Redis
-	opt   Options
-	now   func() time.Time // time.Now, but in tests
-	ttl   string           // in seconds
-	flags [2]string        // arguments of scripts: user mapping, TTL of fields
+	redis  *redis.Redis
+	opt    Options
+	now    func() time.Time // time.Now, but in tests
+	ttl    string           // in seconds
+	flags  [2]string        // arguments of scripts: user mapping, TTL of fields
+	places *Places
 
 	// Atomic.
 	changes, commands, failed, skipped atomic.Uint64
+	lacks                              atomic.Pointer[FieldTTLError] // what the servers lack; nil for nothing that is known
 }
 
 var _ presence.Manager = (*Manager)(nil)
@@ -83,7 +86,7 @@ func New(r *redis.Redis, opt Options) *Manager {
 	opt.TTL = max(opt.TTL.Truncate(time.Second), time.Second)
 	return &Manager{
 		redis: r, opt: opt, now: time.Now, ttl: strconv.Itoa(int(opt.TTL / time.Second)),
-		flags: [2]string{flag(opt.UserMapping), flag(opt.FieldTTL)},
+		flags: [2]string{flag(opt.UserMapping), flag(opt.FieldTTL)}, places: NewPlaces(r, opt.TTL),
 	}
 }
 
@@ -96,6 +99,7 @@ func flag(on bool) string {
 
 // Counters are the counters of a [Manager].
 type Counters struct {
+	Places   PlacesStats
 	Changes  uint64 // made or not
 	Commands uint64 // they were sent as
 	Failed   uint64 // calls with an error
@@ -105,6 +109,7 @@ type Counters struct {
 // Counters returns them. Any goroutine.
 func (m *Manager) Counters() Counters {
 	return Counters{
+		Places:  m.places.Stats(),
 		Changes: m.changes.Load(), Commands: m.commands.Load(),
 		Failed: m.failed.Load(), Skipped: m.skipped.Load(),
 	}
@@ -112,6 +117,23 @@ func (m *Manager) Counters() Counters {
 
 // TTL implements presence.Manager.
 func (m *Manager) TTL() time.Duration { return m.opt.TTL }
+
+// Places returns the places of users on all nodes, which end as presence does.
+func (m *Manager) Places() cluster.Places { return m.places }
+
+// Ready returns why presence cannot be kept now, nil if it can, as far as known from the
+// calls that were made. It does not block.
+func (m *Manager) Ready() error {
+	if lacks := m.lacks.Load(); lacks != nil {
+		return lacks
+	}
+	for _, shard := range m.redis.Shards() {
+		if err := shard.Ready(); err != nil {
+			return fmt.Errorf("presence: %w", err)
+		}
+	}
+	return nil
+}
 
 // Close implements presence.Manager.
 func (m *Manager) Close(context.Context) error { return nil }
@@ -137,10 +159,24 @@ func (m *Manager) Probe(ctx context.Context) error {
 		}
 		if known[0].IsNil() {
 			server, _ := shard.Server()
-			return &FieldTTLError{shard.Name(), server.Version}
+			lacks := &FieldTTLError{shard.Name(), server.Version}
+			m.lacks.Store(lacks)
+			return lacks
 		}
 	}
+	m.lacks.Store(nil)
 	return nil
+}
+
+// fieldsExpire looks whether servers have what the options ask for when a call was
+// refused: a script that they cannot run.
+func (m *Manager) fieldsExpire(ctx context.Context, err error) error {
+	if m.opt.FieldTTL && errors.Is(err, redis.ErrRefused) {
+		if lacks := m.Probe(ctx); lacks != nil {
+			return lacks
+		}
+	}
+	return err
 }
 
 // at returns where a channel is kept, and its keys in the order in which scripts take

@@ -131,7 +131,12 @@ func TestAServerThatCannotExpireFieldsIsNamed(t *testing.T) {
 	var missing *FieldTTLError
 	require.ErrorAs(t, err, &missing)
 	require.ErrorContains(t, err, "presence_hash_field_ttl needs 7.4")
-	require.Error(t, m.Apply(t.Context(), []presence.Change{{Channel: "ch", Info: &codec.ClientInfo{Client: "c"}}}))
+	require.ErrorIs(t, m.Ready(), err)
+	changes := []presence.Change{{Channel: "ch", Info: &codec.ClientInfo{Client: "c"}}}
+	m.lacks.Store(nil) // a server that was not within reach at the start
+	require.NoError(t, m.Ready())
+	require.ErrorAs(t, m.Apply(t.Context(), changes), &missing)
+	require.ErrorAs(t, m.Ready(), &missing)
 	plain, _, _ := shared(t, Options{})
 	require.NoError(t, plain.Probe(ctxOf(t)))
 }
