@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
@@ -22,7 +21,8 @@ type dialer struct {
 	// Immutable.
 	t target
 	// seen is told what each server said of itself.
-	seen func(addr string, server Server)
+	seen    func(addr string, server Server)
+	cluster topology
 
 	// Guarded by mu.
 	mu   sync.Mutex
@@ -196,18 +196,12 @@ func tlsReason(err error) string {
 	return ReasonDial
 }
 
-// forReader dials a server for messages. In a Cluster any node has all of them.
+// forReader dials a server for messages. In a Cluster every node has all of them.
 func (d *dialer) forReader(ctx context.Context) (*wire, error) {
-	if d.t.kind != clusterTarget {
-		return d.primary(ctx)
+	if d.t.kind == clusterTarget {
+		return d.anyMaster(ctx)
 	}
-	var errs []error
-	for _, i := range rand.Perm(len(d.t.addrs)) {
-		w, err := d.server(ctx, d.t.addrs[i])
-		if err == nil {
-			return w, nil
-		}
-		errs = append(errs, err)
-	}
-	return nil, errors.Join(errs...)
+	ctx, cancel := context.WithTimeout(ctx, d.t.connect)
+	defer cancel()
+	return d.primary(ctx)
 }

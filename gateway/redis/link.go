@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -85,9 +84,7 @@ func (r *Reader) end() {
 
 // session is one connection, from dial to loss. It returns why it ended.
 func (r *Reader) session() error {
-	ctx, cancel := context.WithTimeout(r.ctx, r.s.t.connect)
-	w, err := r.s.dial.forReader(ctx)
-	cancel()
+	w, err := r.s.dial.forReader(r.ctx)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,10 +20,13 @@ type markers struct {
 	busy    bool // a goroutine sends them
 }
 
-// mark is one barrier.
+// mark is one barrier: a message, or one from each master of a Cluster, whose messages
+// are in no order among each other.
 type mark struct {
-	payload string
-	arrived chan struct{} // closed when it came
+	payload string        // what all begin with; a number follows
+	seen    []bool        // which came; guarded by the mu of markers
+	left    int           // how many did not
+	arrived chan struct{} // closed when all came
 	lost    chan struct{} // closed when the connection was lost before
 	done    chan struct{} // closed when it is over; then err is set
 	err     error
@@ -54,7 +58,7 @@ func (k *markers) ask(r *Reader) *mark {
 	defer k.mu.Unlock()
 	if k.next == nil {
 		k.next = &mark{
-			payload: markBase + "-" + strconv.FormatUint(markID.Add(1), 36),
+			payload: markBase + "-" + strconv.FormatUint(markID.Add(1), 36) + ":",
 			arrived: make(chan struct{}), lost: make(chan struct{}), done: make(chan struct{}),
 		}
 	}
@@ -97,12 +101,15 @@ func (r *Reader) mark(m *mark) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), r.s.t.io)
 	defer cancel()
-	verb := "PUBLISH"
-	if r.s.sharded {
-		verb = "SPUBLISH"
+	cmds := r.markCommands(m)
+	if len(cmds) == 0 {
+		return r.s.unavailable(ReasonClusterDown, errNoMasters)
 	}
-	if err := r.s.Do(ctx, Command(verb, []string{r.s.marker}, m.payload).Repeatable()).Err(); err != nil {
-		return err
+	r.marks.expect(m, len(cmds))
+	for _, reply := range r.s.DoMulti(ctx, cmds...) {
+		if err := reply.Err(); err != nil {
+			return err
+		}
 	}
 	select {
 	case <-m.arrived:
@@ -116,19 +123,50 @@ func (r *Reader) mark(m *mark) error {
 	}
 }
 
+var errNoMasters = errors.New("no master of the Cluster is known yet")
+
 var errNotDelivered = errors.New("what was published did not come within the io_timeout")
 
-// came notes that a marker arrived. On the goroutine that reads.
+// publishVia publishes through the master of a key's slot.
+var publishVia = NewScript("marker", "return redis.call('PUBLISH', ARGV[1], ARGV[2])")
+
+// markCommands returns what publishes a marker, through each master if there are
+// several.
+func (r *Reader) markCommands(m *mark) []Cmd {
+	if !r.s.Cluster() {
+		return []Cmd{Command("PUBLISH", []string{r.s.marker}, m.payload+"0").Repeatable()}
+	}
+	var cmds []Cmd
+	for i, tag := range r.s.dial.cluster.perMaster() {
+		key := r.s.marker + ".{" + tag + "}"
+		cmds = append(cmds, publishVia.Cmd([]string{key}, r.s.marker, m.payload+strconv.Itoa(i)).Repeatable())
+	}
+	return cmds
+}
+
+// expect notes how many messages a marker is.
+func (k *markers) expect(m *mark, n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	m.seen, m.left = make([]bool, n), n
+}
+
+// came notes that a message of a marker arrived. On the goroutine that reads.
 func (k *markers) came(payload []byte, c *readerCounts) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if m := k.current; m != nil && m.payload == string(payload) {
-		select {
-		case <-m.arrived: // it may be published twice
-		default:
-			close(m.arrived)
-			c.delivered.Store(time.Now().UnixNano())
-		}
+	m := k.current
+	if m == nil || !strings.HasPrefix(string(payload), m.payload) {
+		return
+	}
+	i, err := strconv.Atoi(string(payload[len(m.payload):]))
+	if err != nil || i < 0 || i >= len(m.seen) || m.seen[i] { // it may be published twice
+		return
+	}
+	m.seen[i] = true
+	if m.left--; m.left == 0 {
+		close(m.arrived)
+		c.delivered.Store(time.Now().UnixNano())
 	}
 }
 

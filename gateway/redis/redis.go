@@ -12,8 +12,8 @@ type Redis struct {
 	shards []*Shard
 }
 
-// Open connects to Redis. It waits until all shards are reached, the connect_timeout at
-// most; those that are not by then go on trying. It fails for options that Check
+// Open connects to Redis. It waits until each shard was reached or not, the
+// connect_timeout at most; those that were not go on trying. It fails for options that Check
 // refuses, never because a server is down. Call Close at the end.
 func Open(o Options) (*Redis, error) {
 	if err := o.Check().Err("redis"); err != nil {
@@ -28,11 +28,8 @@ func Open(o Options) (*Redis, error) {
 	late := time.NewTimer(o.ConnectTimeout)
 	defer late.Stop()
 	for _, s := range r.shards {
-		s.gate.mu.Lock()
-		up := s.gate.up
-		s.gate.mu.Unlock()
 		select {
-		case <-up:
+		case <-s.tried:
 		case <-late.C:
 			return r, nil
 		}

@@ -39,6 +39,7 @@ type Shard struct {
 	gate       *gate
 	log        *slog.Logger
 	underWay   chan struct{} // a place for each command that is with rueidis
+	tried      chan struct{} // closed after the first attempt to connect
 	closed     chan struct{}
 	done       sync.WaitGroup
 
@@ -61,7 +62,7 @@ func newShard(index int, t target, o *Options) *Shard {
 		keys:     newKeys(o.Prefix, t.kind == clusterTarget, o.LegacyClusterChannels),
 		sharded:  t.kind == clusterTarget && o.ShardedPubSub,
 		underWay: make(chan struct{}, mostUnderWay), closed: make(chan struct{}),
-		readers: make(map[*Reader]struct{}),
+		tried: make(chan struct{}), readers: make(map[*Reader]struct{}),
 	}
 	s.gate = newGate(s.closed)
 	s.log = o.Log.With("shard", s.name)

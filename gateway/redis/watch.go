@@ -23,7 +23,7 @@ const (
 // is a goroutine.
 func (s *Shard) watch() {
 	var tick <-chan time.Time
-	if s.t.kind == sentinelTarget {
+	if s.t.kind != serverTarget {
 		ticker := time.NewTicker(refreshEvery)
 		defer ticker.Stop()
 		tick = ticker.C
@@ -50,12 +50,20 @@ func (s *Shard) reach() {
 		err := s.try()
 		if err == nil {
 			s.gate.open()
+		} else {
+			s.gate.note(err)
+		}
+		select {
+		case <-s.tried:
+		default:
+			close(s.tried)
+		}
+		if err == nil {
 			if !told.IsZero() {
 				s.log.Info("redis: reached again", "after", time.Since(lost).Round(time.Millisecond))
 			}
 			return
 		}
-		s.gate.note(err)
 		if time.Since(told) > remindEvery {
 			told = time.Now()
 			s.log.Warn("redis: not reached", "reason", err.Reason, "error", err.Err, "remedy", s.remedy(err))
@@ -114,10 +122,17 @@ func (s *Shard) tryError(err error) *Error {
 	return e
 }
 
-// follow asks the Sentinels for the master, and leaves connections to another one.
+// follow looks where the masters are: it asks the Sentinels, and leaves connections to
+// another one; of a Cluster it learns the slots.
 func (s *Shard) follow() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.t.connect)
 	defer cancel()
+	if s.Cluster() {
+		if err := s.dial.learn(ctx); err != nil {
+			s.log.Debug("redis: slots of the Cluster", "error", err)
+		}
+		return
+	}
 	addr, err := s.dial.askSentinels(ctx)
 	if err != nil {
 		s.log.Debug("redis: Sentinels do not answer", "error", err)

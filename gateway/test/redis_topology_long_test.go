@@ -1,0 +1,109 @@
+//go:build e2e
+
+package test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/redis"
+	"sluice/gateway/testkit"
+	"sluice/gateway/testkit/redisrig"
+)
+
+// redisLog is a handler of a reader that keeps what it is told.
+type redisLog struct {
+	mu    sync.Mutex
+	lines map[string]int
+}
+
+func (l *redisLog) add(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lines == nil {
+		l.lines = make(map[string]int)
+	}
+	l.lines[line]++
+}
+
+func (l *redisLog) count(line string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines[line]
+}
+
+func (l *redisLog) Message(channel, payload []byte) { l.add(string(channel) + " " + string(payload)) }
+func (l *redisLog) Lost(error)                      { l.add("lost") }
+func (l *redisLog) Back()                           { l.add("back") }
+
+// openShard opens the only shard of options.
+func openShard(t *testing.T, o redis.Options) *redis.Shard {
+	t.Helper()
+	o.Prefix, o.Node = "p", "n1"
+	r, err := redis.Open(o)
+	require.NoError(t, err)
+	t.Cleanup(r.Close)
+	return r.Shards()[0]
+}
+
+func redisWithin(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestLongRedisClusterFailsOver(t *testing.T) {
+	cluster := redisrig.Cluster(t, redisrig.Replicas(1))
+	s := openShard(t, redis.Options{Address: []string{"redis+cluster://" + cluster.Masters[0].Addr}, IOTimeout: time.Second})
+	h := &redisLog{}
+	reader := s.NewReader("test", h)
+	c := s.Keys().Client("c")
+	require.NoError(t, reader.Subscribe(redisWithin(t, 20*time.Second), c))
+	// The node that the options name is gone for good.
+	cluster.Masters[0].Kill(t)
+	testkit.Eventually(t, func() bool {
+		for i := range 30 {
+			if s.Do(redisWithin(t, 5*time.Second), redis.Command("SET", []string{s.Keys().Stream(fmt.Sprint(i))}, "x").Repeatable()).Err() != nil {
+				return false
+			}
+		}
+		return true
+	}, "writes to all masters")
+	testkit.Eventually(t, func() bool { return reader.Marker(redisWithin(t, 5*time.Second)) == nil }, "delivery")
+	require.NoError(t, s.Do(redisWithin(t, 20*time.Second), redis.Command("PUBLISH", []string{c}, "x").Repeatable()).Err())
+	testkit.Eventually(t, func() bool { return h.count(c+" x") > 0 }, "a message")
+}
+
+func TestLongRedisSentinelsAreFollowed(t *testing.T) {
+	testkit.Snapshot(t)
+	set := redisrig.Sentinel(t, redisrig.Password("secret"))
+	s := openShard(t, redis.Options{SentinelAddress: []string{strings.Join(set.Addrs(), ",")}, SentinelMasterName: set.Name, Password: "secret", IOTimeout: time.Second})
+	h := &redisLog{}
+	reader := s.NewReader("test", h)
+	require.NoError(t, reader.Subscribe(redisWithin(t, 20*time.Second), "c"))
+	through := func(n int) {
+		t.Helper()
+		require.NoError(t, s.Do(redisWithin(t, 20*time.Second), redis.Command("SET", []string{"n"}, fmt.Sprint(n))).Err())
+		master := set.Master(t)
+		testkit.Eventually(t, func() bool { return master.Do(t, "GET", "n") == fmt.Sprint(n) }, "a write at the master")
+		testkit.Eventually(t, func() bool { return reader.Marker(redisWithin(t, 5*time.Second)) == nil }, "delivery")
+		require.NoError(t, s.Do(redisWithin(t, 20*time.Second), redis.Command("PUBLISH", []string{"c"}, fmt.Sprint(n)).Repeatable()).Err())
+		testkit.Eventually(t, func() bool { return h.count(fmt.Sprintf("c %d", n)) > 0 }, "a message")
+	}
+	through(1)
+	old, _ := set.Failover(t) // the former master lives on as a replica
+	testkit.Eventually(t, func() bool {
+		return s.Do(redisWithin(t, 5*time.Second), redis.Command("SET", []string{"n"}, "x").Repeatable()).Err() == nil && set.Other(old).Do(t, "GET", "n") == "x"
+	}, "writes to the new master")
+	through(2)
+	require.Positive(t, h.count("lost"))
+	set.Sentinels[0].Kill(t) // two of three are enough
+	through(3)
+}
