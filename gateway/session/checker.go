@@ -46,8 +46,8 @@ func (c *checker) Flush() (more bool) {
 	if c.m.stopping.Load() {
 		clear(c.due)
 	}
-	if len(c.due) == 0 {
-		return false
+	if len(c.due) == 0 || len(c.due) < checkBatch && c.m.checker.Depth() > 0 {
+		return false // or there are more to be read with them
 	}
 	tops := c.read()
 	if len(tops) > 0 && c.arrived() {

@@ -72,6 +72,7 @@ func TestACallThatWaitsForAnotherTakesAllThatWait(t *testing.T) {
 			synctest.Wait()
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		require.ElementsMatch(t, [][]string{{"a", "b"}, {"c", "d"}, {"a", "b"}, {"c", "d"}}, r.calls)
 	})
 }
