@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/codec"
+	"sluice/gateway/broker"
 	"sluice/gateway/reqid"
 	"sluice/gateway/session"
 )
@@ -102,7 +103,25 @@ func internal(err error) *failure {
 	if errors.As(err, &known) && known.Code != codec.ErrInternal.Code {
 		return &failure{err: known}
 	}
-	return &failure{err: codec.ErrInternal, cause: err}
+	return &failure{err: codec.ErrInternal, detail: engineDetail(err), cause: err}
+}
+
+// The details of calls that an engine did not carry out, or did not answer. Calls but for
+// a publish may be made again.
+const (
+	engineAway    = "the engine is not available at present: nothing was done"
+	engineUnknown = "the engine did not answer: it may have been done or not, and may be asked again"
+)
+
+// engineDetail says what became of a call that failed in an engine, "" where that is not known.
+func engineDetail(err error) string {
+	switch {
+	case errors.Is(err, broker.ErrUnavailable):
+		return engineAway
+	case errors.Is(err, broker.ErrUnknown):
+		return engineUnknown
+	}
+	return ""
 }
 
 // noteRefused counts a call that reaches no method, and logs it for debugging.

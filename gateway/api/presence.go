@@ -17,7 +17,7 @@ func (s *Server) presence(c *call, r *codec.PresenceRequest) *failure {
 	}
 	clients, err := s.opt.Presence.Presence(c.ctx, r.Channel)
 	if err != nil {
-		return internal(err)
+		return unreadPresence(err)
 	}
 	clients = slices.SortedFunc(slices.Values(clients), func(a, b *codec.ClientInfo) int { return cmp.Compare(a.Client, b.Client) })
 	size := 0
@@ -37,6 +37,15 @@ func (s *Server) hasPresence(ch string) *failure {
 	o, fail := s.lookup(ch)
 	if fail == nil && !o.Presence {
 		return refuse(codec.ErrNotAvailable, "channel: a namespace with presence expected")
+	}
+	return fail
+}
+
+// unreadPresence is the failure of a call to what keeps presence.
+func unreadPresence(err error) *failure {
+	fail := internal(err)
+	if fail.cause != nil && fail.detail == "" {
+		fail.detail = "presence cannot be read at present: the call may be made again"
 	}
 	return fail
 }

@@ -9,7 +9,7 @@ func (s *Server) presenceStats(c *call, r *codec.PresenceStatsRequest) *failure 
 	}
 	stats, err := s.opt.Presence.Stats(c.ctx, r.Channel)
 	if err != nil {
-		return internal(err)
+		return unreadPresence(err)
 	}
 	c.dst = codec.AppendPresenceStatsResult(c.dst, stats.Clients, stats.Users)
 	return nil

@@ -171,7 +171,29 @@ func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options,
 	}()
 	result, err = s.opt.Broker.Publish(ctx, ch, p, opt)
 	if err != nil {
-		return broker.Position{}, internal(err)
+		return broker.Position{}, unpublished(err, opt.IdempotencyKey)
 	}
 	return result.Position, nil
+}
+
+// The details of a publish that an engine did not take, or did not answer.
+const (
+	publishAway    = "the engine is not available at present: nothing was published"
+	publishUnknown = "the engine did not answer: it may have been published or not; "
+	publishAgain   = publishUnknown + "with the same idempotency_key it may be called again"
+	publishKey     = publishUnknown + "an idempotency_key makes it safe to call again"
+)
+
+// unpublished is the failure of a publish in an engine.
+func unpublished(err error, key string) *failure {
+	fail := internal(err)
+	switch {
+	case errors.Is(err, broker.ErrUnavailable):
+		fail.detail = publishAway
+	case errors.Is(err, broker.ErrUnknown) && key != "":
+		fail.detail = publishAgain
+	case errors.Is(err, broker.ErrUnknown):
+		fail.detail = publishKey
+	}
+	return fail
 }

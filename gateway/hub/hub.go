@@ -37,7 +37,9 @@ type Options struct {
 	// subscriber has left; DefaultUnsubscribeAfter.
 	UnsubscribeAfter time.Duration
 	// PositionMaxTimeLag is how old a publication may be on arrival in a
-	// positioned channel, by its Time; 0 for no limit.
+	// positioned channel, by its Time; 0 for no limit. Time is of the clock of the
+	// node that published it: how far the clocks of nodes are apart counts too, and
+	// so does an outage after which it was brought.
 	PositionMaxTimeLag time.Duration
 	// Policy is the first one, see Hub.SetPolicy.
 	Policy func(channel string) Policy

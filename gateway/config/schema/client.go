@@ -23,7 +23,7 @@ type Client struct {
 	StaleCloseDelay           time.Duration `json:"stale_close_delay" default:"10s" zero:"default" doc:"Time in which a connect must finish, its hook included."`
 	PresenceUpdateInterval    time.Duration `json:"presence_update_interval" default:"27s" zero:"default" doc:"Time between two looks at the subscriptions of a client: its presence is renewed, its positions are checked if that is due."`
 	ChannelPositionCheckDelay time.Duration `json:"channel_position_check_delay" default:"40s" zero:"default" doc:"Time between two checks that nothing was missed in a positioned channel. They happen at the looks of presence_update_interval, so that less than that means that."`
-	ChannelPositionMaxTimeLag time.Duration `json:"channel_position_max_time_lag" default:"0s" doc:"Most lag of publications in a positioned channel before its clients are told to reconnect. 0: no check."`
+	ChannelPositionMaxTimeLag time.Duration `json:"channel_position_max_time_lag" default:"0s" doc:"Most lag of publications in a positioned channel before its clients are told to reconnect. 0: no check. With several nodes: more than their clocks are apart."`
 
 	// Limits of the reference.
 	ChannelLimit                int  `json:"channel_limit" default:"128" zero:"default" doc:"Most subscriptions of one connection."`
