@@ -89,7 +89,7 @@ func (v *checker) connectionLimits() {
 	const streams, node, rate = "uni_sse.max_streams", "client.connection_limit", "client.connection_rate_limit"
 	const user, address, addressRate = "client.user_connection_limit", "client.address_connection_limit", "client.address_connection_rate_limit"
 	pairs := [][2]string{{node, streams}, {address, node}, {address, streams}, {addressRate, rate}}
-	if v.c.Client.UserConnectionLimitScope == "node" || v.c.BrokerHalf().Type == "memory" { // of several nodes a user may have more than one of them takes
+	if v.c.Client.UserConnectionLimitScope == "node" || v.c.PresenceHalf().Type == "memory" { // of several nodes a user may have more than one of them takes
 		pairs = append(pairs, [2]string{user, node}, [2]string{user, streams})
 	}
 	for _, pair := range pairs {

@@ -36,7 +36,7 @@ type Client struct {
 	ConnectIncludeServerTime    bool `json:"connect_include_server_time" default:"false" doc:"Put the server's time into the connect push."`
 
 	// Limits of Sluice.
-	UserConnectionLimitScope string `json:"user_connection_limit_scope" default:"fleet" enum:"fleet,node" doc:"Which connections user_connection_limit counts: those on all nodes of the engine, or those on this node only, as Centrifugo does. With the memory engine both are the same."`
+	UserConnectionLimitScope string `json:"user_connection_limit_scope" default:"fleet" enum:"fleet,node" doc:"Which connections user_connection_limit counts: those on all nodes that share presence in Redis, or those on this node only, as Centrifugo does. With presence in memory both are the same."`
 
 	QueueMaxAge        time.Duration `json:"queue_max_age" default:"30s" min:"100ms" doc:"How long a full socket may take nothing before the stream is slow."`
 	QueuesMaxTotal     int           `json:"queues_max_total" default:"1073741824" min:"1048576" unit:"bytes" doc:"Most memory that waits for slow streams of this node: an event that several wait for counts once. Above it deliveries wait for those who read, and of those who do not the streams end that hold most of their own."`
