@@ -162,7 +162,9 @@ func TestNobodyIsRenewedBehindItsEnd(t *testing.T) {
 	check := func() {
 		for _, c := range p.told() {
 			require.False(t, left[c.Info.Client] && !c.Left, "it had left")
-			left[c.Info.Client] = left[c.Info.Client] || c.Left
+			if c.Left {
+				left[c.Info.Client] = true
+			}
 		}
 	}
 	for range 30 {
@@ -174,9 +176,6 @@ func TestNobodyIsRenewedBehindItsEnd(t *testing.T) {
 		require.NoError(t, r.Disconnect(t.Context(), Target{User: "u"}, nil, codec.DisconnectForceReconnect))
 	}
 	testkit.Eventually(t, func() bool { check(); return len(left) == 120 }, "the end of all")
-	for client, gone := range left {
-		require.True(t, gone, client)
-	}
 	s, err := p.Stats(t.Context(), "room")
 	require.NoError(t, err)
 	require.Zero(t, s.Clients)

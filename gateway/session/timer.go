@@ -159,8 +159,9 @@ const renewsPerTTL = 3
 const (
 	// renewSlices is in how many parts a loop renews its sessions.
 	renewSlices = 200
-	// renewMost bounds what a loop catches up with in one turn, in slots.
-	renewMost = walkSlabs << slabBits
+	// renewMost is about how many changes a loop makes in one turn at the most, also
+	// where it is late.
+	renewMost = 4 * keeperBatch
 )
 
 // RenewEvery returns how often [Manager.Renew] is to be called, 0 for never: then nobody
@@ -185,9 +186,9 @@ func (m *Manager) Renew() {
 // each interval, and then again.
 type renewing struct {
 	// Owned by the loop.
-	next  int      // slot
-	began int64    // when the walk was at the first slot, on the loop's clock
-	last  *renewal // nil before the first
+	place loop.Walk // over the slots
+	began int64     // when the walk was at the first slot, on the loop's clock
+	last  *renewal  // nil before the first
 
 	// Atomic.
 	due atomic.Bool // a task is on its way
@@ -218,20 +219,18 @@ func (t *renewTask) Run(l *loop.Loop) {
 		r.began = now
 	}
 	passed := min(float64(now-r.began)/float64(a.m.renewInterval()), 1)
-	end := min(int(passed*float64(slots)), r.next+renewMost)
-	next := &renewal{}
-	var place loop.Walk
-	l.Walk(&place, func() {
-		for place.Next(end - r.next) {
-			slot := uint32(r.next + place.Step())
+	due, next := int(passed*float64(slots)), &renewal{}
+	l.Walk(&r.place, func() {
+		for len(next.changes) < renewMost && r.place.Next(due) {
+			slot := uint32(r.place.Step())
 			if s := a.table.at(slot); s.used {
 				l.Hand(slot)
 				a.renew(s, next)
 			}
 		}
 	})
-	if r.next = end; r.next >= slots && passed >= 1 {
-		r.next, r.began = 0, now
+	if r.place.Step()+1 >= slots && passed >= 1 {
+		r.place, r.began = loop.Walk{}, now
 	}
 	if len(next.changes)+len(next.places) > 0 {
 		r.last = next
