@@ -127,6 +127,7 @@ func start(t *testing.T, s *settings) *node {
 		require.Zero(t, stats.Panics, "panics")
 		channels, subs := n.hub.Interest()
 		require.Zero(t, channels+subs, "interest after the last stream")
+		n.hub.Quiet()
 		require.NoError(t, n.broker.Close(ctx))
 		n.group.Stop()
 		n.sessions.Quiet()

@@ -145,12 +145,22 @@ func (n *Node) Down() (up func()) {
 	return n.up
 }
 
-// Cut is Down and up.
-func (n *Node) Cut() { n.Down()() }
+// Cut is Down and up at once: no call fails.
+func (n *Node) Cut() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.drop()
+	n.resume()
+}
 
 func (n *Node) up() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.resume()
+}
+
+// resume has all channels compared. Caller holds mu.
+func (n *Node) resume() {
 	n.down = false
 	for ch := range n.channels {
 		n.queue = append(n.queue, message{kind: resync, channel: ch})
