@@ -128,6 +128,8 @@
 //	redis command         1,000 per shard  rueidis, until the connection to Redis is given up
 //	redis reader          per reader       dials, Redis, its handler (which may hold Redis back)
 //	redis writer, probe   per reader       Redis, their timers
+//	redis fan             per reader of    dials, its timer, handlers of its parts; a part for
+//	                      sharded pub/sub  each master is a reader
 //	redis marker          1 per reader     Redis, with a deadline; gone when none is asked for
 //	redis presence        shards - 1 per   Redis, with a deadline: no shard waits for another
 //	                      call
@@ -147,7 +149,8 @@
 // # Locks
 //
 // The order of those that nest, the whole list: memory stripe → hub interest stripe →
-// actor inbox; auth's verifications under way → its cache. All others are taken last,
+// actor inbox; auth's verifications under way → its cache; a redis reader → its fan of
+// parts. All others are taken last,
 // and nothing is called under them. No lock of the way of a connect, a publication or a
 // stream is held over a system call or a call to a backend.
 package gateway

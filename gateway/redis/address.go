@@ -32,6 +32,7 @@ type target struct {
 
 	login
 	db         int
+	sharded    bool
 	resp2      bool
 	connect    time.Duration
 	io         time.Duration
@@ -90,7 +91,7 @@ func (o *Options) base(kind targetKind) target {
 	full := o.withDefaults()
 	return target{
 		kind: kind, network: "tcp", login: login{full.User, full.Password, full.ClientName},
-		db: full.DB, resp2: full.ForceRESP2, connect: full.ConnectTimeout, io: full.IOTimeout, tls: full.TLS,
+		db: full.DB, sharded: full.ShardedPubSub, resp2: full.ForceRESP2, connect: full.ConnectTimeout, io: full.IOTimeout, tls: full.TLS,
 		master: full.SentinelMasterName, sentineltl: full.SentinelTLS,
 		sentinel: login{full.SentinelUser, full.SentinelPassword, full.SentinelClientName},
 	}

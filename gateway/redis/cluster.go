@@ -22,7 +22,7 @@ type topology struct {
 	// Guarded by mu; replaced, never changed.
 	mu     sync.Mutex
 	ranges []slotRange
-	tags   []string // for each master one that lies in one of its slots
+	tags   map[string]string // for the address of each master one that lies in its slots
 }
 
 func (p *topology) set(ranges []slotRange) {
@@ -35,8 +35,14 @@ func (p *topology) set(ranges []slotRange) {
 	p.ranges, p.tags = ranges, tags
 }
 
-// perMaster returns a tag for each master.
-func (p *topology) perMaster() []string {
+func (p *topology) get() []slotRange {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ranges
+}
+
+// perMaster returns a tag for the address of each master.
+func (p *topology) perMaster() map[string]string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.tags
@@ -47,29 +53,28 @@ func (p *topology) perMaster() []string {
 const mostTags = 20 * slots
 
 // tagsOf finds a tag for each master.
-func tagsOf(ranges []slotRange) []string {
-	var owners [slots]string
-	for _, r := range ranges {
-		for slot := r.first; slot <= r.last; slot++ {
-			owners[slot] = r.addr
-		}
-	}
-	want := masters(ranges)
-	tags := make([]string, 0, len(want))
-	for i := 0; len(want) > 0 && i < mostTags; i++ {
+func tagsOf(ranges []slotRange) map[string]string {
+	owners := ownersOf(ranges)
+	want := len(masters(ranges))
+	tags := make(map[string]string, want)
+	for i := 0; len(tags) < want && i < mostTags; i++ {
 		tag := strconv.Itoa(i)
-		if at := slices.Index(want, owners[slotOf(tag)]); at >= 0 {
-			tags = append(tags, tag)
-			want = slices.Delete(want, at, at+1)
+		if addr := owners[slotOf(tag)]; addr != "" && tags[addr] == "" {
+			tags[addr] = tag
 		}
 	}
 	return tags
 }
 
-func (p *topology) get() []slotRange {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.ranges
+// ownersOf returns the address of each slot's master, "" where there is none.
+func ownersOf(ranges []slotRange) *[slots]string {
+	owners := new([slots]string)
+	for _, r := range ranges {
+		for slot := r.first; slot <= r.last; slot++ {
+			owners[slot] = r.addr
+		}
+	}
+	return owners
 }
 
 // masters returns the addresses of masters, each once.

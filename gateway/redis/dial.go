@@ -140,6 +140,9 @@ func (d *dialer) fits(w *wire) error {
 	if d.t.kind == clusterTarget && !w.server.Cluster && w.server.Version != "" {
 		return &dialError{ReasonTopology, w.addr, errors.New("the server is not part of a Redis Cluster: expected redis:// in address")}
 	}
+	if v := w.server; v.Major > 0 && d.t.kind == clusterTarget && d.t.sharded && !v.AtLeast(7, 0) {
+		return &dialError{ReasonVersion, w.addr, fmt.Errorf("Redis %s: sharded_pubsub needs 7.0 or later", v.Version)}
+	}
 	if v := w.server; v.Major > 0 && v.Major < oldestMajor {
 		return &dialError{ReasonVersion, w.addr, fmt.Errorf("Redis %s: expected %d.0 or later", v.Version, oldestMajor)}
 	}

@@ -84,7 +84,7 @@ func (r *Reader) end() {
 
 // session is one connection, from dial to loss. It returns why it ended.
 func (r *Reader) session() error {
-	w, err := r.s.dial.forReader(r.ctx)
+	w, err := r.via.dial(r.ctx)
 	if err != nil {
 		return err
 	}
@@ -107,12 +107,12 @@ func (r *Reader) begin(l *link) {
 	if r.over {
 		l.cut(errClosed)
 	}
-	r.wanted[r.s.marker] = struct{}{}
+	r.wanted[r.via.marker] = struct{}{}
 	r.denied = nil
 	r.resync = newCall(len(r.wanted))
-	r.queue.push(order{subscribe, r.s.marker, r.resync})
+	r.queue.push(order{subscribe, r.via.marker, r.resync})
 	for ch := range r.wanted {
-		if ch != r.s.marker {
+		if ch != r.via.marker {
 			r.queue.push(order{subscribe, ch, r.resync})
 		}
 	}
@@ -185,7 +185,7 @@ func (r *Reader) write(l *link) {
 		for {
 			r.mu.Lock()
 			for f := r.take(); f != nil; f = r.take() {
-				buf = f.append(buf, r.s.sharded)
+				buf = f.append(buf, r.via.sharded)
 			}
 			r.mu.Unlock()
 			if len(buf) == 0 {
@@ -213,7 +213,7 @@ func (r *Reader) read(l *link) error {
 		}
 		switch e.kind {
 		case messageEvent:
-			if string(e.channel) == r.s.marker {
+			if string(e.channel) == r.via.marker {
 				r.marks.came(e.payload, &r.counts)
 				continue
 			}
@@ -252,14 +252,15 @@ func (r *Reader) back(back bool, err error) error {
 func (r *Reader) acknowledged(e *event) (back bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.flights.len() == 0 {
+	if !r.asked(e) {
+		if r.via.sharded && e.kind == unsubscribedEvent {
+			r.via.moved() // its slot is on another server now
+			return false, nil
+		}
 		return false, fmt.Errorf("%w: an answer to what was not asked", errProtocol)
 	}
 	f := *r.flights.first()
 	o := f.orders[f.acked]
-	if (e.kind == subscribedEvent) != bool(o.what) || string(e.channel) != o.channel {
-		return false, fmt.Errorf("%w: an answer to what was not asked", errProtocol)
-	}
 	f.acked++
 	r.flying--
 	if f.acked == len(f.orders) {
@@ -269,6 +270,17 @@ func (r *Reader) acknowledged(e *event) (back bool, err error) {
 		r.wakeWriter()
 	}
 	return r.settle(o, nil), nil
+}
+
+// asked reports whether an answer is to the next thing that was asked. The caller holds
+// mu.
+func (r *Reader) asked(e *event) bool {
+	if r.flights.len() == 0 {
+		return false
+	}
+	f := *r.flights.first()
+	o := f.orders[f.acked]
+	return (e.kind == subscribedEvent) == bool(o.what) && string(e.channel) == o.channel
 }
 
 // settle ends an order. It reports whether that was the last of all that was wanted.
@@ -310,6 +322,12 @@ func (r *Reader) refused(text string) (back bool, err error) {
 	}
 	f := *r.flights.first()
 	reason, kind := ofReply(text)
+	if r.via.sharded && reason == ReasonClusterDown && len(f.orders) == 1 {
+		r.flights.pop()
+		r.flying--
+		r.via.moved()
+		return r.settle(f.orders[0], errMoved), nil
+	}
 	if kind != ErrRefused || f.acked > 0 {
 		return false, replyError(text)
 	}

@@ -43,6 +43,9 @@ var markBase = strconv.FormatInt(time.Now().UnixNano(), 36)
 // known: the connection was lost, the publication failed, or ctx ended. Any goroutine
 // but the handler's.
 func (r *Reader) Marker(ctx context.Context) error {
+	if r.fan != nil {
+		return r.fan.marker(ctx)
+	}
 	m := r.marks.ask(r)
 	select {
 	case <-m.done:
@@ -133,13 +136,16 @@ var publishVia = NewScript("marker", "return redis.call('PUBLISH', ARGV[1], ARGV
 // markCommands returns what publishes a marker, through each master if there are
 // several.
 func (r *Reader) markCommands(m *mark) []Cmd {
-	if !r.s.Cluster() {
-		return []Cmd{Command("PUBLISH", []string{r.s.marker}, m.payload+"0").Repeatable()}
+	switch {
+	case r.via.sharded:
+		return []Cmd{Command("SPUBLISH", []string{r.via.marker}, m.payload+"0").Repeatable()}
+	case !r.s.Cluster():
+		return []Cmd{Command("PUBLISH", []string{r.via.marker}, m.payload+"0").Repeatable()}
 	}
 	var cmds []Cmd
-	for i, tag := range r.s.dial.cluster.perMaster() {
-		key := r.s.marker + ".{" + tag + "}"
-		cmds = append(cmds, publishVia.Cmd([]string{key}, r.s.marker, m.payload+strconv.Itoa(i)).Repeatable())
+	for _, tag := range r.s.dial.cluster.perMaster() {
+		key := r.via.marker + ".{" + tag + "}"
+		cmds = append(cmds, publishVia.Cmd([]string{key}, r.via.marker, m.payload+strconv.Itoa(len(cmds))).Repeatable())
 	}
 	return cmds
 }

@@ -134,7 +134,7 @@ func (r *Reader) take() *flight {
 	f := &flight{what: from.first().what}
 	// Why orders to do again go alone: one channel is refused, not all with it.
 	most := mostPerCommand
-	if from == &r.queue.again {
+	if from == &r.queue.again || r.via.sharded { // SSUBSCRIBE takes channels of one slot
 		most = 1
 	}
 	f.orders = make([]order, 0, min(most, from.len()))

@@ -35,6 +35,8 @@ type Reader struct {
 	s      *Shard
 	name   string
 	h      Handler
+	via    path
+	fan    *fan            // with sharded pub/sub: all is up to its parts
 	ctx    context.Context // of the reader: it ends with Close
 	cancel context.CancelFunc
 	closed <-chan struct{} // of ctx
@@ -63,23 +65,47 @@ type Reader struct {
 
 var errReaderLost = errors.New("the connection of the reader is lost")
 
+// path is what tells the connection of a reader from others.
+type path struct {
+	dial    func(ctx context.Context) (*wire, error)
+	marker  string // the channel of markers
+	sharded bool   // SSUBSCRIBE
+	moved   func() // a channel is not, or not any more, on this server
+}
+
 // NewReader makes a reader and starts to connect it; name tells it from others. Close it,
 // or its Redis.
 func (s *Shard) NewReader(name string, h Handler) *Reader {
-	r := &Reader{s: s, name: name, h: h, wake: make(chan struct{}, 1), wanted: make(map[string]struct{})}
-	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.closed = r.ctx.Done()
+	r := newReader(s, name, h, path{dial: s.dial.forReader, marker: s.marker})
+	if s.sharded {
+		r.fan = newFan(r)
+	}
 	s.mu.Lock()
 	s.readers[r] = struct{}{}
 	r.over = s.over
 	s.mu.Unlock()
-	if r.over {
+	switch {
+	case r.over:
 		r.cancel()
-		return r
+	case r.fan != nil:
+		r.done.Go(r.fan.manage)
+	default:
+		r.start()
 	}
+	return r
+}
+
+// newReader makes a reader, which start starts.
+func newReader(s *Shard, name string, h Handler, via path) *Reader {
+	r := &Reader{s: s, name: name, h: h, via: via, wake: make(chan struct{}, 1), wanted: make(map[string]struct{})}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.closed = r.ctx.Done()
+	return r
+}
+
+func (r *Reader) start() {
 	r.done.Go(r.run)
 	r.done.Go(r.probe)
-	return r
 }
 
 // Close ends the reader and waits for its goroutines; the handler is not told. Callers
@@ -103,6 +129,9 @@ func (r *Reader) Close() {
 
 // Live reports whether the reader is between Back and Lost.
 func (r *Reader) Live() bool {
+	if r.fan != nil {
+		return r.fan.live()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.live
@@ -113,12 +142,18 @@ func (r *Reader) Live() bool {
 // one. When ctx ends first, they stay wanted: Unsubscribe them. Those that the server
 // refuses are not wanted; the error (ErrRefused) names one of them.
 func (r *Reader) Subscribe(ctx context.Context, channels ...string) error {
+	if r.fan != nil {
+		return r.fan.subscribe(ctx, channels)
+	}
 	return r.order(ctx, subscribe, channels)
 }
 
 // Unsubscribe ends what Subscribe began and returns when the server acknowledged it. It
 // is done, whatever the error: at the latest when the connection is lost.
 func (r *Reader) Unsubscribe(ctx context.Context, channels ...string) error {
+	if r.fan != nil {
+		return r.fan.unsubscribe(ctx, channels)
+	}
 	return r.order(ctx, unsubscribe, channels)
 }
 

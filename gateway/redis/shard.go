@@ -60,7 +60,7 @@ func newShard(index int, t target, o *Options) *Shard {
 	s := &Shard{
 		name: strconv.Itoa(index) + " " + t.name, t: t,
 		keys:     newKeys(o.Prefix, t.kind == clusterTarget, o.LegacyClusterChannels),
-		sharded:  t.kind == clusterTarget && o.ShardedPubSub,
+		sharded:  t.kind == clusterTarget && t.sharded,
 		underWay: make(chan struct{}, mostUnderWay), closed: make(chan struct{}),
 		tried: make(chan struct{}), readers: make(map[*Reader]struct{}),
 	}

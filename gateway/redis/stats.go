@@ -93,6 +93,9 @@ type ReaderStats struct {
 
 // Stats returns the counters. Any goroutine.
 func (r *Reader) Stats() ReaderStats {
+	if r.fan != nil {
+		return r.fan.stats()
+	}
 	c := &r.counts
 	age := time.Duration(-1)
 	if at := c.delivered.Load(); at != 0 {

@@ -1,0 +1,58 @@
+package redis
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
+	"sluice/gateway/testkit/redisrig"
+)
+
+func TestShardedPubSubFollowsItsSlots(t *testing.T) {
+	testkit.Snapshot(t)
+	cluster := redisrig.Cluster(t)
+	r := openWith(t, Options{ClusterAddress: []string{cluster.Masters[2].Addr}, Prefix: "p", ShardedPubSub: true})
+	s := r.Shards()[0]
+	require.True(t, s.Sharded())
+	h := &recorder{}
+	reader := s.NewReader("test", h)
+	var names []string
+	for i := range 300 {
+		names = append(names, s.Keys().Client(fmt.Sprint(i)))
+	}
+	require.NoError(t, reader.Subscribe(soon(t), names...))
+	h.await(t, "back", 1)
+	published := 0
+	publish := func() {
+		t.Helper()
+		require.NoError(t, reader.Marker(soon(t)))
+		published++
+		for _, name := range names {
+			require.NoError(t, s.Do(soon(t), Command("SPUBLISH", []string{name}, fmt.Sprint(published))).Err())
+		}
+		require.NoError(t, reader.Marker(soon(t)))
+		for _, name := range names {
+			require.Equal(t, 1, h.count(name+" "+fmt.Sprint(published)), name)
+		}
+	}
+	publish()
+	require.Equal(t, 1, h.count("back"))
+
+	slot := cluster.Slot(t, names[0])
+	to := cluster.Masters[0]
+	if cluster.Owner(t, slot) == to {
+		to = cluster.Masters[1]
+	}
+	cluster.MigrateSlot(t, slot, to, func() {})
+	h.await(t, "lost", 1)
+	h.await(t, "back", 2)
+	publish()
+	require.NoError(t, reader.Unsubscribe(soon(t), names[1:]...))
+	require.NoError(t, s.Do(soon(t), Command("SPUBLISH", []string{names[1]}, "no")).Err())
+	require.NoError(t, reader.Marker(soon(t)))
+	require.Zero(t, h.count(names[1]+" no"))
+	stats := reader.Stats()
+	require.True(t, stats.Live && stats.Channels == 1 && stats.Messages == uint64(2*len(names)), "%+v", stats)
+}
