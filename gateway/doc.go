@@ -125,7 +125,7 @@
 //	clock watch           1                its timers: a clock that was set, renewals
 //	metrics watch         1                its timer (sums for the API's info)
 //	redis watch           per shard        dials, its timer
-//	redis command         1,000 per shard  rueidis, until the connection to Redis is given up
+//	redis command         1,000 per server rueidis, until the connection to Redis is given up
 //	redis reader          per reader       dials, Redis, its handler (which may hold Redis back)
 //	redis writer, probe   per reader       Redis, their timers
 //	redis fan             per reader of    dials, its timer, handlers of its parts; a part for
@@ -149,8 +149,8 @@
 // # Locks
 //
 // The order of those that nest, the whole list: memory stripe → hub interest stripe →
-// actor inbox; auth's verifications under way → its cache; a redis reader → its fan of
-// parts. All others are taken last,
-// and nothing is called under them. No lock of the way of a connect, a publication or a
+// actor inbox; auth's verifications under way → its cache; what a redis fan tells → its
+// handler's; a part of a fan → the fan. All others are taken last, and nothing is called
+// under them. No lock of the way of a connect, a publication or a
 // stream is held over a system call or a call to a backend.
 package gateway

@@ -42,6 +42,10 @@ type sent struct {
 }
 
 func (a *attempts) run() {
+	if err := a.ctx.Err(); err != nil {
+		a.rest(a.s.unavailable(ReasonTimeout, err))
+		return
+	}
 	pause := firstPause
 	for {
 		turn, err := a.s.gate.pass(a.ctx, a.late)
@@ -57,7 +61,7 @@ func (a *attempts) run() {
 			a.rest(failed)
 			return
 		}
-		worst := a.take(job)
+		worst := a.take(job, turn)
 		if len(a.left) == 0 {
 			return
 		}
@@ -79,8 +83,9 @@ func (a *attempts) run() {
 // send makes one attempt at the commands that are left. An error says that there is no
 // answer to any.
 func (a *attempts) send() (*sent, *Error) {
+	places := a.s.places(&a.cs[a.first()])
 	select {
-	case a.s.underWay <- struct{}{}:
+	case places <- struct{}{}:
 	case <-a.ctx.Done():
 		return nil, a.s.unavailable(ReasonTimeout, a.ctx.Err())
 	case <-a.late:
@@ -88,6 +93,7 @@ func (a *attempts) send() (*sent, *Error) {
 	case <-a.s.closed:
 		return nil, a.s.unavailable(ReasonClosed, errClosed)
 	}
+	a.s.underWay.Add(1)
 	job := &sent{cs: a.cs, done: make(chan struct{})}
 	if a.left != nil {
 		job.cs = make([]Cmd, len(a.left))
@@ -97,7 +103,8 @@ func (a *attempts) send() (*sent, *Error) {
 	}
 	go func() {
 		job.do(a.s.use())
-		<-a.s.underWay
+		<-places
+		a.s.underWay.Add(-1)
 		close(job.done)
 	}()
 	var err error
@@ -110,6 +117,14 @@ func (a *attempts) send() (*sent, *Error) {
 		err = errLate
 	}
 	return nil, &Error{Kind: ErrUnknown, Reason: ReasonTimeout, Shard: a.s.name, Err: err}
+}
+
+// first returns which of the commands that are left is the first.
+func (a *attempts) first() int {
+	if a.left == nil {
+		return 0
+	}
+	return a.left[0]
 }
 
 // do sends the commands. Those without keys go one by one in a Cluster: rueidis refuses
@@ -138,7 +153,7 @@ func (j *sent) do(client rueidis.Client) {
 
 // take gives the commands their replies, and keeps those to try again in left. It
 // returns the error of one of them that time may cure.
-func (a *attempts) take(job *sent) (worst *Error) {
+func (a *attempts) take(job *sent, turn uint64) (worst *Error) {
 	var left []int
 	for i := range job.results {
 		at := i
@@ -160,9 +175,10 @@ func (a *attempts) take(job *sent) (worst *Error) {
 			worst = err
 			left = append(left, at)
 		case err.Kind == ErrUnknown:
-			a.s.blame(a.s.gate.now(), err)
+			a.s.blame(turn, err)
 		}
 		a.s.counted(err)
+		a.s.advise(c, err)
 		a.out[at] = Reply{err: err}
 	}
 	a.left = left
@@ -249,4 +265,18 @@ func (s *Shard) dialFor(ctx context.Context, addr string, _ *net.Dialer, _ *tls.
 		s.counts.dialErrors.Add(1)
 	}
 	return conn, err
+}
+
+// places returns where commands under way take their place: each master of a Cluster
+// has its own, so that one that is silent holds up no other.
+func (s *Shard) places(c *Cmd) chan struct{} {
+	addr := ""
+	if s.Cluster() && len(c.Keys) > 0 {
+		addr = s.dial.cluster.owner(c.Keys[0])
+	}
+	if places, ok := s.placesOf.Load(addr); ok {
+		return places.(chan struct{})
+	}
+	places, _ := s.placesOf.LoadOrStore(addr, make(chan struct{}, mostUnderWay))
+	return places.(chan struct{})
 }

@@ -22,6 +22,7 @@ type topology struct {
 	// Guarded by mu; replaced, never changed.
 	mu     sync.Mutex
 	ranges []slotRange
+	owners *[slots]string    // nil before the first
 	tags   map[string]string // for the address of each master one that lies in its slots
 }
 
@@ -29,10 +30,11 @@ func (p *topology) set(ranges []slotRange) {
 	if slices.Equal(p.get(), ranges) {
 		return
 	}
-	tags := tagsOf(ranges)
+	owners := ownersOf(ranges)
+	tags := tagsOf(owners, len(masters(ranges)))
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ranges, p.tags = ranges, tags
+	p.ranges, p.owners, p.tags = ranges, owners, tags
 }
 
 func (p *topology) get() []slotRange {
@@ -52,10 +54,19 @@ func (p *topology) perMaster() map[string]string {
 // slots for one of its master's.
 const mostTags = 20 * slots
 
-// tagsOf finds a tag for each master.
-func tagsOf(ranges []slotRange) map[string]string {
-	owners := ownersOf(ranges)
-	want := len(masters(ranges))
+// owner returns the address of the master of a key, "" if it is not known.
+func (p *topology) owner(key string) string {
+	p.mu.Lock()
+	owners := p.owners
+	p.mu.Unlock()
+	if owners == nil {
+		return ""
+	}
+	return owners[slotOf(key)]
+}
+
+// tagsOf finds a tag for each of so many masters.
+func tagsOf(owners *[slots]string, want int) map[string]string {
 	tags := make(map[string]string, want)
 	for i := 0; len(tags) < want && i < mostTags; i++ {
 		tag := strconv.Itoa(i)

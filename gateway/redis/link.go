@@ -158,8 +158,8 @@ func (r *Reader) lose(l *link) {
 		return // nobody is told
 	default:
 	}
-	r.s.log.Debug("redis: reader lost", "reader", r.name, "address", l.wire.addr, "error", l.cause)
 	if was {
+		r.s.log.Warn("redis: the connection for messages is lost", "reader", r.name, "address", l.wire.addr, "error", l.cause, "remedy", remedies[ReasonBroken])
 		r.counts.losses.Add(1)
 		r.handling.Store(true)
 		r.h.Lost(l.cause)

@@ -114,6 +114,9 @@ const (
 	// mostFlying is how many channels are on their way. Why: the answers count
 	// against Redis' limit for what a subscriber has not read.
 	mostFlying = 8192
+	// mostQueued is how many channels wait to be sent on a connection, above those that
+	// are wanted. Why so: while a handler blocks, callers come and give up.
+	mostQueued = 1 << 20
 )
 
 // flight is a command on its way, of which the server answers each channel, or the

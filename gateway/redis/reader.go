@@ -183,6 +183,9 @@ func (r *Reader) order(ctx context.Context, what verb, channels []string) error 
 		for _, ch := range channels {
 			r.queue.push(order{what, ch, c})
 		}
+		if r.queue.len() > mostQueued+len(r.wanted) {
+			r.link.cut(errors.New("too much waits to be subscribed")) // the next one takes what is wanted then
+		}
 		r.wakeWriter()
 	case what == unsubscribe:
 		c.finish(nil)

@@ -15,8 +15,9 @@ import (
 const (
 	// mostWaiting is how many callers a shard has at once; further ones are refused.
 	mostWaiting = 16 << 10
-	// mostUnderWay is how many commands, or pipelines, are with rueidis at once. Why:
-	// its queue has 1,024 places, and who finds none waits without a deadline.
+	// mostUnderWay is how many commands, or pipelines, to one server are with rueidis
+	// at once. Why: its queue has 1,024 places, and who finds none waits without a
+	// deadline.
 	mostUnderWay = 1000
 
 	// pingAfter is how long a connection is silent before rueidis looks whether it
@@ -38,16 +39,18 @@ type Shard struct {
 	dial       *dialer
 	gate       *gate
 	log        *slog.Logger
-	underWay   chan struct{} // a place for each command that is with rueidis
 	tried      chan struct{} // closed after the first attempt to connect
 	closed     chan struct{}
 	done       sync.WaitGroup
 
 	// Atomic.
-	client  atomic.Pointer[rueidis.Client]
-	server  atomic.Pointer[Server]
-	waiting atomic.Int64
-	counts  counts
+	client   atomic.Pointer[rueidis.Client]
+	server   atomic.Pointer[Server]
+	waiting  atomic.Int64
+	underWay atomic.Int64
+	placesOf sync.Map // of commands under way: chan struct{} by the address of a server
+	advised  sync.Map // when the log last said what to do: time.Time by reason
+	counts   counts
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -59,10 +62,10 @@ type Shard struct {
 func newShard(index int, t target, o *Options) *Shard {
 	s := &Shard{
 		name: strconv.Itoa(index) + " " + t.name, t: t,
-		keys:     newKeys(o.Prefix, t.kind == clusterTarget, o.LegacyClusterChannels),
-		sharded:  t.kind == clusterTarget && t.sharded,
-		underWay: make(chan struct{}, mostUnderWay), closed: make(chan struct{}),
-		tried: make(chan struct{}), readers: make(map[*Reader]struct{}),
+		keys:    newKeys(o.Prefix, t.kind == clusterTarget, o.LegacyClusterChannels),
+		sharded: t.kind == clusterTarget && t.sharded,
+		closed:  make(chan struct{}),
+		tried:   make(chan struct{}), readers: make(map[*Reader]struct{}),
 	}
 	s.gate = newGate(s.closed)
 	s.log = o.Log.With("shard", s.name)

@@ -44,7 +44,7 @@ func (s *Shard) Stats() Stats {
 	return Stats{
 		Shard: s.name, Up: err == nil, Commands: s.counts.commands.Load(), Errors: byReason,
 		Retries: s.counts.retries.Load(), Dials: s.counts.dials.Load(), DialErrors: s.counts.dialErrors.Load(),
-		Waiting: int(s.waiting.Load()), UnderWay: len(s.underWay), Latency: s.counts.latency.Read(),
+		Waiting: int(s.waiting.Load()), UnderWay: int(s.underWay.Load()), Latency: s.counts.latency.Read(),
 	}
 }
 

@@ -129,7 +129,7 @@ func (s *Shard) follow() {
 	defer cancel()
 	if s.Cluster() {
 		if err := s.dial.learn(ctx); err != nil {
-			s.log.Debug("redis: slots of the Cluster", "error", err)
+			s.gate.shut(s.gate.now(), s.classify(err))
 		}
 		return
 	}
@@ -159,8 +159,25 @@ var remedies = map[string]string{
 	ReasonLoading:     "wait until Redis has read its data, or its master is back",
 	ReasonClusterDown: "look at CLUSTER INFO: slots lack a master",
 	ReasonMemory:      "raise maxmemory of Redis or look why it cannot write to its disk",
+	ReasonNoPerm:      "allow the user of Redis the keys and channels of the prefix and the commands of the engine (ACL SETUSER)",
 	ReasonTimeout:     "look at the load of Redis (SLOWLOG, INFO) and at the network",
 	ReasonBroken:      "look at the log of Redis for why it cuts connections (client-output-buffer-limit, maxclients, timeout)",
 }
 
 func (s *Shard) remedy(err *Error) string { return remedies[err.Reason] }
+
+// advise says in the log what to do about an error of a command, where people can do
+// something: once in a while for each reason.
+func (s *Shard) advise(c *Cmd, err *Error) {
+	switch err.Reason {
+	case ReasonNoPerm, ReasonMemory, ReasonReadonly, ReasonAuth, ReasonVersion:
+	default:
+		return
+	}
+	now := time.Now()
+	if last, ok := s.advised.Load(err.Reason); ok && now.Sub(last.(time.Time)) < remindEvery {
+		return
+	}
+	s.advised.Store(err.Reason, now)
+	s.log.Warn("redis: a command is refused", "command", c.String(), "reason", err.Reason, "error", err.Err, "remedy", s.remedy(err))
+}
