@@ -71,7 +71,7 @@ vuln: ## known vulnerabilities in what the build uses
 
 ##@ Measure
 
-bench: ## every budget in short form, one table (5 minutes; writes RESULTS, bench/out)
+bench: ## every budget in short form, one table (6 minutes; writes RESULTS, bench/out)
 	$(GO) run ./bench budgets -o $(RESULTS)/budgets.json
 
 open: ## bursts in open loop, storms of resumes and connects, at full size (15 minutes)
@@ -84,6 +84,9 @@ open: ## bursts in open loop, storms of resumes and connects, at full size (15 m
 	$(GO) run ./bench recover -o bench/out/recover.json || failed=1; \
 	$(GO) run ./bench storm -o bench/out/storm.json || failed=1; \
 	exit $$failed
+
+engine: ## nodes on Redis next to redis-benchmark and the memory engine (3 minutes; needs redis-server and redis-tools)
+	$(GO) run ./bench engine -o $(RESULTS)/engine.json
 
 soak: ## half the load for long: memory, files and goroutines stay flat (D=30m)
 	$(GO) run ./bench soak -duration $(D) -o $(RESULTS)/soak.json
@@ -113,4 +116,4 @@ tidy: ## go mod tidy
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help run build test check fmt vet lint race e2e fuzz bench open soak charts microbench docs tidy vuln clean
+.PHONY: help run build test check fmt vet lint race e2e fuzz bench open engine soak charts microbench docs tidy vuln clean

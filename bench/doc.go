@@ -13,6 +13,7 @@
 //	go run ./bench open -streams 60 -messages 2000 -size 65536 -trickle 200ms
 //	go run ./bench recover -clients 1000
 //	go run ./bench storm -streams 15000
+//	go run ./bench engine
 //	go run ./bench report bench/results/*.json
 //
 // Each mode prints a table, or JSON (-json), or both (-o).
@@ -39,7 +40,8 @@
 //	mode/resume/     resume, recover: streams that come back
 //	mode/connect/    connect, idle, storm: streams that get no message
 //	mode/publish/    publish: no stream at all
-//	rig/             what is measured is put up here: server, peers, floor, flags, progress
+//	mode/engine/     engine: two nodes on Redis, by turns of fanout and publish
+//	rig/             what is measured is put up here: servers, peers, Redis, floor, flags, progress
 //	load/            the load generator: streams, publishers, payloads, dialects
 //	figures/         medians, quantiles, ratios, tables, JSON
 //	proc/            CPU, memory and sockets of processes, from outside

@@ -14,6 +14,7 @@ import (
 	"sluice/bench/budgets"
 	"sluice/bench/charts"
 	"sluice/bench/mode/connect"
+	"sluice/bench/mode/engine"
 	"sluice/bench/mode/fanout"
 	"sluice/bench/mode/open"
 	"sluice/bench/mode/publish"
@@ -31,7 +32,7 @@ type mode struct {
 
 // modes is the table of everything bench can do.
 var modes = []mode{
-	{name: "budgets", summary: "every budget of the design in short form, one table, about five minutes", setup: budgets.Setup},
+	{name: "budgets", summary: "every budget of the design in short form, one table, about six minutes", setup: budgets.Setup},
 	{name: "fan-out", summary: "one channel, many streams: deliveries/s, lag and CPU per delivery, next to the floor", setup: fanout.Setup},
 	{name: "open", summary: "bursts whose publishers wait for nothing, to streams that read: none closed, none lost, time, peak memory", setup: open.Setup},
 	{name: "large", summary: "fan-out with messages of 16 KiB", setup: fanout.SetupLarge},
@@ -39,6 +40,7 @@ var modes = []mode{
 	{name: "multi", summary: "many recoverable channels per stream, next to one plain channel", setup: fanout.SetupMulti},
 	{name: "slow", summary: "healthy streams next to ones that stopped reading: lag, and memory per stalled stream", setup: fanout.SetupSlow},
 	{name: "publish", summary: "publications without subscribers: requests/s, and the answer's p99 at half of that", setup: publish.Setup},
+	{name: "engine", summary: "nodes on Redis: publishing next to redis-benchmark, lag and CPU on another node", setup: engine.Setup},
 	{name: "health", summary: "time of a /health answer while every loop is saturated", setup: fanout.SetupHealth},
 	{name: "idle", summary: "memory per open stream, as the slope between numbers of streams", setup: connect.SetupIdle},
 	{name: "resume", summary: "all streams come back with Last-Event-ID: nothing missed, and CPU next to plain connects", setup: resume.Setup},

@@ -26,5 +26,6 @@ func TestRunModeToldApartWrongUseAndFailure(t *testing.T) {
 	f(exitUsage, "resume", "10")
 	f(exitFailed, "resume", "-missed", "0")
 	f(exitFailed, "connect", "-rounds", "0")
+	f(exitFailed, "engine", "-rounds", "0")
 	f(exitFailed, "idle", "-url", "http://192.0.2.1/x", "-anonymous")
 }

@@ -100,8 +100,8 @@ func (f *flags) fanOut(p fanout.Pattern, streams, size, messages int) *fanout.Fl
 	}
 }
 
-// budgetSteps are the budgets of DESIGN section 6. Together they take about
-// five minutes on two cores.
+// budgetSteps are the budgets of DESIGN section 6, and of nodes on Redis. Together they
+// take about six minutes on two cores.
 var budgetSteps = []budgetStep{
 	{"unbatched fan-out", []budgetRow{
 		{Name: "CPU per delivery, unbatched, one channel", Unit: "× floor", Must: 1.15, Aim: 0.8},
@@ -151,6 +151,7 @@ var budgetSteps = []budgetStep{
 	{"open loop, stalled readers", openBudgets("16 KiB, 10 % stalled", "500 streams × 100 messages"), budgetOpen(open.Flags{Streams: 500, Messages: 100, Size: 16 << 10, Stalled: 10})},
 	{"open loop, readers that trickle", trickleBudgets("64 KiB, readers that trickle arriving", "60 streams × 2,000 messages, another one that trickles every 200 ms"),
 		budgetOpen(open.Flags{Streams: 60, Messages: 2000, Size: 64 << 10, ClosedMessages: 10, Trickle: 200 * time.Millisecond})},
+	{"nodes on Redis", engineBudgets(), budgetEngine},
 	{"storm of large resumes", []budgetRow{
 		{Name: "resume storm: readers not served", Must: 0, Hard: true, Note: "short form: 100 clients × 8 MB, half of them never read; go run ./bench recover has 1,000"},
 		{Name: "resume storm: RSS peak", Unit: "× budget", Must: 1, Note: "budget: 256 MiB for all resumes + 64 MiB"},

@@ -84,6 +84,19 @@ func TestEveryBudgetHasAMeasurement(t *testing.T) {
 	}
 }
 
+func TestBudgetsWithoutRedisSayWhatIsMissing(t *testing.T) {
+	t.Setenv("PATH", "")
+	f := &flags{rounds: 1}
+	f.Server, f.Workers, f.Ramp, f.Quiet = "/nowhere", 1, 1, time.Second
+	r, err := runBudgets(t.Context(), f, []budgetStep{{"Redis", engineBudgets(), budgetEngine}})
+	require.NoError(t, err)
+	require.NoError(t, r.Verdict())
+	for _, b := range r.Rows {
+		require.Equal(t, budgetNone, b.Verdict, b.Name)
+		require.Contains(t, b.Note, "apt-get install redis-server", b.Name)
+	}
+}
+
 func TestAHardBudgetThatIsMissedIsAFailure(t *testing.T) {
 	f := &flags{rounds: 1}
 	f.Server, f.Workers, f.Ramp, f.Quiet = "/nowhere", 1, 1, time.Second

@@ -1,5 +1,5 @@
 // Package rig puts up what a mode measures: our server, built from this repository, or
-// a running one; its peers (nchan, or any command line); the floor, which is the C
+// a running one; further nodes, and the redis-server they share; its peers (nchan, or any command line); the floor, which is the C
 // program floor/floor.c; and the flags, the report's header and the progress line that
 // all modes have.
 //

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 
 	"sluice/bench/load"
 	"sluice/bench/proc"
@@ -39,6 +40,8 @@ type Rig struct {
 	Dir      string
 	Progress *progress
 	Peers    []*Host
+	Redis    *Redis // nil unless OwnServer.OnRedis
+	binary   string // of our server
 }
 
 // OurSide is what our server, or the running one, is called in tables.
@@ -118,11 +121,52 @@ func (r *Rig) startOwn(ctx context.Context) (err error) {
 	if wish := r.Flags.Own.RecoveryWish; wish > 0 && knows(ctx, binary, "uni_sse.recovery_max_total") {
 		r.Flags.Own.RecoveryTotal = wish
 	}
+	if r.binary = binary; r.Flags.Own.OnRedis {
+		r.Progress.Say("starting redis-server")
+		if r.Redis, err = StartRedis(ctx, r.Dir); err != nil {
+			return err
+		}
+	}
 	r.Progress.Say("starting the server")
-	if r.Server, err = startServer(ctx, binary, r.Dir, r.Flags.Channel, r.Flags.Anonymous, r.Flags.Own); err == nil {
+	if r.Server, err = r.startNode(ctx, r.Dir, r.Flags.Own); err == nil {
 		r.Target = r.Server.target
 	}
 	return err
+}
+
+// startNode starts a server of ours, whose files are in dir.
+func (r *Rig) startNode(ctx context.Context, dir string, own OwnServer) (*server, error) {
+	if own.OnRedis {
+		own.redis = r.Redis.Addr()
+	}
+	return startServer(ctx, r.binary, dir, r.Flags.Channel, r.Flags.Anonymous, own)
+}
+
+// AddNode starts one more server of ours, as a peer. Only where New started ours.
+func (r *Rig) AddNode(ctx context.Context, name string, own OwnServer) (*Host, error) {
+	r.Progress.Say("starting the server: %s", name)
+	dir := filepath.Join(r.Dir, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	s, err := r.startNode(ctx, dir, own)
+	if err := r.addPeer(ctx, name, s, err); err != nil {
+		return nil, err
+	}
+	return r.Peers[len(r.Peers)-1], nil
+}
+
+// Find is a host of a target that others started.
+func (r *Rig) Find(ctx context.Context, name string, t *load.Target) (*Host, error) {
+	h := &Host{Name: name, Target: t}
+	return h, h.resolve(ctx, r.Flags.AllowRemote)
+}
+
+// On is the same host, with another channel as the target's.
+func (h *Host) On(channel string) *Host {
+	host, target := *h, *h.Target
+	target.Channel, host.Target = channel, &target
+	return &host
 }
 
 // NewClient returns a client of h with requests for its first n streams.
@@ -212,6 +256,9 @@ func (r *Rig) Close() {
 			r.Progress.Say("stopping the %s", h.Name)
 			h.Server.stop()
 		}
+	}
+	if r.Redis != nil {
+		r.Redis.Stop()
 	}
 	r.Progress.end()
 	if err := os.RemoveAll(r.Dir); err != nil {

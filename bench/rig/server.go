@@ -94,6 +94,11 @@ func ownTarget(base, key, secret, channel string, anonymous bool, pid int) *load
 // spawn starts a server and returns when health answers 200. The caller sets
 // its target.
 func spawn(ctx context.Context, cmd *exec.Cmd, health string) (*server, error) {
+	return launch(ctx, cmd, health+" answered 200", func(ctx context.Context) bool { return healthy(ctx, health) })
+}
+
+// launch starts a server and returns when it is ready, which what says in words.
+func launch(ctx context.Context, cmd *exec.Cmd, what string, ready func(ctx context.Context) bool) (*server, error) {
 	s := &server{cmd: cmd, log: &logTail{}, exited: make(chan struct{})}
 	ownGroup(s.cmd)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
@@ -105,7 +110,7 @@ func spawn(ctx context.Context, cmd *exec.Cmd, health string) (*server, error) {
 		_ = s.cmd.Wait()
 		close(s.exited)
 	}()
-	if err := s.awaitHealth(ctx, health); err != nil {
+	if err := s.await(ctx, what, ready); err != nil {
 		s.stop()
 		return nil, err
 	}
@@ -118,29 +123,35 @@ func ownGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// awaitHealth asks until the server answers 200.
-func (s *server) awaitHealth(ctx context.Context, url string) error {
+// healthy reports whether url answers 200.
+func healthy(ctx context.Context, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
+}
+
+// await asks until the server is ready.
+func (s *server) await(ctx context.Context, what string, ready func(ctx context.Context) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, serverStartLimit)
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return fmt.Errorf("bench: %w", err)
-		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			err = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK && err == nil {
-				http.DefaultClient.CloseIdleConnections()
-				return nil
-			}
+		if ready(ctx) {
+			return nil
 		}
 		select {
 		case <-s.exited:
-			return fmt.Errorf("bench: the server ended before %s answered; its log:\n%s", url, s.log)
+			return fmt.Errorf("bench: the server ended before %s; its log:\n%s", what, s.log)
 		case <-ctx.Done():
-			return fmt.Errorf("bench: %s did not answer 200: %w; the server's log:\n%s", url, ctx.Err(), s.log)
+			return fmt.Errorf("bench: waited until %s: %w; the server's log:\n%s", what, ctx.Err(), s.log)
 		case <-again.C:
 		}
 	}

@@ -9,12 +9,15 @@ type OwnServer struct {
 	Recoverable  bool   // the channel keeps a history, and streams resume from it
 	Namespace    bool   // channels "rec:…" do so
 	RSAPublicKey string // PEM; tokens with RS256 are taken too
+	OnRedis      bool   // the engine is Redis, a server of the run's own (Rig.Redis)
 
 	// With recoverable: a resume may have the whole history, of so many messages.
 	WholeHistory int
 	// uni_sse.recovery_max_total; 0: not written. recoveryWish is written to a
 	// server that knows the option.
 	RecoveryTotal, RecoveryWish int64
+
+	redis string // host:port, of the server that OnRedis asked for
 }
 
 // RecoverablePrefix is that of channels which keep a history where others do
@@ -63,7 +66,12 @@ func serverConfig(port int, key, secret string, own OwnServer) map[string]any {
 	if own.RecoveryTotal > 0 {
 		stream["recovery_max_total"] = own.RecoveryTotal
 	}
+	engine := object{"type": "memory"}
+	if own.redis != "" {
+		engine = object{"type": "redis", "redis": object{"address": own.redis}}
+	}
 	return object{
+		"engine":      engine,
 		"http_server": object{"address": "127.0.0.1", "port": port},
 		"uni_sse":     stream,
 		"http_api":    object{"key": key},

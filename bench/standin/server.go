@@ -20,6 +20,7 @@ type Server struct {
 	Refuse string                           // instead of the connect push
 	Answer func(n int) string               // to the n-th publication
 	Behind func(n int) string               // what the n-th stream gets behind its connect push
+	Far    *Server                          // whose streams get the publications too
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -57,18 +58,25 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
 	if s.Mangle != nil {
 		frame = s.Mangle(n, frame)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for stream, channels := range s.streams {
-		if _, ok := channels[req.Channel]; ok {
-			stream <- frame
-		}
+	s.deliver(req.Channel, frame)
+	if s.Far != nil {
+		s.Far.deliver(req.Channel, frame)
 	}
 	answer := `{"result":{}}`
 	if s.Answer != nil {
 		answer = s.Answer(n)
 	}
 	_, _ = io.WriteString(w, answer)
+}
+
+func (s *Server) deliver(channel, frame string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for stream, channels := range s.streams {
+		if _, ok := channels[channel]; ok {
+			stream <- frame
+		}
+	}
 }
 
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {

@@ -42,7 +42,7 @@ const (
 
 	// What the modes of bench stand on, and all of them.
 	benchFloor = "bench/rig bench/load bench/figures bench/proc"
-	benchModes = "bench/mode/connect bench/mode/fanout bench/mode/open bench/mode/publish bench/mode/resume"
+	benchModes = "bench/mode/connect bench/mode/engine bench/mode/fanout bench/mode/open bench/mode/publish bench/mode/resume"
 )
 
 var layout = map[string]row{
@@ -120,6 +120,7 @@ var layout = map[string]row{
 	"bench/load":            {ours: "bench/proc", others: modGoccy + " " + modJwt + " " + modUnix},
 	"bench/rig":             {ours: "bench/figures bench/load bench/proc", others: modGoccy + " " + modUnix},
 	"bench/mode/connect":    {ours: benchFloor, others: modJwt},
+	"bench/mode/engine":     {ours: benchFloor + " bench/mode/fanout bench/mode/publish", others: modHistogram},
 	"bench/mode/fanout":     {ours: benchFloor, others: modHistogram + " " + modUnix},
 	"bench/mode/open":       {ours: benchFloor},
 	"bench/mode/publish":    {ours: benchFloor, others: modHistogram + " " + modUnix},

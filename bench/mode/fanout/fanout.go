@@ -118,3 +118,11 @@ func Run(ctx context.Context, f *Flags) (*Report, error) {
 		return fanOut(ctx, f, r)
 	})
 }
+
+// RunOn is Run on servers that run: those of r, ours first.
+func RunOn(ctx context.Context, f *Flags, r *rig.Rig) (*Report, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	return fanOut(ctx, f, r)
+}

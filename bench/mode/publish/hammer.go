@@ -17,20 +17,24 @@ import (
 	"sluice/bench/load"
 )
 
-// hammer sends the same request over a few keep-alive connections from one
+// Hammer sends the same request over a few keep-alive connections from one
 // thread with an epoll of its own, one request in flight on each, so that the
-// generator takes as little of the machine as it can. One goroutine at a time.
-type hammer struct {
+// generator takes as little of the machine as it can. Each message is stamped with
+// when it was due; every connection is a publisher with numbers of its own. One
+// goroutine at a time.
+type Hammer struct {
 	// Immutable after newHammer.
-	request []byte
-	accepts func(status int, body []byte) bool
-	quiet   time.Duration
+	request   []byte // stamped before each write
+	payloadAt int    // where in it the message stands; -1: nothing is stamped
+	accepts   func(status int, body []byte) bool
+	quiet     time.Duration
 
 	epfd, timerfd int
 	conns         []*hammerConn
 	free          []int // connections without a request in flight; the last is next
 	buf           []byte
 
+	wall   int64 // the wall clock's lead over the monotonic one, ns
 	done   int64
 	failed error
 	lag    *hdrhistogram.Histogram
@@ -41,17 +45,18 @@ type hammer struct {
 type hammerConn struct {
 	fd   int
 	due  int64
+	next uint32 // number of the next message
 	head []byte // the answer so far
 }
 
 // timerData marks the timer among epoll events.
 const timerData = -1
 
-func newHammer(addr netip.AddrPort, conns int, request []byte, accepts func(status int, body []byte) bool, quiet time.Duration) (h *hammer, err error) {
-	h = &hammer{request: request, accepts: accepts, quiet: quiet, epfd: -1, timerfd: -1, buf: make([]byte, 64<<10)}
+func newHammer(addr netip.AddrPort, conns int, request []byte, payloadAt int, accepts func(status int, body []byte) bool, quiet time.Duration) (h *Hammer, err error) {
+	h = &Hammer{request: request, payloadAt: payloadAt, accepts: accepts, quiet: quiet, epfd: -1, timerfd: -1, buf: make([]byte, 64<<10)}
 	defer func() {
 		if err != nil {
-			h.close()
+			h.Close()
 		}
 	}()
 	if h.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -83,7 +88,7 @@ func newHammer(addr netip.AddrPort, conns int, request []byte, accepts func(stat
 	return h, nil
 }
 
-func (h *hammer) watch(fd, data int) error {
+func (h *Hammer) watch(fd, data int) error {
 	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(data)}
 	if err := unix.EpollCtl(h.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		return fmt.Errorf("bench: epoll_ctl: %w", err)
@@ -91,8 +96,8 @@ func (h *hammer) watch(fd, data int) error {
 	return nil
 }
 
-// close closes all connections; what it could report changes no figure.
-func (h *hammer) close() {
+// Close closes all connections; what it could report changes no figure.
+func (h *Hammer) Close() {
 	for _, c := range h.conns {
 		_ = unix.Close(c.fd)
 	}
@@ -103,17 +108,20 @@ func (h *hammer) close() {
 	}
 }
 
-// hammerResult is what a run of a hammer brought.
-type hammerResult struct {
-	answers int64
-	elapsed time.Duration
-	lag     *hdrhistogram.Histogram // of the answers: µs since the request was due
+// Hammered is what a run of a hammer brought.
+type Hammered struct {
+	Answers int64
+	Elapsed time.Duration
+	Lag     *hdrhistogram.Histogram // of the answers: µs since the request was due
 }
 
-// run sends for d, and awaits the last answers. With rate 0 a connection sends
+// PerSecond is how many answers came in a second.
+func (x Hammered) PerSecond() float64 { return float64(x.Answers) / x.Elapsed.Seconds() }
+
+// Run sends for d, and awaits the last answers. With rate 0 a connection sends
 // again as soon as it has its answer; with a rate requests are due on a fixed
 // schedule, and wait for a free connection where all are taken.
-func (h *hammer) run(ctx context.Context, d time.Duration, rate float64) (hammerResult, error) {
+func (h *Hammer) Run(ctx context.Context, d time.Duration, rate float64) (Hammered, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	h.done, h.failed, h.lag, h.free = 0, nil, figures.NewHistogram(), h.free[:0]
@@ -121,24 +129,25 @@ func (h *hammer) run(ctx context.Context, d time.Duration, rate float64) (hammer
 		h.free = append(h.free, i)
 	}
 	begin := monotonic()
+	h.wall = time.Now().UnixNano() - begin
 	end := begin + d.Nanoseconds()
 	schedule := schedule{begin: begin, end: end, rate: rate}
 	events := make([]unix.EpollEvent, len(h.conns)+1)
 	for now, last := begin, begin; ; now = monotonic() {
 		if err := ctx.Err(); err != nil {
-			return hammerResult{}, err
+			return Hammered{}, err
 		}
 		h.sendDue(&schedule, now)
 		over := schedule.over(now)
 		if h.failed != nil || over && len(h.free) == len(h.conns) {
-			return hammerResult{h.done, time.Duration(now - begin), h.lag}, h.failed
+			return Hammered{h.done, time.Duration(now - begin), h.lag}, h.failed
 		}
 		if err := h.arm(&schedule, now, over); err != nil {
-			return hammerResult{}, err
+			return Hammered{}, err
 		}
 		n, err := unix.EpollWait(h.epfd, events, int(h.quiet.Milliseconds()))
 		if err != nil && !errors.Is(err, unix.EINTR) {
-			return hammerResult{}, fmt.Errorf("bench: epoll_wait: %w", err)
+			return Hammered{}, fmt.Errorf("bench: epoll_wait: %w", err)
 		}
 		before := h.done
 		for i := range max(n, 0) {
@@ -149,7 +158,7 @@ func (h *hammer) run(ctx context.Context, d time.Duration, rate float64) (hammer
 		if h.done > before || len(h.free) == len(h.conns) {
 			last = monotonic()
 		} else if monotonic()-last > h.quiet.Nanoseconds() {
-			return hammerResult{}, fmt.Errorf("bench: no answer for %v", h.quiet)
+			return Hammered{}, fmt.Errorf("bench: no answer for %v", h.quiet)
 		}
 	}
 }
@@ -173,7 +182,7 @@ func (s *schedule) next(now int64) int64 {
 func (s *schedule) over(now int64) bool { return s.next(now) >= s.end }
 
 // sendDue sends what is due while connections are free.
-func (h *hammer) sendDue(s *schedule, now int64) {
+func (h *Hammer) sendDue(s *schedule, now int64) {
 	for len(h.free) > 0 && h.failed == nil {
 		due := s.next(now)
 		if due > now || due >= s.end {
@@ -183,6 +192,10 @@ func (h *hammer) sendDue(s *schedule, now int64) {
 		h.free = h.free[:len(h.free)-1]
 		c := h.conns[i]
 		c.due, c.head = due, c.head[:0]
+		if h.payloadAt >= 0 {
+			load.StampPayload(h.request[h.payloadAt:], load.Message{Sent: due + h.wall, Publisher: i, Seq: c.next})
+		}
+		c.next++
 		if n, err := unix.Write(c.fd, h.request); err != nil || n < len(h.request) {
 			h.failed = fmt.Errorf("bench: only %d of %d request bytes fit into a socket: %w", n, len(h.request), err)
 		}
@@ -191,7 +204,7 @@ func (h *hammer) sendDue(s *schedule, now int64) {
 }
 
 // arm sets the timer for the next request, if a connection is free for it.
-func (h *hammer) arm(s *schedule, now int64, over bool) error {
+func (h *Hammer) arm(s *schedule, now int64, over bool) error {
 	if s.rate == 0 || over || len(h.free) == 0 {
 		return nil
 	}
@@ -204,7 +217,7 @@ func (h *hammer) arm(s *schedule, now int64, over bool) error {
 }
 
 // read takes an answer, or a part of one, of connection i.
-func (h *hammer) read(i int) {
+func (h *Hammer) read(i int) {
 	c := h.conns[i]
 	n, err := unix.Read(c.fd, h.buf)
 	switch {

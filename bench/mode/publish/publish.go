@@ -111,38 +111,38 @@ func publishRate(ctx context.Context, f *Flags, r *rig.Rig) (*Report, error) {
 // publishOn is the turn of one server.
 func publishOn(ctx context.Context, f *Flags, r *rig.Rig, h *rig.Host) (turn publishTurn, err error) {
 	turn.Side = h.Name
-	hammer, err := hammerOn(ctx, r, h, f.Conns, f.Size)
+	hammer, err := On(ctx, r, h, f.Conns, f.Size)
 	if err != nil {
 		return turn, err
 	}
-	defer hammer.close()
+	defer hammer.Close()
 	own0 := proc.OwnCPU()
 	cpu0, cpuErr := proc.CPU(h.Target.PIDs)
-	full, err := hammer.run(ctx, f.Duration, 0)
+	full, err := hammer.Run(ctx, f.Duration, 0)
 	if err != nil {
 		return turn, err
 	}
-	turn.BenchCPU = figures.MicrosEach(proc.OwnCPU()-own0, full.answers)
+	turn.BenchCPU = figures.MicrosEach(proc.OwnCPU()-own0, full.Answers)
 	if cpuErr == nil {
 		cpu1, err := proc.CPU(h.Target.PIDs)
 		if err != nil {
 			return turn, err
 		}
-		v := figures.MicrosEach(cpu1-cpu0, full.answers)
+		v := figures.MicrosEach(cpu1-cpu0, full.Answers)
 		turn.CPU = &v
 	}
-	turn.PerSecond, turn.Full = float64(full.answers)/full.elapsed.Seconds(), figures.QuantilesOf(full.lag)
+	turn.PerSecond, turn.Full = full.PerSecond(), figures.QuantilesOf(full.Lag)
 	turn.HalfRate = turn.PerSecond / 2
-	half, err := hammer.run(ctx, f.Duration, turn.HalfRate)
+	half, err := hammer.Run(ctx, f.Duration, turn.HalfRate)
 	if err != nil {
 		return turn, err
 	}
-	turn.Half = figures.QuantilesOf(half.lag)
+	turn.Half = figures.QuantilesOf(half.Lag)
 	return turn, nil
 }
 
-// hammerOn connects to the API of h, to publish messages of size bytes.
-func hammerOn(ctx context.Context, r *rig.Rig, h *rig.Host, conns, size int) (*hammer, error) {
+// On connects to the API of h, to publish messages of size bytes into the target's channel.
+func On(ctx context.Context, r *rig.Rig, h *rig.Host, conns, size int) (*Hammer, error) {
 	if err := h.Target.NeedsAPI(); err != nil {
 		return nil, err
 	}
@@ -154,13 +154,12 @@ func hammerOn(ctx context.Context, r *rig.Rig, h *rig.Host, conns, size int) (*h
 	if err != nil {
 		return nil, err
 	}
-	load.StampPayload(payload, load.Message{Sent: time.Now().UnixNano()})
 	d := h.Target.Dialect()
-	request, _, err := d.Publish(u, h.Target.APIKey, h.Target.Channel, payload)
+	request, payloadAt, err := d.Publish(u, h.Target.APIKey, h.Target.Channel, payload)
 	if err != nil {
 		return nil, err
 	}
-	return newHammer(addr, conns, request, d.Accepts, r.Flags.Quiet)
+	return newHammer(addr, conns, request, payloadAt, d.Accepts, r.Flags.Quiet)
 }
 
 // values are a figure of a side, by round.

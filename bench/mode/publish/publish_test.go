@@ -59,10 +59,10 @@ func TestHammerSaysWhatIsWrong(t *testing.T) {
 		}))
 		t.Cleanup(srv.Close)
 		addr := netip.MustParseAddrPort(srv.Listener.Addr().String())
-		h, err := newHammer(addr, 1, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), (&load.Target{}).Dialect().Accepts, standin.Patience)
+		h, err := newHammer(addr, 1, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), -1, (&load.Target{}).Dialect().Accepts, standin.Patience)
 		require.NoError(t, err)
-		defer h.close()
-		_, err = h.run(t.Context(), time.Second, 0)
+		defer h.Close()
+		_, err = h.Run(t.Context(), time.Second, 0)
 		require.ErrorContains(t, err, want)
 	}
 	f("", "closed a keep-alive connection")
