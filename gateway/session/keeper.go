@@ -116,15 +116,17 @@ func (k *keeper) make() {
 		k.pending.Add(-int64(taken))
 		k.room.made(taken)
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), k.m.opt.CallTimeout)
-	defer cancel()
 	if len(changes) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), k.m.opt.CallTimeout)
+		defer cancel()
 		if err := k.m.presence.Apply(ctx, changes); err != nil {
 			k.m.presenceFailed.Add(1)
 			k.m.opt.Log.Warn("presence failed", "channel", changes[0].Channel, "changes", len(changes), "error", err)
 		}
 	}
 	if len(places) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), k.m.opt.CallTimeout)
+		defer cancel()
 		if err := k.m.opt.Places.Apply(ctx, places); err != nil {
 			k.m.placesFailed.Add(1)
 			k.m.opt.Log.Warn("places of users were not renewed or given back in the fleet", "places", len(places), "error", err)

@@ -99,7 +99,9 @@ func (r *rig) renewing(t *testing.T) {
 func TestEachClientIsRenewedInEachInterval(t *testing.T) {
 	p := newExpiringPresence(300 * time.Millisecond)
 	r := newRig(t, p, nil)
-	require.Equal(t, 500*time.Microsecond, r.RenewEvery())
+	require.Equal(t, renewLeast, r.RenewEvery())
+	require.Equal(t, 100*time.Millisecond, newRig(t, newExpiringPresence(time.Minute), nil).RenewEvery())
+	require.Zero(t, newRig(t, nil, nil).RenewEvery())
 	const streams = 20
 	for n := range streams {
 		c := r.open(t, &auth.Identity{User: fmt.Sprint(n)}, grant("a", channel.Options{Presence: true}),

@@ -157,8 +157,10 @@ func (a *Agent) expire(ref loop.Ref, s *session) {
 const renewsPerTTL = 3
 
 const (
-	// renewSlices is in how many parts a loop renews its sessions.
+	// renewSlices is in how many parts a loop renews its sessions, unless those would
+	// be shorter than renewLeast.
 	renewSlices = 200
+	renewLeast  = 5 * time.Millisecond
 	// renewMost is about how many changes a loop makes in one turn at the most, also
 	// where it is late.
 	renewMost = 4 * keeperBatch
@@ -166,7 +168,10 @@ const (
 
 // RenewEvery returns how often [Manager.Renew] is to be called, 0 for never: then nobody
 // forgets who is not renewed. It does not change.
-func (m *Manager) RenewEvery() time.Duration { return m.renewInterval() / renewSlices }
+func (m *Manager) RenewEvery() time.Duration {
+	interval := m.renewInterval()
+	return min(max(interval/renewSlices, renewLeast), interval)
+}
 
 // renewInterval is how often each session is renewed, 0 for never.
 func (m *Manager) renewInterval() time.Duration { return m.presence.TTL() / renewsPerTTL }

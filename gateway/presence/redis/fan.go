@@ -4,12 +4,27 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"sluice/gateway/redis"
 )
 
-// longestPipeline is how many commands are sent at once.
-const longestPipeline = 512
+const (
+	// longestPipeline is how many commands are sent at once.
+	longestPipeline = 512
+	// awayWait is how long a call waits for a shard that is known to be out of reach.
+	// It may be back in a moment; but connects wait for presence too, and what they
+	// have to say is said again by the next renewal.
+	awayWait = 500 * time.Millisecond
+)
+
+// patience returns what a call of a shard may take: ctx, or less if the shard is away.
+func patience(ctx context.Context, s *redis.Shard) (context.Context, context.CancelFunc) {
+	if s.Ready() == nil {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, awayWait)
+}
 
 // fan collects commands by shard, and runs those of each beside the others.
 type fan struct {
@@ -46,6 +61,8 @@ func (f *fan) run(ctx context.Context) error {
 // pipeline runs commands of one shard. One that is refused is no reason not to run the
 // others; one that did not reach it is.
 func pipeline(ctx context.Context, s *redis.Shard, cmds []redis.Cmd) (first error) {
+	ctx, cancel := patience(ctx, s)
+	defer cancel()
 	for len(cmds) > 0 {
 		n := min(len(cmds), longestPipeline)
 		for _, reply := range s.DoMulti(ctx, cmds[:n]...) {

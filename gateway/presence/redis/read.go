@@ -21,6 +21,8 @@ const (
 
 // Presence implements presence.Manager.
 func (m *Manager) Presence(ctx context.Context, channel string) ([]*codec.ClientInfo, error) {
+	ctx, cancel := patience(ctx, m.redis.ShardOf(channel))
+	defer cancel()
 	here, err := m.clients(ctx, channel)
 	if err != nil {
 		return nil, m.outcome(err)
@@ -34,6 +36,8 @@ func (m *Manager) Presence(ctx context.Context, channel string) ([]*codec.Client
 
 // Stats implements presence.Manager.
 func (m *Manager) Stats(ctx context.Context, channel string) (presence.Stats, error) {
+	ctx, cancel := patience(ctx, m.redis.ShardOf(channel))
+	defer cancel()
 	st, err := m.count(ctx, channel)
 	return st, m.outcome(err)
 }

@@ -8,7 +8,9 @@
 // removes by its own clock what has expired first. With Options.UserMapping the users of a
 // channel and how many clients each has are kept beside it, so that they can be counted
 // without reading everybody. With Options.FieldTTL Redis expires the fields of the hash by
-// itself, and there is no sorted set. All keys expire with the last of their clients.
+// itself, and there is no sorted set; with both, nobody learns whose client a field was
+// that expired, and a user may be counted for a TTL longer than its last client. All keys
+// expire with the last of their clients.
 //
 // # What it promises
 //
@@ -18,7 +20,8 @@
 // skipped and counted. A channel of any size is read in pages, so no reply is large and
 // Redis serves others in between; who comes or goes meanwhile may be among them or not.
 //
-// Nothing is kept here: without Redis every call is an error within its time.
+// Nothing is kept here: without Redis every call is an error within its time, and soon
+// once it is known to be away.
 package redis
 
 import (
