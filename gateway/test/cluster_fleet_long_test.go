@@ -5,6 +5,7 @@ package test
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/gateway/node"
 	"sluice/gateway/testkit"
 )
 
@@ -21,6 +23,7 @@ import (
 type fleet struct {
 	gateways []*server
 	addrs    []string
+	posts    []string // of the gateways that posters publish through; nil: all
 }
 
 // Times of gateways under test, which say how long a publish may take in an outage.
@@ -36,7 +39,8 @@ func fleetConfig(engine string) string {
 		withMetrics+`}, "engine": {`+engine,
 		fmt.Sprintf(`, "publish_wait": %q`, fleetPublishWait),
 		`, "recovery_max_publication_limit": 0`,
-		`, "namespaces": [{"name": "rr", `+recoverable+`}]`)
+		`, "namespaces": [{"name": "rr", `+recoverable+`},
+			{"name": "short", "history_size": 10, "history_ttl": "300s", "force_recovery": true, `+anybody+`}]`)
 }
 
 // redisEngine is the section of an engine on Redis, with more members, each with a comma in
@@ -61,8 +65,14 @@ func startFleet(t *testing.T, n int, engine string) *fleet {
 		t.Skip("the engine on Redis is not served yet")
 	}
 	f := &fleet{}
-	for range n {
-		s := launch(t, fleetConfig(engine))
+	for i := range n {
+		log := &testkit.LogBuffer{}
+		t.Cleanup(func() {
+			if text := log.String(); t.Failed() {
+				t.Logf("the log of gateway %d ends\n%s", i, text[max(0, len(text)-4000):])
+			}
+		})
+		s := launchWith(t, fleetConfig(engine), node.Options{Verify: true, Log: slog.New(slog.NewTextHandler(log, nil))})
 		t.Cleanup(func() { s.stop(t) })
 		f.gateways, f.addrs = append(f.gateways, s), append(f.addrs, s.addr)
 	}
@@ -78,10 +88,13 @@ func (f *fleet) awaitReady(t *testing.T, ready bool) {
 		want = 200
 	}
 	for i, addr := range f.addrs {
-		testkit.Eventually(t, func() bool {
-			head, _ := testkit.RoundTrip(t, addr, testkit.Request{Target: "/ready"})
-			return head.Status == want
-		}, fmt.Sprintf("gateway %d to say %d on /ready", i, want))
+		for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+			head, body := testkit.RoundTrip(t, addr, testkit.Request{Target: "/ready"})
+			if head.Status == want {
+				break
+			}
+			require.True(t, time.Now().Before(deadline), "gateway %d answers %d %s on /ready, expected %d", i, head.Status, body, want)
+		}
 	}
 }
 
@@ -90,6 +103,7 @@ type trial struct {
 	*fleet
 	outcome
 	t        *testing.T
+	seed     uint64
 	channels []string
 	posters  []*poster
 	stop     chan struct{} // closed to end the posters
@@ -98,15 +112,15 @@ type trial struct {
 
 const trialChannels = 20
 
-// begin opens the subscribers' streams and starts the posters.
-func begin(t *testing.T, f *fleet, subscribers int) *trial {
+// begin opens the subscribers' streams, of channels of a namespace, and starts the posters.
+func begin(t *testing.T, f *fleet, namespace string, subscribers int) *trial {
 	t.Helper()
-	r := &trial{fleet: f, t: t, channels: channelNames("rr:", trialChannels), stop: make(chan struct{})}
+	r := &trial{fleet: f, t: t, channels: channelNames(namespace+":", trialChannels), stop: make(chan struct{})}
 	r.longest = fleetPublishWait + fleetIOTimeout + 5*time.Second
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	r.seed = uint64(time.Now().UnixNano())
+	t.Logf("seed %d", r.seed)
 	for i := range subscribers {
-		w := newWatcher(i, f, r.channels, seed)
+		w := newWatcher(i, f, r.channels, r.seed)
 		r.watchers = append(r.watchers, w)
 		go w.live()
 	}
@@ -119,7 +133,11 @@ func begin(t *testing.T, f *fleet, subscribers int) *trial {
 				p++
 			}
 			b := &poster{channel: ch, closed: closed, stop: r.stop}
-			b.publisher = publisher{addr: f.addrs[p%len(f.addrs)], p: p}
+			through := f.addrs
+			if f.posts != nil {
+				through = f.posts
+			}
+			b.publisher = publisher{addr: through[p%len(through)], p: p}
 			r.posters = append(r.posters, b)
 			r.running.Go(b.live)
 		}

@@ -9,7 +9,7 @@ import (
 
 // The rig of these tests holds of one gateway on the memory engine.
 func TestLongAFleetOfOneInMemory(t *testing.T) {
-	r := begin(t, startFleet(t, 1, `"type": "memory"`), 50)
+	r := begin(t, startFleet(t, 1, `"type": "memory"`), "rr", 50)
 	steady(5 * time.Second)
 	r.finish()
 }

@@ -147,8 +147,9 @@ func (w *watcher) stream() error {
 	}
 }
 
-// event takes one event of the stream; the id that came with it counts from then on.
-func (w *watcher) event(data []byte, id string, _ bool) error {
+// event takes one event of the stream; the id that came with it counts from then on,
+// also in the next stream until that gives one, as in browsers.
+func (w *watcher) event(data []byte, id string, hasID bool) error {
 	p, err := parsePush(data, w.names)
 	if err != nil || p.kind == "ping" {
 		return err
@@ -172,7 +173,9 @@ func (w *watcher) event(data []byte, id string, _ bool) error {
 			}
 		}
 	}
-	w.lastID = id
+	if hasID {
+		w.lastID = id
+	}
 	return err
 }
 
@@ -253,6 +256,13 @@ func (w *watcher) isOpen() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.open || len(w.problems) > 0
+}
+
+// wasTold reports whether the watcher was told of a gap, or has failed.
+func (w *watcher) wasTold() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.told) > 0 || len(w.problems) > 0
 }
 
 // leave ends the watcher.

@@ -179,6 +179,15 @@ func (set *SentinelSet) Other(s *Server) *Server {
 	return set.Servers[0]
 }
 
+// Detach keeps the master from sending its replica anything more, until it is started again: what it acknowledges from here on
+// is lost in a failover.
+func (set *SentinelSet) Detach(t testing.TB) {
+	t.Helper()
+	master := set.Master(t)
+	master.Do(t, "ACL", "SETUSER", "default", "-psync", "-sync")
+	master.Do(t, "CLIENT", "KILL", "TYPE", "replica")
+}
+
 // Failover kills the master and waits until the sentinels have made the replica the master. It returns both: old does not
 // run, and becomes a replica of the other once it is started.
 func (set *SentinelSet) Failover(t testing.TB) (old, master *Server) {
