@@ -92,10 +92,11 @@ func TestAnEngineThatIsAwayIsToldLater(t *testing.T) {
 		require.Zero(t, h.left(), "nothing was done, nothing is to be undone")
 		err = nil
 		require.NoError(t, h.AcquireAll(t.Context(), 0, []Want{{Channel: "a"}, {Channel: "b"}}))
+		err = broker.ErrUnknown
 		h.Release("a", 0, false)
 		h.Release("b", 0, false)
-		err = broker.ErrUnknown
 		time.Sleep(time.Minute + 50*time.Millisecond)
+		synctest.Wait()
 		require.EqualValues(t, len(offs), h.Stats().UnsubscribeFails)
 		for i, want := range []time.Duration{1, 2, 4, 8, 16, 30} {
 			if i+1 < len(offs) {
@@ -108,6 +109,7 @@ func TestAnEngineThatIsAwayIsToldLater(t *testing.T) {
 		require.NoError(t, h.Acquire(t.Context(), "a", 0, false))
 		require.Equal(t, before+1, ons, "it is not known whether the engine delivers it")
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		require.Equal(t, 1, h.left(), "b")
 		h.Release("a", 0, false)
 		time.Sleep(time.Minute)
@@ -136,7 +138,7 @@ func TestManyChannelsComeAndGoInBatches(t *testing.T) {
 	testkit.EventuallyWithin(t, patience, func() bool { return h.left() == 0 }, "the engine to be told")
 	e.set(func() {
 		require.Equal(t, unsubscribeBatch, e.largest)
-		require.Less(t, e.calls, 2*channels/each)
+		require.Less(t, e.calls, channels/10)
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/gateway/broker"
 	"sluice/gateway/testkit"
 )
 
@@ -63,6 +64,48 @@ func TestASecondSignalThatMayCutPublicationsSaysSo(t *testing.T) {
 	testkit.Eventually(t, func() bool { return s.settle(over) != nil }, "a wait without time to fail")
 	require.Error(t, s.Stop(over))
 	c.WaitEnd(t)
+}
+
+// watchedEngine notes when the node ends it.
+type watchedEngine struct {
+	broker.Broker
+	note func(call string)
+}
+
+func (e watchedEngine) Barrier(ctx context.Context) error {
+	e.note("barrier")
+	return fmt.Errorf("away: %w", broker.ErrUnavailable) // no reason not to stop
+}
+
+func (e watchedEngine) StopIntake(ctx context.Context) error {
+	e.note("stop intake")
+	return e.Broker.StopIntake(ctx)
+}
+
+func (e watchedEngine) Close(ctx context.Context) error {
+	e.note("close")
+	return e.Broker.Close(ctx)
+}
+
+// What is on its way is brought in before anybody is told of the end, and what others
+// publish is taken in until nobody is left.
+func TestTheIntakeEndsBehindTheLastStream(t *testing.T) {
+	s := launchStopping(t, `"rate": 10, "timeout": "1m"`, parts{})
+	var calls []string
+	s.broker = watchedEngine{s.broker, func(call string) {
+		calls = append(calls, fmt.Sprintf("%s with %d streams", call, s.group.Stats().Open))
+	}}
+	var clients []*testkit.Client
+	for range 5 {
+		c := s.subscribe(t, "news")
+		c.ExpectConnect(t)
+		clients = append(clients, c)
+	}
+	require.NoError(t, s.Stop(t.Context()))
+	for _, c := range clients {
+		c.WaitEnd(t)
+	}
+	require.Equal(t, []string{"barrier with 5 streams", "stop intake with 0 streams", "close with 0 streams"}, calls)
 }
 
 func TestReadyPathIsBesideHealth(t *testing.T) {
