@@ -1,0 +1,126 @@
+package redis
+
+import (
+	"context"
+
+	"sluice/gateway/broker"
+)
+
+// tip is what a read found at the end of a history.
+type tip struct {
+	top   broker.Position
+	proof proof
+	sum   uint64
+}
+
+// reading returns what a read needs before it is made: with wants, the last publication is
+// wanted as well if its offset is above behind; and the losses so far.
+func (f *follower) reading(channel string) (wants bool, behind, losses uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := f.places.Value(channel)
+	if p == nil {
+		return false, 0, f.losses
+	}
+	if p.known && p.proof != proofNone {
+		behind = p.at.Offset
+	}
+	return true, behind, f.losses
+}
+
+// learn takes what a read found that was made when there had been so many losses. The
+// first one after the subscription is where its comparisons begin. A later one that is
+// ahead is remembered: what comes must be that, and the next barrier finds out whether something
+// is missing.
+func (f *follower) learn(channel string, t tip, losses uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := f.places.Value(channel)
+	switch {
+	case p == nil || t.top.Epoch == "":
+		return
+	case !p.known:
+		p.stand(t.top, t.proof, t.sum)
+		if p.losses = losses; losses != f.losses && f.up {
+			f.catch(p)
+		}
+		return
+	case p.reached(t.top):
+		if p.at == t.top && p.proof == proofNone {
+			p.proof, p.sum = t.proof, t.sum
+		}
+		return
+	case t.top.Epoch == p.at.Epoch:
+		p.saw(t)
+	}
+	if last, ok := f.suspects[p]; !ok || last.Epoch != t.top.Epoch || last.Offset < t.top.Offset {
+		f.suspects[p] = t.top
+	}
+}
+
+// reached reports whether what is behind top was delivered. Caller holds the follower's mu.
+func (p *place) reached(top broker.Position) bool {
+	return p.at.Epoch == top.Epoch && p.at.Offset >= top.Offset
+}
+
+// takeSuspects returns the places that reads found to be behind since the last call, and what
+// they found.
+func (f *follower) takeSuspects() map[*place]broker.Position {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.suspects) == 0 {
+		return nil
+	}
+	list := f.suspects
+	f.suspects = make(map[*place]broker.Position)
+	return list
+}
+
+// await has those suspects compared that are behind still, although what was under way
+// has arrived, and waits for all comparisons that are to be made now.
+func (f *follower) await(ctx context.Context, suspects map[*place]broker.Position) error {
+	f.mu.Lock()
+	for p, top := range suspects {
+		if !p.gone && p.phase == phaseLive && !p.reached(top) {
+			f.stats.behind.Add(1)
+			f.enqueue(p)
+		}
+	}
+	pending := append(append([]*place(nil), f.batch...), f.queue...)
+	f.mu.Unlock()
+	for _, p := range pending {
+		if err := f.awaitPlace(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *follower) awaitPlace(ctx context.Context, p *place) error {
+	for {
+		f.mu.Lock()
+		if p.gone || f.stopped || !f.stale(p) {
+			f.mu.Unlock()
+			return nil
+		}
+		turn := p.turn()
+		f.mu.Unlock()
+		select {
+		case <-turn:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// doubtAll has all channels compared: something may have been missed although the
+// reader lost nothing.
+func (f *follower) doubtAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.places.All() {
+		if p.known {
+			f.enqueue(p)
+		}
+	}
+}

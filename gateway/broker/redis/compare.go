@@ -1,0 +1,318 @@
+package redis
+
+import (
+	"context"
+	"time"
+
+	"sluice/gateway/broker"
+)
+
+const (
+	// compareMost is how many channels are compared with one round trip.
+	compareMost = 64
+	// comparePause is between two batches that are not full: what jumps again and
+	// again (a publisher that is none of the fleet) is compared that often.
+	comparePause = 5 * time.Millisecond
+	// backoffMin and backoffMax are between tries when histories cannot be read.
+	backoffMin = 50 * time.Millisecond
+	backoffMax = 2 * time.Second
+)
+
+// run compares what is queued until ctx ends.
+func (f *follower) run(ctx context.Context) {
+	pause := time.Duration(0)
+	failed := backoffMin
+	for {
+		batch, wants, losses := f.next()
+		if len(batch) == 0 {
+			select {
+			case <-f.wake:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		f.stats.comparisons.Add(uint64(len(batch)))
+		reads := f.source.follow(ctx, wants)
+		bad := 0
+		for i, p := range batch {
+			if reads[i].err != nil || !f.compare(ctx, p, reads[i], losses) {
+				bad++
+				f.again(p)
+			}
+		}
+		f.finish()
+		switch {
+		case bad > 0:
+			f.stats.readsFailed.Add(uint64(bad))
+			pause, failed = failed, min(2*failed, backoffMax)
+		case len(batch) < compareMost:
+			pause, failed = comparePause, backoffMin
+		default:
+			pause, failed = 0, backoffMin
+		}
+		if pause > 0 && !sleep(ctx, pause) {
+			return
+		}
+	}
+}
+
+// sleep returns false if ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// next takes a batch from the queue, with what to read for it, once the reader is there.
+func (f *follower) next() (batch []*place, wants []want, losses uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.up || f.stopped {
+		return nil, nil, 0
+	}
+	n := 0
+	for _, p := range f.queue {
+		if n++; p.gone {
+			continue
+		}
+		p.phase = phaseReading
+		if h := p.hold; h != nil {
+			h.early, h.missed = len(h.list), false
+		}
+		batch = append(batch, p)
+		wants = append(wants, want{p.channel, max(p.at.Offset, 1), p.at.Epoch})
+		if len(batch) == compareMost {
+			break
+		}
+	}
+	clear(f.queue[:n])
+	if f.queue = f.queue[n:]; len(f.queue) == 0 {
+		f.queue = nil
+	}
+	f.batch = batch
+	return batch, wants, f.losses
+}
+
+// finish ends a batch.
+func (f *follower) finish() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.batch = nil
+}
+
+// again puts a place back whose history could not be read.
+func (f *follower) again(p *place) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.gone {
+		return
+	}
+	p.phase = phaseLive
+	f.enqueue(p)
+	p.progress()
+}
+
+// compare does what a place needs after its history was read, losses being the
+// losses of the reader before that; false if it has to be read again.
+func (f *follower) compare(ctx context.Context, p *place, r read, losses uint64) bool {
+	for first := true; ; first = false {
+		f.mu.Lock()
+		if p.gone || f.stopped {
+			f.mu.Unlock()
+			return true
+		}
+		p.phase = phaseReplay
+		found, skip := p.weigh(&r, first)
+		at := p.at
+		f.mu.Unlock()
+		switch found {
+		case findNothing:
+			return f.settle(ctx, p, r.top, losses, false)
+		case findBack:
+			return f.wentBack(ctx, p, at.Epoch, r.top.Offset, losses)
+		case findLost:
+			return f.settle(ctx, p, r.top, losses, true)
+		}
+		for i := skip; i < len(r.list); i++ {
+			if r.list[i].at.Offset != at.Offset+uint64(i-skip)+1 { // a hole in the history
+				return f.settle(ctx, p, r.top, losses, true)
+			}
+			switch f.replay(ctx, p, &r.list[i]) {
+			case replayOver:
+				return true
+			case replayClash:
+				return f.wentBack(ctx, p, at.Epoch, r.top.Offset, losses)
+			}
+		}
+		f.mu.Lock()
+		at = p.at
+		done := at.Offset >= r.top.Offset
+		f.mu.Unlock()
+		if done {
+			return f.settle(ctx, p, r.top, losses, false)
+		}
+		r = f.source.follow(ctx, []want{{p.channel, at.Offset + 1, at.Epoch}})[0]
+		if r.err != nil {
+			return false
+		}
+	}
+}
+
+// wentBack gives a history that went back another epoch, and tells of it.
+func (f *follower) wentBack(ctx context.Context, p *place, epoch string, top, losses uint64) bool {
+	f.stats.wentBack.Add(1)
+	epoch, err := f.source.renew(ctx, p.channel, epoch)
+	if err != nil {
+		return false
+	}
+	return f.settle(ctx, p, broker.Position{Offset: top, Epoch: epoch}, losses, true)
+}
+
+type replayed uint8
+
+const (
+	replayDone  replayed = iota
+	replayOver           // nobody wants it any more
+	replayClash          // a read saw another publication there
+)
+
+// replay delivers a message of the history.
+func (f *follower) replay(ctx context.Context, p *place, m *message) replayed {
+	credit, err := f.credit(ctx, m)
+	if err != nil {
+		return replayOver
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.gone || f.stopped {
+		credit.Release()
+		return replayOver
+	}
+	if p.clashes(m) {
+		credit.Release()
+		return replayClash
+	}
+	f.stats.replayed.Add(1)
+	f.deliver(p, m, credit)
+	p.repeats = m.at.Offset
+	return replayDone
+}
+
+func (f *follower) credit(ctx context.Context, m *message) (*broker.Credit, error) {
+	if m.size == 0 {
+		return nil, nil
+	}
+	return f.sink.Credit(ctx, m.size)
+}
+
+// settle ends a comparison: it tells the Sink and lets pass what waited.
+func (f *follower) settle(ctx context.Context, p *place, top broker.Position, losses uint64, lost bool) bool {
+	f.mu.Lock()
+	if p.gone || f.stopped {
+		f.mu.Unlock()
+		return true
+	}
+	if lost {
+		f.stats.told.Add(1)
+		p.stand(top, proofNone, 0)
+		f.sink.Lost(p.channel)
+	} else {
+		f.stats.resynced.Add(1)
+		f.sink.Resynced(p.channel, p.at)
+	}
+	p.losses = losses
+	f.mu.Unlock()
+	for f.release(ctx, p) {
+	}
+	return true
+}
+
+// release lets the first message that waits pass, if it may; false when that is over.
+func (f *follower) release(ctx context.Context, p *place) bool {
+	f.mu.Lock()
+	m, ok := f.firstHeld(p)
+	f.mu.Unlock()
+	if !ok {
+		return false
+	}
+	credit, err := f.credit(ctx, &m)
+	if err != nil {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.gone || f.stopped {
+		credit.Release()
+		return false
+	}
+	f.deliver(p, &m, credit)
+	return true
+}
+
+// firstHeld takes the first message that waits and may pass. If there is none, the place
+// is live again, or queued for another comparison. Caller holds mu.
+func (f *follower) firstHeld(p *place) (message, bool) {
+	if p.gone || f.stopped {
+		return message{}, false
+	}
+	missed := false
+	if h := p.hold; h != nil && p.losses == f.losses {
+		for len(h.list) > 0 && !missed {
+			m := h.list[0]
+			if h.early > 0 && m.at.Offset != 0 { // the history that was read has it, or it never was there
+				if m.at.Epoch != p.at.Epoch || m.at.Offset > p.at.Offset {
+					f.stats.unconfirmed.Add(1)
+				}
+				f.popHeld(h)
+				continue
+			}
+			switch p.judge(&m) {
+			case pass:
+				f.popHeld(h)
+				return m, true
+			case repeat:
+				f.stats.repeats.Add(1)
+				f.popHeld(h)
+			case doubt:
+				missed = true
+			}
+		}
+		missed = missed || h.missed
+	}
+	f.rest(p, missed)
+	return message{}, false
+}
+
+// rest ends the comparison of a place, or with missed, or after a loss meanwhile, has it
+// compared again. Caller holds mu.
+func (f *follower) rest(p *place, missed bool) {
+	p.progress()
+	p.phase = phaseLive
+	switch {
+	case p.losses != f.losses:
+		if f.up {
+			f.catch(p)
+		}
+	case missed:
+		f.enqueue(p)
+	default:
+		f.settled(p)
+		f.dropHold(p)
+	}
+}
+
+// popHeld takes the first message that waits. Caller holds mu.
+func (f *follower) popHeld(h *hold) {
+	cost := h.list[0].size + holdCost
+	h.list[0] = message{}
+	h.list = h.list[1:]
+	h.size -= cost
+	f.held -= cost
+	h.early = max(h.early-1, 0)
+}

@@ -1,0 +1,369 @@
+package redis
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"sluice/gateway/broker"
+	"sluice/gateway/shrink"
+)
+
+const (
+	// holdMost and holdRoom bound what waits for the comparison of one channel, in
+	// messages and bytes; holdRoomAll what waits in all channels of a shard.
+	holdMost    = 512
+	holdRoom    = 1 << 20
+	holdRoomAll = 64 << 20
+	// holdCost is what a message that waits takes beyond its payload.
+	holdCost = 256
+)
+
+// source is where a follower reads what it compares with.
+type source interface {
+	// follow answers each want, in order.
+	follow(ctx context.Context, wants []want) []read
+	// renew gives a channel another epoch if it still has this one, and returns the
+	// one that it has then.
+	renew(ctx context.Context, channel, epoch string) (string, error)
+}
+
+// want asks for the publications of a channel from an offset on.
+type want struct {
+	channel string
+	from    uint64
+	epoch   string // the one it is expected to have
+}
+
+// follower knows the subscribed channels of a shard and what of them entered the Sink.
+// Messages come from the goroutines of the shard's reader, each channel from one at a
+// time; comparisons run on the one goroutine of run.
+type follower struct {
+	// Immutable after newFollower.
+	sink   broker.Sink
+	source source
+	stats  *followStats
+	wake   chan struct{} // capacity 1: there may be something to compare
+
+	// Guarded by mu. Why the Sink is called under it: whoever delivers, its order
+	// and the places agree, and when stopped is set nothing enters any more. A Sink
+	// does not block there.
+	mu       sync.Mutex
+	places   shrink.Map[string, *place]
+	queue    []*place                   // to be compared
+	batch    []*place                   // being compared
+	suspects map[*place]broker.Position // behind what reads found
+	losses   uint64                     // of the reader
+	up       bool                       // the reader is back from the last one
+	catching int                        // places that the last loss left to be compared
+	held     int                        // bytes that wait in all places
+	stopped  bool
+}
+
+func newFollower(sink broker.Sink, source source, stats *followStats) *follower {
+	return &follower{sink: sink, source: source, stats: stats, wake: make(chan struct{}, 1), suspects: make(map[*place]broker.Position)}
+}
+
+// add makes places for channels before they are subscribed.
+func (f *follower) add(channels []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, ch := range channels {
+		if f.places.Value(ch) == nil {
+			ch = strings.Clone(ch) // a name must not keep alive what it was cut from
+			f.places.Set(ch, &place{channel: ch, losses: f.losses})
+		}
+	}
+}
+
+// remove forgets channels; what still comes for them is dropped.
+func (f *follower) remove(channels []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, ch := range channels {
+		p := f.places.Value(ch)
+		if p == nil {
+			continue
+		}
+		f.places.Delete(ch)
+		delete(f.suspects, p)
+		p.gone = true
+		f.settled(p)
+		f.dropHold(p)
+	}
+}
+
+// find returns the place of a channel and its epoch. channel is not kept.
+func (f *follower) find(channel string) (p *place, epoch string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stopped {
+		return nil, ""
+	}
+	if p = f.places.Value(channel); p != nil {
+		epoch = p.at.Epoch
+	}
+	return p, epoch
+}
+
+// message takes what came in the channel of a place, in order. It waits for credit,
+// and for a replay under way that is far behind, until ctx ends.
+func (f *follower) message(ctx context.Context, p *place, m message) {
+	var credit *broker.Credit
+	for {
+		step, wait := f.take(p, m, credit)
+		switch step {
+		case stepTaken:
+			return
+		case stepDropped:
+			credit.Release()
+			return
+		case stepWait:
+			select {
+			case <-wait:
+			case <-ctx.Done():
+				credit.Release()
+				return
+			}
+		case stepCredit:
+			var err error
+			if credit, err = f.sink.Credit(ctx, m.size); err != nil {
+				return
+			}
+		}
+	}
+}
+
+type step uint8
+
+const (
+	stepTaken   step = iota // it is in the Sink, with its credit
+	stepDropped             // it is not, or waits without credit
+	stepWait                // try again when the channel is closed
+	stepCredit              // try again with credit
+)
+
+// take does one step for a message.
+func (f *follower) take(p *place, m message, credit *broker.Credit) (step, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.gone || f.stopped {
+		return stepDropped, nil
+	}
+	if f.stale(p) {
+		if !f.holdBack(p, m) {
+			return stepWait, p.turn()
+		}
+		return stepDropped, nil
+	}
+	switch p.judge(&m) {
+	case repeat:
+		f.stats.repeats.Add(1)
+		return stepDropped, nil
+	case doubt:
+		f.stats.jumps.Add(1)
+		f.enqueue(p)
+		f.holdBack(p, m)
+		return stepDropped, nil
+	}
+	if credit == nil && m.size > 0 {
+		return stepCredit, nil
+	}
+	f.deliver(p, &m, credit)
+	return stepTaken, nil
+}
+
+// stale reports whether the place must be compared before live messages may pass.
+// Caller holds mu.
+func (f *follower) stale(p *place) bool {
+	return p.phase != phaseLive || p.known && p.losses != f.losses
+}
+
+// deliver hands a message to the Sink. Caller holds mu.
+func (f *follower) deliver(p *place, m *message, credit *broker.Credit) {
+	if !p.known {
+		p.losses = f.losses
+	}
+	p.moved(m)
+	switch {
+	case m.kind == messageJoin:
+		f.sink.Join(p.channel, m.info, credit)
+	case m.kind == messageLeave:
+		f.sink.Leave(p.channel, m.info, credit)
+	case m.pub == nil:
+		credit.Release()
+	default:
+		f.sink.Publication(p.channel, m.pub, m.prev, credit)
+	}
+}
+
+// holdBack lets a message wait for the comparison; false if its reader has to wait
+// instead. Caller holds mu.
+func (f *follower) holdBack(p *place, m message) bool {
+	h := p.hold
+	if h == nil {
+		h = &hold{}
+		p.hold = h
+	}
+	cost := m.size + holdCost
+	full := func() bool {
+		return len(h.list) >= holdMost || h.size+cost > holdRoom && len(h.list) > 0 || f.held+cost > holdRoomAll
+	}
+	if full() && p.phase == phaseReplay {
+		return false // the credit that the replay waits for is what this one has to wait for
+	}
+	if full() {
+		f.dropKept(p)
+		h.missed = true
+		if m.at.Offset != 0 {
+			f.stats.heldDropped.Add(1)
+			return true // the history has it
+		}
+		if full() {
+			return false
+		}
+	}
+	h.list = append(h.list, m)
+	h.size += cost
+	f.held += cost
+	return true
+}
+
+// dropKept drops what waits and is in the history as well. Caller holds mu.
+func (f *follower) dropKept(p *place) {
+	h := p.hold
+	kept := h.list[:0]
+	size, early := 0, 0
+	for i, m := range h.list {
+		if m.at.Offset != 0 {
+			f.stats.heldDropped.Add(1)
+			continue
+		}
+		if i < h.early {
+			early++
+		}
+		kept = append(kept, m)
+		size += m.size + holdCost
+	}
+	clear(h.list[len(kept):])
+	f.held += size - h.size
+	h.list, h.size, h.early = kept, size, early
+}
+
+// dropHold forgets what waits. Caller holds mu.
+func (f *follower) dropHold(p *place) {
+	if h := p.hold; h != nil {
+		f.held -= h.size
+		h.list, h.size, h.early = nil, 0, 0
+		p.progress()
+		p.hold = nil
+	}
+}
+
+// turn returns a channel that is closed when the comparison of the place got on.
+// Caller holds the follower's mu.
+func (p *place) turn() <-chan struct{} {
+	if p.hold == nil {
+		p.hold = &hold{}
+	}
+	if p.hold.turn == nil {
+		p.hold.turn = make(chan struct{})
+	}
+	return p.hold.turn
+}
+
+// progress wakes who waits for turn. Caller holds the follower's mu.
+func (p *place) progress() {
+	if p.hold != nil && p.hold.turn != nil {
+		close(p.hold.turn)
+		p.hold.turn = nil
+	}
+}
+
+// enqueue has a place compared. Caller holds mu.
+func (f *follower) enqueue(p *place) {
+	if p.phase != phaseLive {
+		return
+	}
+	p.phase = phaseQueued
+	f.queue = append(f.queue, p)
+	f.signal()
+}
+
+func (f *follower) signal() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// lost is told that the reader lost its connection.
+func (f *follower) lost() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.losses++
+	f.up = false
+}
+
+// back is told that all channels are subscribed again: what was missed can be read.
+func (f *follower) back() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.up = true
+	for _, p := range f.places.All() {
+		switch {
+		case p.losses == f.losses:
+		case !p.known:
+			p.losses = f.losses
+			f.stats.unknown.Add(1)
+		default:
+			f.catch(p)
+		}
+	}
+	f.signal()
+}
+
+// catch has a place compared before the shard counts as ready. Caller holds mu.
+func (f *follower) catch(p *place) {
+	if !p.caught {
+		p.caught = true
+		f.catching++
+	}
+	f.enqueue(p)
+}
+
+// settled says that a place need not be waited for any more. Caller holds mu.
+func (f *follower) settled(p *place) {
+	if p.caught {
+		p.caught = false
+		f.catching--
+	}
+}
+
+// stop returns when nothing enters the Sink any more.
+func (f *follower) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped = true
+}
+
+// counts returns how many channels there are, how many of them are to be compared, and how
+// many bytes wait for that.
+func (f *follower) counts() (channels, pending, held int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range append(f.queue[:len(f.queue):len(f.queue)], f.batch...) {
+		if !p.gone {
+			pending++
+		}
+	}
+	return f.places.Len(), pending, f.held
+}
+
+// caughtUp reports whether the reader is there and nothing of its last loss is left to
+// be compared.
+func (f *follower) caughtUp() (up bool, left int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.up, f.catching
+}

@@ -1,0 +1,165 @@
+package redis
+
+import (
+	"bytes"
+	"errors"
+	"hash/maphash"
+	"strconv"
+	"time"
+
+	"sluice/gateway/broker"
+	rds "sluice/gateway/redis"
+	"sluice/gateway/reference"
+)
+
+// link is the engine's side of one shard: what it publishes to and reads from.
+type link struct {
+	// Immutable after newLink.
+	engine   *Engine
+	index    int
+	shard    *rds.Shard
+	keys     rds.Keys
+	follower *follower
+	reader   *rds.Reader
+	stats    linkStats
+	probe    prober
+	control  subjects
+}
+
+func newLink(e *Engine, index int, s *rds.Shard, sink broker.Sink) *link {
+	l := &link{engine: e, index: index, shard: s, keys: s.Keys()}
+	l.follower = newFollower(sink, l, &l.stats.follow)
+	l.probe.init(l)
+	return l
+}
+
+func (l *link) start() {
+	l.reader = l.shard.NewReader("engine", l)
+	l.engine.done.Go(func() { l.follower.run(l.engine.ctx) })
+	l.engine.done.Go(func() { l.probe.run(l.engine.over) })
+}
+
+// names returns the pub/sub channels of channels.
+func (l *link) names(channels []string) []string {
+	names := make([]string, len(channels))
+	for i, ch := range channels {
+		names[i] = l.keys.Client(ch)
+	}
+	return names
+}
+
+// publishName is the command that publishes.
+func (l *link) publishName() string {
+	if l.shard.Sharded() {
+		return "spublish"
+	}
+	return "publish"
+}
+
+// publish makes the command that publishes into a pub/sub channel.
+func (l *link) publish(channel, payload string) rds.Cmd {
+	if l.shard.Sharded() {
+		return rds.Command("SPUBLISH", []string{channel}, payload)
+	}
+	return rds.Command("PUBLISH", []string{channel}, payload)
+}
+
+// Message implements rds.Handler: it decodes what came and passes it on. It waits for credit.
+func (l *link) Message(name, payload []byte) {
+	channel, ok := l.keys.Channel(name)
+	if !ok {
+		l.control.receive(name, payload)
+		return
+	}
+	p, epoch := l.follower.find(rds.String(channel))
+	if p == nil {
+		l.stats.skipped(skipUnwanted)
+		return
+	}
+	m, ok := l.decode(p.channel, epoch, payload)
+	if ok {
+		l.follower.message(l.engine.ctx, p, m)
+	}
+}
+
+// Lost implements rds.Handler.
+func (l *link) Lost(err error) {
+	l.stats.lost.Add(1)
+	l.engine.opt.Log.Warn("redis: the pub/sub connection is lost: what is missed will be read from the histories", "shard", l.shard.Name(), "error", err)
+	l.follower.lost()
+}
+
+// Back implements rds.Handler.
+func (l *link) Back() {
+	l.follower.back()
+	if channels, pending, _ := l.follower.counts(); pending > 0 {
+		l.engine.opt.Log.Info("redis: the pub/sub connection is back", "shard", l.shard.Name(), "channels", channels, "to_compare", pending)
+	}
+}
+
+// decode makes a message of a payload; what is none is counted.
+func (l *link) decode(channel, epoch string, payload []byte) (m message, ok bool) {
+	out, err := reference.Decode(payload, l.engine.limits(channel, epoch))
+	l.stats.left(out.Left)
+	if err != nil {
+		l.stats.skippedFor(err)
+		if !errors.Is(err, reference.ErrData) || out.Offset == 0 {
+			return message{}, false
+		}
+	}
+	switch out.Kind {
+	case reference.KindJoin, reference.KindLeave:
+		m.kind, m.info = messageJoin, out.Info
+		if out.Kind == reference.KindLeave {
+			m.kind = messageLeave
+		}
+		c := out.Info
+		m.size = len(c.User) + len(c.Client) + c.ConnInfo.Len() + c.ChanInfo.Len()
+		return m, true
+	case reference.KindPositioned, reference.KindDelta:
+		m.at = broker.Position{Offset: out.Offset, Epoch: out.Epoch}
+		m.sum = sumOf(stored(payload, &out))
+	}
+	if err != nil {
+		return m, true
+	}
+	m.pub, m.prev = out.Publication, out.Previous
+	m.size = m.pub.Size()
+	return m, true
+}
+
+// stored returns the part of a positioned payload that its history keeps. out is what
+// the payload was decoded to, so it is well-formed.
+func stored(payload []byte, out *reference.Payload) []byte {
+	rest := payload[bytes.IndexByte(payload, ':')+1:] // behind __p1 or __d1
+	rest = rest[bytes.IndexByte(rest, ':')+1+len(out.Epoch):]
+	if out.Kind != reference.KindDelta {
+		return rest[len("__"):]
+	}
+	rest = rest[len(":"):]
+	colon := bytes.IndexByte(rest, ':')
+	n, err := strconv.Atoi(string(rest[:colon]))
+	if err != nil || n > len(rest) { // cannot be
+		return nil
+	}
+	rest = rest[colon+1+n+len(":"):]
+	return rest[bytes.IndexByte(rest, ':')+1:]
+}
+
+var sumSeed = maphash.MakeSeed()
+
+// sumOf is what bytes of a history are recognised by, in this process.
+func sumOf(b []byte) uint64 { return maphash.Bytes(sumSeed, b) }
+
+// ready says why publications cannot be made here, or are not delivered, and what to do.
+func (l *link) ready(now time.Time) error {
+	if err := l.shard.Ready(); err != nil {
+		return notReady(l, "commands do not work", "see that it runs and is reachable, and that address and password are right", err)
+	}
+	if up, left := l.follower.caughtUp(); !up {
+		return notReady(l, "the pub/sub connection is not there", "see that it runs, is reachable and lets this user subscribe", nil)
+	} else if left > 0 {
+		return notReady(l, strconv.Itoa(left)+" channels are compared with their histories after a loss", "wait; if it stays so, see why histories cannot be read", nil)
+	}
+	return l.probe.ready(now)
+}

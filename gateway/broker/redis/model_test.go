@@ -1,0 +1,464 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/codec"
+	"sluice/gateway/broker"
+)
+
+// world is a shard in the most obvious way: histories, and one connection that loses what
+// is on it. It is the source of a follower.
+type world struct {
+	mu       sync.Mutex
+	rng      *rand.Rand
+	channels map[string]*stream
+	flight   []flying // published and not yet read by the node
+	up       bool
+	failing  bool // reads fail
+	// rewound says that a failover lost something since the last check. Nothing is trimmed then: a
+	// history that was replaced to its last entry cannot be told from one that went on.
+	rewound bool
+	serial  int
+}
+
+type flying struct {
+	channel string
+	m       message
+}
+
+// stream is a history, with all that was ever in it.
+type stream struct {
+	epoch string // "" for none
+	top   uint64
+	kept  []message
+	all   map[uint64]string // offset -> content, of this epoch as it is now
+}
+
+const worldKeeps = 12
+
+func (w *world) publish(ch string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.channels[ch]
+	w.serial++
+	if s.epoch == "" {
+		*s = stream{epoch: fmt.Sprint("e", w.serial), all: make(map[uint64]string)}
+	}
+	s.top++
+	m := w.message(s.top, s.epoch, fmt.Sprint("p", w.serial))
+	s.all[s.top] = m.pub.Data.String()
+	s.kept = append(s.kept, m)
+	if !w.rewound {
+		s.kept = s.kept[max(0, len(s.kept)-worldKeeps):]
+	}
+	w.send(ch, m)
+}
+
+func (w *world) message(offset uint64, epoch, text string) message {
+	data := codec.QuoteJSON(text)
+	p := &codec.Publication{Data: data, Offset: offset, Epoch: epoch}
+	m := message{pub: p, size: p.Size()}
+	if offset > 0 {
+		m.at, m.sum = broker.Position{Offset: offset, Epoch: epoch}, sumOf([]byte(text))
+	}
+	return m
+}
+
+func (w *world) send(ch string, m message) {
+	if w.up {
+		w.flight = append(w.flight, flying{ch, m})
+	}
+}
+
+// rewind is a failover that lost the last n publications.
+func (w *world) rewind(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rewound = true
+	for _, ch := range slices.Sorted(maps.Keys(w.channels)) {
+		s := w.channels[ch]
+		n := min(n, len(s.kept), int(s.top)-1)
+		if n <= 0 {
+			continue
+		}
+		for _, m := range s.kept[len(s.kept)-n:] {
+			delete(s.all, m.at.Offset)
+		}
+		s.kept = s.kept[:len(s.kept)-n]
+		s.top -= uint64(n)
+	}
+}
+
+func (w *world) follow(_ context.Context, wants []want) []read {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	reads := make([]read, len(wants))
+	for i, want := range wants {
+		if w.failing {
+			reads[i].err = errors.New("no answer")
+			continue
+		}
+		s := w.channels[want.channel]
+		reads[i].top = broker.Position{Offset: s.top, Epoch: s.epoch}
+		for _, m := range s.kept {
+			if m.at.Offset >= want.from && len(reads[i].list) < 3 { // short, so that there are several
+				reads[i].list = append(reads[i].list, m)
+			}
+		}
+	}
+	return reads
+}
+
+func (w *world) renew(_ context.Context, channel, epoch string) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failing {
+		return "", errors.New("no answer")
+	}
+	s := w.channels[channel]
+	if s.epoch == epoch {
+		w.serial++
+		s.epoch = fmt.Sprint("r", w.serial)
+		for i := range s.kept {
+			s.kept[i].at.Epoch = s.epoch
+			p := *s.kept[i].pub
+			p.Epoch = s.epoch
+			s.kept[i].pub = &p
+		}
+	}
+	return s.epoch, nil
+}
+
+// listener is a subscriber with a position, as a hub has it: it knows what it saw, and
+// whether it was told that it is at no place any more.
+type listener0 struct {
+	at   broker.Position
+	seen map[uint64]string
+	told bool
+}
+
+// crowd is a sink with a listener in each channel.
+type crowd struct {
+	t  *testing.T
+	mu sync.Mutex
+	by map[string]*listener0
+	// bare counts publications without history, which nothing may repeat.
+	bare map[string]int
+	out  int
+}
+
+func (c *crowd) Publication(ch string, p, _ *codec.Publication, credit *broker.Credit) {
+	credit.Release()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.by[ch]
+	switch {
+	case p.Offset == 0:
+		c.bare[p.Data.String()]++
+	case l == nil || l.told:
+	case p.Epoch != l.at.Epoch:
+		l.told = true
+	case p.Offset <= l.at.Offset:
+	case p.Offset > l.at.Offset+1:
+		l.told = true // a hole, which the hub tells
+	default:
+		l.at.Offset = p.Offset
+		l.seen[p.Offset] = p.Data.String()
+	}
+}
+
+func (c *crowd) Join(string, *codec.ClientInfo, *broker.Credit)  {}
+func (c *crowd) Leave(string, *codec.ClientInfo, *broker.Credit) {}
+
+func (c *crowd) Resynced(ch string, top broker.Position) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := c.by[ch]; l != nil && (l.at.Epoch != top.Epoch || l.at.Offset < top.Offset) {
+		l.told = true
+	}
+}
+
+func (c *crowd) Lost(ch string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := c.by[ch]; l != nil {
+		l.told = true
+	}
+}
+
+func (c *crowd) Credit(_ context.Context, size int) (*broker.Credit, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out++
+	return broker.NewCredit(int64(size)+1, func(int64) {
+		go func() { // Release comes from under the lock, too
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.out--
+		}()
+	}), nil
+}
+
+// game plays a world against a follower.
+type game struct {
+	t *testing.T
+	*world
+	f     *follower
+	crowd *crowd
+	names []string
+	stats followStats
+	sent  map[string]bool // bare publications that were on a connection when it was whole
+	told  int
+}
+
+// enter is what a subscriber does: it reads the history and stands at its top.
+func (g *game) enter(ch string) {
+	g.mu.Lock()
+	s := g.channels[ch]
+	if s.epoch == "" {
+		g.serial++
+		*s = stream{epoch: fmt.Sprint("n", g.serial), all: make(map[uint64]string)}
+	}
+	t := tip{top: broker.Position{Offset: s.top, Epoch: s.epoch}, proof: proofEmpty}
+	if n := len(s.kept); n > 0 {
+		t.proof, t.sum = proofSum, s.kept[n-1].sum
+	} else if s.top == 0 {
+		t.proof = proofNone
+	}
+	l := &listener0{at: t.top, seen: make(map[uint64]string)}
+	if s.top > 0 {
+		l.seen[s.top] = s.all[s.top]
+	}
+	g.mu.Unlock()
+	_, _, losses := g.f.reading(ch)
+	g.f.learn(ch, t, losses)
+	g.crowd.mu.Lock()
+	g.crowd.by[ch] = l
+	g.crowd.mu.Unlock()
+}
+
+// arrive lets the node read up to n of what is on the connection.
+func (g *game) arrive(n int) {
+	for range n {
+		g.mu.Lock()
+		if len(g.flight) == 0 {
+			g.mu.Unlock()
+			return
+		}
+		next := g.flight[0]
+		g.flight = g.flight[1:]
+		g.mu.Unlock()
+		if p, _ := g.f.find(next.channel); p != nil {
+			if next.m.at.Offset == 0 {
+				g.sent[next.m.pub.Data.String()] = true
+			}
+			g.f.message(g.t.Context(), p, next.m)
+		}
+	}
+}
+
+func (g *game) lose() {
+	g.arrive(g.rng.IntN(len(g.flight) + 1))
+	g.mu.Lock()
+	g.flight, g.up = nil, false
+	g.mu.Unlock()
+	g.f.lost()
+}
+
+func (g *game) back() {
+	g.mu.Lock()
+	g.up = true
+	g.mu.Unlock()
+	if g.rng.IntN(2) == 0 { // some come before Back
+		for range g.rng.IntN(4) {
+			g.publish(g.channel())
+		}
+		g.arrive(g.rng.IntN(3))
+	}
+	g.f.back()
+}
+
+func (g *game) channel() string { return g.names[g.rng.IntN(len(g.names))] }
+
+// outage is a loss, and what happens in it.
+func (g *game) outage() {
+	g.lose()
+	switch g.rng.IntN(6) {
+	case 0:
+		g.rewind(1 + g.rng.IntN(3))
+		for range g.rng.IntN(5) {
+			g.publish(g.channel())
+		}
+	case 1: // the history goes, the position stays
+		ch := g.channel()
+		g.mu.Lock()
+		if !g.rewound {
+			g.channels[ch].kept = nil
+		}
+		g.mu.Unlock()
+	case 2: // the position goes as well
+		ch := g.channel()
+		g.mu.Lock()
+		*g.channels[ch] = stream{}
+		g.mu.Unlock()
+	case 3:
+		for range g.rng.IntN(40) {
+			g.publish(g.channel())
+		}
+	default:
+		for range g.rng.IntN(8) {
+			g.publish(g.channel())
+		}
+	}
+	g.back()
+}
+
+func (g *game) step() {
+	switch n := g.rng.IntN(100); {
+	case n < 50:
+		g.publish(g.channel())
+	case n < 70:
+		g.arrive(g.rng.IntN(6))
+	case n < 76:
+		g.mu.Lock()
+		g.serial++
+		g.send(g.channel(), g.world.message(0, "", fmt.Sprint("bare", g.serial)))
+		g.mu.Unlock()
+	case n < 80: // lost without a word, as between the masters of a Cluster
+		g.mu.Lock()
+		if k := len(g.flight); k > 0 {
+			i := g.rng.IntN(k)
+			g.flight = append(g.flight[:i:i], g.flight[i+1:]...)
+		}
+		g.mu.Unlock()
+	case n < 82: // twice
+		g.mu.Lock()
+		if k := len(g.flight); k > 0 && g.flight[k-1].m.at.Offset > 0 {
+			g.flight = append(g.flight, g.flight[k-1])
+		}
+		g.mu.Unlock()
+	case n < 84: // of a publisher that is none of the fleet
+		ch := g.channel()
+		g.mu.Lock()
+		g.send(ch, g.world.message(1000+uint64(g.serial), g.channels[ch].epoch, "bogus"))
+		g.mu.Unlock()
+	case n < 88:
+		g.outage()
+	case n < 90:
+		g.mu.Lock()
+		g.failing = !g.failing
+		g.mu.Unlock()
+	case n < 93:
+		time.Sleep(time.Duration(g.rng.IntN(200)) * time.Millisecond)
+	case n < 96:
+		g.enter(g.channel())
+	case n < 98: // the last subscriber leaves, another one comes
+		ch := g.channel()
+		g.f.remove([]string{ch})
+		g.f.add([]string{ch})
+		g.enter(ch)
+	default:
+		g.again()
+	}
+}
+
+// again lets those that were told subscribe anew.
+func (g *game) again() {
+	for _, ch := range g.names {
+		g.crowd.mu.Lock()
+		told := g.crowd.by[ch].told
+		g.crowd.mu.Unlock()
+		if told {
+			g.told++
+			g.enter(ch)
+		}
+	}
+}
+
+// check lets all arrive, looks as a position check does, and compares every listener with its channel.
+func (g *game) check() {
+	g.mu.Lock()
+	g.failing, g.rewound = false, false
+	g.mu.Unlock()
+	g.arrive(1 << 30)
+	for _, ch := range g.names {
+		g.mu.Lock()
+		s := g.channels[ch]
+		t := tip{top: broker.Position{Offset: s.top, Epoch: s.epoch}}
+		g.mu.Unlock()
+		_, _, losses := g.f.reading(ch)
+		g.f.learn(ch, t, losses)
+	}
+	require.NoError(g.t, g.f.await(g.t.Context(), g.f.takeSuspects()))
+	synctest.Wait()
+	_, pending, held := g.f.counts()
+	require.Zero(g.t, pending)
+	require.Zero(g.t, held)
+	up, left := g.f.caughtUp()
+	require.True(g.t, up)
+	require.Zero(g.t, left)
+	for _, ch := range g.names {
+		l, s := g.crowd.by[ch], g.channels[ch]
+		if l.told {
+			continue
+		}
+		require.Equal(g.t, broker.Position{Offset: s.top, Epoch: s.epoch}, l.at, "%s: a loss that nobody was told of", ch)
+		for offset, text := range l.seen {
+			require.Equal(g.t, s.all[offset], text, "%s: offset %d is another publication now, and nobody was told", ch, offset)
+		}
+	}
+	for text := range g.sent {
+		require.LessOrEqual(g.t, g.crowd.bare[text], 1, text)
+	}
+}
+
+func TestEveryChannelEndsCompleteInOrderOrTold(t *testing.T) {
+	for seed := range uint64(300) {
+		synctest.Test(t, func(t *testing.T) {
+			g := &game{
+				t: t, names: []string{"a", "b", "c"}, sent: make(map[string]bool),
+				world: &world{rng: rand.New(rand.NewPCG(seed, 1)), up: true, channels: make(map[string]*stream)},
+				crowd: &crowd{t: t, by: make(map[string]*listener0), bare: make(map[string]int)},
+			}
+			for _, ch := range g.names {
+				g.channels[ch] = &stream{}
+			}
+			g.f = newFollower(g.crowd, g.world, &g.stats)
+			ctx, cancel := context.WithCancel(t.Context())
+			go g.f.run(ctx)
+			g.f.add(g.names)
+			g.f.back()
+			for _, ch := range g.names {
+				g.enter(ch)
+			}
+			for range 3 {
+				for range 150 {
+					g.step()
+				}
+				g.check()
+				g.again()
+			}
+			cancel()
+			synctest.Wait()
+			require.Zero(t, g.crowd.out, "credit that nobody gave back")
+			if t.Failed() {
+				t.Logf("seed %d", seed)
+			}
+		})
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
