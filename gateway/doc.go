@@ -23,7 +23,9 @@
 //	proxy/          connect and refresh hooks (implements auth.Hook)
 //	hub/            who listens here: lanes, a shard per loop, interest, credit
 //	broker/         contract; brokertest/ its suite for engines; memory/ the engine, history/ its
-//	                log of a channel; remotetest/ one for tests: late, broken or silent as they say
+//	                log of a channel; redis/ the engine of many nodes, which compares what it
+//	                delivered with histories; remotetest/ one for tests: late, broken or silent
+//	                as they say
 //	presence/       contract; presencetest/ the suite that judges what keeps it; memory/ redis/,
 //	                which has the places of users as well
 //	redis/          connections to Redis: addresses, topologies, shards, names of keys, kinds of
@@ -131,6 +133,9 @@
 //	redis fan             per reader of    dials, its timer, handlers of its parts; a part for
 //	                      sharded pub/sub  each master is a reader
 //	redis marker          1 per reader     Redis, with a deadline; gone when none is asked for
+//	engine comparison     per shard        the engine on Redis: histories, credit, its timer
+//	engine probe          per shard        Redis, with a deadline, its timer
+//	engine call           a shard each     Redis, with a deadline: no shard waits for another
 //	redis presence        shards - 1 per   Redis, with a deadline: no shard waits for another
 //	                      call
 //	Sentinel question     per dial, one    dial and answer, with a deadline
@@ -149,8 +154,8 @@
 // # Locks
 //
 // The order of those that nest, the whole list: memory stripe → hub interest stripe →
-// actor inbox; auth's verifications under way → its cache; what a redis fan tells → its
-// handler's; a part of a fan → the fan. All others are taken last, and nothing is called
-// under them. No lock of the way of a connect, a publication or a
+// actor inbox; what a redis fan tells → its handler's, the follower of a shard → actor
+// inbox; a part of a fan → the fan; auth's verifications under way → its cache. All others
+// are taken last, and nothing is called under them. No lock of the way of a connect, a publication or a
 // stream is held over a system call or a call to a backend.
 package gateway

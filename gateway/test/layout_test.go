@@ -69,6 +69,7 @@ var layout = map[string]row{
 	"gateway/reference":             {ours: "codec", others: modProtowire},
 	"gateway/proxy":                 {ours: "codec gateway/auth gateway/problem gateway/tally", others: modGoccy + " golang.org/x/sync/semaphore"},
 	"gateway/broker/history":        {ours: "codec gateway/broker"},
+	"gateway/broker/redis":          {ours: "codec gateway/broker gateway/broker/history gateway/redis gateway/reference gateway/shrink gateway/tally"},
 	"gateway/broker/memory":         {ours: "codec gateway/broker gateway/broker/history gateway/shrink"},
 	"gateway/cluster":               {ours: "codec gateway/broker gateway/reference gateway/tally"},
 	"gateway/cluster/clustertest":   {ours: "gateway/broker gateway/cluster", others: modTestify}, // for tests: in no other row

@@ -195,12 +195,8 @@ func (e *Engine) Barrier(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, e.opt.CallWait)
 	defer cancel()
 	return e.each(all, func(l *link) error {
-		suspects := l.follower.takeSuspects()
-		if err := l.reader.Marker(ctx); err != nil {
+		if err := l.barrier(ctx); err != nil {
 			return e.failed("barrier", err)
-		}
-		if err := l.follower.await(ctx, suspects); err != nil {
-			return e.failed("barrier", fmt.Errorf("shard %s: channels are compared with their history: %w: %w", l.shard.Name(), rds.ErrUnavailable, err))
 		}
 		return nil
 	})

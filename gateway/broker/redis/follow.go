@@ -55,13 +55,14 @@ type follower struct {
 	suspects map[*place]broker.Position // behind what reads found
 	losses   uint64                     // of the reader
 	up       bool                       // the reader is back from the last one
+	upAgain  chan struct{}              // closed when it is
 	catching int                        // places that the last loss left to be compared
 	held     int                        // bytes that wait in all places
 	stopped  bool
 }
 
 func newFollower(sink broker.Sink, source source, stats *followStats) *follower {
-	return &follower{sink: sink, source: source, stats: stats, wake: make(chan struct{}, 1), suspects: make(map[*place]broker.Position)}
+	return &follower{sink: sink, source: source, stats: stats, wake: make(chan struct{}, 1), suspects: make(map[*place]broker.Position), upAgain: make(chan struct{})}
 }
 
 // add makes places for channels before they are subscribed.
@@ -302,14 +303,19 @@ func (f *follower) lost() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.losses++
-	f.up = false
+	if f.up {
+		f.up, f.upAgain = false, make(chan struct{})
+	}
 }
 
 // back is told that all channels are subscribed again: what was missed can be read.
 func (f *follower) back() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.up = true
+	if !f.up {
+		f.up = true
+		close(f.upAgain)
+	}
 	for _, p := range f.places.All() {
 		switch {
 		case p.losses == f.losses:
@@ -321,6 +327,19 @@ func (f *follower) back() {
 		}
 	}
 	f.signal()
+}
+
+// awaitUp waits for the reader to be there.
+func (f *follower) awaitUp(ctx context.Context) error {
+	f.mu.Lock()
+	again := f.upAgain
+	f.mu.Unlock()
+	select {
+	case <-again:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // catch has a place compared before the shard counts as ready. Caller holds mu.

@@ -2,7 +2,9 @@ package redis
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"strconv"
 	"time"
@@ -95,6 +97,29 @@ func (l *link) Back() {
 	if channels, pending, _ := l.follower.counts(); pending > 0 {
 		l.engine.opt.Log.Info("redis: the pub/sub connection is back", "shard", l.shard.Name(), "channels", channels, "to_compare", pending)
 	}
+}
+
+// markerAgain is between tries of a marker whose connection was lost.
+const markerAgain = 10 * time.Millisecond
+
+// barrier returns when what was published on the shard before has entered the Sink.
+func (l *link) barrier(ctx context.Context) error {
+	suspects := l.follower.takeSuspects()
+	for {
+		err := l.follower.awaitUp(ctx)
+		if err == nil {
+			if err = l.reader.Marker(ctx); err == nil {
+				break
+			}
+		}
+		if ctx.Err() != nil || !errors.Is(err, rds.ErrUnavailable) || !sleep(ctx, markerAgain) {
+			return fmt.Errorf("shard %s: no marker came back, see /ready: %w: %w", l.shard.Name(), rds.ErrUnavailable, err)
+		}
+	}
+	if err := l.follower.await(ctx, suspects); err != nil {
+		return fmt.Errorf("shard %s: channels are compared with their histories: %w: %w", l.shard.Name(), rds.ErrUnavailable, err)
+	}
+	return nil
 }
 
 // decode makes a message of a payload; what is none is counted.
