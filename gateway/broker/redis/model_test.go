@@ -141,7 +141,7 @@ func (w *world) renew(_ context.Context, channel, epoch string) (string, error) 
 	return s.epoch, nil
 }
 
-// listener is a subscriber with a position, as a hub has it: it knows what it saw, and
+// positioned is a subscriber with a position, as a hub has it: it knows what it saw, and
 // whether it was told that it is at no place any more.
 type listener0 struct {
 	at   broker.Position
