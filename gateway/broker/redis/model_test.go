@@ -2,11 +2,8 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,132 +15,9 @@ import (
 	"sluice/gateway/broker"
 )
 
-// world is a shard in the most obvious way: histories, and one connection that loses what
-// is on it. It is the source of a follower.
-type world struct {
-	mu       sync.Mutex
-	rng      *rand.Rand
-	channels map[string]*stream
-	flight   []flying // published and not yet read by the node
-	up       bool
-	failing  bool // reads fail
-	// rewound says that a failover lost something since the last check. Nothing is trimmed then: a
-	// history that was replaced to its last entry cannot be told from one that went on.
-	rewound bool
-	serial  int
-}
-
-type flying struct {
-	channel string
-	m       message
-}
-
-// stream is a history, with all that was ever in it.
-type stream struct {
-	epoch string // "" for none
-	top   uint64
-	kept  []message
-	all   map[uint64]string // offset -> content, of this epoch as it is now
-}
-
-const worldKeeps = 12
-
-func (w *world) publish(ch string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	s := w.channels[ch]
-	w.serial++
-	if s.epoch == "" {
-		*s = stream{epoch: fmt.Sprint("e", w.serial), all: make(map[uint64]string)}
-	}
-	s.top++
-	m := w.message(s.top, s.epoch, fmt.Sprint("p", w.serial))
-	s.all[s.top] = m.pub.Data.String()
-	s.kept = append(s.kept, m)
-	if !w.rewound {
-		s.kept = s.kept[max(0, len(s.kept)-worldKeeps):]
-	}
-	w.send(ch, m)
-}
-
-func (w *world) message(offset uint64, epoch, text string) message {
-	data := codec.QuoteJSON(text)
-	p := &codec.Publication{Data: data, Offset: offset, Epoch: epoch}
-	m := message{pub: p, size: p.Size()}
-	if offset > 0 {
-		m.at, m.sum = broker.Position{Offset: offset, Epoch: epoch}, sumOf([]byte(text))
-	}
-	return m
-}
-
-func (w *world) send(ch string, m message) {
-	if w.up {
-		w.flight = append(w.flight, flying{ch, m})
-	}
-}
-
-// rewind is a failover that lost the last n publications.
-func (w *world) rewind(n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.rewound = true
-	for _, ch := range slices.Sorted(maps.Keys(w.channels)) {
-		s := w.channels[ch]
-		n := min(n, len(s.kept), int(s.top)-1)
-		if n <= 0 {
-			continue
-		}
-		for _, m := range s.kept[len(s.kept)-n:] {
-			delete(s.all, m.at.Offset)
-		}
-		s.kept = s.kept[:len(s.kept)-n]
-		s.top -= uint64(n)
-	}
-}
-
-func (w *world) follow(_ context.Context, wants []want) []read {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	reads := make([]read, len(wants))
-	for i, want := range wants {
-		if w.failing {
-			reads[i].err = errors.New("no answer")
-			continue
-		}
-		s := w.channels[want.channel]
-		reads[i].top = broker.Position{Offset: s.top, Epoch: s.epoch}
-		for _, m := range s.kept {
-			if m.at.Offset >= want.from && len(reads[i].list) < 3 { // short, so that there are several
-				reads[i].list = append(reads[i].list, m)
-			}
-		}
-	}
-	return reads
-}
-
-func (w *world) renew(_ context.Context, channel, epoch string) (string, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.failing {
-		return "", errors.New("no answer")
-	}
-	s := w.channels[channel]
-	if s.epoch == epoch {
-		w.serial++
-		s.epoch = fmt.Sprint("r", w.serial)
-		for i := range s.kept {
-			s.kept[i].at.Epoch = s.epoch
-			p := *s.kept[i].pub
-			p.Epoch = s.epoch
-			s.kept[i].pub = &p
-		}
-	}
-	return s.epoch, nil
-}
-
 // positioned is a subscriber with a position, as a hub has it: it knows what it saw, and
 // whether it was told that it is at no place any more.
-type listener0 struct {
+type positioned struct {
 	at   broker.Position
 	seen map[uint64]string
 	told bool
@@ -153,7 +27,7 @@ type listener0 struct {
 type crowd struct {
 	t  *testing.T
 	mu sync.Mutex
-	by map[string]*listener0
+	by map[string]*positioned
 	// bare counts publications without history, which nothing may repeat.
 	bare map[string]int
 	out  int
@@ -237,7 +111,7 @@ func (g *game) enter(ch string) {
 	} else if s.top == 0 {
 		t.proof = proofNone
 	}
-	l := &listener0{at: t.top, seen: make(map[uint64]string)}
+	l := &positioned{at: t.top, seen: make(map[uint64]string)}
 	if s.top > 0 {
 		l.seen[s.top] = s.all[s.top]
 	}
@@ -430,7 +304,7 @@ func TestEveryChannelEndsCompleteInOrderOrTold(t *testing.T) {
 			g := &game{
 				t: t, names: []string{"a", "b", "c"}, sent: make(map[string]bool),
 				world: &world{rng: rand.New(rand.NewPCG(seed, 1)), up: true, channels: make(map[string]*stream)},
-				crowd: &crowd{t: t, by: make(map[string]*listener0), bare: make(map[string]int)},
+				crowd: &crowd{t: t, by: make(map[string]*positioned), bare: make(map[string]int)},
 			}
 			for _, ch := range g.names {
 				g.channels[ch] = &stream{}
