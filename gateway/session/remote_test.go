@@ -159,13 +159,15 @@ func TestWhoGetsAPositionMissesNothingOnItsWay(t *testing.T) {
 	r := newRemoteRig(t, nil)
 	c := r.open(t, &auth.Identity{User: "u"}, grant("room", channel.Options{}))
 	require.NoError(t, <-c.opened)
-	barriers := 0
+	barriers, reads := 0, 0
 	var on func()
 	r.node.SetFaults(func(call remotetest.Call) remotetest.Fault {
 		switch call.Method {
-		case "Histories": // it is held by now
-			on = r.node.Late()
-			r.publish(t, "room", "on its way", 10)
+		case "Histories":
+			if reads++; reads == 2 { // it is held by now
+				on = r.node.Late()
+				r.publish(t, "room", "on its way", 10)
+			}
 		case "Barrier":
 			if barriers++; barriers == 2 {
 				on()
@@ -175,4 +177,26 @@ func TestWhoGetsAPositionMissesNothingOnItsWay(t *testing.T) {
 	})
 	require.NoError(t, r.Subscribe(t.Context(), Target{User: "u"}, SubscribeCommand{Channel: "room", Override: auth.Override{ForcePositioning: auth.On}}))
 	c.expect(t, "on its way")
+}
+
+// A call that the engine cannot serve ends nobody.
+func TestASubscribeThatFailsInTheEngineChangesNothing(t *testing.T) {
+	r := newRemoteRig(t, nil)
+	c := r.open(t, &auth.Identity{User: "u"}, grant("room", channel.Options{}))
+	require.NoError(t, <-c.opened)
+	subscribe := func(ch string, position auth.Toggle) error {
+		return r.Subscribe(t.Context(), Target{User: "u"}, SubscribeCommand{Channel: ch, Override: auth.Override{ForcePositioning: position}})
+	}
+	r.node.SetFaults(func(c remotetest.Call) remotetest.Fault {
+		if c.Method == "Barrier" {
+			return remotetest.Works
+		}
+		return remotetest.Away
+	})
+	require.ErrorIs(t, subscribe("room", auth.On), broker.ErrUnavailable)
+	require.ErrorIs(t, subscribe("other", auth.Off), broker.ErrUnavailable)
+	r.node.SetFaults(func(remotetest.Call) remotetest.Fault { return remotetest.Works })
+	require.Equal(t, 1, r.Counts().Channels)
+	r.publish(t, "room", "still there", 0)
+	c.expect(t, "still there")
 }

@@ -52,6 +52,12 @@ func (m *Manager) Subscribe(ctx context.Context, t Target, cmd SubscribeCommand)
 		return err
 	}
 	defer room.close()
+	if room == nil && grant.Positioned && !m.able.Local {
+		// Who is held and cannot be told where it stands is ended: better found out now.
+		if _, err := m.restoreAll(ctx, []Grant{grant}, (*Grant).positioned); err != nil {
+			return err
+		}
+	}
 	for _, b := range batches {
 		if err := b.acquire(ctx); err != nil {
 			return err
