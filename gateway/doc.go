@@ -155,7 +155,8 @@
 //
 // The order of those that nest, the whole list: memory stripe → hub interest stripe →
 // actor inbox; what a redis fan tells → its handler's, the follower of a shard → actor
-// inbox; a part of a fan → the fan; auth's verifications under way → its cache. All others
-// are taken last, and nothing is called under them. No lock of the way of a connect, a publication or a
+// inbox; a part of a fan → the fan; a redis reader → its markers; auth's verifications
+// under way → its cache. All others are taken last, and nothing is called under them. No
+// lock of the way of a connect, a publication or a
 // stream is held over a system call or a call to a backend.
 package gateway

@@ -165,6 +165,7 @@ func (t *target) place(u *url.URL) error {
 			return fmt.Errorf("%s: expected unix:///path/of/the/socket", problem.URL(u.String()))
 		}
 		t.addrs = append(t.addrs, path)
+		t.tls = nil // nobody listens in between
 		return nil
 	}
 	if err := t.add(u.Host); err != nil {

@@ -53,9 +53,10 @@ func (a *attempts) run() {
 			a.rest(a.s.notReached(err))
 			return
 		}
+		sentAt := time.Now()
 		job, failed := a.send()
 		if failed != nil {
-			if failed.Kind == ErrUnknown && a.ctx.Err() == nil {
+			if failed.Kind == ErrUnknown && time.Since(sentAt) > a.s.t.io-a.s.t.io/8 { // all of it, not what waiting left
 				a.s.silent(turn)
 			}
 			a.rest(failed)
@@ -94,6 +95,7 @@ func (a *attempts) send() (*sent, *Error) {
 		return nil, a.s.unavailable(ReasonClosed, errClosed)
 	}
 	a.s.underWay.Add(1)
+	made, open := a.s.dial.connections()
 	job := &sent{cs: a.cs, done: make(chan struct{})}
 	if a.left != nil {
 		job.cs = make([]Cmd, len(a.left))
@@ -115,6 +117,9 @@ func (a *attempts) send() (*sent, *Error) {
 		err = a.ctx.Err()
 	case <-a.late:
 		err = errLate
+	}
+	if now, _ := a.s.dial.connections(); open == 0 && now == made {
+		return nil, a.s.unavailable(ReasonTimeout, err) // there was nothing to send it on
 	}
 	return nil, &Error{Kind: ErrUnknown, Reason: ReasonTimeout, Shard: a.s.name, Err: err}
 }
@@ -237,13 +242,14 @@ func (s *Shard) blame(turn uint64, err *Error) bool {
 		return false
 	}
 	switch err.Reason {
-	case ReasonReadonly:
-		s.dial.drop("") // the next dial looks for the master
-	case ReasonDial, ReasonBroken, ReasonAuth, ReasonTopology, ReasonVersion, ReasonTLS:
+	case ReasonReadonly, ReasonDial, ReasonBroken, ReasonAuth, ReasonTopology, ReasonVersion, ReasonTLS:
 	default:
 		return false
 	}
 	s.gate.shut(turn, err)
+	if err.Reason == ReasonReadonly {
+		s.dial.drop("") // the next dial looks for the master
+	}
 	return true
 }
 
@@ -253,8 +259,8 @@ func (s *Shard) silent(turn uint64) {
 	if s.Cluster() {
 		return
 	}
-	s.dial.drop("")
 	s.gate.shut(turn, s.unavailable(ReasonTimeout, errors.New("no answer within the io_timeout")))
+	s.dial.drop("")
 }
 
 // dialFor is the dialer as rueidis calls it.

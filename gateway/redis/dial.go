@@ -27,6 +27,7 @@ type dialer struct {
 	// Guarded by mu.
 	mu   sync.Mutex
 	open map[*trackedConn]struct{} // connections of commands
+	made uint64                    // how many there were
 }
 
 // trackedConn is a connection of commands, which can be closed by others than its owner.
@@ -61,6 +62,14 @@ func (d *dialer) drop(except string) (closed int) {
 	return len(gone)
 }
 
+// connections returns how many connections of commands there were, and how many there
+// are.
+func (d *dialer) connections() (made uint64, open int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.made, len(d.open)
+}
+
 // forCommands dials for rueidis: addr is the node of a Cluster that it wants; for the
 // other topologies we know better.
 func (d *dialer) forCommands(ctx context.Context, addr string) (net.Conn, error) {
@@ -82,6 +91,7 @@ func (d *dialer) forCommands(ctx context.Context, addr string) (net.Conn, error)
 		d.open = make(map[*trackedConn]struct{})
 	}
 	d.open[c] = struct{}{}
+	d.made++
 	d.mu.Unlock()
 	return c, nil
 }

@@ -159,7 +159,7 @@ func (r *Reader) lose(l *link) {
 	default:
 	}
 	if was {
-		r.s.log.Warn("redis: the connection for messages is lost", "reader", r.name, "address", l.wire.addr, "error", l.cause, "remedy", remedies[ReasonBroken])
+		r.s.log.Info("redis: the connection for messages is lost", "reader", r.name, "address", l.wire.addr, "error", l.cause, "remedy", remedies[ReasonBroken])
 		r.counts.losses.Add(1)
 		r.handling.Store(true)
 		r.h.Lost(l.cause)

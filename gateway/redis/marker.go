@@ -46,7 +46,13 @@ func (r *Reader) Marker(ctx context.Context) error {
 	if r.fan != nil {
 		return r.fan.marker(ctx)
 	}
+	r.mu.Lock()
+	if r.over { // so that no goroutine begins once Close waits for them
+		r.mu.Unlock()
+		return r.s.unavailable(ReasonClosed, errClosed)
+	}
 	m := r.marks.ask(r)
+	r.mu.Unlock()
 	select {
 	case <-m.done:
 		return m.err
@@ -68,7 +74,7 @@ func (k *markers) ask(r *Reader) *mark {
 	m := k.next
 	if !k.busy {
 		k.busy = true
-		go k.send(r)
+		r.done.Go(func() { k.send(r) })
 	}
 	return m
 }
@@ -102,18 +108,18 @@ func (r *Reader) mark(m *mark) error {
 	if !r.Live() {
 		return r.s.unavailable(ReasonBroken, errReaderLost)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), r.s.t.io)
-	defer cancel()
 	cmds := r.markCommands(m)
 	if len(cmds) == 0 {
 		return r.s.unavailable(ReasonClusterDown, errNoMasters)
 	}
 	r.marks.expect(m, len(cmds))
-	for _, reply := range r.s.DoMulti(ctx, cmds...) {
+	for _, reply := range r.s.DoMulti(r.ctx, cmds...) {
 		if err := reply.Err(); err != nil {
 			return err
 		}
 	}
+	late := time.NewTimer(r.s.t.io)
+	defer late.Stop()
 	select {
 	case <-m.arrived:
 		return nil
@@ -121,7 +127,7 @@ func (r *Reader) mark(m *mark) error {
 		return r.s.unavailable(ReasonBroken, errReaderLost)
 	case <-r.closed:
 		return r.s.unavailable(ReasonClosed, errClosed)
-	case <-ctx.Done():
+	case <-late.C:
 		return r.s.unavailable(ReasonTimeout, errNotDelivered)
 	}
 }

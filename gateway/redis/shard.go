@@ -20,6 +20,8 @@ const (
 	// deadline.
 	mostUnderWay = 1000
 
+	connBuffer = 128 << 10
+
 	// pingAfter is how long a connection is silent before rueidis looks whether it
 	// lives.
 	pingAfter = time.Second
@@ -206,6 +208,8 @@ func (s *Shard) open() (rueidis.Client, error) {
 		PipelineMultiplex: -1,
 		BlockingPipeline:  -1,
 		ConnWriteTimeout:  s.t.io,
+		// Of each connection to each node.
+		ReadBufferEachConn: connBuffer, WriteBufferEachConn: connBuffer,
 		ForceSingleClient: s.t.kind != clusterTarget,
 	}
 	o.Dialer.Timeout, o.Dialer.KeepAlive = s.t.connect, pingAfter

@@ -134,8 +134,9 @@ func TestAFrozenServerHoldsNobodyBeyondItsDeadline(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, mostUnderWay, kinds[ErrUnknown])
-	require.Equal(t, 2*mostUnderWay, kinds[ErrUnavailable])
+	require.GreaterOrEqual(t, kinds[ErrUnknown], mostUnderWay)
+	require.Positive(t, kinds[ErrUnavailable])
+	require.Equal(t, cap(errs), kinds[ErrUnavailable]+kinds[ErrUnknown])
 	// Without a deadline of the caller the io_timeout counts.
 	require.Error(t, s.Do(within(t, time.Hour), Command("INCR", []string{"n"})).Err())
 	require.Less(t, time.Since(started), 20*time.Second)

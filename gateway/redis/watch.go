@@ -88,6 +88,9 @@ func (s *Shard) try() *Error {
 		client = made
 		s.client.Store(&client)
 	}
+	if s.Cluster() { // any master will do: the library finds those of the slots
+		return s.learn()
+	}
 	// Why no gate: it is what this opens.
 	ctx, cancel := context.WithTimeout(context.Background(), s.t.connect+s.t.io)
 	defer cancel()
@@ -105,6 +108,15 @@ func (s *Shard) try() *Error {
 		err.Kind = ErrUnavailable
 	}
 	return err
+}
+
+// learn asks whichever master of the Cluster answers for the slots.
+func (s *Shard) learn() *Error {
+	err := s.dial.learn(context.Background()) // each dial has its deadline
+	if err == nil {
+		return nil
+	}
+	return s.tryError(err)
 }
 
 // tryError makes an Error of why there is no client.
@@ -125,14 +137,14 @@ func (s *Shard) tryError(err error) *Error {
 // follow looks where the masters are: it asks the Sentinels, and leaves connections to
 // another one; of a Cluster it learns the slots.
 func (s *Shard) follow() {
-	ctx, cancel := context.WithTimeout(context.Background(), s.t.connect)
-	defer cancel()
 	if s.Cluster() {
-		if err := s.dial.learn(ctx); err != nil {
-			s.gate.shut(s.gate.now(), s.classify(err))
+		if err := s.learn(); err != nil {
+			s.gate.shut(s.gate.now(), err)
 		}
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.t.connect)
+	defer cancel()
 	addr, err := s.dial.askSentinels(ctx)
 	if err != nil {
 		s.log.Debug("redis: Sentinels do not answer", "error", err)

@@ -107,3 +107,53 @@ func TestLongRedisSentinelsAreFollowed(t *testing.T) {
 	set.Sentinels[0].Kill(t) // two of three are enough
 	through(3)
 }
+
+// A master that stands still costs what lies on it, for a while, and nothing else.
+func TestLongRedisAFrozenMasterHarmsNoOther(t *testing.T) {
+	cluster := redisrig.Cluster(t, redisrig.Replicas(1))
+	const io = time.Second
+	s := openShard(t, redis.Options{ClusterAddress: []string{strings.Join(cluster.Addrs(), ",")}, IOTimeout: io, ConnectTimeout: io / 2})
+	frozen := cluster.Masters[0]
+	var there, elsewhere []string
+	for i := 0; len(there) < 20 || len(elsewhere) < 20; i++ {
+		key := fmt.Sprintf("k%d", i)
+		if cluster.Owner(t, cluster.Slot(t, key)) == frozen {
+			there = append(there, key)
+		} else {
+			elsewhere = append(elsewhere, key)
+		}
+	}
+	set := func(key string, d time.Duration) error {
+		return s.Do(redisWithin(t, d), redis.Command("SET", []string{key}, "x")).Err()
+	}
+	require.NoError(t, set(there[0], time.Minute))
+	require.NoError(t, set(elsewhere[0], time.Minute))
+	frozen.Freeze(t)
+	over := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range 3000 { // more than are ever under way
+		wg.Go(func() {
+			for {
+				_ = set(there[i%len(there)], 500*time.Millisecond)
+				select {
+				case <-over:
+					return
+				default:
+				}
+			}
+		})
+	}
+	slow := 0
+	for until := time.Now().Add(2 * io); time.Now().Before(until); {
+		started := time.Now()
+		require.NoError(t, set(elsewhere[0], 20*time.Second))
+		if time.Since(started) > io {
+			slow++
+		}
+	}
+	require.Zero(t, slow)
+	// The others vote for its replica, which we find.
+	testkit.Eventually(t, func() bool { return set(there[0], 2*time.Second) == nil }, "writes to the replica that took over")
+	close(over)
+	wg.Wait()
+}
