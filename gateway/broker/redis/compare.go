@@ -81,7 +81,7 @@ func (f *follower) next() (batch []*place, wants []want, losses uint64) {
 		if n++; p.gone {
 			continue
 		}
-		p.phase = phaseReading
+		p.phase, p.asked = phaseReading, p.furthest()
 		if h := p.hold; h != nil {
 			h.early, h.missed = len(h.list), false
 		}
@@ -153,6 +153,7 @@ func (f *follower) compare(ctx context.Context, p *place, r read, losses uint64)
 		f.mu.Lock()
 		at = p.at
 		done := at.Offset >= r.top.Offset
+		p.asked = p.furthest()
 		f.mu.Unlock()
 		if done {
 			return f.settle(ctx, p, r.top, losses, false)

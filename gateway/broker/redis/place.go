@@ -61,6 +61,9 @@ type place struct {
 	repeats uint64
 	// losses is how many losses of the reader there had been when it was compared last.
 	losses uint64
+	// asked is how far reads had seen the history when the one that it is compared with
+	// was asked for.
+	asked uint64
 	// marks are ends of the history that reads found ahead of at, lowest first: what comes
 	// must be what they saw. dim is the furthest one that there was no room for, 0: none.
 	marks  []mark
@@ -149,6 +152,14 @@ func (p *place) clashes(m *message) bool {
 	return len(p.marks) > 0 && p.marks[0].offset == m.at.Offset && p.marks[0].sum != m.sum
 }
 
+// furthest is how far reads have seen the history.
+func (p *place) furthest() uint64 {
+	if len(p.marks) == 0 {
+		return p.dim
+	}
+	return max(p.dim, p.marks[len(p.marks)-1].offset)
+}
+
 // saw takes the end of the history that a read found ahead of the place.
 func (p *place) saw(t tip) {
 	i := 0
@@ -195,7 +206,7 @@ func (p *place) weigh(r *read, first bool) (f finding, skip int) {
 	switch {
 	case r.top.Epoch != p.at.Epoch || p.dim != 0:
 		return findLost, 0
-	case r.top.Offset < p.at.Offset || len(p.marks) > 0 && r.top.Offset < p.marks[len(p.marks)-1].offset:
+	case r.top.Offset < max(p.at.Offset, p.asked):
 		return findBack, 0
 	}
 	if first && len(r.list) > 0 && r.list[0].at.Offset == p.at.Offset {

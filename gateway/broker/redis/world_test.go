@@ -26,6 +26,8 @@ type world struct {
 	// history that was replaced to its last entry cannot be told from one that went on.
 	rewound bool
 	serial  int
+	// meanwhile, if not nil, happens once between the next read and its answer.
+	meanwhile func()
 }
 
 type flying struct {
@@ -98,6 +100,11 @@ func (w *world) rewind(n int) {
 
 func (w *world) follow(_ context.Context, wants []want) []read {
 	w.mu.Lock()
+	meanwhile := w.meanwhile
+	w.meanwhile = nil
+	if meanwhile != nil {
+		defer meanwhile()
+	}
 	defer w.mu.Unlock()
 	reads := make([]read, len(wants))
 	for i, want := range wants {
