@@ -32,7 +32,7 @@ type Agent struct {
 	batches uint32 // counts calls of Manager.Subscribe that held something
 	rand    *rand.Rand
 
-	renewing renewing
+	renewing [renewals]renewing
 }
 
 var (
@@ -51,6 +51,7 @@ func newAgent(m *Manager, l *loop.Loop, blocking actor.Submitter) *Agent {
 		rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
 	a.startKeeper(blocking)
+	a.startRenewing()
 	a.shard.SetOwner(a)
 	return a
 }

@@ -46,17 +46,28 @@ func (m *Manager) askFleet(ctx context.Context, ask func(ctx context.Context, pl
 	return false
 }
 
+// errDoubtful refuses whom there may be a place for in a moment: its holders may have been
+// on a node that is gone. A refusal for good would keep all users of a node out that died.
+var errDoubtful = &Shortage{"the user has as many connections as it may, on nodes that were not heard since", "client.user_connection_limit"}
+
 // reserveFleet takes one of so many places that the plan's user has on all nodes, if the
-// plan counts. It reports false if none is left.
-func (m *Manager) reserveFleet(p *Plan, limit int) (ok bool) {
+// plan counts.
+func (m *Manager) reserveFleet(p *Plan, limit int) error {
 	if !p.counted || !m.limitsFleet() {
-		return true
+		return nil
 	}
+	place := cluster.PlaceTaken
 	asked := m.askFleet(context.Background(), func(ctx context.Context, places cluster.Places) (err error) {
-		ok, err = places.Reserve(ctx, p.User, p.client.String(), limit)
+		place, err = places.Reserve(ctx, p.User, p.client.String(), limit)
 		return err
 	})
-	return ok || !asked
+	switch {
+	case !asked || place == cluster.PlaceTaken:
+		return nil
+	case place == cluster.PlaceDoubtful:
+		return errDoubtful
+	}
+	return codec.DisconnectConnectionLimit
 }
 
 // vacate gives the place of a client back to all nodes, if they count. The keeper is the

@@ -20,12 +20,13 @@ import (
 // fakePlaces are places of two nodes in one process, without an end by time.
 type fakePlaces struct {
 	// Guarded by mu.
-	mu     sync.Mutex
-	away   bool
-	asked  int
-	places map[string]map[string]bool
-	claims map[string]uint64
-	hold   chan struct{} // if not nil, claims wait for it once they are made
+	mu       sync.Mutex
+	away     bool
+	doubtful bool // refusals are
+	asked    int
+	places   map[string]map[string]bool
+	claims   map[string]uint64
+	hold     chan struct{} // if not nil, claims wait for it once they are made
 }
 
 func newFakePlaces() *fakePlaces {
@@ -46,18 +47,21 @@ func (p *fakePlaces) of(user string) map[string]bool {
 	return p.places[user]
 }
 
-func (p *fakePlaces) Reserve(_ context.Context, user, client string, limit int) (bool, error) {
+func (p *fakePlaces) Reserve(_ context.Context, user, client string, limit int) (cluster.Place, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.ask(); err != nil {
-		return false, err
+		return cluster.PlaceRefused, err
 	}
 	of := p.of(user)
-	if limit > 0 && len(of) >= limit && !of[client] {
-		return false, nil
+	switch full := limit > 0 && len(of) >= limit && !of[client]; {
+	case full && p.doubtful:
+		return cluster.PlaceDoubtful, nil
+	case full:
+		return cluster.PlaceRefused, nil
 	}
 	of[client] = true
-	return true, nil
+	return cluster.PlaceTaken, nil
 }
 
 func (p *fakePlaces) Claim(_ context.Context, user string) (uint64, bool, error) {
@@ -120,7 +124,7 @@ func newFleet(t *testing.T, change func(*Options)) *fleet {
 	f := &fleet{places: newFakePlaces(), presence: &expiringPresence{Manager: presencememory.New(), ttl: 300 * time.Millisecond}}
 	for i := range f.nodes {
 		f.nodes[i] = newRig(t, f.presence, func(o *Options) {
-			o.Places = f.places
+			o.Places, o.placeTTL = f.places, 200*time.Millisecond
 			o.Evict = func(ctx context.Context, user, keep string, claim uint64) error {
 				return f.nodes[1-i].EvictOlder(ctx, user, keep, claim)
 			}
@@ -157,6 +161,11 @@ func TestALimitByUserHoldsForAllNodes(t *testing.T) {
 		require.NoError(t, err)
 		f.nodes[i].Abandon(other)
 	}
+	f.places.mu.Lock()
+	f.places.doubtful = true
+	f.places.mu.Unlock()
+	_, err = f.plan(t, 0, "u", false)
+	require.ErrorIs(t, err, codec.ErrTooManyRequests, "it is to come again")
 	require.EqualValues(t, 1, f.nodes[0].streams.Load(), "what was refused has nothing")
 	c := f.nodes[0].openPlan(t, one)
 	c.expect(t, `"connect"`)

@@ -49,12 +49,12 @@ type keeper struct {
 	inbox  func() int // how many ops are yet to be handled
 
 	// Owned by the turn: what was handled and is not made yet.
-	changes []presence.Change
-	places  []cluster.PlaceChange
-	events  []keeperOp // joins and leaves
-	waiting []*sync.WaitGroup
-	renewal *renewal
-	taken   int // calls, as room counts them
+	changes  []presence.Change
+	places   []cluster.PlaceChange
+	events   []keeperOp // joins and leaves
+	waiting  []*sync.WaitGroup
+	renewals []*renewal
+	taken    int // calls, as room counts them
 
 	// Atomic.
 	pending atomic.Int64 // taken, for those who ask from elsewhere
@@ -79,7 +79,7 @@ func (k *keeper) Handle(op keeperOp) {
 	case opRenew:
 		k.changes = append(k.changes, op.renewal.changes...)
 		k.places = append(k.places, op.renewal.places...)
-		k.renewal = op.renewal
+		k.renewals = append(k.renewals, op.renewal)
 	case opVacate:
 		k.places = append(k.places, cluster.PlaceChange{User: op.info.User, Client: op.info.Client, Left: true})
 	default:
@@ -101,8 +101,8 @@ func (k *keeper) Flush() (more bool) {
 // make makes what was handled. Whatever becomes of it, those who wait go on: what
 // could not be said is said again by the next renewal.
 func (k *keeper) make() {
-	changes, places, waiting, events, renewal, taken := k.changes, k.places, k.waiting, k.events, k.renewal, k.taken
-	k.changes, k.places, k.waiting, k.events, k.renewal, k.taken = nil, nil, nil, nil, nil, 0
+	changes, places, waiting, events, renewals, taken := k.changes, k.places, k.waiting, k.events, k.renewals, k.taken
+	k.changes, k.places, k.waiting, k.events, k.renewals, k.taken = nil, nil, nil, nil, nil, 0
 	defer func() { // also if a call panics
 		for _, wait := range waiting {
 			wait.Done()
@@ -110,7 +110,7 @@ func (k *keeper) make() {
 		for _, op := range events {
 			k.teller.Post(op)
 		}
-		if renewal != nil {
+		for _, renewal := range renewals {
 			renewal.made.Store(true)
 		}
 		k.pending.Add(-int64(taken))

@@ -70,7 +70,8 @@ type Options struct {
 	// the manager is made.
 	Log *slog.Logger
 
-	now func() time.Time // the wall clock; time.Now, but in tests
+	now      func() time.Time // the wall clock; time.Now, but in tests
+	placeTTL time.Duration    // cluster.PlaceTTL, but in tests
 }
 
 // Personal is client.subscribe_to_user_personal_channel (PROTOCOL 5.5).
@@ -104,6 +105,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.KeeperBacklog <= 0 {
 		o.KeeperBacklog = 1 << 16
+	}
+	if o.placeTTL <= 0 {
+		o.placeTTL = cluster.PlaceTTL
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

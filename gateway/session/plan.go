@@ -143,10 +143,10 @@ func (m *Manager) Plan(req *PlanRequest) (*Plan, error) {
 		}
 		return nil, ErrFull
 	}
-	if !m.reserveFleet(p, limit) {
+	if err := m.reserveFleet(p, limit); err != nil {
 		m.streams.Add(-1)
 		m.users.release(p.User)
-		return nil, codec.DisconnectConnectionLimit
+		return nil, err
 	}
 	p.address = req.Address
 	return p, nil

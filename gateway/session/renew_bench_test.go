@@ -25,7 +25,7 @@ func BenchmarkRenew(b *testing.B) {
 		for slot := uint32(0); slot < streams && done < b.N; {
 			next := &renewal{}
 			for end := min(slot+streams/renewSlices, streams); slot < end; slot++ {
-				a.renew(a.table.at(slot), next)
+				a.renewPresence(a.table.at(slot), next)
 			}
 			done += len(next.changes)
 		}

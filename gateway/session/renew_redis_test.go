@@ -33,7 +33,8 @@ func newRedisNode(t *testing.T, prefix string, limit int) *redisNode {
 	t.Cleanup(r.Close)
 	p := presenceredis.New(r, presenceredis.Options{TTL: 2 * time.Second})
 	n.rig = newRig(t, p, func(o *Options) {
-		o.CallTimeout, o.Places, o.UserConnectionLimit = 100*time.Millisecond, p.Places(), limit
+		o.CallTimeout, o.UserConnectionLimit = 100*time.Millisecond, limit
+		o.Places, o.placeTTL = presenceredis.NewPlaces(r, 2*time.Second), 2*time.Second
 	})
 	testkit.Eventually(t, func() bool {
 		_, err := p.Stats(t.Context(), "any")
@@ -106,16 +107,17 @@ func TestAnOutageOfRedisIsMadeGood(t *testing.T) {
 	testkit.Eventually(t, right, "all who are open are there, and nobody else")
 	require.Len(t, usersOf(one, two), 20)
 	for _, user := range []string{"late 1", "one 7"} { // their places are known to the other node again
-		testkit.Eventually(t, func() bool {
-			two.placesPause.Store(0)
-			p, err := two.Plan(&PlanRequest{Identity: &auth.Identity{User: user}})
-			if err == nil {
-				two.Abandon(p)
-			}
-			return err == codec.DisconnectConnectionLimit
-		}, "the place of "+user)
+		testkit.Eventually(t, func() bool { return two.plan(user) == codec.DisconnectConnectionLimit }, "the place of "+user)
 	}
-	p, err := two.Plan(&PlanRequest{Identity: &auth.Identity{User: "one 2"}})
-	require.NoError(t, err, "it has ended")
-	two.Abandon(p)
+	testkit.Eventually(t, func() bool { return two.plan("one 2") == nil }, "the place of who ended unnoticed")
+}
+
+// plan makes a plan for a user and gives it back.
+func (n *redisNode) plan(user string) error {
+	n.placesPause.Store(0)
+	p, err := n.Plan(&PlanRequest{Identity: &auth.Identity{User: user}})
+	if err == nil {
+		n.Abandon(p)
+	}
+	return err
 }

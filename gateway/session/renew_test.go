@@ -217,14 +217,14 @@ func TestTheWalkWaitsForPresence(t *testing.T) {
 	r := newRig(t, p, nil)
 	c := r.open(t, &auth.Identity{User: "u"}, present())
 	c.expect(t, `"connect"`)
-	r.do(func(a *Agent) { a.renewing.last = &renewal{} }) // which nobody has made yet
+	r.do(func(a *Agent) { a.renewing[renewsPresence].last = &renewal{} }) // which nobody has made yet
 	p.told()
 	for range 100 {
 		r.Renew()
 	}
 	r.do(func(*Agent) {})
 	require.Empty(t, p.told())
-	r.do(func(a *Agent) { a.renewing.last.made.Store(true) })
+	r.do(func(a *Agent) { a.renewing[renewsPresence].last.made.Store(true) })
 	testkit.Eventually(t, func() bool { r.Renew(); return len(p.told()) > 0 }, "it goes on")
 	r.do(func(a *Agent) {
 		a.each(func(_ loop.Ref, s *session) { require.NotZero(t, s.subs[0].flags&subPresent) })

@@ -168,28 +168,64 @@ const (
 
 // RenewEvery returns how often [Manager.Renew] is to be called, 0 for never: then nobody
 // forgets who is not renewed. It does not change.
-func (m *Manager) RenewEvery() time.Duration {
-	interval := m.renewInterval()
-	return min(max(interval/renewSlices, renewLeast), interval)
+func (m *Manager) RenewEvery() (every time.Duration) {
+	for _, interval := range m.renewIntervals() {
+		if interval > 0 {
+			pace := min(max(interval/renewSlices, renewLeast), interval)
+			if every == 0 || pace < every {
+				every = pace
+			}
+		}
+	}
+	return every
 }
 
-// renewInterval is how often each session is renewed, 0 for never.
-func (m *Manager) renewInterval() time.Duration { return m.presence.TTL() / renewsPerTTL }
+// What is renewed, each at its own pace.
+const (
+	renewsPresence = iota
+	renewsPlaces
+	renewals // how many there are
+)
+
+// renewIntervals are how often each session is renewed, 0 for never.
+func (m *Manager) renewIntervals() (every [renewals]time.Duration) {
+	every[renewsPresence] = m.presence.TTL() / renewsPerTTL
+	if m.limitsFleet() {
+		every[renewsPlaces] = m.opt.placeTTL / renewsPerTTL
+	}
+	return every
+}
 
 // Renew has the loops tell presence, and the places of users, that those sessions are
 // still there whose turn it is. Call it each RenewEvery, from one goroutine, while the
 // loops run.
 func (m *Manager) Renew() {
 	for _, a := range m.agents {
-		if a.renewing.due.CompareAndSwap(false, true) {
-			a.loop.Post((*renewTask)(a))
+		for i := range a.renewing {
+			if r := &a.renewing[i]; r.interval > 0 && r.due.CompareAndSwap(false, true) {
+				a.loop.Post(r)
+			}
 		}
 	}
 }
 
-// renewing is the walk of a loop over its sessions, from the first slot to the last in
-// each interval, and then again.
+// startRenewing makes the walks of the loop.
+func (a *Agent) startRenewing() {
+	visit := [renewals]func(*session, *renewal){renewsPresence: a.renewPresence, renewsPlaces: a.renewPlace}
+	for i, interval := range a.m.renewIntervals() {
+		r := &a.renewing[i]
+		r.a, r.interval, r.visit = a, interval, visit[i]
+	}
+}
+
+// renewing is a walk of a loop over its sessions, from the first slot to the last in each
+// interval, and then again. It implements loop.Task: one step of the walk.
 type renewing struct {
+	// Immutable after startRenewing.
+	a        *Agent
+	interval time.Duration // 0: never
+	visit    func(s *session, to *renewal)
+
 	// Owned by the loop.
 	place loop.Walk // over the slots
 	began int64     // when the walk was at the first slot, on the loop's clock
@@ -208,13 +244,9 @@ type renewal struct {
 	made atomic.Bool // by the keeper, whatever came of it
 }
 
-// renewTask renews the sessions of a loop whose turn it is. It implements loop.Task.
-type renewTask Agent
-
-// Run implements loop.Task.
-func (t *renewTask) Run(l *loop.Loop) {
-	a := (*Agent)(t)
-	r := &a.renewing
+// Run implements loop.Task: it renews the sessions whose turn it is.
+func (r *renewing) Run(l *loop.Loop) {
+	a := r.a
 	r.due.Store(false)
 	if r.last != nil && !r.last.made.Load() {
 		return // presence is slow, or away: the walk waits for it
@@ -223,14 +255,14 @@ func (t *renewTask) Run(l *loop.Loop) {
 	if r.began == 0 {
 		r.began = now
 	}
-	passed := min(float64(now-r.began)/float64(a.m.renewInterval()), 1)
+	passed := min(float64(now-r.began)/float64(r.interval), 1)
 	due, next := int(passed*float64(slots)), &renewal{}
 	l.Walk(&r.place, func() {
-		for len(next.changes) < renewMost && r.place.Next(due) {
+		for len(next.changes)+len(next.places) < renewMost && r.place.Next(due) {
 			slot := uint32(r.place.Step())
 			if s := a.table.at(slot); s.used {
 				l.Hand(slot)
-				a.renew(s, next)
+				r.visit(s, next)
 			}
 		}
 	})
@@ -243,8 +275,8 @@ func (t *renewTask) Run(l *loop.Loop) {
 	}
 }
 
-// renew adds what is known of a session elsewhere, as it is now.
-func (a *Agent) renew(s *session, to *renewal) {
+// renewPresence adds where a session is present, as it is now.
+func (a *Agent) renewPresence(s *session, to *renewal) {
 	client := ""
 	for i := range s.subs {
 		sub := &s.subs[i]
@@ -257,7 +289,11 @@ func (a *Agent) renew(s *session, to *renewal) {
 		sub.flags &^= subRenamed
 		to.changes = append(to.changes, presence.Change{Channel: sub.channel, Info: s.clientInfoOf(sub, client)})
 	}
-	if s.holds&holdsPlace != 0 && a.m.limitsFleet() {
+}
+
+// renewPlace adds the place that a session has among its user's.
+func (a *Agent) renewPlace(s *session, to *renewal) {
+	if s.holds&holdsPlace != 0 {
 		to.places = append(to.places, cluster.PlaceChange{User: s.user, Client: s.client.String()})
 	}
 }

@@ -53,15 +53,19 @@ func TestTheDocumentedUserMayDoAllThatIsNeeded(t *testing.T) {
 	}
 	p := NewPlaces(r, time.Minute)
 	for limit := range 2 {
-		ok, err := p.Reserve(t.Context(), "u", "c", limit)
+		place, err := p.Reserve(t.Context(), "u", "c", limit)
 		require.NoError(t, err)
-		require.True(t, ok)
+		require.Equal(t, cluster.PlaceTaken, place)
 	}
-	ok, err := p.Reserve(t.Context(), "u", "d", 1)
-	require.NoError(t, err)
-	require.False(t, ok)
+	for _, want := range []cluster.Place{cluster.PlaceDoubtful, cluster.PlaceRefused} {
+		place, err := p.Reserve(t.Context(), "u", "d", 1)
+		require.NoError(t, err)
+		require.Equal(t, want, place)
+		time.Sleep(2 * time.Millisecond) // the server's clock counts so
+		require.NoError(t, p.Apply(t.Context(), []cluster.PlaceChange{{User: "u", Client: "c"}}))
+	}
 	require.NoError(t, p.Apply(t.Context(), []cluster.PlaceChange{{User: "u", Client: "c"}, {User: "u", Client: "c", Left: true}}))
-	_, _, err = p.Claim(t.Context(), "u")
+	_, _, err := p.Claim(t.Context(), "u")
 	require.NoError(t, err)
 	var missing *FieldTTLError
 	require.ErrorAs(t, New(r, Options{FieldTTL: true}).Probe(ctxOf(t)), &missing)

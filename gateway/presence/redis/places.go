@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,16 +15,17 @@ import (
 )
 
 // Places implements cluster.Places: of each user a sorted set of when the places of its
-// clients end, <prefix>.sluice.places.{user}, and the last claim,
-// <prefix>.sluice.claim.{user}, both by the clock of the server. They are on the shard
-// that a channel of the user's name is on. Make it with [NewPlaces].
+// clients end, <prefix>.sluice.places.{user}, since when it is refused one,
+// <prefix>.sluice.refused.{user}, and the last claim, <prefix>.sluice.claim.{user}, all by
+// the clock of the server. They are on the shard that a channel of the user's name is on.
+// Make it with [NewPlaces].
 type Places struct {
 	// Immutable after NewPlaces.
 	redis *redis.Redis
 	ttl   string // in ms
 
 	// Atomic.
-	reserved, refused, claims, changes, failed atomic.Uint64
+	reserved, doubtful, refused, claims, changes, failed atomic.Uint64
 }
 
 var _ cluster.Places = (*Places)(nil)
@@ -36,39 +38,42 @@ func NewPlaces(r *redis.Redis, ttl time.Duration) *Places {
 
 // PlacesStats are the counters of [Places].
 type PlacesStats struct {
-	Reserved, Refused uint64 // answers to Reserve
-	Claims            uint64
-	Changes           uint64 // renewed or given back, or not for an error
-	Failed            uint64 // calls with an error
+	Reserved, Doubtful, Refused uint64 // answers to Reserve
+	Claims                      uint64
+	Changes                     uint64 // renewed or given back, or not for an error
+	Failed                      uint64 // calls with an error
 }
 
 // Stats returns the counters. Any goroutine.
 func (p *Places) Stats() PlacesStats {
 	return PlacesStats{
-		Reserved: p.reserved.Load(), Refused: p.refused.Load(), Claims: p.claims.Load(),
+		Reserved: p.reserved.Load(), Doubtful: p.doubtful.Load(), Refused: p.refused.Load(), Claims: p.claims.Load(),
 		Changes: p.changes.Load(), Failed: p.failed.Load(),
 	}
 }
 
 // Reserve implements cluster.Places.
-func (p *Places) Reserve(ctx context.Context, user, client string, limit int) (ok bool, err error) {
-	n, err := p.ask(ctx, user, "places", reserveScript, client, strconv.Itoa(limit), p.ttl)
+func (p *Places) Reserve(ctx context.Context, user, client string, limit int) (cluster.Place, error) {
+	n, err := p.ask(ctx, user, []string{"places", "refused"}, reserveScript, client, strconv.Itoa(limit), p.ttl)
 	switch {
 	case err != nil:
-		return false, err
-	case n[0] == 0:
+		return cluster.PlaceDoubtful, err
+	case n[0] == 1:
+		p.reserved.Add(1)
+		return cluster.PlaceTaken, nil
+	case n[1] == 1:
 		p.refused.Add(1)
-		return false, nil
+		return cluster.PlaceRefused, nil
 	}
-	p.reserved.Add(1)
-	return true, nil
+	p.doubtful.Add(1)
+	return cluster.PlaceDoubtful, nil
 }
 
 // Claim implements cluster.Places. Claims are microseconds of the server's clock, or one
 // more than the claim before where that was later.
 func (p *Places) Claim(ctx context.Context, user string) (claim uint64, others bool, err error) {
 	moment, kept := cluster.ClaimMoment.Microseconds(), (10 * cluster.ClaimMoment).Milliseconds()
-	n, err := p.ask(ctx, user, "claim", claimScript, strconv.FormatInt(moment, 10), strconv.FormatInt(kept, 10))
+	n, err := p.ask(ctx, user, []string{"claim"}, claimScript, strconv.FormatInt(moment, 10), strconv.FormatInt(kept, 10))
 	if err != nil {
 		return 0, false, err
 	}
@@ -76,12 +81,12 @@ func (p *Places) Claim(ctx context.Context, user string) (claim uint64, others b
 	return uint64(n[0]), n[1] == 1, nil
 }
 
-// ask runs a script of a user's key that returns two numbers. Where the shard is known
+// ask runs a script of a user's keys that returns two numbers. Where the shard is known
 // to be out of reach it does not wait for it.
-func (p *Places) ask(ctx context.Context, user, kind string, script *redis.Script, args ...string) (n [2]int64, err error) {
+func (p *Places) ask(ctx context.Context, user string, kinds []string, script *redis.Script, args ...string) (n [2]int64, err error) {
 	shard := p.redis.ShardOf(user)
 	if err = shard.Ready(); err == nil {
-		n, err = two(shard.Do(ctx, script.Cmd(placeKey(shard, kind, user), args...).Repeatable()))
+		n, err = two(shard.Do(ctx, script.Cmd(placeKeys(shard, user, kinds...), args...).Repeatable()))
 	}
 	return n, p.outcome(err)
 }
@@ -120,17 +125,25 @@ func (p *Places) Apply(ctx context.Context, changes []cluster.PlaceChange) error
 		shard, all := p.redis.ShardOf(user), args[user]
 		for head, rest := all[:1], all[1:]; len(rest) > 0; {
 			n := min(len(rest), 2*perCommand)
-			f.add(shard, placesScript.Cmd(placeKey(shard, "places", user), append(head[:1:1], rest[:n]...)...))
+			f.add(shard, placesScript.Cmd(placeKeys(shard, user, "places"), append(head[:1:1], rest[:n]...)...))
 			rest = rest[n:]
 		}
 	}
 	return p.outcome(f.run(ctx))
 }
 
-// placeKey returns a key of a user. The braces are for a Cluster, and there always, so
-// that they are the same on any server.
-func placeKey(s *redis.Shard, kind, user string) []string {
-	return []string{s.Keys().Own(kind + ".{" + user + "}")}
+// tagText makes a text that ends where its tag ends.
+var tagText = strings.NewReplacer("%", "%25", "}", "%7D")
+
+// placeKeys returns keys of a user. The braces are for a Cluster, and there always, so
+// that names are the same on any server.
+func placeKeys(s *redis.Shard, user string, kinds ...string) []string {
+	tag := ".{" + tagText.Replace(user) + "}"
+	keys := make([]string, len(kinds))
+	for i, kind := range kinds {
+		keys[i] = s.Keys().Own(kind + tag)
+	}
+	return keys
 }
 
 // outcome counts a call that failed and says what that means.
@@ -148,15 +161,24 @@ func (p *Places) outcome(err error) error {
 	return fmt.Errorf("places of users: %w", err)
 }
 
-// reserveScript takes a place. KEYS: places. ARGV: client, limit, TTL in ms. It returns
-// whether the client has one, and 0.
+// reserveScript takes a place. KEYS: places, since when the user is refused. ARGV: client,
+// limit, TTL in ms. It returns whether the client has one, and if not whether those who
+// have one were all renewed since the user was first refused.
 var reserveScript = redis.NewScript("place_reserve", `
 local time = redis.call('TIME')
 local now, limit = time[1] * 1000 + math.floor(time[2] / 1000), tonumber(ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 if limit > 0 and redis.call('ZCARD', KEYS[1]) >= limit and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
-  return {0, 0}
+  local since = tonumber(redis.call('GET', KEYS[2]) or '')
+  if not since then
+    redis.call('SET', KEYS[2], now, 'PX', 4 * ARGV[3])
+    return {0, 0}
+  end
+  if redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2] - ARGV[3] <= since then return {0, 0} end
+  redis.call('DEL', KEYS[2])
+  return {0, 1}
 end
+redis.call('DEL', KEYS[2])
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return {1, 0}

@@ -39,13 +39,13 @@ func placeServers(t *testing.T) map[string]redis.Options {
 
 func reserve(t *testing.T, p *Places, user, client string, limit int) bool {
 	t.Helper()
-	var ok bool
+	var place cluster.Place
 	testkit.Eventually(t, func() (done bool) { // until the connection stands
 		var err error
-		ok, err = p.Reserve(t.Context(), user, client, limit)
+		place, err = p.Reserve(t.Context(), user, client, limit)
 		return err == nil
 	}, "an answer")
-	return ok
+	return place == cluster.PlaceTaken
 }
 
 func TestPlacesAreCountedOnAllNodes(t *testing.T) {
@@ -84,6 +84,35 @@ func TestPlacesEndUnlessTheyAreRenewed(t *testing.T) {
 	require.False(t, reserve(t, one, "u", "dead", 2), "who is renewed keeps its place")
 }
 
+// Nobody is refused for good on account of a node that may have died: only when all who
+// have a place were heard of since.
+func TestARefusalForGoodNeedsARenewal(t *testing.T) {
+	one, two := places(t, redis.Options{Address: []string{redisrig.Shared(t).Addr}}, 2*time.Second)
+	ask := func(client string) cluster.Place {
+		place, err := two.Reserve(t.Context(), "u", client, 2)
+		require.NoError(t, err)
+		return place
+	}
+	renew := func(client string) {
+		time.Sleep(2 * time.Millisecond) // the server's clock counts so
+		require.NoError(t, one.Apply(t.Context(), []cluster.PlaceChange{{User: "u", Client: client}}))
+	}
+	require.True(t, reserve(t, one, "u", "a", 2))
+	require.True(t, reserve(t, one, "u", "b", 2))
+	require.True(t, reserve(t, two, "other", "x", 2))
+	require.Equal(t, cluster.PlaceDoubtful, ask("c"))
+	renew("a")
+	require.Equal(t, cluster.PlaceDoubtful, ask("c"), "b may be gone")
+	renew("b")
+	require.Equal(t, cluster.PlaceRefused, ask("c"))
+	require.Equal(t, cluster.PlaceDoubtful, ask("c"), "who comes later may have lost its own place")
+	require.Equal(t, PlacesStats{Reserved: 1, Doubtful: 3, Refused: 1}, two.Stats())
+	testkit.Eventually(t, func() bool {
+		renew("a")
+		return ask("c") == cluster.PlaceTaken
+	}, "b was gone")
+}
+
 // However many connect at the same time, no more than the limit get in.
 func TestALimitIsNeverExceeded(t *testing.T) {
 	one, two := places(t, redis.Options{Address: []string{redisrig.Shared(t).Addr}}, time.Minute)
@@ -94,7 +123,7 @@ func TestALimitIsNeverExceeded(t *testing.T) {
 	for i := range 100 {
 		wg.Go(func() {
 			p := []*Places{one, two}[i%2]
-			if ok, err := p.Reserve(t.Context(), "u", fmt.Sprint(i), 7); err == nil && ok {
+			if place, err := p.Reserve(t.Context(), "u", fmt.Sprint(i), 7); err == nil && place == cluster.PlaceTaken {
 				in <- fmt.Sprint(i)
 			}
 		})
@@ -147,12 +176,12 @@ func TestClaimsIncreaseWhenTheClockGoesBack(t *testing.T) {
 	one, _ := places(t, redis.Options{Address: []string{server.Addr}}, time.Minute)
 	reserve(t, one, "u", "x", 0)
 	ahead := time.Now().Add(time.Hour).UnixMicro()
-	server.Do(t, "SET", placeKey(one.redis.ShardOf("u"), "claim", "u")[0], ahead)
+	server.Do(t, "SET", placeKeys(one.redis.ShardOf("u"), "u", "claim")[0], ahead)
 	claim, others, err := one.Claim(t.Context(), "u")
 	require.NoError(t, err)
 	require.True(t, others)
 	require.EqualValues(t, ahead+1, claim)
-	server.Do(t, "SET", placeKey(one.redis.ShardOf("u"), "claim", "u")[0], "nonsense")
+	server.Do(t, "SET", placeKeys(one.redis.ShardOf("u"), "u", "claim")[0], "nonsense")
 	claim, _, err = one.Claim(t.Context(), "u")
 	require.NoError(t, err)
 	require.Less(t, claim, uint64(ahead))

@@ -89,7 +89,7 @@ func New(r *redis.Redis, opt Options) *Manager {
 	opt.TTL = max(opt.TTL.Truncate(time.Second), time.Second)
 	return &Manager{
 		redis: r, opt: opt, now: time.Now, ttl: strconv.Itoa(int(opt.TTL / time.Second)),
-		flags: [2]string{flag(opt.UserMapping), flag(opt.FieldTTL)}, places: NewPlaces(r, opt.TTL),
+		flags: [2]string{flag(opt.UserMapping), flag(opt.FieldTTL)}, places: NewPlaces(r, cluster.PlaceTTL),
 	}
 }
 
@@ -121,7 +121,7 @@ func (m *Manager) Counters() Counters {
 // TTL implements presence.Manager.
 func (m *Manager) TTL() time.Duration { return m.opt.TTL }
 
-// Places returns the places of users on all nodes, which end as presence does.
+// Places returns the places of users on all nodes.
 func (m *Manager) Places() cluster.Places { return m.places }
 
 // Ready returns why presence cannot be kept now, nil if it can, as far as known from the
