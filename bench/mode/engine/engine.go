@@ -22,7 +22,7 @@ type Flags struct {
 	Duration                    time.Duration
 	Streams, Messages, InFlight int
 	Publishers                  int
-	Flight                      bool // measure publications in flight on pipelined connections too
+	More                        bool // measure what has no budget too
 }
 
 // The budgets of issue 14: publications/s ÷ redis-benchmark's; p99 on the other node ÷
@@ -43,7 +43,7 @@ const CommandsMore = 0.01
 
 // Setup declares the flags of the mode engine, and returns what runs it.
 func Setup(fs *flag.FlagSet) func(ctx context.Context) error {
-	f := &Flags{Flight: true}
+	f := &Flags{More: true}
 	f.Register(fs)
 	fs.IntVar(&f.Conns, "conns", 64, "keep-alive connections, each with one publication in flight, and clients of redis-benchmark")
 	fs.IntVar(&f.Size, "size", 128, "bytes of JSON data per message")
@@ -63,9 +63,6 @@ type fleet struct {
 	near, far, memory *rig.Host // publications go to near
 	redis             *rig.Redis
 }
-
-// nodes are all servers of ours.
-func (x *fleet) nodes() []*rig.Host { return []*rig.Host{x.near, x.far, x.memory} }
 
 // Run runs the mode engine. rig.ErrNoProgram: Redis is not installed.
 func Run(ctx context.Context, f *Flags) (*Report, error) {
@@ -135,12 +132,12 @@ func playRound(ctx context.Context, f *Flags, r *rig.Rig, x *fleet, forms []*for
 
 // rest waits until no node has anything to do.
 func (x *fleet) rest(ctx context.Context, f *Flags) error {
-	for _, h := range x.nodes() {
-		if _, err := proc.RestedCPU(ctx, h.Target.PIDs, f.Quiet); err != nil {
-			return err
-		}
+	var pids []int
+	for _, h := range []*rig.Host{x.near, x.far, x.memory} {
+		pids = append(pids, h.Target.PIDs...)
 	}
-	return nil
+	_, err := proc.RestedCPU(ctx, pids, f.Quiet)
+	return err
 }
 
 // meter measures CPU between two moments.

@@ -29,7 +29,7 @@ func standIns(t *testing.T, near, far *standin.Server) (*Flags, *rig.Rig, *fleet
 	near.Far = far
 	f := &Flags{
 		CommonFlags: modetest.Flags(near.Start(t).URL), Conns: 3, Size: 128, Rounds: 2, Duration: 100 * time.Millisecond,
-		Streams: 3, Messages: 20, InFlight: 4, Publishers: 2, Flight: true,
+		Streams: 3, Messages: 20, InFlight: 4, Publishers: 2, More: true,
 	}
 	r, err := rig.New(t.Context(), &f.CommonFlags, 64)
 	require.NoError(t, err)
@@ -188,7 +188,7 @@ func TestEngineMeasuresNextToRedis(t *testing.T) {
 	require.Len(t, report.Lag, 1)
 	require.Positive(t, report.History.Median)
 	require.InDelta(t, 1, report.Commands.Median, 1e-9)
-	modetest.Prints(t, report, "with history ÷ redis-benchmark", "commands per publication  1.0000", "p99 lag on the other node", "receiving ÷ memory")
+	modetest.Prints(t, report, "with history ÷ redis-benchmark", "memory engine without history", "commands per publication  1.0000", "p99 lag on the other node", "receiving ÷ memory")
 }
 
 func TestEngineNeedsServersOfItsOwn(t *testing.T) {

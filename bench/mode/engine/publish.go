@@ -35,8 +35,10 @@ type publishTurn struct {
 	Commands  float64           `json:"commands_per_publication"` // sent by nodes
 	Executed  float64           `json:"executed_per_publication"` // with those that scripts call
 	Reads     float64           `json:"redis_reads_per_publication"`
-	// Publications/s with many in flight on pipelined connections; 0: not measured.
+	// For information; 0: not measured. Publications/s with many in flight on pipelined
+	// connections, and those of the memory engine, with one in flight each.
 	Flight float64 `json:"in_flight_per_second"`
+	Memory float64 `json:"memory_per_second"`
 }
 
 // calibration is how many commands redis-benchmark sends while its pace is not known.
@@ -87,8 +89,8 @@ func (m *form) measure(ctx context.Context, f *Flags, r *rig.Rig, x *fleet, roun
 		}
 	}
 	turn.Over = turn.PerSecond / turn.Benchmark
-	if f.Flight {
-		err = m.flight(ctx, f, r, x, &turn)
+	if f.More {
+		err = m.more(ctx, f, r, x, &turn)
 	}
 	return turn, err
 }
@@ -144,11 +146,22 @@ func (m *form) ours(ctx context.Context, f *Flags, r *rig.Rig, x *fleet, turn *p
 	return nil
 }
 
-// flight publishes with many in flight, over pipelined connections.
-func (m *form) flight(ctx context.Context, f *Flags, r *rig.Rig, x *fleet, turn *publishTurn) error {
+// more measures what has no budget: publications with many in flight, and the memory
+// engine, which shows how far publishing over HTTP is from redis-benchmark without Redis.
+func (m *form) more(ctx context.Context, f *Flags, r *rig.Rig, x *fleet, turn *publishTurn) error {
 	n := max(f.InFlight, int(turn.PerSecond*f.Duration.Seconds()))
 	took, err := pour(ctx, f, r, x.near.On(m.channel), n)
+	if err != nil {
+		return err
+	}
 	turn.Flight = float64(n) / took.Seconds()
+	hammer, err := publish.On(ctx, r, x.memory.On(m.channel), f.Conns, f.Size)
+	if err != nil {
+		return err
+	}
+	defer hammer.Close()
+	got, err := hammer.Run(ctx, f.Duration, 0)
+	turn.Memory = got.PerSecond()
 	return err
 }
 

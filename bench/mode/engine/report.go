@@ -78,9 +78,9 @@ func (r *Report) WriteTable(w io.Writer) error {
 
 func (r *Report) writePublish(w io.Writer) error {
 	t := figures.Columns(w)
-	fmt.Fprintln(t, "round\tform\tredis-benchmark/s\tours/s\tratio\tin flight/s\tanswer p50 ms\tp99\tCPU µs: node\tRedis\tbench\tof benchmark: Redis\tcommands\texecuted\treads of Redis\t")
+	fmt.Fprintln(t, "round\tform\tredis-benchmark/s\tours/s\tratio\tin flight/s\tmemory engine/s\tanswer p50 ms\tp99\tCPU µs: node\tRedis\tbench\tof benchmark: Redis\tcommands\texecuted\treads of Redis\t")
 	for _, x := range r.Publish {
-		fmt.Fprintf(t, "%d\t%s\t%.0f\t%.0f\t%.2f\t%.0f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.4f\t%.2f\t%.3f\t\n", x.Round, x.Form, x.Benchmark, x.PerSecond, x.Over, x.Flight,
+		fmt.Fprintf(t, "%d\t%s\t%.0f\t%.0f\t%.2f\t%.0f\t%.0f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.4f\t%.2f\t%.3f\t\n", x.Round, x.Form, x.Benchmark, x.PerSecond, x.Over, x.Flight, x.Memory,
 			x.Answer.P50, x.Answer.P99, x.CPU.Node, x.CPU.Redis, x.CPU.Bench, x.BenchmarkCPU, x.Commands, x.Executed, x.Reads)
 	}
 	if err := t.Flush(); err != nil {
@@ -93,6 +93,9 @@ func (r *Report) writePublish(w io.Writer) error {
 	for _, name := range r.forms {
 		if s := r.of(name, func(t publishTurn) float64 { return t.Flight }); s.Max > 0 {
 			fmt.Fprintf(w, "publications/s %s, %d in flight over pipelined connections  %.0f (%.0f–%.0f)\n", name, r.InFlight, s.Median, s.Min, s.Max)
+		}
+		if s := r.of(name, func(t publishTurn) float64 { return t.Memory / t.Benchmark }); s.Max > 0 {
+			fmt.Fprintf(w, "publications/s of the memory engine %s ÷ redis-benchmark of Redis  %s\n", name, s)
 		}
 	}
 	_, err := fmt.Fprintf(w, "commands per publication  %.4f (%.4f–%.4f)  %s, and %g for what a node asks of its own accord\n\n",

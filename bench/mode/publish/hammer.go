@@ -116,7 +116,7 @@ type Hammered struct {
 }
 
 // PerSecond is how many answers came in a second.
-func (x Hammered) PerSecond() float64 { return float64(x.Answers) / x.Elapsed.Seconds() }
+func (x Hammered) PerSecond() float64 { return float64(x.Answers) / max(x.Elapsed, 1).Seconds() }
 
 // Run sends for d, and awaits the last answers. With rate 0 a connection sends
 // again as soon as it has its answer; with a rate requests are due on a fixed
