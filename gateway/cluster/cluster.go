@@ -151,15 +151,18 @@ func (c *Cluster) Close(ctx context.Context) error {
 		err = errors.Join(err, c.mixed.leave(within))
 	}
 	cancel()
+	if err != nil { // they find out by themselves
+		c.opt.Log.Debug("cluster: the others could not be told that this node goes", "error", err)
+	}
 	c.end()
 	done := make(chan struct{})
 	go func() { c.serving.Wait(); close(done) }()
 	select {
 	case <-done:
+		return nil
 	case <-ctx.Done():
-		err = errors.Join(err, fmt.Errorf("cluster: commands were cut: %w", context.Cause(ctx)))
+		return fmt.Errorf("cluster: commands were cut: %w", context.Cause(ctx))
 	}
-	return err
 }
 
 // Ready returns nil while this node hears its own announcements, else since when it does

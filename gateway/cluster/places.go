@@ -6,10 +6,10 @@ import (
 )
 
 // Places are the connections of each user on all nodes, for
-// client.user_connection_limit and single_connection. A presence manager whose store is
-// shared has a method Places that returns them. All methods may be called from any
-// goroutine but not from a turn: they wait for the network until ctx ends. Errors wrap broker.ErrUnavailable or
-// broker.ErrUnknown; a place that may have been taken is given back by Apply.
+// client.user_connection_limit and single_connection. Who keeps presence for all nodes may
+// keep them too. All methods may be called from any goroutine but not from a turn: they wait
+// for the network until ctx ends. Errors wrap broker.ErrUnavailable or broker.ErrUnknown; a
+// place that may have been taken is given back by Apply.
 //
 // A place that its node does not renew within [PlaceTTL] is free again, by the clock of the
 // store: no clock of a node matters.

@@ -11,8 +11,10 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/gateway/auth"
+	"sluice/gateway/cluster"
 	"sluice/gateway/proxy"
 	"sluice/gateway/session"
+	"sluice/gateway/tally"
 )
 
 // fake is a Source whose loops answer at once, unless they are stuck.
@@ -33,11 +35,16 @@ type fake struct {
 }
 
 func newFake(loops int) *fake {
-	connect, refresh := &proxy.Stats{}, &proxy.Stats{}
+	connect, refresh, counts := &proxy.Stats{}, &proxy.Stats{}, map[string]uint64{"some": 1}
 	return &fake{
 		loops: loops, stuck: make(map[int]func(LoopState)), users: make([][]uint64, loops),
 		node: Node{
-			Version: "1.2.3", GoVersion: "go1", Nodes: 1, LoopBacklog: make([]int, loops),
+			Version: "1.2.3", GoVersion: "go1", Cluster: cluster.Stats{Nodes: 1, Sent: counts, Received: counts, Skipped: counts},
+			Redis: Redis{
+				Calls: map[string]tally.Durations{"publish": {}}, Errors: counts, Presence: counts, Places: counts,
+				Shards:      []EngineShard{{Name: "0 a:1", Ready: true, ProbeAge: time.Second, Compared: counts, Odd: counts, Skipped: counts}, {Name: "1 b:1", ProbeAge: -1}},
+				Connections: []Connections{{Use: "engine", Shard: "0 a:1", Up: true, Commands: 9, Errors: counts}},
+			}, LoopBacklog: make([]int, loops),
 			Tokens:  Tokens{Stats: &auth.Stats{}},
 			Connect: connect, Refresh: refresh,
 			API:        []APIMethod{{Name: "publish", Errors: map[uint32]uint64{107: 3}}},

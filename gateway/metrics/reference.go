@@ -45,7 +45,7 @@ func nodeFamilies() []*family {
 		gauge("node_num_users", "Different users with a connection to this node, counted anew every 10 s.", func(s *state) int { return s.users }),
 		gauge("node_num_channels", "Channels with a subscriber on this node.", func(s *state) int { return s.Hub.Channels }),
 		gauge("node_num_subscriptions", "Subscriptions of open connections of this node.", func(s *state) int { return s.Shard.Subscriptions }),
-		gauge("node_num_nodes", "Nodes of the cluster.", func(s *state) int { return s.Nodes }),
+		gauge("node_num_nodes", "Nodes of the cluster.", func(s *state) int { return s.Cluster.Nodes }),
 		labelled(prometheus.GaugeValue, "node_build", "Always 1; the label is the version that runs.", []string{"version"},
 			func(s *state, e *emitter) { e.add(1, s.Version) }),
 		labelled(prometheus.CounterValue, "node_messages_sent_count", "Messages that this node gave to its engine.", byType, messages),

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"sluice/gateway/auth"
+	"sluice/gateway/cluster"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
 	"sluice/gateway/proxy"
@@ -34,7 +35,8 @@ type LoopState struct {
 // Node is what is counted outside of the loops. Maps are by label value.
 type Node struct {
 	Version, GoVersion string
-	Nodes              int // of the cluster, this one included
+	Cluster            cluster.Stats
+	Redis              Redis
 
 	Hub         hub.Stats
 	HeldMax     int64 // most memory that streams may hold

@@ -69,11 +69,8 @@ type refusal struct{ key, value, use string }
 
 func refusals(c *config.Config) (all []refusal) {
 	for _, half := range halves(c) {
-		switch half.Type {
-		case "nats":
+		if half.Type == "nats" {
 			all = append(all, refusal{half.Section + ".type", half.Type, "use redis, or memory for one node"})
-		case "redis": // until its engine is joined to the node
-			all = append(all, refusal{half.Section + ".type", half.Type, "use memory"})
 		}
 	}
 	if c.HTTPServer.ReusePort == "on" && c.BrokerHalf().Type == "memory" {

@@ -32,6 +32,7 @@ import (
 	"sluice/gateway/metrics"
 	"sluice/gateway/presence"
 	"sluice/gateway/proxy"
+	"sluice/gateway/redis"
 	"sluice/gateway/session"
 	"sluice/gateway/sse"
 )
@@ -67,6 +68,9 @@ type Node struct {
 	hub             *hub.Hub
 	broker          broker.Broker
 	presence        presence.Manager
+	places          cluster.Places // of users on all nodes; nil where nobody keeps them
+	redis           []openRedis    // connections, in the order in which they were opened
+	presenceRedis   *redis.Redis   // of these, those of presence; nil if it is elsewhere
 	cluster         *cluster.Cluster
 	proxy           *proxy.Proxy   // nil without hooks
 	calls           *actor.Bounded // runs refresh hooks
@@ -218,6 +222,7 @@ func (node *Node) startEngine() (err error) {
 func (node *Node) discard() {
 	node.verifier.Load().Close()
 	node.certs.close()
+	node.closeRedis()
 }
 
 // Addr returns where the public listener is bound.

@@ -62,7 +62,11 @@ func (node *Node) startActors() error {
 	if err := node.group.RingError(); err != nil && node.cfg.Node.IOURing != "off" {
 		node.log.Info("io_uring is not used", "reason", err)
 	}
-	node.newEngines()
+	if err := node.newEngines(); err != nil {
+		node.group.Stop()
+		node.releasePools()
+		return err
+	}
 	node.hub = hub.New(node.group, node.broker, node.turns, node.blocking, node.hubOptions())
 	return nil
 }

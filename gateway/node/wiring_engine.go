@@ -1,21 +1,137 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 
+	"sluice/codec"
 	brokermemory "sluice/gateway/broker/memory"
+	brokerredis "sluice/gateway/broker/redis"
+	"sluice/gateway/channel"
 	"sluice/gateway/config"
 	"sluice/gateway/metrics"
 	presencememory "sluice/gateway/presence/memory"
+	presenceredis "sluice/gateway/presence/redis"
 	"sluice/gateway/redis"
+	"sluice/gateway/tally"
 )
 
 // newEngines makes the broker and the presence that the options name: another engine is
-// another case here, and in refusals.
-func (node *Node) newEngines() {
-	node.broker = brokermemory.New(node.memoryOptions())
-	node.presence = presencememory.New()
+// another case here, and in refusals. The error says which option a server refuses; one
+// that is not within reach is none. The caller closes what was opened.
+func (node *Node) newEngines() error {
+	half := node.cfg.BrokerHalf()
+	switch half.Type {
+	case "redis":
+		conns, err := node.openRedis(half)
+		if err != nil {
+			return err
+		}
+		node.broker = brokerredis.New(brokerredis.Options{
+			Redis: conns, Node: node.id.String(), Lists: half.Redis.HistoryUseLists,
+			Wait: node.cfg.HTTPAPI.PublishWait, ProbeEvery: half.Redis.ProbeInterval,
+			Binary: node.isBinary, JSON: node.jsonLimits(), Log: node.log,
+		})
+	default:
+		node.broker = brokermemory.New(node.memoryOptions())
+	}
+	switch half := node.cfg.PresenceHalf(); half.Type {
+	case "redis":
+		return node.newRedisPresence(half)
+	default:
+		node.presence = presencememory.New()
+	}
+	return nil
+}
+
+func (node *Node) newRedisPresence(half config.Half) error {
+	conns, err := node.openRedis(half)
+	if err != nil {
+		return err
+	}
+	r := half.Redis
+	manager := presenceredis.New(conns, presenceredis.Options{
+		TTL: r.PresenceTTL, UserMapping: r.PresenceUserMapping, FieldTTL: r.PresenceHashFieldTTL, JSON: node.jsonLimits(),
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), r.ConnectTimeout)
+	defer cancel()
+	if err := manager.Probe(ctx); err != nil {
+		return fmt.Errorf("gateway: %s.redis: %w", half.Section, err)
+	}
+	node.presence, node.presenceRedis = manager, conns
+	node.places = presenceredis.NewPlaces(conns, manager.TTL())
+	return nil
+}
+
+// isBinary reports whether publications of a channel need not be JSON.
+func (node *Node) isBinary(ch string) bool {
+	rules, err := node.rules.Load().Lookup(ch)
+	return err == nil && rules.PublicationDataFormat == channel.FormatBinary
+}
+
+// jsonLimits are those of JSON that nodes get from each other.
+func (node *Node) jsonLimits() codec.Limits {
+	return codec.Limits{Depth: node.cfg.HTTPAPI.MaxDepth, Number: node.cfg.HTTPAPI.MaxNumberSize}
+}
+
+// openRedis connects to the servers of a half of the engine. Both have the same
+// connections where their options are the same.
+func (node *Node) openRedis(half config.Half) (*redis.Redis, error) {
+	for _, open := range node.redis {
+		if reflect.DeepEqual(open.options, half.Redis) {
+			return open.Redis, nil
+		}
+	}
+	opt, err := redisOptions(half.Redis)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %s.redis.%w", half.Section, err)
+	}
+	opt.Node, opt.Log = node.id.String(), node.log
+	conns, err := redis.Open(opt)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %s.redis: %w", half.Section, err)
+	}
+	node.redis = append(node.redis, openRedis{half.Section, half.Redis, conns})
+	return conns, refusedByServer(half, conns)
+}
+
+// openRedis is the connections to some servers, and the options that they were made of.
+type openRedis struct {
+	section string // of the configuration, of the first half that has them
+	options *config.Redis
+	*redis.Redis
+}
+
+// closeRedis closes all connections, last of all that uses them.
+func (node *Node) closeRedis() {
+	for _, open := range node.redis {
+		open.Close()
+	}
+}
+
+// refusedByServer says which options servers refuse, as far as they have answered by now:
+// time will not cure it. Others make the node not ready, see notReady.
+func refusedByServer(half config.Half, conns *redis.Redis) error {
+	var errs []error
+	for _, shard := range conns.Shards() {
+		var refused *redis.Error
+		if err := shard.Ready(); errors.As(err, &refused) {
+			switch refused.Reason {
+			case redis.ReasonAuth, redis.ReasonTopology, redis.ReasonVersion, redis.ReasonNoPerm:
+				errs = append(errs, err)
+			}
+		}
+		if server, ok := shard.Server(); ok && shard.Sharded() && !server.AtLeast(7, 0) {
+			errs = append(errs, fmt.Errorf("sharded_pubsub: shard %s is Redis %s: 7.0 or later is needed, or set it to false", shard.Name(), server.Version))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("gateway: %s.redis: %w", half.Section, err)
+	}
+	return nil
 }
 
 // errNotUp is why a node is not ready that does not serve.
@@ -30,9 +146,11 @@ func (node *Node) notReady() error {
 	if err := node.broker.Ready(); err != nil {
 		return err
 	}
-	if p, ok := node.presence.(interface{ Ready() error }); ok {
-		if err := p.Ready(); err != nil {
-			return err
+	if node.presenceRedis != nil {
+		for _, shard := range node.presenceRedis.Shards() {
+			if err := shard.Ready(); err != nil {
+				return fmt.Errorf("presence: %w", err)
+			}
 		}
 	}
 	return node.cluster.Ready()
@@ -48,8 +166,9 @@ func (node *Node) memoryOptions() brokermemory.Options {
 	}
 }
 
-// addEngine adds what only an engine within the process counts.
+// addEngine adds what only engines within the process count, and what Redis does.
 func (c counters) addEngine(n *metrics.Node) {
+	n.Redis = c.redis()
 	engine, ok := c.node.broker.(*brokermemory.Engine)
 	if !ok {
 		return
@@ -59,6 +178,62 @@ func (c counters) addEngine(n *metrics.Node) {
 	n.Positions = map[string]int{"published": st.Positions - st.Empty, "empty": st.Empty}
 	n.Results = st.Results
 	n.Forgotten = map[string]uint64{"empty_position": st.EmptyDropped, "idempotency_result": st.ResultsDropped}
+}
+
+// redis is what the halves of the engine count that are on Redis.
+func (c counters) redis() (r metrics.Redis) {
+	if engine, ok := c.node.broker.(*brokerredis.Engine); ok {
+		addRedisEngine(&r, engine.Stats())
+	}
+	if m, ok := c.node.presence.(*presenceredis.Manager); ok {
+		st := m.Counters()
+		r.Presence = map[string]uint64{"changed": st.Changes, "commands": st.Commands, "failed": st.Failed, "skipped": st.Skipped}
+	}
+	if p, ok := c.node.places.(*presenceredis.Places); ok {
+		st := p.Stats()
+		r.Places = map[string]uint64{"reserved": st.Reserved, "refused": st.Refused, "claimed": st.Claims, "changed": st.Changes, "failed": st.Failed}
+	}
+	for _, open := range c.node.redis {
+		for _, shard := range open.Shards() {
+			st := shard.Stats()
+			r.Connections = append(r.Connections, metrics.Connections{
+				Use: open.section, Shard: st.Shard, Up: st.Up, Commands: st.Commands, Retries: st.Retries, Dials: st.Dials, DialErrors: st.DialErrors,
+				Waiting: st.Waiting, UnderWay: st.UnderWay, Errors: withUsual(st.Errors), Took: st.Latency,
+			})
+		}
+	}
+	return r
+}
+
+// withUsual returns errors by reason with those that are usual, so that the first of them
+// is a rise.
+func withUsual(errs map[string]uint64) map[string]uint64 {
+	all := map[string]uint64{redis.ReasonTimeout: 0, redis.ReasonBroken: 0, redis.ReasonDial: 0}
+	maps.Copy(all, errs)
+	return all
+}
+
+func addRedisEngine(to *metrics.Redis, st brokerredis.Stats) {
+	to.Calls = make(map[string]tally.Durations, len(st.Calls))
+	to.Errors = withUsual(st.Errors)
+	for call, took := range st.Calls {
+		to.Calls[call.String()] = took
+	}
+	for i := range st.Shards {
+		s := &st.Shards[i]
+		skipped := map[string]uint64{"part": s.Parts}
+		for why, n := range s.Skipped {
+			skipped[why.String()] = n
+		}
+		to.Shards = append(to.Shards, metrics.EngineShard{
+			Name: s.Name, Ready: s.Ready, Channels: s.Channels, Pending: s.Pending, Held: s.Held, ProbeAge: s.ProbeAge,
+			Lost: s.Lost, Failed: s.Failed, Replayed: s.Replayed, Skipped: skipped,
+			Compared: map[string]uint64{"complete": s.Resynced, "told": s.Told - min(s.WentBack, s.Told), "went_back": s.WentBack, "failed": s.ReadsFailed},
+			Odd: map[string]uint64{
+				"jump": s.Jumps, "repeat": s.Repeats, "behind": s.Behind, "unconfirmed": s.Unconfirmed, "unknown": s.Unknown, "held_dropped": s.HeldDropped,
+			},
+		})
+	}
 }
 
 // redisSettings are the options of connections to Redis that are settings, but for TLS.

@@ -71,7 +71,7 @@ func (c counters) Node() metrics.Node {
 	node := c.node
 	_, heldMax := node.group.Held()
 	n := metrics.Node{
-		Version: Version, GoVersion: runtime.Version(), Nodes: node.cluster.Stats().Nodes,
+		Version: Version, GoVersion: runtime.Version(), Cluster: node.cluster.Stats(),
 		Hub: node.hub.Stats(), HeldMax: heldMax, Sessions: node.sessions.Stats(),
 		Fallbacks:    map[string]uint64{"turns": node.turns.Fallbacks(), "blocking": node.blocking.Fallbacks()},
 		RefusedCalls: node.calls.Refused(), LogDropped: node.logDropped(),

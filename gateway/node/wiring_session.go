@@ -3,7 +3,6 @@ package node
 import (
 	"time"
 
-	"sluice/gateway/cluster"
 	"sluice/gateway/config"
 	"sluice/gateway/session"
 )
@@ -33,8 +32,8 @@ func personal(c *config.Client) session.Personal {
 func (node *Node) sessionOptions() session.Options {
 	opt := sessionSettings(node.cfg)
 	opt.Live, opt.Rules, opt.Addresses, opt.Calls, opt.Log = node.sessionLive(&node.cfg.Client), node.rules.Load, node.limits, node.calls, node.log
-	if p, ok := node.presence.(interface{ Places() cluster.Places }); ok {
-		opt.Places, opt.Evict = p.Places(), node.evictElsewhere
+	if node.places != nil {
+		opt.Places, opt.Evict = node.places, node.evictElsewhere
 		opt.LimitNodeOnly = node.cfg.Client.UserConnectionLimitScope == "node"
 	}
 	if node.cfg.Client.Proxy.Refresh.Enabled {

@@ -69,8 +69,7 @@ func TestDashboardsAndAlertsNameWhatThereIs(t *testing.T) {
 		if strings.HasPrefix(line, "#") {
 			continue
 		}
-		name, _, _ := strings.Cut(line, " ")
-		name, labels, _ := strings.Cut(name, "{")
+		name, labels, _ := strings.Cut(line[:strings.LastIndex(line, " ")], "{")
 		shown[name] = true
 		for _, pair := range labelPairs.FindAllStringSubmatch(labels, -1) {
 			if values[pair[1]] == nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/testkit"
+	"sluice/gateway/testkit/redisrig"
 )
 
 func TestMetricsOfClientsMove(t *testing.T) {
@@ -245,6 +246,16 @@ func scrapeAll(t *testing.T) string {
 	testkit.Connect(t, s.addr, testkit.ConnectOptions{}).ExpectDisconnect(t, 3004)
 	s.api.Call(t, "publish", `{"channel": "none:a", "data": 1}`)
 	s.scrape(t) // the loop has counted: a scrape behind this one shows it in any case
+	return scrapeText(t, s.addr) + scrapeRedis(t)
+}
+
+// scrapeRedis returns a scrape of a node whose engine is on Redis.
+func scrapeRedis(t *testing.T) string {
+	t.Helper()
+	r := redisrig.Shared(t)
+	engine := fmt.Sprintf(withMetrics+`}, "engine": {"type": "redis", "redis": {"address": %q, "prefix": %q}`, r.Addr, redisrig.Prefix(t))
+	s := startServer(t, parts{sse: engine})
+	testkit.Eventually(t, func() bool { head, _ := roundTrip(t, s.addr, get("/ready")); return head.Status == 200 }, "a node that is ready")
 	return scrapeText(t, s.addr)
 }
 
