@@ -103,7 +103,9 @@ func TestAMixedFleetOnRedis(t *testing.T) {
 	cmd := s.hears("a subscribe", func(subject string, cmd *reference.Command) bool { return subject == "control" && cmd.Subscribe != nil })
 	require.Equal(t, &reference.Subscribe{User: "7", Channel: "x", Presence: true, Source: reference.SourceAPI}, cmd.Subscribe)
 	nodes[0].api.MustResult(t, "disconnect", `{"user":"7"}`)
-	cmd = s.hears("a disconnect", func(subject string, cmd *reference.Command) bool { return subject == "control" && cmd.Disconnect != nil })
+	cmd = s.hears("a disconnect", func(subject string, cmd *reference.Command) bool {
+		return subject == "control" && cmd.Disconnect != nil
+	})
 	require.Equal(t, &reference.Disconnect{User: "7", Code: 3503, Reason: "force disconnect"}, cmd.Disconnect)
 	require.Equal(t, nodes[0].id.String(), cmd.UID)
 	s.sends("interop_ctl_disconnect")
