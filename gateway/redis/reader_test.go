@@ -139,3 +139,26 @@ func TestChannelsThatAreRefused(t *testing.T) {
 	require.Equal(t, 4, r.Stats().Channels) // with the marker's
 	require.EqualValues(t, 1, r.Stats().Refused)
 }
+
+func TestComingAndGoingLeavesNothing(t *testing.T) {
+	testkit.Snapshot(t)
+	server := redisrig.Shared(t)
+	s := openWith(t, Options{Address: []string{server.Addr}}).Shards()[0]
+	r := s.NewReader("test", &recorder{})
+	cycle := func(n int) {
+		for i := range n {
+			names := make([]string, 20)
+			for j := range names {
+				names[j] = s.Keys().Client(fmt.Sprintf("%d-%d", i, j))
+			}
+			require.NoError(t, r.Subscribe(soon(t), names...))
+			require.NoError(t, r.Unsubscribe(soon(t), names...))
+		}
+	}
+	cycle(200)
+	before := heapInUse()
+	cycle(1000)
+	require.Less(t, int64(heapInUse())-int64(before), int64(2<<20))
+	stats := r.Stats()
+	require.True(t, stats.Channels == 1 && stats.Pending == 0, "%+v", stats)
+}

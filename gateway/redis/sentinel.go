@@ -52,7 +52,7 @@ func (d *dialer) askSentinel(ctx context.Context, addr string) sentinelAnswer {
 	a := sentinelAnswer{from: addr}
 	w, err := d.connect(ctx, addr, d.t.sentineltl)
 	if err != nil {
-		a.err = fmt.Errorf("Sentinel %s: %w", addr, err)
+		a.err = fmt.Errorf("sentinel %s: %w", addr, err)
 		return a
 	}
 	defer func() { _ = w.Close() }()
@@ -62,7 +62,7 @@ func (d *dialer) askSentinel(ctx context.Context, addr string) sentinelAnswer {
 		err = late
 	}
 	if err != nil {
-		a.err = fmt.Errorf("Sentinel %s: %w", addr, err)
+		a.err = fmt.Errorf("sentinel %s: %w", addr, err)
 	}
 	return a
 }

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"errors"
 	"net"
 	"strconv"
@@ -188,4 +189,24 @@ func TestClosingEndsWhoWaits(t *testing.T) {
 	testkit.Eventually(t, func() bool { return r.Shards()[0].Stats().Waiting == 1 }, "a caller that waits")
 	r.Close()
 	require.ErrorIs(t, <-done, ErrUnavailable)
+}
+
+func TestWhatWaitsIsBounded(t *testing.T) {
+	s := openWith(t, Options{Address: []string{"127.0.0.1:1"}, ConnectTimeout: 100 * time.Millisecond}).Shards()[0]
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	errs := make(chan error, mostWaiting+100)
+	for range cap(errs) {
+		go func() { errs <- s.Do(ctx, Command("GET", []string{"x"})).Err() }()
+	}
+	for range 100 { // those that are too many, at once
+		var e *Error
+		require.ErrorAs(t, <-errs, &e)
+		require.Equal(t, ReasonBusy, e.Reason)
+		require.ErrorIs(t, e, ErrUnavailable)
+	}
+	cancel()
+	for range mostWaiting {
+		require.ErrorIs(t, <-errs, ErrUnavailable)
+	}
 }

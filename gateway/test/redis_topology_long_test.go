@@ -157,3 +157,26 @@ func TestLongRedisAFrozenMasterHarmsNoOther(t *testing.T) {
 	close(over)
 	wg.Wait()
 }
+
+// Sharded pub/sub moves to the replica of a master that died, with all channels.
+func TestLongRedisShardedPubSubFailsOver(t *testing.T) {
+	cluster := redisrig.Cluster(t, redisrig.Replicas(1))
+	s := openShard(t, redis.Options{ClusterAddress: []string{strings.Join(cluster.Addrs(), ",")}, IOTimeout: time.Second, ShardedPubSub: true})
+	h := &redisLog{}
+	reader := s.NewReader("test", h)
+	names := make([]string, 1000)
+	for i := range names {
+		names[i] = s.Keys().Client(fmt.Sprint(i))
+	}
+	require.NoError(t, reader.Subscribe(redisWithin(t, time.Minute), names...))
+	cluster.Masters[0].Kill(t)
+	testkit.Eventually(t, func() bool { return h.count("lost") > 0 }, "the loss")
+	testkit.Eventually(t, func() bool { return h.count("back") > 1 && reader.Marker(redisWithin(t, 5*time.Second)) == nil }, "delivery")
+	for _, name := range names {
+		require.NoError(t, s.Do(redisWithin(t, time.Minute), redis.Command("SPUBLISH", []string{name}, "x").Repeatable()).Err())
+	}
+	require.NoError(t, reader.Marker(redisWithin(t, time.Minute)))
+	for _, name := range names {
+		require.Positive(t, h.count(name+" x"), name)
+	}
+}
