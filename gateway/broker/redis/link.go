@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"strconv"
+	"strings"
 	"time"
 
 	"sluice/gateway/broker"
@@ -17,10 +18,13 @@ import (
 // link is the engine's side of one shard: what it publishes to and reads from.
 type link struct {
 	// Immutable after newLink.
-	engine   *Engine
-	index    int
-	shard    *rds.Shard
-	keys     rds.Keys
+	engine *Engine
+	index  int
+	shard  *rds.Shard
+	keys   rds.Keys
+	// untagged says that in this Cluster the pub/sub channel of a channel does not lead to the
+	// master of its history.
+	untagged bool
 	follower *follower
 	reader   *rds.Reader
 	stats    linkStats
@@ -30,6 +34,7 @@ type link struct {
 
 func newLink(e *Engine, index int, s *rds.Shard, sink broker.Sink) *link {
 	l := &link{engine: e, index: index, shard: s, keys: s.Keys()}
+	l.untagged = s.Cluster() && !strings.HasSuffix(l.keys.Client("c"), "{c}")
 	l.follower = newFollower(sink, l, &l.stats.follow)
 	l.probe.init(l)
 	return l
@@ -64,6 +69,15 @@ func (l *link) publish(channel, payload string) rds.Cmd {
 		return rds.Command("SPUBLISH", []string{channel}, payload)
 	}
 	return rds.Command("PUBLISH", []string{channel}, payload)
+}
+
+// publishClient makes the command that publishes to the subscribers of a channel, without
+// history.
+func (l *link) publishClient(channel, payload string) rds.Cmd {
+	if l.untagged {
+		return publishAt.Cmd([]string{l.keys.Stream(channel)}, payload, l.keys.Client(channel))
+	}
+	return l.publish(l.keys.Client(channel), payload)
 }
 
 // Message implements rds.Handler: it decodes what came and passes it on. It waits for credit.

@@ -49,7 +49,7 @@ func (e *Engine) publishCommand(l *link, channel string, p *codec.Publication, o
 	if !opt.History.Enabled() {
 		payload := rds.String(reference.AppendBare(make([]byte, 0, p.Size()+messageRoom), p, nil))
 		if opt.IdempotencyKey == "" {
-			return l.publish(keys.Client(channel), payload)
+			return l.publishClient(channel, payload)
 		}
 		return publishOnce.Cmd([]string{keys.Result(channel, opt.IdempotencyKey)},
 			payload, keys.Client(channel), l.publishName(), resultTTL).Repeatable()
@@ -158,7 +158,7 @@ func (e *Engine) event(ctx context.Context, channel string, payload []byte, cred
 	ctx, cancel := context.WithTimeout(ctx, e.opt.Wait)
 	defer cancel()
 	began := time.Now()
-	err := l.shard.Do(ctx, l.publish(l.keys.Client(channel), rds.String(payload))).Err()
+	err := l.shard.Do(ctx, l.publishClient(channel, rds.String(payload))).Err()
 	e.calls.took(callEvent, time.Since(began))
 	if err != nil {
 		return e.failed("join or leave", err)

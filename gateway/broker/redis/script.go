@@ -11,6 +11,8 @@ var (
 	publishStreamText string
 	//go:embed lua/publish_list.lua
 	publishListText string
+	//go:embed lua/publish_at.lua
+	publishAtText string
 	//go:embed lua/publish_once.lua
 	publishOnceText string
 	//go:embed lua/history_stream.lua
@@ -26,6 +28,7 @@ var (
 
 	publishStream = rds.NewScript("publish_stream", publishStreamText)
 	publishList   = rds.NewScript("publish_list", publishListText)
+	publishAt     = rds.NewScript("publish_at", publishAtText)
 	publishOnce   = rds.NewScript("publish_once", publishOnceText)
 	historyStream = rds.NewScript("history_stream", historyStreamText)
 	historyList   = rds.NewScript("history_list", historyListText)
