@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -312,6 +313,17 @@ func (r *Reader) denial(c *call) error {
 	return nil
 }
 
+// isNew reports whether a channel that is wanted was never acknowledged: somebody waits for
+// that. The caller holds mu.
+func (r *Reader) isNew(channel string) bool {
+	for _, c := range r.suspended {
+		if slices.Contains(c.channels, channel) {
+			return true
+		}
+	}
+	return false
+}
+
 // refused notes that the server answered a command with an error. One of several
 // channels is asked again for each; one of a single channel is refused.
 func (r *Reader) refused(text string) (back bool, err error) {
@@ -341,9 +353,13 @@ func (r *Reader) refused(text string) (back bool, err error) {
 		return false, nil
 	}
 	o := f.orders[0]
-	delete(r.wanted, o.channel)
 	r.counts.refused.Add(1)
 	refusal := &Error{Kind: ErrRefused, Reason: reason, Shard: r.s.name, Err: fmt.Errorf("channel %q: %w", o.channel, replyError(text))}
+	if o.call == r.resync && o.channel != r.via.marker && !r.isNew(o.channel) {
+		// Whoever wants it relies on it: a connection without it is none, and the next one may have it.
+		return false, refusal
+	}
+	delete(r.wanted, o.channel)
 	if r.denied == nil {
 		r.denied = make(map[string]error)
 	}

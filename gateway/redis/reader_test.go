@@ -79,6 +79,32 @@ func TestAReaderComesBackWithAllChannels(t *testing.T) {
 	h.await(t, "back", 3)
 }
 
+// A server may refuse what it accepted before: after a failover to one with other rules, or while
+// somebody changes them. What was subscribed is not given up.
+func TestAReaderInsistsOnWhatItHad(t *testing.T) {
+	testkit.Snapshot(t)
+	server := redisrig.Single(t)
+	s := openWith(t, Options{Address: []string{server.Addr}}).Shards()[0]
+	h := &recorder{}
+	r := s.NewReader("test", h)
+	require.NoError(t, r.Subscribe(soon(t), "a"))
+	refused := func(n uint64) {
+		t.Helper()
+		before := r.Stats().Refused
+		testkit.Eventually(t, func() bool { return r.Stats().Refused >= before+n }, "the server to refuse the channel")
+	}
+	server.Do(t, "ACL", "SETUSER", "default", "resetchannels")
+	server.KillPubSub(t)
+	refused(4)
+	require.Equal(t, 1, h.count("back"))
+	require.ErrorIs(t, r.Subscribe(within(t, 100*time.Millisecond), "b"), ErrUnavailable)
+	server.Do(t, "ACL", "SETUSER", "default", "allchannels")
+	h.await(t, "back", 2)
+	require.NoError(t, r.Marker(soon(t)))
+	server.Do(t, "PUBLISH", "a", "x")
+	h.await(t, "a x", 1)
+}
+
 // A handler that blocks must make Redis wait: nothing is queued here, nothing dropped.
 func TestABlockedHandlerHoldsBackRedis(t *testing.T) {
 	server := redisrig.Single(t, redisrig.Lines("client-output-buffer-limit pubsub 0 0 0"))
