@@ -116,10 +116,10 @@ const (
 // engineDetail says what became of a call that failed in an engine, "" where that is not known.
 func engineDetail(err error) string {
 	switch {
+	case errors.Is(err, broker.ErrUnknown): // of a part at least
+		return engineUnknown
 	case errors.Is(err, broker.ErrUnavailable):
 		return engineAway
-	case errors.Is(err, broker.ErrUnknown):
-		return engineUnknown
 	}
 	return ""
 }

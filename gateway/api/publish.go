@@ -188,12 +188,12 @@ const (
 func unpublished(err error, key string) *failure {
 	fail := internal(err)
 	switch {
-	case errors.Is(err, broker.ErrUnavailable):
-		fail.detail = publishAway
 	case errors.Is(err, broker.ErrUnknown) && key != "":
 		fail.detail = publishAgain
 	case errors.Is(err, broker.ErrUnknown):
 		fail.detail = publishKey
+	case errors.Is(err, broker.ErrUnavailable):
+		fail.detail = publishAway
 	}
 	return fail
 }

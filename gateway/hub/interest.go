@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 
-	"sluice/gateway/broker"
 	"sluice/gateway/shrink"
 )
 
@@ -47,13 +46,11 @@ const (
 // ready reports whether the engine delivers the channel, and will.
 func (in *interest) ready() bool { return in.state == engineOn && in.busy == nil }
 
-// called notes the end of an engine call that was to bring about a state.
+// called notes the end of an engine call that was to bring about a state. Whatever the
+// error says of the call as a whole, parts of it may have been done: an engine of several
+// servers has reached some.
 func (in *interest) called(state engineState, err error) {
-	in.busy = nil
-	switch {
-	case err == nil:
-		in.state = state
-	case !errors.Is(err, broker.ErrUnavailable): // then nothing was done
+	if in.busy, in.state = nil, state; err != nil {
 		in.state = engineUnsure
 	}
 }

@@ -57,7 +57,9 @@ func (s *Shard) CheckPosition(channel string, top uint64, epoch uint32, before u
 // until its position is known, see Activate: what follows must not fill a hole.
 //
 // Who came while the engine said it, and has its position from a history that was read
-// since, may be ahead of what the engine had read: it has lost nothing.
+// since, may be ahead of what the engine had read: it has lost nothing. A loss that comes
+// to the loop behind the opening of a stream that had read its history since is told all
+// the same: a member does not remember when that was.
 func (s *Shard) judge(t *topic, m *member, d *delivery) {
 	switch {
 	case m.held():

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,15 +19,30 @@ import (
 // listEngine notes its calls, and answers what a test wants.
 type listEngine struct {
 	broker.Broker // nil: nothing else is called
-	on            func(channels []string) error
-	off           func(channels []string) error
+	mu            sync.Mutex
+	on            func(channels []string) error // under mu
+	off           func(channels []string) error // under mu
+}
+
+// do runs f under mu: what a test changes before it sleeps is not before what wakes then,
+// for the race detector.
+func (e *listEngine) do(f func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f()
 }
 
 func (e *listEngine) Abilities() broker.Abilities { return broker.Abilities{} }
 
-func (e *listEngine) Subscribe(_ context.Context, channels []string) error { return e.on(channels) }
+func (e *listEngine) Subscribe(_ context.Context, channels []string) (err error) {
+	e.do(func() { err = e.on(channels) })
+	return err
+}
 
-func (e *listEngine) Unsubscribe(_ context.Context, channels []string) error { return e.off(channels) }
+func (e *listEngine) Unsubscribe(_ context.Context, channels []string) (err error) {
+	e.do(func() { err = e.off(channels) })
+	return err
+}
 
 // spawn runs turns on goroutines of their own: in a bubble of synctest there is no pool.
 type spawn struct{}
@@ -87,12 +103,17 @@ func TestAnEngineThatIsAwayIsToldLater(t *testing.T) {
 		off: func([]string) error { offs = append(offs, time.Now()); return err },
 	}
 	inBubble(t, e, func(t *testing.T, h *Hub) {
-		err = away
+		answer := func(with error) { e.do(func() { err = with }) }
+		answer(away)
 		require.ErrorIs(t, h.Acquire(t.Context(), "never", 0, false), broker.ErrUnavailable)
-		require.Zero(t, h.left(), "nothing was done, nothing is to be undone")
-		err = nil
+		require.Zero(t, h.Stats().Channels)
+		answer(nil)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		require.Zero(t, h.left(), "whatever was done is undone")
+		e.do(func() { offs = nil })
 		require.NoError(t, h.AcquireAll(t.Context(), 0, []Want{{Channel: "a"}, {Channel: "b"}}))
-		err = broker.ErrUnknown
+		answer(broker.ErrUnknown)
 		h.Release("a", 0, false)
 		h.Release("b", 0, false)
 		time.Sleep(time.Minute + 50*time.Millisecond)
@@ -105,7 +126,7 @@ func TestAnEngineThatIsAwayIsToldLater(t *testing.T) {
 		}
 		require.Greater(t, len(offs), 4)
 		before := ons
-		err = nil
+		answer(nil)
 		require.NoError(t, h.Acquire(t.Context(), "a", 0, false))
 		require.Equal(t, before+1, ons, "it is not known whether the engine delivers it")
 		time.Sleep(time.Minute)

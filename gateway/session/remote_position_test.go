@@ -123,6 +123,7 @@ func TestAConnectIsNotOpenedIntoAHole(t *testing.T) {
 			})
 			if during == "before" {
 				lose()
+				require.NoError(t, r.hub.Arrived(t.Context()))
 			}
 			c := r.open(t, &auth.Identity{}, positioned("room"))
 			err := <-c.opened
