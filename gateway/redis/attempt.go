@@ -118,6 +118,11 @@ func (a *attempts) send() (*sent, *Error) {
 	case <-a.late:
 		err = errLate
 	}
+	select { // what is there counts, however late it is
+	case <-job.done:
+		return job, nil
+	default:
+	}
 	if now, _ := a.s.dial.connections(); open == 0 && now == made {
 		return nil, a.s.unavailable(ReasonTimeout, err) // there was nothing to send it on
 	}

@@ -118,23 +118,26 @@ func (r *Reader) mark(m *mark) error {
 			return err
 		}
 	}
-	late := time.NewTimer(r.s.t.io)
-	defer late.Stop()
-	select {
-	case <-m.arrived:
-		return nil
-	case <-m.lost:
-		return r.s.unavailable(ReasonBroken, errReaderLost)
-	case <-r.closed:
-		return r.s.unavailable(ReasonClosed, errClosed)
-	case <-late.C:
-		return r.s.unavailable(ReasonTimeout, errNotDelivered)
+	// Why it looks twice: after a pause of this process the time is over while the
+	// message is there.
+	for _, wait := range []time.Duration{r.s.t.io, r.s.t.io / 4} {
+		select {
+		case <-m.arrived:
+			return nil
+		case <-m.lost:
+			return r.s.unavailable(ReasonBroken, errReaderLost)
+		case <-r.closed:
+			return r.s.unavailable(ReasonClosed, errClosed)
+		case <-time.After(wait):
+		}
 	}
+	return r.s.unavailable(ReasonTimeout, errNotDelivered)
 }
 
-var errNoMasters = errors.New("no master of the Cluster is known yet")
-
-var errNotDelivered = errors.New("what was published did not come within the io_timeout")
+var (
+	errNoMasters    = errors.New("no master of the Cluster is known yet")
+	errNotDelivered = errors.New("what was published did not come within the io_timeout")
+)
 
 // publishVia publishes through the master of a key's slot.
 var publishVia = NewScript("marker", "return redis.call('PUBLISH', ARGV[1], ARGV[2])")
