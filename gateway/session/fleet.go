@@ -39,11 +39,18 @@ func (m *Manager) askFleet(ctx context.Context, ask func(ctx context.Context, pl
 	if err == nil {
 		return true
 	}
+	m.alone(err)
+	return false
+}
+
+// alone counts a question that nobody answered, and sees to it that the next ones are not
+// asked for a while.
+func (m *Manager) alone(err error) {
 	m.placesAlone.Add(1)
-	if before := m.placesPause.Load(); before <= now && m.placesPause.CompareAndSwap(before, time.Now().Add(placePause).UnixNano()) {
+	now := time.Now()
+	if before := m.placesPause.Load(); before <= now.UnixNano() && m.placesPause.CompareAndSwap(before, now.Add(placePause).UnixNano()) {
 		m.opt.Log.Warn("connections of users are counted, and superseded, on this node only: the places of all nodes are out of reach", "error", err)
 	}
-	return false
 }
 
 // errDoubtful refuses whom there may be a place for in a moment: its holders may have been

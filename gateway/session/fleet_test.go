@@ -317,6 +317,23 @@ func TestAnEvictionThatFailsIsCounted(t *testing.T) {
 	require.Zero(t, f.nodes[0].Stats().EvictionsFailed)
 }
 
+// Who cannot ask presence for others of its user takes the place on its own node.
+func TestTheNewestStaysOnItsNodeWithoutPresence(t *testing.T) {
+	p := failingPresence{presencememory.New()}
+	r := newRig(t, p, nil)
+	one := func() *client {
+		plan, err := r.Plan(&PlanRequest{Identity: &auth.Identity{User: "u"}})
+		require.NoError(t, err)
+		plan.Grants, plan.evicts = []Grant{grant("#u", channel.Options{})}, "away"
+		return r.openPlan(t, plan)
+	}
+	first := one()
+	first.expect(t, `"connect"`)
+	one().expect(t, `"connect"`)
+	first.expect(t, "3504")
+	require.EqualValues(t, 2, r.Stats().PlacesAlone)
+}
+
 // Claims that a node gave in an outage are newer than all it knows, and older than what
 // comes behind them.
 func TestClaimsOfAnOutageAreBetween(t *testing.T) {

@@ -92,7 +92,7 @@ func (k *keeper) Handle(op keeperOp) {
 
 // Flush makes what was handled, unless more is about to be and belongs to it.
 func (k *keeper) Flush() (more bool) {
-	if k.taken > 0 && (k.inbox() == 0 || len(k.changes)+len(k.places) >= keeperBatch) {
+	if k.taken > 0 && (k.inbox() == 0 || k.taken >= keeperBatch || len(k.changes)+len(k.places) >= keeperBatch) {
 		k.make()
 	}
 	return false
@@ -114,7 +114,7 @@ func (k *keeper) make() {
 			renewal.made.Store(true)
 		}
 		k.pending.Add(-int64(taken))
-		k.room.made(taken)
+		k.room.made(taken - len(events)) // those are yet to be made, by the teller
 	}()
 	if len(changes) > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), k.m.opt.CallTimeout)

@@ -211,6 +211,39 @@ func TestRoomIsGivenInOrderAndAsCallsAreMade(t *testing.T) {
 	require.NoError(t, r.enter(context.Background(), 100, time.Nanosecond), "nobody waits, and there is room")
 }
 
+// What is passed on to the teller is not made yet, and waits for no end of what comes
+// behind it.
+func TestJoinsAreMadeByTheTeller(t *testing.T) {
+	r := newRig(t, nil, nil)
+	var backlog atomic.Int64
+	backlog.Store(5)
+	room := newRoom(5, func() int { return int(backlog.Load()) })
+	pool, err := actor.NewPool(1)
+	require.NoError(t, err)
+	t.Cleanup(pool.Release)
+	told := &callCounter{made: new(atomic.Int64), room: room}
+	k := &keeper{m: r.Manager, room: room, inbox: func() int { return 1 }}
+	k.teller = actor.New[keeperOp](pool, &passed{told})
+	entered := make(chan error)
+	go func() { entered <- room.enter(context.Background(), 1, testPatience) }()
+	testkit.Eventually(t, func() bool { return room.waiting.Load() == 1 }, "it waits")
+	backlog.Store(4)
+	for range keeperBatch {
+		k.Handle(keeperOp{kind: opJoin, channel: "room", info: &codec.ClientInfo{}})
+		k.Flush()
+	}
+	require.Zero(t, k.taken, "joins alone are a batch too")
+	require.Zero(t, k.pending.Load())
+	require.NoError(t, <-entered, "as the teller makes them")
+	testkit.Eventually(t, k.teller.Idle, "all are made")
+	require.EqualValues(t, keeperBatch, told.made.Load())
+}
+
+// passed takes what a keeper passes on for a number.
+type passed struct{ *callCounter }
+
+func (p *passed) Handle(keeperOp) { p.callCounter.Handle(0) }
+
 // No wake-up is lost between the last call and those who begin to wait.
 func TestNobodyWaitsForRoomThatThereIs(t *testing.T) {
 	pool, err := actor.NewPool(1)

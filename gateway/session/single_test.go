@@ -205,12 +205,15 @@ func TestTheNewestThatDoesNotFailStays(t *testing.T) {
 
 var errTest = errors.New("an engine's error")
 
-// failingPresence cannot tell of the channel "fail".
+// failingPresence cannot tell of the channel "fail", and not now of "away".
 type failingPresence struct{ presence.Manager }
 
 func (p failingPresence) Stats(ctx context.Context, ch string) (presence.Stats, error) {
-	if ch == "fail" {
+	switch ch {
+	case "fail":
 		return presence.Stats{}, errTest
+	case "away":
+		return presence.Stats{}, presence.ErrUnavailable
 	}
 	return p.Manager.Stats(ctx, ch)
 }

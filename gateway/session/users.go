@@ -10,6 +10,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/loop"
+	"sluice/gateway/presence"
 	"sluice/gateway/shrink"
 )
 
@@ -261,6 +262,10 @@ func (m *Manager) claim(ctx context.Context, p *Plan) error {
 	p.claim, p.others = m.users.claim(p.User)
 	m.claimFleet(ctx, p)
 	stats, err := m.presence.Stats(ctx, p.evicts)
+	if errors.Is(err, presence.ErrUnavailable) { // others of this node are known all the same
+		m.alone(err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
