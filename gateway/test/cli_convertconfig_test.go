@@ -151,3 +151,32 @@ http_headers = ["X-A"]
 name = "aa"
 `, string(text))
 }
+
+// A file of a fleet on Redis becomes one that goes on working: nothing is left out of it, and
+// nobody is told of another engine.
+func TestConvertconfigKeepsTheEngineOnRedis(t *testing.T) {
+	const rest = `, "uni_sse": true, "allow_subscribe_for_client": true, "api_key": "key-9f86d081884c7d65", "token_hmac_secret_key": "hmac-secret-of-thirty-two-bytes-."}`
+	f := func(redis string, want ...string) {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "new.yaml")
+		out, errs, code := command("convertconfig", configFile(t, "{"+redis+rest), path)
+		require.Equal(t, 0, code, out)
+		require.Equal(t, path+" written. Next: sluice checkconfig --strict -c "+path+"\n", errs)
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, line := range append(want, `type: "redis"`) {
+			require.Contains(t, string(text), line)
+		}
+		out, errs, code = command("checkconfig", "--strict", "-c", path)
+		require.Equal(t, 0, code, out)
+		require.Empty(t, out+errs)
+	}
+	f(`"engine": "redis"`)
+	f(`"engine": "redis", "redis_address": "h:1", "redis_password": "9f86d081884c7d65", "redis_prefix": "p", "redis_db": 3, "global_presence_ttl": "90s"`,
+		`address: ["h:1"]`, `password: "9f86d081884c7d65"`, `prefix: "p"`, `db: 3`, `presence_ttl: "1m30s"`)
+	f(`"engine": "redis", "redis_address": ["redis://h1:1", "redis://h2:1"], "redis_tls": true, "redis_force_resp2": true`, `address: ["redis://h1:1", "redis://h2:1"]`, `force_resp2: true`)
+	f(`"engine": "redis", "redis_cluster_address": ["h1:1,h2:1"], "redis_presence_hash_field_ttl": true`, `cluster_address: ["h1:1,h2:1"]`, `presence_hash_field_ttl: true`)
+	f(`"engine": "redis", "redis_sentinel_address": "h1:1,h2:1", "redis_sentinel_master_name": "m", "redis_sentinel_password": "9f86d081884c7d65"`,
+		`sentinel_master_name: "m"`, `sentinel_password: "9f86d081884c7d65"`)
+	f(`"engine": {"type": "redis", "redis": {"address": "redis+sentinel://h:1?sentinel_master_name=m"}}`, `address: ["redis+sentinel://h:1?sentinel_master_name=m"]`)
+}
