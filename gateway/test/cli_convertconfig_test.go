@@ -178,5 +178,5 @@ func TestConvertconfigKeepsTheEngineOnRedis(t *testing.T) {
 	f(`"engine": "redis", "redis_cluster_address": ["h1:1,h2:1"], "redis_presence_hash_field_ttl": true`, `cluster_address: ["h1:1,h2:1"]`, `presence_hash_field_ttl: true`)
 	f(`"engine": "redis", "redis_sentinel_address": "h1:1,h2:1", "redis_sentinel_master_name": "m", "redis_sentinel_password": "9f86d081884c7d65"`,
 		`sentinel_master_name: "m"`, `sentinel_password: "9f86d081884c7d65"`)
-	f(`"engine": {"type": "redis", "redis": {"address": "redis+sentinel://h:1?sentinel_master_name=m"}}`, `address: ["redis+sentinel://h:1?sentinel_master_name=m"]`)
+	f(`"engine": "redis", "redis_address": "redis+sentinel://h:1?sentinel_master_name=m"`, `address: ["redis+sentinel://h:1?sentinel_master_name=m"]`)
 }
