@@ -130,14 +130,18 @@ func playRound(ctx context.Context, f *Flags, r *rig.Rig, x *fleet, forms []*for
 	return turns, lag, err
 }
 
-// rest waits until no node has anything to do.
-func (x *fleet) rest(ctx context.Context, f *Flags) error {
+// restLimit bounds the wait for rest: nodes on Redis never are quite at rest, for they
+// look whether it is there, and on a busy machine that takes them longer.
+const restLimit = time.Second
+
+// rest waits until no node has anything left to do, as far as that can be seen.
+func (x *fleet) rest(ctx context.Context) error {
 	var pids []int
 	for _, h := range []*rig.Host{x.near, x.far, x.memory} {
 		pids = append(pids, h.Target.PIDs...)
 	}
-	_, err := proc.RestedCPU(ctx, pids, f.Quiet)
-	return err
+	_, _ = proc.RestedCPU(ctx, pids, restLimit)
+	return ctx.Err()
 }
 
 // meter measures CPU between two moments.

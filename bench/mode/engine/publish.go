@@ -81,7 +81,7 @@ func (m *form) measure(ctx context.Context, f *Flags, r *rig.Rig, x *fleet, roun
 		first, second = second, first
 	}
 	for _, side := range []func(ctx context.Context, f *Flags, r *rig.Rig, x *fleet, turn *publishTurn) error{first, second} {
-		if err = x.rest(ctx, f); err != nil {
+		if err = x.rest(ctx); err != nil {
 			return turn, err
 		}
 		if err = side(ctx, f, r, x, &turn); err != nil {
