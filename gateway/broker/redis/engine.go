@@ -11,6 +11,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/broker"
+	"sluice/gateway/broker/history"
 	rds "sluice/gateway/redis"
 	"sluice/gateway/reference"
 )
@@ -64,10 +65,12 @@ func (o *Options) defaults() {
 // Engine implements broker.Broker, and the Carrier of package cluster. Make it with [New].
 type Engine struct {
 	// Immutable after Start.
-	opt    Options
-	redis  *rds.Redis
-	links  []*link // in the order of the shards
-	shards map[*rds.Shard]*link
+	opt   Options
+	redis *rds.Redis
+	// newEpoch makes one for a channel that has none: history.NewEpoch, but in tests.
+	newEpoch func() string
+	links    []*link // in the order of the shards
+	shards   map[*rds.Shard]*link
 
 	ctx    context.Context // of the intake: ends with StopIntake
 	cancel context.CancelFunc
@@ -87,7 +90,7 @@ var _ broker.Broker = (*Engine)(nil)
 // New returns an engine that delivers nothing before Start.
 func New(opt Options) *Engine {
 	opt.defaults()
-	e := &Engine{opt: opt, redis: opt.Redis, shards: make(map[*rds.Shard]*link)}
+	e := &Engine{opt: opt, redis: opt.Redis, newEpoch: history.NewEpoch, shards: make(map[*rds.Shard]*link)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.over, e.end = context.WithCancel(context.Background())
 	return e

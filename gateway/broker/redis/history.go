@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"sluice/gateway/broker"
-	"sluice/gateway/broker/history"
 	rds "sluice/gateway/redis"
 	"sluice/gateway/reference"
 )
@@ -83,7 +82,7 @@ func (e *Engine) historyCommand(l *link, q *broker.HistoryQuery, wants bool, beh
 	case q.Set:
 		from = strconv.FormatUint(q.Since+1, 10)
 	}
-	args := []string{with, from, limit, reverse, seconds(metaTTL(q.MetaTTL)), history.NewEpoch(), ""}
+	args := []string{with, from, limit, reverse, seconds(metaTTL(q.MetaTTL)), e.newEpoch(), ""}
 	if wants {
 		args[6] = strconv.FormatUint(behind, 10)
 	}
@@ -335,7 +334,7 @@ func (l *link) renew(ctx context.Context, channel, epoch string) (string, error)
 	if l.engine.opt.Lists {
 		key = l.keys.ListMeta(channel)
 	}
-	reply := l.shard.Do(ctx, renewEpoch.Cmd([]string{key}, epoch, history.NewEpoch()).Repeatable())
+	reply := l.shard.Do(ctx, renewEpoch.Cmd([]string{key}, epoch, l.engine.newEpoch()).Repeatable())
 	if err := reply.Err(); err != nil {
 		l.engine.calls.failed(err)
 		return "", err

@@ -8,7 +8,6 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/broker"
-	"sluice/gateway/broker/history"
 	rds "sluice/gateway/redis"
 	"sluice/gateway/reference"
 )
@@ -62,7 +61,7 @@ func (e *Engine) publishCommand(l *link, channel string, p *codec.Publication, o
 			e.unversioned.Add(1)
 		}
 		names := append(make([]string, 0, 3), keys.List(channel), keys.ListMeta(channel))
-		cmd = publishList.Cmd(names, message, size, ttl, keys.Client(channel), metaTTL, history.NewEpoch(), l.publishName(), resultTTL)
+		cmd = publishList.Cmd(names, message, size, ttl, keys.Client(channel), metaTTL, e.newEpoch(), l.publishName(), resultTTL)
 	} else {
 		delta := ""
 		if p.Delta {
@@ -70,7 +69,7 @@ func (e *Engine) publishCommand(l *link, channel string, p *codec.Publication, o
 		}
 		names := append(make([]string, 0, 3), keys.Stream(channel), keys.StreamMeta(channel))
 		// Why as a signed number: nodes of the reference write it so.
-		cmd = publishStream.Cmd(names, message, size, ttl, keys.Client(channel), metaTTL, history.NewEpoch(), l.publishName(), resultTTL,
+		cmd = publishStream.Cmd(names, message, size, ttl, keys.Client(channel), metaTTL, e.newEpoch(), l.publishName(), resultTTL,
 			delta, strconv.FormatInt(int64(p.Version), 10), opt.VersionEpoch)
 	}
 	if opt.IdempotencyKey != "" {
