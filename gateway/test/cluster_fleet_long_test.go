@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -61,9 +60,6 @@ func quotedList(all []string) string {
 // startFleet starts n gateways and stops them with the test.
 func startFleet(t *testing.T, n int, engine string) *fleet {
 	t.Helper()
-	if strings.Contains(engine, `"redis"`) {
-		t.Skip("the engine on Redis is not served yet")
-	}
 	f := &fleet{}
 	for i := range n {
 		log := &testkit.LogBuffer{}
