@@ -136,7 +136,44 @@ func TestWhatRedisRefusesIsRefusedAtStart(t *testing.T) {
 	locked := redisrig.Single(t, redisrig.Password("geheim"))
 	f(locked, "", "auth")
 	f(locked, `, "password": "geheim2"`, "auth")
+	replica := redisrig.Single(t)
+	replica.ReadOnly(t)
+	f(replica, "", "readonly")
 	plain := redisrig.Shared(t)
 	f(plain, `, "cluster_address": "`+plain.Addr+`"`, "topology")
 	f(plain, `, "presence_hash_field_ttl": true`, "presence_hash_field_ttl")
+}
+
+// Limits by user hold for all nodes.
+func TestConnectionsOfAUserAreCountedOnAllNodes(t *testing.T) {
+	r := redisrig.Shared(t)
+	connect := func(t *testing.T, s *server) *testkit.Client {
+		t.Helper()
+		return testkit.Connect(t, s.addr, testkit.ConnectOptions{Token: testkit.HS256(t, testkit.TokenSecret, map[string]any{"sub": "42"})})
+	}
+	t.Run("user_connection_limit", func(t *testing.T) {
+		nodes := fleet(t, 2, onRedis(r.Addr, redisrig.Prefix(t), "", parts{client: `, "user_connection_limit": 2`}))
+		connect(t, nodes[0]).ExpectConnect(t)
+		second := connect(t, nodes[1])
+		second.ExpectConnect(t)
+		require.Equal(t, "disconnect", connect(t, nodes[0]).NextAny(t).Kind, "3504, or 3013 while it is not sure that the others are there")
+		second.Close()
+		testkit.Eventually(t, func() bool {
+			return connect(t, nodes[0]).NextAny(t).Kind == "connect"
+		}, "the place of a connection that ended on the other node")
+	})
+	t.Run("single_connection", func(t *testing.T) {
+		nodes := fleet(t, 2, onRedis(r.Addr, redisrig.Prefix(t), "", parts{
+			client:  `, "subscribe_to_user_personal_channel": {"enabled": true, "single_connection": true, "personal_channel_namespace": "own"}`,
+			channel: `, "namespaces": [{"name": "own", "presence": true}]`,
+		}))
+		last := connect(t, nodes[0])
+		last.ExpectConnect(t)
+		for i := range 4 {
+			next := connect(t, nodes[(i+1)%2])
+			next.ExpectConnect(t)
+			last.ExpectDisconnect(t, 3504)
+			last = next
+		}
+	})
 }

@@ -2,8 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"sluice/codec"
@@ -41,22 +39,13 @@ var _ cluster.Local = localNode{}
 // Subscribe implements cluster.Local.
 func (l localNode) Subscribe(ctx context.Context, cmd *cluster.Subscribe) error {
 	o := &cmd.Override
-	return shortage(l.node.sessions.Subscribe(ctx, session.Target(cmd.Target), session.SubscribeCommand{
+	return l.node.sessions.Subscribe(ctx, session.Target(cmd.Target), session.SubscribeCommand{
 		Channel: cmd.Channel, ExpireAt: cmd.ExpireAt, Info: cmd.Info, Data: cmd.Data, Since: cmd.Since,
 		Override: auth.Override{
 			Presence: toggle(o.Presence), JoinLeave: toggle(o.JoinLeave), ForcePushJoinLeave: toggle(o.ForcePushJoinLeave),
 			ForcePositioning: toggle(o.ForcePositioning), ForceRecovery: toggle(o.ForceRecovery),
 		},
-	}))
-}
-
-// shortage makes what another node has to know of it a codec.Error.
-func shortage(err error) error {
-	var short *session.Shortage
-	if errors.As(err, &short) {
-		return fmt.Errorf("%w: %w", codec.ErrTooManyRequests, err)
-	}
-	return err
+	})
 }
 
 func toggle(b *bool) auth.Toggle {

@@ -122,6 +122,10 @@ func refusedByServer(half config.Half, conns *redis.Redis) error {
 			switch refused.Reason {
 			case redis.ReasonAuth, redis.ReasonTopology, redis.ReasonVersion, redis.ReasonNoPerm:
 				errs = append(errs, err)
+			case redis.ReasonReadonly:
+				if shard.Fixed() { // nobody will name another one
+					errs = append(errs, err)
+				}
 			}
 		}
 		if server, ok := shard.Server(); ok && shard.Sharded() && !server.AtLeast(7, 0) {

@@ -90,6 +90,10 @@ func (s *Shard) Keys() Keys { return s.keys }
 // Cluster reports whether the shard is a Redis Cluster.
 func (s *Shard) Cluster() bool { return s.t.kind == clusterTarget }
 
+// Fixed reports whether the shard is the server that its address names: neither Sentinels
+// nor a Cluster say which one it is.
+func (s *Shard) Fixed() bool { return s.t.kind == serverTarget }
+
 // Sharded reports whether readers use SSUBSCRIBE, so that publishers need SPUBLISH.
 func (s *Shard) Sharded() bool { return s.sharded }
 
