@@ -170,14 +170,16 @@ const (
 // forgets who is not renewed. It does not change.
 func (m *Manager) RenewEvery() (every time.Duration) {
 	for _, interval := range m.renewIntervals() {
-		if interval > 0 {
-			pace := min(max(interval/renewSlices, renewLeast), interval)
-			if every == 0 || pace < every {
-				every = pace
-			}
+		if pace := renewPace(interval); every == 0 || pace > 0 && pace < every {
+			every = pace
 		}
 	}
 	return every
+}
+
+// renewPace is how often a walk goes on that takes so long in all.
+func renewPace(interval time.Duration) time.Duration {
+	return min(max(interval/renewSlices, renewLeast), interval)
 }
 
 // What is renewed, each at its own pace.
@@ -227,9 +229,10 @@ type renewing struct {
 	visit    func(s *session, to *renewal)
 
 	// Owned by the loop.
-	place loop.Walk // over the slots
-	began int64     // when the walk was at the first slot, on the loop's clock
-	last  *renewal  // nil before the first
+	place   loop.Walk // over the slots
+	began   int64     // when the walk was at the first slot, on the loop's clock
+	stepped int64     // when it went on last
+	last    *renewal  // nil before the first
 
 	// Atomic.
 	due atomic.Bool // a task is on its way
@@ -252,6 +255,10 @@ func (r *renewing) Run(l *loop.Loop) {
 		return // presence is slow, or away: the walk waits for it
 	}
 	now, slots := l.Now(), len(a.table.slabs)<<slabBits
+	if now-r.stepped < int64(renewPace(r.interval))*3/4 {
+		return // the calls are in step with another walk, and few large steps cost less
+	}
+	r.stepped = now
 	if r.began == 0 {
 		r.began = now
 	}
