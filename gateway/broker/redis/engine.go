@@ -31,7 +31,7 @@ type Options struct {
 	// CallWait is the same for all other calls whose context does not end before; 5 s.
 	CallWait time.Duration
 	// ProbeEvery is how often a write and its delivery are tried; 1 s. ProbeLate is
-	// when the last one that worked is too long ago to be ready; 5 s.
+	// when the last one that worked is too long ago to be ready; 5 s, or three times that.
 	ProbeEvery, ProbeLate time.Duration
 	// Binary reports whether a channel's format is binary; nil: none is.
 	Binary func(channel string) bool
@@ -52,7 +52,7 @@ func (o *Options) defaults() {
 		o.ProbeEvery = time.Second
 	}
 	if o.ProbeLate <= 0 {
-		o.ProbeLate = 5 * time.Second
+		o.ProbeLate = max(5*time.Second, 3*o.ProbeEvery)
 	}
 	if o.Binary == nil {
 		o.Binary = func(string) bool { return false }

@@ -100,9 +100,12 @@ func (l *link) Message(name, payload []byte) {
 
 // Lost implements rds.Handler.
 func (l *link) Lost(err error) {
+	l.follower.lost()
+	if l.engine.over.Err() != nil {
+		return // by us
+	}
 	l.stats.lost.Add(1)
 	l.engine.opt.Log.Warn("redis: the pub/sub connection is lost: what is missed will be read from the histories", "shard", l.shard.Name(), "error", err)
-	l.follower.lost()
 }
 
 // Back implements rds.Handler.
@@ -116,19 +119,26 @@ func (l *link) Back() {
 // markerAgain is between tries of a marker whose connection was lost.
 const markerAgain = 10 * time.Millisecond
 
-// barrier returns when what was published on the shard before has entered the Sink.
-func (l *link) barrier(ctx context.Context) error {
-	suspects := l.follower.takeSuspects()
+// marker sends one through the shard and waits for it, over losses of the connection too.
+func (l *link) marker(ctx context.Context) error {
 	for {
 		err := l.follower.awaitUp(ctx)
 		if err == nil {
 			if err = l.reader.Marker(ctx); err == nil {
-				break
+				return nil
 			}
 		}
 		if ctx.Err() != nil || !errors.Is(err, rds.ErrUnavailable) || !sleep(ctx, markerAgain) {
 			return fmt.Errorf("shard %s: no marker came back, see /ready: %w: %w", l.shard.Name(), rds.ErrUnavailable, err)
 		}
+	}
+}
+
+// barrier returns when what was published on the shard before has entered the Sink.
+func (l *link) barrier(ctx context.Context) error {
+	suspects := l.follower.takeSuspects()
+	if err := l.marker(ctx); err != nil {
+		return err
 	}
 	if err := l.follower.await(ctx, suspects); err != nil {
 		return fmt.Errorf("shard %s: channels are compared with their histories: %w: %w", l.shard.Name(), rds.ErrUnavailable, err)

@@ -58,7 +58,7 @@ func (p *prober) once(ctx context.Context, limit time.Duration) error {
 			return fmt.Errorf("write: %w", err)
 		}
 	}
-	if err := p.link.reader.Marker(ctx); err != nil {
+	if err := p.link.marker(ctx); err != nil {
 		return fmt.Errorf("delivery: %w", err)
 	}
 	return nil
