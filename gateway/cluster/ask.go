@@ -66,10 +66,16 @@ func (c *Cluster) ask(ctx context.Context, kind string, data any, local func(con
 	go func() { here <- local(ctx) }()
 	silent, err = c.askOthers(ctx, &message{kind: kind, ask: true, data: data, id: c.lastID.Add(1)}, take)
 	if mine := <-here; mine != nil {
-		return silent, mine
+		err = mine
+	}
+	if errors.Is(err, broker.ErrUnavailable) && !isSurvey(kind) {
+		// Nothing was done, but for what other nodes did, or this one.
+		err = fmt.Errorf("cluster: %s of some nodes only: %w: %w", kind, broker.ErrUnknown, err)
 	}
 	return silent, err
 }
+
+func isSurvey(kind string) bool { return kind == kindChannels || kind == kindInfo }
 
 // asking is one question under way. It belongs to the goroutine that asks.
 type asking struct {
@@ -159,8 +165,7 @@ func (a *asking) failed(from string, answer *answer) {
 	delete(a.wait, from)
 	name := c.nodes.titles(map[string]bool{from: true})[0]
 	text := plain(answer.Error, maxText)
-	survey := a.m.kind == kindChannels || a.m.kind == kindInfo
-	if survey && answer.Code == 0 {
+	if isSurvey(a.m.kind) && answer.Code == 0 {
 		a.known[from] = true
 		c.opt.Log.Warn("cluster: a node could not answer", "kind", a.m.kind, "node", name, "error", text)
 		return

@@ -181,6 +181,7 @@ func TestACommandThatReachesNobodyIsNoSuccess(t *testing.T) {
 		n0.carrier.Down(true)
 		_, err := n0.Disconnect(t.Context(), &cluster.Disconnect{Target: user("42")})
 		require.ErrorIs(t, err, broker.ErrUnavailable)
+		require.ErrorIs(t, err, broker.ErrUnknown, "a part of it was done")
 		require.Len(t, n0.local.done(), 1, "here it was done")
 		n0.carrier.Down(false)
 

@@ -65,6 +65,9 @@ func inOurForm(cmd *reference.Command) any {
 		return &Unsubscribe{Target: Target{User: u.User, Client: u.Client, Session: u.Session}, Channel: u.Channel}
 	case cmd.Disconnect != nil:
 		d := cmd.Disconnect
+		if d.Code == 0 { // of no node, for each says why
+			d.Code, d.Reason = codec.DisconnectForceNoReconnect.Code, codec.DisconnectForceNoReconnect.Reason
+		}
 		return &Disconnect{Target: Target{User: d.User, Client: d.Client, Session: d.Session}, Whitelist: d.Whitelist, Code: d.Code, Reason: d.Reason}
 	case cmd.Refresh != nil:
 		r := cmd.Refresh
