@@ -28,7 +28,7 @@ type fleet struct {
 // Times of gateways under test, which say how long a publish may take in an outage.
 const (
 	fleetPublishWait = time.Second
-	fleetIOTimeout   = time.Second
+	fleetIOTimeout   = 2 * time.Second
 )
 
 // fleetConfig is the configuration of a gateway on an engine, a section of the
@@ -38,7 +38,7 @@ func fleetConfig(engine string) string {
 		withMetrics+`}, "engine": {`+engine,
 		fmt.Sprintf(`, "publish_wait": %q`, fleetPublishWait),
 		`, "recovery_max_publication_limit": 0`,
-		`, "namespaces": [{"name": "rr", `+recoverable+`},
+		`, "namespaces": [{"name": "rr", "presence": true, `+recoverable+`},
 			{"name": "short", "history_size": 10, "history_ttl": "300s", "force_recovery": true, `+anybody+`}]`)
 }
 
@@ -48,7 +48,7 @@ func redisEngine(prefix string, addrs []string, more string) string {
 	if len(addrs) > 0 {
 		more += `, "address": ` + quotedList(addrs)
 	}
-	return fmt.Sprintf(`"type": "redis", "redis": {"prefix": %q, "io_timeout": %q %s}`, prefix, fleetIOTimeout, more)
+	return fmt.Sprintf(`"type": "redis", "redis": {"prefix": %q, "presence_ttl": "20s", "io_timeout": %q %s}`, prefix, fleetIOTimeout, more)
 }
 
 // quotedList is a list of strings as JSON.
@@ -203,7 +203,8 @@ func (r *trial) finish() {
 	}
 	r.await("all subscribers to have the last publications", func(w *watcher) bool { return w.hasAll(tops) })
 	r.awaitReady(r.t, true)
-	r.leave()
+	r.expectControl()
+	r.expectPresence()
 	r.kept = r.histories()
 	r.report()
 	require.NoError(r.t, r.judge())
@@ -216,7 +217,7 @@ func (r *trial) histories() map[string]*stretch {
 	for _, ch := range r.channels {
 		var first []byte
 		for _, g := range r.gateways {
-			raw := g.api.MustResult(r.t, "history", map[string]any{"channel": ch, "limit": -1})
+			raw := g.result(r.t, "history", map[string]any{"channel": ch, "limit": -1})
 			if first == nil {
 				first = raw
 			}
