@@ -235,6 +235,7 @@ func addRedisEngine(to *metrics.Redis, st brokerredis.Stats) {
 			Compared: map[string]uint64{"complete": s.Resynced, "told": s.Told - min(s.WentBack, s.Told), "went_back": s.WentBack, "failed": s.ReadsFailed},
 			Odd: map[string]uint64{
 				"jump": s.Jumps, "repeat": s.Repeats, "behind": s.Behind, "unconfirmed": s.Unconfirmed, "unknown": s.Unknown, "held_dropped": s.HeldDropped,
+				"overtook": s.Overtook, "unreadable": s.Unreadable,
 			},
 		})
 	}

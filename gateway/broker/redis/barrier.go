@@ -14,18 +14,18 @@ type tip struct {
 }
 
 // reading returns what a read needs before it is made: with wants, the last publication is
-// wanted as well if its offset is above behind; and the losses so far.
+// wanted as well if its offset is above behind; and the losses so far (see whole).
 func (f *follower) reading(channel string) (wants bool, behind, losses uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := f.places.Value(channel)
 	if p == nil {
-		return false, 0, f.losses
+		return false, 0, f.whole()
 	}
 	if p.known && p.proof != proofNone {
 		behind = p.at.Offset
 	}
-	return true, behind, f.losses
+	return true, behind, f.whole()
 }
 
 // learn takes what a read found that was made when there had been so many losses. The

@@ -2,9 +2,11 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"sluice/gateway/broker"
+	rds "sluice/gateway/redis"
 )
 
 const (
@@ -36,7 +38,7 @@ func (f *follower) run(ctx context.Context) {
 		reads := f.source.follow(ctx, wants)
 		bad := 0
 		for i, p := range batch {
-			if reads[i].err != nil || !f.compare(ctx, p, reads[i], losses) {
+			if !f.compare(ctx, p, reads[i], losses) {
 				bad++
 				f.again(p)
 			}
@@ -122,6 +124,9 @@ func (f *follower) again(p *place) {
 // losses of the reader before that; false if it has to be read again.
 func (f *follower) compare(ctx context.Context, p *place, r read, losses uint64) bool {
 	for first := true; ; first = false {
+		if r.err != nil {
+			return f.unread(ctx, p, r.err, losses)
+		}
 		f.mu.Lock()
 		if p.gone || f.stopped {
 			f.mu.Unlock()
@@ -159,10 +164,28 @@ func (f *follower) compare(ctx context.Context, p *place, r read, losses uint64)
 			return f.settle(ctx, p, r.top, losses, false)
 		}
 		r = f.source.follow(ctx, []want{{p.channel, at.Offset + 1, at.Epoch}})[0]
-		if r.err != nil {
-			return false
-		}
 	}
+}
+
+// refusedMost is how often in a row a comparison may be refused: by then it will be for good.
+const refusedMost = 5
+
+// unread is told that the history of a place could not be read or renewed; false if that is
+// to be tried again. One that Redis refuses again and again tells nothing any more: its
+// subscribers have lost their place, and the other channels go on.
+func (f *follower) unread(ctx context.Context, p *place, err error, losses uint64) bool {
+	if !errors.Is(err, rds.ErrRefused) {
+		return false
+	}
+	f.mu.Lock()
+	p.refused++
+	often := p.refused
+	f.mu.Unlock()
+	if often < refusedMost {
+		return false
+	}
+	f.stats.unreadable.Add(1)
+	return f.settle(ctx, p, broker.Position{}, losses, true)
 }
 
 // wentBack gives a history that went back another epoch, and tells of it.
@@ -170,7 +193,7 @@ func (f *follower) wentBack(ctx context.Context, p *place, epoch string, top, lo
 	f.stats.wentBack.Add(1)
 	epoch, err := f.source.renew(ctx, p.channel, epoch)
 	if err != nil {
-		return false
+		return f.unread(ctx, p, err, losses)
 	}
 	return f.settle(ctx, p, broker.Position{Offset: top, Epoch: epoch}, losses, true)
 }
@@ -227,7 +250,7 @@ func (f *follower) settle(ctx context.Context, p *place, top broker.Position, lo
 		f.stats.resynced.Add(1)
 		f.sink.Resynced(p.channel, p.at)
 	}
-	p.losses = losses
+	p.losses, p.refused = losses, 0
 	f.mu.Unlock()
 	for f.release(ctx, p) {
 	}
@@ -306,14 +329,4 @@ func (f *follower) rest(p *place, missed bool) {
 		f.settled(p)
 		f.dropHold(p)
 	}
-}
-
-// popHeld takes the first message that waits. Caller holds mu.
-func (f *follower) popHeld(h *hold) {
-	cost := h.list[0].size + holdCost
-	h.list[0] = message{}
-	h.list = h.list[1:]
-	h.size -= cost
-	f.held -= cost
-	h.early = max(h.early-1, 0)
 }

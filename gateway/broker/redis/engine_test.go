@@ -50,6 +50,7 @@ func (n *node) publish(ch, text string) broker.Result {
 func (n *node) enter(ch string) broker.Position {
 	n.t.Helper()
 	require.NoError(n.t, n.Subscribe(n.t.Context(), []string{ch}))
+	require.NoError(n.t, n.link(ch).follower.awaitUp(n.t.Context())) // what is read before Back is compared
 	_, top, err := broker.Read(n.t.Context(), n, broker.HistoryQuery{Channel: ch, MetaTTL: time.Hour})
 	require.NoError(n.t, err)
 	return top

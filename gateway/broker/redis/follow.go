@@ -9,16 +9,6 @@ import (
 	"sluice/gateway/shrink"
 )
 
-const (
-	// holdMost and holdRoom bound what waits for the comparison of one channel, in
-	// messages and bytes; holdRoomAll what waits in all channels of a shard.
-	holdMost    = 512
-	holdRoom    = 1 << 20
-	holdRoomAll = 64 << 20
-	// holdCost is what a message that waits takes beyond its payload.
-	holdCost = 256
-)
-
 // source is where a follower reads what it compares with.
 type source interface {
 	// follow answers each want, in order.
@@ -72,9 +62,21 @@ func (f *follower) add(channels []string) {
 	for _, ch := range channels {
 		if f.places.Value(ch) == nil {
 			ch = strings.Clone(ch) // a name must not keep alive what it was cut from
-			f.places.Set(ch, &place{channel: ch, losses: f.losses})
+			f.places.Set(ch, &place{channel: ch, losses: f.whole()})
 		}
 	}
+}
+
+// neverWhole stands for no number of losses: what became known while the reader was not back is
+// compared when it is. Why: the connection may be lost again before, of which it does not tell.
+const neverWhole = 1<<64 - 1
+
+// whole returns the losses so far, if nothing is missed since the last one. Caller holds mu.
+func (f *follower) whole() uint64 {
+	if !f.up {
+		return neverWhole
+	}
+	return f.losses
 }
 
 // remove forgets channels; what still comes for them is dropped.
@@ -126,6 +128,11 @@ func (f *follower) message(ctx context.Context, p *place, m message) {
 				credit.Release()
 				return
 			}
+		case stepPass:
+			if f.passHeld(ctx, p); ctx.Err() != nil {
+				credit.Release()
+				return
+			}
 		case stepCredit:
 			var err error
 			if credit, err = f.sink.Credit(ctx, m.size); err != nil {
@@ -142,6 +149,7 @@ const (
 	stepDropped             // it is not, or waits without credit
 	stepWait                // try again when the channel is closed
 	stepCredit              // try again with credit
+	stepPass                // try again when the first one that waits has passed
 )
 
 // take does one step for a message.
@@ -152,10 +160,16 @@ func (f *follower) take(p *place, m message, credit *broker.Credit) (step, <-cha
 		return stepDropped, nil
 	}
 	if f.stale(p) {
-		if !f.holdBack(p, m) {
+		switch {
+		case f.holdBack(p, m):
+			return stepDropped, nil
+		case f.up || p.phase > phaseQueued:
 			return stepWait, p.turn()
+		case len(p.hold.list) > 0: // nothing is compared before Back, which comes behind this one
+			return stepPass, nil
 		}
-		return stepDropped, nil
+		f.stats.overtook.Add(1)
+		return f.pass(p, &m, credit), nil
 	}
 	switch p.judge(&m) {
 	case repeat:
@@ -167,11 +181,16 @@ func (f *follower) take(p *place, m message, credit *broker.Credit) (step, <-cha
 		f.holdBack(p, m)
 		return stepDropped, nil
 	}
+	return f.pass(p, &m, credit), nil
+}
+
+// pass delivers a message, if there is credit for it. Caller holds mu.
+func (f *follower) pass(p *place, m *message, credit *broker.Credit) step {
 	if credit == nil && m.size > 0 {
-		return stepCredit, nil
+		return stepCredit
 	}
-	f.deliver(p, &m, credit)
-	return stepTaken, nil
+	f.deliver(p, m, credit)
+	return stepTaken
 }
 
 // stale reports whether the place must be compared before live messages may pass.
@@ -182,9 +201,6 @@ func (f *follower) stale(p *place) bool {
 
 // deliver hands a message to the Sink. Caller holds mu.
 func (f *follower) deliver(p *place, m *message, credit *broker.Credit) {
-	if !p.known {
-		p.losses = f.losses
-	}
 	p.moved(m)
 	switch {
 	case m.kind == messageJoin:
@@ -195,69 +211,6 @@ func (f *follower) deliver(p *place, m *message, credit *broker.Credit) {
 		credit.Release()
 	default:
 		f.sink.Publication(p.channel, m.pub, m.prev, credit)
-	}
-}
-
-// holdBack lets a message wait for the comparison; false if its reader has to wait
-// instead. Caller holds mu.
-func (f *follower) holdBack(p *place, m message) bool {
-	h := p.hold
-	if h == nil {
-		h = &hold{}
-		p.hold = h
-	}
-	cost := m.size + holdCost
-	full := func() bool {
-		return len(h.list) >= holdMost || h.size+cost > holdRoom && len(h.list) > 0 || f.held+cost > holdRoomAll
-	}
-	if full() && p.phase == phaseReplay {
-		return false // the credit that the replay waits for is what this one has to wait for
-	}
-	if full() {
-		f.dropKept(p)
-		h.missed = true
-		if m.at.Offset != 0 {
-			f.stats.heldDropped.Add(1)
-			return true // the history has it
-		}
-		if full() {
-			return false
-		}
-	}
-	h.list = append(h.list, m)
-	h.size += cost
-	f.held += cost
-	return true
-}
-
-// dropKept drops what waits and is in the history as well. Caller holds mu.
-func (f *follower) dropKept(p *place) {
-	h := p.hold
-	kept := h.list[:0]
-	size, early := 0, 0
-	for i, m := range h.list {
-		if m.at.Offset != 0 {
-			f.stats.heldDropped.Add(1)
-			continue
-		}
-		if i < h.early {
-			early++
-		}
-		kept = append(kept, m)
-		size += m.size + holdCost
-	}
-	clear(h.list[len(kept):])
-	f.held += size - h.size
-	h.list, h.size, h.early = kept, size, early
-}
-
-// dropHold forgets what waits. Caller holds mu.
-func (f *follower) dropHold(p *place) {
-	if h := p.hold; h != nil {
-		f.held -= h.size
-		h.list, h.size, h.early = nil, 0, 0
-		p.progress()
-		p.hold = nil
 	}
 }
 
@@ -320,8 +273,10 @@ func (f *follower) back() {
 		switch {
 		case p.losses == f.losses:
 		case !p.known:
+			if p.losses != neverWhole {
+				f.stats.unknown.Add(1)
+			}
 			p.losses = f.losses
-			f.stats.unknown.Add(1)
 		default:
 			f.catch(p)
 		}

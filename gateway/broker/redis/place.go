@@ -72,6 +72,8 @@ type place struct {
 	gone   bool // unsubscribed
 	caught bool // counts in the follower's catching
 	hold   *hold
+	// refused is how often in a row its comparison was refused.
+	refused int
 }
 
 // mark is a publication that a read found at the end of a history.
@@ -79,17 +81,6 @@ type mark struct{ offset, sum uint64 }
 
 // marksMost bounds the marks of a place. More are there only while it lags behind.
 const marksMost = 8
-
-// hold is what waits for a comparison.
-type hold struct {
-	list []message
-	// early is how many of list came before the history was asked for: it has them.
-	early int
-	size  int
-	// missed says that publications were dropped for want of room: the history has them.
-	missed bool
-	turn   chan struct{} // closed when the comparison got on; nil if nobody waits
-}
 
 // verdict is what becomes of a message.
 type verdict uint8

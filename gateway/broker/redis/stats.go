@@ -79,6 +79,7 @@ func (c *callStats) failed(err error) {
 type followStats struct {
 	repeats, jumps, heldDropped, unknown, comparisons, readsFailed atomic.Uint64
 	wentBack, replayed, told, resynced, unconfirmed, behind        atomic.Uint64
+	overtook, unreadable                                           atomic.Uint64
 }
 
 // linkStats count what comes through one shard. All fields are atomic.
@@ -140,6 +141,8 @@ type ShardStats struct {
 	Unconfirmed uint64
 	ReadsFailed uint64          // histories that could not be compared at once
 	HeldDropped uint64          // messages that waited, dropped for want of room, to be read again
+	Overtook    uint64          // messages without history that passed before what is to be read, for want of room
+	Unreadable  uint64          // comparisons that Redis refused for good, after which subscribers were told
 	Skipped     map[Skip]uint64 // payloads and entries that were not passed on
 	Parts       uint64          // parts of messages that were left out
 }
@@ -170,6 +173,7 @@ func (l *link) read(now time.Time) ShardStats {
 		Replayed: f.replayed.Load(), Resynced: f.resynced.Load(), Told: f.told.Load(), WentBack: f.wentBack.Load(),
 		Unknown: f.unknown.Load(), Jumps: f.jumps.Load(), Behind: f.behind.Load(), Repeats: f.repeats.Load(),
 		Unconfirmed: f.unconfirmed.Load(), ReadsFailed: f.readsFailed.Load(), HeldDropped: f.heldDropped.Load(),
+		Overtook: f.overtook.Load(), Unreadable: f.unreadable.Load(),
 		Skipped: make(map[Skip]uint64, skipReasons), Parts: l.stats.parts.Load(),
 	}
 	s.Channels, s.Pending, s.Held = l.follower.counts()

@@ -1,0 +1,101 @@
+package redis
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/broker/brokertest"
+	rds "sluice/gateway/redis"
+	"sluice/gateway/testkit"
+	"sluice/gateway/testkit/redisrig"
+)
+
+// What makes a channel known between Lost and Back says nothing about what follows: the connection may
+// be lost again, of which nobody tells, before it is whole.
+func TestAPlaceMadeBeforeBackIsCompared(t *testing.T) {
+	f := func(name string, known func(g *game)) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g, stop := newGame(t, 1)
+				g.lose()
+				g.f.remove([]string{"a"})
+				g.f.add([]string{"a"})
+				g.mu.Lock()
+				g.up = true
+				g.mu.Unlock()
+				known(g)
+				g.mu.Lock()
+				g.flight, g.up = nil, false // again; the reader was not back, so it does not tell
+				g.mu.Unlock()
+				g.publish("a")
+				g.back()
+				synctest.Wait()
+				g.arrive(1 << 30)
+				l, top := g.crowd.by["a"], g.channels["a"].top
+				require.True(t, l.told || l.at.Offset == top, "position %v, top %d", l.at, top)
+				stop()
+			})
+		})
+	}
+	f("by a read", func(g *game) { g.enter("a") })
+	f("by a message", func(g *game) {
+		g.publish("a")
+		g.arrive(1)
+		g.crowd.by["a"] = &positioned{at: g.channels["a"].kept[0].at, seen: make(map[uint64]string)}
+	})
+}
+
+// Back comes on the goroutine that hands over messages: what comes before it must not wait for what
+// follows it, however much that is.
+func TestAFloodBeforeBackStopsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, stop := newGame(t, 1)
+		g.publish("a")
+		g.arrive(1)
+		g.lose()
+		g.publish("a")
+		g.mu.Lock()
+		g.up = true
+		for i := range 3 * holdMost {
+			g.send("a", g.world.message(0, "", fmt.Sprintf("bare%04d", i)))
+		}
+		g.mu.Unlock()
+		done := make(chan struct{})
+		go func() {
+			g.arrive(1 << 30)
+			g.f.back()
+			close(done)
+		}()
+		synctest.Wait()
+		select {
+		case <-done:
+		default:
+			t.Error("the reader waits for what only it can bring")
+		}
+		g.check()
+		require.Len(t, g.crowd.bare, 3*holdMost)
+		stop()
+	})
+}
+
+// A channel whose keys another program took is told; it does not keep the node from being ready, nor others
+// waiting.
+func TestAHistoryThatCannotBeReadForGoodIsTold(t *testing.T) {
+	server := redisrig.Single(t)
+	n := started(t, rds.Options{Address: []string{server.Addr}, Prefix: "p"}, Options{})
+	n.enter("c")
+	n.enter("d")
+	n.publish("c", "1")
+	n.sink.Await(t, "c", 1)
+	server.Do(t, "SET", "p.stream.meta.c", "foreign")
+	server.KillPubSub(t)
+	testkit.Eventually(t, func() bool { return len(n.sink.Events("c")) == 2 }, "the loss to be told")
+	require.Equal(t, brokertest.Lost, n.sink.Events("c")[1].Kind)
+	n.awaitReady()
+	n.publish("d", "1")
+	n.sink.Await(t, "d", 2) // behind the resync
+	require.EqualValues(t, 1, n.Stats().Shards[0].Unreadable)
+}
