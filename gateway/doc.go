@@ -128,6 +128,7 @@
 //	metrics watch         1                its timer (sums for the API's info)
 //	redis watch           per shard        dials, its timer
 //	redis command         1,000 per server rueidis, until the connection to Redis is given up
+//	redis batch           4 per shard      the same; gone when nothing waits to be sent
 //	redis reader          per reader       dials, Redis, its handler (which may hold Redis back)
 //	redis writer, probe   per reader       Redis, their timers
 //	redis fan             per reader of    dials, its timer, handlers of its parts; a part for

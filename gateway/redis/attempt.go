@@ -29,6 +29,8 @@ type attempts struct {
 	late <-chan time.Time
 	cs   []Cmd
 	out  []Reply
+	// batched says that the command, which is one, goes with those of others.
+	batched bool
 
 	left []int // which commands have no reply yet; nil: all
 }
@@ -38,7 +40,15 @@ type attempts struct {
 type sent struct {
 	cs      []Cmd
 	results []rueidis.RedisResult
+	places  chan struct{} // where it has one
 	done    chan struct{}
+}
+
+// ended gives back the place of a job, whose results are there.
+func (s *Shard) ended(j *sent) {
+	<-j.places
+	s.underWay.Add(-1)
+	close(j.done)
 }
 
 func (a *attempts) run() {
@@ -96,19 +106,21 @@ func (a *attempts) send() (*sent, *Error) {
 	}
 	a.s.underWay.Add(1)
 	made, open := a.s.dial.connections()
-	job := &sent{cs: a.cs, done: make(chan struct{})}
+	job := &sent{cs: a.cs, places: places, done: make(chan struct{})}
 	if a.left != nil {
 		job.cs = make([]Cmd, len(a.left))
 		for i, at := range a.left {
 			job.cs[i] = a.cs[at]
 		}
 	}
-	go func() {
-		job.do(a.s.use())
-		<-places
-		a.s.underWay.Add(-1)
-		close(job.done)
-	}()
+	if a.batched {
+		a.s.batches.add(job)
+	} else {
+		go func() {
+			job.do(a.s.use())
+			a.s.ended(job)
+		}()
+	}
 	var err error
 	select {
 	case <-job.done:
@@ -122,6 +134,9 @@ func (a *attempts) send() (*sent, *Error) {
 	case <-job.done:
 		return job, nil
 	default:
+	}
+	if a.batched && a.s.batches.withdraw(job) {
+		return nil, a.s.unavailable(ReasonTimeout, err) // nothing was sent
 	}
 	if now, _ := a.s.dial.connections(); open == 0 && now == made {
 		return nil, a.s.unavailable(ReasonTimeout, err) // there was nothing to send it on

@@ -32,7 +32,9 @@ type Stats struct {
 	DialErrors uint64
 	Waiting    int // callers
 	UnderWay   int // commands and pipelines that are sent
-	Latency    tally.Durations
+	// Batches and Batched: what went in batches, and how many commands that were.
+	Batches, Batched uint64
+	Latency          tally.Durations
 }
 
 // Stats returns the counters. Any goroutine.
@@ -41,9 +43,11 @@ func (s *Shard) Stats() Stats {
 	s.counts.mu.Lock()
 	byReason := maps.Clone(s.counts.errors)
 	s.counts.mu.Unlock()
+	batched := s.batches.read()
 	return Stats{
 		Shard: s.name, Up: err == nil, Commands: s.counts.commands.Load(), Errors: byReason,
 		Retries: s.counts.retries.Load(), Dials: s.counts.dials.Load(), DialErrors: s.counts.dialErrors.Load(),
+		Batches: batched.batches, Batched: batched.commands,
 		Waiting: int(s.waiting.Load()), UnderWay: int(s.underWay.Load()), Latency: s.counts.latency.Read(),
 	}
 }

@@ -24,10 +24,8 @@ const (
 func (e *Engine) Publish(ctx context.Context, channel string, p *codec.Publication, opt broker.PublishOptions) (broker.Result, error) {
 	l := e.link(channel)
 	cmd := e.publishCommand(l, channel, p, &opt)
-	ctx, cancel := context.WithTimeout(ctx, e.opt.Wait)
-	defer cancel()
 	began := time.Now()
-	reply := l.shard.Do(ctx, cmd)
+	reply := l.shard.DoBatched(ctx, e.opt.Wait, cmd)
 	e.calls.took(callPublish, time.Since(began))
 	if err := reply.Err(); err != nil {
 		return broker.Result{}, e.failed("publish", err)
@@ -154,10 +152,8 @@ func (e *Engine) Leave(ctx context.Context, channel string, info *codec.ClientIn
 
 func (e *Engine) event(ctx context.Context, channel string, payload []byte, credit *broker.Credit) error {
 	l := e.link(channel)
-	ctx, cancel := context.WithTimeout(ctx, e.opt.Wait)
-	defer cancel()
 	began := time.Now()
-	err := l.shard.Do(ctx, l.publishClient(channel, rds.String(payload))).Err()
+	err := l.shard.DoBatched(ctx, e.opt.Wait, l.publishClient(channel, rds.String(payload))).Err()
 	e.calls.took(callEvent, time.Since(began))
 	if err != nil {
 		return e.failed("join or leave", err)
