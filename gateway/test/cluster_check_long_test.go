@@ -129,27 +129,27 @@ func (o *outcome) answers() error {
 		if !o.loses {
 			return fmt.Errorf("%v was acknowledged at %d of %s in %s, and the history does not have it there", a.note, a.offset, a.epoch, a.channel)
 		}
-		if !seen[place2{a.channel, position{a.epoch, a.offset}}][a.note] && !o.allTold(a.channel) {
+		if !seen[spot{a.channel, position{a.epoch, a.offset}}][a.note] && !o.allTold(a.channel) {
 			return fmt.Errorf("%v was acknowledged at %d of %s in %s, is lost, and not all subscribers were told", a.note, a.offset, a.epoch, a.channel)
 		}
 	}
 	return nil
 }
 
-// place2 is a place in one of several channels.
-type place2 struct {
+// spot is a position in one of several channels.
+type spot struct {
 	channel string
 	position
 }
 
 // sightings are what subscribers got at each place.
-func (o *outcome) sightings() map[place2]map[note]bool {
-	all := make(map[place2]map[note]bool)
+func (o *outcome) sightings() map[spot]map[note]bool {
+	all := make(map[spot]map[note]bool)
 	for _, w := range o.watchers {
 		for ch, course := range w.courses {
 			for _, s := range course {
 				for i, k := range s.seen {
-					at := place2{ch, position{s.epoch, s.from + uint64(i)}}
+					at := spot{ch, position{s.epoch, s.from + uint64(i)}}
 					if all[at] == nil {
 						all[at] = make(map[note]bool)
 					}

@@ -30,10 +30,10 @@ func soundOutcome() (*outcome, *watcher) {
 func TestLongTheJudgeOfFleetsSeesFaults(t *testing.T) {
 	sound, _ := soundOutcome()
 	require.NoError(t, sound.judge())
-	f := func(want string, break_ func(*outcome, *watcher)) {
+	f := func(want string, spoil func(*outcome, *watcher)) {
 		t.Helper()
 		o, w := soundOutcome()
-		break_(o, w)
+		spoil(o, w)
 		require.ErrorContains(t, o.judge(), want)
 	}
 	course := func(w *watcher) *stretch { return w.courses["rr:0"][0] }
