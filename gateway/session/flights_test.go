@@ -55,6 +55,7 @@ func TestAStormCostsFewCalls(t *testing.T) {
 			})
 		}
 		wg.Wait()
+		synctest.Wait() // for the goroutines of the calls, which end behind their answers
 		require.Less(t, len(r.calls), 70, "100 ms of reads of 10 ms each, for three sets")
 		require.Empty(t, f.calls)
 	})
@@ -95,6 +96,7 @@ func TestWhoGivesUpLeavesTheCallToOthers(t *testing.T) {
 		require.ErrorIs(t, f.get(ctx, []string{"a"})[0], errLate)
 		require.NoError(t, <-patient)
 		require.ErrorContains(t, f.get(t.Context(), []string{"panic"})[0], "panic in the engine")
+		synctest.Wait() // for the goroutine of the call, which ends behind its answer
 		require.Empty(t, f.calls)
 	})
 }
