@@ -94,6 +94,7 @@ type Node struct {
 	watching  sync.WaitGroup // of memory, metrics and clock; may be in a collection for a while
 	failed    chan error     // a server ended on its own; never closed
 	quit      chan struct{}  // closed by Stop
+	empty     chan struct{}  // closed by Stop, when no stream is left
 
 	counts requestCounts // has a lock of its own
 	bodies *bodyRoom     // has a lock of its own
@@ -120,7 +121,7 @@ func New(cfg *config.Config, opt Options) (*Node, error) {
 	}
 	node := &Node{
 		cfg: cfg, log: opt.Log, logDropped: opt.LogDropped, verify: opt.Verify, id: session.NewID(), began: time.Now(),
-		failed: make(chan error, 2), quit: make(chan struct{}),
+		failed: make(chan error, 2), quit: make(chan struct{}), empty: make(chan struct{}),
 	}
 	node.bodies = newBodyRoom(cfg, node.quit)
 	if err := checkSupported(cfg, func(string) string { return "" }); err != nil {

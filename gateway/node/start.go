@@ -109,7 +109,7 @@ func (node *Node) Start() error {
 	}
 	node.watching.Go(func() { node.watchHeap(node.quit) })
 	node.watching.Go(func() { node.watchMetrics(node.quit) })
-	node.watching.Go(func() { node.watchClock(node.quit) })
+	node.watching.Go(func() { node.watchClock(node.empty) })
 	node.watching.Go(func() { node.sessions.Reclaim(node.quit) })
 	node.cluster.Start()
 	node.ready.Store(true)

@@ -61,6 +61,7 @@ func (node *Node) Stop(ctx context.Context) error {
 	if err := node.group.Drained(node.left(ctx)); err != nil {
 		errs = append(errs, fmt.Errorf("gateway: streams were cut: %w", err))
 	}
+	close(node.empty)
 	closed()
 	if err := node.broker.StopIntake(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("gateway: the engine goes on delivering: %w", err))

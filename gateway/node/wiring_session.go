@@ -43,7 +43,8 @@ func (node *Node) sessionOptions() session.Options {
 }
 
 // watchClock has the sessions look whether the wall clock was set, and renew what has to
-// be, until done is closed.
+// be, until done is closed. Why as long as there are streams, and not until the shutdown
+// begins: it may take longer than what is not renewed lasts.
 func (node *Node) watchClock(done <-chan struct{}) {
 	tick := time.NewTicker(session.ClockLook)
 	defer tick.Stop()
