@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -43,10 +44,15 @@ func (m *Manager) inOrder(ctx context.Context, t *Target, f func(a *Agent, ref l
 // before it.
 const barrierWait = time.Second
 
+// barrierPause is how long commands do not wait for an engine that did not bring it.
+const barrierPause = time.Second
+
 // broughtIn waits until what was acknowledged before, on this node or another, has come
 // back from an engine that is no synchronous one. Commands come at the cost of few
 // barriers, however many. One that is away, or lags by more than barrierWait, holds none
-// up: it is counted, and what was published before the command may come behind it.
+// up: it is counted, and what was published before the command may come behind it. Nor do
+// the next ones wait then, for barrierPause: other nodes' commands are carried out one by
+// one, and those that a wait for each had held up would end whom they did not mean.
 //
 // A connect does not wait for it: what it is told of channels with positions is exact by
 // their offsets, and in others a publication that was acknowledged just before may still
@@ -56,14 +62,23 @@ func (m *Manager) broughtIn(ctx context.Context) {
 		return
 	}
 	err := m.broker.Ready() // one that knows that it cannot need not be asked
-	if err == nil {
-		err = m.barriers.get(ctx, []struct{}{{}})[0]
+	switch {
+	case err != nil:
+	case time.Now().UnixNano() < m.barriersPause.Load():
+		err = errLate
+	default:
+		if err = m.barriers.get(ctx, []struct{}{{}})[0]; err != nil && ctx.Err() == nil {
+			m.barriersPause.Store(time.Now().Add(barrierPause).UnixNano())
+		}
 	}
 	if err != nil {
 		m.unordered.Add(1)
 		m.opt.Log.Debug("a command does not wait for what was published before it", "error", err)
 	}
 }
+
+// errLate is why a command does not wait for an engine that answers, but late.
+var errLate = errors.New("session: the engine did not bring what was published in time, a moment ago")
 
 // passed waits until what entered the Sink before the call has left the lanes, and
 // until little enough of it waits on loops to be brought forward for the sessions

@@ -177,6 +177,7 @@ type Manager struct {
 	// keeper, joinsDropped joins and leaves that found no credit.
 	keeperRefused, joinsDropped atomic.Uint64
 	unordered                   atomic.Uint64 // see broughtIn
+	barriersPause               atomic.Int64  // until when nobody waits for one, Unix ns
 	// presenceFailed and placesFailed are calls that failed, placesAlone questions of
 	// connects to which there was no answer, evictionsFailed those that nodes may have
 	// missed. See Stats.

@@ -153,6 +153,18 @@ func TestACommandGoesOnWithoutTheEngine(t *testing.T) {
 	require.EqualValues(t, 1, r.Stats().Unordered)
 }
 
+// An engine that lags holds up the first command, not each of a queue of them.
+func TestCommandsDoNotWaitOneByOneForALateEngine(t *testing.T) {
+	r := newRemoteRig(t, nil)
+	defer r.node.Late()()
+	const commands = 6
+	for range commands {
+		require.NoError(t, r.Disconnect(t.Context(), Target{User: "u"}, nil, codec.DisconnectForceNoReconnect))
+	}
+	require.EqualValues(t, commands, r.Stats().Unordered)
+	require.LessOrEqual(t, len(r.node.Calls("Barrier")), commands/2)
+}
+
 // A session that was in a channel without a position gets one: what is on its way from
 // the engine is news to it, though the history has it.
 func TestWhoGetsAPositionMissesNothingOnItsWay(t *testing.T) {
