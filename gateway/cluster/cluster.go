@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"sluice/codec"
 )
 
 // Options of a [Cluster]. UID and Local must be set; the zero value of the others means
@@ -18,6 +20,9 @@ type Options struct {
 	// Carrier joins the nodes; nil: this node is alone, and nothing is ever sent.
 	Carrier Carrier
 	Local   Local
+	// JSON bounds values in commands of other nodes; it is not below what this node's own
+	// API takes, or they are not carried out here.
+	JSON codec.Limits
 	// Reference: nodes of the reference with the same prefix are told, obeyed and
 	// answered too (engine.redis.reference_control).
 	Reference bool
@@ -271,7 +276,7 @@ func (c *Cluster) receive(subject string, payload []byte) {
 		c.mixed.receive(payload)
 		return
 	}
-	m, skip := decode(payload)
+	m, skip := decode(payload, c.opt.JSON)
 	switch {
 	case m == nil:
 		c.count.skipped[skip].Add(1)
@@ -286,9 +291,11 @@ func (c *Cluster) receive(subject string, payload []byte) {
 	}
 	if skip != "" {
 		c.count.skipped[skip].Add(1)
-		if m.ask {
-			c.refuse(m, "this node is older: it does not know what a "+plain(m.kind, maxName)+" is")
+		why := "this node is older: it does not know what a " + plain(m.kind, maxName) + " is"
+		if skip == skipContent {
+			why = "this node does not take the content of this " + m.kind
 		}
+		c.refuse(m, why)
 		return
 	}
 	c.count.received[m.kind].Add(1)

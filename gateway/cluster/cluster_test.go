@@ -175,6 +175,17 @@ func TestANodeThatBreaksIsNoEndOfTheOthers(t *testing.T) {
 	})
 }
 
+// What another node cannot take is an error, not a node that does not answer.
+func TestContentThatANodeDoesNotTakeIsTold(t *testing.T) {
+	run(t, 2, func(t *testing.T, fl *fleet) {
+		deep, err := codec.Compact([]byte(strings.Repeat("[", 200)+strings.Repeat("]", 200)), codec.Limits{Depth: 200})
+		require.NoError(t, err)
+		silent, err := fl.members[0].Subscribe(t.Context(), &cluster.Subscribe{Target: user("42"), Channel: "x", Data: deep})
+		require.ErrorContains(t, err, "node n1: this node does not take the content")
+		require.Empty(t, silent)
+	})
+}
+
 func TestACommandThatReachesNobodyIsNoSuccess(t *testing.T) {
 	run(t, 2, func(t *testing.T, fl *fleet) {
 		n0 := fl.members[0]

@@ -200,9 +200,9 @@ func skipReasons() []string {
 	return []string{skipSize, skipSyntax, skipVersion, skipSender, skipKind, skipContent, skipRepeated, skipFull, skipLate, skipNodes, skipReference}
 }
 
-// decode reads what arrived, which is not kept. With skipKind the message is there but
-// for its data; with any other reason there is none.
-func decode(payload []byte) (m *message, skip string) {
+// decode reads what arrived, which is not kept. With skipKind or skipContent the message
+// is there but for its data; with any other reason there is none.
+func decode(payload []byte, lim codec.Limits) (m *message, skip string) {
 	if len(payload) > maxMessage {
 		return nil, skipSize
 	}
@@ -220,19 +220,20 @@ func decode(payload []byte) (m *message, skip string) {
 	if !slices.Contains(kinds(), w.Kind) {
 		return m, skipKind
 	}
-	var err error
-	if m.data, err = decodeData(w.Kind, w.Data); err != nil {
-		return nil, skipContent
+	data, err := decodeData(w.Kind, w.Data, lim)
+	if err != nil {
+		return m, skipContent
 	}
+	m.data = data
 	return m, ""
 }
 
-func decodeData(kind string, data json.RawMessage) (any, error) {
+func decodeData(kind string, data json.RawMessage, lim codec.Limits) (any, error) {
 	switch kind {
 	case kindSubscribe:
-		return decodeSubscribe(data)
+		return decodeSubscribe(data, lim)
 	case kindRefresh:
-		return decodeRefresh(data)
+		return decodeRefresh(data, lim)
 	case kindAnnounce:
 		return decodeAnnouncement(data)
 	case kindUnsubscribe:
@@ -256,7 +257,7 @@ func decodeAs[T any](data json.RawMessage) (*T, error) {
 	return v, json.Unmarshal(data, v)
 }
 
-func decodeSubscribe(data json.RawMessage) (*Subscribe, error) {
+func decodeSubscribe(data json.RawMessage, lim codec.Limits) (*Subscribe, error) {
 	var w subscribeWire
 	if err := json.Unmarshal(data, &w); err != nil {
 		return nil, err
@@ -269,18 +270,18 @@ func decodeSubscribe(data json.RawMessage) (*Subscribe, error) {
 		cmd.Since = &broker.Position{Offset: w.Since.Offset, Epoch: w.Since.Epoch}
 	}
 	var err error
-	if cmd.Info, err = value(w.Info); err == nil {
-		cmd.Data, err = value(w.Data)
+	if cmd.Info, err = value(w.Info, lim); err == nil {
+		cmd.Data, err = value(w.Data, lim)
 	}
 	return cmd, err
 }
 
-func decodeRefresh(data json.RawMessage) (*Refresh, error) {
+func decodeRefresh(data json.RawMessage, lim codec.Limits) (*Refresh, error) {
 	var w refreshWire
 	if err := json.Unmarshal(data, &w); err != nil {
 		return nil, err
 	}
-	info, err := value(w.Info)
+	info, err := value(w.Info, lim)
 	return &Refresh{Target: w.Target, Expired: w.Expired, ExpireAt: w.ExpireAt, Info: info}, err
 }
 
@@ -293,11 +294,11 @@ func decodeAnnouncement(data json.RawMessage) (*announcement, error) {
 }
 
 // value makes a value of JSON that arrived; none is zero.
-func value(data json.RawMessage) (codec.JSON, error) {
+func value(data json.RawMessage, lim codec.Limits) (codec.JSON, error) {
 	if len(data) == 0 {
 		return codec.JSON{}, nil
 	}
-	return codec.Compact(data, codec.Limits{})
+	return codec.Compact(data, lim)
 }
 
 // validUID reports whether a node can be called so: the id is part of a subject, and of

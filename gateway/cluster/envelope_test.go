@@ -47,7 +47,7 @@ func TestMessagesArriveAsTheyWereSent(t *testing.T) {
 		payload, err := encode(m)
 		require.NoError(t, err)
 		require.Equal(t, text, string(payload), "what other versions have to read")
-		got, skip := decode(payload)
+		got, skip := decode(payload, codec.Limits{})
 		require.Empty(t, skip, text)
 		require.Equal(t, m, got)
 	}
@@ -57,7 +57,7 @@ func TestMessagesArriveAsTheyWereSent(t *testing.T) {
 func TestForeignBytesAreSkippedByName(t *testing.T) {
 	f := func(want, payload string) {
 		t.Helper()
-		_, skip := decode([]byte(payload))
+		_, skip := decode([]byte(payload), codec.Limits{})
 		require.Equal(t, want, skip, payload)
 	}
 	f(skipSyntax, "")
@@ -88,13 +88,13 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte(`{"v":1,"from":"a","id":1,"kind":"subscribe","data":{"channel":"a","data":"` + "\\u000a\xff" + `","info":{"a":[]}}}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		m, skip := decode(payload)
+		m, skip := decode(payload, codec.Limits{})
 		if skip != "" {
 			return
 		}
 		again, err := encode(m)
 		require.NoError(t, err)
-		got, skip := decode(again)
+		got, skip := decode(again, codec.Limits{})
 		require.Empty(t, skip)
 		require.Equal(t, m, got)
 		if cmd, ok := m.data.(*Subscribe); ok && !cmd.Data.IsZero() {

@@ -25,8 +25,9 @@ const (
 // own form.
 type mixed struct {
 	// Immutable after newMixed.
-	c     *Cluster
-	peers *registry
+	c      *Cluster
+	peers  *registry
+	limits reference.Limits // of what they send
 
 	// Atomic.
 	lastSurvey atomic.Uint64
@@ -40,7 +41,10 @@ type mixed struct {
 const metricsEvery = time.Minute
 
 func newMixed(c *Cluster) *mixed {
-	return &mixed{c: c, peers: newRegistry(c.opt.Forget, c.opt.SurveyTimeout)}
+	return &mixed{
+		c: c, peers: newRegistry(c.opt.Forget, c.opt.SurveyTimeout),
+		limits: reference.Limits{Size: answerMax, JSON: c.opt.JSON},
+	}
 }
 
 // subjects are what this node listens to beside its own.
@@ -52,9 +56,6 @@ func (x *mixed) subjects() []string {
 func isReference(subject string) bool {
 	return subject != SubjectAll && subject[:min(len(subject), len(subjectNode))] != subjectNode
 }
-
-// limits bound what the reference's nodes send.
-var limits = reference.Limits{Size: answerMax}
 
 // send sends a command to all of the reference's nodes, or to one.
 func (x *mixed) send(ctx context.Context, subject string, cmd *reference.Command) error {
@@ -113,7 +114,7 @@ func (x *mixed) tell(ctx context.Context, data any) error {
 // receive takes what the carrier delivers of them: one goroutine at a time, which it does
 // not hold up.
 func (x *mixed) receive(payload []byte) {
-	cmd, err := reference.DecodeCommand(payload, limits)
+	cmd, err := reference.DecodeCommand(payload, x.limits)
 	switch {
 	case err != nil || !validUID(cmd.UID):
 		x.c.count.skipped[skipReference].Add(1)
@@ -243,7 +244,7 @@ func (x *mixed) askChannels(ctx context.Context, pattern string, clients map[str
 				continue
 			}
 			delete(wait, got.from)
-			if n, ok := add(clients, answer); ok {
+			if n, ok := x.add(clients, answer); ok {
 				delete(known, got.from)
 				held += n
 				if x.c.held.Add(int64(n)) > maxAnswers {
@@ -265,11 +266,11 @@ func (x *mixed) askChannels(ctx context.Context, pattern string, clients map[str
 }
 
 // add adds what a node of the reference has to clients, and returns what that holds.
-func add(clients map[string]int, answer *reference.SurveyResponse) (held int, ok bool) {
+func (x *mixed) add(clients map[string]int, answer *reference.SurveyResponse) (held int, ok bool) {
 	if answer.Code != 0 {
 		return 0, false
 	}
-	found, err := reference.DecodeChannelsResponse(answer.Data, limits)
+	found, err := reference.DecodeChannelsResponse(answer.Data, x.limits)
 	if err != nil {
 		return 0, false
 	}

@@ -177,3 +177,14 @@ func TestConnectionsOfAUserAreCountedOnAllNodes(t *testing.T) {
 		}
 	})
 }
+
+// Limits of JSON that the API takes hold between nodes too.
+func TestOtherNodesTakeWhatTheAPITakes(t *testing.T) {
+	r := redisrig.Shared(t)
+	nodes := fleet(t, 2, onRedis(r.Addr, redisrig.Prefix(t), "", parts{api: `, "max_depth": 400`}))
+	c := testkit.Connect(t, nodes[1].addr, testkit.ConnectOptions{Token: testkit.HS256(t, testkit.TokenSecret, map[string]any{"sub": "42"})})
+	c.ExpectConnect(t)
+	deep := strings.Repeat("[", 300) + strings.Repeat("]", 300)
+	nodes[0].api.MustResult(t, "subscribe", `{"user":"42","channel":"more","data":`+deep+`}`)
+	require.Contains(t, string(c.NextKind(t, "subscribe").Raw), deep)
+}

@@ -16,7 +16,7 @@ import (
 func (node *Node) newCluster() *cluster.Cluster {
 	opt := cluster.Options{
 		UID: node.id.String(), Name: node.nodeName(), Version: Version, Local: localNode{node},
-		SurveyTimeout: node.cfg.Cluster.SurveyTimeout, Log: node.log,
+		SurveyTimeout: node.cfg.Cluster.SurveyTimeout, JSON: node.jsonLimits(), Log: node.log,
 		Reference: node.mixed(),
 	}
 	if carrier, ok := node.broker.(cluster.Carrier); ok && node.broker.Abilities().Nodes {
