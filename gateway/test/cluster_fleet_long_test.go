@@ -112,7 +112,7 @@ const trialChannels = 20
 func begin(t *testing.T, f *fleet, namespace string, subscribers int) *trial {
 	t.Helper()
 	r := &trial{fleet: f, t: t, channels: channelNames(namespace+":", trialChannels), stop: make(chan struct{})}
-	r.longest = fleetPublishWait + fleetIOTimeout + 5*time.Second
+	r.longest = fleetPublishWait + fleetIOTimeout + 15*time.Second // of a machine that is busy
 	r.seed = uint64(time.Now().UnixNano())
 	t.Logf("seed %d", r.seed)
 	for i := range subscribers {
