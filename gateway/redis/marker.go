@@ -92,7 +92,7 @@ func (k *markers) send(r *Reader) {
 		}
 		k.mu.Unlock()
 		started := time.Now()
-		m.err = r.mark(m)
+		m.err = r.prove(m)
 		if m.err != nil {
 			r.counts.markerErrors.Add(1)
 		} else {
@@ -101,6 +101,20 @@ func (k *markers) send(r *Reader) {
 		}
 		close(m.done)
 	}
+}
+
+// prove is mark; it leaves a connection on which nothing is delivered though the server is
+// alive: it may be one that others do not publish to any more.
+func (r *Reader) prove(m *mark) error {
+	r.mu.Lock()
+	l := r.link
+	r.mu.Unlock()
+	before := r.counts.messages.Load()
+	err := r.mark(m)
+	if l != nil && errors.Is(err, errNotDelivered) && !r.handling.Load() && r.counts.messages.Load() == before {
+		l.cut(err)
+	}
+	return err
 }
 
 // mark publishes a marker and waits for it.
@@ -198,9 +212,8 @@ func (k *markers) lost() {
 	}
 }
 
-// probe proves delivery again and again, and leaves a connection on which it does not
-// work though the server is alive: it may be one that others do not publish to any
-// more. It is a goroutine.
+// probe proves delivery again and again, where nobody else's marker just did. It is a
+// goroutine.
 func (r *Reader) probe() {
 	ticker := time.NewTicker(r.s.probeEvery)
 	defer ticker.Stop()
@@ -210,16 +223,9 @@ func (r *Reader) probe() {
 			return
 		case <-ticker.C:
 		}
-		r.mu.Lock()
-		l, live := r.link, r.live
-		r.mu.Unlock()
-		if !live {
-			continue
-		}
-		before := r.counts.messages.Load()
-		err := r.Marker(context.Background())
-		if errors.Is(err, errNotDelivered) && !r.handling.Load() && r.counts.messages.Load() == before {
-			l.cut(err)
+		proved := time.Unix(0, r.counts.delivered.Load())
+		if r.Live() && time.Since(proved) > r.s.probeEvery-r.s.probeEvery/8 {
+			_ = r.Marker(context.Background()) // prove has seen to it
 		}
 	}
 }

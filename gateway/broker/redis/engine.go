@@ -78,7 +78,9 @@ type Engine struct {
 	end    context.CancelFunc
 	done   sync.WaitGroup
 
-	calls callStats
+	calls  callStats
+	epochs epochs
+	texts  keptTexts
 
 	// Atomic.
 	sender      atomic.Uint32 // the shard that took the last command to nodes

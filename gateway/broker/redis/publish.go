@@ -23,7 +23,13 @@ const (
 // until Options.Wait is over, whatever broke.
 func (e *Engine) Publish(ctx context.Context, channel string, p *codec.Publication, opt broker.PublishOptions) (broker.Result, error) {
 	l := e.link(channel)
-	cmd := e.publishCommand(l, channel, p, &opt)
+	var spare *spareEpoch
+	epoch := ""
+	if opt.History.Enabled() {
+		spare = e.epochs.take(e.newEpoch)
+		epoch = spare.text
+	}
+	cmd := e.publishCommand(l, channel, p, &opt, epoch)
 	began := time.Now()
 	reply := l.shard.DoBatched(ctx, e.opt.Wait, cmd)
 	e.calls.took(callPublish, time.Since(began))
@@ -37,11 +43,14 @@ func (e *Engine) Publish(ctx context.Context, channel string, p *codec.Publicati
 	if err != nil {
 		return broker.Result{}, e.failed("publish", err)
 	}
+	if spare != nil && res.Epoch != epoch {
+		e.epochs.put(spare)
+	}
 	return res, nil
 }
 
-// publishCommand makes the command that publishes.
-func (e *Engine) publishCommand(l *link, channel string, p *codec.Publication, opt *broker.PublishOptions) rds.Cmd {
+// publishCommand makes the command that publishes. epoch is for a channel that has none.
+func (e *Engine) publishCommand(l *link, channel string, p *codec.Publication, opt *broker.PublishOptions, epoch string) rds.Cmd {
 	keys := l.keys
 	if !opt.History.Enabled() {
 		payload := rds.String(reference.AppendBare(make([]byte, 0, p.Size()+messageRoom), p, nil))
@@ -52,14 +61,14 @@ func (e *Engine) publishCommand(l *link, channel string, p *codec.Publication, o
 			payload, keys.Client(channel), l.publishName(), resultTTL).Repeatable()
 	}
 	message := rds.String(reference.AppendMessage(make([]byte, 0, p.Size()+messageRoom), p, nil))
-	size, ttl, metaTTL := strconv.Itoa(opt.History.Size), seconds(opt.History.TTL), seconds(metaTTL(opt.History.MetaTTL))
+	kept := e.texts.of(opt.History)
 	var cmd rds.Cmd
 	if e.opt.Lists {
 		if p.Version != 0 {
 			e.unversioned.Add(1)
 		}
 		names := append(make([]string, 0, 3), keys.List(channel), keys.ListMeta(channel))
-		cmd = publishList.Cmd(names, message, size, ttl, keys.Client(channel), metaTTL, e.newEpoch(), l.publishName(), resultTTL)
+		cmd = publishList.Cmd(names, message, kept.size, kept.ttl, keys.Client(channel), kept.metaTTL, epoch, l.publishName(), resultTTL)
 	} else {
 		delta := ""
 		if p.Delta {
@@ -67,7 +76,7 @@ func (e *Engine) publishCommand(l *link, channel string, p *codec.Publication, o
 		}
 		names := append(make([]string, 0, 3), keys.Stream(channel), keys.StreamMeta(channel))
 		// Why as a signed number: nodes of the reference write it so.
-		cmd = publishStream.Cmd(names, message, size, ttl, keys.Client(channel), metaTTL, e.newEpoch(), l.publishName(), resultTTL,
+		cmd = publishStream.Cmd(names, message, kept.size, kept.ttl, keys.Client(channel), kept.metaTTL, epoch, l.publishName(), resultTTL,
 			delta, strconv.FormatInt(int64(p.Version), 10), opt.VersionEpoch)
 	}
 	if opt.IdempotencyKey != "" {

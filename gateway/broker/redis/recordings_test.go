@@ -37,7 +37,7 @@ func newReplay(t *testing.T) *replay {
 	r.tap = r.server.Tap(t, "centrifugo.client.*", "lst.client.*")
 	for prefix, lists := range map[string]bool{"centrifugo": false, "lst": true} {
 		n := started(t, rds.Options{Address: []string{r.server.Addr}, Prefix: prefix}, Options{Lists: lists})
-		n.newEpoch = func() string { return r.epoch }
+		n.newEpoch, n.epochs.fresh = func() string { return r.epoch }, true
 		r.engines[prefix] = n
 	}
 	// What people did by hand to these channels, or time, is not repeated here.
