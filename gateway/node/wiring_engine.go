@@ -232,9 +232,9 @@ func addRedisEngine(to *metrics.Redis, st brokerredis.Stats) {
 		to.Shards = append(to.Shards, metrics.EngineShard{
 			Name: s.Name, Ready: s.Ready, Channels: s.Channels, Pending: s.Pending, Held: s.Held, ProbeAge: s.ProbeAge,
 			Lost: s.Lost, Failed: s.Failed, Replayed: s.Replayed, Skipped: skipped,
-			Compared: map[string]uint64{"complete": s.Resynced, "told": s.Told - min(s.WentBack, s.Told), "went_back": s.WentBack, "failed": s.ReadsFailed},
+			Compared: map[string]uint64{"complete": s.Resynced, "told": s.Told - min(s.WentBack, s.Told), "went_back": s.WentBack + s.AwayBack, "failed": s.ReadsFailed},
 			Odd: map[string]uint64{
-				"jump": s.Jumps, "repeat": s.Repeats, "behind": s.Behind, "unconfirmed": s.Unconfirmed, "unknown": s.Unknown, "held_dropped": s.HeldDropped,
+				"jump": s.Jumps, "repeat": s.Repeats, "behind": s.Behind, "unconfirmed": s.Unconfirmed, "unknown": s.Unknown, "held_dropped": s.HeldDropped, "forgotten": s.Forgotten,
 				"overtook": s.Overtook, "unreadable": s.Unreadable,
 			},
 		})

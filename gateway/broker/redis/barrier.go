@@ -123,4 +123,6 @@ func (f *follower) doubtAll() {
 			f.enqueue(p)
 		}
 	}
+	f.past.doubt()
+	f.signal()
 }

@@ -27,6 +27,9 @@ func (f *follower) run(ctx context.Context) {
 	for {
 		batch, wants, losses := f.next()
 		if len(batch) == 0 {
+			if more, ok := f.comparePast(ctx); more && (ok || sleep(ctx, backoffMin)) {
+				continue
+			}
 			select {
 			case <-f.wake:
 				continue
@@ -88,7 +91,7 @@ func (f *follower) next() (batch []*place, wants []want, losses uint64) {
 			h.early, h.missed = len(h.list), false
 		}
 		batch = append(batch, p)
-		wants = append(wants, want{p.channel, max(p.at.Offset, 1), p.at.Epoch})
+		wants = append(wants, want{channel: p.channel, from: max(p.at.Offset, 1), epoch: p.at.Epoch})
 		if len(batch) == compareMost {
 			break
 		}
@@ -163,7 +166,7 @@ func (f *follower) compare(ctx context.Context, p *place, r read, losses uint64)
 		if done {
 			return f.settle(ctx, p, r.top, losses, false)
 		}
-		r = f.source.follow(ctx, []want{{p.channel, at.Offset + 1, at.Epoch}})[0]
+		r = f.source.follow(ctx, []want{{channel: p.channel, from: at.Offset + 1, epoch: at.Epoch}})[0]
 	}
 }
 

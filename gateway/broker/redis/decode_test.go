@@ -81,6 +81,6 @@ func TestForeignEntriesAreSkipped(t *testing.T) {
 			t.Log(bad, err) // an answer, whatever it is
 		}
 	}
-	require.Error(t, n.links[0].follow(t.Context(), []want{{"c", 1, ""}})[0].err)
+	require.Error(t, n.links[0].follow(t.Context(), []want{{channel: "c", from: 1}})[0].err)
 	n.awaitReady()
 }

@@ -18,7 +18,8 @@
 // a sum of its bytes, and compares it with the history after every loss, and whenever
 // offsets jump (compare.go). What is missing is delivered in order, while live messages
 // wait, or, where the history does not reach back, its subscribers are told (Sink.Lost).
-// A history that went back (a failover that lost writes) gets another epoch. A channel
+// A history that went back (a failover that lost writes) gets another epoch, also where
+// nobody is subscribed any more but clients that are away may come back (past.go). A channel
 // without history has nothing to compare with: what it missed is counted as possible.
 //
 // Back-pressure: the reader waits for Sink.Credit; Redis waits behind it. Should it cut

@@ -23,6 +23,7 @@ type want struct {
 	channel string
 	from    uint64
 	epoch   string // the one it is expected to have
+	one     bool   // one publication is enough
 }
 
 // follower knows the subscribed channels of a shard and what of them entered the Sink.
@@ -43,11 +44,12 @@ type follower struct {
 	queue    []*place                   // to be compared
 	batch    []*place                   // being compared
 	suspects map[*place]broker.Position // behind what reads found
-	losses   uint64                     // of the reader
-	up       bool                       // the reader is back from the last one
-	upAgain  chan struct{}              // closed when it is
-	catching int                        // places that the last loss left to be compared
-	held     int                        // bytes that wait in all places
+	past     past
+	losses   uint64        // of the reader
+	up       bool          // the reader is back from the last one
+	upAgain  chan struct{} // closed when it is
+	catching int           // places that the last loss left to be compared
+	held     int           // bytes that wait in all places
 	stopped  bool
 }
 
@@ -89,6 +91,9 @@ func (f *follower) remove(channels []string) {
 			continue
 		}
 		f.places.Delete(ch)
+		if !f.past.keep(p) {
+			f.stats.forgotten.Add(1)
+		}
 		delete(f.suspects, p)
 		p.gone = true
 		f.settled(p)
@@ -281,6 +286,7 @@ func (f *follower) back() {
 			f.catch(p)
 		}
 	}
+	f.past.doubt()
 	f.signal()
 }
 

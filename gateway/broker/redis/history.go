@@ -264,7 +264,11 @@ func (l *link) follow(ctx context.Context, wants []want) []read {
 		if l.engine.opt.Lists {
 			script, keys = followList, []string{l.keys.List(w.channel), l.keys.ListMeta(w.channel)}
 		}
-		cmds[i] = script.Cmd(keys, strconv.FormatUint(w.from, 10), followMost, followRoom).Repeatable()
+		most := followMost
+		if w.one {
+			most = "1"
+		}
+		cmds[i] = script.Cmd(keys, strconv.FormatUint(w.from, 10), most, followRoom).Repeatable()
 	}
 	began := time.Now()
 	replies := l.shard.DoMulti(ctx, cmds...)

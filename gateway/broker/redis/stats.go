@@ -79,6 +79,7 @@ func (c *callStats) failed(err error) {
 type followStats struct {
 	repeats, jumps, heldDropped, unknown, comparisons, readsFailed atomic.Uint64
 	wentBack, replayed, told, resynced, unconfirmed, behind        atomic.Uint64
+	awayBack, forgotten                                            atomic.Uint64
 	overtook, unreadable                                           atomic.Uint64
 }
 
@@ -133,10 +134,13 @@ type ShardStats struct {
 	Resynced uint64        // comparisons after which nothing is missing
 	Told     uint64        // comparisons after which subscribers were told of a loss
 	WentBack uint64        // of these, histories that went back and got another epoch
-	Unknown  uint64        // channels without a place in a history that may have missed something in a loss
-	Jumps    uint64        // publications whose offset was none that was expected
-	Behind   uint64        // channels that a read found to be behind
-	Repeats  uint64        // publications that came again
+	AwayBack uint64        // histories that went back of channels nobody is subscribed to here any more
+	// Forgotten are positions of such channels that made room for others.
+	Forgotten uint64
+	Unknown   uint64 // channels without a place in a history that may have missed something in a loss
+	Jumps     uint64 // publications whose offset was none that was expected
+	Behind    uint64 // channels that a read found to be behind
+	Repeats   uint64 // publications that came again
 	// Unconfirmed publications came over pub/sub with a place that no history has.
 	Unconfirmed uint64
 	ReadsFailed uint64          // histories that could not be compared at once
@@ -171,6 +175,7 @@ func (l *link) read(now time.Time) ShardStats {
 		Name: l.shard.Name(), Ready: l.ready(now) == nil, ProbeAge: -1,
 		Lost: l.stats.lost.Load(), Failed: l.stats.probesFailed.Load(), Compared: f.comparisons.Load(),
 		Replayed: f.replayed.Load(), Resynced: f.resynced.Load(), Told: f.told.Load(), WentBack: f.wentBack.Load(),
+		AwayBack: f.awayBack.Load(), Forgotten: f.forgotten.Load(),
 		Unknown: f.unknown.Load(), Jumps: f.jumps.Load(), Behind: f.behind.Load(), Repeats: f.repeats.Load(),
 		Unconfirmed: f.unconfirmed.Load(), ReadsFailed: f.readsFailed.Load(), HeldDropped: f.heldDropped.Load(),
 		Overtook: f.overtook.Load(), Unreadable: f.unreadable.Load(),

@@ -1,0 +1,110 @@
+package redis
+
+import (
+	"context"
+	"errors"
+
+	"sluice/gateway/broker"
+	rds "sluice/gateway/redis"
+	"sluice/gateway/shrink"
+)
+
+// pastMost bounds the channels of a shard whose places are remembered when nobody on this
+// node is subscribed any more: about 200 bytes each.
+const pastMost = 1 << 16
+
+// past remembers where channels stood when their last subscriber here left. Who is away comes
+// back with such a position: a history that went back meanwhile needs another epoch too, or the
+// second publication of an offset is taken for the first. Guarded by the follower's mu.
+type past struct {
+	by    shrink.Map[string, *left]
+	order shrink.Queue[*left] // of by, the longest known first
+	due   []*left             // to be compared
+}
+
+// left is where a channel stood.
+type left struct {
+	channel string
+	at      broker.Position
+	sum     uint64
+	proof   proof
+	again   bool // left again since it was put into order
+}
+
+// keep remembers a place; false if another one was forgotten for want of room.
+func (q *past) keep(p *place) bool {
+	if !p.known || p.at.Offset == 0 {
+		return true
+	}
+	l := q.by.Value(p.channel)
+	switch {
+	case l == nil:
+		l = &left{channel: p.channel}
+		q.by.Set(l.channel, l)
+		q.order.Push(l)
+	case l.at.Epoch == p.at.Epoch && l.at.Offset > p.at.Offset:
+		return true // what was known before says more
+	default:
+		l.again = true
+	}
+	l.at, l.sum, l.proof = p.at, p.sum, p.proof
+	if q.order.Len() <= pastMost {
+		return true
+	}
+	for q.order.Front().again {
+		old := q.order.Pop()
+		old.again = false
+		q.order.Push(old)
+	}
+	q.by.Delete(q.order.Pop().channel)
+	return false
+}
+
+// doubt has all that is remembered compared.
+func (q *past) doubt() {
+	q.due = make([]*left, 0, q.by.Len())
+	for _, l := range q.by.All() {
+		q.due = append(q.due, l)
+	}
+}
+
+// comparePast compares some of what is due: more says that there is more, ok that all could be
+// read.
+func (f *follower) comparePast(ctx context.Context) (more, ok bool) {
+	f.mu.Lock()
+	n := min(len(f.past.due), compareMost)
+	if n == 0 || !f.up || f.stopped {
+		f.mu.Unlock()
+		return false, true
+	}
+	batch := f.past.due[:n:n]
+	places, wants := make([]place, n), make([]want, n)
+	for i, l := range batch {
+		places[i] = place{channel: l.channel, at: l.at, sum: l.sum, proof: l.proof}
+		wants[i] = want{channel: l.channel, from: l.at.Offset, epoch: l.at.Epoch, one: true}
+	}
+	f.past.due = f.past.due[n:]
+	f.mu.Unlock()
+	var bad []*left
+	for i, r := range f.source.follow(ctx, wants) {
+		err := r.err
+		if err == nil {
+			if found, _ := places[i].weigh(&r, true); found != findBack {
+				continue
+			}
+			f.stats.awayBack.Add(1)
+			_, err = f.source.renew(ctx, places[i].channel, places[i].at.Epoch)
+		}
+		if err != nil && !errors.Is(err, rds.ErrRefused) {
+			bad = append(bad, batch[i])
+		}
+	}
+	f.stats.comparisons.Add(uint64(n))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.past.due = append(f.past.due, bad...)
+	if len(f.past.due) == 0 {
+		f.past.due = nil
+	}
+	return len(f.past.due) > 0, len(bad) == 0
+}
