@@ -207,7 +207,7 @@ func TestOptionsThatSluiceLacks(t *testing.T) {
 		`channel.namespaces[0].publish_proxy_name: `+no+`hooks of channels belong to bidirectional clients`)
 	f(`{"client": {"proxy": {"connect": {"grpc": {"compression": true}}}}}`, `client.proxy.connect.grpc: `+no+`hooks are called over HTTP`)
 	f(`{"client": {"proxy": {"connect": {"grpc": {"tls": {"enabled": false}}, "grpc_metadata": []}}}}`, "")
-	f(`{"engine": {"redis": {"replica_client": {"enabled": true}}}}`, `engine.redis.replica_client: `+no+`everything is read from the primary`)
+	f(`{"engine": {"redis": {"replica_client": {"enabled": true}}}}`, `engine.redis.replica_client: `+no+`everything is read from masters`)
 	f(`{"channel": {"proxy": {"subscribe": {"endpoint": "http://x"}}}}`, `channel.proxy: `+no+`hooks of channels belong to bidirectional clients`)
 	f(`{"channel": {"without_namespace": {"allow_history_for_client": true}}}`,
 		`channel.without_namespace.allow_history_for_client: `+no+`clients of streams cannot ask for history`)

@@ -121,10 +121,10 @@ func refusedByServer(half config.Half, conns *redis.Redis) error {
 		if err := shard.Ready(); errors.As(err, &refused) {
 			switch refused.Reason {
 			case redis.ReasonAuth, redis.ReasonTopology, redis.ReasonVersion, redis.ReasonNoPerm:
-				errs = append(errs, err)
+				errs = append(errs, fmt.Errorf("%w: %s", err, refused.Remedy()))
 			case redis.ReasonReadonly:
 				if shard.Fixed() { // nobody will name another one
-					errs = append(errs, err)
+					errs = append(errs, fmt.Errorf("%w: %s", err, refused.Remedy()))
 				}
 			}
 		}

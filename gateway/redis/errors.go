@@ -104,10 +104,13 @@ var replyErrors = []struct {
 	{"NOAUTH", ReasonAuth, ErrUnavailable},
 	{"WRONGPASS", ReasonAuth, ErrUnavailable},
 	{"NOPERM", ReasonNoPerm, ErrRefused},
+	{"The user executing the script can't", ReasonNoPerm, ErrRefused}, // Redis 6 and 7.0
+	{"ACL failure in script", ReasonNoPerm, ErrRefused},               // since 7.2
 }
 
 // ofReply returns reason and kind of an error that a server answered.
 func ofReply(text string) (reason string, kind error) {
+	text = ofScript(text)
 	for _, e := range replyErrors {
 		if strings.HasPrefix(text, e.prefix) {
 			return e.reason, e.kind
@@ -115,6 +118,23 @@ func ofReply(text string) (reason string, kind error) {
 	}
 	return ReasonReply, ErrRefused
 }
+
+// ofScript returns what a command of a script was answered, of which servers before 7.0
+// make "Error running script (call to f_…): @user_script:1: @user_script: 1: -READONLY …".
+func ofScript(text string) string {
+	if !strings.HasPrefix(text, "Error running script") {
+		return text
+	}
+	at := strings.LastIndex(text, "@user_script: ")
+	if at < 0 {
+		return text
+	}
+	_, inner, _ := strings.Cut(text[at+len("@user_script: "):], ": ")
+	return strings.TrimPrefix(inner, "-")
+}
+
+// Remedy is what people can do about the error, "" for nothing.
+func (e *Error) Remedy() string { return remedies[e.Reason] }
 
 // classify makes an Error of what rueidis returned, nil for nil and for no value.
 func (s *Shard) classify(err error) *Error {

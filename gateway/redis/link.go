@@ -47,7 +47,7 @@ func (r *Reader) run() {
 		if time.Since(told) > remindEvery {
 			told = time.Now()
 			e := r.s.readerError(err)
-			r.s.log.Warn("redis: no connection for messages", "reader", r.name, "reason", e.Reason, "error", e.Err, "remedy", r.s.remedy(e))
+			r.s.log.Warn("redis: no pub/sub connection", "reader", r.name, "reason", e.Reason, "error", e.Err, "remedy", e.Remedy())
 		}
 		select {
 		case <-r.closed:
@@ -160,7 +160,7 @@ func (r *Reader) lose(l *link) {
 	default:
 	}
 	if was {
-		r.s.log.Info("redis: the connection for messages is lost", "reader", r.name, "address", l.wire.addr, "error", l.cause, "remedy", remedies[ReasonBroken])
+		r.s.log.Info("redis: a pub/sub connection was cut", "reader", r.name, "address", l.wire.addr, "error", l.cause, "remedy", remedies[ReasonBroken])
 		r.counts.losses.Add(1)
 		r.handling.Store(true)
 		r.h.Lost(l.cause)
@@ -364,7 +364,9 @@ func (r *Reader) refused(text string) (back bool, err error) {
 		r.denied = make(map[string]error)
 	}
 	r.denied[o.channel] = refusal
-	r.s.log.Warn("redis: a channel is refused", "reader", r.name, "reason", reason, "channel", o.channel, "error", text,
-		"remedy", "allow the user of Redis the channels of the prefix (ACL SETUSER … &prefix.*) and SUBSCRIBE")
+	if r.s.remind("a channel: " + reason) { // every new connection asks for the marker's again
+		r.s.log.Warn("redis: a channel is refused", "reader", r.name, "reason", reason, "channel", o.channel, "error", text,
+			"remedy", "allow the user of Redis the channels of the prefix (ACL SETUSER … &prefix.*) and SUBSCRIBE")
+	}
 	return r.settle(o, refusal), nil
 }

@@ -103,3 +103,22 @@ func FuzzDecoder(f *testing.F) {
 		}
 	})
 }
+
+// What a command of a script was refused for is told apart as what a command itself is.
+func TestRefusalsOfScriptsHaveTheirReason(t *testing.T) {
+	f := func(text, reason string, kind error) {
+		t.Helper()
+		r, k := ofReply(text)
+		require.Equal(t, reason, r, text)
+		require.ErrorIs(t, k, kind, text)
+	}
+	old := "Error running script (call to f_0d090ac7): @user_script:44: @user_script: 44: "
+	f(old+"-READONLY You can't write against a read only replica.", ReasonReadonly, ErrUnavailable)
+	f(old+"-OOM command not allowed when used memory > 'maxmemory'.", ReasonMemory, ErrUnavailable)
+	f(old+"The user executing the script can't run this command or subcommand", ReasonNoPerm, ErrRefused)
+	f(old+"anything", ReasonReply, ErrRefused)
+	f("Error running script", ReasonReply, ErrRefused)
+	f("READONLY You can't write against a read only replica. script: 0d09, on @user_script:44.", ReasonReadonly, ErrUnavailable)
+	f("The user executing the script can't run this command or subcommand script: 0d09, on @user_script:44.", ReasonNoPerm, ErrRefused)
+	f("ACL failure in script: User sluice has no permissions to run the 'xadd' command script: 0d09", ReasonNoPerm, ErrRefused)
+}

@@ -51,7 +51,7 @@ type Shard struct {
 	waiting  atomic.Int64
 	underWay atomic.Int64
 	placesOf sync.Map // of commands under way: chan struct{} by the address of a server
-	advised  sync.Map // when the log last said what to do: time.Time by reason
+	advised  sync.Map // when the log last said what to do: time.Time by what about
 	counts   counts
 
 	batches batches

@@ -66,7 +66,7 @@ func (s *Shard) reach() {
 		}
 		if time.Since(told) > remindEvery {
 			told = time.Now()
-			s.log.Warn("redis: not reached", "reason", err.Reason, "error", err.Err, "remedy", s.remedy(err))
+			s.log.Warn("redis: not reached", "reason", err.Reason, "error", err.Err, "remedy", err.Remedy())
 		}
 		select {
 		case <-s.closed:
@@ -176,8 +176,6 @@ var remedies = map[string]string{
 	ReasonBroken:      "look at the log of Redis for why it cuts connections (client-output-buffer-limit, maxclients, timeout)",
 }
 
-func (s *Shard) remedy(err *Error) string { return remedies[err.Reason] }
-
 // advise says in the log what to do about an error of a command, where people can do
 // something: once in a while for each reason.
 func (s *Shard) advise(c *Cmd, err *Error) {
@@ -186,10 +184,18 @@ func (s *Shard) advise(c *Cmd, err *Error) {
 	default:
 		return
 	}
-	now := time.Now()
-	if last, ok := s.advised.Load(err.Reason); ok && now.Sub(last.(time.Time)) < remindEvery {
+	if !s.remind(err.Reason) {
 		return
 	}
-	s.advised.Store(err.Reason, now)
-	s.log.Warn("redis: a command is refused", "command", c.String(), "reason", err.Reason, "error", err.Err, "remedy", s.remedy(err))
+	s.log.Warn("redis: a command is refused", "command", c.String(), "reason", err.Reason, "error", err.Err, "remedy", err.Remedy())
+}
+
+// remind reports whether the log may speak of something again.
+func (s *Shard) remind(of string) bool {
+	now := time.Now()
+	if last, ok := s.advised.Load(of); ok && now.Sub(last.(time.Time)) < remindEvery {
+		return false
+	}
+	s.advised.Store(of, now)
+	return true
 }

@@ -67,9 +67,9 @@ var lackings = []lacking{
 	{"controller", onValue, "nodes talk over the broker"},
 	{"broker.postgres", onValue, "there is no such broker"},
 	{"broker.redisnats", onValue, "there is no such broker"},
-	{"engine.redis.replica_client", onEnabled, "everything is read from the primary"},
-	{"broker.redis.replica_client", onEnabled, "everything is read from the primary"},
-	{"presence_manager.redis.replica_client", onEnabled, "everything is read from the primary"},
+	{"engine.redis.replica_client", onEnabled, "everything is read from masters"},
+	{"broker.redis.replica_client", onEnabled, "everything is read from masters"},
+	{"presence_manager.redis.replica_client", onEnabled, "everything is read from masters"},
 
 	// Client.
 	{"client.concurrency", onValue, "of bidirectional clients"},
