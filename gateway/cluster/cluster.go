@@ -329,7 +329,9 @@ func (c *Cluster) dispatch(m *message) {
 		}
 	default:
 		if m.kind == kindLeave {
-			c.nodes.left(m.from)
+			if name, was := c.nodes.left(m.from); was {
+				c.opt.Log.Info("cluster: a node is gone, it stopped", "node", name, "uid", m.from)
+			}
 			return
 		}
 		select {

@@ -152,7 +152,9 @@ func (x *mixed) dispatch(cmd *reference.Command) {
 			x.queue(&message{from: cmd.UID, kind: kindReference, data: cmd}) // to greet it
 		}
 	case cmd.Shutdown:
-		x.peers.left(cmd.UID)
+		if name, was := x.peers.left(cmd.UID); was {
+			x.c.opt.Log.Info("cluster: a node of the reference is gone, it stopped", "node", name, "uid", cmd.UID)
+		}
 	case cmd.SurveyRequest != nil:
 		x.queue(&message{from: cmd.UID, kind: kindReference, data: cmd})
 	case cmd.SurveyResponse != nil:

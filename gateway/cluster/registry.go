@@ -102,13 +102,16 @@ func (r *registry) announced(info Info) (isNew bool) {
 	return isNew
 }
 
-// left notes that a node said it goes.
-func (r *registry) left(uid string) {
+// left notes that a node said it goes, and returns the name of one that was known.
+func (r *registry) left(uid string) (name string, was bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n := r.nodes[uid]; n != nil {
-		n.known = false
+	n := r.nodes[uid]
+	if n == nil || !n.known {
+		return "", false
 	}
+	n.known = false
+	return n.info.Name, true
 }
 
 // echoed notes that this node has heard an announcement of its own.

@@ -27,6 +27,7 @@ func TestWhoLeavesIsForgottenAtOnceAndWhoDiesAfterAWhile(t *testing.T) {
 	run(t, 4, func(t *testing.T, fl *fleet) {
 		require.NoError(t, fl.members[3].Close(t.Context()))
 		fl.knows(3, 3, 3)
+		require.Contains(t, fl.said.String(), `msg="cluster: a node is gone, it stopped" node=n3`)
 		fl.net.Split([]string{"n0", "n1"}, []string{"n2"})
 		time.Sleep(6 * time.Second)
 		fl.knows(3, 3, 3)

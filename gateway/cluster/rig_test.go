@@ -15,6 +15,7 @@ import (
 
 	"sluice/gateway/cluster"
 	"sluice/gateway/cluster/clustertest"
+	"sluice/gateway/testkit"
 )
 
 // local is a node that notes what it is told to do.
@@ -112,6 +113,7 @@ type member struct {
 
 // fleet is some nodes on one network, in a bubble of synctest.
 type fleet struct {
+	said    testkit.LogBuffer // the log of all members
 	t       *testing.T
 	net     *clustertest.Net
 	mixed   bool // with nodes of the reference
@@ -150,7 +152,7 @@ func (fl *fleet) join(uid string) *member {
 	fl.t.Helper()
 	name := fmt.Sprint("n", len(fl.members))
 	m := &member{carrier: fl.net.Carrier(name), local: &local{name: name}}
-	m.Cluster = cluster.New(cluster.Options{UID: uid, Name: name, Version: "1", Carrier: m.carrier, Local: m.local, Reference: fl.mixed, Log: slog.New(slog.DiscardHandler)})
+	m.Cluster = cluster.New(cluster.Options{UID: uid, Name: name, Version: "1", Carrier: m.carrier, Local: m.local, Reference: fl.mixed, Log: slog.New(slog.NewTextHandler(&fl.said, nil))})
 	m.Start()
 	fl.members = append(fl.members, m)
 	return m
