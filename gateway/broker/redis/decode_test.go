@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
@@ -11,13 +12,14 @@ import (
 	"sluice/gateway/broker/brokertest"
 	rds "sluice/gateway/redis"
 	"sluice/gateway/reference"
+	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/recordings"
 	"sluice/gateway/testkit/redisrig"
 )
 
 // loose is a link without a shard, for what comes on it.
 func loose() *link {
-	l := &link{engine: New(Options{})}
+	l := &link{engine: New(Options{}), shard: new(rds.Shard)}
 	l.follower = newFollower(brokertest.NewSink(), l, &l.stats.follow)
 	return l
 }
@@ -45,7 +47,7 @@ func FuzzDecode(f *testing.F) {
 			require.Equal(t, m.pub, p)
 		}
 		for _, id := range []string{"", "7-0", "0-1", string(payload)} {
-			if m, ok := l.decodeEntry(entry{id, string(payload)}, "e", reference.Limits{}); ok {
+			if m, ok := l.decodeEntry("c", entry{id, string(payload)}, "e", reference.Limits{}); ok {
 				require.NotZero(t, m.at.Offset)
 			}
 		}
@@ -56,7 +58,9 @@ func FuzzDecode(f *testing.F) {
 // the rest is counted.
 func TestForeignEntriesAreSkipped(t *testing.T) {
 	server, prefix := redisrig.Shared(t), redisrig.Prefix(t)
-	n := started(t, rds.Options{Address: []string{server.Addr}, Prefix: prefix}, Options{})
+	var said testkit.LogBuffer
+	log := slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	n := started(t, rds.Options{Address: []string{server.Addr}, Prefix: prefix}, Options{Log: log})
 	n.publish("c", "1")
 	stream := prefix + ".stream.c"
 	server.Do(t, "XADD", stream, "1-5", "d", "x")
@@ -69,6 +73,8 @@ func TestForeignEntriesAreSkipped(t *testing.T) {
 	require.EqualValues(t, 4, top.Offset)
 	require.Len(t, list, 2)
 	require.EqualValues(t, 2, list[1].Offset)
+	require.Contains(t, said.String(), `channel=c reason=entry error="entry \"1-5\": expected OFFSET-0"`)
+	require.Contains(t, said.String(), "channel=c reason=malformed error=")
 	for _, bad := range [][]any{
 		{"DEL", stream}, {"SET", stream, "x"}, {"HSET", prefix + ".stream.meta.c", "e", "a:b__c"}, {"HSET", prefix + ".stream.meta.c", "s", "many"},
 		{"DEL", prefix + ".stream.meta.c"}, {"SET", prefix + ".stream.meta.c", "x"},

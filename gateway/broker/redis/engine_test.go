@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -213,7 +214,9 @@ func TestAReplicaIsNotReady(t *testing.T) {
 // A restart without data is another epoch in every channel.
 func TestARestartWithoutDataIsTold(t *testing.T) {
 	server := redisrig.Single(t)
-	n := started(t, rds.Options{Address: []string{server.Addr}}, Options{Wait: 20 * time.Second})
+	var said testkit.LogBuffer
+	log := slog.New(slog.NewTextHandler(&said, nil))
+	n := started(t, rds.Options{Address: []string{server.Addr}}, Options{Wait: 20 * time.Second, Log: log})
 	n.enter("c")
 	n.publish("c", "1")
 	n.sink.Await(t, "c", 1)
@@ -223,6 +226,8 @@ func TestARestartWithoutDataIsTold(t *testing.T) {
 	testkit.Eventually(t, func() bool { return len(n.sink.Events("c")) == 2 }, "the loss to be told")
 	require.Equal(t, brokertest.Lost, n.sink.Events("c")[1].Kind)
 	require.EqualValues(t, 1, n.publish("c", "again").Offset)
+	testkit.Eventually(t, func() bool { return strings.Contains(said.String(), "replayed=0 channels_told=1") }, "the log to say what came of it")
+	require.Contains(t, said.String(), `msg="redis: the pub/sub connection is back"`)
 }
 
 // Channels come and go, connections too, and nothing stays.

@@ -1,8 +1,10 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -115,7 +117,7 @@ func (e *Engine) history(l *link, q *broker.HistoryQuery, last bool, reply rds.R
 	}
 	lim := e.limits(q.Channel, h.Top.Epoch)
 	for _, en := range entries {
-		if m, ok := l.decodeEntry(en, h.Top.Epoch, lim); ok && m.pub != nil {
+		if m, ok := l.decodeEntry(q.Channel, en, h.Top.Epoch, lim); ok && m.pub != nil {
 			h.Publications = append(h.Publications, m.pub)
 		}
 	}
@@ -128,7 +130,7 @@ func (e *Engine) history(l *link, q *broker.HistoryQuery, last bool, reply rds.R
 	case last && len(newest) == 0 && h.Top.Offset > 0:
 		t.proof = proofEmpty
 	case len(newest) == 1:
-		if m, ok := l.decodeEntry(newest[0], h.Top.Epoch, lim); ok && m.at.Offset == h.Top.Offset {
+		if m, ok := l.decodeEntry(q.Channel, newest[0], h.Top.Epoch, lim); ok && m.at.Offset == h.Top.Offset {
 			t.proof, t.sum = proofSum, m.sum
 		}
 	}
@@ -195,14 +197,14 @@ func streamEntry(item rds.Reply) (en entry, err error) {
 
 // decodeEntry decodes a publication of a history that has the epoch. What cannot be shown has
 // no pub; what has no place there is not ok. Both are counted.
-func (l *link) decodeEntry(en entry, epoch string, lim reference.Limits) (m message, ok bool) {
+func (l *link) decodeEntry(channel string, en entry, epoch string, lim reference.Limits) (m message, ok bool) {
 	if en.id == "" {
-		return l.decodeItem(en.data, epoch, lim)
+		return l.decodeItem(channel, en.data, epoch, lim)
 	}
 	head, tail, _ := strings.Cut(en.id, "-")
 	offset, err := strconv.ParseUint(head, 10, 64)
 	if err != nil || offset == 0 || tail != "0" {
-		l.stats.skipped(skipEntry)
+		l.skip(channel, skipEntry, fmt.Errorf("entry %q: expected OFFSET-0", en.id))
 		return message{}, false
 	}
 	m.at = broker.Position{Offset: offset, Epoch: epoch}
@@ -210,7 +212,7 @@ func (l *link) decodeEntry(en entry, epoch string, lim reference.Limits) (m mess
 	p, left, err := reference.DecodeMessage(rds.Bytes(en.data), offset, epoch, lim)
 	l.stats.left(left)
 	if err != nil {
-		l.stats.skippedFor(err)
+		l.skip(channel, skipFor(err), err)
 		return m, true
 	}
 	m.pub, m.size = p, p.Size()
@@ -218,17 +220,17 @@ func (l *link) decodeEntry(en entry, epoch string, lim reference.Limits) (m mess
 }
 
 // decodeItem decodes an item of a list.
-func (l *link) decodeItem(data, epoch string, lim reference.Limits) (m message, ok bool) {
+func (l *link) decodeItem(channel, data, epoch string, lim reference.Limits) (m message, ok bool) {
 	out, err := reference.Decode(rds.Bytes(data), lim)
 	l.stats.left(out.Left)
 	if err != nil && !errors.Is(err, reference.ErrData) || out.Offset == 0 || out.Epoch != epoch {
-		l.stats.skipped(skipEntry)
+		l.skip(channel, skipEntry, cmp.Or(err, fmt.Errorf("an item of offset %d and epoch %q in a list of epoch %q", out.Offset, out.Epoch, epoch)))
 		return message{}, false
 	}
 	m.at = broker.Position{Offset: out.Offset, Epoch: epoch}
 	m.sum = sumOf(stored(rds.Bytes(data), &out))
 	if err != nil {
-		l.stats.skippedFor(err)
+		l.skip(channel, skipFor(err), err)
 		return m, true
 	}
 	out.Publication.Delta = false
@@ -323,7 +325,7 @@ func (l *link) followed(w want, reply rds.Reply) (r read) {
 		if en.data, err = items[i].Text(); err != nil {
 			return read{err: err}
 		}
-		if m, ok := l.decodeEntry(en, r.top.Epoch, lim); ok && m.at.Offset >= w.from {
+		if m, ok := l.decodeEntry(w.channel, en, r.top.Epoch, lim); ok && m.at.Offset >= w.from {
 			r.list = append(r.list, m)
 		}
 	}

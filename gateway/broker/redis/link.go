@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"sluice/gateway/broker"
@@ -30,6 +31,11 @@ type link struct {
 	stats    linkStats
 	probe    prober
 	control  subjects
+
+	// Atomic: whether the log spoke of a loss and not yet of its end, and what had been replayed
+	// and told before it.
+	lossTold atomic.Bool
+	before   [2]atomic.Uint64
 }
 
 func newLink(e *Engine, index int, s *rds.Shard, sink broker.Sink) *link {
@@ -105,15 +111,30 @@ func (l *link) Lost(err error) {
 		return // by us
 	}
 	l.stats.lost.Add(1)
+	if !l.lossTold.Swap(true) {
+		l.before[0].Store(l.stats.follow.replayed.Load())
+		l.before[1].Store(l.stats.follow.told.Load())
+	}
 	l.engine.opt.Log.Warn("redis: the pub/sub connection is lost: what is missed will be read from the histories", "shard", l.shard.Name(), "error", err)
 }
 
 // Back implements rds.Handler.
 func (l *link) Back() {
 	l.follower.back()
-	if channels, pending, _ := l.follower.counts(); pending > 0 {
+	if channels, pending, _ := l.follower.counts(); pending > 0 || l.lossTold.Load() {
 		l.engine.opt.Log.Info("redis: the pub/sub connection is back", "shard", l.shard.Name(), "channels", channels, "to_compare", pending)
 	}
+}
+
+// report says in the log what became of a loss, once no channel is left to be compared. It
+// is called by the probe, now and then.
+func (l *link) report() {
+	if up, left := l.follower.caughtUp(); !up || left > 0 || !l.lossTold.CompareAndSwap(true, false) {
+		return
+	}
+	f := &l.stats.follow
+	l.engine.opt.Log.Info("redis: all channels are compared with their histories", "shard", l.shard.Name(),
+		"replayed", f.replayed.Load()-l.before[0].Load(), "channels_told", f.told.Load()-l.before[1].Load())
 }
 
 // markerAgain is between tries of a marker whose connection was lost.
@@ -146,12 +167,18 @@ func (l *link) barrier(ctx context.Context) error {
 	return nil
 }
 
+// skip counts something that is no publication, and says at debug where it was.
+func (l *link) skip(channel string, why Skip, err error) {
+	l.stats.skipped(why)
+	l.engine.opt.Log.Debug("redis: skipped what is no publication", "shard", l.shard.Name(), "channel", channel, "reason", why.String(), "error", err)
+}
+
 // decode makes a message of a payload; what is none is counted.
 func (l *link) decode(channel, epoch string, payload []byte) (m message, ok bool) {
 	out, err := reference.Decode(payload, l.engine.limits(channel, epoch))
 	l.stats.left(out.Left)
 	if err != nil {
-		l.stats.skippedFor(err)
+		l.skip(channel, skipFor(err), err)
 		if !errors.Is(err, reference.ErrData) || out.Offset == 0 {
 			return message{}, false
 		}

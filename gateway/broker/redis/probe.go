@@ -43,6 +43,7 @@ func (p *prober) run(ctx context.Context) {
 			return
 		}
 		p.took(began, err)
+		p.link.report()
 		if !sleep(ctx, opt.ProbeEvery) {
 			return
 		}

@@ -99,15 +99,15 @@ func (s *linkStats) left(parts int) {
 	}
 }
 
-func (s *linkStats) skippedFor(err error) {
+// skipFor is the reason for an error of a decoder.
+func skipFor(err error) Skip {
 	switch {
 	case errors.Is(err, reference.ErrFraming):
-		s.skipped(skipFraming)
+		return skipFraming
 	case errors.Is(err, reference.ErrData):
-		s.skipped(skipData)
-	default:
-		s.skipped(skipMalformed)
+		return skipData
 	}
+	return skipMalformed
 }
 
 // Stats are the counters of an engine.
