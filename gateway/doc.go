@@ -95,6 +95,18 @@
 //	a command to all nodes  cluster/command.go, its kind and bytes in cluster/envelope.go, a method
 //	                        in cluster/ask.go and a case in cluster/serve.go; carried out in
 //	                        session/, joined in node/wiring_cluster.go
+//	what nodes tell of      a field of announcement in cluster/envelope.go (optional, bounded in
+//	themselves              decodeAnnouncement), set in cluster/cluster.go, kept in cluster/registry.go;
+//	                        what only info asks for: Info in cluster/command.go, filled in
+//	                        node/wiring_cluster.go, said by ../codec/reply.go and api/info.go
+//	how long a channel is   hub/unsubscribe.go
+//	kept after its last
+//	subscriber
+//	a kind of Redis fault   redis/errors.go: reason, kind and which answers are it; its remedy in
+//	                        redis/watch.go; of those that a start is refused for also
+//	                        node/wiring_engine.go
+//	why bytes from Redis    broker/redis/stats.go has the reasons, link.go and history.go decide and log
+//	are skipped             at debug; decoded in reference/
 //	an engine               its folder in broker/ and presence/, whose contracts are broker.go and
 //	                        presence.go; made, and its numbers read, in node/wiring_engine.go;
 //	                        allowed by refusals in node/check.go; config/schema/engine.go; a row
