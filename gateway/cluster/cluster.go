@@ -190,18 +190,12 @@ func (c *Cluster) Ready() error {
 // announce listens, says every now and then that this node is there, and looks who is
 // not.
 func (c *Cluster) announce() {
-	subjects := []string{SubjectAll, subjectNode + c.opt.UID}
-	if c.mixed != nil {
-		subjects = append(subjects, c.mixed.subjects()...)
-	}
-	within, cancel := context.WithTimeout(c.ctx, c.opt.Announce)
-	if err := c.opt.Carrier.Listen(within, subjects, c.receive); err != nil && c.ctx.Err() == nil {
-		c.opt.Log.Warn("cluster: the control channel is not heard yet: is the engine within reach?", "error", err)
-	}
-	cancel()
 	tick := time.NewTicker(c.opt.Announce)
 	defer tick.Stop()
-	for {
+	for listening := false; ; {
+		if !listening {
+			listening = c.listen()
+		}
 		_, never := c.nodes.unheard()
 		within, cancel := context.WithTimeout(c.ctx, c.opt.Announce)
 		err := c.send(within, SubjectAll, c.announcement(never))
@@ -222,6 +216,22 @@ func (c *Cluster) announce() {
 		}
 		c.dropRests(time.Now())
 	}
+}
+
+// listen reports whether the engine took what this node wants to hear. Where it did not,
+// it may have given that up for good (a channel that is not allowed): it is asked again.
+func (c *Cluster) listen() bool {
+	subjects := []string{SubjectAll, subjectNode + c.opt.UID}
+	if c.mixed != nil {
+		subjects = append(subjects, c.mixed.subjects()...)
+	}
+	within, cancel := context.WithTimeout(c.ctx, c.opt.Announce)
+	defer cancel()
+	err := c.opt.Carrier.Listen(within, subjects, c.receive)
+	if err != nil && c.ctx.Err() == nil {
+		c.opt.Log.Warn("cluster: the control channel is not heard yet: is the engine within reach?", "error", err)
+	}
+	return err == nil
 }
 
 func (c *Cluster) announcement(isNew bool) *message {

@@ -1,7 +1,11 @@
 package cluster_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/cluster"
+	"sluice/gateway/cluster/clustertest"
 )
 
 func TestANewcomerKnowsEverybodyAtOnce(t *testing.T) {
@@ -103,5 +108,34 @@ func TestTooManyCommandsAreRefusedByName(t *testing.T) {
 		require.ErrorContains(t, err, "too many commands wait there")
 		close(block)
 		synctest.Wait()
+	})
+}
+
+// forbidden is a carrier that may not be listened to at first.
+type forbidden struct {
+	*clustertest.Carrier
+	refusals atomic.Int32
+}
+
+func (f *forbidden) Listen(ctx context.Context, subjects []string, receive func(subject string, payload []byte)) error {
+	if f.refusals.Add(-1) >= 0 {
+		return errors.New("not allowed")
+	}
+	return f.Carrier.Listen(ctx, subjects, receive)
+}
+
+func TestANodeThatMayNotListenTriesAgain(t *testing.T) {
+	run(t, 1, func(t *testing.T, fl *fleet) {
+		late := &forbidden{Carrier: fl.net.Carrier("late")}
+		late.refusals.Store(3)
+		c := cluster.New(cluster.Options{UID: "uid-late", Name: "late", Carrier: late, Local: &local{name: "late"}, Log: slog.New(slog.DiscardHandler)})
+		c.Start()
+		defer func() { require.NoError(t, c.Close(context.Background())) }()
+		synctest.Wait()
+		require.Error(t, c.Ready())
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.NoError(t, c.Ready())
+		require.Equal(t, 2, c.Stats().Nodes)
 	})
 }

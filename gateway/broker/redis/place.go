@@ -79,8 +79,10 @@ type place struct {
 // mark is a publication that a read found at the end of a history.
 type mark struct{ offset, sum uint64 }
 
-// marksMost bounds the marks of a place. More are there only while it lags behind.
-const marksMost = 8
+// marksMost bounds the marks of a place. More are there only while it lags behind, one for
+// each end at which connects found it; beyond them its subscribers are told that they lost
+// their place.
+const marksMost = 256
 
 // verdict is what becomes of a message.
 type verdict uint8
