@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -42,6 +43,28 @@ type sent struct {
 	results []rueidis.RedisResult
 	places  chan struct{} // where it has one
 	done    chan struct{}
+	// left says that the caller is gone: what is not on a connection yet must not be sent.
+	left atomic.Bool
+}
+
+// sending is the context of attempts as rueidis sees it. Nothing ends what was sent: rueidis
+// gives up a connection that is silent; we, the wait for it. But rueidis looks at Err before it
+// sends something on a connection that it has waited for.
+type sending struct {
+	context.Context
+	jobs []*sent
+}
+
+var errLeft = &dialError{ReasonDial, "", errors.New("the connection came too late for one of the callers")}
+
+// Err implements context.Context.
+func (c sending) Err() error {
+	for _, j := range c.jobs {
+		if j.left.Load() {
+			return errLeft
+		}
+	}
+	return nil
 }
 
 // ended gives back the place of a job, whose results are there.
@@ -138,6 +161,8 @@ func (a *attempts) send() (*sent, *Error) {
 	if a.batched && a.s.batches.withdraw(job) {
 		return nil, a.s.unavailable(ReasonTimeout, err) // nothing was sent
 	}
+	// Why in this order: a connection that is made after the look finds that nobody waits.
+	job.left.Store(true)
 	if now, _ := a.s.dial.connections(); open == 0 && now == made {
 		return nil, a.s.unavailable(ReasonTimeout, err) // there was nothing to send it on
 	}
@@ -155,7 +180,7 @@ func (a *attempts) first() int {
 // do sends the commands. Those without keys go one by one in a Cluster: rueidis refuses
 // them among others.
 func (j *sent) do(client rueidis.Client) {
-	ctx := context.Background() // rueidis gives up a connection that is silent; we, the wait for it
+	ctx := sending{context.Background(), []*sent{j}}
 	if len(j.cs) == 1 {
 		j.results = []rueidis.RedisResult{client.Do(ctx, j.cs[0].build(client))}
 		return
@@ -198,13 +223,14 @@ func (a *attempts) take(job *sent, turn uint64) (worst *Error) {
 			continue
 		case err.again(), err.Reason == ReasonBroken && c.Again:
 			worst = err
+			c.doubt = c.doubt || err.Kind == ErrUnknown
 			left = append(left, at)
 		case err.Kind == ErrUnknown:
 			a.s.blame(turn, err)
 		}
 		a.s.counted(err)
 		a.s.advise(c, err)
-		a.out[at] = Reply{err: err}
+		a.out[at] = Reply{err: told(err, c)}
 	}
 	a.left = left
 	return worst
@@ -215,29 +241,36 @@ func (a *attempts) take(job *sent, turn uint64) (worst *Error) {
 func (a *attempts) rest(err *Error) {
 	if a.left == nil {
 		for i := range a.cs {
-			a.out[i] = Reply{err: a.s.counted(softened(err, &a.cs[i]))}
+			a.out[i] = Reply{err: a.s.counted(told(err, &a.cs[i]))}
 		}
 		return
 	}
 	for _, at := range a.left {
 		if a.out[at].err == nil || err.Kind == ErrUnknown {
-			a.out[at] = Reply{err: a.s.counted(softened(err, &a.cs[at]))}
+			a.out[at] = Reply{err: a.s.counted(told(err, &a.cs[at]))}
 			continue
 		}
 		var latest *Error
 		if errors.As(a.out[at].err, &latest) {
-			a.out[at].err = softened(latest, &a.cs[at])
+			a.out[at].err = told(latest, &a.cs[at])
 		}
 	}
 }
 
-// softened returns err as it is for a command: for one that reads nothing happened.
-func softened(err *Error, c *Cmd) *Error {
-	if err.Kind != ErrUnknown || !c.Again {
+// told returns err as it is for a command: with one that reads nothing happened; what an
+// attempt before left unknown, one that certainly did nothing does not make known.
+func told(err *Error, c *Cmd) *Error {
+	kind := err.Kind
+	switch {
+	case c.Reads && kind == ErrUnknown:
+		kind = ErrUnavailable
+	case c.doubt && !c.Reads && kind == ErrUnavailable:
+		kind = ErrUnknown
+	default:
 		return err
 	}
 	e := *err
-	e.Kind = ErrUnavailable
+	e.Kind = kind
 	return &e
 }
 

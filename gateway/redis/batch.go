@@ -75,7 +75,7 @@ func (b *batches) run() {
 		for _, j := range jobs {
 			all = append(all, j.cs[0].build(client))
 		}
-		results := client.DoMulti(context.Background(), all...) // see sent.do
+		results := client.DoMulti(sending{context.Background(), jobs}, all...)
 		for i, j := range jobs {
 			j.results = results[i : i+1 : i+1]
 			b.s.ended(j)

@@ -18,12 +18,16 @@ type Cmd struct {
 	Name []string
 	Keys []string
 	Args []string
-	// Again says that it reads, or does no harm when it is run twice: it is sent
-	// again after its connection broke.
+	// Again says that it does no harm when it is run twice: it is sent again after
+	// its connection broke.
 	Again bool
+	// Reads says that it does no harm at all: that its answer was lost is told as
+	// ErrUnavailable.
+	Reads bool
 
 	script *Script
 	full   bool // the script goes along, since the server lacks it
+	doubt  bool // an attempt ended with its outcome unknown
 }
 
 // Command makes a command that must not be run twice.
@@ -34,6 +38,13 @@ func Command(name string, keys []string, args ...string) Cmd {
 // Repeatable returns c as a command that may be run twice.
 func (c Cmd) Repeatable() Cmd {
 	c.Again = true
+	return c
+}
+
+// Reading returns c as a command that may be run twice, and of which nobody needs to know
+// whether it was.
+func (c Cmd) Reading() Cmd {
+	c.Again, c.Reads = true, true
 	return c
 }
 

@@ -161,14 +161,14 @@ var publishVia = NewScript("marker", "return redis.call('PUBLISH', ARGV[1], ARGV
 func (r *Reader) markCommands(m *mark) []Cmd {
 	switch {
 	case r.via.sharded:
-		return []Cmd{Command("SPUBLISH", []string{r.via.marker}, m.payload+"0").Repeatable()}
+		return []Cmd{Command("SPUBLISH", []string{r.via.marker}, m.payload+"0").Reading()}
 	case !r.s.Cluster():
-		return []Cmd{Command("PUBLISH", []string{r.via.marker}, m.payload+"0").Repeatable()}
+		return []Cmd{Command("PUBLISH", []string{r.via.marker}, m.payload+"0").Reading()}
 	}
 	var cmds []Cmd
 	for _, tag := range r.s.dial.cluster.perMaster() {
 		key := r.via.marker + ".{" + tag + "}"
-		cmds = append(cmds, publishVia.Cmd([]string{key}, r.via.marker, m.payload+strconv.Itoa(len(cmds))).Repeatable())
+		cmds = append(cmds, publishVia.Cmd([]string{key}, r.via.marker, m.payload+strconv.Itoa(len(cmds))).Reading())
 	}
 	return cmds
 }

@@ -94,7 +94,7 @@ func (s *Shard) try() *Error {
 	// Why no gate: it is what this opens.
 	ctx, cancel := context.WithTimeout(context.Background(), s.t.connect+s.t.io)
 	defer cancel()
-	a := attempts{s: s, ctx: ctx, cs: []Cmd{{Name: []string{"PING"}, Again: true}}, out: make([]Reply, 1)}
+	a := attempts{s: s, ctx: ctx, cs: []Cmd{{Name: []string{"PING"}, Again: true, Reads: true}}, out: make([]Reply, 1)}
 	job, failed := a.send()
 	if failed != nil {
 		s.dial.drop("")

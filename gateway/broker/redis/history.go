@@ -89,9 +89,9 @@ func (e *Engine) historyCommand(l *link, q *broker.HistoryQuery, wants bool, beh
 		args[6] = strconv.FormatUint(behind, 10)
 	}
 	if e.opt.Lists {
-		return historyList.Cmd([]string{l.keys.List(q.Channel), l.keys.ListMeta(q.Channel)}, args...).Repeatable()
+		return historyList.Cmd([]string{l.keys.List(q.Channel), l.keys.ListMeta(q.Channel)}, args...).Reading()
 	}
-	return historyStream.Cmd([]string{l.keys.Stream(q.Channel), l.keys.StreamMeta(q.Channel)}, args...).Repeatable()
+	return historyStream.Cmd([]string{l.keys.Stream(q.Channel), l.keys.StreamMeta(q.Channel)}, args...).Reading()
 }
 
 // history reads the answer to a query, and where the history ends.
@@ -270,7 +270,7 @@ func (l *link) follow(ctx context.Context, wants []want) []read {
 		if w.one {
 			most = "1"
 		}
-		cmds[i] = script.Cmd(keys, strconv.FormatUint(w.from, 10), most, followRoom).Repeatable()
+		cmds[i] = script.Cmd(keys, strconv.FormatUint(w.from, 10), most, followRoom).Reading()
 	}
 	began := time.Now()
 	replies := l.shard.DoMulti(ctx, cmds...)
@@ -340,7 +340,7 @@ func (l *link) renew(ctx context.Context, channel, epoch string) (string, error)
 	if l.engine.opt.Lists {
 		key = l.keys.ListMeta(channel)
 	}
-	reply := l.shard.Do(ctx, renewEpoch.Cmd([]string{key}, epoch, l.engine.newEpoch()).Repeatable())
+	reply := l.shard.Do(ctx, renewEpoch.Cmd([]string{key}, epoch, l.engine.newEpoch()).Reading())
 	if err := reply.Err(); err != nil {
 		l.engine.calls.failed(err)
 		return "", err

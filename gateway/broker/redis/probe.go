@@ -69,12 +69,12 @@ func (p *prober) once(ctx context.Context, limit time.Duration) error {
 func (p *prober) writes() []rds.Cmd {
 	name := p.link.keys.Own("probe." + p.link.engine.opt.Node)
 	if !p.link.shard.Cluster() {
-		return []rds.Cmd{rds.Command("SET", []string{name}, "1", "EX", probeTTL).Repeatable()}
+		return []rds.Cmd{rds.Command("SET", []string{name}, "1", "EX", probeTTL).Reading()}
 	}
 	cmds := make([]rds.Cmd, probeEach)
 	for i := range cmds {
 		p.turn = (p.turn + 1) % probeTags // of run only
-		cmds[i] = rds.Command("SET", []string{name + ".{" + strconv.Itoa(p.turn) + "}"}, "1", "EX", probeTTL).Repeatable()
+		cmds[i] = rds.Command("SET", []string{name + ".{" + strconv.Itoa(p.turn) + "}"}, "1", "EX", probeTTL).Reading()
 	}
 	return cmds
 }

@@ -108,7 +108,7 @@ func (m *Manager) clients(ctx context.Context, channel string) (map[string]*code
 	}
 	here := make(map[string]*codec.ClientInfo) // a page may repeat what one before had
 	for cursor := "0"; ; {
-		next, fields, err := page(shard.Do(ctx, redis.Command("HSCAN", keys[1:2], cursor, "COUNT", strconv.Itoa(perPage)).Repeatable()))
+		next, fields, err := page(shard.Do(ctx, redis.Command("HSCAN", keys[1:2], cursor, "COUNT", strconv.Itoa(perPage)).Reading()))
 		if err != nil {
 			return nil, err
 		}

@@ -155,7 +155,7 @@ func (m *Manager) Probe(ctx context.Context) error {
 		return nil
 	}
 	for _, shard := range m.redis.Shards() {
-		reply := shard.Do(ctx, redis.Command("COMMAND", nil, "INFO", "HEXPIRE").Repeatable())
+		reply := shard.Do(ctx, redis.Command("COMMAND", nil, "INFO", "HEXPIRE").Reading())
 		known, err := reply.Array()
 		if err != nil || len(known) != 1 {
 			continue
