@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -77,6 +78,35 @@ func TestAFloodBeforeBackStopsNobody(t *testing.T) {
 		}
 		g.check()
 		require.Len(t, g.crowd.bare, 3*holdMost)
+		stop()
+	})
+}
+
+// A comparison that finds no history at all, while the reader is lost again, leaves a place that is
+// not known, and messages that wait: they go on when it is back.
+func TestWhatWaitsAtAPlaceThatIsNotKnownAnyMoreGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, stop := newGame(t, 1)
+		g.publish("a")
+		g.arrive(1)
+		g.lose()
+		g.mu.Lock()
+		*g.channels["a"] = stream{}
+		g.up = true
+		g.mu.Unlock()
+		g.meanwhile = func() {
+			g.mu.Lock()
+			g.send("a", g.world.message(0, "", "bare"))
+			g.mu.Unlock()
+			g.arrive(1)
+			g.f.lost()
+		}
+		g.f.back()
+		synctest.Wait()
+		g.f.back()
+		time.Sleep(time.Second)
+		require.Len(t, g.crowd.bare, 1)
+		g.check()
 		stop()
 	})
 }

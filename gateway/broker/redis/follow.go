@@ -277,7 +277,7 @@ func (f *follower) back() {
 	for _, p := range f.places.All() {
 		switch {
 		case p.losses == f.losses:
-		case !p.known:
+		case !p.known && p.hold == nil:
 			if p.losses != neverWhole {
 				f.stats.unknown.Add(1)
 			}

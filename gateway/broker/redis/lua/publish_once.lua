@@ -7,7 +7,12 @@ local payload, channel, publish, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local seen = redis.call("hmget", result, "e", "s")
 if seen[1] then return {seen[2] or "0", seen[1], 1} end
-redis.call(publish, channel, payload)
+-- First what may be refused, by a replica or for want of memory: PUBLISH works there, and a repeat would be another one.
 redis.call("hset", result, "e", "")
+local done = redis.pcall(publish, channel, payload)
+if type(done) == "table" and done.err then
+	redis.call("del", result)
+	return done
+end
 redis.call("expire", result, ttl)
 return {"0", "", 0}
