@@ -287,7 +287,10 @@ func (x *mixed) add(clients map[string]int, answer *reference.SurveyResponse) (h
 
 // ready returns nil while this node hears what it announces to them.
 func (x *mixed) ready() error {
-	if since, never := x.peers.unheard(); !never && since > x.c.opt.Forget {
+	switch since, never := x.peers.unheard(); {
+	case never:
+		return errors.New("cluster: this node has not heard itself on the control channel of the reference's nodes yet: is the user of Redis allowed that channel?")
+	case since > x.c.opt.Forget:
 		return errors.Join(fmt.Errorf("cluster: this node has not heard itself on the control channel of the reference's nodes for %s", since.Round(time.Second)), broker.ErrUnavailable)
 	}
 	return nil

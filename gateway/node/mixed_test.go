@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -115,4 +116,15 @@ func TestAMixedFleetOnRedis(t *testing.T) {
 	_, head, raw := nodes[0].api.Call(t, "channels", `{}`)
 	require.JSONEq(t, `{"result":{"channels":{}}}`, string(raw))
 	require.Equal(t, fmt.Sprint("without nodes that did not answer in time: ", "fake-node"), head.Get("X-Sluice-Detail"))
+}
+
+// A node that cannot hear the nodes of the reference has no part in the fleet, and says so.
+func TestANodeThatMayNotUseTheirControlChannelIsNotReady(t *testing.T) {
+	r := redisrig.Single(t, redisrig.User("app on >geheim ~* resetchannels &pp.sluice.* &pp.client.* &pp.node.* +@all"))
+	testkit.Snapshot(t, libraryGoroutines...)
+	s := launch(t, onRedis(r.Addr, "pp", `, "user": "app", "password": "geheim", "reference_control": true`, parts{}))
+	t.Cleanup(func() { s.stop(t) })
+	testkit.Eventually(t, func() bool {
+		return strings.Contains(s.awaitReady(t, http.StatusServiceUnavailable), "control channel of the reference")
+	}, "/ready to say why")
 }

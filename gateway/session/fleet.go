@@ -12,8 +12,9 @@ import (
 // Limits by user hold for all nodes together: places and claims are kept where presence
 // is ([Options.Places]), and each node renews those of its sessions as it renews presence.
 // While that is out of reach a node goes by what it has itself: a limit that is exceeded
-// for as long as an outage lasts harms less than nobody getting in. What the others have
-// missed by then they learn with the next renewal.
+// for as long as an outage lasts harms less than nobody getting in. Places that were taken
+// meanwhile the others learn of with the next renewal; nobody ends for them. A connection
+// that single_connection would have ended elsewhere stays until a newer one comes.
 
 const (
 	// placeWait is how long a connect waits for an answer about its user's places.
