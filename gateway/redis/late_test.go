@@ -51,7 +51,7 @@ func TestWhatMayBeRunTwiceIsNotToldAsNotDone(t *testing.T) {
 	writes, reads := make(chan error, 1), make(chan error, 1)
 	go func() { writes <- s.Do(within(t, time.Second), set).Err() }()
 	go func() { reads <- s.Do(within(t, time.Second), Command("GET", []string{key}).Reading()).Err() }()
-	testkit.Eventually(t, func() bool { return s.Stats().UnderWay >= 2 }, "commands under way")
+	testkit.Eventually(t, func() bool { return s.Stats().UnderWay == 4 }, "two commands more under way")
 	proxy.Refuse(t, true)
 	proxy.Cut()
 	require.ErrorIs(t, <-writes, ErrUnknown)
