@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 )
 
 // sentinelAnswer is what one Sentinel said.
@@ -17,9 +18,14 @@ type sentinelAnswer struct {
 // askSentinels returns the address of the master. All Sentinels are asked at once; the
 // answer is the one that more than half of them give, or, when all have answered or ctx
 // ends, that of most. Why all: one that was cut off from the others still names the
-// former master.
+// former master. Half of the time of ctx is for this: one that is silent leaves the other
+// half for the master.
 func (d *dialer) askSentinels(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	limit := d.t.connect
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = time.Until(deadline)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit/2)
 	defer cancel() // ends the questions that nobody waits for any more
 	answers := make(chan sentinelAnswer, len(d.t.addrs))
 	for _, addr := range d.t.addrs {
