@@ -186,7 +186,7 @@ func (r Reply) pairs() ([]Reply, error) {
 func itemOf(m rueidis.RedisMessage) Reply {
 	if err := m.Error(); err != nil && !rueidis.IsRedisNil(err) {
 		reason, kind := ofReply(err.Error())
-		return Reply{m: m, err: &Error{Kind: kind, Reason: reason, Err: err}}
+		return Reply{m: m, err: &Error{Kind: kind, Reason: reason, Err: replyError(err.Error())}}
 	}
 	return Reply{m: m}
 }

@@ -145,6 +145,7 @@ func (s *Shard) classify(err error) *Error {
 	var dial *dialError
 	if reply, ok := rueidis.IsRedisErr(err); ok {
 		e.Reason, e.Kind = ofReply(reply.Error())
+		e.Err = replyError(reply.Error())
 		return e
 	}
 	switch {

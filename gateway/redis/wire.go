@@ -61,7 +61,12 @@ func (w *wire) ask(words ...string) (value, error) {
 // replyError is an error that a server answered.
 type replyError string
 
-func (e replyError) Error() string { return string(e) }
+// Error implements error. Servers repeat the arguments of a command that they do not know: those of
+// HELLO and AUTH are passwords, others are what users publish.
+func (e replyError) Error() string {
+	text, _, _ := strings.Cut(string(e), ", with args beginning with")
+	return text
+}
 
 // unknownCommand reports whether a server, or what stands before it, lacks a command.
 func unknownCommand(err error) bool {
