@@ -7,8 +7,8 @@ import "context"
 type Carrier interface {
 	// Listen delivers what any node sends to one of the subjects, this node included, in
 	// the order of each sender where there is one way between them; over several servers
-	// messages may overtake each other. It is called once, after the engine was started,
-	// and may wait until ctx ends. An error says that the engine, or a part of it, is not
+	// messages may overtake each other. It is called after the engine was started, after an
+	// error again with the same arguments, and may wait until ctx ends. An error says that the engine, or a part of it, is not
 	// within reach yet: it is listened to as soon as it is, and again after each loss;
 	// what was sent meanwhile is gone. receive is called by one goroutine at a time and
 	// does not block; payload is valid during the call only. It ends with the engine.
