@@ -105,6 +105,7 @@ func TestWhatWaitsAtAPlaceThatIsNotKnownAnyMoreGoesOn(t *testing.T) {
 		synctest.Wait()
 		g.f.back()
 		time.Sleep(time.Second)
+		synctest.Wait()
 		require.Len(t, g.crowd.bare, 1)
 		g.check()
 		stop()
