@@ -64,37 +64,35 @@ func (b *batches) withdraw(j *sent) bool {
 
 // run sends batches until nothing waits. It is a goroutine.
 func (b *batches) run() {
-	var jobs []*sent
-	var all []rueidis.Completed
 	for {
-		if jobs = b.take(jobs[:0]); len(jobs) == 0 {
+		jobs := b.take()
+		if len(jobs) == 0 {
 			return
 		}
 		client := b.s.use()
-		all = all[:0]
-		for _, j := range jobs {
-			all = append(all, j.cs[0].build(client))
+		// Why a new slice each time: after an error rueidis may still be reading it.
+		all := make([]rueidis.Completed, len(jobs))
+		for i, j := range jobs {
+			all[i] = j.cs[0].build(client)
 		}
 		results := client.DoMulti(sending{context.Background(), jobs}, all...)
 		for i, j := range jobs {
 			j.results = results[i : i+1 : i+1]
 			b.s.ended(j)
 		}
-		clear(all)
-		clear(jobs)
 	}
 }
 
-// take moves what waits to jobs, in its order. Nothing: run ends.
-func (b *batches) take(jobs []*sent) []*sent {
+// take returns what waits, in its order. Nothing: run ends.
+func (b *batches) take() []*sent {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := min(len(b.waiting), mostTogether)
 	if n == 0 {
 		b.running--
-		return jobs
+		return nil
 	}
-	jobs = append(jobs, b.waiting[:n]...)
+	jobs := slices.Clone(b.waiting[:n])
 	b.waiting = slices.Delete(b.waiting, 0, n)
 	b.counts.batches++
 	b.counts.commands += uint64(n)
