@@ -211,6 +211,23 @@ func TestAReplicaIsNotReady(t *testing.T) {
 	require.EqualValues(t, 1, n.publish("c", "x").Offset)
 }
 
+// A user that may not run what a publish needs: not ready, although everything else works.
+func TestAUserWhoMayNotPublishIsNotReady(t *testing.T) {
+	server := redisrig.Single(t)
+	for _, command := range []string{"evalsha", "xadd", "publish"} {
+		t.Run(command, func(t *testing.T) {
+			n := started(t, rds.Options{Address: []string{server.Addr}}, Options{Wait: 300 * time.Millisecond, ProbeLate: time.Second})
+			n.awaitReady()
+			server.Do(t, "ACL", "SETUSER", "default", "-"+command)
+			testkit.Eventually(t, func() bool { return n.Ready() != nil }, "the refusal to be noticed")
+			require.ErrorIs(t, n.Ready(), broker.ErrUnavailable)
+			require.Contains(t, n.Ready().Error(), rds.ReasonNoPerm)
+			server.Do(t, "ACL", "SETUSER", "default", "+@all")
+			n.awaitReady()
+		})
+	}
+}
+
 // A restart without data is another epoch in every channel.
 func TestARestartWithoutDataIsTold(t *testing.T) {
 	server := redisrig.Single(t)

@@ -65,18 +65,28 @@ func (p *prober) once(ctx context.Context, limit time.Duration) error {
 	return nil
 }
 
-// writes are the commands of one probe: in a Cluster into several slots.
+// writes are the commands of one probe: in a Cluster into several slots. They are publications
+// in channels of its own: what may fail of a publish fails here, scripts that the user may not
+// run and commands in them too.
 func (p *prober) writes() []rds.Cmd {
-	name := p.link.keys.Own("probe." + p.link.engine.opt.Node)
 	if !p.link.shard.Cluster() {
-		return []rds.Cmd{rds.Command("SET", []string{name}, "1", "EX", probeTTL).Reading()}
+		return []rds.Cmd{p.write("")}
 	}
 	cmds := make([]rds.Cmd, probeEach)
 	for i := range cmds {
 		p.turn = (p.turn + 1) % probeTags // of run only
-		cmds[i] = rds.Command("SET", []string{name + ".{" + strconv.Itoa(p.turn) + "}"}, "1", "EX", probeTTL).Reading()
+		cmds[i] = p.write(".{" + strconv.Itoa(p.turn) + "}")
 	}
 	return cmds
+}
+
+func (p *prober) write(tag string) rds.Cmd {
+	e, name := p.link.engine, p.link.keys.Own("probe."+p.link.engine.opt.Node)
+	keys := []string{name + tag, name + ".meta" + tag}
+	if e.opt.Lists {
+		return publishList.Cmd(keys, "", "1", probeTTL, name+tag, probeTTL, "probe", p.link.publishName(), "0").Reading()
+	}
+	return publishStream.Cmd(keys, "", "1", probeTTL, name+tag, probeTTL, "probe", p.link.publishName(), "0", "", "0", "").Reading()
 }
 
 // took records the outcome of a probe.
