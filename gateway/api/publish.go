@@ -182,6 +182,7 @@ const (
 	publishUnknown = "the engine did not answer: it may have been published or not; "
 	publishAgain   = publishUnknown + "with the same idempotency_key it may be called again"
 	publishKey     = publishUnknown + "an idempotency_key makes it safe to call again"
+	publishRefused = "the engine refused it, the log of the node says why: it may be in the history or not"
 )
 
 // unpublished is the failure of a publish in an engine.
@@ -194,6 +195,8 @@ func unpublished(err error, key string) *failure {
 		fail.detail = publishKey
 	case errors.Is(err, broker.ErrUnavailable):
 		fail.detail = publishAway
+	case fail.err == codec.ErrInternal && fail.detail == "":
+		fail.detail = publishRefused
 	}
 	return fail
 }
