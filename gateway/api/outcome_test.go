@@ -63,18 +63,3 @@ func TestOutcomesOfAnEngineOutsideTheProcess(t *testing.T) {
 	require.Zero(t, r.credit.outstanding(), "the engine takes none with it")
 	r.refused("presence", `{"channel":"hh:a"}`, codec.ErrInternal, "presence cannot be read")
 }
-
-// refusing is an engine whose server refuses what is published.
-type refusing struct{ broker.Broker }
-
-func (refusing) Publish(context.Context, string, *codec.Publication, broker.PublishOptions) (broker.Result, error) {
-	return broker.Result{}, errors.New("redis: WRONGTYPE")
-}
-
-// A publish that the engine refused is neither one that was not done nor one that was not
-// answered: its detail says so.
-func TestAPublishThatTheEngineRefuses(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.Broker = refusing{o.Broker} })
-	r.refused("publish", `{"channel":"hh:a","data":1}`, codec.ErrInternal, publishRefused)
-	require.Zero(t, r.credit.outstanding())
-}

@@ -231,7 +231,7 @@ func (b *slowBroker) Publish(ctx context.Context, ch string, p *codec.Publicatio
 
 func TestEngineErrorIs100AndGivesTheCreditBack(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.Broker = &slowBroker{Broker: o.Broker, err: errors.New("redis: gone")} })
-	r.refused("publish", `{"channel":"news","data":1}`, codec.ErrInternal, "")
+	r.refused("publish", `{"channel":"news","data":1}`, codec.ErrInternal, publishRefused)
 	require.Zero(t, r.credit.outstanding())
 	require.Contains(t, r.log.String(), "redis: gone")
 }
