@@ -95,6 +95,11 @@ func (node *Node) openRedis(half config.Half) (*redis.Redis, error) {
 		return nil, fmt.Errorf("gateway: %s.redis: %w", half.Section, err)
 	}
 	node.redis = append(node.redis, openRedis{half.Section, half.Redis, conns})
+	shards := make([]string, len(conns.Shards()))
+	for i, s := range conns.Shards() {
+		shards[i] = s.Name()
+	}
+	node.log.Info("redis: this node is one of those with this prefix here", "section", half.Section, "shards", shards, "prefix", half.Redis.Prefix)
 	return conns, refusedByServer(half, conns)
 }
 
