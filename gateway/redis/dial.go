@@ -48,10 +48,15 @@ func (c *trackedConn) Close() error {
 // drop closes the connections of commands, but for those to the server except: their
 // owner dials again, and so asks again where to.
 func (d *dialer) drop(except string) (closed int) {
+	return d.dropIf(func(c *trackedConn) bool { return except == "" || c.addr != except })
+}
+
+// dropIf closes those connections of commands that are to be closed.
+func (d *dialer) dropIf(closes func(c *trackedConn) bool) (closed int) {
 	d.mu.Lock()
 	var gone []*trackedConn
 	for c := range d.open {
-		if except == "" || c.addr != except {
+		if closes(c) {
 			gone = append(gone, c)
 		}
 	}
@@ -216,5 +221,10 @@ func (d *dialer) forReader(ctx context.Context) (*wire, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.t.connect)
 	defer cancel()
-	return d.primary(ctx)
+	w, err := d.primary(ctx)
+	if err == nil { // what was missed is read where the messages come from
+		here := w.RemoteAddr().String()
+		d.dropIf(func(c *trackedConn) bool { return c.RemoteAddr().String() != here })
+	}
+	return w, err
 }

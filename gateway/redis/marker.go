@@ -113,6 +113,9 @@ func (r *Reader) prove(m *mark) error {
 	err := r.mark(m)
 	if l != nil && errors.Is(err, errNotDelivered) && !r.handling.Load() && r.counts.messages.Load() == before {
 		l.cut(err)
+		if !r.s.Cluster() { // or it is the commands that go where nobody listens any more
+			r.s.dial.drop("")
+		}
 	}
 	return err
 }
