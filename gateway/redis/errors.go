@@ -161,11 +161,6 @@ func (s *Shard) classify(err error) *Error {
 	return e
 }
 
-// refused makes an Error of kind refused, for commands that never reach a server.
-func (s *Shard) refused(format string, args ...any) *Error {
-	return &Error{Kind: ErrRefused, Reason: ReasonReply, Shard: s.name, Err: fmt.Errorf(format, args...)}
-}
-
 // unavailable makes an Error of kind unavailable.
 func (s *Shard) unavailable(reason string, err error) *Error {
 	return &Error{Kind: ErrUnavailable, Reason: reason, Shard: s.name, Err: err}

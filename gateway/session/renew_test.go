@@ -61,12 +61,6 @@ func (p *expiringPresence) lose(away bool) {
 	p.Manager, p.away = presencememory.New(), away
 }
 
-func (p *expiringPresence) set(away bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.away = away
-}
-
 // told returns the changes since the last call, in order.
 func (p *expiringPresence) told() (all []presence.Change) {
 	p.mu.Lock()
