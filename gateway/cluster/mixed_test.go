@@ -2,7 +2,6 @@ package cluster_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -356,6 +355,6 @@ func TestWithoutTheOptionTheReferenceIsNoBusinessOfOurs(t *testing.T) {
 		cmds, payloads := p.heard()
 		require.Empty(t, cmds)
 		require.Empty(t, payloads)
-		require.Equal(t, []string{fmt.Sprint("disconnect 42 0  []")}, fl.members[1].local.done())
+		require.Equal(t, []string{"disconnect 42 0  []"}, fl.members[1].local.done())
 	})
 }

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -270,7 +271,7 @@ func (t *target) complete() error {
 	t.name = strings.Join(t.addrs, ",")
 	switch {
 	case t.kind == sentinelTarget && t.master == "":
-		return fmt.Errorf("Sentinel needs the name of the master: expected sentinel_master_name")
+		return errors.New("sentinel_master_name expected: Sentinels are asked for a master by its name")
 	case t.kind == sentinelTarget:
 		t.name = t.master + "@" + t.name
 	case t.kind == serverTarget && len(t.addrs) > 1:

@@ -28,6 +28,9 @@ type crowd struct {
 	t  *testing.T
 	mu sync.Mutex
 	by map[string]*positioned
+	// losses counts what was told to be lost in a channel: a hub knows whether that came
+	// since a subscriber on its way began to read.
+	losses map[string]int
 	// bare counts publications without history, which nothing may repeat.
 	bare map[string]int
 	out  int
@@ -67,6 +70,7 @@ func (c *crowd) Resynced(ch string, top broker.Position) {
 func (c *crowd) Lost(ch string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.losses[ch]++
 	if l := c.by[ch]; l != nil {
 		l.told = true
 	}
@@ -99,6 +103,9 @@ type game struct {
 
 // enter is what a subscriber does: it reads the history and stands at its top.
 func (g *game) enter(ch string) {
+	g.crowd.mu.Lock()
+	before := g.crowd.losses[ch]
+	g.crowd.mu.Unlock()
 	g.mu.Lock()
 	s := g.channels[ch]
 	if s.epoch == "" {
@@ -119,6 +126,7 @@ func (g *game) enter(ch string) {
 	_, _, losses := g.f.reading(ch)
 	g.f.learn(ch, t, losses)
 	g.crowd.mu.Lock()
+	l.told = g.crowd.losses[ch] != before
 	g.crowd.by[ch] = l
 	g.crowd.mu.Unlock()
 }
@@ -303,7 +311,7 @@ func newGame(t *testing.T, seed uint64) (g *game, stop func()) {
 	g = &game{
 		t: t, names: []string{"a", "b", "c"}, sent: make(map[string]bool),
 		world: &world{rng: rand.New(rand.NewPCG(seed, 1)), up: true, channels: make(map[string]*stream)},
-		crowd: &crowd{t: t, by: make(map[string]*positioned), bare: make(map[string]int)},
+		crowd: &crowd{t: t, by: make(map[string]*positioned), losses: make(map[string]int), bare: make(map[string]int)},
 	}
 	for _, ch := range g.names {
 		g.channels[ch] = &stream{}
