@@ -38,6 +38,7 @@ type Connections struct {
 	Use, Shard        string // the section of the configuration that has them, and the shard
 	Up                bool
 	Commands, Retries uint64
+	Batches, Batched  uint64 // batches of single commands, and how many those were
 	Dials, DialErrors uint64
 	Waiting, UnderWay int
 	Errors            map[string]uint64
@@ -89,6 +90,8 @@ func redisFamilies() []*family {
 		connections(prometheus.GaugeValue, "redis_up", "Whether commands are carried out by a shard.", func(c *Connections) float64 { return flag(c.Up) }),
 		connections(prometheus.CounterValue, "redis_commands_total", "Commands to a shard.", func(c *Connections) float64 { return float64(c.Commands) }),
 		connections(prometheus.CounterValue, "redis_retries_total", "Commands that were tried again.", func(c *Connections) float64 { return float64(c.Retries) }),
+		connections(prometheus.CounterValue, "redis_batches_total", "Batches in which commands of several callers went to a shard.", func(c *Connections) float64 { return float64(c.Batches) }),
+		connections(prometheus.CounterValue, "redis_batched_commands_total", "Commands that went in batches.", func(c *Connections) float64 { return float64(c.Batched) }),
 		connections(prometheus.CounterValue, "redis_dials_total", "Connections made to a shard.", func(c *Connections) float64 { return float64(c.Dials) }),
 		connections(prometheus.CounterValue, "redis_dials_failed_total", "Connections to a shard that could not be made.", func(c *Connections) float64 { return float64(c.DialErrors) }),
 		connections(prometheus.GaugeValue, "redis_waiting", "Callers that wait for a shard.", func(c *Connections) float64 { return float64(c.Waiting) }),

@@ -206,7 +206,7 @@ func (c counters) redis() (r metrics.Redis) {
 		for _, shard := range open.Shards() {
 			st := shard.Stats()
 			r.Connections = append(r.Connections, metrics.Connections{
-				Use: open.section, Shard: st.Shard, Up: st.Up, Commands: st.Commands, Retries: st.Retries, Dials: st.Dials, DialErrors: st.DialErrors,
+				Use: open.section, Shard: st.Shard, Up: st.Up, Commands: st.Commands, Retries: st.Retries, Batches: st.Batches, Batched: st.Batched, Dials: st.Dials, DialErrors: st.DialErrors,
 				Waiting: st.Waiting, UnderWay: st.UnderWay, Errors: withUsual(st.Errors), Took: st.Latency,
 			})
 		}

@@ -77,23 +77,41 @@ func (f *follower) takeSuspects() map[*place]broker.Position {
 }
 
 // await has those suspects compared that are behind still, although what was under way
-// has arrived, and waits for all comparisons that are to be made now.
+// has arrived, and waits for all comparisons that are to be made now. One whose history is
+// being read may be behind what that read sees, so it is looked at again: a read that begins
+// from here on sees it all.
 func (f *follower) await(ctx context.Context, suspects map[*place]broker.Position) error {
+	reading, err := f.awaitOnce(ctx, suspects)
+	if err == nil && len(reading) > 0 {
+		_, err = f.awaitOnce(ctx, reading)
+	}
+	return err
+}
+
+// awaitOnce does that for those that are not being read, and returns the others.
+func (f *follower) awaitOnce(ctx context.Context, suspects map[*place]broker.Position) (reading map[*place]broker.Position, err error) {
 	f.mu.Lock()
 	for p, top := range suspects {
-		if !p.gone && p.phase == phaseLive && !p.reached(top) {
+		switch {
+		case p.gone || p.reached(top) || p.phase == phaseQueued:
+		case p.phase == phaseLive:
 			f.stats.behind.Add(1)
 			f.enqueue(p)
+		default:
+			if reading == nil {
+				reading = make(map[*place]broker.Position)
+			}
+			reading[p] = top
 		}
 	}
 	pending := append(append([]*place(nil), f.batch...), f.queue...)
 	f.mu.Unlock()
 	for _, p := range pending {
 		if err := f.awaitPlace(ctx, p); err != nil {
-			return err
+			return reading, err
 		}
 	}
-	return nil
+	return reading, nil
 }
 
 func (f *follower) awaitPlace(ctx context.Context, p *place) error {
