@@ -50,9 +50,8 @@ func (f *follower) learn(channel string, t tip, losses uint64) {
 			p.proof, p.sum = t.proof, t.sum
 		}
 		return
-	case t.top.Epoch == p.at.Epoch:
-		p.saw(t)
 	}
+	p.saw(t)
 	if last, ok := f.suspects[p]; !ok || last.Epoch != t.top.Epoch || last.Offset < t.top.Offset {
 		f.suspects[p] = t.top
 	}

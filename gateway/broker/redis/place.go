@@ -66,8 +66,11 @@ type place struct {
 	asked uint64
 	// marks are ends of the history that reads found ahead of at, lowest first: what comes
 	// must be what they saw. dim is the furthest one that there was no room for, 0: none.
-	marks  []mark
-	dim    uint64
+	marks []mark
+	dim   uint64
+	// other are marks of another epoch than that of at, nil for none: a read saw an epoch of
+	// which nothing has come yet.
+	other  *otherEpoch
 	phase  phase
 	gone   bool // unsubscribed
 	caught bool // counts in the follower's catching
@@ -78,6 +81,12 @@ type place struct {
 
 // mark is a publication that a read found at the end of a history.
 type mark struct{ offset, sum uint64 }
+
+// otherEpoch is what reads found of an epoch that the place is not in, lowest first.
+type otherEpoch struct {
+	epoch string
+	marks []mark
+}
 
 // marksMost bounds the marks of a place. More are there only while it lags behind, one for
 // each end at which connects found it; beyond them its subscribers are told that they lost
@@ -96,7 +105,12 @@ const (
 // judge says what becomes of a live message where nothing is to be compared.
 func (p *place) judge(m *message) verdict {
 	switch {
-	case m.at.Offset == 0 || !p.known || m.at.Epoch != p.at.Epoch:
+	case m.at.Offset == 0 || !p.known:
+		return pass
+	case m.at.Epoch != p.at.Epoch:
+		if o := p.other; o != nil && o.epoch == m.at.Epoch && clashes(o.marks, m) {
+			return doubt
+		}
 		return pass
 	case m.at.Offset == p.at.Offset+1:
 		if p.clashes(m) {
@@ -122,7 +136,7 @@ func (p *place) moved(m *message) {
 		p.repeats = 0
 	}
 	if m.at.Epoch != p.at.Epoch {
-		p.marks, p.dim = nil, 0
+		p.enter(m.at.Epoch)
 	}
 	for len(p.marks) > 0 && p.marks[0].offset <= m.at.Offset {
 		if p.marks = p.marks[1:]; len(p.marks) == 0 {
@@ -139,10 +153,26 @@ func (p *place) moved(m *message) {
 	p.known, p.read = true, false
 }
 
+// enter takes another epoch, with what reads found of it.
+func (p *place) enter(epoch string) {
+	p.marks, p.dim = nil, 0
+	if o := p.other; o != nil && o.epoch == epoch {
+		p.marks = o.marks
+	}
+	p.other = nil
+}
+
 // clashes reports whether a read saw another publication there: it was lost since, and
 // its offset given again.
-func (p *place) clashes(m *message) bool {
-	return len(p.marks) > 0 && p.marks[0].offset == m.at.Offset && p.marks[0].sum != m.sum
+func (p *place) clashes(m *message) bool { return clashes(p.marks, m) }
+
+func clashes(marks []mark, m *message) bool {
+	for i := range marks {
+		if marks[i].offset >= m.at.Offset {
+			return marks[i].offset == m.at.Offset && marks[i].sum != m.sum
+		}
+	}
+	return false
 }
 
 // furthest is how far reads have seen the history.
@@ -153,26 +183,50 @@ func (p *place) furthest() uint64 {
 	return max(p.dim, p.marks[len(p.marks)-1].offset)
 }
 
-// saw takes the end of the history that a read found ahead of the place.
+// saw takes the end of the history that a read found ahead of the place, or in another epoch.
 func (p *place) saw(t tip) {
+	if t.proof != proofSum {
+		return
+	}
+	m := mark{t.top.Offset, t.sum}
+	if t.top.Epoch == p.at.Epoch {
+		if !insertMark(&p.marks, m) {
+			p.dim = max(p.dim, t.top.Offset)
+		}
+		return
+	}
+	if p.other == nil || p.other.epoch != t.top.Epoch {
+		p.other = &otherEpoch{epoch: t.top.Epoch}
+	}
+	if last := marksMost - 1; !insertMark(&p.other.marks, m) && p.other.marks[last].offset < m.offset {
+		p.other.marks[last] = m // the furthest says the most
+	}
+}
+
+// insertMark puts a mark in its place, unless there is one of its offset; false if there is no room.
+func insertMark(marks *[]mark, m mark) bool {
 	i := 0
-	for i < len(p.marks) && p.marks[i].offset < t.top.Offset {
+	for i < len(*marks) && (*marks)[i].offset < m.offset {
 		i++
 	}
 	switch {
-	case t.proof != proofSum || i < len(p.marks) && p.marks[i].offset == t.top.Offset:
-	case len(p.marks) == marksMost:
-		p.dim = max(p.dim, t.top.Offset)
+	case i < len(*marks) && (*marks)[i].offset == m.offset:
+	case len(*marks) == marksMost:
+		return false
 	default:
-		p.marks = slices.Insert(p.marks, i, mark{t.top.Offset, t.sum})
+		*marks = slices.Insert(*marks, i, m)
 	}
+	return true
 }
 
 // stand takes a place that was read, or renewed; without an epoch it is none.
 func (p *place) stand(at broker.Position, how proof, sum uint64) {
 	p.at, p.proof, p.sum = at, how, sum
 	p.known, p.read, p.repeats = at.Epoch != "", true, 0
-	p.marks, p.dim = nil, 0
+	p.enter(at.Epoch)
+	for len(p.marks) > 0 && p.marks[0].offset <= at.Offset {
+		p.marks = p.marks[1:]
+	}
 }
 
 // read is what a comparison read: the publications from the place on, in order, as
