@@ -126,7 +126,7 @@ func (f *follower) again(p *place) {
 // compare does what a place needs after its history was read, losses being the
 // losses of the reader before that; false if it has to be read again.
 func (f *follower) compare(ctx context.Context, p *place, r read, losses uint64) bool {
-	for first := true; ; first = false {
+	for {
 		if r.err != nil {
 			return f.unread(ctx, p, r.err, losses)
 		}
@@ -136,7 +136,7 @@ func (f *follower) compare(ctx context.Context, p *place, r read, losses uint64)
 			return true
 		}
 		p.phase = phaseReplay
-		found, skip := p.weigh(&r, first)
+		found, skip := p.weigh(&r)
 		at := p.at
 		f.mu.Unlock()
 		switch found {
@@ -166,7 +166,8 @@ func (f *follower) compare(ctx context.Context, p *place, r read, losses uint64)
 		if done {
 			return f.settle(ctx, p, r.top, losses, false)
 		}
-		r = f.source.follow(ctx, []want{{channel: p.channel, from: at.Offset + 1, epoch: at.Epoch}})[0]
+		// From the last one on, which must be there still: a failover may come between two reads.
+		r = f.source.follow(ctx, []want{{channel: p.channel, from: at.Offset, epoch: at.Epoch}})[0]
 	}
 }
 

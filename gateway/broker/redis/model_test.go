@@ -429,3 +429,27 @@ func TestABarrierIsBehindTheReadUnderWay(t *testing.T) {
 		stop()
 	})
 }
+
+// A failover between two reads of one comparison, that gave the offset of what the first one
+// had brought to another publication.
+func TestAFailoverBetweenTwoReadsIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, stop := newGame(t, 1)
+		g.publish("a")
+		g.arrive(1)
+		g.lose()
+		for range 3 {
+			g.publish("a")
+		}
+		g.meanwhile = func() { // behind the read of 1 to 3
+			g.rewind(2)
+			g.publish("a")
+			g.publish("a")
+		}
+		g.back()
+		synctest.Wait()
+		require.True(t, g.crowd.by["a"].told)
+		g.check()
+		stop()
+	})
+}

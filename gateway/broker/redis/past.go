@@ -89,7 +89,7 @@ func (f *follower) comparePast(ctx context.Context) (more, ok bool) {
 	for i, r := range f.source.follow(ctx, wants) {
 		err := r.err
 		if err == nil {
-			if found, _ := places[i].weigh(&r, true); found != findBack {
+			if found, _ := places[i].weigh(&r); found != findBack {
 				continue
 			}
 			f.stats.awayBack.Add(1)

@@ -247,16 +247,16 @@ const (
 	findBack                   // the history went back
 )
 
-// weigh compares a place with what was read from it on; with first, the read began at
-// the place itself and not behind it. The messages to deliver are those from skip on.
-func (p *place) weigh(r *read, first bool) (f finding, skip int) {
+// weigh compares a place with what was read from it on, itself included: at least one more
+// publication if there is one. The messages to deliver are those from skip on.
+func (p *place) weigh(r *read) (f finding, skip int) {
 	switch {
 	case r.top.Epoch != p.at.Epoch || p.dim != 0:
 		return findLost, 0
 	case r.top.Offset < max(p.at.Offset, p.asked):
 		return findBack, 0
 	}
-	if first && len(r.list) > 0 && r.list[0].at.Offset == p.at.Offset {
+	if len(r.list) > 0 && r.list[0].at.Offset == p.at.Offset {
 		if p.proof == proofEmpty || p.proof == proofSum && p.sum != r.list[0].sum {
 			return findBack, 0
 		}
@@ -265,7 +265,7 @@ func (p *place) weigh(r *read, first bool) (f finding, skip int) {
 	if r.top.Offset == p.at.Offset {
 		return findNothing, 0
 	}
-	if skip == len(r.list) && skip == 0 || skip < len(r.list) && r.list[skip].at.Offset != p.at.Offset+1 {
+	if skip == len(r.list) || r.list[skip].at.Offset != p.at.Offset+1 {
 		return findLost, 0
 	}
 	return findMore, skip

@@ -17,7 +17,7 @@ while most > 0 and room > 0 and at <= top do
 	for i = #items, 1, -1 do
 		out[#out + 1] = items[i]
 		most = most - 1
-		room = room - #items[i]
+		if #out > 1 then room = room - #items[i] end -- the first is what the node has: one more is needed
 		if room <= 0 then break end
 	end
 	if #items == 0 then break end

@@ -19,7 +19,7 @@ while most > 0 and room > 0 do
 		out[#out + 1] = entry[1]
 		out[#out + 1] = data
 		most = most - 1
-		room = room - #data
+		if #out > 2 then room = room - #data end -- the first is what the node has: one more is needed
 		if room <= 0 then break end
 	end
 	if #entries == 0 then break end
