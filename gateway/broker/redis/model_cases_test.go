@@ -1,0 +1,114 @@
+package redis
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/broker"
+)
+
+// What the model found once in many games, each by itself.
+
+// A subscriber that comes while a channel is compared may see more of the history than the
+// comparison does: that is not a history that went back.
+func TestAReadMadeDuringAComparisonIsNoLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, stop := newGame(t, 1)
+		g.publish("a")
+		g.arrive(1)
+		g.lose()
+		g.publish("a")
+		g.meanwhile = func() {
+			g.publish("a")
+			g.enter("a")
+		}
+		g.back()
+		synctest.Wait()
+		g.check()
+		require.Nil(t, g.meanwhile, "no comparison was made")
+		require.Zero(t, g.stats.told.Load()+g.stats.wentBack.Load())
+		stop()
+	})
+}
+
+// A subscriber that comes while the history has another epoch already than what has arrived:
+// what it saw is remembered all the same.
+func TestWhatAReadSawOfAnEpochThatIsToComeCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, stop := newGame(t, 1)
+		g.publish("a")
+		g.arrive(1)
+		_, err := g.renew(t.Context(), "a", g.channels["a"].epoch) // another node
+		require.NoError(t, err)
+		g.publish("a")
+		g.publish("a")
+		g.enter("a")
+		g.arrive(1)
+		g.mu.Lock()
+		g.flight, g.up = nil, false
+		g.mu.Unlock()
+		g.f.lost()
+		g.rewind(1)
+		g.publish("a") // in the place of what the subscriber saw
+		g.back()
+		synctest.Wait()
+		require.True(t, g.crowd.by["a"].told)
+		g.check()
+		stop()
+	})
+}
+
+// A channel that is being read when a position check finds it behind is read again, if what is
+// missing came behind that read.
+func TestABarrierIsBehindTheReadUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, stop := newGame(t, 1)
+		g.publish("a")
+		g.arrive(1)
+		barrier := make(chan error, 1)
+		g.meanwhile = func() {
+			g.publish("a")
+			g.mu.Lock()
+			g.flight = nil
+			top := broker.Position{Offset: g.channels["a"].top, Epoch: g.channels["a"].epoch}
+			g.mu.Unlock()
+			g.f.learn("a", tip{top: top}, 0)
+			go func() { barrier <- g.f.await(t.Context(), g.f.takeSuspects()) }()
+			time.Sleep(time.Second) // until it waits for this read
+		}
+		g.f.doubtAll()
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		require.NoError(t, <-barrier)
+		require.EqualValues(t, 2, g.crowd.by["a"].at.Offset)
+		g.check()
+		stop()
+	})
+}
+
+// A failover between two reads of one comparison, that gave the offset of what the first one
+// had brought to another publication.
+func TestAFailoverBetweenTwoReadsIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, stop := newGame(t, 1)
+		g.publish("a")
+		g.arrive(1)
+		g.lose()
+		for range 3 {
+			g.publish("a")
+		}
+		g.meanwhile = func() { // behind the read of 1 to 3
+			g.rewind(2)
+			g.publish("a")
+			g.publish("a")
+		}
+		g.back()
+		synctest.Wait()
+		require.True(t, g.crowd.by["a"].told)
+		g.check()
+		stop()
+	})
+}
