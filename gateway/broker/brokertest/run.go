@@ -36,6 +36,7 @@ type suite struct {
 	f     Factory
 	nodes []*node
 	ch    string // the channel of the test
+	calm  bool   // see Sink
 }
 
 // node is an engine with what it delivered.
@@ -83,7 +84,7 @@ func Run(t *testing.T, f Factory) {
 
 // newSuite starts two nodes, or the only one there is.
 func newSuite(t *testing.T, f Factory, name string) *suite {
-	s := &suite{t: t, f: f, ch: f.Prefix + name}
+	s := &suite{t: t, f: f, ch: f.Prefix + name, calm: true}
 	s.start()
 	if s.nodes[0].Abilities().Nodes {
 		s.start()
@@ -99,6 +100,7 @@ func newSuite(t *testing.T, f Factory, name string) *suite {
 // start adds a node.
 func (s *suite) start() *node {
 	n := &node{Broker: s.f.New(s.t), sink: NewSink()}
+	n.sink.calm = s.calm
 	require.NoError(s.t, n.Start(n.sink))
 	s.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)

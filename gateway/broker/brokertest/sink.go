@@ -43,6 +43,10 @@ const (
 // Sink records what an engine delivers. It is a broker.Sink whose credit never ends,
 // unless Hold took it.
 type Sink struct {
+	// calm leaves out what says that nothing is missing: an engine may compare a channel
+	// at any time, as when the masters of a Cluster are looked up anew. Immutable.
+	calm bool
+
 	// Guarded by mu.
 	mu     sync.Mutex
 	events map[string][]Event // by channel
@@ -88,6 +92,9 @@ func (s *Sink) Leave(channel string, info *codec.ClientInfo, credit *broker.Cred
 
 // Resynced implements broker.Sink.
 func (s *Sink) Resynced(channel string, top broker.Position) {
+	if s.calm {
+		return
+	}
 	s.add(Event{Kind: Resynced, Channel: channel, Top: top}, nil)
 }
 
