@@ -25,9 +25,7 @@ type fan struct {
 	changed chan struct{} // closed when the parts are others
 	gone    ReaderStats   // sums of parts that are gone
 
-	// telling orders what the handler is told; whole is guarded by it.
-	telling sync.Mutex
-	whole   bool
+	telling sync.Mutex // orders what the handler is told; taken before mu
 }
 
 // part is a reader of one master.
@@ -37,9 +35,11 @@ type part struct {
 	addr string
 	what string // slots that it was made for
 
-	// Guarded by the fan's mu.
-	up  bool
+	// Guarded by the fan's mu; up changes under telling.
+	up  bool // between Back and Lost
 	bad bool // a channel was elsewhere
+
+	over bool // it tells of nothing any more; guarded by the fan's telling
 }
 
 var errMoved = errors.New("the slot of the channel is on another server")
@@ -53,18 +53,33 @@ func newFan(r *Reader) *fan {
 	return f
 }
 
-// Message, Lost and Back are those of a part.
+// Message, Lost and Back are those of the reader of a part.
 func (p *part) Message(channel, payload []byte) { p.f.r.h.Message(channel, payload) }
 
-func (p *part) Lost(err error) {
-	p.f.mark(func() { p.up = false })
-	p.f.tell(err)
+func (p *part) Lost(_ *Part, err error) {
+	p.lost(err, false)
 	p.f.stir()
 }
 
-func (p *part) Back() {
-	p.f.mark(func() { p.up = true })
-	p.f.tell(nil)
+func (p *part) Back(*Part, bool) {
+	p.f.telling.Lock()
+	defer p.f.telling.Unlock()
+	if !p.over && p.f.r.ctx.Err() == nil {
+		p.f.mark(func() { p.up = true })
+		p.f.r.h.Back(p.of, p.f.complete())
+	}
+}
+
+// lost tells the handler, unless it knows; with over the part tells of nothing any more.
+func (p *part) lost(err error, over bool) {
+	p.f.telling.Lock()
+	defer p.f.telling.Unlock()
+	was := false
+	p.f.mark(func() { was, p.up = p.up, false })
+	p.over = p.over || over
+	if was && p.f.r.ctx.Err() == nil {
+		p.f.r.h.Lost(p.of, err)
+	}
 }
 
 // elsewhere notes that a channel is not on the master of the part. It is called under
@@ -85,22 +100,6 @@ func (f *fan) stir() {
 	select {
 	case f.told <- struct{}{}:
 	default:
-	}
-}
-
-// tell tells the handler when the fan became whole, or is not any more.
-func (f *fan) tell(err error) {
-	f.telling.Lock()
-	defer f.telling.Unlock()
-	whole := f.complete()
-	if whole == f.whole || f.r.ctx.Err() != nil {
-		return
-	}
-	f.whole = whole
-	if whole {
-		f.r.h.Back()
-	} else {
-		f.r.h.Lost(err)
 	}
 }
 
@@ -150,23 +149,27 @@ func (f *fan) manage() {
 // replace makes the parts those of ranges: what changed is closed and made anew.
 func (f *fan) replace(ranges []slotRange) {
 	what := make(map[string]string)
+	of := make(map[string]*Part)
 	for _, r := range ranges {
 		what[r.addr] += fmt.Sprintf("%d-%d ", r.first, r.last)
+		if of[r.addr] == nil {
+			of[r.addr] = &Part{slots: new([slots]bool)}
+		}
+		for slot := r.first; slot <= r.last; slot++ {
+			of[r.addr].slots[slot] = true
+		}
 	}
 	var closing []*part
 	f.mu.Lock()
 	for addr, p := range f.parts {
 		if p.bad || p.what != what[addr] {
 			closing = append(closing, p)
-			p.up = false
 		}
 	}
 	f.mu.Unlock()
-	if len(closing) > 0 {
-		f.tell(errMoved)
-	}
 	var gone ReaderStats
 	for _, p := range closing {
+		p.lost(errMoved, true)
 		p.Close() // waits for the handler: the order of a channel holds over parts
 		gone.add(p.Reader.Stats())
 	}
@@ -180,7 +183,7 @@ func (f *fan) replace(ranges []slotRange) {
 	var fresh []*part
 	for addr, slots := range what {
 		if f.parts[addr] == nil && tags[addr] != "" {
-			fresh = append(fresh, f.newPart(addr, slots, tags[addr]))
+			fresh = append(fresh, f.newPart(addr, slots, of[addr], tags[addr]))
 		}
 	}
 	if len(closing)+len(fresh) > 0 {
@@ -194,7 +197,7 @@ func (f *fan) replace(ranges []slotRange) {
 }
 
 // newPart makes the part of a master. The caller holds mu.
-func (f *fan) newPart(addr, what, tag string) *part {
+func (f *fan) newPart(addr, what string, of *Part, tag string) *part {
 	p := &part{f: f, addr: addr, what: what}
 	p.Reader = newReader(f.r.s, f.r.name, p, path{
 		dial: func(ctx context.Context) (*wire, error) {
@@ -204,8 +207,9 @@ func (f *fan) newPart(addr, what, tag string) *part {
 		},
 		marker: f.r.s.marker + ".{" + tag + "}", sharded: true, moved: p.elsewhere,
 	})
+	p.Reader.of = of
 	for ch := range f.wanted {
-		if f.owners[slotOf(ch)] == addr {
+		if of.Has(ch) {
 			p.wanted[ch] = struct{}{}
 		}
 	}

@@ -42,7 +42,7 @@ func soon(t testing.TB) context.Context { return within(t, 20*time.Second) }
 type recorder struct {
 	// Guarded by mu.
 	mu    sync.Mutex
-	log   []string // "channel payload", "lost", "back"
+	log   []string // "channel payload", "lost", "back", "whole"
 	block chan struct{}
 	entry chan struct{}
 }
@@ -60,8 +60,13 @@ func (h *recorder) Message(channel, payload []byte) {
 		<-block
 	}
 }
-func (h *recorder) Lost(error) { h.add("lost") }
-func (h *recorder) Back()      { h.add("back") }
+func (h *recorder) Lost(*Part, error) { h.add("lost") }
+func (h *recorder) Back(p *Part, whole bool) {
+	h.add("back")
+	if whole && !p.All() {
+		h.add("whole")
+	}
+}
 
 func (h *recorder) add(text string) {
 	h.mu.Lock()

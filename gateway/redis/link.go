@@ -163,7 +163,7 @@ func (r *Reader) lose(l *link) {
 		r.s.log.Info("redis: a pub/sub connection was cut", "reader", r.name, "address", l.wire.addr, "error", l.cause, "remedy", remedies[ReasonBroken])
 		r.counts.losses.Add(1)
 		r.handling.Store(true)
-		r.h.Lost(l.cause)
+		r.h.Lost(r.of, l.cause)
 		r.handling.Store(false)
 	}
 }
@@ -242,7 +242,7 @@ func (r *Reader) read(l *link) error {
 func (r *Reader) back(back bool, err error) error {
 	if back {
 		r.handling.Store(true)
-		r.h.Back()
+		r.h.Back(r.of, true)
 		r.handling.Store(false)
 	}
 	return err

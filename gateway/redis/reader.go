@@ -16,16 +16,29 @@ type Handler interface {
 	// Message is a message. Both slices are good during the call only. It may
 	// block: Redis then waits, or cuts the connection, of which Lost tells.
 	Message(channel, payload []byte)
-	// Lost tells that the connection is gone: from now on messages are missed. All
-	// that had arrived were handed over before. It comes once for each Back.
-	Lost(err error)
-	// Back tells that there is a connection, and that the server acknowledged all
+	// Lost tells that the connection of a part is gone: from now on messages of its
+	// channels are missed. It comes once for each Back.
+	Lost(p *Part, err error)
+	// Back tells that a part has a connection, and that the server acknowledged all
 	// channels that were wanted; it comes after the first connect, too. Messages of
 	// channels that are subscribed already may come before it, in order: the first
 	// one of a channel after Lost may follow a gap. What Redis accepts after Back
-	// comes, so positions read from Redis after Back cover all that was missed.
-	Back()
+	// comes, so positions read from Redis after Back cover all that was missed. whole
+	// says that all parts have a connection now.
+	Back(p *Part, whole bool)
 }
+
+// Part is the channels of a reader that one connection brings: all of them, but with
+// sharded pub/sub, where each master of the Cluster has a part for its slots. When slots
+// move, the parts concerned are lost and others come back, which are told by their
+// address. A Part does not change.
+type Part struct{ slots *[slots]bool } // nil: all
+
+// Has reports whether a channel, a name as Keys makes them, belongs to the part.
+func (p *Part) Has(channel string) bool { return p.slots == nil || p.slots[slotOf(channel)] }
+
+// All reports whether every channel does.
+func (p *Part) All() bool { return p.slots == nil }
 
 // Reader is a connection to a shard that receives messages of channels. It connects by
 // itself, again and again. Methods may be called from any goroutine, but for the
@@ -36,6 +49,7 @@ type Reader struct {
 	name   string
 	h      Handler
 	via    path
+	of     *Part           // what it brings
 	fan    *fan            // with sharded pub/sub: all is up to its parts
 	ctx    context.Context // of the reader: it ends with Close
 	cancel context.CancelFunc
@@ -97,7 +111,7 @@ func (s *Shard) NewReader(name string, h Handler) *Reader {
 
 // newReader makes a reader, which start starts.
 func newReader(s *Shard, name string, h Handler, via path) *Reader {
-	r := &Reader{s: s, name: name, h: h, via: via, wake: make(chan struct{}, 1), wanted: make(map[string]struct{})}
+	r := &Reader{s: s, name: name, h: h, via: via, of: new(Part), wake: make(chan struct{}, 1), wanted: make(map[string]struct{})}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.closed = r.ctx.Done()
 	return r

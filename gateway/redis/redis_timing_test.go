@@ -70,8 +70,8 @@ func cpuTime(b *testing.B) time.Duration {
 type countHandler struct{ n atomic.Int64 }
 
 func (h *countHandler) Message(_, _ []byte) { h.n.Add(1) }
-func (h *countHandler) Lost(error)          {}
-func (h *countHandler) Back()               {}
+func (h *countHandler) Lost(*Part, error)   {}
+func (h *countHandler) Back(*Part, bool)    {}
 
 // BenchmarkReader: messages to one reader, published in pipelines.
 func BenchmarkReader(b *testing.B) {

@@ -190,6 +190,40 @@ func TestLongEngineOnRedisFailover(t *testing.T) {
 	}
 }
 
+// A master that is gone holds up nobody but its own channels.
+func TestLongEngineOnShardedRedisWithoutAMaster(t *testing.T) {
+	c := redisrig.Cluster(t)
+	for _, m := range c.Masters {
+		m.Do(t, "CONFIG", "SET", "cluster-require-full-coverage", "no")
+	}
+	r := newPair(t, redis.Options{ClusterAddress: c.Addrs(), ShardedPubSub: true})
+	gone := c.Owner(t, c.Slot(t, "x{"+r.channels[0]+"}"))
+	before := r.sink.Events(r.channels[0])
+	gone.Kill(t)
+	testkit.Eventually(t, func() bool { return r.to.Ready() != nil }, "the loss to be noticed")
+	others := 0
+	for i, ch := range r.channels {
+		if c.Owner(t, c.Slot(t, "x{"+ch+"}")) == gone {
+			continue
+		}
+		others++
+		if i%2 == 0 { // one that comes meanwhile
+			require.NoError(t, r.to.Unsubscribe(t.Context(), []string{ch}))
+			require.NoError(t, r.to.Subscribe(t.Context(), []string{ch}))
+			_, _, err := broker.Read(t.Context(), r.to, broker.HistoryQuery{Channel: ch, MetaTTL: time.Hour})
+			require.NoError(t, err)
+		}
+		for k := range 3 {
+			p := &codec.Publication{Data: codec.QuoteJSON(fmt.Sprint(k))}
+			_, err := r.from.Publish(t.Context(), ch, p, broker.PublishOptions{History: pairHistory})
+			require.NoError(t, err)
+		}
+		r.sink.Await(t, ch, 3)
+	}
+	require.Positive(t, others)
+	require.Len(t, r.sink.Events(r.channels[0]), len(before))
+}
+
 func TestLongEngineOnRedisFrozen(t *testing.T) {
 	server := redisrig.Single(t)
 	r := newPair(t, redis.Options{Address: []string{server.Addr}})

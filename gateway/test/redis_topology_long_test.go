@@ -39,8 +39,8 @@ func (l *redisLog) count(line string) int {
 }
 
 func (l *redisLog) Message(channel, payload []byte) { l.add(string(channel) + " " + string(payload)) }
-func (l *redisLog) Lost(error)                      { l.add("lost") }
-func (l *redisLog) Back()                           { l.add("back") }
+func (l *redisLog) Lost(*redis.Part, error)         { l.add("lost") }
+func (l *redisLog) Back(*redis.Part, bool)          { l.add("back") }
 
 // openShard opens the only shard of options.
 func openShard(t *testing.T, o redis.Options) *redis.Shard {

@@ -10,6 +10,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/broker"
+	rds "sluice/gateway/redis"
 )
 
 // idle is a sink that costs nothing.
@@ -26,7 +27,7 @@ func (s *idle) Credit(context.Context, int) (*broker.Credit, error)             
 func TestALiveMessageAllocatesNothing(t *testing.T) {
 	f := newFollower(&idle{broker.NewCredit(1, func(int64) {})}, nil, new(followStats))
 	f.add([]string{"c"})
-	f.back()
+	f.back(new(rds.Part), true)
 	m := message{pub: &codec.Publication{Data: codec.QuoteJSON("x")}, size: 3, at: broker.Position{Epoch: "e"}}
 	require.Zero(t, testing.AllocsPerRun(1000, func() {
 		p, _ := f.find("c")

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 
 	"sluice/gateway/broker"
 )
@@ -14,25 +15,24 @@ type tip struct {
 }
 
 // reading returns what a read needs before it is made: with wants, the last publication is
-// wanted as well if its offset is above behind; and the losses so far (see whole).
-func (f *follower) reading(channel string) (wants bool, behind, losses uint64) {
+// wanted as well if its offset is above behind; and the span of the channel.
+func (f *follower) reading(channel string) (wants bool, behind uint64, in *span) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := f.places.Value(channel)
 	if p == nil {
-		return false, 0, f.whole()
+		return false, 0, nil
 	}
 	if p.known && p.proof != proofNone {
 		behind = p.at.Offset
 	}
-	return true, behind, f.whole()
+	return true, behind, f.span(channel)
 }
 
-// learn takes what a read found that was made when there had been so many losses. The
-// first one after the subscription is where its comparisons begin. A later one that is
+// learn takes what a read found that was begun in a span. The first one after the subscription is where its comparisons begin. A later one that is
 // ahead is remembered: what comes must be that, and the next barrier finds out whether something
 // is missing.
-func (f *follower) learn(channel string, t tip, losses uint64) {
+func (f *follower) learn(channel string, t tip, in *span) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := f.places.Value(channel)
@@ -41,7 +41,7 @@ func (f *follower) learn(channel string, t tip, losses uint64) {
 		return
 	case !p.known:
 		p.stand(t.top, t.proof, t.sum)
-		if p.losses = losses; losses != f.losses && f.up {
+		if p.span = in; !in.lasts() && f.span(channel) != nil {
 			f.catch(p)
 		}
 		return
@@ -103,7 +103,7 @@ func (f *follower) awaitOnce(ctx context.Context, suspects map[*place]broker.Pos
 			reading[p] = top
 		}
 	}
-	pending := append(append([]*place(nil), f.batch...), f.queue...)
+	pending := slices.Concat(f.batch, f.queue, f.parked)
 	f.mu.Unlock()
 	for _, p := range pending {
 		if err := f.awaitPlace(ctx, p); err != nil {
@@ -140,6 +140,6 @@ func (f *follower) doubtAll() {
 			f.enqueue(p)
 		}
 	}
-	f.past.doubt()
+	f.past.doubt(func(string) bool { return true })
 	f.signal()
 }

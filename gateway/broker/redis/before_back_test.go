@@ -19,25 +19,19 @@ import (
 func TestAPlaceMadeBeforeBackIsCompared(t *testing.T) {
 	f := func(name string, known func(g *game)) {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				g, stop := newGame(t, 1)
-				g.lose()
+			play(t, func(t *testing.T, g *game) {
+				g.lose(g.lines...)
 				g.f.remove([]string{"a"})
 				g.f.add([]string{"a"})
-				g.mu.Lock()
-				g.up = true
-				g.mu.Unlock()
+				g.connect(g.lines...)
 				known(g)
-				g.mu.Lock()
-				g.flight, g.up = nil, false // again; the reader was not back, so it does not tell
-				g.mu.Unlock()
+				g.cut(g.lines...) // again; the reader was not back, so it does not tell
 				g.publish("a")
-				g.back()
+				g.back(g.lines...)
 				synctest.Wait()
 				g.arrive(1 << 30)
 				l, top := g.crowd.by["a"], g.channels["a"].top
 				require.True(t, l.told || l.at.Offset == top, "position %v, top %d", l.at, top)
-				stop()
 			})
 		})
 	}
@@ -52,14 +46,13 @@ func TestAPlaceMadeBeforeBackIsCompared(t *testing.T) {
 // Back comes on the goroutine that hands over messages: what comes before it must not wait for what
 // follows it, however much that is.
 func TestAFloodBeforeBackStopsNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g, stop := newGame(t, 1)
+	play(t, func(t *testing.T, g *game) {
 		g.publish("a")
 		g.arrive(1)
-		g.lose()
+		g.lose(g.lines...)
 		g.publish("a")
+		g.connect(g.lines...)
 		g.mu.Lock()
-		g.up = true
 		for i := range 3 * holdMost {
 			g.send("a", g.world.message(0, "", fmt.Sprintf("bare%04d", i)))
 		}
@@ -67,7 +60,7 @@ func TestAFloodBeforeBackStopsNobody(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			g.arrive(1 << 30)
-			g.f.back()
+			g.f.back(g.lines[0], true)
 			close(done)
 		}()
 		synctest.Wait()
@@ -78,37 +71,34 @@ func TestAFloodBeforeBackStopsNobody(t *testing.T) {
 		}
 		g.check()
 		require.Len(t, g.crowd.bare, 3*holdMost)
-		stop()
 	})
 }
 
 // A comparison that finds no history at all, while the reader is lost again, leaves a place that is
 // not known, and messages that wait: they go on when it is back.
 func TestWhatWaitsAtAPlaceThatIsNotKnownAnyMoreGoesOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g, stop := newGame(t, 1)
+	play(t, func(t *testing.T, g *game) {
 		g.publish("a")
 		g.arrive(1)
-		g.lose()
+		g.lose(g.lines...)
 		g.mu.Lock()
 		*g.channels["a"] = stream{}
-		g.up = true
 		g.mu.Unlock()
+		g.connect(g.lines...)
 		g.meanwhile = func() {
 			g.mu.Lock()
 			g.send("a", g.world.message(0, "", "bare"))
 			g.mu.Unlock()
 			g.arrive(1)
-			g.f.lost()
+			g.f.lost(g.lines[0])
 		}
-		g.f.back()
+		g.f.back(g.lines[0], true)
 		synctest.Wait()
-		g.f.back()
+		g.f.back(g.lines[0], true)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		require.Len(t, g.crowd.bare, 1)
 		g.check()
-		stop()
 	})
 }
 
@@ -129,4 +119,41 @@ func TestAHistoryThatCannotBeReadForGoodIsTold(t *testing.T) {
 	n.publish("d", "1")
 	n.sink.Await(t, "d", 2) // behind the resync
 	require.EqualValues(t, 1, n.Stats().Shards[0].Unreadable)
+}
+
+// Who hands over messages may wait for a comparison that is put off, because the part of the reader is
+// lost: the reader waits for him before the part can come back.
+func TestALossLetsGoWhoWaitsForAComparison(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, stop := newGame(t, 1)
+		g.publish("a")
+		g.arrive(1)
+		stop() // nothing is compared
+		g.publish("a")
+		g.publish("a")
+		g.mu.Lock()
+		g.flight = g.flight[1:] // a gap
+		for i := range 2 * holdMost {
+			g.send("a", g.world.message(0, "", fmt.Sprintf("bare%04d", i)))
+		}
+		g.mu.Unlock()
+		done := make(chan struct{})
+		go func() {
+			g.arrive(1 << 30)
+			close(done)
+		}()
+		synctest.Wait()
+		select {
+		case <-done:
+			t.Error("nothing waited")
+		default:
+		}
+		g.f.lost(g.lines[0])
+		synctest.Wait()
+		select {
+		case <-done:
+		default:
+			t.Error("the reader waits for what only it can bring")
+		}
+	})
 }

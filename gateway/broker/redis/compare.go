@@ -25,7 +25,7 @@ func (f *follower) run(ctx context.Context) {
 	pause := time.Duration(0)
 	failed := backoffMin
 	for {
-		batch, wants, losses := f.next()
+		batch, wants, spans := f.next()
 		if len(batch) == 0 {
 			if more, ok := f.comparePast(ctx); more && (ok || sleep(ctx, backoffMin)) {
 				continue
@@ -41,7 +41,7 @@ func (f *follower) run(ctx context.Context) {
 		reads := f.source.follow(ctx, wants)
 		bad := 0
 		for i, p := range batch {
-			if !f.compare(ctx, p, reads[i], losses) {
+			if !f.compare(ctx, p, reads[i], spans[i]) {
 				bad++
 				f.again(p)
 			}
@@ -74,18 +74,25 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// next takes a batch from the queue, with what to read for it, once the reader is there.
-func (f *follower) next() (batch []*place, wants []want, losses uint64) {
+// next takes a batch from the queue, with what to read for it and in which spans. Places whose part of
+// the reader is not there wait until it is back.
+func (f *follower) next() (batch []*place, wants []want, spans []*span) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.up || f.stopped {
-		return nil, nil, 0
+	if f.stopped {
+		return nil, nil, nil
 	}
 	n := 0
 	for _, p := range f.queue {
 		if n++; p.gone {
 			continue
 		}
+		in := f.span(p.channel)
+		if in == nil {
+			f.parked = append(f.parked, p)
+			continue
+		}
+		spans = append(spans, in)
 		p.phase, p.asked = phaseReading, p.furthest()
 		if h := p.hold; h != nil {
 			h.early, h.missed = len(h.list), false
@@ -101,7 +108,7 @@ func (f *follower) next() (batch []*place, wants []want, losses uint64) {
 		f.queue = nil
 	}
 	f.batch = batch
-	return batch, wants, f.losses
+	return batch, wants, spans
 }
 
 // finish ends a batch.
@@ -123,12 +130,12 @@ func (f *follower) again(p *place) {
 	p.progress()
 }
 
-// compare does what a place needs after its history was read, losses being the
-// losses of the reader before that; false if it has to be read again.
-func (f *follower) compare(ctx context.Context, p *place, r read, losses uint64) bool {
+// compare does what a place needs after its history was read, which was begun in a span; false
+// if it has to be read again.
+func (f *follower) compare(ctx context.Context, p *place, r read, in *span) bool {
 	for {
 		if r.err != nil {
-			return f.unread(ctx, p, r.err, losses)
+			return f.unread(ctx, p, r.err, in)
 		}
 		f.mu.Lock()
 		if p.gone || f.stopped {
@@ -141,21 +148,21 @@ func (f *follower) compare(ctx context.Context, p *place, r read, losses uint64)
 		f.mu.Unlock()
 		switch found {
 		case findNothing:
-			return f.settle(ctx, p, r.top, losses, false)
+			return f.settle(ctx, p, r.top, in, false)
 		case findBack:
-			return f.wentBack(ctx, p, at.Epoch, r.top.Offset, losses)
+			return f.wentBack(ctx, p, at.Epoch, r.top.Offset, in)
 		case findLost:
-			return f.settle(ctx, p, r.top, losses, true)
+			return f.settle(ctx, p, r.top, in, true)
 		}
 		for i := skip; i < len(r.list); i++ {
 			if r.list[i].at.Offset != at.Offset+uint64(i-skip)+1 { // a hole in the history
-				return f.settle(ctx, p, r.top, losses, true)
+				return f.settle(ctx, p, r.top, in, true)
 			}
 			switch f.replay(ctx, p, &r.list[i]) {
 			case replayOver:
 				return true
 			case replayClash:
-				return f.wentBack(ctx, p, at.Epoch, r.top.Offset, losses)
+				return f.wentBack(ctx, p, at.Epoch, r.top.Offset, in)
 			}
 		}
 		f.mu.Lock()
@@ -164,7 +171,7 @@ func (f *follower) compare(ctx context.Context, p *place, r read, losses uint64)
 		p.asked = p.furthest()
 		f.mu.Unlock()
 		if done {
-			return f.settle(ctx, p, r.top, losses, false)
+			return f.settle(ctx, p, r.top, in, false)
 		}
 		// From the last one on, which must be there still: a failover may come between two reads.
 		r = f.source.follow(ctx, []want{{channel: p.channel, from: at.Offset, epoch: at.Epoch}})[0]
@@ -177,7 +184,7 @@ const refusedMost = 5
 // unread is told that the history of a place could not be read or renewed; false if that is
 // to be tried again. One that Redis refuses again and again tells nothing any more: its
 // subscribers have lost their place, and the other channels go on.
-func (f *follower) unread(ctx context.Context, p *place, err error, losses uint64) bool {
+func (f *follower) unread(ctx context.Context, p *place, err error, in *span) bool {
 	if !errors.Is(err, rds.ErrRefused) {
 		return false
 	}
@@ -189,17 +196,17 @@ func (f *follower) unread(ctx context.Context, p *place, err error, losses uint6
 		return false
 	}
 	f.stats.unreadable.Add(1)
-	return f.settle(ctx, p, broker.Position{}, losses, true)
+	return f.settle(ctx, p, broker.Position{}, in, true)
 }
 
 // wentBack gives a history that went back another epoch, and tells of it.
-func (f *follower) wentBack(ctx context.Context, p *place, epoch string, top, losses uint64) bool {
+func (f *follower) wentBack(ctx context.Context, p *place, epoch string, top uint64, in *span) bool {
 	f.stats.wentBack.Add(1)
 	epoch, err := f.source.renew(ctx, p.channel, epoch)
 	if err != nil {
-		return f.unread(ctx, p, err, losses)
+		return f.unread(ctx, p, err, in)
 	}
-	return f.settle(ctx, p, broker.Position{Offset: top, Epoch: epoch}, losses, true)
+	return f.settle(ctx, p, broker.Position{Offset: top, Epoch: epoch}, in, true)
 }
 
 type replayed uint8
@@ -240,7 +247,7 @@ func (f *follower) credit(ctx context.Context, m *message) (*broker.Credit, erro
 }
 
 // settle ends a comparison: it tells the Sink and lets pass what waited.
-func (f *follower) settle(ctx context.Context, p *place, top broker.Position, losses uint64, lost bool) bool {
+func (f *follower) settle(ctx context.Context, p *place, top broker.Position, in *span, lost bool) bool {
 	f.mu.Lock()
 	if p.gone || f.stopped {
 		f.mu.Unlock()
@@ -254,7 +261,7 @@ func (f *follower) settle(ctx context.Context, p *place, top broker.Position, lo
 		f.stats.resynced.Add(1)
 		f.sink.Resynced(p.channel, p.at)
 	}
-	p.losses, p.refused = losses, 0
+	p.span, p.refused = in, 0
 	f.mu.Unlock()
 	for f.release(ctx, p) {
 	}
@@ -290,7 +297,7 @@ func (f *follower) firstHeld(p *place) (message, bool) {
 		return message{}, false
 	}
 	missed := false
-	if h := p.hold; h != nil && p.losses == f.losses {
+	if h := p.hold; h != nil && p.span.lasts() {
 		for len(h.list) > 0 && !missed {
 			m := h.list[0]
 			if h.early > 0 && m.at.Offset != 0 { // the history that was read has it, or it never was there
@@ -323,8 +330,8 @@ func (f *follower) rest(p *place, missed bool) {
 	p.progress()
 	p.phase = phaseLive
 	switch {
-	case p.losses != f.losses:
-		if f.up {
+	case !p.span.lasts():
+		if f.span(p.channel) != nil {
 			f.catch(p)
 		}
 	case missed:

@@ -159,14 +159,7 @@ const callEach = 100 * time.Microsecond
 
 // Subscribe implements broker.Broker.
 func (e *Engine) Subscribe(ctx context.Context, channels []string) error {
-	ctx, cancel := context.WithTimeout(ctx, e.opt.CallWait+time.Duration(len(channels))*callEach)
-	defer cancel()
-	lists := e.byLink(len(channels), func(i int) string { return channels[i] })
-	return e.each(func(l *link) bool { return len(lists[l.index]) > 0 }, func(l *link) error {
-		mine := make([]string, 0, len(lists[l.index]))
-		for _, i := range lists[l.index] {
-			mine = append(mine, channels[i])
-		}
+	return e.eachOf(ctx, channels, func(ctx context.Context, l *link, mine []string) error {
 		l.follower.add(mine)
 		if err := l.reader.Subscribe(ctx, l.names(mine)...); err != nil {
 			return e.failed("subscribe", err)
@@ -178,20 +171,25 @@ func (e *Engine) Subscribe(ctx context.Context, channels []string) error {
 // Unsubscribe implements broker.Broker. It does not fail: what the reader cannot tell Redis
 // now, it does not subscribe again.
 func (e *Engine) Unsubscribe(ctx context.Context, channels []string) error {
-	ctx, cancel := context.WithTimeout(ctx, e.opt.CallWait+time.Duration(len(channels))*callEach)
-	defer cancel()
-	lists := e.byLink(len(channels), func(i int) string { return channels[i] })
-	return e.each(func(l *link) bool { return len(lists[l.index]) > 0 }, func(l *link) error {
-		mine := make([]string, 0, len(lists[l.index]))
-		for _, i := range lists[l.index] {
-			mine = append(mine, channels[i])
-		}
+	return e.eachOf(ctx, channels, func(ctx context.Context, l *link, mine []string) error {
 		if err := l.reader.Unsubscribe(ctx, l.names(mine)...); err != nil {
 			e.opt.Log.Debug("redis: unsubscribe", "shard", l.shard.Name(), "channels", len(mine), "error", err)
 		}
 		l.follower.remove(mine)
 		return nil
 	})
+}
+
+// eachOf runs f for every link with its channels.
+func (e *Engine) eachOf(ctx context.Context, channels []string, f func(ctx context.Context, l *link, mine []string) error) error {
+	ctx, cancel := context.WithTimeout(ctx, e.opt.CallWait+time.Duration(len(channels))*callEach)
+	defer cancel()
+	lists := make([][]string, len(e.links))
+	for _, ch := range channels {
+		i := e.link(ch).index
+		lists[i] = append(lists[i], ch)
+	}
+	return e.each(func(l *link) bool { return len(lists[l.index]) > 0 }, func(l *link) error { return f(ctx, l, lists[l.index]) })
 }
 
 // Barrier implements broker.Broker: markers go through all shards, and what is to be compared

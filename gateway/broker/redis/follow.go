@@ -13,6 +13,8 @@ import (
 type source interface {
 	// follow answers each want, in order.
 	follow(ctx context.Context, wants []want) []read
+	// name returns the name that parts of the reader know a channel by.
+	name(channel string) string
 	// renew gives a channel another epoch if it still has this one, and returns the
 	// one that it has then.
 	renew(ctx context.Context, channel, epoch string) (string, error)
@@ -42,12 +44,13 @@ type follower struct {
 	mu       sync.Mutex
 	places   shrink.Map[string, *place]
 	queue    []*place                   // to be compared
+	parked   []*place                   // the same, once their part of the reader is back
 	batch    []*place                   // being compared
 	suspects map[*place]broker.Position // behind what reads found
 	past     past
-	losses   uint64        // of the reader
-	up       bool          // the reader is back from the last one
-	upAgain  chan struct{} // closed when it is
+	spans    []*span       // those that are not over
+	up       bool          // all parts of the reader are back
+	upAgain  chan struct{} // closed when they are
 	catching int           // places that the last loss left to be compared
 	held     int           // bytes that wait in all places
 	stopped  bool
@@ -64,21 +67,9 @@ func (f *follower) add(channels []string) {
 	for _, ch := range channels {
 		if f.places.Value(ch) == nil {
 			ch = strings.Clone(ch) // a name must not keep alive what it was cut from
-			f.places.Set(ch, &place{channel: ch, losses: f.whole()})
+			f.places.Set(ch, &place{channel: ch, span: f.span(ch)})
 		}
 	}
-}
-
-// neverWhole stands for no number of losses: what became known while the reader was not back is
-// compared when it is. Why: the connection may be lost again before, of which it does not tell.
-const neverWhole = 1<<64 - 1
-
-// whole returns the losses so far, if nothing is missed since the last one. Caller holds mu.
-func (f *follower) whole() uint64 {
-	if !f.up {
-		return neverWhole
-	}
-	return f.losses
 }
 
 // remove forgets channels; what still comes for them is dropped.
@@ -168,7 +159,7 @@ func (f *follower) take(p *place, m message, credit *broker.Credit) (step, <-cha
 		switch {
 		case f.holdBack(p, m):
 			return stepDropped, nil
-		case f.up || p.phase > phaseQueued:
+		case p.phase > phaseQueued || f.span(p.channel) != nil:
 			return stepWait, p.turn()
 		case len(p.hold.list) > 0: // nothing is compared before Back, which comes behind this one
 			return stepPass, nil
@@ -201,7 +192,7 @@ func (f *follower) pass(p *place, m *message, credit *broker.Credit) step {
 // stale reports whether the place must be compared before live messages may pass.
 // Caller holds mu.
 func (f *follower) stale(p *place) bool {
-	return p.phase != phaseLive || p.known && p.losses != f.losses
+	return p.phase != phaseLive || p.known && !p.span.lasts()
 }
 
 // deliver hands a message to the Sink. Caller holds mu.
@@ -256,41 +247,7 @@ func (f *follower) signal() {
 	}
 }
 
-// lost is told that the reader lost its connection.
-func (f *follower) lost() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.losses++
-	if f.up {
-		f.up, f.upAgain = false, make(chan struct{})
-	}
-}
-
-// back is told that all channels are subscribed again: what was missed can be read.
-func (f *follower) back() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.up {
-		f.up = true
-		close(f.upAgain)
-	}
-	for _, p := range f.places.All() {
-		switch {
-		case p.losses == f.losses:
-		case !p.known && p.hold == nil:
-			if p.losses != neverWhole {
-				f.stats.unknown.Add(1)
-			}
-			p.losses = f.losses
-		default:
-			f.catch(p)
-		}
-	}
-	f.past.doubt()
-	f.signal()
-}
-
-// awaitUp waits for the reader to be there.
+// awaitUp waits for all parts of the reader to be there.
 func (f *follower) awaitUp(ctx context.Context) error {
 	f.mu.Lock()
 	again := f.upAgain
@@ -332,16 +289,18 @@ func (f *follower) stop() {
 func (f *follower) counts() (channels, pending, held int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, p := range append(f.queue[:len(f.queue):len(f.queue)], f.batch...) {
-		if !p.gone {
-			pending++
+	for _, list := range [][]*place{f.queue, f.parked, f.batch} {
+		for _, p := range list {
+			if !p.gone {
+				pending++
+			}
 		}
 	}
 	return f.places.Len(), pending, f.held
 }
 
-// caughtUp reports whether the reader is there and nothing of its last loss is left to
-// be compared.
+// caughtUp reports whether all parts of the reader are there and nothing of their last losses is left
+// to be compared.
 func (f *follower) caughtUp() (up bool, left int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

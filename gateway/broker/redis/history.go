@@ -40,12 +40,12 @@ func (e *Engine) Histories(ctx context.Context, queries []broker.HistoryQuery) [
 // histories answers those queries whose indexes are in list.
 func (e *Engine) histories(ctx context.Context, l *link, queries []broker.HistoryQuery, answers []broker.History, list []int) {
 	cmds := make([]rds.Cmd, len(list))
-	losses := make([]uint64, len(list))
+	spans := make([]*span, len(list))
 	last := make([]bool, len(list)) // the last publication is asked for, wherever it is
 	for k, i := range list {
 		q := &queries[i]
-		wants, behind, lost := l.follower.reading(q.Channel)
-		last[k], losses[k] = wants && behind == 0, lost
+		wants, behind, in := l.follower.reading(q.Channel)
+		last[k], spans[k] = wants && behind == 0, in
 		cmds[k] = e.historyCommand(l, q, wants, behind)
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.opt.CallWait)
@@ -60,7 +60,7 @@ func (e *Engine) histories(ctx context.Context, l *link, queries []broker.Histor
 			answers[i] = broker.History{Err: e.failed("history", err)}
 			continue
 		}
-		l.follower.learn(q.Channel, t, losses[k])
+		l.follower.learn(q.Channel, t, spans[k])
 		answers[i] = answer
 	}
 }

@@ -52,6 +52,9 @@ func (l *link) start() {
 	l.engine.done.Go(func() { l.probe.run(l.engine.over) })
 }
 
+// name implements source.
+func (l *link) name(channel string) string { return l.keys.Client(channel) }
+
 // names returns the pub/sub channels of channels.
 func (l *link) names(channels []string) []string {
 	names := make([]string, len(channels))
@@ -105,8 +108,8 @@ func (l *link) Message(name, payload []byte) {
 }
 
 // Lost implements rds.Handler.
-func (l *link) Lost(err error) {
-	l.follower.lost()
+func (l *link) Lost(p *rds.Part, err error) {
+	l.follower.lost(p)
 	if l.engine.over.Err() != nil {
 		return // by us
 	}
@@ -119,8 +122,8 @@ func (l *link) Lost(err error) {
 }
 
 // Back implements rds.Handler.
-func (l *link) Back() {
-	l.follower.back()
+func (l *link) Back(p *rds.Part, whole bool) {
+	l.follower.back(p, whole)
 	if channels, pending, _ := l.follower.counts(); pending > 0 || l.lossTold.Load() {
 		l.engine.opt.Log.Info("redis: the pub/sub connection is back", "shard", l.shard.Name(), "channels", channels, "to_compare", pending)
 	}

@@ -15,30 +15,27 @@ import (
 // A subscriber that comes while a channel is compared may see more of the history than the
 // comparison does: that is not a history that went back.
 func TestAReadMadeDuringAComparisonIsNoLoss(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g, stop := newGame(t, 1)
+	play(t, func(t *testing.T, g *game) {
 		g.publish("a")
 		g.arrive(1)
-		g.lose()
+		g.lose(g.lines...)
 		g.publish("a")
 		g.meanwhile = func() {
 			g.publish("a")
 			g.enter("a")
 		}
-		g.back()
+		g.back(g.lines...)
 		synctest.Wait()
 		g.check()
 		require.Nil(t, g.meanwhile, "no comparison was made")
 		require.Zero(t, g.stats.told.Load()+g.stats.wentBack.Load())
-		stop()
 	})
 }
 
 // A subscriber that comes while the history has another epoch already than what has arrived:
 // what it saw is remembered all the same.
 func TestWhatAReadSawOfAnEpochThatIsToComeCounts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g, stop := newGame(t, 1)
+	play(t, func(t *testing.T, g *game) {
 		g.publish("a")
 		g.arrive(1)
 		_, err := g.renew(t.Context(), "a", g.channels["a"].epoch) // another node
@@ -47,25 +44,21 @@ func TestWhatAReadSawOfAnEpochThatIsToComeCounts(t *testing.T) {
 		g.publish("a")
 		g.enter("a")
 		g.arrive(1)
-		g.mu.Lock()
-		g.flight, g.up = nil, false
-		g.mu.Unlock()
-		g.f.lost()
-		g.rewind(1)
+		g.cut(g.lines...)
+		g.f.lost(g.lines[0])
+		g.rewind(1, g.lines[0])
 		g.publish("a") // in the place of what the subscriber saw
-		g.back()
+		g.back(g.lines...)
 		synctest.Wait()
 		require.True(t, g.crowd.by["a"].told)
 		g.check()
-		stop()
 	})
 }
 
 // A channel that is being read when a position check finds it behind is read again, if what is
 // missing came behind that read.
 func TestABarrierIsBehindTheReadUnderWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g, stop := newGame(t, 1)
+	play(t, func(t *testing.T, g *game) {
 		g.publish("a")
 		g.arrive(1)
 		barrier := make(chan error, 1)
@@ -75,7 +68,7 @@ func TestABarrierIsBehindTheReadUnderWay(t *testing.T) {
 			g.flight = nil
 			top := broker.Position{Offset: g.channels["a"].top, Epoch: g.channels["a"].epoch}
 			g.mu.Unlock()
-			g.f.learn("a", tip{top: top}, 0)
+			g.f.learn("a", tip{top: top}, nil)
 			go func() { barrier <- g.f.await(t.Context(), g.f.takeSuspects()) }()
 			time.Sleep(time.Second) // until it waits for this read
 		}
@@ -85,30 +78,27 @@ func TestABarrierIsBehindTheReadUnderWay(t *testing.T) {
 		require.NoError(t, <-barrier)
 		require.EqualValues(t, 2, g.crowd.by["a"].at.Offset)
 		g.check()
-		stop()
 	})
 }
 
 // A failover between two reads of one comparison, that gave the offset of what the first one
 // had brought to another publication.
 func TestAFailoverBetweenTwoReadsIsTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g, stop := newGame(t, 1)
+	play(t, func(t *testing.T, g *game) {
 		g.publish("a")
 		g.arrive(1)
-		g.lose()
+		g.lose(g.lines...)
 		for range 3 {
 			g.publish("a")
 		}
 		g.meanwhile = func() { // behind the read of 1 to 3
-			g.rewind(2)
+			g.rewind(2, g.lines[0])
 			g.publish("a")
 			g.publish("a")
 		}
-		g.back()
+		g.back(g.lines...)
 		synctest.Wait()
 		require.True(t, g.crowd.by["a"].told)
 		g.check()
-		stop()
 	})
 }

@@ -4,90 +4,15 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"sync"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"sluice/codec"
 	"sluice/gateway/broker"
 )
-
-// positioned is a subscriber with a position, as a hub has it: it knows what it saw, and
-// whether it was told that it is at no place any more.
-type positioned struct {
-	at   broker.Position
-	seen map[uint64]string
-	told bool
-}
-
-// crowd is a sink with a listener in each channel.
-type crowd struct {
-	t  *testing.T
-	mu sync.Mutex
-	by map[string]*positioned
-	// losses counts what was told to be lost in a channel: a hub knows whether that came
-	// since a subscriber on its way began to read.
-	losses map[string]int
-	// bare counts publications without history, which nothing may repeat.
-	bare map[string]int
-	out  int
-}
-
-func (c *crowd) Publication(ch string, p, _ *codec.Publication, credit *broker.Credit) {
-	credit.Release()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	l := c.by[ch]
-	switch {
-	case p.Offset == 0:
-		c.bare[p.Data.String()]++
-	case l == nil || l.told:
-	case p.Epoch != l.at.Epoch:
-		l.told = true
-	case p.Offset <= l.at.Offset:
-	case p.Offset > l.at.Offset+1:
-		l.told = true // a hole, which the hub tells
-	default:
-		l.at.Offset = p.Offset
-		l.seen[p.Offset] = p.Data.String()
-	}
-}
-
-func (c *crowd) Join(string, *codec.ClientInfo, *broker.Credit)  {}
-func (c *crowd) Leave(string, *codec.ClientInfo, *broker.Credit) {}
-
-func (c *crowd) Resynced(ch string, top broker.Position) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if l := c.by[ch]; l != nil && (l.at.Epoch != top.Epoch || l.at.Offset < top.Offset) {
-		l.told = true
-	}
-}
-
-func (c *crowd) Lost(ch string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.losses[ch]++
-	if l := c.by[ch]; l != nil {
-		l.told = true
-	}
-}
-
-func (c *crowd) Credit(_ context.Context, size int) (*broker.Credit, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.out++
-	return broker.NewCredit(int64(size)+1, func(int64) {
-		go func() { // Release comes from under the lock, too
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.out--
-		}()
-	}), nil
-}
 
 // game plays a world against a follower.
 type game struct {
@@ -123,8 +48,8 @@ func (g *game) enter(ch string) {
 		l.seen[s.top] = s.all[s.top]
 	}
 	g.mu.Unlock()
-	_, _, losses := g.f.reading(ch)
-	g.f.learn(ch, t, losses)
+	_, _, in := g.f.reading(ch)
+	g.f.learn(ch, t, in)
 	g.crowd.mu.Lock()
 	l.told = g.crowd.losses[ch] != before
 	g.crowd.by[ch] = l
@@ -151,35 +76,69 @@ func (g *game) arrive(n int) {
 	}
 }
 
-func (g *game) lose() {
+func (g *game) lose(lines ...*line) {
 	g.arrive(g.rng.IntN(len(g.flight) + 1))
-	g.mu.Lock()
-	g.flight, g.up = nil, false
-	g.mu.Unlock()
-	g.f.lost()
+	g.cut(lines...)
+	for _, l := range lines {
+		g.f.lost(l)
+	}
 }
 
-func (g *game) back() {
-	g.mu.Lock()
-	g.up = true
-	g.mu.Unlock()
+func (g *game) back(lines ...*line) {
+	g.connect(lines...)
 	if g.rng.IntN(2) == 0 { // some come before Back
 		for range g.rng.IntN(4) {
 			g.publish(g.channel())
 		}
 		g.arrive(g.rng.IntN(3))
 	}
-	g.f.back()
+	for _, l := range lines {
+		g.f.back(l, !slices.ContainsFunc(g.lines, func(l *line) bool { return !l.up }))
+	}
 }
 
 func (g *game) channel() string { return g.names[g.rng.IntN(len(g.names))] }
 
+// divide makes other lines of the channels: n of them, or fewer.
+func (g *game) divide(n int) {
+	lines := make([]*line, n)
+	for i := range lines {
+		lines[i] = &line{channels: make(map[string]bool)}
+	}
+	for _, ch := range g.names {
+		lines[g.rng.IntN(n)].channels[ch] = true
+	}
+	g.mu.Lock()
+	g.lines = lines
+	g.mu.Unlock()
+}
+
 // outage is a loss, and what happens in it.
 func (g *game) outage() {
-	g.lose()
+	lines := slices.Clone(g.lines)
+	g.rng.Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
+	moved := len(lines) > 1 && g.rng.IntN(4) == 0
+	if !moved { // channels move only where all is made anew
+		lines = lines[:1+g.rng.IntN(len(lines))]
+	}
+	g.lose(lines...)
+	if moved {
+		g.happen(lines[0])
+		g.divide(len(lines))
+		g.back(g.lines...)
+		return
+	}
+	for _, l := range lines {
+		g.happen(l)
+		g.back(l)
+	}
+}
+
+// happen is what happens while a line is lost.
+func (g *game) happen(l *line) {
 	switch g.rng.IntN(6) {
 	case 0:
-		g.rewind(1 + g.rng.IntN(3))
+		g.rewind(1+g.rng.IntN(3), l)
 		for range g.rng.IntN(5) {
 			g.publish(g.channel())
 		}
@@ -204,7 +163,6 @@ func (g *game) outage() {
 			g.publish(g.channel())
 		}
 	}
-	g.back()
 }
 
 func (g *game) step() {
@@ -280,8 +238,8 @@ func (g *game) check() {
 		s := g.channels[ch]
 		t := tip{top: broker.Position{Offset: s.top, Epoch: s.epoch}}
 		g.mu.Unlock()
-		_, _, losses := g.f.reading(ch)
-		g.f.learn(ch, t, losses)
+		_, _, in := g.f.reading(ch)
+		g.f.learn(ch, t, in)
 	}
 	require.NoError(g.t, g.f.await(g.t.Context(), g.f.takeSuspects()))
 	synctest.Wait()
@@ -291,6 +249,8 @@ func (g *game) check() {
 	up, left := g.f.caughtUp()
 	require.True(g.t, up)
 	require.Zero(g.t, left)
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for _, ch := range g.names {
 		l, s := g.crowd.by[ch], g.channels[ch]
 		if l.told {
@@ -306,11 +266,24 @@ func (g *game) check() {
 	}
 }
 
-// newGame starts a game with a subscriber in each channel; it runs until stop is called.
-func newGame(t *testing.T, seed uint64) (g *game, stop func()) {
+// newGame starts a game with a subscriber in each channel; it runs until stop is called. The
+// connection brings all channels.
+func newGame(t *testing.T, seed uint64) (g *game, stop func()) { return newGameOn(t, 1, seed) }
+
+// play runs a game of its own.
+func play(t *testing.T, f func(t *testing.T, g *game)) {
+	synctest.Test(t, func(t *testing.T) {
+		g, stop := newGame(t, 1)
+		f(t, g)
+		stop()
+	})
+}
+
+// newGameOn is newGame over so many connections.
+func newGameOn(t *testing.T, lines int, seed uint64) (g *game, stop func()) {
 	g = &game{
 		t: t, names: []string{"a", "b", "c"}, sent: make(map[string]bool),
-		world: &world{rng: rand.New(rand.NewPCG(seed, 1)), up: true, channels: make(map[string]*stream)},
+		world: &world{rng: rand.New(rand.NewPCG(seed, 1)), channels: make(map[string]*stream)},
 		crowd: &crowd{t: t, by: make(map[string]*positioned), losses: make(map[string]int), bare: make(map[string]int)},
 	}
 	for _, ch := range g.names {
@@ -320,7 +293,11 @@ func newGame(t *testing.T, seed uint64) (g *game, stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go g.f.run(ctx)
 	g.f.add(g.names)
-	g.f.back()
+	g.divide(lines)
+	g.connect(g.lines...)
+	for _, l := range g.lines {
+		g.f.back(l, true)
+	}
 	for _, ch := range g.names {
 		g.enter(ch)
 	}
@@ -334,7 +311,7 @@ func newGame(t *testing.T, seed uint64) (g *game, stop func()) {
 func TestEveryChannelEndsCompleteInOrderOrTold(t *testing.T) {
 	for seed := range uint64(300) {
 		synctest.Test(t, func(t *testing.T) {
-			g, stop := newGame(t, seed)
+			g, stop := newGameOn(t, 1+int(seed%3), seed)
 			for range 3 {
 				for range 150 {
 					g.step()

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"sluice/gateway/broker"
 	rds "sluice/gateway/redis"
@@ -60,30 +61,51 @@ func (q *past) keep(p *place) bool {
 	return false
 }
 
-// doubt has all that is remembered compared.
-func (q *past) doubt() {
-	q.due = make([]*left, 0, q.by.Len())
+// doubt has what is remembered compared, of the channels that are to be.
+func (q *past) doubt(of func(channel string) bool) {
+	due := slices.DeleteFunc(slices.Clone(q.due), func(l *left) bool { return of(l.channel) })
 	for _, l := range q.by.All() {
-		q.due = append(q.due, l)
+		if of(l.channel) {
+			due = append(due, l)
+		}
 	}
+	q.due = due
+}
+
+// nextPast takes some of what is due. What its part of the reader is not there for is due again when it
+// is back. Caller holds mu.
+func (f *follower) nextPast() (batch []*left) {
+	if f.stopped {
+		return nil
+	}
+	n := 0
+	for _, l := range f.past.due {
+		if len(batch) == compareMost {
+			break
+		}
+		if n++; f.span(l.channel) != nil {
+			batch = append(batch, l)
+		}
+	}
+	f.past.due = f.past.due[n:]
+	return batch
 }
 
 // comparePast compares some of what is due: more says that there is more, ok that all could be
 // read.
 func (f *follower) comparePast(ctx context.Context) (more, ok bool) {
 	f.mu.Lock()
-	n := min(len(f.past.due), compareMost)
-	if n == 0 || !f.up || f.stopped {
+	batch := f.nextPast()
+	n := len(batch)
+	if n == 0 {
 		f.mu.Unlock()
 		return false, true
 	}
-	batch := f.past.due[:n:n]
 	places, wants := make([]place, n), make([]want, n)
 	for i, l := range batch {
 		places[i] = place{channel: l.channel, at: l.at, sum: l.sum, proof: l.proof}
 		wants[i] = want{channel: l.channel, from: l.at.Offset, epoch: l.at.Epoch, one: true}
 	}
-	f.past.due = f.past.due[n:]
 	f.mu.Unlock()
 	var bad []*left
 	for i, r := range f.source.follow(ctx, wants) {

@@ -59,8 +59,8 @@ type place struct {
 	read bool
 	// repeats says up to which offset live messages may repeat a replay; 0: none.
 	repeats uint64
-	// losses is how many losses of the reader there had been when it was compared last.
-	losses uint64
+	// span is that of the reader in which it was compared last, or became known; nil: in none.
+	span *span
 	// asked is how far reads had seen the history when the one that it is compared with
 	// was asked for.
 	asked uint64

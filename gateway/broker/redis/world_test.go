@@ -13,14 +13,14 @@ import (
 	"sluice/gateway/broker"
 )
 
-// world is a shard in the most obvious way: histories, and one connection that loses what
-// is on it. It is the source of a follower.
+// world is a shard in the most obvious way: histories, and connections that lose what
+// is on them. It is the source of a follower.
 type world struct {
 	mu       sync.Mutex
 	rng      *rand.Rand
 	channels map[string]*stream
 	flight   []flying // published and not yet read by the node
-	up       bool
+	lines    []*line
 	failing  bool // reads fail
 	// rewound says that a failover lost something since the last check. Nothing is trimmed then: a
 	// history that was replaced to its last entry cannot be told from one that went on.
@@ -28,6 +28,36 @@ type world struct {
 	serial  int
 	// meanwhile, if not nil, happens once between the next read and its answer.
 	meanwhile func()
+}
+
+// line is a connection that brings some channels. It is the part of a reader.
+type line struct {
+	channels map[string]bool
+	up       bool
+}
+
+func (l *line) Has(ch string) bool { return l.channels[ch] }
+func (l *line) All() bool          { return false }
+
+func (w *world) name(ch string) string { return ch }
+
+// connect makes lines work. The node is not told.
+func (w *world) connect(lines ...*line) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range lines {
+		l.up = true
+	}
+}
+
+// cut loses what is on lines. The node is not told.
+func (w *world) cut(lines ...*line) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range lines {
+		l.up = false
+		w.flight = slices.DeleteFunc(w.flight, func(f flying) bool { return l.channels[f.channel] })
+	}
 }
 
 type flying struct {
@@ -74,17 +104,22 @@ func (w *world) message(offset uint64, epoch, text string) message {
 }
 
 func (w *world) send(ch string, m message) {
-	if w.up {
-		w.flight = append(w.flight, flying{ch, m})
+	for _, l := range w.lines {
+		if l.up && l.channels[ch] {
+			w.flight = append(w.flight, flying{ch, m})
+		}
 	}
 }
 
-// rewind is a failover that lost the last n publications.
-func (w *world) rewind(n int) {
+// rewind is a failover that lost the last n publications of the channels of a line.
+func (w *world) rewind(n int, of *line) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.rewound = true
 	for _, ch := range slices.Sorted(maps.Keys(w.channels)) {
+		if !of.channels[ch] {
+			continue
+		}
 		s := w.channels[ch]
 		n := min(n, len(s.kept), int(s.top)-1)
 		if n <= 0 {

@@ -1,0 +1,82 @@
+package redis
+
+// part is the channels that one connection of the reader brings, as *redis.Part.
+type part interface {
+	Has(name string) bool
+	All() bool
+}
+
+// span is the time from Back to Lost of a part of the reader: nothing published in it is
+// missed.
+type span struct {
+	part part
+	over bool // guarded by the follower's mu
+}
+
+// lasts reports whether the span is not over; nil is none. Caller holds the follower's mu.
+func (s *span) lasts() bool { return s != nil && !s.over }
+
+// has reports whether a channel is in the part.
+func (f *follower) has(p part, channel string) bool { return p.All() || p.Has(f.source.name(channel)) }
+
+// span returns the one that a channel is in now, nil while its part is not back. What
+// becomes known then is compared at Back. Why: the connection may be lost again before, of
+// which the reader does not tell. Caller holds mu.
+func (f *follower) span(channel string) *span {
+	for _, s := range f.spans {
+		if f.has(s.part, channel) {
+			return s
+		}
+	}
+	return nil
+}
+
+// lost is told that a part of the reader lost its connection.
+func (f *follower) lost(of part) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, s := range f.spans {
+		if s.part == of {
+			s.over = true
+			f.spans = append(f.spans[:i:i], f.spans[i+1:]...)
+			break
+		}
+	}
+	if f.up {
+		f.up, f.upAgain = false, make(chan struct{})
+	}
+	// Why: who hands over messages of the part may wait for a comparison that is put off now,
+	// and the reader for him, before it closes the part.
+	for _, p := range f.places.All() {
+		p.progress()
+	}
+}
+
+// back is told that a part of the reader has all its channels subscribed again: what was missed
+// can be read. whole says that it is the last one.
+func (f *follower) back(of part, whole bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := &span{part: of}
+	f.spans = append(f.spans, now)
+	if whole && !f.up {
+		f.up = true
+		close(f.upAgain)
+	}
+	for _, p := range f.places.All() {
+		switch {
+		case !f.has(of, p.channel):
+		case !p.known && p.hold == nil:
+			if p.span != nil {
+				f.stats.unknown.Add(1)
+			}
+			p.span = now
+		default:
+			f.catch(p)
+		}
+	}
+	f.queue = append(f.queue, f.parked...)
+	f.parked = nil
+	f.past.doubt(func(channel string) bool { return f.has(of, channel) })
+	f.signal()
+}
