@@ -74,7 +74,8 @@ func TestLongFaultsOfRedis(t *testing.T) {
 		{"failed over to a replica that lacks writes", sentinelLostWrites},
 		{"slots migrated", func(t *testing.T) { clusterMigrated(t, "") }},
 		{"slots migrated, sharded pub/sub", func(t *testing.T) { clusterMigrated(t, `, "sharded_pubsub": true`) }},
-		{"a master of the cluster killed and started", clusterKilled},
+		{"a master of the cluster killed and started", func(t *testing.T) { clusterKilled(t, "") }},
+		{"a master of the cluster killed and started, sharded pub/sub", func(t *testing.T) { clusterKilled(t, `, "sharded_pubsub": true`) }},
 		{"one of two shards stopped", shardStopped},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -300,9 +301,9 @@ func clusterMigrated(t *testing.T, more string) {
 	})
 }
 
-func clusterKilled(t *testing.T) {
+func clusterKilled(t *testing.T, more string) {
 	c := redisrig.Cluster(t, redisrig.Persist())
-	fault(t, onCluster(t, c, ""), harmNone, func(r *trial) {
+	fault(t, onCluster(t, c, more), harmNone, func(r *trial) {
 		for _, m := range c.Masters[:2] {
 			m.Kill(t)
 			steady(2 * time.Second)
