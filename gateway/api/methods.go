@@ -21,7 +21,7 @@ type method struct {
 	run    func(s *Server, c *call, req any) *failure
 
 	bare     bool // the reply has no "result" around it and no transport mode
-	quick    bool // waits for nothing if the engine is within the process
+	quick    bool // of an engine it only calls what Abilities.Bounded is about
 	noParams bool // the legacy endpoint does not look at params
 	lists    listing
 

@@ -229,6 +229,23 @@ func (b *slowBroker) Publish(ctx context.Context, ch string, p *codec.Publicatio
 	return b.Broker.Publish(ctx, ch, p, opt)
 }
 
+// endless is an engine that bounds its publishing itself, as its abilities say.
+type endless struct{ broker.Broker }
+
+func (endless) Abilities() broker.Abilities { return broker.Abilities{History: true, Bounded: true} }
+
+func (b endless) Publish(ctx context.Context, ch string, p *codec.Publication, opt broker.PublishOptions) (broker.Result, error) {
+	if _, ok := ctx.Deadline(); ok {
+		return broker.Result{}, errors.New("no deadline expected")
+	}
+	return b.Broker.Publish(ctx, ch, p, opt)
+}
+
+func TestAnEngineThatBoundsItsPublishingGetsNoDeadline(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.Broker = endless{o.Broker} })
+	r.expect("publish", `{"channel":"news","data":1}`, `{"result":{}}`)
+}
+
 func TestEngineErrorIs100AndGivesTheCreditBack(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.Broker = &slowBroker{Broker: o.Broker, err: errors.New("redis: gone")} })
 	r.refused("publish", `{"channel":"news","data":1}`, codec.ErrInternal, publishRefused)

@@ -91,6 +91,7 @@ type Server struct {
 	methods map[string]*method
 	numbers map[int64]*method // of the legacy endpoint
 	local   bool              // see broker.Abilities
+	bounded bool              // the same
 	work    *work
 
 	// Atomic.
@@ -130,7 +131,8 @@ func New(o Options) *Server {
 		work:    newWork(o.MaxWork, o.CallTimeout),
 	}
 	s.work.waits = o.Waits
-	s.local = o.Broker.Abilities().Local
+	can := o.Broker.Abilities()
+	s.local, s.bounded = can.Local, can.Bounded
 	for _, m := range methodTable() {
 		s.methods[m.name] = m
 		if m.number != noNumber {
@@ -261,10 +263,10 @@ func (s *Server) decoded(ctx *fasthttp.RequestCtx, copied bool) {
 
 // deadline returns the context of a call of m, or of the legacy endpoint. Why
 // not always one that ends: that is 4 of the 11 allocations of a publish
-// (BenchmarkPublish), and an engine within the process waits for nothing; the
-// credit and the room for work have bounds of their own.
+// (BenchmarkPublish), and engines bound it themselves, as the credit and the room for
+// work do.
 func (s *Server) deadline(m *method) (context.Context, context.CancelFunc) {
-	if m != nil && m.quick && s.local {
+	if m != nil && m.quick && s.bounded {
 		return context.Background(), func() {}
 	}
 	return context.WithTimeout(context.Background(), s.opt.CallTimeout)

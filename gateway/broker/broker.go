@@ -135,6 +135,9 @@ type Abilities struct {
 	// Local: calls do not leave the process. They need no deadline, may be made
 	// where nothing may wait, and a read costs too little to be shared.
 	Local bool
+	// Bounded: Publish ends within a time of the engine's own, so a context need not end
+	// for its sake, which costs.
+	Bounded bool
 }
 
 // Broker is an engine. All methods may be called from any goroutine but not

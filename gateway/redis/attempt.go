@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +34,26 @@ type attempts struct {
 	// batched says that the command, which is one, goes with those of others.
 	batched bool
 
-	left []int // which commands have no reply yet; nil: all
+	left  []int // which commands have no reply yet; nil: all
+	spare *sent // for the first attempt; nil: it makes one
+	sends int   // attempts that were made
+}
+
+// lone is what a batched command needs, in one piece, which is used again: a caller takes
+// one (lones) and gives it back where the first attempt went well, for then nobody else has it.
+type lone struct {
+	cs  [1]Cmd
+	out [1]Reply
+	job sent
+	a   attempts
+}
+
+var lones = sync.Pool{New: func() any { return &lone{job: sent{done: make(chan struct{}, 1)}} }}
+
+// put gives it back, without what it refers to.
+func (l *lone) put() {
+	*l = lone{job: sent{done: l.job.done}}
+	lones.Put(l)
 }
 
 // sent is one attempt under way: what the goroutine that waits for rueidis works on, so
@@ -42,7 +62,7 @@ type sent struct {
 	cs      []Cmd
 	results []rueidis.RedisResult
 	places  chan struct{} // where it has one
-	done    chan struct{}
+	done    chan struct{} // gets one token, for which it has room
 	// left says that the caller is gone: what is not on a connection yet must not be sent.
 	left atomic.Bool
 }
@@ -71,7 +91,7 @@ func (c sending) Err() error {
 func (s *Shard) ended(j *sent) {
 	<-j.places
 	s.underWay.Add(-1)
-	close(j.done)
+	j.done <- struct{}{}
 }
 
 func (a *attempts) run() {
@@ -120,16 +140,19 @@ func (a *attempts) send() (*sent, *Error) {
 	places := a.s.places(&a.cs[a.first()])
 	select {
 	case places <- struct{}{}:
-	case <-a.ctx.Done():
-		return nil, a.s.unavailable(ReasonTimeout, a.ctx.Err())
-	case <-a.late:
-		return nil, a.s.unavailable(ReasonTimeout, errLate)
-	case <-a.s.closed:
-		return nil, a.s.unavailable(ReasonClosed, errClosed)
+	default:
+		if err := a.queue(places); err != nil {
+			return nil, err
+		}
 	}
+	a.sends++
 	a.s.underWay.Add(1)
 	made, open := a.s.dial.connections()
-	job := &sent{cs: a.cs, places: places, done: make(chan struct{})}
+	job := a.spare
+	if a.spare = nil; job == nil {
+		job = &sent{done: make(chan struct{}, 1)}
+	}
+	job.cs, job.places = a.cs, places
 	if a.left != nil {
 		job.cs = make([]Cmd, len(a.left))
 		for i, at := range a.left {
@@ -139,10 +162,7 @@ func (a *attempts) send() (*sent, *Error) {
 	if a.batched {
 		a.s.batches.add(job)
 	} else {
-		go func() {
-			job.do(a.s.use())
-			a.s.ended(job)
-		}()
+		go a.s.alone(job)
 	}
 	var err error
 	select {
@@ -167,6 +187,26 @@ func (a *attempts) send() (*sent, *Error) {
 		return nil, a.s.unavailable(ReasonTimeout, err) // there was nothing to send it on
 	}
 	return nil, &Error{Kind: ErrUnknown, Reason: ReasonTimeout, Shard: a.s.name, Err: err}
+}
+
+// queue waits for a place.
+func (a *attempts) queue(places chan struct{}) *Error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-a.ctx.Done():
+		return a.s.unavailable(ReasonTimeout, a.ctx.Err())
+	case <-a.late:
+		return a.s.unavailable(ReasonTimeout, errLate)
+	case <-a.s.closed:
+		return a.s.unavailable(ReasonClosed, errClosed)
+	}
+}
+
+// alone makes an attempt that does not go with others. It is a goroutine.
+func (s *Shard) alone(j *sent) {
+	j.do(s.use())
+	s.ended(j)
 }
 
 // first returns which of the commands that are left is the first.
@@ -329,8 +369,11 @@ func (s *Shard) dialFor(ctx context.Context, addr string, _ *net.Dialer, _ *tls.
 // places returns where commands under way take their place: each master of a Cluster
 // has its own, so that one that is silent holds up no other.
 func (s *Shard) places(c *Cmd) chan struct{} {
+	if !s.Cluster() {
+		return s.place
+	}
 	addr := ""
-	if s.Cluster() && len(c.Keys) > 0 {
+	if len(c.Keys) > 0 {
 		addr = s.dial.cluster.owner(c.Keys[0])
 	}
 	if places, ok := s.placesOf.Load(addr); ok {

@@ -170,6 +170,22 @@ func (r Reply) Array() ([]Reply, error) {
 	return all, nil
 }
 
+// Fill is Array for few items whose number is known: it fills into, and reports whether
+// there are as many.
+func (r Reply) Fill(into []Reply) (bool, error) {
+	if r.err != nil {
+		return false, r.err
+	}
+	items, err := r.m.ToArray()
+	if err != nil || len(items) != len(into) {
+		return false, r.shape(err)
+	}
+	for i, item := range items {
+		into[i] = itemOf(item)
+	}
+	return true, nil
+}
+
 func (r Reply) pairs() ([]Reply, error) {
 	m, err := r.m.AsMap()
 	if err != nil {

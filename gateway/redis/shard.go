@@ -44,13 +44,14 @@ type Shard struct {
 	tried      chan struct{} // closed after the first attempt to connect
 	closed     chan struct{}
 	done       sync.WaitGroup
+	place      chan struct{} // of commands under way; not of a Cluster
 
 	// Atomic.
 	client   atomic.Pointer[rueidis.Client]
 	server   atomic.Pointer[Server]
 	waiting  atomic.Int64
 	underWay atomic.Int64
-	placesOf sync.Map // of commands under way: chan struct{} by the address of a server
+	placesOf sync.Map // the same of a Cluster: chan struct{} by the address of a server
 	advised  sync.Map // when the log last said what to do: time.Time by what about
 	counts   counts
 
@@ -70,6 +71,7 @@ func newShard(index int, t target, o *Options) *Shard {
 		sharded: t.kind == clusterTarget && t.sharded,
 		closed:  make(chan struct{}),
 		tried:   make(chan struct{}), readers: make(map[*Reader]struct{}),
+		place: make(chan struct{}, mostUnderWay),
 	}
 	s.gate = newGate(s.closed)
 	s.batches.s = s
@@ -124,7 +126,7 @@ func (s *Shard) Ready() error {
 // again.
 func (s *Shard) Do(ctx context.Context, c Cmd) Reply {
 	cs, out := [1]Cmd{c}, [1]Reply{}
-	s.run(ctx, s.t.io, false, cs[:], out[:])
+	s.run(&attempts{s: s, ctx: ctx, cs: cs[:], out: out[:]}, s.t.io)
 	return out[0]
 }
 
@@ -134,9 +136,15 @@ func (s *Shard) Do(ctx context.Context, c Cmd) Reply {
 // waits still when the time is over is not sent any more: ErrUnavailable. In a Cluster it
 // is Do: masters must not wait for each other.
 func (s *Shard) DoBatched(ctx context.Context, wait time.Duration, c Cmd) Reply {
-	cs, out := [1]Cmd{c}, [1]Reply{}
-	s.run(ctx, min(wait, s.t.io), !s.Cluster(), cs[:], out[:])
-	return out[0]
+	l := lones.Get().(*lone)
+	l.cs[0] = c
+	l.a = attempts{s: s, ctx: ctx, cs: l.cs[:], out: l.out[:], batched: !s.Cluster(), spare: &l.job}
+	s.run(&l.a, min(wait, s.t.io))
+	reply := l.out[0]
+	if reply.err == nil && l.a.sends == 1 {
+		l.put()
+	}
+	return reply
 }
 
 // DoMulti sends commands at once. Those of one key are executed in their order. Each
@@ -145,23 +153,23 @@ func (s *Shard) DoBatched(ctx context.Context, wait time.Duration, c Cmd) Reply 
 func (s *Shard) DoMulti(ctx context.Context, cs ...Cmd) []Reply {
 	out := make([]Reply, len(cs))
 	if len(cs) > 0 {
-		s.run(ctx, s.t.io, false, append([]Cmd(nil), cs...), out)
+		s.run(&attempts{s: s, ctx: ctx, cs: append([]Cmd(nil), cs...), out: out}, s.t.io)
 	}
 	return out
 }
 
-// run runs commands until each has its reply, or wait is over. It may change cs.
-func (s *Shard) run(ctx context.Context, wait time.Duration, batched bool, cs []Cmd, out []Reply) {
-	for i := range cs {
-		if err := cs[i].check(s.Cluster()); err != nil {
-			fail(out, &Error{Kind: ErrRefused, Reason: ReasonReply, Shard: s.name, Err: err})
+// run runs the commands of a until each has its reply, or wait is over. It may change them.
+func (s *Shard) run(a *attempts, wait time.Duration) {
+	for i := range a.cs {
+		if err := a.cs[i].check(s.Cluster()); err != nil {
+			fail(a.out, &Error{Kind: ErrRefused, Reason: ReasonReply, Shard: s.name, Err: err})
 			return
 		}
 	}
-	s.counts.commands.Add(uint64(len(cs)))
+	s.counts.commands.Add(uint64(len(a.cs)))
 	defer s.waiting.Add(-1)
 	if s.waiting.Add(1) > mostWaiting {
-		fail(out, s.counted(s.unavailable(ReasonBusy, errors.New("too many callers wait for Redis"))))
+		fail(a.out, s.counted(s.unavailable(ReasonBusy, errors.New("too many callers wait for Redis"))))
 		return
 	}
 	started := time.Now()
@@ -172,7 +180,7 @@ func (s *Shard) run(ctx context.Context, wait time.Duration, batched bool, cs []
 		timers.Put(timer)
 		s.counts.latency.Add(time.Since(started))
 	}()
-	a := attempts{s: s, ctx: ctx, late: timer.C, cs: cs, out: out, batched: batched}
+	a.late = timer.C
 	a.run()
 }
 

@@ -119,7 +119,7 @@ func New(opt Options) *Engine {
 
 // Abilities implements broker.Broker.
 func (e *Engine) Abilities() broker.Abilities {
-	return broker.Abilities{History: true, Everything: true, Synchronous: true, Local: true}
+	return broker.Abilities{History: true, Everything: true, Synchronous: true, Local: true, Bounded: true}
 }
 
 // Start implements broker.Broker.

@@ -99,7 +99,9 @@ func New(opt Options) *Engine {
 }
 
 // Abilities implements broker.Broker.
-func (e *Engine) Abilities() broker.Abilities { return broker.Abilities{History: true, Nodes: true} }
+func (e *Engine) Abilities() broker.Abilities {
+	return broker.Abilities{History: true, Nodes: true, Bounded: true}
+}
 
 // Start implements broker.Broker.
 func (e *Engine) Start(sink broker.Sink) error {

@@ -103,8 +103,8 @@ func metaTTL(d time.Duration) time.Duration {
 
 // publishResult reads what the scripts that publish return.
 func publishResult(reply rds.Reply) (broker.Result, error) {
-	parts, err := reply.Array()
-	if err != nil || len(parts) != 3 {
+	var parts [3]rds.Reply
+	if all, err := reply.Fill(parts[:]); !all {
 		return broker.Result{}, malformed("offset, epoch and outcome", reply, err)
 	}
 	offset, err := number(parts[0])
