@@ -48,18 +48,22 @@ func (node *Node) sessionOptions() session.Options {
 func (node *Node) watchClock(done <-chan struct{}) {
 	tick := time.NewTicker(session.ClockLook)
 	defer tick.Stop()
-	var renew <-chan time.Time
-	if every := node.sessions.RenewEvery(); every > 0 {
-		ticks := time.NewTicker(every)
-		defer ticks.Stop()
-		renew = ticks.C
+	every := node.sessions.RenewEvery()
+	renew := time.NewTimer(every)
+	defer renew.Stop()
+	if every == 0 {
+		renew.Stop()
 	}
 	for {
 		select {
 		case <-done:
 			return
-		case <-renew:
-			node.sessions.Renew()
+		case <-renew.C:
+			pause := every
+			if idle := node.sessions.Renew(); idle {
+				pause *= session.RenewIdle
+			}
+			renew.Reset(pause)
 		case <-tick.C:
 			node.sessions.CheckClock()
 		}

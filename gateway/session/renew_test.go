@@ -97,11 +97,13 @@ func TestEachClientIsRenewedInEachInterval(t *testing.T) {
 	require.Equal(t, 100*time.Millisecond, newRig(t, newExpiringPresence(time.Minute), nil).RenewEvery())
 	require.Zero(t, newRig(t, nil, nil).RenewEvery())
 	const streams = 20
+	require.True(t, r.Renew(), "there is nobody")
 	for n := range streams {
 		c := r.open(t, &auth.Identity{User: fmt.Sprint(n)}, grant("a", channel.Options{Presence: true}),
 			grant("b", channel.Options{}), grant("c", channel.Options{Presence: true, JoinLeave: true}))
 		c.expect(t, `"connect"`)
 	}
+	require.False(t, r.Renew())
 	r.renewing(t)
 	p.told()
 	renewed := map[string]int{}

@@ -161,6 +161,8 @@ const (
 	// be shorter than renewLeast.
 	renewSlices = 200
 	renewLeast  = 5 * time.Millisecond
+	// RenewIdle is a tenth of an interval, in parts: who comes meanwhile was told of just now.
+	RenewIdle = renewSlices / 10
 	// renewMost is about how many changes a loop makes in one turn at the most, also
 	// where it is late.
 	renewMost = 4 * keeperBatch
@@ -200,8 +202,12 @@ func (m *Manager) renewIntervals() (every [renewals]time.Duration) {
 
 // Renew has the loops tell presence, and the places of users, that those sessions are
 // still there whose turn it is. Call it each RenewEvery, from one goroutine, while the
-// loops run.
-func (m *Manager) Renew() {
+// loops run. While there is nobody, which it reports, RenewIdle times RenewEvery is often
+// enough.
+func (m *Manager) Renew() (idle bool) {
+	if m.streams.Load() == 0 {
+		return true
+	}
 	for _, a := range m.agents {
 		for i := range a.renewing {
 			if r := &a.renewing[i]; r.interval > 0 && r.due.CompareAndSwap(false, true) {
@@ -209,6 +215,7 @@ func (m *Manager) Renew() {
 			}
 		}
 	}
+	return false
 }
 
 // startRenewing makes the walks of the loop.
