@@ -136,7 +136,8 @@
 //	memory janitor        1                its timer (of the memory engine)
 //	memory watch          1                its timer; its pace is a cleanup of the runtime's, which
 //	                                       may give memory back on a goroutine of its own
-//	clock watch           1                its timers: a clock that was set, renewals
+//	clock watch           1                its timers: a clock that was set, renewals, and what
+//	                                       an outage left undone
 //	metrics watch         1                its timer (sums for the API's info)
 //	redis watch           per shard        dials, its timer
 //	redis command         1,000 per server rueidis, until the connection to Redis is given up

@@ -21,7 +21,11 @@ type Places interface {
 	// node: of the user's connections the one with the highest is the newest. others
 	// says that there was a claim a moment ago, [ClaimMoment], whose connection may not
 	// be in presence yet.
-	Claim(ctx context.Context, user string) (claim uint64, others bool, err error)
+	//
+	// One that could not be made when it was due may be made later: with an age it is
+	// what it would have been so long ago, above claims that are older and below those
+	// that are younger.
+	Claim(ctx context.Context, user string, age time.Duration) (claim uint64, others bool, err error)
 	// Apply renews places and gives back those of clients that left, at the cost of few
 	// round trips. It may be made again.
 	Apply(ctx context.Context, changes []PlaceChange) error

@@ -70,6 +70,8 @@ func fleetFamilies() []*family {
 		counter("places_calls_failed_total", "Calls about places of users that failed; the next renewal makes up for them.", func(s *state) uint64 { return s.Node.Sessions.PlacesFailed }),
 		counter("places_alone_total", "Connects whose user was counted on this node only, because the places of all nodes were out of reach.", func(s *state) uint64 { return s.Node.Sessions.PlacesAlone }),
 		counter("evictions_failed_total", "Connects after which older connections of the user may have stayed on other nodes.", func(s *state) uint64 { return s.Node.Sessions.EvictionsFailed }),
+		counter("evictions_late_total", "Connects of which other nodes were told only when they could be reached again.", func(s *state) uint64 { return s.Node.Sessions.EvictionsLate }),
+		gauge("evictions_owed", "Connects of which other nodes are yet to be told, a second time included.", func(s *state) int { return s.Node.Sessions.EvictionsOwed }),
 		counter("commands_unordered_total", "Commands that did not wait for what was published before them, because the engine was away or late.", func(s *state) uint64 { return s.Node.Sessions.Unordered }),
 	}
 }

@@ -144,13 +144,22 @@ func TestWhatRedisRefusesIsRefusedAtStart(t *testing.T) {
 	f(plain, `, "presence_hash_field_ttl": true`, "presence_hash_field_ttl")
 }
 
+// singleParts have a user keep only its newest connection.
+var singleParts = parts{
+	client:  `, "subscribe_to_user_personal_channel": {"enabled": true, "single_connection": true, "personal_channel_namespace": "own"}`,
+	channel: `, "namespaces": [{"name": "own", "presence": true}]`,
+}
+
+// connectAs opens a stream of a user.
+func connectAs(t *testing.T, s *server, user string) *testkit.Client {
+	t.Helper()
+	return testkit.Connect(t, s.addr, testkit.ConnectOptions{Token: testkit.HS256(t, testkit.TokenSecret, map[string]any{"sub": user})})
+}
+
 // Limits by user hold for all nodes.
 func TestConnectionsOfAUserAreCountedOnAllNodes(t *testing.T) {
 	r := redisrig.Shared(t)
-	connect := func(t *testing.T, s *server) *testkit.Client {
-		t.Helper()
-		return testkit.Connect(t, s.addr, testkit.ConnectOptions{Token: testkit.HS256(t, testkit.TokenSecret, map[string]any{"sub": "42"})})
-	}
+	connect := func(t *testing.T, s *server) *testkit.Client { t.Helper(); return connectAs(t, s, "42") }
 	t.Run("user_connection_limit", func(t *testing.T) {
 		nodes := fleet(t, 2, onRedis(r.Addr, redisrig.Prefix(t), "", parts{client: `, "user_connection_limit": 2`}))
 		connect(t, nodes[0]).ExpectConnect(t)
@@ -163,10 +172,7 @@ func TestConnectionsOfAUserAreCountedOnAllNodes(t *testing.T) {
 		}, "the place of a connection that ended on the other node")
 	})
 	t.Run("single_connection", func(t *testing.T) {
-		nodes := fleet(t, 2, onRedis(r.Addr, redisrig.Prefix(t), "", parts{
-			client:  `, "subscribe_to_user_personal_channel": {"enabled": true, "single_connection": true, "personal_channel_namespace": "own"}`,
-			channel: `, "namespaces": [{"name": "own", "presence": true}]`,
-		}))
+		nodes := fleet(t, 2, onRedis(r.Addr, redisrig.Prefix(t), "", singleParts))
 		last := connect(t, nodes[0])
 		last.ExpectConnect(t)
 		for i := range 4 {
@@ -178,11 +184,30 @@ func TestConnectionsOfAUserAreCountedOnAllNodes(t *testing.T) {
 	})
 }
 
+// While presence is away, and with it the claims of users, each node goes by its own; the
+// older connection ends when it is back.
+func TestAnOutageOfPresenceLeavesNoSecondConnection(t *testing.T) {
+	own := redisrig.Single(t)
+	presence := fmt.Sprintf(`"presence_manager": {"enabled": true, "type": "redis", "redis": {"address": %q, "prefix": "p", "connect_timeout": "200ms"}}, "engine":`, own.Addr)
+	text := onRedis(redisrig.Shared(t).Addr, redisrig.Prefix(t), "", singleParts)
+	nodes := fleet(t, 2, strings.Replace(text, `"engine":`, presence, 1))
+	first := connectAs(t, nodes[0], "42")
+	first.ExpectConnect(t)
+	own.Stop(t)
+	second := connectAs(t, nodes[1], "42")
+	second.ExpectConnect(t)
+	require.EqualValues(t, 1, nodes[1].sessions.Stats().EvictionsOwed)
+	own.Start(t)
+	first.ExpectDisconnect(t, 3504)
+	nodes[0].api.MustResult(t, "disconnect", `{"user":"42","disconnect":{"code":4001,"reason":"bye"}}`)
+	second.ExpectDisconnect(t, 4001)
+}
+
 // Limits of JSON that the API takes hold between nodes too.
 func TestOtherNodesTakeWhatTheAPITakes(t *testing.T) {
 	r := redisrig.Shared(t)
 	nodes := fleet(t, 2, onRedis(r.Addr, redisrig.Prefix(t), "", parts{api: `, "max_depth": 400`}))
-	c := testkit.Connect(t, nodes[1].addr, testkit.ConnectOptions{Token: testkit.HS256(t, testkit.TokenSecret, map[string]any{"sub": "42"})})
+	c := connectAs(t, nodes[1], "42")
 	c.ExpectConnect(t)
 	deep := strings.Repeat("[", 300) + strings.Repeat("]", 300)
 	nodes[0].api.MustResult(t, "subscribe", `{"user":"42","channel":"more","data":`+deep+`}`)

@@ -42,8 +42,8 @@ func (node *Node) sessionOptions() session.Options {
 	return opt
 }
 
-// watchClock has the sessions look whether the wall clock was set, and renew what has to
-// be, until done is closed. Why as long as there are streams, and not until the shutdown
+// watchClock has the sessions look whether the wall clock was set, make good what an outage
+// left undone, and renew what has to be, until done is closed. Why as long as there are streams, and not until the shutdown
 // begins: it may take longer than what is not renewed lasts.
 func (node *Node) watchClock(done <-chan struct{}) {
 	tick := time.NewTicker(session.ClockLook)
@@ -66,6 +66,7 @@ func (node *Node) watchClock(done <-chan struct{}) {
 			renew.Reset(pause)
 		case <-tick.C:
 			node.sessions.CheckClock()
+			node.sessions.Settle()
 		}
 	}
 }

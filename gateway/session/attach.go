@@ -106,6 +106,9 @@ func (t *openTask) Run(l *loop.Loop) {
 	}
 	a.open(op, s)
 	op.m.evictOlder(op.plan)
+	if op.plan.owes {
+		op.m.settler.Post(debt{user: op.plan.User, client: op.plan.client, claimed: op.plan.claimed})
+	}
 }
 
 // open queues the connect push and puts every subscription in its place.

@@ -72,6 +72,10 @@ type Options struct {
 
 	now      func() time.Time // the wall clock; time.Now, but in tests
 	placeTTL time.Duration    // cluster.PlaceTTL, but in tests
+	// settleAgain is after how long other nodes are told once more what they were told
+	// late, but in tests 15 s: those that were cut off as well may hear again later than
+	// this one.
+	settleAgain time.Duration
 }
 
 // Personal is client.subscribe_to_user_personal_channel (PROTOCOL 5.5).
@@ -108,6 +112,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.placeTTL <= 0 {
 		o.placeTTL = cluster.PlaceTTL
+	}
+	if o.settleAgain <= 0 {
+		o.settleAgain = 15 * time.Second
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -154,6 +161,7 @@ type Manager struct {
 	presence presence.Manager
 	agents   []*Agent
 	checker  *actor.Actor[checkOp]
+	settler  *actor.Actor[debt]
 	users    *users
 	budget   *budget
 	clock    *wallClock
@@ -183,11 +191,14 @@ type Manager struct {
 	// missed. See Stats.
 	presenceFailed, placesFailed, placesAlone, evictionsFailed atomic.Uint64
 	placesPause                                                atomic.Int64 // until when nobody asks, Unix ns
+	owed                                                       atomic.Int64 // debts, of which there are at most maxDebts
+	evictionsLate                                              atomic.Uint64
 }
 
 // BlockingActors is how many actors of a manager over so many loops run on the
-// blocking pool: a keeper and a teller for each loop, and the checker of positions.
-func BlockingActors(loops int) int { return 2*loops + 1 }
+// blocking pool: a keeper and a teller for each loop, the checker of positions and the
+// settler of debts.
+func BlockingActors(loops int) int { return 2*loops + 2 }
 
 // New makes a manager over the loops of group and becomes their handler: the
 // loops start with it. Calls that may wait run on blocking.
@@ -201,6 +212,7 @@ func New(group *loop.Group, h *hub.Hub, b broker.Broker, p presence.Manager, blo
 	m.live.Store(&opt.Live)
 	m.calls, m.endCalls = context.WithCancel(context.Background())
 	m.checker = actor.New[checkOp](blocking, newChecker(m))
+	m.settler = actor.New[debt](blocking, &settler{m: m})
 	m.histories = b.Histories
 	if !m.able.Local {
 		m.histories = newFlights(opt.CallTimeout, b.Histories, func(err error) broker.History { return broker.History{Err: err} }).get
@@ -260,7 +272,7 @@ func (m *Manager) Quiet() {
 				return false
 			}
 		}
-		return m.checker.Idle()
+		return m.checker.Idle() && m.settler.Idle()
 	}
 	for deadline := time.Now().Add(m.opt.CallTimeout); !idle() && time.Now().Before(deadline); {
 		time.Sleep(idlePoll)

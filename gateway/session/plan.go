@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"sluice/codec"
 	"sluice/gateway/auth"
@@ -78,6 +79,10 @@ type Plan struct {
 	claim  uint64 // to the only place of the user, 0 for none; see users.claim
 	others bool   // there were others of the user when it claimed the place
 	fleet  bool   // the claim is one of all nodes
+	// claimed is when it claimed the place. owes: it is open with a claim of this node
+	// alone, see settler.
+	claimed time.Time
+	owes    bool
 }
 
 // Client returns the id that the connection will have, for hooks.

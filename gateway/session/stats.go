@@ -131,9 +131,13 @@ type Stats struct {
 	PlacesAlone uint64
 	// Unordered are commands that did not wait for what was published before them,
 	// because the engine was away or late.
-	Unordered       uint64
-	EvictionsFailed uint64 // of older connections of a user: some may have stayed on other nodes
-	Recovery        Recovery
+	Unordered uint64
+	// EvictionsFailed are connects after which older connections of the user may have
+	// stayed on other nodes, EvictionsLate those whose other nodes were told later, and
+	// EvictionsOwed those that have yet to be.
+	EvictionsFailed, EvictionsLate uint64
+	EvictionsOwed                  int
+	Recovery                       Recovery
 }
 
 // Recovery is the memory for what clients missed, see Options.RecoveryMaxTotal.
@@ -155,7 +159,7 @@ func (m *Manager) Stats() Stats {
 		},
 		KeeperRefused: m.keeperRefused.Load(), JoinsDropped: m.joinsDropped.Load(),
 		PresenceFailed: m.presenceFailed.Load(), PlacesFailed: m.placesFailed.Load(),
-		PlacesAlone: m.placesAlone.Load(), EvictionsFailed: m.evictionsFailed.Load(),
+		PlacesAlone: m.placesAlone.Load(), EvictionsFailed: m.evictionsFailed.Load(), EvictionsLate: m.evictionsLate.Load(), EvictionsOwed: int(m.owed.Load()),
 		Unordered: m.unordered.Load(),
 		Recovery: Recovery{
 			Used: m.budget.used.Load(), Size: m.budget.size, Waiting: int(m.budget.waiting.Load()),

@@ -152,6 +152,9 @@ type single struct {
 type standing struct {
 	claim  uint64
 	client ID
+	// owed: the claim is one of this node alone, and is replaced by one of all nodes as
+	// soon as that can be had (see settler). Until then it says nothing to other nodes.
+	owed bool
 }
 
 // newest returns the newest claim of those that are open, 0 for none.
@@ -204,30 +207,64 @@ func (u *users) claimedElsewhere(user string, claim uint64) {
 	s.singles.Set(user, one)
 }
 
-// claimOf returns the claim of a client that is open, 0 if it has none.
-func (u *users) claimOf(user string, client ID) uint64 {
+// standingOf returns what a client has that is open, the zero standing if it claimed
+// nothing.
+func (u *users) standingOf(user string, client ID) standing {
+	s := u.stripe(user)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := s.singles.Value(user)
+	for _, o := range one.open {
+		if o.client == client {
+			return o
+		}
+	}
+	return standing{}
+}
+
+// newestHere returns who of a user is open on this node with the highest claim of all
+// nodes, the zero standing for nobody.
+func (u *users) newestHere(user string) (newest standing) {
+	s := u.stripe(user)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := s.singles.Value(user)
+	for _, o := range one.open {
+		if !o.owed && o.claim > newest.claim {
+			newest = o
+		}
+	}
+	return newest
+}
+
+// settle gives a client that is open the claim that it owed, and returns the newest of
+// the user that is open on any node, as far as it is known; 0 if the client has ended.
+func (u *users) settle(user string, client ID, claim uint64) (newest uint64) {
 	s := u.stripe(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	one := s.singles.Value(user)
 	for i := range one.open {
-		if one.open[i].client == client {
-			return one.open[i].claim
+		if o := &one.open[i]; o.client == client {
+			o.claim, o.owed = claim, false
+			one.last = max(one.last, claim)
+			s.singles.Set(user, one)
+			return one.newest()
 		}
 	}
 	return 0
 }
 
-// stand takes the place for a client with a claim, unless a newer one has it.
-func (u *users) stand(user string, claim uint64, client ID) bool {
+// stand takes the place for a client, unless one with a newer claim has it.
+func (u *users) stand(user string, who standing) bool {
 	s := u.stripe(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	one := s.singles.Value(user)
-	if one.newest() > claim {
+	if one.newest() > who.claim {
 		return false
 	}
-	one.open = append(one.open, standing{claim, client})
+	one.open = append(one.open, who)
 	s.singles.Set(user, one)
 	return true
 }
@@ -281,7 +318,15 @@ func (m *Manager) outdated(p *Plan) bool {
 
 // stand takes the place that a plan has claimed, if it has; false if it is outdated.
 func (m *Manager) stand(p *Plan) bool {
-	return p.claim == 0 || m.users.stand(p.User, p.claim, p.client)
+	if p.claim == 0 {
+		return true
+	}
+	p.owes = m.owes(p)
+	ok := m.users.stand(p.User, standing{p.claim, p.client, p.owes})
+	if !ok && p.owes {
+		m.owed.Add(-1)
+	}
+	return ok
 }
 
 // evictOlder has all loops end the user's other connections, once the plan's is open. Any
@@ -306,7 +351,8 @@ type evictTask struct {
 // Run implements loop.Task.
 func (t *evictTask) Run(l *loop.Loop) {
 	p := t.p
-	if t.m.users.newestOpen(p.User) != p.claim {
+	claim := t.m.users.standingOf(p.User, p.client).claim // which may have been replaced by one of all nodes
+	if claim == 0 || t.m.users.newestOpen(p.User) > claim {
 		return
 	}
 	a := t.m.agent(l)

@@ -65,7 +65,7 @@ func TestTheDocumentedUserMayDoAllThatIsNeeded(t *testing.T) {
 		require.NoError(t, p.Apply(t.Context(), []cluster.PlaceChange{{User: "u", Client: "c"}}))
 	}
 	require.NoError(t, p.Apply(t.Context(), []cluster.PlaceChange{{User: "u", Client: "c"}, {User: "u", Client: "c", Left: true}}))
-	_, _, err := p.Claim(t.Context(), "u")
+	_, _, err := p.Claim(t.Context(), "u", 0)
 	require.NoError(t, err)
 	var missing *FieldTTLError
 	require.ErrorAs(t, New(r, Options{FieldTTL: true}).Probe(ctxOf(t)), &missing)

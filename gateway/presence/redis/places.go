@@ -71,9 +71,10 @@ func (p *Places) Reserve(ctx context.Context, user, client string, limit int) (c
 
 // Claim implements cluster.Places. Claims are microseconds of the server's clock, or one
 // more than the claim before where that was later.
-func (p *Places) Claim(ctx context.Context, user string) (claim uint64, others bool, err error) {
+func (p *Places) Claim(ctx context.Context, user string, age time.Duration) (claim uint64, others bool, err error) {
 	moment, kept := cluster.ClaimMoment.Microseconds(), (10 * cluster.ClaimMoment).Milliseconds()
-	n, err := p.ask(ctx, user, []string{"claim"}, claimScript, strconv.FormatInt(moment, 10), strconv.FormatInt(kept, 10))
+	n, err := p.ask(ctx, user, []string{"claim"}, claimScript,
+		strconv.FormatInt(moment, 10), strconv.FormatInt(kept, 10), strconv.FormatInt(max(age.Microseconds(), 0), 10))
 	if err != nil {
 		return 0, false, err
 	}
@@ -201,12 +202,14 @@ if renewed then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 `)
 
 // claimScript makes a claim. KEYS: the last one. ARGV: a moment in us, how long to keep
-// it in ms. It returns the claim, and whether another one was made within the moment.
+// it in ms, how long ago it was due in us. It returns the claim, and whether another one
+// was made within the moment. One that was due earlier is no reason to forget a later one.
 var claimScript = redis.NewScript("place_claim", `
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local last = tonumber(redis.call('GET', KEYS[1]) or 0) or 0
-local claim = math.max(now, last + 1)
-redis.call('SET', KEYS[1], string.format('%.0f', claim), 'PX', ARGV[2])
+local age, claim = tonumber(ARGV[3]), math.max(now, last + 1)
+if age > 0 then claim = now - age end
+redis.call('SET', KEYS[1], string.format('%.0f', math.max(claim, last)), 'PX', ARGV[2])
 return {claim, (now - last < tonumber(ARGV[1])) and 1 or 0}
 `)

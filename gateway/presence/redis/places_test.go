@@ -132,17 +132,44 @@ func TestALimitIsNeverExceeded(t *testing.T) {
 	require.Len(t, in, 7)
 }
 
+// A claim that is made late has its place among those that were made meanwhile.
+func TestALateClaimIsAsOldAsItWas(t *testing.T) {
+	one, two := places(t, redis.Options{Address: []string{redisrig.Shared(t).Addr}}, time.Minute)
+	reserve(t, one, "u", "x", 0)
+	claim := func(p *Places, age time.Duration) uint64 {
+		n, _, err := p.Claim(t.Context(), "u", age)
+		require.NoError(t, err)
+		return n
+	}
+	before := claim(one, 0)
+	due := time.Now()
+	time.Sleep(2 * time.Millisecond) // the server's clock counts so
+	after := claim(two, 0)
+	time.Sleep(2 * time.Millisecond)
+	late := claim(one, time.Since(due))
+	require.Greater(t, late, before)
+	require.Less(t, late, after)
+	require.Greater(t, claim(one, 0), after, "it is no reason to forget a later one")
+	reserve(t, two, "v", "x", 0)
+	first, others, err := two.Claim(t.Context(), "v", time.Minute)
+	require.NoError(t, err)
+	require.False(t, others)
+	second, _, err := one.Claim(t.Context(), "v", time.Millisecond)
+	require.NoError(t, err)
+	require.Greater(t, second, first)
+}
+
 func TestClaimsIncreaseOnAllNodes(t *testing.T) {
 	for name, opt := range placeServers(t) {
 		t.Run(name, func(t *testing.T) {
 			one, two := places(t, opt, time.Minute)
 			reserve(t, one, "u", "x", 0)
 			reserve(t, two, "u", "x", 0)
-			first, others, err := one.Claim(t.Context(), "u")
+			first, others, err := one.Claim(t.Context(), "u", 0)
 			require.NoError(t, err)
 			require.False(t, others)
 			require.Greater(t, first, uint64(time.Now().Add(-time.Hour).UnixMicro()))
-			_, others, err = two.Claim(t.Context(), "another")
+			_, others, err = two.Claim(t.Context(), "another", 0)
 			require.NoError(t, err)
 			require.False(t, others)
 			var mu sync.Mutex
@@ -152,7 +179,7 @@ func TestClaimsIncreaseOnAllNodes(t *testing.T) {
 				wg.Go(func() {
 					last := first
 					for range 50 {
-						claim, others, err := p.Claim(t.Context(), "u")
+						claim, others, err := p.Claim(t.Context(), "u", 0)
 						if err != nil || !others || claim <= last {
 							t.Errorf("claim %d behind %d, others %v: %v", claim, last, others, err)
 							return
@@ -177,12 +204,12 @@ func TestClaimsIncreaseWhenTheClockGoesBack(t *testing.T) {
 	reserve(t, one, "u", "x", 0)
 	ahead := time.Now().Add(time.Hour).UnixMicro()
 	server.Do(t, "SET", placeKeys(one.redis.ShardOf("u"), "u", "claim")[0], ahead)
-	claim, others, err := one.Claim(t.Context(), "u")
+	claim, others, err := one.Claim(t.Context(), "u", 0)
 	require.NoError(t, err)
 	require.True(t, others)
 	require.EqualValues(t, ahead+1, claim)
 	server.Do(t, "SET", placeKeys(one.redis.ShardOf("u"), "u", "claim")[0], "nonsense")
-	claim, _, err = one.Claim(t.Context(), "u")
+	claim, _, err = one.Claim(t.Context(), "u", 0)
 	require.NoError(t, err)
 	require.Less(t, claim, uint64(ahead))
 }
@@ -204,7 +231,7 @@ func TestPlacesOutOfReachAreAnError(t *testing.T) {
 	began := time.Now()
 	_, err := one.Reserve(context.Background(), "u", "b", 1)
 	require.ErrorIs(t, err, broker.ErrUnavailable)
-	_, _, err = one.Claim(context.Background(), "u")
+	_, _, err = one.Claim(context.Background(), "u", 0)
 	require.ErrorIs(t, err, broker.ErrUnavailable)
 	require.Less(t, time.Since(began), 20*time.Second)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
