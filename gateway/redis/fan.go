@@ -332,10 +332,15 @@ func (f *fan) marker(ctx context.Context) error {
 	}
 	f.mu.Unlock()
 	again, err := f.each(groups, func(p *part, _ []string) error { return p.Reader.Marker(ctx) })
-	if err == nil && len(again) > 0 {
-		err = f.r.s.unavailable(ReasonBroken, fmt.Errorf("%w: %s", errReaderLost, strings.Join(again, " ")))
+	switch {
+	case err != nil:
+		return err
+	case len(again) > 0:
+		return f.r.s.unavailable(ReasonBroken, fmt.Errorf("%w: %s", errReaderLost, strings.Join(again, " ")))
+	case !f.complete(): // a slot was found to have moved before the marker came
+		return f.r.s.unavailable(ReasonBroken, errMoved)
 	}
-	return err
+	return nil
 }
 
 // stats is Stats: sums over the parts.

@@ -2,7 +2,9 @@ package redis
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -58,4 +60,45 @@ func TestShardedPubSubFollowsItsSlots(t *testing.T) {
 	require.Zero(t, h.count(names[1]+" no"))
 	stats := reader.Stats()
 	require.True(t, stats.Live && stats.Channels == 1 && stats.Messages == uint64(2*len(names)), "%+v", stats)
+}
+
+// A marker vouches for nothing if a slot was found to have moved before it came.
+func TestAMarkerDoesNotVouchForASlotThatMoved(t *testing.T) {
+	cluster := redisrig.Cluster(t)
+	r := openWith(t, Options{ClusterAddress: cluster.Addrs(), ShardedPubSub: true, IOTimeout: 10 * time.Second, ProbeInterval: time.Hour})
+	s := r.Shards()[0]
+	h := &recorder{}
+	reader := s.NewReader("test", h)
+	from, to := cluster.Masters[0], cluster.Masters[1]
+	var names []string // two channels of the same master
+	for i := 0; len(names) < 2; i++ {
+		if name := s.Keys().Client(fmt.Sprint(i)); cluster.Owner(t, cluster.Slot(t, name)) == from {
+			names = append(names, name)
+		}
+	}
+	require.NoError(t, reader.Subscribe(soon(t), names...))
+	h.await(t, "whole", 1)
+	h.mu.Lock()
+	h.block, h.entry = make(chan struct{}), make(chan struct{}, 1)
+	h.mu.Unlock()
+	from.Do(t, "SPUBLISH", names[0], "held up")
+	<-h.entry
+	cluster.MigrateSlot(t, cluster.Slot(t, names[1]), to, nil) // of which the connection tells behind that
+	to.Do(t, "SPUBLISH", names[1], "unheard")
+	published := func() int {
+		return strings.Count(fmt.Sprint(from.Do(t, "INFO", "commandstats")), "cmdstat_spublish:calls=1,")
+	}
+	require.Equal(t, 1, published())
+	marker := make(chan error, 1)
+	go func() { marker <- reader.Marker(soon(t)) }()
+	testkit.Eventually(t, func() bool { return published() == 0 }, "the marker to be behind both")
+	h.mu.Lock()
+	close(h.block)
+	h.block = nil
+	h.mu.Unlock()
+	if err := <-marker; err == nil {
+		require.Positive(t, h.count("lost"), "what the marker vouches for was neither delivered nor lost")
+	}
+	h.await(t, "whole", 2)
+	require.NoError(t, reader.Marker(soon(t)))
 }
