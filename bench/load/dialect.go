@@ -65,6 +65,22 @@ func (uniSSE) Publish(u *url.URL, key, channel string, payload []byte) (request 
 	return append(append(request, payload...), '}'), payloadAt, nil
 }
 
+// Batch returns the request that publishes payload n times in one call, one after the
+// other, to a server of uniSSE, and what says that all were taken (PROTOCOL 7.10).
+func Batch(u *url.URL, key, channel string, payload []byte, n int) (request []byte, accepts func(status int, body []byte) bool, err error) {
+	name, err := json.Marshal(channel)
+	if err != nil {
+		return nil, nil, fmt.Errorf("bench: channel %q: %w", channel, err)
+	}
+	commands := bytes.Repeat(fmt.Appendf(nil, `{"publish":{"channel":%s,"data":%s}},`, name, payload), n)
+	body := fmt.Appendf(nil, `{"commands":[%s]}`, bytes.TrimSuffix(commands, []byte(",")))
+	request = fmt.Appendf(nil, "POST %s/batch HTTP/1.1\r\nHost: %s\r\nX-API-Key: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		u.EscapedPath(), u.Host, key, len(body), body)
+	return request, func(status int, body []byte) bool {
+		return status == 200 && bytes.Count(body, []byte(`{"publish":`)) == n
+	}, nil
+}
+
 // Accepts implements dialect: 200 with {"result":…} (PROTOCOL 7.1).
 func (uniSSE) Accepts(status int, body []byte) bool {
 	return status == 200 && !bytes.HasPrefix(body, []byte(`{"error"`))

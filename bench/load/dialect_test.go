@@ -83,3 +83,19 @@ func TestNchanStreamsAreReadWithoutChunks(t *testing.T) {
 		require.Equal(t, inPlain, s.phase)
 	}
 }
+
+func TestABatchIsTakenWhereAllOfItAre(t *testing.T) {
+	_, u, err := Resolve(t.Context(), "http://127.0.0.1:8000/api", false)
+	require.NoError(t, err)
+	raw, accepts, err := Batch(u, "secret", `a"b`, []byte(`{"t":1}`), 2)
+	require.NoError(t, err)
+	req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
+	require.NoError(t, err)
+	require.Equal(t, "/api/batch", req.URL.Path)
+	body, err := io.ReadAll(req.Body)
+	require.NoError(t, err)
+	require.Equal(t, `{"commands":[{"publish":{"channel":"a\"b","data":{"t":1}}},{"publish":{"channel":"a\"b","data":{"t":1}}}]}`, string(body))
+	require.True(t, accepts(200, []byte(`{"replies":[{"publish":{}},{"publish":{"offset":1}}]}`)))
+	require.False(t, accepts(200, []byte(`{"replies":[{"publish":{}},{"error":{"code":100}}]}`)))
+	require.False(t, accepts(503, nil))
+}

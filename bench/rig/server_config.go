@@ -2,7 +2,10 @@
 
 package rig
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // OwnServer is what a mode wants of a server of our own beyond the defaults.
 type OwnServer struct {
@@ -26,7 +29,10 @@ const RecoverablePrefix = "rec:"
 
 // What a recoverable channel of a server of our own keeps.
 const (
-	ownHistorySize = 1000
+	HistorySize = 1000
+	HistoryTTL  = 300 * time.Second
+
+	ownHistorySize = HistorySize
 	ownHistoryTTL  = "300s"
 
 	// Most bytes that one resume may have, where it may have the whole history.

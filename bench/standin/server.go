@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -38,6 +39,7 @@ func (s *Server) Start(t *testing.T) *httptest.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /connection/uni_sse", s.stream)
 	mux.HandleFunc("POST /api/publish", s.publish)
+	mux.HandleFunc("POST /api/batch", s.batch)
 	mux.HandleFunc("GET /health", func(http.ResponseWriter, *http.Request) {})
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
@@ -67,6 +69,19 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
 		answer = s.Answer(n)
 	}
 	_, _ = io.WriteString(w, answer)
+}
+
+// batch takes publications that nobody hears.
+func (s *Server) batch(w http.ResponseWriter, r *http.Request) {
+	var req struct {
+		Commands []struct{ Publish json.RawMessage }
+	}
+	if r.Header.Get("X-API-Key") != "key" || json.NewDecoder(r.Body).Decode(&req) != nil {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	replies := strings.Repeat(`{"publish":{}},`, len(req.Commands))
+	_, _ = io.WriteString(w, `{"replies":[`+strings.TrimSuffix(replies, ",")+`]}`)
 }
 
 func (s *Server) deliver(channel, frame string) {

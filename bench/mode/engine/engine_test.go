@@ -188,7 +188,7 @@ func TestEngineMeasuresNextToRedis(t *testing.T) {
 	require.Len(t, report.Lag, 1)
 	require.Positive(t, report.History.Median)
 	require.InDelta(t, 1, report.Commands.Median, 1e-9)
-	modetest.Prints(t, report, "with history ÷ redis-benchmark", "memory engine without history", "commands per publication  1.0000", "p99 lag on the other node", "receiving ÷ memory")
+	modetest.Prints(t, report, "with history ÷ redis-benchmark", "memory engine without history", "with history, in batch requests of 16", "without history, of 3 callers of the engine", "commands per publication  1.0000", "p99 lag on the other node", "receiving ÷ memory")
 }
 
 func TestEngineNeedsServersOfItsOwn(t *testing.T) {

@@ -39,6 +39,9 @@ type publishTurn struct {
 	// connections, and those of the memory engine, with one in flight each.
 	Flight float64 `json:"in_flight_per_second"`
 	Memory float64 `json:"memory_per_second"`
+	// The same without a request for each publication.
+	Batch  shape `json:"batch"`
+	Engine shape `json:"engine_in_process"`
 }
 
 // calibration is how many commands redis-benchmark sends while its pace is not known.
@@ -161,8 +164,11 @@ func (m *form) more(ctx context.Context, f *Flags, r *rig.Rig, x *fleet, turn *p
 	}
 	defer hammer.Close()
 	got, err := hammer.Run(ctx, f.Duration, 0)
+	if err != nil {
+		return err
+	}
 	turn.Memory = got.PerSecond()
-	return err
+	return m.shapes(ctx, f, r, x, turn)
 }
 
 // pour publishes n messages into the channel of h, in flight as in the burst.

@@ -97,10 +97,26 @@ func (r *Report) writePublish(w io.Writer) error {
 		if s := r.of(name, func(t publishTurn) float64 { return t.Memory / t.Benchmark }); s.Max > 0 {
 			fmt.Fprintf(w, "publications/s of the memory engine %s ÷ redis-benchmark of Redis  %s\n", name, s)
 		}
+		r.writeShape(w, name, fmt.Sprintf("in batch requests of %d", batchOf), func(t publishTurn) shape { return t.Batch })
+		r.writeShape(w, name, fmt.Sprintf("of %d callers of the engine, without HTTP", r.Conns), func(t publishTurn) shape { return t.Engine })
 	}
 	_, err := fmt.Fprintf(w, "commands per publication  %.4f (%.4f–%.4f)  %s, and %g for what a node asks of its own accord\n\n",
 		r.Commands.Median, r.Commands.Min, r.Commands.Max, figures.Budget(r.Commands.Median-CommandsMore, CommandsBudget), CommandsMore)
 	return err
+}
+
+// writeShape writes another way to publish, if it was measured. No budget is about it.
+func (r *Report) writeShape(w io.Writer, form, how string, of func(t publishTurn) shape) {
+	over := r.of(form, func(t publishTurn) float64 { return of(t).Over })
+	if over.Max == 0 {
+		return
+	}
+	rate := r.of(form, func(t publishTurn) float64 { return of(t).PerSecond })
+	cpu := func(who func(c CPU) float64) float64 {
+		return r.of(form, func(t publishTurn) float64 { return who(of(t).CPU) }).Median
+	}
+	fmt.Fprintf(w, "publications/s %s, %s ÷ redis-benchmark  %s: %.0f/s, CPU µs of node %.1f, Redis %.1f, bench %.1f\n", form, how, over, rate.Median,
+		cpu(func(c CPU) float64 { return c.Node }), cpu(func(c CPU) float64 { return c.Redis }), cpu(func(c CPU) float64 { return c.Bench }))
 }
 
 func (r *Report) writeLag(w io.Writer) error {

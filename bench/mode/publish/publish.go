@@ -8,6 +8,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/netip"
+	"net/url"
 	"time"
 
 	"sluice/bench/figures"
@@ -143,14 +145,7 @@ func publishOn(ctx context.Context, f *Flags, r *rig.Rig, h *rig.Host) (turn pub
 
 // On connects to the API of h, to publish messages of size bytes into the target's channel.
 func On(ctx context.Context, r *rig.Rig, h *rig.Host, conns, size int) (*Hammer, error) {
-	if err := h.Target.NeedsAPI(); err != nil {
-		return nil, err
-	}
-	addr, u, err := load.Resolve(ctx, h.Target.APIURL, r.Flags.AllowRemote)
-	if err != nil {
-		return nil, err
-	}
-	payload, err := load.NewPayload(size)
+	addr, u, payload, err := reach(ctx, r, h, size)
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +155,31 @@ func On(ctx context.Context, r *rig.Rig, h *rig.Host, conns, size int) (*Hammer,
 		return nil, err
 	}
 	return newHammer(addr, conns, request, payloadAt, d.Accepts, r.Flags.Quiet)
+}
+
+// Batches is On with n messages in each request. They are not stamped: nobody hears them.
+func Batches(ctx context.Context, r *rig.Rig, h *rig.Host, conns, size, n int) (*Hammer, error) {
+	addr, u, payload, err := reach(ctx, r, h, size)
+	if err != nil {
+		return nil, err
+	}
+	request, accepts, err := load.Batch(u, h.Target.APIKey, h.Target.Channel, payload, n)
+	if err != nil {
+		return nil, err
+	}
+	return newHammer(addr, conns, request, -1, accepts, r.Flags.Quiet)
+}
+
+// reach is where the API of h is, and a message.
+func reach(ctx context.Context, r *rig.Rig, h *rig.Host, size int) (addr netip.AddrPort, u *url.URL, payload []byte, err error) {
+	if err = h.Target.NeedsAPI(); err != nil {
+		return addr, nil, nil, err
+	}
+	if addr, u, err = load.Resolve(ctx, h.Target.APIURL, r.Flags.AllowRemote); err != nil {
+		return addr, nil, nil, err
+	}
+	payload, err = load.NewPayload(size)
+	return addr, u, payload, err
 }
 
 // values are a figure of a side, by round.
