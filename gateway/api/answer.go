@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/codec"
+	"sluice/gateway/advice"
 	"sluice/gateway/broker"
 	"sluice/gateway/reqid"
 	"sluice/gateway/session"
@@ -111,17 +112,20 @@ func internal(err error) *failure {
 const (
 	engineAway    = "the engine is not available at present: nothing was done"
 	engineUnknown = "the engine did not answer: it may have been done or not, and may be asked again"
+	engineRefused = "it was refused, and would be again until that is mended: the log of the node says why"
 )
 
-// engineDetail says what became of a call that failed in an engine, "" where that is not known.
+// engineDetail says what became of a call that failed in an engine, "" where the call ended first.
 func engineDetail(err error) string {
 	switch {
 	case errors.Is(err, broker.ErrUnknown): // of a part at least
 		return engineUnknown
 	case errors.Is(err, broker.ErrUnavailable):
 		return engineAway
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return ""
 	}
-	return ""
+	return engineRefused
 }
 
 // noteRefused counts a call that reaches no method, and logs it for debugging.
@@ -144,7 +148,7 @@ func (s *Server) note(id *reqid.ID, method string, fail *failure) {
 		return
 	}
 	if skipped, ok := s.failures.allow(time.Now()); ok {
-		s.opt.Log.Error("api: call failed", "request", id, "method", method, "error", fail.cause, "not_logged", skipped)
+		s.opt.Log.Error("api: call failed", "request", id, "method", method, "error", fail.cause, "remedy", advice.Remedy(fail.cause, advice.Away), "not_logged", skipped)
 	}
 }
 

@@ -3,21 +3,26 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"sluice/codec"
+	"sluice/gateway/advice"
 	"sluice/gateway/broker"
 	"sluice/gateway/broker/remotetest"
 	"sluice/gateway/presence"
 )
 
 // brokenPresence cannot be read.
-type brokenPresence struct{ presence.Manager }
+type brokenPresence struct {
+	presence.Manager
+	err error
+}
 
-func (brokenPresence) Presence(_ context.Context, _ string) ([]*codec.ClientInfo, error) {
-	return nil, errors.New("redis: gone")
+func (p *brokenPresence) Presence(context.Context, string) ([]*codec.ClientInfo, error) {
+	return nil, p.err
 }
 
 // What became of a call that an engine did not answer is said: error 100 is temporary, and
@@ -25,7 +30,8 @@ func (brokenPresence) Presence(_ context.Context, _ string) ([]*codec.ClientInfo
 func TestOutcomesOfAnEngineOutsideTheProcess(t *testing.T) {
 	server := remotetest.New(t)
 	node := server.Node()
-	r := newRig(t, func(o *Options) { o.Broker, o.Presence = node, brokenPresence{o.Presence} })
+	away := fmt.Errorf("redis: gone: %w", presence.ErrUnavailable)
+	r := newRig(t, func(o *Options) { o.Broker, o.Presence = node, &brokenPresence{o.Presence, away} })
 	require.NoError(t, node.Start(r.sink))
 	fault := remotetest.Works
 	node.SetFaults(func(remotetest.Call) remotetest.Fault { return fault })
@@ -62,4 +68,39 @@ func TestOutcomesOfAnEngineOutsideTheProcess(t *testing.T) {
 	require.Equal(t, before.Offset+1, top().Offset)
 	require.Zero(t, r.credit.outstanding(), "the engine takes none with it")
 	r.refused("presence", `{"channel":"hh:a"}`, codec.ErrInternal, "presence cannot be read")
+}
+
+// refusing is an engine, and presence, that refuses for good.
+type refusing struct {
+	broker.Broker
+	err error
+}
+
+func (b *refusing) Histories(_ context.Context, queries []broker.HistoryQuery) []broker.History {
+	all := make([]broker.History, len(queries))
+	for i := range all {
+		all[i].Err = b.err
+	}
+	return all
+}
+
+func (b *refusing) RemoveHistory(context.Context, string) error { return b.err }
+
+func (b *refusing) Publish(context.Context, string, *codec.Publication, broker.PublishOptions) (broker.Result, error) {
+	return broker.Result{}, b.err
+}
+
+// What an engine refuses for good is told so by every call, and is no invitation to call
+// again; the log has the cause and what can be done about it.
+func TestWhatAnEngineRefusesIsToldByEveryCall(t *testing.T) {
+	err := errors.New("redis: NOPERM")
+	r := newRig(t, func(o *Options) {
+		o.Broker, o.Presence = &refusing{o.Broker, err}, &brokenPresence{o.Presence, err}
+	})
+	r.refused("publish", `{"channel":"hh:a","data":1}`, codec.ErrInternal, publishRefused)
+	for _, method := range []string{"history", "history_remove", "presence"} {
+		r.refused(method, `{"channel":"hh:a","limit":1}`, codec.ErrInternal, engineRefused)
+	}
+	require.Contains(t, r.log.String(), "redis: NOPERM")
+	require.Contains(t, r.log.String(), advice.Away)
 }

@@ -2,9 +2,11 @@ package api
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"sluice/codec"
+	"sluice/gateway/presence"
 )
 
 // presenceItem is what a client takes in an answer beside what is known of it.
@@ -44,7 +46,7 @@ func (s *Server) hasPresence(ch string) *failure {
 // unreadPresence is the failure of a call to what keeps presence.
 func unreadPresence(err error) *failure {
 	fail := internal(err)
-	if fail.cause != nil && fail.detail == "" {
+	if errors.Is(err, presence.ErrUnavailable) {
 		fail.detail = "presence cannot be read at present: the call may be made again"
 	}
 	return fail

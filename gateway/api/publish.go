@@ -195,7 +195,7 @@ func unpublished(err error, key string) *failure {
 		fail.detail = publishKey
 	case errors.Is(err, broker.ErrUnavailable):
 		fail.detail = publishAway
-	case fail.err == codec.ErrInternal && fail.detail == "":
+	case fail.err == codec.ErrInternal && fail.detail != "":
 		fail.detail = publishRefused
 	}
 	return fail

@@ -167,7 +167,8 @@ func (a *asking) failed(from string, answer *answer) {
 	text := plain(answer.Error, maxText)
 	if isSurvey(a.m.kind) && answer.Code == 0 {
 		a.known[from] = true
-		c.opt.Log.Warn("cluster: a node could not answer", "kind", a.m.kind, "node", name, "error", text)
+		c.opt.Log.Warn("cluster: a node could not answer", "kind", a.m.kind, "node", name, "error", text,
+			"remedy", "see the log of that node")
 		return
 	}
 	delete(a.known, from)
@@ -207,7 +208,8 @@ func (c *Cluster) warn(kind string, silent []string) {
 	if last != 0 && now-last < int64(time.Second) || !c.warned.CompareAndSwap(last, now) {
 		return
 	}
-	c.opt.Log.Warn("cluster: nodes did not answer in time", "kind", kind, "nodes", silent, "within", c.opt.SurveyTimeout)
+	c.opt.Log.Warn("cluster: nodes did not answer in time", "kind", kind, "nodes", silent, "within", c.opt.SurveyTimeout,
+		"remedy", "see whether these nodes run and reach the engine (their /ready), or raise cluster.survey_timeout")
 }
 
 func nothing(string, *answer) (int, error) { return 0, nil }

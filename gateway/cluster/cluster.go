@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/codec"
+	"sluice/gateway/advice"
 )
 
 // Options of a [Cluster]. UID and Local must be set; the zero value of the others means
@@ -229,7 +230,7 @@ func (c *Cluster) listen() bool {
 	defer cancel()
 	err := c.opt.Carrier.Listen(within, subjects, c.receive)
 	if err != nil && c.ctx.Err() == nil {
-		c.opt.Log.Warn("cluster: the control channel is not heard yet: is the engine within reach?", "error", err)
+		c.opt.Log.Warn("cluster: the control channel is not heard yet", "error", err, "remedy", advice.Remedy(err, advice.Away))
 	}
 	return err == nil
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/gateway/advice"
 	"sluice/gateway/broker"
 	"sluice/gateway/reference"
 )
@@ -191,7 +192,7 @@ func (x *mixed) answer(ctx context.Context, cmd *reference.Command) error {
 		if data, err := x.channels(ctx, cmd.SurveyRequest.Data); err == nil {
 			answer.Code, answer.Data = 0, data
 		} else {
-			x.c.opt.Log.Warn("cluster: a survey of a node of the reference failed here", "from", cmd.UID, "error", err)
+			x.c.opt.Log.Warn("cluster: a survey of a node of the reference failed here", "from", cmd.UID, "error", err, "remedy", advice.Remedy(err, advice.Away))
 		}
 	}
 	return x.send(ctx, subject, &reference.Command{SurveyResponse: answer})

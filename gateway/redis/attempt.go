@@ -335,7 +335,7 @@ func (s *Shard) blame(turn uint64, err *Error) bool {
 		return false
 	}
 	switch err.Reason {
-	case ReasonReadonly, ReasonDial, ReasonBroken, ReasonAuth, ReasonTopology, ReasonVersion, ReasonTLS:
+	case ReasonReadonly, ReasonDial, ReasonSentinel, ReasonBroken, ReasonAuth, ReasonTopology, ReasonVersion, ReasonTLS:
 	default:
 		return false
 	}

@@ -24,6 +24,7 @@ var (
 // Reasons of errors: what went wrong, in a word for metrics.
 const (
 	ReasonDial        = "dial"        // no connection could be made
+	ReasonSentinel    = "sentinel"    // no Sentinel says where the master is
 	ReasonAuth        = "auth"        // user or password
 	ReasonTopology    = "topology"    // not the kind of server that the options say
 	ReasonVersion     = "version"     // too old

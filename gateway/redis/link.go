@@ -233,7 +233,8 @@ func (r *Reader) read(l *link) error {
 			}
 		case oversizeEvent:
 			r.counts.oversize.Add(1)
-			r.s.log.Warn("redis: a message left out: it is too long", "channel", string(e.channel), "bytes", e.size, "allowed", maxPayload)
+			r.s.log.Warn("redis: a message left out: it is too long", "channel", string(e.channel), "bytes", e.size, "allowed", maxPayload,
+				"remedy", "find who publishes there: no node of the fleet sends so much")
 		}
 	}
 }

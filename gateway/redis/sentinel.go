@@ -114,12 +114,15 @@ func (w *wire) greetSentinel(who login) error {
 	return err
 }
 
-// sentinelReason returns the reason of what all Sentinels said.
+// sentinelReason returns the reason of what all Sentinels said, or why they could not.
 func sentinelReason(errs []error) string {
+	if reason := worstReason(errs); reason != ReasonDial {
+		return reason
+	}
 	for _, err := range errs {
 		if reason := greetReason(err); reason != ReasonDial {
 			return reason
 		}
 	}
-	return ReasonDial
+	return ReasonSentinel
 }

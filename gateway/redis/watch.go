@@ -163,6 +163,7 @@ func (s *Shard) follow() {
 // remedies say what people can do about an error.
 var remedies = map[string]string{
 	ReasonDial:        "check that Redis runs at this address and that nothing between blocks the connection",
+	ReasonSentinel:    "check that the Sentinels run at these addresses, with TLS or without as the options say, and that sentinel_master_name is what they monitor (SENTINEL MASTERS)",
 	ReasonAuth:        "set user and password to those that Redis expects (ACL LIST, requirepass)",
 	ReasonTLS:         "check whether the server speaks TLS (rediss:// or tls.enabled), its certificate against tls.server_ca_pem, and tls.server_name",
 	ReasonTopology:    "set the kind of address to what the server is: redis://, cluster_address or sentinel_address",
@@ -174,6 +175,8 @@ var remedies = map[string]string{
 	ReasonNoPerm:      "allow the user of Redis the keys and channels of the prefix and the commands of the engine (ACL SETUSER)",
 	ReasonTimeout:     "look at the load of Redis (SLOWLOG, INFO) and at the network",
 	ReasonBroken:      "look at the log of Redis for why it cuts connections (client-output-buffer-limit, maxclients, timeout)",
+	ReasonBusy:        "look why Redis is slow (SLOWLOG, INFO); more shards or nodes take more callers",
+	ReasonReply:       "look for what Redis says in its documentation and log: a key of the prefix that another program wrote, or a command that this server does not have",
 }
 
 // advise says in the log what to do about an error of a command, where people can do

@@ -51,7 +51,7 @@ func (op *opening) adopt(l *loop.Loop) (*session, error) {
 	ref, err := l.Adopt(op.conn.Socket, op.conn.Framing)
 	if err != nil {
 		op.conn.Socket.Discard()
-		op.m.opt.Log.Error("a socket was refused", "error", err)
+		op.m.opt.Log.Error("a socket was refused", "error", err, "remedy", "look at the limits of the process and of the system (descriptors, memory)")
 		op.to(stageLost)
 		return nil, err
 	}

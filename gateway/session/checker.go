@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime/debug"
 
+	"sluice/gateway/advice"
 	"sluice/gateway/broker"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
@@ -98,7 +99,7 @@ func (c *checker) read() []position {
 		read = append(read, p)
 	}
 	if failed != nil {
-		c.m.opt.Log.Warn("positions cannot be checked now", "channels", len(queries)-len(read), "error", failed)
+		c.m.opt.Log.Warn("positions cannot be checked now", "channels", len(queries)-len(read), "error", failed, "remedy", advice.Remedy(failed, advice.Away))
 	}
 	if len(read) == 0 {
 		clear(c.due)
@@ -121,7 +122,7 @@ func (c *checker) arrived() bool {
 		err = c.m.hub.Arrived(ctx)
 	}
 	if err != nil {
-		c.m.opt.Log.Warn("positions cannot be checked now: what was published is still on its way", "error", err)
+		c.m.opt.Log.Warn("positions cannot be checked now: what was published is still on its way", "error", err, "remedy", advice.Remedy(err, advice.Away))
 		clear(c.due)
 	}
 	return err == nil

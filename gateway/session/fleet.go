@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/codec"
+	"sluice/gateway/advice"
 	"sluice/gateway/cluster"
 	"sluice/gateway/loop"
 )
@@ -54,7 +55,7 @@ func (m *Manager) alone(err error) {
 	m.placesAlone.Add(1)
 	now := time.Now()
 	if before := m.placesPause.Load(); before <= now.UnixNano() && m.placesPause.CompareAndSwap(before, now.Add(placePause).UnixNano()) {
-		m.opt.Log.Warn("connections of users are counted, and superseded, on this node only: the places of all nodes are out of reach", "error", err)
+		m.opt.Log.Warn("connections of users are counted, and superseded, on this node only: the places of all nodes are out of reach", "error", err, "remedy", advice.Remedy(err, advice.Away))
 	}
 }
 
@@ -185,7 +186,8 @@ func (m *Manager) owe() bool {
 	}
 	m.owed.Add(-1)
 	if m.evictionsFailed.Add(1)%maxDebts == 1 {
-		m.opt.Log.Warn("older connections of users may stay on other nodes until their next connect: more connected than this node remembers while Redis was out of reach; have Redis reached again soon, or end them by the API method disconnect", "remembered", maxDebts)
+		m.opt.Log.Warn("older connections of users may stay on other nodes until their next connect: more connected than this node remembers while the places of all nodes were out of reach",
+			"remembered", maxDebts, "remedy", advice.Away+"; the API method disconnect ends them")
 	}
 	return false
 }

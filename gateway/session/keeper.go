@@ -10,6 +10,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/actor"
+	"sluice/gateway/advice"
 	"sluice/gateway/broker"
 	"sluice/gateway/cluster"
 	"sluice/gateway/presence"
@@ -121,7 +122,7 @@ func (k *keeper) make() {
 		defer cancel()
 		if err := k.m.presence.Apply(ctx, changes); err != nil {
 			k.m.presenceFailed.Add(1)
-			k.m.opt.Log.Warn("presence failed", "channel", changes[0].Channel, "changes", len(changes), "error", err)
+			k.m.opt.Log.Warn("presence failed; the next renewal makes up for it", "channel", changes[0].Channel, "changes", len(changes), "error", err, "remedy", advice.Remedy(err, advice.Away))
 		}
 	}
 	if len(places) > 0 {
@@ -129,7 +130,7 @@ func (k *keeper) make() {
 		defer cancel()
 		if err := k.m.opt.Places.Apply(ctx, places); err != nil {
 			k.m.placesFailed.Add(1)
-			k.m.opt.Log.Warn("places of users were not renewed or given back in the fleet", "places", len(places), "error", err)
+			k.m.opt.Log.Warn("places of users were not renewed or given back in the fleet; the next renewal makes up for it", "places", len(places), "error", err, "remedy", advice.Remedy(err, advice.Away))
 		}
 	}
 }
@@ -176,7 +177,7 @@ func (t *teller) Handle(op keeperOp) {
 	credit, err := t.credit.AcquireCredit(ctx, infoSize(op.channel, op.info))
 	if err != nil {
 		t.m.joinsDropped.Add(1)
-		t.m.opt.Log.Warn("a join or leave was dropped: no publish credit came free in time", "channel", op.channel)
+		t.m.opt.Log.Warn("a join or leave was dropped: no publish credit came free in time", "channel", op.channel, "remedy", "see what holds deliveries up (loops, slow clients), or raise http_api.publish_inflight_max_bytes")
 		return
 	}
 	taken := false
@@ -191,7 +192,7 @@ func (t *teller) Handle(op keeperOp) {
 		err = t.m.broker.Leave(ctx, op.channel, op.info, credit)
 	}
 	if taken = err == nil; !taken {
-		t.m.opt.Log.Warn("join or leave failed", "channel", op.channel, "error", err)
+		t.m.opt.Log.Warn("join or leave failed", "channel", op.channel, "error", err, "remedy", advice.Remedy(err, advice.Away))
 	}
 }
 

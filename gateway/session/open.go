@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sluice/codec"
+	"sluice/gateway/advice"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
 )
@@ -163,7 +164,7 @@ func (op *opening) acquire(ctx context.Context) error {
 		wants = append(wants, hub.Want{Channel: grants[i].Channel, Delta: grants[i].Delta})
 	}
 	if err := op.m.hub.AcquireAll(ctx, op.loop.ID(), wants); err != nil {
-		op.m.opt.Log.Error("cannot subscribe to channels", "channels", len(grants), "first", grants[0].Channel, "error", err)
+		op.m.opt.Log.Error("cannot subscribe to channels", "channels", len(grants), "first", grants[0].Channel, "error", err, "remedy", advice.Remedy(err, advice.Away))
 		return err
 	}
 	op.acquired = len(grants)
@@ -178,7 +179,7 @@ func (op *opening) restore(ctx context.Context) error {
 	op.at = make([]hub.Start, len(grants))
 	all, err := op.m.restoreAll(ctx, grants, (*Grant).positioned)
 	if err != nil {
-		op.m.opt.Log.Error("cannot read a history", "error", err)
+		op.m.opt.Log.Error("cannot read a history", "error", err, "remedy", advice.Remedy(err, advice.Away))
 		return err
 	}
 	room := op.m.opt.RecoveryMaxBytes

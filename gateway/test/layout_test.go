@@ -69,9 +69,9 @@ var layout = map[string]row{
 	"gateway/reference":             {ours: "codec", others: modProtowire},
 	"gateway/proxy":                 {ours: "codec gateway/auth gateway/problem gateway/tally", others: modGoccy + " golang.org/x/sync/semaphore"},
 	"gateway/broker/history":        {ours: "codec gateway/broker"},
-	"gateway/broker/redis":          {ours: "codec gateway/broker gateway/broker/history gateway/redis gateway/reference gateway/shrink gateway/tally"},
+	"gateway/broker/redis":          {ours: "codec gateway/advice gateway/broker gateway/broker/history gateway/redis gateway/reference gateway/shrink gateway/tally"},
 	"gateway/broker/memory":         {ours: "codec gateway/broker gateway/broker/history gateway/shrink"},
-	"gateway/cluster":               {ours: "codec gateway/broker gateway/reference gateway/tally"},
+	"gateway/cluster":               {ours: "codec gateway/advice gateway/broker gateway/reference gateway/tally"},
 	"gateway/cluster/clustertest":   {ours: "gateway/broker gateway/cluster", others: modTestify}, // for tests: in no other row
 	"gateway/broker/brokertest":     {ours: "codec gateway/broker gateway/testkit", others: modTestify},
 	"gateway/broker/remotetest":     {ours: "codec gateway/broker gateway/broker/memory"},
@@ -84,7 +84,7 @@ var layout = map[string]row{
 		others: "golang.org/x/sync/semaphore",
 	},
 	"gateway/session": {
-		ours:   "codec gateway/actor gateway/auth gateway/broker gateway/channel gateway/cluster gateway/hub gateway/loop gateway/presence gateway/problem gateway/shrink gateway/tally",
+		ours:   "codec gateway/actor gateway/advice gateway/auth gateway/broker gateway/channel gateway/cluster gateway/hub gateway/loop gateway/presence gateway/problem gateway/shrink gateway/tally",
 		others: "golang.org/x/sync/semaphore",
 	},
 	"gateway/sse": {
@@ -92,7 +92,7 @@ var layout = map[string]row{
 		others: modFasthttp + " golang.org/x/time/rate",
 	},
 	"gateway/api": {
-		ours:   "codec gateway/auth gateway/broker gateway/channel gateway/origin gateway/presence gateway/reqid gateway/session gateway/tally",
+		ours:   "codec gateway/advice gateway/auth gateway/broker gateway/channel gateway/origin gateway/presence gateway/reqid gateway/session gateway/tally",
 		others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax " + modGoccy,
 	},
 	"gateway/metrics": {

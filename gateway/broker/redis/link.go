@@ -118,7 +118,8 @@ func (l *link) Lost(p *rds.Part, err error) {
 		l.before[0].Store(l.stats.follow.replayed.Load())
 		l.before[1].Store(l.stats.follow.told.Load())
 	}
-	l.engine.opt.Log.Warn("redis: the pub/sub connection is lost: what is missed will be read from the histories", "shard", l.shard.Name(), "error", err)
+	l.engine.opt.Log.Warn("redis: the pub/sub connection is lost: what is missed will be read from the histories", "shard", l.shard.Name(), "error", err,
+		"remedy", "see the line of its reader: whether Redis cut it (its log says why), fails over, or cannot be reached")
 }
 
 // Back implements rds.Handler.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"sluice/gateway/advice"
 	"sluice/gateway/broker"
 	rds "sluice/gateway/redis"
 )
@@ -104,7 +105,7 @@ func (p *prober) took(began time.Time, err error) {
 		l.stats.probesFailed.Add(1)
 		l.engine.calls.failed(err)
 		if failed == nil {
-			l.engine.opt.Log.Warn("redis: what is written does not come back", "shard", l.shard.Name(), "error", err)
+			l.engine.opt.Log.Warn("redis: what is written does not come back", "shard", l.shard.Name(), "error", err, "remedy", advice.Remedy(err, advice.Away))
 		}
 		return
 	case failed != nil:

@@ -17,6 +17,7 @@ type settings struct {
 	replicas int
 	password string
 	lines    []string
+	sentinel string // the password of sentinels
 }
 
 func settingsOf(options []Option) settings {
@@ -32,6 +33,9 @@ func TLS() Option { return func(s *settings) { s.tls = true } }
 
 // Password is what the default user must give (requirepass).
 func Password(password string) Option { return func(s *settings) { s.password = password } }
+
+// SentinelPassword is what sentinels want to be given, by each other too.
+func SentinelPassword(password string) Option { return func(s *settings) { s.sentinel = password } }
 
 // User adds a user, by a rule of the ACL: "alice on >secret ~* &* +@all".
 func User(rule string) Option { return Lines("user " + rule) }

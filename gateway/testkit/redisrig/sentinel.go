@@ -25,7 +25,7 @@ const sentinelQuorum = 2
 
 // Sentinel starts a set. The sentinels call a server down after two seconds (on a busy machine one that is well may be silent for
 // one) and agree on that by two. A password is that of the
-// servers; the sentinels have none.
+// servers; that of the sentinels is SentinelPassword.
 func Sentinel(t testing.TB, options ...Option) *SentinelSet {
 	t.Helper()
 	s := settingsOf(options)
@@ -35,7 +35,7 @@ func Sentinel(t testing.TB, options ...Option) *SentinelSet {
 	}
 	master, replica := set.Servers[0], set.Servers[1]
 	replica.appendConfig(t, fmt.Sprintf("replicaof 127.0.0.1 %d", master.Port))
-	bare := settings{tls: s.tls}
+	bare := settings{tls: s.tls, password: s.sentinel}
 	ids := make([]string, 3)
 	for i := range ids {
 		ids[i] = nodeID()
@@ -77,6 +77,9 @@ func (s *Server) sentinelConfig(t testing.TB, set settings, lines []string) {
 			s.Port, filepath.Join(s.process.dir, certName), filepath.Join(s.process.dir, keyName), filepath.Join(s.process.dir, certName))
 	} else {
 		text += fmt.Sprintf("port %d\n", s.Port)
+	}
+	if set.password != "" {
+		text += fmt.Sprintf("requirepass %s\nsentinel sentinel-pass %s\n", set.password, set.password)
 	}
 	if err := os.WriteFile(filepath.Join(s.process.dir, configName), []byte(text), 0o600); err != nil {
 		t.Fatalf("redisrig: %v", err)
