@@ -179,9 +179,9 @@ func (c *Cluster) Ready() error {
 	}
 	switch since, never := c.nodes.unheard(); {
 	case never:
-		return errors.New("cluster: this node has not heard itself on the control channel yet: is the engine within reach?")
+		return errors.New("cluster: this node has not heard itself on the control channel yet (see that the engine runs, is reachable from here, and lets its user subscribe)")
 	case since > c.opt.Forget:
-		return fmt.Errorf("cluster: this node has not heard itself on the control channel for %s: is it cut off?", since.Round(time.Second))
+		return fmt.Errorf("cluster: this node has not heard itself on the control channel for %s (see that the engine runs and is reachable from here)", since.Round(time.Second))
 	case c.mixed != nil:
 		return c.mixed.ready()
 	}

@@ -2,8 +2,10 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -128,20 +130,40 @@ func (p *prober) age(now time.Time) (age time.Duration, ever bool, err error) {
 
 func (p *prober) ready(now time.Time) error {
 	age, ever, err := p.age(now)
-	const advice = "see that this server is the master, takes writes, and is not overloaded"
+	const remedy = "see that this server is the master, takes writes, and is not overloaded"
 	switch {
 	case !ever:
-		return notReady(p.link, "nothing was written and delivered yet", advice, err)
+		return notReady(p.link, "nothing was written and delivered yet", remedy, err)
 	case age > p.link.engine.opt.ProbeLate:
-		return notReady(p.link, fmt.Sprintf("nothing was written and delivered for %v", age.Round(100*time.Millisecond)), advice, err)
+		return notReady(p.link, fmt.Sprintf("nothing was written and delivered for %v", age.Round(100*time.Millisecond)), remedy, err)
 	}
 	return nil
 }
 
-// notReady says what is wrong with a shard, and what to do.
-func notReady(l *link, what, advice string, err error) error {
-	if err == nil {
-		return fmt.Errorf("redis: shard %s: %s: %s: %w", l.shard.Name(), what, advice, broker.ErrUnavailable)
-	}
-	return fmt.Errorf("redis: shard %s: %s: %s: %w: %w", l.shard.Name(), what, advice, broker.ErrUnavailable, err)
+// unready says what is wrong with a shard, why, and what to do. It wraps
+// broker.ErrUnavailable.
+type unready struct {
+	shard, what, remedy string
+	err                 error // nil for none
 }
+
+// notReady makes an error of a link; remedy is where err has none of its own.
+func notReady(l *link, what, remedy string, err error) error {
+	return &unready{l.shard.Name(), what, advice.Remedy(err, remedy), err}
+}
+
+// Error implements error. It names the shard once.
+func (u *unready) Error() string {
+	why := ""
+	if u.err != nil {
+		why = ": " + u.err.Error()
+		var of *rds.Error
+		if errors.As(u.err, &of) {
+			why = strings.Replace(why, of.Error(), fmt.Sprintf("%s: %v", of.Reason, of.Err), 1)
+		}
+	}
+	return fmt.Sprintf("redis: shard %s: %s%s (%s)", u.shard, u.what, why, u.remedy)
+}
+
+// Unwrap implements errors.Unwrap for the kind and the cause.
+func (u *unready) Unwrap() []error { return []error{broker.ErrUnavailable, u.err} }
