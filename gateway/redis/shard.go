@@ -148,8 +148,8 @@ func (s *Shard) DoBatched(ctx context.Context, wait time.Duration, c Cmd) Reply 
 }
 
 // DoMulti sends commands at once. Those of one key are executed in their order. Each
-// has a reply, or an error, of its own; those that certainly were not executed are tried
-// again as Do does.
+// has a reply, or an error, of its own, also one that cannot be a command; those that
+// certainly were not executed are tried again as Do does.
 func (s *Shard) DoMulti(ctx context.Context, cs ...Cmd) []Reply {
 	out := make([]Reply, len(cs))
 	if len(cs) > 0 {
@@ -160,16 +160,13 @@ func (s *Shard) DoMulti(ctx context.Context, cs ...Cmd) []Reply {
 
 // run runs the commands of a until each has its reply, or wait is over. It may change them.
 func (s *Shard) run(a *attempts, wait time.Duration) {
-	for i := range a.cs {
-		if err := a.cs[i].check(s.Cluster()); err != nil {
-			fail(a.out, &Error{Kind: ErrRefused, Reason: ReasonReply, Shard: s.name, Err: err})
-			return
-		}
+	if !a.checked() {
+		return
 	}
 	s.counts.commands.Add(uint64(len(a.cs)))
 	defer s.waiting.Add(-1)
 	if s.waiting.Add(1) > mostWaiting {
-		fail(a.out, s.counted(s.unavailable(ReasonBusy, errors.New("too many callers wait for Redis"))))
+		a.rest(s.unavailable(ReasonBusy, errors.New("too many callers wait for Redis")))
 		return
 	}
 	started := time.Now()
@@ -184,18 +181,33 @@ func (s *Shard) run(a *attempts, wait time.Duration) {
 	a.run()
 }
 
+// checked gives those that cannot be commands their error, and reports whether others are
+// left.
+func (a *attempts) checked() bool {
+	wrong := 0
+	for i := range a.cs {
+		if err := a.cs[i].check(a.s.Cluster()); err != nil {
+			a.out[i] = Reply{err: &Error{Kind: ErrRefused, Reason: ReasonReply, Shard: a.s.name, Err: err}}
+			wrong++
+		}
+	}
+	if wrong == 0 {
+		return true
+	}
+	a.left = make([]int, 0, len(a.cs)-wrong)
+	for i := range a.out {
+		if a.out[i].err == nil {
+			a.left = append(a.left, i)
+		}
+	}
+	return len(a.left) > 0
+}
+
 var timers = sync.Pool{New: func() any {
 	t := time.NewTimer(time.Hour)
 	t.Stop()
 	return t
 }}
-
-// fail gives all replies that have none the error.
-func fail(out []Reply, err *Error) {
-	for i := range out {
-		out[i] = Reply{err: err}
-	}
-}
 
 // notReached makes an Error of why a shard is not reached.
 func (s *Shard) notReached(err error) *Error {

@@ -117,7 +117,13 @@ func TestACluster(t *testing.T) {
 	}
 	two := Command("MGET", []string{"a", "b"})
 	require.ErrorIs(t, s.Do(soon(t), two).Err(), ErrRefused)
-	require.ErrorContains(t, s.Do(soon(t), two).Err(), "slots")
+	require.ErrorContains(t, s.Do(soon(t), two).Err(), `keys of one slot of the Cluster expected (with the same part in braces), got "a" and "b"`)
+	mixed := s.DoMulti(soon(t), cmds[0], two, Command("", nil), cmds[1])
+	require.NoError(t, mixed[0].Err())
+	require.ErrorIs(t, mixed[1].Err(), ErrRefused, "it alone")
+	require.ErrorContains(t, mixed[2].Err(), "a command without a name")
+	require.NoError(t, mixed[3].Err())
+	require.ErrorIs(t, s.DoMulti(soon(t), two, two)[1].Err(), ErrRefused)
 
 	key := s.Keys().Stream("7")
 	slot := cluster.Slot(t, key)
