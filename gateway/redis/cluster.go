@@ -62,7 +62,7 @@ func (p *topology) owner(key string) string {
 	if owners == nil {
 		return ""
 	}
-	return owners[slotOf(key)]
+	return owners[SlotOf(key)]
 }
 
 // tagsOf finds a tag for each of so many masters.
@@ -70,7 +70,7 @@ func tagsOf(owners *[slots]string, want int) map[string]string {
 	tags := make(map[string]string, want)
 	for i := 0; len(tags) < want && i < mostTags; i++ {
 		tag := strconv.Itoa(i)
-		if addr := owners[slotOf(tag)]; addr != "" && tags[addr] == "" {
+		if addr := owners[SlotOf(tag)]; addr != "" && tags[addr] == "" {
 			tags[addr] = tag
 		}
 	}

@@ -67,7 +67,7 @@ func (c *Cmd) check(cluster bool) error {
 	}
 	if cluster {
 		for _, key := range c.Keys {
-			if slotOf(key) != slotOf(c.Keys[0]) {
+			if SlotOf(key) != SlotOf(c.Keys[0]) {
 				return fmt.Errorf("%s: keys of one slot of the Cluster expected (with the same part in braces), got %.100q and %.100q of two slots", c, c.Keys[0], key)
 			}
 		}

@@ -209,7 +209,7 @@ func (f *fan) newPart(addr, what string, of *Part, tag string) *part {
 	})
 	p.Reader.of = of
 	for ch := range f.wanted {
-		if of.Has(ch) {
+		if of.Has(SlotOf(ch)) {
 			p.wanted[ch] = struct{}{}
 		}
 	}
@@ -222,7 +222,7 @@ func (f *fan) newPart(addr, what string, of *Part, tag string) *part {
 func (f *fan) divide(channels []string) (map[*part][]string, <-chan struct{}) {
 	groups := make(map[*part][]string)
 	for _, ch := range channels {
-		p := f.parts[f.owners[slotOf(ch)]]
+		p := f.parts[f.owners[SlotOf(ch)]]
 		groups[p] = append(groups[p], ch)
 	}
 	return groups, f.changed

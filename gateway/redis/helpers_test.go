@@ -63,7 +63,7 @@ func (h *recorder) Message(channel, payload []byte) {
 func (h *recorder) Lost(*Part, error) { h.add("lost") }
 func (h *recorder) Back(p *Part, whole bool) {
 	h.add("back")
-	if whole && !p.All() {
+	if whole && p.slots != nil {
 		h.add("whole")
 	}
 }

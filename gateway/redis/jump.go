@@ -25,8 +25,9 @@ func jump(key uint64, n int) int {
 // slots is the number of slots of a Cluster.
 const slots = 16384
 
-// slotOf returns the slot of a key: CRC16 (XMODEM) of its tag, or of all of it.
-func slotOf(key string) int {
+// SlotOf returns the slot of a Cluster that a key or channel lies in: CRC16 (XMODEM) of its tag,
+// or of all of it.
+func SlotOf(key string) int {
 	for i := range len(key) {
 		if key[i] != '{' {
 			continue

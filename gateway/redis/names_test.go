@@ -32,15 +32,15 @@ func TestChannelsLieWhereTheReferenceHasThem(t *testing.T) {
 func TestSlots(t *testing.T) {
 	f := func(key string, want int) {
 		t.Helper()
-		require.Equal(t, want, slotOf(key), key)
+		require.Equal(t, want, SlotOf(key), key)
 	}
 	f("123456789", 0x31C3) // of the specification of Cluster
 	f("foo", 12182)
 	f("", 0)
 	f("x{foo}y{z}", 12182)
-	f("{foo", slotOf("{foo"))
-	f("{}foo", slotOf("{}foo"))
-	require.NotEqual(t, slotOf(""), slotOf("{}foo"))
+	f("{foo", SlotOf("{foo"))
+	f("{}foo", SlotOf("{}foo"))
+	require.NotEqual(t, SlotOf(""), SlotOf("{}foo"))
 }
 
 // Every name is one that the reference's nodes used.

@@ -34,11 +34,8 @@ type Handler interface {
 // address. A Part does not change.
 type Part struct{ slots *[slots]bool } // nil: all
 
-// Has reports whether a channel, a name as Keys makes them, belongs to the part.
-func (p *Part) Has(channel string) bool { return p.slots == nil || p.slots[slotOf(channel)] }
-
-// All reports whether every channel does.
-func (p *Part) All() bool { return p.slots == nil }
+// Has reports whether the channels of a slot belong to the part.
+func (p *Part) Has(slot int) bool { return p.slots == nil || p.slots[slot] }
 
 // Reader is a connection to a shard that receives messages of channels. It connects by
 // itself, again and again. Methods may be called from any goroutine, but for the

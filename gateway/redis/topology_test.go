@@ -127,7 +127,7 @@ func TestACluster(t *testing.T) {
 
 	key := s.Keys().Stream("7")
 	slot := cluster.Slot(t, key)
-	require.EqualValues(t, slotOf(key), slot)
+	require.EqualValues(t, SlotOf(key), slot)
 	from := cluster.Owner(t, slot)
 	to := cluster.Masters[0]
 	if to == from {

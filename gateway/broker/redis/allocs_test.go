@@ -25,7 +25,7 @@ func (s *idle) Credit(context.Context, int) (*broker.Credit, error)             
 
 // What comes in order costs no memory beyond its decoding.
 func TestALiveMessageAllocatesNothing(t *testing.T) {
-	f := newFollower(&idle{broker.NewCredit(1, func(int64) {})}, nil, new(followStats))
+	f := newFollower(&idle{broker.NewCredit(1, func(int64) {})}, new(world), new(followStats))
 	f.add([]string{"c"})
 	f.back(new(rds.Part), true)
 	m := message{pub: &codec.Publication{Data: codec.QuoteJSON("x")}, size: 3, at: broker.Position{Epoch: "e"}}

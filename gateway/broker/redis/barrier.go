@@ -26,7 +26,7 @@ func (f *follower) reading(channel string) (wants bool, behind uint64, in *span)
 	if p.known && p.proof != proofNone {
 		behind = p.at.Offset
 	}
-	return true, behind, f.span(channel)
+	return true, behind, f.span(p.slot)
 }
 
 // learn takes what a read found that was begun in a span. The first one after the subscription is where its comparisons begin. A later one that is
@@ -41,7 +41,7 @@ func (f *follower) learn(channel string, t tip, in *span) {
 		return
 	case !p.known:
 		p.stand(t.top, t.proof, t.sum)
-		if p.span = in; !in.lasts() && f.span(channel) != nil {
+		if p.span = in; !in.lasts() && f.span(p.slot) != nil {
 			f.catch(p)
 		}
 		return
@@ -140,6 +140,6 @@ func (f *follower) doubtAll() {
 			f.enqueue(p)
 		}
 	}
-	f.past.doubt(func(string) bool { return true })
+	f.past.doubt(func(int) bool { return true })
 	f.signal()
 }

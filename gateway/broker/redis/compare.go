@@ -87,7 +87,7 @@ func (f *follower) next() (batch []*place, wants []want, spans []*span) {
 		if n++; p.gone {
 			continue
 		}
-		in := f.span(p.channel)
+		in := f.span(p.slot)
 		if in == nil {
 			f.parked = append(f.parked, p)
 			continue
@@ -331,7 +331,7 @@ func (f *follower) rest(p *place, missed bool) {
 	p.phase = phaseLive
 	switch {
 	case !p.span.lasts():
-		if f.span(p.channel) != nil {
+		if f.span(p.slot) != nil {
 			f.catch(p)
 		}
 	case missed:

@@ -13,8 +13,8 @@ import (
 type source interface {
 	// follow answers each want, in order.
 	follow(ctx context.Context, wants []want) []read
-	// name returns the name that parts of the reader know a channel by.
-	name(channel string) string
+	// slot returns the slot that parts of the reader know a channel by.
+	slot(channel string) int
 	// renew gives a channel another epoch if it still has this one, and returns the
 	// one that it has then.
 	renew(ctx context.Context, channel, epoch string) (string, error)
@@ -62,12 +62,16 @@ func newFollower(sink broker.Sink, source source, stats *followStats) *follower 
 
 // add makes places for channels before they are subscribed.
 func (f *follower) add(channels []string) {
+	slots := make([]int, len(channels))
+	for i, ch := range channels {
+		slots[i] = f.source.slot(ch)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, ch := range channels {
+	for i, ch := range channels {
 		if f.places.Value(ch) == nil {
 			ch = strings.Clone(ch) // a name must not keep alive what it was cut from
-			f.places.Set(ch, &place{channel: ch, span: f.span(ch)})
+			f.places.Set(ch, &place{channel: ch, slot: slots[i], span: f.span(slots[i])})
 		}
 	}
 }
@@ -159,7 +163,7 @@ func (f *follower) take(p *place, m message, credit *broker.Credit) (step, <-cha
 		switch {
 		case f.holdBack(p, m):
 			return stepDropped, nil
-		case p.phase > phaseQueued || f.span(p.channel) != nil:
+		case p.phase > phaseQueued || f.span(p.slot) != nil:
 			return stepWait, p.turn()
 		case len(p.hold.list) > 0: // nothing is compared before Back, which comes behind this one
 			return stepPass, nil

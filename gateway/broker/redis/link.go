@@ -52,8 +52,13 @@ func (l *link) start() {
 	l.engine.done.Go(func() { l.probe.run(l.engine.over) })
 }
 
-// name implements source.
-func (l *link) name(channel string) string { return l.keys.Client(channel) }
+// slot implements source.
+func (l *link) slot(channel string) int {
+	if !l.shard.Sharded() {
+		return 0 // one part has all
+	}
+	return rds.SlotOf(l.keys.Client(channel))
+}
 
 // names returns the pub/sub channels of channels.
 func (l *link) names(channels []string) []string {

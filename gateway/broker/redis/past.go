@@ -26,6 +26,7 @@ type past struct {
 // left is where a channel stood.
 type left struct {
 	channel string
+	slot    int
 	at      broker.Position
 	sum     uint64
 	proof   proof
@@ -40,7 +41,7 @@ func (q *past) keep(p *place) bool {
 	l := q.by.Value(p.channel)
 	switch {
 	case l == nil:
-		l = &left{channel: p.channel}
+		l = &left{channel: p.channel, slot: p.slot}
 		q.by.Set(l.channel, l)
 		q.order.Push(l)
 	case l.at.Epoch == p.at.Epoch && l.at.Offset > p.at.Offset:
@@ -61,11 +62,11 @@ func (q *past) keep(p *place) bool {
 	return false
 }
 
-// doubt has what is remembered compared, of the channels that are to be.
-func (q *past) doubt(of func(channel string) bool) {
-	due := slices.DeleteFunc(slices.Clone(q.due), func(l *left) bool { return of(l.channel) })
+// doubt has what is remembered compared, of the slots that are to be.
+func (q *past) doubt(of func(slot int) bool) {
+	due := slices.DeleteFunc(slices.Clone(q.due), func(l *left) bool { return of(l.slot) })
 	for _, l := range q.by.All() {
-		if of(l.channel) {
+		if of(l.slot) {
 			due = append(due, l)
 		}
 	}
@@ -83,7 +84,7 @@ func (f *follower) nextPast() (batch []*left) {
 		if len(batch) == compareMost {
 			break
 		}
-		if n++; f.span(l.channel) != nil {
+		if n++; f.span(l.slot) != nil {
 			batch = append(batch, l)
 		}
 	}

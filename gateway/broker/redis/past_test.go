@@ -57,7 +57,7 @@ func TestAHistoryThatWentBackIsToldToWhoIsAway(t *testing.T) {
 
 // What is remembered is bounded: what was left first is forgotten first.
 func TestWhatIsRememberedOfThePastIsBounded(t *testing.T) {
-	f := newFollower(brokertest.NewSink(), nil, new(followStats))
+	f := newFollower(brokertest.NewSink(), new(world), new(followStats))
 	leave := func(ch string) {
 		f.add([]string{ch})
 		f.places.Value(ch).stand(broker.Position{Offset: 1, Epoch: "e"}, proofNone, 0)

@@ -45,10 +45,11 @@ const (
 	phaseReplay               // what was read, and then what was held, goes into the Sink
 )
 
-// place is what the engine knows of a subscribed channel. All fields but the name are
+// place is what the engine knows of a subscribed channel. All fields but name and slot are
 // guarded by the follower's mu.
 type place struct {
 	channel string
+	slot    int
 	// at is the place of the last publication that entered the Sink, or of the
 	// first read since the channel was subscribed; known says that there is one.
 	at    broker.Position

@@ -1,9 +1,8 @@
 package redis
 
-// part is the channels that one connection of the reader brings, as *redis.Part.
+// part is the slots whose channels one connection of the reader brings, as *redis.Part.
 type part interface {
-	Has(name string) bool
-	All() bool
+	Has(slot int) bool
 }
 
 // span is the time from Back to Lost of a part of the reader: nothing published in it is
@@ -16,15 +15,12 @@ type span struct {
 // lasts reports whether the span is not over; nil is none. Caller holds the follower's mu.
 func (s *span) lasts() bool { return s != nil && !s.over }
 
-// has reports whether a channel is in the part.
-func (f *follower) has(p part, channel string) bool { return p.All() || p.Has(f.source.name(channel)) }
-
-// span returns the one that a channel is in now, nil while its part is not back. What
+// span returns the one that a slot is in now, nil while its part is not back. What
 // becomes known then is compared at Back. Why: the connection may be lost again before, of
 // which the reader does not tell. Caller holds mu.
-func (f *follower) span(channel string) *span {
+func (f *follower) span(slot int) *span {
 	for _, s := range f.spans {
-		if f.has(s.part, channel) {
+		if s.part.Has(slot) {
 			return s
 		}
 	}
@@ -65,7 +61,7 @@ func (f *follower) back(of part, whole bool) {
 	}
 	for _, p := range f.places.All() {
 		switch {
-		case !f.has(of, p.channel):
+		case !of.Has(p.slot):
 		case !p.known && p.hold == nil:
 			if p.span != nil {
 				f.stats.unknown.Add(1)
@@ -77,6 +73,6 @@ func (f *follower) back(of part, whole bool) {
 	}
 	f.queue = append(f.queue, f.parked...)
 	f.parked = nil
-	f.past.doubt(func(channel string) bool { return f.has(of, channel) })
+	f.past.doubt(of.Has)
 	f.signal()
 }

@@ -36,10 +36,10 @@ type line struct {
 	up       bool
 }
 
-func (l *line) Has(ch string) bool { return l.channels[ch] }
-func (l *line) All() bool          { return false }
+func (l *line) Has(slot int) bool { return l.channels[string(rune(slot))] }
 
-func (w *world) name(ch string) string { return ch }
+// slot is the letter of a channel.
+func (w *world) slot(ch string) int { return int(ch[0]) }
 
 // connect makes lines work. The node is not told.
 func (w *world) connect(lines ...*line) {
