@@ -102,3 +102,34 @@ func TestAFailoverBetweenTwoReadsIsTold(t *testing.T) {
 		g.check()
 	})
 }
+
+// A history that went back and is gone before it gets another epoch leaves no place, and no offset that
+// the next comparison finds to have gone back again.
+func TestAHistoryThatGoesWhileItIsRenewedLeavesNoPlace(t *testing.T) {
+	play(t, func(t *testing.T, g *game) {
+		for range 3 {
+			g.publish("a")
+		}
+		g.arrive(3)
+		g.lose(g.lines...)
+		g.rewind(1, g.lines[0])
+		g.connect(g.lines...)
+		g.meanwhile = func() {
+			g.mu.Lock()
+			*g.channels["a"] = stream{}
+			g.send("a", g.world.message(0, "", "bare")) // waits, so that there is another comparison
+			g.mu.Unlock()
+			g.arrive(1)
+			g.f.lost(g.lines[0])
+		}
+		g.f.back(g.lines[0], true)
+		synctest.Wait()
+		g.f.back(g.lines[0], true)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.EqualValues(t, 1, g.stats.wentBack.Load())
+		g.publish("a")
+		g.check()
+		require.Len(t, g.crowd.bare, 1)
+	})
+}

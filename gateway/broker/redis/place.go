@@ -222,6 +222,9 @@ func insertMark(marks *[]mark, m mark) bool {
 
 // stand takes a place that was read, or renewed; without an epoch it is none.
 func (p *place) stand(at broker.Position, how proof, sum uint64) {
+	if at.Epoch == "" { // an offset alone would be compared
+		at = broker.Position{}
+	}
 	p.at, p.proof, p.sum = at, how, sum
 	p.known, p.read, p.repeats = at.Epoch != "", true, 0
 	p.enter(at.Epoch)
