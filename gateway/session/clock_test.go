@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"sluice/gateway/auth"
 	"sluice/gateway/channel"
 	"sluice/gateway/loop"
+	"sluice/gateway/presence"
 )
 
 // dueIn returns how far ahead the deadlines of all sessions are.
@@ -168,4 +170,26 @@ func TestRetryOfARefreshHookDoesNotFollowTheWallClock(t *testing.T) {
 		a.each(func(_ loop.Ref, s *session) { s.expireAt += 3600 })
 	})
 	requireAbout(t, 6*time.Hour, in())
+}
+
+// A step of the wall clock drops nobody from presence and tells nobody that it lost its
+// place: neither follows a date.
+func TestAStepOfTheWallClockHarmsNoLiveStream(t *testing.T) {
+	r := newCheckingRig(t)
+	g := positioned("room")
+	g.Presence = true
+	c := r.open(t, &auth.Identity{User: "u"}, g)
+	require.NoError(t, <-c.opened)
+	for i, by := range []time.Duration{3 * time.Hour, -3 * time.Hour, 0} {
+		r.wall.set(by)
+		r.CheckClock()
+		text := fmt.Sprint("behind step ", i)
+		r.publish(t, "room", text, 10)
+		c.expect(t, text)
+		r.checks(t, 3)
+		st, err := r.presence.Stats(t.Context(), "room")
+		require.NoError(t, err)
+		require.Equal(t, presence.Stats{Clients: 1, Users: 1}, st)
+		require.Equal(t, 1, r.Counts().Clients)
+	}
 }

@@ -69,7 +69,7 @@ type Redis struct {
 	SentinelTLS        TLS      `json:"sentinel_tls"`
 
 	HistoryUseLists      bool          `json:"history_use_lists" default:"false" doc:"Keep history in lists instead of streams, as files of older fleets may ask; then the API's version has no effect and history is not read in reverse."`
-	PresenceTTL          time.Duration `json:"presence_ttl" default:"60s" zero:"default" doc:"How long presence outlives its last renewal; a node renews that of its own clients three times in it. Ends are told by the clocks of the nodes: keep them within a few seconds of each other."`
+	PresenceTTL          time.Duration `json:"presence_ttl" default:"60s" zero:"default" doc:"How long presence outlives its last renewal; a node renews that of its own clients three times in it. Ends are told by the clock of Redis; nodes of Centrifugo in the fleet go by their own."`
 	PresenceHashFieldTTL bool          `json:"presence_hash_field_ttl" default:"false" doc:"Let Redis expire entries of presence by itself (Redis 7.4 and later). All nodes need the same."`
 	PresenceUserMapping  bool          `json:"presence_user_mapping" default:"false" doc:"Keep users per channel, for fast presence statistics. All nodes need the same."`
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	"sluice/gateway/presence"
 	"sluice/gateway/redis"
@@ -98,9 +99,19 @@ func (m *Manager) Apply(ctx context.Context, changes []presence.Change) error {
 	return m.outcome(errors.Join(m.fieldsExpire(ctx, f.run(ctx)), refused))
 }
 
+// unix is the time so long from now that scripts go by, in seconds; "" for that of the
+// server. Why not that of this node: a clock that is wrong, or stepped, would have it take
+// the clients of all others for expired.
+func (m *Manager) unix(ahead time.Duration) string {
+	if m.now == nil {
+		return ""
+	}
+	return strconv.FormatInt(m.now().Add(ahead).Unix(), 10)
+}
+
 // coming returns the arguments of addScript for clients, of one call after the other.
 func (m *Manager) coming(changes []*presence.Change) (calls [][]string) {
-	head := []string{m.ttl, strconv.FormatInt(m.now().Unix()+int64(m.opt.TTL.Seconds()), 10), m.flags[0], m.flags[1]}
+	head := []string{m.ttl, m.unix(m.opt.TTL), m.flags[0], m.flags[1]}
 	var infos []byte // of one call
 	inCalls(changes, func(part []*presence.Change) {
 		args := append(make([]string, 0, len(head)+3*len(part)), head...)

@@ -69,7 +69,7 @@ func (m *Manager) expire(ctx context.Context, channel string) (counts [3]int, er
 		return counts, err
 	}
 	for {
-		cmd := expireScript.Cmd(keys, strconv.FormatInt(m.now().Unix(), 10), m.flags[0], m.flags[1], strconv.Itoa(expirePerCall))
+		cmd := expireScript.Cmd(keys, m.unix(0), m.flags[0], m.flags[1], strconv.Itoa(expirePerCall))
 		counts, err = integers(shard.Do(ctx, cmd.Repeatable()))
 		if err != nil || counts[0] < expirePerCall {
 			return counts, err

@@ -4,8 +4,8 @@
 // # How it stands there
 //
 // The clients of a channel are a hash of ClientInfos, and a sorted set of when each
-// expires: the clock of the node that wrote last, plus the TTL, in whole seconds. Who reads
-// removes by its own clock what has expired first. With Options.UserMapping the users of a
+// expires: the clock of the server, plus the TTL, in whole seconds. Who reads removes by it
+// what has expired first; nodes of the reference go by their own clocks. With Options.UserMapping the users of a
 // channel and how many clients each has are kept beside it, so that they can be counted
 // without reading everybody. With Options.FieldTTL Redis expires the fields of the hash by
 // itself, and there is no sorted set; with both, nobody learns whose client a field was
@@ -68,7 +68,7 @@ type Manager struct {
 	// Immutable after New.
 	redis  *redis.Redis
 	opt    Options
-	now    func() time.Time // time.Now, but in tests
+	now    func() time.Time // in tests; nil: the clock of the server
 	ttl    string           // in seconds
 	flags  [2]string        // arguments of scripts: user mapping, TTL of fields
 	places *Places
@@ -88,7 +88,7 @@ func New(r *redis.Redis, opt Options) *Manager {
 	}
 	opt.TTL = max(opt.TTL.Truncate(time.Second), time.Second)
 	return &Manager{
-		redis: r, opt: opt, now: time.Now, ttl: strconv.Itoa(int(opt.TTL / time.Second)),
+		redis: r, opt: opt, ttl: strconv.Itoa(int(opt.TTL / time.Second)),
 		flags: [2]string{flag(opt.UserMapping), flag(opt.FieldTTL)}, places: NewPlaces(r, cluster.PlaceTTL),
 	}
 }

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"sluice/gateway/presence"
 	"sluice/gateway/redis"
 	"sluice/gateway/reference"
+	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/redisrig"
 )
 
@@ -103,6 +105,33 @@ func TestUsersDoNotOutliveTheirClients(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, st)
 	require.Empty(t, server.Do(t, "KEYS", prefix+"*"))
+}
+
+// Clients expire by the clock of the server: that of a node may be wrong, or stepped.
+func TestTheClockOfTheServerCounts(t *testing.T) {
+	m, server, prefix := shared(t, Options{UserMapping: true, TTL: 2 * time.Second})
+	seconds := func() int64 {
+		now, err := strconv.ParseInt(server.Do(t, "TIME").([]any)[0].(string), 10, 64)
+		require.NoError(t, err)
+		return now
+	}
+	before := seconds()
+	require.NoError(t, m.Apply(t.Context(), []presence.Change{{Channel: "ch", Info: &codec.ClientInfo{User: "u", Client: "a"}}}))
+	after := seconds()
+	for _, key := range []string{".presence.expire.ch", ".presence.user.expire.ch"} {
+		ends, err := strconv.ParseInt(server.Do(t, "ZRANGE", prefix+key, 0, -1, "WITHSCORES").([]any)[1].(string), 10, 64)
+		require.NoError(t, err)
+		require.True(t, ends >= before+2 && ends <= after+2, "%s: %d is not 2 s behind %d–%d", key, ends, before, after)
+	}
+	st, err := m.Stats(t.Context(), "ch")
+	require.NoError(t, err)
+	require.Equal(t, presence.Stats{Clients: 1, Users: 1}, st)
+	// Its key outlives it where another one came later.
+	testkit.Eventually(t, func() bool {
+		require.NoError(t, m.Apply(t.Context(), []presence.Change{{Channel: "ch", Info: &codec.ClientInfo{User: "v", Client: "b"}}}))
+		st, err := m.Stats(t.Context(), "ch")
+		return err == nil && st == presence.Stats{Clients: 1, Users: 1}
+	}, "the end of who is not renewed")
 }
 
 // More than one call of a script removes are removed all the same.

@@ -8,11 +8,12 @@ import "sluice/gateway/redis"
 // fields.
 
 // addScript puts clients into a channel, or says that they are still there.
-// ARGV: TTL in seconds, when that ends, user mapping, TTL of fields; then client, info
-// and user of each.
+// ARGV: TTL in seconds, when that ends (nothing: by the clock of the server), user
+// mapping, TTL of fields; then client, info and user of each.
 var addScript = redis.NewScript("presence_add", `
 local expire, data, userExpire, userClients = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ttl, ends, mapping, fieldTTL = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4] == '1'
+if ends == '' then ends = redis.call('TIME')[1] + ttl end
 local infos, ids, clientEnds, users, userEnds, new = {}, {}, {}, {}, {}, {}
 for i = 5, #ARGV, 3 do
   local client, user = ARGV[i], ARGV[i + 2]
@@ -66,10 +67,10 @@ redis.call('HDEL', KEYS[2], unpack(ids))
 if ARGV[2] == '0' then redis.call('ZREM', KEYS[1], unpack(ids)) end
 `)
 
-// expireScript removes who has expired and counts who is left. ARGV: now, user mapping,
-// TTL of fields, how many at the most. It returns how many clients it removed, or users
-// if those were more, and how many clients and users there are; users without a mapping
-// are 0.
+// expireScript removes who has expired and counts who is left. ARGV: now (nothing: by the
+// clock of the server), user mapping, TTL of fields, how many at the most. It returns how
+// many clients it removed, or users if those were more, and how many clients and users
+// there are; users without a mapping are 0.
 //
 // A client that expires is one less of its user, which is the first field of a ClientInfo,
 // of what a writer in order of the fields wrote.
@@ -87,6 +88,7 @@ local function userOf(info)
   end
 end
 local now, mapping, most = ARGV[1], ARGV[2] == '1', ARGV[4]
+if now == '' then now = redis.call('TIME')[1] end
 local gone = {}
 if ARGV[3] == '0' then
   gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, most)
