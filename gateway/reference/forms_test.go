@@ -30,6 +30,19 @@ func putFlag(f form, name string, v bool) {
 	}
 }
 
+// putTarget adds whom a command is about.
+func putTarget(f form, user, client, session string) {
+	put(f, "user", user)
+	put(f, "client", client)
+	put(f, "session", session)
+}
+
+// putWhy adds what connections are told.
+func putWhy(f form, code uint32, reason string) {
+	put(f, "code", code)
+	put(f, "reason", reason)
+}
+
 func infoForm(c *codec.ClientInfo) form {
 	f := form{}
 	put(f, "user", c.User)
@@ -113,19 +126,13 @@ func commandForm(c *Command) form {
 	case c.Unsubscribe != nil:
 		u, m := c.Unsubscribe, form{}
 		put(m, "channel", u.Channel)
-		put(m, "user", u.User)
-		put(m, "client", u.Client)
-		put(m, "session", u.Session)
-		put(m, "code", u.Code)
-		put(m, "reason", u.Reason)
+		putTarget(m, u.User, u.Client, u.Session)
+		putWhy(m, u.Code, u.Reason)
 		f["unsubscribe"] = m
 	case c.Disconnect != nil:
 		d, m := c.Disconnect, form{}
-		put(m, "user", d.User)
-		put(m, "client", d.Client)
-		put(m, "session", d.Session)
-		put(m, "code", d.Code)
-		put(m, "reason", d.Reason)
+		putTarget(m, d.User, d.Client, d.Session)
+		putWhy(m, d.Code, d.Reason)
 		if len(d.Whitelist) == 1 {
 			m["whitelist"] = d.Whitelist[0]
 		}
@@ -148,9 +155,7 @@ func commandForm(c *Command) form {
 		f["subscribe"] = subscribeForm(c.Subscribe)
 	case c.Refresh != nil:
 		r, m := c.Refresh, form{}
-		put(m, "user", r.User)
-		put(m, "client", r.Client)
-		put(m, "session", r.Session)
+		putTarget(m, r.User, r.Client, r.Session)
 		putFlag(m, "expired", r.Expired)
 		put(m, "expire_at", r.ExpireAt)
 		putJSON(m, "info", r.Info)
@@ -161,10 +166,8 @@ func commandForm(c *Command) form {
 
 func subscribeForm(s *Subscribe) form {
 	m := form{}
-	put(m, "user", s.User)
 	put(m, "channel", s.Channel)
-	put(m, "client", s.Client)
-	put(m, "session", s.Session)
+	putTarget(m, s.User, s.Client, s.Session)
 	putFlag(m, "emit_presence", s.Presence)
 	putFlag(m, "emit_join_leave", s.JoinLeave)
 	putFlag(m, "push_join_leave", s.PushJoinLeave)

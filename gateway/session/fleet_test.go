@@ -251,23 +251,16 @@ func TestALimitThatComesLaterCountsTheFleet(t *testing.T) {
 
 func TestTheNewestConnectionOfAllNodesStays(t *testing.T) {
 	f := newFleet(t, nil)
-	open := func(i int) *client {
-		p, err := f.plan(t, i, "u", true)
-		require.NoError(t, err)
-		c := f.nodes[i].openPlan(t, p)
-		c.expect(t, `"connect"`)
-		return c
-	}
-	first := open(0)
+	first := f.single(t, 0)
 	other, err := f.plan(t, 0, "other", true)
 	require.NoError(t, err)
 	stays := f.nodes[0].openPlan(t, other)
 	stays.expect(t, `"connect"`)
-	second := open(1)
+	second := f.single(t, 1)
 	first.expect(t, "3504")
-	third := open(1)
+	third := f.single(t, 1)
 	second.expect(t, "3504")
-	fourth := open(0)
+	fourth := f.single(t, 0)
 	third.expect(t, "3504")
 	testkit.Eventually(t, func() bool { return f.nodes[0].Counts().Clients == 2 && f.nodes[1].Counts().Clients == 0 }, "one of each user")
 	_ = fourth.Close()
@@ -343,21 +336,14 @@ func TestTheNewestStaysOnItsNodeWithoutPresence(t *testing.T) {
 // comes behind them.
 func TestClaimsOfAnOutageAreBetween(t *testing.T) {
 	f := newFleet(t, nil)
-	open := func(i int) *client {
-		p, err := f.plan(t, i, "u", true)
-		require.NoError(t, err)
-		c := f.nodes[i].openPlan(t, p)
-		c.expect(t, `"connect"`)
-		return c
-	}
-	first := open(0)
+	first := f.single(t, 0)
 	f.places.set(true, false)
-	second := open(0)
+	second := f.single(t, 0)
 	first.expect(t, "3504")
 	f.places.set(false, false)
 	f.nodes[0].placesPause.Store(0)
-	third := open(1)
+	third := f.single(t, 1)
 	second.expect(t, "3504")
-	open(0)
+	f.single(t, 0)
 	third.expect(t, "3504")
 }
