@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type fan struct {
 	wanted  map[string]struct{}
 	parts   map[string]*part // by the address of their master
 	owners  *[slots]string
+	covered bool          // each slot has a part
 	changed chan struct{} // closed when the parts are others
 	gone    ReaderStats   // sums of parts that are gone
 
@@ -33,7 +35,6 @@ type part struct {
 	*Reader
 	f    *fan
 	addr string
-	what string // slots that it was made for
 
 	// Guarded by the fan's mu; up changes under telling.
 	up  bool // between Back and Lost
@@ -112,12 +113,7 @@ func (f *fan) complete() bool {
 			return false
 		}
 	}
-	for _, addr := range f.owners {
-		if f.parts[addr] == nil {
-			return false
-		}
-	}
-	return true
+	return f.covered
 }
 
 func (f *fan) live() bool { return f.complete() }
@@ -134,35 +130,52 @@ func (f *fan) manage() {
 		case <-f.told:
 		case <-ticker.C:
 		}
+		began, pause := time.Now(), restLeast
 		if err := f.r.s.dial.learn(f.r.ctx); err != nil {
 			f.r.s.log.Debug("redis: slots of the Cluster", "reader", f.r.name, "error", err)
-		} else {
-			f.replace(f.r.s.dial.cluster.get())
+		} else if f.replace(f.r.s.dial.cluster.get()) && f.awaitComplete() {
+			pause = min(max(restTimes*time.Since(began), restLeast), restMost)
 		}
-		select { // slots that move one by one do not make parts anew for each
-		case <-f.r.closed:
-		case <-time.After(10 * firstRetry):
-		}
+		f.sleep(pause)
 	}
 }
 
-// replace makes the parts those of ranges: what changed is closed and made anew.
-func (f *fan) replace(ranges []slotRange) {
-	what := make(map[string]string)
-	of := make(map[string]*Part)
-	for _, r := range ranges {
-		what[r.addr] += fmt.Sprintf("%d-%d ", r.first, r.last)
-		if of[r.addr] == nil {
-			of[r.addr] = &Part{slots: new([slots]bool)}
-		}
-		for slot := r.first; slot <= r.last; slot++ {
-			of[r.addr].slots[slot] = true
+// Slots that move one after another do not make parts anew for each, nor keep a node that has many
+// channels from anything else: it rests for some times as long as the last time took.
+const (
+	restTimes           = 8
+	restLeast, restMost = 10 * firstRetry, 2 * refreshEvery
+)
+
+// awaitComplete waits until all parts are live again; false if that takes too long.
+func (f *fan) awaitComplete() bool {
+	for deadline := time.Now().Add(refreshEvery); !f.complete(); {
+		if time.Now().After(deadline) || !f.sleep(firstRetry) {
+			return false
 		}
 	}
+	return true
+}
+
+// sleep returns false if the reader was closed.
+func (f *fan) sleep(d time.Duration) bool {
+	select {
+	case <-f.r.closed:
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// replace makes the parts those of ranges: what changed is closed and made anew. It reports
+// whether something did.
+func (f *fan) replace(ranges []slotRange) (changed bool) {
+	owners := ownersOf(ranges)
+	of := partsOf(owners)
 	var closing []*part
 	f.mu.Lock()
 	for addr, p := range f.parts {
-		if p.bad || p.what != what[addr] {
+		if p.bad || of[addr] == nil || *of[addr].slots != *p.of.slots {
 			closing = append(closing, p)
 		}
 	}
@@ -178,15 +191,16 @@ func (f *fan) replace(ranges []slotRange) {
 	for _, p := range closing {
 		delete(f.parts, p.addr)
 	}
-	f.owners = ownersOf(ranges)
+	f.owners = owners
 	tags := f.r.s.dial.cluster.perMaster()
 	var fresh []*part
-	for addr, slots := range what {
+	for addr := range of {
 		if f.parts[addr] == nil && tags[addr] != "" {
-			fresh = append(fresh, f.newPart(addr, slots, of[addr], tags[addr]))
+			fresh = append(fresh, f.newPart(addr, of[addr], tags[addr]))
 		}
 	}
-	if len(closing)+len(fresh) > 0 {
+	f.covered = !slices.ContainsFunc(owners[:], func(addr string) bool { return f.parts[addr] == nil })
+	if changed = len(closing)+len(fresh) > 0; changed {
 		close(f.changed)
 		f.changed = make(chan struct{})
 	}
@@ -194,11 +208,27 @@ func (f *fan) replace(ranges []slotRange) {
 	for _, p := range fresh {
 		p.start()
 	}
+	return changed
+}
+
+// partsOf returns the part of each master.
+func partsOf(owners *[slots]string) map[string]*Part {
+	of := make(map[string]*Part)
+	for slot, addr := range owners {
+		if addr == "" {
+			continue
+		}
+		if of[addr] == nil {
+			of[addr] = &Part{slots: new([slots]bool)}
+		}
+		of[addr].slots[slot] = true
+	}
+	return of
 }
 
 // newPart makes the part of a master. The caller holds mu.
-func (f *fan) newPart(addr, what string, of *Part, tag string) *part {
-	p := &part{f: f, addr: addr, what: what}
+func (f *fan) newPart(addr string, of *Part, tag string) *part {
+	p := &part{f: f, addr: addr}
 	p.Reader = newReader(f.r.s, f.r.name, p, path{
 		dial: func(ctx context.Context) (*wire, error) {
 			ctx, cancel := context.WithTimeout(ctx, f.r.s.t.connect)
@@ -362,17 +392,4 @@ func (f *fan) stats() ReaderStats {
 	}
 	sum.Channels, sum.Live = channels, f.complete()
 	return sum
-}
-
-// add adds the counters of a part.
-func (t *ReaderStats) add(s ReaderStats) {
-	t.Messages += s.Messages
-	t.Bytes += s.Bytes
-	t.Oversize += s.Oversize
-	t.Connects += s.Connects
-	t.Losses += s.Losses
-	t.Refused += s.Refused
-	t.Markers += s.Markers
-	t.MarkerErrors += s.MarkerErrors
-	t.MarkerTime.Merge(&s.MarkerTime)
 }

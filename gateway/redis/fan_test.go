@@ -102,3 +102,38 @@ func TestAMarkerDoesNotVouchForASlotThatMoved(t *testing.T) {
 	h.await(t, "whole", 2)
 	require.NoError(t, reader.Marker(soon(t)))
 }
+
+// late is a handler to whom it takes time that a part is back, as it does with many channels.
+type late struct{ recorder }
+
+func (h *late) Back(p *Part, whole bool) {
+	time.Sleep(100 * time.Millisecond)
+	h.recorder.Back(p, whole)
+}
+
+// Slots that move one after another leave a node that has many channels time for these.
+func TestSlotsThatMoveOneAfterAnotherAreGathered(t *testing.T) {
+	cluster := redisrig.Cluster(t)
+	s := openWith(t, Options{ClusterAddress: cluster.Addrs(), ShardedPubSub: true}).Shards()[0]
+	h := &late{}
+	reader := s.NewReader("test", h)
+	from, to := cluster.Masters[0], cluster.Masters[1]
+	var names []string // of the same master
+	for i := 0; len(names) < 2; i++ {
+		if name := s.Keys().Client(fmt.Sprint(i)); cluster.Owner(t, cluster.Slot(t, name)) == from {
+			names = append(names, name)
+		}
+	}
+	require.NoError(t, reader.Subscribe(soon(t), names...))
+	for i, name := range names {
+		h.await(t, "whole", 1+i)
+		whole := time.Now()
+		cluster.MigrateSlot(t, cluster.Slot(t, name), to, nil)
+		h.await(t, "lost", 1+2*i)
+		if i > 0 {
+			require.Greater(t, time.Since(whole), 400*time.Millisecond, "the parts took 100 ms to come back")
+		}
+	}
+	h.await(t, "whole", 3)
+	require.NoError(t, reader.Marker(soon(t)))
+}

@@ -115,3 +115,16 @@ func (r *Reader) Stats() ReaderStats {
 		Markers: c.markers.Load(), MarkerErrors: c.markerErrors.Load(), MarkerTime: c.markerTime.Read(), ProbeAge: age,
 	}
 }
+
+// add adds the counters of a part.
+func (t *ReaderStats) add(s ReaderStats) {
+	t.Messages += s.Messages
+	t.Bytes += s.Bytes
+	t.Oversize += s.Oversize
+	t.Connects += s.Connects
+	t.Losses += s.Losses
+	t.Refused += s.Refused
+	t.Markers += s.Markers
+	t.MarkerErrors += s.MarkerErrors
+	t.MarkerTime.Merge(&s.MarkerTime)
+}
