@@ -36,7 +36,8 @@ func TestSentinelsWithPasswordAndTLS(t *testing.T) {
 	t.Run("password", func(t *testing.T) {
 		t.Parallel()
 		set := redisrig.Sentinel(t, redisrig.Password("server-secret"), redisrig.SentinelPassword("sentinel-secret"))
-		set.Sentinels[0].Do(t, "ACL", "SETUSER", "watcher", "on", ">user-secret", "+auth", "+hello", "+client|setname", "+sentinel|get-master-addr-by-name")
+		set.Sentinels[0].Do(t, "ACL", "SETUSER", "watcher", "on", ">user-secret", "-@all",
+			"+auth", "+client|setname", "+sentinel|get-master-addr-by-name") // as docs/scaling.md says
 		right := Options{
 			SentinelAddress: []string{strings.Join(set.Addrs(), ",")}, SentinelMasterName: set.Name, Password: "server-secret",
 			SentinelPassword: "sentinel-secret", SentinelClientName: "sluice", ConnectTimeout: 2 * time.Second,

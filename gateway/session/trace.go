@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/codec"
+	"sluice/gateway/advice"
 	"sluice/gateway/loop"
 )
 
@@ -150,6 +151,7 @@ func (op *opening) traceRefused(reason loop.Reason, err error) {
 		attrs = append(attrs, slog.String("reason", reason.String()))
 	default:
 		level, message = slog.LevelWarn, "connect failed"
+		attrs = append(attrs, slog.String("remedy", advice.Remedy(err, advice.Away)))
 	}
 	log := op.m.opt.Log
 	if !log.Enabled(context.Background(), level) {
