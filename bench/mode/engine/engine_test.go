@@ -86,9 +86,9 @@ func TestBurstIsHeardOnTheOtherNode(t *testing.T) {
 	b, err := burst(t.Context(), f, r, x)
 	require.NoError(t, err)
 	require.NoError(t, b.verdict())
-	require.Len(t, b.Receiving, 2)
-	require.Len(t, b.Memory, 2)
-	require.Len(t, b.API, 2)
+	require.Len(t, b.Receiving, 2*burstsEach)
+	require.Len(t, b.Memory, 2*burstsEach)
+	require.Len(t, b.API, 2*burstsEach)
 	require.EqualValues(t, 3+1, far.Opened.Load(), "those of the burst, and one that shows what a message looks like")
 	require.Zero(t, near.Opened.Load())
 
