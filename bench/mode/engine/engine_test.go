@@ -138,10 +138,11 @@ func TestStatsOfCommands(t *testing.T) {
 	b, err := parseStats(after)
 	require.NoError(t, err)
 	d := b.since(a)
-	require.EqualValues(t, 100, d.sent(), "scripts, not what they call")
+	require.EqualValues(t, 100, d.sent(true), "scripts, not what they call")
+	require.EqualValues(t, 301, d.sent(false))
 	require.EqualValues(t, 301, d.executed())
 	require.EqualValues(t, 25, d.reads)
-	require.EqualValues(t, 3, stats{calls: map[string]int64{"publish": 2, "ping": 1}}.sent())
+	require.EqualValues(t, 3, stats{calls: map[string]int64{"publish": 2, "ping": 1}}.sent(false))
 	for _, bad := range []string{"", "total_reads_processed:x", "cmdstat_get:calls=x"} {
 		_, err := parseStats(bad)
 		require.Error(t, err, bad)

@@ -4,6 +4,8 @@ package engine
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"sluice/bench/figures"
@@ -43,6 +45,9 @@ type publishTurn struct {
 	Batch  shape `json:"batch"`
 	Engine shape `json:"engine_in_process"`
 }
+
+// scripted reports whether the command runs a script.
+func (m *form) scripted() bool { return slices.Contains(scripts, strings.ToLower(m.command[0])) }
 
 // calibration is how many commands redis-benchmark sends while its pace is not known.
 const calibration = 10_000
@@ -145,7 +150,7 @@ func (m *form) ours(ctx context.Context, f *Flags, r *rig.Rig, x *fleet, turn *p
 	did = now.since(did)
 	each := func(n int64) float64 { return float64(n) / float64(got.Answers) }
 	turn.PerSecond, turn.Answer = got.PerSecond(), figures.QuantilesOf(got.Lag)
-	turn.Commands, turn.Executed, turn.Reads = each(did.sent()), each(did.executed()), each(did.reads)
+	turn.Commands, turn.Executed, turn.Reads = each(did.sent(m.scripted())), each(did.executed()), each(did.reads)
 	return nil
 }
 

@@ -68,14 +68,14 @@ func (s stats) since(before stats) stats {
 // scripts are the commands that run a script.
 var scripts = []string{"evalsha", "eval", "fcall", "evalsha_ro", "eval_ro", "fcall_ro"}
 
-// sent is how many commands clients sent, as far as it can be told: where scripts run,
-// those, since what they call is counted like what clients send; otherwise all.
-func (s stats) sent() (n int64) {
+// sent is how many commands clients sent, as far as it can be told: those that run a script,
+// where publications do; otherwise all, with what the scripts of the nodes' own probes call.
+func (s stats) sent(scripted bool) (n int64) {
+	if !scripted {
+		return s.executed()
+	}
 	for _, command := range scripts {
 		n += s.calls[command]
-	}
-	if n == 0 {
-		return s.executed()
 	}
 	return n
 }
