@@ -65,7 +65,7 @@ func TestShardedPubSubFollowsItsSlots(t *testing.T) {
 // A marker vouches for nothing if a slot was found to have moved before it came.
 func TestAMarkerDoesNotVouchForASlotThatMoved(t *testing.T) {
 	cluster := redisrig.Cluster(t)
-	r := openWith(t, Options{ClusterAddress: cluster.Addrs(), ShardedPubSub: true, IOTimeout: 10 * time.Second, ProbeInterval: time.Hour})
+	r := openWith(t, Options{ClusterAddress: []string{strings.Join(cluster.Addrs(), ",")}, ShardedPubSub: true, IOTimeout: 10 * time.Second, ProbeInterval: time.Hour})
 	s := r.Shards()[0]
 	h := &recorder{}
 	reader := s.NewReader("test", h)
@@ -114,7 +114,7 @@ func (h *late) Back(p *Part, whole bool) {
 // Slots that move one after another leave a node that has many channels time for these.
 func TestSlotsThatMoveOneAfterAnotherAreGathered(t *testing.T) {
 	cluster := redisrig.Cluster(t)
-	s := openWith(t, Options{ClusterAddress: cluster.Addrs(), ShardedPubSub: true}).Shards()[0]
+	s := openWith(t, Options{ClusterAddress: []string{strings.Join(cluster.Addrs(), ",")}, ShardedPubSub: true}).Shards()[0]
 	h := &late{}
 	reader := s.NewReader("test", h)
 	from, to := cluster.Masters[0], cluster.Masters[1]

@@ -5,6 +5,7 @@ package test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -170,7 +171,7 @@ func TestLongEngineOnRedisFailover(t *testing.T) {
 	for _, sharded := range []bool{false, true} {
 		t.Run(fmt.Sprintf("cluster_sharded_%t", sharded), func(t *testing.T) {
 			c := redisrig.Cluster(t, redisrig.Replicas(1))
-			r := newPair(t, redis.Options{ClusterAddress: c.Addrs(), ShardedPubSub: sharded})
+			r := newPair(t, redis.Options{ClusterAddress: []string{strings.Join(c.Addrs(), ",")}, ShardedPubSub: sharded})
 			r.publish()
 			for _, ch := range r.channels[:4] {
 				slot := c.Slot(t, "x{"+ch+"}")
@@ -196,7 +197,7 @@ func TestLongEngineOnShardedRedisWithoutAMaster(t *testing.T) {
 	for _, m := range c.Masters {
 		m.Do(t, "CONFIG", "SET", "cluster-require-full-coverage", "no")
 	}
-	r := newPair(t, redis.Options{ClusterAddress: c.Addrs(), ShardedPubSub: true})
+	r := newPair(t, redis.Options{ClusterAddress: []string{strings.Join(c.Addrs(), ",")}, ShardedPubSub: true})
 	gone := c.Owner(t, c.Slot(t, "x{"+r.channels[0]+"}"))
 	before := r.sink.Events(r.channels[0])
 	gone.Kill(t)
