@@ -9,7 +9,7 @@ import (
 )
 
 // single opens a stream on node i of the user u, who may have one connection, and waits
-// until the node has tried to settle what it owes for it.
+// until the node has told the other one, or tried to settle what it owes for it.
 func (f *fleet) single(t *testing.T, i int) *client {
 	t.Helper()
 	p, err := f.plan(t, i, "u", true)
@@ -17,7 +17,7 @@ func (f *fleet) single(t *testing.T, i int) *client {
 	c := f.nodes[i].openPlan(t, p)
 	c.expect(t, `"connect"`)
 	f.nodes[i].do(func(*Agent) {}) // the turn has ended that opened it
-	testkit.Eventually(t, f.nodes[i].settler.Idle, "it has tried")
+	testkit.Eventually(t, func() bool { return f.nodes[i].openings.Load() == 0 && f.nodes[i].settler.Idle() }, "it has told, or tried")
 	return c
 }
 
@@ -39,9 +39,13 @@ func (f *fleet) settle(t *testing.T, i, owed int) {
 	}, "what the node owes is told")
 }
 
-// clients are how many each node has.
-func (f *fleet) clients() [2]int {
-	return [2]int{f.nodes[0].Counts().Clients, f.nodes[1].Counts().Clients}
+// counts waits until so many clients are open on each node: one that was told its end is
+// there for a moment more.
+func (f *fleet) counts(t *testing.T, one, two int) {
+	t.Helper()
+	testkit.Eventually(t, func() bool {
+		return f.nodes[0].Counts().Clients == one && f.nodes[1].Counts().Clients == two
+	}, "the connections that stay")
 }
 
 func TestOlderConnectionsEndWhenAnOutageDoes(t *testing.T) {
@@ -50,7 +54,7 @@ func TestOlderConnectionsEndWhenAnOutageDoes(t *testing.T) {
 	f.places.set(true, false)
 	second := f.single(t, 1)
 	require.Equal(t, 1, f.nodes[1].Stats().EvictionsOwed, "it cannot yet")
-	require.Equal(t, [2]int{1, 1}, f.clients())
+	f.counts(t, 1, 1)
 	f.back()
 	f.nodes[1].Settle()
 	first.expect(t, "3504")
@@ -76,7 +80,7 @@ func TestTheNewestOfAnOutageStays(t *testing.T) {
 		f.nodes[order[1]].Settle()
 		old.expect(t, "3504")
 		testkit.Eventually(t, func() bool { return f.nodes[0].settler.Idle() && f.nodes[1].settler.Idle() }, "all is settled")
-		require.Equal(t, [2]int{1, 0}, f.clients())
+		f.counts(t, 1, 0)
 		f.single(t, 1)
 		newest.expect(t, "3504")
 	}
@@ -91,11 +95,11 @@ func TestWhatANodeOwesEndsNothingNewer(t *testing.T) {
 	f.deaf[1].Store(true)
 	newer := f.single(t, 0)
 	f.deaf[1].Store(false)
-	require.Equal(t, [2]int{1, 1}, f.clients())
+	f.counts(t, 1, 1)
 	f.nodes[1].Settle()
 	old.expect(t, "3504")
 	f.settle(t, 1, 0)
-	require.Equal(t, [2]int{1, 0}, f.clients())
+	f.counts(t, 1, 0)
 	f.single(t, 1)
 	newer.expect(t, "3504")
 }
@@ -109,7 +113,7 @@ func TestAnEvictionMeetsAConnectionThatOwes(t *testing.T) {
 	newer := f.single(t, 0)
 	old.expect(t, "3504") // nobody called Settle: the eviction did
 	f.settle(t, 1, 0)
-	require.Equal(t, [2]int{1, 0}, f.clients())
+	f.counts(t, 1, 0)
 	f.single(t, 1)
 	newer.expect(t, "3504")
 }
@@ -120,7 +124,7 @@ func TestAnEvictionThatFailsIsMadeGood(t *testing.T) {
 	first := f.single(t, 0)
 	f.single(t, 1)
 	testkit.Eventually(t, func() bool { return f.nodes[1].Stats().EvictionsOwed == 1 }, "it is owed")
-	require.Equal(t, [2]int{1, 1}, f.clients())
+	f.counts(t, 1, 1)
 	f.cut[1].Store(false)
 	f.nodes[1].Settle()
 	first.expect(t, "3504")
@@ -140,7 +144,7 @@ func TestOtherNodesAreToldOnceMore(t *testing.T) {
 	f.deaf[0].Store(false)
 	f.settle(t, 1, 0)
 	first.expect(t, "3504")
-	require.Equal(t, [2]int{0, 1}, f.clients())
+	f.counts(t, 0, 1)
 }
 
 // What would be too much to remember is counted, and goes by the claim of its node.
@@ -163,7 +167,7 @@ func TestWhoHasEndedOwesNothing(t *testing.T) {
 	f.places.set(true, false)
 	gone := f.single(t, 1)
 	require.NoError(t, gone.Close())
-	testkit.Eventually(t, func() bool { return f.clients() == [2]int{1, 0} }, "its end")
+	f.counts(t, 1, 0)
 	f.back()
 	f.settle(t, 1, 0)
 	require.Zero(t, f.nodes[1].Stats().EvictionsLate)
