@@ -110,6 +110,7 @@ func TestMadeUpIssuersHaveOneBudget(t *testing.T) {
 				wait := inventIssuers(v, 1000, life)
 				time.Sleep(life / 2)
 
+				synctest.Wait() // those of this moment have missed
 				misses := v.Stats().CacheMisses.Load()
 				_, err := v.VerifyConnect(token, time.Now())
 				require.NoError(t, err)
