@@ -74,6 +74,24 @@ func TestAFloodBeforeBackStopsNobody(t *testing.T) {
 	})
 }
 
+// loseAgain tells of Back, and of another loss during the comparison that follows; then of Back again. With
+// the loss comes something that is in no history: it waits, so that there is another comparison.
+func (g *game) loseAgain(meanwhile func()) {
+	g.meanwhile = func() {
+		g.mu.Lock()
+		meanwhile()
+		g.send("a", g.world.message(0, "", "bare"))
+		g.mu.Unlock()
+		g.arrive(1)
+		g.f.lost(g.lines[0])
+	}
+	g.f.back(g.lines[0], true)
+	synctest.Wait()
+	g.f.back(g.lines[0], true)
+	time.Sleep(time.Second)
+	synctest.Wait()
+}
+
 // A comparison that finds no history at all, while the reader is lost again, leaves a place that is
 // not known, and messages that wait: they go on when it is back.
 func TestWhatWaitsAtAPlaceThatIsNotKnownAnyMoreGoesOn(t *testing.T) {
@@ -85,18 +103,7 @@ func TestWhatWaitsAtAPlaceThatIsNotKnownAnyMoreGoesOn(t *testing.T) {
 		*g.channels["a"] = stream{}
 		g.mu.Unlock()
 		g.connect(g.lines...)
-		g.meanwhile = func() {
-			g.mu.Lock()
-			g.send("a", g.world.message(0, "", "bare"))
-			g.mu.Unlock()
-			g.arrive(1)
-			g.f.lost(g.lines[0])
-		}
-		g.f.back(g.lines[0], true)
-		synctest.Wait()
-		g.f.back(g.lines[0], true)
-		time.Sleep(time.Second)
-		synctest.Wait()
+		g.loseAgain(func() {})
 		require.Len(t, g.crowd.bare, 1)
 		g.check()
 	})

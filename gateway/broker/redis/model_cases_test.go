@@ -114,19 +114,7 @@ func TestAHistoryThatGoesWhileItIsRenewedLeavesNoPlace(t *testing.T) {
 		g.lose(g.lines...)
 		g.rewind(1, g.lines[0])
 		g.connect(g.lines...)
-		g.meanwhile = func() {
-			g.mu.Lock()
-			*g.channels["a"] = stream{}
-			g.send("a", g.world.message(0, "", "bare")) // waits, so that there is another comparison
-			g.mu.Unlock()
-			g.arrive(1)
-			g.f.lost(g.lines[0])
-		}
-		g.f.back(g.lines[0], true)
-		synctest.Wait()
-		g.f.back(g.lines[0], true)
-		time.Sleep(time.Second)
-		synctest.Wait()
+		g.loseAgain(func() { *g.channels["a"] = stream{} })
 		require.EqualValues(t, 1, g.stats.wentBack.Load())
 		g.publish("a")
 		g.check()
