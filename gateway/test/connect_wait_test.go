@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -43,28 +44,33 @@ func (s *server) sendLarge(t *testing.T, from, query string) *testkit.Conn {
 // back.
 func TestConnectsThatWaitForAHookAreBounded(t *testing.T) {
 	b := newBackend(t)
-	release := make(chan struct{})
+	held := make(chan struct{})
+	release := sync.OnceFunc(func() { close(held) })
 	b.do(func(w http.ResponseWriter, _ *http.Request) {
-		<-release
+		<-held
 		_, _ = w.Write([]byte(`{"result":{"user":"1"}}`))
 	})
 	s := launchHeld(t, fmt.Sprintf(`, "proxy": {"connect": {"enabled": true, "endpoint": "%s", "timeout": "1m"}}`, b.server.URL))
+	t.Cleanup(release) // before the backend waits for its calls
 	var all []*testkit.Conn
 	f := func(from string, waiting int, own, node uint64) {
 		t.Helper()
-		for range 40 {
+		n := s.Parts().Counters.Node()
+		for range 40 { // one after another: who is still sending may have to go for others
 			all = append(all, s.sendLarge(t, from, ""))
+			testkit.EventuallyWithin(t, patience, func() bool {
+				n = s.Parts().Counters.Node()
+				return n.ConnectsWaiting+int(n.Refused["address_waiting"]+n.Refused["waiting_memory"]) == len(all)
+			}, "it to wait or to be refused")
+			require.LessOrEqual(t, s.waiting.Held(), int64(heldRoom))
 		}
-		testkit.EventuallyWithin(t, patience, func() bool {
-			n := s.Parts().Counters.Node()
-			return n.ConnectsWaiting == waiting && n.Refused["address_waiting"] == own && n.Refused["waiting_memory"] == node
-		}, fmt.Sprintf("%d to wait, %d and %d to be refused", waiting, own, node))
-		require.LessOrEqual(t, s.waiting.Held(), int64(heldRoom))
+		require.Equal(t, []uint64{uint64(waiting), own, node},
+			[]uint64{uint64(n.ConnectsWaiting), n.Refused["address_waiting"], n.Refused["waiting_memory"]})
 	}
 	f("127.0.0.2", heldOwn, 40-heldOwn, 0)
 	f("127.0.0.3", 2*heldOwn, 80-2*heldOwn, 0)
 	f("127.0.0.4", 2*heldOwn+1, 80-2*heldOwn, 39) // what is left of three quarters
-	close(release)
+	release()
 	away := 0
 	for _, c := range all {
 		head := c.ReadHead(t)
