@@ -15,7 +15,7 @@ import (
 // A shutdown may take as long as it is told to: who is still there by then is present still.
 func TestStreamsAreRenewedUntilTheyEnd(t *testing.T) {
 	r := redisrig.Shared(t)
-	text := onRedis(r.Addr, redisrig.Prefix(t), `, "presence_ttl": "1s"`, parts{channel: `, "namespaces": [{"name": "pp", "presence": true, "allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true}]`})
+	text := onRedis(r.Addr, redisrig.Prefix(t), `, "presence_ttl": "2s"`, parts{channel: `, "namespaces": [{"name": "pp", "presence": true, "allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true}]`})
 	other := fleet(t, 1, text)[0]
 	s := launch(t, strings.Replace(text, `"health":`, `"shutdown": {"rate": 2, "timeout": "1m"}, "health":`, 1))
 	s.awaitReady(t, http.StatusOK)
