@@ -64,6 +64,14 @@ func TestOlderConnectionsEndWhenAnOutageDoes(t *testing.T) {
 	f.settle(t, 1, 0)
 }
 
+// stays checks that c, on node 0, is the only one, until the next connection on the other ends it.
+func (f *fleet) stays(t *testing.T, c *client) {
+	t.Helper()
+	f.counts(t, 1, 0)
+	f.single(t, 1)
+	c.expect(t, "3504")
+}
+
 // Of connections that were opened in an outage the newest stays, whichever node is the
 // first to be back.
 func TestTheNewestOfAnOutageStays(t *testing.T) {
@@ -80,9 +88,7 @@ func TestTheNewestOfAnOutageStays(t *testing.T) {
 		f.nodes[order[1]].Settle()
 		old.expect(t, "3504")
 		testkit.Eventually(t, func() bool { return f.nodes[0].settler.Idle() && f.nodes[1].settler.Idle() }, "all is settled")
-		f.counts(t, 1, 0)
-		f.single(t, 1)
-		newest.expect(t, "3504")
+		f.stays(t, newest)
 	}
 }
 
@@ -99,9 +105,7 @@ func TestWhatANodeOwesEndsNothingNewer(t *testing.T) {
 	f.nodes[1].Settle()
 	old.expect(t, "3504")
 	f.settle(t, 1, 0)
-	f.counts(t, 1, 0)
-	f.single(t, 1)
-	newer.expect(t, "3504")
+	f.stays(t, newer)
 }
 
 // A claim that is settled late and is outdated by one that this node knows ends itself.
@@ -113,9 +117,7 @@ func TestAnEvictionMeetsAConnectionThatOwes(t *testing.T) {
 	newer := f.single(t, 0)
 	old.expect(t, "3504") // nobody called Settle: the eviction did
 	f.settle(t, 1, 0)
-	f.counts(t, 1, 0)
-	f.single(t, 1)
-	newer.expect(t, "3504")
+	f.stays(t, newer)
 }
 
 func TestAnEvictionThatFailsIsMadeGood(t *testing.T) {

@@ -29,9 +29,9 @@ func (f *follower) reading(channel string) (wants bool, behind uint64, in *span)
 	return true, behind, f.span(p.slot)
 }
 
-// learn takes what a read found that was begun in a span. The first one after the subscription is where its comparisons begin. A later one that is
-// ahead is remembered: what comes must be that, and the next barrier finds out whether something
-// is missing.
+// learn takes what a read found that was begun in a span. The first one after the
+// subscription is where its comparisons begin. A later one that is ahead is remembered:
+// what comes must be that, and the next barrier finds out whether something is missing.
 func (f *follower) learn(channel string, t tip, in *span) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -43,6 +43,16 @@ func TestAPlaceMadeBeforeBackIsCompared(t *testing.T) {
 	})
 }
 
+// over reports whether done is closed.
+func over(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Back comes on the goroutine that hands over messages: what comes before it must not wait for what
 // follows it, however much that is.
 func TestAFloodBeforeBackStopsNobody(t *testing.T) {
@@ -64,11 +74,7 @@ func TestAFloodBeforeBackStopsNobody(t *testing.T) {
 			close(done)
 		}()
 		synctest.Wait()
-		select {
-		case <-done:
-		default:
-			t.Error("the reader waits for what only it can bring")
-		}
+		require.True(t, over(done), "the reader waits for what only it can bring")
 		g.check()
 		require.Len(t, g.crowd.bare, 3*holdMost)
 	})
@@ -150,17 +156,9 @@ func TestALossLetsGoWhoWaitsForAComparison(t *testing.T) {
 			close(done)
 		}()
 		synctest.Wait()
-		select {
-		case <-done:
-			t.Error("nothing waited")
-		default:
-		}
+		require.False(t, over(done), "nothing waited")
 		g.f.lost(g.lines[0])
 		synctest.Wait()
-		select {
-		case <-done:
-		default:
-			t.Error("the reader waits for what only it can bring")
-		}
+		require.True(t, over(done), "the reader waits for what only it can bring")
 	})
 }
