@@ -79,7 +79,11 @@ type StreamHead struct {
 	// AllowHeaders is the value of Access-Control-Request-Headers to echo
 	// to an allowed origin, or to a client that names none. It must hold no control bytes.
 	AllowHeaders string
-	Date         time.Time
+	// Coding is the content coding of the body, and VaryCoding says that with another
+	// Accept-Encoding it could be another one.
+	Coding     Coding
+	VaryCoding bool
+	Date       time.Time
 }
 
 const (
@@ -87,8 +91,8 @@ const (
 	headAfterConnection  = "Content-Type: text/event-stream; charset=utf-8\r\n" +
 		"Expire: 0\r\n" +
 		"Pragma: no-cache\r\n" +
-		"Vary: Origin\r\n" +
-		"X-Accel-Buffering: no\r\n" +
+		"Vary: Origin"
+	headAfterVary = "\r\nX-Accel-Buffering: no\r\n" +
 		"Date: "
 	httpTimeFormat = "Mon, 02 Jan 2006 15:04:05 GMT" // RFC 9110 section 5.6.7
 )
@@ -112,7 +116,14 @@ func AppendStreamHead(dst []byte, h *StreamHead) []byte {
 	} else {
 		dst = append(dst, "Connection: keep-alive\r\n"...)
 	}
+	if h.Coding != CodingIdentity {
+		dst = append(append(append(dst, "Content-Encoding: "...), h.Coding.String()...), "\r\n"...)
+	}
 	dst = append(dst, headAfterConnection...)
+	if h.VaryCoding {
+		dst = append(dst, ", Accept-Encoding"...)
+	}
+	dst = append(dst, headAfterVary...)
 	dst = h.Date.UTC().AppendFormat(dst, httpTimeFormat)
 	if h.Framing == FramingChunked {
 		dst = append(dst, "\r\nTransfer-Encoding: chunked"...)

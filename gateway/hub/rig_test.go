@@ -118,7 +118,9 @@ func (r *rig) stream(i int) *peer {
 	require.NoError(r.t, syscall.SetNonblock(fds[0], true))
 	require.NoError(r.t, syscall.SetNonblock(fds[1], true))
 	p := &peer{r: r, l: r.group.Loops[i], fd: fds[1]}
-	p.do(func(s *Shard) { p.ref, err = p.l.Adopt(loop.PlainSocket(fds[0]), codec.FramingClose) })
+	p.do(func(s *Shard) {
+		p.ref, err = p.l.Adopt(loop.PlainSocket(fds[0]), codec.FramingClose, codec.CodingIdentity)
+	})
 	require.NoError(r.t, err)
 	r.t.Cleanup(func() { _ = syscall.Close(fds[1]) })
 	return p

@@ -122,11 +122,11 @@ func (s *Socket) unwrap(c net.Conn) (syscall.Conn, error) {
 	return nil, fmt.Errorf("%w: wrapped too deep", ErrUnknownConn)
 }
 
-// Adopt makes a stream of a socket. On success the loop owns it and will tell
+// Adopt makes a stream of a socket, whose body has a framing and a coding. On success the loop owns it and will tell
 // Handler.Closed exactly once; on error the caller still does, and nothing
 // was told. The new stream is the one in hand, as after [Loop.Hand]. On-loop
 // only.
-func (l *Loop) Adopt(sock Socket, framing codec.Framing) (Ref, error) {
+func (l *Loop) Adopt(sock Socket, framing codec.Framing, coding codec.Coding) (Ref, error) {
 	slot := l.newSlot()
 	s := l.at(slot)
 	s.fd, s.state, s.framing = int32(sock.fd), stateLive, framing

@@ -45,7 +45,7 @@ func (h *harness) vanish() *client {
 	require.NoError(h.t, err)
 	require.NoError(h.t, near.Close())
 	c := &client{t: h.t, conn: far, l: h.l, rec: h.rec, framing: codec.FramingChunked}
-	h.do(func(l *Loop) { c.ref, err = l.Adopt(sock, c.framing) })
+	h.do(func(l *Loop) { c.ref, err = l.Adopt(sock, c.framing, codec.CodingIdentity) })
 	require.NoError(h.t, err)
 	return c
 }
@@ -79,7 +79,7 @@ func TestReadErrorsHaveReasons(t *testing.T) {
 	l, rec := bareLoop(t, Options{})
 	sock, far := unixPair(t, false)
 	fd := sock.fd
-	ref, err := l.Adopt(PlainSocket(fd), 0)
+	ref, err := l.Adopt(PlainSocket(fd), 0, codec.CodingIdentity)
 	require.NoError(t, err)
 	// Bytes that the client never read make its close a reset.
 	_, err = syscall.Write(fd, []byte("unread"))

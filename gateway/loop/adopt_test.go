@@ -136,7 +136,7 @@ func TestTheServersDescriptorMayLiveOnForAWhile(t *testing.T) {
 		sock, err := Detach(hijacked{near}, SocketOptions{})
 		require.NoError(t, err)
 		c := &client{t: t, conn: far, l: h.l, rec: h.rec}
-		h.do(func(l *Loop) { c.ref, err = l.Adopt(sock, 0) })
+		h.do(func(l *Loop) { c.ref, err = l.Adopt(sock, 0, codec.CodingIdentity) })
 		require.NoError(t, err)
 		h.alive(c)
 		if n%2 == 0 {
@@ -168,7 +168,7 @@ func TestAFailedAdoptLeavesTheDescriptorWithItsCaller(t *testing.T) {
 	f := func(fd int, want error) {
 		t.Helper()
 		var ref Ref
-		h.do(func(l *Loop) { ref, err = l.Adopt(PlainSocket(fd), codec.FramingClose) })
+		h.do(func(l *Loop) { ref, err = l.Adopt(PlainSocket(fd), codec.FramingClose, codec.CodingIdentity) })
 		require.ErrorIs(t, err, want)
 		require.ErrorContains(t, err, "loop: ")
 		require.Zero(t, ref)

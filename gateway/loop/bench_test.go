@@ -64,7 +64,7 @@ func newCrowd(t testing.TB, streams int, mode IDMode) *crowd {
 		fds := socketpair(t)
 		c.far = append(c.far, fds[1])
 		c.h.do(func(l *Loop) {
-			ref, err := l.Adopt(PlainSocket(fds[0]), codec.FramingChunked)
+			ref, err := l.Adopt(PlainSocket(fds[0]), codec.FramingChunked, codec.CodingIdentity)
 			if err != nil {
 				t.Error(err)
 			}

@@ -45,7 +45,7 @@ func (h *harness) openOn(l *Loop, pair pairOf, framing codec.Framing, tiny bool)
 	c.fd = sock.fd
 	h.t.Cleanup(func() { _ = c.conn.Close() })
 	var err error
-	h.on(l, func(l *Loop) { c.ref, err = l.Adopt(sock, framing) })
+	h.on(l, func(l *Loop) { c.ref, err = l.Adopt(sock, framing, codec.CodingIdentity) })
 	require.NoError(h.t, err)
 	return c
 }

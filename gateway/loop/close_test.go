@@ -202,7 +202,7 @@ func TestAClientThatLeftBeforeTheStreamBeganIsNoticed(t *testing.T) {
 			c := &client{t: t, conn: far, l: h.l, rec: h.rec}
 			leave(t, c)
 			var err error
-			h.do(func(l *Loop) { c.ref, err = l.Adopt(PlainSocket(fd), 0) }) // and writes nothing
+			h.do(func(l *Loop) { c.ref, err = l.Adopt(PlainSocket(fd), 0, codec.CodingIdentity) }) // and writes nothing
 			require.NoError(t, err)
 			h.awaitClosed(c, ReasonClientGone)
 			_ = far.Close()

@@ -33,7 +33,7 @@ func TestWhatIsOfferedFollowsWhatWasTaken(t *testing.T) {
 		l, _ := bareLoop(t, Options{Verify: true})
 		sock, far := unixPair(t, false)
 		fd := sock.fd
-		ref, err := l.Adopt(PlainSocket(fd), framing)
+		ref, err := l.Adopt(PlainSocket(fd), framing, codec.CodingIdentity)
 		require.NoError(t, err)
 		s := l.at(ref.Slot)
 		var want, offered strings.Builder
@@ -131,7 +131,7 @@ func TestALongFlushGivesWayToPosts(t *testing.T) {
 	l, _ := bareLoop(t, Options{})
 	for range streams {
 		fds := socketpair(t)
-		ref, err := l.Adopt(PlainSocket(fds[0]), codec.FramingChunked)
+		ref, err := l.Adopt(PlainSocket(fds[0]), codec.FramingChunked, codec.CodingIdentity)
 		require.NoError(t, err)
 		l.Send(ref.Slot, frameOf("", "x"), NoID)
 		t.Cleanup(func() {

@@ -47,7 +47,7 @@ func adopt(t testing.TB, l *Loop, pair pairOf, tiny bool) *client {
 	sock, far := pair(t, tiny)
 	c := &client{t: t, conn: far, fd: sock.fd, l: l, framing: codec.FramingChunked}
 	var err error
-	c.ref, err = l.Adopt(sock, c.framing)
+	c.ref, err = l.Adopt(sock, c.framing, codec.CodingIdentity)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		if l.at(c.ref.Slot).gen == c.ref.Gen {

@@ -223,6 +223,9 @@ func (l *Loop) OnFlush(f func()) { l.flushed = f }
 // Framing returns the framing of an open stream. On-loop only.
 func (l *Loop) Framing(slot uint32) codec.Framing { return l.at(slot).framing }
 
+// Coding returns the content coding of an open stream. On-loop only.
+func (l *Loop) Coding(slot uint32) codec.Coding { return codec.CodingIdentity }
+
 // Ref returns the Ref of the stream in a slot. On-loop only.
 func (l *Loop) Ref(slot uint32) Ref { return Ref{slot, l.at(slot).gen} }
 

@@ -163,7 +163,7 @@ func TestLossyQueuesDoAsTheModelSays(t *testing.T) {
 		l, rec := bareLoop(t, Options{Verify: true, QueueMaxSize: m.limit})
 		sock, far := unixPair(t, false)
 		fd := sock.fd
-		ref, err := l.Adopt(PlainSocket(fd), m.framing)
+		ref, err := l.Adopt(PlainSocket(fd), m.framing, codec.CodingIdentity)
 		require.NoError(t, err)
 		s := l.at(ref.Slot)
 		l.setBlocked(ref.Slot, true) // it lags, whatever the test takes
@@ -234,7 +234,7 @@ func TestANoticeBehindWhatOneWriteTakes(t *testing.T) {
 	l, _ := bareLoop(t, Options{Verify: true, QueueMaxSize: 40 << 10})
 	sock, far := unixPair(t, false)
 	fd := sock.fd
-	ref, err := l.Adopt(PlainSocket(fd), codec.FramingClose)
+	ref, err := l.Adopt(PlainSocket(fd), codec.FramingClose, codec.CodingIdentity)
 	require.NoError(t, err)
 	s := l.at(ref.Slot)
 	l.setBlocked(ref.Slot, true)
@@ -269,7 +269,7 @@ func TestWhatIsDroppedIsOlderThanWhatIsNot(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 33))
 		l, _ := bareLoop(t, Options{Verify: true, QueueMaxSize: 2000 + rnd.IntN(20000)})
 		sock, far := unixPair(t, false)
-		ref, err := l.Adopt(PlainSocket(sock.fd), codec.FramingClose)
+		ref, err := l.Adopt(PlainSocket(sock.fd), codec.FramingClose, codec.CodingIdentity)
 		require.NoError(t, err)
 		l.setBlocked(ref.Slot, true)
 		sources := []*source{{"a"}, {"b"}}

@@ -69,7 +69,7 @@ func TestAPanicAfterAdoptEndsTheNewStream(t *testing.T) {
 	fd := sock.fd
 	defer func() { require.NoError(t, far.Close()) }()
 	h.l.Post(funcTask(func(l *Loop) {
-		_, err := l.Adopt(PlainSocket(fd), 0)
+		_, err := l.Adopt(PlainSocket(fd), 0, codec.CodingIdentity)
 		panic(fmt.Sprint("after adopt: ", err))
 	}))
 	h.wantPanics(1, "after adopt: <nil>")

@@ -70,7 +70,7 @@ func TestNoByteOfABegunEventMayBeDropped(t *testing.T) {
 		framing := codec.Framing(seed % 2)
 		l, _ := bareLoop(t, Options{Verify: true})
 		sock, far := unixPair(t, false)
-		ref, err := l.Adopt(sock, framing)
+		ref, err := l.Adopt(sock, framing, codec.CodingIdentity)
 		require.NoError(t, err)
 		s := l.at(ref.Slot)
 		var want, offered strings.Builder

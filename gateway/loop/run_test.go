@@ -127,7 +127,7 @@ func TestALongRunIsNoLongTurn(t *testing.T) {
 	l, _ := bareLoop(t, Options{})
 	sock, far := unixPair(t, false)
 	defer far.Close()
-	ref, err := l.Adopt(sock, codec.FramingChunked)
+	ref, err := l.Adopt(sock, codec.FramingChunked, codec.CodingIdentity)
 	require.NoError(t, err)
 	const n = 140_000 // 8 MiB of publications of 10 bytes: (10+48) each
 	id := []byte(ending(codec.FramingChunked, strings.Repeat("i", 50)))
@@ -162,7 +162,7 @@ func TestARunKeepsItsPlace(t *testing.T) {
 		framing := codec.Framing(seed % 2)
 		l, _ := bareLoop(t, Options{Verify: true, QueueMaxSize: 1 << 30})
 		sock, far := unixPair(t, false)
-		ref, err := l.Adopt(sock, framing)
+		ref, err := l.Adopt(sock, framing, codec.CodingIdentity)
 		require.NoError(t, err)
 		s := l.at(ref.Slot)
 		l.Send(ref.Slot, frameOf("", "before"), NoID)
@@ -210,7 +210,7 @@ func TestWhatStandsBehindAnOpeningDoesNotWait(t *testing.T) {
 	for _, opening := range []int{1, 2, 3} { // in writes
 		l, _ := bareLoop(t, Options{})
 		sock, far := unixPair(t, false)
-		ref, err := l.Adopt(sock, codec.FramingClose)
+		ref, err := l.Adopt(sock, codec.FramingClose, codec.CodingIdentity)
 		require.NoError(t, err)
 		for range opening * maxWriteFrames {
 			l.SendExempt(ref.Slot, frameOf("", "o"), NoID)

@@ -185,7 +185,7 @@ func TestAStreamThatTakesALittleIsNotSlowByAge(t *testing.T) {
 	sock, far := unixPair(t, true)
 	c := &client{t: t, conn: far, framing: codec.FramingChunked}
 	var err error
-	c.ref, err = l.Adopt(sock, c.framing)
+	c.ref, err = l.Adopt(sock, c.framing, codec.CodingIdentity)
 	require.NoError(t, err)
 	require.NoError(t, far.SetReadDeadline(time.Now().Add(patience)))
 	want := c.fill(l, 3000)

@@ -114,7 +114,7 @@ func TestTheKernelHoldsLittleForAClientThatDoesNotRead(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, near.Close())
 		c := &client{t: t, conn: far, l: h.l, rec: h.rec, framing: codec.FramingChunked}
-		h.do(func(l *Loop) { c.ref, err = l.Adopt(sock, c.framing) })
+		h.do(func(l *Loop) { c.ref, err = l.Adopt(sock, c.framing, codec.CodingIdentity) })
 		require.NoError(t, err)
 		// More than both ends hold together by default (tcp_wmem, tcp_rmem).
 		text := strings.Repeat("u", 1<<20)

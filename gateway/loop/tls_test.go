@@ -29,7 +29,7 @@ func newBareTLS(t testing.TB, framing codec.Framing) *bareTLS {
 	t.Helper()
 	l, rec := bareLoop(t, Options{Verify: true})
 	sock, raw := tampererPair(t, true)
-	ref, err := l.Adopt(sock, framing)
+	ref, err := l.Adopt(sock, framing, codec.CodingIdentity)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		_ = raw.conn.Close()
@@ -175,7 +175,7 @@ func TestTailsAreShed(t *testing.T) {
 	for len(refs) < streams || l.stats.QueuedBytes <= l.opt.QueuesMaxTotal { // what the kernel leaves of a record differs
 		require.Less(t, len(refs), 10*streams)
 		sock, far := tlsPair(t, true)
-		ref, err := l.Adopt(sock, 0)
+		ref, err := l.Adopt(sock, 0, codec.CodingIdentity)
 		require.NoError(t, err)
 		defer func() { _ = far.Close() }()
 		refs = append(refs, ref)

@@ -148,7 +148,7 @@ func (op *opening) answer(l *loop.Loop, reason loop.Reason, err error) {
 	switch op.stage {
 	case stageBegun: // no session: only the answer is due
 		op.to(stageRefused)
-		ref, refused := l.Adopt(op.conn.Socket, op.conn.Framing)
+		ref, refused := l.Adopt(op.conn.Socket, op.conn.Framing, codec.CodingIdentity)
 		if refused != nil {
 			op.conn.Socket.Discard()
 			return
