@@ -18,6 +18,7 @@
 //	admin/          health, ready, profiles, the live page of --dev
 //	metrics/        the only importer of Prometheus
 //	sse/            the subscribe endpoint: request, refusals, retry and shed delays, tickets
+//	hijack/         takes connections out of the HTTP server, for endpoints of streams
 //	api/            the server API: the table of methods and a file for each
 //	session/        one client's life: open, recover, expire, ping, users, close
 //	proxy/          connect and refresh hooks (implements auth.Hook)

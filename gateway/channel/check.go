@@ -46,6 +46,7 @@ func (c *Config) check(l *problem.List, at string, o *Options) {
 	n.history(c.HistoryMetaTTL)
 	n.recovery()
 	n.slow()
+	n.broadcast()
 	if _, err := regexp.Compile(o.ChannelRegex); err != nil {
 		n.fail("channel_regex", "%q is not a regular expression (%v): allowed RE2 syntax", o.ChannelRegex, err)
 	}
@@ -117,6 +118,8 @@ func (n *checker) recovery() {
 func (n *checker) slow() {
 	var with string
 	switch {
+	case n.Broadcast:
+		with = "broadcast"
 	case n.ForceRecovery:
 		with = "force_recovery"
 	case n.ForcePositioning:
@@ -135,6 +138,30 @@ func (n *checker) slow() {
 	}
 	if n.MaxRate > 0 {
 		n.fail("max_rate", refused, n.MaxRate, with, "0")
+	}
+}
+
+// maxCheckpoints is how many checkpoints a stream of the broadcast route may have: about
+// as many are remembered.
+const maxCheckpoints = 1000
+
+func (n *checker) broadcast() {
+	if !n.Broadcast {
+		return
+	}
+	freshness, lifetime := n.key("broadcast_freshness"), n.key("broadcast_lifetime")
+	wholeSeconds(n.l, freshness, n.BroadcastFreshness)
+	if !n.HasHistory() {
+		n.fail("broadcast", "true needs history: set history_size and history_ttl").With(n.key("history_size"), n.key("history_ttl"))
+	}
+	switch d, s := cmp.Or(n.BroadcastLifetime, DefaultBroadcastLifetime), cmp.Or(n.BroadcastFreshness, DefaultBroadcastFreshness); {
+	case d <= s:
+		n.fail("broadcast_lifetime", "%s is not more than broadcast_freshness (%s), so that fronts would hand out streams that have ended: allowed more", d, s).With(freshness)
+	case d > maxCheckpoints*s:
+		n.fail("broadcast_lifetime", "%s is more than %d times broadcast_freshness (%s): allowed at most that", d, maxCheckpoints, s).With(freshness)
+	}
+	if n.SubscriptionType != "" && !n.Publishable() {
+		n.fail("broadcast", "true goes with subscription_type stream only").With(lifetime, n.key("subscription_type"))
 	}
 }
 

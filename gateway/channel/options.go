@@ -87,6 +87,11 @@ type Options struct {
 	ConflateKey           string        // the field or tag by which an unsent publication is replaced by a newer one
 	MaxRate               time.Duration // at most one publication per this time and subscriber, 0 = all
 
+	// The broadcast route.
+	Broadcast          bool
+	BroadcastFreshness time.Duration // for how long a stream is handed to further viewers; between checkpoints
+	BroadcastLifetime  time.Duration // of a stream
+
 	regex *regexp.Regexp // compiled ChannelRegex, nil if there is none
 }
 
@@ -118,6 +123,9 @@ func DefaultSeparators() Separators {
 const (
 	DefaultMaxLength      = 255
 	DefaultHistoryMetaTTL = 720 * time.Hour
+
+	DefaultBroadcastFreshness = 3 * time.Second
+	DefaultBroadcastLifetime  = time.Minute
 )
 
 // Namespace is a named set of options. Options.Name is ignored.

@@ -46,6 +46,8 @@ func effective(c *Config, name string, o Options) *Options {
 	o.ForceRecoveryMode = cmp.Or(o.ForceRecoveryMode, RecoveryStream)
 	o.SlowPolicy = cmp.Or(o.SlowPolicy, SlowDisconnect)
 	o.SubscriptionType = cmp.Or(o.SubscriptionType, TypeStream)
+	o.BroadcastFreshness = cmp.Or(o.BroadcastFreshness, DefaultBroadcastFreshness)
+	o.BroadcastLifetime = cmp.Or(o.BroadcastLifetime, DefaultBroadcastLifetime)
 	if o.ChannelRegex != "" {
 		o.regex = regexp.MustCompile(o.ChannelRegex)
 	}

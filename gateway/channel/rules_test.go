@@ -170,6 +170,13 @@ func TestNewRulesRefusesOptionsThatDoNotGoTogether(t *testing.T) {
 		{"drop oldest with recovery", history(Options{ForceRecovery: true, SlowPolicy: SlowDropOldest}), `slow_policy: "drop_oldest" leaves publications out and cannot go together with force_recovery: allowed "disconnect" there`},
 		{"drop oldest with positioning", Options{ForcePositioning: true, SlowPolicy: SlowDropOldest}, "cannot go together with force_positioning"},
 		{"conflation with deltas", Options{AllowedDeltaTypes: []string{"fossil"}, ConflateKey: "id"}, `conflate_key: "id" leaves publications out and cannot go together with delta`},
+		{"broadcast without history", Options{Broadcast: true}, "broadcast: true needs history: set history_size and history_ttl"},
+		{"broadcast that drops", Options{Broadcast: true, HistorySize: 1, HistoryTTL: s, SlowPolicy: SlowDropOldest}, "slow_policy: \"drop_oldest\" leaves publications out and cannot go together with broadcast"},
+		{"broadcast with a rate", Options{Broadcast: true, HistorySize: 1, HistoryTTL: s, MaxRate: s}, "max_rate: 1s leaves publications out"},
+		{"broadcast that conflates", Options{Broadcast: true, HistorySize: 1, HistoryTTL: s, ConflateKey: "k"}, "conflate_key: \"k\" leaves publications out"},
+		{"broadcast that ends while fresh", Options{Broadcast: true, HistorySize: 1, HistoryTTL: s, BroadcastFreshness: 5 * s, BroadcastLifetime: 5 * s}, "broadcast_lifetime: 5s is not more than broadcast_freshness (5s)"},
+		{"broadcast with too many checkpoints", Options{Broadcast: true, HistorySize: 1, HistoryTTL: s, BroadcastFreshness: s, BroadcastLifetime: 1001 * s}, "broadcast_lifetime: 16m41s is more than 1000 times broadcast_freshness (1s)"},
+		{"broadcast with parts of seconds", Options{Broadcast: true, HistorySize: 1, HistoryTTL: s, BroadcastFreshness: s / 2}, "broadcast_freshness: 500ms: allowed whole seconds"},
 		{"rate with delta publish", Options{DeltaPublish: true, MaxRate: s}, "max_rate: 1s leaves publications out and cannot go together with delta"},
 		{"rate with two of them", Options{DeltaPublish: true, ForcePositioning: true, MaxRate: s}, "force_positioning"},
 	} {

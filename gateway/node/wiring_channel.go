@@ -52,5 +52,8 @@ func channelOptions(o *config.ChannelOptions) channel.Options {
 		SlowPolicy:                 channel.SlowPolicy(o.SlowPolicy),
 		ConflateKey:                o.ConflateKey,
 		MaxRate:                    o.MaxRate,
+		Broadcast:                  o.Broadcast,
+		BroadcastFreshness:         o.BroadcastFreshness,
+		BroadcastLifetime:          o.BroadcastLifetime,
 	}
 }

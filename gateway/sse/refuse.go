@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/codec"
+	"sluice/gateway/hijack"
 )
 
 // Responses is uni_sse.connect_code_to_http_response (PROTOCOL 1.8).
@@ -38,9 +39,9 @@ type DisconnectTransform struct {
 
 // refusal returns the whole answer to a connect that failed with err.
 func (s *Server) refusal(r *request, err error) []byte {
-	if errors.Is(err, errSentMore) {
+	if errors.Is(err, hijack.ErrSentMore) {
 		a := statusOf(r, fasthttp.StatusBadRequest)
-		a.JSON, a.Body = true, string(codec.AppendHTTPError(nil, a.Status, errSentMore.Error()))
+		a.JSON, a.Body = true, string(codec.AppendHTTPError(nil, a.Status, hijack.ErrSentMore.Error()))
 		return codec.AppendPlainResponse(nil, a)
 	}
 	if s.opt.Responses.Enabled {
@@ -52,7 +53,7 @@ func (s *Server) refusal(r *request, err error) []byte {
 // refusalAttrs says in a log what refusal answers.
 func (s *Server) refusalAttrs(err error) []slog.Attr {
 	switch {
-	case errors.Is(err, errSentMore):
+	case errors.Is(err, hijack.ErrSentMore):
 		return []slog.Attr{slog.Int("status", fasthttp.StatusBadRequest)}
 	case s.opt.Responses.Enabled:
 		code, status, _ := s.opt.Responses.of(err)

@@ -21,7 +21,6 @@ type request struct {
 	server  *Server
 	id      reqid.ID
 	peer    netip.Addr // for logs; the zero Addr if they do not want it
-	began   time.Time  // set by hijack
 	http10  bool
 	close   bool // the client asked for the end of the connection
 	connect *codec.ConnectRequest

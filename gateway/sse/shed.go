@@ -188,12 +188,12 @@ var refusalNames = [refusals]string{"node_limit", "address_limit", "method", "or
 // Stats returns the counters. Any goroutine.
 func (s *Server) Stats() Stats {
 	st := Stats{
-		Admitted: s.admits.Load(), Shed: s.sheds.Load(), Refused: make(map[string]uint64, refusals), Took: s.took.Read(),
+		Admitted: s.admits.Load(), Shed: s.sheds.Load(), Refused: make(map[string]uint64, refusals), Took: s.taker.Took(),
 		Tickets: s.tickets.stats(),
 	}
 	for i := range s.refused {
 		st.Refused[refusalNames[i]] = s.refused[i].Load()
 	}
-	st.Refused[refusalNames[refusedDetached]] = s.undetached.Load()
+	st.Refused[refusalNames[refusedDetached]] = s.taker.Undetached()
 	return st
 }

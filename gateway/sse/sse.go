@@ -19,10 +19,10 @@ import (
 	"sluice/codec"
 	"sluice/gateway/auth"
 	"sluice/gateway/front"
+	"sluice/gateway/hijack"
 	"sluice/gateway/loop"
 	"sluice/gateway/origin"
 	"sluice/gateway/session"
-	"sluice/gateway/tally"
 )
 
 // Options of a [Server]; the keys of configuration are named where they are not
@@ -89,17 +89,16 @@ type Server struct {
 	// Immutable after New.
 	opt      Options
 	sessions *session.Manager
+	taker    *hijack.Taker
 	tickets  *tickets
 	debug    bool // the log wants every connect that is refused
 
 	// Atomic.
-	live       atomic.Pointer[inForce]
-	draining   atomic.Bool
-	admits     atomic.Uint64
-	sheds      atomic.Uint64
-	undetached atomic.Uint64 // connections whose socket could not be taken
-	refused    [refusals]atomic.Uint64
-	took       tally.Shared // see Stats
+	live     atomic.Pointer[inForce]
+	draining atomic.Bool
+	admits   atomic.Uint64
+	sheds    atomic.Uint64
+	refused  [refusals]atomic.Uint64
 }
 
 // New makes the endpoint over the sessions of a node.
@@ -114,7 +113,7 @@ func New(m *session.Manager, opt Options) *Server {
 		opt.ShedMax = time.Minute
 	}
 	s := &Server{
-		opt: opt, sessions: m, tickets: &tickets{},
+		opt: opt, sessions: m, tickets: &tickets{}, taker: hijack.New(m, opt.Socket, opt.Log),
 		debug: opt.Log.Enabled(context.Background(), slog.LevelDebug),
 	}
 	s.Set(opt.Live)

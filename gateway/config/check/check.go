@@ -20,6 +20,7 @@ func Run(c *schema.Config, rep *report.Report, dir string) []error {
 	v.times()
 	for _, ns := range v.namespaces() {
 		v.history(ns.key, ns.options)
+		v.broadcast(ns.key, ns.options)
 	}
 	v.idle()
 	v.engines()

@@ -15,6 +15,7 @@ func (v *checker) handlers() {
 		on      bool
 	}{
 		{"uni_sse", &c.UniSSE.HandlerPrefix, c.UniSSE.Enabled},
+		{"broadcast", &c.Broadcast.HandlerPrefix, c.Broadcast.Enabled},
 		{"http_api", &c.HTTPAPI.HandlerPrefix, !c.HTTPAPI.Disabled},
 		{"health", &c.Health.HandlerPrefix, c.Health.Enabled},
 		{"prometheus", &c.Prometheus.HandlerPrefix, c.Prometheus.Enabled},

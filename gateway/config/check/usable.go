@@ -9,6 +9,9 @@ import (
 
 func (v *checker) usable() {
 	c := &v.c.Client
+	if !v.c.UniSSE.Enabled && v.c.Broadcast.Enabled {
+		return // the broadcast route is for everybody
+	}
 	if !v.c.UniSSE.Enabled {
 		v.Note("uni_sse.enabled", problem.Unusable, "false: no stream can be opened; set it to true")
 	}

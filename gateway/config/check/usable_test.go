@@ -28,6 +28,7 @@ func TestAStartThatNobodyCanUseIsNamed(t *testing.T) {
 	}
 	f(`{}`, off, closed, nobody)
 	f(`{"uni_sse": {"enabled": true}}`, closed, nobody)
+	f(`{"broadcast": {"enabled": true}}`)
 	const open = `{"uni_sse": {"enabled": true}, `
 	for _, key := range []string{`"hmac_secret_key": "ssssssssssssssssssssssssssssssss"`, `"hmac_previous_secret_key": "ssssssssssssssssssssssssssssssss"`, `"jwks_public_endpoint": "https://h/"`} {
 		f(open+`"client": {"token": {`+key+`}}}`, nothing)

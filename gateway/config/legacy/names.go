@@ -185,9 +185,10 @@ func find(old string) (name, bool) {
 	return name{}, false
 }
 
-// isChannelOption reports whether key is an option of channels, of ours or of those that we lack.
+// isChannelOption reports whether key is an option of channels, of ours or of those that we lack. The name of a section is none,
+// for those who write all keys flat.
 func isChannelOption(key string) bool {
-	return schema.ChannelSection().ByName[key] != nil ||
+	return schema.ChannelSection().ByName[key] != nil && schema.Root.ByName[key] == nil ||
 		slices.ContainsFunc(lackings, func(u lacking) bool { return u.key == "*."+key })
 }
 
@@ -198,6 +199,9 @@ func FlatNames(key string) []string {
 			if now == option {
 				return []string{old}
 			}
+		}
+		if !isChannelOption(option) {
+			return nil
 		}
 		return []string{option}
 	}

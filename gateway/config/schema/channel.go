@@ -59,6 +59,11 @@ type ChannelOptions struct {
 	SlowPolicy  string        `json:"slow_policy" default:"disconnect" enum:"disconnect,drop_oldest" doc:"What happens to a stream that is slow: disconnect, or drop its oldest unsent events and tell how many. The oldest are those published first, also where conflate_key has put one in the place of an older one: what a client gets behind a gap is newer than all that was dropped."`
 	ConflateKey string        `json:"conflate_key" doc:"Top-level field or tag that names what a publication is about; for a stream that lags, a newer one replaces the unsent older one of the same key, in its place. With drop_oldest the last value of a key may be dropped, but only with all that was published before it, and with a gap told. Empty: off."`
 	MaxRate     time.Duration `json:"max_rate" default:"0s" doc:"At most one event per key (or channel) in this time, always the newest. 0: off."`
+
+	// The broadcast route.
+	Broadcast          bool          `json:"broadcast" default:"false" doc:"Serve these channels on the broadcast route, to everybody and without a token. Needs history; not together with slow_policy, conflate_key or max_rate."`
+	BroadcastFreshness time.Duration `json:"broadcast_freshness" default:"3s" min:"1s" doc:"For how long a front may hand a stream of the broadcast route to further viewers (max-age), and the time between two checkpoints. In whole seconds."`
+	BroadcastLifetime  time.Duration `json:"broadcast_lifetime" default:"60s" min:"2s" doc:"How long a stream of the broadcast route lasts: it ends at the first checkpoint after this. More than broadcast_freshness, at most 1,000 times as long."`
 }
 
 // HasHistory reports whether publications are kept.

@@ -9,6 +9,7 @@ import (
 // It is plain data and safe to read from any goroutine as long as nobody writes to it.
 type Config struct {
 	UniSSE          UniSSE          `json:"uni_sse" doc:"The subscribe endpoint."`
+	Broadcast       Broadcast       `json:"broadcast" doc:"The broadcast route: public channels for CDNs and relays to multiply."`
 	HTTPServer      HTTPServer      `json:"http_server" doc:"Where Sluice listens, TLS, and what stands between it and the internet."`
 	Client          Client          `json:"client" doc:"Who may connect, hooks, times and limits of connections."`
 	Channel         Channel         `json:"channel" live:"true" doc:"Channels: names, namespaces and their options."`
@@ -59,6 +60,15 @@ type UniSSE struct {
 	TerminalStatus  bool          `json:"terminal_status" default:"false" doc:"Stop browsers after a terminal code, of a refusal or of an open stream: the automatic return gets 204; after 3500 and 3501 only if it is refused again."`
 	Shed            string        `json:"shed" default:"retry" enum:"retry,status" doc:"What an EventSource gets over a passing limit: retry = 200 with a random retry: line and the end of the body, status = 503."`
 	ShedRetryMax    time.Duration `json:"shed_retry_max" default:"60s" min:"1s" doc:"Longest reconnect delay told to a client that was shed. Those shed together are told delays that bring them back at the rate of client.connection_rate_limit."`
+}
+
+// Broadcast is the section broadcast: the route whose streams a CDN may share among viewers. All of it is Sluice's own.
+type Broadcast struct {
+	Enabled          bool          `json:"enabled" default:"false" doc:"Serve the broadcast route, for channels of namespaces with broadcast."`
+	HandlerPrefix    string        `json:"handler_prefix" default:"/broadcast" doc:"Path of the broadcast route: /broadcast/news has channel news, and /broadcast.js the script for pages."`
+	VaryLastEventID  bool          `json:"vary_last_event_id" default:"false" doc:"Answer by Last-Event-ID, with Vary: Last-Event-ID, for fronts that share one stream among all who bring the same id (Fastly, Varnish): after a planned end all viewers of a stream do, and need no script. An id that is no checkpoint of this node is redirected to the bare path."`
+	MaxOriginStreams int           `json:"max_origin_streams" default:"64" doc:"Most streams of one channel on this node; whoever comes above it is told to come back. A CDN needs about broadcast_lifetime / broadcast_freshness for each of its points of presence. 0: no limit."`
+	Retry            time.Duration `json:"retry" default:"2s" min:"100ms" doc:"Reconnect delay in the first line of every stream of the route, the same for all. At least half of broadcast_freshness."`
 }
 
 // ConnectCodeToHTTPResp is uni_sse.connect_code_to_http_response (PROTOCOL 1.8).

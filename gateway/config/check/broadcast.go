@@ -1,0 +1,32 @@
+package check
+
+import (
+	"time"
+
+	"sluice/gateway/config/schema"
+)
+
+// backlogSlack is what the backlog of a broadcast stream reaches back beyond its freshness and the reconnect delay.
+const backlogSlack = 5 * time.Second
+
+// broadcast compares what a namespace keeps with what viewers of its broadcast streams come back for. How its options fit together
+// is for package channel to say.
+func (v *checker) broadcast(at string, o *schema.ChannelOptions) {
+	const delay, enabled = "broadcast.retry", "broadcast.enabled"
+	if !o.Broadcast {
+		return
+	}
+	freshness, ttl := at+".broadcast_freshness", at+".history_ttl"
+	if !v.c.Broadcast.Enabled {
+		v.Idle(at+".broadcast", enabled)
+		return
+	}
+	if v.c.Broadcast.Retry < o.BroadcastFreshness/2 {
+		v.Fail(delay, "%s is less than half of %s (%s): viewers of a stream that was cut would come back to its recording again and again; allowed %s or more",
+			v.c.Broadcast.Retry, freshness, o.BroadcastFreshness, o.BroadcastFreshness/2).With(freshness)
+	}
+	if reach := o.BroadcastFreshness + v.c.Broadcast.Retry + backlogSlack; o.HistoryTTL > 0 && o.HistoryTTL < reach {
+		v.Fail(ttl, "%s is less than the backlog of a broadcast stream reaches back (%s: broadcast_freshness, %s and %s): allowed that or more",
+			o.HistoryTTL, reach, delay, backlogSlack).With(freshness, delay)
+	}
+}
