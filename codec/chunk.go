@@ -83,14 +83,18 @@ type StreamHead struct {
 	// Accept-Encoding it could be another one.
 	Coding     Coding
 	VaryCoding bool
-	Date       time.Time
+	// Incremental asks intermediaries that cannot pass events on one by one to refuse
+	// rather than to hold them back (RFC 10036).
+	Incremental bool
+	Date        time.Time
 }
 
 const (
 	headBeforeConnection = "Cache-Control: private, no-cache, no-store, no-transform, must-revalidate, max-age=0\r\n"
 	headAfterConnection  = "Content-Type: text/event-stream; charset=utf-8\r\n" +
-		"Expire: 0\r\n" +
-		"Pragma: no-cache\r\n" +
+		"Expire: 0\r\n"
+	headIncremental = "Incremental: ?1\r\n"
+	headBeforeVary  = "Pragma: no-cache\r\n" +
 		"Vary: Origin"
 	headAfterVary = "\r\nX-Accel-Buffering: no\r\n" +
 		"Date: "
@@ -120,6 +124,10 @@ func AppendStreamHead(dst []byte, h *StreamHead) []byte {
 		dst = append(append(append(dst, "Content-Encoding: "...), h.Coding.String()...), "\r\n"...)
 	}
 	dst = append(dst, headAfterConnection...)
+	if h.Incremental {
+		dst = append(dst, headIncremental...)
+	}
+	dst = append(dst, headBeforeVary...)
 	if h.VaryCoding {
 		dst = append(dst, ", Accept-Encoding"...)
 	}

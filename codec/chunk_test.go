@@ -86,6 +86,9 @@ func TestStreamHeadSaysWhatTheProtocolSays(t *testing.T) {
 			"X-Accel-Buffering": "no",
 			"Date":              "Fri, 09 Feb 2024 22:59:59 GMT",
 		}
+		if h.Incremental {
+			want["Incremental"] = "?1"
+		}
 		if chunked {
 			want["Transfer-Encoding"] = "chunked"
 		}
@@ -119,6 +122,7 @@ func TestStreamHeadSaysWhatTheProtocolSays(t *testing.T) {
 	f(StreamHead{Origin: "https://Example.com"}, "HTTP/1.1", "keep-alive", true)
 	f(StreamHead{Origin: "null", AllowHeaders: "x-a, x-b"}, "HTTP/1.1", "keep-alive", true)
 	f(StreamHead{AllowHeaders: "x-a"}, "HTTP/1.1", "keep-alive", true)
+	f(StreamHead{Incremental: true}, "HTTP/1.1", "keep-alive", true)
 }
 
 func TestPlainResponseIsWholeAndCloses(t *testing.T) {

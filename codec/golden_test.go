@@ -67,6 +67,7 @@ func TestGoldenFilesHoldTheBytesOnTheWire(t *testing.T) {
 	for name, h := range map[string]StreamHead{
 		"head-chunked":           {Date: date},
 		"head-chunked-bounded":   {Date: date, Close: true},
+		"head-incremental":       {Date: date, Incremental: true},
 		"head-close":             {Date: date, Framing: FramingClose},
 		"head-http10":            {Date: date, Framing: FramingClose, HTTP10: true},
 		"head-chunked-origin":    {Date: date, Origin: "https://Example.com"},

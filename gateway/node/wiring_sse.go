@@ -34,8 +34,8 @@ func sseSettings(cfg *config.Config) sse.Options {
 			UserTimeout: c.QueueMaxAge + userTimeoutSlack, UnsentMax: u.KernelUnsentMax,
 		},
 		RetryMin: u.Retry.Min, RetryMax: u.Retry.Max, LastEventID: u.LastEventID,
-		BoundedStreams: u.BoundedStreams,
-		ShedByStatus:   u.Shed == "status", ShedMax: u.ShedRetryMax,
+		BoundedStreams: u.BoundedStreams, Incremental: u.Incremental,
+		ShedByStatus: u.Shed == "status", ShedMax: u.ShedRetryMax,
 	}
 	if u.Framing == "close" {
 		opt.Framing = codec.FramingClose

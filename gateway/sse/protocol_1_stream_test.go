@@ -75,6 +75,15 @@ func TestProtocol_1_5_SuccessResponse(t *testing.T) {
 		"\r\n"+event)
 }
 
+// Off is what comparisons with the reference need, as in the test above.
+func TestProtocol_1_5_TheHeadSaysIncremental(t *testing.T) {
+	n := newNode(t, func(s *settings) { s.sse.Incremental = true })
+	for what, target := range map[string]string{"a stream": "", "a refusal": "?cf_connect=%7B%22token%22%3A%22x.y.z%22%7D"} {
+		raw := rawUntil(t, n.addr, testkit.Request{Target: testkit.DefaultPath + target}.String(), "\r\n\r\n")
+		require.Contains(t, raw, "\r\nExpire: 0\r\nIncremental: ?1\r\nPragma: no-cache\r\n", what)
+	}
+}
+
 func TestProtocol_1_5_Ping(t *testing.T) {
 	t.Run("the_interval_in_seconds_is_told", func(t *testing.T) {
 		for _, interval := range []time.Duration{time.Second, 1900 * time.Millisecond, 25 * time.Second} {

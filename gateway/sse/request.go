@@ -141,7 +141,7 @@ func (r *request) framing(configured codec.Framing) codec.Framing {
 func (r *request) head(f codec.Framing, closing bool) *codec.StreamHead {
 	return &codec.StreamHead{
 		Framing: f, HTTP10: r.http10, Close: closing || r.close,
-		Origin: r.origin, AllowHeaders: r.askedHeaders, Date: time.Now(),
+		Origin: r.origin, AllowHeaders: r.askedHeaders, Incremental: r.server.opt.Incremental, Date: time.Now(),
 	}
 }
 

@@ -53,6 +53,8 @@ type Options struct {
 	Limits         codec.Limits
 	// Framing is for HTTP/1.1; HTTP/1.0 always ends with the connection.
 	Framing codec.Framing
+	// Incremental is uni_sse.incremental.
+	Incremental bool
 	// Socket is what the kernel is told about each stream's socket.
 	Socket loop.SocketOptions
 	// RetryMin and RetryMax are between which reconnect delay each stream is

@@ -52,6 +52,7 @@ type UniSSE struct {
 	RecoveryMaxTotal int           `json:"recovery_max_total" default:"268435456" min:"65536" unit:"bytes" doc:"Most memory of this node for recovered data that has yet to leave, for connects and for subscriptions of the API. Each counts twice its bytes, since the garbage collector leaves as much again; what several streams recover together counts once. Above it clients wait for their turn, and those whose socket takes nothing for three seconds meanwhile are cut."`
 
 	// Of Sluice: the stream.
+	Incremental     bool          `json:"incremental" default:"true" doc:"Send Incremental: ?1 in the head of a stream (RFC 10036): a proxy that knows the field answers an error where it cannot pass events on one by one, instead of holding them back. Off: the head has no line that older clients and the reference do not know."`
 	Framing         string        `json:"framing" default:"chunked" enum:"chunked,close" doc:"How the body of a stream is delimited: by HTTP chunks, or by closing the connection for fronts that delay chunks."`
 	MaxStreams      int           `json:"max_streams" default:"0" doc:"Most open streams of this node. 0, or more than that: 90 % of the limit of file descriptors, less of a low one."`
 	KernelUnsentMax int           `json:"kernel_unsent_max" default:"131072" unit:"bytes" doc:"Most data of one stream that the kernel holds unsent (TCP_NOTSENT_LOWAT); more waits in the stream's queue. 0: what the system does, megabytes for a client that does not read."`
