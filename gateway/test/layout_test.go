@@ -35,6 +35,7 @@ const (
 	modUnix     = "golang.org/x/sys/unix"
 	modTestify  = "github.com/stretchr/testify/require"
 	modRueidis  = "github.com/redis/rueidis"
+	modZstd     = "github.com/klauspost/compress/zstd"
 	modProcfs   = "github.com/prometheus/procfs"
 
 	modProtowire = "google.golang.org/protobuf/encoding/protowire"
@@ -54,7 +55,7 @@ var layout = map[string]row{
 	"gateway/logs":                  {},
 	"gateway/shrink":                {},
 	"gateway/reqid":                 {others: modFasthttp},
-	"gateway/testkit":               {others: modJwt},
+	"gateway/testkit":               {others: modJwt + " " + modZstd},
 	"gateway/testkit/recordings":    {},
 	"gateway/loop":                  {ours: "codec gateway/actor gateway/loop/uring", others: modUnix},
 	"gateway/loop/uring":            {others: modUnix},

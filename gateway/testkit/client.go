@@ -107,7 +107,7 @@ func Connect(t testing.TB, addr string, opts ConnectOptions) *Client {
 	}
 	conn.ReadTimeout = 0
 	c := &Client{
-		conn: conn, head: head, events: NewReader(conn.Body()), timeout: opts.Timeout, allow: opts.AllowViolations,
+		conn: conn, head: head, events: NewReader(Inflate(head.Get("Content-Encoding"), conn.Body())), timeout: opts.Timeout, allow: opts.AllowViolations,
 		done: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	if c.timeout == 0 {
