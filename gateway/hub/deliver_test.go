@@ -95,7 +95,7 @@ func TestArrivedIsNeverWrong(t *testing.T) {
 						t.Error("expected a subscription")
 					}
 				})
-				if err := r.hub.Acquire(context.Background(), ch, p.l.ID(), false); err != nil {
+				if err := r.hub.Acquire(context.Background(), ch, p.l.ID(), Form{}); err != nil {
 					t.Error(err)
 				}
 				p.do(func(s *Shard) { s.Subscribe(p.ref.Slot, ch, 0) })

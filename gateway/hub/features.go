@@ -1,5 +1,7 @@
 package hub
 
+import "sluice/codec"
+
 // Features are what a subscription was granted, and its client negotiated. They say what
 // it is to get; the rest of a member says how that is done at present.
 type Features uint8
@@ -14,13 +16,33 @@ const (
 	PushJoinLeave
 	// Recoverable subscriptions have a place in their stream's cursor.
 	Recoverable
+	// FollowsBare and FollowsWithID subscribers are on streams that may follow groups, see
+	// Groups: at most one of them is set.
+	FollowsBare
+	FollowsWithID
 
+	// counted are those that the interest of the channel counts: they stay as they were
+	// when it was acquired.
+	counted = Delta | follows
+	follows = FollowsBare | FollowsWithID
 	// needsAll are the members that must get every publication: an override of a
 	// token or the API may have made them so in a namespace that leaves some out.
 	needsAll = Positioned | Recoverable | Delta
 )
 
 func (f Features) has(all Features) bool { return f&all == all }
+
+// Form is that of a subscriber on a stream of a coding.
+func (f Features) Form(c codec.Coding) Form {
+	form := Form{Delta: f.has(Delta), Coding: c}
+	switch f & follows {
+	case FollowsBare:
+		form.Groups = GroupsBare
+	case FollowsWithID:
+		form.Groups = GroupsWithID
+	}
+	return form
+}
 
 // memberState is where a subscription is in its life.
 type memberState uint8

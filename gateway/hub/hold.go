@@ -78,7 +78,7 @@ func (s *Shard) Activate(ref loop.Ref, at []Start) {
 	for i := range at {
 		if m := s.find(ref.Slot, at[i].Channel); m != nil {
 			m.offset, m.epoch, m.from = at[i].Offset, at[i].Epoch, max(m.from, at[i].From)
-			m.features, m.state = at[i].Features|m.features&Delta, 0
+			m.features, m.state = at[i].Features|m.features&counted, 0
 			if at[i].HasBase {
 				m.state = stateHasBase
 			}

@@ -71,16 +71,19 @@ type Hub struct {
 	interests [interestStripes]interestStripe
 
 	// Atomic.
-	policies  atomic.Pointer[policies] // nil if nothing may be left out
-	seq       atomic.Uint64            // events that entered the Sink
-	published atomic.Uint64            // publications that reached a lane
-	joins     atomic.Uint64
-	leaves    atomic.Uint64
-	panics    atomic.Uint64
-	conflated atomic.Uint64 // publications that a newer one replaced in a lane
-	unpaced   atomic.Uint64 // publications passed on for want of room to pace
-	resynced  atomic.Uint64
-	lost      atomic.Uint64
+	policies                                 atomic.Pointer[policies] // nil if nothing may be left out
+	seq                                      atomic.Uint64            // events that entered the Sink
+	published                                atomic.Uint64            // publications that reached a lane
+	joins                                    atomic.Uint64
+	leaves                                   atomic.Uint64
+	panics                                   atomic.Uint64
+	conflated                                atomic.Uint64 // publications that a newer one replaced in a lane
+	unpaced                                  atomic.Uint64 // publications passed on for want of room to pace
+	resynced                                 atomic.Uint64
+	lost                                     atomic.Uint64
+	coded                                    [codings]codingCounts
+	groups                                   atomic.Int64
+	groupsMade, groupsDropped, groupsRefused atomic.Uint64
 	// unsubscribeFails are calls of the engine that are made again.
 	unsubscribeFails atomic.Uint64
 }
@@ -165,6 +168,7 @@ const (
 	eventPace
 	eventResynced
 	eventLost
+	eventUnfollowed // nobody follows a group of the channel any more
 )
 
 func (h *Hub) post(ev event) {
@@ -299,8 +303,13 @@ type Stats struct {
 	CreditSize       int64  // bytes of publish credit there are
 	CreditWaits      uint64
 	CreditFails      uint64
-	CreditWait       tally.Durations // of those that waited, whether they got it or not
-	ReaderWaits      uint64          // of readers of the engine, who wait until they get it
+	CreditWait       tally.Durations      // of those that waited, whether they got it or not
+	ReaderWaits      uint64               // of readers of the engine, who wait until they get it
+	Coded            [codings]CodingStats // by codec.Coding
+	Groups           int                  // that lanes go on with
+	GroupsMade       uint64
+	GroupsDropped    uint64 // to make room for another
+	GroupsRefused    uint64 // publications that went without one, for want of room
 }
 
 // Stats returns the counters. Any goroutine.
@@ -316,6 +325,11 @@ func (h *Hub) Stats() Stats {
 		CreditSize:  h.credit.size,
 		CreditWait:  h.credit.waited.Read(),
 		ReaderWaits: h.credit.readerWaits.Load(),
+		Groups:      int(h.groups.Load()),
+		GroupsMade:  h.groupsMade.Load(), GroupsDropped: h.groupsDropped.Load(), GroupsRefused: h.groupsRefused.Load(),
+	}
+	for c := range h.coded {
+		s.Coded[c] = h.coded[c].read()
 	}
 	for _, l := range h.lanes {
 		depth := l.Depth()

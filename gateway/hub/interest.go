@@ -24,9 +24,9 @@ type interestStripe struct {
 // loop and dropped after the loop removed it, so the count never passes through
 // zero while someone is on the way. All fields are guarded by the stripe.
 type interest struct {
-	loops  []int32 // by loop
-	total  int32
-	deltas int32 // subscribers that negotiated deltas
+	loops []int32 // by loop
+	total int32
+	forms *formCounts // nil where nobody ever took another than the commonest
 	// busy is closed when the engine call under way ends; nil without one.
 	busy  chan struct{}
 	state engineState
@@ -62,12 +62,12 @@ func (h *Hub) interestStripe(channel string) *interestStripe {
 // Want is a channel that a subscriber is about to join.
 type Want struct {
 	Channel string
-	Delta   bool // it negotiated deltas
+	Form
 }
 
 // Acquire is AcquireAll for one channel.
-func (h *Hub) Acquire(ctx context.Context, channel string, loopID int, delta bool) error {
-	return h.AcquireAll(ctx, loopID, []Want{{channel, delta}})
+func (h *Hub) Acquire(ctx context.Context, channel string, loopID int, f Form) error {
+	return h.AcquireAll(ctx, loopID, []Want{{channel, f}})
 }
 
 // AcquireAll takes a reference on each channel for a subscriber on the given loop and
@@ -85,7 +85,7 @@ func (h *Hub) AcquireAll(ctx context.Context, loopID int, wants []Want) error {
 	err := h.subscribe(ctx, wants)
 	if err != nil {
 		for i := range wants {
-			h.Release(wants[i].Channel, loopID, wants[i].Delta)
+			h.Release(wants[i].Channel, loopID, wants[i].Form)
 		}
 	}
 	return err
@@ -109,9 +109,7 @@ func (h *Hub) refer(w *Want, loopID int) (ready bool) {
 	}
 	in.loops[loopID]++
 	in.total++
-	if w.Delta {
-		in.deltas++
-	}
+	in.countForm(w.Form, 1)
 	return in.ready()
 }
 
@@ -183,15 +181,15 @@ func (h *Hub) engineCall(call func() error) (err error) {
 
 // Release drops a reference taken by Acquire. The engine is told elsewhere that
 // nobody is left. Any goroutine, turns included.
-func (h *Hub) Release(channel string, loopID int, delta bool) {
+func (h *Hub) Release(channel string, loopID int, f Form) {
 	s := h.interestStripe(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	in := s.channels.Value(channel)
 	in.loops[loopID]--
 	in.total--
-	if delta {
-		in.deltas--
+	if left := in.countForm(f, -1); left == 0 && f.follows() {
+		h.post(event{kind: eventUnfollowed, channel: channel})
 	}
 	switch {
 	case in.total > 0:
@@ -209,20 +207,20 @@ func (h *Hub) Release(channel string, loopID int, delta bool) {
 }
 
 // wanted appends the loops that want a channel to dst.
-func (h *Hub) wanted(dst []int, channel string) (loops []int, deltas bool) {
+func (h *Hub) wanted(dst []int, channel string) (loops []int, taken forms) {
 	s := h.interestStripe(channel)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	in := s.channels.Value(channel)
 	if in == nil {
-		return dst, false
+		return dst, 0
 	}
 	for i, n := range in.loops {
 		if n > 0 {
 			dst = append(dst, i)
 		}
 	}
-	return dst, in.deltas > 0
+	return dst, in.taken()
 }
 
 // Wanted reports whether a channel has a subscriber on this node, or one on its
@@ -266,11 +264,12 @@ func (h *Hub) Interest() (channels, subscribers int) {
 // AcquireMore takes one more reference on a channel that the caller holds one
 // on already, so that there is nothing to wait for. Any goroutine, turns
 // included.
-func (h *Hub) AcquireMore(channel string, loopID int) {
+func (h *Hub) AcquireMore(channel string, loopID int, f Form) {
 	s := h.interestStripe(channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	in := s.channels.Value(channel)
 	in.loops[loopID]++
 	in.total++
+	in.countForm(f, 1)
 }

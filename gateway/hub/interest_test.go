@@ -150,15 +150,15 @@ func useAndRelease(t *testing.T, h *Hub, e *slowEngine, r *rand.Rand, id int, wa
 	}
 	check()
 	if r.IntN(3) == 0 {
-		h.AcquireMore(wants[0].Channel, id)
-		h.Release(wants[0].Channel, id, false)
+		h.AcquireMore(wants[0].Channel, id, Form{})
+		h.Release(wants[0].Channel, id, Form{})
 	}
 	if r.IntN(2) == 0 {
 		time.Sleep(time.Duration(r.IntN(2500)) * time.Microsecond)
 	}
 	check()
 	for _, w := range wants {
-		h.Release(w.Channel, id, w.Delta)
+		h.Release(w.Channel, id, w.Form)
 	}
 }
 
@@ -173,7 +173,7 @@ func TestInterestAgreesWithASlowEngineThatFails(t *testing.T) {
 				id := r.IntN(3)
 				var wants []Want
 				for i := range 1 + r.IntN(3) {
-					wants = append(wants, Want{fmt.Sprint("c", (r.IntN(4)+i)%4), r.IntN(2) == 0}) // some twice
+					wants = append(wants, Want{fmt.Sprint("c", (r.IntN(4)+i)%4), Form{Delta: r.IntN(2) == 0}}) // some twice
 				}
 				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(r.IntN(6000))*time.Microsecond)
 				err := h.AcquireAll(ctx, id, wants)
@@ -201,18 +201,18 @@ func TestInterestAgreesWithASlowEngineThatFails(t *testing.T) {
 func TestAcquireThatFailsHoldsNothing(t *testing.T) {
 	e := newSlowEngine(t, 100)
 	h := newInterestHub(t, e)
-	require.ErrorIs(t, h.Acquire(t.Context(), "c", 0, true), errEngine)
+	require.ErrorIs(t, h.Acquire(t.Context(), "c", 0, Form{Delta: true}), errEngine)
 	channels, subs := h.Interest()
 	require.Zero(t, channels+subs)
 	require.Zero(t, h.Stats().Channels)
 	testkit.EventuallyWithin(t, patience, func() bool { return h.Stats().UnsubscribeFails > 2 }, "the engine to be told again and again")
 	e.set(func() { e.failRate = 0 })
 	testkit.EventuallyWithin(t, patience, func() bool { return h.left() == 0 }, "the engine to be told")
-	require.NoError(t, h.Acquire(t.Context(), "c", 0, true))
-	loops, deltas := h.wanted(nil, "c")
+	require.NoError(t, h.Acquire(t.Context(), "c", 0, Form{Delta: true}))
+	loops, taken := h.wanted(nil, "c")
 	require.Equal(t, []int{0}, loops)
-	require.True(t, deltas)
-	h.Release("c", 0, true)
+	require.True(t, taken.deltas())
+	h.Release("c", 0, Form{Delta: true})
 	testkit.EventuallyWithin(t, patience, func() bool { return h.left() == 0 && !e.subscribed("c") }, "the engine to be told")
 }
 
@@ -220,12 +220,12 @@ func TestAnEngineThatPanicsLocksNobodyOut(t *testing.T) {
 	e := newSlowEngine(t, 0)
 	h := newInterestHub(t, e)
 	e.set(func() { e.panics = true })
-	require.Error(t, h.Acquire(t.Context(), "c", 0, false))
+	require.Error(t, h.Acquire(t.Context(), "c", 0, Form{}))
 	testkit.EventuallyWithin(t, patience, func() bool { return h.Stats().LanePanics > 2 }, "calls that panic")
 	e.set(func() { e.panics = false })
-	require.NoError(t, h.Acquire(t.Context(), "c", 0, false))
+	require.NoError(t, h.Acquire(t.Context(), "c", 0, Form{}))
 	require.True(t, e.subscribed("c"))
-	h.Release("c", 0, false)
+	h.Release("c", 0, Form{})
 	testkit.EventuallyWithin(t, patience, func() bool { return h.left() == 0 }, "the entry to go")
 }
 
@@ -275,13 +275,13 @@ func (instant) Abilities() broker.Abilities {
 func TestWantedIsWhatHasASubscriberOrOneOnItsWay(t *testing.T) {
 	h := newInterestHub(t, instant{})
 	require.False(t, h.Wanted("c"))
-	require.NoError(t, h.Acquire(t.Context(), "c", 1, false))
-	h.AcquireMore("c", 2)
+	require.NoError(t, h.Acquire(t.Context(), "c", 1, Form{}))
+	h.AcquireMore("c", 2, Form{})
 	require.True(t, h.Wanted("c"))
 	require.False(t, h.Wanted("d"))
-	h.Release("c", 1, false)
+	h.Release("c", 1, Form{})
 	require.True(t, h.Wanted("c"))
-	h.Release("c", 2, false)
+	h.Release("c", 2, Form{})
 	require.False(t, h.Wanted("c"))
 }
 
@@ -297,11 +297,11 @@ func TestInterestGivesItsMemoryBack(t *testing.T) {
 	}
 	before := heap()
 	for i := range n {
-		require.NoError(t, h.Acquire(t.Context(), fmt.Sprint(i), 0, false))
+		require.NoError(t, h.Acquire(t.Context(), fmt.Sprint(i), 0, Form{}))
 	}
 	full := heap() - before
 	for i := range n - 1000 {
-		h.Release(fmt.Sprint(i), 0, false)
+		h.Release(fmt.Sprint(i), 0, Form{})
 	}
 	left := heap() - before
 	require.Less(t, left, full/10, "%d of %d bytes are left", left, full)

@@ -21,6 +21,7 @@ type lane struct {
 	// Owned by the turn.
 	policies *policies // of the publication in hand
 	pace     pacer
+	groups   groups
 	loops    []int
 	id       [32]byte // scratch for a cursor of one entry
 }
@@ -47,6 +48,9 @@ func (ln *lane) Handle(ev event) {
 		// What waits for its time has been acknowledged too.
 		ln.release(time.Time{}, true)
 		ev.reached <- struct{}{}
+	case ev.kind == eventUnfollowed:
+		_, taken := ln.hub.wanted(ln.loops[:0], ev.channel)
+		ln.groups.drop(ev.channel, taken, ln.hub)
 	case ev.kind == eventPace:
 		ln.release(time.Now(), false)
 	default:
@@ -78,13 +82,13 @@ func (ln *lane) take(ev *event) {
 
 // deliver encodes an event and posts it to the loops that want it.
 func (ln *lane) deliver(ev *event) {
-	var deltas bool
-	ln.loops, deltas = ln.hub.wanted(ln.loops[:0], ev.channel)
+	var taken forms
+	ln.loops, taken = ln.hub.wanted(ln.loops[:0], ev.channel)
 	if len(ln.loops) == 0 {
 		ev.credit.Release()
 		return
 	}
-	d := ln.encode(ev, deltas)
+	d := ln.encode(ev, taken)
 	d.pending.Store(int32(len(ln.loops)))
 	for _, i := range ln.loops {
 		ln.hub.shards[i].loop.Deliver(d)
@@ -92,7 +96,7 @@ func (ln *lane) deliver(ev *event) {
 }
 
 // encode makes the frames of an event, each once for all subscribers.
-func (ln *lane) encode(ev *event, deltas bool) *delivery {
+func (ln *lane) encode(ev *event, taken forms) *delivery {
 	d := &delivery{hub: ln.hub, kind: ev.kind, channel: ev.channel, seq: ev.seq, credit: ev.credit, at: ev.at}
 	switch ev.kind {
 	case eventPublication:
@@ -114,7 +118,7 @@ func (ln *lane) encode(ev *event, deltas bool) *delivery {
 				d.drops, d.key = policy.DropOldest, ln.hub.keyHash(policy.key(p))
 			}
 		}
-		if deltas {
+		if taken.deltas() {
 			d.encodeDelta(ev, id)
 		}
 	case eventResynced:
@@ -125,6 +129,9 @@ func (ln *lane) encode(ev *event, deltas bool) *delivery {
 	case eventLeave:
 		buf := codec.StartFrame(len(ev.channel) + infoRoom)
 		d.frame = codec.EndFrame(codec.AppendLeave(buf, ev.channel, ev.info), "")
+	}
+	if taken.coded() {
+		ln.compress(d, taken)
 	}
 	return d
 }

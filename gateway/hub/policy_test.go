@@ -39,7 +39,7 @@ func newPaceRig(t *testing.T, opt Options) *paceRig {
 	group, err := loop.NewGroup(1, pool, loop.Options{})
 	require.NoError(t, err)
 	r := &paceRig{t, New(group, instantEngine{}, pool, pool, opt), pool}
-	require.NoError(t, r.hub.Acquire(context.Background(), "ch", 0, false))
+	require.NoError(t, r.hub.Acquire(context.Background(), "ch", 0, Form{}))
 	group.Do(func(*loop.Loop) { r.hub.shards[0].Hold(0, "ch", 0) })
 	t.Cleanup(func() {
 		group.Do(func(*loop.Loop) { r.hub.shards[0].Drop(0) })

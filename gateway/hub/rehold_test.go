@@ -41,7 +41,7 @@ func TestWhatEnteredBeforeANewcomerIsNotHeldForIt(t *testing.T) {
 	r := newRig(t, 1, Options{HoldMaxSize: 400})
 	p := r.stream(0)
 	r.stream(0).subscribe("a", 0)
-	require.NoError(t, r.hub.Acquire(t.Context(), "a", 0, false))
+	require.NoError(t, r.hub.Acquire(t.Context(), "a", 0, Form{}))
 	p.do(func(s *Shard) {
 		for i := uint64(1); i <= 50; i++ {
 			r.publish("a", at(i)) // delivered behind this turn

@@ -25,7 +25,7 @@ func TestWhatWasPublishedBeforeIsNotDelivered(t *testing.T) {
 	plain, joins, held, positioned := r.stream(0), r.stream(0), r.stream(0), r.stream(0)
 	info := &codec.ClientInfo{User: "u", Client: "c"}
 	for _, p := range []*peer{plain, joins, held, positioned} {
-		require.NoError(t, r.hub.Acquire(t.Context(), "a", 0, false))
+		require.NoError(t, r.hub.Acquire(t.Context(), "a", 0, Form{}))
 		_ = p
 	}
 	publish := func(n uint64) {
@@ -73,7 +73,7 @@ func TestWhatTheHistoryHasIsNotHeldForANewcomer(t *testing.T) {
 func testNewcomer(t *testing.T, instant bool) {
 	r := newRig(t, 1, Options{HoldMaxSize: 2000})
 	p := r.stream(0)
-	require.NoError(t, r.hub.Acquire(t.Context(), "a", 0, false))
+	require.NoError(t, r.hub.Acquire(t.Context(), "a", 0, Form{}))
 	r.hub.synchronous = instant
 	p.do(func(s *Shard) {
 		for n := uint64(1); n <= 4; n++ {

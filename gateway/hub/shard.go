@@ -68,7 +68,7 @@ type member struct {
 func (m *member) held() bool { return m.state&stateHeld != 0 }
 
 // plain reports whether the member wants nothing but the plain frame.
-func (m *member) plain() bool { return m.features == 0 && m.state == 0 }
+func (m *member) plain() bool { return m.features&^follows == 0 && m.state == 0 }
 
 // newcomer reports whether the subscriber has yet to be told where it stands. One
 // that is held again has a position, and may lack what entered before from.
@@ -111,7 +111,7 @@ func (s *Shard) Hold(slot uint32, channel string, f Features) (added bool) {
 
 func (s *Shard) subscribe(slot uint32, channel string, f Features) (m *member, added bool) {
 	if m := s.find(slot, channel); m != nil {
-		m.features, m.route = f|m.features&Delta, routeNone // what the interest counts stays as it is
+		m.features, m.route = f|m.features&counted, routeNone
 		return m, false
 	}
 	t := s.topics.Value(channel)
@@ -191,7 +191,7 @@ func (s *Shard) Drop(slot uint32) {
 func (s *Shard) remove(slot uint32, i int) {
 	list := s.places[slot]
 	t, index := list[i].topic, list[i].index
-	deltas := t.members[index].features.has(Delta)
+	form := t.members[index].features.Form(s.loop.Coding(slot))
 	last := len(t.members) - 1
 	s.move(t, last, int(index))
 	t.members = t.members[:last]
@@ -207,7 +207,7 @@ func (s *Shard) remove(slot uint32, i int) {
 	} else if cap(t.members) > 64 && len(t.members) < cap(t.members)/4 {
 		t.members = append(make([]member, 0, cap(t.members)/2), t.members...)
 	}
-	s.hub.Release(t.channel, s.loop.ID(), deltas)
+	s.hub.Release(t.channel, s.loop.ID(), form)
 }
 
 // move puts a member of a topic into the place of one that is gone.

@@ -67,8 +67,8 @@ func TestWhoComesBackSoonCostsNoCall(t *testing.T) {
 		return func(channels []string) error { calls = append(calls, fmt.Sprint(what, channels)); return nil }
 	}
 	inBubble(t, &listEngine{on: note("on"), off: note("off")}, func(t *testing.T, h *Hub) {
-		came := func(ch string) { require.NoError(t, h.Acquire(t.Context(), ch, 0, false)) }
-		went := func(ch string) { h.Release(ch, 0, false) }
+		came := func(ch string) { require.NoError(t, h.Acquire(t.Context(), ch, 0, Form{})) }
+		went := func(ch string) { h.Release(ch, 0, Form{}) }
 		after := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
 		require.NoError(t, h.AcquireAll(t.Context(), 0, []Want{{Channel: "a"}, {Channel: "b"}, {Channel: "a"}}))
 		went("a")
@@ -105,7 +105,7 @@ func TestAnEngineThatIsAwayIsToldLater(t *testing.T) {
 	inBubble(t, e, func(t *testing.T, h *Hub) {
 		answer := func(with error) { e.do(func() { err = with }) }
 		answer(away)
-		require.ErrorIs(t, h.Acquire(t.Context(), "never", 0, false), broker.ErrUnavailable)
+		require.ErrorIs(t, h.Acquire(t.Context(), "never", 0, Form{}), broker.ErrUnavailable)
 		require.Zero(t, h.Stats().Channels)
 		answer(nil)
 		time.Sleep(2 * time.Second)
@@ -114,8 +114,8 @@ func TestAnEngineThatIsAwayIsToldLater(t *testing.T) {
 		e.do(func() { offs = nil })
 		require.NoError(t, h.AcquireAll(t.Context(), 0, []Want{{Channel: "a"}, {Channel: "b"}}))
 		answer(broker.ErrUnknown)
-		h.Release("a", 0, false)
-		h.Release("b", 0, false)
+		h.Release("a", 0, Form{})
+		h.Release("b", 0, Form{})
 		time.Sleep(time.Minute + 50*time.Millisecond)
 		synctest.Wait()
 		require.EqualValues(t, len(offs), h.Stats().UnsubscribeFails)
@@ -127,12 +127,12 @@ func TestAnEngineThatIsAwayIsToldLater(t *testing.T) {
 		require.Greater(t, len(offs), 4)
 		before := ons
 		answer(nil)
-		require.NoError(t, h.Acquire(t.Context(), "a", 0, false))
+		require.NoError(t, h.Acquire(t.Context(), "a", 0, Form{}))
 		require.Equal(t, before+1, ons, "it is not known whether the engine delivers it")
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.Equal(t, 1, h.left(), "b")
-		h.Release("a", 0, false)
+		h.Release("a", 0, Form{})
 		time.Sleep(time.Minute)
 		require.Zero(t, h.left())
 	})
@@ -153,7 +153,7 @@ func TestManyChannelsComeAndGoInBatches(t *testing.T) {
 	e.set(func() { require.Equal(t, channels/each, e.calls) })
 	require.Equal(t, channels, h.Stats().Channels)
 	for i := range wants {
-		h.Release(wants[i].Channel, i/each*each%3, false)
+		h.Release(wants[i].Channel, i/each*each%3, Form{})
 	}
 	require.Zero(t, h.Stats().Channels)
 	testkit.EventuallyWithin(t, patience, func() bool { return h.left() == 0 }, "the engine to be told")

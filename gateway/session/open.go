@@ -15,6 +15,9 @@ import (
 type Conn struct {
 	Socket  loop.Socket
 	Framing codec.Framing
+	// Coding is that of the body: one of Plan.Codings, or identity. An answer that refuses
+	// has none.
+	Coding codec.Coding
 	// Head is the response head of the stream; nil if it needs none.
 	Head *codec.StreamHead
 	// BlankLine is the one that the body begins with.
@@ -43,6 +46,7 @@ type Conn struct {
 func (m *Manager) Open(p *Plan, conn Conn) error {
 	ctx, cancel := WithPatience(m.opt.StaleCloseDelay)
 	defer cancel()
+	p.follow(conn.Coding, m.opt.Cursors)
 	op := &opening{ctx: ctx, calls: ctx, m: m, plan: p, conn: conn, loop: m.group.Pick()}
 	if !m.able.Local {
 		// An engine that does not answer is told as what it is, before the connect
@@ -161,7 +165,7 @@ func (op *opening) acquire(ctx context.Context) error {
 	var few [8]hub.Want
 	wants := few[:0]
 	for i := range grants {
-		wants = append(wants, hub.Want{Channel: grants[i].Channel, Delta: grants[i].Delta})
+		wants = append(wants, hub.Want{Channel: grants[i].Channel, Form: op.form(&grants[i])})
 	}
 	if err := op.m.hub.AcquireAll(ctx, op.loop.ID(), wants); err != nil {
 		op.m.opt.Log.Error("cannot subscribe to channels", "channels", len(grants), "first", grants[0].Channel, "error", err, "remedy", advice.Remedy(err, advice.Away))
@@ -170,6 +174,9 @@ func (op *opening) acquire(ctx context.Context) error {
 	op.acquired = len(grants)
 	return nil
 }
+
+// form is in which bytes the stream takes the events of a channel.
+func (op *opening) form(g *Grant) hub.Form { return g.features().Form(op.conn.Coding) }
 
 // restore reads where each channel is and what the client missed.
 func (op *opening) restore(ctx context.Context) error {

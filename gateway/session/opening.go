@@ -95,7 +95,7 @@ func (op *opening) giveBack() {
 	op.sent()
 	for ; op.acquired > op.placed; op.acquired-- {
 		g := &op.plan.Grants[op.acquired-1]
-		op.m.hub.Release(g.Channel, op.loop.ID(), g.Delta)
+		op.m.hub.Release(g.Channel, op.loop.ID(), op.form(g))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"sluice/codec"
@@ -27,6 +28,8 @@ type Grant struct {
 	Recover *recoverRequest
 	// AutoRecover: a connect hook asked for the latest publication.
 	AutoRecover bool
+	// follows are the groups that the stream may follow, see Plan.follow.
+	follows hub.Features
 }
 
 func newGrant(ch string, rules *channel.Options, o auth.Override) Grant {
@@ -87,6 +90,35 @@ type Plan struct {
 
 // Client returns the id that the connection will have, for hooks.
 func (p *Plan) Client() ID { return p.client }
+
+// Codings returns the content codings that the stream may have, the preferred one first:
+// those that the namespaces of all its channels have, as the first channel's wants them.
+// They must not be written to.
+func (p *Plan) Codings() (all []codec.Coding) {
+	for i := range p.Grants {
+		offered := p.Grants[i].Rules.Compression
+		switch {
+		case i == 0:
+			all = offered
+		case !slices.Equal(all, offered):
+			all = slices.DeleteFunc(slices.Clone(all), func(c codec.Coding) bool { return !slices.Contains(offered, c) })
+		}
+	}
+	return all
+}
+
+// follow lets a compressed stream follow groups, if it has one channel and what it is sent
+// is what all get: any other would hardly ever be where a group is.
+func (p *Plan) follow(c codec.Coding, cursors bool) {
+	if c == codec.CodingIdentity || len(p.Grants) != 1 || p.Grants[0].Delta {
+		return
+	}
+	if g := &p.Grants[0]; g.Recoverable && cursors {
+		g.follows = hub.FollowsWithID
+	} else {
+		g.follows = hub.FollowsBare
+	}
+}
 
 // PlanRequest is who connects and what was asked for.
 type PlanRequest struct {
@@ -297,7 +329,7 @@ func (g *Grant) takesRoom() bool { return g.Positioned && (g.wasRecovering() || 
 
 // features are what the hub is to deliver to the subscription.
 func (g *Grant) features() hub.Features {
-	var f hub.Features
+	f := g.follows
 	if g.Positioned {
 		f |= hub.Positioned
 	}

@@ -224,10 +224,10 @@ func (b *subscribeBatch) acquire(ctx context.Context) error {
 	if err := b.a.keeperRoom(ctx, []Grant{b.grant}); err != nil {
 		return err
 	}
-	return b.a.m.hub.Acquire(ctx, b.grant.Channel, b.a.loop.ID(), false)
+	return b.a.m.hub.Acquire(ctx, b.grant.Channel, b.a.loop.ID(), hub.Form{})
 }
 
-func (b *subscribeBatch) release() { b.a.m.hub.Release(b.grant.Channel, b.a.loop.ID(), false) }
+func (b *subscribeBatch) release() { b.a.m.hub.Release(b.grant.Channel, b.a.loop.ID(), hub.Form{}) }
 
 // hold puts the sessions into the channel, silent for now.
 func (b *subscribeBatch) hold() {
@@ -257,9 +257,10 @@ func (b *subscribeBatch) hold() {
 		*sub = b.grant.subscription()
 		sub.flags |= before
 		sub.batch = b.id
-		a.m.hub.AcquireMore(b.grant.Channel, a.loop.ID())
+		form := hub.Form{Coding: a.loop.Coding(ref.Slot)}
+		a.m.hub.AcquireMore(b.grant.Channel, a.loop.ID(), form)
 		if !a.shard.Hold(ref.Slot, b.grant.Channel, b.grant.features()) {
-			a.m.hub.Release(b.grant.Channel, a.loop.ID(), false)
+			a.m.hub.Release(b.grant.Channel, a.loop.ID(), form)
 		}
 		a.present(s, sub, &b.present)
 		b.deltas = b.deltas || a.shard.Deltas(ref.Slot, b.grant.Channel)

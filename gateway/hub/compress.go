@@ -1,0 +1,144 @@
+package hub
+
+import (
+	"sync/atomic"
+	"time"
+
+	"sluice/codec"
+)
+
+// CodingStats are what lanes did in one coding.
+type CodingStats struct {
+	Frames uint64        // that were compressed
+	Raw    uint64        // their bytes before that
+	Took   time.Duration // with what they took as members of groups
+}
+
+// codingCounts are CodingStats as lanes count them. Atomic.
+type codingCounts struct{ frames, raw, took atomic.Uint64 }
+
+func (c *codingCounts) read() CodingStats {
+	return CodingStats{
+		Frames: c.frames.Load(), Raw: c.raw.Load(), Took: time.Duration(c.took.Load()),
+	}
+}
+
+// compress gives the frames of an event the codings that somebody takes, each once for all.
+// It comes before any loop has the frames.
+func (ln *lane) compress(d *delivery, taken forms) {
+	if d.frame == nil || d.binary {
+		return
+	}
+	for c := codec.CodingGzip; int(c) < codings; c++ {
+		if !taken.in(c) {
+			continue
+		}
+		counts, began := &ln.hub.coded[c], time.Now()
+		code := func(f *codec.Frame) {
+			if f != nil {
+				counts.frames.Add(1)
+				counts.raw.Add(uint64(f.Len()))
+				f.Code(c)
+			}
+		}
+		if taken.has(c, kindPlain) || taken.has(c, kindBare) || taken.has(c, kindWithID) || d.full == nil {
+			code(d.frame)
+		}
+		if taken.has(c, kindDelta) {
+			code(d.full)
+			code(d.delta)
+		}
+		ln.addToGroups(d, taken, c)
+		counts.took.Add(uint64(time.Since(began)))
+	}
+}
+
+// addToGroups lets the groups of a channel go on with a publication. Where some streams may
+// be left out of it, no group goes on: what is behind could not be read there.
+func (ln *lane) addToGroups(d *delivery, taken forms, c codec.Coding) {
+	if d.kind != eventPublication || d.drops || d.key != 0 {
+		return
+	}
+	for _, kind := range [...]int{kindBare, kindWithID} {
+		if !taken.has(c, kind) || kind == kindBare && d.frame.HasID() {
+			continue
+		}
+		if g := ln.groups.get(groupKey{d.channel, c, kind}, ln.hub); g != nil {
+			g.Add(d.frame)
+		}
+	}
+}
+
+// maxGroups is how many groups a lane goes on with: each has the memory of an encoder, about
+// a megabyte.
+const maxGroups = 16
+
+// groupRest is for how long a group that is gone on with keeps its place. Why: where more
+// channels are published in than there are groups, each would take the place of another, and
+// none would ever come to its second event.
+const groupRest = time.Second
+
+// groups are those that a lane goes on with. Owned by its turn.
+type groups struct {
+	all map[groupKey]*group
+}
+
+type groupKey struct {
+	channel string
+	coding  codec.Coding
+	kind    int
+}
+
+type group struct {
+	*codec.Group
+	used time.Duration // on the hub's clock
+}
+
+// get returns a group, a new one if there is none; nil if there is no room for it now.
+func (gs *groups) get(key groupKey, h *Hub) *group {
+	now := h.clock()
+	g := gs.all[key]
+	if g == nil {
+		if len(gs.all) >= maxGroups && !gs.makeRoom(now, h) {
+			return nil
+		}
+		if gs.all == nil {
+			gs.all = make(map[groupKey]*group)
+		}
+		g = &group{Group: codec.NewGroup(key.coding)}
+		gs.all[key] = g
+		h.groups.Add(1)
+		h.groupsMade.Add(1)
+	}
+	g.used = now
+	return g
+}
+
+// makeRoom drops the group that was gone on with the longest ago, unless that is not long.
+func (gs *groups) makeRoom(now time.Duration, h *Hub) bool {
+	var oldest groupKey
+	at := now - groupRest + 1
+	for key, g := range gs.all {
+		if g.used < at {
+			oldest, at = key, g.used
+		}
+	}
+	if at > now-groupRest {
+		h.groupsRefused.Add(1)
+		return false
+	}
+	delete(gs.all, oldest)
+	h.groups.Add(-1)
+	h.groupsDropped.Add(1)
+	return true
+}
+
+// drop ends the groups of a channel that nobody follows any more.
+func (gs *groups) drop(channel string, taken forms, h *Hub) {
+	for key := range gs.all {
+		if key.channel == channel && !taken.has(key.coding, key.kind) {
+			delete(gs.all, key)
+			h.groups.Add(-1)
+		}
+	}
+}
