@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
+	"sluice/codec"
 	"sluice/gateway/problem"
 )
 
@@ -47,6 +49,7 @@ func (c *Config) check(l *problem.List, at string, o *Options) {
 	n.recovery()
 	n.slow()
 	n.broadcast()
+	n.compression()
 	if _, err := regexp.Compile(o.ChannelRegex); err != nil {
 		n.fail("channel_regex", "%q is not a regular expression (%v): allowed RE2 syntax", o.ChannelRegex, err)
 	}
@@ -162,6 +165,18 @@ func (n *checker) broadcast() {
 	}
 	if n.SubscriptionType != "" && !n.Publishable() {
 		n.fail("broadcast", "true goes with subscription_type stream only").With(lifetime, n.key("subscription_type"))
+	}
+}
+
+// compression refuses a list that says something twice: whoever wrote it meant another one.
+func (n *checker) compression() {
+	for i, c := range n.Compression {
+		switch {
+		case c == codec.CodingIdentity:
+			n.fail("compression", "%q is no coding to compress with: allowed zstd, gzip", c)
+		case slices.Contains(n.Compression[:i], c):
+			n.fail("compression", "%q stands there twice: allowed each coding once, the preferred one first", c)
+		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"sluice/codec"
 )
 
 // RecoveryMode says what a recovery brings back (PROTOCOL 6.3, 6.4).
@@ -83,6 +85,7 @@ type Options struct {
 	AllowedDeltaTypes     []string
 	DeltaPublish          bool
 	PublicationDataFormat Format
+	Compression           []codec.Coding // of streams, the preferred one first
 	SlowPolicy            SlowPolicy
 	ConflateKey           string        // the field or tag by which an unsent publication is replaced by a newer one
 	MaxRate               time.Duration // at most one publication per this time and subscriber, 0 = all

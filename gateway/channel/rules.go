@@ -41,6 +41,7 @@ func NewRules(c Config) (*Rules, error) {
 func effective(c *Config, name string, o Options) *Options {
 	o.Name = name
 	o.AllowedDeltaTypes = slices.Clone(o.AllowedDeltaTypes)
+	o.Compression = slices.Clone(o.Compression)
 	o.HistoryMetaTTL = cmp.Or(o.HistoryMetaTTL, c.HistoryMetaTTL)
 	o.PublicationDataFormat = cmp.Or(o.PublicationDataFormat, c.PublicationDataFormat)
 	o.ForceRecoveryMode = cmp.Or(o.ForceRecoveryMode, RecoveryStream)

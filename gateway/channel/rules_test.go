@@ -178,6 +178,9 @@ func TestNewRulesRefusesOptionsThatDoNotGoTogether(t *testing.T) {
 		{"broadcast with too many checkpoints", Options{Broadcast: true, HistorySize: 1, HistoryTTL: s, BroadcastFreshness: s, BroadcastLifetime: 1001 * s}, "broadcast_lifetime: 16m41s is more than 1000 times broadcast_freshness (1s)"},
 		{"broadcast with parts of seconds", Options{Broadcast: true, HistorySize: 1, HistoryTTL: s, BroadcastFreshness: s / 2}, "broadcast_freshness: 500ms: allowed whole seconds"},
 		{"rate with delta publish", Options{DeltaPublish: true, MaxRate: s}, "max_rate: 1s leaves publications out and cannot go together with delta"},
+		{"compression", Options{Compression: []codec.Coding{codec.CodingGzip, codec.CodingZstd}, SlowPolicy: SlowDropOldest}, ""},
+		{"a coding twice", Options{Compression: []codec.Coding{codec.CodingGzip, codec.CodingZstd, codec.CodingGzip}}, `compression: "gzip" stands there twice: allowed each coding once`},
+		{"identity", Options{Compression: []codec.Coding{codec.CodingIdentity}}, `compression: "identity" is no coding to compress with: allowed zstd, gzip`},
 		{"rate with two of them", Options{DeltaPublish: true, ForcePositioning: true, MaxRate: s}, "force_positioning"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

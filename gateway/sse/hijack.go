@@ -13,6 +13,7 @@ func (s *Server) hijack(ctx *fasthttp.RequestCtx, r *request, plan *session.Plan
 	conn := session.Conn{Framing: r.framing(s.opt.Framing), Request: r}
 	if refused == nil {
 		conn.Head, conn.BlankLine, conn.Preamble = r.head(conn.Framing, r.bounds != bounds{}), s.blankLine(), s.retryLine()
+		conn.Coding, conn.Head.Coding, conn.Head.VaryCoding = r.coding, r.coding, r.varies
 		conn.MaxEvents, conn.MaxDuration = r.bounds.events, r.bounds.duration
 	}
 	s.taker.Take(ctx, conn, plan, refused)

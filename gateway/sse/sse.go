@@ -187,6 +187,8 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	}
 	if err != nil {
 		s.explain(ctx, r, err)
+	} else {
+		r.negotiate(ctx, plan.Codings())
 	}
 	s.hijack(ctx, r, plan, err)
 }
