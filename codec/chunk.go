@@ -31,6 +31,15 @@ func (f Framing) Terminator() []byte {
 // written to.
 var StreamOpening, ReferenceOpening = []byte("\n"), []byte("\r\n")
 
+// AppendRetry appends the line that tells an EventSource how long to wait before
+// it comes back: "retry: 3000\n", in milliseconds, 1 at the least (HTML Standard,
+// section 9.2.6). It is no event: what follows decides whether it goes out alone.
+func AppendRetry(dst []byte, wait time.Duration) []byte {
+	dst = append(dst, "retry: "...)
+	dst = strconv.AppendInt(dst, max(wait.Milliseconds(), 1), 10)
+	return append(dst, '\n')
+}
+
 var chunkTerminator = []byte("0\r\n\r\n")
 
 // maxChunkHead is the most that the size line of a chunk of this package takes:

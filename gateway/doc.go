@@ -76,7 +76,7 @@
 //	a rule for requests     front/strict/
 //	the retry line          sse/delay.go says how long, where streams open; sse/shed.go, where
 //	                        they are turned away; session/ending.go, where they end; its
-//	                        bytes: ../codec/retry.go
+//	                        bytes: ../codec/chunk.go
 //	resume by Last-Event-ID sse/position.go reads the id, ../codec/cursor.go its bytes,
 //	                        session/plan.go finds whose it is, session/recover.go decides what
 //	                        was missed, session/open.go what is too much
