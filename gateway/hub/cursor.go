@@ -98,7 +98,7 @@ func (s *Shard) sendOwn(m *member, f *codec.Frame) {
 		}
 		c.sentAt = s.loop.Now()
 	}
-	s.loop.SendOwnID(m.slot, f, s.idChunk(c.text, s.loop.Framing(m.slot)))
+	s.loop.SendOwnID(m.slot, f, s.idChunk(c.text, m.slot))
 }
 
 func (s *Shard) thinned(c *streamCursor) bool { return !s.hub.Exact(len(c.text)) }
@@ -113,16 +113,15 @@ func (s *Shard) Thinned(slot uint32) bool {
 	return c != nil && s.thinned(c)
 }
 
-// idChunk returns the end of an event, with the id line of a cursor, as a piece of a
-// body. It is cut from a
-// block shared by many, so that an event costs no allocation.
-func (s *Shard) idChunk(text []byte, f codec.Framing) []byte {
+// idChunk returns the end of an event, with the id line of a cursor, as a piece of the body
+// of a stream. It is cut from a block shared by many, so that an event costs no allocation.
+func (s *Shard) idChunk(text []byte, slot uint32) []byte {
 	need := len(text) + codec.EventEndOverhead
 	if cap(s.ids)-len(s.ids) < need {
 		s.ids = make([]byte, 0, max(idBlock, need))
 	}
 	start := len(s.ids)
-	s.ids = codec.AppendEventEnd(s.ids, f, text)
+	s.ids = codec.AppendCodedEnd(s.ids, s.loop.Coding(slot), s.loop.Framing(slot), text)
 	return s.ids[start:len(s.ids):len(s.ids)]
 }
 
@@ -169,7 +168,7 @@ func (s *Shard) cursorChunk(slot uint32, step *Start) []byte {
 	if c := s.cursors.Value(slot); c != nil {
 		c.sentAt = s.loop.Now()
 	}
-	return s.idChunk(text, s.loop.Framing(slot))
+	return s.idChunk(text, slot)
 }
 
 // AppendCursor appends where a stream stands, exactly, for the id line of its

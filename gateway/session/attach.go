@@ -48,7 +48,7 @@ func (t *attachTask) Run(l *loop.Loop) {
 
 // adopt gives the socket to the loop and makes its session.
 func (op *opening) adopt(l *loop.Loop) (*session, error) {
-	ref, err := l.Adopt(op.conn.Socket, op.conn.Framing, codec.CodingIdentity)
+	ref, err := l.Adopt(op.conn.Socket, op.conn.Framing, op.conn.Coding)
 	if err != nil {
 		op.conn.Socket.Discard()
 		op.m.opt.Log.Error("a socket was refused", "error", err, "remedy", "look at the limits of the process and of the system (descriptors, memory)")

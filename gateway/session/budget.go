@@ -57,7 +57,11 @@ type blockKey struct {
 	channel, epoch string
 	first, last    uint64
 	deltas         bool
-	events         bool // each an event of its own
+	coding         codec.Coding // of the streams
+	events         bool         // each an event of its own
+	// inOrder: the streams send the events one behind the other, with the ids that they
+	// bring, so that what is compressed shares a context.
+	inOrder bool
 }
 
 // block is such publications as they stand in a connect push, or as events behind one,
@@ -69,10 +73,10 @@ type block struct {
 	events []*codec.Frame // with key.events
 }
 
-// keyOfMissed names what was missed in a channel.
-func keyOfMissed(r *codec.SubscribeResult, events bool) blockKey {
+// keyOfMissed names what was missed in a channel, for streams of a coding.
+func keyOfMissed(r *codec.SubscribeResult, c codec.Coding) blockKey {
 	return blockKey{
-		channel: r.Channel, epoch: r.Epoch, deltas: r.Delta, events: events,
+		channel: r.Channel, epoch: r.Epoch, deltas: r.Delta, coding: c,
 		first: r.Publications[0].Offset, last: r.Publications[len(r.Publications)-1].Offset,
 	}
 }
@@ -206,6 +210,7 @@ func (t *ticket) build(blk *block, pubs []*codec.Publication) (f *codec.Frame) {
 	}()
 	if blk.key.events {
 		blk.events = codec.MissedFrames(blk.key.channel, blk.key.epoch, pubs, blk.key.deltas)
+		blk.key.compress(blk.events)
 		for _, e := range blk.events {
 			bytes += e.Len()
 		}
@@ -216,8 +221,27 @@ func (t *ticket) build(blk *block, pubs []*codec.Publication) (f *codec.Frame) {
 		size += p.Size() + recoveredCost
 	}
 	text := codec.EndText(codec.AppendPublications(codec.StartText(size), pubs, blk.key.deltas))
+	if blk.key.coding != codec.CodingIdentity {
+		text.Code(blk.key.coding)
+	}
 	bytes = text.Len()
 	return text
+}
+
+// compress gives events the form that the streams of the block are sent.
+func (k *blockKey) compress(events []*codec.Frame) {
+	switch {
+	case k.coding == codec.CodingIdentity:
+	case k.inOrder:
+		g := codec.NewGroup(k.coding)
+		for _, e := range events {
+			g.Add(e)
+		}
+	default:
+		for _, e := range events {
+			e.Code(k.coding)
+		}
+	}
 }
 
 // done says that the caller will not send a frame any more that it charged, or got

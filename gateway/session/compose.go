@@ -38,7 +38,7 @@ func (op *opening) share() {
 		if n := (&restored{publications: r.Publications}).size(r.Delta); n < blockMin {
 			continue
 		}
-		r.Block = op.room.block(keyOfMissed(r, false), r.Publications)
+		r.Block = op.room.block(keyOfMissed(r, op.conn.Coding), r.Publications)
 		op.blocks = append(op.blocks, r.Block)
 		r.Publications = nil
 	}
@@ -77,7 +77,11 @@ func (op *opening) compose() {
 	}
 	scratch := eventPool.Get().(*[]byte)
 	cursor := op.appendCursor(slices.Grow((*scratch)[:0], size))
-	event := append(cursor, op.conn.Preamble...) // behind it, in the same memory
+	event := cursor // what follows stands behind it, in the same memory
+	if op.conn.Coding != codec.CodingIdentity {
+		event = append(event, op.conn.BlankLine...) // compressed with the rest
+	}
+	event = append(event, op.conn.Preamble...)
 	before := len(event)
 	event = append(codec.AppendConnect(append(event, "data: "...), &res), '\n')
 	op.push = len(event) + len("\n") - before
@@ -102,19 +106,28 @@ func (op *opening) cut(event []byte, from int, cuts []codec.Cut) {
 	if op.conn.Head != nil {
 		b = codec.AppendStreamHead(b, op.conn.Head)
 	}
-	b = codec.AppendChunk(b, f, op.conn.BlankLine)
+	if op.conn.Coding == codec.CodingIdentity {
+		b = codec.AppendChunk(b, f, op.conn.BlankLine)
+	}
 	for _, c := range cuts {
-		b = codec.AppendChunk(b, f, event[from:c.At])
-		op.pieces = append(op.pieces, codec.RawFrame(b), c.Block)
+		op.pieces = append(op.pieces, op.piece(b, event[from:c.At]), c.Block)
 		op.push += c.Block.Len()
 		from, b = c.At, nil
 	}
-	op.pieces = append(op.pieces, codec.RawFrame(codec.AppendChunk(b, f, event[from:])))
+	op.pieces = append(op.pieces, op.piece(b, event[from:]))
 	if op.room != nil {
 		for i := 0; i < len(op.pieces); i += 2 { // every other one is a block
 			op.room.charge(op.pieces[i])
 		}
 	}
+}
+
+// piece makes the frame of a part of the body; begun is what comes before the first one.
+func (op *opening) piece(begun, text []byte) *codec.Frame {
+	if begun != nil {
+		return codec.OpeningFrame(begun, op.conn.Coding, op.conn.Framing, text)
+	}
+	return codec.OwnFrame(op.conn.Coding, op.conn.Framing, text)
 }
 
 // appendCursor appends where the stream starts, nothing if it has no recoverable channel or

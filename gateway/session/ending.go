@@ -109,7 +109,7 @@ func (a *Agent) lastBlock(slot uint32, retry time.Duration, push *codec.Frame) *
 // lastEvent returns the frame of an event of these lines with an id of its own.
 func (a *Agent) lastEvent(slot uint32, lines, id []byte) *codec.Frame {
 	event := codec.AppendEventEnd(append(make([]byte, 0, len(lines)+len(id)+8), lines...), codec.FramingClose, id)
-	return codec.RawFrame(codec.AppendChunk(nil, a.loop.Framing(slot), event))
+	return codec.OwnFrame(a.loop.Coding(slot), a.loop.Framing(slot), event)
 }
 
 // pace is how fast the streams of a node end when it stops.

@@ -88,7 +88,8 @@ func (w *runWriter) write() {
 		if !w.op.plan.Grants[i].runs() || len(pubs) == 0 {
 			continue
 		}
-		key := keyOfMissed(r, true)
+		key := keyOfMissed(r, w.op.conn.Coding)
+		key.events, key.inOrder = true, shared
 		if r.Publications = nil; w.room() == 0 {
 			continue
 		}
@@ -143,7 +144,7 @@ func (w *runWriter) cut() []byte {
 		w.ids = make([]byte, 0, max(runMin, need))
 	}
 	start := len(w.ids)
-	w.ids = codec.AppendEventEnd(w.ids, w.op.conn.Framing, w.text)
+	w.ids = codec.AppendCodedEnd(w.ids, w.op.conn.Coding, w.op.conn.Framing, w.text)
 	return w.ids[start:len(w.ids):len(w.ids)]
 }
 

@@ -83,6 +83,7 @@ func (m *Manager) subscribeAll(ctx context.Context, grant *Grant, batches []*sub
 	defer missed.done()
 	for _, b := range batches {
 		missed.encode(b.deltas)
+		missed.compress(b.codings)
 		b.result, b.at, b.missed = result, at, &missed
 	}
 	activateWithRoom(ctx, batches, err)
@@ -150,6 +151,18 @@ func (f *missed) encode(deltas bool) {
 	}
 }
 
+// compress gives the frames the codings, a bit for each.
+func (f *missed) compress(codings uint8) {
+	for c := codec.CodingGzip; codings>>c != 0; c++ {
+		if codings&(1<<c) == 0 {
+			continue
+		}
+		for _, frame := range slices.Concat(f.plain, f.strings) {
+			frame.Code(c)
+		}
+	}
+}
+
 func (f *missed) charged(frame *codec.Frame) *codec.Frame {
 	f.room.charge(frame)
 	return frame
@@ -174,7 +187,8 @@ type subscribeBatch struct {
 	named   int    // sessions that are meant
 	id      uint32 // of Agent.batches
 	members []batchMember
-	deltas  bool // some of them negotiated deltas for the channel
+	deltas  bool  // some of them negotiated deltas for the channel
+	codings uint8 // of their streams, a bit for each
 	present sync.WaitGroup
 
 	result codec.SubscribeResult
@@ -263,6 +277,7 @@ func (b *subscribeBatch) hold() {
 			a.m.hub.Release(b.grant.Channel, a.loop.ID(), form)
 		}
 		a.present(s, sub, &b.present)
+		b.codings |= 1 << a.loop.Coding(ref.Slot)
 		b.deltas = b.deltas || a.shard.Deltas(ref.Slot, b.grant.Channel)
 		b.members = append(b.members, bm)
 	})
