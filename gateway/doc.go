@@ -25,7 +25,8 @@
 //	hub/            who listens here: lanes, a shard per loop, interest, credit
 //	broker/         contract; brokertest/ its suite for engines; memory/ the engine, history/ its
 //	                log of a channel; redis/ the engine of many nodes, which compares what it
-//	                delivered with histories; remotetest/ one for tests: late, broken or silent
+//	                delivered with histories; relay/ has its publications from another node's
+//	                broadcast route; remotetest/ one for tests: late, broken or silent
 //	                as they say
 //	presence/       contract; presencetest/ the suite that judges what keeps it; memory/ redis/,
 //	                which has the places of users as well
@@ -156,6 +157,10 @@
 //	Sentinel question     per dial, one    dial and answer, with a deadline
 //	                      per Sentinel
 //	of rueidis            3 per connection Redis; one more for each that ends
+//	relay link            per channel      the origin, credit, its timer
+//	relay probe           1                the origin, with a deadline, its timer
+//	relay stop            1                its links and the probe, at the end
+//	of net/http           2 per connection the origin
 //	reclaim               1                its timer
 //	table of descriptors  1 at most        fcntl: the kernel's table grows before it has to; nobody waits
 //	scrape                a few per scrape answers of loops, 1 s at most
@@ -170,8 +175,8 @@
 //
 // The order of those that nest, the whole list: memory stripe → hub interest stripe →
 // actor inbox; what a redis fan tells → its handler's, the follower of a shard → actor
-// inbox; a part of a fan → the fan; a redis reader → its markers; auth's verifications
-// under way → its cache. All others are taken last, and nothing is called under them. No
-// lock of the way of a connect, a publication or a
+// inbox; a part of a fan → the fan; a redis reader → its markers; a channel of a relay →
+// actor inbox; auth's verifications under way → its cache. All others are taken last, and
+// nothing is called under them. No lock of the way of a connect, a publication or a
 // stream is held over a system call or a call to a backend.
 package gateway

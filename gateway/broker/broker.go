@@ -116,7 +116,32 @@ var (
 	// that are idempotent may be made again: all but a Publish without an
 	// idempotency key, Join and Leave.
 	ErrUnknown = errors.New("broker: the engine did not answer, what it did is not known")
+	// ErrNoChannel says that there is no such channel where an engine has its
+	// publications from, and that asking again soon brings nothing else.
+	ErrNoChannel = errors.New("broker: there is no such channel")
+	// ErrLoop says that a wish for a channel came back to a node that it had passed.
+	ErrLoop = errors.New("broker: nodes have this channel from each other, in a circle")
+	// ErrReadOnly says that an engine only passes on what others publish.
+	ErrReadOnly = errors.New("broker: this engine only passes on what is published elsewhere: publish there")
 )
+
+type viaKey struct{}
+
+// WithVia returns a context in which what is asked for is so for the sake of another
+// node: via are the nodes by which the wish came, a value of CDN-Loop (RFC 8586). An
+// engine that asks other nodes in turn tells them.
+func WithVia(ctx context.Context, via string) context.Context {
+	if via == "" {
+		return ctx
+	}
+	return context.WithValue(ctx, viaKey{}, via)
+}
+
+// Via returns what WithVia put into a context, "" for nothing.
+func Via(ctx context.Context) string {
+	via, _ := ctx.Value(viaKey{}).(string)
+	return via
+}
 
 // Abilities say what an engine is like, each by itself.
 type Abilities struct {
@@ -143,8 +168,7 @@ type Abilities struct {
 // Broker is an engine. All methods may be called from any goroutine but not
 // from a turn: they may wait for the network until ctx ends, and for as long as
 // the engine's own limits allow where ctx has no end. Calls are idempotent unless said
-// otherwise; errors wrap ErrNoHistory, ErrUnavailable or ErrUnknown where one of
-// them applies.
+// otherwise; errors wrap one of those above where it applies.
 type Broker interface {
 	// Abilities are the same before and after Start. It does not block.
 	Abilities() Abilities

@@ -72,6 +72,7 @@ var layout = map[string]row{
 	"gateway/broker/history":        {ours: "codec gateway/broker"},
 	"gateway/broker/redis":          {ours: "codec gateway/advice gateway/broker gateway/broker/history gateway/redis gateway/reference gateway/shrink gateway/tally"},
 	"gateway/broker/memory":         {ours: "codec gateway/broker gateway/broker/history gateway/shrink"},
+	"gateway/broker/relay":          {ours: "codec gateway/auth gateway/broker gateway/broker/history gateway/shrink"},
 	"gateway/cluster":               {ours: "codec gateway/advice gateway/broker gateway/reference gateway/tally"},
 	"gateway/cluster/clustertest":   {ours: "gateway/broker gateway/cluster", others: modTestify}, // for tests: in no other row
 	"gateway/broker/brokertest":     {ours: "codec gateway/broker gateway/testkit", others: modTestify},

@@ -87,6 +87,16 @@ func (s *Stream) dropOldest() {
 	s.count--
 }
 
+// Len returns how many publications are kept.
+func (s *Stream) Len() int { return s.count }
+
+// DropOldest forgets the oldest publication, of one or more, and returns it.
+func (s *Stream) DropOldest() *codec.Publication {
+	p := s.at(0)
+	s.dropOldest()
+	return p
+}
+
 // grow makes room for one more: rarely used channels stay small, whatever the
 // configured size.
 func (s *Stream) grow(size int) {
