@@ -211,9 +211,6 @@ func DisconnectFrame(d *Disconnect) *Frame {
 	return EndFrame(AppendDisconnect(StartFrame(len(d.Reason)+48), d), "")
 }
 
-// PingFrame is the ping event, the same for all streams (PROTOCOL 1.5).
-var PingFrame = EndFrame(append(StartFrame(2), "{}"...), "")
-
 // EventEndOverhead is the most that [AppendEventEnd] adds to the text of an id.
 const EventEndOverhead = maxChunkHead + len(idField) + len("\n\n\r\n")
 

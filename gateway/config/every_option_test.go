@@ -63,7 +63,7 @@ func decoded(t *testing.T, g given) *Config {
 
 // sampleOf is sample inside the limits of the option.
 func sampleOf(o *schema.Field) (inJSON, text string) {
-	limits := map[string]string{"node.loops": "3", "node.lanes": "3", "http_api.max_depth": "99", "http_server.max_head_size": "5000"}
+	limits := map[string]string{"uni_sse.padding": "300", "uni_sse.padding_max": "300", "node.loops": "3", "node.lanes": "3", "http_api.max_depth": "99", "http_server.max_head_size": "5000"}
 	if l := limits[o.Key]; l != "" {
 		return l, l
 	}

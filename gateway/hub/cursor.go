@@ -137,6 +137,20 @@ func (s *Shard) SendWithCursor(slot uint32, f *codec.Frame, step *Start) {
 	s.loop.Push(slot, f)
 }
 
+// Ping queues an open frame without an event, and where the stream stands behind its lines; nothing
+// there if that is not to be told now, see AppendCursor.
+func (s *Shard) Ping(slot uint32, f *codec.Frame) {
+	s.scratch = s.AppendCursor(s.scratch[:0], slot)
+	if len(s.scratch) == 0 {
+		s.loop.Push(slot, f)
+		return
+	}
+	if c := s.cursors.Value(slot); c != nil {
+		c.sentAt = s.loop.Now()
+	}
+	s.loop.PushOwnID(slot, f, s.idChunk(s.scratch, slot))
+}
+
 // SendMissed is SendWithCursor for what a stream missed, which does not count for
 // the limit of its queue; see loop.Loop.SendCharged.
 func (s *Shard) SendMissed(slot uint32, f *codec.Frame, step *Start) {

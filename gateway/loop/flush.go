@@ -135,6 +135,14 @@ func (l *Loop) flushStream(slot uint32) {
 	}
 }
 
+// Flush makes a write of what the stream has queued, at once, so that what is sent next
+// leaves in another one. On-loop only.
+func (l *Loop) Flush(slot uint32) {
+	if s := l.at(slot); s.state == stateLive && s.queue != 0 && !s.blocked {
+		l.flushStream(slot)
+	}
+}
+
 // errorReason maps an error of read(2) or write(2) to what happened to the peer.
 func errorReason(err error) Reason {
 	switch {

@@ -3,6 +3,7 @@ package node
 import (
 	"time"
 
+	"sluice/codec"
 	"sluice/gateway/config"
 	"sluice/gateway/session"
 )
@@ -71,13 +72,16 @@ func (node *Node) watchClock(done <-chan struct{}) {
 	}
 }
 
+// pingStyles are the words of uni_sse.ping_style.
+var pingStyles = map[string]codec.PingStyle{"data": codec.PingData, "comment": codec.PingComment, "id": codec.PingID}
+
 // sessionSettings are the options that are settings, of the live ones the personal
 // channel only.
 func sessionSettings(cfg *config.Config) session.Options {
 	c, u := &cfg.Client, &cfg.UniSSE
 	return session.Options{
 		Live:    session.Live{Personal: personal(c)},
-		Version: Version + " OSS", PingInterval: c.PingInterval,
+		Version: Version + " OSS", PingInterval: c.PingInterval, PingStyle: pingStyles[u.PingStyle], TwoWrites: u.TwoWriteStart,
 		Cursors: u.LastEventID, TerminalIDs: u.TerminalStatus, ServerTime: c.ConnectIncludeServerTime,
 		ChannelLimit: c.ChannelLimit, RecoveryMaxBytes: u.RecoveryMaxBytes, RecoveryMaxTotal: u.RecoveryMaxTotal,
 		MaxLifetime: u.MaxLifetime, RetryMin: u.Retry.Min, RetryMax: u.Retry.Max,

@@ -34,7 +34,7 @@ func sseSettings(cfg *config.Config) sse.Options {
 			UserTimeout: c.QueueMaxAge + userTimeoutSlack, UnsentMax: u.KernelUnsentMax,
 		},
 		RetryMin: u.Retry.Min, RetryMax: u.Retry.Max, LastEventID: u.LastEventID,
-		BoundedStreams: u.BoundedStreams, Incremental: u.Incremental,
+		BoundedStreams: u.BoundedStreams, Incremental: u.Incremental, Padding: u.Padding, PaddingMax: u.PaddingMax,
 		ShedByStatus: u.Shed == "status", ShedMax: u.ShedRetryMax,
 	}
 	if u.Framing == "close" {

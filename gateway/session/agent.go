@@ -29,7 +29,9 @@ type Agent struct {
 	byUser  shrink.Map[uint64, uint32] // hash of the user → slot+1 of its first session
 	clients int
 	stats   LoopStats
-	batches uint32 // counts calls of Manager.Subscribe that held something
+	padded  shrink.Map[uint32, uint8]    // slot → lines of padding behind each ping, where there are any
+	pings   [PaddingMax + 1]*codec.Frame // by lines of padding, each from when it was sent first
+	batches uint32                       // counts calls of Manager.Subscribe that held something
 	rand    *rand.Rand
 
 	renewing [renewals]renewing
@@ -68,6 +70,9 @@ func (a *Agent) add(ref loop.Ref, op *opening) *session {
 	if a.m.opt.Refresh != nil {
 		s.refresh = &refreshState{meta: p.meta, headers: p.headers}
 	}
+	if lines := op.conn.Padding; lines > 0 {
+		a.padded.Set(ref.Slot, lines)
+	}
 	if p.address.IsValid() {
 		a.table.setAddress(ref.Slot, p.address)
 	}
@@ -103,6 +108,7 @@ func (a *Agent) remove(slot uint32) {
 	if s.holds&holdsClaim != 0 {
 		a.m.users.unclaim(s.user, s.client)
 	}
+	a.padded.Delete(slot)
 	a.m.ReleaseAddress(a.table.takeAddress(slot))
 	a.m.streams.Add(-1)
 	a.clients--

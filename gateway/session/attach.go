@@ -116,6 +116,10 @@ func (a *Agent) open(op *opening, s *session) {
 	ref := op.ref
 	s.opening = nil
 	op.to(stageOpen)
+	if op.first != nil {
+		a.loop.SendExempt(ref.Slot, op.first, loop.NoID)
+		a.loop.Flush(ref.Slot)
+	}
 	if op.room == nil {
 		a.loop.SendExempt(ref.Slot, op.pieces[0], loop.NoID)
 	} else {

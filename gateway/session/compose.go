@@ -62,7 +62,8 @@ func (op *opening) compose() {
 		Client: p.client.String(), Session: p.secret.String(), Version: o.Version,
 		Data: p.Data, Subs: op.results,
 	}
-	if o.PingInterval > 0 {
+	// Why not for other styles: a client that is told of pings goes when it sees none.
+	if o.PingInterval > 0 && o.PingStyle == codec.PingData {
 		res.Ping = uint32(o.PingInterval / time.Second)
 	}
 	if p.ExpireAt > 0 && o.Refresh == nil { // else the server sees to it
@@ -86,6 +87,7 @@ func (op *opening) compose() {
 	event = append(codec.AppendConnect(append(event, "data: "...), &res), '\n')
 	op.push = len(event) + len("\n") - before
 	event = codec.AppendEventEnd(event, codec.FramingClose, cursor)
+	event = codec.AppendPadding(event, int(op.conn.Padding))
 	op.cut(event, len(cursor), res.Cuts)
 	keepEvent(scratch, event)
 	eventPool.Put(scratch)
@@ -108,6 +110,9 @@ func (op *opening) cut(event []byte, from int, cuts []codec.Cut) {
 	}
 	if op.conn.Coding == codec.CodingIdentity {
 		b = codec.AppendChunk(b, f, op.conn.BlankLine)
+	}
+	if op.m.opt.TwoWrites {
+		op.first, b = op.piece(b, codec.Comment), nil
 	}
 	for _, c := range cuts {
 		op.pieces = append(op.pieces, op.piece(b, event[from:c.At]), c.Block)

@@ -22,8 +22,12 @@ import (
 // Options of a [Manager]; the keys of configuration are named where they are
 // not obvious.
 type Options struct {
-	Version      string        // in the connect push
-	PingInterval time.Duration // not above 0: no pings
+	Version      string          // in the connect push
+	PingInterval time.Duration   // not above 0: no pings
+	PingStyle    codec.PingStyle // uni_sse.ping_style
+	// TwoWrites has the head of a stream leave with a comment, in a write and a segment
+	// of their own, before what it begins with (uni_sse.two_write_start).
+	TwoWrites    bool
 	Rules        func() *channel.Rules
 	Cursors      bool      // uni_sse.last_event_id
 	TerminalIDs  bool      // uni_sse.terminal_status
@@ -120,6 +124,9 @@ func (o *Options) setDefaults() {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 }
+
+// PaddingMax is the most lines of padding that streams may have.
+const PaddingMax = 128
 
 // minPing bounds the ping interval: below it pings would be the load.
 const minPing = 10 * time.Millisecond

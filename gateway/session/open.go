@@ -24,6 +24,9 @@ type Conn struct {
 	BlankLine []byte
 	// Preamble are lines that the first event begins with, such as retry.
 	Preamble []byte
+	// Padding is how many lines of padding follow the connect push and each ping, at most
+	// PaddingMax.
+	Padding uint8
 	// MaxEvents and MaxDuration end the stream after so many events, the
 	// connect push included, or so much time (to 100 ms); 0 for no bound.
 	MaxEvents   uint32

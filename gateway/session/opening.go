@@ -27,6 +27,7 @@ type opening struct {
 	at       []hub.Start
 	room     *ticket        // for what the client missed; nil if it asks for nothing
 	blocks   []*codec.Frame // of what the client missed, shared with others
+	first    *codec.Frame   // what leaves before them, in a write of its own; nil for nothing
 	pieces   []*codec.Frame // the opening's bytes, once they are known
 	push     int            // of these, the bytes of the connect push
 	run      run            // what follows them

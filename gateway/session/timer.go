@@ -41,8 +41,7 @@ func (a *Agent) Timer(ref loop.Ref) {
 		return
 	}
 	if s.pingAt != 0 && s.pingAt <= now {
-		a.sent(PushPing, codec.PingFrame.Len())
-		a.loop.Push(ref.Slot, codec.PingFrame)
+		a.ping(ref)
 		if !a.loop.Live(ref) {
 			return // it was the last event, or one too many
 		}
@@ -53,6 +52,22 @@ func (a *Agent) Timer(ref loop.Ref) {
 		s.tickAt = now + int64(a.m.opt.PresenceUpdateInterval)
 	}
 	a.arm(ref, s)
+}
+
+// ping sends a ping in the style that is configured.
+func (a *Agent) ping(ref loop.Ref) {
+	padding := a.padded.Value(ref.Slot)
+	f := a.pings[padding]
+	if f == nil {
+		f = codec.NewPing(a.m.opt.PingStyle, int(padding))
+		a.pings[padding] = f
+	}
+	a.sent(PushPing, f.Len())
+	if a.m.opt.PingStyle == codec.PingID {
+		a.shard.Ping(ref.Slot, f)
+	} else {
+		a.loop.Push(ref.Slot, f)
+	}
 }
 
 // arm asks for a timer at the session's first deadline.

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"sluice/codec"
+	"sluice/gateway/session"
 )
 
 // bounds are when a client wants its stream to end: load tools cannot measure
@@ -51,4 +54,16 @@ func parseBound(text string) time.Duration {
 		return 0
 	}
 	return d
+}
+
+// padding returns how many lines of it a stream has: as many as its client asks for, where
+// it may. A parameter that is no number is none of ours.
+func (s *Server) padding(ctx *fasthttp.RequestCtx) uint8 {
+	bytes := s.opt.Padding
+	if s.opt.PaddingMax > 0 {
+		if n, err := strconv.ParseUint(string(ctx.QueryArgs().Peek("padding")), 10, 31); err == nil {
+			bytes = min(int(n), s.opt.PaddingMax)
+		}
+	}
+	return uint8(min((bytes+codec.PaddingLine-1)/codec.PaddingLine, session.PaddingMax))
 }

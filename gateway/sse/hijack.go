@@ -14,6 +14,7 @@ func (s *Server) hijack(ctx *fasthttp.RequestCtx, r *request, plan *session.Plan
 	if refused == nil {
 		conn.Head, conn.BlankLine, conn.Preamble = r.head(conn.Framing, r.bounds != bounds{}), s.blankLine(), s.retryLine()
 		conn.Coding, conn.Head.Coding, conn.Head.VaryCoding = r.coding, r.coding, r.varies
+		conn.Padding = r.padding
 		conn.MaxEvents, conn.MaxDuration = r.bounds.events, r.bounds.duration
 	}
 	s.taker.Take(ctx, conn, plan, refused)

@@ -41,6 +41,7 @@ type request struct {
 	bounds       bounds
 	coding       codec.Coding // of the stream's body
 	varies       bool         // with another Accept-Encoding it could be another one
+	padding      uint8        // lines, see session.Conn
 	// address is reserved for this connect and nobody else's yet.
 	address netip.Addr
 }

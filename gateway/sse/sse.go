@@ -55,6 +55,9 @@ type Options struct {
 	Framing codec.Framing
 	// Incremental is uni_sse.incremental.
 	Incremental bool
+	// Padding is how many bytes of it streams have (uni_sse.padding), PaddingMax up to how
+	// many a client may ask for: 0 for none.
+	Padding, PaddingMax int
 	// Socket is what the kernel is told about each stream's socket.
 	Socket loop.SocketOptions
 	// RetryMin and RetryMax are between which reconnect delay each stream is
@@ -162,6 +165,7 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	err := r.decode(ctx, s.opt.Limits)
+	r.padding = s.padding(ctx)
 	if err == nil && s.opt.BoundedStreams {
 		r.bounds, err = readBounds(ctx.QueryArgs())
 	}

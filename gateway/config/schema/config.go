@@ -53,6 +53,10 @@ type UniSSE struct {
 
 	// Of Sluice: the stream.
 	Incremental     bool          `json:"incremental" default:"true" doc:"Send Incremental: ?1 in the head of a stream (RFC 10036): a proxy that knows the field answers an error where it cannot pass events on one by one, instead of holding them back. Off: the head has no line that older clients and the reference do not know."`
+	PingStyle       string        `json:"ping_style" default:"data" enum:"data,comment,id" doc:"What a ping is. data: the event {}, which clients see. comment: a comment, which no client sees. id: a comment with an id line, which moves the position of a client without an event; the comment alone on streams without one. Of pings that they cannot see the connect push does not tell clients."`
+	TwoWriteStart   bool          `json:"two_write_start" default:"false" doc:"Send the head of a stream with a comment in a write and a segment of their own, and the connect push in the next: for middleboxes that hold the first piece of an answer until a second one comes."`
+	Padding         int           `json:"padding" default:"0" max:"32768" unit:"bytes" doc:"Bytes of comment behind the connect push and behind every ping, in lines of 256: for middleboxes that hold bytes back until so many have come."`
+	PaddingMax      int           `json:"padding_max" default:"4096" max:"32768" unit:"bytes" doc:"Up to how much padding a client may ask for with the parameter padding; who asks for more gets that. 0: the parameter counts for nothing."`
 	Framing         string        `json:"framing" default:"chunked" enum:"chunked,close" doc:"How the body of a stream is delimited: by HTTP chunks, or by closing the connection for fronts that delay chunks."`
 	MaxStreams      int           `json:"max_streams" default:"0" doc:"Most open streams of this node. 0, or more than that: 90 % of the limit of file descriptors, less of a low one."`
 	KernelUnsentMax int           `json:"kernel_unsent_max" default:"131072" unit:"bytes" doc:"Most data of one stream that the kernel holds unsent (TCP_NOTSENT_LOWAT); more waits in the stream's queue. 0: what the system does, megabytes for a client that does not read."`
