@@ -96,6 +96,9 @@ type StreamHead struct {
 	// rather than to hold them back (RFC 10036).
 	Incremental bool
 	Date        time.Time
+	// Broadcast makes it the head of a stream of the broadcast route, to which Origin
+	// and AllowHeaders mean nothing; nil for any other stream.
+	Broadcast *BroadcastHead
 }
 
 const (
@@ -121,6 +124,9 @@ func AppendStreamHead(dst []byte, h *StreamHead) []byte {
 		dst = append(dst, "HTTP/1.0 200 OK\r\n"...)
 	} else {
 		dst = append(dst, "HTTP/1.1 200 OK\r\n"...)
+	}
+	if h.Broadcast != nil {
+		return appendBroadcastHead(dst, h)
 	}
 	dst = AppendCORS(dst, h.Origin, h.AllowHeaders)
 	dst = append(dst, headBeforeConnection...)

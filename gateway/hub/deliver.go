@@ -11,7 +11,7 @@ func (s *Shard) deliver(d *delivery) {
 	if t == nil {
 		return
 	}
-	if d.offset != 0 {
+	if d.offset != 0 && d.kind != eventCheckpoint { // which tells what we know ourselves
 		t.checked = s.loop.Now()
 	}
 	w := t.walk()
@@ -54,6 +54,7 @@ func (w *memberWalk) member() *member { return &w.topic.members[w.n-1-w.Step()] 
 // deliverTo is the way of members that want more than the plain frame.
 func (s *Shard) deliverTo(t *topic, m *member, d *delivery) {
 	switch {
+	case d.kind == eventCheckpoint && !m.features.has(Checkpoints):
 	case d.frame == nil:
 		s.judge(t, m, d)
 	case d.seq <= m.from && (!m.features.has(Positioned) || s.hub.synchronous && m.newcomer() || d.offset == 0):
@@ -61,6 +62,8 @@ func (s *Shard) deliverTo(t *topic, m *member, d *delivery) {
 		// it, or it is older than what the history told.
 	case m.held():
 		s.hold(t, m, d)
+	case d.kind == eventCheckpoint:
+		s.checkpoint(t, m, d)
 	case d.binary:
 		s.owner.Inappropriate(s.loop.Ref(m.slot), t.channel)
 	case d.kind != eventPublication:

@@ -20,6 +20,8 @@ const (
 	// Groups: at most one of them is set.
 	FollowsBare
 	FollowsWithID
+	// Checkpoints are sent where the channel stands, see Hub.Checkpoint.
+	Checkpoints
 
 	// counted are those that the interest of the channel counts: they stay as they were
 	// when it was acquired.

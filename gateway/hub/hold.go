@@ -31,7 +31,7 @@ func (s *Shard) hold(t *topic, m *member, d *delivery) {
 func (s *Shard) FirstHeld(slot uint32, channel string) (offset uint64, epoch uint32) {
 	if h := s.holds.Value(slot); h != nil {
 		for _, it := range h.items {
-			if it.d.frame != nil && it.d.offset != 0 && it.topic.channel == channel {
+			if it.d.kind == eventPublication && it.d.offset != 0 && it.topic.channel == channel {
 				return it.d.offset, it.d.epoch
 			}
 		}

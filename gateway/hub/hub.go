@@ -48,6 +48,9 @@ type Options struct {
 	// CursorExactSize is up to how many bytes a stream's own cursor rides on
 	// every event; 512.
 	CursorExactSize int
+	// OnCheckpoint learns where a channel stood when a checkpoint passed its lane; it is
+	// called from a turn. May be nil where there are none.
+	OnCheckpoint func(channel string, at Mark)
 	// OnPanic learns of panics in lanes, for the log; may be nil.
 	OnPanic func(v any, stack []byte)
 }
@@ -150,7 +153,7 @@ type event struct {
 	channel   string
 	pub, prev *codec.Publication
 	info      *codec.ClientInfo
-	top       broker.Position // of eventResynced
+	top       broker.Position // of eventResynced and eventSettle
 	credit    *broker.Credit
 	at        time.Duration // on the hub's clock: when the engine handed it over
 	seq       uint64        // when it entered the Sink: see Hub.Seq
@@ -169,6 +172,10 @@ const (
 	eventResynced
 	eventLost
 	eventUnfollowed // nobody follows a group of the channel any more
+	eventTrack
+	eventUntrack
+	eventSettle
+	eventCheckpoint
 )
 
 func (h *Hub) post(ev event) {

@@ -22,6 +22,7 @@ type lane struct {
 	policies *policies // of the publication in hand
 	pace     pacer
 	groups   groups
+	marks    map[string]*Mark // of tracked channels
 	loops    []int
 	id       [32]byte // scratch for a cursor of one entry
 }
@@ -82,6 +83,12 @@ func (ln *lane) take(ev *event) {
 
 // deliver encodes an event and posts it to the loops that want it.
 func (ln *lane) deliver(ev *event) {
+	if len(ln.marks) > 0 || ev.kind == eventTrack {
+		ln.mark(ev)
+	}
+	if ev.kind.aboutMarks() {
+		return
+	}
 	var taken forms
 	ln.loops, taken = ln.hub.wanted(ln.loops[:0], ev.channel)
 	if len(ln.loops) == 0 {
@@ -123,6 +130,8 @@ func (ln *lane) encode(ev *event, taken forms) *delivery {
 		}
 	case eventResynced:
 		d.offset, d.epoch = ev.top.Offset, EpochTag(ev.top.Epoch)
+	case eventCheckpoint:
+		ln.encodeCheckpoint(d)
 	case eventJoin:
 		buf := codec.StartFrame(len(ev.channel) + infoRoom)
 		d.frame = codec.EndFrame(codec.AppendJoin(buf, ev.channel, ev.info), "")

@@ -86,6 +86,7 @@ type rigOwner struct {
 func (o rigOwner) Timer(loop.Ref)                       {}
 func (o rigOwner) Closed(ref loop.Ref, _ loop.Reason)   { o.r.hub.Shard(o.l).Drop(ref.Slot) }
 func (o rigOwner) Spent(loop.Ref)                       {}
+func (o rigOwner) Passed(loop.Ref, string)              {}
 func (o rigOwner) Inappropriate(ref loop.Ref, _ string) { o.l.Cut(ref, loop.ReasonInput) }
 func (o rigOwner) Insufficient(ref loop.Ref, channel string) {
 	o.r.mu.Lock()

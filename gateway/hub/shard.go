@@ -16,6 +16,9 @@ type Owner interface {
 	// Inappropriate: bytes that are not JSON were published into a channel
 	// of the stream. The owner ends it.
 	Inappropriate(ref loop.Ref, channel string)
+	// Passed: the stream was sent a checkpoint of the channel. The owner may end it
+	// there.
+	Passed(ref loop.Ref, channel string)
 }
 
 // Shard is the subscribers on one loop. All its methods are on-loop only.

@@ -102,10 +102,16 @@ func (l *Loop) slow(slot uint32, reason Reason) {
 	if l.at(slot).state != stateLive {
 		return
 	}
+	l.slowFrame = l.opt.SlowFrame
 	l.detach(slot, reason) // while it is still known what windows wait for
 	l.stats.Dropped += uint64(l.dropUnsent(slot))
-	l.end(slot, l.opt.SlowFrame, slowTime)
+	l.end(slot, l.slowFrame, slowTime)
+	l.slowFrame = nil
 }
+
+// SlowFrame has a stream that ends as slow be told this, and not Options.SlowFrame. Within
+// Handler.Closed only; for streams that end otherwise it means nothing.
+func (l *Loop) SlowFrame(f *codec.Frame) { l.slowFrame = f }
 
 // fail ends a stream that cannot be written to, or should not be.
 func (l *Loop) fail(slot uint32, reason Reason) {

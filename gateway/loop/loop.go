@@ -99,9 +99,10 @@ type Loop struct {
 	plain, cipher []byte // scratch of one record
 	plainSink     [1024]byte
 	sink          []byte
-	cur           uint32 // slot+1 of the stream in hand, for panics
-	opening       bool   // see Opening
-	told          int64  // HeldBytes as last added to total
+	cur           uint32       // slot+1 of the stream in hand, for panics
+	slowFrame     *codec.Frame // see SlowFrame
+	opening       bool         // see Opening
+	told          int64        // HeldBytes as last added to total
 	stats         Stats
 	check         *checker // nil unless Options.Verify
 

@@ -33,6 +33,8 @@ type Agent struct {
 	pings   [PaddingMax + 1]*codec.Frame // by lines of padding, each from when it was sent first
 	batches uint32                       // counts calls of Manager.Subscribe that held something
 	rand    *rand.Rand
+	// broadcasts are the streams of the broadcast route, by slot.
+	broadcasts shrink.Map[uint32, broadcast]
 
 	renewing [renewals]renewing
 }
@@ -67,6 +69,9 @@ func (a *Agent) add(ref loop.Ref, op *opening) *session {
 		holds: p.holds(), used: true, opening: op, kind: p.kind,
 	}
 	a.count(s)
+	if p.broadcast != nil {
+		a.broadcasts.Set(ref.Slot, broadcast{p.broadcast, a.loop.Now()})
+	}
 	if a.m.opt.Refresh != nil {
 		s.refresh = &refreshState{meta: p.meta, headers: p.headers}
 	}
@@ -110,6 +115,10 @@ func (a *Agent) remove(slot uint32) {
 	}
 	a.padded.Delete(slot)
 	a.m.ReleaseAddress(a.table.takeAddress(slot))
+	if s.kind == Broadcast {
+		a.m.leftBroadcast(a.broadcasts.Value(slot).request)
+		a.broadcasts.Delete(slot)
+	}
 	a.m.streams.Add(-1)
 	a.clients--
 	if s.accepted {
@@ -136,7 +145,7 @@ func (a *Agent) selectTarget(t *Target, f func(ref loop.Ref, s *session)) {
 		slot := i - 1
 		s := a.table.at(slot)
 		i = s.next
-		if s.user == t.User && s.matches(t) {
+		if s.user == t.User && s.kind != Broadcast && s.matches(t) {
 			f(a.loop.Ref(slot), s)
 		}
 	}
@@ -150,6 +159,9 @@ func (a *Agent) Closed(ref loop.Ref, reason loop.Reason) {
 	}
 	a.traceClosed(ref, s, reason)
 	a.shard.Drop(ref.Slot)
+	if s.kind == Broadcast {
+		a.loop.SlowFrame(a.farewell(ref.Slot))
+	}
 	for i := range s.subs {
 		a.left(s, &s.subs[i])
 	}
@@ -181,6 +193,10 @@ func (a *Agent) end(ref loop.Ref, reason loop.Reason, d *codec.Disconnect, withi
 	}
 	if op := s.opening; op != nil {
 		op.answer(a.loop, reason, d)
+		return
+	}
+	if s.kind == Broadcast {
+		a.endBroadcast(ref, reason, within)
 		return
 	}
 	last := disconnectFrame(d)

@@ -161,8 +161,10 @@ func (a *Agent) open(op *opening, s *session) {
 	for i := range s.subs {
 		a.joined(s, &s.subs[i])
 	}
-	s.pingAt = a.spread(a.m.opt.PingInterval)
-	s.endsAt = a.lifeEnd(op.conn.MaxDuration)
+	if s.kind != Broadcast { // whose checkpoints keep it alive, and end it
+		s.pingAt = a.spread(a.m.opt.PingInterval)
+		s.endsAt = a.lifeEnd(op.conn.MaxDuration)
+	}
 	a.schedule(s)
 	a.arm(ref, s)
 }

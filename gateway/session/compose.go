@@ -53,6 +53,10 @@ const eventMost = 64 << 10
 // the blocks of what the client missed.
 func (op *opening) compose() {
 	o, p := &op.m.opt, op.plan
+	if p.broadcast != nil {
+		op.composeBroadcast()
+		return
+	}
 	if op.room != nil {
 		op.spill()
 		op.share()

@@ -253,6 +253,10 @@ func (a *Agent) endForShutdown(ref loop.Ref, s *session, rest, within time.Durat
 		a.end(ref, loop.ReasonShutdown, codec.DisconnectShutdown, within)
 		return
 	}
+	if s.kind == Broadcast {
+		a.endBroadcast(ref, loop.ReasonShutdown, within)
+		return
+	}
 	retry := time.Duration(0)
 	if o := &a.m.opt; o.RetryMax > 0 {
 		retry = between(a.rand, o.RetryMin, o.RetryMax) + between(a.rand, 0, rest)

@@ -181,6 +181,8 @@ type Manager struct {
 	// calls is what refresh hooks are asked under: it ends with Shutdown.
 	calls    context.Context
 	endCalls context.CancelFunc
+	// left is told of the end of a broadcast stream, see OnBroadcastEnd.
+	left func(channel string)
 
 	// Atomic.
 	live     atomic.Pointer[Live]

@@ -77,10 +77,14 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 		return op.refuse(err)
 	}
 	op.compose()
+	top := op.top()
 	if p.evictsElsewhere() {
 		op.opened = make(chan struct{})
 	}
 	op.loop.Post((*openTask)(op))
+	if p.broadcast != nil {
+		m.settleMark(ctx, p.broadcast, top)
+	}
 	if op.opened != nil {
 		if <-op.opened; op.stage == stageOpen {
 			m.evictElsewhere(p)
@@ -199,6 +203,9 @@ func (op *opening) restore(ctx context.Context) error {
 			r = &all[i]
 		}
 		op.results[i], op.at[i] = op.m.resultOf(&grants[i], r, &room)
+		if grants[i].backlog != nil {
+			op.gap = r.gap
+		}
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ type opening struct {
 
 	acquired int // grants whose interest is held
 	results  []codec.SubscribeResult
+	gap      codec.Gap // of a broadcast stream, see restored
 	at       []hub.Start
 	room     *ticket        // for what the client missed; nil if it asks for nothing
 	blocks   []*codec.Frame // of what the client missed, shared with others

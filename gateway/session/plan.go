@@ -30,6 +30,8 @@ type Grant struct {
 	AutoRecover bool
 	// follows are the groups that the stream may follow, see Plan.follow.
 	follows hub.Features
+	// backlog is where a broadcast stream begins; nil for any other.
+	backlog *Backlog
 }
 
 func newGrant(ch string, rules *channel.Options, o auth.Override) Grant {
@@ -86,6 +88,8 @@ type Plan struct {
 	// alone, see settler.
 	claimed time.Time
 	owes    bool
+	// broadcast is what a stream of the broadcast route is told; nil for any other.
+	broadcast *BroadcastRequest
 }
 
 // Client returns the id that the connection will have, for hooks.
@@ -209,6 +213,7 @@ func (m *Manager) Abandon(p *Plan) {
 		m.users.unclaim(p.User, p.client)
 	}
 	m.ReleaseAddress(p.address)
+	m.leftBroadcast(p.broadcast)
 }
 
 func (m *Manager) grant(p *Plan, req *PlanRequest) error {
@@ -325,7 +330,9 @@ func (g *Grant) request(s *codec.SubRequest) {
 }
 
 // takesRoom reports whether what was missed in the channel is due.
-func (g *Grant) takesRoom() bool { return g.Positioned && (g.wasRecovering() || g.cacheRecover()) }
+func (g *Grant) takesRoom() bool {
+	return g.Positioned && (g.wasRecovering() || g.cacheRecover() || g.backlog != nil)
+}
 
 // features are what the hub is to deliver to the subscription.
 func (g *Grant) features() hub.Features {
@@ -341,6 +348,9 @@ func (g *Grant) features() hub.Features {
 	}
 	if g.PushJoinLeave {
 		f |= hub.PushJoinLeave
+	}
+	if g.backlog != nil {
+		f |= hub.Checkpoints
 	}
 	return f
 }

@@ -54,7 +54,8 @@ type restored struct {
 	top          broker.Position
 	publications []*codec.Publication
 	recovered    bool
-	offset       uint64 // of the SubscribeResult
+	offset       uint64    // of the SubscribeResult
+	gap          codec.Gap // in front of a backlog; nothing is missing if Dropped is 0
 	// before and after are hub.Seq around the reading.
 	before, after uint64
 }
@@ -91,7 +92,12 @@ func (m *Manager) restoreAll(ctx context.Context, grants []Grant, due func(g *Gr
 		if queries, answers = queries[1:], answers[1:]; h.Err != nil {
 			return nil, &ChannelError{g.Channel, h.Err}
 		}
+		if g.backlog != nil && g.backlog.outdated(h.Top) {
+			return m.restoreAll(ctx, grants, due)
+		}
 		switch {
+		case g.backlog != nil:
+			all[i] = g.backlog.restore(h, m.opt.RecoveryMaxBytes)
 		case q.Limit == 0:
 			all[i] = restored{top: h.Top, offset: h.Top.Offset}
 		case q.Reverse:
@@ -109,6 +115,8 @@ func (m *Manager) historyOf(g *Grant) broker.HistoryQuery {
 	q := broker.HistoryQuery{Channel: g.Channel, MetaTTL: g.Rules.HistoryMetaTTL}
 	want := g.Recover != nil && g.Recoverable
 	switch {
+	case g.backlog != nil:
+		g.backlog.ask(&q)
 	case g.Rules.ForceRecoveryMode == channel.RecoveryCache && (want || g.cacheRecover()):
 		q.Limit, q.Reverse = 1, true
 	case want && !g.Recover.lost:

@@ -33,7 +33,9 @@ type run struct {
 
 // runs reports whether what was missed by the grant may follow the push: the client said
 // by an id where it was, and so goes by ids.
-func (g *Grant) runs() bool { return g.Recover != nil && g.Recover.entries != nil }
+func (g *Grant) runs() bool {
+	return g.Recover != nil && g.Recover.entries != nil || g.backlog != nil
+}
 
 // spill takes what was missed out of the results and makes a run of it, if it is much.
 func (op *opening) spill() {

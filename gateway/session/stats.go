@@ -15,10 +15,12 @@ import (
 // own text, so only whether it said them is counted (PROTOCOL 9.5).
 type ClientKind uint8
 
-// The bits of a ClientKind.
+// The bits of a ClientKind; Broadcast stands alone.
 const (
 	Named ClientKind = 1 << iota
 	Versioned
+	// Broadcast is a stream of the broadcast route, whose client says nothing of itself.
+	Broadcast
 	ClientKinds // how many kinds there are
 )
 
@@ -271,7 +273,9 @@ func (a *Agent) accepted(s *session, push int) {
 	a.stats.Clients[s.kind]++
 	a.stats.Accepted[s.kind]++
 	a.subscribed(s, len(s.subs))
-	a.sent(PushConnect, push)
+	if s.kind != Broadcast {
+		a.sent(PushConnect, push)
+	}
 }
 
 // subscribed counts n subscriptions more of a session whose stream has begun.
