@@ -127,7 +127,9 @@ func (op *opening) composeBroadcast() {
 		op.run.size += f.Len()
 	}
 	if len(r.Publications) > 0 {
-		block, frames := op.room.run(keyOfMissed(r, true), r.Publications)
+		key := keyOfMissed(r, op.conn.Coding)
+		key.events, key.inOrder, key.bare = true, true, true
+		block, frames := op.room.run(key, r.Publications)
 		op.blocks = append(op.blocks, block)
 		for _, f := range frames {
 			op.run.events = append(op.run.events, loop.Event{Frame: f})

@@ -62,6 +62,7 @@ type blockKey struct {
 	// inOrder: the streams send the events one behind the other, with the ids that they
 	// bring, so that what is compressed shares a context.
 	inOrder bool
+	bare    bool // the events bring no ids
 }
 
 // block is such publications as they stand in a connect push, or as events behind one,
@@ -209,7 +210,7 @@ func (t *ticket) build(blk *block, pubs []*codec.Publication) (f *codec.Frame) {
 		close(blk.built)
 	}()
 	if blk.key.events {
-		blk.events = codec.MissedFrames(blk.key.channel, blk.key.epoch, pubs, blk.key.deltas)
+		blk.events = blk.key.frames(pubs)
 		blk.key.compress(blk.events)
 		for _, e := range blk.events {
 			bytes += e.Len()
@@ -226,6 +227,18 @@ func (t *ticket) build(blk *block, pubs []*codec.Publication) (f *codec.Frame) {
 	}
 	bytes = text.Len()
 	return text
+}
+
+// frames makes the events of the block.
+func (k *blockKey) frames(pubs []*codec.Publication) []*codec.Frame {
+	if !k.bare {
+		return codec.MissedFrames(k.channel, k.epoch, pubs, k.deltas)
+	}
+	frames := make([]*codec.Frame, len(pubs))
+	for i, p := range pubs {
+		frames[i] = codec.PubFrame(k.channel, p, "")
+	}
+	return frames
 }
 
 // compress gives events the form that the streams of the block are sent.
