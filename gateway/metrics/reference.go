@@ -85,6 +85,14 @@ func nameLabel(k session.ClientKind) string {
 	return "unnamed"
 }
 
+// transportOf returns what the clients of a kind came by.
+func transportOf(k session.ClientKind) string {
+	if k == session.Broadcast {
+		return "broadcast"
+	}
+	return transport
+}
+
 func versionLabel(k session.ClientKind) string {
 	if k&session.Versioned != 0 {
 		return "unregistered"
@@ -103,12 +111,12 @@ func clientFamilies() []*family {
 	return []*family{
 		labelled(prometheus.CounterValue, "client_connections_accepted", "Connections that were opened.", client, func(s *state, e *emitter) {
 			kinds(func(k session.ClientKind) {
-				e.count(s.LoopState.Sessions.Accepted[k], transport, http1, nameLabel(k), versionLabel(k))
+				e.count(s.LoopState.Sessions.Accepted[k], transportOf(k), http1, nameLabel(k), versionLabel(k))
 			})
 		}),
 		labelled(prometheus.GaugeValue, "client_connections_inflight", "Connections that are open.", client, func(s *state, e *emitter) {
 			kinds(func(k session.ClientKind) {
-				e.add(float64(s.LoopState.Sessions.Clients[k]), transport, http1, nameLabel(k), versionLabel(k))
+				e.add(float64(s.LoopState.Sessions.Clients[k]), transportOf(k), http1, nameLabel(k), versionLabel(k))
 			})
 		}),
 		labelled(prometheus.CounterValue, "client_subscriptions_accepted", "Subscriptions that were made.", subscription, func(s *state, e *emitter) {

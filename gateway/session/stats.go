@@ -21,7 +21,7 @@ const (
 	Versioned
 	// Broadcast is a stream of the broadcast route, whose client says nothing of itself.
 	Broadcast
-	ClientKinds // how many kinds there are
+	ClientKinds = Broadcast + 1 // how many kinds there are
 )
 
 // KindOf returns the kind of a client that says so of itself.
