@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"strconv"
 	"sync/atomic"
+	"time"
 )
 
 // Frame is the immutable bytes of one push as an SSE event, in every form that
@@ -258,3 +259,22 @@ func MissedFrames(channel, epoch string, pubs []*Publication, deltas bool) []*Fr
 	}
 	return frames
 }
+
+// CommentFrame makes the frame of a block that says nothing: a line that clients skip.
+func CommentFrame() *Frame { return blockFrame(":\n\n") }
+
+// IDFrame makes the frame of a block that moves the last event id of its readers, and is
+// no event to them. id is as for [EndFrame].
+func IDFrame(id string) *Frame {
+	if id == "" || !validFrameID(id) {
+		panic("BUG: codec: frame id is not at most 48 bytes of printable ASCII: " + strconv.Quote(id))
+	}
+	return blockFrame(idField + id + "\n\n")
+}
+
+// RetryFrame makes the frame of a block that says how long to wait before coming back.
+func RetryFrame(wait time.Duration) *Frame {
+	return blockFrame(string(append(AppendRetry(nil, wait), '\n')))
+}
+
+func blockFrame(text string) *Frame { return EndText(append(StartText(len(text)), text...)) }
