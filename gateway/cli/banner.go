@@ -13,9 +13,9 @@ import (
 	"sluice/gateway/node"
 )
 
-// banner tells a person who started in development how to begin. own returns the
-// addresses of this machine.
-func banner(w io.Writer, n *node.Node, cfg *config.Config, own func() ([]net.Addr, error)) error {
+// banner tells a person who started in development how to begin, and what edge.profile
+// did, nil without one. own returns the addresses of this machine.
+func banner(w io.Writer, n *node.Node, cfg *config.Config, profile *config.AppliedProfile, own func() ([]net.Addr, error)) error {
 	token, user, err := n.DevToken()
 	if err != nil {
 		return err
@@ -33,6 +33,9 @@ func banner(w io.Writer, n *node.Node, cfg *config.Config, own func() ([]net.Add
 `, node.Version, at.who, at.page)
 	for _, link := range at.elsewhere {
 		fmt.Fprintf(&text, "  elsewhere   %s\n", link)
+	}
+	if profile != nil {
+		fmt.Fprintf(&text, "  Profile     %s\n", profile)
 	}
 	fmt.Fprintf(&text, `
   Subscribe   curl -N -G '%s%s' --data-urlencode 'cf_connect=%s'

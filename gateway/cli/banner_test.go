@@ -26,7 +26,7 @@ func bannerOf(t *testing.T, own string, flags map[string]string) (n *node.Node, 
 	if flags["http_server.port"] == "" {
 		flags["http_server.port"] = "0"
 	}
-	cfg, _, err := config.Load(config.Source{Dir: t.TempDir(), Flags: flags, Dev: &config.Dev{Secret: testkit.TokenSecret, APIKey: testkit.APIKey}})
+	cfg, report, err := config.Load(config.Source{Dir: t.TempDir(), Flags: flags, Dev: &config.Dev{Secret: testkit.TokenSecret, APIKey: testkit.APIKey}})
 	require.NoError(t, err)
 	n, err = node.New(cfg, node.Options{Dev: true, Verify: true})
 	require.NoError(t, err)
@@ -38,7 +38,7 @@ func bannerOf(t *testing.T, own string, flags map[string]string) (n *node.Node, 
 		require.NoError(t, n.Stop(ctx))
 	})
 	var out bytes.Buffer
-	require.NoError(t, banner(&out, n, cfg, testkit.MachineAt(t, "127.0.0.1/8", own)))
+	require.NoError(t, banner(&out, n, cfg, report.Profile(), testkit.MachineAt(t, "127.0.0.1/8", own)))
 	return n, out.String()
 }
 
@@ -93,6 +93,11 @@ func TestDevelopmentOnLoopback(t *testing.T) {
 	require.Equal(t, []string{"http://localhost:" + port + "/"}, linksOf(text))
 	require.NotContains(t, text, "10.1.2.3")
 	require.Equal(t, 200, sessionAt(t, "http://"+g.Addr()+"/", ""))
+}
+
+func TestTheBannerSaysWhatTheProfileSets(t *testing.T) {
+	_, text := bannerOf(t, "10.1.2.3/8", map[string]string{"edge.profile": "gclb"})
+	require.Contains(t, text, "\n  Profile     gclb sets client.ping_interval 10s, uni_sse.max_lifetime 24s, ")
 }
 
 // A development server that others reach says so, gives its secrets to nobody but

@@ -21,7 +21,7 @@ func (c *configCommand) checkconfig() *cobra.Command {
 			"twice, in conflict, not supported or deprecated follow, with their line and what to write instead,\n" +
 			"and so do secrets that can be guessed, what lets everybody in, and what cannot work, such as a start\n" +
 			"that nobody can use; with --strict they end it with code 1 too. It prints nothing about a file that\n" +
-			"is fine. What merely deserves a look goes to the standard error.",
+			"is fine. What merely deserves a look goes to the standard error, and so does what edge.profile sets.",
 		Example: "  sluice checkconfig\n" +
 			"  sluice checkconfig -c config.yaml --strict",
 		Args: noArgs,
@@ -37,6 +37,9 @@ func (c *configCommand) checkconfig() *cobra.Command {
 		_, report, err := node.Load(config.Source{Path: c.path, Environ: os.Environ()})
 		fatal := c.printFatal(report, err)
 		strict := c.printFindings(report.Findings)
+		if p := report.Profile(); p != nil {
+			fmt.Fprintf(c.stderr, "edge.profile: %s\n", p)
+		}
 		c.adviseConversion(report.Findings)
 		if fatal || c.strict && strict {
 			return errReported

@@ -33,6 +33,9 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	for _, w := range report.Warnings {
 		log.Warn(w)
 	}
+	if p := report.Profile(); p != nil {
+		log.Info("edge.profile", "profile", p.Name, "set", strings.Join(p.Set, ", "), "kept", strings.Join(p.Kept, ", "))
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -50,7 +53,7 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	defer removePID()
 	if dev {
 		var text strings.Builder
-		if err := banner(&text, n, cfg, net.InterfaceAddrs); err != nil {
+		if err := banner(&text, n, cfg, report.Profile(), net.InterfaceAddrs); err != nil {
 			return err
 		}
 		say(stdout, text.String())

@@ -13,8 +13,8 @@
 // Steps of Load (load.go): each source becomes settings (load.go, env.go), legacy gives them the names of version 6, and one loop
 // (apply.go) follows the key of each through the table, decodes the value into the Config and notes where it came from; the value
 // of key_file is in a file (secretfile.go). Sources come from the weakest to the strongest: file, environment, flags. Then
-// variables in static headers are replaced, --dev (dev.go) fills in what no source set, and the result is checked, all problems
-// at once. A running gateway compares what it has with what a reload gives (diff.go). Another format is another entry of the
+// variables in static headers are replaced, --dev (dev.go) and then edge.profile (profile.go) fill in what no source set, and the
+// result is checked, all problems at once. A running gateway compares what it has with what a reload gives (diff.go). Another format is another entry of the
 // formats table.
 //
 // Precedence: flag > environment > file > default; and inside of each of them the name of version 6 > the flat name of

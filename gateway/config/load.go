@@ -57,6 +57,7 @@ func Load(src Source) (*Config, *Report, error) {
 	if src.Dev != nil {
 		ApplyDev(l.cfg, l.rep, src.Dev.Secret, src.Dev.APIKey)
 	}
+	applyProfile(l.cfg, l.rep)
 	return l.result(readable)
 }
 

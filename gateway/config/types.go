@@ -23,6 +23,8 @@ type (
 	Report  = report.Report
 	Finding = report.Finding
 	Kind    = report.Kind
+
+	AppliedProfile = report.Profile
 )
 
 // Default returns a new Config in which every option has its documented default.

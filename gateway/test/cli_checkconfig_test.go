@@ -19,6 +19,17 @@ func TestCheckconfigIsSilentAboutAGoodFile(t *testing.T) {
 	}
 }
 
+// What a profile sets is no finding: it is told, and fails nobody.
+func TestCheckconfigSaysWhatTheProfileSets(t *testing.T) {
+	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"ping_interval": "20s", "token": {"hmac_secret_key": "`+strings.Repeat("s", 32)+`"}},
+		"channel": {"without_namespace": {"allow_subscribe_for_client": true}}, "edge": {"profile": "cloudfront"}}`)
+	out, errs, code := command("checkconfig", "--strict", "-c", path)
+	require.Equal(t, 0, code)
+	require.Empty(t, out)
+	require.Equal(t, "edge.profile: cloudfront sets uni_sse.max_lifetime 0s, uni_sse.framing chunked, broadcast.vary_last_event_id false; "+
+		"as set elsewhere: client.ping_interval 20s (file "+path+":1)\n", errs)
+}
+
 func TestCheckconfigWithoutAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "none.json")
 	out, errs, code := command("checkconfig", "-c", path)

@@ -30,3 +30,16 @@ func (v *checker) broadcast(at string, o *schema.ChannelOptions) {
 			o.HistoryTTL, reach, delay, backlogSlack).With(freshness, delay)
 	}
 }
+
+// edge looks whether what stands in front does what the broadcast route is for.
+func (v *checker) edge() {
+	profile := v.c.Edge.Profile
+	if !v.c.Broadcast.Enabled || profile == "" || profile == "fastly" {
+		return
+	}
+	what := "is not known to share a stream among viewers: each has one of its own here"
+	if profile == "cloudflare" {
+		what = "holds back what may be cached, and shares no stream: viewers of the broadcast route see no event"
+	}
+	v.warn("edge.profile", "%s %s; serve them at broadcast.handler_prefix past it, or by a front that does (docs: edge)", profile, what).With("broadcast.enabled")
+}

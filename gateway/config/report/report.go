@@ -18,6 +18,7 @@ type Report struct {
 	// source share one, which names how many there are.
 	Warnings []string
 
+	profile *Profile       // nil without one
 	decoded *schema.Config // nil if a source could not be read as a whole
 	set     map[string]Origin
 	spoilt  map[string]bool // keys whose value could not be decoded
@@ -68,6 +69,31 @@ func (r *Report) Written(key string) string {
 
 // Of returns where key was set last, the zero Origin if it has its default.
 func (r *Report) Of(key string) Origin { return r.set[key] }
+
+// Profile is what edge.profile did. Its options are texts: the key, the value and, of those that were set elsewhere, where.
+type Profile struct {
+	Name      string
+	Set, Kept []string
+}
+
+// String returns what the profile did, in one line.
+func (p *Profile) String() string {
+	text := p.Name + " sets "
+	if len(p.Set) == 0 {
+		text += "nothing"
+	}
+	text += strings.Join(p.Set, ", ")
+	if len(p.Kept) > 0 {
+		text += "; as set elsewhere: " + strings.Join(p.Kept, ", ")
+	}
+	return text
+}
+
+// Profile returns what edge.profile did, nil without one.
+func (r *Report) Profile() *Profile { return r.profile }
+
+// SetProfile is for the loader.
+func (r *Report) SetProfile(p *Profile) { r.profile = p }
 
 // Keys returns all keys that were set, in no order.
 func (r *Report) Keys() []string {

@@ -10,6 +10,7 @@ import (
 type Config struct {
 	UniSSE          UniSSE          `json:"uni_sse" doc:"The subscribe endpoint."`
 	Broadcast       Broadcast       `json:"broadcast" doc:"The broadcast route: public channels for CDNs and relays to multiply."`
+	Edge            Edge            `json:"edge" doc:"What stands in front."`
 	HTTPServer      HTTPServer      `json:"http_server" doc:"Where Sluice listens, TLS, and what stands between it and the internet."`
 	Client          Client          `json:"client" doc:"Who may connect, hooks, times and limits of connections."`
 	Channel         Channel         `json:"channel" live:"true" doc:"Channels: names, namespaces and their options."`
@@ -65,6 +66,11 @@ type UniSSE struct {
 	TerminalStatus  bool          `json:"terminal_status" default:"false" doc:"Stop browsers after a terminal code, of a refusal or of an open stream: the automatic return gets 204; after 3500 and 3501 only if it is refused again."`
 	Shed            string        `json:"shed" default:"retry" enum:"retry,status" doc:"What an EventSource gets over a passing limit: retry = 200 with a random retry: line and the end of the body, status = 503."`
 	ShedRetryMax    time.Duration `json:"shed_retry_max" default:"60s" min:"1s" doc:"Longest reconnect delay told to a client that was shed. Those shed together are told delays that bring them back at the rate of client.connection_rate_limit."`
+}
+
+// Edge is the section edge: what stands in front. All of it is Sluice's own.
+type Edge struct {
+	Profile string `json:"profile" enum:",cloudflare,fastly,cloudfront,alb,gclb,nginx,haproxy" doc:"The front that streams pass through: sets client.ping_interval, uni_sse.max_lifetime, uni_sse.framing and broadcast.vary_last_event_id to what suits it, but for those that are set. Empty: none."`
 }
 
 // Broadcast is the section broadcast: the route whose streams a CDN may share among viewers. All of it is Sluice's own.
