@@ -130,7 +130,8 @@ func startComposeHAProxy(t *testing.T, nodes [3]composeNode) (streams, api int, 
 	}
 	file := filepath.Join(t.TempDir(), "haproxy.cfg")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	return streams, api, runFront(t, exec.Command(program, "-db", "-f", file), streams, text)
+	log, _ = runFront(t, exec.Command(program, "-db", "-f", file), streams, text)
+	return streams, api, log
 }
 
 // composeFront is HAProxy with the file of the compose folder in front of three

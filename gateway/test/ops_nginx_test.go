@@ -23,18 +23,20 @@ import (
 )
 
 // runFront runs a proxy and ends it with the test. It returns once the port is
-// served; text is its configuration. out gets all that it says.
-func runFront(t *testing.T, cmd *exec.Cmd, port int, text string) (out *testkit.LogBuffer) {
+// served; text is its configuration. out gets all that it says, and stop ends it
+// before the test does.
+func runFront(t *testing.T, cmd *exec.Cmd, port int, text string) (out *testkit.LogBuffer, stop func()) {
 	t.Helper()
 	out = &testkit.LogBuffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	require.NoError(t, cmd.Start())
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		<-ended
 	})
+	t.Cleanup(stop)
 	testkit.Eventually(t, func() bool {
 		select {
 		case err := <-ended:
@@ -48,7 +50,7 @@ func runFront(t *testing.T, cmd *exec.Cmd, port int, text string) (out *testkit.
 		}
 		return err == nil
 	}, cmd.Path+" to serve")
-	return out
+	return out, stop
 }
 
 // startNginx runs nginx with servers, the inside of its http section, and ends
@@ -56,21 +58,29 @@ func runFront(t *testing.T, cmd *exec.Cmd, port int, text string) (out *testkit.
 // wrote to its own logs, where servers name no others.
 func startNginx(t *testing.T, servers string, port int) (logs func() string) {
 	t.Helper()
-	program := testkit.NeedProgram(t, []string{"nginx", "/usr/sbin/nginx"}, "apt-get install nginx")
 	dir := t.TempDir()
-	var temp strings.Builder
-	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		fmt.Fprintf(&temp, "%s_temp_path %s/%s;\n", kind, dir, kind)
-	}
-	text := fmt.Sprintf("daemon off;\nmaster_process off;\npid %s/pid;\nerror_log stderr warn;\nevents { }\nhttp {\naccess_log %s/access.log;\n%s%s\n}\n", dir, dir, &temp, servers)
-	file := filepath.Join(dir, "nginx.conf")
-	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	errs := runFront(t, exec.Command(program, "-p", dir, "-e", "stderr", "-c", file), port, text)
+	cmd, text := nginxCommand(t, dir, servers)
+	errs, _ := runFront(t, cmd, port, text)
 	return func() string {
 		access, err := os.ReadFile(filepath.Join(dir, "access.log"))
 		require.NoError(t, err)
 		return string(access) + errs.String()
 	}
+}
+
+// nginxCommand is nginx with servers, the inside of its http section, and its files in
+// dir; text is its configuration.
+func nginxCommand(t *testing.T, dir, servers string) (cmd *exec.Cmd, text string) {
+	t.Helper()
+	program := testkit.NeedProgram(t, []string{"nginx", "/usr/sbin/nginx"}, "apt-get install nginx")
+	var temp strings.Builder
+	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		fmt.Fprintf(&temp, "%s_temp_path %s/%s;\n", kind, dir, kind)
+	}
+	text = fmt.Sprintf("daemon off;\nmaster_process off;\npid %s/pid;\nerror_log stderr warn;\nevents { }\nhttp {\naccess_log %s/access.log;\n%s%s\n}\n", dir, dir, &temp, servers)
+	file := filepath.Join(dir, "nginx.conf")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	return exec.Command(program, "-p", dir, "-e", "stderr", "-c", file), text
 }
 
 // nginxClient asks an nginx as a browser's page would, from an address of this
