@@ -40,6 +40,17 @@ func TestHotPathsAllocateAsMuchAsTheyMust(t *testing.T) {
 			sinkInt = fr.Len()
 			sinkBool = fr.HasID()
 		})
+		for _, c := range bothCodings {
+			body := NewBody(c, FramingChunked)
+			f("coded "+name, 0, func() {
+				for _, own := range [][]byte{nil, AppendCodedEnd(buf, c, FramingChunked, cursorText)} {
+					p := Part{Frame: fr, Own: own, WithID: true}
+					form := body.Form(&p)
+					sinkInt = form.Len()
+					body.Sent(&p, &form)
+				}
+			})
+		}
 	}
 	f("AppendJoin", 0, func() { sinkBytes = AppendJoin(buf, "news", all.Info) })
 	f("AppendString", 0, func() { sinkBytes = AppendString(buf, "a\r\n<é>\u2028\xff\x00") })

@@ -96,6 +96,12 @@ func TestStreamHeadSaysWhatTheProtocolSays(t *testing.T) {
 			want["Access-Control-Allow-Origin"] = h.Origin
 			want["Access-Control-Allow-Credentials"] = "true"
 		}
+		if h.Coding != CodingIdentity {
+			want["Content-Encoding"] = h.Coding.String()
+		}
+		if h.VaryCoding {
+			want["Vary"] = "Origin, Accept-Encoding"
+		}
 		if h.AllowHeaders != "" {
 			want["Access-Control-Allow-Headers"] = h.AllowHeaders
 		}
@@ -120,6 +126,9 @@ func TestStreamHeadSaysWhatTheProtocolSays(t *testing.T) {
 	f(StreamHead{Framing: FramingClose}, "HTTP/1.1", "close", false)
 	f(StreamHead{Framing: FramingClose, HTTP10: true}, "HTTP/1.0", "close", false)
 	f(StreamHead{Origin: "https://Example.com"}, "HTTP/1.1", "keep-alive", true)
+	f(StreamHead{VaryCoding: true}, "HTTP/1.1", "keep-alive", true)
+	f(StreamHead{VaryCoding: true, Coding: CodingGzip}, "HTTP/1.1", "keep-alive", true)
+	f(StreamHead{VaryCoding: true, Coding: CodingZstd, Framing: FramingClose, HTTP10: true}, "HTTP/1.0", "close", false)
 	f(StreamHead{Origin: "null", AllowHeaders: "x-a, x-b"}, "HTTP/1.1", "keep-alive", true)
 	f(StreamHead{AllowHeaders: "x-a"}, "HTTP/1.1", "keep-alive", true)
 	f(StreamHead{Incremental: true}, "HTTP/1.1", "keep-alive", true)

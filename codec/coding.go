@@ -1,58 +1,132 @@
 package codec
 
+import (
+	"bytes"
+	"strconv"
+	"sync"
+
+	"sluice/codec/coding"
+)
+
 // Coding is the content coding of a response body (RFC 9110 section 8.4).
-type Coding uint8
+type Coding = coding.Coding
 
 const (
 	// CodingIdentity is none: the body is the text itself.
-	CodingIdentity Coding = iota
-	// CodingGzip is one member of gzip (RFC 1952) for each body.
-	CodingGzip
-	// CodingZstd is a row of frames of Zstandard (RFC 8878).
-	CodingZstd
+	CodingIdentity = coding.Identity
+	// CodingGzip is one member of gzip for each body.
+	CodingGzip = coding.Gzip
+	// CodingZstd is a row of frames of Zstandard.
+	CodingZstd = coding.Zstd
 )
 
-// String returns the coding as Content-Encoding has it.
-func (c Coding) String() string {
-	switch c {
-	case CodingGzip:
-		return "gzip"
-	case CodingZstd:
-		return "zstd"
-	}
-	return "identity"
-}
-
-// Code gives the frame its form for streams of the coding that share no context. One
-// that has none when a loop sends it goes uncompressed, and stays so: code it before.
-// Any goroutine but a loop's.
-func (f *Frame) Code(c Coding) {}
-
-// Group compresses the frames of a channel one behind the other. It is owned by whoever
-// makes it.
-type Group struct{ coding Coding }
-
-// NewGroup makes a Group of a coding that is not CodingIdentity.
-func NewGroup(c Coding) *Group { return &Group{coding: c} }
-
-// Add gives the frame its form behind the one that was added before, with its id if it
-// has one. It comes before the frame is given to any loop, and beside [Frame.Code].
-func (g *Group) Add(f *Frame) {}
+// CodeMin is from how many bytes on a text is compressed: below, what it would save is
+// not worth what decoding it costs.
+const CodeMin = 512
 
 // OpeningFrame makes the frame that the response of one stream begins with: head as it
-// is, and the beginning of the body, which has this text, maybe none.
+// is, and the beginning of the body, which has this text, maybe none. What is long is
+// compressed: not for a loop's turn.
 func OpeningFrame(head []byte, c Coding, fr Framing, text []byte) *Frame {
-	return RawFrame(AppendChunk(head, fr, text))
+	return textFrame(head, c, fr, text, true, len(text) >= CodeMin)
 }
 
-// OwnFrame makes the frame of a text of one stream alone, for the midst of its body.
-func OwnFrame(c Coding, fr Framing, text []byte) *Frame { return RawFrame(AppendChunk(nil, fr, text)) }
+// PieceFrame makes the frame of a text of one stream alone, for the midst of its body,
+// as OpeningFrame does.
+func PieceFrame(c Coding, fr Framing, text []byte) *Frame {
+	return textFrame(nil, c, fr, text, false, len(text) >= CodeMin)
+}
 
-// SilentFrame makes the frame of a text that means nothing to clients, as a comment does:
-// coded streams are sent an empty block in its place.
-func SilentFrame(text string) *Frame { return dataChunk(append(StartText(len(text)), text...), "") }
+// OwnFrame is PieceFrame for a loop's turn: nothing is compressed.
+func OwnFrame(c Coding, fr Framing, text []byte) *Frame {
+	return textFrame(nil, c, fr, text, false, false)
+}
+
+// textFrame makes the raw frame of a text behind what stands in dst.
+func textFrame(dst []byte, c Coding, fr Framing, text []byte, begins, compress bool) *Frame {
+	if c == CodingIdentity {
+		return RawFrame(AppendChunk(dst, fr, text))
+	}
+	scratch := takeScratch()
+	defer scratch.give()
+	if begins {
+		scratch.b = c.AppendHead(scratch.b)
+	}
+	if len(text) > 0 {
+		scratch.b = c.AppendWhole(scratch.b, text, compress)
+	}
+	f := RawFrame(AppendChunk(dst, fr, scratch.b))
+	if c == CodingGzip {
+		f.setCoded(c, &coded{whole: coding.SumText(text, nil)})
+	}
+	return f
+}
+
+// scratch is memory in which texts are put together and compressed.
+type scratch struct{ b []byte }
+
+// scratchMost is the largest one that is kept.
+const scratchMost = 64 << 10
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func takeScratch() *scratch {
+	s := scratches.Get().(*scratch)
+	s.b = s.b[:0]
+	return s
+}
+
+func (s *scratch) give() {
+	if cap(s.b) <= scratchMost {
+		scratches.Put(s)
+	}
+}
 
 // AppendCodedEnd is [AppendEventEnd] for a stream of a coding.
 func AppendCodedEnd(dst []byte, c Coding, f Framing, id []byte) []byte {
-	return AppendEventEnd(dst, f, id)
+	if c == CodingIdentity {
+		return AppendEventEnd(dst, f, id)
+	}
+	n := eventEnd(id)
+	if n > coding.EndMax {
+		return appendCodedEnd(dst, c, f, AppendEventEnd(nil, FramingClose, id))
+	}
+	if f == FramingClose {
+		return AppendEventEnd(c.AppendEndHead(dst, n), FramingClose, id)
+	}
+	dst = strconv.AppendUint(dst, uint64(n+c.EndHead()), 16)
+	dst = c.AppendEndHead(append(dst, "\r\n"...), n)
+	return append(AppendEventEnd(dst, FramingClose, id), "\r\n"...)
+}
+
+// appendCodedEnd appends the last block of an event, which has this text.
+func appendCodedEnd(dst []byte, c Coding, f Framing, text []byte) []byte {
+	return AppendChunk(dst, f, c.AppendEnd(nil, text))
+}
+
+// codedEnd returns the block of an end that was made for a framing.
+func codedEnd(end []byte, f Framing) []byte {
+	if f == FramingClose {
+		return end
+	}
+	return end[bytes.IndexByte(end, '\n')+1 : len(end)-len("\r\n")]
+}
+
+var (
+	// codedBlanks are the ends of events without an id, by coding.
+	codedBlanks [3]blanks
+	// leaves are coding.Leave, by framing.
+	leaves blanks
+	// emptyOpen are empty blocks of Zstandard in a frame that is open, by framing.
+	emptyOpen blanks
+)
+
+func init() {
+	for _, fr := range []Framing{FramingChunked, FramingClose} {
+		for _, c := range []Coding{CodingGzip, CodingZstd} {
+			codedBlanks[c][fr] = AppendCodedEnd(nil, c, fr, nil)
+		}
+		leaves[fr] = AppendChunk(nil, fr, coding.Leave)
+		emptyOpen[fr] = AppendChunk(nil, fr, CodingZstd.AppendEmpty(nil, true))
+	}
 }

@@ -120,11 +120,16 @@ func TestATextIsAPieceInBothFramings(t *testing.T) {
 func TestKeepAndUnkeepCountQueues(t *testing.T) {
 	f := EndText(append(StartText(1), "1"...))
 	for range 3 {
-		require.True(t, f.Keep())
-		require.False(t, f.Keep())
+		first, bytes := f.Keep()
+		require.Equal(t, []any{true, f.size()}, []any{first, bytes})
+		f.Code(CodingGzip) // what it has more now counts from its next first queue on
+		first, _ = f.Keep()
+		require.False(t, first)
 		require.Equal(t, 2, f.Kept())
-		require.False(t, f.Unkeep())
-		require.True(t, f.Unkeep())
+		last, _ := f.Unkeep()
+		require.False(t, last)
+		last, less := f.Unkeep()
+		require.Equal(t, []any{true, bytes}, []any{last, less})
 		require.Zero(t, f.Kept())
 	}
 }

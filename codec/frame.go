@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"sluice/codec/coding"
 )
 
 // Frame is the immutable bytes of one push as an SSE event, in every form that
@@ -17,15 +19,19 @@ import (
 // as soon as they have read its line: a connection that breaks behind it would make
 // them resume behind an event that they never saw.
 type Frame struct {
-	buf []byte
-	// The chunk with the data lines, which are buf[lo:hi], is buf[start:end]. What
-	// ends the event stands behind it: the chunk of an id line and a blank line,
-	// which are buf[idLo:idHi], or of the blank line alone. Of a closed frame the
-	// data lines have the blank line themselves, and end is len(buf).
-	start, end, lo, hi, idLo, idHi int32
-
+	shape
 	// Atomic.
-	kept atomic.Int32 // see Keep
+	kept    atomic.Uint64              // by how many queues, and in the lower half how many bytes: see Keep
+	codings atomic.Pointer[codedForms] // nil until a coded stream needs them
+}
+
+// shape is the bytes of an event in both framings. The chunk with the data lines, which
+// are buf[lo:hi], is buf[start:mid]. What ends the event stands behind it: the chunk of an
+// id line and a blank line, which are buf[idLo:idHi], or of the blank line alone. If closed
+// the data lines have the blank line themselves, and mid is len(buf).
+type shape struct {
+	buf                            []byte
+	start, mid, lo, hi, idLo, idHi int32
 }
 
 const (
@@ -78,11 +84,15 @@ func EndOpenFrame(buf []byte) *Frame {
 
 // dataChunk makes the frame of a chunk that ends with tail.
 func dataChunk(buf []byte, tail string) *Frame {
-	buf = append(buf, tail...)
+	return &Frame{shape: chunkShape(append(buf, tail...))}
+}
+
+// chunkShape makes one chunk of what stands in buf behind room for its size line.
+func chunkShape(buf []byte) shape {
 	hi := len(buf)
 	buf = append(buf, "\r\n"...)
 	start := putChunkHead(buf, maxChunkHead, hi-maxChunkHead)
-	return &Frame{buf: buf, start: int32(start), end: int32(len(buf)), lo: maxChunkHead, hi: int32(hi)}
+	return shape{buf: buf, start: int32(start), mid: int32(len(buf)), lo: maxChunkHead, hi: int32(hi)}
 }
 
 func validFrameID(id string) bool {
@@ -97,8 +107,11 @@ func validFrameID(id string) bool {
 // RawFrame wraps bytes that one stream gets exactly as they are: a response
 // head with the first events behind it, a terminator. b is not copied.
 func RawFrame(b []byte) *Frame {
-	return &Frame{buf: b, end: int32(len(b)), hi: int32(len(b))}
+	return &Frame{shape: shape{buf: b, mid: int32(len(b)), hi: int32(len(b))}}
 }
+
+// raw reports whether the frame is one of [RawFrame].
+func (f *Frame) raw() bool { return f.lo == 0 }
 
 // StartText returns a buffer to append a piece of an event to, with room for size
 // bytes of it. The result goes to [EndText].
@@ -114,57 +127,105 @@ func EndText(buf []byte) *Frame { return dataChunk(buf, "") }
 // Len is what the frame counts for in byte limits: the longest form.
 func (f *Frame) Len() int { return len(f.buf) - int(f.start) }
 
-// Keep notes that one more queue holds on to the frame, and reports whether it
-// is the first: its bytes are counted then, once for all queues of the process.
-// Every Keep is followed by one [Frame.Unkeep]. Any goroutine.
-func (f *Frame) Keep() (first bool) { return f.kept.Add(1) == 1 }
+// size is what the frame has in memory by now, coded forms included.
+func (f *Frame) size() int {
+	n := f.Len()
+	if all := f.codings.Load(); all != nil {
+		for i := range all {
+			if c := all[i].Load(); c != nil {
+				n += len(c.event.buf) + len(c.group.buf)
+			}
+		}
+	}
+	return n
+}
 
-// Unkeep undoes a Keep, and reports whether it was the last. Any goroutine.
-func (f *Frame) Unkeep() (last bool) { return f.kept.Add(-1) == 0 }
+// keptOne is one queue in Frame.kept.
+const keptOne = 1 << 32
+
+// Keep notes that one more queue holds on to the frame, and reports whether it
+// is the first, and how many bytes count then, once for all queues of the process.
+// Every Keep is followed by one [Frame.Unkeep]. Any goroutine.
+func (f *Frame) Keep() (first bool, bytes int) {
+	for {
+		old := f.kept.Load()
+		now := old
+		if first = old < keptOne; first {
+			bytes = f.size()
+			now = uint64(bytes)
+		}
+		if f.kept.CompareAndSwap(old, now+keptOne) {
+			return first, bytes
+		}
+		bytes = 0
+	}
+}
+
+// Unkeep undoes a Keep, and reports whether it was the last, and how many bytes count no
+// more. Any goroutine.
+func (f *Frame) Unkeep() (last bool, bytes int) {
+	kept := f.kept.Add(^uint64(keptOne - 1))
+	if last = kept < keptOne; last {
+		bytes = int(kept)
+	}
+	return last, bytes
+}
 
 // Kept returns how many queues hold on to the frame. Any goroutine.
-func (f *Frame) Kept() int { return int(f.kept.Load()) }
+func (f *Frame) Kept() int { return int(f.kept.Load() / keptOne) }
 
 // HasID reports whether the frame brings an id line of its own.
-func (f *Frame) HasID() bool { return f.idLo != f.idHi }
+func (s *shape) HasID() bool { return s.idLo != s.idHi }
 
 // open reports whether the data lines can be had without the end of the event.
-func (f *Frame) open() bool { return int(f.end) != len(f.buf) }
+func (s *shape) open() bool { return int(s.mid) != len(s.buf) }
 
-var plainBlank, chunkedBlank = []byte("\n"), []byte(blankChunk)
+// blanks are the ends of events without an id, by framing.
+type blanks [2][]byte
+
+var plainBlanks = blanks{FramingChunked: []byte(blankChunk), FramingClose: []byte("\n")}
 
 // Event returns the event as a body of the framing has it, with the frame's own id
 // line if there is one and withID is set: its data lines, and what comes behind
 // them unless it is part of the first piece.
 func (f *Frame) Event(fr Framing, withID bool) (lines, end []byte) {
+	return f.event(fr, withID, &plainBlanks)
+}
+
+func (s *shape) event(fr Framing, withID bool, blank *blanks) (lines, end []byte) {
 	if fr == FramingChunked {
-		if withID || !f.HasID() {
-			return f.buf[f.start:], nil
+		if withID || !s.HasID() {
+			return s.buf[s.start:], nil
 		}
-		return f.buf[f.start:f.end], chunkedBlank
+		return s.buf[s.start:s.mid], blank[FramingChunked]
 	}
-	switch lines = f.buf[f.lo:f.hi]; {
-	case !f.open():
+	switch lines = s.buf[s.lo:s.hi]; {
+	case !s.open():
 		return lines, nil
-	case withID && f.HasID():
-		return lines, f.buf[f.idLo:f.idHi]
+	case withID && s.HasID():
+		return lines, s.buf[s.idLo:s.idHi]
 	}
-	return lines, plainBlank
+	return lines, blank[FramingClose]
 }
 
 // Lines returns the data lines as a body of the framing has them, without the end
 // of the event: [AppendEventEnd] makes one. Of a closed frame they can be had plain
 // only.
 func (f *Frame) Lines(fr Framing) []byte {
+	if fr == FramingClose && !f.open() {
+		return f.buf[f.lo : f.hi-1]
+	}
+	return f.lines(fr)
+}
+
+func (s *shape) lines(fr Framing) []byte {
 	switch {
-	case fr == FramingChunked && !f.open():
+	case !s.open():
 		panic("BUG: codec: a closed frame has no place for an id: make it with EndOpenFrame")
 	case fr == FramingChunked:
-		return f.buf[f.start:f.end]
-	case f.open():
-		return f.buf[f.lo:f.hi]
+		return s.buf[s.start:s.mid]
 	}
-	return f.buf[f.lo : f.hi-1]
+	return s.buf[s.lo:s.hi]
 }
 
 var frameSeed = maphash.MakeSeed()
@@ -172,6 +233,15 @@ var frameSeed = maphash.MakeSeed()
 // Sum is a checksum over all bytes of the frame, for tests that prove nobody
 // wrote to it. It differs from process to process.
 func (f *Frame) Sum() uint64 { return maphash.Bytes(frameSeed, f.buf) }
+
+// CodedSum is Sum of the forms for streams of a coding, 0 while there is none.
+func (f *Frame) CodedSum(c Coding) uint64 {
+	made := f.codedAs(c)
+	if made == nil {
+		return 0
+	}
+	return maphash.Bytes(frameSeed, made.event.buf) ^ maphash.Bytes(frameSeed, made.group.buf) + 1
+}
 
 // PubFrame makes the frame of a publication; of one with a Room the first of its
 // channel is made there.
@@ -212,19 +282,15 @@ func DisconnectFrame(d *Disconnect) *Frame {
 	return EndFrame(AppendDisconnect(StartFrame(len(d.Reason)+48), d), "")
 }
 
-// EventEndOverhead is the most that [AppendEventEnd] adds to the text of an id.
-const EventEndOverhead = maxChunkHead + len(idField) + len("\n\n\r\n")
+// EventEndOverhead is the most that [AppendCodedEnd] adds to the text of an id.
+const EventEndOverhead = maxChunkHead + coding.EndOverhead + len(idField) + len("\n\n\r\n")
 
 // AppendEventEnd appends the end of an event as a piece of a body in the framing:
 // the id line, if id is not empty, and the blank line. The data lines are in the
 // piece before. id must be ASCII without control bytes.
 func AppendEventEnd(dst []byte, f Framing, id []byte) []byte {
-	n := len("\n")
-	if len(id) > 0 {
-		n += len(idField) + len(id) + len("\n")
-	}
 	if f == FramingChunked {
-		dst = strconv.AppendUint(dst, uint64(n), 16)
+		dst = strconv.AppendUint(dst, uint64(eventEnd(id)), 16)
 		dst = append(dst, "\r\n"...)
 	}
 	if len(id) > 0 {
@@ -235,6 +301,14 @@ func AppendEventEnd(dst []byte, f Framing, id []byte) []byte {
 		dst = append(dst, "\r\n"...)
 	}
 	return dst
+}
+
+// eventEnd is the length of the end of an event with an id.
+func eventEnd(id []byte) int {
+	if len(id) == 0 {
+		return len("\n")
+	}
+	return len(idField) + len(id) + len("\n\n")
 }
 
 // MissedFrames makes the frames of publications of one channel that a client missed, as

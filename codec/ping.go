@@ -6,7 +6,8 @@ type PingStyle uint8
 const (
 	// PingData is the event {}, which clients see (PROTOCOL 1.5).
 	PingData PingStyle = iota
-	// PingComment is a comment, which keeps connections open and which no client sees.
+	// PingComment is a comment, which keeps connections open and which no client sees:
+	// coded streams have an empty block instead.
 	PingComment
 	// PingID is an id line without an event: clients see none, and know where they are.
 	PingID
@@ -54,7 +55,11 @@ func NewPing(style PingStyle, padding int) *Frame {
 	}
 	buf := StartText(padding*PaddingLine + frameTail)
 	if padding == 0 {
-		return EndOpenFrame(append(buf, ':'))
+		ping := EndOpenFrame(append(buf, ':'))
+		if style == PingComment {
+			return ping.silence()
+		}
+		return ping
 	}
 	buf = appendPaddingLines(buf, padding)
 	return EndOpenFrame(buf[:len(buf)-len("\n")])

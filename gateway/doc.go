@@ -48,7 +48,8 @@
 //	advice/ problem/ logs/ reqid/ shrink/ tally/   leaves: what to do about an error; what
 //	                is wrong with options; the log; request ids; maps and slices that give
 //	                back; counters
-//	../codec/       bytes: frames, cursors, JSON, requests and replies; no goroutine, no lock
+//	../codec/       bytes: frames, cursors, JSON, requests and replies; no goroutine, no lock;
+//	                coding/ gzip and zstd in pieces that streams share
 //	test/ testkit/  end-to-end tests by what a user sees; what tests stand on; redisrig/ real
 //	                redis-servers as their children; recordings/ of the reference on Redis and NATS
 //	docs/ deploy/   what people read, also by `sluice docs`; a dashboard and alerts

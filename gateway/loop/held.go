@@ -29,8 +29,9 @@ func (l *Loop) keep(it *item) {
 		}
 		n += len(id)
 	}
-	if it.frame != nil && it.frame.Keep() {
-		n += it.frame.Len()
+	if it.frame != nil {
+		_, bytes := it.frame.Keep()
+		n += bytes
 	}
 	l.stats.HeldBytes += int64(n)
 }
@@ -42,9 +43,10 @@ func (l *Loop) unkeep(it *item) {
 	}
 	it.bits &^= itemKept
 	n := itemCost + len(it.ownID())
-	if it.frame != nil && it.frame.Unkeep() {
-		n += it.frame.Len()
-		if it.has(itemCharged) && l.group.onFreed != nil {
+	if it.frame != nil {
+		last, bytes := it.frame.Unkeep()
+		n += bytes
+		if last && it.has(itemCharged) && l.group.onFreed != nil {
 			l.group.onFreed(it.frame)
 		}
 	}

@@ -292,7 +292,7 @@ func modelOpening(t *testing.T, b *budget, rnd *rand.Rand, pubs []*codec.Publica
 	}
 	letGo := func() {
 		for _, f := range frames {
-			if f.Unkeep() {
+			if last, _ := f.Unkeep(); last {
 				b.freed(f)
 			}
 		}

@@ -35,8 +35,8 @@ const (
 	modUnix     = "golang.org/x/sys/unix"
 	modTestify  = "github.com/stretchr/testify/require"
 	modRueidis  = "github.com/redis/rueidis"
-	modZstd     = "github.com/klauspost/compress/zstd"
 	modProcfs   = "github.com/prometheus/procfs"
+	modCompress = "github.com/klauspost/compress"
 
 	modProtowire = "google.golang.org/protobuf/encoding/protowire"
 	modHistogram = "github.com/HdrHistogram/hdrhistogram-go"
@@ -47,7 +47,8 @@ const (
 )
 
 var layout = map[string]row{
-	"codec":                         {others: modGoccy + " github.com/shadowspore/fossil-delta"},
+	"codec":                         {ours: "codec/coding", others: modGoccy + " github.com/shadowspore/fossil-delta"},
+	"codec/coding":                  {others: modCompress + "/flate " + modCompress + "/zstd"},
 	"gateway/actor":                 {others: modAnts},
 	"gateway/problem":               {},
 	"gateway/docs":                  {},
@@ -55,7 +56,7 @@ var layout = map[string]row{
 	"gateway/logs":                  {},
 	"gateway/shrink":                {},
 	"gateway/reqid":                 {others: modFasthttp},
-	"gateway/testkit":               {others: modJwt + " " + modZstd},
+	"gateway/testkit":               {others: modJwt + " " + modCompress + "/zstd"},
 	"gateway/testkit/recordings":    {},
 	"gateway/loop":                  {ours: "codec gateway/actor gateway/loop/uring", others: modUnix},
 	"gateway/loop/uring":            {others: modUnix},

@@ -2,10 +2,12 @@ package testkit
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
+	"testing"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -72,4 +74,16 @@ func (f *inflater) ends() error {
 		return err
 	}
 	return fmt.Errorf("testkit: bytes behind the end of a %s body", f.coding)
+}
+
+// Inflated returns the text of what there is of a body in a content coding, and whether
+// that is all of it: nothing is missing, and the checksum is right. It fails the test for
+// bytes that no more of them would make right.
+func Inflated(t testing.TB, coding string, body []byte) (text []byte, whole bool) {
+	t.Helper()
+	text, err := io.ReadAll(Inflate(coding, bytes.NewReader(body)))
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Fatalf("a body in %s, of %d bytes, is broken behind %d bytes of text: %v", coding, len(body), len(text), err)
+	}
+	return text, err == nil
 }
