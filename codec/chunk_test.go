@@ -63,6 +63,40 @@ func TestTerminatorEndsChunkedBodiesOnly(t *testing.T) {
 	require.Equal(t, "\r\n", string(ReferenceOpening))
 }
 
+// headLines are the lines of the head of a stream, by name.
+func headLines(h *StreamHead, connection string, chunked bool) map[string]string {
+	want := map[string]string{
+		"Cache-Control":     "private, no-cache, no-store, no-transform, must-revalidate, max-age=0",
+		"Connection":        connection,
+		"Content-Type":      "text/event-stream; charset=utf-8",
+		"Expire":            "0",
+		"Pragma":            "no-cache",
+		"Vary":              "Origin",
+		"X-Accel-Buffering": "no",
+		"Date":              "Fri, 09 Feb 2024 22:59:59 GMT",
+	}
+	if h.Incremental {
+		want["Incremental"] = "?1"
+	}
+	if chunked {
+		want["Transfer-Encoding"] = "chunked"
+	}
+	if h.Origin != "" {
+		want["Access-Control-Allow-Origin"] = h.Origin
+		want["Access-Control-Allow-Credentials"] = "true"
+	}
+	if h.Coding != CodingIdentity {
+		want["Content-Encoding"] = h.Coding.String()
+	}
+	if h.VaryCoding {
+		want["Vary"] = "Origin, Accept-Encoding"
+	}
+	if h.AllowHeaders != "" {
+		want["Access-Control-Allow-Headers"] = h.AllowHeaders
+	}
+	return want
+}
+
 func TestStreamHeadSaysWhatTheProtocolSays(t *testing.T) {
 	date := time.Date(2024, 2, 9, 23, 59, 59, 999, time.FixedZone("", 3600))
 	f := func(h StreamHead, proto, connection string, chunked bool) {
@@ -76,35 +110,7 @@ func TestStreamHeadSaysWhatTheProtocolSays(t *testing.T) {
 		head := conn.ReadHead(t)
 		require.Equal(t, string(raw), head.Raw)
 		require.Equal(t, []any{proto, 200, "OK"}, []any{head.Proto, head.Status, head.Reason})
-		want := map[string]string{
-			"Cache-Control":     "private, no-cache, no-store, no-transform, must-revalidate, max-age=0",
-			"Connection":        connection,
-			"Content-Type":      "text/event-stream; charset=utf-8",
-			"Expire":            "0",
-			"Pragma":            "no-cache",
-			"Vary":              "Origin",
-			"X-Accel-Buffering": "no",
-			"Date":              "Fri, 09 Feb 2024 22:59:59 GMT",
-		}
-		if h.Incremental {
-			want["Incremental"] = "?1"
-		}
-		if chunked {
-			want["Transfer-Encoding"] = "chunked"
-		}
-		if h.Origin != "" {
-			want["Access-Control-Allow-Origin"] = h.Origin
-			want["Access-Control-Allow-Credentials"] = "true"
-		}
-		if h.Coding != CodingIdentity {
-			want["Content-Encoding"] = h.Coding.String()
-		}
-		if h.VaryCoding {
-			want["Vary"] = "Origin, Accept-Encoding"
-		}
-		if h.AllowHeaders != "" {
-			want["Access-Control-Allow-Headers"] = h.AllowHeaders
-		}
+		want := headLines(&h, connection, chunked)
 		got := map[string]string{}
 		for _, field := range head.Headers {
 			require.NotContains(t, got, field.Name, "twice")
