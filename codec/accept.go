@@ -39,6 +39,9 @@ func AcceptedCoding(offered []Coding, lines [][]byte) Coding {
 // codings is how many codings there are.
 const codings = CodingZstd + 1
 
+// Codings returns those that compress.
+func Codings() []Coding { return []Coding{CodingGzip, CodingZstd} }
+
 // accepted is what a client said of codings: weights in thousandths, plus 1; 0 for those
 // that it did not name.
 type accepted struct {

@@ -15,15 +15,27 @@ type coded struct {
 	// event shares no context with others. The data lines of an open frame are open in
 	// the sense of package coding too.
 	event shape
-	// group, if at is not 0, is the event with its id, if it has one, behind those of
-	// its group that were before it.
-	group       shape
-	at, prev    uint64 // its token, and the one it must stand behind
-	first, last bool   // of its group
-	silent      bool
+	// bare and withID are the event in groups, without its id and with it, if it has one.
+	bare, withID grouped
+	silent       bool
 	// lines and whole are, of gzip, the sums of the data lines, and of the event as the
 	// frame has it.
 	lines, whole coding.TextSum
+}
+
+// grouped is an event behind those of its group that were before it, if at is not 0.
+type grouped struct {
+	event       shape
+	at, prev    uint64 // its token, and the one it must stand behind
+	first, last bool   // of those that share a context
+}
+
+// in returns what the event is in groups of one kind.
+func (c *coded) in(withID bool) *grouped {
+	if withID {
+		return &c.withID
+	}
+	return &c.bare
 }
 
 func (f *Frame) codedAs(c Coding) *coded {
@@ -120,6 +132,7 @@ func (f *Frame) silence() *Frame {
 // 8 KiB of memory for gzip and 0.5 MiB for zstd.
 type Group struct {
 	coding  Coding
+	withID  bool
 	context *coding.Context
 	at      uint64 // token of the last frame
 }
@@ -129,29 +142,50 @@ var groupTokens atomic.Uint64
 
 const tokensOfGroup = 64
 
-// NewGroup makes a Group of a coding that is not CodingIdentity.
-func NewGroup(c Coding) *Group { return &Group{coding: c, context: coding.NewContext(c)} }
+// NewGroup makes a Group of a coding that is not CodingIdentity: for streams that have the
+// id lines that frames bring, or for those that have none.
+func NewGroup(c Coding, withID bool) *Group {
+	return &Group{coding: c, withID: withID, context: coding.NewContext(c)}
+}
 
-// Add gives the frame its form behind the one that was added before, with its id if it
-// has one, and the form of [Frame.Code]. A frame is added to one Group of a coding, once,
-// before it is given to any loop; a raw one is none of a group. Not for a loop's turn.
+// Add gives the frame its form behind the one that was added before, and the form of
+// [Frame.Code]. A frame is added to one Group of each kind, once, before it is given to
+// any loop; a raw one is none of a group. Not for a loop's turn.
 func (g *Group) Add(f *Frame) {
 	if f.raw() {
 		return
 	}
 	c := f.code(g.coding, true)
 	scratch := takeScratch()
-	text := append(append(scratch.b, f.buf[f.lo:f.hi]...), f.end()...)
+	text := append(scratch.b, f.buf[f.lo:f.hi]...)
+	if end := f.end(); g.withID || !f.HasID() {
+		text = append(text, end...)
+	} else {
+		text = append(text, plainBlanks[FramingClose]...)
+	}
 	scratch.b = text
 	b, first, last := g.context.Append(make([]byte, maxChunkHead, maxChunkHead+len(text)/2), text)
 	scratch.give()
-	c.group, c.first, c.last = chunkShape(b), first, last
-	c.prev = g.at
+	in := c.in(g.withID)
+	in.event, in.first, in.last = chunkShape(b), first, last
+	in.prev = g.at
 	if first {
-		c.prev, g.at = 0, groupTokens.Add(tokensOfGroup)
+		in.prev, g.at = 0, groupTokens.Add(tokensOfGroup)
 	}
 	g.at++
-	c.at = g.at
+	in.at = g.at
+}
+
+// CodedLen returns how many bytes the frame has in a coding, at most: where it shares no
+// context, and in groups of one kind; 0 where there is no such form.
+func (f *Frame) CodedLen(c Coding, withID bool) (alone, grouped int) {
+	if c == CodingIdentity {
+		return 0, 0
+	}
+	if made := f.codedAs(c); made != nil {
+		return len(made.event.buf), len(made.in(withID).event.buf)
+	}
+	return 0, 0
 }
 
 // Part is what a coded body gets next.
@@ -210,14 +244,14 @@ func (b *Body) Form(p *Part) (form Form) {
 		}
 		return form
 	}
-	if c.at != 0 && p.Own == nil && !p.Alone && (p.WithID || !f.HasID()) && (c.first || c.prev == b.token) {
-		if c.first {
+	if in := c.in(p.WithID); in.at != 0 && p.Own == nil && !p.Alone && (in.first || in.prev == b.token) {
+		if in.first {
 			form.Leave = b.leave()
 		}
-		if !c.last {
-			form.next = c.at
+		if !in.last {
+			form.next = in.at
 		}
-		form.Lines, _ = c.group.event(b.framing, false, nil)
+		form.Lines, _ = in.event.event(b.framing, false, nil)
 		return form
 	}
 	form.Leave = b.leave()

@@ -36,7 +36,7 @@ func marketTicks(n int) (frames []*Frame) {
 // groups 33 %.
 func TestTicksAreAsSmallAsTheyMustBe(t *testing.T) {
 	for _, c := range bothCodings {
-		g := NewGroup(c)
+		g := NewGroup(c, true)
 		group, alone := NewBody(c, FramingChunked), NewBody(c, FramingChunked)
 		raw, grouped, independent := 0, 0, 0
 		frames := marketTicks(200)
@@ -67,7 +67,7 @@ func TestAGroupHasLittleMemory(t *testing.T) {
 		var before, after runtime.MemStats
 		fill := func() {
 			for i := range groups {
-				groups[i] = NewGroup(c)
+				groups[i] = NewGroup(c, true)
 				for range 3 {
 					for _, size := range []int{1 << 10, 200 << 10} {
 						groups[i].Add(newCodedChannel("x").publish(size, true, false))
@@ -103,7 +103,7 @@ func BenchmarkCode(b *testing.B) {
 		})
 		b.Run(c.String()+"/group", func(b *testing.B) {
 			b.ReportAllocs()
-			g := NewGroup(c)
+			g := NewGroup(c, true)
 			for i := 0; b.Loop(); i++ {
 				f := &Frame{shape: frames[i%len(frames)].shape}
 				g.Add(f)
@@ -115,7 +115,7 @@ func BenchmarkCode(b *testing.B) {
 func BenchmarkBody(b *testing.B) {
 	frames := marketTicks(50)
 	for _, c := range bothCodings {
-		g := NewGroup(c)
+		g := NewGroup(c, true)
 		for _, f := range frames {
 			g.Add(f)
 		}

@@ -73,13 +73,15 @@ func (s *codedStream) finish() {
 // codedChannel is what a lane has of a channel.
 type codedChannel struct {
 	name   string
-	groups map[Coding]*Group
+	groups []*Group
 	offset uint64
 	old    []*Frame
 }
 
 func newCodedChannel(name string) *codedChannel {
-	return &codedChannel{name: name, groups: map[Coding]*Group{CodingGzip: NewGroup(CodingGzip), CodingZstd: NewGroup(CodingZstd)}}
+	return &codedChannel{name: name, groups: []*Group{
+		NewGroup(CodingGzip, true), NewGroup(CodingZstd, true), NewGroup(CodingGzip, false), NewGroup(CodingZstd, false),
+	}}
 }
 
 // publish makes the frame of a publication of about so many bytes, with its forms.
@@ -94,11 +96,11 @@ func (c *codedChannel) publish(size int, id, grouped bool) *Frame {
 	if id {
 		f = PubFrame(c.name, p, string(AppendCursorEntry(nil, CursorEntry{1, 2, c.offset})))
 	}
-	for coding, g := range c.groups {
+	for _, g := range c.groups {
 		if grouped {
 			g.Add(f)
 		} else if size%2 == 0 { // the others go as they are
-			f.Code(coding)
+			f.Code(g.coding)
 		}
 	}
 	c.old = append(c.old, f)

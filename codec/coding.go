@@ -91,12 +91,14 @@ func AppendCodedEnd(dst []byte, c Coding, f Framing, id []byte) []byte {
 	if n > coding.EndMax {
 		return appendCodedEnd(dst, c, f, AppendEventEnd(nil, FramingClose, id))
 	}
-	if f == FramingClose {
-		return AppendEventEnd(c.AppendEndHead(dst, n), FramingClose, id)
+	if f == FramingChunked {
+		dst = append(strconv.AppendUint(dst, uint64(n+c.EndExtra()), 16), "\r\n"...)
 	}
-	dst = strconv.AppendUint(dst, uint64(n+c.EndHead()), 16)
-	dst = c.AppendEndHead(append(dst, "\r\n"...), n)
-	return append(AppendEventEnd(dst, FramingClose, id), "\r\n"...)
+	dst = c.AppendEndTail(AppendEventEnd(c.AppendEndHead(dst, n), FramingClose, id))
+	if f == FramingChunked {
+		dst = append(dst, "\r\n"...)
+	}
+	return dst
 }
 
 // appendCodedEnd appends the last block of an event, which has this text.

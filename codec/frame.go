@@ -133,7 +133,7 @@ func (f *Frame) size() int {
 	if all := f.codings.Load(); all != nil {
 		for i := range all {
 			if c := all[i].Load(); c != nil {
-				n += len(c.event.buf) + len(c.group.buf)
+				n += len(c.event.buf) + len(c.bare.event.buf) + len(c.withID.event.buf)
 			}
 		}
 	}
@@ -240,7 +240,11 @@ func (f *Frame) CodedSum(c Coding) uint64 {
 	if made == nil {
 		return 0
 	}
-	return maphash.Bytes(frameSeed, made.event.buf) ^ maphash.Bytes(frameSeed, made.group.buf) + 1
+	sum := uint64(1)
+	for _, form := range [][]byte{made.event.buf, made.bare.event.buf, made.withID.event.buf} {
+		sum = sum*31 + maphash.Bytes(frameSeed, form)
+	}
+	return sum
 }
 
 // PubFrame makes the frame of a publication; of one with a Room the first of its

@@ -113,11 +113,15 @@ func (c Coding) AppendEnd(dst, text []byte) []byte {
 		dst = append(append(appendStoredSize(dst, maxStored), text[:maxStored]...), 0)
 		text = text[maxStored:]
 	}
-	return append(appendStoredSize(dst, len(text)), text...)
+	dst = append(appendStoredSize(dst, len(text)), text...)
+	if len(text) > 0 {
+		dst = append(dst, emptyBlock...)
+	}
+	return dst
 }
 
-// AppendEndHead appends what AppendEnd puts before a text of n bytes, at most EndMax:
-// EndHead bytes.
+// AppendEndHead appends what AppendEnd puts before a text of n bytes, from 1 to EndMax, and
+// AppendEndTail what it puts behind it: EndExtra bytes together.
 func (c Coding) AppendEndHead(dst []byte, n int) []byte {
 	if c == Zstd {
 		return appendZstdBlock(dst, n, zstdLast)
@@ -125,20 +129,33 @@ func (c Coding) AppendEndHead(dst []byte, n int) []byte {
 	return appendStoredSize(dst, n)
 }
 
-// EndHead is how many bytes AppendEndHead appends.
-func (c Coding) EndHead() int {
+// AppendEndTail is told of at AppendEndHead.
+func (c Coding) AppendEndTail(dst []byte) []byte {
+	if c == Zstd {
+		return dst
+	}
+	return append(dst, emptyBlock...)
+}
+
+// EndExtra is told of at AppendEndHead.
+func (c Coding) EndExtra() int {
 	if c == Zstd {
 		return 3
 	}
-	return 4
+	return EndOverhead
 }
 
 const (
 	// EndMax is for how long a text AppendEndHead is made.
 	EndMax = zstdWindow
 	// EndOverhead is the most that AppendEnd adds to such a text.
-	EndOverhead = 4
+	EndOverhead = 4 + len(emptyBlock)
 )
+
+// emptyBlock is a stored block without text. Why it follows each one that has some: there
+// are decoders, that of Go's standard library among them, which keep a text back until a
+// block is empty.
+const emptyBlock = "\x00\x00\x00\xff\xff"
 
 // AppendOpen appends a text of its own, compressed if that is asked for and pays, open.
 func (c Coding) AppendOpen(dst, text []byte, compress bool) []byte {

@@ -9,17 +9,21 @@ import (
 
 // CodingStats are what lanes did in one coding.
 type CodingStats struct {
-	Frames uint64        // that were compressed
-	Raw    uint64        // their bytes before that
-	Took   time.Duration // with what they took as members of groups
+	Frames   uint64        // that were compressed
+	Raw      uint64        // their bytes before that
+	Coded    uint64        // and behind it, where they share no context
+	GroupRaw uint64        // bytes before, of those that are in groups as well
+	Grouped  uint64        // and behind it
+	Took     time.Duration // all of it
 }
 
 // codingCounts are CodingStats as lanes count them. Atomic.
-type codingCounts struct{ frames, raw, took atomic.Uint64 }
+type codingCounts struct{ frames, raw, coded, groupRaw, grouped, took atomic.Uint64 }
 
 func (c *codingCounts) read() CodingStats {
 	return CodingStats{
-		Frames: c.frames.Load(), Raw: c.raw.Load(), Took: time.Duration(c.took.Load()),
+		Frames: c.frames.Load(), Raw: c.raw.Load(), Coded: c.coded.Load(),
+		GroupRaw: c.groupRaw.Load(), Grouped: c.grouped.Load(), Took: time.Duration(c.took.Load()),
 	}
 }
 
@@ -29,7 +33,7 @@ func (ln *lane) compress(d *delivery, taken forms) {
 	if d.frame == nil || d.binary {
 		return
 	}
-	for c := codec.CodingGzip; int(c) < codings; c++ {
+	for _, c := range codec.Codings() {
 		if !taken.in(c) {
 			continue
 		}
@@ -39,6 +43,8 @@ func (ln *lane) compress(d *delivery, taken forms) {
 				counts.frames.Add(1)
 				counts.raw.Add(uint64(f.Len()))
 				f.Code(c)
+				alone, _ := f.CodedLen(c, false)
+				counts.coded.Add(uint64(alone))
 			}
 		}
 		if taken.has(c, kindPlain) || taken.has(c, kindBare) || taken.has(c, kindWithID) || d.full == nil {
@@ -48,30 +54,33 @@ func (ln *lane) compress(d *delivery, taken forms) {
 			code(d.full)
 			code(d.delta)
 		}
-		ln.addToGroups(d, taken, c)
+		ln.addToGroups(d, taken, c, counts)
 		counts.took.Add(uint64(time.Since(began)))
 	}
 }
 
 // addToGroups lets the groups of a channel go on with a publication. Where some streams may
 // be left out of it, no group goes on: what is behind could not be read there.
-func (ln *lane) addToGroups(d *delivery, taken forms, c codec.Coding) {
+func (ln *lane) addToGroups(d *delivery, taken forms, c codec.Coding, counts *codingCounts) {
 	if d.kind != eventPublication || d.drops || d.key != 0 {
 		return
 	}
 	for _, kind := range [...]int{kindBare, kindWithID} {
-		if !taken.has(c, kind) || kind == kindBare && d.frame.HasID() {
+		if !taken.has(c, kind) {
 			continue
 		}
 		if g := ln.groups.get(groupKey{d.channel, c, kind}, ln.hub); g != nil {
 			g.Add(d.frame)
+			_, grouped := d.frame.CodedLen(c, kind == kindWithID)
+			counts.groupRaw.Add(uint64(d.frame.Len()))
+			counts.grouped.Add(uint64(grouped))
 		}
 	}
 }
 
-// maxGroups is how many groups a lane goes on with: each has the memory of an encoder, about
-// a megabyte.
-const maxGroups = 16
+// maxGroups is how many groups a lane goes on with: each has an encoder, which takes half a
+// megabyte for zstd.
+const maxGroups = 32
 
 // groupRest is for how long a group that is gone on with keeps its place. Why: where more
 // channels are published in than there are groups, each would take the place of another, and
@@ -105,7 +114,7 @@ func (gs *groups) get(key groupKey, h *Hub) *group {
 		if gs.all == nil {
 			gs.all = make(map[groupKey]*group)
 		}
-		g = &group{Group: codec.NewGroup(key.coding)}
+		g = &group{Group: codec.NewGroup(key.coding, key.kind == kindWithID)}
 		gs.all[key] = g
 		h.groups.Add(1)
 		h.groupsMade.Add(1)

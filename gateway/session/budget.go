@@ -213,7 +213,7 @@ func (t *ticket) build(blk *block, pubs []*codec.Publication) (f *codec.Frame) {
 		blk.events = blk.key.frames(pubs)
 		blk.key.compress(blk.events)
 		for _, e := range blk.events {
-			bytes += e.Len()
+			bytes += blk.key.size(e)
 		}
 		return codec.RawFrame(nil)
 	}
@@ -225,8 +225,14 @@ func (t *ticket) build(blk *block, pubs []*codec.Publication) (f *codec.Frame) {
 	if blk.key.coding != codec.CodingIdentity {
 		text.Code(blk.key.coding)
 	}
-	bytes = text.Len()
+	bytes = blk.key.size(text)
 	return text
+}
+
+// size is what a frame of the block takes, in all its forms.
+func (k *blockKey) size(f *codec.Frame) int {
+	alone, grouped := f.CodedLen(k.coding, true)
+	return f.Len() + alone + grouped
 }
 
 // frames makes the events of the block.
@@ -246,7 +252,7 @@ func (k *blockKey) compress(events []*codec.Frame) {
 	switch {
 	case k.coding == codec.CodingIdentity:
 	case k.inOrder:
-		g := codec.NewGroup(k.coding)
+		g := codec.NewGroup(k.coding, true)
 		for _, e := range events {
 			g.Add(e)
 		}

@@ -136,7 +136,7 @@ func (op *opening) piece(begun, text []byte) *codec.Frame {
 	if begun != nil {
 		return codec.OpeningFrame(begun, op.conn.Coding, op.conn.Framing, text)
 	}
-	return codec.OwnFrame(op.conn.Coding, op.conn.Framing, text)
+	return codec.PieceFrame(op.conn.Coding, op.conn.Framing, text)
 }
 
 // appendCursor appends where the stream starts, nothing if it has no recoverable channel or

@@ -153,7 +153,7 @@ func (f *missed) encode(deltas bool) {
 
 // compress gives the frames the codings, a bit for each.
 func (f *missed) compress(codings uint8) {
-	for c := codec.CodingGzip; codings>>c != 0; c++ {
+	for _, c := range codec.Codings() {
 		if codings&(1<<c) == 0 {
 			continue
 		}
