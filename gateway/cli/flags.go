@@ -18,6 +18,7 @@ import (
 var shortFlags = map[string]string{
 	"port":    "http_server.port",
 	"address": "http_server.address",
+	"origin":  "relay.origin",
 }
 
 // textFlags and switchFlags are the options that the reference has as flags

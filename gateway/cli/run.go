@@ -19,6 +19,9 @@ import (
 // run serves until a signal comes.
 func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	cfg, report, err := node.Load(src)
+	if err == nil && src.Relay && !cfg.Relays() {
+		return errors.New("no origin: give --origin URL, or relay.origin in the configuration")
+	}
 	if err != nil {
 		return fmt.Errorf("the configuration is wrong:\n%w", errors.Join(err, node.Refused(report, err)))
 	}
@@ -57,6 +60,9 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 			return err
 		}
 		say(stdout, text.String())
+	}
+	if src.Relay {
+		say(stdout, relayBanner(n, cfg))
 	}
 	log.Info("serving", "address", n.Addr(), "version", node.Version, "loops", n.Loops())
 	sig, err := waitForEnd(n, signals, src, out.Reopen)

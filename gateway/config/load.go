@@ -35,6 +35,8 @@ type Source struct {
 	Read func(path string) ([]byte, error)
 	// Dev switches the defaults of --dev on, before validation: see ApplyDev. Nil: off.
 	Dev *Dev
+	// Relay switches the defaults of a relay on, before validation: see ApplyRelay.
+	Relay bool
 }
 
 // Dev holds the secrets of a development run. The caller makes them, at random.
@@ -56,6 +58,9 @@ func Load(src Source) (*Config, *Report, error) {
 	l.expandHeaders(env)
 	if src.Dev != nil {
 		ApplyDev(l.cfg, l.rep, src.Dev.Secret, src.Dev.APIKey)
+	}
+	if src.Relay {
+		ApplyRelay(l.cfg, l.rep)
 	}
 	applyProfile(l.cfg, l.rep)
 	return l.result(readable)

@@ -18,6 +18,7 @@ type (
 	TLS            = schema.TLS
 	Half           = schema.Half
 	Redis          = schema.Redis
+	Relay          = schema.Relay
 	DurationRange  = schema.DurationRange
 
 	Report  = report.Report

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"sluice/gateway/broker/relay"
 	"sluice/gateway/tally"
 )
 
@@ -176,4 +177,42 @@ func shardCounters(name, label, help string, read func(r *EngineShard) map[strin
 			}
 		}
 	})
+}
+
+// relayFamilies show nothing where publications do not come from another node.
+func relayFamilies() []*family {
+	one := func(kind prometheus.ValueType, name, help string, read func(r *relay.Stats) float64) *family {
+		return labelled(kind, name, help, nil, func(s *state, e *emitter) {
+			if s.Relay != nil {
+				e.add(read(s.Relay))
+			}
+		})
+	}
+	many := func(name, label, help string, read func(r *relay.Stats) map[string]uint64) *family {
+		return counters(name, label, help, func(s *state) map[string]uint64 {
+			if s.Relay == nil {
+				return nil
+			}
+			return read(s.Relay)
+		})
+	}
+	return []*family{
+		one(prometheus.GaugeValue, "relay_channels", "Channels that are relayed, or on their way to be.", func(r *relay.Stats) float64 { return float64(r.Channels) }),
+		one(prometheus.GaugeValue, "relay_streams", "Streams of the origin that are open.", func(r *relay.Stats) float64 { return float64(r.Streams) }),
+		many("relay_ends_total", "reason", "Streams of the origin that ended, and attempts at one that failed.", func(r *relay.Stats) map[string]uint64 { return r.Ends }),
+		one(prometheus.CounterValue, "relay_received_bytes_total", "Bytes of streams of the origin.", func(r *relay.Stats) float64 { return float64(r.Bytes) }),
+		one(prometheus.CounterValue, "relay_publications_total", "Publications of the origin that were new.", func(r *relay.Stats) float64 { return float64(r.Taken) }),
+		many("relay_dropped_total", "what", "Events of the origin that were not passed on: publications that had come before, events that are not for a relay, events that were too long.", func(r *relay.Stats) map[string]uint64 {
+			return map[string]uint64{"repeat": r.Repeats, "other": r.Skipped, "too_long": r.TooLong}
+		}),
+		many("relay_gaps_total", "why", "Times that subscribers of a channel were told of a gap: publications are missing for good, or the origin began anew.", func(r *relay.Stats) map[string]uint64 {
+			return map[string]uint64{"missing": r.Gaps - min(r.Gaps, r.Epochs), "epoch": r.Epochs}
+		}),
+		many("relay_refused_total", "reason", "Channels that the origin was not asked for: too many, or it had just said that it does not have them.", func(r *relay.Stats) map[string]uint64 {
+			return map[string]uint64{"channels": r.Refused, "absent": r.Absent}
+		}),
+		one(prometheus.GaugeValue, "relay_kept_bytes", "Publications kept for those who come back.", func(r *relay.Stats) float64 { return float64(r.Kept) }),
+		one(prometheus.GaugeValue, "relay_kept_max_bytes", "Most of them there may be (relay.total_max_bytes).", func(r *relay.Stats) float64 { return float64(r.KeptMax) }),
+		one(prometheus.CounterValue, "relay_trimmed_total", "Publications forgotten before their time for want of room.", func(r *relay.Stats) float64 { return float64(r.Trimmed) }),
+	}
 }

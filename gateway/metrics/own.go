@@ -11,7 +11,7 @@ import (
 
 // ownFamilies are the names of Sluice.
 func ownFamilies() []*family {
-	return slices.Concat(streamFamilies(), publishFamilies(), engineFamilies(), fleetFamilies(), redisFamilies(), connectFamilies(), workFamilies())
+	return slices.Concat(streamFamilies(), publishFamilies(), engineFamilies(), fleetFamilies(), redisFamilies(), relayFamilies(), connectFamilies(), workFamilies())
 }
 
 // batchBounds are the bounds of loop.Stats.Batches: how many frames at most.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"sluice/gateway/auth"
+	"sluice/gateway/broker/relay"
 	"sluice/gateway/cluster"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
@@ -37,6 +38,7 @@ type Node struct {
 	Version, GoVersion string
 	Cluster            cluster.Stats
 	Redis              Redis
+	Relay              *relay.Stats // nil without
 
 	Hub         hub.Stats
 	HeldMax     int64 // most memory that streams may hold

@@ -96,7 +96,7 @@ func (t *routes) addOperations(c *config.Config, add func(string, route)) {
 	if c.Health.Enabled {
 		const owner = "health.handler_prefix"
 		add(Root(c.Health.HandlerPrefix), answer(owner, admin.Health))
-		add(readyPath(c.Health.HandlerPrefix), route{owner + " (its /ready)", bodyUnwanted,
+		add(ReadyPath(c.Health.HandlerPrefix), route{owner + " (its /ready)", bodyUnwanted,
 			func(node *Node, ctx *fasthttp.RequestCtx) { admin.Ready(ctx, node.notReady()) }})
 	}
 	if c.Prometheus.Enabled {
@@ -163,8 +163,8 @@ func Root(prefix string) string {
 	return prefix
 }
 
-// readyPath is where the ready check is: beside the health check.
-func readyPath(health string) string {
+// ReadyPath is where the ready check is: beside the health check.
+func ReadyPath(health string) string {
 	health = Root(health)
 	return health[:strings.LastIndexByte(health, '/')+1] + "ready"
 }

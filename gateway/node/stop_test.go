@@ -111,7 +111,7 @@ func TestTheIntakeEndsBehindTheLastStream(t *testing.T) {
 func TestReadyPathIsBesideHealth(t *testing.T) {
 	f := func(health, want string) {
 		t.Helper()
-		require.Equal(t, want, readyPath(health))
+		require.Equal(t, want, ReadyPath(health))
 	}
 	f("/health", "/ready")
 	f("/ops/health", "/ops/ready")

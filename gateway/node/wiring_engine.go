@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"reflect"
+	"strings"
 
 	"sluice/codec"
+	"sluice/gateway/broker"
 	brokermemory "sluice/gateway/broker/memory"
 	brokerredis "sluice/gateway/broker/redis"
+	brokerrelay "sluice/gateway/broker/relay"
 	"sluice/gateway/channel"
 	"sluice/gateway/config"
 	"sluice/gateway/metrics"
@@ -24,8 +28,14 @@ import (
 // that is not within reach is none. The caller closes what was opened.
 func (node *Node) newEngines() error {
 	half := node.cfg.BrokerHalf()
-	switch half.Type {
-	case "redis":
+	switch {
+	case node.cfg.Relays():
+		opt, err := node.relayOptions()
+		if err != nil {
+			return err
+		}
+		node.broker = brokerrelay.New(opt)
+	case half.Type == "redis":
 		conns, err := node.openRedis(half)
 		if err != nil {
 			return err
@@ -175,9 +185,62 @@ func (node *Node) memoryOptions() brokermemory.Options {
 	}
 }
 
+// relayOptions returns those of an engine that has its publications from another node.
+func (node *Node) relayOptions() (opt brokerrelay.Options, err error) {
+	r := &node.cfg.Relay
+	if opt.Origin, err = originURL(r); err != nil {
+		return opt, err
+	}
+	if opt.TLS, err = clientTLS(&r.TLS); err != nil {
+		return opt, fmt.Errorf("gateway: relay.tls.%w", err)
+	}
+	opt.Node, opt.Wait, opt.Idle, opt.RetryMax = node.id.String(), r.ConnectTimeout, r.IdleTimeout, r.RetryMax
+	opt.Channels, opt.MessageMax, opt.ChannelMax, opt.TotalMax = r.MaxChannels, r.MaxMessageSize, r.ChannelMaxBytes, int64(r.TotalMaxBytes)
+	opt.JSON, opt.Log = node.jsonLimits(), node.log
+	opt.Keep = func(ch string) (keep broker.HistoryOptions) {
+		if rules, err := node.rules.Load().Lookup(ch); err == nil {
+			keep.Size, keep.TTL = rules.HistorySize, rules.HistoryTTL
+		}
+		return keep
+	}
+	return opt, nil
+}
+
+// originURL returns the broadcast route that publications come from. The address was
+// checked.
+func originURL(r *config.Relay) (*url.URL, error) {
+	u, err := url.Parse(r.Origin)
+	if err != nil {
+		return nil, errors.New("gateway: relay.origin is no URL")
+	}
+	if u.Path = strings.TrimRight(u.Path, "/"); u.Path == "" {
+		u.Path = "/broadcast"
+	}
+	u.RawPath = ""
+	return u, nil
+}
+
+// Origin returns where publications come from if that is another node, "" if not.
+func (node *Node) Origin() string {
+	u, err := originURL(&node.cfg.Relay)
+	if err != nil || !node.cfg.Relays() {
+		return ""
+	}
+	return u.Redacted()
+}
+
+// addRelay adds what an engine counts that has its publications from another node.
+func (c counters) addRelay(n *metrics.Node) {
+	if engine, ok := c.node.broker.(*brokerrelay.Engine); ok {
+		st := engine.Stats()
+		n.Relay = &st
+	}
+}
+
 // addEngine adds what only engines within the process count, and what Redis does.
 func (c counters) addEngine(n *metrics.Node) {
 	n.Redis = c.redis()
+	c.addRelay(n)
 	engine, ok := c.node.broker.(*brokermemory.Engine)
 	if !ok {
 		return

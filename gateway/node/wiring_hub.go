@@ -1,13 +1,15 @@
 package node
 
 import (
+	"time"
+
 	"sluice/gateway/channel"
 	"sluice/gateway/config"
 	"sluice/gateway/hub"
 )
 
 func (node *Node) hubOptions() hub.Options {
-	return hub.Options{
+	opt := hub.Options{
 		Lanes: node.cfg.Node.Lanes, CreditBytes: int64(node.cfg.HTTPAPI.PublishInflightMaxBytes),
 		CreditWait: node.cfg.HTTPAPI.PublishWait, HoldMaxSize: node.cfg.Client.HoldMaxBytes,
 		Policy:             policy(&node.cfg.Channel, node.rules.Load()),
@@ -15,7 +17,15 @@ func (node *Node) hubOptions() hub.Options {
 		Cursors:            node.cfg.UniSSE.LastEventID, CursorExactSize: node.cfg.UniSSE.CursorExactBytes,
 		OnPanic: node.onPanic,
 	}
+	if node.cfg.Relays() {
+		opt.UnsubscribeAfter = relayLinger
+	}
+	return opt
 }
+
+// relayLinger is how long a channel is relayed behind its last viewer: those who follow
+// the end of a stream are away for a moment, and what came is kept for them.
+const relayLinger = 30 * time.Second
 
 // policy returns how the hub learns what may be left out, nil if no namespace
 // allows anything: then nobody asks.

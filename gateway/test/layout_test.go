@@ -100,7 +100,7 @@ var layout = map[string]row{
 		others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax " + modGoccy,
 	},
 	"gateway/metrics": {
-		ours:   "gateway/auth gateway/cluster gateway/hub gateway/loop gateway/problem gateway/proxy gateway/session gateway/tally",
+		ours:   "gateway/auth gateway/broker/relay gateway/cluster gateway/hub gateway/loop gateway/problem gateway/proxy gateway/session gateway/tally",
 		others: modFasthttp + " github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/prometheus/common/expfmt golang.org/x/sync/singleflight",
 	},
 	"gateway/heap":   {},

@@ -25,6 +25,7 @@ func Run(c *schema.Config, rep *report.Report, dir string) []error {
 	v.edge()
 	v.idle()
 	v.engines()
+	v.relay()
 	v.operations()
 	v.handlers()
 	return rep.Tell(v.List)

@@ -18,6 +18,7 @@ type Config struct {
 	Engine          Engine          `json:"engine" doc:"Where publications, history and presence live."`
 	Broker          Broker          `json:"broker" doc:"Another place for publications and history than the engine's."`
 	PresenceManager PresenceManager `json:"presence_manager" doc:"Another place for presence than the engine's."`
+	Relay           Relay           `json:"relay" doc:"Publications from another node's broadcast route: trees of nodes without a CDN."`
 	Cluster         Cluster         `json:"cluster" doc:"Many nodes of one engine."`
 	Health          Health          `json:"health" doc:"The health check."`
 	Prometheus      Prometheus      `json:"prometheus" doc:"Metrics."`

@@ -102,3 +102,19 @@ type NATSRaw struct {
 	Prefix              string            `json:"prefix" doc:"Prefix of subjects in raw mode."`
 	ChannelReplacements map[string]string `json:"channel_replacements" doc:"What is replaced in a channel to get its subject."`
 }
+
+// Relay is the section relay: channels whose publications come from another node's broadcast route. All of it is Sluice's own.
+type Relay struct {
+	Origin          string        `json:"origin" secret:"url" doc:"Have the publications of all channels from the broadcast route of another node, or of a CDN before it: http:// or https://, host, and the path of the route if it is not /broadcast. Nothing is published here then. Empty: off."`
+	TLS             TLS           `json:"tls"`
+	ConnectTimeout  time.Duration `json:"connect_timeout" default:"10s" min:"100ms" doc:"Most time that the origin may take to answer, and that the first viewer of a channel waits for its stream."`
+	IdleTimeout     time.Duration `json:"idle_timeout" default:"0s" doc:"A stream of the origin that is silent for so long is given up, and asked for again. 0: three times its broadcast_freshness, which the origin tells."`
+	RetryMax        time.Duration `json:"retry_max" default:"15s" min:"250ms" doc:"Longest pause before a stream that failed is asked for again. It begins at 250 ms, doubles with each failure, and is never shorter than the origin asks for."`
+	MaxChannels     int           `json:"max_channels" default:"10000" min:"1" doc:"Most channels relayed at once; each takes one stream of the origin. Viewers of others are told to come back."`
+	MaxMessageSize  int           `json:"max_message_size" default:"8388608" min:"1024" unit:"bytes" doc:"Longest event of the origin that is taken. A longer one is passed over, and told as a gap."`
+	ChannelMaxBytes int           `json:"channel_max_bytes" default:"8388608" min:"4096" unit:"bytes" doc:"Most publications kept of one channel, within its history_size and history_ttl."`
+	TotalMaxBytes   int           `json:"total_max_bytes" default:"268435456" min:"65536" unit:"bytes" doc:"Most publications kept of all channels together; a channel that finds no room forgets its own oldest ones."`
+}
+
+// Relays reports whether publications come from another node's broadcast route.
+func (c *Config) Relays() bool { return c.Relay.Origin != "" }
