@@ -59,14 +59,15 @@ func (ln *lane) compress(d *delivery, taken forms) {
 	}
 }
 
-// addToGroups lets the groups of a channel go on with a publication. Where some streams may
-// be left out of it, no group goes on: what is behind could not be read there.
+// addToGroups lets the groups of a channel go on with a publication, or a checkpoint, which
+// streams of the broadcast route have between those. Where some streams may be left out of
+// it, no group goes on: what is behind could not be read there.
 func (ln *lane) addToGroups(d *delivery, taken forms, c codec.Coding, counts *codingCounts) {
-	if d.kind != eventPublication || d.drops || d.key != 0 {
+	if d.kind != eventPublication && d.kind != eventCheckpoint || d.drops || d.key != 0 {
 		return
 	}
 	for _, kind := range [...]int{kindBare, kindWithID} {
-		if !taken.has(c, kind) {
+		if !taken.has(c, kind) || d.kind == eventCheckpoint && kind != kindBare {
 			continue
 		}
 		if g := ln.groups.get(groupKey{d.channel, c, kind}, ln.hub); g != nil {

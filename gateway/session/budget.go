@@ -231,7 +231,7 @@ func (t *ticket) build(blk *block, pubs []*codec.Publication) (f *codec.Frame) {
 
 // size is what a frame of the block takes, in all its forms.
 func (k *blockKey) size(f *codec.Frame) int {
-	alone, grouped := f.CodedLen(k.coding, true)
+	alone, grouped := f.CodedLen(k.coding, !k.bare)
 	return f.Len() + alone + grouped
 }
 
@@ -252,7 +252,7 @@ func (k *blockKey) compress(events []*codec.Frame) {
 	switch {
 	case k.coding == codec.CodingIdentity:
 	case k.inOrder:
-		g := codec.NewGroup(k.coding, true)
+		g := codec.NewGroup(k.coding, !k.bare)
 		for _, e := range events {
 			g.Add(e)
 		}
