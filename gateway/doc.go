@@ -18,6 +18,7 @@
 //	admin/          health, ready, profiles, the live page of --dev
 //	metrics/        the only importer of Prometheus
 //	sse/            the subscribe endpoint: request, refusals, retry and shed delays, tickets
+//	edge/           the broadcast route: streams that fronts share among viewers, checkpoints
 //	hijack/         takes connections out of the HTTP server, for endpoints of streams
 //	api/            the server API: the table of methods and a file for each
 //	session/        one client's life: open, recover, expire, ping, users, close
@@ -141,6 +142,7 @@
 //	                                       may give memory back on a goroutine of its own
 //	clock watch           1                its timers: a clock that was set, renewals, and what
 //	                                       an outage left undone
+//	checkpoints           1                its timer; for all channels of the broadcast route
 //	metrics watch         1                its timer (sums for the API's info)
 //	redis watch           per shard        dials, its timer
 //	redis command         1,000 per server rueidis, until the connection to Redis is given up
@@ -175,7 +177,7 @@
 // # Locks
 //
 // The order of those that nest, the whole list: memory stripe → hub interest stripe →
-// actor inbox; what a redis fan tells → its handler's, the follower of a shard → actor
+// actor inbox; channels of the broadcast route → actor inbox; what a redis fan tells → its handler's, the follower of a shard → actor
 // inbox; a part of a fan → the fan; a redis reader → its markers; a channel of a relay →
 // actor inbox; auth's verifications under way → its cache. All others are taken last, and
 // nothing is called under them. No lock of the way of a connect, a publication or a

@@ -2,6 +2,8 @@ package channel
 
 import (
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"sluice/codec"
 )
@@ -91,4 +93,18 @@ func (r *Rules) permitted(ch, user string, o *Options) bool {
 		return r.UserAllowed(ch, user)
 	}
 	return o.AllowSubscribeForClient && (user != "" || o.AllowSubscribeForAnonymous)
+}
+
+// Broadcast returns the options of a channel that everybody may read on the broadcast
+// route; ok is false for any other, and where there is no such namespace o is nil. What no
+// client could ask for under its own name has no place in an address that everybody may
+// try: private and user-limited channels, names of more than max_length bytes, and text
+// that is not UTF-8 or has control characters.
+func (r *Rules) Broadcast(ch string) (o *Options, ok bool) {
+	o, err := r.find(ch)
+	if err != nil {
+		return nil, false
+	}
+	return o, o.Broadcast && ch != "" && len(ch) <= min(r.maxAsked, r.maxLength) &&
+		!r.IsPrivate(ch) && !r.IsUserLimited(ch) && utf8.ValidString(ch) && !strings.ContainsFunc(ch, unicode.IsControl)
 }

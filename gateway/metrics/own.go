@@ -11,7 +11,7 @@ import (
 
 // ownFamilies are the names of Sluice.
 func ownFamilies() []*family {
-	return slices.Concat(streamFamilies(), publishFamilies(), engineFamilies(), fleetFamilies(), redisFamilies(), relayFamilies(), connectFamilies(), workFamilies())
+	return slices.Concat(streamFamilies(), publishFamilies(), engineFamilies(), fleetFamilies(), redisFamilies(), relayFamilies(), connectFamilies(), broadcastFamilies(), workFamilies())
 }
 
 // batchBounds are the bounds of loop.Stats.Batches: how many frames at most.
@@ -148,6 +148,22 @@ func connectFamilies() []*family {
 				hooks(s, func(kind string, st *proxy.Stats) { e.add(float64(st.Waiting.Load()), kind) })
 			}),
 		counter("hook_calls_refused_total", "Calls of refresh hooks put off because no worker was free.", func(s *state) uint64 { return s.RefusedCalls }),
+	}
+}
+
+func broadcastFamilies() []*family {
+	return []*family{
+		gauge("broadcast_channels", "Channels that have streams of the broadcast route here, or had some a short while ago.", func(s *state) int { return s.Broadcast.Channels }),
+		gauge("broadcast_streams", "Streams of the broadcast route that are open, or on their way.", func(s *state) int { return s.Broadcast.Streams }),
+		counters("broadcast_streams_total", "kind", "Streams of the broadcast route, by where they begin: shared = with the backlog for all, resumed = behind the checkpoint of a Last-Event-ID, relay = behind the position of a relay.",
+			func(s *state) map[string]uint64 { return s.Broadcast.Opened }),
+		counters("broadcast_refused_total", "reason", "Requests of the broadcast route that got no stream.", func(s *state) map[string]uint64 { return s.Broadcast.Refused }),
+		counter("broadcast_redirects_total", "Requests with an id that is no live checkpoint, which were sent to the bare path.", func(s *state) uint64 { return s.Broadcast.Redirects }),
+		labelled(prometheus.CounterValue, "broadcast_checkpoints_total", "Checkpoints, by whether their position was known; those without one keep streams alive.",
+			[]string{"position"}, func(s *state, e *emitter) {
+				e.count(s.Broadcast.Checkpoints, "known")
+				e.count(s.Broadcast.Blank, "unknown")
+			}),
 	}
 }
 

@@ -80,6 +80,9 @@ type Node struct {
 	Limited   map[string]uint64
 	Addresses int
 
+	// Broadcast is what the broadcast route counts; the zero value without it.
+	Broadcast Broadcast
+
 	// Requests are HTTP requests, nil where they are not counted.
 	Requests map[Request]uint64
 
@@ -97,6 +100,14 @@ type Node struct {
 	RefusedCalls uint64
 	// LogDropped are lines of the log that were not written.
 	LogDropped uint64
+}
+
+// Broadcast are the counters of the broadcast route; maps are by label value.
+type Broadcast struct {
+	Channels, Streams  int
+	Opened, Refused    map[string]uint64
+	Redirects          uint64
+	Checkpoints, Blank uint64
 }
 
 // Request is a kind of HTTP request. Its values must be of bounded sets.

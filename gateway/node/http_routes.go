@@ -11,6 +11,7 @@ import (
 	"sluice/gateway/admin"
 	"sluice/gateway/api"
 	"sluice/gateway/config"
+	"sluice/gateway/edge"
 	"sluice/gateway/front"
 	"sluice/gateway/front/strict"
 	"sluice/gateway/sse"
@@ -21,6 +22,7 @@ type bodyRule uint8
 
 const (
 	bodyUnwanted bodyRule = iota // read only if it is small, so that the connection may go on
+	bodyStream                   // read, lest it stands in the way of the stream
 	bodyConnect                  // of POST a connect request; of GET nothing, but it is in the way of the stream
 	bodyTicket                   // of POST credentials
 	bodyCall                     // of POST a call of the API, for whoever has a key
@@ -41,6 +43,9 @@ type routes struct {
 	// else's.
 	debug    []byte
 	profiles *route // nil without them
+	// prefix is that of the broadcast route, whose paths end with the name of a channel.
+	prefix    string
+	broadcast *route // nil without it
 }
 
 // listener says which of the two a table is for.
@@ -63,6 +68,9 @@ func newRoutes(c *config.Config, dev bool, l listener) (*routes, error) {
 		add(Root(c.UniSSE.HandlerPrefix), route{owner, bodyConnect, func(node *Node, ctx *fasthttp.RequestCtx) { node.sse.Handle(ctx) }})
 		add(c.UniSSE.HandlerPrefix+sse.TicketPath, route{owner + " (its tickets)", bodyTicket, func(node *Node, ctx *fasthttp.RequestCtx) { node.sse.HandleTicket(ctx) }})
 	}
+	if l.public && c.Broadcast.Enabled {
+		t.addBroadcast(c.Broadcast.HandlerPrefix, add)
+	}
 	if l.public && dev {
 		for _, path := range admin.LivePaths() {
 			add(path, route{"the live page of --dev", bodyUnwanted, func(node *Node, ctx *fasthttp.RequestCtx) { node.live.Handle(ctx) }})
@@ -76,8 +84,26 @@ func newRoutes(c *config.Config, dev bool, l listener) (*routes, error) {
 	if l.operations {
 		t.addOperations(c, add)
 	}
+	for path, r := range t.exact {
+		if t.ownsRaw([]byte(path)) {
+			errs = append(errs, fmt.Errorf("gateway: %s has the path %q, which is a channel of broadcast.handler_prefix: give one of them another", r.owner, path))
+		}
+	}
 	return t, errors.Join(errs...)
 }
+
+// addBroadcast adds the broadcast route and its script.
+func (t *routes) addBroadcast(prefix string, add func(string, route)) {
+	const owner = "broadcast.handler_prefix"
+	t.prefix = prefix
+	t.broadcast = &route{owner, bodyStream, func(node *Node, ctx *fasthttp.RequestCtx) {
+		node.edge.Handle(ctx, fromPath(ctx.Request.Header.RequestURI()))
+	}}
+	add(prefix+edge.ScriptMark, route{owner + " (its script)", bodyUnwanted, func(node *Node, ctx *fasthttp.RequestCtx) { node.edge.HandleScript(ctx) }})
+}
+
+// ownsRaw reports whether a path, as it was sent, is one of the broadcast route.
+func (t *routes) ownsRaw(raw []byte) bool { return t.broadcast != nil && edge.Owns(t.prefix, raw) }
 
 // serveCall answers a call of the API. Whoever has shown its key is not taken for a
 // stranger when connections have to make room for others.
@@ -138,10 +164,12 @@ func listeners(c *config.Config) []listener {
 // nowhere is the route of paths that are nobody's.
 var nowhere = &route{serve: func(_ *Node, ctx *fasthttp.RequestCtx) { NotFound(ctx) }}
 
-// find returns what a path is for.
+// find returns what a path is for, as it was sent.
 func (t *routes) find(path []byte) *route {
 	r := t.exact[string(path)]
 	switch {
+	case t.ownsRaw(path):
+		return t.broadcast
 	case r != nil:
 		return r
 	case t.profiles != nil && bytes.HasPrefix(path, t.debug):
@@ -152,7 +180,7 @@ func (t *routes) find(path []byte) *route {
 
 // handler answers the requests to a table.
 func (node *Node) handler(t *routes) fasthttp.RequestHandler {
-	return func(ctx *fasthttp.RequestCtx) { t.find(ctx.Path()).serve(node, ctx) }
+	return func(ctx *fasthttp.RequestCtx) { t.find(targetPath(ctx.Request.Header.RequestURI())).serve(node, ctx) }
 }
 
 // Root returns the path that a prefix is: an empty one is "/" (PROTOCOL 1.1).
@@ -178,7 +206,7 @@ func (node *Node) bodyLimit(h *fasthttp.RequestHeader, t *routes) fasthttp.Reque
 	rule := t.find(targetPath(h.RequestURI())).body
 	wanted := false
 	switch {
-	case h.IsGet() && rule == bodyConnect:
+	case h.IsGet() && (rule == bodyConnect || rule == bodyStream):
 		wanted = true // to be read, lest it stands in the way of the stream
 	case h.IsGet() || h.IsHead():
 		limit.MaxRequestBodySize = 0
@@ -203,16 +231,21 @@ func (node *Node) bodyLimit(h *fasthttp.RequestHeader, t *routes) fasthttp.Reque
 // it (RFC 9112 section 3.2.2).
 func targetPath(target []byte) []byte {
 	path, _, _ := bytes.Cut(target, []byte("?"))
-	if bytes.HasPrefix(path, slash) {
-		return path
+	return fromPath(path)
+}
+
+// fromPath returns a request target from its path on.
+func fromPath(target []byte) []byte {
+	if bytes.HasPrefix(target, slash) {
+		return target
 	}
-	if _, rest, ok := bytes.Cut(path, []byte("://")); ok {
+	if _, rest, ok := bytes.Cut(target, []byte("://")); ok {
 		if i := bytes.IndexByte(rest, '/'); i >= 0 {
 			return rest[i:]
 		}
 		return slash
 	}
-	return path
+	return target
 }
 
 var slash = []byte("/")

@@ -35,10 +35,10 @@ const (
 // does not stretch them; front.Options.RequestTimeout bounds the sum.
 func (node *Node) newServer(handler fasthttp.RequestHandler, t *routes) *fasthttp.Server {
 	if node.cfg.Prometheus.InstrumentHTTP {
-		handler = node.counts.counting(handler)
+		handler = node.counts.counting(t, handler)
 	}
 	return &fasthttp.Server{
-		Handler:                      node.bodies.leaving(strict.Handler(node.guard(handler), sse.WriteError)),
+		Handler:                      node.bodies.leaving(strict.Handler(node.guard(t, handler), sse.WriteError)),
 		ErrorHandler:                 func(ctx *fasthttp.RequestCtx, err error) { node.badRequest(ctx, t, err) },
 		HeaderReceived:               func(h *fasthttp.RequestHeader) fasthttp.RequestConfig { return node.bodyLimit(h, t) },
 		Concurrency:                  1 << 20,
@@ -59,8 +59,9 @@ func (node *Node) newServer(handler fasthttp.RequestHandler, t *routes) *fasthtt
 
 // guard keeps a panic in a handler to its request. Paths are taken as they were
 // sent: rules of a front for a path must not be passed by another spelling, and
-// the rule for the body was found by what was sent.
-func (node *Node) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+// the rule for the body was found by what was sent. Where a path has the name of a channel
+// it is the route's to decode.
+func (node *Node) guard(t *routes, next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		if !front.Serving(ctx.Conn()) {
 			ctx.SetConnectionClose()
@@ -76,7 +77,7 @@ func (node *Node) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 				sse.WriteError(ctx, fasthttp.StatusInternalServerError, "internal server error")
 			}
 		}()
-		if !bytes.Equal(targetPath(ctx.Request.Header.RequestURI()), ctx.Path()) {
+		if raw := targetPath(ctx.Request.Header.RequestURI()); !t.ownsRaw(raw) && !bytes.Equal(raw, ctx.Path()) {
 			NotFound(ctx)
 			return
 		}

@@ -25,6 +25,7 @@ import (
 	"sluice/gateway/channel"
 	"sluice/gateway/cluster"
 	"sluice/gateway/config"
+	"sluice/gateway/edge"
 	"sluice/gateway/front"
 	"sluice/gateway/front/client"
 	"sluice/gateway/hub"
@@ -76,6 +77,7 @@ type Node struct {
 	calls           *actor.Bounded // runs refresh hooks
 	sessions        *session.Manager
 	sse             *sse.Server
+	edge            *edge.Server // nil without the broadcast route
 	api             *api.Server
 	live            *admin.Live
 	liveKey         string // opens the live page elsewhere; only its link has it
@@ -147,6 +149,9 @@ func New(cfg *config.Config, opt Options) (*Node, error) {
 	node.sessions = session.New(node.group, node.hub, node.broker, node.presence, node.blocking, node.sessionOptions())
 	if cfg.UniSSE.Enabled {
 		node.sse = sse.New(node.sessions, sseOptions)
+	}
+	if cfg.Broadcast.Enabled {
+		node.edge = node.newEdge()
 	}
 	if !cfg.HTTPAPI.Disabled {
 		node.api = node.newAPI(opt.Dev)

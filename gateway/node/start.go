@@ -111,6 +111,9 @@ func (node *Node) Start() error {
 	node.watching.Go(func() { node.watchMetrics(node.quit) })
 	node.watching.Go(func() { node.watchClock(node.empty) })
 	node.watching.Go(func() { node.sessions.Reclaim(node.quit) })
+	if node.edge != nil {
+		node.watching.Go(func() { node.edge.Run(node.empty) })
+	}
 	node.cluster.Start()
 	node.ready.Store(true)
 	heap.DropPages()

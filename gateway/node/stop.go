@@ -46,6 +46,9 @@ func (node *Node) Stop(ctx context.Context) error {
 	if node.sse != nil {
 		node.sse.Drain()
 	}
+	if node.edge != nil {
+		node.edge.Drain()
+	}
 	closed := node.closeServers(ctx)
 	var errs []error
 	if err := node.answered(ctx); err != nil {

@@ -3,9 +3,11 @@ package node
 import (
 	"time"
 
+	"sluice/codec"
 	"sluice/gateway/channel"
 	"sluice/gateway/config"
 	"sluice/gateway/hub"
+	"sluice/gateway/loop"
 )
 
 func (node *Node) hubOptions() hub.Options {
@@ -15,7 +17,8 @@ func (node *Node) hubOptions() hub.Options {
 		Policy:             policy(&node.cfg.Channel, node.rules.Load()),
 		PositionMaxTimeLag: node.cfg.Client.ChannelPositionMaxTimeLag,
 		Cursors:            node.cfg.UniSSE.LastEventID, CursorExactSize: node.cfg.UniSSE.CursorExactBytes,
-		OnPanic: node.onPanic,
+		OnPanic:      node.onPanic,
+		OnCheckpoint: func(ch string, at hub.Mark) { node.edge.Checkpoint(ch, at) }, // only it asks for any
 	}
 	if node.cfg.Relays() {
 		opt.UnsubscribeAfter = relayLinger
@@ -51,4 +54,18 @@ func policy(c *config.Channel, rules *channel.Rules) func(string) hub.Policy {
 // lossy reports whether publications of the namespace may be left out.
 func lossy(o *config.ChannelOptions) bool {
 	return o.SlowPolicy == string(channel.SlowDropOldest) || o.ConflateKey != "" || o.MaxRate > 0
+}
+
+// userTimeoutSlack is how much longer than a stream may be slow the kernel
+// waits for acknowledgements: a mere pause of a reader must not be cut sooner.
+const userTimeoutSlack = 5 * time.Second
+
+func (node *Node) loopOptions() loop.Options {
+	c := &node.cfg.Client
+	return loop.Options{
+		QueueMaxSize: c.QueueMaxSize, QueueMaxAge: c.QueueMaxAge, QueuesMaxTotal: int64(c.QueuesMaxTotal),
+		SlowFrame: codec.DisconnectFrame(codec.DisconnectSlow),
+		Ring:      node.cfg.Node.IOURing != "off",
+		OnPanic:   node.onPanic, Verify: node.verify,
+	}
 }

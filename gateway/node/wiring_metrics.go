@@ -87,6 +87,7 @@ func (c counters) Node() metrics.Node {
 	n.Requests = node.counts.read()
 	c.addEngine(&n)
 	c.addConnects(&n)
+	c.addEdge(&n)
 	c.addAPI(&n)
 	return n
 }
@@ -140,13 +141,17 @@ type requestCounts struct {
 	n  map[metrics.Request]uint64
 }
 
-// counting counts what next answers. What nobody serves counts under one path,
-// and odd methods under one method: clients must not choose the labels.
-func (c *requestCounts) counting(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+// counting counts what next answers. What nobody serves counts under one path, as do all
+// channels of the broadcast route, and odd methods under one method: clients must not choose
+// the labels.
+func (c *requestCounts) counting(t *routes, next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		next(ctx)
 		r := metrics.Request{Path: "other", Method: "other", Status: ctx.Response.StatusCode()}
-		if r.Status != fasthttp.StatusNotFound {
+		switch {
+		case t.ownsRaw(targetPath(ctx.Request.Header.RequestURI())):
+			r.Path = t.prefix
+		case r.Status != fasthttp.StatusNotFound:
 			r.Path = string(ctx.Path())
 		}
 		switch method := string(ctx.Method()); method {

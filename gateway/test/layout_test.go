@@ -91,6 +91,7 @@ var layout = map[string]row{
 		others: "golang.org/x/sync/semaphore",
 	},
 	"gateway/hijack": {ours: "gateway/loop gateway/session gateway/tally", others: modFasthttp},
+	"gateway/edge":   {ours: "codec gateway/broker gateway/channel gateway/hijack gateway/hub gateway/loop gateway/reqid gateway/session", others: modFasthttp},
 	"gateway/sse": {
 		ours:   "codec gateway/auth gateway/channel gateway/front gateway/front/client gateway/hijack gateway/loop gateway/origin gateway/problem gateway/reqid gateway/session gateway/shrink gateway/tally",
 		others: modFasthttp + " golang.org/x/time/rate",

@@ -246,7 +246,7 @@ func scrapeAll(t *testing.T) string {
 	testkit.Connect(t, s.addr, testkit.ConnectOptions{}).ExpectDisconnect(t, 3004)
 	s.api.Call(t, "publish", `{"channel": "none:a", "data": 1}`)
 	s.scrape(t) // the loop has counted: a scrape behind this one shows it in any case
-	relay := startServer(t, parts{sse: withMetrics + `}, "relay": {"origin": "http://127.0.0.1:1"`})
+	relay := startServer(t, parts{sse: withMetrics + `}, "broadcast": {"enabled": true}, "relay": {"origin": "http://127.0.0.1:1"`})
 	return scrapeText(t, s.addr) + scrapeRedis(t) + scrapeText(t, relay.addr)
 }
 

@@ -32,6 +32,10 @@ func (v *checker) handlers() {
 			continue
 		}
 		*h.prefix = strings.TrimRight(*h.prefix, "/")
+		if h.section == "broadcast" && *h.prefix == "" {
+			v.Fail(key, "the whole path would be the name of a channel: allowed a path such as \"/broadcast\"")
+			continue
+		}
 		if !h.on {
 			continue
 		}

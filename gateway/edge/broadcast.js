@@ -1,0 +1,1 @@
+// The script for pages is still to come.

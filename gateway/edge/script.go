@@ -1,0 +1,45 @@
+package edge
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"hash/fnv"
+
+	"github.com/valyala/fasthttp"
+)
+
+// ScriptMark is what the path of the script has behind the prefix.
+const ScriptMark = ".js"
+
+//go:embed broadcast.js
+var script []byte
+
+var scriptTag = func() string {
+	h := fnv.New64a()
+	_, _ = h.Write(script)
+	return fmt.Sprintf(`"%x"`, h.Sum64())
+}()
+
+// HandleScript answers with the script for pages, which browsers and fronts may keep for an
+// hour.
+func (s *Server) HandleScript(ctx *fasthttp.RequestCtx) {
+	h := &ctx.Response.Header
+	if !ctx.IsGet() && !ctx.IsHead() {
+		s.refused[refusedMethod].Add(1)
+		h.Set(fasthttp.HeaderAllow, "GET, HEAD")
+		fail(&ctx.Response, fasthttp.StatusMethodNotAllowed, "method not allowed: use GET")
+		return
+	}
+	h.Set(fasthttp.HeaderAccessControlAllowOrigin, "*")
+	h.Set(fasthttp.HeaderCacheControl, "public, max-age=3600")
+	h.Set(fasthttp.HeaderETag, scriptTag)
+	for known := range bytes.SplitSeq(ctx.Request.Header.Peek(fasthttp.HeaderIfNoneMatch), []byte(",")) {
+		if tag := bytes.TrimPrefix(trim(known), []byte("W/")); string(tag) == scriptTag {
+			ctx.SetStatusCode(fasthttp.StatusNotModified)
+			return
+		}
+	}
+	h.SetContentType("text/javascript; charset=utf-8")
+	ctx.SetBody(script)
+}
