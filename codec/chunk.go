@@ -238,6 +238,9 @@ type BroadcastHead struct {
 	// VaryID says that the answer depends on Last-Event-ID.
 	VaryID bool
 	Epoch  string // of the channel's history, "" where nobody has looked; no control bytes
+	// From and Top say, where there is an Epoch, that the stream begins behind offset From,
+	// and that what is up to Top was published before: a relay knows by it what to wait for.
+	From, Top uint64
 }
 
 // BroadcastFields calls f for the fields of the head of a stream of the broadcast route
@@ -259,6 +262,7 @@ func (s *StreamHead) BroadcastFields(f func(name, value string)) {
 	f("Content-Type", "text/event-stream; charset=utf-8")
 	f("Incremental", "?1")
 	if h.Epoch != "" {
+		f("Sluice-Backlog", strconv.FormatUint(h.From, 10)+"-"+strconv.FormatUint(h.Top, 10))
 		f("Sluice-Epoch", h.Epoch)
 	}
 	switch {

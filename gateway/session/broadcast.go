@@ -24,6 +24,7 @@ type BroadcastRequest struct {
 	Backlog Backlog
 	// Unsettled says that the lane does not know yet where the channel stands.
 	Unsettled bool
+	Via       string // the nodes by which the wish came, see broker.WithVia
 }
 
 // Backlog is where a broadcast stream begins: behind a position, or, without an epoch, with
@@ -117,7 +118,11 @@ func (b *Backlog) restore(h *broker.History, most int) restored {
 // delay, and as events behind it, which streams that begin alike share, the backlog.
 func (op *opening) composeBroadcast() {
 	b, r := op.plan.broadcast, &op.results[0]
-	op.conn.Head.Broadcast.Epoch = r.Epoch
+	h := op.conn.Head.Broadcast
+	h.Epoch, h.From, h.Top = r.Epoch, r.Offset, r.Offset
+	if len(r.Publications) > 0 {
+		h.From = r.Publications[0].Offset - 1
+	}
 	event := append(codec.AppendRetry(nil, b.Retry), '\n')
 	op.push = len(event)
 	op.cut(event, 0, nil)

@@ -2,10 +2,12 @@ package session
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"sluice/codec"
 	"sluice/gateway/advice"
+	"sluice/gateway/broker"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
 )
@@ -50,6 +52,9 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 	ctx, cancel := WithPatience(m.opt.StaleCloseDelay)
 	defer cancel()
 	p.follow(conn.Coding, m.opt.Cursors)
+	if p.broadcast != nil {
+		ctx = broker.WithVia(ctx, p.broadcast.Via)
+	}
 	op := &opening{ctx: ctx, calls: ctx, m: m, plan: p, conn: conn, loop: m.group.Pick()}
 	if !m.able.Local {
 		// An engine that does not answer is told as what it is, before the connect
@@ -174,7 +179,11 @@ func (op *opening) acquire(ctx context.Context) error {
 	for i := range grants {
 		wants = append(wants, hub.Want{Channel: grants[i].Channel, Form: op.form(&grants[i])})
 	}
-	if err := op.m.hub.AcquireAll(ctx, op.loop.ID(), wants); err != nil {
+	switch err := op.m.hub.AcquireAll(ctx, op.loop.ID(), wants); {
+	case errors.Is(err, broker.ErrNoChannel), errors.Is(err, broker.ErrLoop):
+		op.m.opt.Log.Debug("a channel cannot be had", "channel", grants[0].Channel, "error", err)
+		return err // which is for whoever asked
+	case err != nil:
 		op.m.opt.Log.Error("cannot subscribe to channels", "channels", len(grants), "first", grants[0].Channel, "error", err, "remedy", advice.Remedy(err, advice.Away))
 		return err
 	}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type link struct {
 	// Owned by the goroutine.
 	lastID string // of the last checkpoint up to which everything had come
 	pause  time.Duration
+	fresh  time.Duration // S, as the last head said that did
 
 	// opened is closed when the first stream has brought what had been published before,
 	// or there will be none: then err says why, and is not written again.
@@ -215,9 +217,10 @@ func (l *link) stream() *failure {
 	defer func() { _ = resp.Body.Close() }()
 	l.e.counters.up.Add(1)
 	defer l.e.counters.up.Add(-1)
+	l.fresh = cmp.Or(h.fresh, l.fresh)
 	idle := l.e.opt.Idle
 	if idle <= 0 {
-		idle = idleFactor * h.fresh
+		idle = idleFactor * cmp.Or(l.fresh, freshUsual)
 	}
 	body := newWatched(resp.Body, idle, cancel, &l.e.counters.bytes)
 	defer body.close()

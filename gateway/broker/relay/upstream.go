@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ const (
 	epochMax = 64
 	// freshMin and freshMax bound what is believed of a max-age.
 	freshMin, freshMax = time.Second, 5 * time.Minute
-	// freshUsual is S where the origin does not say it.
+	// freshUsual is S where the origin has never said it: streams for one client do not.
 	freshUsual = 10 * time.Second
 	// idleConns is how many connections without a request are kept, and for how long.
 	idleConns, idleConnFor = 16, 30 * time.Second
@@ -61,7 +62,7 @@ type head struct {
 	// published before.
 	told      bool
 	from, top uint64
-	fresh     time.Duration // S: the time between two checkpoints
+	fresh     time.Duration // S: the time between two checkpoints; 0 if it does not say
 	private   bool          // the stream is for this request alone
 }
 
@@ -172,7 +173,7 @@ func readHead(resp *http.Response) (h head, f *failure) {
 	switch code := resp.StatusCode; {
 	case code == http.StatusNotFound:
 		f = fail(endAbsent, "relay: the origin has no such channel")
-		f.after = fresh(resp.Header)
+		f.after = cmp.Or(fresh(resp.Header), freshUsual)
 		return h, f
 	case code == http.StatusLoopDetected:
 		return h, fail(endLoop, "relay: the origin says that the request went round in a circle: relay.origin must not lead back here")
@@ -209,13 +210,13 @@ func parseBacklog(text string) (from, top uint64, ok bool) {
 
 var maxAge = regexp.MustCompile(`(?i)(?:^|[,\s])max-age=(\d{1,9})(?:$|[,\s])`)
 
-// fresh returns the max-age of an answer, within bounds.
+// fresh returns the max-age of an answer, within bounds; 0 if it has none.
 func fresh(h http.Header) time.Duration {
 	if m := maxAge.FindStringSubmatch(h.Get("Cache-Control")); m != nil {
 		n, _ := strconv.Atoi(m[1])
 		return min(max(time.Duration(n)*time.Second, freshMin), freshMax)
 	}
-	return freshUsual
+	return 0
 }
 
 // after returns the Retry-After of an answer in seconds, within bounds.
