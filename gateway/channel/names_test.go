@@ -3,6 +3,7 @@ package channel
 import (
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
@@ -244,4 +245,23 @@ func FuzzNames(f *testing.F) {
 		}
 		require.Equal(t, ch != "" && len(ch) <= DefaultMaxLength && ascii && ch[0] != '$' && user != "" && mine, granted, "%q for %q", ch, user)
 	})
+}
+
+func TestBroadcastIsForChannelsThatEverybodyMayHave(t *testing.T) {
+	on := Options{Broadcast: true, HistorySize: 1, HistoryTTL: time.Minute}
+	r, err := NewRules(Config{
+		Separators: DefaultSeparators(), MaxLength: 20, ServerMaxLength: 100,
+		WithoutNamespace: Options{HistorySize: 1, HistoryTTL: time.Minute},
+		Namespaces:       []Namespace{{Name: "live", Options: on}},
+	})
+	require.NoError(t, err)
+	for ch, want := range map[string]bool{
+		"live:a": true, "live:": true, "live:a/b?c d": true, "live:ü": true, "live:12345678901234567890": false,
+		"a": false, "": false, "none:a": false, "$live:a": false, "live:a#1": false, "live:\x00": false, "live:\n": false,
+		"live:\u0085": false, "live:\xff": false, "live:\x7f": false,
+	} {
+		o, ok := r.Broadcast(ch)
+		require.Equal(t, want, ok, "%q", ch)
+		require.Equal(t, ch == "none:a", o == nil, "%q", ch)
+	}
 }

@@ -113,8 +113,22 @@ func (c *channels) leave(ch string) {
 	if s.streams--; s.streams == 0 {
 		// From here on the engine may stop delivering the channel.
 		c.hub.Untrack(ch)
+		if len(s.ring) == 0 || len(c.named) > mostNamed {
+			c.forget(s) // there is nothing to know of it, or too much of others
+			return
+		}
 		c.set(s, c.now()+c.keep(s))
 	}
+}
+
+// mostNamed is with how many channels those without streams are forgotten at once: whoever
+// comes back to one is sent a longer backlog.
+const mostNamed = 100_000
+
+// forget drops what is known of a channel without streams. Caller holds mu.
+func (c *channels) forget(s *state) {
+	heap.Remove(&c.due, s.position)
+	delete(c.named, s.channel)
 }
 
 // passed notes a checkpoint. A turn calls it.
@@ -201,8 +215,7 @@ func (c *channels) step() (wait time.Duration) {
 		case s.due > now:
 			return s.due - now
 		case s.streams == 0:
-			heap.Pop(&c.due)
-			delete(c.named, s.channel)
+			c.forget(s)
 		default:
 			c.hub.Checkpoint(s.channel)
 			s.due = max(s.due, now-s.options.BroadcastFreshness) + s.options.BroadcastFreshness
