@@ -140,6 +140,9 @@ func (l *Loop) Adopt(sock Socket, framing codec.Framing, coding codec.Coding) (R
 		s.secure = l.secures.add(secure{conn: sock.tls, wire: sock.wire})
 		l.stats.Secure++
 	}
+	if coding != codec.CodingIdentity {
+		s.coded = l.bodies.add(codec.NewBody(coding, framing))
+	}
 	l.stats.Open++
 	l.stats.Adopted++
 	l.cur = slot + 1

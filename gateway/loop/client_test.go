@@ -93,7 +93,7 @@ func (h *harness) giveTime() {
 		// In the next pass, which comes before the wheel moves on.
 		h.l.Post(funcTask(func(l *Loop) {
 			if s := l.at(ref.Slot); s.gen == ref.Gen && (s.state == stateClosing || s.state == stateLinger) {
-				s.ends = tickAfter(l.now + int64(time.Hour))
+				s.acts = tickAfter(l.now + int64(time.Hour))
 				l.arm(ref.Slot)
 			}
 		}))

@@ -157,6 +157,9 @@ func errorReason(err error) Reason {
 // gather fills l.iov with the pieces of the first frames of the queue, at most
 // most bytes, and returns how many they are.
 func (l *Loop) gather(s *stream, q *outQueue, most int) (want int) {
+	if s.coded != 0 {
+		return l.gatherCoded(s, q, most)
+	}
 	skip := q.sent
 	for i := q.head; i < len(q.items) && i-q.head < maxWriteFrames && want < most; i++ {
 		if q.items[i].has(itemRun) {
@@ -206,6 +209,20 @@ func (it *item) size(f codec.Framing) int {
 	return len(lines) + len(end)
 }
 
+// wrote takes the bytes of an item off those that were sent, and reports whether they are
+// all there.
+func (l *Loop) wrote(s *stream, q *outQueue, it *item) bool {
+	if s.coded != 0 {
+		return l.wroteCoded(s, q, it)
+	}
+	size := it.size(s.framing)
+	if q.sent < size {
+		return false
+	}
+	q.sent -= size
+	return true
+}
+
 // advanceQueue takes n written bytes off the stream's queue.
 func (l *Loop) advanceQueue(slot uint32, n int) {
 	s := l.at(slot)
@@ -214,18 +231,16 @@ func (l *Loop) advanceQueue(slot uint32, n int) {
 	changed, before := "", l.stats.Frames
 	for q.head < len(q.items) {
 		it := &q.items[q.head]
-		if it.frame == nil {
-			break // a notice behind what was gathered: it has no text yet
+		if it.frame == nil || it.frame == bodyEnd {
+			break // a notice, or an end, behind what was gathered: it has no text yet
 		}
 		if it.has(itemRun) {
 			l.refill(q)
 			continue
 		}
-		size := it.size(s.framing)
-		if q.sent < size {
+		if !l.wrote(s, q, it) {
 			break
 		}
-		q.sent -= size
 		if q.mid = it.has(itemMore); !q.mid {
 			l.stats.Frames++
 		}

@@ -96,6 +96,7 @@ type Loop struct {
 	iov           iovecs
 	batch         *batch // nil: one system call for each write
 	secures       table[secure]
+	bodies        table[codec.Body]
 	plain, cipher []byte // scratch of one record
 	plainSink     [1024]byte
 	sink          []byte
@@ -223,9 +224,6 @@ func (l *Loop) OnFlush(f func()) { l.flushed = f }
 
 // Framing returns the framing of an open stream. On-loop only.
 func (l *Loop) Framing(slot uint32) codec.Framing { return l.at(slot).framing }
-
-// Coding returns the content coding of an open stream. On-loop only.
-func (l *Loop) Coding(slot uint32) codec.Coding { return codec.CodingIdentity }
 
 // Ref returns the Ref of the stream in a slot. On-loop only.
 func (l *Loop) Ref(slot uint32) Ref { return Ref{slot, l.at(slot).gen} }

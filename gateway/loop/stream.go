@@ -23,12 +23,12 @@ type stream struct {
 	queue   uint32 // index+1 in Loop.queues, 0 while nothing is queued
 	input   uint32 // bytes the client sent and nobody wants
 	secure  uint32 // name in Loop.secures, 0 on a plain connection
+	coded   uint32 // name in Loop.bodies, 0 for one without a content coding
 	left    uint32 // frames until Handler.Spent, 0 without a limit
 	place   uint32 // index in Loop.blocked, if blocked
 	span    uint32 // when it last counted as active, see Loop.activate
 	timer   timer
-	wants   uint64 // tick at which Handler.Timer is due, 0 if none
-	ends    uint64 // tick at which a closing or lingering stream is cut
+	acts    uint64 // tick at which Handler.Timer is due, or a stream that ends is cut; 0 for none
 	state   streamState
 	framing codec.Framing
 	blocked bool  // the last write met EAGAIN: epoll reports writability
@@ -89,6 +89,9 @@ func (l *Loop) freeSlot(slot uint32) {
 	l.dropQueue(slot)
 	s := l.at(slot)
 	l.dropSecure(s)
+	if s.coded != 0 {
+		l.bodies.drop(s.coded)
+	}
 	*s = stream{gen: s.gen + 1, fd: -1, dirty: s.dirty}
 	l.free = append(l.free, slot)
 	l.stats.Open--
@@ -102,9 +105,9 @@ func (l *Loop) SetTimer(slot uint32, ns int64) {
 	if s.state != stateLive {
 		return
 	}
-	s.wants = 0
+	s.acts = 0
 	if ns > 0 {
-		s.wants = tickAfter(ns)
+		s.acts = tickAfter(ns)
 	}
 	l.arm(slot)
 }
@@ -112,10 +115,7 @@ func (l *Loop) SetTimer(slot uint32, ns int64) {
 // arm sets the stream's one timer to the first of its deadlines.
 func (l *Loop) arm(slot uint32) {
 	s := l.at(slot)
-	due := s.wants
-	if s.ends != 0 && (due == 0 || s.ends < due) {
-		due = s.ends
-	}
+	due := s.acts
 	if s.state == stateLive && s.blocked && l.waits(s) {
 		aged := tickAfter(l.now + max(int64(l.opt.QueueMaxAge)-l.age(s), 0))
 		if due == 0 || aged < due {
@@ -143,7 +143,7 @@ func (l *Loop) fire(ref Ref) {
 	l.cur = ref.Slot + 1 // reset by fireExpired, or by Panicked
 	tick := l.wheel.tick
 	if s.state != stateLive {
-		if s.ends <= tick {
+		if s.acts <= tick {
 			l.cut(ref.Slot)
 			return
 		}
@@ -162,8 +162,8 @@ func (l *Loop) fire(ref Ref) {
 			return
 		}
 	}
-	if s.wants != 0 && s.wants <= tick {
-		s.wants = 0
+	if s.acts != 0 && s.acts <= tick {
+		s.acts = 0
 		l.handler.Timer(ref)
 	}
 	if l.live(ref) != nil {

@@ -15,8 +15,9 @@ type checker struct {
 }
 
 type checked struct {
-	sum  uint64
-	refs int
+	sum   uint64
+	coded [codec.CodingZstd + 1]uint64 // of the forms that were used; 0 for none
+	refs  int
 }
 
 func newChecker() *checker { return &checker{frames: make(map[*codec.Frame]*checked)} }
@@ -47,10 +48,25 @@ func (c *checker) released(f *codec.Frame) (wrong string) {
 		return ""
 	}
 	delete(c.frames, f)
+	for coding, sum := range k.coded {
+		if sum != 0 && f.CodedSum(codec.Coding(coding)) != sum {
+			return fmt.Sprintf("the form of a frame for %v changed while it was queued", codec.Coding(coding))
+		}
+	}
 	if sum := f.Sum(); sum != k.sum {
 		return fmt.Sprintf("a frame changed while it was queued (%x, then %x)", k.sum, sum)
 	}
 	return ""
+}
+
+// used notes that a queued frame goes out in its form for a coding.
+func (c *checker) used(f *codec.Frame, coding codec.Coding) {
+	if c == nil {
+		return
+	}
+	if k := c.frames[f]; k != nil && k.coded[coding] == 0 {
+		k.coded[coding] = f.CodedSum(coding)
+	}
 }
 
 // refuseChanged panics over what [checker.released] said, once the queue is in
