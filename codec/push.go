@@ -24,7 +24,8 @@ type Publication struct {
 	Info    *ClientInfo
 	Tags    []Tag  // sorted by key
 	Offset  uint64 // place in the channel's history, 0 if not kept there
-	Epoch   string // of the history; on the wire only with offset 1
+	Epoch   string // of the history; on the wire only with offset 1, or if told
+	Told    bool   // the epoch goes on the wire, whatever the offset
 	Version uint64 // as given by the publisher
 	Time    int64  // Unix milliseconds of the publish, 0 if unknown
 	Delta   bool   // the publisher asked for deltas
@@ -86,7 +87,7 @@ func (o *object) pubRest(p *Publication) {
 	o.info(p.Info)
 	o.uint("offset", p.Offset)
 	appendTags(o, p.Tags)
-	if p.Offset == 1 {
+	if p.Offset == 1 || p.Told {
 		o.str("epoch", p.Epoch)
 	}
 	o.uint("version", p.Version)

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"hash/fnv"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 )
@@ -13,7 +14,22 @@ import (
 const ScriptMark = ".js"
 
 //go:embed broadcast.js
-var script []byte
+var source string
+
+// script is what of the source is served, see strip.
+var script = []byte(strip(source))
+
+// strip leaves out of a script its indentation, the ends of its lines, and comments that
+// begin a line or stand behind a blank. Its lines must not end where a semicolon is left to
+// the browser.
+func strip(source string) string {
+	var b strings.Builder
+	for line := range strings.Lines(source) {
+		line, _, _ = strings.Cut(" "+strings.TrimSpace(line), " //")
+		b.WriteString(strings.TrimSpace(line))
+	}
+	return b.String()
+}
 
 var scriptTag = func() string {
 	h := fnv.New64a()

@@ -235,13 +235,19 @@ func (k *blockKey) size(f *codec.Frame) int {
 	return f.Len() + alone + grouped
 }
 
-// frames makes the events of the block.
+// frames makes the events of the block. Of those without ids the first one says of which epoch
+// it is: else nobody could tell a history that began anew from what he had before.
 func (k *blockKey) frames(pubs []*codec.Publication) []*codec.Frame {
 	if !k.bare {
 		return codec.MissedFrames(k.channel, k.epoch, pubs, k.deltas)
 	}
 	frames := make([]*codec.Frame, len(pubs))
 	for i, p := range pubs {
+		if i == 0 {
+			first := *p
+			first.Epoch, first.Told, first.Room = k.epoch, true, nil
+			p = &first
+		}
 		frames[i] = codec.PubFrame(k.channel, p, "")
 	}
 	return frames
