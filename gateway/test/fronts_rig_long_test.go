@@ -172,7 +172,7 @@ func plainCaddy(t *testing.T, dir string, port int, origin string, idle time.Dur
 
 func recommendedCaddy(t *testing.T, dir string, port int, origin string, idle time.Duration) (*exec.Cmd, string) {
 	return caddyCommand(t, dir, recommended(t, "Caddyfile", "grace_period 5s\n", "grace_period 1s\nadmin off\n",
-		"\n:8080 {", fmt.Sprintf("\n:%d {\nbind 127.0.0.1\n", port), "reverse_proxy 127.0.0.1:8000 {\n", strings.TrimSuffix(caddyIdle(origin, idle), "}\n")))
+		"\n:8080 {", fmt.Sprintf("\n:%d {\nbind 127.0.0.1\n", port), "reverse_proxy 127.0.0.1:8000", caddyIdle(origin, idle)))
 }
 
 // varnishCommand is varnishd; its counters are read from dir.
