@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/bench/fronts"
 	"sluice/gateway/testkit"
 )
 
@@ -21,18 +22,19 @@ func TestLongFrontsWhileTheGatewayIsAway(t *testing.T) {
 	port := testkit.FreePort(t)
 	text := strings.Replace(frontOriginText("chunked", 25*time.Second), `"port": 0`, fmt.Sprintf(`"port": %d`, port), 1)
 	s := launch(t, text)
+	kinds := fronts.Kinds()
 	var viewers []*frontViewer
-	for _, k := range frontKinds {
-		viewers = append(viewers, watchRec(t, k.start(t, s.addr, frontIdle).addr))
+	for _, k := range kinds {
+		viewers = append(viewers, watchRec(t, launchFront(t, k, s.addr, frontIdle).addr))
 	}
 	s.api.Publish(t, "rec:news", "0")
 	for i, v := range viewers {
-		testkit.Eventually(t, func() bool { return v.got.Load() == 1 }, "an event through "+frontKinds[i].name)
+		testkit.Eventually(t, func() bool { return v.got.Load() == 1 }, "an event through "+kinds[i].Name)
 	}
 	s.stop(t)
 	for i, v := range viewers {
-		name, before := frontKinds[i].name, len(v.Requests())
-		if frontKinds[i].plain {
+		name, before := kinds[i].Name, len(v.Requests())
+		if kinds[i].Plain {
 			err := <-v.done
 			require.ErrorContains(t, err, "got 50", name)
 			v.done <- err
@@ -43,12 +45,12 @@ func TestLongFrontsWhileTheGatewayIsAway(t *testing.T) {
 	s = launch(t, text)
 	t.Cleanup(func() { s.stop(t) })
 	for i, v := range viewers {
-		if k := frontKinds[i]; !k.plain {
+		if k := kinds[i]; !k.Plain {
 			testkit.Eventually(t, func() bool {
 				s.api.Publish(t, "rec:news", "1")
 				return v.got.Load() > 1
-			}, "an event of the new gateway through "+k.name)
-			require.EqualValues(t, 1, v.gaps.Load(), "%s: what the old one had is gone, and the viewer is told", k.name)
+			}, "an event of the new gateway through "+k.Name)
+			require.EqualValues(t, 1, v.gaps.Load(), "%s: what the old one had is gone, and the viewer is told", k.Name)
 		}
 	}
 }

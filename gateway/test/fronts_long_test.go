@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/bench/fronts"
 	"sluice/gateway/testkit"
 )
 
@@ -33,11 +34,11 @@ func startFrontOrigins(t *testing.T, ping time.Duration) frontOrigins {
 // startFronts starts all kinds, each before the gateway that it needs.
 func startFronts(t *testing.T, origins frontOrigins, idle time.Duration) []*liveFront {
 	t.Helper()
-	var fronts []*liveFront
-	for _, k := range frontKinds {
-		fronts = append(fronts, k.start(t, origins[k.framing].addr, idle))
+	var all []*liveFront
+	for _, k := range fronts.Kinds() {
+		all = append(all, launchFront(t, k, origins[framingOf(k)].addr, idle))
 	}
-	return fronts
+	return all
 }
 
 // Through each front, in the plainest configuration and the one of the folder fronts, each
@@ -45,9 +46,9 @@ func startFronts(t *testing.T, origins frontOrigins, idle time.Duration) []*live
 func TestLongFrontsPassEachEventAtOnce(t *testing.T) {
 	origins := startFrontOrigins(t, 25*time.Second)
 	for _, f := range startFronts(t, origins, frontIdle) {
-		t.Run(f.name, func(t *testing.T) {
+		t.Run(f.Name, func(t *testing.T) {
 			methods := []string{"GET", "POST"}
-			if strings.HasPrefix(f.name, "caddy") {
+			if strings.HasPrefix(f.Name, "caddy") {
 				methods = methods[:1] // what a POST opens may be cut at its start: see Caddyfile
 			}
 			for _, method := range methods {
@@ -58,7 +59,7 @@ func TestLongFrontsPassEachEventAtOnce(t *testing.T) {
 					if i == 5 {
 						data = strconv.Quote(strings.Repeat("x", 50_000))
 					}
-					origins[f.framing].api.Publish(t, "news", data)
+					origins[framingOf(f.Kind)].api.Publish(t, "news", data)
 					require.Equal(t, data, string(c.ExpectPub(t, "news").Data))
 				}
 				c.Close()
@@ -73,8 +74,8 @@ func TestLongFrontsKeepIdleStreams(t *testing.T) {
 	t.Parallel()
 	origins := startFrontOrigins(t, 10*time.Second)
 	var clients []*testkit.Client
-	fronts := startFronts(t, origins, 30*time.Second)
-	for _, f := range fronts {
+	all := startFronts(t, origins, 30*time.Second)
+	for _, f := range all {
 		c := testkit.Connect(t, f.addr, testkit.ConnectOptions{Subs: asking("news"), Timeout: 2 * time.Minute})
 		c.ExpectConnect(t)
 		clients = append(clients, c)
@@ -86,7 +87,7 @@ func TestLongFrontsKeepIdleStreams(t *testing.T) {
 		s.api.Publish(t, "news", "1")
 	}
 	for i, c := range clients {
-		require.Equal(t, "1", string(c.ExpectPub(t, "news").Data), fronts[i].name)
+		require.Equal(t, "1", string(c.ExpectPub(t, "news").Data), all[i].Name)
 	}
 }
 
@@ -169,46 +170,55 @@ func counting(n int) []int {
 	return numbers
 }
 
-// Fronts restart, one and then another time, while publications go on: each viewer has all
-// of them, in order and none twice.
-func TestLongFrontsRestart(t *testing.T) {
-	origins := startFrontOrigins(t, 25*time.Second)
-	fronts := startFronts(t, origins, frontIdle)
-	var viewers []*frontViewer
-	for _, f := range fronts {
-		viewers = append(viewers, watchRec(t, f.addr))
-	}
-	published, stop, done := 0, make(chan struct{}), make(chan struct{})
-	go func() { // in open loop: it waits for no viewer
+// publishOpenLoop publishes 0, 1, 2 and so on in a channel, through each API and on a
+// schedule: it waits for no viewer. stop ends it and returns how many there were.
+func publishOpenLoop(t *testing.T, channel string, every time.Duration, apis ...*testkit.API) (stop func() int) {
+	t.Helper()
+	n, end, done := 0, make(chan struct{}), make(chan struct{})
+	go func() {
 		defer close(done)
-		tick := time.NewTicker(20 * time.Millisecond)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
-		for ; ; published++ {
-			for _, s := range origins {
-				s.api.Publish(t, "rec:news", strconv.Itoa(published))
+		for ; ; n++ {
+			for _, api := range apis {
+				api.Publish(t, channel, strconv.Itoa(n))
 			}
 			select {
-			case <-stop:
-				published++
+			case <-end:
+				n++
 				return
 			case <-tick.C:
 			}
 		}
 	}()
-	for i, f := range fronts {
+	over := sync.OnceFunc(func() { close(end); <-done })
+	t.Cleanup(over)
+	return func() int { over(); return n }
+}
+
+// Fronts restart, one and then another time, while publications go on: each viewer has all
+// of them, in order and none twice.
+func TestLongFrontsRestart(t *testing.T) {
+	origins := startFrontOrigins(t, 25*time.Second)
+	all := startFronts(t, origins, frontIdle)
+	var viewers []*frontViewer
+	for _, f := range all {
+		viewers = append(viewers, watchRec(t, f.addr))
+	}
+	stop := publishOpenLoop(t, "rec:news", 20*time.Millisecond, origins["chunked"].api, origins["close"].api)
+	for i, f := range all {
 		for range 2 {
 			seen := viewers[i].got.Load()
-			testkit.Eventually(t, func() bool { return viewers[i].got.Load() > seen+10 }, "events through "+f.name)
+			testkit.Eventually(t, func() bool { return viewers[i].got.Load() > seen+10 }, "events through "+f.Name)
 			f.stop()
 			f.restart()
 		}
 	}
-	close(stop)
-	<-done
+	published := stop()
 	for i, v := range viewers {
-		testkit.Eventually(t, func() bool { return v.got.Load() >= int64(published) }, "the rest through "+fronts[i].name)
-		require.Equal(t, counting(published), v.numbers(), fronts[i].name)
+		testkit.Eventually(t, func() bool { return v.got.Load() >= int64(published) }, "the rest through "+all[i].Name)
+		require.Equal(t, counting(published), v.numbers(), all[i].Name)
 		require.Zero(t, v.gaps.Load())
-		require.GreaterOrEqual(t, len(v.Requests()), 3, fronts[i].name)
+		require.GreaterOrEqual(t, len(v.Requests()), 3, all[i].Name)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -15,19 +14,28 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/bench/fronts"
 	"sluice/gateway/testkit"
 )
 
-// encodingCaddy is Caddy with what the comments of its file warn of.
-func encodingCaddy(t *testing.T, dir string, port int, origin string, _ time.Duration) (*exec.Cmd, string) {
-	return caddyCommand(t, dir, fmt.Sprintf(
+// startEncodingCaddy starts Caddy with what the comments of its file warn of.
+func startEncodingCaddy(t *testing.T, origin string) (addr string) {
+	t.Helper()
+	port := testkit.FreePort(t)
+	program := testkit.NeedProgram(t, fronts.Named("caddy").Programs, fronts.Named("caddy").Install)
+	cmd, text, err := fronts.Caddy(program, t.TempDir(), fmt.Sprintf(
 		"{\nadmin off\ngrace_period 1s\n}\n:%d {\nbind 127.0.0.1\nencode {\ngzip\nmatch {\nheader Content-Type text/*\n}\n}\nreverse_proxy %s\n}\n", port, origin))
+	require.NoError(t, err)
+	runFront(t, cmd, port, text)
+	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
-// deafNginx does not listen to X-Accel-Buffering.
-func deafNginx(t *testing.T, dir string, port int, origin string, _ time.Duration) (*exec.Cmd, string) {
-	return nginxCommand(t, dir, fmt.Sprintf(
-		"server { listen 127.0.0.1:%d; location / { proxy_pass http://%s; proxy_ignore_headers X-Accel-Buffering; } }", port, origin))
+// startDeafNginx starts nginx that does not listen to X-Accel-Buffering.
+func startDeafNginx(t *testing.T, origin string) (addr string) {
+	t.Helper()
+	port := testkit.FreePort(t)
+	startNginx(t, fmt.Sprintf("server { listen 127.0.0.1:%d; location / { proxy_pass http://%s; proxy_ignore_headers X-Accel-Buffering; } }", port, origin), port)
+	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
 // rawBytes reads what comes through a front on a stream of many channels, whose connect
@@ -66,10 +74,10 @@ func rawBytes(t *testing.T, addr string) *atomic.Int64 {
 func TestLongFrontsHoldWhatTheyEncodeOrBuffer(t *testing.T) {
 	testkit.Snapshot(t, libraryGoroutines...)
 	s := startFrontOrigin(t, "chunked", 25*time.Second)
-	for name, holds := range map[string]frontKind{"caddy": {command: encodingCaddy}, "nginx": {command: deafNginx}} {
+	for name, holds := range map[string]func(*testing.T, string) string{"caddy": startEncodingCaddy, "nginx": startDeafNginx} {
 		t.Run(name, func(t *testing.T) {
-			held := rawBytes(t, holds.start(t, s.addr, frontIdle).addr)
-			passed := rawBytes(t, kindOfFront(t, name).start(t, s.addr, frontIdle).addr)
+			held := rawBytes(t, holds(t, s.addr))
+			passed := rawBytes(t, launchFront(t, fronts.Named(name), s.addr, frontIdle).addr)
 			// The stream that is held is open too.
 			testkit.Eventually(t, func() bool { return passed.Load() > 512 && s.sessions.Counts().Clients >= 2 }, "two streams")
 			for i := range 5 {
@@ -87,21 +95,21 @@ func TestLongFrontsHoldWhatTheyEncodeOrBuffer(t *testing.T) {
 func TestLongFrontsThatCutSilentStreams(t *testing.T) {
 	t.Parallel()
 	origins := startFrontOrigins(t, 25*time.Second)
-	fronts := startFronts(t, origins, time.Second)
+	all := startFronts(t, origins, time.Second)
 	var viewers []*frontViewer
-	for _, f := range fronts {
+	for _, f := range all {
 		viewers = append(viewers, watchRec(t, f.addr))
 	}
 	for n := range 4 {
 		for i, v := range viewers {
-			testkit.Eventually(t, func() bool { return v.connects.Load() > int64(n) }, "a cut by "+fronts[i].name)
+			testkit.Eventually(t, func() bool { return v.connects.Load() > int64(n) }, "a cut by "+all[i].Name)
 		}
 		for _, s := range origins {
 			s.api.Publish(t, "rec:news", strconv.Itoa(n))
 		}
 	}
 	for i, v := range viewers {
-		testkit.Eventually(t, func() bool { return v.got.Load() >= 4 }, "the rest through "+fronts[i].name)
-		require.Equal(t, counting(4), v.numbers(), fronts[i].name)
+		testkit.Eventually(t, func() bool { return v.got.Load() >= 4 }, "the rest through "+all[i].Name)
+		require.Equal(t, counting(4), v.numbers(), all[i].Name)
 	}
 }

@@ -125,6 +125,7 @@ var layout = map[string]row{
 	"bench/figures":         {ours: "bench/proc", others: modHistogram + " " + modGoccy + " " + modUnix},
 	"bench/load":            {ours: "bench/proc", others: modGoccy + " " + modJwt + " " + modUnix},
 	"bench/rig":             {ours: "bench/figures bench/load bench/proc", others: modGoccy + " " + modUnix},
+	"bench/fronts":          {},
 	"bench/mode/connect":    {ours: benchFloor, others: modJwt},
 	"bench/mode/engine":     {ours: benchFloor + " bench/mode/fanout bench/mode/publish codec gateway/broker gateway/broker/redis gateway/redis", others: modHistogram},
 	"bench/mode/fanout":     {ours: benchFloor, others: modHistogram + " " + modUnix},

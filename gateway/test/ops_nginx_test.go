@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/bench/fronts"
 	"sluice/gateway/testkit"
 )
 
@@ -58,29 +59,15 @@ func runFront(t *testing.T, cmd *exec.Cmd, port int, text string) (out *testkit.
 // wrote to its own logs, where servers name no others.
 func startNginx(t *testing.T, servers string, port int) (logs func() string) {
 	t.Helper()
-	dir := t.TempDir()
-	cmd, text := nginxCommand(t, dir, servers)
+	program, dir := testkit.NeedProgram(t, []string{"nginx", "/usr/sbin/nginx"}, "apt-get install nginx"), t.TempDir()
+	cmd, text, err := fronts.Nginx(program, dir, servers)
+	require.NoError(t, err)
 	errs, _ := runFront(t, cmd, port, text)
 	return func() string {
 		access, err := os.ReadFile(filepath.Join(dir, "access.log"))
 		require.NoError(t, err)
 		return string(access) + errs.String()
 	}
-}
-
-// nginxCommand is nginx with servers, the inside of its http section, and its files in
-// dir; text is its configuration.
-func nginxCommand(t *testing.T, dir, servers string) (cmd *exec.Cmd, text string) {
-	t.Helper()
-	program := testkit.NeedProgram(t, []string{"nginx", "/usr/sbin/nginx"}, "apt-get install nginx")
-	var temp strings.Builder
-	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		fmt.Fprintf(&temp, "%s_temp_path %s/%s;\n", kind, dir, kind)
-	}
-	text = fmt.Sprintf("daemon off;\nmaster_process off;\npid %s/pid;\nerror_log stderr warn;\nevents { }\nhttp {\naccess_log %s/access.log;\n%s%s\n}\n", dir, dir, &temp, servers)
-	file := filepath.Join(dir, "nginx.conf")
-	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	return exec.Command(program, "-p", dir, "-e", "stderr", "-c", file), text
 }
 
 // nginxClient asks an nginx as a browser's page would, from an address of this

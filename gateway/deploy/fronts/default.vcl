@@ -31,12 +31,9 @@ sub vcl_recv {
 		# Backends publish to 127.0.0.1:8000, or to http_server.internal_port.
 		return (synth(404));
 	}
-	# Nobody splits the cache: by a query, by escapes of what needs none, by small hexadecimal digits.
+	# Nobody splits the cache by a query. Of a path that can be written in several ways Sluice serves one, and redirects the others.
 	if (req.url ~ "\?") {
 		return (synth(400, "No query here"));
-	}
-	if (req.url ~ "%(2[DE]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])" || req.url ~ "%([0-9A-F]?[a-f])") {
-		return (synth(400, "Needless escapes"));
 	}
 	if (req.method == "OPTIONS") {
 		return (pass);
