@@ -100,6 +100,9 @@ func internal(err error) *failure {
 	if errors.As(err, &short) {
 		return refuse(codec.ErrTooManyRequests, short.Detail+" ("+short.Option+")")
 	}
+	if errors.Is(err, broker.ErrReadOnly) {
+		return refuse(codec.ErrNotAvailable, "channel: one of this node's own expected; it has its publications from another one (relay.origin): publish there")
+	}
 	var known *codec.Error
 	if errors.As(err, &known) && known.Code != codec.ErrInternal.Code {
 		return &failure{err: known}

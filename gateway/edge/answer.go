@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"strconv"
 	"time"
@@ -38,9 +39,8 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx, target []byte) {
 		return
 	}
 	n, own := hops(ctx.Request.Header.PeekAll("CDN-Loop"), s.opt.Node)
-	if own || n >= maxHops {
-		s.refused[refusedLoop].Add(1)
-		fail(resp, fasthttp.StatusLoopDetected, "relays in a loop, or more than "+strconv.Itoa(maxHops-1)+" of them: look at relay.origin of each")
+	if own || n >= maxHops || len(via(ctx)) > viaMax {
+		s.inLoop(resp)
 		return
 	}
 	if err := r.read(target); err != nil {
@@ -97,6 +97,7 @@ func (s *Server) stream(ctx *fasthttp.RequestCtx, r *request) {
 	}
 	plan, err := s.sessions.PlanBroadcast(&session.BroadcastRequest{
 		Channel: r.channel, Rules: r.options, Retry: s.opt.Retry, Backlog: r.backlog, Unsettled: unsettled,
+		Via: string(via(ctx)),
 	})
 	if err != nil {
 		s.channels.leave(r.channel)
@@ -139,6 +140,20 @@ func fail(resp *fasthttp.Response, status int, message string) {
 	resp.SetStatusCode(status)
 	resp.Header.SetContentType("application/json")
 	resp.SetBody(codec.AppendHTTPError(nil, status, message))
+}
+
+// viaMax is how many bytes a CDN-Loop may have, which a relay sends on.
+const viaMax = 4 << 10
+
+// via is the way by which a request came, of all CDN-Loop headers.
+func via(ctx *fasthttp.RequestCtx) []byte {
+	return bytes.Join(ctx.Request.Header.PeekAll("CDN-Loop"), []byte(", "))
+}
+
+// inLoop says that a request came round, here or at an origin.
+func (s *Server) inLoop(resp *fasthttp.Response) {
+	s.refused[refusedLoop].Add(1)
+	fail(resp, fasthttp.StatusLoopDetected, "relays in a loop, or more than "+strconv.Itoa(maxHops-1)+" of them: look at relay.origin of each")
 }
 
 // notFound says that there is no such channel on the route, for as long as a stream would

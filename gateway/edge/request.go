@@ -119,6 +119,8 @@ func (r *request) Refusal(err error) []byte {
 	switch {
 	case errors.Is(err, broker.ErrNoChannel):
 		r.server.notFound(&resp, r.options)
+	case errors.Is(err, broker.ErrLoop):
+		r.server.inLoop(&resp)
 	case errors.Is(err, hijack.ErrSentMore):
 		fail(&resp, fasthttp.StatusBadRequest, hijack.ErrSentMore.Error())
 	default:
@@ -137,6 +139,8 @@ func (r *request) RefusalAttrs(err error) []slog.Attr {
 	switch {
 	case errors.Is(err, broker.ErrNoChannel):
 		status = fasthttp.StatusNotFound
+	case errors.Is(err, broker.ErrLoop):
+		status = fasthttp.StatusLoopDetected
 	case errors.Is(err, hijack.ErrSentMore):
 		status = fasthttp.StatusBadRequest
 	}

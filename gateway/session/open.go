@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"sluice/codec"
@@ -180,9 +179,8 @@ func (op *opening) acquire(ctx context.Context) error {
 		wants = append(wants, hub.Want{Channel: grants[i].Channel, Form: op.form(&grants[i])})
 	}
 	switch err := op.m.hub.AcquireAll(ctx, op.loop.ID(), wants); {
-	case errors.Is(err, broker.ErrNoChannel), errors.Is(err, broker.ErrLoop):
-		op.m.opt.Log.Debug("a channel cannot be had", "channel", grants[0].Channel, "error", err)
-		return err // which is for whoever asked
+	case beyondUs(err):
+		return err
 	case err != nil:
 		op.m.opt.Log.Error("cannot subscribe to channels", "channels", len(grants), "first", grants[0].Channel, "error", err, "remedy", advice.Remedy(err, advice.Away))
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/advice"
+	"sluice/gateway/broker"
 	"sluice/gateway/loop"
 )
 
@@ -147,6 +148,7 @@ func (op *opening) traceRefused(reason loop.Reason, err error) {
 		attrs = append(attrs, slog.String("reason", d.Reason))
 	case errors.As(err, &e):
 		attrs = append(attrs, slog.String("reason", e.Message))
+	case beyondUs(err):
 	case reason != loop.ReasonRefused:
 		attrs = append(attrs, slog.String("reason", reason.String()))
 	default:
@@ -168,4 +170,10 @@ func (op *opening) traceRefused(reason loop.Reason, err error) {
 	}
 	attrs = appendOrigin(attrs, op.conn.Request.ID(), op.conn.Request.Peer())
 	log.LogAttrs(context.Background(), level, message, attrs...)
+}
+
+// beyondUs reports whether an engine has no fault in an error: there is no such channel, or
+// nodes ask each other for it.
+func beyondUs(err error) bool {
+	return errors.Is(err, broker.ErrNoChannel) || errors.Is(err, broker.ErrLoop)
 }

@@ -1,0 +1,130 @@
+package test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
+)
+
+// startOrigin starts an origin within this process, which ends with the test.
+func startOrigin(t *testing.T) *server {
+	t.Helper()
+	testkit.Snapshot(t, append([]string{"net/http.(*persistConn)"}, libraryGoroutines...)...)
+	s := launch(t, relayedText(0))
+	t.Cleanup(func() { s.stop(t) })
+	return s
+}
+
+func TestRelaysHandOnWhatTheirOriginHas(t *testing.T) {
+	t.Parallel()
+	o := startOrigin(t)
+	o.api.Publish(t, relayedChannel, "1")
+	first := startOn(t, o.addr, 0)
+	second := startOn(t, first.addr, 0)
+	viewers := []*relayViewer{watchBroadcast(t, second.addr, relayedChannel), watchBroadcast(t, second.addr, relayedChannel), watchBroadcast(t, first.addr, relayedChannel)}
+	for _, v := range viewers {
+		v.await(t, 1)
+	}
+	for i := 2; i < 10; i++ {
+		o.api.Publish(t, relayedChannel, fmt.Sprint(i))
+		for _, v := range viewers {
+			v.await(t, i)
+		}
+	}
+	for _, v := range viewers {
+		v.expectAll(t, 1, 9)
+	}
+	for _, s := range []*server{first, second} {
+		text := scrapeText(t, s.addr)
+		require.Contains(t, text, "\nsluice_relay_streams 1\n", "one stream for all viewers")
+		require.Contains(t, text, "\nsluice_relay_publications_total 9\n")
+	}
+}
+
+// A channel that the origin does not have is none here either, and fronts may say so as
+// long as the origin allows.
+func TestARelayHasNoOtherChannelsThanItsOrigin(t *testing.T) {
+	t.Parallel()
+	o := startOrigin(t)
+	r := startOn(t, startOn(t, o.addr, 0).addr, 0)
+	for _, ch := range []string{"news", "none:a", "$pub:a", "pub:a%23b"} {
+		for range 3 {
+			head, body := testkit.RoundTrip(t, r.addr, testkit.Request{Target: broadcastTarget(ch)})
+			require.Equal(t, 404, head.Status, "%s: %s", ch, body)
+			require.Equal(t, "public, max-age=1", head.Get("Cache-Control"))
+		}
+	}
+	require.Contains(t, scrapeText(t, r.addr), "\nsluice_relay_channels 0\n")
+}
+
+func TestARelayPublishesNothing(t *testing.T) {
+	t.Parallel()
+	o := startOrigin(t)
+	r := launch(t, fmt.Sprintf(baseConfig, `}, "relay": {"origin": "http://`+o.addr+`"`, "", "", ""))
+	t.Cleanup(func() { r.stop(t) })
+	status, head, raw := r.api.Call(t, "publish", `{"channel": "news", "data": 1}`)
+	require.Equal(t, 200, status)
+	require.Contains(t, string(raw), `"code":108`, "%s", raw)
+	require.Contains(t, head.Get("X-Sluice-Detail"), "relay.origin")
+}
+
+func TestRelaysInACircleAreRefused(t *testing.T) {
+	t.Parallel()
+	testkit.Snapshot(t, append([]string{"net/http.(*persistConn)"}, libraryGoroutines...)...)
+	a, b := testkit.FreePort(t), testkit.FreePort(t)
+	on := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+	startOn(t, on(b), a)
+	startOn(t, on(a), b)
+	self := testkit.FreePort(t)
+	startOn(t, on(self), self)
+	for _, port := range []int{a, b, self} {
+		for range 2 {
+			head, body := testkit.RoundTrip(t, on(port), testkit.Request{Target: broadcastTarget("pub:a")})
+			require.Equal(t, http.StatusLoopDetected, head.Status, "%s", body)
+			require.Equal(t, "no-store", head.Get("Cache-Control"))
+		}
+	}
+}
+
+func TestAChainOfRelaysIsNotEndless(t *testing.T) {
+	t.Parallel()
+	o := startOrigin(t)
+	o.api.Publish(t, relayedChannel, "1")
+	chain := []string{o.addr}
+	for range 9 {
+		chain = append(chain, startOn(t, chain[len(chain)-1], 0).addr)
+	}
+	head, body := testkit.RoundTrip(t, chain[9], testkit.Request{Target: broadcastTarget(relayedChannel)})
+	require.Equal(t, http.StatusLoopDetected, head.Status, "%s", body)
+	watchBroadcast(t, chain[7], relayedChannel).await(t, 1)
+}
+
+// An origin that was restarted has another history: viewers of its relays are told by the
+// end of their streams, and get what there is then.
+func TestRelaysFollowAnOriginThatBeginsAnew(t *testing.T) {
+	t.Parallel()
+	testkit.Snapshot(t, append([]string{"net/http.(*persistConn)"}, libraryGoroutines...)...)
+	port := testkit.FreePort(t)
+	o := launch(t, relayedText(port))
+	r := startOn(t, startOn(t, o.addr, 0).addr, 0)
+	v := watchBroadcast(t, r.addr, relayedChannel)
+	for i := 1; i <= 3; i++ {
+		o.api.Publish(t, relayedChannel, fmt.Sprint(i))
+	}
+	v.await(t, 3)
+	before, _ := v.last()
+	o.stop(t)
+	o = launch(t, relayedText(port))
+	t.Cleanup(func() { o.stop(t) })
+	o.api.Publish(t, relayedChannel, "4")
+	v.expectAll(t, 1, 4)
+	after, _ := v.last()
+	require.NotEqual(t, before.epoch, after.epoch)
+	require.EqualValues(t, 1, after.offset)
+	require.True(t, strings.Contains(scrapeText(t, r.addr), `sluice_relay_gaps_total{why="epoch"} 1`))
+}
