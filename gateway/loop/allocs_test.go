@@ -2,7 +2,11 @@
 
 package loop
 
-import "testing"
+import (
+	"testing"
+
+	"sluice/codec"
+)
 
 // leastAllocs is AllocsPerRun at the best of some times: whatever else the process
 // does meanwhile (a collection that empties a pool, memory that is given back
@@ -16,9 +20,10 @@ func leastAllocs(runs int, f func()) float64 {
 }
 
 func TestADeliveryAllocatesNothing(t *testing.T) {
+	coding, group := codec.CodingIdentity, 1
 	f := func(streams, burst int, mode IDMode, limit uint32) {
 		t.Helper()
-		c := newCrowd(t, streams, mode)
+		c := newCodedCrowd(t, streams, mode, coding, group)
 		c.h.do(func(l *Loop) {
 			for _, slot := range c.task.slots {
 				l.Limit(slot, limit)
@@ -31,7 +36,7 @@ func TestADeliveryAllocatesNothing(t *testing.T) {
 		for range 4 { // queues and lists find their size
 			c.deliver()
 		}
-		if n := c.drain(); n != 4*burst*streams*len(c.frame) {
+		if n := c.drain(); n != 4*burst*streams*len(c.frame) && coding == codec.CodingIdentity {
 			t.Fatalf("expected %d frames at each of %d clients, got %d bytes", 4*burst, streams, n)
 		}
 		if n := leastAllocs(20, func() {
@@ -47,4 +52,11 @@ func TestADeliveryAllocatesNothing(t *testing.T) {
 	f(100, 32, SharedID, 0)
 	f(3*turnWrites, 1, NoID, 0)
 	f(500, 1, SharedID, 1<<31)
+	for _, coding = range []codec.Coding{codec.CodingGzip, codec.CodingZstd} {
+		for _, group = range []int{1, 50} {
+			f(500, 1, SharedID, 0)
+			f(100, 32, SharedID, 0)
+			f(100, 1, NoID, 0)
+		}
+	}
 }

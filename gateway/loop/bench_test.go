@@ -15,12 +15,18 @@ import (
 type fanOut struct {
 	slots []uint32
 	frame *codec.Frame
+	group []*codec.Frame // instead of the frame, one after the other
+	next  int
 	mode  IDMode
 	done  chan struct{}
 }
 
 // Run implements Task.
 func (t *fanOut) Run(l *Loop) {
+	if len(t.group) > 0 {
+		t.frame = t.group[t.next%len(t.group)]
+		t.next++
+	}
 	for _, slot := range t.slots {
 		l.Hand(slot)
 		l.Send(slot, t.frame, t.mode)
@@ -51,10 +57,18 @@ type crowd struct {
 
 func newCrowd(t testing.TB, streams int, mode IDMode) *crowd {
 	t.Helper()
+	return newCodedCrowd(t, streams, mode, codec.CodingIdentity, 1)
+}
+
+// newCodedCrowd is newCrowd of streams with a coding, and of as many frames as are given,
+// which are a group.
+func newCodedCrowd(t testing.TB, streams int, mode IDMode, coding codec.Coding, group int) *crowd {
+	t.Helper()
 	c := &crowd{h: newGroup(t, 1, Options{}), sink: make([]byte, 64<<10)}
 	text := fmt.Sprintf(`{"channel":"c","pub":{"data":%0*d}}`, 96, 1)
 	c.task = fanOut{frame: frameOf("a-cursor-of-15", text), mode: mode, done: make(chan struct{})}
 	c.frame = wholeOf(c.task.frame, mode)
+	c.task.makeGroup(coding, group)
 	t.Cleanup(func() {
 		for _, fd := range c.far {
 			_ = syscall.Close(fd)
@@ -64,7 +78,7 @@ func newCrowd(t testing.TB, streams int, mode IDMode) *crowd {
 		fds := socketpair(t)
 		c.far = append(c.far, fds[1])
 		c.h.do(func(l *Loop) {
-			ref, err := l.Adopt(PlainSocket(fds[0]), codec.FramingChunked, codec.CodingIdentity)
+			ref, err := l.Adopt(PlainSocket(fds[0]), codec.FramingChunked, coding)
 			if err != nil {
 				t.Error(err)
 			}
@@ -73,6 +87,21 @@ func newCrowd(t testing.TB, streams int, mode IDMode) *crowd {
 	}
 	require.Len(t, c.task.slots, streams)
 	return c
+}
+
+// makeGroup makes n frames of a group, of ticks of 2 KB, in the place of the one frame.
+func (t *fanOut) makeGroup(coding codec.Coding, n int) {
+	if n == 1 {
+		t.frame.Code(coding)
+		return
+	}
+	src := &codedSource{}
+	if coding != codec.CodingIdentity {
+		src.groups = []*codec.Group{codec.NewGroup(coding, true)}
+	}
+	for range n {
+		t.group = append(t.group, src.frame(2<<10, true))
+	}
 }
 
 func socketpair(t testing.TB) [2]int {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"syscall"
 	"testing"
+
+	"sluice/codec"
 )
 
 // drainEach is after how many deliveries the clients read, here and in the twin.
@@ -77,6 +79,34 @@ func BenchmarkBurst(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*streams*burst), "ns/delivery")
+}
+
+// BenchmarkCoded is ticks of 2 KB to every stream of a loop, one at a time and in bursts,
+// without a coding, and with one in groups and without.
+func BenchmarkCoded(b *testing.B) {
+	const streams = 100
+	for _, burst := range []int{1, 16} {
+		for _, coding := range []codec.Coding{codec.CodingIdentity, codec.CodingGzip, codec.CodingZstd} {
+			for _, mode := range []IDMode{SharedID, NoID} { // the latter is in no group
+				b.Run(fmt.Sprintf("%d/%v/%d", burst, coding, mode), func(b *testing.B) {
+					c := newCodedCrowd(b, streams, mode, coding, 50)
+					one := c.task.slots
+					for range burst - 1 {
+						c.task.slots = append(c.task.slots, one...)
+					}
+					b.ReportAllocs()
+					n := 0
+					for b.Loop() {
+						c.deliver()
+						if n++; n%(drainEach/burst) == 0 {
+							c.drain()
+						}
+					}
+					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*streams*burst), "ns/delivery")
+				})
+			}
+		}
+	}
 }
 
 // BenchmarkLoopWake is a post into an idle loop until its client has the bytes;
