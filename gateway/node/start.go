@@ -9,6 +9,7 @@ import (
 	"sluice/gateway/actor"
 	"sluice/gateway/advice"
 	"sluice/gateway/api"
+	"sluice/gateway/edge"
 	"sluice/gateway/front"
 	"sluice/gateway/front/client"
 	"sluice/gateway/heap"
@@ -163,8 +164,10 @@ type Parts struct {
 	Sessions  *session.Manager
 	Hub       *hub.Hub
 	Group     *loop.Group
-	SSE       *sse.Server // nil without the endpoint
-	API       *api.Server // nil without the server API
+	SSE       *sse.Server  // nil without the endpoint
+	API       *api.Server  // nil without the server API
+	Edge      *edge.Server // nil without the broadcast route
+	ID        string       // of the node
 	Limits    *client.Limits
 	Certs     []*front.Certs // those there are, the public listener's first
 	Bodies    *bodyRoom
@@ -180,7 +183,7 @@ func (node *Node) Parts() Parts {
 	return Parts{
 		Sessions: node.sessions, Hub: node.hub, Group: node.group, SSE: node.sse, API: node.api,
 		Limits: node.limits, Certs: node.certs.all(), Waiting: node.waiting, Listeners: node.listeners,
-		Bodies: node.bodies, HookCalls: node.files.calls, Counters: counters{node},
+		Edge: node.edge, ID: node.id.String(), Bodies: node.bodies, HookCalls: node.files.calls, Counters: counters{node},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/config"
+	"sluice/gateway/edge"
 	"sluice/gateway/front"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
@@ -42,6 +43,7 @@ type server struct {
 	hub       *hub.Hub
 	group     *loop.Group
 	sse       *sse.Server
+	edge      *edge.Server
 	listeners []*front.Listener
 	waiting   *front.Waiting
 }
@@ -51,7 +53,7 @@ func newServer(n *node.Node, cfg *config.Config) *server {
 	p := n.Parts()
 	return &server{
 		Node: n, cfg: cfg, addr: n.Addr(), api: &testkit.API{Addr: n.Addr(), Key: cfg.HTTPAPI.Key},
-		sessions: p.Sessions, hub: p.Hub, group: p.Group, sse: p.SSE, listeners: p.Listeners, waiting: p.Waiting,
+		sessions: p.Sessions, hub: p.Hub, group: p.Group, sse: p.SSE, edge: p.Edge, listeners: p.Listeners, waiting: p.Waiting,
 	}
 }
 
