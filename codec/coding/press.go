@@ -55,16 +55,16 @@ type zstdWriter struct {
 	out sink
 }
 
-var zstdWriters = sync.Pool{New: func() any { return newZstdWriter() }}
+var zstdWriters = sync.Pool{New: func() any { return newZstdWriter(zstdWindow) }}
 
-func newZstdWriter() *zstdWriter {
-	enc, err := zstd.NewWriter(nil,
+func newZstdWriter(window int, more ...zstd.EOption) *zstdWriter {
+	enc, err := zstd.NewWriter(nil, append([]zstd.EOption{
 		zstd.WithEncoderLevel(zstd.SpeedFastest), // on JSON no other is smaller in groups
 		zstd.WithEncoderConcurrency(1),           // no goroutines
 		zstd.WithEncoderCRC(false),
-		zstd.WithWindowSize(zstdWindow),
+		zstd.WithWindowSize(window),
 		zstd.WithLowerEncoderMem(true),
-	)
+	}, more...)...)
 	if err != nil {
 		panic("BUG: coding: options of zstd: " + err.Error())
 	}
@@ -119,7 +119,7 @@ const maxTail = 8 << 10
 func NewContext(c Coding) *Context {
 	x := &Context{coding: c}
 	if c == Zstd {
-		x.zstd = newZstdWriter()
+		x.zstd = newZstdWriter(zstdWindow)
 	}
 	return x
 }

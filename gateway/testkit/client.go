@@ -43,6 +43,8 @@ type ConnectOptions struct {
 	RawQuery    string      // the query as it is, instead of cf_connect
 	HTTPHeaders [][2]string // Origin, Last-Event-ID, Authorization, ...
 	Proto       string      // "" = HTTP/1.1
+	// Dictionary is one that the client says that it has, and reads a body in dcz with. HTTPHeaders says what it accepts.
+	Dictionary []byte
 
 	// Conn is the connection to use (TLS, a unix socket) instead of dialing addr; the client closes it.
 	Conn net.Conn
@@ -106,8 +108,12 @@ func Connect(t testing.TB, addr string, opts ConnectOptions) *Client {
 		t.Fatalf("testkit: connect: a chunked answer to an HTTP/1.0 request:\n%s", head.Raw)
 	}
 	conn.ReadTimeout = 0
+	text := Inflate(head.Get("Content-Encoding"), conn.Body())
+	if head.Get("Content-Encoding") == "dcz" && opts.Dictionary != nil {
+		text = InflateWith(opts.Dictionary, conn.Body())
+	}
 	c := &Client{
-		conn: conn, head: head, events: NewReader(Inflate(head.Get("Content-Encoding"), conn.Body())), timeout: opts.Timeout, allow: opts.AllowViolations,
+		conn: conn, head: head, events: NewReader(text), timeout: opts.Timeout, allow: opts.AllowViolations,
 		done: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	if c.timeout == 0 {

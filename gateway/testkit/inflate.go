@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -28,10 +29,19 @@ func Inflate(coding string, body io.Reader) io.Reader {
 	return &inflater{err: fmt.Errorf("testkit: a body in the coding %q, expected gzip or zstd", coding)}
 }
 
+// dictionaryHead is what a body in dcz begins with, before the SHA-256 of its dictionary (RFC 9842 section 5).
+const dictionaryHead = "\x5e\x2a\x4d\x18\x20\x00\x00\x00"
+
+// InflateWith is Inflate for a body in dcz, whose texts refer to this dictionary: another one is an error.
+func InflateWith(dictionary []byte, body io.Reader) io.Reader {
+	return &inflater{coding: "dcz", dictionary: dictionary, src: bufio.NewReader(body)}
+}
+
 // inflater implements io.Reader. What reads from the body begins with its first Read, for that waits.
 type inflater struct {
-	coding string
-	src    *bufio.Reader
+	coding     string
+	dictionary []byte
+	src        *bufio.Reader
 	text   io.Reader // nil before the first Read
 	err    error
 }
@@ -55,8 +65,19 @@ func (f *inflater) Read(p []byte) (n int, err error) {
 }
 
 func (f *inflater) start() (io.Reader, error) {
-	if f.coding == "zstd" {
-		return zstd.NewReader(f.src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(1<<40))
+	options := []zstd.DOption{zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(1 << 40)}
+	switch f.coding {
+	case "zstd":
+		return zstd.NewReader(f.src, options...)
+	case "dcz":
+		head, want := make([]byte, len(dictionaryHead)+sha256.Size), sha256.Sum256(f.dictionary)
+		if _, err := io.ReadFull(f.src, head); err != nil {
+			return nil, io.ErrUnexpectedEOF
+		}
+		if !bytes.Equal(head, append([]byte(dictionaryHead), want[:]...)) {
+			return nil, fmt.Errorf("testkit: a body in dcz that begins with %x, expected the dictionary %x", head, want)
+		}
+		return zstd.NewReader(f.src, append(options, zstd.WithDecoderDictRaw(0, f.dictionary))...)
 	}
 	z, err := gzip.NewReader(f.src)
 	if errors.Is(err, io.EOF) {
@@ -81,7 +102,18 @@ func (f *inflater) ends() error {
 // bytes that no more of them would make right.
 func Inflated(t testing.TB, coding string, body []byte) (text []byte, whole bool) {
 	t.Helper()
-	text, err := io.ReadAll(Inflate(coding, bytes.NewReader(body)))
+	return readInflated(t, coding, body, Inflate(coding, bytes.NewReader(body)))
+}
+
+// InflatedWith is Inflated for a body in dcz.
+func InflatedWith(t testing.TB, dictionary, body []byte) (text []byte, whole bool) {
+	t.Helper()
+	return readInflated(t, "dcz", body, InflateWith(dictionary, bytes.NewReader(body)))
+}
+
+func readInflated(t testing.TB, coding string, body []byte, r io.Reader) (text []byte, whole bool) {
+	t.Helper()
+	text, err := io.ReadAll(r)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Fatalf("a body in %s, of %d bytes, is broken behind %d bytes of text: %v", coding, len(body), len(text), err)
 	}
