@@ -1,6 +1,10 @@
 package codec
 
-import "bytes"
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+)
 
 // maxAccept is how many bytes of Accept-Encoding are looked at: a browser sends 40.
 const maxAccept = 1 << 10
@@ -37,7 +41,7 @@ func AcceptedCoding(offered []Coding, lines [][]byte) Coding {
 }
 
 // codings is how many codings there are.
-const codings = CodingZstd + 1
+const codings = CodingDcz + 1
 
 // Codings returns those that compress.
 func Codings() []Coding { return []Coding{CodingGzip, CodingZstd} }
@@ -117,4 +121,31 @@ func parseWeight(parameters []byte) uint16 {
 		return 0
 	}
 	return weight
+}
+
+// maxAvailable is how many bytes of Available-Dictionary are looked at: with the quotes of
+// a byte sequence and its SHA-256 there are 46, and parameters may follow.
+const maxAvailable = 256
+
+// AvailableDictionary returns the SHA-256 of the dictionary that a client has, by the lines
+// of its Available-Dictionary: one byte sequence (RFC 9842 section 2.2, RFC 9651 section
+// 4.2.7). Whatever else they say, it has none.
+func AvailableDictionary(lines [][]byte) (hash [sha256.Size]byte, ok bool) {
+	if len(lines) != 1 || len(lines[0]) > maxAvailable {
+		return hash, false
+	}
+	text, opened := bytes.CutPrefix(bytes.Trim(lines[0], " "), []byte(":"))
+	text, parameters, closed := bytes.Cut(text, []byte(":"))
+	if !opened || !closed || len(parameters) > 0 && parameters[0] != ';' {
+		return hash, false
+	}
+	text = bytes.TrimRight(text, "=") // which may be missing
+	if len(text) != base64.RawStdEncoding.EncodedLen(len(hash)) {
+		return hash, false
+	}
+	n, err := base64.RawStdEncoding.Decode(hash[:], text)
+	if err != nil || n != len(hash) {
+		return [sha256.Size]byte{}, false
+	}
+	return hash, true
 }

@@ -40,8 +40,10 @@ func TestHotPathsAllocateAsMuchAsTheyMust(t *testing.T) {
 			sinkInt = fr.Len()
 			sinkBool = fr.HasID()
 		})
-		for _, c := range bothCodings {
-			body := NewBody(c, FramingChunked)
+		d := trained(t, 400)
+		fr.CodeWith(d)
+		for _, body := range []Body{NewBody(CodingGzip, FramingChunked), NewBody(CodingZstd, FramingChunked), NewDictionaryBody(d, FramingChunked)} {
+			c := body.Coding()
 			f("coded "+name, 0, func() {
 				for _, own := range [][]byte{nil, AppendCodedEnd(buf, c, FramingChunked, cursorText)} {
 					p := Part{Frame: fr, Own: own, WithID: true}

@@ -7,8 +7,11 @@ import (
 	"sluice/codec/coding"
 )
 
-// codedForms are the forms of a frame on coded streams, by coding, the first one being gzip.
-type codedForms [2]atomic.Pointer[coded]
+// codedForms are the forms of a frame on coded streams.
+type codedForms struct {
+	of       [2]atomic.Pointer[coded] // by coding, the first one being gzip
+	referred atomic.Pointer[referring]
+}
 
 // coded is what a frame is on streams of one coding. Of a raw frame it has the sum of the whole alone.
 type coded struct {
@@ -43,18 +46,23 @@ func (f *Frame) codedAs(c Coding) *coded {
 	if all == nil {
 		return nil
 	}
-	return all[c-1].Load()
+	return all.of[c-1].Load()
 }
 
 // setCoded sets the form for a coding if there is none, and returns the one that there is.
 func (f *Frame) setCoded(c Coding, made *coded) *coded {
-	all := f.codings.Load()
-	if all == nil {
-		f.codings.CompareAndSwap(nil, new(codedForms))
-		all = f.codings.Load()
+	all := f.allForms()
+	all.of[c-1].CompareAndSwap(nil, made)
+	return all.of[c-1].Load()
+}
+
+// allForms returns where the forms of the frame are kept.
+func (f *Frame) allForms() *codedForms {
+	if all := f.codings.Load(); all != nil {
+		return all
 	}
-	all[c-1].CompareAndSwap(nil, made)
-	return all[c-1].Load()
+	f.codings.CompareAndSwap(nil, new(codedForms))
+	return f.codings.Load()
 }
 
 // Code gives the frame its form for streams of the coding that share no context. One
@@ -72,22 +80,28 @@ func (f *Frame) code(c Coding, compress bool) *coded {
 		return made
 	}
 	lines := f.buf[f.lo:f.hi]
-	made := &coded{event: f.codedShape(c, compress && len(lines) >= CodeMin)}
+	made := &coded{event: f.codedShape(c, nil, compress && len(lines) >= CodeMin)}
 	if c == CodingGzip {
 		made.lines, made.whole = coding.SumText(lines, nil), coding.SumText(lines, f.end())
 	}
 	return f.setCoded(c, made)
 }
 
-// codedShape makes the form of an event that shares no context with others.
-func (f *Frame) codedShape(c Coding, compress bool) shape {
+// codedShape makes the form of an event that shares no context with others, but for a
+// dictionary if there is one.
+func (f *Frame) codedShape(c Coding, d *Dictionary, compress bool) shape {
 	scratch := takeScratch()
 	defer scratch.give()
 	lines := f.buf[f.lo:f.hi]
 	b := append(scratch.b, make([]byte, maxChunkHead)...)
-	if f.open() {
+	switch {
+	case d != nil && f.open():
+		b = d.AppendOpen(b, lines)
+	case d != nil:
+		b = d.AppendWhole(b, lines)
+	case f.open():
 		b = c.AppendOpen(b, lines, compress)
-	} else {
+	default:
 		b = c.AppendWhole(b, lines, compress)
 	}
 	s := chunkShape(b)
@@ -198,10 +212,11 @@ type Part struct {
 
 // Body is what must be known of the body of a coded stream to go on with it.
 type Body struct {
-	coding  Coding
-	framing Framing
-	token   uint64 // of the group's frame that was sent last, 0 for something else
-	sum     coding.Sum
+	coding     Coding
+	framing    Framing
+	token      uint64 // of the group's frame that was sent last, 0 for something else
+	sum        coding.Sum
+	dictionary *Dictionary // of a stream in dcz, whose coding is CodingZstd; nil for none
 }
 
 // NewBody returns the Body of a stream that was sent nothing yet.
@@ -232,35 +247,51 @@ func (b *Body) Form(p *Part) (form Form) {
 		form.Leave = b.leave()
 		return form
 	}
-	c := f.codedAs(b.coding)
-	if c == nil {
+	c, with := f.codedAs(b.coding), f.with(b.dictionary)
+	if c == nil && with == nil {
 		c = f.code(b.coding, false)
 	}
+	if c != nil && c.goesOn(b, p, &form) {
+		return form
+	}
+	var event *shape
+	if with != nil {
+		event = &with.event
+	} else {
+		event = &c.event
+	}
+	form.Leave = b.leave()
+	if p.Own != nil {
+		form.Lines, form.End = event.lines(b.framing), p.Own
+		return form
+	}
+	form.Lines, form.End = event.event(b.framing, p.WithID, &codedBlanks[b.coding])
+	return form
+}
+
+// goesOn makes it the form of a part that keeps the context which the body has, or begins
+// one; not for others.
+func (c *coded) goesOn(b *Body, p *Part, form *Form) bool {
 	if c.silent {
 		form.next = b.token
 		form.Lines, _ = c.event.event(b.framing, false, nil)
 		if b.coding == CodingZstd && b.token != 0 {
 			form.Lines = emptyOpen[b.framing]
 		}
-		return form
+		return true
 	}
-	if in := c.in(p.WithID); in.at != 0 && p.Own == nil && !p.Alone && (in.first || in.prev == b.token) {
-		if in.first {
-			form.Leave = b.leave()
-		}
-		if !in.last {
-			form.next = in.at
-		}
-		form.Lines, _ = in.event.event(b.framing, false, nil)
-		return form
+	in := c.in(p.WithID)
+	if in.at == 0 || p.Own != nil || p.Alone || !in.first && in.prev != b.token {
+		return false
 	}
-	form.Leave = b.leave()
-	if p.Own != nil {
-		form.Lines, form.End = c.event.lines(b.framing), p.Own
-		return form
+	if in.first {
+		form.Leave = b.leave()
 	}
-	form.Lines, form.End = c.event.event(b.framing, p.WithID, &codedBlanks[b.coding])
-	return form
+	if !in.last {
+		form.next = in.at
+	}
+	form.Lines, _ = in.event.event(b.framing, false, nil)
+	return true
 }
 
 // leave returns what must be sent before anything that does not go on with a group.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,6 +28,14 @@ func newCodedStream(t testing.TB, c Coding, fr Framing, opening string) *codedSt
 	return s
 }
 
+func newDictionaryStream(t testing.TB, raw []byte, fr Framing, opening string) *codedStream {
+	d, err := NewDictionary(raw)
+	require.NoError(t, err)
+	s := &codedStream{t: t, body: NewDictionaryBody(d, fr)}
+	s.send(Part{Frame: DictionaryOpening(nil, d, fr, []byte(opening))}, opening)
+	return s
+}
+
 // send sends a part that means some text, and reads it at once.
 func (s *codedStream) send(p Part, text string) Form {
 	form := s.body.Form(&p)
@@ -47,8 +56,15 @@ func (s *codedStream) event(f *Frame, withID bool) Form {
 // check reads all that was sent by now.
 func (s *codedStream) check() {
 	s.t.Helper()
-	got, _ := testkit.Inflated(s.t, s.body.coding.String(), s.decoded())
+	got, _ := s.inflated()
 	require.Equal(s.t, string(s.text), string(got))
+}
+
+func (s *codedStream) inflated() (text []byte, whole bool) {
+	if d := s.body.dictionary; d != nil {
+		return testkit.InflatedWith(s.t, d.Bytes(), s.decoded())
+	}
+	return testkit.Inflated(s.t, s.body.coding.String(), s.decoded())
 }
 
 func (s *codedStream) decoded() []byte {
@@ -65,7 +81,7 @@ func (s *codedStream) finish() {
 	if s.body.framing == FramingChunked {
 		require.True(s.t, bytes.HasSuffix(s.wire, []byte("0\r\n\r\n")))
 	}
-	got, whole := testkit.Inflated(s.t, s.body.coding.String(), s.decoded())
+	got, whole := s.inflated()
 	require.True(s.t, whole, "the body is not whole")
 	require.Equal(s.t, string(s.text), string(got))
 }
@@ -76,6 +92,8 @@ type codedChannel struct {
 	groups []*Group
 	offset uint64
 	old    []*Frame
+	// dictionary is that of some of its subscribers, nil for none.
+	dictionary *Dictionary
 }
 
 func newCodedChannel(name string) *codedChannel {
@@ -102,6 +120,9 @@ func (c *codedChannel) publish(size int, id, grouped bool) *Frame {
 		} else if size%2 == 0 { // the others go as they are
 			f.Code(g.coding)
 		}
+	}
+	if c.dictionary != nil && (grouped || size%4 == 0) {
+		f.CodeWith(c.dictionary)
 	}
 	c.old = append(c.old, f)
 	return f
@@ -162,6 +183,11 @@ func runCoded(t testing.TB, steps []byte) {
 		for _, fr := range []Framing{FramingChunked, FramingClose} {
 			streams = append(streams, newCodedStream(t, c, fr, "\n"), newCodedStream(t, c, fr, ""))
 		}
+	}
+	for i, fr := range []Framing{FramingChunked, FramingClose} {
+		s := newDictionaryStream(t, []byte(`data: {"channel":"news","pub":{"data":{"offset":1,"news0":{"price":1000`), fr, strings.Repeat("opening\n", 1000*i))
+		channels[i].dictionary = s.body.Dictionary() // of the other one it gets plain frames
+		streams = append(streams, s)
 	}
 	for i := 0; i+1 < len(steps); i += 2 {
 		codedStep(channels, streams, steps[i], steps[i+1])

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"hash/maphash"
 	"strconv"
 	"sync"
 
@@ -18,6 +19,9 @@ const (
 	CodingGzip = coding.Gzip
 	// CodingZstd is a row of frames of Zstandard.
 	CodingZstd = coding.Zstd
+	// CodingDcz is CodingZstd with a Dictionary: what requests, heads and options call
+	// it. Bodies and frames have CodingZstd and the Dictionary.
+	CodingDcz = coding.Dcz
 )
 
 // CodeMin is from how many bytes on a text is compressed: below, what it would save is
@@ -60,6 +64,100 @@ func textFrame(dst []byte, c Coding, fr Framing, text []byte, begins, compress b
 		f.setCoded(c, &coded{whole: coding.SumText(text, nil)})
 	}
 	return f
+}
+
+// Dictionary is a text that events on streams in dcz refer to (RFC 9842).
+type Dictionary = coding.Dictionary
+
+// DictionaryMax is the most that a Dictionary may have, in bytes.
+const DictionaryMax = coding.DictionaryMax
+
+// NewDictionary makes a Dictionary of these bytes, which must not be written to any more.
+func NewDictionary(raw []byte) (*Dictionary, error) { return coding.NewDictionary(raw) }
+
+// referring is an event that refers to a dictionary, as coded.event otherwise.
+type referring struct {
+	dictionary *Dictionary
+	event      shape
+	next       *referring // with another dictionary
+}
+
+// CodeWith gives the frame its form for streams that have the dictionary, however small it
+// is: before any loop has the frame. It takes the place of that of [Frame.Code]; where a
+// [Group] is in force, streams go on with that. Those who have another one, or none, need the form of
+// [Frame.Code] with CodingZstd. Not for a loop's turn, nor for two goroutines at once.
+func (f *Frame) CodeWith(d *Dictionary) {
+	if f.raw() || f.with(d) != nil {
+		return
+	}
+	all := f.allForms()
+	all.referred.Store(&referring{d, f.codedShape(CodingZstd, d, true), all.referred.Load()})
+}
+
+// with returns the form with a dictionary, nil if there is none.
+func (f *Frame) with(d *Dictionary) *referring {
+	all := f.codings.Load()
+	if all == nil || d == nil {
+		return nil
+	}
+	r := all.referred.Load()
+	for r != nil && r.dictionary != d {
+		r = r.next
+	}
+	return r
+}
+
+// LenWith returns how many bytes the frame has with a dictionary, at most; 0 where there is
+// no such form.
+func (f *Frame) LenWith(d *Dictionary) int {
+	if r := f.with(d); r != nil {
+		return len(r.event.buf)
+	}
+	return 0
+}
+
+// sumWith is CodedSum of all such forms.
+func (f *Frame) sumWith() (sum uint64) {
+	if all := f.codings.Load(); all != nil {
+		for r := all.referred.Load(); r != nil; r = r.next {
+			sum = sum*31 + maphash.Bytes(frameSeed, r.event.buf)
+		}
+	}
+	return sum
+}
+
+// NewDictionaryBody is NewBody for a stream with a dictionary.
+func NewDictionaryBody(d *Dictionary, f Framing) Body {
+	return Body{coding: CodingZstd, framing: f, dictionary: d}
+}
+
+// Dictionary returns the one that the stream has, nil for none.
+func (b *Body) Dictionary() *Dictionary { return b.dictionary }
+
+// DictionaryOpening is OpeningFrame for a stream with a dictionary, and DictionaryPiece
+// PieceFrame.
+func DictionaryOpening(head []byte, d *Dictionary, fr Framing, text []byte) *Frame {
+	return dictionaryFrame(head, d, fr, text, true)
+}
+
+// DictionaryPiece is told of at DictionaryOpening.
+func DictionaryPiece(d *Dictionary, fr Framing, text []byte) *Frame {
+	return dictionaryFrame(nil, d, fr, text, false)
+}
+
+func dictionaryFrame(dst []byte, d *Dictionary, fr Framing, text []byte, begins bool) *Frame {
+	scratch := takeScratch()
+	defer scratch.give()
+	if begins {
+		scratch.b = d.AppendHead(scratch.b)
+	}
+	switch {
+	case len(text) >= CodeMin:
+		scratch.b = d.AppendWhole(scratch.b, text)
+	case len(text) > 0: // of this stream alone
+		scratch.b = CodingZstd.AppendWhole(scratch.b, text, false)
+	}
+	return RawFrame(AppendChunk(dst, fr, scratch.b))
 }
 
 // scratch is memory in which texts are put together and compressed.

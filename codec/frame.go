@@ -131,10 +131,13 @@ func (f *Frame) Len() int { return len(f.buf) - int(f.start) }
 func (f *Frame) size() int {
 	n := f.Len()
 	if all := f.codings.Load(); all != nil {
-		for i := range all {
-			if c := all[i].Load(); c != nil {
+		for i := range all.of {
+			if c := all.of[i].Load(); c != nil {
 				n += len(c.event.buf) + len(c.bare.event.buf) + len(c.withID.event.buf)
 			}
+		}
+		for r := all.referred.Load(); r != nil; r = r.next {
+			n += len(r.event.buf)
 		}
 	}
 	return n
@@ -234,8 +237,12 @@ var frameSeed = maphash.MakeSeed()
 // wrote to it. It differs from process to process.
 func (f *Frame) Sum() uint64 { return maphash.Bytes(frameSeed, f.buf) }
 
-// CodedSum is Sum of the forms for streams of a coding, 0 while there is none.
+// CodedSum is Sum of the forms for streams of a coding, 0 while there is none; with
+// CodingDcz, of those with dictionaries.
 func (f *Frame) CodedSum(c Coding) uint64 {
+	if c == CodingDcz {
+		return f.sumWith()
+	}
 	made := f.codedAs(c)
 	if made == nil {
 		return 0

@@ -26,6 +26,9 @@ const (
 	Gzip
 	// Zstd is a row of frames (RFC 8878).
 	Zstd
+	// Dcz is Zstd with a [Dictionary], as clients and operators call it. Those who write
+	// pieces write Zstd's, and what the Dictionary makes of texts.
+	Dcz
 )
 
 // String returns the coding as Content-Encoding has it.
@@ -35,6 +38,8 @@ func (c Coding) String() string {
 		return "gzip"
 	case Zstd:
 		return "zstd"
+	case Dcz:
+		return "dcz"
 	}
 	return "identity"
 }

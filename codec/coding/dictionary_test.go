@@ -71,7 +71,7 @@ func TestTextsReferToADictionary(t *testing.T) {
 			}
 			body = Zstd.AppendEmpty(body, false)
 			want = append(want, text...)
-			if n%7 == 0 {
+			if n%19 == 0 {
 				got, _ := testkit.InflatedWith(t, raw, body)
 				require.True(t, bytes.Equal(want, got), "%d: %d bytes, expected %d", n, len(got), len(want))
 			}

@@ -1,12 +1,15 @@
 package testkit
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -144,6 +147,10 @@ func (o ConnectOptions) request(t testing.TB) Request {
 		t.Fatalf("testkit: connect request: %v", err)
 	}
 	r := Request{Method: o.Method, Target: orDefault(o.Path, DefaultPath), Proto: o.Proto, Headers: o.HTTPHeaders}
+	if o.Dictionary != nil {
+		hash := sha256.Sum256(o.Dictionary)
+		r.Headers = append(slices.Clip(r.Headers), [2]string{"Available-Dictionary", ":" + base64.StdEncoding.EncodeToString(hash[:]) + ":"})
+	}
 	connect := orDefault(o.Request, string(fields))
 	query := o.RawQuery
 	if o.Method == "POST" {

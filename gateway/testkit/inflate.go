@@ -42,8 +42,8 @@ type inflater struct {
 	coding     string
 	dictionary []byte
 	src        *bufio.Reader
-	text   io.Reader // nil before the first Read
-	err    error
+	text       io.Reader // nil before the first Read
+	err        error
 }
 
 // Read implements io.Reader.
