@@ -20,7 +20,7 @@ endif
 ##@ To begin
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nOne package or test: go test ./gateway/hub -run NAME. More: gateway/docs/develop.md\n'
 
 # The server takes the place of the shell, so that Ctrl-C and SIGTERM end it in good order and make says nothing.
@@ -88,6 +88,9 @@ open: ## bursts in open loop, storms of resumes and connects, at full size (15 m
 engine: ## nodes on Redis next to redis-benchmark and the memory engine (3 minutes; needs redis-server and redis-tools)
 	$(GO) run ./bench engine -o $(RESULTS)/engine.json
 
+bench-fronts: ## lag through nginx, HAProxy, Caddy and Varnish next to none (3 minutes)
+	$(GO) run ./bench fronts -o $(RESULTS)/fronts.json
+
 soak: ## half the load for long: memory, files and goroutines stay flat (D=30m)
 	$(GO) run ./bench soak -duration $(D) -o $(RESULTS)/soak.json
 
@@ -116,4 +119,4 @@ tidy: ## go mod tidy
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help run build test check fmt vet lint race e2e fuzz bench open engine soak charts microbench docs tidy vuln clean
+.PHONY: help run build test check fmt vet lint race e2e fuzz bench open engine bench-fronts soak charts microbench docs tidy vuln clean

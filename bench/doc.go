@@ -14,6 +14,7 @@
 //	go run ./bench recover -clients 1000
 //	go run ./bench storm -streams 15000
 //	go run ./bench engine
+//	go run ./bench fronts
 //	go run ./bench report bench/results/*.json
 //
 // Each mode prints a table, or JSON (-json), or both (-o).
@@ -41,6 +42,8 @@
 //	mode/connect/    connect, idle, storm: streams that get no message
 //	mode/publish/    publish: no stream at all
 //	mode/engine/     engine: two nodes on Redis, by turns of fanout and publish
+//	mode/fronts/     fronts: one stream through each proxy
+//	fronts/          proxies and their configurations, for the mode and for end-to-end tests
 //	rig/             what is measured is put up here: servers, peers, Redis, floor, flags, progress
 //	load/            the load generator: streams, publishers, payloads, dialects
 //	figures/         medians, quantiles, ratios, tables, JSON

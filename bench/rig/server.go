@@ -36,16 +36,25 @@ type server struct {
 	exited chan struct{} // closed when the process is gone
 }
 
-// BuildServer builds the repository's server into dir. It runs in the
-// module's folder or below.
-func BuildServer(ctx context.Context, dir string) (binary string, err error) {
+// ModuleRoot is the folder of the repository, in which or below it must be called.
+func ModuleRoot(ctx context.Context) (string, error) {
 	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return "", fmt.Errorf("bench: run inside the repository, or give -server BINARY or -url: go list: %w", err)
 	}
+	return string(bytes.TrimSpace(root)), nil
+}
+
+// BuildServer builds the repository's server into dir. It runs in the
+// module's folder or below.
+func BuildServer(ctx context.Context, dir string) (binary string, err error) {
+	root, err := ModuleRoot(ctx)
+	if err != nil {
+		return "", err
+	}
 	binary = filepath.Join(dir, "sluice")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, ".")
-	cmd.Dir = string(bytes.TrimSpace(root))
+	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("bench: go build: %w: %s", err, out)
 	}

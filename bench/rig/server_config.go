@@ -12,6 +12,7 @@ type OwnServer struct {
 	Recoverable  bool   // the channel keeps a history, and streams resume from it
 	Namespace    bool   // channels "rec:…" do so
 	RSAPublicKey string // PEM; tokens with RS256 are taken too
+	FramingClose bool   // bodies end with the connection, not with a chunk
 	OnRedis      bool   // the engine is Redis, a server of the run's own (Rig.Redis)
 
 	// With recoverable: a resume may have the whole history, of so many messages.
@@ -68,6 +69,9 @@ func serverConfig(port int, key, secret string, own OwnServer) map[string]any {
 		channel["without_namespace"].(object)["history_size"] = own.WholeHistory
 		client["recovery_max_publication_limit"] = 0
 		stream["recovery_max_bytes"] = wholeHistoryBytes
+	}
+	if own.FramingClose {
+		stream["framing"] = "close"
 	}
 	if own.RecoveryTotal > 0 {
 		stream["recovery_max_total"] = own.RecoveryTotal

@@ -43,7 +43,7 @@ const (
 
 	// What the modes of bench stand on, and all of them.
 	benchFloor = "bench/rig bench/load bench/figures bench/proc"
-	benchModes = "bench/mode/connect bench/mode/engine bench/mode/fanout bench/mode/open bench/mode/publish bench/mode/resume"
+	benchModes = "bench/mode/connect bench/mode/engine bench/mode/fanout bench/mode/fronts bench/mode/open bench/mode/publish bench/mode/resume"
 )
 
 var layout = map[string]row{
@@ -129,6 +129,7 @@ var layout = map[string]row{
 	"bench/mode/connect":    {ours: benchFloor, others: modJwt},
 	"bench/mode/engine":     {ours: benchFloor + " bench/mode/fanout bench/mode/publish codec gateway/broker gateway/broker/redis gateway/redis", others: modHistogram},
 	"bench/mode/fanout":     {ours: benchFloor, others: modHistogram + " " + modUnix},
+	"bench/mode/fronts":     {ours: benchFloor + " bench/fronts bench/mode/publish"},
 	"bench/mode/open":       {ours: benchFloor},
 	"bench/mode/publish":    {ours: benchFloor, others: modHistogram + " " + modUnix},
 	"bench/mode/resume":     {ours: benchFloor, others: modGoccy},

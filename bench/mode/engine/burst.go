@@ -8,6 +8,7 @@ import (
 	"sluice/bench/figures"
 	"sluice/bench/load"
 	"sluice/bench/mode/fanout"
+	"sluice/bench/mode/publish"
 	"sluice/bench/rig"
 )
 
@@ -98,5 +99,5 @@ func (b *burstResult) over() (without, with *figures.Spread) {
 
 // verdict is an error where messages of the burst were lost or repeated.
 func (b *burstResult) verdict() error {
-	return tellLost("receiving node or the memory engine's", load.Tally{Lost: b.lost, Duplicated: b.duplicated})
+	return publish.TellLost("receiving node or the memory engine's", load.Tally{Lost: b.lost, Duplicated: b.duplicated})
 }

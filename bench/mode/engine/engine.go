@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"sluice/bench/figures"
-	"sluice/bench/load"
 	"sluice/bench/proc"
 	"sluice/bench/rig"
 )
@@ -176,12 +175,3 @@ type CPU struct {
 
 // stream is the request of a stream on the channel of h.
 func stream(h *rig.Host) ([]byte, error) { return h.RequestOn(0, h.Target.Channel) }
-
-// tellLost adds what was lost to an error.
-func tellLost(who string, t load.Tally) error {
-	var wrong figures.Wrongs
-	wrong.Count(t.Lost, "messages were lost on the "+who)
-	wrong.Count(t.Duplicated, "messages were repeated on the "+who)
-	wrong.Count(t.Reordered, "messages came out of order on the "+who)
-	return errors.Join(wrong...)
-}
