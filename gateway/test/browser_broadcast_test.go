@@ -55,7 +55,7 @@ func TestBrowserFollowsABroadcastChannel(t *testing.T) {
 	b := &broadcastServer{port: strconv.Itoa(testkit.FreePort(t))}
 	s := b.start(t)
 	home := newSite(t)
-	home.serveAll(map[string]http.HandlerFunc{"/": page(fmt.Sprintf(followed, "http://"+s.addr+"/broadcast.js"))})
+	home.serveAll(map[string]http.HandlerFunc{"/": htmlPage(fmt.Sprintf(followed, "http://"+s.addr+"/broadcast.js"))})
 	p := openLive(t, home.addr())
 	url := "http://" + s.addr + "/broadcast/news"
 	evaluate[bool](t, p, fmt.Sprintf(`{ follow(%q); true; }`, url))
@@ -165,7 +165,7 @@ func TestBrowserScriptTellsRepeatsFromGaps(t *testing.T) {
 		"no-event-at-first": {[]string{stream("#E:1"), stream("2@E", "#E:2", "3")}, `[2,3]`},
 	}
 	home := newSite(t)
-	handlers := map[string]http.HandlerFunc{"/": page(fmt.Sprintf(followed, "http://"+s.addr+"/broadcast.js"))}
+	handlers := map[string]http.HandlerFunc{"/": htmlPage(fmt.Sprintf(followed, "http://"+s.addr+"/broadcast.js"))}
 	origins := make(map[string]*scripted)
 	for name, c := range cases {
 		origins[name] = &scripted{answers: c.answers}
@@ -202,8 +202,8 @@ func (s *site) serveAll(handlers map[string]http.HandlerFunc) {
 	s.Start()
 }
 
-// page serves a text.
-func page(text string) http.HandlerFunc {
+// htmlPage serves a text.
+func htmlPage(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")

@@ -17,26 +17,28 @@ import (
 	"sluice/gateway/testkit"
 )
 
-// What an origin and its relays have in these tests: streams that end soon.
-const (
-	relayedFreshness, relayedLifetime, relayedRetry = "1s", "3s", "500ms"
-	relayedChannel                                  = "pub:news/now"
-)
+// relayTimes are those of the streams of an origin and its relays.
+type relayTimes struct{ freshness, lifetime, retry string }
+
+// endSoon is for streams that end soon.
+var endSoon = relayTimes{"1s", "3s", "500ms"}
+
+const relayedChannel = "pub:news/now"
 
 // relayedText is the configuration of an origin on a port, 0 for any.
-func relayedText(port int) string {
+func relayedText(port int, times relayTimes) string {
 	text := fmt.Sprintf(baseConfig, "", "", "", fmt.Sprintf(`, "namespaces": [{"name": "pub", "history_size": 100000, "history_ttl": "10m",
-		"broadcast": true, "broadcast_freshness": %q, "broadcast_lifetime": %q}]`, relayedFreshness, relayedLifetime))
-	text = strings.Replace(text, `"health":`, fmt.Sprintf(`"broadcast": {"enabled": true, "max_origin_streams": 0, "retry": %q}, "health":`, relayedRetry), 1)
+		"broadcast": true, "broadcast_freshness": %q, "broadcast_lifetime": %q}]`, times.freshness, times.lifetime))
+	text = strings.Replace(text, `"health":`, fmt.Sprintf(`"broadcast": {"enabled": true, "max_origin_streams": 0, "retry": %q}, "health":`, times.retry), 1)
 	return strings.Replace(text, `"port": 0`, fmt.Sprintf(`"port": %d`, port), 1)
 }
 
 // relayFlags are the options of a relay as flags.
-func relayFlags(origin string, port int) map[string]string {
+func relayFlags(origin string, port int, times relayTimes) map[string]string {
 	const channels = "channel.without_namespace."
 	return map[string]string{
 		"relay.origin": "http://" + origin, "http_server.address": "127.0.0.1", "http_server.port": strconv.Itoa(port),
-		channels + "broadcast_freshness": relayedFreshness, channels + "broadcast_lifetime": relayedLifetime, "broadcast.retry": relayedRetry,
+		channels + "broadcast_freshness": times.freshness, channels + "broadcast_lifetime": times.lifetime, "broadcast.retry": times.retry,
 		"prometheus.enabled": "true",
 	}
 }
@@ -45,7 +47,7 @@ func relayFlags(origin string, port int) map[string]string {
 // caller stops it.
 func launchOn(t *testing.T, origin string, port int) *server {
 	t.Helper()
-	flags := relayFlags(origin, port)
+	flags := relayFlags(origin, port, endSoon)
 	flags["node.loops"] = "1"
 	cfg, _, err := config.Load(config.Source{Dir: t.TempDir(), Relay: true, Flags: flags})
 	require.NoError(t, err)

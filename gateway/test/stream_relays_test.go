@@ -15,7 +15,7 @@ import (
 func startOrigin(t *testing.T) *server {
 	t.Helper()
 	testkit.Snapshot(t, append([]string{"net/http.(*persistConn)"}, libraryGoroutines...)...)
-	s := launch(t, relayedText(0))
+	s := launch(t, relayedText(0, endSoon))
 	t.Cleanup(func() { s.stop(t) })
 	return s
 }
@@ -110,7 +110,7 @@ func TestRelaysFollowAnOriginThatBeginsAnew(t *testing.T) {
 	t.Parallel()
 	testkit.Snapshot(t, append([]string{"net/http.(*persistConn)"}, libraryGoroutines...)...)
 	port := testkit.FreePort(t)
-	o := launch(t, relayedText(port))
+	o := launch(t, relayedText(port, endSoon))
 	r := startOn(t, startOn(t, o.addr, 0).addr, 0)
 	v := watchBroadcast(t, r.addr, relayedChannel)
 	for i := 1; i <= 3; i++ {
@@ -119,7 +119,7 @@ func TestRelaysFollowAnOriginThatBeginsAnew(t *testing.T) {
 	v.await(t, 3)
 	before, _ := v.last()
 	o.stop(t)
-	o = launch(t, relayedText(port))
+	o = launch(t, relayedText(port, endSoon))
 	t.Cleanup(func() { o.stop(t) })
 	o.api.Publish(t, relayedChannel, "4")
 	v.expectAll(t, 1, 4)

@@ -141,7 +141,7 @@ func TestAnOriginThatDoesNotAnswerIsNotWaitedForLong(t *testing.T) {
 	opt.Wait = patience
 	r.subscribe()
 
-	opt.Origin.Host = "127.0.0.1:1"
+	opt.Origin = nobody(t)
 	r = newRig(t, opt)
 	require.ErrorIs(t, r.refused(50*time.Millisecond), broker.ErrUnavailable)
 	require.NotZero(t, r.Stats().Ends["dial"])

@@ -372,7 +372,7 @@ func TestReadyTellsWhetherTheOriginIsThere(t *testing.T) {
 	r := newRig(t, opt)
 	testkit.Eventually(t, func() bool { return r.Ready() == nil }, "ready")
 
-	opt.Origin.Host = "127.0.0.1:1"
+	opt.Origin = nobody(t)
 	r = newRig(t, opt)
 	testkit.Eventually(t, func() bool { return strings.Contains(fmt.Sprint(r.Ready()), "127.0.0.1:1 is out of reach") }, "to say why not")
 }

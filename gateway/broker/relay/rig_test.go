@@ -121,6 +121,13 @@ func (o *origin) url() *url.URL {
 	return u
 }
 
+// nobody is an address where there is no origin.
+func nobody(t *testing.T) *url.URL {
+	u, err := url.Parse("http://127.0.0.1:1/broadcast")
+	require.NoError(t, err)
+	return u
+}
+
 // send writes bytes as they are; a relay that went away is no error.
 func (c *call) send(parts ...string) { _, _ = c.conn.Write([]byte(strings.Join(parts, ""))) }
 
