@@ -37,6 +37,7 @@ var checkers = map[string]checker{
 var inProcess = map[string]func(text string) error{
 	"text":  func(string) error { return nil },
 	"nginx": func(string) error { return nil },
+	"html":  func(string) error { return nil },
 	"json":  func(text string) error { return json.Unmarshal([]byte(text), new(any)) },
 	"yaml":  func(text string) error { return yaml.Unmarshal([]byte(text), new(any)) },
 	"go": func(text string) error {
