@@ -70,6 +70,10 @@
 //	                        and the like; client.go; channel.go; engine.go; the rest in
 //	                        config.go); obeyed in its package, handed over by the
 //	                        node/wiring_*.go of that package; make docs
+//	what a front needs      config/profile.go, the table and the reasons in docs/edge.md
+//	pings, padding          ../codec/ping.go; sent in session/timer.go and compose.go, asked for
+//	                        in sse/bounds.go
+//	the script for pages    edge/broadcast.js, served as edge/script.go strips it
 //	an option of a channel  config/schema/channel.go, channel/options.go and check.go,
 //	                        node/wiring_channel.go; of delivery also hub/policy.go and
 //	                        node/wiring_hub.go

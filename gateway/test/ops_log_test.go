@@ -123,7 +123,7 @@ func TestSIGHUPOpensTheLogFileAnew(t *testing.T) {
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	require.NoError(t, err)
 	defer null.Close()
-	p := startSluice(t, fmt.Sprintf(`"file": %q`, path), null)
+	p := startSluice(t, fmt.Sprintf(`"file": %q`, path), null, "--edge.profile=haproxy")
 	read := func(path string) string {
 		text, err := os.ReadFile(path)
 		if errors.Is(err, os.ErrNotExist) {
@@ -133,6 +133,7 @@ func TestSIGHUPOpensTheLogFileAnew(t *testing.T) {
 		return string(text)
 	}
 	testkit.Eventually(t, func() bool { return strings.Contains(read(path), `"msg":"serving"`) }, "the first line")
+	require.Contains(t, read(path), `"msg":"edge.profile","profile":"haproxy","set":"client.ping_interval 15s, `)
 	for i := range 3 {
 		old := fmt.Sprintf("%s.%d", path, i)
 		require.NoError(t, os.Rename(path, old))
