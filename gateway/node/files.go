@@ -19,6 +19,9 @@ const (
 	// many, if they may not have all that they can use, and callFiles what one kind of
 	// them has at the least.
 	callShare, callFiles = 8, 2
+	// relayShare is the part that streams of an origin may have, one in so many, if they
+	// may not have all that they can use.
+	relayShare = 4
 	// spareShare is the part that is kept from streams, one in so many, and spareFiles
 	// what is kept of a low limit: for calls, health checks, metrics, and streams on
 	// their way, which have two for a moment.
@@ -33,6 +36,7 @@ type fileLimit struct {
 	streams int    // uni_sse.max_streams = 0
 	calls   int    // of one hook at once; 0: what package proxy says
 	fetches int    // of key sets at once; 0: what package auth says
+	relayed int    // of an origin at once; 0: what is configured
 	out     int    // what all of these have, not counted in front.Files
 	front.Files
 }
@@ -41,6 +45,7 @@ type fileLimit struct {
 type users struct {
 	hooks   int  // that are on
 	keys    bool // a key server is asked
+	relayed int  // most streams of an origin
 	private bool // there is an internal listener
 }
 
@@ -53,6 +58,9 @@ func usersOf(c *config.Config) (u users) {
 		}
 	}
 	u.keys = c.Client.Token.JWKSPublicEndpoint != ""
+	if c.Relays() {
+		u.relayed = c.Relay.MaxChannels
+	}
 	_, u.private = c.HTTPServer.Internal()
 	return u
 }
@@ -81,7 +89,7 @@ func raiseFileLimit(log *slog.Logger, loops int, u users) (fileLimit, error) {
 	return f, nil
 }
 
-// divideFiles divides so many descriptors. Calls to hooks and key servers have theirs,
+// divideFiles divides so many descriptors. Calls to hooks and key servers, and streams of an origin, have theirs,
 // whether or not they are used. Of the others, streams leave a reserve: the part that the
 // limit names, of a low limit an absolute number. A quarter of it is the internal
 // listener's, if there is one. Half of the rest is for connections that are no streams,
@@ -92,6 +100,8 @@ func raiseFileLimit(log *slog.Logger, loops int, u users) (fileLimit, error) {
 func divideFiles(limit, loops int, u users) fileLimit {
 	rest := limit - min(ownFiles+loopFiles*loops, limit/2)
 	f := u.calls(rest)
+	f.relayed = min(u.relayed, rest/relayShare)
+	f.out += f.relayed
 	rest -= f.out
 	spare := max(rest/spareShare, min(spareFiles, rest/2))
 	f.streams = rest - spare

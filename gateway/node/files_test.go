@@ -34,5 +34,7 @@ func TestDescriptorsAreDivided(t *testing.T) {
 	g(200, one, fileLimit{streams: 106, calls: 22, fetches: 22, out: 22, Files: front.Files{Scarce: 124, None: 133, Private: 12}})
 	g(64, all, fileLimit{streams: 17, calls: 2, fetches: 2, out: 6, Files: front.Files{Scarce: 23, None: 26, Private: 4}})
 	g(1024, all, fileLimit{streams: 798, calls: 41, fetches: 32, out: 114, Files: front.Files{Scarce: 831, None: 847, Private: 22}})
+	g(1024, users{relayed: 10_000}, fileLimit{streams: 675, relayed: 250, out: 250, Files: front.Files{Scarce: 712, None: 731}})
+	g(1<<20, users{relayed: 10_000}, fileLimit{streams: 934_697, relayed: 10_000, out: 10_000, Files: front.Files{Scarce: 986_624, None: 1_012_588}})
 	g(1<<20, all, fileLimit{streams: 942_747, calls: 512, fetches: 32, out: 1056, Files: front.Files{Scarce: 995_089, None: 1_021_260, Private: 64}})
 }

@@ -196,6 +196,9 @@ func (node *Node) relayOptions() (opt brokerrelay.Options, err error) {
 	}
 	opt.Node, opt.Wait, opt.Idle, opt.RetryMax = node.id.String(), r.ConnectTimeout, r.IdleTimeout, r.RetryMax
 	opt.Channels, opt.MessageMax, opt.ChannelMax, opt.TotalMax = r.MaxChannels, r.MaxMessageSize, r.ChannelMaxBytes, int64(r.TotalMaxBytes)
+	if most := node.files.relayed; most > 0 {
+		opt.Channels = min(opt.Channels, most)
+	}
 	opt.JSON, opt.Log = node.jsonLimits(), node.log
 	opt.Keep = func(ch string) (keep broker.HistoryOptions) {
 		if rules, err := node.rules.Load().Lookup(ch); err == nil {

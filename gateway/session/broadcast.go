@@ -79,9 +79,10 @@ func (b *Backlog) ask(q *broker.HistoryQuery) {
 }
 
 // outdated reports whether the position is of another history than one that was read. Then
-// it becomes that of all that is kept.
+// it becomes that of all that is kept. A relay that nobody has subscribed yet knows no
+// history, which has no epoch.
 func (b *Backlog) outdated(top broker.Position) bool {
-	if b.Epoch == 0 || b.Epoch == hub.EpochTag(top.Epoch) && b.Offset <= top.Offset {
+	if b.Epoch == 0 || top.Epoch == "" || b.Epoch == hub.EpochTag(top.Epoch) && b.Offset <= top.Offset {
 		return false
 	}
 	b.Offset, b.Epoch = 0, 0

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/codec"
 	"sluice/gateway/testkit"
 )
 
@@ -102,6 +103,30 @@ func TestAChainOfRelaysIsNotEndless(t *testing.T) {
 	head, body := testkit.RoundTrip(t, chain[9], testkit.Request{Target: broadcastTarget(relayedChannel)})
 	require.Equal(t, http.StatusLoopDetected, head.Status, "%s", body)
 	watchBroadcast(t, chain[7], relayedChannel).await(t, 1)
+}
+
+// A relay that has just started begins behind the place that a relay below it brings.
+func TestRelaysResumeAtOneThatHasJustStarted(t *testing.T) {
+	t.Parallel()
+	o := startOrigin(t)
+	var epoch string
+	for i := range 5 {
+		epoch = o.api.Publish(t, relayedChannel, fmt.Sprint(i)).Epoch
+	}
+	r := startOn(t, o.addr, 0)
+	f := func(offset uint64, epoch, want string) {
+		t.Helper()
+		id := codec.AppendCursorEntry(nil, codec.CursorEntry{Channel: codec.Tag32(relayedChannel), Epoch: codec.Tag32(epoch), Offset: offset})
+		c := testkit.Dial(t, r.addr)
+		defer c.Close()
+		c.Send("GET " + broadcastTarget(relayedChannel) + " HTTP/1.1\r\nHost: h\r\nCDN-Loop: sluice; node=below\r\nLast-Event-ID: " + string(id) + "\r\n\r\n")
+		head := c.ReadHead(t)
+		require.Equal(t, want, head.Get("Sluice-Backlog"))
+		require.Contains(t, head.Get("Cache-Control"), "private")
+	}
+	f(3, epoch, "3-5")
+	f(5, epoch, "5-5")
+	f(3, "another", "0-5")
 }
 
 // An origin that was restarted has another history: viewers of its relays are told by the

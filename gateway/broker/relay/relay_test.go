@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -350,29 +349,4 @@ func TestCreditHoldsTheOriginBack(t *testing.T) {
 	for i, e := range r.sink.Events(channel) {
 		require.EqualValues(t, i+1, e.Pub.Offset)
 	}
-}
-
-func TestStopIntakeEndsWhateverWaits(t *testing.T) {
-	t.Parallel()
-	o := newOrigin(t, func(c *call) { c.hold() })
-	r := newRig(t, quick(o))
-	subscribed := make(chan error, 1)
-	go func() { subscribed <- r.Subscribe(t.Context(), []string{channel}) }()
-	testkit.Eventually(t, func() bool { return len(o.asked()) > 0 }, "a request")
-	require.NoError(t, r.StopIntake(t.Context()))
-	require.ErrorIs(t, <-subscribed, broker.ErrUnavailable)
-	require.ErrorIs(t, r.Subscribe(t.Context(), []string{channel}), broker.ErrUnavailable)
-}
-
-func TestReadyTellsWhetherTheOriginIsThere(t *testing.T) {
-	t.Parallel()
-	o := newOrigin(t, func(c *call) { c.hold() })
-	opt := quick(o)
-	require.Error(t, New(opt).Ready())
-	r := newRig(t, opt)
-	testkit.Eventually(t, func() bool { return r.Ready() == nil }, "ready")
-
-	opt.Origin = nobody(t)
-	r = newRig(t, opt)
-	testkit.Eventually(t, func() bool { return strings.Contains(fmt.Sprint(r.Ready()), "127.0.0.1:1 is out of reach") }, "to say why not")
 }
