@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -201,5 +202,39 @@ func BenchmarkSumText(b *testing.B) {
 	text := make([]byte, 2048)
 	for b.Loop() {
 		_ = SumText(text[:len(text)/3], text[len(text)/3:])
+	}
+}
+
+// What others decode with has the last word.
+func TestProgramsReadWhatIsWritten(t *testing.T) {
+	for _, c := range codings {
+		t.Run(c.String(), func(t *testing.T) {
+			program := testkit.NeedProgram(t, []string{c.String()}, "apt-get install -y gzip zstd")
+			body, want, sum, x := c.AppendHead(nil), []byte(nil), Sum{}, NewContext(c)
+			for i, text := range texts()[3:] {
+				body = c.AppendWhole(body, text, i%2 == 0)
+				open := false
+				for range 1 + i%3 {
+					var last bool
+					body, _, last = x.Append(body, text)
+					body = c.AppendEmpty(body, !last)
+					want = append(want, text...)
+					sum.Add(text)
+					open = !last
+				}
+				if open && c == Zstd {
+					body = append(body, Leave...)
+				}
+				x = NewContext(c)
+				want = append(want, text...)
+				sum.Add(text)
+			}
+			// The sum is of all texts in their order: those of a step are the same.
+			cmd := exec.Command(program, "-dc")
+			cmd.Stdin = bytes.NewReader(c.AppendTail(body, sum))
+			got, err := cmd.Output()
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(want, got), "%d bytes, expected %d", len(got), len(want))
+		})
 	}
 }
