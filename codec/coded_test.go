@@ -203,7 +203,7 @@ func runCoded(t testing.TB, steps []byte) {
 }
 
 func TestCodedBodiesAreTheTextsThatWereSent(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(6) {
 		r := rand.New(rand.NewPCG(seed, 15))
 		steps := make([]byte, 160)
 		for i := range steps {
