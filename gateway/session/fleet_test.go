@@ -265,8 +265,14 @@ func TestTheNewestConnectionOfAllNodesStays(t *testing.T) {
 	testkit.Eventually(t, func() bool { return f.nodes[0].Counts().Clients == 2 && f.nodes[1].Counts().Clients == 0 }, "one of each user")
 	_ = fourth.Close()
 	testkit.Eventually(t, func() bool { return f.nodes[0].Counts().Clients == 1 }, "its end")
-	for _, r := range f.nodes {
-		require.Zero(t, r.users.stripe("u").singles.Value("u"))
+	for _, r := range f.nodes { // a client is gone a moment before its place is
+		testkit.Eventually(t, func() bool {
+			users := r.users.stripe("u")
+			users.mu.Lock()
+			defer users.mu.Unlock()
+			_, left := users.singles.Get("u")
+			return !left
+		}, "no place left")
 	}
 }
 
