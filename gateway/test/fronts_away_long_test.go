@@ -18,7 +18,7 @@ import (
 // Plain ones answer 502 or 503, which ends an EventSource for good: that is what they have
 // to be told.
 func TestLongFrontsWhileTheGatewayIsAway(t *testing.T) {
-	testkit.Snapshot(t, libraryGoroutines...)
+	t.Parallel()
 	port := testkit.FreePort(t)
 	text := strings.Replace(frontOriginText("chunked", 25*time.Second), `"port": 0`, fmt.Sprintf(`"port": %d`, port), 1)
 	s := launch(t, text)

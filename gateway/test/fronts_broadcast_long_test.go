@@ -19,6 +19,7 @@ import (
 // streams for ten seconds longer than they are fresh (default_grace): its viewers do not
 // loop because streams last longer than that.
 func TestLongFrontsPassTheBroadcastRoute(t *testing.T) {
+	t.Parallel()
 	o := broadcastOrigin{freshness: time.Second, lifetime: 13 * time.Second, retry: 500 * time.Millisecond, vary: true}
 	s := o.start(t)
 	var viewers []*broadcastViewer
@@ -47,6 +48,7 @@ func TestLongFrontsPassTheBroadcastRoute(t *testing.T) {
 // get the stream there is, one for each coding. Queries and methods that are none of the
 // route's are refused before they come to the gateway.
 func TestLongVarnishIsNotSplit(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
 	s := broadcastOrigin{freshness: 20 * time.Second, lifetime: time.Minute, retry: 10 * time.Second, vary: true}.start(t)
 	f := startVarnish(t, s.addr)
 	var viewers []*broadcastViewer

@@ -49,7 +49,6 @@ func (o broadcastOrigin) text(port int) string {
 
 func (o broadcastOrigin) start(t *testing.T) *server {
 	t.Helper()
-	testkit.Snapshot(t, libraryGoroutines...)
 	return startText(t, o.text(0), nil)
 }
 

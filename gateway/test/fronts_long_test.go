@@ -27,7 +27,6 @@ type frontOrigins map[string]*server
 
 func startFrontOrigins(t *testing.T, ping time.Duration) frontOrigins {
 	t.Helper()
-	testkit.Snapshot(t, libraryGoroutines...)
 	return frontOrigins{"chunked": startFrontOrigin(t, "chunked", ping), "close": startFrontOrigin(t, "close", ping)}
 }
 
@@ -44,6 +43,7 @@ func startFronts(t *testing.T, origins frontOrigins, idle time.Duration) []*live
 // Through each front, in the plainest configuration and the one of the folder fronts, each
 // event is there before the next is published: small ones, and one larger than buffers.
 func TestLongFrontsPassEachEventAtOnce(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
 	origins := startFrontOrigins(t, 25*time.Second)
 	for _, f := range startFronts(t, origins, frontIdle) {
 		t.Run(f.Name, func(t *testing.T) {
@@ -199,6 +199,7 @@ func publishOpenLoop(t *testing.T, channel string, every time.Duration, apis ...
 // Fronts restart, one and then another time, while publications go on: each viewer has all
 // of them, in order and none twice.
 func TestLongFrontsRestart(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
 	origins := startFrontOrigins(t, 25*time.Second)
 	all := startFronts(t, origins, frontIdle)
 	var viewers []*frontViewer

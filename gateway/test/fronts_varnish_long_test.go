@@ -28,6 +28,7 @@ func startVarnish(t *testing.T, origin string) *liveFront {
 // A thousand viewers who come within S open one stream of the gateway, and all have each
 // event.
 func TestLongVarnishOneStreamForAThousandViewers(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
 	s := broadcastOrigin{freshness: 20 * time.Second, lifetime: time.Minute, retry: 10 * time.Second, vary: true}.start(t)
 	f := startVarnish(t, s.addr)
 	viewers := watchers(t, f.addr, 1000)
@@ -56,6 +57,7 @@ func TestLongVarnishOneStreamForAThousandViewers(t *testing.T) {
 // are no more streams of the gateway than ids of live checkpoints and one, and nobody
 // misses anything.
 func TestLongVarnishViewersThatAreCut(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
 	const freshness = time.Second
 	s := broadcastOrigin{freshness: freshness, lifetime: 4 * time.Second, retry: 500 * time.Millisecond, vary: true}.start(t)
 	f := startVarnish(t, s.addr)
@@ -121,6 +123,7 @@ func requestsOf(viewers []*broadcastViewer) (n int) {
 // A thousand ids that nobody was given are redirected, each, to one stream that all share:
 // no more streams of the gateway than its limit, and nobody is refused.
 func TestLongVarnishRandomIDs(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
 	const limit = 4
 	s := broadcastOrigin{freshness: 20 * time.Second, lifetime: time.Minute, retry: 10 * time.Second, vary: true, streams: limit}.start(t)
 	f := startVarnish(t, s.addr)
@@ -154,8 +157,10 @@ func randomID(i int) string {
 // anything twice; without, repeats are dropped as the script for pages does it. Nobody is
 // given the same stream twice.
 func TestLongVarnishThreeLifetimes(t *testing.T) {
+	t.Parallel()
 	for name, vary := range map[string]bool{"with_ids": true, "without_ids": false} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			const lifetime = 4 * time.Second
 			s := broadcastOrigin{freshness: time.Second, lifetime: lifetime, retry: 500 * time.Millisecond, vary: vary}.start(t)
 			f := startVarnish(t, s.addr)
@@ -188,8 +193,10 @@ func TestLongVarnishThreeLifetimes(t *testing.T) {
 // more than three requests in the next S seconds, none is served what is over again and
 // again, and all come back once the gateway is there.
 func TestLongVarnishOriginThatDies(t *testing.T) {
+	t.Parallel()
 	for name, signal := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "terminated": syscall.SIGTERM} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			const freshness = 3 * time.Second
 			o := broadcastOrigin{freshness: freshness, lifetime: time.Minute, retry: 2 * time.Second, vary: true}.startProcess(t)
 			f := startVarnish(t, o.addr)
