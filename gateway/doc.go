@@ -64,6 +64,9 @@
 //	                        clients in ../codec/errors.go; raised by Agent.end or finish in
 //	                        session/; of a slow client also session/trace.go and
 //	                        metrics/reference.go
+//	a content coding        ../codec/coding/ its bytes, ../codec/coding.go what it is for openings;
+//	                        ../codec/coded.go the forms of frames, their groups, and which form a
+//	                        stream gets next; ../codec/accept.go who wants it; loop/coded.go
 //	a push                  ../codec/push.go with golden file and fuzz seed; sent by hub/ (a
 //	                        channel's) or session/ (a client's)
 //	an option               one field with tags in config/schema/ (server.go: http_*, log, node

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -279,6 +280,13 @@ func TestDropsOnCodedStreams(t *testing.T) {
 			require.Regexp(t, "^(|data: (ticks gap|{\"n\":).*\n\n)$", event)
 		}
 	})
+}
+
+// What only coded streams have stands in a table of its own.
+func TestAStreamHasNothingOfACodingButAName(t *testing.T) {
+	require.LessOrEqual(t, unsafe.Sizeof(stream{}), uintptr(88))
+	require.LessOrEqual(t, unsafe.Sizeof(item{}), uintptr(24))
+	require.LessOrEqual(t, unsafe.Sizeof(codec.Frame{}), uintptr(64))
 }
 
 // The answer that refuses a stream is no part of a body.

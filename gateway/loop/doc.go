@@ -12,6 +12,9 @@
 // to more posts every millisecond or 512 writes, or after as long as the posts
 // before took.
 //
+// On a stream with a content coding a frame has one of several forms, which depends on
+// what went before it; it is chosen when it is written. The loop itself never compresses.
+//
 // Promises: frames leave a stream in the order they were sent, each whole; a
 // frame whose first byte was written is completed or the stream is cut; every
 // out-queue is bounded in bytes and age; every stream ends with exactly one
