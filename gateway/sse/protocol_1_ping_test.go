@@ -2,6 +2,7 @@ package sse_test
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,21 @@ func TestPaddingIsWhatIsAskedForUpToALimit(t *testing.T) {
 	f(1<<20, 0, "", 128)
 }
 
+// Compressed, padding would be a few bytes: so a stream has the one or the other.
+func TestStreamsWithPaddingAreNotCompressed(t *testing.T) {
+	n := newNode(t, func(s *settings) {
+		s.channels.WithoutNamespace.Compression, s.sse.PaddingMax = []codec.Coding{codec.CodingGzip}, 4096
+	})
+	for query, coding := range map[string]string{"": "gzip", "padding=2048&": ""} {
+		c := testkit.Connect(t, n.addr, testkit.ConnectOptions{
+			Path: testkit.DefaultPath + "?" + query + "cf_connect=" + url.QueryEscape(`{"subs":{"news":{}}}`), HTTPHeaders: [][2]string{{"Accept-Encoding", "gzip"}},
+		})
+		c.ExpectConnect(t)
+		require.Equal(t, coding, c.Head().Get("Content-Encoding"), query)
+		require.Contains(t, c.Head().Get("Vary"), "Accept-Encoding", query)
+	}
+}
+
 // The head has a write of its own, before what it begins with, also where that came in
 // pieces.
 func TestTheHeadLeavesInAWriteOfItsOwn(t *testing.T) {
@@ -119,5 +135,21 @@ func TestTheHeadLeavesInAWriteOfItsOwn(t *testing.T) {
 			}
 			require.Equal(t, writes, n.group.Stats().Writes, "%v %s", two, proto)
 		}
+	}
+}
+
+// The same where the body is compressed: the comment is what it begins with.
+func TestTheHeadOfACompressedStreamLeavesInAWriteOfItsOwn(t *testing.T) {
+	for _, coding := range []codec.Coding{codec.CodingGzip, codec.CodingZstd} {
+		n := newNode(t, func(s *settings) {
+			s.session.TwoWrites = true
+			s.channels.WithoutNamespace.Compression = []codec.Coding{coding}
+		})
+		c := testkit.Connect(t, n.addr, testkit.ConnectOptions{Subs: subs("news"), HTTPHeaders: [][2]string{{"Accept-Encoding", coding.String()}}})
+		c.ExpectConnect(t)
+		require.Equal(t, coding.String(), c.Head().Get("Content-Encoding"))
+		require.EqualValues(t, 2, n.group.Stats().Writes)
+		n.publish(t, "news", `1`)
+		require.Equal(t, "1", string(c.ExpectPub(t, "news").Data))
 	}
 }

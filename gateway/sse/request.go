@@ -140,10 +140,14 @@ func (r *request) framing(configured codec.Framing) codec.Framing {
 	return configured
 }
 
-// negotiate chooses the coding of the stream from those that its channels allow.
+// negotiate chooses the coding of the stream from those that its channels allow. With padding it
+// is none: compressed, that would be a few bytes.
 func (r *request) negotiate(ctx *fasthttp.RequestCtx, offered []codec.Coding) {
 	if len(offered) > 0 {
 		r.varies = true
+		if r.padding > 0 {
+			return
+		}
 		r.coding = codec.AcceptedCoding(offered, ctx.Request.Header.PeekAll(fasthttp.HeaderAcceptEncoding))
 	}
 }
