@@ -1,0 +1,237 @@
+package test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/codec"
+	"sluice/gateway/testkit"
+)
+
+// cursorOf is the id of a position.
+func cursorOf(ch, epoch string, offset uint64) string {
+	return string(codec.AppendCursorEntry(nil, codec.CursorEntry{Channel: codec.Tag32(ch), Epoch: codec.Tag32(epoch), Offset: offset}))
+}
+
+// follower of a channel: it is cut at any moment and comes back after the delay that it was
+// told, with the last id it has or without, as pages do, and drops repeats by offset.
+type chaser struct {
+	t       *testing.T
+	addr    string
+	withID  bool
+	next    uint64 // offset; 0 before the first
+	id      string
+	retry   time.Duration
+	holes   []string
+	visits  int
+	repeats int
+}
+
+// visit reads until the stream ends, is cut after so many blocks or has come to a
+// publication, and follows one redirect.
+func (c *chaser) visit(cut int, last uint64) {
+	path := "/broadcast/live:a"
+	for range 2 {
+		lines := []string{}
+		if c.withID && c.id != "" {
+			lines = []string{"Last-Event-ID", c.id}
+		}
+		v := view(c.t, c.addr, path, lines...)
+		if v.head.Status == 307 {
+			path = v.head.Get("Location")
+			v.close()
+			continue
+		}
+		require.Equal(c.t, 200, v.head.Status)
+		ended := func() bool {
+			select {
+			case <-v.done:
+				return true
+			default:
+				return false
+			}
+		}
+		testkit.Eventually(c.t, func() bool {
+			return ended() || len(v.blocks()) >= cut || last > 0 && strings.Contains(v.text(), fmt.Sprintf(`"offset":%d}`, last))
+		}, "enough of a stream")
+		v.close()
+		c.take(v.blocks())
+		c.visits++
+		return
+	}
+	c.t.Error("the bare path redirects")
+}
+
+func (c *chaser) take(blocks []string) {
+	for _, b := range blocks {
+		if _, offset, ok := publicationOf(b); ok {
+			switch {
+			case c.next == 0 || offset == c.next:
+				c.next = offset + 1
+			case offset < c.next:
+				c.repeats++
+			default:
+				c.holes = append(c.holes, fmt.Sprintf("%d instead of %d", offset, c.next))
+				c.next = offset + 1
+			}
+			continue
+		}
+		if id, ok := strings.CutPrefix(b, "id: "); ok {
+			c.id = id
+		}
+		var ms int
+		if n, _ := fmt.Sscanf(b, "retry: %d", &ms); n == 1 {
+			c.retry = time.Duration(ms) * time.Millisecond
+		}
+	}
+}
+
+// Viewers who are cut at any moment and come back when they were told to have everything, in
+// order, after dropping repeats: bare, and with the id that they have.
+func TestEdgeViewersMissNothing(t *testing.T) {
+	for _, vary := range []bool{false, true} {
+		t.Run(fmt.Sprint(vary), func(t *testing.T) {
+			s := startEdge(t, fmt.Sprintf(`, "vary_last_event_id": %t`, vary), "")
+			stop := s.publishing(t, "live:a", 4*time.Millisecond)
+			var wg sync.WaitGroup
+			chasers := make([]*chaser, 12)
+			until := time.Now().Add(4 * time.Second)
+			for i := range chasers {
+				c := &chaser{t: t, addr: s.addr, withID: i%3 > 0}
+				chasers[i] = c
+				wg.Go(func() {
+					for time.Now().Before(until) {
+						c.visit(1+rand.IntN(600), 0)
+						time.Sleep(time.Duration(rand.Int64N(int64(c.retry) + 1))) // what a viewer does, and no wait of the test
+					}
+				})
+			}
+			wg.Wait()
+			n := stop()
+			for i, c := range chasers {
+				for c.next <= n {
+					c.visit(1<<20, n)
+				}
+				require.Empty(t, c.holes, "viewer %d of %d visits", i, c.visits)
+				require.Greater(t, c.visits, 1)
+			}
+			if st := s.edge.Stats(); vary {
+				require.NotZero(t, st.Opened["resumed"])
+			} else {
+				require.Zero(t, st.Opened["resumed"]+st.Redirects)
+			}
+		})
+	}
+}
+
+// With vary_last_event_id a live id has the stream begin behind it; any other goes where ids
+// mean nothing, and nothing is opened for it.
+func TestEdgeIDs(t *testing.T) {
+	s := startEdge(t, `, "vary_last_event_id": true, "max_origin_streams": 3`, "")
+	s.api.Publish(t, "live:a", "1")
+	v := view(t, s.addr, "/broadcast/live:a")
+	require.Equal(t, "Last-Event-ID", v.head.Get("Vary"))
+	epoch := v.head.Get("Sluice-Epoch")
+	v.await(t, "a checkpoint", func(b []string) bool { return lastID(b) != "" })
+	id := lastID(v.blocks())
+	require.Equal(t, cursorOf("live:a", epoch, 1), id)
+	s.api.Publish(t, "live:a", "2")
+	again := view(t, s.addr, "/broadcast/live:a", "Last-Event-ID", id)
+	require.Equal(t, 200, again.head.Status)
+	require.Equal(t, "Last-Event-ID", again.head.Get("Vary"))
+	again.await(t, "the backlog", func(b []string) bool { return len(b) >= 2 })
+	require.Equal(t, []uint64{2}, offsetsIn(t, again.blocks()))
+	bare := view(t, s.addr, "/broadcast.bare/live:a", "Last-Event-ID", id)
+	require.Empty(t, bare.head.Values("Vary"))
+	bare.await(t, "the backlog", func(b []string) bool { return len(b) >= 3 })
+	require.Equal(t, []uint64{1, 2}, offsetsIn(t, bare.blocks()))
+
+	dead := []string{cursorOf("live:a", epoch, 2), cursorOf("live:a", "other", 1), cursorOf("live:b", epoch, 1), id + id, "x", "!3500", "🙂", strings.Repeat("B", 4000)}
+	for range 1000 {
+		dead = append(dead, cursorOf("live:a", epoch, rand.Uint64N(1<<40)+3))
+	}
+	for _, id := range dead {
+		h, body := testkit.RoundTrip(t, s.addr, testkit.Request{Target: "/broadcast/live:a", Headers: [][2]string{{"Last-Event-ID", id}}})
+		require.Equal(t, 307, h.Status, id)
+		require.Empty(t, body)
+		require.Equal(t, "Access-Control-Allow-Origin: *\nCache-Control: public, max-age=1\nVary: Last-Event-ID\nLocation: /broadcast.bare/live:a\n",
+			headOf(h, "Access-Control-Allow-Origin", "Cache-Control", "Vary", "Location"))
+	}
+	st := s.edge.Stats()
+	require.EqualValues(t, len(dead), st.Redirects)
+	require.LessOrEqual(t, st.Streams, 3)
+}
+
+// A live id that the history does not reach back to any more is as good as none.
+func TestEdgeIDsBehindTheHistory(t *testing.T) {
+	s := startEdge(t, `, "vary_last_event_id": true`, `, "history_size": 2`)
+	s.api.Publish(t, "live:a", "1")
+	v := view(t, s.addr, "/broadcast/live:a")
+	v.await(t, "a checkpoint", func(b []string) bool { return lastID(b) != "" })
+	id := lastID(v.blocks())
+	for n := 2; n <= 5; n++ {
+		s.api.Publish(t, "live:a", fmt.Sprint(n))
+	}
+	h, _ := testkit.RoundTrip(t, s.addr, testkit.Request{Method: "HEAD", Target: "/broadcast/live:a", Headers: [][2]string{{"Last-Event-ID", id}}})
+	require.Equal(t, 307, h.Status)
+}
+
+// A relay resumes where it was, on a stream of its own, and is told what it will not get.
+func TestEdgeRelaysResumeExactly(t *testing.T) {
+	s := startEdge(t, "", `, "history_size": 4`)
+	var epoch string
+	for n := 1; n <= 9; n++ {
+		epoch = s.api.Publish(t, "live:a", fmt.Sprint(n)).Epoch
+	}
+	backlog := func(id string) []string {
+		lines := []string{"CDN-Loop", hop("another")}
+		if id != "" {
+			lines = append(lines, "Last-Event-ID", id)
+		}
+		v := view(t, s.addr, "/broadcast/live:a", lines...)
+		require.Equal(t, 200, v.head.Status)
+		cache := "private, no-store"
+		if id == "" {
+			cache = "public, max-age=1, no-transform"
+		}
+		require.Equal(t, cache, v.head.Get("Cache-Control"))
+		require.Equal(t, id == "", v.head.Values("CDN-Cache-Control") != nil)
+		require.Equal(t, epoch, v.head.Get("Sluice-Epoch"))
+		s.api.Publish(t, "live:b", "0")
+		v.await(t, "a checkpoint, behind the backlog", func(b []string) bool { return lastID(b) != "" })
+		blocks := v.blocks()
+		v.close()
+		require.Equal(t, "retry: 500", blocks[0])
+		return blocks[1:]
+	}
+	require.Equal(t, upTo(6, 9), offsetsIn(t, backlog("")))
+	require.Equal(t, upTo(8, 9), offsetsIn(t, backlog(cursorOf("live:a", epoch, 7))))
+	require.Empty(t, offsetsIn(t, backlog(cursorOf("live:a", epoch, 9))))
+	blocks := backlog(cursorOf("live:a", epoch, 2))
+	require.Equal(t, `data: {"channel":"live:a","gap":{"dropped":3,"from":3,"to":5}}`, blocks[0])
+	require.Equal(t, upTo(6, 9), offsetsIn(t, blocks))
+	for _, id := range []string{cursorOf("live:a", "other", 7), cursorOf("live:a", epoch, 70), cursorOf("live:b", epoch, 7), "garbage"} {
+		blocks := backlog(id)
+		require.NotContains(t, strings.Join(blocks, "\n"), "gap", id)
+		require.Equal(t, upTo(6, 9), offsetsIn(t, blocks), id)
+	}
+	require.EqualValues(t, 7, s.edge.Stats().Opened["relay"])
+}
+
+// A backlog of all that is kept has a megabyte of the newest at most.
+func TestEdgeBacklogsAreBounded(t *testing.T) {
+	s := startEdge(t, "", "")
+	big := `"` + strings.Repeat("x", 100_000) + `"`
+	for range 15 {
+		s.api.Publish(t, "live:a", big)
+	}
+	v := view(t, s.addr, "/broadcast/live:a")
+	v.await(t, "the backlog", func(b []string) bool { return len(b) == 11 })
+	require.Equal(t, upTo(6, 15), offsetsIn(t, v.blocks()))
+}
