@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -152,4 +153,28 @@ func TestRelaysFollowAnOriginThatBeginsAnew(t *testing.T) {
 	require.NotEqual(t, before.epoch, after.epoch)
 	require.EqualValues(t, 1, after.offset)
 	require.True(t, strings.Contains(scrapeText(t, r.addr), `sluice_relay_gaps_total{why="epoch"} 1`))
+}
+
+// The command says what it relays and where, serves it, and ends in good order.
+func TestTheRelayCommandSaysWhatItRelays(t *testing.T) {
+	t.Parallel()
+	o := startOrigin(t)
+	o.api.Publish(t, relayedChannel, "1")
+	port, log := testkit.FreePort(t), &testkit.LogBuffer{}
+	cmd := commandOf(t, "relay", "--origin", "http://"+o.addr, "--address", "127.0.0.1", "--port", fmt.Sprint(port))
+	cmd.Dir, cmd.Stdout, cmd.Stderr = t.TempDir(), log, log
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	for _, said := range []string{
+		"relays http://" + o.addr + "/broadcast\n", fmt.Sprintf("curl -N 'http://localhost:%d/broadcast/CHANNEL'", port), fmt.Sprintf("curl 'http://localhost:%d/ready'", port),
+		"the origin is within reach",
+	} {
+		testkit.Eventually(t, func() bool { return strings.Contains(log.String(), said) }, said)
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	watchBroadcast(t, addr, relayedChannel).await(t, 1)
+	head, _ := testkit.RoundTrip(t, addr, testkit.Request{Target: "/ready"})
+	require.Equal(t, http.StatusOK, head.Status)
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, cmd.Wait(), "%s", log)
 }
