@@ -331,5 +331,6 @@ func (b *Body) Sent(p *Part, form *Form) {
 // Tail returns the frame that ends a body of which all was sent, and the response.
 func (b *Body) Tail() *Frame {
 	tail := bytes.Clone(b.leave())
+	b.token = 0 // what a raw frame follows is left before it
 	return RawFrame(append(AppendChunk(tail, b.framing, b.coding.AppendTail(nil, b.sum)), b.framing.Terminator()...))
 }

@@ -142,6 +142,7 @@ func (l *Loop) Adopt(sock Socket, framing codec.Framing, coding codec.Coding) (R
 	}
 	if coding != codec.CodingIdentity {
 		s.coded = l.bodies.add(codec.NewBody(coding, framing))
+		l.stats.Coded[coding]++
 	}
 	l.stats.Open++
 	l.stats.Adopted++

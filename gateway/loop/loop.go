@@ -120,6 +120,7 @@ type Loop struct {
 type Stats struct {
 	Open        int    // streams, closing ones included
 	Secure      uint64 // of the adopted ones, those with TLS
+	Coded       [3]int // open streams, by codec.Coding; those without one are not counted
 	Blocked     int    // streams waiting for the kernel to take bytes
 	QueuedBytes int64  // in all out-queues, as the limits of streams count them
 	// HeldBytes is what blocked streams and openings keep in memory: a frame
@@ -154,6 +155,9 @@ const BatchSizes = 8
 func (s *Stats) Add(other *Stats) {
 	s.Open += other.Open
 	s.Secure += other.Secure
+	for i := range s.Coded {
+		s.Coded[i] += other.Coded[i]
+	}
 	s.Blocked += other.Blocked
 	s.QueuedBytes += other.QueuedBytes
 	s.HeldBytes += other.HeldBytes

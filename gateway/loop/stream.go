@@ -90,6 +90,7 @@ func (l *Loop) freeSlot(slot uint32) {
 	s := l.at(slot)
 	l.dropSecure(s)
 	if s.coded != 0 {
+		l.stats.Coded[l.Coding(slot)]--
 		l.bodies.drop(s.coded)
 	}
 	*s = stream{gen: s.gen + 1, fd: -1, dirty: s.dirty}
