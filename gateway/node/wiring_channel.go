@@ -1,6 +1,7 @@
 package node
 
 import (
+	"sluice/codec"
 	"sluice/gateway/channel"
 	"sluice/gateway/config"
 )
@@ -48,6 +49,7 @@ func channelOptions(o *config.ChannelOptions) channel.Options {
 		AutoCacheRecover:           o.AutoCacheRecover,
 		AllowedDeltaTypes:          o.AllowedDeltaTypes,
 		DeltaPublish:               o.DeltaPublish,
+		Compression:                codings(o.Compression),
 		PublicationDataFormat:      channel.Format(o.PublicationDataFormat),
 		SlowPolicy:                 channel.SlowPolicy(o.SlowPolicy),
 		ConflateKey:                o.ConflateKey,
@@ -56,4 +58,13 @@ func channelOptions(o *config.ChannelOptions) channel.Options {
 		BroadcastFreshness:         o.BroadcastFreshness,
 		BroadcastLifetime:          o.BroadcastLifetime,
 	}
+}
+
+// codings returns content codings by their names, which the schema has checked.
+func codings(names []string) (all []codec.Coding) {
+	for _, name := range names {
+		c, _ := codec.ParseCoding(name)
+		all = append(all, c)
+	}
+	return all
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -78,6 +79,9 @@ func follow(addr, target string, buffer int, headers string) (*follower, error) 
 		opened: make(chan struct{}), done: make(chan struct{}),
 	}
 	f.feed.event = f.event
+	if strings.Contains(headers, "Accept-Encoding") {
+		f.conn = &inflated{Conn: conn}
+	}
 	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: h\r\n%s\r\n", target, headers); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -62,11 +61,12 @@ func (s *server) lazy(t *testing.T, target string) *lazy {
 }
 
 // lazyOn is lazy on an open connection.
-func lazyOn(t *testing.T, conn *testkit.Conn, target string) *lazy {
+func lazyOn(t *testing.T, conn *testkit.Conn, target string, headers ...[2]string) *lazy {
 	t.Helper()
-	conn.Send(get(target))
-	require.Equal(t, 200, conn.ReadHead(t).Status)
-	c := &lazy{conn, testkit.NewReader(conn.Body())}
+	conn.Send(testkit.Request{Target: target, Headers: headers}.String())
+	head := conn.ReadHead(t)
+	require.Equal(t, 200, head.Status)
+	c := &lazy{conn, testkit.NewReader(testkit.Inflate(head.Get("Content-Encoding"), conn.Body()))}
 	p, err := c.next(t)
 	require.NoError(t, err)
 	require.NotNil(t, p.Connect)
@@ -93,8 +93,8 @@ func (c *lazy) next(t *testing.T) (p lazyPush, err error) {
 // stats returns the counters of all loops.
 func (s *server) stats() loop.Stats { return s.group.Stats() }
 
-// filler makes a publication large enough to fill sockets soon.
-var filler = strings.Repeat("f", 8<<10)
+// filler makes a publication large enough to fill sockets soon, compressed ones too.
+var filler = string(fillers[:8<<10])
 
 // reader is a client that keeps up, and its one channel.
 type reader struct {
