@@ -13,6 +13,7 @@ import (
 
 	"sluice/bench/budgets"
 	"sluice/bench/charts"
+	"sluice/bench/mode/compress"
 	"sluice/bench/mode/connect"
 	"sluice/bench/mode/engine"
 	"sluice/bench/mode/fanout"
@@ -39,6 +40,7 @@ var modes = []mode{
 	{name: "large", summary: "fan-out with messages of 16 KiB", setup: fanout.SetupLarge},
 	{name: "channels", summary: "a channel of its own for each stream: CPU per publication and delivery", setup: fanout.SetupChannels},
 	{name: "multi", summary: "many recoverable channels per stream, next to one plain channel", setup: fanout.SetupMulti},
+	{name: "compress", summary: "the same messages in each content coding: bytes on the wire, and CPU next to streams without", setup: compress.Setup},
 	{name: "slow", summary: "healthy streams next to ones that stopped reading: lag, and memory per stalled stream", setup: fanout.SetupSlow},
 	{name: "publish", summary: "publications without subscribers: requests/s, and the answer's p99 at half of that", setup: publish.Setup},
 	{name: "engine", summary: "nodes on Redis: publishing next to redis-benchmark, lag and CPU on another node", setup: engine.Setup},

@@ -11,6 +11,7 @@ import (
 type OwnServer struct {
 	Recoverable  bool   // the channel keeps a history, and streams resume from it
 	Namespace    bool   // channels "rec:…" do so
+	Compressed   bool   // streams of channels "zip:…" are compressed, if they ask for it
 	RSAPublicKey string // PEM; tokens with RS256 are taken too
 	FramingClose bool   // bodies end with the connection, not with a chunk
 	OnRedis      bool   // the engine is Redis, a server of the run's own (Rig.Redis)
@@ -27,6 +28,9 @@ type OwnServer struct {
 // RecoverablePrefix is that of channels which keep a history where others do
 // not (OwnServer.namespace).
 const RecoverablePrefix = "rec:"
+
+// CompressedPrefix is that of channels whose streams may be compressed.
+const CompressedPrefix = "zip:"
 
 // What a recoverable channel of a server of our own keeps.
 const (
@@ -58,6 +62,11 @@ func serverConfig(port int, key, secret string, own OwnServer) map[string]any {
 	if own.Namespace {
 		ns := rules(true)
 		ns["name"] = strings.TrimSuffix(RecoverablePrefix, ":")
+		channel["namespaces"] = []object{ns}
+	}
+	if own.Compressed {
+		ns := rules(false)
+		ns["name"], ns["compression"] = strings.TrimSuffix(CompressedPrefix, ":"), []string{"zstd", "gzip"}
 		channel["namespaces"] = []object{ns}
 	}
 	stream := object{"enabled": true}

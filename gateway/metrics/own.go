@@ -5,13 +5,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"sluice/codec"
+	"sluice/gateway/hub"
 	"sluice/gateway/loop"
 	"sluice/gateway/proxy"
 )
 
 // ownFamilies are the names of Sluice.
 func ownFamilies() []*family {
-	return slices.Concat(streamFamilies(), publishFamilies(), engineFamilies(), fleetFamilies(), redisFamilies(), relayFamilies(), connectFamilies(), broadcastFamilies(), workFamilies())
+	return slices.Concat(streamFamilies(), publishFamilies(), compressionFamilies(), engineFamilies(), fleetFamilies(), redisFamilies(), relayFamilies(), connectFamilies(), broadcastFamilies(), workFamilies())
 }
 
 // batchBounds are the bounds of loop.Stats.Batches: how many frames at most.
@@ -88,6 +90,36 @@ func publishFamilies() []*family {
 		gauge("publish_credit_size_bytes", "Most bytes of publications that may be there.", func(s *state) int64 { return s.Hub.CreditSize }),
 		durations("publish_credit_wait_seconds", "Waits of publishers that met no free credit.", nil, func(s *state, e *emitter) { e.durations(&s.Hub.CreditWait) }),
 		counter("publish_credit_timeouts_total", "Publishes refused because no credit came free in time.", func(s *state) uint64 { return s.Hub.CreditFails }),
+	}
+}
+
+func compressionFamilies() []*family {
+	byCoding := func(name, help string, figure func(c *hub.CodingStats) float64) *family {
+		return labelled(prometheus.CounterValue, name, help, []string{"coding"}, func(s *state, e *emitter) {
+			for _, c := range codec.Codings() {
+				e.add(figure(&s.Hub.Coded[c]), c.String())
+			}
+		})
+	}
+	return []*family{
+		labelled(prometheus.GaugeValue, "streams_compressed", "Streams whose body has a content coding.", []string{"coding"}, func(s *state, e *emitter) {
+			for _, c := range codec.Codings() {
+				e.add(float64(s.Loop.Coded[c]), c.String())
+			}
+		}),
+		byCoding("compressed_frames_total", "Events that lanes compressed, each once for all subscribers.", func(c *hub.CodingStats) float64 { return float64(c.Frames) }),
+		byCoding("compressed_raw_bytes_total", "Their bytes before.", func(c *hub.CodingStats) float64 { return float64(c.Raw) }),
+		byCoding("compressed_bytes_total", "Their bytes, where they share no context.", func(c *hub.CodingStats) float64 { return float64(c.Coded) }),
+		byCoding("compressed_group_raw_bytes_total", "Of their bytes before, those of events that share a context with others as well.", func(c *hub.CodingStats) float64 { return float64(c.GroupRaw) }),
+		byCoding("compressed_group_bytes_total", "Their bytes where they do.", func(c *hub.CodingStats) float64 { return float64(c.Grouped) }),
+		byCoding("compression_seconds_total", "For how long lanes compressed.", func(c *hub.CodingStats) float64 { return c.Took.Seconds() }),
+		gauge("compression_groups", "Contexts that lanes go on with.", func(s *state) int { return s.Hub.Groups }),
+		labelled(prometheus.CounterValue, "compression_groups_total", "Contexts made, and dropped to make room for another; publications that found no room for one.",
+			[]string{"event"}, func(s *state, e *emitter) {
+				e.count(s.Hub.GroupsMade, "made")
+				e.count(s.Hub.GroupsDropped, "dropped")
+				e.count(s.Hub.GroupsRefused, "refused")
+			}),
 	}
 }
 

@@ -43,7 +43,7 @@ const (
 
 	// What the modes of bench stand on, and all of them.
 	benchFloor = "bench/rig bench/load bench/figures bench/proc"
-	benchModes = "bench/mode/connect bench/mode/engine bench/mode/fanout bench/mode/fronts bench/mode/open bench/mode/publish bench/mode/resume"
+	benchModes = "bench/mode/compress bench/mode/connect bench/mode/engine bench/mode/fanout bench/mode/fronts bench/mode/open bench/mode/publish bench/mode/resume"
 )
 
 var layout = map[string]row{
@@ -101,7 +101,7 @@ var layout = map[string]row{
 		others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax " + modGoccy,
 	},
 	"gateway/metrics": {
-		ours:   "gateway/auth gateway/broker/relay gateway/cluster gateway/hub gateway/loop gateway/problem gateway/proxy gateway/session gateway/tally",
+		ours:   "codec gateway/auth gateway/broker/relay gateway/cluster gateway/hub gateway/loop gateway/problem gateway/proxy gateway/session gateway/tally",
 		others: modFasthttp + " github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/prometheus/common/expfmt golang.org/x/sync/singleflight",
 	},
 	"gateway/heap":   {},
@@ -126,6 +126,7 @@ var layout = map[string]row{
 	"bench/load":            {ours: "bench/proc", others: modGoccy + " " + modJwt + " " + modUnix},
 	"bench/rig":             {ours: "bench/figures bench/load bench/proc", others: modGoccy + " " + modUnix},
 	"bench/fronts":          {},
+	"bench/mode/compress":   {ours: benchFloor, others: modCompress + "/zstd"},
 	"bench/mode/connect":    {ours: benchFloor, others: modJwt},
 	"bench/mode/engine":     {ours: benchFloor + " bench/mode/fanout bench/mode/publish codec gateway/broker gateway/broker/redis gateway/redis", others: modHistogram},
 	"bench/mode/fanout":     {ours: benchFloor, others: modHistogram + " " + modUnix},
