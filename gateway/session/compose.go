@@ -83,7 +83,7 @@ func (op *opening) compose() {
 	scratch := eventPool.Get().(*[]byte)
 	cursor := op.appendCursor(slices.Grow((*scratch)[:0], size))
 	event := cursor // what follows stands behind it, in the same memory
-	if op.conn.Coding != codec.CodingIdentity {
+	if op.conn.Coding != codec.CodingIdentity && !op.twoWrites() {
 		event = append(event, op.conn.BlankLine...) // compressed with the rest
 	}
 	event = append(event, op.conn.Preamble...)
@@ -112,11 +112,16 @@ func (op *opening) cut(event []byte, from int, cuts []codec.Cut) {
 	if op.conn.Head != nil {
 		b = codec.AppendStreamHead(b, op.conn.Head)
 	}
-	if op.conn.Coding == codec.CodingIdentity {
+	coded := op.conn.Coding != codec.CodingIdentity
+	if !coded {
 		b = codec.AppendChunk(b, f, op.conn.BlankLine)
 	}
-	if op.m.opt.TwoWrites {
-		op.first, b = op.piece(b, codec.Comment), nil
+	if op.twoWrites() {
+		text := codec.Comment
+		if coded {
+			text = slices.Concat(op.conn.BlankLine, text)
+		}
+		op.first, b = op.piece(b, text), nil
 	}
 	for _, c := range cuts {
 		op.pieces = append(op.pieces, op.piece(b, event[from:c.At]), c.Block)
@@ -130,6 +135,10 @@ func (op *opening) cut(event []byte, from int, cuts []codec.Cut) {
 		}
 	}
 }
+
+// twoWrites reports whether the head leaves before all else. Those of the broadcast route do
+// without: their viewers see what a front sends.
+func (op *opening) twoWrites() bool { return op.m.opt.TwoWrites && op.plan.broadcast == nil }
 
 // piece makes the frame of a part of the body; begun is what comes before the first one.
 func (op *opening) piece(begun, text []byte) *codec.Frame {
