@@ -158,16 +158,19 @@ func randomID(i int) string {
 // given the same stream twice.
 func TestLongVarnishThreeLifetimes(t *testing.T) {
 	t.Parallel()
-	for name, vary := range map[string]bool{"with_ids": true, "without_ids": false} {
+	for name, x := range map[string]struct {
+		vary    bool
+		viewers int
+	}{"with_ids": {true, 100}, "without_ids": {false, 100}, "alone": {false, 1}} { // alone: nobody else brings a new stream in
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const lifetime = 4 * time.Second
-			s := broadcastOrigin{freshness: time.Second, lifetime: lifetime, retry: 500 * time.Millisecond, vary: vary}.start(t)
+			s := broadcastOrigin{freshness: time.Second, lifetime: lifetime, retry: 500 * time.Millisecond, vary: x.vary}.start(t)
 			f := startVarnish(t, s.addr)
 			stop := publishOpenLoop(t, "pub:news", 20*time.Millisecond, s.api)
 			var viewers []*broadcastViewer
 			begin := time.Now()
-			for len(viewers) < 100 {
+			for len(viewers) < x.viewers {
 				viewers = append(viewers, watchers(t, f.addr, 1)...)
 				<-time.After(time.Duration(rand.IntN(80)) * time.Millisecond)
 			}
@@ -178,7 +181,7 @@ func TestLongVarnishThreeLifetimes(t *testing.T) {
 				repeats += v.expectAll(t, published)
 				v.expectNoLoop(t)
 			}
-			if vary {
+			if x.vary {
 				require.Zero(t, repeats)
 			}
 			fetches := f.fetchesOf(t, s, viewers)

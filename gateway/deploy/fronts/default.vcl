@@ -48,13 +48,14 @@ sub vcl_recv {
 		unset req.http.Last-Event-ID;
 	}
 	# Codings, by hand: Varnish would ask for gzip alone, and unpack it for who cannot, which holds events back for
-	# seconds. So each coding is an object of its own (vcl_hash), and nothing is packed or unpacked here.
+	# seconds. So what viewers can read makes objects of their own (vcl_hash), and nothing is packed or unpacked here.
 	set req.http.X-Coding = "identity";
 	if (req.http.Accept-Encoding !~ ";\s*q=0(\.0*)?\s*(,|$)") {
-		if (req.http.Accept-Encoding ~ "(?i)\bzstd\b") {
-			set req.http.X-Coding = "zstd";
-		} elsif (req.http.Accept-Encoding ~ "(?i)\bgzip\b") {
+		if (req.http.Accept-Encoding ~ "(?i)\bgzip\b") {
 			set req.http.X-Coding = "gzip";
+		}
+		if (req.http.Accept-Encoding ~ "(?i)\bzstd\b") {
+			set req.http.X-Coding = regsub("zstd, " + req.http.X-Coding, ", identity", "");
 		}
 	}
 	return (hash);
