@@ -128,6 +128,23 @@ func TestAContextGoesOnUntilItIsFull(t *testing.T) {
 	}
 }
 
+// What a text left behind that panicked would be in the next one.
+func TestAContextBeginsAnewBehindAPanic(t *testing.T) {
+	for _, c := range codings {
+		x := NewContext(c)
+		body, _, _ := x.Append(c.AppendHead(nil), []byte("one"))
+		body = append(body, map[Coding][]byte{Zstd: Leave}[c]...)
+		x.inHand = true // as the panic leaves it
+		if c == Zstd {
+			_, _ = x.zstd.enc.Write([]byte("half"))
+		}
+		body, first, _ := x.Append(body, []byte("two"))
+		require.True(t, first)
+		got, _ := testkit.Inflated(t, c.String(), body)
+		require.Equal(t, "onetwo", string(got))
+	}
+}
+
 func TestWhatDoesNotCompressStaysAsItIs(t *testing.T) {
 	noise := texts()[3*8] // longer than a block of Zstandard
 	for _, c := range codings {

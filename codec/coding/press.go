@@ -108,6 +108,7 @@ const ContextTexts = 50
 type Context struct {
 	coding Coding
 	texts  int
+	inHand bool        // a text is being appended, or there was a panic
 	tail   []byte      // gzip: the end of what there was
 	zstd   *zstdWriter // zstd
 }
@@ -116,28 +117,21 @@ type Context struct {
 const maxTail = 8 << 10
 
 // NewContext makes a Context of a coding that is not Identity.
-func NewContext(c Coding) *Context {
-	x := &Context{coding: c}
-	if c == Zstd {
-		x.zstd = newZstdWriter(zstdWindow)
-	}
-	return x
-}
+func NewContext(c Coding) *Context { return &Context{coding: c} }
 
-// Append appends a text, which is not empty, in bytes that are whole, but of Zstandard in a frame that is open
-// until the last one. It reports whether it is the first or last one of those that refer to
-// each other. Behind a panic the Context must not be used any more.
+// Append appends a text, which is not empty, in bytes that are whole, but of Zstandard in
+// a frame that is open until the last one. It reports whether it is the first or last one
+// of those that refer to each other. Behind a panic the next one is a first one.
 func (x *Context) Append(dst, text []byte) (out []byte, first, last bool) {
+	if x.inHand {
+		*x = Context{coding: x.coding} // nobody knows what it has of that text
+	}
+	x.inHand = true
 	first = x.texts == 0
 	x.texts++
 	last = x.texts == ContextTexts
 	if x.coding == Zstd {
-		if first {
-			x.zstd.begin()
-		}
-		if dst = x.zstd.append(dst, text); last {
-			dst = append(dst, Leave...)
-		}
+		dst = x.appendZstd(dst, text, first, last)
 	} else {
 		dst = appendDeflated(dst, text, x.tail)
 		x.tail = appendTail(x.tail, text)
@@ -145,7 +139,21 @@ func (x *Context) Append(dst, text []byte) (out []byte, first, last bool) {
 	if last {
 		x.texts, x.tail = 0, x.tail[:0]
 	}
+	x.inHand = false
 	return dst, first, last
+}
+
+func (x *Context) appendZstd(dst, text []byte, first, last bool) []byte {
+	if x.zstd == nil {
+		x.zstd = newZstdWriter(zstdWindow)
+	}
+	if first {
+		x.zstd.begin()
+	}
+	if dst = x.zstd.append(dst, text); last {
+		dst = append(dst, Leave...)
+	}
+	return dst
 }
 
 // appendTail appends a text and forgets all but the last maxTail bytes.
