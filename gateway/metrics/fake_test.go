@@ -45,7 +45,7 @@ func newFake(loops int) *fake {
 				Calls: map[string]tally.Durations{"publish": {}}, Errors: counts, Presence: counts, Places: counts,
 				Shards:      []EngineShard{{Name: "0 a:1", Ready: true, ProbeAge: time.Second, Compared: counts, Odd: counts, Skipped: counts}, {Name: "1 b:1", ProbeAge: -1}},
 				Connections: []Connections{{Use: "engine", Shard: "0 a:1", Up: true, Commands: 9, Errors: counts}},
-			}, Relay: &relay.Stats{Channels: 1, Ends: counts}, LoopBacklog: make([]int, loops),
+			}, Relay: &relay.Stats{Channels: 1, Ends: counts}, Broadcast: Broadcast{Opened: counts, Refused: counts}, LoopBacklog: make([]int, loops),
 			Tokens:  Tokens{Stats: &auth.Stats{}},
 			Connect: connect, Refresh: refresh,
 			API:        []APIMethod{{Name: "publish", Errors: map[uint32]uint64{107: 3}}},
