@@ -120,7 +120,7 @@ func TestBrowserEventSourceReadsCompressedStreams(t *testing.T) {
 			s.api.MustResult(t, "disconnect", `{"user":""}`)
 			page.wait(t, `sluice.connects > 1`)
 		}
-		require.Equal(t, countTo(n), page.numbers(t, "cc:a"))
+		require.Equal(t, countTo(n), evaluate[[]int](t, page, `sluice.seen["cc:a"]`))
 		require.Zero(t, evaluate[int](t, page, `sluice.gaps`))
 	})
 }
