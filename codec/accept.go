@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 )
 
 // maxAccept is how many bytes of Accept-Encoding are looked at: a browser sends 40.
@@ -121,6 +122,49 @@ func parseWeight(parameters []byte) uint16 {
 		return 0
 	}
 	return weight
+}
+
+// Offer is what the body of a stream may be coded in.
+type Offer struct {
+	Codings      []Coding // the preferred one first
+	Dictionaries []*Dictionary
+}
+
+// Vary has a head say what an answer that is chosen from the offer depends on.
+func (o *Offer) Vary(h *StreamHead) {
+	h.VaryCoding = len(o.Codings) > 0
+	h.VaryDictionary = slices.Contains(o.Codings, CodingDcz)
+}
+
+// Choose chooses for a client, by the lines of the fields of its request, and has the head
+// say so. Where it chooses CodingDcz, the stream has CodingZstd and the dictionary. What
+// lines returns is used until its next call only.
+func (o *Offer) Choose(h *StreamHead, lines func(field string) [][]byte) (Coding, *Dictionary) {
+	if o.Vary(h); !h.VaryCoding {
+		return CodingIdentity, nil
+	}
+	offered, dictionary := o.Codings, (*Dictionary)(nil)
+	if i := slices.Index(offered, CodingDcz); i >= 0 {
+		if dictionary = o.available(lines("Available-Dictionary")); dictionary == nil {
+			offered = slices.Delete(slices.Clone(offered), i, i+1)
+		}
+	}
+	h.Coding = AcceptedCoding(offered, lines("Accept-Encoding"))
+	if h.Coding == CodingDcz {
+		return CodingZstd, dictionary
+	}
+	return h.Coding, nil
+}
+
+// available returns the dictionary that a client has; nil for none of them.
+func (o *Offer) available(lines [][]byte) *Dictionary {
+	hash, ok := AvailableDictionary(lines)
+	for _, d := range o.Dictionaries {
+		if ok && d.Hash() == hash {
+			return d
+		}
+	}
+	return nil
 }
 
 // maxAvailable is how many bytes of Available-Dictionary are looked at: with the quotes of

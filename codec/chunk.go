@@ -2,6 +2,7 @@ package codec
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -92,6 +93,8 @@ type StreamHead struct {
 	// Accept-Encoding it could be another one.
 	Coding     Coding
 	VaryCoding bool
+	// VaryDictionary says the same of Available-Dictionary.
+	VaryDictionary bool
 	// Incremental asks intermediaries that cannot pass events on one by one to refuse
 	// rather than to hold them back (RFC 10036).
 	Incremental bool
@@ -145,6 +148,9 @@ func AppendStreamHead(dst []byte, h *StreamHead) []byte {
 	dst = append(dst, headBeforeVary...)
 	if h.VaryCoding {
 		dst = append(dst, ", Accept-Encoding"...)
+	}
+	if h.VaryDictionary {
+		dst = append(dst, ", Available-Dictionary"...)
 	}
 	dst = append(dst, headAfterVary...)
 	dst = h.Date.UTC().AppendFormat(dst, httpTimeFormat)
@@ -265,13 +271,17 @@ func (s *StreamHead) BroadcastFields(f func(name, value string)) {
 		f("Sluice-Backlog", strconv.FormatUint(h.From, 10)+"-"+strconv.FormatUint(h.Top, 10))
 		f("Sluice-Epoch", h.Epoch)
 	}
-	switch {
-	case h.VaryID && s.VaryCoding:
-		f("Vary", "Accept-Encoding, Last-Event-ID")
-	case h.VaryID:
-		f("Vary", "Last-Event-ID")
-	case s.VaryCoding:
-		f("Vary", "Accept-Encoding")
+	var vary []string
+	for _, field := range []struct {
+		on   bool
+		name string
+	}{{s.VaryCoding, "Accept-Encoding"}, {s.VaryDictionary, "Available-Dictionary"}, {h.VaryID, "Last-Event-ID"}} {
+		if field.on {
+			vary = append(vary, field.name)
+		}
+	}
+	if len(vary) > 0 {
+		f("Vary", strings.Join(vary, ", "))
 	}
 	f("X-Accel-Buffering", "no")
 }

@@ -86,6 +86,10 @@ type Options struct {
 	DeltaPublish          bool
 	PublicationDataFormat Format
 	Compression           []codec.Coding // of streams, the preferred one first
+	// CompressionDictionary names a file, and Dictionary is what is in it: for streams in
+	// dcz, nil where there are none.
+	CompressionDictionary string
+	Dictionary            *codec.Dictionary
 	SlowPolicy            SlowPolicy
 	ConflateKey           string        // the field or tag by which an unsent publication is replaced by a newer one
 	MaxRate               time.Duration // at most one publication per this time and subscriber, 0 = all
@@ -103,6 +107,16 @@ func (o *Options) HasHistory() bool { return o.HistorySize > 0 && o.HistoryTTL >
 
 // AllowsDelta reports whether a client may ask for deltas of this type.
 func (o *Options) AllowsDelta(kind string) bool { return slices.Contains(o.AllowedDeltaTypes, kind) }
+
+// Offer returns what streams of one channel of the namespace may be coded in. It must not
+// be written to.
+func (o *Options) Offer() codec.Offer {
+	offer := codec.Offer{Codings: o.Compression}
+	if o.Dictionary != nil {
+		offer.Dictionaries = []*codec.Dictionary{o.Dictionary}
+	}
+	return offer
+}
 
 // Publishable reports whether the namespace takes publications; the API
 // answers 107 where it does not (PROTOCOL 5.3).

@@ -78,7 +78,9 @@ func (s *Server) stream(ctx *fasthttp.RequestCtx, r *request) {
 		r.backlog.Offset, r.backlog.Epoch = at.Offset, at.Epoch
 	}
 	if ctx.IsHead() {
-		headAlone(resp, r.head(ctx, r.options.Compression))
+		head, offer := r.head(), r.options.Offer()
+		offer.Choose(head, ctx.Request.Header.PeekAll)
+		headAlone(resp, head)
 		return
 	}
 	if s.draining.Load() {
@@ -109,8 +111,10 @@ func (s *Server) stream(ctx *fasthttp.RequestCtx, r *request) {
 	if s.debug && s.opt.Address != nil {
 		r.peer = s.opt.Address(ctx)
 	}
-	head := r.head(ctx, plan.Codings())
-	s.taker.Take(ctx, session.Conn{Framing: head.Framing, Coding: head.Coding, Head: head, Request: r}, plan, nil)
+	conn, offer := session.Conn{Head: r.head(), Request: r}, plan.Offer()
+	conn.Framing = conn.Head.Framing
+	conn.Coding, conn.Dictionary = offer.Choose(conn.Head, ctx.Request.Header.PeekAll)
+	s.taker.Take(ctx, conn, plan, nil)
 }
 
 // covered reports whether the history still has all that lies behind a position. An engine
@@ -183,9 +187,9 @@ func (s *Server) redirect(resp *fasthttp.Response, r *request) {
 // comeBack is a stream that is over at once and says when to come back: not before fronts
 // have forgotten it. An EventSource ends for good on any other status.
 func (r *request) comeBack(resp *fasthttp.Response) {
-	setHead(resp, &codec.StreamHead{VaryCoding: len(r.options.Compression) > 0, Broadcast: &codec.BroadcastHead{
-		Private: r.private, MaxAge: r.options.BroadcastFreshness, VaryID: r.varies(),
-	}})
+	head, offer := r.head(), r.options.Offer()
+	offer.Vary(head)
+	setHead(resp, head)
 	resp.SetBody(append(codec.AppendRetry(nil, r.options.BroadcastFreshness+time.Second), '\n'))
 }
 

@@ -94,18 +94,12 @@ func (r *request) framing() codec.Framing {
 	return r.server.opt.Framing
 }
 
-// head returns the head of the stream, and the coding of its body, of those that are
-// offered.
-func (r *request) head(ctx *fasthttp.RequestCtx, offered []codec.Coding) *codec.StreamHead {
-	h := &codec.StreamHead{
+// head returns the head of the stream, without its coding.
+func (r *request) head() *codec.StreamHead {
+	return &codec.StreamHead{
 		Framing: r.framing(), HTTP10: r.http10, Close: true, Date: time.Now(),
 		Broadcast: &codec.BroadcastHead{Private: r.private, MaxAge: r.options.BroadcastFreshness, VaryID: r.varies()},
 	}
-	if len(offered) > 0 {
-		h.VaryCoding = true
-		h.Coding = codec.AcceptedCoding(offered, ctx.Request.Header.PeekAll(fasthttp.HeaderAcceptEncoding))
-	}
-	return h
 }
 
 // varies reports whether the answer depends on Last-Event-ID.

@@ -57,6 +57,34 @@ func (ln *lane) compress(d *delivery, taken forms) {
 		ln.addToGroups(d, taken, c, counts)
 		counts.took.Add(uint64(time.Since(began)))
 	}
+	if taken.in(codec.CodingDcz) {
+		ln.refer(d, taken)
+	}
+}
+
+// refer gives the frames of an event their forms with the dictionaries that somebody has.
+func (ln *lane) refer(d *delivery, taken forms) {
+	counts, began := &ln.hub.coded[codec.CodingDcz], time.Now()
+	ln.refers = ln.hub.dictionaries(ln.refers[:0], d.channel)
+	code := func(f *codec.Frame) {
+		for _, dictionary := range ln.refers {
+			if f != nil {
+				f.CodeWith(dictionary)
+				counts.frames.Add(1)
+				counts.raw.Add(uint64(f.Len()))
+				counts.coded.Add(uint64(f.LenWith(dictionary)))
+			}
+		}
+	}
+	if taken.has(codec.CodingDcz, kindPlain) || d.full == nil {
+		code(d.frame)
+	}
+	if taken.has(codec.CodingDcz, kindDelta) {
+		code(d.full)
+		code(d.delta)
+	}
+	clear(ln.refers) // they may be of streams that end
+	counts.took.Add(uint64(time.Since(began)))
 }
 
 // addToGroups lets the groups of a channel go on with a publication, or a checkpoint, which

@@ -20,12 +20,14 @@ const (
 	// Groups: at most one of them is set.
 	FollowsBare
 	FollowsWithID
+	// Refers says that the dictionary of the stream is that of the channel's namespace.
+	Refers
 	// Checkpoints are sent where the channel stands, see Hub.Checkpoint.
 	Checkpoints
 
 	// counted are those that the interest of the channel counts: they stay as they were
 	// when it was acquired.
-	counted = Delta | follows
+	counted = Delta | follows | Refers
 	follows = FollowsBare | FollowsWithID
 	// needsAll are the members that must get every publication: an override of a
 	// token or the API may have made them so in a namespace that leaves some out.
@@ -34,9 +36,12 @@ const (
 
 func (f Features) has(all Features) bool { return f&all == all }
 
-// Form is that of a subscriber on a stream of a coding.
-func (f Features) Form(c codec.Coding) Form {
+// Form is that of a subscriber on a stream of a coding, and with a dictionary or nil.
+func (f Features) Form(c codec.Coding, d *codec.Dictionary) Form {
 	form := Form{Delta: f.has(Delta), Coding: c}
+	if f.has(Refers) {
+		form.Dictionary = d
+	}
 	switch f & follows {
 	case FollowsBare:
 		form.Groups = GroupsBare

@@ -24,6 +24,7 @@ type lane struct {
 	groups   groups
 	marks    map[string]*Mark // of tracked channels
 	loops    []int
+	refers   []*codec.Dictionary
 	id       [32]byte // scratch for a cursor of one entry
 }
 

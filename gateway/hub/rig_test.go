@@ -146,7 +146,7 @@ func (p *peer) hold(channel string, f Features) { p.take((*Shard).Hold, channel,
 
 func (p *peer) take(place func(s *Shard, slot uint32, channel string, f Features) bool, channel string, f Features) {
 	p.r.t.Helper()
-	require.NoError(p.r.t, p.r.hub.Acquire(context.Background(), channel, p.l.ID(), f.Form(codec.CodingIdentity)))
+	require.NoError(p.r.t, p.r.hub.Acquire(context.Background(), channel, p.l.ID(), f.Form(codec.CodingIdentity, nil)))
 	p.do(func(s *Shard) { require.True(p.r.t, place(s, p.ref.Slot, channel, f)) })
 }
 

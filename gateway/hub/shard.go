@@ -194,7 +194,7 @@ func (s *Shard) Drop(slot uint32) {
 func (s *Shard) remove(slot uint32, i int) {
 	list := s.places[slot]
 	t, index := list[i].topic, list[i].index
-	form := t.members[index].features.Form(s.loop.Coding(slot))
+	form := t.members[index].features.Form(s.loop.Coding(slot), s.loop.Dictionary(slot))
 	last := len(t.members) - 1
 	s.move(t, last, int(index))
 	t.members = t.members[:last]

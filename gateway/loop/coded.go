@@ -14,6 +14,21 @@ func (l *Loop) Coding(slot uint32) codec.Coding {
 	return codec.CodingIdentity
 }
 
+// UseDictionary says which dictionary a stream in zstd has, which was sent nothing yet: it
+// is one in dcz then. On-loop only.
+func (l *Loop) UseDictionary(slot uint32, d *codec.Dictionary) {
+	s := l.at(slot)
+	*l.bodies.at(s.coded) = codec.NewDictionaryBody(d, s.framing)
+}
+
+// Dictionary returns the one that an open stream has, nil for none. On-loop only.
+func (l *Loop) Dictionary(slot uint32) *codec.Dictionary {
+	if s := l.at(slot); s.coded != 0 {
+		return l.bodies.at(s.coded).Dictionary()
+	}
+	return nil
+}
+
 // bodyEnd stands in queues for the end of a coded body, which is made when all before it
 // was written: it may have the checksum of that.
 var bodyEnd = codec.RawFrame(nil)
@@ -44,7 +59,7 @@ func (l *Loop) gatherCoded(s *stream, q *outQueue, most int) (want int) {
 		}
 		part := it.part()
 		form := body.Form(&part)
-		l.check.used(it.frame, body.Coding())
+		l.check.used(it.frame, &body)
 		for _, piece := range [mostPieces][]byte{form.Leave, form.Lines, form.End} {
 			if len(piece) > 0 {
 				want += l.push(piece, &skip, most-want)

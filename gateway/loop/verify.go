@@ -16,7 +16,7 @@ type checker struct {
 
 type checked struct {
 	sum   uint64
-	coded [codec.CodingZstd + 1]uint64 // of the forms that were used; 0 for none
+	coded [codec.CodingDcz + 1]uint64 // of the forms that were used; 0 for none
 	refs  int
 }
 
@@ -59,10 +59,14 @@ func (c *checker) released(f *codec.Frame) (wrong string) {
 	return ""
 }
 
-// used notes that a queued frame goes out in its form for a coding.
-func (c *checker) used(f *codec.Frame, coding codec.Coding) {
+// used notes that a queued frame goes out in its form for a body.
+func (c *checker) used(f *codec.Frame, b *codec.Body) {
 	if c == nil {
 		return
+	}
+	coding := b.Coding()
+	if b.Dictionary() != nil {
+		coding = codec.CodingDcz
 	}
 	if k := c.frames[f]; k != nil && k.coded[coding] == 0 {
 		k.coded[coding] = f.CodedSum(coding)

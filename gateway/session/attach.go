@@ -55,6 +55,9 @@ func (op *opening) adopt(l *loop.Loop) (*session, error) {
 		op.to(stageLost)
 		return nil, err
 	}
+	if op.conn.Dictionary != nil {
+		l.UseDictionary(ref.Slot, op.conn.Dictionary)
+	}
 	op.ref = ref
 	op.to(stageAttached)
 	return op.m.agent(l).add(ref, op), nil

@@ -133,7 +133,7 @@ func (op *opening) composeBroadcast() {
 		op.run.size += f.Len()
 	}
 	if len(r.Publications) > 0 {
-		key := keyOfMissed(r, op.conn.Coding)
+		key := op.keyOfMissed(0)
 		key.events, key.inOrder, key.bare = true, true, true
 		block, frames := op.room.run(key, r.Publications)
 		op.blocks = append(op.blocks, block)

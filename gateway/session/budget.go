@@ -58,7 +58,8 @@ type blockKey struct {
 	first, last    uint64
 	deltas         bool
 	coding         codec.Coding // of the streams
-	events         bool         // each an event of its own
+	dictionary     *codec.Dictionary
+	events         bool // each an event of its own
 	// inOrder: the streams send the events one behind the other, with the ids that they
 	// bring, so that what is compressed shares a context.
 	inOrder bool
@@ -74,10 +75,11 @@ type block struct {
 	events []*codec.Frame // with key.events
 }
 
-// keyOfMissed names what was missed in a channel, for streams of a coding.
-func keyOfMissed(r *codec.SubscribeResult, c codec.Coding) blockKey {
+// keyOfMissed names what was missed in a channel that is granted.
+func (op *opening) keyOfMissed(i int) blockKey {
+	r := &op.results[i]
 	return blockKey{
-		channel: r.Channel, epoch: r.Epoch, deltas: r.Delta, coding: c,
+		channel: r.Channel, epoch: r.Epoch, deltas: r.Delta, coding: op.conn.Coding, dictionary: op.plan.Grants[i].dictionary(),
 		first: r.Publications[0].Offset, last: r.Publications[len(r.Publications)-1].Offset,
 	}
 }
@@ -222,9 +224,7 @@ func (t *ticket) build(blk *block, pubs []*codec.Publication) (f *codec.Frame) {
 		size += p.Size() + recoveredCost
 	}
 	text := codec.EndText(codec.AppendPublications(codec.StartText(size), pubs, blk.key.deltas))
-	if blk.key.coding != codec.CodingIdentity {
-		text.Code(blk.key.coding)
-	}
+	blk.key.code(text)
 	bytes = blk.key.size(text)
 	return text
 }
@@ -232,7 +232,7 @@ func (t *ticket) build(blk *block, pubs []*codec.Publication) (f *codec.Frame) {
 // size is what a frame of the block takes, in all its forms.
 func (k *blockKey) size(f *codec.Frame) int {
 	alone, grouped := f.CodedLen(k.coding, !k.bare)
-	return f.Len() + alone + grouped
+	return f.Len() + alone + grouped + f.LenWith(k.dictionary)
 }
 
 // frames makes the events of the block. Of those without ids the first one says of which epoch
@@ -264,9 +264,18 @@ func (k *blockKey) compress(events []*codec.Frame) {
 		}
 	default:
 		for _, e := range events {
-			e.Code(k.coding)
+			k.code(e)
 		}
 	}
+}
+
+// code gives a frame the form that shares no context with others.
+func (k *blockKey) code(f *codec.Frame) {
+	if k.dictionary != nil {
+		f.CodeWith(k.dictionary)
+		return
+	}
+	f.Code(k.coding)
 }
 
 // done says that the caller will not send a frame any more that it charged, or got

@@ -38,7 +38,7 @@ func (op *opening) share() {
 		if n := (&restored{publications: r.Publications}).size(r.Delta); n < blockMin {
 			continue
 		}
-		r.Block = op.room.block(keyOfMissed(r, op.conn.Coding), r.Publications)
+		r.Block = op.room.block(op.keyOfMissed(i), r.Publications)
 		op.blocks = append(op.blocks, r.Block)
 		r.Publications = nil
 	}
@@ -142,7 +142,13 @@ func (op *opening) twoWrites() bool { return op.m.opt.TwoWrites && op.plan.broad
 
 // piece makes the frame of a part of the body; begun is what comes before the first one.
 func (op *opening) piece(begun, text []byte) *codec.Frame {
-	if begun != nil {
+	d := op.conn.Dictionary
+	switch {
+	case d != nil && begun != nil:
+		return codec.DictionaryOpening(begun, d, op.conn.Framing, text)
+	case d != nil:
+		return codec.DictionaryPiece(d, op.conn.Framing, text)
+	case begun != nil:
 		return codec.OpeningFrame(begun, op.conn.Coding, op.conn.Framing, text)
 	}
 	return codec.PieceFrame(op.conn.Coding, op.conn.Framing, text)

@@ -19,6 +19,8 @@ type Conn struct {
 	// Coding is that of the body: one of Plan.Codings, or identity. An answer that refuses
 	// has none.
 	Coding codec.Coding
+	// Dictionary is that of a stream in dcz, whose Coding is CodingZstd; nil for any other.
+	Dictionary *codec.Dictionary
 	// Head is the response head of the stream; nil if it needs none.
 	Head *codec.StreamHead
 	// BlankLine is the one that the body begins with.
@@ -50,7 +52,7 @@ type Conn struct {
 func (m *Manager) Open(p *Plan, conn Conn) error {
 	ctx, cancel := WithPatience(m.opt.StaleCloseDelay)
 	defer cancel()
-	p.follow(conn.Coding, m.opt.Cursors)
+	p.follow(&conn, m.opt.Cursors)
 	if p.broadcast != nil {
 		ctx = broker.WithVia(ctx, p.broadcast.Via)
 	}
@@ -190,7 +192,9 @@ func (op *opening) acquire(ctx context.Context) error {
 }
 
 // form is in which bytes the stream takes the events of a channel.
-func (op *opening) form(g *Grant) hub.Form { return g.features().Form(op.conn.Coding) }
+func (op *opening) form(g *Grant) hub.Form {
+	return g.features().Form(op.conn.Coding, op.conn.Dictionary)
+}
 
 // restore reads where each channel is and what the client missed.
 func (op *opening) restore(ctx context.Context) error {

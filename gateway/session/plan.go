@@ -28,7 +28,8 @@ type Grant struct {
 	Recover *recoverRequest
 	// AutoRecover: a connect hook asked for the latest publication.
 	AutoRecover bool
-	// follows are the groups that the stream may follow, see Plan.follow.
+	// follows are the groups that the stream may follow, and whether it has the dictionary
+	// of the channel, see Plan.follow.
 	follows hub.Features
 	// backlog is where a broadcast stream begins; nil for any other.
 	backlog *Backlog
@@ -95,33 +96,68 @@ type Plan struct {
 // Client returns the id that the connection will have, for hooks.
 func (p *Plan) Client() ID { return p.client }
 
-// Codings returns the content codings that the stream may have, the preferred one first:
-// those that the namespaces of all its channels have, as the first channel's wants them.
-// They must not be written to.
-func (p *Plan) Codings() (all []codec.Coding) {
+// Offer returns what the body of the stream may be coded in: codings that the namespaces
+// of all its channels have, as the first channel's prefers them. It must not be written to.
+func (p *Plan) Offer() (o codec.Offer) {
 	for i := range p.Grants {
-		offered := p.Grants[i].Rules.Compression
-		switch {
-		case i == 0:
-			all = offered
-		case !slices.Equal(all, offered):
-			all = slices.DeleteFunc(slices.Clone(all), func(c codec.Coding) bool { return !slices.Contains(offered, c) })
+		if d := p.Grants[i].Rules.Dictionary; d != nil && !slices.Contains(o.Dictionaries, d) {
+			o.Dictionaries = append(o.Dictionaries, d)
 		}
 	}
-	return all
+	for i := range p.Grants {
+		offered := p.Grants[i].Rules.Compression
+		if len(o.Dictionaries) > 0 {
+			offered = withDcz(offered)
+		}
+		switch {
+		case i == 0:
+			o.Codings = offered
+		case !slices.Equal(o.Codings, offered):
+			o.Codings = slices.DeleteFunc(slices.Clone(o.Codings), func(c codec.Coding) bool { return !slices.Contains(offered, c) })
+		}
+	}
+	return o
+}
+
+// withDcz returns the codings of a namespace on a stream that may have a dictionary, maybe
+// another one's: where there is zstd, its events can go between those that refer to it.
+func withDcz(all []codec.Coding) []codec.Coding {
+	i := slices.Index(all, codec.CodingZstd)
+	if i < 0 || slices.Contains(all, codec.CodingDcz) {
+		return all
+	}
+	return slices.Insert(slices.Clone(all), i, codec.CodingDcz)
 }
 
 // follow lets a compressed stream follow groups, if it has one channel and what it is sent
 // is what all get: any other would hardly ever be where a group is.
-func (p *Plan) follow(c codec.Coding, cursors bool) {
-	if c == codec.CodingIdentity || len(p.Grants) != 1 || p.Grants[0].Delta {
+func (p *Plan) follow(conn *Conn, cursors bool) {
+	for i := range p.Grants {
+		p.Grants[i].refer(conn.Dictionary)
+	}
+	if c := conn.Coding; c == codec.CodingIdentity || len(p.Grants) != 1 || p.Grants[0].Delta {
 		return
 	}
 	if g := &p.Grants[0]; g.Recoverable && cursors {
-		g.follows = hub.FollowsWithID
+		g.follows |= hub.FollowsWithID
 	} else {
-		g.follows = hub.FollowsBare
+		g.follows |= hub.FollowsBare
 	}
+}
+
+// refer has events of the channel refer to the dictionary of a stream, if it is theirs.
+func (g *Grant) refer(d *codec.Dictionary) {
+	if d != nil && g.Rules.Dictionary == d {
+		g.follows |= hub.Refers
+	}
+}
+
+// dictionary returns that of the stream if events of the channel refer to it, else nil.
+func (g *Grant) dictionary() *codec.Dictionary {
+	if g.follows&hub.Refers != 0 {
+		return g.Rules.Dictionary
+	}
+	return nil
 }
 
 // PlanRequest is who connects and what was asked for.

@@ -90,7 +90,7 @@ func (w *runWriter) write() {
 		if !w.op.plan.Grants[i].runs() || len(pubs) == 0 {
 			continue
 		}
-		key := keyOfMissed(r, w.op.conn.Coding)
+		key := w.op.keyOfMissed(i)
 		key.events, key.inOrder = true, shared
 		if r.Publications = nil; w.room() == 0 {
 			continue

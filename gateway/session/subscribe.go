@@ -83,7 +83,7 @@ func (m *Manager) subscribeAll(ctx context.Context, grant *Grant, batches []*sub
 	defer missed.done()
 	for _, b := range batches {
 		missed.encode(b.deltas)
-		missed.compress(b.codings)
+		missed.compress(b)
 		b.result, b.at, b.missed = result, at, &missed
 	}
 	activateWithRoom(ctx, batches, err)
@@ -151,10 +151,15 @@ func (f *missed) encode(deltas bool) {
 	}
 }
 
-// compress gives the frames the codings, a bit for each.
-func (f *missed) compress(codings uint8) {
+// compress gives the frames the codings that sessions of a batch take.
+func (f *missed) compress(b *subscribeBatch) {
+	if b.refers {
+		for _, frame := range slices.Concat(f.plain, f.strings) {
+			frame.CodeWith(b.grant.Rules.Dictionary)
+		}
+	}
 	for _, c := range codec.Codings() {
-		if codings&(1<<c) == 0 {
+		if b.codings&(1<<c) == 0 {
 			continue
 		}
 		for _, frame := range slices.Concat(f.plain, f.strings) {
@@ -189,6 +194,7 @@ type subscribeBatch struct {
 	members []batchMember
 	deltas  bool  // some of them negotiated deltas for the channel
 	codings uint8 // of their streams, a bit for each
+	refers  bool  // some of them have the dictionary of the channel
 	present sync.WaitGroup
 
 	result codec.SubscribeResult
@@ -271,13 +277,17 @@ func (b *subscribeBatch) hold() {
 		*sub = b.grant.subscription()
 		sub.flags |= before
 		sub.batch = b.id
-		form := hub.Form{Coding: a.loop.Coding(ref.Slot)}
+		grant, coding, dictionary := b.grant, a.loop.Coding(ref.Slot), a.loop.Dictionary(ref.Slot)
+		grant.refer(dictionary)
+		form := hub.Form{Coding: coding, Dictionary: grant.dictionary()}
 		a.m.hub.AcquireMore(b.grant.Channel, a.loop.ID(), form)
-		if !a.shard.Hold(ref.Slot, b.grant.Channel, b.grant.features()) {
+		if !a.shard.Hold(ref.Slot, b.grant.Channel, grant.features()) {
 			a.m.hub.Release(b.grant.Channel, a.loop.ID(), form)
 		}
 		a.present(s, sub, &b.present)
-		b.codings |= 1 << a.loop.Coding(ref.Slot)
+		if b.codings |= 1 << coding; form.Dictionary != nil {
+			b.refers = true
+		}
 		b.deltas = b.deltas || a.shard.Deltas(ref.Slot, b.grant.Channel)
 		b.members = append(b.members, bm)
 	})

@@ -13,7 +13,9 @@ func (s *Server) hijack(ctx *fasthttp.RequestCtx, r *request, plan *session.Plan
 	conn := session.Conn{Framing: r.framing(s.opt.Framing), Request: r}
 	if refused == nil {
 		conn.Head, conn.BlankLine, conn.Preamble = r.head(conn.Framing, r.bounds != bounds{}), s.blankLine(), s.retryLine()
-		conn.Coding, conn.Head.Coding, conn.Head.VaryCoding = r.coding, r.coding, r.varies
+		if r.offer.Vary(conn.Head); r.padding == 0 { // which would be a few bytes if it were compressed
+			conn.Coding, conn.Dictionary = r.offer.Choose(conn.Head, ctx.Request.Header.PeekAll)
+		}
 		conn.Padding = r.padding
 		conn.MaxEvents, conn.MaxDuration = r.bounds.events, r.bounds.duration
 	}

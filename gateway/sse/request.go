@@ -39,9 +39,8 @@ type request struct {
 	userFault    *unfit
 	askedHeaders string // Access-Control-Request-Headers
 	bounds       bounds
-	coding       codec.Coding // of the stream's body
-	varies       bool         // with another Accept-Encoding it could be another one
-	padding      uint8        // lines, see session.Conn
+	offer        codec.Offer // of codings for the stream
+	padding      uint8       // lines, see session.Conn
 	// address is reserved for this connect and nobody else's yet.
 	address netip.Addr
 }
@@ -138,18 +137,6 @@ func (r *request) framing(configured codec.Framing) codec.Framing {
 		return codec.FramingClose
 	}
 	return configured
-}
-
-// negotiate chooses the coding of the stream from those that its channels allow. With padding it
-// is none: compressed, that would be a few bytes.
-func (r *request) negotiate(ctx *fasthttp.RequestCtx, offered []codec.Coding) {
-	if len(offered) > 0 {
-		r.varies = true
-		if r.padding > 0 {
-			return
-		}
-		r.coding = codec.AcceptedCoding(offered, ctx.Request.Header.PeekAll(fasthttp.HeaderAcceptEncoding))
-	}
 }
 
 // head returns the response head of a stream; closing ones end by plan.

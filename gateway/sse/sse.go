@@ -192,7 +192,7 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	if err != nil {
 		s.explain(ctx, r, err)
 	} else {
-		r.negotiate(ctx, plan.Codings())
+		r.offer = plan.Offer()
 	}
 	s.hijack(ctx, r, plan, err)
 }
