@@ -19,6 +19,7 @@
 //	metrics/        the only importer of Prometheus
 //	sse/            the subscribe endpoint: request, refusals, retry and shed delays, tickets
 //	edge/           the broadcast route: streams that fronts share among viewers, checkpoints
+//	dictionary/     what compressed events refer to: files of namespaces, served to browsers
 //	hijack/         takes connections out of the HTTP server, for endpoints of streams
 //	api/            the server API: the table of methods and a file for each
 //	session/        one client's life: open, recover, expire, ping, users, close

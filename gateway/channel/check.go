@@ -173,10 +173,17 @@ func (n *checker) compression() {
 	for i, c := range n.Compression {
 		switch {
 		case c == codec.CodingIdentity:
-			n.fail("compression", "%q is no coding to compress with: allowed zstd, gzip", c)
+			n.fail("compression", "%q is no coding to compress with: allowed dcz, zstd, gzip", c)
 		case slices.Contains(n.Compression[:i], c):
 			n.fail("compression", "%q stands there twice: allowed each coding once, the preferred one first", c)
 		}
+	}
+	dcz := slices.Contains(n.Compression, codec.CodingDcz)
+	if dcz && n.CompressionDictionary == "" {
+		n.fail("compression", `"dcz" needs a dictionary: set compression_dictionary`).With(n.key("compression_dictionary"))
+	}
+	if !dcz && n.CompressionDictionary != "" {
+		n.fail("compression_dictionary", `%q needs "dcz" in compression: allowed both or neither`, n.CompressionDictionary).With(n.key("compression"))
 	}
 }
 

@@ -86,8 +86,8 @@ type Options struct {
 	DeltaPublish          bool
 	PublicationDataFormat Format
 	Compression           []codec.Coding // of streams, the preferred one first
-	// CompressionDictionary names a file, and Dictionary is what is in it: for streams in
-	// dcz, nil where there are none.
+	// CompressionDictionary names a file, and Dictionary is what is in it, if that was read:
+	// for streams in dcz.
 	CompressionDictionary string
 	Dictionary            *codec.Dictionary
 	SlowPolicy            SlowPolicy

@@ -180,7 +180,10 @@ func TestNewRulesRefusesOptionsThatDoNotGoTogether(t *testing.T) {
 		{"rate with delta publish", Options{DeltaPublish: true, MaxRate: s}, "max_rate: 1s leaves publications out and cannot go together with delta"},
 		{"compression", Options{Compression: []codec.Coding{codec.CodingGzip, codec.CodingZstd}, SlowPolicy: SlowDropOldest}, ""},
 		{"a coding twice", Options{Compression: []codec.Coding{codec.CodingGzip, codec.CodingZstd, codec.CodingGzip}}, `compression: "gzip" stands there twice: allowed each coding once`},
-		{"identity", Options{Compression: []codec.Coding{codec.CodingIdentity}}, `compression: "identity" is no coding to compress with: allowed zstd, gzip`},
+		{"a dictionary", Options{Compression: []codec.Coding{codec.CodingDcz}, CompressionDictionary: "f"}, ""},
+		{"no dictionary", Options{Compression: []codec.Coding{codec.CodingDcz}}, `compression: "dcz" needs a dictionary: set compression_dictionary`},
+		{"a dictionary for nothing", Options{CompressionDictionary: "f"}, `compression_dictionary: "f" needs "dcz" in compression: allowed both or neither`},
+		{"identity", Options{Compression: []codec.Coding{codec.CodingIdentity}}, `compression: "identity" is no coding to compress with: allowed dcz, zstd, gzip`},
 		{"rate with two of them", Options{DeltaPublish: true, ForcePositioning: true, MaxRate: s}, "force_positioning"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"sluice/gateway/config"
+	"sluice/gateway/dictionary"
 	"sluice/gateway/front/client"
 	"sluice/gateway/metrics"
 	"sluice/gateway/problem"
@@ -45,6 +46,11 @@ func problems(c *config.Config) problem.List {
 	}
 	l.Add("client", tokens.Check())
 	l.Add("channel", channels.Check())
+	for _, f := range dictionaryFiles(&channels) {
+		if _, err := dictionary.Open(f.Path); err != nil {
+			l.Fail(f.Key, "%v", err)
+		}
+	}
 	if !c.HTTPAPI.Disabled {
 		keys := apiKeyOptions(c)
 		l.Add("http_api", keys.Check())

@@ -44,7 +44,7 @@ func TestChannelOptionsAreValidated(t *testing.T) {
 	f(`"slow_policy": "disconnect", "force_positioning": true`, "")
 	f(`"compression": ["zstd", "gzip"]`, "")
 	f(`"compression": ["gzip", "gzip"]`, `compression: "gzip" stands there twice: allowed each coding once, the preferred one first`)
-	f(`"compression": ["br"]`, `compression: "br" is unknown: allowed "gzip", "zstd"`)
+	f(`"compression": ["br"]`, `compression: "br" is unknown: allowed "dcz", "gzip", "zstd"`)
 	for with, needs := range map[string]string{
 		"force_recovery":    history + `"force_recovery": true`,
 		"force_positioning": `"force_positioning": true`,

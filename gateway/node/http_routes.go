@@ -11,6 +11,7 @@ import (
 	"sluice/gateway/admin"
 	"sluice/gateway/api"
 	"sluice/gateway/config"
+	"sluice/gateway/dictionary"
 	"sluice/gateway/edge"
 	"sluice/gateway/front"
 	"sluice/gateway/front/strict"
@@ -46,6 +47,13 @@ type routes struct {
 	// prefix is that of the broadcast route, whose paths end with the name of a channel.
 	prefix    string
 	broadcast *route // nil without it
+	// dictionaries are the routes of paths that end with the name of one.
+	dictionaries []dictionaryRoute
+}
+
+type dictionaryRoute struct {
+	dictionary.Paths
+	route
 }
 
 // listener says which of the two a table is for.
@@ -67,6 +75,9 @@ func newRoutes(c *config.Config, dev bool, l listener) (*routes, error) {
 		const owner = "uni_sse.handler_prefix"
 		add(Root(c.UniSSE.HandlerPrefix), route{owner, bodyConnect, func(node *Node, ctx *fasthttp.RequestCtx) { node.sse.Handle(ctx) }})
 		add(c.UniSSE.HandlerPrefix+sse.TicketPath, route{owner + " (its tickets)", bodyTicket, func(node *Node, ctx *fasthttp.RequestCtx) { node.sse.HandleTicket(ctx) }})
+	}
+	if l.public {
+		t.addDictionaries(c)
 	}
 	if l.public && c.Broadcast.Enabled {
 		t.addBroadcast(c.Broadcast.HandlerPrefix, add)
@@ -100,6 +111,22 @@ func (t *routes) addBroadcast(prefix string, add func(string, route)) {
 		node.edge.Handle(ctx, fromPath(ctx.Request.Header.RequestURI()))
 	}}
 	add(prefix+edge.ScriptMark, route{owner + " (its script)", bodyUnwanted, func(node *Node, ctx *fasthttp.RequestCtx) { node.edge.HandleScript(ctx) }})
+}
+
+// addDictionaries adds the dictionaries of namespaces beside the streams that may refer to
+// them: what a browser has of one host it names to that host alone.
+func (t *routes) addDictionaries(c *config.Config) {
+	add := func(owner, prefix, match string) {
+		p := dictionary.Paths{Prefix: prefix, Match: match}
+		t.dictionaries = append(t.dictionaries, dictionaryRoute{p, route{owner + " (its dictionaries)", bodyUnwanted,
+			func(node *Node, ctx *fasthttp.RequestCtx) { node.dictionaries.Handle(ctx, &p) }}})
+	}
+	if c.UniSSE.Enabled {
+		add("uni_sse.handler_prefix", c.UniSSE.HandlerPrefix+"/dictionary/", Root(c.UniSSE.HandlerPrefix))
+	}
+	if c.Broadcast.Enabled {
+		add("broadcast.handler_prefix", c.Broadcast.HandlerPrefix+".dictionary/", c.Broadcast.HandlerPrefix)
+	}
 }
 
 // ownsRaw reports whether a path, as it was sent, is one of the broadcast route.
@@ -174,6 +201,11 @@ func (t *routes) find(path []byte) *route {
 		return r
 	case t.profiles != nil && bytes.HasPrefix(path, t.debug):
 		return t.profiles
+	}
+	for i := range t.dictionaries {
+		if d := &t.dictionaries[i]; bytes.HasPrefix(path, []byte(d.Prefix)) {
+			return &d.route
+		}
 	}
 	return nowhere
 }

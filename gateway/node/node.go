@@ -25,6 +25,7 @@ import (
 	"sluice/gateway/channel"
 	"sluice/gateway/cluster"
 	"sluice/gateway/config"
+	"sluice/gateway/dictionary"
 	"sluice/gateway/edge"
 	"sluice/gateway/front"
 	"sluice/gateway/front/client"
@@ -102,9 +103,10 @@ type Node struct {
 	bodies *bodyRoom     // has a lock of its own
 
 	// Atomic.
-	rules    atomic.Pointer[channel.Rules]
-	verifier atomic.Pointer[auth.Verifier]
-	keys     atomic.Pointer[auth.APIKeys]
+	dictionaries dictionary.Store
+	rules        atomic.Pointer[channel.Rules]
+	verifier     atomic.Pointer[auth.Verifier]
+	keys         atomic.Pointer[auth.APIKeys]
 	// lastInterval is nil until the first one is over.
 	lastInterval atomic.Pointer[codec.NodeMetrics]
 	ready        atomic.Bool // /ready says yes: started, and not stopping

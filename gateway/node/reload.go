@@ -12,7 +12,13 @@ import (
 
 // loadRules makes what a reload may replace.
 func (node *Node) loadRules(cfg *config.Config) error {
-	rules, err := channel.NewRules(ChannelConfig(&cfg.Channel))
+	channels := ChannelConfig(&cfg.Channel)
+	dictionaries, err := node.dictionaries.Read(dictionaryFiles(&channels))
+	if err != nil {
+		return err
+	}
+	setDictionaries(&channels, dictionaries)
+	rules, err := channel.NewRules(channels)
 	if err != nil {
 		return err
 	}
@@ -22,6 +28,7 @@ func (node *Node) loadRules(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	node.dictionaries.Set(dictionaries)
 	node.rules.Store(rules)
 	node.keys.Store(auth.NewAPIKeys(apiKeyOptions(cfg)))
 	if old := node.verifier.Swap(verifier); old != nil {

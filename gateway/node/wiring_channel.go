@@ -1,9 +1,12 @@
 package node
 
 import (
+	"fmt"
+
 	"sluice/codec"
 	"sluice/gateway/channel"
 	"sluice/gateway/config"
+	"sluice/gateway/dictionary"
 )
 
 // ChannelConfig is what the rules of channels are made from, for the node and for
@@ -50,6 +53,7 @@ func channelOptions(o *config.ChannelOptions) channel.Options {
 		AllowedDeltaTypes:          o.AllowedDeltaTypes,
 		DeltaPublish:               o.DeltaPublish,
 		Compression:                codings(o.Compression),
+		CompressionDictionary:      o.CompressionDictionary,
 		PublicationDataFormat:      channel.Format(o.PublicationDataFormat),
 		SlowPolicy:                 channel.SlowPolicy(o.SlowPolicy),
 		ConflateKey:                o.ConflateKey,
@@ -67,4 +71,26 @@ func codings(names []string) (all []codec.Coding) {
 		all = append(all, c)
 	}
 	return all
+}
+
+// dictionaryFiles are those that namespaces have dictionaries in.
+func dictionaryFiles(c *channel.Config) (files []dictionary.File) {
+	eachNamespace(c, func(key, name string, o *channel.Options) {
+		if o.CompressionDictionary != "" {
+			files = append(files, dictionary.File{Key: key + ".compression_dictionary", Namespace: name, Path: o.CompressionDictionary})
+		}
+	})
+	return files
+}
+
+// setDictionaries gives namespaces theirs.
+func setDictionaries(c *channel.Config, t *dictionary.Table) {
+	eachNamespace(c, func(_, name string, o *channel.Options) { o.Dictionary = t.Of(name) })
+}
+
+func eachNamespace(c *channel.Config, f func(key, name string, o *channel.Options)) {
+	f("channel.without_namespace", "", &c.WithoutNamespace)
+	for i := range c.Namespaces {
+		f(fmt.Sprintf("channel.namespaces[%d]", i), c.Namespaces[i].Name, &c.Namespaces[i].Options)
+	}
 }

@@ -53,7 +53,8 @@ type ChannelOptions struct {
 	AllowedDeltaTypes     []string `json:"allowed_delta_types" enum:"fossil" doc:"Kinds of delta compression that a client may ask for."`
 	DeltaPublish          bool     `json:"delta_publish" default:"false" doc:"Publish with delta even where the publisher does not say so. Needs allowed_delta_types."`
 	PublicationDataFormat string   `json:"publication_data_format" enum:",json,json_object,binary" doc:"As channel.publication_data_format, for this namespace. Empty: that value."`
-	Compression           []string `json:"compression" enum:"zstd,gzip" doc:"Content codings for streams of these channels, the preferred one first; what a client gets is the first that it accepts. An event is compressed once for all its subscribers. A stream with several channels is compressed in a coding that all of them have. Empty: none."`
+	Compression           []string `json:"compression" enum:"dcz,zstd,gzip" doc:"Content codings for streams of these channels, the preferred one first; what a client gets is the first that it accepts. An event is compressed once for all its subscribers. A stream with several channels is compressed in a coding that all of them have. dcz is for clients that have compression_dictionary. Empty: none."`
+	CompressionDictionary string   `json:"compression_dictionary" doc:"File with the dictionary that events in dcz refer to: any bytes, at most 64 KiB, as sluice gendictionary prints them. It is served to everybody, and read at start and with every reload; the same on all nodes. Needs dcz in compression. Empty: none."`
 	SubscriptionType      string   `json:"subscription_type" default:"stream" enum:"stream,map,map_clients,map_users,shared_poll" doc:"Only stream is served; publishing into channels of another type gets error 107."`
 
 	// Of Sluice; refused together with recovery, positioning or delta, which need every publication.
