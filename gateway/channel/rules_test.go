@@ -180,9 +180,6 @@ func TestNewRulesRefusesOptionsThatDoNotGoTogether(t *testing.T) {
 		{"rate with delta publish", Options{DeltaPublish: true, MaxRate: s}, "max_rate: 1s leaves publications out and cannot go together with delta"},
 		{"compression", Options{Compression: []codec.Coding{codec.CodingGzip, codec.CodingZstd}, SlowPolicy: SlowDropOldest}, ""},
 		{"a coding twice", Options{Compression: []codec.Coding{codec.CodingGzip, codec.CodingZstd, codec.CodingGzip}}, `compression: "gzip" stands there twice: allowed each coding once`},
-		{"a dictionary", Options{Compression: []codec.Coding{codec.CodingDcz}, CompressionDictionary: "f"}, ""},
-		{"no dictionary", Options{Compression: []codec.Coding{codec.CodingDcz}}, `compression: "dcz" needs a dictionary: set compression_dictionary`},
-		{"a dictionary for nothing", Options{CompressionDictionary: "f"}, `compression_dictionary: "f" needs "dcz" in compression: allowed both or neither`},
 		{"identity", Options{Compression: []codec.Coding{codec.CodingIdentity}}, `compression: "identity" is no coding to compress with: allowed dcz, zstd, gzip`},
 		{"rate with two of them", Options{DeltaPublish: true, ForcePositioning: true, MaxRate: s}, "force_positioning"},
 	} {
@@ -218,5 +215,23 @@ func TestNewRulesReportsEverythingAtOnceAndGlobalsOnce(t *testing.T) {
 		"channel: namespaces[1].history_size", "channel: namespaces[1].channel_regex",
 	} {
 		require.True(t, strings.HasPrefix(lines[i], want), "%q does not begin with %q", lines[i], want)
+	}
+}
+
+func TestADictionaryAndDczGoTogether(t *testing.T) {
+	for _, c := range []struct {
+		options Options
+		want    string
+	}{
+		{Options{Compression: []codec.Coding{codec.CodingDcz}, CompressionDictionary: "f"}, ""},
+		{Options{Compression: []codec.Coding{codec.CodingDcz}}, `channel: without_namespace.compression: "dcz" needs a dictionary: set compression_dictionary`},
+		{Options{CompressionDictionary: "f"}, `channel: without_namespace.compression_dictionary: "f" needs "dcz" in compression: allowed both or neither`},
+	} {
+		_, err := NewRules(Config{WithoutNamespace: c.options})
+		if c.want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.EqualError(t, err, c.want)
 	}
 }
