@@ -75,6 +75,10 @@ const DictionaryMax = coding.DictionaryMax
 // NewDictionary makes a Dictionary of these bytes, which must not be written to any more.
 func NewDictionary(raw []byte) (*Dictionary, error) { return coding.NewDictionary(raw) }
 
+// TrainDictionary makes what [NewDictionary] takes of events as streams are sent them, at
+// most so many bytes: what several have in common. It may be empty.
+func TrainDictionary(texts [][]byte, size int) []byte { return coding.Train(texts, size) }
+
 // referring is an event that refers to a dictionary, as coded.event otherwise.
 type referring struct {
 	dictionary *Dictionary

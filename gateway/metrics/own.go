@@ -96,7 +96,7 @@ func publishFamilies() []*family {
 func compressionFamilies() []*family {
 	byCoding := func(name, help string, figure func(c *hub.CodingStats) float64) *family {
 		return labelled(prometheus.CounterValue, name, help, []string{"coding"}, func(s *state, e *emitter) {
-			for _, c := range codec.Codings() {
+			for _, c := range append(codec.Codings(), codec.CodingDcz) {
 				e.add(figure(&s.Hub.Coded[c]), c.String())
 			}
 		})

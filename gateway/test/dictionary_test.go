@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/codec"
+	"sluice/gateway/cli"
 	"sluice/gateway/testkit"
 )
 
@@ -153,6 +155,25 @@ func TestHostileAvailableDictionaries(t *testing.T) {
 		c.ExpectConnect(t)
 		c.Close()
 	}
+}
+
+// What the command makes of a history is a dictionary for the events behind it.
+func TestADictionaryIsTrainedFromAHistory(t *testing.T) {
+	s := startServer(t, parts{channel: `, "namespaces": [{"name": "rr", ` + recoverable + `}]`})
+	for n := range 100 {
+		s.api.Publish(t, "rr:a", quotes(n, 300))
+	}
+	key := filepath.Join(t.TempDir(), "key")
+	require.NoError(t, os.WriteFile(key, []byte(s.api.Key+"\n"), 0o600))
+	var raw, again, wrong bytes.Buffer
+	args := []string{"gendictionary", "--api", "http://" + s.addr + "/api", "--key-file", key, "--channel", "rr:a", "--size", "4096"}
+	require.Zero(t, cli.Main(args, &raw, &wrong), wrong.String())
+	require.Zero(t, cli.Main(args, &again, &wrong))
+	require.Equal(t, raw.Bytes(), again.Bytes())
+	require.Contains(t, raw.String(), `"symbol":"SLC`)
+	require.LessOrEqual(t, raw.Len(), 4096)
+	require.NotZero(t, cli.Main(args[:5], io.Discard, &wrong))
+	require.Contains(t, wrong.String(), "--channel")
 }
 
 // Browsers get the dictionary of a namespace by its name.
