@@ -271,11 +271,16 @@ func (s *StreamHead) BroadcastFields(f func(name, value string)) {
 		f("Sluice-Backlog", strconv.FormatUint(h.From, 10)+"-"+strconv.FormatUint(h.Top, 10))
 		f("Sluice-Epoch", h.Epoch)
 	}
+	// A private one comes of who asks for it: a front that noted for the path, and not for
+	// that request alone, that it cannot be shared would give each viewer a stream of its own.
 	var vary []string
 	for _, field := range []struct {
 		on   bool
 		name string
-	}{{s.VaryCoding, "Accept-Encoding"}, {s.VaryDictionary, "Available-Dictionary"}, {h.VaryID, "Last-Event-ID"}} {
+	}{
+		{s.VaryCoding, "Accept-Encoding"}, {s.VaryDictionary, "Available-Dictionary"},
+		{h.Private, "CDN-Loop"}, {h.Private || h.VaryID, "Last-Event-ID"},
+	} {
 		if field.on {
 			vary = append(vary, field.name)
 		}

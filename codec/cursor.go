@@ -174,3 +174,26 @@ func TerminalID(id string) (final, ok bool) {
 func ofCredentials(code uint32) bool {
 	return code == DisconnectInvalidToken.Code || code == DisconnectBadRequest.Code
 }
+
+// ChannelPath is how a channel is written as the rest of a path of the broadcast route: in one
+// of many ways, so that all who ask for it ask a cache for the same. Slashes stay, unless a proxy
+// could take the name for a path that is to be tidied up.
+func ChannelPath(channel string) string {
+	tidy := true
+	for part := range strings.SplitSeq(channel, "/") {
+		tidy = tidy && part != "" && part != "." && part != ".."
+	}
+	b := make([]byte, 0, len(channel)+8)
+	for i := range len(channel) {
+		switch c := channel[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
+			strings.IndexByte("-_~!$&'()*+,;=:@", c) >= 0, tidy && (c == '/' || c == '.'):
+			b = append(b, c)
+		default:
+			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
+		}
+	}
+	return string(b)
+}
+
+const upperHex = "0123456789ABCDEF"

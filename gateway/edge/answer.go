@@ -53,6 +53,10 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx, target []byte) {
 		s.notFound(resp, r.options)
 		return
 	}
+	if path := codec.ChannelPath(r.channel); path != r.raw {
+		s.respell(resp, r, path)
+		return
+	}
 	r.relay = n > 0
 	s.stream(ctx, r)
 }
@@ -75,7 +79,7 @@ func (s *Server) stream(ctx *fasthttp.RequestCtx, r *request) {
 			return
 		}
 		kind = streamResumed
-		r.backlog.Offset, r.backlog.Epoch = at.Offset, at.Epoch
+		r.backlog = session.Backlog{Offset: at.Offset, Epoch: at.Epoch, Exact: true}
 	}
 	if ctx.IsHead() {
 		head, offer := r.head(), r.options.Offer()
@@ -157,6 +161,7 @@ func via(ctx *fasthttp.RequestCtx) []byte {
 // inLoop says that a request came round, here or at an origin.
 func (s *Server) inLoop(resp *fasthttp.Response) {
 	s.refused[refusedLoop].Add(1)
+	resp.Header.Set(fasthttp.HeaderVary, "CDN-Loop") // no front is to hold it for others
 	fail(resp, fasthttp.StatusLoopDetected, "relays in a loop, or more than "+strconv.Itoa(maxHops-1)+" of them: look at relay.origin of each")
 }
 
@@ -170,6 +175,21 @@ func (s *Server) notFound(resp *fasthttp.Response, o *channel.Options) {
 	}
 	resp.Header.Set(fasthttp.HeaderCacheControl, "public, "+maxAge(age))
 	fail(resp, fasthttp.StatusNotFound, "no such channel on the broadcast route")
+}
+
+// respell sends whoever writes a path otherwise than others to theirs: else there were as
+// many objects of a channel in a cache as its name has spellings, each with streams here.
+func (s *Server) respell(resp *fasthttp.Response, r *request, path string) {
+	s.respelled.Add(1)
+	mark := ""
+	if r.bare {
+		mark = bareMark
+	}
+	h := &resp.Header
+	h.Set(fasthttp.HeaderAccessControlAllowOrigin, "*")
+	h.Set(fasthttp.HeaderCacheControl, "public, max-age=3600")
+	h.Set(fasthttp.HeaderLocation, s.opt.Prefix+mark+"/"+path)
+	resp.SetStatusCode(fasthttp.StatusPermanentRedirect)
 }
 
 // redirect sends whoever brings an id that is no live checkpoint where ids mean nothing. A

@@ -89,6 +89,8 @@ func (c *channels) enter(ch string, o *channel.Options) (backlog session.Backlog
 		c.hub.Track(ch)
 		s.settled = false
 		c.set(s, now+o.BroadcastFreshness)
+	} else if next := now + o.BroadcastFreshness; next < s.due { // it was longer before a reload
+		c.set(s, next)
 	}
 	return s.begin(now - o.BroadcastFreshness - c.reach), !s.settled, true
 }

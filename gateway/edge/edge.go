@@ -21,7 +21,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"sluice/codec"
 	"sluice/gateway/broker"
 	"sluice/gateway/channel"
 	"sluice/gateway/hijack"
@@ -38,10 +37,8 @@ type Options struct {
 	Retry           time.Duration // told at the beginning of every stream
 	Rules           func() *channel.Rules
 	Node            string // the id of this node, as CDN-Loop has it
-	// Framing is for HTTP/1.1 (uni_sse.framing).
-	Framing     codec.Framing
-	Socket      loop.SocketOptions
-	CallTimeout time.Duration // of a call to the engine; 5 s
+	Socket          loop.SocketOptions
+	CallTimeout     time.Duration // of a call to the engine; 5 s
 	// Address says where a request comes from, for the log; nil if nobody knows.
 	Address func(ctx *fasthttp.RequestCtx) netip.Addr
 	Log     *slog.Logger
@@ -62,6 +59,7 @@ type Server struct {
 	opened    [streamKinds]atomic.Uint64
 	refused   [refusals]atomic.Uint64
 	redirects atomic.Uint64
+	respelled atomic.Uint64
 }
 
 // New makes the route over the sessions of a node. Its checkpoints are sent while
@@ -131,13 +129,14 @@ type Stats struct {
 	// Refused are requests that got no stream, by reason.
 	Refused   map[string]uint64
 	Redirects uint64 // to the bare path
+	Respelled uint64 // requests sent to the one spelling of the path
 	// Checkpoints are those that told a position, Blank those that could not.
 	Checkpoints, Blank uint64
 }
 
 // Stats returns the counters. Any goroutine.
 func (s *Server) Stats() Stats {
-	st := Stats{Opened: make(map[string]uint64, streamKinds), Refused: make(map[string]uint64, refusals), Redirects: s.redirects.Load()}
+	st := Stats{Opened: make(map[string]uint64, streamKinds), Refused: make(map[string]uint64, refusals), Redirects: s.redirects.Load(), Respelled: s.respelled.Load()}
 	for i := range s.opened {
 		st.Opened[streamNames[i]] = s.opened[i].Load()
 	}

@@ -28,8 +28,8 @@ type request struct {
 	id      reqid.ID
 	peer    netip.Addr // for logs; the zero Addr if they do not want it
 	http10  bool
-	bare    bool // by the path of those whose Last-Event-ID means nothing
-	raw     string
+	bare    bool   // by the path of those whose Last-Event-ID means nothing
+	raw     string // the channel as it stands in the path
 	channel string
 	options *channel.Options
 	relay   bool
@@ -87,11 +87,13 @@ func (r *request) position(ctx *fasthttp.RequestCtx) (at hub.Mark, brought, ok b
 	return hub.Mark{Offset: list[0].Offset, Epoch: list[0].Epoch}, true, true
 }
 
+// framing is by chunks whatever the subscribe endpoint has: where the end of a body is that
+// of its connection, a front cannot tell a stream that was cut from one that is over.
 func (r *request) framing() codec.Framing {
 	if r.http10 {
 		return codec.FramingClose
 	}
-	return r.server.opt.Framing
+	return codec.FramingChunked
 }
 
 // head returns the head of the stream, without its coding.

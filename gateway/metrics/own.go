@@ -9,6 +9,7 @@ import (
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
 	"sluice/gateway/proxy"
+	"sluice/gateway/session"
 )
 
 // ownFamilies are the names of Sluice.
@@ -190,7 +191,16 @@ func broadcastFamilies() []*family {
 		counters("broadcast_streams_total", "kind", "Streams of the broadcast route, by where they begin: shared = with the backlog for all, resumed = behind the checkpoint of a Last-Event-ID, relay = behind the position of a relay.",
 			func(s *state) map[string]uint64 { return s.Broadcast.Opened }),
 		counters("broadcast_refused_total", "reason", "Requests of the broadcast route that got no stream.", func(s *state) map[string]uint64 { return s.Broadcast.Refused }),
-		counter("broadcast_redirects_total", "Requests with an id that is no live checkpoint, which were sent to the bare path.", func(s *state) uint64 { return s.Broadcast.Redirects }),
+		labelled(prometheus.CounterValue, "broadcast_redirects_total", "Requests that were sent elsewhere: to the bare path, with an id that is no live checkpoint, or to the one spelling of the channel.", []string{"to"}, func(s *state, e *emitter) {
+			e.count(s.Broadcast.Redirects, "bare")
+			e.count(s.Broadcast.Respelled, "spelling")
+		}),
+		labelled(prometheus.CounterValue, "broadcast_backlogs_short_total", "Streams of the broadcast route that began with less than viewers may have missed, by why: the history did not reach back as far, it was over recovery_max_bytes, or over a megabyte where no position was noted yet.", []string{"reason"}, func(s *state, e *emitter) {
+			short := &s.Node.Sessions.ShortBacklogs
+			e.count(short[session.ShortHistory], "history")
+			e.count(short[session.ShortSize], "size")
+			e.count(short[session.ShortUnplaced], "unplaced")
+		}),
 		labelled(prometheus.CounterValue, "broadcast_checkpoints_total", "Checkpoints, by whether their position was known; those without one keep streams alive.",
 			[]string{"position"}, func(s *state, e *emitter) {
 				e.count(s.Broadcast.Checkpoints, "known")

@@ -107,6 +107,7 @@ type Broadcast struct {
 	Channels, Streams  int
 	Opened, Refused    map[string]uint64
 	Redirects          uint64
+	Respelled          uint64
 	Checkpoints, Blank uint64
 }
 

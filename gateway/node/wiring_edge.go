@@ -5,14 +5,14 @@ import (
 	"sluice/gateway/metrics"
 )
 
-// newEdge makes the broadcast route. What the kernel is told of its sockets, and how bodies
-// are framed, is as on the subscribe endpoint.
+// newEdge makes the broadcast route. What the kernel is told of its sockets is as
+// on the subscribe endpoint.
 func (node *Node) newEdge() *edge.Server {
-	b, endpoint := &node.cfg.Broadcast, sseSettings(node.cfg)
+	b := &node.cfg.Broadcast
 	return edge.New(node.sessions, node.hub, node.broker, edge.Options{
 		Prefix: b.HandlerPrefix, VaryLastEventID: b.VaryLastEventID, MaxStreams: b.MaxOriginStreams, Retry: b.Retry,
 		Rules: node.rules.Load, Node: node.id.String(),
-		Framing: endpoint.Framing, Socket: endpoint.Socket, Address: node.clientAddress, Log: node.log,
+		Socket: sseSettings(node.cfg).Socket, Address: node.clientAddress, Log: node.log,
 	})
 }
 

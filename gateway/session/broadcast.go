@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"sluice/codec"
@@ -32,7 +33,7 @@ type BroadcastRequest struct {
 type Backlog struct {
 	Offset uint64
 	Epoch  uint32 // tag
-	// Exact says that one client was there: what it will not get, it is told.
+	// Exact says that whoever gets the stream was there: what it will not get, it is told.
 	Exact bool
 }
 
@@ -109,10 +110,47 @@ func (b *Backlog) restore(h *broker.History, most int) restored {
 	if first < len(pubs) {
 		next = pubs[first].Offset
 	}
-	if missed := b.Offset + 1; b.Exact && b.Epoch != 0 && next > missed {
+	missed := b.Offset + 1
+	switch {
+	case b.Epoch == 0 && (first > 0 || len(pubs) == keptMost):
+		r.short = ShortUnplaced
+	case b.Epoch == 0 || next <= missed || len(h.Publications) == 0: // which is older than any viewer missed
+	case first > 0:
+		r.short = ShortSize
+	default:
+		r.short = ShortHistory
+	}
+	if b.Exact && b.Epoch != 0 && next > missed {
 		r.gap = codec.Gap{Dropped: next - missed, From: missed, To: next - 1}
 	}
 	return r
+}
+
+// Short is why a backlog is shorter than it was to be.
+type Short uint8
+
+// The reasons. Of ShortUnplaced backlogs nobody knows how far back they were to reach.
+const (
+	ShortNot      Short = iota
+	ShortHistory        // the history does not reach back as far
+	ShortSize           // over Options.RecoveryMaxBytes
+	ShortUnplaced       // over backlogMost, where no position was noted
+	Shorts              // how many there are
+)
+
+// shortRemedies are what to do about them.
+var shortRemedies = [Shorts]string{
+	ShortHistory: "raise history_size and history_ttl of its namespace: they are to hold broadcast_freshness + broadcast.retry + 5 s of publications",
+	ShortSize:    "raise uni_sse.recovery_max_bytes, or lower broadcast_freshness of its namespace",
+}
+
+// tellShort counts a backlog that is too short, and tells the log of the first of its kind:
+// viewers who come back may miss what is left out, and those of streams that are for all
+// find out by their offsets alone.
+func (m *Manager) tellShort(ch string, why Short) {
+	if m.short[why].Add(1) == 1 && shortRemedies[why] != "" {
+		m.opt.Log.Warn("a broadcast stream begins with less than viewers may have missed", "channel", fmt.Sprintf("%.100s", ch), "remedy", shortRemedies[why])
+	}
 }
 
 // composeBroadcast makes the bytes that a broadcast stream begins with: the reconnect

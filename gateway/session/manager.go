@@ -183,6 +183,8 @@ type Manager struct {
 	endCalls context.CancelFunc
 	// left is told of the end of a broadcast stream, see OnBroadcastEnd.
 	left func(channel string)
+	// short counts backlogs of broadcast streams by what is wrong with them. Atomic.
+	short [Shorts]atomic.Uint64
 
 	// Atomic.
 	live     atomic.Pointer[Live]

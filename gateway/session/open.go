@@ -216,6 +216,9 @@ func (op *opening) restore(ctx context.Context) error {
 		op.results[i], op.at[i] = op.m.resultOf(&grants[i], r, &room)
 		if grants[i].backlog != nil {
 			op.gap = r.gap
+			if r.short != ShortNot {
+				op.m.tellShort(grants[i].Channel, r.short)
+			}
 		}
 	}
 	return nil

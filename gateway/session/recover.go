@@ -56,6 +56,7 @@ type restored struct {
 	recovered    bool
 	offset       uint64    // of the SubscribeResult
 	gap          codec.Gap // in front of a backlog; nothing is missing if Dropped is 0
+	short        Short     // of a backlog
 	// before and after are hub.Seq around the reading.
 	before, after uint64
 }

@@ -139,7 +139,9 @@ type Stats struct {
 	// EvictionsOwed those that have yet to be.
 	EvictionsFailed, EvictionsLate uint64
 	EvictionsOwed                  int
-	Recovery                       Recovery
+	// ShortBacklogs are broadcast streams that began with less than they were to, by why.
+	ShortBacklogs [Shorts]uint64
+	Recovery      Recovery
 }
 
 // Recovery is the memory for what clients missed, see Options.RecoveryMaxTotal.
@@ -167,6 +169,9 @@ func (m *Manager) Stats() Stats {
 			Used: m.budget.used.Load(), Size: m.budget.size, Waiting: int(m.budget.waiting.Load()),
 			Refused: m.budget.fails.Load(), Waited: m.budget.waited.Read(),
 		},
+	}
+	for why := range m.short {
+		s.ShortBacklogs[why] = m.short[why].Load()
 	}
 	for _, a := range m.agents {
 		n := a.keeperBacklog()

@@ -201,6 +201,7 @@ func TestEdgeRelaysResumeExactly(t *testing.T) {
 			cache = "public, max-age=1, no-transform"
 		}
 		require.Equal(t, cache, v.head.Get("Cache-Control"))
+		require.Equal(t, id != "", v.head.Get("Vary") == "CDN-Loop, Last-Event-ID", "a front must not keep for others that it is private")
 		require.Equal(t, id == "", v.head.Values("CDN-Cache-Control") != nil)
 		require.Equal(t, epoch, v.head.Get("Sluice-Epoch"))
 		s.api.Publish(t, "live:b", "0")

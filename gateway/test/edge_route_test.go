@@ -72,7 +72,8 @@ func TestEdgeAnswersEverything(t *testing.T) {
 	h = status(200, "HEAD", "/broadcast/live:a", "Range", "bytes=0-1")
 	require.Equal(t, sharedHead, headOf(h, edgeFields...))
 	for _, own := range []string{s.Parts().ID, "x\", sluice; node=\"" + s.Parts().ID} {
-		require.Equal(t, "no-store", status(508, "GET", "/broadcast/live:a", "CDN-Loop", hop(own)).Get("Cache-Control"))
+		h := status(508, "GET", "/broadcast/live:a", "CDN-Loop", hop(own))
+		require.Equal(t, "Cache-Control: no-store\nVary: CDN-Loop\n", headOf(h, "Cache-Control", "Vary"), "it is nobody else's")
 	}
 	status(508, "GET", "/broadcast/live:a", "CDN-Loop", strings.Repeat(hop("x")+", ", 8))
 	require.Equal(t, 200, view(t, s.addr, "/broadcast/live:a", "CDN-Loop", strings.Repeat(hop("x")+", ", 7)).head.Status)
@@ -87,8 +88,8 @@ func TestEdgeAnswersEverything(t *testing.T) {
 func TestEdgeChannelsAreTheRestOfThePath(t *testing.T) {
 	s := startEdge(t, "", "")
 	for path, ch := range map[string]string{
-		"live:a": "live:a", "live:a/b": "live:a/b", "live:a//b/": "live:a//b/", "live:%61%2Fb": "live:a/b", "live:a%2520b": "live:a%20b",
-		"live:a+b%3Fc": "live:a+b?c", "live:..%2f../x": "live:../../x", "live:/../../api/info": "live:/../../api/info", "live:%C3%BC": "live:ü",
+		"live:a": "live:a", "live:a/b": "live:a/b", "live:a%2F%2Fb%2F": "live:a//b/", "live:a%2520b": "live:a%20b", "live:a(b)!": "live:a(b)!",
+		"live:a+b%3Fc": "live:a+b?c", "live:%2E%2E%2F%2E%2E%2Fx": "live:../../x", "live:%C3%BC": "live:ü",
 	} {
 		s.api.Publish(t, ch, `"here"`)
 		for _, prefix := range []string{"/broadcast/", "/broadcast.bare/", "http://localhost/broadcast/"} {
@@ -105,6 +106,22 @@ func TestEdgeChannelsAreTheRestOfThePath(t *testing.T) {
 			v.close()
 		}
 	}
+	// Each has one spelling; whoever uses another is told, and has no stream.
+	opened := s.edge.Stats().Opened["shared"]
+	for path, to := range map[string]string{
+		"live:a//b/": "live:a%2F%2Fb%2F", "live:%61": "live:a", "live%3Aa": "live:a", "live:a%2fb": "live:a/b", "live:%c3%bc": "live:%C3%BC",
+		"live:..%2f../x": "live:%2E%2E%2F%2E%2E%2Fx", "live:\xc3\xbc": "live:%C3%BC", "live:/../../api/info": "live:%2F%2E%2E%2F%2E%2E%2Fapi%2Finfo", "live:a|b": "live:a%7Cb",
+	} {
+		for _, prefix := range []string{"/broadcast/", "/broadcast.bare/"} {
+			h, _ := testkit.RoundTrip(t, s.addr, testkit.Request{Target: prefix + path})
+			require.Equal(t, 308, h.Status, path)
+			require.Equal(t, "Access-Control-Allow-Origin: *\nCache-Control: public, max-age=3600\nLocation: "+prefix+to+"\n", headOf(h, edgeFields...))
+			h, _ = testkit.RoundTrip(t, s.addr, testkit.Request{Target: prefix + to, Method: "HEAD"})
+			require.Equal(t, 200, h.Status, "nobody goes round in circles")
+		}
+	}
+	require.Equal(t, opened, s.edge.Stats().Opened["shared"])
+	require.EqualValues(t, 18, s.edge.Stats().Respelled)
 	old := testkit.Dial(t, s.addr)
 	old.Send("GET /broadcast/live:a HTTP/1.0\r\n\r\n")
 	require.Equal(t, "HTTP/1.0", old.ReadHead(t).Proto)

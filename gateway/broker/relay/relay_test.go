@@ -82,7 +82,7 @@ func TestChannelsHaveTheAddressesOfViewers(t *testing.T) {
 	require.NoError(t, err)
 	for ch, want := range map[string]string{
 		"a": "/a%20b/a", "a.b:c/d": "/a%20b/a.b:c/d", "ä ?#%": "/a%20b/%C3%A4%20%3F%23%25", "a//b": "/a%20b/a%2F%2Fb",
-		"a/../b": "/a%20b/a%2F%2E%2E%2Fb", ".": "/a%20b/%2E", "/": "/a%20b/%2F",
+		"a/../b": "/a%20b/a%2F%2E%2E%2Fb", "a!(b),c;d'": "/a%20b/a!(b),c;d'", ".": "/a%20b/%2E", "/": "/a%20b/%2F",
 	} {
 		u := target(base, ch, false)
 		require.Equal(t, want, u.EscapedPath())

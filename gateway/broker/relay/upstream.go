@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"sluice/codec"
 	"sluice/gateway/auth"
 )
 
@@ -82,23 +83,13 @@ func http1() *http.Protocols {
 	return p
 }
 
-// target returns where the origin has a channel. Slashes stay as they are, as in the
-// addresses that viewers ask for, unless a proxy could take the name for a path that is
-// to be tidied up.
+// target returns where the origin has a channel: at the address of its viewers.
 func target(origin *url.URL, channel string, bare bool) *url.URL {
-	parts := strings.Split(channel, "/")
-	for i, part := range parts {
-		if part == "" || part == "." || part == ".." {
-			parts = []string{strings.ReplaceAll(url.PathEscape(channel), ".", "%2E")}
-			break
-		}
-		parts[i] = url.PathEscape(part)
-	}
 	u := *origin
 	if bare {
 		u.Path, u.RawPath = u.Path+".bare", u.EscapedPath()+".bare"
 	}
-	u.Path, u.RawPath = u.Path+"/"+channel, u.EscapedPath()+"/"+strings.Join(parts, "/")
+	u.Path, u.RawPath = u.Path+"/"+channel, u.EscapedPath()+"/"+codec.ChannelPath(channel)
 	return &u
 }
 
