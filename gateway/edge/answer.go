@@ -174,7 +174,7 @@ func (s *Server) notFound(resp *fasthttp.Response, o *channel.Options) {
 		age = o.BroadcastFreshness
 	}
 	resp.Header.Set(fasthttp.HeaderCacheControl, "public, "+maxAge(age))
-	fail(resp, fasthttp.StatusNotFound, "no such channel on the broadcast route")
+	fail(resp, fasthttp.StatusNotFound, "no such channel on the broadcast route: one of a namespace with broadcast expected")
 }
 
 // respell sends whoever writes a path otherwise than others to theirs: else there were as

@@ -22,6 +22,7 @@ func Run(c *schema.Config, rep *report.Report, dir string) []error {
 		v.history(ns.key, ns.options)
 		v.broadcast(ns.key, ns.options)
 	}
+	v.route()
 	v.edge()
 	v.idle()
 	v.engines()
