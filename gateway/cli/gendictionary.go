@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -66,6 +67,9 @@ func (d *dictionaryTraining) train() ([]byte, error) {
 	if d.size < 1 || d.size > codec.DictionaryMax {
 		return nil, fmt.Errorf("gendictionary: --size %d: expected 1 to %d", d.size, codec.DictionaryMax)
 	}
+	if u, err := url.Parse(d.api); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("gendictionary: --api %q: expected a URL such as http://localhost:8000/api", d.api)
+	}
 	key, err := os.ReadFile(d.keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("gendictionary: --key-file: %w", err)
@@ -106,6 +110,10 @@ func (d *dictionaryTraining) events(ch, key string) (texts [][]byte, err error) 
 	}
 	err = json.NewDecoder(io.LimitReader(resp.Body, historyMost)).Decode(&reply)
 	switch {
+	case resp.StatusCode == http.StatusUnauthorized:
+		return nil, fmt.Errorf("the API answered %s: expected http_api.key of the node in the file of --key-file", resp.Status)
+	case resp.StatusCode == http.StatusNotFound:
+		return nil, fmt.Errorf("the API answered %s: expected its URL, with its path, as --api", resp.Status)
 	case resp.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("the API answered %s: expected 200", resp.Status)
 	case err != nil:

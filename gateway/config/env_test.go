@@ -49,6 +49,7 @@ func TestWrongEnvironmentValues(t *testing.T) {
 	f("SLUICE_UNI_SSE_ENABLED=yes", `config: env SLUICE_UNI_SSE_ENABLED: uni_sse.enabled: "yes" is not a boolean: allowed true, false`)
 	f("SLUICE_HTTP_SERVER_PORT=70000", `http_server.port: "70000" is not a port: allowed 0-65535`)
 	f("SLUICE_CLIENT_PING_INTERVAL=25", `client.ping_interval: 25 is a bare number; write "25s"`)
+	f("SLUICE_CHANNEL_WITHOUT_NAMESPACE_COMPRESSION=zstd,gzip", `compression: "zstd,gzip" has a comma, and lists are separated by spaces here: allowed "dcz", "gzip", "zstd"`)
 	f("SLUICE_CHANNEL_NAMESPACES=news", `channel.namespaces: not JSON: line 1, column 1: expected a value`)
 	f("SLUICE_CHANNEL_NAMESPACES={}", `channel.namespaces: an object is not a list of objects`)
 	f("SLUICE_CHANNEL_NAMESPACES=[1]", `channel.namespaces[0]: 1 is not an object`)

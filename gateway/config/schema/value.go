@@ -53,6 +53,9 @@ func (f *Field) Typed(n *source.Node) (typed *source.Node, wrong string) {
 			return &source.Node{Value: source.Number(strings.TrimSpace(text))}, ""
 		}
 	case KindStrings:
+		if f.Enum != nil && strings.Contains(text, ",") {
+			return nil, f.wrong(&source.Node{Value: text}, "has a comma, and lists are separated by spaces here")
+		}
 		l := []*source.Node{}
 		for _, s := range strings.Fields(text) {
 			l = append(l, &source.Node{Value: s})
