@@ -141,7 +141,7 @@ func (l *Loop) Adopt(sock Socket, framing codec.Framing, coding codec.Coding) (R
 		l.stats.Secure++
 	}
 	if coding != codec.CodingIdentity {
-		s.coded = l.bodies.add(codec.NewBody(coding, framing))
+		s.coded = l.bodies.add(codedBody{Body: codec.NewBody(coding, framing)})
 		l.stats.Coded[coding]++
 	}
 	l.stats.Open++

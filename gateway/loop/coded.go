@@ -18,7 +18,7 @@ func (l *Loop) Coding(slot uint32) codec.Coding {
 // is one in dcz then. On-loop only.
 func (l *Loop) UseDictionary(slot uint32, d *codec.Dictionary) {
 	s := l.at(slot)
-	*l.bodies.at(s.coded) = codec.NewDictionaryBody(d, s.framing)
+	l.bodies.at(s.coded).Body = codec.NewDictionaryBody(d, s.framing)
 }
 
 // Dictionary returns the one that an open stream has, nil for none. On-loop only.
@@ -27,6 +27,21 @@ func (l *Loop) Dictionary(slot uint32) *codec.Dictionary {
 		return l.bodies.at(s.coded).Dictionary()
 	}
 	return nil
+}
+
+// codedBody is what a loop knows of the body of a coded stream.
+type codedBody struct {
+	codec.Body
+	said int64 // see LastSaid
+}
+
+// LastSaid returns when the last frame was written whole of an open stream with a coding,
+// its opening aside, on the loop's clock; 0 for none. On-loop only.
+func (l *Loop) LastSaid(slot uint32) int64 {
+	if s := l.at(slot); s.coded != 0 {
+		return l.bodies.at(s.coded).said
+	}
+	return 0
 }
 
 // bodyEnd stands in queues for the end of a coded body, which is made when all before it
@@ -47,7 +62,7 @@ func (l *Loop) gatherCoded(s *stream, q *outQueue, most int) (want int) {
 	if q.items[q.head].frame == bodyEnd {
 		l.endBody(s, q)
 	}
-	body := *l.bodies.at(s.coded)
+	body := l.bodies.at(s.coded).Body
 	skip := q.sent
 	for i, pieces := q.head, 0; i < len(q.items) && pieces <= 2*maxWriteFrames-mostPieces && want < most; i++ {
 		it := &q.items[i]
@@ -82,6 +97,9 @@ func (l *Loop) wroteCoded(s *stream, q *outQueue, it *item) bool {
 	}
 	q.sent -= size
 	body.Sent(&part, &form)
+	if !it.has(itemExempt) {
+		body.said = l.now
+	}
 	return true
 }
 

@@ -96,7 +96,7 @@ type Loop struct {
 	iov           iovecs
 	batch         *batch // nil: one system call for each write
 	secures       table[secure]
-	bodies        table[codec.Body]
+	bodies        table[codedBody]
 	plain, cipher []byte // scratch of one record
 	plainSink     [1024]byte
 	sink          []byte

@@ -41,17 +41,29 @@ func (a *Agent) Timer(ref loop.Ref) {
 		return
 	}
 	if s.pingAt != 0 && s.pingAt <= now {
-		a.ping(ref)
-		if !a.loop.Live(ref) {
+		s.pingAt = now + int64(a.m.opt.PingInterval)
+		if due := a.pingDue(ref.Slot); due > now {
+			s.pingAt = due
+		} else if a.ping(ref); !a.loop.Live(ref) {
 			return // it was the last event, or one too many
 		}
-		s.pingAt = now + int64(a.m.opt.PingInterval)
 	}
 	if s.tickAt != 0 && s.tickAt <= now {
 		a.tick(ref, s)
 		s.tickAt = now + int64(a.m.opt.PresenceUpdateInterval)
 	}
 	a.arm(ref, s)
+}
+
+// pingDue returns when a stream that says no more needs a ping, on the loop's clock; 0 for
+// now. Why not now on one with a coding: a ping that clients are sent as an event takes the
+// stream out of its group, and whatever they were sent last keeps them as well.
+func (a *Agent) pingDue(slot uint32) int64 {
+	said := a.loop.LastSaid(slot)
+	if said == 0 || a.m.opt.PingStyle == codec.PingComment {
+		return 0
+	}
+	return said + int64(a.m.opt.PingInterval)
 }
 
 // ping sends a ping in the style that is configured.
