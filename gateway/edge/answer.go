@@ -92,17 +92,17 @@ func (s *Server) stream(ctx *fasthttp.RequestCtx, r *request) {
 		r.comeBack(resp)
 		return
 	}
-	backlog, unsettled, ok := s.channels.enter(r.channel, r.options)
+	here, ok := s.channels.enter(r.channel, r.options)
 	if !ok {
 		s.refused[refusedChannels].Add(1)
 		r.comeBack(resp)
 		return
 	}
 	if kind == streamShared {
-		r.backlog = backlog
+		r.backlog = here.backlog
 	}
 	plan, err := s.sessions.PlanBroadcast(&session.BroadcastRequest{
-		Channel: r.channel, Rules: r.options, Retry: s.opt.Retry, Backlog: r.backlog, Unsettled: unsettled,
+		Channel: r.channel, Rules: r.options, Retry: s.opt.Retry, Backlog: r.backlog, Unsettled: here.unsettled, Lifetime: here.lifetime,
 		Via: string(via(ctx)),
 	})
 	if err != nil {

@@ -2,7 +2,9 @@ package edge
 
 import (
 	"container/heap"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/gateway/channel"
@@ -19,14 +21,17 @@ type channels struct {
 	most  int           // streams of one channel, 0 for no limit
 	reach time.Duration // of a backlog, beyond the freshness
 	now   func() time.Duration
-	wake  chan struct{} // something is due earlier than what run waits for
+	tight func(channel string) // told when a channel comes near most
+	wake  chan struct{}        // something is due earlier than what run waits for
 
 	// Guarded by mu.
 	mu           sync.Mutex
 	named        map[string]*state
 	due          dueHeap
 	streams      int
-	known, blank uint64 // checkpoints that told a position, and that did not
+	known, blank uint64   // checkpoints that told a position, and that did not
+	pressed      uint64   // times that streams of a channel began to end sooner
+	crowded      []string // these channels, until tell
 }
 
 // checkpoints is what a hub does for them. Its methods post to the lane of a channel.
@@ -42,7 +47,9 @@ type state struct {
 	streams  int
 	options  *channel.Options // of the latest stream
 	ring     []passage        // of one epoch, the oldest first
+	opened   int              // since the last checkpoint
 	settled  bool             // the lane knew the position at the last checkpoint
+	lifetime *atomic.Int64    // of streams at present, read by turns
 	due      time.Duration    // for the next checkpoint; without streams, to be forgotten
 	position int              // in channels.due
 }
@@ -57,7 +64,7 @@ func newChannels(h checkpoints, most int, reach time.Duration) *channels {
 	start := time.Now()
 	return &channels{
 		hub: h, most: most, reach: reach, now: func() time.Duration { return time.Since(start) },
-		wake: make(chan struct{}, 1), named: make(map[string]*state),
+		wake: make(chan struct{}, 1), named: make(map[string]*state), tight: func(string) {},
 	}
 }
 
@@ -67,22 +74,31 @@ func (c *channels) keep(s *state) time.Duration {
 	return s.options.BroadcastLifetime + s.options.BroadcastFreshness + c.reach
 }
 
-// enter takes a place among the streams of a channel. backlog is where a stream begins that
-// is for all; unsettled as session.BroadcastRequest has it. ok is false without a place.
-func (c *channels) enter(ch string, o *channel.Options) (backlog session.Backlog, unsettled, ok bool) {
+// place is what a stream has of its channel: backlog is where one begins that is for all,
+// the rest is as session.BroadcastRequest has it.
+type place struct {
+	backlog   session.Backlog
+	unsettled bool
+	lifetime  *atomic.Int64
+}
+
+// enter takes a place among the streams of a channel. ok is false if there is none.
+func (c *channels) enter(ch string, o *channel.Options) (p place, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, s := c.now(), c.named[ch]
 	if s == nil {
-		s = &state{channel: ch}
+		s = &state{channel: ch, lifetime: new(atomic.Int64)}
+		s.lifetime.Store(math.MaxInt64)
 		c.named[ch] = s
 		heap.Push(&c.due, s)
 	}
 	s.options = o
 	if c.most > 0 && s.streams >= c.most {
-		return session.Backlog{}, false, false
+		return place{}, false
 	}
 	c.streams++
+	s.opened++
 	if s.streams++; s.streams == 1 {
 		// Before the first stream takes an interest in the channel: whatever the lane
 		// sees from then on, it notes.
@@ -92,7 +108,7 @@ func (c *channels) enter(ch string, o *channel.Options) (backlog session.Backlog
 	} else if next := now + o.BroadcastFreshness; next < s.due { // it was longer before a reload
 		c.set(s, next)
 	}
-	return s.begin(now - o.BroadcastFreshness - c.reach), !s.settled, true
+	return place{s.begin(now - o.BroadcastFreshness - c.reach), !s.settled, s.lifetime}, true
 }
 
 // set changes when something is due for a channel. Caller holds mu.
@@ -199,6 +215,18 @@ func (c *channels) run(done <-chan struct{}) {
 		case <-timer.C:
 		}
 		timer.Reset(c.step())
+		c.tell()
+	}
+}
+
+// tell tells of channels that came near the limit.
+func (c *channels) tell() {
+	c.mu.Lock()
+	crowded := c.crowded
+	c.crowded = nil
+	c.mu.Unlock()
+	for _, ch := range crowded {
+		c.tight(ch)
 	}
 }
 
@@ -219,6 +247,7 @@ func (c *channels) step() (wait time.Duration) {
 		case s.streams == 0:
 			c.forget(s)
 		default:
+			c.press(s)
 			c.hub.Checkpoint(s.channel)
 			s.due = max(s.due, now-s.options.BroadcastFreshness) + s.options.BroadcastFreshness
 			if s.due <= now { // the process was held up
@@ -230,10 +259,33 @@ func (c *channels) step() (wait time.Duration) {
 	return idleLook
 }
 
+// press lets streams of a channel end sooner the nearer it is to the limit, so that there is
+// room for those who come: a front opens one for each coding and id that somebody names,
+// and whoever names many would shut the others out for a lifetime. Those who lose their
+// stream are on the newest one at once, all together. Streams that are fresh stay. Caller
+// holds mu.
+func (c *channels) press(s *state) {
+	fresh, full := int64(s.options.BroadcastFreshness), int64(s.options.BroadcastLifetime)
+	now, opened := min(s.lifetime.Load(), full), int64(max(s.opened, 1))
+	s.opened = 0
+	switch {
+	case c.most > 0 && s.streams > c.most-c.most/4:
+		if now == full {
+			c.pressed++
+			c.crowded = append(c.crowded, s.channel)
+		}
+		half := fresh * int64(c.most) / (2 * opened) // with this many openings half of them are taken
+		s.lifetime.Store(min(now, max(min(now/2, half), 2*fresh)))
+	case now < full && s.streams <= c.most/2:
+		s.lifetime.Store(now + fresh)
+	}
+}
+
 func (c *channels) count(st *Stats) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	st.Channels, st.Streams, st.Checkpoints, st.Blank = len(c.named), c.streams, c.known, c.blank
+	st.Pressed = c.pressed
 }
 
 // dueHeap implements heap.Interface over channels by due.

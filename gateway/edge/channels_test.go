@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,16 +63,16 @@ func seconds(now time.Duration) hub.Mark { return at(uint64(now / time.Second)) 
 func TestChannelsHaveCheckpointsWhileThereAreStreams(t *testing.T) {
 	d := newDesk(2)
 	require.Equal(t, idleLook, d.step())
-	backlog, unsettled, ok := d.enter("a", d.o)
-	require.Equal(t, session.Backlog{}, backlog)
-	require.True(t, unsettled && ok)
+	here, ok := d.enter("a", d.o)
+	require.Equal(t, session.Backlog{}, here.backlog)
+	require.True(t, here.unsettled && ok)
 	require.Equal(t, []string{"track a"}, d.l.take(), "before anybody takes an interest in it")
 	require.Len(t, d.wake, 1)
 	require.Equal(t, 3*time.Second, d.step())
 	d.clock = 2 * time.Second
-	_, _, ok = d.enter("a", d.o)
+	_, ok = d.enter("a", d.o)
 	require.True(t, ok)
-	_, _, ok = d.enter("a", d.o)
+	_, ok = d.enter("a", d.o)
 	require.False(t, ok, "over the limit")
 	require.Equal(t, time.Second, d.step())
 	d.clock = 3 * time.Second
@@ -82,8 +83,8 @@ func TestChannelsHaveCheckpointsWhileThereAreStreams(t *testing.T) {
 	require.Equal(t, 3*time.Second, d.step())
 	require.Equal(t, []string{"checkpoint a"}, d.l.take(), "one, and not those that were missed")
 	d.passed("a", at(5))
-	_, unsettled, _ = d.enter("a", d.o)
-	require.False(t, unsettled)
+	here, _ = d.enter("a", d.o)
+	require.False(t, here.unsettled)
 	d.leave("a")
 	d.leave("a")
 	require.Equal(t, []string{"untrack a"}, d.l.take())
@@ -92,9 +93,55 @@ func TestChannelsHaveCheckpointsWhileThereAreStreams(t *testing.T) {
 	require.Equal(t, Stats{Channels: 1, Checkpoints: 1, Blank: 1}, st)
 	d.passed("a", at(6))
 	require.False(t, d.live("a", at(6)), "it came behind the last stream")
-	_, unsettled, _ = d.enter("a", d.o)
-	require.True(t, unsettled, "the lane has forgotten it")
+	here, _ = d.enter("a", d.o)
+	require.True(t, here.unsettled, "the lane has forgotten it")
 	require.Equal(t, []string{"track a"}, d.l.take())
+}
+
+// However many codings, paths and ids somebody names to a front, each of them a stream for
+// as long as one lasts: there is room for who comes next.
+func TestStreamsNearTheLimitEndSooner(t *testing.T) {
+	for _, each := range []int{3, 6, 15} { // openings within S
+		d := newDesk(64)
+		d.o.BroadcastLifetime = time.Minute
+		var told []string
+		d.tight = func(ch string) { told = append(told, ch) }
+		var began []time.Duration
+		var lifetime *atomic.Int64
+		for i := range 60 {
+			for range each {
+				here, ok := d.enter("a", d.o)
+				require.True(t, ok, "%d each: at %s there is no room", each, d.clock)
+				began, lifetime = append(began, d.clock), here.lifetime
+			}
+			d.clock = time.Duration(i+1) * 3 * time.Second
+			d.step()
+			d.tell()
+			for len(began) > 0 && int64(d.clock-began[0]) >= min(lifetime.Load(), int64(time.Minute)) {
+				d.leave("a")
+				began = began[1:]
+			}
+		}
+		if each == 3 {
+			require.LessOrEqual(t, len(told), 6, "once, each time that it begins")
+		}
+		require.Equal(t, []string{"a"}, told[:1])
+		require.GreaterOrEqual(t, lifetime.Load(), int64(6*time.Second))
+		d.clock += time.Second
+		for range began[1:] {
+			d.leave("a")
+		}
+		for range 30 {
+			d.clock += 3 * time.Second
+			d.step()
+		}
+		require.GreaterOrEqual(t, lifetime.Load(), int64(time.Minute), "there is room again")
+	}
+	d := newDesk(0)
+	for range 1000 {
+		here, _ := d.enter("a", d.o)
+		require.Greater(t, here.lifetime.Load(), int64(time.Hour))
+	}
 }
 
 // A backlog begins at the youngest checkpoint that is old enough, whatever happened since.
@@ -102,14 +149,14 @@ func TestBacklogsReachBackFarEnough(t *testing.T) {
 	d := newDesk(0)
 	d.enter("a", d.o)
 	begin := func() uint64 {
-		backlog, _, _ := d.enter("a", d.o)
+		here, _ := d.enter("a", d.o)
 		d.leave("a")
-		if backlog.Epoch == 0 {
-			require.Zero(t, backlog.Offset)
+		if here.backlog.Epoch == 0 {
+			require.Zero(t, here.backlog.Offset)
 			return 0
 		}
-		require.EqualValues(t, 9, backlog.Epoch)
-		return backlog.Offset
+		require.EqualValues(t, 9, here.backlog.Epoch)
+		return here.backlog.Offset
 	}
 	for now := time.Duration(0); now < 90*time.Second; now += 500 * time.Millisecond {
 		d.pass(now, seconds)
@@ -154,7 +201,7 @@ func TestIdsLiveAsLongAsViewersHaveThem(t *testing.T) {
 func TestChannelsWithoutCheckpointsAreForgottenAtOnce(t *testing.T) {
 	d := newDesk(1)
 	for i := range 1000 {
-		_, _, ok := d.enter(fmt.Sprint(i), d.o)
+		_, ok := d.enter(fmt.Sprint(i), d.o)
 		require.True(t, ok)
 	}
 	for i := range 1000 {

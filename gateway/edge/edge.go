@@ -14,6 +14,7 @@ package edge
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -76,6 +77,7 @@ func New(m *session.Manager, h *hub.Hub, b broker.Broker, opt Options) *Server {
 		channels: newChannels(h, opt.MaxStreams, opt.Retry+backlogSlack),
 		debug:    opt.Log.Enabled(context.Background(), slog.LevelDebug),
 	}
+	s.channels.tight = s.tight
 	m.OnBroadcastEnd(s.channels.leave)
 	return s
 }
@@ -87,6 +89,13 @@ const backlogSlack = 5 * time.Second
 // Checkpoint learns where a channel stood when a checkpoint passed its lane
 // (hub.Options.OnCheckpoint).
 func (s *Server) Checkpoint(ch string, at hub.Mark) { s.channels.passed(ch, at) }
+
+// tight tells that a channel has nearly as many streams as it may.
+func (s *Server) tight(ch string) {
+	s.opt.Log.Warn("a channel of the broadcast route is near its limit: its streams end sooner",
+		"channel", fmt.Sprintf("%.100s", ch), "limit", s.opt.MaxStreams,
+		"remedy", "raise broadcast.max_origin_streams, or have the front share streams: one for each coding, whatever the client")
+}
 
 // Run sends the checkpoints of all channels until done is closed, on a goroutine of the
 // caller's.
@@ -132,6 +141,7 @@ type Stats struct {
 	Respelled uint64 // requests sent to the one spelling of the path
 	// Checkpoints are those that told a position, Blank those that could not.
 	Checkpoints, Blank uint64
+	Pressed            uint64 // times that streams of a channel began to end sooner, for want of room
 }
 
 // Stats returns the counters. Any goroutine.

@@ -201,6 +201,7 @@ func broadcastFamilies() []*family {
 			e.count(short[session.ShortSize], "size")
 			e.count(short[session.ShortUnplaced], "unplaced")
 		}),
+		counter("broadcast_pressed_total", "Times that streams of a channel of the broadcast route began to end sooner, for want of room within broadcast.max_origin_streams.", func(s *state) uint64 { return s.Broadcast.Pressed }),
 		labelled(prometheus.CounterValue, "broadcast_checkpoints_total", "Checkpoints, by whether their position was known; those without one keep streams alive.",
 			[]string{"position"}, func(s *state, e *emitter) {
 				e.count(s.Broadcast.Checkpoints, "known")

@@ -109,6 +109,7 @@ type Broadcast struct {
 	Redirects          uint64
 	Respelled          uint64
 	Checkpoints, Blank uint64
+	Pressed            uint64
 }
 
 // Request is a kind of HTTP request. Its values must be of bounded sets.

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"sluice/codec"
@@ -26,6 +27,17 @@ type BroadcastRequest struct {
 	// Unsettled says that the lane does not know yet where the channel stands.
 	Unsettled bool
 	Via       string // the nodes by which the wish came, see broker.WithVia
+	// Lifetime, of the channel's streams at present: they end at the first checkpoint after
+	// it. It is the caller's, and changes. Nil: broadcast_lifetime.
+	Lifetime *atomic.Int64
+}
+
+// lifetime returns how long the stream lasts, in nanoseconds.
+func (r *BroadcastRequest) lifetime() int64 {
+	if r.Lifetime != nil {
+		return min(r.Lifetime.Load(), int64(r.Rules.BroadcastLifetime))
+	}
+	return int64(r.Rules.BroadcastLifetime)
 }
 
 // Backlog is where a broadcast stream begins: behind a position, or, without an epoch, with
@@ -221,7 +233,7 @@ type broadcast struct {
 // Passed implements hub.Owner: a stream that is old enough ends behind the checkpoint.
 func (a *Agent) Passed(ref loop.Ref, _ string) {
 	b := a.broadcasts.Value(ref.Slot)
-	if a.table.get(ref) == nil || b.request == nil || a.loop.Now()-b.began < int64(b.request.Rules.BroadcastLifetime) {
+	if a.table.get(ref) == nil || b.request == nil || a.loop.Now()-b.began < b.request.lifetime() {
 		return
 	}
 	last := codec.RetryFrame(min(b.request.Retry, endRetry))
