@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/bench/figures"
+	"sluice/bench/mode/compress"
 	"sluice/bench/mode/connect"
 	"sluice/bench/mode/fanout"
 	"sluice/bench/mode/open"
@@ -151,6 +152,13 @@ var budgetSteps = []budgetStep{
 	{"open loop, stalled readers", openBudgets("16 KiB, 10 % stalled", "500 streams × 100 messages"), budgetOpen(open.Flags{Streams: 500, Messages: 100, Size: 16 << 10, Stalled: 10})},
 	{"open loop, readers that trickle", trickleBudgets("64 KiB, readers that trickle arriving", "60 streams × 2,000 messages, another one that trickles every 200 ms"),
 		budgetOpen(open.Flags{Streams: 60, Messages: 2000, Size: 64 << 10, ClosedMessages: 10, Trickle: 200 * time.Millisecond})},
+	{"compressed streams", []budgetRow{
+		{Name: "bytes per delivery, gzip, independent", Unit: "× not compressed", Must: compress.IndependentBudget},
+		{Name: "bytes per delivery, zstd, independent", Unit: "× not compressed", Must: compress.IndependentBudget},
+		{Name: "bytes per delivery, gzip, groups", Unit: "× not compressed", Must: compress.GroupsBudget},
+		{Name: "bytes per delivery, zstd, groups", Unit: "× not compressed", Must: compress.GroupsBudget},
+		{Name: "CPU per delivery, compressed, the dearest of these", Unit: "× not compressed", Must: compress.CPUBudget, Note: "short form: 40 messages of 2 KB a turn; go run ./bench compress has 200"},
+	}, budgetCompress},
 	{"nodes on Redis", engineBudgets(), budgetEngine},
 	{"storm of large resumes", []budgetRow{
 		{Name: "resume storm: readers not served", Must: 0, Hard: true, Note: "short form: 100 clients × 8 MB, half of them never read; go run ./bench recover has 1,000"},
@@ -244,6 +252,20 @@ func budgetPublish(ctx context.Context, f *flags, rows []budgetRow) error {
 		return err
 	}
 	rows[0].Got, rows[1].Got = &r.Sides[0].PerSecond, &r.Sides[0].HalfP99
+	return nil
+}
+
+func budgetCompress(ctx context.Context, f *flags, rows []budgetRow) error {
+	r, err := compress.Run(ctx, &compress.Flags{CommonFlags: f.CommonFlags, Streams: 1000, Size: 2048, Messages: 40, Rounds: f.rounds})
+	if err != nil {
+		return err
+	}
+	for i, side := range []string{"gzip", "zstd", "gzip groups", "zstd groups"} {
+		var cpu *figures.Spread
+		if rows[i].Got, cpu = r.Ratios(side); rows[4].Got == nil || cpu != nil && cpu.Median > rows[4].Got.Median {
+			rows[4].Got = cpu
+		}
+	}
 	return nil
 }
 

@@ -62,32 +62,37 @@ func Run(ctx context.Context, f *Flags) (*Report, error) {
 	f.Own.Compressed = true
 	all := sides()
 	return rig.With(ctx, &f.CommonFlags, len(all)*(f.Streams+1)+64, func(r *rig.Rig) (*Report, error) {
-		defer func() {
-			for _, s := range all {
-				s.readers.close()
-			}
-		}()
-		for i, s := range all {
-			if err := s.open(ctx, f, r, i); err != nil {
-				return nil, fmt.Errorf("bench: %s: %w", s.name, err)
-			}
-		}
-		report := newReport(f, r)
-		for round := range f.Rounds + 1 {
-			for i := range all {
-				s := all[(i+round)%len(all)]
-				r.Progress.Show(func() string { return fmt.Sprintf("round %d of %d, %s", round, f.Rounds, s.name) })
-				t, err := s.turn(ctx, f, r)
-				if err != nil {
-					return nil, fmt.Errorf("bench: round %d, %s: %w", round, s.name, err)
-				}
-				if t.Round = round; round > 0 { // the first one warms up
-					report.Turns = append(report.Turns, t)
-				}
-			}
-		}
-		return report, nil
+		return measure(ctx, f, r, all)
 	})
+}
+
+// measure opens the streams of all sides, and lets these take turns.
+func measure(ctx context.Context, f *Flags, r *rig.Rig, all []*side) (*Report, error) {
+	defer func() {
+		for _, s := range all {
+			s.readers.close()
+		}
+	}()
+	for i, s := range all {
+		if err := s.open(ctx, f, r, i); err != nil {
+			return nil, fmt.Errorf("bench: %s: %w", s.name, err)
+		}
+	}
+	report := newReport(f, r)
+	for round := range f.Rounds + 1 {
+		for i := range all {
+			s := all[(i+round)%len(all)]
+			r.Progress.Show(func() string { return fmt.Sprintf("round %d of %d, %s", round, f.Rounds, s.name) })
+			t, err := s.turn(ctx, f, r)
+			if err != nil {
+				return nil, fmt.Errorf("bench: round %d, %s: %w", round, s.name, err)
+			}
+			if t.Round = round; round > 0 { // the first one warms up
+				report.Turns = append(report.Turns, t)
+			}
+		}
+	}
+	return report, nil
 }
 
 func (s *side) channel(i int) string { return fmt.Sprintf("%sside%d", rig.CompressedPrefix, i) }

@@ -50,6 +50,12 @@ func (r *Report) of(name string, figure func(t Turn) float64) []float64 {
 	return figures.Of(r.Turns, func(t Turn) bool { return t.Side == name }, figure)
 }
 
+// Ratios are what a side has next to that without a coding, over all rounds.
+func (r *Report) Ratios(name string) (bytes, cpu *figures.Spread) {
+	size, work := func(t Turn) float64 { return t.Bytes }, func(t Turn) float64 { return t.CPU }
+	return figures.Quotients(r.of(name, size), r.of("identity", size)), figures.Quotients(r.of(name, work), r.of("identity", work))
+}
+
 // WriteTable implements figures.Report.
 func (r *Report) WriteTable(w io.Writer) error {
 	r.WriteTitle(w, "compress: one message at a time, the next when every stream has it\n%d streams of each side, about %d B of JSON, %d messages a turn", r.Streams, r.Size, r.Messages)
@@ -66,8 +72,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 		if s.others != nil {
 			most = IndependentBudget
 		}
-		size := figures.Quotients(r.of(s.name, bytes), r.of("identity", bytes))
-		work := figures.Quotients(r.of(s.name, cpu), r.of("identity", cpu))
+		size, work := r.Ratios(s.name)
 		fmt.Fprintf(t, "%s\t%.0f\t%.3f\t%s\t%s\t%s\t%s\t\n", s.name, b.Median, size.Median, figures.Budget(size.Median, most), c, work, figures.Budget(work.Median, CPUBudget))
 	}
 	if err := t.Flush(); err != nil {
