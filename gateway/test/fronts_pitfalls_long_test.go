@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -88,6 +90,40 @@ func TestLongFrontsHoldWhatTheyEncodeOrBuffer(t *testing.T) {
 			require.Less(t, held.Load(), int64(512), "of the stream that is held")
 		})
 	}
+}
+
+// An nginx that has no connection left for a gateway tells viewers to come back: its 500
+// would end an EventSource for good.
+func TestLongNginxWithoutConnections(t *testing.T) {
+	t.Parallel()
+	s := startFrontOrigin(t, "chunked", 25*time.Second)
+	k, port, dir := fronts.Named("nginx"), testkit.FreePort(t), t.TempDir()
+	testkit.NeedProgram(t, k.Programs, k.Install)
+	cmd, text, err := k.Command(fronts.Setup{Files: frontsDir, Dir: dir, Port: port, Origin: s.addr, Idle: frontIdle})
+	require.NoError(t, err)
+	few := strings.Replace(text, "worker_connections 8192", "worker_connections 24", 1)
+	require.NotEqual(t, text, few)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(few), 0o600))
+	runFront(t, cmd, port, few)
+	client, url := testkit.NewSourceClient(), fmt.Sprintf("http://127.0.0.1:%d%s?cf_connect=%%7B%%7D", port, testkit.DefaultPath)
+	for range 200 {
+		request, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+		require.NoError(t, err)
+		response, err := client.Do(request)
+		if err != nil {
+			continue // closed without an answer: an EventSource comes back
+		}
+		t.Cleanup(func() { _ = response.Body.Close() })
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		start := make([]byte, len("retry: 3000\n\n"))
+		_, err = io.ReadFull(response.Body, start)
+		require.NoError(t, err)
+		if rest, _ := io.CopyN(io.Discard, response.Body, 1); rest == 0 { // of a stream the connect push follows
+			require.Regexp(t, "^retry: [3-6]000\n\n$", string(start))
+			return
+		}
+	}
+	require.FailNow(t, "nginx has connections for all")
 }
 
 // Fronts whose idle limit is shorter than the time between pings cut streams again and

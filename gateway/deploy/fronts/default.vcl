@@ -1,5 +1,6 @@
 # Streams through Varnish: private ones, and the broadcast route, of which Varnish makes one stream of Sluice's for all
-# viewers who come within broadcast_freshness (S). Checked with 7.1: varnishd -C -f default.vcl
+# viewers who come within broadcast_freshness (S). Checked with 7.1: varnishd -j none -C -f default.vcl, for as root Varnish
+# reads it as the user vcache, which cannot see the homes of others.
 #
 # On the command line:
 #   -p thread_pool_max=N    a viewer takes a thread for as long as he watches: N > viewers / thread_pools (2). With too
@@ -47,7 +48,7 @@ sub vcl_recv {
 	if (req.url ~ "^/broadcast\.bare/") {
 		unset req.http.Last-Event-ID;
 	}
-	# Codings, by hand: Varnish would ask for gzip alone, and unpack it for who cannot, which holds events back for
+	# Codings, by hand, and no dictionaries (dcz): Varnish would ask for gzip alone, and unpack it for who cannot, which holds events back for
 	# seconds. So what viewers can read makes objects of their own (vcl_hash), and nothing is packed or unpacked here.
 	set req.http.X-Coding = "identity";
 	if (req.http.Accept-Encoding !~ ";\s*q=0(\.0*)?\s*(,|$)") {
