@@ -33,6 +33,12 @@ type block struct {
 	long  bool          // longer than the limit: nothing else is said of it
 }
 
+// says reports whether a block says anything: not if it is comments, or names that no event
+// stream has.
+func (b *block) says() bool {
+	return len(b.data) > 0 || b.id != "" || b.retry >= 0 || b.long || b.other
+}
+
 // events reads an event stream (WHATWG HTML, 9.2.6) of bytes that nobody vouches for: a
 // block takes no more memory than limit and twice the last read, however long it is.
 type events struct {

@@ -3,6 +3,7 @@ package relay
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/broker"
+	"sluice/gateway/testkit"
 )
 
 // TestWhateverAnOriginDoesHasAReason: what follows a good beginning is counted, the
@@ -187,6 +189,72 @@ func TestALineWithoutEndIsGivenUp(t *testing.T) {
 	r.subscribe()
 	r.await("1", "2")
 	require.NotZero(t, r.Stats().Ends["stalled"])
+}
+
+// TestBytesThatSayNothingAreNoLife: a stream of comments, or of names that no event stream
+// has, is given up, and what follows is complete; so that nobody keeps a relay busy for
+// ever with nothing.
+func TestBytesThatSayNothingAreNoLife(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{":\n\n", "{{{\x00\xff\r\r\n\n"} {
+		o := newOrigin(t, func(c *call) {
+			if c.n > 0 {
+				c.send(told(1, 2), event(2))
+				c.hold()
+				return
+			}
+			c.send(told(0, 1), event(1))
+			for {
+				if _, err := io.WriteString(c.conn, text); err != nil {
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+		})
+		opt := quick(o)
+		opt.Idle = 20 * time.Millisecond
+		r := newRig(t, opt)
+		r.subscribe()
+		r.await("1", "2")
+		require.NotZero(t, r.Stats().Ends["stalled"])
+	}
+}
+
+// TestTroubleIsSaidAndAskedForEverLess: an origin whose streams end in order at once is
+// asked for ever less, and the log says what to look at, once.
+func TestTroubleIsSaidAndAskedForEverLess(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t, func(c *call) { c.send(told(0, 0), checkpoint(0)+"retry: 1\n\n") })
+	var log testkit.LogBuffer
+	opt := quick(o)
+	opt.RetryMin, opt.RetryMax = 100*time.Millisecond, time.Hour
+	opt.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	r := newRig(t, opt)
+	began := time.Now()
+	r.subscribe()
+	require.Eventually(t, func() bool { return len(o.asked()) > troubleAfter }, patience, time.Millisecond)
+	require.Greater(t, time.Since(began), 15*opt.RetryMin/2, "pauses of 1, 2, 4 and 8, each at least half as long")
+	require.Equal(t, 1, strings.Count(log.String(), "a stream of the origin ended"), log.String())
+	require.Contains(t, log.String(), "remedy=")
+}
+
+func TestALieIsSaidAtOnce(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t, func(c *call) {
+		if c.n == 0 {
+			c.send(told(0, 2), event(1), event(3))
+			return
+		}
+		c.send(told(1, 2), event(2))
+		c.hold()
+	})
+	var log testkit.LogBuffer
+	opt := quick(o)
+	opt.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	r := newRig(t, opt)
+	r.subscribe()
+	r.await("1", "2")
+	require.Contains(t, log.String(), "reason=offsets")
 }
 
 // TestCutAtEveryByte: wherever streams break off, what arrives is complete and in order.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -46,9 +47,10 @@ type link struct {
 	done    chan struct{} // closed when the goroutine has ended
 
 	// Owned by the goroutine.
-	lastID string // of the last checkpoint up to which everything had come
-	pause  time.Duration
-	fresh  time.Duration // S, as the last head said that did
+	lastID   string // of the last checkpoint up to which everything had come
+	pause    time.Duration
+	failures int           // one after the other
+	fresh    time.Duration // S, as the last head said that did
 
 	// opened is closed when the first stream has brought what had been published before,
 	// or there will be none: then err says why, and is not written again.
@@ -146,7 +148,7 @@ func (l *link) run() {
 		lasted := time.Since(began)
 		l.e.counters.ends[f.reason].Add(1)
 		wait := l.next(f, lasted)
-		l.e.opt.Log.Debug("relay: a stream of the origin ended", "channel", l.channel, "reason", f.reason.String(), "error", f.err, "lasted", lasted, "again_in", wait)
+		l.tell(f, lasted, wait)
 		if f.final() && !l.isOpen() {
 			l.refuse(f)
 			return
@@ -158,6 +160,33 @@ func (l *link) run() {
 			timer.Stop()
 		}
 	}
+}
+
+// troubleAfter is with how many failures one after the other a channel is in trouble.
+const troubleAfter = 4
+
+// tell logs that a stream ended: what an outage explains when it lasts, and what does not
+// pass by itself at once.
+func (l *link) tell(f *failure, lasted, wait time.Duration) {
+	level, remedy := slog.LevelDebug, ""
+	switch f.reason {
+	case endPlanned, endEarly, endAbsent:
+	case endGarbage, endOffsets, endEpoch:
+		level, remedy = slog.LevelWarn, "see what is between: it changes streams, or mixes those of several nodes that have not the same engine"
+	case endHead, endLoop, endRedirect:
+		level, remedy = slog.LevelWarn, "see relay.origin"
+	default:
+		remedy = "see that the origin is up and within reach, and that nothing between holds bytes back"
+	}
+	if l.failures++; lasted >= steadyAfter || f.reason == endPlanned && lasted >= followAfter {
+		l.failures = 0
+	}
+	if l.failures == troubleAfter {
+		level = slog.LevelWarn
+		remedy = cmp.Or(remedy, "see the log of the origin, and what is between")
+	}
+	l.e.opt.Log.Log(l.ctx, level, "relay: a stream of the origin ended", "channel", fmt.Sprintf("%.100s", l.channel), "reason", f.reason.String(), "error", f.err,
+		"lasted", lasted, "again_in", wait, "failures", l.failures, "remedy", remedy)
 }
 
 // close gives back what the link has.
@@ -187,7 +216,7 @@ func (l *link) refuse(f *failure) {
 // is never shorter than the origin asks for.
 func (l *link) next(f *failure, lasted time.Duration) time.Duration {
 	opt := &l.e.opt
-	if lasted >= steadyAfter || f.reason == endPlanned {
+	if lasted >= steadyAfter || f.reason == endPlanned && lasted >= followAfter {
 		l.pause = 0
 	}
 	if (f.reason == endPlanned || f.reason == endEarly) && lasted >= followAfter {
@@ -284,9 +313,12 @@ type stream struct {
 
 // read takes blocks until the stream ends.
 func (s *stream) read() *failure {
+	s.wait()
 	for {
-		s.wait()
 		b, err := s.events.next()
+		if err == nil && b.says() { // what says nothing may not go on for ever
+			s.wait()
+		}
 		var f *failure
 		switch {
 		case err != nil:
