@@ -3,10 +3,12 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"time"
 
 	"sluice/gateway/config/report"
 	"sluice/gateway/config/schema"
 	"sluice/gateway/config/source"
+	"sluice/gateway/problem"
 )
 
 // Profile is what the word of edge.profile stands for.
@@ -69,7 +71,26 @@ func applyProfile(c *schema.Config, r *Report) {
 			done.Set = append(done.Set, o.Key+" "+o.Value)
 		}
 		r.SetProfile(done)
+		r.Tell(cutBy(c, p))
 	}
+}
+
+// cutBy notes times of c with which the front of p cuts streams by its own limits, as far as these are not raised: pings at twice the
+// profile's or more, and lifetimes above it.
+func cutBy(c *schema.Config, p Profile) (found problem.List) {
+	for _, o := range p.Options {
+		want, err := time.ParseDuration(o.Value)
+		if err != nil || want == 0 {
+			continue
+		}
+		switch ping, life := c.Client.PingInterval, c.UniSSE.MaxLifetime; {
+		case o.Key == "client.ping_interval" && (ping < 0 || ping >= 2*want):
+			found.Note(o.Key, problem.Advice, "%s: %s cuts streams that are silent for so long, unless its limit is raised; its profile has %s", ping, p.Name, want)
+		case o.Key == "uni_sse.max_lifetime" && (life == 0 || life > want):
+			found.Note(o.Key, problem.Advice, "%s: %s cuts streams that last longer than its limit, unless that is raised; its profile has %s", life, p.Name, want)
+		}
+	}
+	return found
 }
 
 // fieldOf returns the option of a key.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,5 +107,30 @@ func TestProfilesOfFrontsThatDoNotShareStreamsWarn(t *testing.T) {
 			told = told || f.Key == "edge.profile"
 		}
 		require.Equal(t, p.Name != "fastly", told, "%s: %v", p.Name, rep.Warnings)
+	}
+}
+
+// Who sets more than a front stands is told; what the profile sets, or the user shorter, is fine.
+func TestTimesThatTheFrontOfAProfileDoesNotStand(t *testing.T) {
+	f := func(profile, key, value string, told bool) {
+		t.Helper()
+		g := given{flags: quietFlags()}
+		g.flags["edge.profile"], g.flags[key] = profile, value
+		_, rep := mustLoad(t, g)
+		require.Equal(t, told, strings.Contains(strings.Join(rep.Warnings, "\n"), key+": "+value), "%v", rep.Warnings)
+	}
+	f("alb", "client.ping_interval", "1m0s", true)
+	f("alb", "client.ping_interval", "-1s", true)
+	f("alb", "client.ping_interval", "40s", false)
+	f("gclb", "client.ping_interval", "30s", true)
+	f("gclb", "uni_sse.max_lifetime", "0s", true)
+	f("gclb", "uni_sse.max_lifetime", "1m0s", true)
+	f("gclb", "uni_sse.max_lifetime", "20s", false)
+	f("alb", "uni_sse.max_lifetime", "1h0m0s", false)
+	for _, p := range Profiles() {
+		g := given{flags: quietFlags()}
+		g.flags["edge.profile"] = p.Name
+		_, rep := mustLoad(t, g)
+		require.NotContains(t, strings.Join(rep.Warnings, "\n"), " cuts streams that ", p.Name)
 	}
 }

@@ -121,7 +121,7 @@ var layout = map[string]row{
 	"gateway/config/legacy": {ours: "gateway/config/report gateway/config/schema gateway/config/source"},
 	"gateway/config/check":  {ours: "gateway/config/report gateway/config/schema gateway/config/source gateway/front/client gateway/origin gateway/problem"},
 	"gateway/config/docs":   {ours: "gateway/config gateway/config/legacy gateway/config/report gateway/config/schema gateway/config/source"},
-	"gateway/config":        {ours: "gateway/config/check gateway/config/legacy gateway/config/report gateway/config/schema gateway/config/source"},
+	"gateway/config":        {ours: "gateway/config/check gateway/config/legacy gateway/config/report gateway/config/schema gateway/config/source gateway/problem"},
 	"bench/proc":            {others: modProcfs + " " + modUnix},
 	"bench/figures":         {ours: "bench/proc", others: modHistogram + " " + modGoccy + " " + modUnix},
 	"bench/load":            {ours: "bench/proc", others: modGoccy + " " + modJwt + " " + modUnix},

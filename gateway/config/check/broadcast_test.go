@@ -52,3 +52,11 @@ func TestABroadcastRouteServesSomething(t *testing.T) {
 	f("", `"without_namespace": {`+kept+`, "broadcast_lifetime": "192s"}`, most, "")
 	f(`, "max_origin_streams": 0`, `"without_namespace": {`+kept+`, "broadcast_lifetime": "195s"}`, most, "")
 }
+
+// Compression that padding takes away is told.
+func TestPaddingKeepsStreamsFromBeingCompressed(t *testing.T) {
+	const text = `{"uni_sse": {"enabled": true%s}, "client": {"insecure": true}, "channel": {"without_namespace": {"compression": ["zstd"]}}}`
+	const key = "channel.without_namespace.compression"
+	require.NotEmpty(t, kindsOf(load(t, fmt.Sprintf(text, `, "padding": 2048`), nil), key))
+	require.Empty(t, kindsOf(load(t, fmt.Sprintf(text, ""), nil), key))
+}

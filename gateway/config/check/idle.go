@@ -30,4 +30,9 @@ func (v *checker) idle() {
 			v.Idle(i.key, i.without)
 		}
 	}
+	for _, ns := range v.namespaces() {
+		if compression := ns.key + ".compression"; u.Enabled && u.Padding > 0 && len(ns.options.Compression) > 0 {
+			v.warn(compression, "has no effect on streams of uni_sse, with uni_sse.padding: these are not compressed").With("uni_sse.padding")
+		}
+	}
 }
