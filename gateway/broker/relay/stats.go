@@ -19,12 +19,13 @@ const (
 	endStatus                 // a status that is no stream
 	endAbsent                 // 404: there is no such channel
 	endLoop                   // 508: the nodes have the channel from each other
+	endAway                   // an answer that only says when to come back
 	endRedirect               // a redirect that is not followed
 	endReasons
 )
 
 var reasonNames = [endReasons]string{
-	"planned", "early", "cut", "stalled", "garbage", "offsets", "epoch", "dial", "timeout", "head", "status", "absent", "loop", "redirect",
+	"planned", "early", "cut", "stalled", "garbage", "offsets", "epoch", "dial", "timeout", "head", "status", "absent", "loop", "away", "redirect",
 }
 
 func (r reason) String() string { return reasonNames[r] }

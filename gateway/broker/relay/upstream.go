@@ -183,12 +183,35 @@ func readHead(resp *http.Response) (h head, f *failure) {
 	}
 	h.epoch = resp.Header.Get("Sluice-Epoch")
 	if !isID([]byte(h.epoch)) || len(h.epoch) > epochMax {
+		if after, ok := comeBack(resp); ok {
+			f = fail(endAway, "relay: the origin says to come back later: it has no room (broadcast.max_origin_streams), stops, or is out of reach of what is before it")
+			f.after = after
+			return h, f
+		}
 		return h, fail(endHead, "relay: the origin's answer has no epoch: relay.origin must be the address of a broadcast route, and what is between must pass Sluice-Epoch on")
 	}
 	h.fresh = fresh(resp.Header)
 	h.private = strings.Contains(strings.ToLower(resp.Header.Get("Cache-Control")), "private")
 	h.from, h.top, h.told = parseBacklog(resp.Header.Get("Sluice-Backlog"))
 	return h, nil
+}
+
+// comeBackMax is the longest body of an answer that only says when to come back.
+const comeBackMax = 256
+
+// comeBack reports whether an answer is that of a broadcast route, or of a front before it,
+// to whoever gets no stream now: a reconnect delay, and the end.
+func comeBack(resp *http.Response) (after time.Duration, ok bool) {
+	if resp.ContentLength < 0 || resp.ContentLength > comeBackMax {
+		return 0, false
+	}
+	e := newEvents(resp.Body, comeBackMax)
+	b, err := e.next()
+	if err != nil || b.retry < 0 || len(b.data) > 0 {
+		return 0, false
+	}
+	_, err = e.next()
+	return b.retry, errors.Is(err, io.EOF)
 }
 
 // parseBacklog reads "from-top".
