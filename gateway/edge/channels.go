@@ -214,8 +214,11 @@ func (c *channels) run(done <-chan struct{}) {
 		case <-c.wake:
 		case <-timer.C:
 		}
-		timer.Reset(c.step())
-		c.tell()
+		wait := c.step()
+		for c.tell(); wait == 0; c.tell() {
+			wait = c.step()
+		}
+		timer.Reset(wait)
 	}
 }
 
@@ -233,17 +236,23 @@ func (c *channels) tell() {
 // idleLook is how long run waits where nothing is due.
 const idleLook = time.Hour
 
+// stepMost is how much a step does at once.
+const stepMost = 256
+
 // step sends the checkpoints that are due and forgets channels that nobody comes back to.
-// It returns how long there is nothing to do.
+// It returns how long there is nothing to do: 0 where there is more, which waits for those
+// who come and go, lanes and loops among them.
 func (c *channels) step() (wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	for len(c.due) > 0 {
+	for done := 0; len(c.due) > 0; done++ {
 		s := c.due[0]
 		switch {
 		case s.due > now:
 			return s.due - now
+		case done == stepMost:
+			return 0
 		case s.streams == 0:
 			c.forget(s)
 		default:

@@ -2,6 +2,8 @@ package edge
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -236,3 +238,69 @@ type posts struct{ c chan string }
 func (p posts) Track(string)      { p.c <- "track" }
 func (p posts) Untrack(string)    { p.c <- "untrack" }
 func (p posts) Checkpoint(string) { p.c <- "checkpoint" }
+
+// Whoever comes does not wait until all channels that are due have had their checkpoint.
+func TestAStepIsShort(t *testing.T) {
+	d := newDesk(0)
+	const n = 10 * stepMost
+	for i := range n {
+		d.enter(fmt.Sprint(i), d.o)
+	}
+	d.l.take()
+	d.clock = 3 * time.Second
+	for i := range n / stepMost {
+		if wait := d.step(); i < n/stepMost-1 {
+			require.Zero(t, wait)
+		} else {
+			require.Equal(t, 3*time.Second, wait)
+		}
+		require.Len(t, d.l.take(), stepMost)
+	}
+}
+
+// A shorter freshness, as of a reload, holds for the checkpoint that is waited for.
+func TestAShorterFreshnessHoldsAtOnce(t *testing.T) {
+	d := newDesk(0)
+	d.o.BroadcastFreshness = 30 * time.Second
+	d.enter("a", d.o)
+	o := *d.o
+	o.BroadcastFreshness = time.Second
+	d.enter("a", &o)
+	require.Equal(t, time.Second, d.step())
+}
+
+// The clock of the machine may be set to whatever it is: only the monotonic one counts.
+func TestTimeIsSinceTheStart(t *testing.T) {
+	c := newChannels(&lanes{}, 0, 0)
+	before := c.now()
+	require.Less(t, before, time.Minute)
+	require.GreaterOrEqual(t, c.now(), before)
+	for _, name := range []string{"channels.go", "../hub/checkpoint.go", "../session/broadcast.go"} {
+		source, err := os.ReadFile(name)
+		require.NoError(t, err)
+		text := strings.Replace(string(source), "start := time.Now()", "", 1)
+		for _, clock := range []string{"time.Now(", ".Unix", ".Time\n", "time.Until"} {
+			require.NotContains(t, text, clock, name)
+		}
+	}
+}
+
+// BenchmarkCheckpointsOf100000Channels is a round of them, without the hub's part.
+func BenchmarkCheckpointsOf100000Channels(b *testing.B) {
+	d := newDesk(0)
+	d.hub = nobody{}
+	for i := range 100_000 {
+		d.enter(fmt.Sprint(i), d.o)
+	}
+	for b.Loop() {
+		d.clock += 3 * time.Second
+		for d.step() == 0 {
+		}
+	}
+}
+
+type nobody struct{}
+
+func (nobody) Track(string)      {}
+func (nobody) Untrack(string)    {}
+func (nobody) Checkpoint(string) {}

@@ -1,9 +1,10 @@
 package test
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
-	"slices"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/broker"
+	"sluice/gateway/session"
 	"sluice/gateway/testkit"
 )
 
@@ -37,54 +39,88 @@ func (s *server) publishing(t *testing.T, channel string, every time.Duration) (
 	return func() uint64 { close(done); wg.Wait(); return n }
 }
 
-// segments cuts the blocks of a stream at those with an id that tells something new: by id,
-// the blocks up to the next one. Only whole ones count.
-func segments(blocks []string) map[string]string {
-	all := make(map[string]string)
-	at, text := "", ""
-	for _, b := range blocks {
-		id, ok := strings.CutPrefix(b, "id: ")
-		if !ok || id == at {
-			text += b + "\n\n"
+// order is that of a channel as its streams tell it: its publications, and which ids stand
+// behind each of them.
+type order struct {
+	pubs map[uint64]string   // the block, without its epoch
+	ids  map[uint64][]string // of offsets that a stream told of from its first id to its last
+	ends int                 // of streams, that others go beyond
+}
+
+var toldEpoch = regexp.MustCompile(`,"epoch":"[^"]*"`)
+
+// compare fails the test unless a stream, which had its planned end, says the same as those
+// before it: its backlog, what is behind it, and from its first id on where ids stand.
+func (o *order) compare(t *testing.T, blocks []string) {
+	t.Helper()
+	ids, first, last := make(map[uint64][]string), uint64(0), uint64(0)
+	for _, b := range blocks[1 : len(blocks)-1] { // between the delays
+		if id, ok := strings.CutPrefix(b, "id: "); ok {
+			ids[last] = append(ids[last], id)
+			first = cmp.Or(first, last)
 			continue
 		}
-		if at != "" {
-			all[at] = text
-		}
-		at, text = id, ""
+		_, offset, ok := publicationOf(b)
+		require.True(t, ok, b)
+		b = toldEpoch.ReplaceAllString(b, "")
+		require.Equal(t, cmp.Or(o.pubs[offset], b), b)
+		o.pubs[offset], last = b, offset
 	}
-	return all
+	for at := first; at <= last; at++ {
+		known, ok := o.ids[at]
+		switch {
+		case !ok:
+		case at == first || at == last: // it may have missed some before it began, and those behind its end
+			for _, id := range ids[at] {
+				require.Contains(t, known, id, "behind %d, where the stream began to have ids, or ended", at)
+			}
+			if at == last {
+				o.ends++
+			}
+			continue
+		default:
+			require.Equal(t, known, ids[at], "behind %d", at)
+		}
+		if at != first && at != last {
+			o.ids[at] = ids[at]
+		}
+	}
 }
 
 // All streams of a channel, on all loops, have the same bytes behind their openings, under
 // publishing that waits for nobody: what fronts share, and what is compressed once, rests
-// on it. They end by plan, behind a checkpoint.
+// on it. They end by plan, behind a checkpoint that others have as well.
 func TestEdgeStreamsAreTheSame(t *testing.T) {
 	s := startEdge(t, "", "")
 	stops := []func() uint64{s.publishing(t, "live:a", 3*time.Millisecond), s.publishing(t, "live:b", 5*time.Millisecond)}
-	var viewers []*viewer
+	channels := []string{"live:a", "live:b"}
+	viewers := make([][]*viewer, len(channels))
 	for range 16 {
-		viewers = append(viewers, view(t, s.addr, "/broadcast/live:a"), view(t, s.addr, "/broadcast/live:b"))
-		time.Sleep(time.Duration(rand.IntN(80)) * time.Millisecond) // openings at any moment: nothing waits for it
-	}
-	ids, all := make(map[string]int), make(map[string]string)
-	for _, v := range viewers {
-		blocks := v.ended(t)
-		require.Equal(t, "retry: 500", blocks[0])
-		require.True(t, strings.HasPrefix(blocks[len(blocks)-2], "id: "), blocks[len(blocks)-2:])
-		require.Equal(t, "retry: 500", blocks[len(blocks)-1], "the delay at the end is one second or less")
-		require.Equal(t, 2, strings.Count(v.text(), "retry:"))
-		got := offsetsIn(t, blocks)
-		require.Equal(t, upTo(got[0], got[0]+uint64(len(got))-1), got, "complete and in order")
-		for id, text := range segments(blocks) {
-			ids[id]++
-			if first, known := all[id]; known {
-				require.Equal(t, first, text, "behind %s", id)
-			}
-			all[id] = text
+		for i, ch := range channels {
+			v := view(t, s.addr, "/broadcast/"+ch)
+			viewers[i] = append(viewers[i], v)
+			// The next one comes when this one has so many live ones: anywhere between two checkpoints.
+			v.await(t, "the backlog", func(b []string) bool { return len(b) > 1 })
+			more := len(v.blocks()) + rand.IntN(20)
+			v.await(t, "more", func(b []string) bool { return len(b) >= more })
 		}
 	}
-	require.GreaterOrEqual(t, slices.Max(slices.Collect(valuesOf(ids))), 2, "streams that overlap have ids in common")
+	for _, all := range viewers {
+		o := order{pubs: make(map[uint64]string), ids: make(map[uint64][]string)}
+		for range 2 { // with those before it, and with those behind it
+			for _, v := range all {
+				blocks := v.ended(t)
+				require.Equal(t, "retry: 500", blocks[0])
+				require.True(t, strings.HasPrefix(blocks[len(blocks)-2], "id: "), blocks[len(blocks)-2:])
+				require.Equal(t, "retry: 500", blocks[len(blocks)-1], "the delay at the end is one second or less")
+				require.Equal(t, 2, strings.Count(v.text(), "retry:"))
+				got := offsetsIn(t, blocks)
+				require.Equal(t, upTo(got[0], got[0]+uint64(len(got))-1), got, "complete and in order")
+				o.compare(t, blocks)
+			}
+		}
+		require.NotZero(t, o.ends, "streams that others go beyond")
+	}
 	for _, stop := range stops {
 		stop()
 	}
@@ -92,16 +128,6 @@ func TestEdgeStreamsAreTheSame(t *testing.T) {
 	require.Zero(t, st.Streams)
 	require.EqualValues(t, 32, st.Opened["shared"])
 	require.NotZero(t, st.Checkpoints)
-}
-
-func valuesOf(m map[string]int) func(yield func(int) bool) {
-	return func(yield func(int) bool) {
-		for _, v := range m {
-			if !yield(v) {
-				return
-			}
-		}
-	}
 }
 
 // A quiet channel has ids too: the first stream finds out where it stands.
@@ -207,6 +233,27 @@ func TestEdgeSlowReaders(t *testing.T) {
 		return s.closes()["slow_bytes"] > 0
 	}, "the end of a stream that nobody reads")
 	go v.read()
-	<-v.done
+	blocks := v.ended(t)
+	require.Contains(t, []string{"retry: 500", "retry: 2000"}, blocks[len(blocks)-1], "by its age")
 	require.NotContains(t, v.text(), "disconnect")
+	require.Equal(t, map[string]uint64{"slow_bytes": 1}, s.closes())
+	require.Zero(t, s.edge.Stats().Streams)
+}
+
+// A backlog that is shorter than it was to be is counted, and whoever has said where he was
+// is told.
+func TestEdgeShortBacklogs(t *testing.T) {
+	s := startEdge(t, `, "vary_last_event_id": true`, `, "history_size": 3`)
+	short := func() [session.Shorts]uint64 { return s.sessions.Stats().ShortBacklogs }
+	epoch := s.api.Publish(t, "live:a", "1").Epoch
+	first := view(t, s.addr, "/broadcast/live:a")
+	for range 5 {
+		s.api.Publish(t, "live:a", "2")
+	}
+	require.Zero(t, short(), "nobody knew how far back it was to reach")
+	relay := view(t, s.addr, "/broadcast/live:a", "CDN-Loop", hop("x"), "Last-Event-ID", cursorOf("live:a", epoch, 1))
+	relay.await(t, "what it missed", func(b []string) bool { return len(b) == 5 })
+	require.Equal(t, `data: {"channel":"live:a","gap":{"dropped":2,"from":2,"to":3}}`, relay.blocks()[1])
+	require.EqualValues(t, 1, short()[session.ShortHistory])
+	first.close()
 }
