@@ -37,6 +37,9 @@ func banner(w io.Writer, n *node.Node, cfg *config.Config, profile *config.Appli
 	if profile != nil {
 		fmt.Fprintf(&text, "  Profile     %s\n", profile)
 	}
+	if b := &cfg.Broadcast; b.Enabled {
+		fmt.Fprintf(&text, "  Broadcast   %s%s/{channel}: to everybody, of namespaces with broadcast\n", at.base, b.HandlerPrefix)
+	}
 	fmt.Fprintf(&text, `
   Subscribe   curl -N -G '%s%s' --data-urlencode 'cf_connect=%s'
 

@@ -159,3 +159,9 @@ func TestAddressesThatOthersReach(t *testing.T) {
 	f("[::]:80", "https://10.0.0.1:80", "https://[2001:db8::1]:80")
 	require.Empty(t, reachable(boundTo(&net.TCPAddr{IP: net.IPv6zero}), func() ([]net.Addr, error) { return nil, errors.New("no") }))
 }
+
+// The broadcast route is for everybody: whoever starts it is told so.
+func TestBannerOfTheBroadcastRoute(t *testing.T) {
+	_, text := bannerOf(t, "10.1.2.3/8", map[string]string{"broadcast.enabled": "true"})
+	require.Regexp(t, `Broadcast   http://localhost:\d+/broadcast/\{channel\}: to everybody`, text)
+}

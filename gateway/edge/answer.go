@@ -81,10 +81,11 @@ func (s *Server) stream(ctx *fasthttp.RequestCtx, r *request) {
 		kind = streamResumed
 		r.backlog = session.Backlog{Offset: at.Offset, Epoch: at.Epoch, Exact: true}
 	}
+	conn, offer := session.Conn{Head: r.head(), Request: r}, r.options.Offer()
+	conn.Framing = conn.Head.Framing
+	conn.Coding, conn.Dictionary = offer.Choose(conn.Head, ctx.Request.Header.PeekAll)
 	if ctx.IsHead() {
-		head, offer := r.head(), r.options.Offer()
-		offer.Choose(head, ctx.Request.Header.PeekAll)
-		headAlone(resp, head)
+		headAlone(resp, conn.Head)
 		return
 	}
 	if s.draining.Load() {
@@ -115,9 +116,6 @@ func (s *Server) stream(ctx *fasthttp.RequestCtx, r *request) {
 	if s.debug && s.opt.Address != nil {
 		r.peer = s.opt.Address(ctx)
 	}
-	conn, offer := session.Conn{Head: r.head(), Request: r}, plan.Offer()
-	conn.Framing = conn.Head.Framing
-	conn.Coding, conn.Dictionary = offer.Choose(conn.Head, ctx.Request.Header.PeekAll)
 	s.taker.Take(ctx, conn, plan, nil)
 }
 
