@@ -10,13 +10,14 @@ import (
 // codedForms are the forms of a frame on coded streams.
 type codedForms struct {
 	of       [2]atomic.Pointer[coded] // by coding, the first one being gzip
+	stored   [2]atomic.Pointer[shape] // in place of a coded.event that was not made, by coding
 	referred atomic.Pointer[referring]
 }
 
 // coded is what a frame is on streams of one coding. Of a raw frame it has the sum of the whole alone.
 type coded struct {
-	// event shares no context with others. The data lines of an open frame are open in
-	// the sense of package coding too.
+	// event shares no context with others; empty if none was made, see coded.alone. The data
+	// lines of an open frame are open in the sense of package coding too.
 	event shape
 	// bare and withID are the event in groups, without its id and with it, if it has one.
 	bare, withID grouped
@@ -52,6 +53,10 @@ func (f *Frame) codedAs(c Coding) *coded {
 // setCoded sets the form for a coding if there is none, and returns the one that there is.
 func (f *Frame) setCoded(c Coding, made *coded) *coded {
 	all := f.allForms()
+	if c == CodingGzip && !f.raw() {
+		lines := f.buf[f.lo:f.hi]
+		made.lines, made.whole = coding.SumText(lines, nil), coding.SumText(lines, f.end())
+	}
 	all.of[c-1].CompareAndSwap(nil, made)
 	return all.of[c-1].Load()
 }
@@ -79,12 +84,21 @@ func (f *Frame) code(c Coding, compress bool) *coded {
 	if made := f.codedAs(c); made != nil {
 		return made
 	}
-	lines := f.buf[f.lo:f.hi]
-	made := &coded{event: f.codedShape(c, nil, compress && len(lines) >= CodeMin)}
-	if c == CodingGzip {
-		made.lines, made.whole = coding.SumText(lines, nil), coding.SumText(lines, f.end())
+	return f.setCoded(c, &coded{event: f.codedShape(c, nil, compress && int(f.hi-f.lo) >= CodeMin)})
+}
+
+// alone returns the event as it goes where it shares no context. If there is no such form
+// it is not compressed: for a loop's turn, too.
+func (c *coded) alone(f *Frame, in Coding) *shape {
+	if c.event.buf != nil {
+		return &c.event
 	}
-	return f.setCoded(c, made)
+	at := &f.allForms().stored[in-1]
+	if at.Load() == nil {
+		made := f.codedShape(in, nil, false)
+		at.CompareAndSwap(nil, &made)
+	}
+	return at.Load()
 }
 
 // codedShape makes the form of an event that shares no context with others, but for a
@@ -162,14 +176,18 @@ func NewGroup(c Coding, withID bool) *Group {
 	return &Group{coding: c, withID: withID, context: coding.NewContext(c)}
 }
 
-// Add gives the frame its form behind the one that was added before, and the form of
-// [Frame.Code]. A frame is added to one Group of each kind, once, before it is given to
-// any loop; a raw one is none of a group. Not for a loop's turn.
+// Add gives the frame its form behind the one that was added before. Where streams are not
+// where the group is, it goes as [Frame.Code] has made it before, or uncompressed. A frame is
+// added to one Group of each kind, once, before it is given to any loop; a raw one is none of
+// a group. Not for a loop's turn.
 func (g *Group) Add(f *Frame) {
 	if f.raw() {
 		return
 	}
-	c := f.code(g.coding, true)
+	c := f.codedAs(g.coding)
+	if c == nil {
+		c = f.setCoded(g.coding, &coded{})
+	}
 	scratch := takeScratch()
 	text := append(scratch.b, f.buf[f.lo:f.hi]...)
 	if end := f.end(); g.withID || !f.HasID() {
@@ -189,6 +207,9 @@ func (g *Group) Add(f *Frame) {
 	g.at++
 	in.at = g.at
 }
+
+// Close ends the group, whose memory others may use: nothing is added to it any more.
+func (g *Group) Close() { g.context.Close() }
 
 // CodedLen returns how many bytes the frame has in a coding, at most: where it shares no
 // context, and in groups of one kind; 0 where there is no such form.
@@ -258,7 +279,7 @@ func (b *Body) Form(p *Part) (form Form) {
 	if with != nil {
 		event = &with.event
 	} else {
-		event = &c.event
+		event = c.alone(f, b.coding)
 	}
 	form.Leave = b.leave()
 	if p.Own != nil {

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
 )
 
 // marketTicks are events of about 2 KB of JSON: quotes of 21 symbols that move a little.
@@ -41,6 +43,7 @@ func TestTicksAreAsSmallAsTheyMustBe(t *testing.T) {
 		raw, grouped, independent := 0, 0, 0
 		frames := marketTicks(200)
 		for _, f := range frames {
+			f.Code(c)
 			g.Add(f)
 			raw += f.Len()
 			p := Part{Frame: f, WithID: true}
@@ -139,4 +142,34 @@ func mustJSON(data []byte) JSON {
 		panic(err)
 	}
 	return j
+}
+
+// What somebody missed is sent in groups alone: no second form of it is compressed, or kept,
+// and whoever is not where the group is reads it all the same.
+func TestAGroupMakesNoFormButItsOwn(t *testing.T) {
+	for _, c := range bothCodings {
+		g := NewGroup(c, true)
+		frames := marketTicks(5)
+		for _, f := range frames {
+			g.Add(f)
+			alone, grouped := f.CodedLen(c, true)
+			require.Zero(t, alone)
+			require.Positive(t, grouped)
+		}
+		g.Close()
+		body, want := NewBody(c, FramingClose), []byte(nil)
+		coded := c.AppendHead(nil)
+		for i, f := range frames {
+			p := Part{Frame: f, WithID: true, Alone: i%2 == 1}
+			form := body.Form(&p)
+			coded = append(append(append(coded, form.Leave...), form.Lines...), form.End...)
+			body.Sent(&p, &form)
+			lines, end := f.Event(FramingClose, true)
+			want = append(append(want, lines...), end...)
+		}
+		coded = append(coded, body.Tail().buf...)
+		got, whole := testkit.Inflated(t, c.String(), coded)
+		require.True(t, whole)
+		require.Equal(t, string(want), string(got))
+	}
 }

@@ -135,6 +135,9 @@ func (f *Frame) size() int {
 			if c := all.of[i].Load(); c != nil {
 				n += len(c.event.buf) + len(c.bare.event.buf) + len(c.withID.event.buf)
 			}
+			if s := all.stored[i].Load(); s != nil {
+				n += len(s.buf)
+			}
 		}
 		for r := all.referred.Load(); r != nil; r = r.next {
 			n += len(r.event.buf)

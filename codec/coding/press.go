@@ -145,7 +145,7 @@ func (x *Context) Append(dst, text []byte) (out []byte, first, last bool) {
 
 func (x *Context) appendZstd(dst, text []byte, first, last bool) []byte {
 	if x.zstd == nil {
-		x.zstd = newZstdWriter(zstdWindow)
+		x.zstd = zstdWriters.Get().(*zstdWriter)
 	}
 	if first {
 		x.zstd.begin()
@@ -154,6 +154,15 @@ func (x *Context) appendZstd(dst, text []byte, first, last bool) []byte {
 		dst = append(dst, Leave...)
 	}
 	return dst
+}
+
+// Close gives back what the Context holds, which must not be used any more. It need not be
+// called.
+func (x *Context) Close() {
+	if x.zstd != nil && !x.inHand { // not in the midst of a text, behind a panic
+		zstdWriters.Put(x.zstd)
+	}
+	*x = Context{coding: x.coding}
 }
 
 // appendTail appends a text and forgets all but the last maxTail bytes.

@@ -165,6 +165,7 @@ func (gs *groups) makeRoom(now time.Duration, h *Hub) bool {
 		h.groupsRefused.Add(1)
 		return false
 	}
+	gs.all[oldest].Close()
 	delete(gs.all, oldest)
 	h.groups.Add(-1)
 	h.groupsDropped.Add(1)
@@ -175,6 +176,7 @@ func (gs *groups) makeRoom(now time.Duration, h *Hub) bool {
 func (gs *groups) drop(channel string, taken forms, h *Hub) {
 	for key := range gs.all {
 		if key.channel == channel && !taken.has(key.coding, key.kind) {
+			gs.all[key].Close()
 			delete(gs.all, key)
 			h.groups.Add(-1)
 		}

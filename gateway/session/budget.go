@@ -259,6 +259,7 @@ func (k *blockKey) compress(events []*codec.Frame) {
 	case k.coding == codec.CodingIdentity:
 	case k.inOrder:
 		g := codec.NewGroup(k.coding, !k.bare)
+		defer g.Close()
 		for _, e := range events {
 			g.Add(e)
 		}
