@@ -38,8 +38,8 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx, target []byte) {
 		fail(resp, fasthttp.StatusMethodNotAllowed, "method not allowed: use GET")
 		return
 	}
-	n, own := hops(ctx.Request.Header.PeekAll("CDN-Loop"), s.opt.Node)
-	if own || n >= maxHops || len(via(ctx)) > viaMax {
+	way, n, own := via(ctx, s.opt.Node)
+	if own || n >= maxHops || len(way) > viaMax {
 		s.inLoop(resp)
 		return
 	}
@@ -57,7 +57,7 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx, target []byte) {
 		s.respell(resp, r, path)
 		return
 	}
-	r.relay = n > 0
+	r.relay, r.way = n > 0, way
 	s.stream(ctx, r)
 }
 
@@ -104,7 +104,7 @@ func (s *Server) stream(ctx *fasthttp.RequestCtx, r *request) {
 	}
 	plan, err := s.sessions.PlanBroadcast(&session.BroadcastRequest{
 		Channel: r.channel, Rules: r.options, Retry: s.opt.Retry, Backlog: r.backlog, Unsettled: here.unsettled, Lifetime: here.lifetime,
-		Via: string(via(ctx)),
+		Via: string(r.way),
 	})
 	if err != nil {
 		s.channels.leave(r.channel)
@@ -151,9 +151,23 @@ func fail(resp *fasthttp.Response, status int, message string) {
 // viaMax is how many bytes a CDN-Loop may have, which a relay sends on.
 const viaMax = 4 << 10
 
-// via is the way by which a request came, of all CDN-Loop headers.
-func via(ctx *fasthttp.RequestCtx) []byte {
-	return bytes.Join(ctx.Request.Header.PeekAll("CDN-Loop"), []byte(", "))
+// via is the way by which a request came, with the number of our nodes on it, and whether
+// this one is among them. It is that of all CDN-Loop headers, and of our own where a front
+// between stripped those.
+func via(ctx *fasthttp.RequestCtx, node string) (way []byte, n int, own bool) {
+	peek := func(name string) (text []byte, n int, own bool) {
+		lines := ctx.Request.Header.PeekAll(name) // valid until the next call
+		n, own = hops(lines, node)
+		return bytes.Join(lines, []byte(", ")), n, own
+	}
+	way, n, own = peek("CDN-Loop")
+	if ours, m, too := peek("Sluice-Loop"); m > n {
+		if len(way) > 0 {
+			ours = append(append(ours, ", "...), way...)
+		}
+		return ours, m, own || too
+	}
+	return way, n, own
 }
 
 // inLoop says that a request came round, here or at an origin.

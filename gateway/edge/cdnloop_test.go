@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp"
 )
 
 func TestHops(t *testing.T) {
@@ -32,6 +33,34 @@ func TestHops(t *testing.T) {
 	f(1, false, "sluice; node=\"\\\"me\"")
 	f(9, false, strings.Repeat("sluice; node=\"x\", ", 9))
 	f(0, false, "sluices, xsluice, \"sluice\"")
+}
+
+// Where a front strips or resets CDN-Loop, the way is known by our own header.
+func TestTheWayOfARequest(t *testing.T) {
+	for _, c := range []struct {
+		standard, ours, way string
+		n                   int
+		own                 bool
+	}{
+		{},
+		{standard: `cdn`, way: `cdn`},
+		{standard: `sluice; node="you"`, ours: `sluice; node="you"`, way: `sluice; node="you"`, n: 1},
+		{ours: `sluice; node="you"`, way: `sluice; node="you"`, n: 1},
+		{standard: `cdn`, ours: `sluice; node="you", sluice; node="me"`, way: `sluice; node="you", sluice; node="me", cdn`, n: 2, own: true},
+		{standard: `sluice; node="me"`, ours: `x`, way: `sluice; node="me"`, n: 1, own: true},
+	} {
+		var ctx fasthttp.RequestCtx
+		if c.standard != "" {
+			ctx.Request.Header.Set("CDN-Loop", c.standard)
+		}
+		if c.ours != "" {
+			ctx.Request.Header.Set("Sluice-Loop", c.ours)
+		}
+		way, n, own := via(&ctx, "me")
+		require.Equal(t, c.way, string(way))
+		require.Equal(t, c.n, n, c.way)
+		require.Equal(t, c.own, own, c.way)
+	}
 }
 
 func FuzzHops(f *testing.F) {

@@ -33,6 +33,7 @@ type request struct {
 	channel string
 	options *channel.Options
 	relay   bool
+	way     []byte // by which it came, see via; until the plan is made
 	private bool
 	backlog session.Backlog
 }

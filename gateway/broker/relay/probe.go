@@ -74,7 +74,7 @@ func (e *Engine) askProbe() error {
 	if err != nil {
 		return fmt.Errorf("relay: %s is not a URL that can be requested", at.Redacted())
 	}
-	req.Header = http.Header{"User-Agent": {"sluice relay"}, "Cdn-Loop": {loopOf("", e.opt.Node)}}
+	req.Header = http.Header{"User-Agent": {"sluice relay"}, "Cdn-Loop": {loopOf("", e.opt.Node)}, "Sluice-Loop": {loopOf("", e.opt.Node)}}
 	resp, err := e.http.RoundTrip(req)
 	if err != nil {
 		return fmt.Errorf("relay: the origin %s is out of reach: %w", e.opt.Origin.Host, auth.CallError(err))

@@ -130,7 +130,7 @@ func (l *link) ask(ctx context.Context) (*http.Response, head, *failure) {
 func (l *link) header(positioned bool) http.Header {
 	h := http.Header{
 		"Accept": {"text/event-stream"}, "Accept-Encoding": {"identity"}, "User-Agent": {"sluice relay"},
-		"Cdn-Loop": {l.loop},
+		"Cdn-Loop": {l.loop}, "Sluice-Loop": {l.loop}, // for CDNs that strip what they do not know to be theirs
 	}
 	if positioned && l.lastID != "" {
 		h["Last-Event-Id"] = []string{l.lastID}
