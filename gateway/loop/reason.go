@@ -15,7 +15,7 @@ const (
 	ReasonSlowTotal                   // it held most of its own when all passed Options.QueuesMaxTotal
 	ReasonPanic                       // a bug, kept to this one stream
 	ReasonShutdown                    // the server stops
-	ReasonDisconnect                  // ended by the server API or a hook
+	ReasonDisconnect                  // ended by the server API, a hook or a reload
 	ReasonExpired                     // the connection or a subscription expired
 	ReasonInsufficient                // a position was lost, or a hold overflowed
 	ReasonInappropriate               // data was published that the stream cannot carry

@@ -70,7 +70,7 @@ func (a *Agent) add(ref loop.Ref, op *opening) *session {
 	}
 	a.count(s)
 	if p.broadcast != nil {
-		a.broadcasts.Set(ref.Slot, broadcast{p.broadcast, a.loop.Now()})
+		a.broadcasts.Set(ref.Slot, broadcast{request: p.broadcast, began: a.loop.Now()})
 	}
 	if a.m.opt.Refresh != nil {
 		s.refresh = &refreshState{meta: p.meta, headers: p.headers}

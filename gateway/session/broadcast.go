@@ -228,12 +228,26 @@ func (m *Manager) settleMark(ctx context.Context, req *BroadcastRequest, top bro
 type broadcast struct {
 	request *BroadcastRequest
 	began   int64 // on the loop's clock
+	// rules were the node's when it was last looked whether everybody may read the channel.
+	rules *channel.Rules
 }
 
-// Passed implements hub.Owner: a stream that is old enough ends behind the checkpoint.
-func (a *Agent) Passed(ref loop.Ref, _ string) {
+// Passed implements hub.Owner: a stream that is old enough ends behind the checkpoint, and
+// one of a channel that a reload has closed to the public.
+func (a *Agent) Passed(ref loop.Ref, ch string) {
 	b := a.broadcasts.Value(ref.Slot)
-	if a.table.get(ref) == nil || b.request == nil || a.loop.Now()-b.began < b.request.lifetime() {
+	if a.table.get(ref) == nil || b.request == nil {
+		return
+	}
+	if rules := a.m.opt.Rules(); rules != b.rules {
+		if _, open := rules.Broadcast(ch); !open {
+			a.endBroadcast(ref, loop.ReasonDisconnect, closeWithin)
+			return
+		}
+		b.rules = rules
+		a.broadcasts.Set(ref.Slot, b)
+	}
+	if a.loop.Now()-b.began < b.request.lifetime() {
 		return
 	}
 	last := codec.RetryFrame(min(b.request.Retry, endRetry))

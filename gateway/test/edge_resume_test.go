@@ -3,6 +3,7 @@ package test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -235,4 +236,24 @@ func TestEdgeBacklogsAreBounded(t *testing.T) {
 	v := view(t, s.addr, "/broadcast/live:a")
 	v.await(t, "the backlog", func(b []string) bool { return len(b) == 11 })
 	require.Equal(t, upTo(6, 15), offsetsIn(t, v.blocks()))
+}
+
+// A reload that closes a namespace to the public ends its streams at the next checkpoint, and
+// not at the end of their lives.
+func TestEdgeReloadClosesChannels(t *testing.T) {
+	s := startEdge(t, "", `, "broadcast_lifetime": "900s"`)
+	v := view(t, s.addr, "/broadcast/live:a")
+	v.await(t, "the opening", func(b []string) bool { return len(b) > 0 })
+	other := *s.cfg
+	other.Channel.Namespaces = slices.Clone(other.Channel.Namespaces)
+	require.NoError(t, s.Reload(&other))
+	v.await(t, "two checkpoints: nothing has changed", func(b []string) bool { return len(b) > 3 })
+	closed := other
+	closed.Channel.Namespaces = slices.Clone(other.Channel.Namespaces)
+	closed.Channel.Namespaces[0].Broadcast = false
+	require.NoError(t, s.Reload(&closed))
+	blocks := v.ended(t)
+	require.Equal(t, "retry: 500", blocks[len(blocks)-1])
+	require.Equal(t, 404, view(t, s.addr, "/broadcast/live:a").head.Status)
+	require.Equal(t, map[string]uint64{"disconnect": 1}, s.closes())
 }
