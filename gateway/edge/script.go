@@ -47,6 +47,10 @@ func (s *Server) HandleScript(ctx *fasthttp.RequestCtx) {
 		fail(&ctx.Response, fasthttp.StatusMethodNotAllowed, "method not allowed: use GET")
 		return
 	}
+	if _, _, own := via(ctx, s.opt.Node); own { // a relay asks whether its origin is there
+		s.inLoop(&ctx.Response)
+		return
+	}
 	h.Set(fasthttp.HeaderAccessControlAllowOrigin, "*")
 	h.Set(fasthttp.HeaderCacheControl, "public, max-age=3600")
 	h.Set(fasthttp.HeaderETag, scriptTag)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp"
 )
 
 // The script is small, and is what its source says: no line of that ends where a browser
@@ -27,4 +28,11 @@ func TestTheScriptIsItsSource(t *testing.T) {
 		require.Contains(t, string(script), code)
 	}
 	require.Equal(t, "a;b {c}", strip("// x\n\ta; // y\n\n  b {\n// z\nc\n}\n"))
+}
+
+func TestTheScriptIsNoOriginOfItsOwn(t *testing.T) {
+	var ctx fasthttp.RequestCtx
+	ctx.Request.Header.Set("CDN-Loop", `sluice; node="me"`)
+	(&Server{opt: Options{Node: "me"}}).HandleScript(&ctx)
+	require.Equal(t, fasthttp.StatusLoopDetected, ctx.Response.StatusCode())
 }
