@@ -95,7 +95,7 @@ func (s *Server) stream(ctx *fasthttp.RequestCtx, r *request) {
 	}
 	here, ok := s.channels.enter(r.channel, r.options)
 	if !ok {
-		s.refused[refusedChannels].Add(1)
+		s.refused[s.channels.refusal()].Add(1)
 		r.comeBack(resp)
 		return
 	}

@@ -19,6 +19,7 @@ type channels struct {
 	// Immutable after newChannels.
 	hub   checkpoints
 	most  int           // streams of one channel, 0 for no limit
+	total func() int    // of all, 0 for no limit
 	reach time.Duration // of a backlog, beyond the freshness
 	now   func() time.Duration
 	tight func(channel string) // told when a channel comes near most
@@ -65,6 +66,7 @@ func newChannels(h checkpoints, most int, reach time.Duration) *channels {
 	return &channels{
 		hub: h, most: most, reach: reach, now: func() time.Duration { return time.Since(start) },
 		wake: make(chan struct{}, 1), named: make(map[string]*state), tight: func(string) {},
+		total: func() int { return 0 },
 	}
 }
 
@@ -86,6 +88,9 @@ type place struct {
 func (c *channels) enter(ch string, o *channel.Options) (p place, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.full() {
+		return place{}, false
+	}
 	now, s := c.now(), c.named[ch]
 	if s == nil {
 		s = &state{channel: ch, lifetime: new(atomic.Int64)}
@@ -109,6 +114,22 @@ func (c *channels) enter(ch string, o *channel.Options) (p place, ok bool) {
 		c.set(s, next)
 	}
 	return place{s.begin(now - o.BroadcastFreshness - c.reach), !s.settled, s.lifetime}, true
+}
+
+// full reports whether there are as many streams of all channels as may be. Caller holds mu.
+func (c *channels) full() bool {
+	limit := c.total()
+	return limit > 0 && c.streams >= limit
+}
+
+// refusal says why enter has just had no place.
+func (c *channels) refusal() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.full() {
+		return refusedNode
+	}
+	return refusedChannels
 }
 
 // set changes when something is due for a channel. Caller holds mu.

@@ -34,12 +34,15 @@ import (
 type Options struct {
 	Prefix          string // handler_prefix
 	VaryLastEventID bool
-	MaxStreams      int           // of one channel, 0 for no limit (max_origin_streams)
-	Retry           time.Duration // told at the beginning of every stream
-	Rules           func() *channel.Rules
-	Node            string // the id of this node, as CDN-Loop has it
-	Socket          loop.SocketOptions
-	CallTimeout     time.Duration // of a call to the engine; 5 s
+	MaxStreams      int // of one channel, 0 for no limit (max_origin_streams)
+	// MaxTotal is how many of all channels there may be, 0 for no limit (max_streams);
+	// any goroutine.
+	MaxTotal    func() int
+	Retry       time.Duration // told at the beginning of every stream
+	Rules       func() *channel.Rules
+	Node        string // the id of this node, as CDN-Loop has it
+	Socket      loop.SocketOptions
+	CallTimeout time.Duration // of a call to the engine; 5 s
 	// Address says where a request comes from, for the log; nil if nobody knows.
 	Address func(ctx *fasthttp.RequestCtx) netip.Addr
 	Log     *slog.Logger
@@ -78,6 +81,9 @@ func New(m *session.Manager, h *hub.Hub, b broker.Broker, opt Options) *Server {
 		debug:    opt.Log.Enabled(context.Background(), slog.LevelDebug),
 	}
 	s.channels.tight = s.tight
+	if opt.MaxTotal != nil {
+		s.channels.total = opt.MaxTotal
+	}
 	m.OnBroadcastEnd(s.channels.leave)
 	return s
 }
@@ -111,7 +117,7 @@ const (
 	refusedChannel  // not one of the route, or none at the origin of a relay
 	refusedLoop     // it came round, or through too many relays
 	refusedChannels // over max_origin_streams
-	refusedNode     // over a limit of the node, or the node stops
+	refusedNode     // over max_streams or a limit of the node, or the node stops
 	refusedEngine   // the stream could not be opened, mostly because the engine is away
 	refusedDetached // its connection cannot be streamed to
 	refusals

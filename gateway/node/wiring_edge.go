@@ -11,9 +11,23 @@ func (node *Node) newEdge() *edge.Server {
 	b := &node.cfg.Broadcast
 	return edge.New(node.sessions, node.hub, node.broker, edge.Options{
 		Prefix: b.HandlerPrefix, VaryLastEventID: b.VaryLastEventID, MaxStreams: b.MaxOriginStreams, Retry: b.Retry,
-		Rules: node.rules.Load, Node: node.id.String(),
+		MaxTotal: node.broadcastStreams,
+		Rules:    node.rules.Load, Node: node.id.String(),
 		Socket: sseSettings(node.cfg).Socket, Address: node.clientAddress, Log: node.log,
 	})
+}
+
+// broadcastStreams returns how many streams the broadcast route may have, 0 for no limit.
+// Why half: anybody may open one, of a channel that does not exist before.
+func (node *Node) broadcastStreams() int {
+	if most := node.cfg.Broadcast.MaxStreams; most > 0 {
+		return most
+	}
+	all, _ := node.sessions.StreamLimit()
+	if !node.cfg.UniSSE.Enabled {
+		return all
+	}
+	return (all + 1) / 2
 }
 
 // addEdge adds what the broadcast route counts.

@@ -218,6 +218,23 @@ func TestEdgeLimitOfAChannel(t *testing.T) {
 	}, "the place of the stream that ended")
 }
 
+// Strangers who make up channels leave the rest of the node to others.
+func TestEdgeLimitOfAllChannels(t *testing.T) {
+	p := edgeParts("", "")
+	p.client = `, "connection_limit": 5`
+	s := startServer(t, p)
+	for _, ch := range []string{"a", "b", "c"} { // half of 5
+		require.Equal(t, sharedHead, headOf(view(t, s.addr, "/broadcast/live:"+ch).head, edgeFields...))
+	}
+	over := view(t, s.addr, "/broadcast/live:d")
+	require.Equal(t, 200, over.head.Status)
+	require.Equal(t, []string{"retry: 2000"}, over.ended(t))
+	require.EqualValues(t, 1, s.edge.Stats().Refused["node_limit"])
+	h, _ := testkit.RoundTrip(t, s.addr, testkit.Request{Method: "HEAD", Target: "/broadcast/live:d"})
+	require.Equal(t, 200, h.Status)
+	s.subscribe(t, "live:a")
+}
+
 // A front that does not read ends as slow, without a push that everybody behind it would
 // take for theirs.
 func TestEdgeSlowReaders(t *testing.T) {

@@ -80,6 +80,7 @@ type Broadcast struct {
 	HandlerPrefix    string        `json:"handler_prefix" default:"/broadcast" doc:"Path of the broadcast route: /broadcast/news has channel news, and /broadcast.js the script for pages."`
 	VaryLastEventID  bool          `json:"vary_last_event_id" default:"false" doc:"Answer by Last-Event-ID, with Vary: Last-Event-ID, for fronts that share one stream among all who bring the same id (Fastly, Varnish): after a planned end all viewers of a stream do, and need no script. An id that is no checkpoint of this node is redirected to the bare path."`
 	MaxOriginStreams int           `json:"max_origin_streams" default:"64" doc:"Most streams of one channel on this node; whoever comes above it is told to come back. A CDN needs about broadcast_lifetime / broadcast_freshness for each of its points of presence. 0: no limit."`
+	MaxStreams       int           `json:"max_streams" default:"0" doc:"Most streams of the route on this node, of all channels together: what strangers who make up channels cannot take from others. 0: half of those that the node may have, or all where uni_sse is off."`
 	Retry            time.Duration `json:"retry" default:"2s" min:"100ms" doc:"Reconnect delay in the first line of every stream of the route, the same for all. At least half of broadcast_freshness."`
 }
 
