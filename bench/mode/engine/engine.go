@@ -172,6 +172,3 @@ type CPU struct {
 	Redis float64 `json:"redis"`
 	Bench float64 `json:"bench"`
 }
-
-// stream is the request of a stream on the channel of h.
-func stream(h *rig.Host) ([]byte, error) { return h.RequestOn(0, h.Target.Channel) }
