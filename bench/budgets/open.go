@@ -78,6 +78,6 @@ func budgetStorm(ctx context.Context, f *flags, rows []budgetRow) error {
 	if err != nil {
 		return err
 	}
-	rows[0].Got = &r.SoonEach
+	rows[0].Got = &r.Sides[0].SoonEach
 	return nil
 }

@@ -81,6 +81,11 @@ func New(cfg Config) (*Client, error) {
 func (c *Client) Open(ctx context.Context, n int, quiet time.Duration) error {
 	target := c.Opened.Load() + int64(n)
 	c.Start(n)
+	return c.await(ctx, target, quiet)
+}
+
+// await returns when target streams have opened, or with the first error.
+func (c *Client) await(ctx context.Context, target int64, quiet time.Duration) error {
 	timer := time.NewTicker(quiet)
 	defer timer.Stop()
 	last := int64(-1)

@@ -28,6 +28,13 @@ type closeHandler interface {
 	Closed(stream int, e Ending) bool
 }
 
+// numberHandler is a Handler that asks which of all the client's streams opened, and
+// when. OpenedAs is called before Opened; now is as in Event.
+type numberHandler interface {
+	Handler
+	OpenedAs(number int, now int64)
+}
+
 // pieceHandler is a Handler that looks at events which are too large to be
 // kept. Piece is called with each piece of a line that comes in several, before
 // Opened or Event is called with the head of its data.

@@ -48,6 +48,7 @@ type worker struct {
 	ids      idHandler    // handler, if it follows ids
 	ends     closeHandler // handler, if it goes on when streams end
 	pieces   pieceHandler // handler, if it looks at pieces
+	numbers  numberHandler
 	buf      []byte
 	waste    []byte // never written to
 	inFlight int
@@ -80,6 +81,7 @@ func newWorker(c *Client, h Handler, inFlight int) (*worker, error) {
 	w.ids, _ = h.(idHandler)
 	w.ends, _ = h.(closeHandler)
 	w.pieces, _ = h.(pieceHandler)
+	w.numbers, _ = h.(numberHandler)
 	var err error
 	if w.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("bench: epoll_create1: %w", err)

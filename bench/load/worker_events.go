@@ -45,6 +45,9 @@ func (w *worker) onEvent(data []byte) {
 func (w *worker) opened(s *clientStream, push []byte) {
 	s.phase = streamOpen
 	w.connecting--
+	if w.numbers != nil {
+		w.numbers.OpenedAs(s.id, w.now)
+	}
 	w.handler.Opened(w.current, push)
 	if w.stalled {
 		if err := unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, s.fd, nil); err != nil {

@@ -100,6 +100,7 @@ func (f *targetFlags) external() (*load.Target, error) {
 // peerFlags name other servers that take turns with ours.
 type peerFlags struct {
 	Peers      string
+	Before     string // another binary of ours
 	peerCmd    string
 	peerConfig string
 	peerName   string
@@ -108,6 +109,7 @@ type peerFlags struct {
 // RegisterPeers declares the flags of modes that peers take part in.
 func (f *peerFlags) RegisterPeers(fs *flag.FlagSet) {
 	fs.StringVar(&f.Peers, "peers", "", "other servers to measure in turns with ours: nchan")
+	fs.StringVar(&f.Before, "before", "", "another binary of ours, such as an older one, to measure in turns with the new one, configured alike")
 	fs.StringVar(&f.peerCmd, "peer-cmd", "", "command line of a server that speaks the same endpoint, such as 'centrifugo -c {config}'")
 	fs.StringVar(&f.peerConfig, "peer-config", "", "template of its config file, with {port}, {key} and {secret} (default: the one of ours, JSON)")
 	fs.StringVar(&f.peerName, "peer-name", "peer", "what to call it in tables")
@@ -120,8 +122,10 @@ func (f *peerFlags) PeerCount() (n int) {
 			n++
 		}
 	}
-	if f.peerCmd != "" {
-		n++
+	for _, program := range []string{f.Before, f.peerCmd} {
+		if program != "" {
+			n++
+		}
 	}
 	return n
 }

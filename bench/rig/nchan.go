@@ -18,8 +18,9 @@ import (
 	"sluice/bench/proc"
 )
 
-// nchanName is the peer that Debian's packages bring.
-const nchanName = "nchan"
+// NchanSide is what nchan is called in tables and by -peers: the peer that Debian's
+// packages bring.
+const NchanSide = "nchan"
 
 const nchanMissing = "apt-get install nginx libnginx-mod-nchan"
 
@@ -86,7 +87,7 @@ func startNchan(ctx context.Context, dir, channel string, files int) (*server, e
 	if err != nil {
 		return nil, err
 	}
-	prefix := filepath.Join(dir, nchanName)
+	prefix := filepath.Join(dir, NchanSide)
 	file := filepath.Join(prefix, "nginx.conf")
 	if err := errors.Join(os.MkdirAll(prefix, 0o700), os.WriteFile(file, config, 0o600)); err != nil {
 		return nil, fmt.Errorf("bench: nchan: %w", err)

@@ -19,6 +19,9 @@ import (
 	json "github.com/goccy/go-json"
 )
 
+// BeforeSide is what another binary of ours (-before) is called in tables.
+const BeforeSide = "before"
+
 // errNoPeer says that a peer's program is missing: the run goes on without it.
 var errNoPeer = errors.New("this peer is left out")
 
@@ -29,7 +32,7 @@ func (r *Rig) startPeers(ctx context.Context) error {
 		if name = strings.TrimSpace(name); name == "" {
 			continue
 		}
-		if name != nchanName {
+		if name != NchanSide {
 			return fmt.Errorf("bench: -peers knows nchan, not %q; start others with -peer-cmd", name)
 		}
 		r.Progress.Say("starting %s", name)
@@ -39,6 +42,11 @@ func (r *Rig) startPeers(ctx context.Context) error {
 			continue
 		}
 		if err := r.addPeer(ctx, name, s, err); err != nil {
+			return err
+		}
+	}
+	if r.Flags.Before != "" {
+		if _, err := r.addNode(ctx, r.Flags.Before, BeforeSide, r.Flags.Own); err != nil {
 			return err
 		}
 	}

@@ -128,28 +128,33 @@ func (r *Rig) startOwn(ctx context.Context) (err error) {
 		}
 	}
 	r.Progress.Say("starting the server")
-	if r.Server, err = r.startNode(ctx, r.Dir, r.Flags.Own); err == nil {
+	if r.Server, err = r.startNode(ctx, r.binary, r.Dir, r.Flags.Own); err == nil {
 		r.Target = r.Server.target
 	}
 	return err
 }
 
-// startNode starts a server of ours, whose files are in dir.
-func (r *Rig) startNode(ctx context.Context, dir string, own OwnServer) (*server, error) {
+// startNode starts a server of ours, whose program is binary and whose files are in dir.
+func (r *Rig) startNode(ctx context.Context, binary, dir string, own OwnServer) (*server, error) {
 	if own.OnRedis {
 		own.redis = r.Redis.Addr()
 	}
-	return startServer(ctx, r.binary, dir, r.Flags.Channel, r.Flags.Anonymous, own)
+	return startServer(ctx, binary, dir, r.Flags.Channel, r.Flags.Anonymous, own)
 }
 
 // AddNode starts one more server of ours, as a peer. Only where New started ours.
 func (r *Rig) AddNode(ctx context.Context, name string, own OwnServer) (*Host, error) {
+	return r.addNode(ctx, r.binary, name, own)
+}
+
+// addNode starts a server of ours, whose program is binary, as a peer.
+func (r *Rig) addNode(ctx context.Context, binary, name string, own OwnServer) (*Host, error) {
 	r.Progress.Say("starting the server: %s", name)
 	dir := filepath.Join(r.Dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	s, err := r.startNode(ctx, dir, own)
+	s, err := r.startNode(ctx, binary, dir, own)
 	if err := r.addPeer(ctx, name, s, err); err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func Setup(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &Flags{}
 	f.Register(fs)
 	f.RegisterPeers(fs)
-	fs.StringVar(&f.Kinds, "kinds", KindAnonymous+","+KindHS256+","+kindCached+","+kindRS256, "credentials to connect our server with; peers are connected to anonymously")
+	fs.StringVar(&f.Kinds, "kinds", KindAnonymous+","+KindHS256+","+kindCached+","+kindRS256, "credentials to connect our server with, and that of -before; other peers are connected to anonymously")
 	fs.IntVar(&f.Connects, "connects", 2000, "streams that are opened and then closed in each turn")
 	fs.IntVar(&f.Rounds, "rounds", 5, "rounds, in each of which every kind of connect takes a turn")
 	fs.BoolVar(&f.Floor, "floor", true, "take turns with the floor program")
@@ -139,7 +139,7 @@ func Run(ctx context.Context, f *Flags) (*Report, error) {
 
 // run lets the kinds take turns.
 func (x *connects) run(ctx context.Context) (*Report, error) {
-	x.kinds = x.serverKinds()
+	x.kinds = x.serverKinds(&x.r.Host)
 	if x.f.Floor {
 		fl, err := x.startFloor(ctx)
 		if err != nil {
@@ -151,6 +151,10 @@ func (x *connects) run(ctx context.Context) (*Report, error) {
 		})
 	}
 	for _, h := range x.r.Peers {
+		if h.Name == rig.BeforeSide {
+			x.kinds = append(x.kinds, x.serverKinds(h)...)
+			continue
+		}
 		x.kinds = append(x.kinds, connectKind{name: h.Name, host: serverHost{h.Target.PIDs, x.f.Quiet}, to: h})
 	}
 	report := newReport(x.f, x.r)
@@ -170,9 +174,9 @@ func (x *connects) run(ctx context.Context) (*Report, error) {
 	return report, nil
 }
 
-// serverKinds are the kinds that the server can be asked for.
-func (x *connects) serverKinds() []connectKind {
-	t := x.r.Target
+// serverKinds are the kinds that a server of ours can be asked for.
+func (x *connects) serverKinds(h *rig.Host) []connectKind {
+	t := h.Target
 	kinds := []connectKind{{name: KindAnonymous}}
 	if t.Secret != "" {
 		kinds = append(kinds, connectKind{name: KindHS256, mint: func(i int) (string, error) {
@@ -184,12 +188,26 @@ func (x *connects) serverKinds() []connectKind {
 			return load.SignToken(jwt.SigningMethodRS256, x.rsa, x.freshClaims(i))
 		}})
 	}
-	for i := range kinds {
-		kinds[i].host, kinds[i].to = serverHost{t.PIDs, x.f.Quiet}, &x.r.Host
-	}
-	return slices.DeleteFunc(kinds, func(k connectKind) bool {
+	kinds = slices.DeleteFunc(kinds, func(k connectKind) bool {
 		return x.f.Kinds != "" && !slices.Contains(strings.Split(x.f.Kinds, ","), k.name)
 	})
+	for i := range kinds {
+		k := &kinds[i]
+		k.host, k.to = serverHost{t.PIDs, x.f.Quiet}, h
+		if h.Name == rig.BeforeSide {
+			k.name = nameBefore(k.name)
+		}
+	}
+	return kinds
+}
+
+// nameBefore is what a kind of ours is called where the program before is asked: its
+// anonymous connects by its own name, as those of peers.
+func nameBefore(kind string) string {
+	if kind == KindAnonymous {
+		return rig.BeforeSide
+	}
+	return rig.BeforeSide + ", " + kind
 }
 
 // freshClaims are those of a token that was never shown.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"sluice/bench/figures"
@@ -13,10 +14,11 @@ import (
 )
 
 // The budgets of a connect: CPU of an anonymous one as a multiple of the
-// floor's, and µs more for a token with HS256 that was not seen before.
+// floor's and of nchan's, and µs more for a token with HS256 that was not seen before.
 const (
-	Budget      = 4.0
-	HS256Budget = 15.0
+	Budget      = 2.5
+	NchanBudget = 1.1
+	HS256Budget = 12.0
 )
 
 // connectTurn is one turn of one kind. CPU in µs per connect.
@@ -44,10 +46,11 @@ type connectFigure struct {
 
 // connectSummary is one kind over all rounds.
 type connectSummary struct {
-	Kind      string         `json:"kind"`
-	PerSecond figures.Spread `json:"connects_per_second"`
-	Open      connectFigure  `json:"open"`
-	Whole     connectFigure  `json:"open_and_close"`
+	Kind      string          `json:"kind"`
+	PerSecond figures.Spread  `json:"connects_per_second"`
+	SpeedOver *figures.Spread `json:"connects_per_second_ours_over_peer"` // as OursOver
+	Open      connectFigure   `json:"open"`
+	Whole     connectFigure   `json:"open_and_close"`
 }
 
 // Report is the result of the connect mode.
@@ -89,6 +92,8 @@ func (r *Report) figure(kind string, f func(t connectTurn) float64) connectFigur
 	case kind == KindFloor || kind == KindAnonymous:
 	case slices.Contains(r.Peers, kind):
 		x.OursOver = figures.Quotients(r.values(KindAnonymous, f), own)
+	case strings.HasPrefix(kind, nameBefore("")):
+		x.More = figures.Differences(own, r.values(rig.BeforeSide, f))
 	default:
 		x.More = figures.Differences(own, r.values(KindAnonymous, f))
 	}
@@ -98,12 +103,21 @@ func (r *Report) figure(kind string, f func(t connectTurn) float64) connectFigur
 // sumUp fills in the kinds from the turns.
 func (r *Report) sumUp() {
 	perSecond := func(t connectTurn) float64 { return t.PerSecond }
-	for _, kind := range append([]string{KindFloor, KindAnonymous, kindCached, KindHS256, kindRS256}, r.Peers...) {
-		if speeds := r.values(kind, perSecond); len(speeds) > 0 {
-			r.Kinds = append(r.Kinds, connectSummary{
-				Kind: kind, PerSecond: figures.SpreadOf(speeds), Open: r.figure(kind, openCPU), Whole: r.figure(kind, wholeCPU),
-			})
+	ours := []string{KindAnonymous, kindCached, KindHS256, kindRS256}
+	kinds := append(append([]string{KindFloor}, ours...), r.Peers...)
+	for _, kind := range ours[1:] {
+		kinds = append(kinds, nameBefore(kind))
+	}
+	for _, kind := range kinds {
+		speeds := r.values(kind, perSecond)
+		if len(speeds) == 0 {
+			continue
 		}
+		s := connectSummary{Kind: kind, PerSecond: figures.SpreadOf(speeds), Open: r.figure(kind, openCPU), Whole: r.figure(kind, wholeCPU)}
+		if slices.Contains(r.Peers, kind) {
+			s.SpeedOver = figures.Quotients(r.values(KindAnonymous, perSecond), speeds)
+		}
+		r.Kinds = append(r.Kinds, s)
 	}
 }
 
@@ -122,6 +136,9 @@ func (r *Report) budgets() (lines []string) {
 		case KindHS256:
 			add("HS256 − anonymous, µs, opening", s.Open.More, HS256Budget)
 			add("HS256 − anonymous, µs, with closing", s.Whole.More, HS256Budget)
+		case rig.NchanSide:
+			add("anonymous ÷ nchan, opening", s.Open.OursOver, NchanBudget)
+			add("anonymous ÷ nchan, with closing", s.Whole.OursOver, NchanBudget)
 		}
 	}
 	return lines
@@ -161,7 +178,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 	fmt.Fprintln(w)
 	for _, s := range r.Kinds {
 		if s.Open.OursOver != nil {
-			fmt.Fprintf(w, "anonymous ÷ %s, opening %s, with closing %s\n", s.Kind, s.Open.OursOver, s.Whole.OursOver)
+			fmt.Fprintf(w, "anonymous ÷ %s: opening %s, with closing %s, connects/s %s\n", s.Kind, s.Open.OursOver, s.Whole.OursOver, orDash(s.SpeedOver))
 		}
 	}
 	for _, line := range r.budgets() {

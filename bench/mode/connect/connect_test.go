@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 	"sluice/bench/figures"
 	"sluice/bench/proc"
+	"sluice/bench/rig"
 	"sluice/bench/standin"
 	"sluice/gateway/testkit"
 )
@@ -101,8 +103,8 @@ func TestConnectReportComparesRoundByRound(t *testing.T) {
 	require.Equal(t, &figures.Spread{Median: 20, Min: 2, Max: 40}, hs.Whole.More)
 	var out bytes.Buffer
 	require.NoError(t, figures.WriteReport(&out, r, false))
-	require.Contains(t, out.String(), "3.00 (2.50–6.00)  budget ≤ 4: kept")
-	require.Contains(t, out.String(), "20.00 (2.00–40.00)  budget ≤ 15: MISSED")
+	require.Contains(t, out.String(), "3.00 (2.50–6.00)  budget ≤ 2.5: MISSED")
+	require.Contains(t, out.String(), "20.00 (2.00–40.00)  budget ≤ 12: MISSED")
 	out.Reset()
 	require.NoError(t, figures.WriteReport(&out, r, true))
 	require.True(t, json.Valid(out.Bytes()))
@@ -112,4 +114,20 @@ func TestConnectReportComparesRoundByRound(t *testing.T) {
 	require.Nil(t, r.Kinds[0].Open.OverFloor, "without a floor there is no ratio")
 	require.Empty(t, r.budgets())
 	require.NoError(t, figures.WriteReport(&out, r, false))
+}
+
+func TestConnectComparesTheProgramBefore(t *testing.T) {
+	r := &Report{Peers: []string{rig.NchanSide, rig.BeforeSide}}
+	for kind, cpu := range map[string]float64{KindAnonymous: 30, rig.NchanSide: 20, rig.BeforeSide: 60, nameBefore(KindHS256): 90} {
+		r.Turns = append(r.Turns, connectTurn{Kind: kind, Round: 1, PerSecond: cpu, Open: cpu, CPU: cpu})
+	}
+	r.sumUp()
+	of := map[string]connectSummary{}
+	for _, s := range r.Kinds {
+		of[s.Kind] = s
+	}
+	require.InDelta(t, 0.5, of[rig.BeforeSide].Open.OursOver.Median, 1e-9)
+	require.InDelta(t, 0.5, of[rig.BeforeSide].SpeedOver.Median, 1e-9)
+	require.InDelta(t, 30, of[nameBefore(KindHS256)].Open.More.Median, 1e-9, "next to the anonymous connects of the same program")
+	require.Contains(t, strings.Join(r.budgets(), "\n"), "anonymous ÷ nchan, opening             1.50 (1.50–1.50)  budget ≤ 1.1: MISSED")
 }

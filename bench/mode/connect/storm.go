@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"time"
 
 	"sluice/bench/figures"
@@ -20,29 +19,33 @@ import (
 type StormFlags struct {
 	rig.CommonFlags
 	Streams, Rounds int
+	Rate            float64 // connects/s in open loop; 0: closed loop
 	Soon, late      time.Duration
 }
 
 // stormRamp is how many streams connect at a time by default.
 const stormRamp = "1000"
 
-// The budgets of memory per stream after a storm of connects, KiB.
+// The budgets of a storm of connects: memory per stream behind it, KiB, and connects/s
+// as a multiple of those of the program before (-before).
 const (
-	StormBudget     = 2.0  // soon
-	StormAim        = 1.5  // soon, DESIGN section 6
-	stormLateBudget = 1.25 // late
+	StormBudget      = 1.5  // soon
+	stormLateBudget  = 1.25 // late
+	StormSpeedBudget = 2.0
 )
 
 // SetupStorm declares the flags of the mode storm, and returns what runs it.
 func SetupStorm(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &StormFlags{}
 	f.Register(fs)
+	f.RegisterPeers(fs)
 	ramp := fs.Lookup("ramp")
 	ramp.DefValue = stormRamp
 	fs.IntVar(&f.Streams, "streams", 15_000, "streams, all on one channel, that connect as fast as they can")
+	fs.Float64Var(&f.Rate, "rate", 0, "open loop: begin so many connects a second, whatever becomes of those before; 0: closed loop, -ramp at a time")
 	fs.DurationVar(&f.Soon, "soon", 5*time.Second, "after the last connect, when memory is read")
 	fs.DurationVar(&f.late, "late", time.Minute, "when it is read again; 0: it is not")
-	fs.IntVar(&f.Rounds, "rounds", 1, "storms, each on a fresh server; 1 with -url")
+	fs.IntVar(&f.Rounds, "rounds", 1, "storms of each server, each on a fresh one; 1 with -url")
 	if err := ramp.Value.Set(stormRamp); err != nil {
 		panic("BUG: " + err.Error())
 	}
@@ -52,36 +55,10 @@ func SetupStorm(fs *flag.FlagSet) func(ctx context.Context) error {
 }
 
 func (f *StormFlags) check() error {
-	if f.Streams < 1 || f.Rounds < 1 || f.Soon < 0 || f.late != 0 && f.late < f.Soon {
-		return errors.New("bench: -streams and -rounds should be above zero, -soon not negative, and -late 0 or not below it")
+	if f.Streams < 1 || f.Rounds < 1 || f.Rate < 0 || f.Soon < 0 || f.late != 0 && f.late < f.Soon {
+		return errors.New("bench: -streams and -rounds should be above zero, -rate and -soon not negative, and -late 0 or not below -soon")
 	}
 	return f.FreshRounds(f.Rounds, "storm")
-}
-
-// stormRound is one storm. Memory in bytes.
-type stormRound struct {
-	Round     int          `json:"round"`
-	Seconds   float64      `json:"seconds"`
-	PerSecond float64      `json:"connects_per_second"`
-	CPU       float64      `json:"cpu_us_per_connect"`
-	Empty     proc.Memory  `json:"empty"`
-	Peak      int64        `json:"rss_peak"` // from the first connect to the first reading
-	Soon      proc.Memory  `json:"soon"`
-	Late      *proc.Memory `json:"late"` // nil: not read
-	// KiB per stream.
-	SoonEach float64  `json:"soon_kib_per_stream"`
-	LateEach *float64 `json:"late_kib_per_stream"`
-}
-
-// StormReport is the result of the storm mode.
-type StormReport struct {
-	figures.Header
-	Streams  int             `json:"streams"`
-	Soon     string          `json:"soon"`
-	Late     string          `json:"late"`
-	Rounds   []stormRound    `json:"rounds"`
-	SoonEach figures.Spread  `json:"soon_kib_per_stream"`
-	LateEach *figures.Spread `json:"late_kib_per_stream"`
 }
 
 // RunStorm runs the mode storm.
@@ -89,38 +66,54 @@ func RunStorm(ctx context.Context, f *StormFlags) (*StormReport, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	report := &StormReport{Streams: f.Streams, Soon: f.Soon.String(), Late: f.late.String()}
+	report := &StormReport{Streams: f.Streams, Ramp: f.Ramp, Rate: f.Rate, Soon: f.Soon.String(), Late: f.late.String()}
 	for round := 1; round <= f.Rounds; round++ {
-		r, err := rig.New(ctx, &f.CommonFlags, f.Streams+64)
-		if err != nil {
+		if err := stormRoundOf(ctx, f, report, round); err != nil {
 			return nil, err
 		}
-		report.Header = r.Header("storm")
-		x, err := stormOnce(ctx, f, r)
-		if ctx.Err() == nil {
-			err = r.Explain(err)
-		}
-		r.Close()
-		if err != nil {
-			return nil, err
-		}
-		x.Round = round
-		report.Rounds = append(report.Rounds, x)
 	}
 	report.sumUp()
 	return report, nil
 }
 
-// stormOnce opens all streams of one server, and looks.
-func stormOnce(ctx context.Context, f *StormFlags, r *rig.Rig) (x stormRound, err error) {
-	pids := r.Target.PIDs
-	if len(pids) == 0 {
-		return x, proc.ErrNoPID
+// stormRoundOf starts the servers and lets each have its storm; who goes first
+// alternates.
+func stormRoundOf(ctx context.Context, f *StormFlags, report *StormReport, round int) error {
+	r, err := rig.New(ctx, &f.CommonFlags, f.Streams+64)
+	if err != nil {
+		return err
 	}
+	defer r.Close()
+	report.Header = r.Header("storm")
+	hosts := r.Hosts()
+	if report.Sides == nil {
+		for _, h := range hosts {
+			report.Sides = append(report.Sides, stormSide{Name: h.Name})
+		}
+	}
+	for i := range hosts {
+		h := hosts[(i+round-1)%len(hosts)]
+		x, err := stormOnce(ctx, f, r, h)
+		if err != nil {
+			if ctx.Err() == nil {
+				err = r.Explain(err)
+			}
+			return fmt.Errorf("bench: round %d, %s: %w", round, h.Name, err)
+		}
+		x.Side, x.Round = h.Name, round
+		report.Rounds = append(report.Rounds, x)
+	}
+	return nil
+}
+
+// stormOnce opens all streams of one server, and looks.
+func stormOnce(ctx context.Context, f *StormFlags, r *rig.Rig, h *rig.Host) (x stormRound, err error) {
+	pids := h.Target.PIDs
 	if x.Empty, err = proc.ReadMemory(pids); err != nil {
 		return x, err
 	}
-	c, err := r.NewClient(&r.Host, f.Streams, load.Ignore)
+	openings := load.NewOpenings(f.Streams)
+	c, err := stormClient(f, r, h, openings)
 	if err != nil {
 		return x, err
 	}
@@ -133,14 +126,13 @@ func stormOnce(ctx context.Context, f *StormFlags, r *rig.Rig) (x stormRound, er
 	if err != nil {
 		return x, err
 	}
-	r.Progress.Show(func() string { return fmt.Sprintf("%d of %d streams open", c.Opened.Load(), f.Streams) })
-	begin := time.Now()
-	err = c.Open(ctx, f.Streams, f.Quiet)
-	x.Seconds = time.Since(begin).Seconds()
-	last := time.Now()
+	r.Progress.Show(func() string { return fmt.Sprintf("%s: %d of %d streams open", h.Name, c.Opened.Load(), f.Streams) })
+	own0 := proc.OwnCPU()
+	last, err := x.connect(ctx, f, c, openings)
+	x.BenchCPU = figures.MicrosEach(proc.OwnCPU()-own0, f.Streams)
 	look := func(after time.Duration) (m proc.Memory, err error) {
 		r.Progress.Show(func() string {
-			return fmt.Sprintf("%d streams open, memory is read in %v", f.Streams, (after - time.Since(last)).Round(time.Second))
+			return fmt.Sprintf("%s: %d streams open, memory is read in %v", h.Name, f.Streams, (after - time.Since(last)).Round(time.Second))
 		})
 		if err := proc.Pause(ctx, after-time.Since(last)); err != nil {
 			return m, err
@@ -159,8 +151,7 @@ func stormOnce(ctx context.Context, f *StormFlags, r *rig.Rig) (x stormRound, er
 	if err = errors.Join(err, peakErr, cpuErr); err != nil {
 		return x, err
 	}
-	n := float64(f.Streams)
-	x.PerSecond, x.CPU = n/x.Seconds, figures.MicrosEach(cpu1-cpu0, f.Streams)
+	x.CPU = figures.MicrosEach(cpu1-cpu0, f.Streams)
 	x.SoonEach = figures.KiBEach(x.Soon.RSS-x.Empty.RSS, f.Streams)
 	if f.late > 0 {
 		late, err := look(f.late)
@@ -173,44 +164,38 @@ func stormOnce(ctx context.Context, f *StormFlags, r *rig.Rig) (x stormRound, er
 	return x, nil
 }
 
-// sumUp computes the medians.
-func (r *StormReport) sumUp() {
-	var soon, late []float64
-	for _, x := range r.Rounds {
-		soon = append(soon, x.SoonEach)
-		if x.LateEach != nil {
-			late = append(late, *x.LateEach)
-		}
+// stormClient is the client of all streams, which in open loop may all connect at a time.
+func stormClient(f *StormFlags, r *rig.Rig, h *rig.Host, openings *load.Openings) (*load.Client, error) {
+	requests, err := h.Requests(f.Streams)
+	if err != nil {
+		return nil, err
 	}
-	r.SoonEach = figures.SpreadOf(soon)
-	if len(late) > 0 {
-		s := figures.SpreadOf(late)
-		r.LateEach = &s
+	config := r.ClientConfig(h, requests, 0, openings.Handler)
+	if f.Rate > 0 {
+		config.InFlight = f.Streams * f.Workers
 	}
+	return load.New(config)
 }
 
-// WriteTable implements figures.Report.
-func (r *StormReport) WriteTable(w io.Writer) error {
-	r.WriteTitle(w, "storm: %d streams on one channel connect as fast as they can; memory per stream %s and later",
-		r.Streams, r.Soon)
-	t := figures.Columns(w)
-	fmt.Fprintln(t, "round\tseconds\tconnects/s\tCPU µs/connect\tRSS empty MiB\tpeak\tsoon\tlate\tsoon, KiB/stream\tlate\t")
-	const mib = 1 << 20
-	for _, x := range r.Rounds {
-		late := "-"
-		if x.Late != nil {
-			late = fmt.Sprintf("%.2f", float64(x.Late.RSS)/mib)
-		}
-		fmt.Fprintf(t, "%d\t%.2f\t%.0f\t%.1f\t%.2f\t%.2f\t%.2f\t%s\t%.2f\t%s\t\n", x.Round, x.Seconds, x.PerSecond, x.CPU,
-			float64(x.Empty.RSS)/mib, float64(x.Peak)/mib, float64(x.Soon.RSS)/mib, late, x.SoonEach, figures.Known(x.LateEach))
+// connect opens the streams, and returns when the last one was open.
+func (x *stormRound) connect(ctx context.Context, f *StormFlags, c *load.Client, openings *load.Openings) (last time.Time, err error) {
+	begin := time.Now()
+	if f.Rate == 0 {
+		err = c.Open(ctx, f.Streams, f.Quiet)
+	} else {
+		begin, err = c.OpenAt(ctx, f.Streams, f.Rate, f.Quiet)
 	}
-	if err := t.Flush(); err != nil {
-		return err
+	last = time.Now()
+	x.Seconds = last.Sub(begin).Seconds()
+	x.PerSecond = float64(f.Streams) / x.Seconds
+	if err != nil || f.Rate == 0 {
+		return last, err
 	}
-	fmt.Fprintf(w, "\nRSS per stream %s after the storm, KiB  %s  %s (aim ≤ %g)\n", r.Soon, r.SoonEach, figures.Budget(r.SoonEach.Median, StormBudget), StormAim)
-	if r.LateEach != nil {
-		fmt.Fprintf(w, "RSS per stream %s after the storm, KiB  %s  %s\n", r.Late, r.LateEach, figures.Budget(r.LateEach.Median, stormLateBudget))
+	lag := figures.NewHistogram()
+	for i := range f.Streams {
+		figures.RecordMicros(lag, openings.Late(i, begin, f.Rate).Nanoseconds())
 	}
-	_, err := fmt.Fprintln(w, "per stream: (RSS − RSS before the first stream) ÷ streams; median of the rounds (lowest–highest)")
-	return err
+	q := figures.QuantilesOf(lag)
+	x.Lag = &q
+	return last, nil
 }
