@@ -13,6 +13,9 @@
 //	go run ./bench open -streams 60 -messages 2000 -size 65536 -trickle 200ms
 //	go run ./bench recover -clients 1000
 //	go run ./bench storm -streams 15000
+//	go run ./bench storm -before bin/older -late 0 -rounds 5
+//	go run ./bench storm -before bin/older -late 0 -rounds 5 -rate 20000
+//	go run ./bench idle -kinds keep-alive,silent,half-head -steps 2000,10000 -settle 5s
 //	go run ./bench engine
 //	go run ./bench fronts
 //	go run ./bench report bench/results/*.json
@@ -29,7 +32,8 @@
 // It must not know the server's insides: it speaks the HTTP endpoint and the
 // server API, and reads CPU and memory by process id, so that any server
 // which speaks the same endpoint can be measured with -url, -api, -key and -P,
-// or in turns with ours by its command line (-peer-cmd).
+// or in turns with ours by its command line (-peer-cmd). Another binary of
+// ours, such as an older one, takes turns as -before.
 //
 // The house, in the order of imports, which run from the bottom up only:
 //

@@ -31,6 +31,10 @@ type Config struct {
 	Request  func(stream int) []byte // the request of the n-th stream of all
 	Handler  func(worker int) Handler
 
+	// What the answer must be like where a connection gets one with Content-Length and
+	// not a stream: it is open then, and nothing comes behind. nil: streams.
+	Answers func(status int, body []byte) bool
+
 	HeadOpens bool // a stream is open with its response head, no connect push comes
 	Stall     bool // nothing is read once a stream is open
 	Mute      bool // nothing is ever read: a stream is open when its request is sent
@@ -138,6 +142,9 @@ func (c *Client) Sip(worker int) { c.workers[worker].sip() }
 
 // Taken is how many bytes a worker has read. On that worker only.
 func (c *Client) Taken(worker int) int64 { return c.workers[worker].taken }
+
+// Held is how many streams have opened.
+func (c *Client) Held() int64 { return c.Opened.Load() }
 
 // Close ends all streams and waits for the workers.
 func (c *Client) Close() {

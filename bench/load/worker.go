@@ -255,7 +255,11 @@ func (w *worker) read(i int, s *clientStream, hungUp bool) error {
 		}
 		w.now = time.Now().UnixNano()
 		w.current = i
-		err = s.split.Feed(w.buf[:n], w.emit)
+		if w.c.cfg.Answers != nil {
+			err = w.answered(s, w.buf[:n])
+		} else {
+			err = s.split.Feed(w.buf[:n], w.emit)
+		}
 		if s.phase == streamWaiting && w.c.cfg.HeadOpens && s.split.phase != inHead {
 			w.opened(s, nil)
 		}

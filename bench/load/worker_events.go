@@ -58,6 +58,24 @@ func (w *worker) opened(s *clientStream, push []byte) {
 	w.c.notify()
 }
 
+// answered takes what came of the only answer to the current connection.
+func (w *worker) answered(s *clientStream, b []byte) error {
+	if s.phase == streamOpen {
+		return fmt.Errorf("%q came behind the answer", Cut(b, 80))
+	}
+	s.split.head = append(s.split.head, b...)
+	status, body, whole, err := ParseAnswer(s.split.head)
+	switch {
+	case err != nil || !whole:
+		return err
+	case !w.c.cfg.Answers(status, body):
+		return fmt.Errorf("the answer was %d %s", status, Cut(body, 200))
+	}
+	s.split.head = nil
+	w.opened(s, nil)
+	return nil
+}
+
 // readOn reads the streams that were left unread.
 func (w *worker) readOn() {
 	w.stalled = false

@@ -240,6 +240,9 @@ func (r *Rig) serverName() string {
 	if r.Flags.Own.RecoveryTotal > 0 {
 		name += fmt.Sprintf(", and recovery_max_total %d", r.Flags.Own.RecoveryTotal)
 	}
+	if r.Flags.Own.Waiting {
+		name += ", but out of reach limits and deadlines of connections that wait for their client"
+	}
 	if r.Flags.Own.RSAPublicKey != "" {
 		name += ", and an RSA public key"
 	}

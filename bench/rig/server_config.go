@@ -3,6 +3,7 @@
 package rig
 
 import (
+	"maps"
 	"strings"
 	"time"
 )
@@ -14,6 +15,7 @@ type OwnServer struct {
 	Compressed   bool   // streams of channels "zip:…" are compressed, if they ask for it
 	RSAPublicKey string // PEM; tokens with RS256 are taken too
 	FramingClose bool   // bodies end with the connection, not with a chunk
+	Waiting      bool   // connections without a request may be as many as they like, for long
 	OnRedis      bool   // the engine is Redis, a server of the run's own (Rig.Redis)
 
 	// With recoverable: a resume may have the whole history, of so many messages.
@@ -43,6 +45,14 @@ const (
 	// Most bytes that one resume may have, where it may have the whole history.
 	wholeHistoryBytes = 64 << 20
 )
+
+// patient are the options of http_server for connections that wait for their client
+// (OwnServer.Waiting). The limits stand, so that their accounts are kept, and are out of
+// reach. A program that does not know one of the options ignores it.
+var patient = map[string]any{
+	"half_open_limit": 1 << 20, "idle_limit": 1 << 20, "waiting_max_bytes": 1 << 40,
+	"header_timeout": "10m", "read_timeout": "10m", "idle_timeout": "10m",
+}
 
 // serverConfig is the child's config file in the nested form (PROTOCOL 9.2).
 func serverConfig(port int, key, secret string, own OwnServer) map[string]any {
@@ -89,9 +99,13 @@ func serverConfig(port int, key, secret string, own OwnServer) map[string]any {
 	if own.redis != "" {
 		engine = object{"type": "redis", "redis": object{"address": own.redis}}
 	}
+	listener := object{"address": "127.0.0.1", "port": port}
+	if own.Waiting {
+		maps.Copy(listener, patient)
+	}
 	return object{
 		"engine":      engine,
-		"http_server": object{"address": "127.0.0.1", "port": port},
+		"http_server": listener,
 		"uni_sse":     stream,
 		"http_api":    object{"key": key},
 		"client":      client,

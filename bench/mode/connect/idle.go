@@ -7,12 +7,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"sluice/bench/figures"
-	"sluice/bench/load"
 	"sluice/bench/proc"
 	"sluice/bench/rig"
 )
@@ -22,6 +22,8 @@ type IdleFlags struct {
 	rig.CommonFlags
 	StepList string
 	steps    []int
+	Kinds    string
+	kinds    []string
 	Settle   time.Duration
 	Rounds   int
 	grow     bool
@@ -33,6 +35,7 @@ func SetupIdle(fs *flag.FlagSet) func(ctx context.Context) error {
 	f.Register(fs)
 	f.RegisterPeers(fs)
 	fs.StringVar(&f.StepList, "steps", "5000,15000", "numbers of streams, growing")
+	fs.StringVar(&f.Kinds, "kinds", KindStream, "what is held open: some of "+strings.Join(idleKinds, ", ")+" (connections that asked for /health; that published once; that sent nothing; that sent half a request; 60 KiB of one)")
 	fs.DurationVar(&f.Settle, "settle", time.Minute, "how long to wait after each ramp before memory is read")
 	fs.IntVar(&f.Rounds, "rounds", 1, "how often all steps are measured, each time with fresh servers; the slopes are medians; 1 with -url")
 	fs.BoolVar(&f.grow, "grow", false, "let one server grow from step to step instead of starting a fresh one for each; always so with -url")
@@ -53,6 +56,9 @@ func (f *IdleFlags) check() error {
 	}
 	if f.Settle < 0 || f.Rounds < 1 {
 		return errors.New("bench: -settle should not be negative, and -rounds should be above zero")
+	}
+	if err := f.takeKinds(); err != nil {
+		return err
 	}
 	return f.FreshRounds(f.Rounds, "round")
 }
@@ -81,6 +87,7 @@ type idleRound struct {
 // rounds' ones.
 type idleSeries struct {
 	Name       string          `json:"name"`
+	Kind       string          `json:"kind"`
 	Rounds     []idleRound     `json:"rounds"`
 	RSS        figures.Spread  `json:"rss_kib_per_stream"`
 	Anonymous  figures.Spread  `json:"anonymous_kib_per_stream"`
@@ -118,9 +125,11 @@ func RunIdle(ctx context.Context, f *IdleFlags) (*IdleReport, error) {
 		}
 	}
 	for round := range f.Rounds {
-		for _, ramp := range ramps {
-			if err := idleRamp(ctx, f, ramp, report, round); err != nil {
-				return nil, err
+		for _, kind := range f.kinds {
+			for _, ramp := range ramps {
+				if err := idleRamp(ctx, f, kind, ramp, report, round); err != nil {
+					return nil, err
+				}
 			}
 		}
 	}
@@ -128,36 +137,44 @@ func RunIdle(ctx context.Context, f *IdleFlags) (*IdleReport, error) {
 	return report, nil
 }
 
-// idleRamp starts the servers, and opens the numbers of streams in ramp on one
+// idleRamp starts the servers, and opens the numbers of connections in ramp on one
 // of them after the other.
-func idleRamp(ctx context.Context, f *IdleFlags, ramp []int, report *IdleReport, round int) error {
+func idleRamp(ctx context.Context, f *IdleFlags, kind string, ramp []int, report *IdleReport, round int) error {
+	f.Own.Waiting = kind != KindStream
 	r, err := rig.New(ctx, &f.CommonFlags, ramp[len(ramp)-1]+64)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	report.Header, report.Token = r.Header("idle"), r.Target.Secret != ""
-	for i, h := range r.Hosts() {
-		if len(report.Series) == i {
-			report.Series = append(report.Series, idleSeries{Name: h.Name})
-		}
-		s := &report.Series[i]
+	for _, h := range r.Hosts() {
+		s := report.of(h.Name, kind)
 		if len(s.Rounds) == round {
 			s.Rounds = append(s.Rounds, idleRound{})
 		}
-		if err := idleHost(ctx, f, r, h, ramp, &s.Rounds[round]); err != nil {
-			return r.Explain(err)
+		if err := idleHost(ctx, f, r, h, kind, ramp, &s.Rounds[round]); err != nil {
+			return r.Explain(fmt.Errorf("bench: round %d, %s, %s: %w", round+1, h.Name, kind, err))
 		}
 	}
 	return nil
 }
 
-// idleHost opens the numbers of streams in ramp on h, and closes them.
-func idleHost(ctx context.Context, f *IdleFlags, r *rig.Rig, h *rig.Host, ramp []int, round *idleRound) error {
+// of is the series of a server and a kind.
+func (r *IdleReport) of(name, kind string) *idleSeries {
+	i := slices.IndexFunc(r.Series, func(s idleSeries) bool { return s.Name == name && s.Kind == kind })
+	if i < 0 {
+		i = len(r.Series)
+		r.Series = append(r.Series, idleSeries{Name: name, Kind: kind})
+	}
+	return &r.Series[i]
+}
+
+// idleHost opens the numbers of connections in ramp to h, and closes them.
+func idleHost(ctx context.Context, f *IdleFlags, r *rig.Rig, h *rig.Host, kind string, ramp []int, round *idleRound) error {
 	if len(h.Target.PIDs) == 0 {
 		return proc.ErrNoPID
 	}
-	c, err := r.NewClient(h, ramp[len(ramp)-1], load.Ignore)
+	c, err := f.hold(ctx, r, h, kind, ramp[len(ramp)-1])
 	if err != nil {
 		return err
 	}
@@ -181,23 +198,23 @@ func idleHost(ctx context.Context, f *IdleFlags, r *rig.Rig, h *rig.Host, ramp [
 	return nil
 }
 
-// idleAt grows to n streams, waits, and looks.
-func idleAt(ctx context.Context, f *IdleFlags, r *rig.Rig, h *rig.Host, c *load.Client, n int) (idleStep, error) {
+// idleAt grows to n connections, waits, and looks.
+func idleAt(ctx context.Context, f *IdleFlags, r *rig.Rig, h *rig.Host, c holder, n int) (idleStep, error) {
 	step := idleStep{Streams: n}
 	if n > 0 {
-		r.Progress.Show(func() string { return fmt.Sprintf("%s: %d of %d streams open", h.Name, c.Opened.Load(), n) })
-		if err := c.Open(ctx, n-int(c.Opened.Load()), f.Quiet); err != nil {
+		r.Progress.Show(func() string { return fmt.Sprintf("%s: %d of %d open", h.Name, c.Held(), n) })
+		if err := c.Open(ctx, n-int(c.Held()), f.Quiet); err != nil {
 			return step, err
 		}
 		until := time.Now().Add(f.Settle)
 		r.Progress.Show(func() string {
-			return fmt.Sprintf("%s: %d streams open, settling for %v more", h.Name, n, time.Until(until).Round(time.Second))
+			return fmt.Sprintf("%s: %d open, settling for %v more", h.Name, n, time.Until(until).Round(time.Second))
 		})
 		if err := proc.Pause(ctx, f.Settle); err != nil {
 			return step, err
 		}
 		if err := c.Err(); err != nil {
-			return step, fmt.Errorf("%d of %d streams did not stay open: %w", c.Closed.Load(), n, err)
+			return step, fmt.Errorf("not all of %d stayed open: %w", n, err)
 		}
 	}
 	var err error
@@ -216,8 +233,8 @@ func (r *IdleReport) sumUp() {
 	for i := range r.Series {
 		s := &r.Series[i]
 		s.sumUp()
-		if i > 0 {
-			s.Over = figures.Quotients(slopes(&r.Series[0]), slopes(s))
+		if ours := r.of(r.Series[0].Name, s.Kind); ours.Name != s.Name {
+			s.Over = figures.Quotients(slopes(ours), slopes(s))
 		}
 	}
 }

@@ -20,20 +20,13 @@ func (r *IdleReport) WriteTable(w io.Writer) error {
 	if r.Fresh {
 		how = "a fresh server for each step"
 	}
-	r.WriteTitle(w, "idle: streams on one channel, %s; %s, read %s after each ramp",
+	r.WriteTitle(w, "idle: streams on one channel, %s, or connections that wait for their client; %s, read %s after each ramp",
 		who, how, r.Settle)
 	if err := r.writeSteps(w); err != nil {
 		return err
 	}
 	for _, s := range r.Series {
-		fmt.Fprintf(w, "\n%s\nRSS per stream (slope), KiB  %s, anonymous part of it %s\nkernel, both ends of a connection, with whatever else the machine did, KiB  %s\n",
-			s.Name, s.RSS, s.Anonymous, s.Kernel)
-		if s.Goroutines != nil {
-			fmt.Fprintf(w, "goroutines per stream  %.4f\n", s.Goroutines.Median)
-		}
-		if s.Over != nil {
-			fmt.Fprintf(w, "RSS per stream, ours ÷ %s  %s\n", s.Name, s.Over)
-		}
+		s.write(w, s.Name == r.Series[0].Name)
 	}
 	rounds := len(r.Series[0].Rounds)
 	if rounds == 1 {
@@ -44,10 +37,33 @@ func (r *IdleReport) WriteTable(w io.Writer) error {
 	return err
 }
 
+// write prints the slopes, and whether ours keep their budgets.
+func (s *idleSeries) write(w io.Writer, ours bool) {
+	fmt.Fprintf(w, "\n%s, %s\nRSS each (slope), KiB  %s, anonymous part of it %s", s.Name, s.Kind, s.RSS, s.Anonymous)
+	judged := ours && hasBudget(s.Kind)
+	if s.Kind != KindStream {
+		fmt.Fprintf(w, "; bytes  %.0f", 1024*s.RSS.Median)
+	}
+	if judged {
+		fmt.Fprint(w, "  ", figures.Budget(1024*s.RSS.Median, WaitingBudget))
+	}
+	fmt.Fprintf(w, "\nkernel, both ends of a connection, with whatever else the machine did, KiB  %s\n", s.Kernel)
+	if s.Goroutines != nil {
+		fmt.Fprintf(w, "goroutines each  %.4f", s.Goroutines.Median)
+		if judged {
+			fmt.Fprint(w, "  ", figures.Budget(s.Goroutines.Median, GoroutinesTolerance))
+		}
+		fmt.Fprintln(w)
+	}
+	if s.Over != nil {
+		fmt.Fprintf(w, "RSS each, ours ÷ %s  %s\n", s.Name, s.Over)
+	}
+}
+
 // writeSteps prints every measurement.
 func (r *IdleReport) writeSteps(w io.Writer) error {
 	t := figures.Columns(w)
-	fmt.Fprintln(t, "round\tserver\tstreams\tRSS MiB\tanonymous MiB\twhole growth, KiB/stream\tthreads\tgoroutines\tkernel MiB\t")
+	fmt.Fprintln(t, "round\tserver\tkind\topen\tRSS MiB\tanonymous MiB\twhole growth, KiB each\tthreads\tgoroutines\tkernel MiB\t")
 	const mib = 1 << 20
 	for _, series := range r.Series {
 		for i, x := range series.Rounds {
@@ -60,7 +76,7 @@ func (r *IdleReport) writeSteps(w io.Writer) error {
 				if s.Streams > 0 {
 					growth = fmt.Sprintf("%.2f", figures.KiBEach(s.Memory.RSS-s.Empty.RSS, s.Streams))
 				}
-				fmt.Fprintf(t, "%d\t%s\t%d\t%.2f\t%.2f\t%s\t%d\t%s\t%.2f\t\n", i+1, series.Name, s.Streams, float64(s.Memory.RSS)/mib,
+				fmt.Fprintf(t, "%d\t%s\t%s\t%d\t%.2f\t%.2f\t%s\t%d\t%s\t%.2f\t\n", i+1, series.Name, series.Kind, s.Streams, float64(s.Memory.RSS)/mib,
 					float64(s.Memory.Anonymous)/mib, growth, s.Memory.Threads, goroutines, float64(s.Kernel)/mib)
 			}
 		}

@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"sluice/bench/figures"
+	"sluice/bench/mode/modetest"
 	"sluice/bench/proc"
 	"sluice/bench/rig"
 	"sluice/bench/standin"
@@ -40,6 +42,27 @@ func TestIdleReadsMemoryAtEveryStep(t *testing.T) {
 	f.steps, f.Rounds = nil, 2
 	_, err = RunIdle(t.Context(), f)
 	require.ErrorContains(t, err, "-rounds at 1", "a running server cannot be made fresh")
+}
+
+func TestIdleHoldsConnectionsThatWaitForTheirClient(t *testing.T) {
+	url := (&standin.Server{}).Start(t).URL
+	f := &IdleFlags{CommonFlags: modetest.Flags(url), StepList: "5,20", Rounds: 1, Kinds: strings.Join(idleKinds, ", ")}
+	r, err := RunIdle(t.Context(), f)
+	require.NoError(t, err)
+	require.Len(t, r.Series, len(idleKinds))
+	for i, s := range r.Series {
+		require.Equal(t, idleKinds[i], s.Kind)
+		require.Len(t, s.Rounds, 1)
+		require.Equal(t, 20, s.Rounds[0].Steps[2].Streams, s.Kind)
+	}
+	modetest.Prints(t, r, "server, keep-alive", "budget ≤ 600")
+
+	f.Kinds, f.Key = kindAPI, "wrong"
+	_, err = RunIdle(t.Context(), f)
+	require.ErrorContains(t, err, "401")
+	f.Kinds = "none"
+	_, err = RunIdle(t.Context(), f)
+	require.ErrorContains(t, err, "half-head")
 }
 
 func TestIdleStepsMustGrow(t *testing.T) {
