@@ -23,6 +23,7 @@ import (
 type flags struct {
 	rig.CommonFlags
 	rounds int
+	before string // another binary of ours; empty: none
 }
 
 // Setup declares the flags of the mode budgets, and returns what runs it.
@@ -30,6 +31,7 @@ func Setup(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &flags{}
 	f.Register(fs)
 	fs.IntVar(&f.rounds, "rounds", 5, "interleaved rounds of each measurement")
+	fs.StringVar(&f.before, "before", "", "another binary of ours, such as an older one, for the budgets that compare with it")
 	return func(ctx context.Context) error {
 		return f.Conclude(runBudgets(ctx, f, budgetSteps))
 	}
@@ -101,6 +103,12 @@ func (f *flags) fanOut(p fanout.Pattern, streams, size, messages int) *fanout.Fl
 	}
 }
 
+// What rows say that need something which may not be there.
+const (
+	needsNchan  = "next to nchan, if it is there: apt-get install nginx libnginx-mod-nchan"
+	needsBefore = "next to another binary of ours: bench budgets -before BINARY"
+)
+
 // budgetSteps are the budgets of DESIGN section 6, and of nodes on Redis. Together they
 // take about six minutes on two cores.
 var budgetSteps = []budgetStep{
@@ -119,18 +127,26 @@ var budgetSteps = []budgetStep{
 	}, budgetFanOut(fanout.PatternClosed, 500, 16<<10, 60, cpuRatio)},
 	{"own channel each", []budgetRow{
 		{Name: "own channel each, CPU per publish + delivery", Unit: "µs", Must: fanout.OwnChannelBudget, Aim: 20},
+		{Name: "own channel each, CPU per publish + delivery", Unit: "× nchan", Must: fanout.OwnChannelNchanBudget, Note: needsNchan},
 	}, budgetOwnChannel},
 	{"idle streams", []budgetRow{
 		{Name: "RSS per idle stream, JWT user", Unit: "KiB", Must: 1.25, Aim: 0.6, Note: "indicative: 2,000 → 6,000 streams, read 5 s after the ramp; go run ./bench idle -rounds 5 decides"},
 		{Name: "goroutines per idle stream", Must: 0, Tolerance: 0.005, Note: "timers cannot be seen from outside"},
 	}, budgetIdle},
+	{"idle connections", []budgetRow{
+		{Name: "RSS per idle keep-alive connection", Unit: "B", Must: connect.WaitingBudget, Note: "indicative: 1,000 → 5,000 connections, read 2 s after the ramp; go run ./bench idle -kinds keep-alive -steps 2000,10000 -rounds 5 decides"},
+		{Name: "goroutines per idle keep-alive connection", Must: 0, Tolerance: connect.GoroutinesTolerance},
+	}, budgetWaiting},
 	{"connect", []budgetRow{
 		{Name: "CPU per connect, anonymous", Unit: "× floor", Must: connect.Budget},
+		{Name: "CPU per connect, anonymous", Unit: "× nchan", Must: connect.NchanBudget, Note: needsNchan},
 		{Name: "CPU per connect, HS256 − anonymous", Unit: "µs", Must: connect.HS256Budget},
+		{Name: "connects/s, anonymous, 256 at a time", Unit: "× before", Must: connect.StormSpeedBudget, AtLeast: true, Note: needsBefore + "; go run ./bench storm -before has 15,000 streams, and an open loop"},
 	}, budgetConnect},
 	{"publish without subscribers", []budgetRow{
 		{Name: "publish requests/s, no subscriber", Must: publish.Budget, Aim: 4 * publish.Budget / 3, AtLeast: true, Note: "3 × 22,000: the reference server on the machine of the design"},
 		{Name: "publish answer p99 at half the maximum rate", Unit: "ms", Must: publish.AnswerBudget},
+		{Name: "publish requests/s, no subscriber", Unit: "× before", Must: publish.BeforeBudget, AtLeast: true, Note: needsBefore},
 	}, budgetPublish},
 	{"paced fan-out", []budgetRow{
 		{Name: "p99 at 20 messages/s", Unit: "× floor", Must: 1.5, Aim: 1.1},
@@ -210,12 +226,12 @@ func budgetMulti(ctx context.Context, f *flags, rows []budgetRow) error {
 
 func budgetOwnChannel(ctx context.Context, f *flags, rows []budgetRow) error {
 	x := f.fanOut(fanout.PatternBurst, 1000, 128, 8000)
-	x.Mode, x.OwnChannels, x.Floor, x.InFlight = "channels", true, false, x.Conns
+	x.Mode, x.OwnChannels, x.Floor, x.InFlight, x.Peers = "channels", true, false, x.Conns, rig.NchanSide
 	r, err := fanout.Run(ctx, x)
 	if err != nil {
 		return err
 	}
-	rows[0].Got = r.Own.CPU
+	rows[0].Got, rows[1].Got = r.Own.CPU, r.OwnOverNchan()
 	return r.Verdict()
 }
 
@@ -228,10 +244,24 @@ func budgetIdle(ctx context.Context, f *flags, rows []budgetRow) error {
 	return nil
 }
 
-func budgetConnect(ctx context.Context, f *flags, rows []budgetRow) error {
-	r, err := connect.Run(ctx, &connect.Flags{
-		CommonFlags: f.CommonFlags, Connects: 1000, Rounds: f.rounds, Floor: true, Kinds: connect.KindAnonymous + "," + connect.KindHS256,
+func budgetWaiting(ctx context.Context, f *flags, rows []budgetRow) error {
+	r, err := connect.RunIdle(ctx, &connect.IdleFlags{
+		CommonFlags: f.CommonFlags, Kinds: connect.KindKeepAlive, StepList: "1000,5000", Settle: 2 * time.Second, Rounds: 1,
 	})
+	if err != nil {
+		return err
+	}
+	kib := r.Series[0].RSS.Median
+	rows[0].Got, rows[1].Got = exactly(1024*kib), r.Series[0].Goroutines
+	return nil
+}
+
+func budgetConnect(ctx context.Context, f *flags, rows []budgetRow) error {
+	x := &connect.Flags{
+		CommonFlags: f.CommonFlags, Connects: 1000, Rounds: f.rounds, Floor: true, Kinds: connect.KindAnonymous + "," + connect.KindHS256,
+	}
+	x.Peers, x.Before = rig.NchanSide, f.before
+	r, err := connect.Run(ctx, x)
 	if err != nil {
 		return err
 	}
@@ -239,19 +269,30 @@ func budgetConnect(ctx context.Context, f *flags, rows []budgetRow) error {
 		switch k.Kind {
 		case connect.KindAnonymous:
 			rows[0].Got = k.Open.OverFloor
+		case rig.NchanSide:
+			rows[1].Got = k.Open.OursOver
 		case connect.KindHS256:
-			rows[1].Got = k.Open.More
+			rows[2].Got = k.Open.More
+		case rig.BeforeSide:
+			rows[3].Got = k.SpeedOver
 		}
 	}
 	return nil
 }
 
 func budgetPublish(ctx context.Context, f *flags, rows []budgetRow) error {
-	r, err := publish.Run(ctx, &publish.Flags{CommonFlags: f.CommonFlags, Conns: 64, Size: 128, Rounds: f.rounds, Duration: time.Second})
+	x := &publish.Flags{CommonFlags: f.CommonFlags, Conns: 64, Size: 128, Rounds: f.rounds, Duration: time.Second}
+	x.Before = f.before
+	r, err := publish.Run(ctx, x)
 	if err != nil {
 		return err
 	}
 	rows[0].Got, rows[1].Got = &r.Sides[0].PerSecond, &r.Sides[0].HalfP99
+	for _, s := range r.Sides {
+		if s.Name == rig.BeforeSide {
+			rows[2].Got = s.Over
+		}
+	}
 	return nil
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/bench/figures"
+	"sluice/bench/mode/modetest"
+	"sluice/bench/rig"
 )
 
 func cpuRound(side string, round int, cpu, perSecond float64, lost int64) roundResult {
@@ -58,4 +60,15 @@ func TestFanOutVerdictNamesLossesOfAnyRound(t *testing.T) {
 	require.ErrorContains(t, r.Verdict(), "3 deliveries were lost")
 	r = &Report{WarmUp: losses{Duplicated: 2}}
 	require.ErrorContains(t, r.Verdict(), "2 repeated")
+}
+
+func TestOwnChannelsAreComparedToNchan(t *testing.T) {
+	r := &Report{
+		Pattern: PatternBurst, OwnChannels: true, Peers: []peerResult{{Name: rig.BeforeSide}, {Name: rig.NchanSide}},
+		Rounds: []roundResult{cpuRound(rig.OurSide, 1, 6, 1, 0), cpuRound(rig.NchanSide, 1, 10, 1, 0), cpuRound(rig.BeforeSide, 1, 12, 1, 0)},
+	}
+	r.sumUp()
+	modetest.Prints(t, r, "÷ nchan's  0.60 (0.60–0.60)  budget ≤ 0.7: kept", "server ÷ before  0.50")
+	r.OwnChannels = false
+	require.Nil(t, r.OwnOverNchan())
 }

@@ -34,6 +34,9 @@ func (r *Report) WriteTable(w io.Writer) error {
 	if r.OwnChannels && r.Own != nil && r.Own.CPU != nil {
 		fmt.Fprintf(w, "CPU of a publication and its delivery, µs  %s  %s\n", r.Own.CPU, figures.Budget(r.Own.CPU.Median, OwnChannelBudget))
 	}
+	if over := r.OwnOverNchan(); over != nil {
+		fmt.Fprintf(w, "CPU of a publication and its delivery ÷ nchan's  %s  %s\n", over, figures.Budget(over.Median, OwnChannelNchanBudget))
+	}
 	if r.Own != nil && r.Own.RSS != nil {
 		fmt.Fprintf(w, "RSS grew by %.2f KiB per stream in the run, queues and heap of the publishing included\n", *r.Own.RSS)
 	}
@@ -49,9 +52,23 @@ func (r *Report) WriteTable(w io.Writer) error {
 	return err
 }
 
-// OwnChannelBudget is what a publication to a channel with one stream may cost,
-// in µs of CPU with its delivery.
-const OwnChannelBudget = 30.0
+// What a publication to a channel with one stream may cost, with its delivery: µs of
+// CPU, and as a multiple of nchan's.
+const (
+	OwnChannelBudget      = 30.0
+	OwnChannelNchanBudget = 0.7
+)
+
+// OwnOverNchan is the CPU of a publication and its delivery, ours ÷ nchan's; nil where
+// it was not there or streams share a channel.
+func (r *Report) OwnOverNchan() *figures.Spread {
+	for _, p := range r.Peers {
+		if r.OwnChannels && p.Name == rig.NchanSide {
+			return p.Ratios.CPU
+		}
+	}
+	return nil
+}
 
 // writeRounds prints every turn, and the medians.
 func (r *Report) writeRounds(w io.Writer) error {

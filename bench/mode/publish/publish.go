@@ -40,10 +40,12 @@ func Setup(fs *flag.FlagSet) func(ctx context.Context) error {
 }
 
 // The budgets of publishing: three times what the reference server did on the
-// machine of DESIGN section 6, requests/s, and the p99 of an answer, ms.
+// machine of DESIGN section 6, requests/s, the p99 of an answer, ms, and requests/s as a
+// multiple of those of the program before (-before).
 const (
 	Budget       = 3 * 22_000.0
 	AnswerBudget = 5.0
+	BeforeBudget = 1.2
 )
 
 // publishTurn is one turn of one server.
@@ -64,7 +66,8 @@ type publishSide struct {
 	PerSecond figures.Spread  `json:"requests_per_second"`
 	CPU       *figures.Spread `json:"cpu_us_per_request"`
 	HalfP99   figures.Spread  `json:"answer_p99_ms_at_half_rate"`
-	Over      *figures.Spread `json:"ours_over_peer"` // requests/s, round by round; nil for ours
+	Over      *figures.Spread `json:"ours_over_peer"`     // requests/s, round by round; nil for ours
+	CPUOver   *figures.Spread `json:"cpu_ours_over_peer"` // likewise, and nil where a pid is not known
 }
 
 // Report is the result of the publish mode.
@@ -190,21 +193,23 @@ func (r *Report) values(name string, f func(t publishTurn) float64) []float64 {
 // sumUp fills in the sides from the rounds.
 func (r *Report) sumUp() {
 	perSecond := func(t publishTurn) float64 { return t.PerSecond }
+	cpuOf := func(t publishTurn) float64 {
+		if t.CPU == nil {
+			return 0
+		}
+		return *t.CPU
+	}
 	for i := range r.Sides {
 		s := &r.Sides[i]
 		s.PerSecond = figures.SpreadOf(r.values(s.Name, perSecond))
 		s.HalfP99 = figures.SpreadOf(r.values(s.Name, func(t publishTurn) float64 { return t.Half.P99 }))
-		cpu := r.values(s.Name, func(t publishTurn) float64 {
-			if t.CPU == nil {
-				return 0
-			}
-			return *t.CPU
-		})
+		cpu := r.values(s.Name, cpuOf)
 		if sum := figures.SpreadOf(cpu); sum.Min > 0 {
 			s.CPU = &sum
 		}
 		if i > 0 {
 			s.Over = figures.Quotients(r.values(r.Sides[0].Name, perSecond), r.values(s.Name, perSecond))
+			s.CPUOver = figures.Quotients(r.values(r.Sides[0].Name, cpuOf), cpu)
 		}
 	}
 }
@@ -226,7 +231,14 @@ func (r *Report) WriteTable(w io.Writer) error {
 	for _, s := range r.Sides {
 		fmt.Fprintf(w, "%s: requests/s %.0f (%.0f–%.0f), p99 of an answer at half the rate, ms  %s\n", s.Name, s.PerSecond.Median, s.PerSecond.Min, s.PerSecond.Max, s.HalfP99)
 		if s.Over != nil {
-			fmt.Fprintf(w, "requests/s, ours ÷ %s  %s\n", s.Name, s.Over)
+			budget := ""
+			if s.Name == rig.BeforeSide {
+				budget = "  " + figures.BudgetAtLeast(s.Over.Median, BeforeBudget)
+			}
+			fmt.Fprintf(w, "requests/s, ours ÷ %s  %s%s\n", s.Name, s.Over, budget)
+		}
+		if s.CPUOver != nil {
+			fmt.Fprintf(w, "CPU per request, ours ÷ %s  %s\n", s.Name, s.CPUOver)
 		}
 	}
 	ours := r.Sides[0]

@@ -15,6 +15,7 @@ import (
 
 	"sluice/bench/load"
 	"sluice/bench/mode/modetest"
+	"sluice/bench/rig"
 	"sluice/bench/standin"
 )
 
@@ -70,4 +71,14 @@ func TestHammerSaysWhatIsWrong(t *testing.T) {
 	f("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno", "401 no")
 	f("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{\"error\":{}", "error")
 	f("HTTP/1.1 200 OK\r\n\r\n", "Content-Length")
+}
+
+func TestPublishComparesTheProgramBefore(t *testing.T) {
+	r := &Report{Sides: []publishSide{{Name: rig.OurSide}, {Name: rig.BeforeSide}}}
+	for round := range 3 {
+		ours, before := 10.0, 20.0
+		r.Rounds = append(r.Rounds, publishTurn{Side: rig.OurSide, Round: round, PerSecond: 130, CPU: &ours}, publishTurn{Side: rig.BeforeSide, Round: round, PerSecond: 100, CPU: &before})
+	}
+	r.sumUp()
+	modetest.Prints(t, r, "requests/s, ours ÷ before  1.30 (1.30–1.30)  budget ≥ 1.2: kept", "CPU per request, ours ÷ before  0.50")
 }
