@@ -8,7 +8,35 @@ type compactor struct {
 	src, dst []byte
 	lim      Limits
 	pos      int
-	open     []byte // '{' or '[' for each open container
+	// Open containers, '{' or '[' for each: the outer ones in few, and what is deeper, which
+	// takes memory, in more.
+	depth int
+	few   [16]byte
+	more  []byte
+}
+
+func (c *compactor) push(b byte) {
+	if c.depth < len(c.few) {
+		c.few[c.depth] = b
+	} else {
+		c.more = append(c.more, b)
+	}
+	c.depth++
+}
+
+// top returns the innermost open container, of which there is one.
+func (c *compactor) top() byte {
+	if c.depth <= len(c.few) {
+		return c.few[c.depth-1]
+	}
+	return c.more[len(c.more)-1]
+}
+
+func (c *compactor) pop() {
+	if c.depth > len(c.few) {
+		c.more = c.more[:len(c.more)-1]
+	}
+	c.depth--
 }
 
 func (c *compactor) fail(reason string) error { return &SyntaxError{c.pos, reason} }
@@ -70,7 +98,7 @@ func (c *compactor) value() (opened bool, err error) {
 }
 
 func (c *compactor) openContainer(b byte) (opened bool, err error) {
-	if len(c.open) == c.lim.Depth {
+	if c.depth == c.lim.Depth {
 		return false, c.fail(fmt.Sprintf("nested deeper than %d levels", c.lim.Depth))
 	}
 	c.pos++
@@ -80,7 +108,7 @@ func (c *compactor) openContainer(b byte) (opened bool, err error) {
 		c.dst = append(c.dst, next)
 		return false, nil
 	}
-	c.open = append(c.open, b)
+	c.push(b)
 	if b == '{' {
 		return true, c.key()
 	}
@@ -92,13 +120,13 @@ func (c *compactor) openContainer(b byte) (opened bool, err error) {
 func (c *compactor) afterValue() (done bool, err error) {
 	for {
 		b := c.peek()
-		if len(c.open) == 0 {
+		if c.depth == 0 {
 			if c.pos != len(c.src) {
 				return false, c.fail("nothing expected after the JSON value")
 			}
 			return true, nil
 		}
-		top := c.open[len(c.open)-1]
+		top := c.top()
 		switch {
 		case b == ',':
 			c.pos++
@@ -111,7 +139,7 @@ func (c *compactor) afterValue() (done bool, err error) {
 		case b == top+2:
 			c.pos++
 			c.dst = append(c.dst, b)
-			c.open = c.open[:len(c.open)-1]
+			c.pop()
 		default:
 			return false, c.fail("',' or the end of the " + containerName(top) + " expected")
 		}

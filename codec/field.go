@@ -3,7 +3,7 @@ package codec
 import (
 	"bytes"
 	"errors"
-	"strconv"
+	"slices"
 
 	json "github.com/goccy/go-json"
 )
@@ -93,8 +93,10 @@ func AppendExact(dst, src []byte, names Names) ([]byte, error) {
 	if len(src) == 0 || src[0] != '{' || names == nil {
 		return append(dst, src...), nil
 	}
-	var err error
-	seen := make(map[string]struct{}, len(names))
+	var (
+		err  error
+		seen seenNames
+	)
 	dst = append(dst, '{')
 	Members(src, func(written, value []byte) {
 		if err != nil {
@@ -104,15 +106,15 @@ func AppendExact(dst, src []byte, names Names) ([]byte, error) {
 		if !counts {
 			return
 		}
-		if _, twice := seen[name]; twice {
-			if _, known := names[name]; !known {
-				name = "a name"
+		if !seen.add(name) {
+			told := "a name"
+			if _, known := names[string(name)]; known {
+				told = string(name)
 			}
-			err = &FieldError{Field: name, Want: "one value", Cause: ErrTwice}
+			err = &FieldError{Field: told, Want: "one value", Cause: ErrTwice}
 			return
 		}
-		seen[name] = struct{}{}
-		if len(seen) > 1 {
+		if seen.n > 1 {
 			dst = append(dst, ',')
 		}
 		dst = append(append(append(dst, '"'), written...), '"', ':')
@@ -121,15 +123,51 @@ func AppendExact(dst, src []byte, names Names) ([]byte, error) {
 	return append(dst, '}'), err
 }
 
+// seenNames are those that an object had so far. Why not a map from the start: few objects
+// have as many members as make one worth its memory.
+type seenNames struct {
+	n    int
+	few  [16][]byte
+	many map[string]struct{}
+}
+
+// add notes a name, and reports whether it is a new one. It keeps the slice.
+func (s *seenNames) add(name []byte) bool {
+	for _, one := range s.few[:min(s.n, len(s.few))] {
+		if bytes.Equal(one, name) {
+			return false
+		}
+	}
+	if s.n < len(s.few) {
+		s.few[s.n] = name
+	} else {
+		if _, twice := s.many[string(name)]; twice {
+			return false
+		}
+		if s.many == nil {
+			s.many = make(map[string]struct{})
+		}
+		s.many[string(name)] = struct{}{}
+	}
+	s.n++
+	return true
+}
+
 // find returns a name as it is meant, and whether it counts, with what counts in
 // its value.
-func (n Names) find(written []byte) (name string, inside Names, counts bool) {
-	name = string(written)
-	if bytes.IndexByte(written, '\\') >= 0 && json.Unmarshal([]byte(`"`+name+`"`), &name) != nil {
-		return strconv.Quote(name), nil, false
+func (n Names) find(written []byte) (name []byte, inside Names, counts bool) {
+	name = written
+	if bytes.IndexByte(written, '\\') >= 0 {
+		var meant string
+		if json.Unmarshal(slices.Concat(quote, written, quote), &meant) != nil {
+			return written, nil, false
+		}
+		name = []byte(meant)
 	}
-	if inside, counts = n[name]; !counts {
+	if inside, counts = n[string(name)]; !counts {
 		inside, counts = n[Any]
 	}
 	return name, inside, counts
 }
+
+var quote = []byte{'"'}

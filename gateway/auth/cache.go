@@ -36,12 +36,12 @@ type tokenCache struct {
 }
 
 // look is a verification under way. The goroutine that began it owns entry and
-// err until done is closed; after that they do not change.
+// err until it leaves, which closes done; after that they do not change.
 //
 // Why not x/sync/singleflight: whoever waits for others must say so first, and may
 // be told not to (Waits); Do does not tell beforehand whether it will.
 type look struct {
-	done  chan struct{} // closed by leave
+	done  chan struct{} // made by the first who joins, under mu; they need no lock to read it
 	entry *entry
 	err   error
 }
@@ -93,9 +93,12 @@ func (c *tokenCache) join(key tokenKey, generation uint64, now time.Time) (e *en
 		return e, nil, false
 	}
 	if l, ok := c.looks[key]; ok {
+		if l.done == nil {
+			l.done = make(chan struct{})
+		}
 		return nil, l, false
 	}
-	l = &look{done: make(chan struct{}), err: errBrokeOff}
+	l = &look{err: errBrokeOff}
 	c.looks[key] = l
 	return nil, l, true
 }
@@ -104,8 +107,11 @@ func (c *tokenCache) join(key tokenKey, generation uint64, now time.Time) (e *en
 func (c *tokenCache) leave(key tokenKey, l *look) {
 	c.mu.Lock()
 	delete(c.looks, key)
+	done := l.done // from here on nobody joins
 	c.mu.Unlock()
-	close(l.done)
+	if done != nil {
+		close(done)
+	}
 }
 
 // put remembers what was found of a token, in place of what was known of it.

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -50,6 +51,8 @@ type claims struct {
 	user     string
 	audience []string
 	exp, nbf time.Time // zero if absent
+	// identifier is the claim that says who it is.
+	identifier json.RawMessage
 }
 
 // claimNames are the claims that count (PROTOCOL 4.3, 4.4): of exactly these
@@ -76,58 +79,172 @@ func exactClaims(text []byte, userIDClaim string) ([]byte, error) {
 	return codec.AppendExact(make([]byte, 0, len(text)), text, names)
 }
 
-// decodeClaims decodes the payload of a token. Every error means an invalid
-// token.
-func decodeClaims(payload []byte, userIDClaim string) (*claims, error) {
+// decode decodes the payload of a token into c, in memory that it may take for
+// texts. Every error means an invalid token. What c has afterwards is good until the memory
+// is used again.
+func (c *claims) decode(memory *[]byte, payload []byte, userIDClaim string) error {
 	// Why: Compact refuses what JSON decoders are lenient about and bounds the
 	// depth, so that the decoder below works on harmless text only.
-	text, err := codec.AppendCompact(make([]byte, 0, len(payload)), payload, codec.Limits{})
+	text, err := codec.AppendCompact((*memory)[:0], payload, codec.Limits{})
 	if err != nil {
-		return nil, err
+		return err
 	}
+	*memory = text
 	if text[0] != '{' {
-		return nil, errors.New("claims: a JSON object expected")
+		return errors.New("claims: a JSON object expected")
 	}
-	if text, err = exactClaims(text, userIDClaim); err != nil {
-		return nil, fmt.Errorf("claims: %w", err)
+	if !c.readPlain(text, userIDClaim) { // Slow path
+		if err := c.read(text, userIDClaim); err != nil {
+			return err
+		}
 	}
-	c := &claims{}
-	if err := json.Unmarshal(text, &c.connectClaims); err != nil {
-		return nil, fmt.Errorf("claims: %w", err)
-	}
-	if c.user, err = userID(text, c.Sub, userIDClaim); err != nil {
-		return nil, err
+	if c.user, err = userID(c.identifier, userIDClaim); err != nil {
+		return err
 	}
 	if c.audience, err = stringList(c.Aud); err != nil {
-		return nil, fmt.Errorf("claim aud: %w", err)
+		return fmt.Errorf("claim aud: %w", err)
 	}
 	if c.exp, err = numericDate(c.Exp); err != nil {
-		return nil, fmt.Errorf("claim exp: %w", err)
+		return fmt.Errorf("claim exp: %w", err)
 	}
 	if c.nbf, err = numericDate(c.Nbf); err != nil {
-		return nil, fmt.Errorf("claim nbf: %w", err)
+		return fmt.Errorf("claim nbf: %w", err)
 	}
-	return c, nil
+	return nil
+}
+
+// read sets what the text has of connectClaims, and identifier.
+func (c *claims) read(text []byte, userIDClaim string) error {
+	text, err := exactClaims(text, userIDClaim)
+	if err != nil {
+		return fmt.Errorf("claims: %w", err)
+	}
+	if err := json.Unmarshal(text, &c.connectClaims); err != nil {
+		return fmt.Errorf("claims: %w", err)
+	}
+	if c.identifier = c.Sub; userIDClaim != "" {
+		var all map[string]json.RawMessage
+		if err := json.Unmarshal(text, &all); err != nil {
+			return fmt.Errorf("claims: %w", err)
+		}
+		c.identifier = all[userIDClaim]
+	}
+	return nil
+}
+
+// readPlain is read for claims as nearly all tokens have them, none of them twice, with
+// names and texts without escapes, and without subs. Of others it reports false, and has
+// set nothing.
+func (c *claims) readPlain(text []byte, userIDClaim string) (plain bool) {
+	plain = true
+	codec.Members(text, func(name, value []byte) {
+		if plain = plain && bytes.IndexByte(name, '\\') < 0 && c.setPlain(name, value); !plain {
+			return
+		}
+		switch {
+		case userIDClaim == "" && string(name) == "sub", userIDClaim != "" && string(name) == userIDClaim:
+			plain = setOnce(&c.identifier, value)
+		}
+	})
+	if !plain {
+		*c = claims{}
+	}
+	return plain
+}
+
+// setPlain takes one claim, if it can.
+func (c *claims) setPlain(name, value []byte) bool {
+	switch string(name) {
+	case "sub":
+		return setOnce(&c.Sub, value)
+	case "exp":
+		return setOnce(&c.Exp, value)
+	case "nbf":
+		return setOnce(&c.Nbf, value)
+	case "aud":
+		return setOnce(&c.Aud, value)
+	case "info":
+		return setOnce(&c.Info, value)
+	case "meta":
+		return setOnce(&c.Meta, value)
+	case "iss":
+		return setPlainText(&c.Iss, value)
+	case "b64info":
+		return setPlainText(&c.B64Info, value)
+	case "channel":
+		return setPlainText(&c.Channel, value)
+	case "expire_at":
+		n, err := strconv.ParseInt(string(value), 10, 64)
+		if err != nil || c.ExpireAt != nil {
+			return false
+		}
+		c.ExpireAt = &n
+		return true
+	case "channels":
+		return c.setPlainChannels(value)
+	case "subs":
+		return false
+	}
+	return true // it does not count
+}
+
+func (c *claims) setPlainChannels(value []byte) (plain bool) {
+	if c.Channels != nil || value[0] != '[' {
+		return false
+	}
+	c.Channels, plain = []string{}, true
+	codec.Elements(value, func(one []byte) {
+		text, ok := plainText(one)
+		if plain = plain && ok; plain {
+			c.Channels = append(c.Channels, string(text))
+		}
+	})
+	return plain
+}
+
+func setOnce(to *json.RawMessage, value []byte) bool {
+	if *to != nil {
+		return false
+	}
+	*to = value
+	return true
+}
+
+// setPlainText sets what was empty, or may have been given as that.
+func setPlainText(to *string, value []byte) bool {
+	text, plain := plainText(value)
+	if !plain || len(text) == 0 || *to != "" {
+		return false
+	}
+	*to = string(text)
+	return true
+}
+
+// plainText returns the contents of a JSON string that has no escapes.
+func plainText(value []byte) (text []byte, plain bool) {
+	if len(value) < 2 || value[0] != '"' || bytes.IndexByte(value, '\\') >= 0 {
+		return nil, false
+	}
+	return value[1 : len(value)-1], true
 }
 
 func absent(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
 
-// userID returns the user that the claims name. "sub" is a string; in a claim
-// of the operator's choice a number counts as its text.
-func userID(text []byte, sub json.RawMessage, claim string) (string, error) {
-	value, name, number := sub, "sub", false
+// userID returns the user that a claim names. "sub" is a string; in a claim of the
+// operator's choice a number counts as its text.
+func userID(value json.RawMessage, claim string) (string, error) {
+	name, number := "sub", false
 	if claim != "" {
-		var all map[string]json.RawMessage
-		if err := json.Unmarshal(text, &all); err != nil {
-			return "", fmt.Errorf("claims: %w", err)
-		}
-		value, name, number = all[claim], claim, true
+		name, number = claim, true
 	}
 	if absent(value) {
 		return "", nil
 	}
 	if number && isNumber(value) {
 		return string(value), nil
+	}
+	if text, plain := plainText(value); plain {
+		return string(text), nil
 	}
 	var s string
 	switch {
@@ -184,6 +301,9 @@ func numericDate(raw json.RawMessage) (time.Time, error) {
 	if absent(raw) {
 		return time.Time{}, nil
 	}
+	if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil { // Fast path
+		return unixTime(n), nil
+	}
 	text := string(raw)
 	if raw[0] == '"' {
 		if err := json.Unmarshal(raw, &text); err != nil {
@@ -198,13 +318,15 @@ func numericDate(raw json.RawMessage) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("%s: a number expected", text)
 	}
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return time.Unix(min(max(n, 0), farFuture), 0), nil
+		return unixTime(n), nil
 	}
 	// The only error left is a number out of range, and f then is an infinity.
 	f, _ := strconv.ParseFloat(text, 64)
 	whole, part := math.Modf(min(max(f, 0), farFuture))
 	return time.Unix(int64(whole), int64(part*1e9)), nil
 }
+
+func unixTime(n int64) time.Time { return time.Unix(min(max(n, 0), farFuture), 0) }
 
 // matches is the check of issuer and audience that comes before the signature:
 // one of the values has to match, if there is an expression.

@@ -99,7 +99,7 @@ func TestClaimsOfWrongTypesAreInvalid(t *testing.T) {
 
 func TestClaimsAreAnObject(t *testing.T) {
 	for _, payload := range []string{`null`, `[]`, `1`, ``} {
-		_, err := decodeClaims([]byte(payload), "")
+		err := new(claims).decode(new([]byte), []byte(payload), "")
 		require.Error(t, err, payload)
 	}
 }

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -48,14 +47,19 @@ func (o *opening) verify() error {
 		fault = err
 		return keys, err
 	}
-	var err error
+	var (
+		t   *jwt.Token
+		err error
+	)
 	if o.v.skipSign {
-		var t *jwt.Token
 		if t, _, err = o.v.parser.ParseUnverified(o.token, body); err == nil {
 			_, err = judge(t)
 		}
 	} else {
-		_, err = o.v.parser.ParseWithClaims(o.token, body, judge)
+		t, err = o.v.parser.ParseWithClaims(o.token, body, judge)
+		if err == nil {
+			o.v.headers.note(t)
+		}
 	}
 	if fault != nil {
 		return fault
@@ -79,9 +83,11 @@ func (o *opening) keys(t *jwt.Token, payload []byte) (any, error) {
 		return nil, errors.New("header crit: no extension is known here") // RFC 7515 section 4.1.11
 	}
 	var err error
-	if o.claims, err = decodeClaims(payload, o.v.rules.userIDClaim); err != nil {
+	c := &claims{}
+	if err = c.decode(new([]byte), payload, o.v.rules.userIDClaim); err != nil {
 		return nil, because(flawClaims, err)
 	}
+	o.claims = c
 	if err = o.v.rules.beforeSignature(o.claims); err != nil || o.v.skipSign {
 		return nil, err
 	}
@@ -102,17 +108,17 @@ func (o *opening) keys(t *jwt.Token, payload []byte) (any, error) {
 }
 
 func (r *claimRules) beforeSignature(c *claims) error {
-	return cmp.Or(
-		matches("iss", flawIssuer, r.issuerRegex, c.Iss),
-		matches("aud", flawAudience, r.audienceRegex, c.audience...),
-	)
+	if err := matches("iss", flawIssuer, r.issuerRegex, c.Iss); err != nil {
+		return err
+	}
+	return matches("aud", flawAudience, r.audienceRegex, c.audience...)
 }
 
 func (r *claimRules) afterSignature(c *claims) error {
-	return cmp.Or(
-		contains("aud", flawAudience, r.audience, c.audience...),
-		contains("iss", flawIssuer, r.issuer, c.Iss),
-	)
+	if err := contains("aud", flawAudience, r.audience, c.audience...); err != nil {
+		return err
+	}
+	return contains("iss", flawIssuer, r.issuer, c.Iss)
 }
 
 // payload takes the claims from the token parser as they are. Why: our rules

@@ -39,6 +39,8 @@ type Verifier struct {
 	skipSign bool
 	cache    *tokenCache // nil if there is none
 
+	headers knownHeaders // any goroutine
+
 	// Atomic. Shared with the verifier that this one takes the place of, so
 	// that no counter ever falls.
 	stats *Stats
@@ -212,7 +214,13 @@ func (v *Verifier) lookAlone(token string, key tokenKey, generation uint64, now 
 // not depend on the time of day, for judge to decide the rest. Its order of
 // checks is that of PROTOCOL 4.3.
 func (v *Verifier) verify(token string, now time.Time, waits Waits) (*entry, error) {
-	c, until, err := v.open(token, now, waits)
+	s := scratchPool.Get().(*scratch)
+	defer s.done()
+	var err error
+	c, until, ok := v.openKnown(s, token, now)
+	if !ok {
+		c, until, err = v.open(token, now, waits)
+	}
 	if err != nil && c != nil && c.Channel != "" {
 		err = fmt.Errorf("%w: %w", errSubscriptionToken, err) // these may have a key of their own
 	}

@@ -59,7 +59,7 @@ const patience = time.Minute
 
 // newNode starts a node on which anybody may subscribe to channels without a
 // namespace, and stops it with the test, checking its tables and for leaks.
-func newNode(t *testing.T, change func(*settings)) *node {
+func newNode(t testing.TB, change func(*settings)) *node {
 	t.Helper()
 	testkit.Snapshot(t, "fasthttp.updateServerDate", "fasthttp.(*workerPool).Start")
 	s := &settings{loops: 2, broker: brokermemory.New(brokermemory.Options{})}
@@ -81,7 +81,7 @@ func newNode(t *testing.T, change func(*settings)) *node {
 	return start(t, s)
 }
 
-func start(t *testing.T, s *settings) *node {
+func start(t testing.TB, s *settings) *node {
 	t.Helper()
 	n := &node{broker: s.broker, presence: presencememory.New()}
 	var err error
@@ -140,7 +140,7 @@ func start(t *testing.T, s *settings) *node {
 // newPool makes a pool for so many actors with all its workers, of which it has
 // one more, at work already. Why: one that another node of the same test got
 // later would be a leak to this one's check.
-func newPool(t *testing.T, actors int) *actor.Pool {
+func newPool(t testing.TB, actors int) *actor.Pool {
 	t.Helper()
 	pool, err := actor.NewPool(actors)
 	require.NoError(t, err)
