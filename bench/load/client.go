@@ -14,9 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// streamsPerSource is how many streams leave from one source address: a
-// quarter below the kernel's default range of about 28,000 ephemeral ports.
-const streamsPerSource = 20_000
+// streamsPerSource is how many streams leave from one source address.
+//
+// Why: of its 28,000 ephemeral ports the kernel gives a connect half, and looks for a
+// free one by trial, which beyond some thousand costs more than all the rest.
+const streamsPerSource = 5000
 
 // SourcesOf is how many groups of source addresses n streams leave from.
 func SourcesOf(n int) int { return (n + streamsPerSource - 1) / streamsPerSource }
@@ -28,6 +30,7 @@ type Config struct {
 	Workers  int
 	InFlight int                     // streams connecting at a time
 	Source   int                     // group of source addresses of the first stream
+	Spread   int                     // so many groups take turns; 0: one after the other is filled
 	Request  func(stream int) []byte // the request of the n-th stream of all
 	Handler  func(worker int) Handler
 
@@ -189,7 +192,11 @@ func (c *Client) dial(stream int) (fd int, err error) {
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, c.cfg.Receive)
 	}
 	if err == nil {
-		err = bindSource(fd, c.cfg.Addr.Addr(), c.cfg.Source+stream/streamsPerSource)
+		group := stream / streamsPerSource
+		if c.cfg.Spread > 0 {
+			group = stream % c.cfg.Spread
+		}
+		err = bindSource(fd, c.cfg.Addr.Addr(), c.cfg.Source+group)
 	}
 	if err == nil {
 		if err = unix.Connect(fd, to); errors.Is(err, unix.EINPROGRESS) {

@@ -38,6 +38,10 @@ func TestEachGroupOfStreamsHasASourceAddressOfItsOwn(t *testing.T) {
 	c.cfg.Source = 4
 	f(0, "127.0.0.5")
 	f(streamsPerSource, "127.0.0.6")
+	c.cfg.Source, c.cfg.Spread = 1, 2
+	f(0, "127.0.0.2")
+	f(1, "127.0.0.3")
+	f(2, "127.0.0.2")
 	require.Equal(t, []int{1, 1, 2}, []int{SourcesOf(1), SourcesOf(streamsPerSource), SourcesOf(streamsPerSource + 1)})
 }
 

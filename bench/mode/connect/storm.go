@@ -23,6 +23,10 @@ type StormFlags struct {
 	Soon, late      time.Duration
 }
 
+// stormSources is how many addresses the streams come from, in turns: each may have some
+// hundred connects under way (http_server.half_open_limit).
+const stormSources = 32
+
 // stormRamp is how many streams connect at a time by default.
 const stormRamp = "1000"
 
@@ -171,6 +175,7 @@ func stormClient(f *StormFlags, r *rig.Rig, h *rig.Host, openings *load.Openings
 		return nil, err
 	}
 	config := r.ClientConfig(h, requests, 0, openings.Handler)
+	config.Spread = stormSources
 	if f.Rate > 0 {
 		config.InFlight = f.Streams * f.Workers
 	}
