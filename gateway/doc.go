@@ -40,6 +40,7 @@
 //	                the suite of carriers
 //	front/          accept, TLS, PROXY protocol, connections that wait; strict/ what requests
 //	                must look like; client/ addresses, what proxies forward, limits by address
+//	gate/           connections before they are a request or a stream: accept, wait, workers
 //	auth/           tokens, key sets, API keys -> identity
 //	origin/         which page is behind a request
 //	channel/        names and rules of namespaces
@@ -125,7 +126,7 @@
 //	                        in test/layout_test.go
 //	what the reference's    reference/: a file for each message; its tests hold it against
 //	nodes write             testkit/recordings/
-//	a trick of the kernel   loop/ only, with a benchmark
+//	a trick of the kernel   loop/ or gate/ only, with a benchmark
 //
 // # Goroutines; one that is not here is a bug
 //
@@ -141,6 +142,9 @@
 //	JWKS refresher        1                its timer
 //	JWKS fetch            at most 32       HTTP, with a deadline
 //	poller                one per loop     epoll_wait
+//	door                  one per loop     the poller of the runtime, which waits for its epoll
+//	gate worker (ants)    per request      what it serves; gone when idle for a while. Should the
+//	                                       pool refuse, a goroutine (counted)
 //	cluster worker        10               what other nodes ask for here: the engine, with a deadline
 //	cluster sender        1                the engine, with a deadline
 //	cluster announcer     1                its timer; the engine, with a deadline

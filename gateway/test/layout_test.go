@@ -60,6 +60,7 @@ var layout = map[string]row{
 	"gateway/testkit/recordings":    {},
 	"gateway/loop":                  {ours: "codec gateway/actor gateway/loop/uring", others: modUnix},
 	"gateway/loop/uring":            {others: modUnix},
+	"gateway/gate":                  {others: modAnts + " " + modUnix},
 	"gateway/front/strict":          {others: modFasthttp},
 	"gateway/front/client":          {ours: "gateway/front/strict gateway/problem gateway/shrink", others: modFasthttp},
 	"gateway/front":                 {ours: "gateway/front/client gateway/front/strict gateway/loop gateway/problem gateway/shrink", others: "github.com/pires/go-proxyproto"},

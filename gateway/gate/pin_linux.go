@@ -1,0 +1,218 @@
+package gate
+
+import (
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// state says who has a connection.
+type state uint8
+
+const (
+	stateHeld    state = iota // the gate is at work on it: the door, or a worker that let go of it
+	stateWaiting              // nobody
+	stateServing              // the client
+	stateTaken                // its descriptor was taken
+	stateClosed
+)
+
+// purpose is what a descriptor is used for.
+type purpose int
+
+const (
+	forReading purpose = iota
+	forWriting
+	forNothing // that waits
+)
+
+// pin keeps the descriptor open until unpin, and returns the deadline for the purpose,
+// if the client has the connection and it was not cut. What epoll said of the purpose is
+// forgotten, for it is tried now.
+func (c *Conn) pin(p purpose) (by int64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != stateServing || c.cut {
+		return 0, net.ErrClosed
+	}
+	c.pins++
+	switch p {
+	case forReading:
+		c.readable = false
+		by = c.readBy
+	case forWriting:
+		c.writable = false
+		by = c.writeBy
+	}
+	return by, nil
+}
+
+// unpin is the end of pin. If the connection was closed meanwhile, the descriptor is now.
+func (c *Conn) unpin() {
+	c.mu.Lock()
+	c.pins--
+	last := c.pins == 0 && c.state == stateClosed
+	c.mu.Unlock()
+	if last {
+		c.release()
+		_ = unix.Close(int(c.fd))
+	}
+}
+
+// over reports whether a deadline has passed.
+func over(by int64) bool { return by != 0 && clock() >= by }
+
+// Close implements net.Conn. If the connection waits once the client has left Serve, it
+// does nothing. Any goroutine.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	if c.parks {
+		c.mu.Unlock()
+		return nil
+	}
+	if c.state != stateServing {
+		c.mu.Unlock()
+		return net.ErrClosed
+	}
+	c.close()
+	return nil
+}
+
+// close closes a connection, for good once nobody uses the descriptor. The caller holds
+// mu, which it gives back.
+func (c *Conn) close() {
+	c.state = stateClosed
+	c.signal(forReading)
+	c.signal(forWriting)
+	last := c.pins == 0
+	c.mu.Unlock()
+	if last {
+		c.release()
+		_ = unix.Close(int(c.fd))
+	}
+}
+
+// drop closes a connection that the gate is at work on.
+func (c *Conn) drop() {
+	c.mu.Lock()
+	c.close()
+	c.client.Ended()
+}
+
+// release gives back what the gate has for a connection.
+func (c *Conn) release() {
+	c.giveBack()
+	c.door.forget(c)
+}
+
+// Cut ends a connection: one that waits is closed before Cut returns, and its client was
+// told that it ended; of one that is served the peer sees the end at once, and so does
+// the client, who has to close it. Any goroutine, without a lock that the client's Ended
+// takes.
+func (c *Conn) Cut() {
+	if c.sever() {
+		c.door.gate.cuts.Add(1)
+	}
+}
+
+// sever is Cut, and reports whether there was anything to do.
+func (c *Conn) sever() bool {
+	c.mu.Lock()
+	if c.cut || c.state == stateTaken || c.state == stateClosed {
+		c.mu.Unlock()
+		return false
+	}
+	c.cut = true
+	switch c.state {
+	case stateWaiting:
+		c.close()
+		c.client.Ended()
+	case stateServing:
+		c.signal(forReading)
+		c.signal(forWriting)
+		c.pins++
+		c.mu.Unlock()
+		_ = unix.Shutdown(int(c.fd), unix.SHUT_RDWR)
+		c.unpin()
+	default: // whoever is at work on it will see
+		c.mu.Unlock()
+	}
+	return true
+}
+
+// TakeFD takes the descriptor out: it is the caller's, non-blocking and in no epoll, and
+// nothing that is done with the connection has an effect any more. What has come and was
+// not read is gone. It reports false if the connection is closed, or about to be, or is
+// used by somebody else at this moment. From whoever serves it.
+func (c *Conn) TakeFD() (fd int, ok bool) {
+	c.mu.Lock()
+	if c.state != stateServing || c.cut || c.parks || c.pins > 0 {
+		c.mu.Unlock()
+		return -1, false
+	}
+	c.state = stateTaken
+	c.mu.Unlock()
+	if c.watched != 0 {
+		c.door.unwatch(c)
+	}
+	c.release()
+	return int(c.fd), true
+}
+
+// Parked reports whether the connection waits once the client has left Serve, and closing
+// it does nothing.
+func (c *Conn) Parked() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.parks
+}
+
+// CloseWrite tells the peer that nothing follows.
+func (c *Conn) CloseWrite() error {
+	if _, err := c.pin(forNothing); err != nil {
+		return err
+	}
+	defer c.unpin()
+	if err := unix.Shutdown(int(c.fd), unix.SHUT_WR); err != nil {
+		return &net.OpError{Op: "close", Net: "tcp", Err: err}
+	}
+	return nil
+}
+
+// SyscallConn implements syscall.Conn, for Control only.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) { return rawConn{c}, nil }
+
+// rawConn lends the descriptor.
+type rawConn struct{ c *Conn }
+
+func (r rawConn) Control(f func(fd uintptr)) error {
+	if _, err := r.c.pin(forNothing); err != nil {
+		return err
+	}
+	defer r.c.unpin()
+	f(uintptr(r.c.fd))
+	return nil
+}
+
+func (rawConn) Read(func(fd uintptr) bool) error  { return ErrUnsupported }
+func (rawConn) Write(func(fd uintptr) bool) error { return ErrUnsupported }
+
+func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
+	by := ticks(t)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != stateServing || c.cut {
+		return net.ErrClosed
+	}
+	if read {
+		c.readBy = by
+		c.signal(forReading)
+	}
+	if write {
+		c.writeBy = by
+		c.signal(forWriting)
+	}
+	return nil
+}
