@@ -6,6 +6,7 @@ FUZZTIME   ?= 30s
 B          ?= .
 D          ?= 30m
 RESULTS    ?= bench/out
+LONG_REDIS  = '^TestLong(.*Redis|.*Cluster|.*Fleet)'
 
 # $(call gotest,flags,packages) runs tests; on CI as .ci/gotest says.
 ifdef CI
@@ -35,13 +36,19 @@ build: ## build ./bin/sluice
 ##@ Test
 
 test: ## all tests but the long ones (under 5 minutes)
-	$(call gotest,-shuffle=on -timeout 10m,./...)
+	$(call gotest,-shuffle=on -timeout 20m,./...)
 
 race: ## the tests under the race detector
-	$(call gotest,-race -shuffle=on -timeout 15m,./...)
+	$(call gotest,-race -shuffle=on -timeout 30m,./...)
 
-e2e: ## the long tests: faults, bursts, storms, client libraries (under 25 minutes)
-	$(call gotest,-tags e2e -count=1 -timeout 25m -run '^TestLong',./gateway/test)
+# In two halves, for make -j2: those with Redis, which wait for it most of the time, and all others.
+e2e: e2e-redis e2e-others ## the long tests: faults, bursts, storms, client libraries (under 25 minutes)
+
+e2e-redis:
+	$(call gotest,-tags e2e -count=1 -timeout 25m -run $(LONG_REDIS),./gateway/test)
+
+e2e-others:
+	$(call gotest,-tags e2e -count=1 -timeout 25m -run '^TestLong' -skip $(LONG_REDIS),./gateway/test)
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@set -e; for pkg in $$($(GO) list ./...); do \
@@ -119,4 +126,4 @@ tidy: ## go mod tidy
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help run build test check fmt vet lint race e2e fuzz bench open engine bench-fronts soak charts microbench docs tidy vuln clean
+.PHONY: help run build test check fmt vet lint race e2e e2e-redis e2e-others fuzz bench open engine bench-fronts soak charts microbench docs tidy vuln clean
