@@ -11,6 +11,7 @@
 //	go run ./bench open -streams 3000 -messages 20 -size 1048576
 //	go run ./bench open -stalled 10
 //	go run ./bench open -streams 60 -messages 2000 -size 65536 -trickle 200ms
+//	go run ./bench tls -before bin/older
 //	go run ./bench recover -clients 1000
 //	go run ./bench storm -streams 15000
 //	go run ./bench storm -before bin/older -late 0 -rounds 5
@@ -43,7 +44,7 @@
 //	mode/fanout/     fan-out, large, channels, multi, slow, health, soak: turns of publications
 //	mode/open/       open: bursts whose publishers wait for nothing
 //	mode/resume/     resume, recover: streams that come back
-//	mode/connect/    connect, idle, storm: streams that get no message
+//	mode/connect/    connect, idle, storm, tls: streams that get no message
 //	mode/publish/    publish: no stream at all
 //	mode/engine/     engine: two nodes on Redis, by turns of fanout and publish
 //	mode/fronts/     fronts: one stream through each proxy

@@ -51,6 +51,7 @@ var modes = []mode{
 	{name: "recover", summary: "a storm of resumes of 8 MB each, half of which are never read: peak memory, and every reader is served", setup: resume.SetupRecover},
 	{name: "storm", summary: "15,000 connects as fast as possible: memory per stream 5 s and 60 s later", setup: connect.SetupStorm},
 	{name: "connect", summary: "CPU per connect: anonymous, HS256 and RS256 tokens, next to the floor", setup: connect.Setup},
+	{name: "tls", summary: "streams behind TLS: handshakes/s and CPU, full and resumed, next to the program before", setup: connect.SetupTLS},
 	{name: "report", summary: "charts of the files that the other modes wrote with -o", setup: charts.Setup, files: true},
 	{name: "soak", summary: "half an hour of half the load: memory, files and goroutines stay flat, nothing is lost", setup: fanout.SetupSoak},
 }

@@ -4,6 +4,7 @@ package load
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -22,8 +23,9 @@ type Target struct {
 	APIKey    string
 	Secret    string // HS256 secret for the streams' tokens; empty = anonymous
 	Channel   string
-	PIDs      []int   // processes whose CPU and memory count; empty = unknown
-	Speaks    dialect // nil = uniSSE
+	PIDs      []int       // processes whose CPU and memory count; empty = unknown
+	Speaks    dialect     // nil = uniSSE
+	Secure    *tls.Config // whom to trust where streams are behind TLS, whatever their URL says; nil = they are not
 }
 
 // Dialect returns how the server is spoken to.

@@ -73,6 +73,13 @@ func startServer(ctx context.Context, binary, dir, channel string, anonymous boo
 	if err != nil {
 		return nil, err
 	}
+	inside := port
+	if own.TLS {
+		if own.tls, err = newCertificate(ctx); err != nil {
+			return nil, err
+		}
+		inside = own.tls.inside
+	}
 	key, secret := rand.Text(), rand.Text()
 	config, err := json.Marshal(serverConfig(port, key, secret, own))
 	if err != nil {
@@ -82,18 +89,24 @@ func startServer(ctx context.Context, binary, dir, channel string, anonymous boo
 	if err := os.WriteFile(file, config, 0o600); err != nil {
 		return nil, fmt.Errorf("bench: server config: %w", err)
 	}
-	base := "http://127.0.0.1:" + strconv.Itoa(port)
+	base := "http://127.0.0.1:" + strconv.Itoa(inside)
 	s, err := spawn(ctx, exec.Command(binary, "-c", file), base+"/health")
 	if err != nil {
 		return nil, err
 	}
 	s.target = ownTarget(base, key, secret, channel, anonymous, s.cmd.Process.Pid)
+	if own.TLS {
+		own.tls.behind(s.target, port)
+	}
 	return s, nil
 }
 
+// streamPath is that of the endpoint of streams.
+const streamPath = "/connection/uni_sse"
+
 // ownTarget is a server of our kind at base.
 func ownTarget(base, key, secret, channel string, anonymous bool, pid int) *load.Target {
-	t := &load.Target{StreamURL: base + "/connection/uni_sse", APIURL: base + "/api", APIKey: key, Channel: channel, PIDs: []int{pid}}
+	t := &load.Target{StreamURL: base + streamPath, APIURL: base + "/api", APIKey: key, Channel: channel, PIDs: []int{pid}}
 	if !anonymous {
 		t.Secret = secret
 	}

@@ -16,6 +16,7 @@ type OwnServer struct {
 	RSAPublicKey string // PEM; tokens with RS256 are taken too
 	FramingClose bool   // bodies end with the connection, not with a chunk
 	Waiting      bool   // connections without a request may be as many as they like, for long
+	TLS          bool   // streams are behind TLS, all else is on a port of its own, without
 	OnRedis      bool   // the engine is Redis, a server of the run's own (Rig.Redis)
 
 	// With recoverable: a resume may have the whole history, of so many messages.
@@ -24,7 +25,8 @@ type OwnServer struct {
 	// server that knows the option.
 	RecoveryTotal, RecoveryWish int64
 
-	redis string // host:port, of the server that OnRedis asked for
+	redis string       // host:port, of the server that OnRedis asked for
+	tls   *certificate // that TLS asked for
 }
 
 // RecoverablePrefix is that of channels which keep a history where others do
@@ -102,6 +104,9 @@ func serverConfig(port int, key, secret string, own OwnServer) map[string]any {
 	listener := object{"address": "127.0.0.1", "port": port}
 	if own.Waiting {
 		maps.Copy(listener, patient)
+	}
+	if own.tls != nil {
+		own.tls.apply(listener)
 	}
 	return object{
 		"engine":      engine,

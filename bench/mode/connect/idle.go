@@ -35,7 +35,7 @@ func SetupIdle(fs *flag.FlagSet) func(ctx context.Context) error {
 	f.Register(fs)
 	f.RegisterPeers(fs)
 	fs.StringVar(&f.StepList, "steps", "5000,15000", "numbers of streams, growing")
-	fs.StringVar(&f.Kinds, "kinds", KindStream, "what is held open: some of "+strings.Join(idleKinds, ", ")+" (connections that asked for /health; that published once; that sent nothing; that sent half a request; 60 KiB of one)")
+	fs.StringVar(&f.Kinds, "kinds", KindStream, "what is held open: some of "+strings.Join(idleKinds, ", ")+" (connections that asked for /health; that published once; that sent nothing; that sent half a request; 60 KiB of one), streams behind TLS")
 	fs.DurationVar(&f.Settle, "settle", time.Minute, "how long to wait after each ramp before memory is read")
 	fs.IntVar(&f.Rounds, "rounds", 1, "how often all steps are measured, each time with fresh servers; the slopes are medians; 1 with -url")
 	fs.BoolVar(&f.grow, "grow", false, "let one server grow from step to step instead of starting a fresh one for each; always so with -url")
@@ -140,7 +140,7 @@ func RunIdle(ctx context.Context, f *IdleFlags) (*IdleReport, error) {
 // idleRamp starts the servers, and opens the numbers of connections in ramp on one
 // of them after the other.
 func idleRamp(ctx context.Context, f *IdleFlags, kind string, ramp []int, report *IdleReport, round int) error {
-	f.Own.Waiting = kind != KindStream
+	f.Own.TLS, f.Own.Waiting = kind == KindTLS, kind != KindStream && kind != KindTLS
 	r, err := rig.New(ctx, &f.CommonFlags, ramp[len(ramp)-1]+64)
 	if err != nil {
 		return err
@@ -221,7 +221,7 @@ func idleAt(ctx context.Context, f *IdleFlags, r *rig.Rig, h *rig.Host, c holder
 	// Why: the memory is read first; asking for goroutines makes some.
 	step.Memory, err = proc.ReadMemory(h.Target.PIDs)
 	step.Kernel = proc.KernelMemory()
-	step.Goroutines = proc.Goroutines(ctx, h.Streams.String())
+	step.Goroutines = proc.Goroutines(ctx, h.Inside())
 	return step, err
 }
 

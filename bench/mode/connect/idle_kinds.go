@@ -5,6 +5,7 @@ package connect
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -23,22 +24,33 @@ const (
 	KindSilent    = "silent"     // connections that sent nothing yet
 	KindHalfHead  = "half-head"  // connections that sent half of a stream's request
 	kindLargeHead = "large-head" // connections that sent largeHead bytes of one
+	KindTLS       = "tls"        // streams behind TLS
 )
 
 // largeHead is the size of a large head: below the largest that is taken by default.
 const largeHead = 60 << 10
 
-var idleKinds = []string{KindStream, KindKeepAlive, kindAPI, KindSilent, KindHalfHead, kindLargeHead}
+var idleKinds = []string{KindStream, KindKeepAlive, kindAPI, KindSilent, KindHalfHead, kindLargeHead, KindTLS}
 
 // The budgets of a connection that waits for its client: bytes of RSS, and no
 // goroutine, of which some may come and go meanwhile.
 const (
 	WaitingBudget       = 600.0
 	GoroutinesTolerance = 0.005
+
+	TLSIdleBudget = 8.0 // KiB of an idle stream behind TLS
 )
 
-// hasBudget says whether WaitingBudget is for connections of a kind.
-func hasBudget(kind string) bool { return kind != KindStream && kind != kindLargeHead }
+// budgetOf is how many bytes of RSS one of a kind may cost; 0: that is judged elsewhere.
+func budgetOf(kind string) float64 {
+	switch kind {
+	case KindStream, kindLargeHead:
+		return 0
+	case KindTLS:
+		return TLSIdleBudget * 1024
+	}
+	return WaitingBudget
+}
 
 // holder holds connections open. load.Client is one.
 type holder interface {
@@ -62,6 +74,12 @@ func (f *IdleFlags) takeKinds() error {
 
 // hold returns what is to hold up to n connections of a kind to h.
 func (f *IdleFlags) hold(ctx context.Context, r *rig.Rig, h *rig.Host, kind string, n int) (holder, error) {
+	if kind == KindTLS {
+		if h.Target.Secure == nil {
+			return nil, errors.New("bench: streams behind TLS are those of servers of our own: no -url, no -peers")
+		}
+		return r.SecureClient(h, n, 0, false)
+	}
 	config, err := f.holding(ctx, r, h, kind, n)
 	if err != nil {
 		return nil, err

@@ -40,12 +40,13 @@ func (r *IdleReport) WriteTable(w io.Writer) error {
 // write prints the slopes, and whether ours keep their budgets.
 func (s *idleSeries) write(w io.Writer, ours bool) {
 	fmt.Fprintf(w, "\n%s, %s\nRSS each (slope), KiB  %s, anonymous part of it %s", s.Name, s.Kind, s.RSS, s.Anonymous)
-	judged := ours && hasBudget(s.Kind)
+	most := budgetOf(s.Kind)
+	judged := ours && most > 0
 	if s.Kind != KindStream {
 		fmt.Fprintf(w, "; bytes  %.0f", 1024*s.RSS.Median)
 	}
 	if judged {
-		fmt.Fprint(w, "  ", figures.Budget(1024*s.RSS.Median, WaitingBudget))
+		fmt.Fprint(w, "  ", figures.Budget(1024*s.RSS.Median, most))
 	}
 	fmt.Fprintf(w, "\nkernel, both ends of a connection, with whatever else the machine did, KiB  %s\n", s.Kernel)
 	if s.Goroutines != nil {
