@@ -2,6 +2,7 @@ package actor
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -112,4 +113,30 @@ func TestAPoolNeedsASize(t *testing.T) {
 	ran := make(chan struct{})
 	pool.Submit(func() { close(ran) })
 	<-ran
+}
+
+// With one processor and several who are ready to post, a turn takes what all of them
+// posted in one batch.
+func TestThoseWhoAreReadyPostBeforeTheTurn(t *testing.T) {
+	const posters, tries = 8, 200
+	pool := newPool(t, 1)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var handled atomic.Int64
+	s := &script[int]{t: t, handle: func(int) { handled.Add(1) }}
+	a := New[int](pool, s)
+	for try := range int64(tries) {
+		gate := make(chan struct{})
+		var wg sync.WaitGroup
+		for range posters {
+			wg.Go(func() { <-gate; a.Post(0) })
+		}
+		runtime.Gosched() // they wait
+		close(gate)
+		wg.Wait()
+		await(t, "all to be handled", func() bool { return handled.Load() == (try+1)*posters })
+		awaitIdle(t, a)
+	}
+	if got := s.passes.Load(); got > 2*tries {
+		t.Errorf("expected %d passes or some more, got %d", tries, got)
+	}
 }

@@ -26,10 +26,17 @@ func (m Mark) Known() bool { return m.Epoch != 0 }
 
 // Track has the lane of a channel note where it stands, from what enters the Sink from now
 // on. Any goroutine, turns included, as the other methods of this file.
-func (h *Hub) Track(channel string) { h.post(event{kind: eventTrack, channel: channel}) }
+func (h *Hub) Track(channel string) {
+	h.tracked.Add(1)
+	h.post(event{kind: eventTrack, channel: channel})
+}
 
-// Untrack ends that: the position is forgotten. The caller sees to the order of the two.
-func (h *Hub) Untrack(channel string) { h.post(event{kind: eventUntrack, channel: channel}) }
+// Untrack ends that: the position is forgotten. The caller sees to the order of the two,
+// and that each Track has one.
+func (h *Hub) Untrack(channel string) {
+	h.post(event{kind: eventUntrack, channel: channel})
+	h.tracked.Add(-1)
+}
 
 // Settle says where a tracked channel stands in which nothing was published since Track: a
 // top that was read behind it, when all that was published before has entered the Sink.

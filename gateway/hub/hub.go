@@ -76,7 +76,8 @@ type Hub struct {
 	// Atomic.
 	policies                                 atomic.Pointer[policies] // nil if nothing may be left out
 	seq                                      atomic.Uint64            // events that entered the Sink
-	published                                atomic.Uint64            // publications that reached a lane
+	published                                atomic.Uint64            // publications that entered the Sink
+	tracked                                  atomic.Int64             // calls of Track without one of Untrack
 	joins                                    atomic.Uint64
 	leaves                                   atomic.Uint64
 	panics                                   atomic.Uint64
@@ -185,7 +186,19 @@ func (h *Hub) post(ev event) {
 // Publication implements broker.Sink.
 func (h *Hub) Publication(channel string, p, prev *codec.Publication, credit *broker.Credit) {
 	h.published.Add(1)
-	h.post(event{channel: channel, pub: p, prev: prev, credit: credit, at: h.clock(), seq: h.seq.Add(1)})
+	// Before the look: a subscriber who is not seen comes behind it.
+	seq := h.seq.Add(1)
+	if h.forNobody(channel) {
+		credit.Release()
+		return
+	}
+	h.post(event{channel: channel, pub: p, prev: prev, credit: credit, at: h.clock(), seq: seq})
+}
+
+// forNobody reports whether a publication has no subscriber here, and its lane nothing to
+// learn of it: no mark, and no rate that it counts for.
+func (h *Hub) forNobody(channel string) bool {
+	return h.tracked.Load() == 0 && h.policies.Load() == nil && !h.Wanted(channel)
 }
 
 // Join implements broker.Sink.
@@ -291,7 +304,7 @@ func (h *Hub) InFlight() int64 { return h.credit.used.Load() }
 
 // Stats are the counters of a hub.
 type Stats struct {
-	Published uint64 // publications that reached a lane
+	Published uint64 // publications that entered the Sink
 	Joins     uint64 // joins that reached a lane
 	Leaves    uint64 // leaves that reached a lane
 	Resynced  uint64 // channels that the engine lost sight of and found again

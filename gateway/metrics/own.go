@@ -70,7 +70,7 @@ func streamFamilies() []*family {
 
 func publishFamilies() []*family {
 	return []*family{
-		counter("publications_total", "Publications that reached a lane.", func(s *state) uint64 { return s.Hub.Published }),
+		counter("publications_total", "Publications that the engine delivered here.", func(s *state) uint64 { return s.Hub.Published }),
 		durations("publication_lag_seconds",
 			"From the moment the engine handed a publication over to the end of the flush in which the last loop with a subscriber offered it to the kernel; once for each publication that had one.",
 			nil, func(s *state, e *emitter) { e.durations(&s.Shard.Lag) }),
