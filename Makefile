@@ -6,6 +6,8 @@ FUZZTIME   ?= 30s
 B          ?= .
 D          ?= 30m
 RESULTS    ?= bench/out
+BEFORE     ?=
+RATE       ?= 15000
 LONG_REDIS  = '^TestLong(.*Redis|.*Cluster|.*Fleet)'
 
 # $(call gotest,flags,packages) runs tests; on CI as .ci/gotest says.
@@ -95,6 +97,16 @@ open: ## bursts in open loop, storms of resumes and connects, at full size (15 m
 engine: ## nodes on Redis next to redis-benchmark and the memory engine (3 minutes; needs redis-server and redis-tools)
 	$(GO) run ./bench engine -o $(RESULTS)/engine.json
 
+connects: ## connects, idle connections, own channels and publishing next to nchan, and to BEFORE=bin/older (15 minutes)
+	$(GO) run ./bench connect -peers nchan $(BEFORE:%=-before %) -o $(RESULTS)/connect.json
+	$(GO) run ./bench storm $(BEFORE:%=-before %) -rounds 5 -late 0 -o $(RESULTS)/storm-closed.json
+	$(GO) run ./bench storm $(BEFORE:%=-before %) -rounds 5 -late 0 -rate $(RATE) -o $(RESULTS)/storm-open.json
+	$(GO) run ./bench idle $(BEFORE:%=-before %) -kinds keep-alive,api,silent,half-head,large-head -steps 2000,10000 -settle 5s -o $(RESULTS)/waiting.json
+	$(GO) run ./bench idle $(BEFORE:%=-before %) -kinds tls -steps 2000,6000 -settle 5s -rounds 3 -o $(RESULTS)/idle-tls.json
+	$(GO) run ./bench tls $(BEFORE:%=-before %) -o $(RESULTS)/tls.json
+	$(GO) run ./bench channels -peers nchan $(BEFORE:%=-before %) -o $(RESULTS)/channels.json
+	$(GO) run ./bench publish -peers nchan $(BEFORE:%=-before %) -o $(RESULTS)/publish.json
+
 bench-fronts: ## lag through nginx, HAProxy, Caddy and Varnish next to none (3 minutes)
 	$(GO) run ./bench fronts -o $(RESULTS)/fronts.json
 
@@ -126,4 +138,4 @@ tidy: ## go mod tidy
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help run build test check fmt vet lint race e2e e2e-redis e2e-others fuzz bench open engine bench-fronts soak charts microbench docs tidy vuln clean
+.PHONY: help run build test check fmt vet lint race e2e e2e-redis e2e-others fuzz bench open engine connects bench-fronts soak charts microbench docs tidy vuln clean

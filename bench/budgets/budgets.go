@@ -137,6 +137,11 @@ var budgetSteps = []budgetStep{
 		{Name: "RSS per idle keep-alive connection", Unit: "B", Must: connect.WaitingBudget, Note: "indicative: 1,000 → 5,000 connections, read 2 s after the ramp; go run ./bench idle -kinds keep-alive -steps 2000,10000 -rounds 5 decides"},
 		{Name: "goroutines per idle keep-alive connection", Must: 0, Tolerance: connect.GoroutinesTolerance},
 	}, budgetWaiting},
+	{"streams behind TLS", []budgetRow{
+		{Name: "RSS per idle stream behind TLS", Unit: "KiB", Must: connect.TLSIdleBudget, Note: "indicative: 500 → 2,000 streams, read 2 s after the ramp; go run ./bench idle -kinds tls decides"},
+		{Name: "TLS handshakes/s, full", Unit: "× before", Must: connect.TLSBudget, AtLeast: true, Note: needsBefore},
+		{Name: "TLS handshakes/s, resumed", Unit: "× before", Must: connect.TLSBudget, AtLeast: true, Note: needsBefore},
+	}, budgetTLS},
 	{"connect", []budgetRow{
 		{Name: "CPU per connect, anonymous", Unit: "× floor", Must: connect.Budget},
 		{Name: "CPU per connect, anonymous", Unit: "× nchan", Must: connect.NchanBudget, Note: needsNchan},
@@ -233,51 +238,6 @@ func budgetOwnChannel(ctx context.Context, f *flags, rows []budgetRow) error {
 	}
 	rows[0].Got, rows[1].Got = r.Own.CPU, r.OwnOverNchan()
 	return r.Verdict()
-}
-
-func budgetIdle(ctx context.Context, f *flags, rows []budgetRow) error {
-	r, err := connect.RunIdle(ctx, &connect.IdleFlags{CommonFlags: f.CommonFlags, StepList: "2000,6000", Settle: 5 * time.Second, Rounds: 1})
-	if err != nil {
-		return err
-	}
-	rows[0].Got, rows[1].Got = &r.Series[0].RSS, r.Series[0].Goroutines
-	return nil
-}
-
-func budgetWaiting(ctx context.Context, f *flags, rows []budgetRow) error {
-	r, err := connect.RunIdle(ctx, &connect.IdleFlags{
-		CommonFlags: f.CommonFlags, Kinds: connect.KindKeepAlive, StepList: "1000,5000", Settle: 2 * time.Second, Rounds: 1,
-	})
-	if err != nil {
-		return err
-	}
-	kib := r.Series[0].RSS.Median
-	rows[0].Got, rows[1].Got = exactly(1024*kib), r.Series[0].Goroutines
-	return nil
-}
-
-func budgetConnect(ctx context.Context, f *flags, rows []budgetRow) error {
-	x := &connect.Flags{
-		CommonFlags: f.CommonFlags, Connects: 1000, Rounds: f.rounds, Floor: true, Kinds: connect.KindAnonymous + "," + connect.KindHS256,
-	}
-	x.Peers, x.Before = rig.NchanSide, f.before
-	r, err := connect.Run(ctx, x)
-	if err != nil {
-		return err
-	}
-	for _, k := range r.Kinds {
-		switch k.Kind {
-		case connect.KindAnonymous:
-			rows[0].Got = k.Open.OverFloor
-		case rig.NchanSide:
-			rows[1].Got = k.Open.OursOver
-		case connect.KindHS256:
-			rows[2].Got = k.Open.More
-		case rig.BeforeSide:
-			rows[3].Got = k.SpeedOver
-		}
-	}
-	return nil
 }
 
 func budgetPublish(ctx context.Context, f *flags, rows []budgetRow) error {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"time"
 
-	"sluice/bench/mode/connect"
 	"sluice/bench/mode/open"
 	"sluice/bench/mode/resume"
 )
@@ -69,15 +68,4 @@ func budgetRecover(ctx context.Context, f *flags, rows []budgetRow) error {
 	rows[0].Got, rows[1].Got = exactly(unserved), exactly(peak)
 	r.Unrecovered, r.Unserved = 0, 0 // the row tells
 	return r.Verdict()
-}
-
-func budgetStorm(ctx context.Context, f *flags, rows []budgetRow) error {
-	s := &connect.StormFlags{CommonFlags: f.CommonFlags, Streams: 3000, Rounds: 1, Soon: 5 * time.Second}
-	s.Ramp = 1000
-	r, err := connect.RunStorm(ctx, s)
-	if err != nil {
-		return err
-	}
-	rows[0].Got = &r.Sides[0].SoonEach
-	return nil
 }

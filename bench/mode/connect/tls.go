@@ -143,6 +143,16 @@ func (t *tlsTurn) run(ctx context.Context, f *TLSFlags, r *rig.Rig, h *rig.Host,
 	return err
 }
 
+// Over is handshakes/s of a kind ÷ those of the program before; nil without it.
+func (r *TLSReport) Over(kind string) *figures.Spread {
+	for _, s := range r.Series {
+		if s.Side == rig.OurSide && s.Kind == kind {
+			return s.SpeedOver
+		}
+	}
+	return nil
+}
+
 // sumUp computes medians and ratios.
 func (r *TLSReport) sumUp() {
 	for _, side := range []string{rig.OurSide, rig.BeforeSide} {
