@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http/httputil"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,7 +23,9 @@ type codedClient struct {
 	*client
 	coding codec.Coding
 	text   strings.Builder // what it was sent, or will be
-	raw    []byte          // what it has read
+	raw    bytes.Buffer    // what it has read
+	live   io.Reader       // of the text as it comes, or nil
+	read   int             // so much of the text was read as it came
 }
 
 func (h *harness) openCoded(pair pairOf, framing codec.Framing, coding codec.Coding, tiny bool) *codedClient {
@@ -46,9 +49,9 @@ func (h *harness) openCoded(pair pairOf, framing codec.Framing, coding codec.Cod
 // body returns the coded body as far as it was read, and whether that is all of it.
 func (c *codedClient) body() (body []byte, whole bool) {
 	if c.framing == codec.FramingClose {
-		return c.raw, true
+		return c.raw.Bytes(), true
 	}
-	for rest := c.raw; ; {
+	for rest := c.raw.Bytes(); ; {
 		size, more, ok := bytes.Cut(rest, []byte("\r\n"))
 		n, err := strconv.ParseUint(string(size), 16, 32)
 		if !ok || len(more) < int(n)+2 {
@@ -72,21 +75,22 @@ func (c *codedClient) inflated() (text string, whole bool) {
 	return string(got), whole && ended
 }
 
-// catchUp reads until the client has all that it was sent, and nothing more.
+// catchUp reads until the client has all that it was sent, as the bytes come.
 func (c *codedClient) catchUp() {
 	c.t.Helper()
 	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(patience)))
-	buf := make([]byte, 64<<10)
-	for {
-		got, _ := c.inflated()
-		if got == c.text.String() {
-			return
+	if c.live == nil {
+		var body io.Reader = io.TeeReader(c.conn, &c.raw)
+		if c.framing == codec.FramingChunked {
+			body = httputil.NewChunkedReader(body)
 		}
-		require.True(c.t, strings.HasPrefix(c.text.String(), got), "other text than was sent")
-		n, err := c.conn.Read(buf)
-		require.NoError(c.t, err)
-		c.raw = append(c.raw, buf[:n]...)
+		c.live = testkit.Inflate(c.coding.String(), body)
 	}
+	got := make([]byte, c.text.Len()-c.read)
+	_, err := io.ReadFull(c.live, got)
+	require.NoError(c.t, err)
+	require.True(c.t, c.text.String()[c.read:] == string(got), "other text than was sent")
+	c.read = c.text.Len()
 }
 
 // end reads all, which is a whole body.
@@ -94,9 +98,9 @@ func (c *codedClient) end() (text string) {
 	c.t.Helper()
 	rest, err := c.rest()
 	require.NoError(c.t, err)
-	c.raw = append(c.raw, rest...)
+	c.raw.WriteString(rest)
 	text, whole := c.inflated()
-	require.True(c.t, whole, "the body of %d bytes is not whole, text %q", len(c.raw), text[max(0, len(text)-200):])
+	require.True(c.t, whole, "the body of %d bytes is not whole, text %q", c.raw.Len(), text[max(0, len(text)-200):])
 	return text
 }
 
