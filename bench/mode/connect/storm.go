@@ -157,6 +157,7 @@ func stormOnce(ctx context.Context, f *StormFlags, r *rig.Rig, h *rig.Host) (x s
 	}
 	x.CPU = figures.MicrosEach(cpu1-cpu0, f.Streams)
 	x.SoonEach = figures.KiBEach(x.Soon.RSS-x.Empty.RSS, f.Streams)
+	x.SoonAnonymous = figures.KiBEach(x.Soon.Anonymous-x.Empty.Anonymous, f.Streams)
 	if f.late > 0 {
 		late, err := look(f.late)
 		if err != nil {

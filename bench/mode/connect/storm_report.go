@@ -25,8 +25,9 @@ type stormRound struct {
 	Soon      proc.Memory        `json:"soon"`
 	Late      *proc.Memory       `json:"late"` // nil: not read
 	// KiB per stream.
-	SoonEach float64  `json:"soon_kib_per_stream"`
-	LateEach *float64 `json:"late_kib_per_stream"`
+	SoonEach      float64  `json:"soon_kib_per_stream"`
+	SoonAnonymous float64  `json:"soon_anonymous_kib_per_stream"` // the part that is no file, such as the text of the program
+	LateEach      *float64 `json:"late_kib_per_stream"`
 }
 
 // stormSide is one server over all rounds. What is ours ÷ this one's is taken round by
@@ -36,6 +37,7 @@ type stormSide struct {
 	PerSecond figures.Spread  `json:"connects_per_second"`
 	CPU       figures.Spread  `json:"cpu_us_per_connect"`
 	SoonEach  figures.Spread  `json:"soon_kib_per_stream"`
+	Anonymous figures.Spread  `json:"soon_anonymous_kib_per_stream"`
 	LateEach  *figures.Spread `json:"late_kib_per_stream"`
 	SpeedOver *figures.Spread `json:"connects_per_second_ours_over"`
 	CPUOver   *figures.Spread `json:"cpu_ours_over"`
@@ -71,6 +73,7 @@ func (r *StormReport) sumUp() {
 		s := &r.Sides[i]
 		s.PerSecond, s.CPU = figures.SpreadOf(values(s.Name, perSecond)), figures.SpreadOf(values(s.Name, cpu))
 		s.SoonEach = figures.SpreadOf(values(s.Name, func(x stormRound) float64 { return x.SoonEach }))
+		s.Anonymous = figures.SpreadOf(values(s.Name, func(x stormRound) float64 { return x.SoonAnonymous }))
 		late := figures.Of(r.Rounds, func(x stormRound) bool { return x.Side == s.Name && x.LateEach != nil }, func(x stormRound) float64 { return *x.LateEach })
 		if len(late) > 0 {
 			l := figures.SpreadOf(late)
@@ -95,7 +98,7 @@ func (r *StormReport) WriteTable(w io.Writer) error {
 		return err
 	}
 	for _, s := range r.Sides {
-		fmt.Fprintf(w, "\n%s\nconnects/s  %s\nRSS per stream %s after the storm, KiB  %s", s.Name, s.PerSecond, r.Soon, s.SoonEach)
+		fmt.Fprintf(w, "\n%s\nconnects/s  %s\nRSS per stream %s after the storm, KiB  %s, anonymous part of it %s", s.Name, s.PerSecond, r.Soon, s.SoonEach, s.Anonymous)
 		if s.Name == rig.OurSide {
 			fmt.Fprint(w, "  ", figures.Budget(s.SoonEach.Median, StormBudget))
 		}
