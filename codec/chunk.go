@@ -3,6 +3,7 @@ package codec
 import (
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -153,11 +154,30 @@ func AppendStreamHead(dst []byte, h *StreamHead) []byte {
 		dst = append(dst, ", Available-Dictionary"...)
 	}
 	dst = append(dst, headAfterVary...)
-	dst = h.Date.UTC().AppendFormat(dst, httpTimeFormat)
+	dst = appendDate(dst, h.Date)
 	if h.Framing == FramingChunked {
 		dst = append(dst, "\r\nTransfer-Encoding: chunked"...)
 	}
 	return append(dst, "\r\n\r\n"...)
+}
+
+// dateText is a second as it is written in heads.
+type dateText struct {
+	second int64
+	text   string
+}
+
+var lastDate atomic.Pointer[dateText]
+
+// appendDate appends the value of a Date header. Streams open by the thousand in a second,
+// whose text is made once.
+func appendDate(dst []byte, t time.Time) []byte {
+	d, second := lastDate.Load(), t.Unix()
+	if d == nil || d.second != second {
+		d = &dateText{second, t.UTC().Format(httpTimeFormat)}
+		lastDate.Store(d)
+	}
+	return append(dst, d.text...)
 }
 
 // AppendCORS appends the header lines that let a browser page of an allowed
@@ -298,7 +318,7 @@ func appendBroadcastHead(dst []byte, h *StreamHead) []byte {
 		dst = append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
 	})
 	dst = append(dst, "Connection: close\r\nDate: "...)
-	dst = h.Date.UTC().AppendFormat(dst, httpTimeFormat)
+	dst = appendDate(dst, h.Date)
 	if h.Framing == FramingChunked {
 		dst = append(dst, "\r\nTransfer-Encoding: chunked"...)
 	}

@@ -10,7 +10,9 @@ import (
 type object struct {
 	dst   []byte
 	comma bool
-	cuts  *[]Cut // of a connect push, see ConnectResult
+	// cuts are those of a connect push, which cutting says it is, see ConnectResult.
+	cutting bool
+	cuts    []Cut
 }
 
 func (o *object) begin() { o.dst = append(o.dst, '{'); o.comma = false }

@@ -208,8 +208,8 @@ func (o *object) subscribeResult(r *SubscribeResult) {
 		o.dst = append(o.dst, '[')
 		if r.Block == nil {
 			o.dst = AppendPublications(o.dst, r.Publications, r.Delta)
-		} else if o.cuts != nil {
-			*o.cuts = append(*o.cuts, Cut{len(o.dst), r.Block})
+		} else if o.cutting {
+			o.cuts = append(o.cuts, Cut{len(o.dst), r.Block})
 		}
 		o.dst = append(o.dst, ']')
 	}
@@ -270,8 +270,7 @@ type ConnectResult struct {
 // AppendConnect appends the connect push.
 func AppendConnect(dst []byte, r *ConnectResult) []byte {
 	o := pushOpen(dst, "", "connect")
-	r.Cuts = r.Cuts[:0]
-	o.cuts = &r.Cuts
+	o.cutting, o.cuts = true, r.Cuts[:0]
 	o.str("client", r.Client)
 	o.str("version", r.Version)
 	o.json("data", r.Data)
@@ -293,6 +292,7 @@ func AppendConnect(dst []byte, r *ConnectResult) []byte {
 	o.uint("ping", uint64(r.Ping))
 	o.str("session", r.Session)
 	o.int("time", r.Time)
+	r.Cuts = o.cuts
 	return pushClose(&o)
 }
 

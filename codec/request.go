@@ -78,23 +78,33 @@ type filterWire struct {
 // error, as is anything behind the value (12.9). src is copied. Errors are
 // described by [Detail].
 func DecodeConnect(src []byte, lim Limits) (*ConnectRequest, error) {
+	r := &ConnectRequest{}
+	if !decodePlain(src, r) { // Slow path
+		*r = ConnectRequest{}
+		if err := r.decode(src, lim); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(r.Subs, func(a, b SubRequest) int { return cmp.Compare(a.Channel, b.Channel) })
+	return r, nil
+}
+
+// decode sets the fields from src, the subs in no order.
+func (r *ConnectRequest) decode(src []byte, lim Limits) error {
 	var wire connectWire
 	if err := decode(src, lim, &wire); err != nil {
-		return nil, err
+		return err
 	}
-	r := &ConnectRequest{
-		Token: wire.Token, Name: wire.Name, Version: wire.Version,
-		Headers: sortedTags(wire.Headers),
-	}
+	r.Token, r.Name, r.Version, r.Headers = wire.Token, wire.Name, wire.Version, sortedTags(wire.Headers)
 	if len(wire.Data) > 0 {
 		data, err := Compact(wire.Data, lim)
 		if err != nil {
-			return nil, &FieldError{Field: "data", Want: "acceptable JSON", Cause: err}
+			return &FieldError{Field: "data", Want: "acceptable JSON", Cause: err}
 		}
 		r.Data = data
 	}
 	if len(wire.Subs) == 0 {
-		return r, nil
+		return nil
 	}
 	r.Subs = make([]SubRequest, 0, len(wire.Subs))
 	for channel, s := range wire.Subs {
@@ -104,8 +114,7 @@ func DecodeConnect(src []byte, lim Limits) (*ConnectRequest, error) {
 		}
 		r.Subs = append(r.Subs, sub)
 	}
-	slices.SortFunc(r.Subs, func(a, b SubRequest) int { return cmp.Compare(a.Channel, b.Channel) })
-	return r, nil
+	return nil
 }
 
 // sortedTags returns the pairs of m in the order of their keys.

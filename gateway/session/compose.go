@@ -63,7 +63,7 @@ func (op *opening) compose() {
 	}
 	now := time.Now()
 	res := codec.ConnectResult{
-		Client: p.client.String(), Session: p.secret.String(), Version: o.Version,
+		Client: p.client.text(&op.few.ids[0]), Session: p.secret.text(&op.few.ids[1]), Version: o.Version,
 		Data: p.Data, Subs: op.results,
 	}
 	// Why not for other styles: a client that is told of pings goes when it sees none.
@@ -127,6 +127,9 @@ func (op *opening) cut(event []byte, from int, cuts []codec.Cut) {
 		op.pieces = append(op.pieces, op.piece(b, event[from:c.At]), c.Block)
 		op.push += c.Block.Len()
 		from, b = c.At, nil
+	}
+	if op.pieces == nil {
+		op.pieces = op.few.pieces[:0]
 	}
 	op.pieces = append(op.pieces, op.piece(b, event[from:]))
 	if op.room != nil {

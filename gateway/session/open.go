@@ -50,14 +50,15 @@ type Conn struct {
 //
 // Call it, and [Manager.Refuse], between Enter and Leave.
 func (m *Manager) Open(p *Plan, conn Conn) error {
-	ctx, cancel := WithPatience(m.opt.StaleCloseDelay)
-	defer cancel()
 	p.follow(&conn, m.opt.Cursors)
+	op := &opening{m: m, plan: p, conn: conn, loop: m.group.Pick()}
+	op.patience.begin(m.opt.StaleCloseDelay)
+	defer op.patience.cancel()
+	var ctx context.Context = &op.patience
 	if p.broadcast != nil {
 		ctx = broker.WithVia(ctx, p.broadcast.Via)
 	}
-	op := &opening{ctx: ctx, calls: ctx, m: m, plan: p, conn: conn, loop: m.group.Pick()}
-	if !m.able.Local {
+	if op.ctx, op.calls = ctx, ctx; !m.able.Local {
 		// An engine that does not answer is told as what it is, before the connect
 		// is stale, which is final.
 		var stop context.CancelFunc
@@ -200,8 +201,10 @@ func (op *opening) form(g *Grant) hub.Form {
 func (op *opening) restore(ctx context.Context) error {
 	op.present.Wait()
 	grants := op.plan.Grants
-	op.results = make([]codec.SubscribeResult, len(grants))
-	op.at = make([]hub.Start, len(grants))
+	if op.results, op.at = op.few.results[:], op.few.at[:]; len(grants) != 1 {
+		op.results = make([]codec.SubscribeResult, len(grants))
+		op.at = make([]hub.Start, len(grants))
+	}
 	all, err := op.m.restoreAll(ctx, grants, (*Grant).positioned)
 	if err != nil {
 		op.m.opt.Log.Error("cannot read a history", "error", err, "remedy", advice.Remedy(err, advice.Away))

@@ -15,12 +15,13 @@ import (
 // goroutine and the loop take turns with it: each touches it only between the
 // posts that hand it over.
 type opening struct {
-	ctx   context.Context // see stale
-	calls context.Context // of calls to the engine: it ends before ctx
-	m     *Manager
-	plan  *Plan // nil if there is only an answer, see Manager.Refuse
-	conn  Conn
-	loop  *loop.Loop
+	patience patience
+	ctx      context.Context // of patience, see stale
+	calls    context.Context // of calls to the engine: it ends before ctx
+	m        *Manager
+	plan     *Plan // nil if there is only an answer, see Manager.Refuse
+	conn     Conn
+	loop     *loop.Loop
 
 	acquired int // grants whose interest is held
 	results  []codec.SubscribeResult
@@ -32,6 +33,13 @@ type opening struct {
 	pieces   []*codec.Frame // the opening's bytes, once they are known
 	push     int            // of these, the bytes of the connect push
 	run      run            // what follows them
+	// few is the memory of what a stream of one channel has of each, and of its ids.
+	few struct {
+		results [1]codec.SubscribeResult
+		at      [1]hub.Start
+		pieces  [1]*codec.Frame
+		ids     [2]idText
+	}
 	// opened is closed when the last task has run; nil if nobody waits for it.
 	opened chan struct{}
 

@@ -39,9 +39,13 @@ type patience struct {
 // not begin it. It has no deadline that anybody could read, and its Err is
 // context.Canceled.
 func WithPatience(d time.Duration) (context.Context, context.CancelFunc) {
-	p := &patience{slice: patienceSlice(d), slices: patienceSlices}
+	p := &patience{}
+	p.begin(d)
 	return p, p.cancel
 }
+
+// begin makes the zero patience what WithPatience returns.
+func (p *patience) begin(d time.Duration) { p.slice, p.slices = patienceSlice(d), patienceSlices }
 
 func (p *patience) cancel() {
 	p.mu.Lock()

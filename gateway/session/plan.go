@@ -91,6 +91,7 @@ type Plan struct {
 	owes    bool
 	// broadcast is what a stream of the broadcast route is told; nil for any other.
 	broadcast *BroadcastRequest
+	one       [1]Grant // the memory of Grants, where that is enough
 }
 
 // Client returns the id that the connection will have, for hooks.
@@ -194,9 +195,11 @@ type PlanRequest struct {
 // *codec.Disconnect or [ErrFull]. Any goroutine but a turn.
 func (m *Manager) Plan(req *PlanRequest) (*Plan, error) {
 	id := req.Identity
-	p := &Plan{User: id.User, Info: id.Info, ExpireAt: id.ExpireAt, Data: req.Data, client: req.Client, kind: req.Kind, secret: NewID()}
-	if p.client == (ID{}) {
-		p.client = NewID()
+	p := &Plan{User: id.User, Info: id.Info, ExpireAt: id.ExpireAt, Data: req.Data, client: req.Client, kind: req.Kind}
+	p.Grants = p.one[:0]
+	var client ID
+	if p.secret, client = newIDs(); p.client == (ID{}) {
+		p.client = client
 	}
 	if m.opt.Refresh != nil {
 		p.meta, p.headers = id.Meta, m.RefreshHeaders(req.Headers)

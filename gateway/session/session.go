@@ -17,6 +17,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"net/netip"
+	"strings"
+	"unsafe"
 
 	"sluice/codec"
 	"sluice/gateway/loop"
@@ -27,16 +29,33 @@ type ID [16]byte
 
 // NewID returns a random one.
 func NewID() ID {
-	var id ID
-	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
-	id[6] = id[6]&0x0F | 0x40
-	id[8] = id[8]&0x3F | 0x80
+	id, _ := newIDs()
 	return id
+}
+
+// newIDs returns two, for the price of one.
+func newIDs() (one, other ID) {
+	var both [2]ID
+	_, _ = rand.Read(unsafe.Slice(&both[0][0], len(both)*len(one))) // never fails (crypto/rand)
+	for i := range both {
+		id := &both[i]
+		id[6] = id[6]&0x0F | 0x40
+		id[8] = id[8]&0x3F | 0x80
+	}
+	return both[0], both[1]
 }
 
 // String returns the usual form of 36 characters.
 func (id ID) String() string {
-	var b [36]byte
+	var b idText
+	return strings.Clone(id.text(&b))
+}
+
+// idText is memory for the text of an ID.
+type idText [36]byte
+
+// text is String in the memory b, which must not change as long as the text is used.
+func (id *ID) text(b *idText) string {
 	hex.Encode(b[0:8], id[0:4])
 	b[8] = '-'
 	hex.Encode(b[9:13], id[4:6])
@@ -46,7 +65,7 @@ func (id ID) String() string {
 	hex.Encode(b[19:23], id[8:10])
 	b[23] = '-'
 	hex.Encode(b[24:36], id[10:16])
-	return string(b[:])
+	return unsafe.String(&b[0], len(b))
 }
 
 // session is the server side of a stream. Owned by the loop.

@@ -100,10 +100,10 @@ func (d *delays) count(now time.Time) int {
 	return max(d.counted, d.before)
 }
 
-// retryLine returns the line that tells an EventSource how long to wait before
+// retryLine appends the line that tells an EventSource how long to wait before
 // it comes back: another time for each stream, so that those which were cut
 // together do not come back together.
-func (s *Server) retryLine() []byte {
+func (s *Server) retryLine(dst []byte) []byte {
 	lo, hi := s.opt.RetryMin.Milliseconds(), s.opt.RetryMax.Milliseconds()
 	if hi <= 0 {
 		return nil
@@ -111,5 +111,5 @@ func (s *Server) retryLine() []byte {
 	if hi > lo {
 		lo += rand.Int64N(hi - lo + 1)
 	}
-	return codec.AppendRetry(make([]byte, 0, 20), time.Duration(lo)*time.Millisecond)
+	return codec.AppendRetry(dst, time.Duration(lo)*time.Millisecond)
 }

@@ -74,7 +74,7 @@ func (s *Server) streamRefusal(r *request, f codec.Framing, d *codec.Disconnect)
 	}
 	b := codec.AppendChunk(codec.AppendStreamHead(make([]byte, 0, codec.StreamHeadSize), r.head(f, true)), f, s.blankLine())
 	if d.Code != codec.DisconnectConnectionClosed.Code {
-		event, id := append(s.retryLine(), codec.DisconnectFrame(d).Lines(codec.FramingClose)...), []byte(nil)
+		event, id := append(s.retryLine(nil), codec.DisconnectFrame(d).Lines(codec.FramingClose)...), []byte(nil)
 		if s.opt.TerminalStatus && d.Terminal() {
 			id = codec.AppendTerminalID(nil, d.Code, false)
 		}

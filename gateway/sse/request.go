@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -43,6 +44,12 @@ type request struct {
 	padding      uint8       // lines, see session.Conn
 	// address is reserved for this connect and nobody else's yet.
 	address netip.Addr
+	shared  bool // the answer says who may read it, see writeCORS
+
+	// What is made of it, here so that a connect allocates once.
+	wait  wait
+	start codec.StreamHead // of the answer
+	retry [20]byte         // see Server.retryLine
 }
 
 func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
@@ -86,9 +93,14 @@ func (r *request) decode(ctx *fasthttp.RequestCtx, lim codec.Limits) (err error)
 	if ctx.IsPost() {
 		text = ctx.Request.Body()
 	} else {
-		text, err = connectParameter(ctx.URI().QueryString())
+		memory := queryPool.Get().(*[]byte)
+		defer queryPool.Put(memory)
+		text, err = connectParameter((*memory)[:0], ctx.URI().QueryString())
 		if err != nil {
 			return err
+		}
+		if n := cap(text); n > cap(*memory) && n <= queryMost {
+			*memory = text[:0]
 		}
 		if len(text) == 0 {
 			r.connect = &codec.ConnectRequest{}
@@ -104,31 +116,74 @@ func (r *request) decode(ctx *fasthttp.RequestCtx, lim codec.Limits) (err error)
 	return nil
 }
 
+// queryPool has memory in which connect requests are decoded, which are copied out of it, up
+// to queryMost bytes.
+var queryPool = sync.Pool{New: func() any { return new([]byte) }}
+
+const queryMost = 4 << 10
+
 const connectName = "cf_connect"
 
 var errConnectEscape = errors.New(`cf_connect: a correctly percent-encoded value expected ("%" and ";" must be encoded)`)
 
-// connectParameter returns the value of the first cf_connect in a query string.
+// connectParameter appends to dst the value of the first cf_connect in a query string.
 // One that cannot be decoded is an error: to go on without it would make the
 // client anonymous (PROTOCOL 12.9).
-func connectParameter(query []byte) ([]byte, error) {
+func connectParameter(dst, query []byte) ([]byte, error) {
 	for len(query) > 0 {
 		var pair []byte
 		pair, query, _ = bytes.Cut(query, []byte("&"))
 		name, value, _ := bytes.Cut(pair, []byte("="))
-		if decoded, err := url.QueryUnescape(string(name)); err != nil || decoded != connectName {
-			continue
+		if string(name) != connectName {
+			if decoded, err := url.QueryUnescape(string(name)); err != nil || decoded != connectName {
+				continue
+			}
 		}
-		if bytes.IndexByte(value, ';') >= 0 {
+		text, ok := appendUnescaped(dst, value)
+		if !ok {
 			return nil, errConnectEscape
 		}
-		text, err := url.QueryUnescape(string(value))
-		if err != nil {
-			return nil, errConnectEscape
-		}
-		return []byte(text), nil
+		return text, nil
 	}
 	return nil, nil
+}
+
+// appendUnescaped appends a value of a query as it is meant. A bare semicolon is wrong, as is
+// a percent sign without two digits.
+func appendUnescaped(dst, value []byte) (text []byte, ok bool) {
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; c {
+		case '%':
+			if i+2 >= len(value) {
+				return nil, false
+			}
+			hi, lo := hexDigit(value[i+1]), hexDigit(value[i+2])
+			if hi < 0 || lo < 0 {
+				return nil, false
+			}
+			dst, i = append(dst, byte(hi<<4|lo)), i+2
+		case '+':
+			dst = append(dst, ' ')
+		case ';':
+			return nil, false
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst, true
+}
+
+// hexDigit returns what a digit stands for, below 0 if it is none.
+func hexDigit(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
 }
 
 // framing is how the body of the answer is framed.
@@ -141,10 +196,11 @@ func (r *request) framing(configured codec.Framing) codec.Framing {
 
 // head returns the response head of a stream; closing ones end by plan.
 func (r *request) head(f codec.Framing, closing bool) *codec.StreamHead {
-	return &codec.StreamHead{
+	r.start = codec.StreamHead{
 		Framing: f, HTTP10: r.http10, Close: closing || r.close,
 		Origin: r.origin, AllowHeaders: r.askedHeaders, Incremental: r.server.opt.Incremental, Date: time.Now(),
 	}
+	return &r.start
 }
 
 // writeCORS adds the header lines for an allowed origin to an answer of the

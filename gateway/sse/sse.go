@@ -135,7 +135,7 @@ const allowedMethods = "GET, POST, OPTIONS"
 // workers.
 func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	r := s.newRequest(ctx)
-	defer r.id.Echo(&ctx.Response.Header)
+	defer r.echo(ctx)
 	if ctx.IsOptions() {
 		s.preflight(ctx, r, allowedMethods)
 		return
@@ -150,7 +150,7 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 		}
 		s.admits.Add(1)
 	}
-	r.writeCORS(ctx)
+	r.shared = true
 	if !connect {
 		s.noteRefused(r, refusedMethod, nil)
 		ctx.Response.Header.Set(fasthttp.HeaderAllow, allowedMethods)
@@ -174,14 +174,20 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 		WriteError(ctx, fasthttp.StatusBadRequest, strings.TrimPrefix(err.Error(), "codec: "))
 		return
 	}
-	w := &wait{server: s, ctx: ctx}
-	plan, err := s.plan(r, w)
-	if w.refused != admitted {
-		s.shed(ctx, r, w.refused)
+	r.wait = wait{server: s, ctx: ctx}
+	plan, err := s.plan(r, &r.wait)
+	refused := r.wait.refused
+	if r.wait = (wait{}); refused != admitted { // nothing of ctx stays with the stream
+		s.shed(ctx, r, refused)
 		return
 	}
 	if errors.Is(err, session.ErrFull) { // since admit looked
 		s.shed(ctx, r, overNode)
+		return
+	}
+	if err == nil {
+		r.offer = plan.Offer()
+		s.hijack(ctx, r, plan, nil)
 		return
 	}
 	var u *unfit
@@ -189,12 +195,19 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 		s.refuseUnfit(ctx, r, u)
 		return
 	}
-	if err != nil {
-		s.explain(ctx, r, err)
-	} else {
-		r.offer = plan.Offer()
-	}
+	s.explain(ctx, r, err)
 	s.hijack(ctx, r, plan, err)
+}
+
+// echo adds what every answer of the HTTP server's has. That of a stream is ours.
+func (r *request) echo(ctx *fasthttp.RequestCtx) {
+	if ctx.Hijacked() {
+		return
+	}
+	r.id.Echo(&ctx.Response.Header)
+	if r.shared {
+		r.writeCORS(ctx)
+	}
 }
 
 // WriteCORS adds to an answer that was made before the request reached the
