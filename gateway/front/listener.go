@@ -33,6 +33,8 @@ type Options struct {
 	// ReusePort lets other processes listen on the same port; see
 	// [loop.ReusePort]. For Listen only.
 	ReusePort bool
+	// Socket is what the kernel is told about each connection. For Listen only.
+	Socket loop.SocketOptions
 	// HeaderTimeout is how long a peer may take for its PROXY header. 0: as
 	// long as the read deadline allows.
 	HeaderTimeout time.Duration
@@ -87,15 +89,23 @@ type Listener struct {
 // Listen opens a listener on host:port, for IPv4 and IPv6 where host is empty.
 // Keep-alive is off: pings find dead peers.
 func Listen(addr string, opt Options) (*Listener, error) {
-	lc := net.ListenConfig{KeepAlive: -1}
-	if opt.ReusePort {
-		lc.Control = loop.ReusePort
-	}
+	lc := net.ListenConfig{KeepAlive: -1, Control: opt.control}
+	lc.SetMultipathTCP(false) // its connections inherit no options
 	ln, err := lc.Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("front: cannot listen on %q: %w", addr, err)
 	}
 	return Wrap(ln, opt), nil
+}
+
+// control readies the socket of a listener.
+func (o *Options) control(network, address string, c syscall.RawConn) error {
+	if o.ReusePort {
+		if err := loop.ReusePort(network, address, c); err != nil {
+			return err
+		}
+	}
+	return o.Socket.Control(network, address, c)
 }
 
 // Wrap makes a Listener of one that is open. It belongs to the Listener now.

@@ -23,9 +23,12 @@ type Socket struct {
 	fd   int
 	tls  *tls.Conn // nil on a plain connection
 	wire *Wire     // below tls
+	// shared: the HTTP server may have another descriptor of it for a moment.
+	shared bool
 }
 
-// PlainSocket returns the Socket of a descriptor, which must be non-blocking.
+// PlainSocket returns the Socket of a descriptor, which must be non-blocking and have no
+// duplicate.
 func PlainSocket(fd int) Socket {
 	sockets.Add(1)
 	return Socket{fd: fd}
@@ -56,25 +59,60 @@ type SocketOptions struct {
 	UnsentMax int
 }
 
+// Control tells the kernel the same of a listening socket, for net.ListenConfig: what it
+// accepts has the options from the start (tcp(7)), which is two system calls fewer for each
+// stream. Multipath TCP passes nothing on.
+func (o SocketOptions) Control(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) { o.set(int(fd)) })
+}
+
 // Discard closes a socket that no loop adopted. Any goroutine.
 func (s Socket) Discard() { closeSocket(s.fd) }
 
-// Detach takes the socket out of a hijacked connection: its descriptor is a
-// duplicate, non-blocking and close-on-exec. The connection itself stays with
-// the HTTP server, which closes its own descriptor when the hijack handler
-// returns. A TLS connection must stand on a [Wire], whose tls.Conn now belongs
-// to the Socket.
+// taker is a connection that gives its descriptor away, as those of the gate do.
+type taker interface{ TakeFD() (fd int, ok bool) }
+
+// Detach takes the socket out of a hijacked connection: its descriptor, if the connection
+// has a method TakeFD, which then has none any more. Of any other it is a duplicate,
+// non-blocking and close-on-exec, and the connection itself stays with the HTTP server,
+// which closes its own descriptor when the hijack handler returns. A TLS connection must
+// stand on a [Wire], whose tls.Conn now belongs to the Socket.
 //
 // Any goroutine.
 func Detach(c net.Conn, opt SocketOptions) (Socket, error) {
-	var sock Socket
-	sc, err := sock.unwrap(c)
+	sock, under, err := unwrap(c)
 	if err != nil {
 		return Socket{}, err
 	}
-	raw, err := sc.SyscallConn()
+	if t, ok := under.(taker); ok {
+		if sock.wire != nil && !sock.wire.detach() {
+			return Socket{}, errEnded
+		}
+		if sock.fd, ok = t.TakeFD(); !ok {
+			return Socket{}, fmt.Errorf("loop: cannot take a connection over: %w", net.ErrClosed)
+		}
+	} else {
+		if sock.fd, err = duplicate(under); err != nil {
+			return Socket{}, err
+		}
+		if sock.wire != nil && !sock.wire.detach() {
+			_ = syscall.Close(sock.fd)
+			return Socket{}, errEnded
+		}
+		sock.shared = true
+	}
+	opt.set(sock.fd)
+	sockets.Add(1)
+	return sock, nil
+}
+
+var errEnded = fmt.Errorf("loop: cannot take a TLS connection over: %w", net.ErrClosed)
+
+// duplicate returns a second descriptor of a connection's socket.
+func duplicate(c net.Conn) (int, error) {
+	raw, err := c.(syscall.Conn).SyscallConn()
 	if err != nil {
-		return Socket{}, fmt.Errorf("loop: cannot reach the socket: %w", err)
+		return -1, fmt.Errorf("loop: cannot reach the socket: %w", err)
 	}
 	fd := -1
 	cerr := raw.Control(func(orig uintptr) {
@@ -84,31 +122,22 @@ func Detach(c net.Conn, opt SocketOptions) (Socket, error) {
 		if fd >= 0 {
 			_ = syscall.Close(fd)
 		}
-		return Socket{}, os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", err)
+		return -1, os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", err)
 	}
-	if sock.wire != nil && !sock.wire.detach() {
-		_ = syscall.Close(fd)
-		return Socket{}, fmt.Errorf("loop: cannot take a TLS connection over: %w", net.ErrClosed)
-	}
-	opt.set(fd)
-	sock.fd = fd
-	sockets.Add(1)
-	return sock, nil
+	return fd, nil
 }
 
 // unwrap removes what stands between a hijack handler and its socket, and notes
-// what encrypts.
-func (s *Socket) unwrap(c net.Conn) (syscall.Conn, error) {
+// what encrypts. under is a taker, or has a descriptor to duplicate.
+func unwrap(c net.Conn) (s Socket, under net.Conn, err error) {
 	for depth := 0; depth < 8; depth++ {
 		switch v := c.(type) {
-		case *net.TCPConn:
-			return v, nil
-		case *net.UnixConn:
-			return v, nil
+		case taker, *net.TCPConn, *net.UnixConn:
+			return s, c, nil
 		case *tls.Conn:
 			wire, ok := v.NetConn().(*Wire)
 			if !ok || s.tls != nil {
-				return nil, fmt.Errorf("%w: %T over %T, expected a Wire below", ErrUnknownConn, c, v.NetConn())
+				return s, nil, fmt.Errorf("%w: %T over %T, expected a Wire below", ErrUnknownConn, c, v.NetConn())
 			}
 			s.tls, s.wire, c = v, wire, wire.raw
 		case interface{ UnsafeConn() net.Conn }: // fasthttp's hijacked connection
@@ -116,10 +145,10 @@ func (s *Socket) unwrap(c net.Conn) (syscall.Conn, error) {
 		case interface{ NetConn() net.Conn }:
 			c = v.NetConn()
 		default:
-			return nil, fmt.Errorf("%w: %T, expected a TCP or Unix connection", ErrUnknownConn, c)
+			return s, nil, fmt.Errorf("%w: %T, expected a TCP or Unix connection", ErrUnknownConn, c)
 		}
 	}
-	return nil, fmt.Errorf("%w: wrapped too deep", ErrUnknownConn)
+	return s, nil, fmt.Errorf("%w: wrapped too deep", ErrUnknownConn)
 }
 
 // Adopt makes a stream of a socket, whose body has a framing and a coding. On success the loop owns it and will tell
@@ -136,6 +165,7 @@ func (l *Loop) Adopt(sock Socket, framing codec.Framing, coding codec.Coding) (R
 		l.free = append(l.free, slot)
 		return Ref{}, fmt.Errorf("loop: cannot watch a socket: %w", err)
 	}
+	l.shares = l.shares || sock.shared
 	if sock.tls != nil {
 		s.secure = l.secures.add(secure{conn: sock.tls, wire: sock.wire})
 		l.stats.Secure++

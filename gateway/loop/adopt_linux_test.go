@@ -89,3 +89,64 @@ func TestReadErrorsHaveReasons(t *testing.T) {
 	require.Equal(t, []Reason{ReasonClientGone}, rec.reasons(ref))
 	checkEmpty(t, l)
 }
+
+// given gives its descriptor away, as connections of the gate do.
+type given struct {
+	net.Conn
+	fd int
+}
+
+func (g *given) TakeFD() (int, bool) {
+	fd := g.fd
+	g.fd = -1
+	return fd, fd >= 0
+}
+
+// A descriptor that was given away is the loop's own: no duplicate is made of it, and closing
+// it ends its watch.
+func TestDetachTakesADescriptorThatIsGiven(t *testing.T) {
+	h := newHarness(t, Options{})
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	c := &given{fd: fds[0]}
+	sock, err := Detach(hijacked{c}, SocketOptions{})
+	require.NoError(t, err)
+	require.Equal(t, fds[0], sock.fd)
+	_, err = Detach(hijacked{c}, SocketOptions{})
+	require.ErrorIs(t, err, net.ErrClosed)
+
+	var ref Ref
+	h.do(func(l *Loop) { ref, err = l.Adopt(sock, codec.FramingClose, codec.CodingIdentity) })
+	require.NoError(t, err)
+	h.do(func(l *Loop) {
+		require.False(t, l.shares)
+		l.Cut(ref, ReasonDisconnect)
+	})
+	n, err := syscall.Read(fds[1], make([]byte, 1))
+	require.NoError(t, err)
+	require.Zero(t, n, "the end expected")
+	require.NoError(t, syscall.Close(fds[1]))
+}
+
+// What a listener was told holds for its connections (tcp(7)).
+func TestConnectionsInheritTheOptionsOfTheirListener(t *testing.T) {
+	lc := net.ListenConfig{Control: SocketOptions{UserTimeout: 35 * time.Second, UnsentMax: 12345}.Control}
+	lc.SetMultipathTCP(false)
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, ln.Close()) }()
+	far, err := net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	near, err := ln.Accept()
+	require.NoError(t, err)
+	sock, err := Detach(near, SocketOptions{})
+	require.NoError(t, err)
+	for option, want := range map[int]int{unix.TCP_USER_TIMEOUT: 35000, unix.TCP_NOTSENT_LOWAT: 12345} {
+		got, err := unix.GetsockoptInt(sock.fd, unix.IPPROTO_TCP, option)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	sock.Discard()
+	require.NoError(t, near.Close())
+	require.NoError(t, far.Close())
+}

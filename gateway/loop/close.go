@@ -148,7 +148,9 @@ func (l *Loop) cut(slot uint32) {
 	}
 	l.setBlocked(slot, false)
 	fd := int(s.fd)
-	l.poller.forget(fd)
+	if l.shares || !closeForgets {
+		l.poller.forget(fd)
+	}
 	l.freeSlot(slot)
 	// After the slot is free, so that no path finds the number again.
 	closeSocket(fd)

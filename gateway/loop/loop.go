@@ -80,6 +80,7 @@ type Loop struct {
 	fair          int64 // now, less the time in which the process stood still
 	in            intake
 	slabs         [][]stream
+	shares        bool // it has had a socket that may have a duplicate, see Socket.shared
 	free          []uint32
 	queues        []outQueue
 	spare         []uint32 // free entries of queues, each index+1

@@ -68,9 +68,12 @@ func (p *poller) watchWrite(fd int, slot, gen uint32, on bool) error {
 	return p.ctl(unix.EPOLL_CTL_MOD, fd, slot, gen, events)
 }
 
-// forget ends the watch. The HTTP server may hold a duplicate of the socket for
-// a moment longer, so closing our descriptor alone would not end it
+// closeForgets: closing a socket ends its watch, if there is no other descriptor of it
 // (epoll(7), question 6).
+const closeForgets = true
+
+// forget ends the watch of a socket of which the HTTP server may hold a duplicate for a
+// moment longer.
 func (p *poller) forget(fd int) {
 	_ = unix.EpollCtl(p.epfd, unix.EPOLL_CTL_DEL, fd, nil)
 }

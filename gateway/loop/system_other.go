@@ -94,6 +94,9 @@ func (p *poller) watchWrite(fd int, _, _ uint32, on bool) error {
 	return nil
 }
 
+// closeForgets: closing a socket does not end its watch.
+const closeForgets = false
+
 func (p *poller) forget(fd int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

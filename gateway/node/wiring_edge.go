@@ -13,7 +13,7 @@ func (node *Node) newEdge() *edge.Server {
 		Prefix: b.HandlerPrefix, VaryLastEventID: b.VaryLastEventID, MaxStreams: b.MaxOriginStreams, Retry: b.Retry,
 		MaxTotal: node.broadcastStreams,
 		Rules:    node.rules.Load, Node: node.id.String(),
-		Socket: sseSettings(node.cfg).Socket, Address: node.clientAddress, Log: node.log,
+		Address: node.clientAddress, Log: node.log,
 	})
 }
 

@@ -22,6 +22,9 @@ func (node *Node) frontOptions() front.Options {
 	return front.Options{
 		Log: node.log, HeaderTimeout: c.HeaderTimeout, RequestTimeout: c.ReadTimeout, Waiting: node.waiting,
 		Trusted: node.proxies.Trusts, ProxyProtocol: c.ProxyProtocol, ReusePort: c.ReusePort != "off",
+		Socket: loop.SocketOptions{
+			UserTimeout: node.cfg.Client.QueueMaxAge + userTimeoutSlack, UnsentMax: node.cfg.UniSSE.KernelUnsentMax,
+		},
 	}
 }
 

@@ -3,7 +3,6 @@ package node
 import (
 	"sluice/codec"
 	"sluice/gateway/config"
-	"sluice/gateway/loop"
 	"sluice/gateway/origin"
 	"sluice/gateway/sse"
 )
@@ -29,10 +28,7 @@ func sseSettings(cfg *config.Config) sse.Options {
 	opt := sse.Options{
 		Live:     sseLive(c),
 		HookWait: c.StaleCloseDelay, TokenCookie: c.TokenCookie, TerminalStatus: u.TerminalStatus,
-		Limits: codec.Limits{Depth: cfg.HTTPAPI.MaxDepth, Number: cfg.HTTPAPI.MaxNumberSize},
-		Socket: loop.SocketOptions{
-			UserTimeout: c.QueueMaxAge + userTimeoutSlack, UnsentMax: u.KernelUnsentMax,
-		},
+		Limits:   codec.Limits{Depth: cfg.HTTPAPI.MaxDepth, Number: cfg.HTTPAPI.MaxNumberSize},
 		RetryMin: u.Retry.Min, RetryMax: u.Retry.Max, LastEventID: u.LastEventID,
 		BoundedStreams: u.BoundedStreams, Incremental: u.Incremental, Padding: u.Padding, PaddingMax: u.PaddingMax,
 		ShedByStatus: u.Shed == "status", ShedMax: u.ShedRetryMax,
