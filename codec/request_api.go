@@ -17,13 +17,17 @@ type APIRequest interface {
 // described by [Detail].
 func DecodeRequest[T APIRequest](src []byte, lim Limits) (*T, error) {
 	r := new(T)
-	if p, ok := any(r).(*PublishRequest); ok && len(src) >= largeRequest {
+	switch p, ok := any(r).(*PublishRequest); {
+	case !ok:
+	case len(src) >= largeRequest:
 		if err := checkRequestDepth(src, lim); err != nil {
 			return nil, err
 		}
 		if p.decodeLarge(src, lim) {
 			return r, nil
 		}
+	case p.decodePlain(src, lim):
+		return r, nil
 	}
 	if err := decode(src, lim, r); err != nil {
 		return nil, err
@@ -42,14 +46,15 @@ type Content struct {
 	Version        uint64            `json:"version"`
 	VersionEpoch   string            `json:"version_epoch"`
 
-	room *Room // has the data of a large request; nil: they are in Data
+	value JSON  // the data of a plain request; zero: they are in Data, or in room
+	room  *Room // has the data of a large request
 }
 
-// Value returns the data of a large publish, which were made a JSON with the
-// request, and the room for its frame; the zero JSON if they are in Data.
+// Value returns the data of a publish that were made a JSON with the request, and the
+// room for its frame if it is a large one; the zero JSON if they are in Data.
 func (c *Content) Value() (JSON, *Room) {
 	if c.room == nil {
-		return JSON{}, nil
+		return c.value, nil
 	}
 	return c.room.value, c.room
 }

@@ -133,3 +133,51 @@ func TestARoomIsForOneFrameOfItsPayload(t *testing.T) {
 	require.LessOrEqual(t, cap(spaces.Room.buf), 64, "what white space took is not kept")
 	require.JSONEq(t, `{"channel":"a","pub":{"data":[1]}}`, strings.TrimPrefix(string(PubFrame("a", spaces, "").Lines(FramingClose)), "data: "))
 }
+
+// asDecoded compares a publish with the one that decode makes of the same bytes, and
+// reports whether it was decoded plainly.
+func asDecoded(t *testing.T, src string, lim Limits) (plain bool) {
+	t.Helper()
+	var got, want PublishRequest
+	wantErr := decode([]byte(src), lim, &want)
+	if !got.decodePlain([]byte(src), lim) {
+		require.Zero(t, got)
+		return false
+	}
+	require.NoError(t, wantErr, src)
+	compact, err := Compact(want.Data, lim)
+	require.NoError(t, err, src)
+	value, room := got.Value()
+	require.Nil(t, room)
+	require.Equal(t, compact.String(), value.String())
+	got.value, want.Data = JSON{}, nil
+	require.Equal(t, want, got)
+	return true
+}
+
+func TestAPlainPublishIsWhatADecodedOneIs(t *testing.T) {
+	for _, src := range []string{
+		`{"channel":"c","data":{"a":[1,2]}}`, ` { "data" : null , "channel" : "" } `, `{"channel":"é<&>` + "\x7f" + `","data":"\u0061 \"x\""}`,
+		`{"channel":"c","data":"` + "\xff" + `"}`, `{"channel":"c","data":[` + strings.Repeat("[", 30) + strings.Repeat("]", 30) + `]}`,
+	} {
+		require.True(t, asDecoded(t, src, Limits{}), src)
+	}
+	for _, src := range []string{
+		``, `null`, `[]`, `{}`, `{"channel":"c"}`, `{"data":1}`, `{"channel":"c","data":1,"data":2}`, `{"channel":"a","channel":"b","data":1}`,
+		`{"Channel":"c","data":1}`, `{"channel":"c","DATA":1}`, `{"channel":"c","data":1,"tags":{}}`, `{"channel":"c","data":1,"more":2}`,
+		`{"ch\u0061nnel":"c","data":1}`, `{"channel":"\u0063","data":1}`, `{"channel":"` + "\xff" + `","data":1}`, "{\"channel\":\"a\nb\",\"data\":1}",
+		`{"channel":7,"data":1}`, `{"channel":null,"data":1}`, `{"channel":"c","data":tru}`, `{"channel":"c","data":1}x`, `{"channel":"c","data":1,}`,
+		`{"channel":"c","data":}`, `{"channel":"c","data"`, `{"channel":"c","data":"x`, `{"channel":"c`, `{"channel":"c","data":[1}}`,
+		`{"channel":"c","data":[` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `]}`,
+	} {
+		require.False(t, asDecoded(t, src, Limits{}), src)
+	}
+	require.False(t, asDecoded(t, `{"channel":"c","data":[[[1]]]}`, Limits{Depth: 2}), "for others to say what is wrong")
+}
+
+func FuzzAPlainPublish(f *testing.F) {
+	for _, s := range []string{`{"channel":"c","data":{"a":[1,2]}}`, `{"data":1,"channel":"\n"}`, `{"data":"\"}","channel":"x"}`, `{"channel":"c","data":tru}`, `{ "data" : 1 , "channel" :"c" , }`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, src string) { asDecoded(t, src, Limits{}) })
+}

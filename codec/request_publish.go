@@ -3,9 +3,45 @@ package codec
 import (
 	"bytes"
 	"strings"
+	"unicode/utf8"
 
 	json "github.com/goccy/go-json"
 )
+
+// decodePlain is decode for the commonest publish, in one pass and without a copy of the
+// data: an object with a channel and data, nothing else, each once, by its very name and
+// the channel without an escape. Where that does not work out, r is not changed, and decode
+// has the last word on why.
+func (r *PublishRequest) decodePlain(src []byte, lim Limits) (ok bool) {
+	c := compactor{src: src}
+	var channel, data []byte
+	plain := true
+	whole := c.members(func(name []byte, start, end int) {
+		switch value := src[start:end]; {
+		case string(name) == "channel" && channel == nil && value[0] == '"':
+			channel = value
+		case string(name) == "data" && data == nil:
+			data = value
+		default:
+			plain = false
+		}
+	})
+	if c.space(); !whole || !plain || c.pos != len(src) || channel == nil || data == nil {
+		return false
+	}
+	channel = channel[1 : len(channel)-1]
+	if !utf8.Valid(channel) || bytes.IndexByte(channel, '\\') >= 0 || bytes.ContainsFunc(channel, isControl) {
+		return false
+	}
+	value, err := Compact(data, lim)
+	if err != nil {
+		return false
+	}
+	r.Channel, r.value = string(channel), value
+	return true
+}
+
+func isControl(ch rune) bool { return ch < ' ' }
 
 // largeRequest is from what length on the data of a publish are not decoded with
 // the rest of the request. Why: the JSON library copies a text and each raw value
