@@ -211,6 +211,10 @@ func (d *door) accept(l *Listener) {
 		return
 	}
 	defer l.unuse()
+	if until := l.until.Load(); until > 0 && until > clock() {
+		d.letBe(l, until)
+		return
+	}
 	for range acceptBatch {
 		var sa unix.RawSockaddrAny
 		size := uint32(unix.SizeofSockaddrAny)
@@ -222,7 +226,7 @@ func (d *door) accept(l *Listener) {
 			return
 		case unix.EINTR, unix.ECONNABORTED: // the client has given up
 		default:
-			d.rest(l, os.NewSyscallError("accept4", e))
+			d.failed(l, os.NewSyscallError("accept4", e))
 			return
 		}
 	}
@@ -251,22 +255,28 @@ func (nobody) Serve()            {}
 func (nobody) Waits() bool       { return false }
 func (nobody) Ended()            {}
 
-// rest lets a listener be for a while: it would be there at once again.
-func (d *door) rest(l *Listener, err error) {
+// failed is told that accept failed: the listener is let be for a while.
+func (d *door) failed(l *Listener, err error) {
 	d.gate.failed.Add(1)
-	d.unlisten(l)
 	l.mu.Lock()
 	first := !l.failing
 	l.failing = true
 	l.mu.Unlock()
-	until := clock() + int64(leastRest)
-	if first { // another door will find out for how long
-		until = max(until, clock()+int64(l.fails(err)))
+	until := clock() + int64(leastRest) // if another door is about to find out for how long
+	if first {
+		until = max(clock()+int64(l.fails(err)), until)
 		l.until.Store(until)
 		l.mu.Lock()
 		l.failing = false
 		l.mu.Unlock()
 	}
+	d.letBe(l, until)
+}
+
+// letBe makes the door look for connections again only later: epoll would tell of them all
+// the time.
+func (d *door) letBe(l *Listener, until int64) {
+	d.unlisten(l)
 	d.resting = append(d.resting, resting{l, until})
 }
 

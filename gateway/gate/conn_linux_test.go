@@ -1,0 +1,272 @@
+package gate
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// A connection that waits has this and what its client is; nothing of the runtime.
+func TestAConnectionIsSmall(t *testing.T) {
+	require.LessOrEqual(t, unsafe.Sizeof(Conn{}), uintptr(208))
+}
+
+// serving makes a rig where the first connection runs do on its worker, once.
+func serving(t *testing.T, opt Options, do func(c *Conn)) (r *rig, c *net.TCPConn, done chan struct{}) {
+	done = make(chan struct{})
+	r = newRig(t, opt, func(r *rig) {
+		r.do = func(e *echo, _ []byte) bool {
+			defer close(done)
+			do(e.c)
+			_ = e.c.Close()
+			return false
+		}
+	})
+	c = r.dial()
+	write(t, c, "go\n\n")
+	return r, c, done
+}
+
+func wait(t *testing.T, what string, done <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(liveness):
+		t.Fatalf("waited %v for %s", liveness, what)
+	}
+}
+
+func TestReadsAndWritesThatWait(t *testing.T) {
+	const size = 16 << 20 // more than sockets take
+	_, c, done := serving(t, Options{}, func(c *Conn) {
+		got := make([]byte, 5)
+		_, err := io.ReadFull(c, got)
+		require.NoError(t, err)
+		n, err := c.Write(bytes.Repeat(got, size/5))
+		require.NoError(t, err)
+		require.Equal(t, size/5*5, n)
+		n, err = c.Read(nil)
+		require.Zero(t, n)
+		require.NoError(t, err)
+	})
+	for _, b := range []string{"h", "el", "lo"} {
+		write(t, c, b)
+		time.Sleep(time.Millisecond) // better in pieces, but either way
+	}
+	got, err := io.ReadAll(c)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(bytes.Repeat([]byte("hello"), size/5), got))
+	wait(t, "the worker", done)
+}
+
+func TestOneReadsWhileAnotherWrites(t *testing.T) {
+	const size = 8 << 20
+	_, c, done := serving(t, Options{}, func(c *Conn) {
+		written := make(chan error, 1)
+		go func() { _, err := c.Write(make([]byte, size)); written <- err }()
+		n, err := io.CopyN(io.Discard, c, size)
+		require.NoError(t, err)
+		require.EqualValues(t, size, n)
+		require.NoError(t, <-written)
+	})
+	go func() { _, _ = c.Write(make([]byte, size)) }()
+	n, err := io.Copy(io.Discard, c)
+	require.NoError(t, err)
+	require.EqualValues(t, size, n)
+	wait(t, "the worker", done)
+}
+
+func TestDeadlinesOfWorkers(t *testing.T) {
+	_, c, done := serving(t, Options{}, func(c *Conn) {
+		some, much := make([]byte, 10), make([]byte, 64<<20)
+		// Over before it begins, over meanwhile, and none again.
+		require.NoError(t, c.SetReadDeadline(time.Unix(1, 0)))
+		_, err := c.Read(some)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.NoError(t, c.SetDeadline(time.Now().Add(time.Millisecond)))
+		_, err = c.Read(some)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		var timeout net.Error
+		require.True(t, errors.As(err, &timeout) && timeout.Timeout())
+		require.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Second)))
+		n, err := c.Write(much)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.Positive(t, n)
+		require.Less(t, n, len(much))
+		_, err = c.Write(some)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		// One that somebody else sets, for who waits already.
+		require.NoError(t, c.SetReadDeadline(time.Time{}))
+		time.AfterFunc(time.Millisecond, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
+		_, err = c.Read(some)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Hour)))
+		time.AfterFunc(time.Millisecond, func() { _ = c.Close() })
+		_, err = c.Read(some)
+		require.ErrorIs(t, err, net.ErrClosed)
+		require.ErrorIs(t, c.SetDeadline(time.Time{}), net.ErrClosed)
+		require.ErrorIs(t, c.Close(), net.ErrClosed)
+	})
+	wait(t, "the worker", done)
+	_, err := io.Copy(io.Discard, c)
+	require.NoError(t, err)
+}
+
+func TestCutWakesWhoWaits(t *testing.T) {
+	for _, reading := range []bool{true, false} {
+		r, c, done := serving(t, Options{}, func(c *Conn) {
+			time.AfterFunc(time.Millisecond, c.Cut)
+			var err error
+			if reading {
+				_, err = c.Read(make([]byte, 10))
+			} else {
+				_, err = c.Write(make([]byte, 64<<20))
+			}
+			if !errors.Is(err, net.ErrClosed) && !errors.Is(err, syscall.EPIPE) && err != io.EOF { // in the midst of a system call
+				t.Errorf("expected an error for what was cut, got %v", err)
+			}
+			_, ok := c.TakeFD()
+			require.False(t, ok)
+			require.ErrorIs(t, c.CloseWrite(), net.ErrClosed)
+			require.Error(t, rawConn{c}.Control(func(uintptr) { t.Error("lent a descriptor that was cut") }))
+			c.Cut()
+		})
+		wait(t, "the worker", done)
+		_, _ = io.Copy(io.Discard, c)
+		require.EqualValues(t, 1, r.gate.Stats().Cut)
+		require.Zero(t, r.ended.Load(), "its client closed it")
+	}
+}
+
+func TestCutClosesWhatWaits(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	for n, sent := range []string{"", "half", "whole\n\n"} {
+		c := r.dial()
+		write(t, c, sent)
+		e := r.echo(n)
+		r.await("it to wait", func() bool {
+			st := r.gate.Stats()
+			return st.Served == 0 && [...]int{st.Fresh, st.Head, st.Idle}[n] == 1
+		})
+		e.c.Cut()
+		require.EqualValues(t, 1, e.ended.Load(), "at once")
+		if n == 2 {
+			expect(t, c, "1:whole\n\n")
+		}
+		expectEnd(t, c)
+		e.c.Cut()
+	}
+	require.Equal(t, Stats{Accepted: 3, Cut: 3, Handed: r.gate.Stats().Handed}, r.gate.Stats())
+}
+
+func TestATakenDescriptorIsTheTakers(t *testing.T) {
+	for _, waited := range []bool{false, true} {
+		fds := make(chan int, 1)
+		r := newRig(t, Options{}, func(r *rig) {
+			r.do = func(e *echo, request []byte) bool {
+				if string(request) != "take\n\n" {
+					return true
+				}
+				require.NoError(t, rawConn{e.c}.Control(func(fd uintptr) { require.EqualValues(t, e.c.fd, fd) }))
+				fd, ok := e.c.TakeFD()
+				require.True(t, ok)
+				_, ok = e.c.TakeFD()
+				require.False(t, ok)
+				require.ErrorIs(t, e.c.Close(), net.ErrClosed)
+				_, err := e.c.Read(make([]byte, 1))
+				require.ErrorIs(t, err, net.ErrClosed)
+				e.c.Cut()
+				fds <- fd
+				return false
+			}
+		})
+		c := r.dial()
+		if waited { // then epoll knows it
+			write(t, c, "wait\n\n")
+			expect(t, c, "1:wait\n\n")
+			r.await("it to wait", func() bool { return r.gate.Stats().Idle == 1 })
+		}
+		write(t, c, "take\n\n")
+		fd := <-fds
+		r.await("the worker", func() bool { return r.gate.Stats().Served == 0 })
+		write(t, c, "to the taker")
+		_, err := unix.Write(fd, []byte("from the taker"))
+		require.NoError(t, err)
+		expect(t, c, "from the taker")
+		require.NoError(t, unix.Close(fd))
+		require.Zero(t, r.ended.Load()+r.closed.Load())
+		require.Equal(t, Stats{Accepted: 1, Handed: r.gate.Stats().Handed}, r.gate.Stats())
+	}
+}
+
+func TestWhatCameBehindAHead(t *testing.T) {
+	type seen struct {
+		n     int
+		known bool
+	}
+	for sent, want := range map[string][2]seen{
+		"a\n\n":                                {{0, true}, {0, true}},
+		"\r\n\na\n\nbehind":                    {{6, true}, {6, true}},
+		strings.Repeat("\n", 100) + "ab\n\n\n": {{41, true}, {41, true}}, // the server judges
+	} {
+		got := make(chan [3]seen, 1)
+		r := newRig(t, Options{}, func(r *rig) {
+			r.do = func(e *echo, request []byte) bool {
+				var s [3]seen
+				s[0].n, s[0].known = e.c.Behind()
+				n, _ := e.c.Read(make([]byte, 3)) // a part of a body
+				s[1].n, s[1].known = e.c.Behind()
+				s[2].n = n
+				_ = e.c.Close()
+				_, known := e.c.Behind()
+				require.False(t, known, "of what is closed nobody knows")
+				got <- s
+				return false
+			}
+		})
+		c := r.dial()
+		write(t, c, sent)
+		require.NoError(t, c.CloseWrite())
+		s := <-got
+		require.Equal(t, want, [2]seen{s[0], s[1]}, "%q", sent)
+	}
+}
+
+func TestNobodyKnowsWhatCameBehindAHeadWithoutAnEnd(t *testing.T) {
+	known := make(chan bool, 3)
+	r := newRig(t, Options{HeadMax: 10}, func(r *rig) {
+		r.do = func(e *echo, request []byte) bool {
+			_, k := e.c.Behind()
+			known <- k
+			return true
+		}
+	})
+	c := r.dial()
+	write(t, c, "more than there may be\n\n")
+	expect(t, c, "1:more than there may be\n\n")
+	require.False(t, <-known)
+	write(t, c, "less\n\n")
+	expect(t, c, "2:less\n\n")
+	require.True(t, <-known)
+}
+
+func TestAddresses(t *testing.T) {
+	var local, remote, peer string
+	_, c, done := serving(t, Options{}, func(c *Conn) {
+		local, remote, peer = c.LocalAddr().String(), c.RemoteAddr().String(), c.Peer().String()
+		require.NoError(t, c.CloseWrite())
+	})
+	wait(t, "the worker", done)
+	require.Equal(t, [3]string{c.RemoteAddr().String(), c.LocalAddr().String(), c.LocalAddr().String()}, [3]string{local, remote, peer})
+	expectEnd(t, c)
+}
