@@ -60,7 +60,7 @@ const unknown = -1
 //
 // Behind the end of the head, reads return nothing before the next one: see [Conn.Behind].
 func (c *Conn) First(p []byte) (int, error) {
-	if _, err := c.pin(forNothing); err != nil {
+	if err := c.pin(); err != nil {
 		return 0, err
 	}
 	defer c.unpin()
@@ -102,20 +102,17 @@ func (c *Conn) enough() bool {
 }
 
 // more reads into the buffer, and reports whether there was anything, or the end. It does
-// not try where epoll would have told.
+// not try where epoll would have told. Of the end epoll tells once, maybe together with
+// what stands before it: from then on a read that finds something is not the last.
 func (c *Conn) more() bool {
 	c.mu.Lock()
-	readable, hungUp := c.readable, c.hungUp
-	c.readable, c.hungUp = false, false
+	told := c.readable || c.hungUp
+	c.readable = false
 	c.mu.Unlock()
-	if c.drained && !readable && !hungUp {
+	if c.drained && !told {
 		return false
 	}
-	got := c.fill()
-	if got && hungUp {
-		c.drained = false // the end stands behind, and epoll does not tell of it again
-	}
-	return got || c.ended
+	return c.fill() || c.ended
 }
 
 // fill reads what there is into the buffer, and reports whether there was anything.
@@ -204,13 +201,12 @@ func (c *Conn) giveBack() {
 // os.ErrDeadlineExceeded.
 func (c *Conn) Read(p []byte) (int, error) {
 	for len(p) > 0 {
-		by, err := c.pin(forReading)
-		if err != nil {
+		if err := c.pin(); err != nil {
 			return 0, err
 		}
 		n, err := c.fromBuffer(p)
 		if n == 0 && err == nil {
-			n, err = c.readOn(p, by)
+			n, err = c.readOn(p)
 		}
 		c.unpin()
 		if err != syscall.EAGAIN {
@@ -224,11 +220,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 }
 
 // readOn reads from the socket; the error is EAGAIN itself if nothing has come yet.
-func (c *Conn) readOn(p []byte, by int64) (int, error) {
+func (c *Conn) readOn(p []byte) (int, error) {
 	if c.ended {
 		return 0, io.EOF
 	}
-	if over(by) {
+	if c.try(forReading) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	switch n, err := c.sysRead(p); err {
@@ -248,12 +244,11 @@ func (c *Conn) readOn(p []byte, by int64) (int, error) {
 // Write implements net.Conn.
 func (c *Conn) Write(p []byte) (n int, err error) {
 	for {
-		by, err := c.pin(forWriting)
-		if err != nil {
+		if err := c.pin(); err != nil {
 			return n, err
 		}
-		var m int
-		if over(by) {
+		m := 0
+		if c.try(forWriting) {
 			err = os.ErrDeadlineExceeded
 		} else {
 			m, err = c.sysWrite(p[n:])
@@ -290,7 +285,7 @@ func (c *Conn) sysWrite(p []byte) (n int, err error) {
 // the socket holds it knows nothing. known is false as long as the head was not read, and
 // if it did not come whole.
 func (c *Conn) Behind() (n int, known bool) {
-	if _, err := c.pin(forNothing); err != nil {
+	if err := c.pin(); err != nil {
 		return 0, false
 	}
 	defer c.unpin()
@@ -319,7 +314,7 @@ func (c *Conn) RemoteAddr() net.Addr {
 
 // LocalAddr implements net.Conn. It is asked for rarely, and so not kept.
 func (c *Conn) LocalAddr() net.Addr {
-	if _, err := c.pin(forNothing); err != nil {
+	if err := c.pin(); err != nil {
 		return &net.TCPAddr{}
 	}
 	defer c.unpin()

@@ -143,7 +143,7 @@ func TestCutWakesWhoWaits(t *testing.T) {
 		})
 		wait(t, "the worker", done)
 		_, _ = io.Copy(io.Discard, c)
-		require.EqualValues(t, 1, r.gate.Stats().Cut)
+		r.await("the count", func() bool { return r.gate.Stats().Cut == 1 })
 		require.Zero(t, r.ended.Load(), "its client closed it")
 	}
 }

@@ -90,7 +90,7 @@ func TestTheEndWithinAHeadIsToldToItsClient(t *testing.T) {
 	r.await("the head", func() bool { return r.gate.Stats().Head == 1 })
 	require.NoError(t, c.CloseWrite())
 	expectEnd(t, c)
-	require.EqualValues(t, 1, r.closed.Load())
+	r.await("its client", func() bool { return r.closed.Load() == 1 })
 	require.ErrorContains(t, r.echo(0).last, "EOF")
 }
 

@@ -19,34 +19,39 @@ const (
 	stateClosed
 )
 
-// purpose is what a descriptor is used for.
+// purpose is what a descriptor is waited for.
 type purpose int
 
 const (
 	forReading purpose = iota
 	forWriting
-	forNothing // that waits
 )
 
-// pin keeps the descriptor open until unpin, and returns the deadline for the purpose,
-// if the client has the connection and it was not cut. What epoll said of the purpose is
-// forgotten, for it is tried now.
-func (c *Conn) pin(p purpose) (by int64, err error) {
+// pin keeps the descriptor open until unpin, if the client has the connection and it was
+// not cut.
+func (c *Conn) pin() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != stateServing || c.cut {
-		return 0, net.ErrClosed
+		return net.ErrClosed
 	}
 	c.pins++
-	switch p {
-	case forReading:
-		c.readable = false
-		by = c.readBy
-	case forWriting:
-		c.writable = false
-		by = c.writeBy
+	return nil
+}
+
+// try reports whether it is too late for a purpose. If not, what epoll has said of the
+// socket is forgotten, for it is tried now.
+func (c *Conn) try(p purpose) (late bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p == forReading {
+		late = over(c.readBy)
+		c.readable = c.readable && late
+	} else {
+		late = over(c.writeBy)
+		c.writable = c.writable && late
 	}
-	return by, nil
+	return late
 }
 
 // unpin is the end of pin. If the connection was closed meanwhile, the descriptor is now.
@@ -171,7 +176,7 @@ func (c *Conn) Parked() bool {
 
 // CloseWrite tells the peer that nothing follows.
 func (c *Conn) CloseWrite() error {
-	if _, err := c.pin(forNothing); err != nil {
+	if err := c.pin(); err != nil {
 		return err
 	}
 	defer c.unpin()
@@ -188,7 +193,7 @@ func (c *Conn) SyscallConn() (syscall.RawConn, error) { return rawConn{c}, nil }
 type rawConn struct{ c *Conn }
 
 func (r rawConn) Control(f func(fd uintptr)) error {
-	if _, err := r.c.pin(forNothing); err != nil {
+	if err := r.c.pin(); err != nil {
 		return err
 	}
 	defer r.c.unpin()

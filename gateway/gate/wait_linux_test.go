@@ -17,7 +17,7 @@ func TestWhatSendsNothingInTimeIsClosed(t *testing.T) {
 	r := newRig(t, Options{HeadTime: short, IdleTime: time.Hour}, nil)
 	c := r.dial()
 	expectEnd(t, c)
-	require.EqualValues(t, 1, r.ended.Load())
+	r.await("its client", func() bool { return r.ended.Load() == 1 })
 	require.EqualValues(t, 1, r.gate.Stats().Late)
 	require.Zero(t, r.echo(0).begun.Load())
 }
@@ -30,7 +30,7 @@ func TestWhatIsIdleForTooLongIsClosed(t *testing.T) {
 	}
 	expect(t, c, "1:hello\n\n2:hello\n\n3:hello\n\n")
 	expectEnd(t, c)
-	require.EqualValues(t, 1, r.ended.Load())
+	r.await("its client", func() bool { return r.ended.Load() == 1 })
 	require.EqualValues(t, 1, r.gate.Stats().Late)
 }
 
@@ -111,7 +111,7 @@ func TestBeginsAndWaitsMayRefuse(t *testing.T) {
 	begins.Store(false)
 	write(t, c, "h")
 	expectEnd(t, c)
-	require.EqualValues(t, 3, r.ended.Load())
+	r.await("their clients", func() bool { return r.ended.Load() == 3 })
 }
 
 func TestDrain(t *testing.T) {
@@ -148,7 +148,7 @@ func TestDrain(t *testing.T) {
 	expectEnd(t, late)
 	r.gate.Drain()
 	require.Zero(t, r.gate.Stats().Late)
-	require.EqualValues(t, 5, r.ended.Load())
+	r.await("their clients", func() bool { return r.ended.Load() == 5 })
 }
 
 // What has come before the gate drains is answered, even if no door has seen it yet.
