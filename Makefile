@@ -80,7 +80,7 @@ vuln: ## known vulnerabilities in what the build uses
 
 ##@ Measure
 
-bench: ## every budget in short form, one table (6 minutes; writes RESULTS, bench/out)
+bench: ## every budget in short form, one table (7 minutes; writes RESULTS, bench/out)
 	$(GO) run ./bench budgets -o $(RESULTS)/budgets.json
 
 open: ## bursts in open loop, storms of resumes and connects, at full size (15 minutes)

@@ -34,7 +34,7 @@ type mode struct {
 
 // modes is the table of everything bench can do.
 var modes = []mode{
-	{name: "budgets", summary: "every budget of the design in short form, one table, about six minutes", setup: budgets.Setup},
+	{name: "budgets", summary: "every budget of the design in short form, one table, about seven minutes", setup: budgets.Setup},
 	{name: "fan-out", summary: "one channel, many streams: deliveries/s, lag and CPU per delivery, next to the floor", setup: fanout.Setup},
 	{name: "open", summary: "bursts whose publishers wait for nothing, to streams that read: none closed, none lost, time, peak memory", setup: open.Setup},
 	{name: "large", summary: "fan-out with messages of 16 KiB", setup: fanout.SetupLarge},

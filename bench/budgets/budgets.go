@@ -110,7 +110,7 @@ const (
 )
 
 // budgetSteps are the budgets of DESIGN section 6, and of nodes on Redis. Together they
-// take about six minutes on two cores.
+// take about seven minutes on two cores.
 var budgetSteps = []budgetStep{
 	{"unbatched fan-out", []budgetRow{
 		{Name: "CPU per delivery, unbatched, one channel", Unit: "× floor", Must: 1.15, Aim: 0.8},
