@@ -141,7 +141,7 @@
 //	call worker           at most 256      a refresh hook, with a deadline
 //	JWKS refresher        1                its timer
 //	JWKS fetch            at most 32       HTTP, with a deadline
-//	poller                one per loop     epoll_wait
+//	poller                one per loop     the poller of the runtime, which waits for its epoll
 //	door                  one per loop     the poller of the runtime, which waits for its epoll
 //	gate worker (ants)    per request      what it serves; gone when idle for a while. Should the
 //	                                       pool refuse, a goroutine (counted)

@@ -4,6 +4,9 @@ package loop
 
 import (
 	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"sluice/codec"
 )
@@ -58,5 +61,18 @@ func TestADeliveryAllocatesNothing(t *testing.T) {
 			f(100, 32, SharedID, 0)
 			f(100, 1, NoID, 0)
 		}
+	}
+}
+
+func TestAWaitAllocatesNothing(t *testing.T) {
+	p, err := newPoller()
+	require.NoError(t, err)
+	t.Cleanup(p.release)
+	var events [128]event
+	for _, most := range []time.Duration{time.Millisecond, pollCap} {
+		require.Zero(t, leastAllocs(100, func() {
+			p.wake()
+			_, _ = p.wait(events[:], most)
+		}))
 	}
 }

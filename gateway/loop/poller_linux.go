@@ -1,8 +1,10 @@
 package loop
 
 import (
+	"errors"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,12 +14,22 @@ import (
 // edge-triggered; EPOLLOUT is asked for only after a write met EAGAIN. The user
 // data of an event is slot and generation: descriptors are reused by the
 // kernel, generations are not.
+//
+// The Go runtime's own poller waits for the epoll instance, which is a descriptor like
+// any other: a wait is a goroutine that is parked, not a thread. Why: a thread in
+// epoll_wait holds a P until sysmon takes that away, and it must be woken, and get a P
+// again, for whatever comes.
 type poller struct {
 	// Immutable after newPoller.
 	epfd, wakefd int
+	file         *os.File           // owns epfd
+	look         func(uintptr) bool // bound once: a method value allocates each time
 
 	// Owned by the goroutine in wait.
-	raw [128]unix.EpollEvent
+	conn syscall.RawConn // nil: the runtime does not wait for it, so a thread does
+	raw  [128]unix.EpollEvent
+	got  int       // how many of raw the last look saw
+	end  time.Time // of a wait, as the runtime has been told; zero: none
 
 	// Atomic.
 	timers atomic.Bool // one wait may last for pollCap; else it has no end
@@ -39,11 +51,23 @@ func newPoller() (*poller, error) {
 	}
 	descriptors.took(wakefd)
 	p := &poller{epfd: epfd, wakefd: wakefd}
+	p.open()
 	if err := p.ctl(unix.EPOLL_CTL_ADD, wakefd, wakeSlot, 0, unix.EPOLLIN|unix.EPOLLET); err != nil {
 		p.release()
 		return nil, err
 	}
 	return p, nil
+}
+
+// open gives the epoll instance to the runtime. What is not non-blocking, or cannot be
+// polled, has no deadlines: then a thread waits.
+func (p *poller) open() {
+	_ = unix.SetNonblock(p.epfd, true)
+	p.look = p.lookFor
+	p.file = os.NewFile(uintptr(p.epfd), "epoll")
+	if conn, err := p.file.SyscallConn(); err == nil && p.file.SetReadDeadline(time.Time{}) == nil {
+		p.conn = conn
+	}
 }
 
 func (p *poller) ctl(op, fd int, slot, gen uint32, events uint32) error {
@@ -107,18 +131,11 @@ func (p *poller) atMost() time.Duration {
 // wait blocks until something is ready, or for so long if that is not 0. One
 // goroutine.
 func (p *poller) wait(events []event, most time.Duration) (n int, closed bool) {
-	timeout := -1
-	if most != 0 {
-		timeout = int((most + time.Millisecond - 1) / time.Millisecond)
-	}
-	got, err := unix.EpollWait(p.epfd, p.raw[:len(events)], timeout)
+	p.await(most)
 	if p.closed.Load() {
 		return 0, true
 	}
-	if err != nil { // EINTR: nothing was lost
-		return 0, false
-	}
-	for i := range got {
+	for i := range p.got {
 		ev := &p.raw[i]
 		if uint32(ev.Fd) == wakeSlot {
 			var drain [8]byte
@@ -136,6 +153,55 @@ func (p *poller) wait(events []event, most time.Duration) (n int, closed bool) {
 	return n, false
 }
 
+// await waits until raw has something in it, or for so long if that is not 0.
+func (p *poller) await(most time.Duration) {
+	if p.conn == nil {
+		timeout := -1
+		if most != 0 {
+			timeout = int((most + time.Millisecond - 1) / time.Millisecond)
+		}
+		p.see(timeout)
+		return
+	}
+	p.got = 0
+	p.setEnd(most)
+	switch err := p.conn.Read(p.look); {
+	case err == nil:
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		p.end = time.Unix(0, 0) // and it stays so until another is set
+	default:
+		p.conn = nil
+	}
+}
+
+// setEnd lets the next wait last for at most most, or without an end if that is 0. What
+// was set stays while it is not too late: most waits are over long before, and each
+// setting moves a timer of the runtime's. So a wait may be over too early, now and then.
+func (p *poller) setEnd(most time.Duration) {
+	if most == 0 && p.end.IsZero() {
+		return
+	}
+	now := time.Now()
+	var end time.Time
+	if most != 0 {
+		end = now.Add(most)
+	}
+	if over := now.After(p.end); over || most != 0 && end.Before(p.end) {
+		p.end = end
+		_ = p.file.SetReadDeadline(end)
+	}
+}
+
+// lookFor looks without waiting, and reports whether there is no need to wait.
+func (p *poller) lookFor(uintptr) bool { return p.see(0) }
+
+// see fills raw, waiting for so many milliseconds, and reports whether it is over.
+func (p *poller) see(timeout int) bool {
+	got, err := unix.EpollWait(p.epfd, p.raw[:], timeout)
+	p.got = max(got, 0)
+	return got > 0 || err != nil // EINTR: nothing was lost
+}
+
 // close ends wait for good.
 func (p *poller) close() {
 	p.closed.Store(true)
@@ -144,6 +210,6 @@ func (p *poller) close() {
 
 // release closes the descriptors, once nobody waits.
 func (p *poller) release() {
-	_ = unix.Close(p.epfd)
+	_ = p.file.Close()
 	_ = unix.Close(p.wakefd)
 }
