@@ -27,5 +27,5 @@ func TestANewTokenAllocatesLittle(t *testing.T) {
 	v := newTestVerifier(t, func(o *Options) { o.CacheSize = -1 })
 	token := mint(t, `{"sub":"42","exp":1900000000,"info":{"name":"Alice"},"channels":["news"]}`)
 	requireIdentity(t, v, token, "42")
-	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _ = v.VerifyConnect(token, now) }), 18.0)
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _ = v.VerifyConnect(token, now) }), 15.0)
 }

@@ -108,8 +108,10 @@ func (o *opening) keys(t *jwt.Token, payload []byte) (any, error) {
 }
 
 func (r *claimRules) beforeSignature(c *claims) error {
-	if err := matches("iss", flawIssuer, r.issuerRegex, c.Iss); err != nil {
-		return err
+	if r.issuerRegex != nil {
+		if err := matches("iss", flawIssuer, r.issuerRegex, c.Iss); err != nil {
+			return err
+		}
 	}
 	return matches("aud", flawAudience, r.audienceRegex, c.audience...)
 }
@@ -117,6 +119,9 @@ func (r *claimRules) beforeSignature(c *claims) error {
 func (r *claimRules) afterSignature(c *claims) error {
 	if err := contains("aud", flawAudience, r.audience, c.audience...); err != nil {
 		return err
+	}
+	if r.issuer == "" {
+		return nil
 	}
 	return contains("iss", flawIssuer, r.issuer, c.Iss)
 }

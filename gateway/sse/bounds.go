@@ -61,8 +61,10 @@ func parseBound(text string) time.Duration {
 func (s *Server) padding(ctx *fasthttp.RequestCtx) uint8 {
 	bytes := s.opt.Padding
 	if s.opt.PaddingMax > 0 {
-		if n, err := strconv.ParseUint(string(ctx.QueryArgs().Peek("padding")), 10, 31); err == nil {
-			bytes = min(int(n), s.opt.PaddingMax)
+		if asked := ctx.QueryArgs().Peek("padding"); len(asked) > 0 {
+			if n, err := strconv.ParseUint(string(asked), 10, 31); err == nil {
+				bytes = min(int(n), s.opt.PaddingMax)
+			}
 		}
 	}
 	return uint8(min((bytes+codec.PaddingLine-1)/codec.PaddingLine, session.PaddingMax))
