@@ -16,10 +16,11 @@ import (
 // are one too many.
 type Conn struct {
 	// Immutable after accept.
-	door   *door
-	client Client
-	peer   netip.AddrPort
-	fd     int32
+	door     *door
+	client   Client
+	peer     netip.AddrPort
+	fd       int32
+	farewell bool // ListenOptions.Farewell
 
 	// Guarded by mu.
 	state              state
@@ -46,6 +47,7 @@ type Conn struct {
 	late     bool  // what it waited for has not come in time
 	ended    bool  // nothing more comes, or an error
 	asked    bool  // a request has come before
+	known    bool  // it was served before
 	headLeft int32 // how much of the head is unread, if its end is known
 	behind   int32 // how much was read behind it, or unknown
 	buf      *buffer
@@ -148,7 +150,7 @@ func (c *Conn) fill() bool {
 // space has read all: but for the end, which may stand behind and does not come again.
 func (c *Conn) sysRead(p []byte) (int, error) {
 	for {
-		n, err := syscall.Read(int(c.fd), p)
+		n, err := sysRead(int(c.fd), p)
 		if err != syscall.EINTR {
 			c.drained = err == syscall.EAGAIN || n > 0 && n < len(p)
 			return max(n, 0), err
@@ -267,7 +269,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 // sysWrite writes what the socket takes; the error is EAGAIN itself if it takes no more.
 func (c *Conn) sysWrite(p []byte) (n int, err error) {
 	for n < len(p) {
-		m, err := syscall.Write(int(c.fd), p[n:])
+		m, err := sysWrite(int(c.fd), p[n:])
 		n += max(m, 0)
 		switch err {
 		case nil, syscall.EINTR:

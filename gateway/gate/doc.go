@@ -23,6 +23,7 @@
 //	conn_linux.go     Conn as the worker sees it
 //	pin_linux.go      who may use a descriptor, and who closes it; Cut, TakeFD
 //	await_linux.go    workers that must wait for a socket
+//	system_linux.go   reads and writes that the runtime is not told of
 //	buffer_linux.go   memory of what has come
 //	head.go           where the head of a request ends
 //	gate_other.go     systems without epoll: there is no gate

@@ -3,9 +3,11 @@ package gate
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -23,6 +25,7 @@ const (
 	// the least, that a door is not busy with it.
 	failedRest = 50 * time.Millisecond
 	leastRest  = time.Millisecond
+	forever    = math.MaxInt64
 )
 
 // Listener is a listening socket of a gate. Make it with [Gate.Listen].
@@ -216,6 +219,12 @@ func (d *door) accept(l *Listener) {
 		return
 	}
 	for range acceptBatch {
+		if l.opt.Before != nil {
+			if rest := l.ask(l.opt.Before); rest > 0 {
+				d.letBe(l, clock()+int64(max(rest, leastRest)))
+				return
+			}
+		}
 		var sa unix.RawSockaddrAny
 		size := uint32(unix.SizeofSockaddrAny)
 		fd, _, e := unix.Syscall6(unix.SYS_ACCEPT4, uintptr(l.fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
@@ -235,7 +244,7 @@ func (d *door) accept(l *Listener) {
 // admit lets a connection in.
 func (d *door) admit(l *Listener, fd int, sa *unix.RawSockaddrAny) {
 	d.gate.accepted.Add(1)
-	c := &Conn{door: d, fd: int32(fd), peer: peerOf(sa)}
+	c := &Conn{door: d, fd: int32(fd), peer: peerOf(sa), farewell: l.opt.Farewell}
 	defer c.survive()
 	c.client = nobody{}
 	if client := l.opt.Accepted(c); client != nil {
@@ -264,7 +273,13 @@ func (d *door) failed(l *Listener, err error) {
 	l.mu.Unlock()
 	until := clock() + int64(leastRest) // if another door is about to find out for how long
 	if first {
-		until = max(clock()+int64(l.fails(err)), until)
+		rest := failedRest
+		if l.opt.Failed != nil {
+			rest = l.ask(func() time.Duration { return l.opt.Failed(err) })
+		}
+		if until = max(clock()+int64(rest), until); rest < 0 {
+			until = forever
+		}
 		l.until.Store(until)
 		l.mu.Lock()
 		l.failing = false
@@ -273,26 +288,25 @@ func (d *door) failed(l *Listener, err error) {
 	d.letBe(l, until)
 }
 
+// ask asks whoever made the listener for how long it is to be let be.
+func (l *Listener) ask(f func() time.Duration) (rest time.Duration) {
+	defer func() {
+		if v := recover(); v != nil {
+			rest = failedRest
+			l.gate.panics.Add(1)
+			l.gate.opt.Log.Error("who is asked about a listener has panicked", "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	return f()
+}
+
 // letBe makes the door look for connections again only later: epoll would tell of them all
 // the time.
 func (d *door) letBe(l *Listener, until int64) {
 	d.unlisten(l)
-	d.resting = append(d.resting, resting{l, until})
-}
-
-// fails asks for how long the listener is to be let be.
-func (l *Listener) fails(err error) (d time.Duration) {
-	d = failedRest
-	if l.opt.Failed == nil {
-		return d
+	if until != forever {
+		d.resting = append(d.resting, resting{l, until})
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			l.gate.panics.Add(1)
-			l.gate.opt.Log.Error("what is told that accept failed has panicked", "panic", v)
-		}
-	}()
-	return l.opt.Failed(err)
 }
 
 // relisten looks for connections again where the rest is over.
@@ -303,6 +317,7 @@ func (d *door) relisten() {
 	now, kept := clock(), d.resting[:0]
 	for _, r := range d.resting {
 		switch until := max(r.until, r.ln.until.Load()); {
+		case until == forever:
 		case until > now:
 			kept = append(kept, resting{r.ln, until})
 		default:

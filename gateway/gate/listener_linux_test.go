@@ -217,3 +217,40 @@ func TestAPanicCostsItsConnection(t *testing.T) {
 	expectEnd(t, r.dial())
 	r.await("the count", func() bool { return r.gate.Stats().Panics == 4 && r.gate.Stats().Served == 0 })
 }
+
+func TestBeforeLetsTheListenerBe(t *testing.T) {
+	var full atomic.Bool
+	var asked atomic.Int64
+	r := newRig(t, Options{}, nil)
+	require.NoError(t, r.l.Close())
+	full.Store(true)
+	_, err := r.gate.Listen(r.ln, ListenOptions{Accepted: r.accept, Before: func() time.Duration {
+		if asked.Add(1); full.Load() {
+			return 2 * time.Millisecond
+		}
+		return 0
+	}})
+	require.NoError(t, err)
+	c := r.dial()
+	write(t, c, "hello\n\n")
+	r.await("some questions", func() bool { return asked.Load() > 5 })
+	require.Zero(t, r.accepted.Load())
+	full.Store(false)
+	expect(t, c, "1:hello\n\n")
+}
+
+func TestAFailureThatIsFinal(t *testing.T) {
+	var failures atomic.Int64
+	r := newRig(t, Options{}, nil)
+	require.NoError(t, r.l.Close())
+	l, err := r.gate.Listen(r.ln, ListenOptions{Accepted: r.accept, Failed: func(error) time.Duration {
+		failures.Add(1)
+		return -1
+	}})
+	require.NoError(t, err)
+	require.NoError(t, unix.Shutdown(l.fd, unix.SHUT_RDWR)) // it listens no more
+	r.await("the failure", func() bool { return failures.Load() > 0 })
+	time.Sleep(5 * time.Millisecond) // what would be wrong would be so at once
+	require.LessOrEqual(t, failures.Load(), int64(2), "doors")
+	require.NoError(t, l.Close())
+}

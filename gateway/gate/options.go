@@ -65,9 +65,17 @@ type ListenOptions struct {
 	// If it returns nil the connection is closed at once. It must not block.
 	Accepted func(*Conn) Client
 	// Failed is told why accept failed, by a door, and says for how long the listener
-	// is let be, by all doors; at least a millisecond. It is called by one door at a
-	// time. nil: 50 ms.
+	// is let be, by all doors: at least a millisecond, for good if it is negative. It
+	// is called by one door at a time. nil: 50 ms.
 	Failed func(error) time.Duration
+	// Before is asked before each accept, by each door, whether there is a place for
+	// one more: if it says more than 0, the door lets the listener be for so long,
+	// at least a millisecond. It must not block. nil: there is.
+	Before func() time.Duration
+	// Farewell lets a client that has been served before say something when its time to
+	// wait is over, or the gate drains: it is called to Serve, where reads say
+	// os.ErrDeadlineExceeded, and closes the connection itself.
+	Farewell bool
 
 	only int // for tests: the only door that accepts, counted from 1; 0: all
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -48,6 +49,9 @@ func (e *echo) Serve() {
 	for {
 		n, err := e.c.First(e.some[:1])
 		if e.got = append(e.got[:0], e.some[:n]...); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				_, _ = io.WriteString(e.c, e.rig.bye)
+			}
 			break
 		}
 		for err == nil && HeadEnd(e.got, 0) == 0 {
@@ -89,7 +93,8 @@ type rig struct {
 
 	begins, waits func(*echo) bool
 	do            func(e *echo, request []byte) bool
-	mute          bool // do answers
+	mute          bool   // do answers
+	bye           string // said where First says that it is too late
 
 	mu  sync.Mutex
 	all []*echo

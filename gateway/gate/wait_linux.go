@@ -76,11 +76,12 @@ func (c *Conn) serve() bool {
 	}
 	c.state = stateServing
 	c.mu.Unlock()
+	c.known = true
 	return true
 }
 
-// wait lets a connection wait, or closes it; it reports false if there is something to
-// read by now.
+// wait lets a connection wait, or closes it; it reports false if there is something to do
+// by now.
 func (c *Conn) wait() bool {
 	d := c.door
 	what := fresh
@@ -95,43 +96,62 @@ func (c *Conn) wait() bool {
 		c.mu.Unlock()
 		return false
 	}
-	wake, may := false, !c.cut
-	if may {
-		wake, may = d.list(c, what)
+	wake, answer := false, mayNot
+	if !c.cut {
+		wake, answer = d.list(c, what)
 	}
-	if !may {
+	switch {
+	case answer == may:
+		c.state = stateWaiting
+		c.mu.Unlock()
+	case answer == drains && c.farewells():
+		c.late = true
+		c.mu.Unlock()
+		return false
+	default:
 		c.close()
 		c.client.Ended()
-		return true
 	}
-	c.state = stateWaiting
-	c.mu.Unlock()
 	if wake {
 		d.wake()
 	}
 	return true
 }
 
-// list puts a connection into a list, unless it is in it. may is false if nobody may wait
-// any more; wake says that the door does not know that it has to look that early.
-func (d *door) list(c *Conn, what kind) (wake, may bool) {
+// farewells reports whether its client has something to say instead of being closed. From
+// whoever has it.
+func (c *Conn) farewells() bool { return c.farewell && c.known }
+
+// answer says whether a connection may wait.
+type answer int
+
+const (
+	may    answer = iota
+	mayNot        // the gate is closed
+	drains        // the gate drains
+)
+
+// list puts a connection into a list, unless it is in it. wake says that the door does not
+// know that it has to look that early.
+func (d *door) list(c *Conn, what kind) (wake bool, a answer) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed || d.draining && what != head {
-		return false, false
-	}
-	if c.in == what {
-		return false, true
-	}
-	if c.in != unlisted {
+	switch {
+	case d.closed:
+		return false, mayNot
+	case d.draining && what != head:
+		return false, drains
+	case c.in == what:
+		return false, may
+	case c.in != unlisted:
 		d.lists[c.in].remove(c)
 	}
 	d.lists[what].push(c, what, clock())
 	if c.by == 0 || d.awake || d.armed != 0 && d.armed <= c.by {
-		return false, true
+		return false, may
 	}
 	d.armed = c.by // nobody else needs to wake it
-	return true, true
+	return true, may
 }
 
 func (d *door) unlist(c *Conn) {
@@ -206,8 +226,8 @@ func (d *door) overdue(what kind, now int64) (c *Conn, drained bool) {
 }
 
 // expire ends the wait of a connection that was taken out of its list. One of which
-// something has come is served, and its client finds out that it is late. When the gate
-// drains, something may have come that nobody has looked at.
+// something has come is served, and its client finds out that it is late; so is one that has
+// something to say. When the gate drains, something may have come that nobody has looked at.
 func (d *door) expire(c *Conn, drained bool) {
 	c.mu.Lock()
 	if c.state != stateWaiting {
@@ -219,7 +239,7 @@ func (d *door) expire(c *Conn, drained bool) {
 	c.mu.Unlock()
 	if !drained {
 		d.gate.late.Add(1)
-		if c.late = true; c.buf == nil {
+		if c.late = true; c.buf == nil && !c.farewells() {
 			c.drop()
 			return
 		}

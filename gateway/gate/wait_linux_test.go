@@ -283,3 +283,39 @@ func TestSlowHeadsAndIdleConnectionsHaveNoGoroutine(t *testing.T) {
 	require.EqualValues(t, many/2*sizes[0], r.gate.Stats().Bytes)
 	r.await("the workers to end", func() bool { return r.gate.pool.Running() == 0 })
 }
+
+func TestFarewell(t *testing.T) {
+	hold := make(chan struct{})
+	r := newRig(t, Options{HeadTime: 10 * short, IdleTime: 4 * short}, func(r *rig) {
+		r.bye = "bye"
+		r.do = func(_ *echo, request []byte) bool {
+			if string(request) == "hold\n\n" {
+				<-hold
+			}
+			return true
+		}
+	})
+	require.NoError(t, r.l.Close())
+	_, err := r.gate.Listen(r.ln, ListenOptions{Accepted: r.accept, Farewell: true})
+	require.NoError(t, err)
+	silent, late := r.dial(), r.dial()
+	write(t, late, "hello\n\n")
+	expect(t, late, "1:hello\n\nbye")
+	expectEnd(t, late)
+	expectEnd(t, silent)
+	r.await("the ends", func() bool { return r.closed.Load() == 1 && r.ended.Load() == 1 })
+
+	idle, served := r.dial(), r.dial()
+	write(t, served, "hold\n\n")
+	r.await("it to be served", func() bool { return r.gate.Stats().Served == 1 })
+	write(t, idle, "hello\n\n")
+	expect(t, idle, "1:hello\n\n")
+	r.await("it to wait", func() bool { return r.gate.Stats().Idle == 1 })
+	r.gate.Drain()
+	expect(t, idle, "bye")
+	expectEnd(t, idle)
+	close(hold)
+	expect(t, served, "1:hold\n\nbye")
+	expectEnd(t, served)
+	r.await("the ends", func() bool { return r.closed.Load() == 3 && r.ended.Load() == 1 })
+}
