@@ -55,6 +55,35 @@ func TestWhatAReadSawOfAnEpochThatIsToComeCounts(t *testing.T) {
 	})
 }
 
+// A history that went away leaves nothing to be compared: nor when the connection is lost once
+// more before that is settled.
+func TestAHistoryThatWentAwayInTwoLossesIsNotWaitedFor(t *testing.T) {
+	play(t, func(t *testing.T, g *game) {
+		g.publish("a")
+		g.arrive(1)
+		part := g.lines[0]
+		g.lose(part)
+		g.mu.Lock()
+		*g.channels["a"] = stream{}
+		g.mu.Unlock()
+		g.meanwhile = func() {
+			g.cut(part)
+			g.f.lost(part)
+		}
+		g.connect(part)
+		g.f.back(part, true)
+		synctest.Wait()
+		require.Nil(t, g.meanwhile, "no comparison was made")
+		require.True(t, g.crowd.by["a"].told)
+		g.connect(part)
+		g.f.back(part, true)
+		time.Sleep(time.Minute) // the others are compared
+		up, left := g.f.caughtUp()
+		require.True(t, up)
+		require.Zero(t, left)
+	})
+}
+
 // A channel that is being read when a position check finds it behind is read again, if what is
 // missing came behind that read.
 func TestABarrierIsBehindTheReadUnderWay(t *testing.T) {

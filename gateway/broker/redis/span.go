@@ -67,6 +67,7 @@ func (f *follower) back(of part, whole bool) {
 				f.stats.unknown.Add(1)
 			}
 			p.span = now
+			f.settled(p) // a comparison that this loss came upon may have left it without a history
 		default:
 			f.catch(p)
 		}
