@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -50,25 +51,43 @@ var (
 	ok200 = []byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 )
 
+// How doors share the connections of an address.
+type sharing int
+
+const (
+	everyDoor sharing = iota // each waits for the one listener: what the gate does
+	oneDoor                  // one waits for it
+	ownSocket                // each has a listener of its own, by SO_REUSEPORT
+)
+
 // newHTTP is a gate before an HTTP server.
-func newHTTP(t testing.TB, opt Options, take bool, only ...int) (*Gate, net.Addr) {
+func newHTTP(t testing.TB, opt Options, take bool, how sharing) (*Gate, string) {
 	srv := &fasthttp.Server{ReduceMemoryUsage: true, NoDefaultServerHeader: true, NoDefaultDate: true, NoDefaultContentType: true, Handler: func(*fasthttp.RequestCtx) {}}
 	g, err := New(opt)
 	require.NoError(t, err)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	lopt := ListenOptions{Accepted: func(c *Conn) Client { return &httpClient{Conn: c, srv: srv, take: take} }}
-	if len(only) > 0 {
-		lopt.only = only[0]
+	accepted := func(c *Conn) Client { return &httpClient{Conn: c, srv: srv, take: take} }
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
+	}}
+	addr := "127.0.0.1:0"
+	for only := range opt.Doors {
+		lopt := ListenOptions{Accepted: accepted}
+		if how != everyDoor {
+			lopt.only = only + 1
+		}
+		ln, err := lc.Listen(t.Context(), "tcp", addr)
+		require.NoError(t, err)
+		addr = ln.Addr().String()
+		_, err = g.Listen(ln, lopt)
+		require.NoError(t, err)
+		require.NoError(t, ln.Close())
+		if how != ownSocket {
+			break
+		}
 	}
-	_, err = g.Listen(ln, lopt)
-	require.NoError(t, err)
 	g.Start()
-	t.Cleanup(func() {
-		_ = ln.Close()
-		g.Close()
-	})
-	return g, ln.Addr()
+	t.Cleanup(g.Close)
+	return g, addr
 }
 
 // exchange is a request and its answer, without allocations.
@@ -100,8 +119,8 @@ func cpu(b *testing.B) (report func()) {
 
 // What a request costs on a connection that waits before it, and after it.
 func BenchmarkRequestAcrossAPark(b *testing.B) {
-	_, addr := newHTTP(b, Options{Doors: 2, Workers: 64, HeadTime: 1e10, IdleTime: 1e10}, false)
-	c, err := net.Dial("tcp", addr.String())
+	_, addr := newHTTP(b, Options{Doors: 2, Workers: 64, HeadTime: 1e10, IdleTime: 1e10}, false, everyDoor)
+	c, err := net.Dial("tcp", addr)
 	require.NoError(b, err)
 	defer func() { _ = c.Close() }()
 	buf := make([]byte, 512)
@@ -137,16 +156,16 @@ func BenchmarkRequestWithoutGate(b *testing.B) {
 // What a connection costs from accept until its descriptor is taken, with the client's
 // half of it; in the several ways in which doors can share a listener.
 func BenchmarkAcceptServeTake(b *testing.B) {
-	for only, name := range []string{"every door", "one door"} {
+	for how, name := range []string{"every door", "one door", "own socket"} {
 		b.Run(name, func(b *testing.B) {
-			_, addr := newHTTP(b, Options{Doors: 2, Workers: 64, HeadTime: 1e10, IdleTime: 1e10}, true, only)
+			_, addr := newHTTP(b, Options{Doors: 2, Workers: 64, HeadTime: 1e10, IdleTime: 1e10}, true, sharing(how))
 			b.ReportAllocs()
 			defer cpu(b)()
 			b.SetParallelism(8)
 			b.RunParallel(func(pb *testing.PB) {
 				buf := make([]byte, 512)
 				for pb.Next() {
-					if err := once(addr.String(), buf); err != nil {
+					if err := once(addr, buf); err != nil {
 						b.Error(err)
 						return
 					}
@@ -174,8 +193,8 @@ func once(addr string, buf []byte) error {
 // A request on a connection that waits costs no allocation beyond what the HTTP server
 // needs, and that is none.
 func TestARequestAcrossAParkAllocatesNothing(t *testing.T) {
-	g, addr := newHTTP(t, Options{Doors: 1, Workers: 8, HeadTime: 1e10, IdleTime: 1e10}, false)
-	c, err := net.Dial("tcp", addr.String())
+	g, addr := newHTTP(t, Options{Doors: 1, Workers: 8, HeadTime: 1e10, IdleTime: 1e10}, false, everyDoor)
+	c, err := net.Dial("tcp", addr)
 	require.NoError(t, err)
 	defer func() { _ = c.Close() }()
 	buf := make([]byte, 512)

@@ -154,17 +154,23 @@ func TestDrain(t *testing.T) {
 // What has come before the gate drains is answered, even if no door has seen it yet.
 func TestDrainLosesNoRequestThatHasCome(t *testing.T) {
 	for range 20 {
-		r := newRig(t, Options{Doors: 1}, nil)
 		block, blocked := make(chan struct{}), make(chan struct{})
+		r := newRig(t, Options{Doors: 1}, func(r *rig) {
+			r.begins = func(e *echo) bool {
+				if e.c.buf.b[0] == 'x' {
+					close(blocked)
+					<-block
+				}
+				return true
+			}
+		})
 		c := r.dial()
 		write(t, c, "hello\n\n")
 		expect(t, c, "1:hello\n\n")
 		r.await("it to wait", func() bool { return r.gate.Stats().Idle == 1 })
-		r.begins = func(*echo) bool { close(blocked); <-block; return true }
 		other := r.dial()
 		write(t, other, "x")
 		<-blocked // the door
-		r.begins = nil
 		write(t, c, "again\n\n")
 		go func() {
 			for !r.gate.doors[0].drains() {
