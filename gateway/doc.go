@@ -83,7 +83,7 @@
 //	                        node/wiring_channel.go; of delivery also hub/policy.go and
 //	                        node/wiring_hub.go
 //	a limit by address      front/client/limits.go (streams, rate), asked in sse/shed.go, set in
-//	                        node/wiring_front.go; half-open connections: front/waiting.go;
+//	                        node/wiring_front.go; half-open and idle connections: front/waiting.go;
 //	                        requests that wait: front/hold.go
 //	a rule for requests     front/strict/
 //	the retry line          sse/delay.go says how long, where streams open; sse/shed.go, where
@@ -131,8 +131,9 @@
 // # Goroutines; one that is not here is a bug
 //
 //	goroutine             count            may block on
-//	fasthttp worker       per request      the engine, with a deadline
-//	hijack handler        per connect      the engine, with a deadline; gone once the stream is open
+//	fasthttp worker       per connection   the same and its client, with a deadline; only without a gate
+//	hijack handler        per connect      the engine, with a deadline; gone once the stream is open; only where
+//	                                       the worker cannot do it (TLS, no gate)
 //	shared engine call    per connect      the engine, with a deadline: histories and barriers, shared
 //	                                       by all who ask for the same; none in a local engine
 //	api worker            64 per call      the engine; a broadcast or parallel batch waits for it
@@ -180,7 +181,7 @@
 //	table of descriptors  1 at most        fcntl: the kernel's table grows before it has to; nobody waits
 //	scrape                a few per scrape answers of loops, 1 s at most
 //	certificate watcher   per set of files its timer, the files
-//	accept                per listener     accept, and a back-off when descriptors run out
+//	accept                per listener     accept, and a back-off when descriptors run out; only without a gate
 //	stop                  1                the shutdown, with a deadline
 //	server shutdown       per listener     requests under way, with a deadline
 //	log writer            1                the output of the log; nobody waits for it but the end, for a second

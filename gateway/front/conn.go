@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/gateway/front/client"
+	"sluice/gateway/gate"
 )
 
 // phase is where a connection is in the life of its requests.
@@ -30,20 +31,24 @@ type Conn struct {
 
 	// Immutable after Accept.
 	ln     *Listener
-	secure bool // it carries a TLSConn
+	gated  *gate.Conn // the same, if a gate accepted it; otherwise nil
+	secure bool       // it carries a TLSConn
 
-	// Owned by the worker of the HTTP server.
+	// Owned by the worker of the HTTP server, and by the door of the gate while it waits
+	// there.
 	phase   phase
 	trusted bool       // the client, as far as it is known, is a trusted proxy
 	header  bool       // a PROXY header is due
-	behind  []byte     // what was read with the PROXY header or the first byte of a request, and comes after it
-	first   firstBytes // has the memory of behind
-	named   net.Addr   // the client that the header named; nil: the peer
-	began   time.Time  // of the request that is being read
-	readBy  time.Time  // the read deadline that was asked for
-	got     time.Time  // when something of it was read last
-	request uint32     // counts them
-	partly  uint32     // the last of which something was read; of TLS what carries it
+	head    headBounds // of a request that came by the gate
+	over    *TLSConn   // what it carries; made when it is served first
+	then    func(net.Conn)
+	first   *firstBytes // what was read before it was asked for; nil: nothing, ever
+	named   net.Addr    // the client that the header named; nil: the peer
+	began   time.Time   // of the request that is being read
+	readBy  time.Time   // the read deadline that was asked for
+	got     time.Time   // when something of it was read last
+	request uint32      // counts them
+	partly  uint32      // the last of which something was read; of TLS what carries it
 	answer  progress
 	held    holding // what the request holds while its handler waits, see Hold
 
@@ -56,7 +61,20 @@ type Conn struct {
 }
 
 // NetConn returns the connection below, for taking the socket out of it.
-func (c *Conn) NetConn() net.Conn { return c.Conn }
+func (c *Conn) NetConn() net.Conn {
+	if c.gated != nil {
+		return (*takes)(c)
+	}
+	return c.Conn
+}
+
+// addr returns the address of the client, as far as it is known.
+func (c *Conn) addr() netip.Addr {
+	if c.gated != nil && c.named == nil {
+		return client.Plain(c.gated.Peer().Addr())
+	}
+	return addrOf(c.RemoteAddr())
+}
 
 // RemoteAddr returns the address that a PROXY header named, or that of the
 // peer: before the first Read, without a header, and where the proxy speaks for
@@ -77,7 +95,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if !c.secure {
 		c.readsOn(len(p))
 	}
-	if c.phase == phaseIdle {
+	if c.phase == phaseIdle && c.gated == nil {
 		c.ln.waiting.waits(c)
 	}
 	if c.phase == phaseRefused {
@@ -98,7 +116,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 // waits for the next request; where it wants more it holds its buffers, and has a part
 // of the request, maybe one that came with the request before.
 func (c *Conn) readsOn(n int) {
-	if n <= 1 || len(c.behind) > 0 {
+	if n <= 1 || c.first.has() || c.head.given < c.head.have {
 		return
 	}
 	if c.phase == phaseIdle && !c.begin() {
@@ -125,23 +143,33 @@ func (c *Conn) cut(partly *uint32, n int, err error) error {
 }
 
 func (c *Conn) read(p []byte) (int, error) {
-	if len(c.behind) == 0 {
-		if len(p) == 1 {
-			return c.readFirst(p)
-		}
-		return c.Conn.Read(p)
+	switch {
+	case c.first.has():
+		return c.first.take(p), nil
+	case c.gated != nil:
+		return c.readGated(p)
+	case len(p) == 1:
+		return c.readFirst(p)
 	}
-	n := copy(p, c.behind)
-	if c.behind = c.behind[n:]; len(c.behind) == 0 {
-		c.behind = nil
-		c.first.done()
-	}
-	return n, nil
+	return c.Conn.Read(p)
 }
 
 // begin counts the connection as half-open, and gives the request its time. It
 // reports whether its address has room for it.
 func (c *Conn) begin() bool {
+	if !c.count() {
+		return false
+	}
+	c.renew()
+	if by := c.within(c.readBy); !by.Equal(c.readBy) {
+		c.readBy = by
+		return c.Conn.SetReadDeadline(by) == nil
+	}
+	return true
+}
+
+// count is begin without the time.
+func (c *Conn) count() bool {
 	now := time.Now()
 	if !c.ln.waiting.begin(c, now) {
 		if c.place.state.Load() != placeEnded {
@@ -153,11 +181,6 @@ func (c *Conn) begin() bool {
 	c.reading.Store(true)
 	c.got = c.began
 	c.request++
-	c.renew()
-	if by := c.within(c.readBy); !by.Equal(c.readBy) {
-		c.readBy = by
-		return c.Conn.SetReadDeadline(by) == nil
-	}
 	return true
 }
 
@@ -165,7 +188,7 @@ func (c *Conn) begin() bool {
 func (c *Conn) refuse() {
 	c.phase = phaseRefused
 	c.reading.Store(false)
-	c.ln.waiting.end(&c.place)
+	c.ln.waiting.end(c)
 	_ = c.Conn.Close()
 }
 
@@ -205,6 +228,9 @@ func (c *Conn) SetDeadline(t time.Time) error {
 // by reading, or by the answer, and not before. Why: where the HTTP server cannot write that,
 // it says nothing to its handlers.
 func (c *Conn) Write(p []byte) (n int, err error) {
+	if c.then != nil {
+		return 0, errTaken
+	}
 	if err = net.ErrClosed; !c.broken.Load() {
 		if c.reading.Load() {
 			n, err = c.Conn.Write(p)
@@ -260,10 +286,24 @@ func (c *Conn) closing() {
 	}
 }
 
-// Close implements net.Conn; see [Linger]. Any goroutine.
+// SetWriteDeadline implements net.Conn. It fails once the connection was taken over: so
+// the HTTP server ends without an answer.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	if c.then != nil {
+		return errTaken
+	}
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// Close implements net.Conn; see [Linger]. Any goroutine; of one that a gate accepted
+// only the one that serves it. It does nothing where the connection goes on: it was taken
+// over, or waits at the gate for a further request.
 func (c *Conn) Close() error {
+	if c.goesOn() {
+		return nil
+	}
 	c.closing()
-	c.ln.waiting.end(&c.place)
+	c.ln.waiting.end(c)
 	defer c.ln.waiting.leave(c)
 	if n := c.lingers.Swap(0); n > 0 {
 		defer c.ln.lingering.Add(-1)

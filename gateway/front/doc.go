@@ -6,6 +6,10 @@
 //	accept ─► Conn ─────────────────────────────────────► HTTP server
 //	          Conn ─► loop.Wire ─► tls.Conn ─► TLSConn ─► HTTP server
 //
+// A gate accepts, where there is one (package gate; [Listener.ServeOn]), and this package
+// decides what it carries out: a Conn is its Client. Otherwise [Listener.Accept] is what
+// an HTTP server serves.
+//
 // A [Conn] is the lowest layer above the socket. It reads the PROXY header, so
 // it knows the client, and it counts the client's unfinished requests, as it
 // sees every byte that arrives.

@@ -32,11 +32,14 @@ func (w *Waiting) scarce() bool { return w.opt.Files.Scarce > 0 && w.used() > w.
 
 // full reports whether there is no place for the connection that was accepted last, by
 // a listener that is private or not.
-func (w *Waiting) full(private bool) bool {
-	if w.opt.Files.None <= 0 || private && int(w.private.Load()) <= w.opt.Files.Private {
+func (w *Waiting) full(private bool) bool { return w.fullWith(0, private) }
+
+// fullWith is full for a connection that comes as one of n more.
+func (w *Waiting) fullWith(n int, private bool) bool {
+	if w.opt.Files.None <= 0 || private && int(w.private.Load())+n <= w.opt.Files.Private {
 		return false
 	}
-	return w.used() > w.opt.Files.None
+	return w.used()+n > w.opt.Files.None
 }
 
 // evict closes one connection that waits for its client, and reports whether there
@@ -59,6 +62,7 @@ func (w *Waiting) evict() bool {
 			continue // there may be strangers, not drawn yet
 		}
 		if w.close(worst) {
+			w.evicted.Add(1)
 			return true
 		}
 	}
@@ -69,23 +73,26 @@ func (w *Waiting) evict() bool {
 type standing struct {
 	known bool
 	n     int   // how many connections of its address wait for their clients
+	idle  bool  // it is between two requests
 	since int64 // ns of the wall clock
 }
 
 // behind reports whether a connection goes before another: one of a stranger, then one
-// whose address has more, then the one that has waited longer.
+// whose address has more, then an idle one, then the one that has waited longer.
 func (s standing) behind(o standing) bool {
 	switch {
 	case s.known != o.known:
 		return o.known
 	case s.n != o.n:
 		return s.n > o.n
+	case s.idle != o.idle:
+		return s.idle
 	}
 	return s.since < o.since
 }
 
 func (w *Waiting) standing(c *Conn) standing {
-	s := standing{known: c.place.known.Load(), n: 1, since: c.place.since.Load()}
+	s := standing{known: c.place.known.Load(), n: 1, idle: c.place.state.Load() == placeIdle, since: c.place.since.Load()}
 	if c.place.counted {
 		s.n = w.has(c.place.key)
 	}
@@ -109,6 +116,13 @@ func (w *Waiting) draw(drawn *[draws]*Conn) (n int) {
 	return n
 }
 
+// anyWaits reports whether there is anybody, of those whom the lot fell on, who can be
+// closed for others.
+func (w *Waiting) anyWaits() bool {
+	var drawn [draws]*Conn
+	return w.draw(&drawn) > 0
+}
+
 // keeps reports whether a connection has a place that nobody else can take.
 func (w *Waiting) keeps(c *Conn) bool {
 	return c.ln.opt.Private && int(w.private.Load()) <= w.opt.Files.Private
@@ -130,10 +144,9 @@ func (w *Waiting) close(c *Conn) bool {
 	if state != placeHalf && state != placeIdle || !p.state.CompareAndSwap(state, placeEnded) {
 		return false
 	}
-	w.discount(p, state)
+	w.discount(c, state)
 	w.unburden(p)
-	w.evicted.Add(1)
-	_ = c.Conn.Close() // whoever reads it is told
+	c.cutOff() // whoever reads it is told
 	w.leave(c)
 	return true
 }

@@ -36,35 +36,47 @@ func closing(t *testing.T, c *testkit.Conn, request string) bool {
 	return strings.Contains(strings.ToLower(head.Raw), "connection: close")
 }
 
-func TestIdleConnectionsCountForTheirAddress(t *testing.T) {
-	s := serve(t, Options{Waiting: atMost(2)}, strictly)
-	first, second := s.dial(t, ""), s.dial(t, "")
-	for range 3 {
-		require.False(t, closing(t, first, get))
+func TestTheOldestIdleConnectionMakesRoomForANewerOne(t *testing.T) {
+	s := serve(t, Options{Waiting: NewWaiting(WaitingOptions{PerAddress: 2, IdlePerAddress: 3})}, strictly)
+	var all [3]*testkit.Conn
+	for i := range all {
+		all[i] = s.dial(t, "")
+		require.False(t, closing(t, all[i], get))
+		s.expectIdle(t, i+1)
 	}
-	require.False(t, closing(t, second, get))
-	s.expectIdle(t, 2)
-	for range 3 {
-		c := s.dial(t, "")
-		require.True(t, closing(t, c, get), "served, but it may not stay")
-		require.Empty(t, expectGone(t, c.NetConn()))
+	other := s.dial(t, "127.0.0.2")
+	require.False(t, closing(t, other, get), "another address")
+	require.False(t, closing(t, all[0], get), "the first one is the newest now")
+	s.expectIdle(t, 4)
+
+	newer := s.dial(t, "")
+	require.False(t, closing(t, newer, get))
+	require.Empty(t, expectGone(t, all[1].NetConn()), "the oldest")
+	s.expectIdle(t, 4)
+	for _, c := range []*testkit.Conn{all[2], all[0], newer, other} {
+		require.False(t, closing(t, c, get))
 	}
-	require.False(t, closing(t, s.dial(t, "127.0.0.2"), get), "another address")
-	require.False(t, closing(t, first, get), "the place is its own")
+	require.EqualValues(t, 1, s.waiting.Stats().Older)
+	require.Zero(t, s.waiting.Stats().Evicted)
+
+	require.NoError(t, newer.Close())
 	s.expectIdle(t, 3)
+	require.False(t, closing(t, s.dial(t, ""), get), "a place that became free")
+	require.EqualValues(t, 1, s.waiting.Stats().Older)
+}
 
-	require.NoError(t, second.Close())
-	s.expectIdle(t, 2)
-	third := s.dial(t, "")
-	require.False(t, closing(t, third, get), "a place that became free")
-
-	// While one is answered another takes its place.
-	w := atMost(1)
+// Who takes an answer yet is no idle one to close.
+func TestNobodyIsClosedForANewerOneInTheMidstOfItsAnswer(t *testing.T) {
+	w := NewWaiting(WaitingOptions{IdlePerAddress: 1})
 	all := conns(t, w, "192.0.2.1", "192.0.2.1")
-	require.True(t, w.begin(all[0], time.Now()) && w.release(all[0]))
-	require.True(t, w.begin(all[1], time.Now()))
-	require.False(t, w.stay(all[0]))
+	require.True(t, w.begin(all[0], time.Now()) && w.release(all[0]) && w.stay(all[0]))
+	require.True(t, w.begin(all[1], time.Now()) && w.release(all[1]))
+	require.False(t, w.stay(all[1]))
 	require.EqualValues(t, 1, w.Stats().Lasts)
+	w.waits(all[0])
+	require.True(t, w.stay(all[1]))
+	require.EqualValues(t, 1, w.Stats().Older)
+	require.False(t, w.begin(all[0], time.Now()), "it was closed")
 }
 
 func (s *served) expectIdle(t *testing.T, n int) {
@@ -82,9 +94,11 @@ func TestTheBeginningOfTheNextRequestIsHalfOpen(t *testing.T) {
 			c := s.dial(t, "")
 			require.False(t, closing(t, c, get+behind))
 			s.expectHalfOpen(t, 1)
-			testkit.EventuallyWithin(t, patience, func() bool {
-				return s.waiting.Stats().Held == lightBytes+s.waiting.heavyBytes()
-			}, "its buffers to count")
+			want := lightBytes + s.waiting.heavyBytes()
+			if onGate {
+				want = gatedBytes + firstRead // the gate has it, and it is short
+			}
+			testkit.EventuallyWithin(t, patience, func() bool { return s.waiting.Stats().Held == want }, "its buffers to count")
 		})
 	}
 	f("a byte", "G")
@@ -101,6 +115,9 @@ func TestSlowConnectionsMakeRoomForOthers(t *testing.T) {
 	idle := s.dial(t, "127.0.0.2")
 	require.False(t, closing(t, idle, get))
 	slow := "GET /" + strings.Repeat("x", 3*firstRead)
+	if onGate {
+		w.opt.Bytes = fit * (gatedBytes + 2*int64(len(slow)))
+	}
 	for range 4 * fit {
 		s.dial(t, "127.0.0.3").Send(slow)
 	}
@@ -113,13 +130,13 @@ func TestSlowConnectionsMakeRoomForOthers(t *testing.T) {
 	require.False(t, closing(t, s.dial(t, "127.0.0.4"), slow+" HTTP/1.1\r\nHost: h\r\n\r\n"), "one that is not slow")
 }
 
-// Silent connections hold the descriptors, and whoever has something to say gets
+// Connections that go on saying nothing hold the descriptors, and whoever has something to say gets
 // through, at once and each time.
 func TestSilentConnectionsMakeRoomForRequests(t *testing.T) {
 	w := NewWaiting(WaitingOptions{PerAddress: 1 << 20, Files: Files{Scarce: 8, None: 12}})
 	s := serve(t, Options{Waiting: w}, strictly)
 	for range 40 {
-		s.dial(t, "127.0.0.2")
+		_ = s.dial(t, "127.0.0.2").TrySend("G")
 	}
 	for range 20 {
 		require.Equal(t, "127.0.0.3", hostOf(t, body(t, s.dial(t, "127.0.0.3"), get)))
@@ -135,7 +152,9 @@ func TestWithoutAPlaceNewcomersAreClosedAtOnce(t *testing.T) {
 	w := NewWaiting(WaitingOptions{Files: Files{Scarce: 5, None: 10}, Others: func() int { return int(streams.Load()) }})
 	s := serve(t, Options{Waiting: w}, strictly)
 	for range 30 { // at one a second this would take too long
-		require.Empty(t, expectGone(t, s.dial(t, "").NetConn()))
+		c := s.dial(t, "")
+		_ = c.TrySend("G")
+		require.Empty(t, expectGone(t, c.NetConn()))
 	}
 	require.EqualValues(t, 30, s.Stats().Shed)
 	streams.Store(9)

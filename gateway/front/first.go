@@ -28,12 +28,30 @@ type firstBytes struct {
 	buf  *[firstRead]byte      // what is read; nil if nothing is
 	n    int                   // how much it is
 	err  error                 // of the system call
+
+	behind []byte // of what was read, here or behind a PROXY header, what was not asked for yet
+}
+
+// has reports whether something was read that was not asked for yet.
+func (f *firstBytes) has() bool { return f != nil && len(f.behind) > 0 }
+
+// take copies what was read, as much as there is room for.
+func (f *firstBytes) take(p []byte) int {
+	n := copy(p, f.behind)
+	if f.behind = f.behind[n:]; len(f.behind) == 0 {
+		f.behind = nil
+		f.done()
+	}
+	return n
 }
 
 // readFirst waits for the first byte of a request, which is all that is asked for,
 // and takes what came with it.
 func (c *Conn) readFirst(p []byte) (int, error) {
-	f := &c.first
+	if c.first == nil {
+		c.first = new(firstBytes)
+	}
+	f := c.first
 	if f.raw == nil {
 		sc, ok := c.Conn.(syscall.Conn)
 		if !ok {
@@ -54,8 +72,8 @@ func (c *Conn) readFirst(p []byte) (int, error) {
 	case f.n == 0:
 		return 0, io.EOF
 	}
-	c.behind = f.buf[:f.n]
-	return c.read(p)
+	f.behind = f.buf[:f.n]
+	return f.take(p), nil
 }
 
 // try reads what is there; done is false if nothing is.

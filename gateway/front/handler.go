@@ -24,14 +24,23 @@ var (
 // none.
 func (c *Conn) Taken() { c.phase = phaseTaken }
 
+// TakenOver implements strict.Conn.
+func (c *Conn) TakenOver() bool { return c.then != nil }
+
 // Stay implements strict.Conn.
-func (c *Conn) Stay() bool { return c.ln.waiting.stay(c) }
+func (c *Conn) Stay() bool {
+	c.head = headBounds{} // what comes next is another request's
+	return !c.ln.ending() && c.ln.waiting.stay(c)
+}
 
 // Linger implements strict.Conn; see the function of that name.
 func (c *Conn) Linger() { c.linger(lingerBytes) }
 
 // Taken implements strict.Conn.
 func (c *TLSConn) Taken() { c.below.Taken() }
+
+// TakenOver implements strict.Conn.
+func (c *TLSConn) TakenOver() bool { return false }
 
 // Stay implements strict.Conn.
 func (c *TLSConn) Stay() bool { return c.below.Stay() }

@@ -81,7 +81,9 @@ func TestThePrivateListenerHasPlacesOfItsOwn(t *testing.T) {
 	require.False(t, closing(t, monitor, get))
 	streams.Store(7)
 	for range 10 {
-		require.Empty(t, expectGone(t, public.dial(t, "").NetConn()))
+		stranger := public.dial(t, "")
+		_ = stranger.TrySend("G")
+		require.Empty(t, expectGone(t, stranger.NetConn()))
 		c := private.dial(t, "")
 		body(t, c, get)
 		require.NoError(t, c.Close())

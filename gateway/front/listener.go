@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"sluice/gateway/gate"
 	"sluice/gateway/loop"
 )
 
@@ -72,9 +73,14 @@ type Listener struct {
 	waiting    *Waiting
 	answerTime time.Duration // answerTime; less in tests
 
-	// Owned by Accept.
+	// Owned by Accept, if there is no gate.
 	reserve   *os.File
 	fullSince time.Time // since when there is no place; zero if there is
+
+	// Immutable after ServeOn.
+	gated *gate.Listener // nil without a gate
+	serve func(net.Conn) error
+	ended func(error)
 
 	// Closed once by Close.
 	closed chan struct{}
@@ -84,6 +90,12 @@ type Listener struct {
 	accepted, retries, shed           atomic.Uint64
 	halfRefused, proxyRefused, failed atomic.Uint64
 	lingering                         atomic.Int64 // connections whose client is to be heard out
+	fullFrom                          atomic.Int64 // of a gate: since when there is no place, ns of the wall clock; 0 if there is
+
+	// Guarded by failing.
+	failing      sync.Mutex
+	backoff      time.Duration // of a gate's accept, the last one
+	acceptedThen uint64        // accepted before that
 }
 
 // Listen opens a listener on host:port, for IPv4 and IPv6 where host is empty.
@@ -183,9 +195,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 			l.letGo()
 			return nil, err
 		}
-		if n := l.retries.Add(1); n&(n-1) == 0 { // at powers of two: not per failure
-			l.opt.Log.Warn("accept failed, trying again", "error", err, "failures", n, "remedy", remedyOf(err))
-		}
+		l.tellRetry(err)
 		if outOfDescriptors(err) {
 			l.shedSome()
 			wait = min(wait, outBackoff)
@@ -199,6 +209,13 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
+// tellRetry counts a failure of accept that is waited out.
+func (l *Listener) tellRetry(err error) {
+	if n := l.retries.Add(1); n&(n-1) == 0 { // at powers of two: not per failure
+		l.opt.Log.Warn("accept failed, trying again", "error", err, "failures", n, "remedy", remedyOf(err))
+	}
+}
+
 // dress puts our layers on an accepted connection; below is the lowest of them.
 func (l *Listener) dress(raw net.Conn) (top net.Conn, below *Conn) {
 	c := &Conn{Conn: raw, ln: l, secure: l.opt.TLS != nil}
@@ -209,8 +226,7 @@ func (l *Listener) dress(raw net.Conn) (top net.Conn, below *Conn) {
 		return c, c
 	}
 	l.waiting.enter(c, lightTLS)
-	wire := loop.NewWire(c)
-	return &TLSConn{Conn: tls.Server(wire, l.opt.TLS), below: c, wire: wire}, c
+	return newTLS(c), c
 }
 
 // shedSome makes room when there is no descriptor left: connections that wait for
@@ -281,6 +297,22 @@ func outOfDescriptors(err error) bool {
 
 // Close implements net.Listener. Connections that were accepted stay open.
 func (l *Listener) Close() error {
-	l.once.Do(func() { close(l.closed) })
+	l.once.Do(func() {
+		close(l.closed)
+		if l.gated != nil {
+			_ = l.gated.Close()
+		}
+	})
 	return l.Listener.Close()
+}
+
+// ending reports whether Close was called: connections are open for the request at hand
+// only.
+func (l *Listener) ending() bool {
+	select {
+	case <-l.closed:
+		return true
+	default:
+		return false
+	}
 }

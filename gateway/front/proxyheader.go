@@ -71,12 +71,19 @@ func (c *Conn) readHeader() bool {
 		}
 		return false
 	}
+	c.introduced()
+	if len(behind) > 0 {
+		c.first = &firstBytes{behind: behind}
+	}
+	return true
+}
+
+// introduced: the header was read.
+func (c *Conn) introduced() {
 	c.header = false
-	c.behind = behind
 	if c.named != nil {
 		c.trusted = c.ln.opt.Trusted(addrOf(c.named))
 	}
-	return true
 }
 
 // collectHeader reads until a PROXY header is complete. On an error head is what

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/valyala/fasthttp"
 
+	"sluice/gateway/gate"
 	"sluice/gateway/testkit"
 )
 
@@ -50,16 +52,63 @@ func serve(t *testing.T, opt Options, tune func(*fasthttp.Server)) *served {
 	if tune != nil {
 		tune(srv)
 	}
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ln) }()
+	end := serveByServer
+	if onGate {
+		end = serveByGate
+	}
+	stop := end(t, srv, ln)
 	t.Cleanup(func() {
-		require.NoError(t, srv.Shutdown())
-		require.NoError(t, <-done)
+		stop()
 		st := ln.waiting.Stats()
 		require.Zero(t, st.Half+st.Idle, "every place was given back")
 		testkit.EventuallyWithin(t, patience, func() bool { return ln.waiting.Stats().Held == 0 }, "all that they held to be given back")
 	})
 	return &served{Listener: ln, addr: ln.Addr().String()}
+}
+
+// onGate says who accepts: TestMain runs all tests either way.
+var onGate bool
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if g, err := gate.New(gate.Options{Doors: 1, Workers: 1}); err == nil {
+		g.Close()
+		onGate = true
+		code = max(code, m.Run())
+	}
+	os.Exit(code)
+}
+
+func serveByServer(t *testing.T, srv *fasthttp.Server, ln *Listener) (stop func()) {
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ln) }()
+	return func() {
+		require.NoError(t, srv.Shutdown())
+		require.NoError(t, <-done)
+	}
+}
+
+func serveByGate(t *testing.T, srv *fasthttp.Server, ln *Listener) (stop func()) {
+	t.Helper()
+	headTime := srv.ReadTimeout
+	for _, limit := range []time.Duration{ln.opt.HeaderTimeout, ln.opt.RequestTimeout} {
+		if limit > 0 {
+			headTime = min(headTime, limit)
+		}
+	}
+	g, err := gate.New(gate.Options{Doors: 2, Workers: 1 << 16, HeadTime: headTime, IdleTime: srv.IdleTimeout, HeadMax: srv.ReadBufferSize})
+	require.NoError(t, err)
+	require.NoError(t, ln.ServeOn(g, srv.ServeConn, func(err error) { t.Error(err) }))
+	g.Start()
+	return func() {
+		require.NoError(t, ln.Close())
+		g.Drain()
+		g.Close()
+		testkit.EventuallyWithin(t, patience, func() bool { return g.Stats().Served == 0 }, "what is served to end")
+		st := g.Stats()
+		require.Zero(t, st.Fresh+st.Head+st.Idle+int(st.Bytes), "nothing waits any more")
+		require.Zero(t, st.Panics)
+	}
 }
 
 type noLog struct{}

@@ -19,8 +19,16 @@ type TLSConn struct {
 	wire  *loop.Wire
 
 	// Owned by the worker of the HTTP server.
-	failed bool   // the handshake came to no good end
-	partly uint32 // the last request of which something was read
+	shaken  bool // the handshake came to a good end
+	failed  bool // the handshake came to no good end
+	records records
+	partly  uint32 // the last request of which something was read
+}
+
+// newTLS puts TLS on an accepted connection.
+func newTLS(below *Conn) *TLSConn {
+	wire := loop.NewWire(below)
+	return &TLSConn{Conn: tls.Server(wire, below.ln.opt.TLS), below: below, wire: wire}
 }
 
 // NetConn returns the tls.Conn, below which lie the [loop.Wire] and the [Conn].
@@ -35,7 +43,11 @@ func (c *TLSConn) RemoteAddr() net.Addr { return c.below.RemoteAddr() }
 // its read timeout. After a failure the connection reads as ended.
 func (c *TLSConn) Handshake() error {
 	err := c.Conn.Handshake()
-	if err == nil {
+	switch {
+	case c.shaken && err == nil:
+		return nil // it is asked for each time that a gate has it served
+	case err == nil:
+		c.shaken = true
 		c.below.handshaken()
 		return nil
 	}
@@ -65,11 +77,14 @@ func (c *TLSConn) Read(p []byte) (int, error) {
 // Close implements net.Conn. It tells the client that nothing follows, unless a
 // loop speaks on the socket: then only the server's descriptor is closed.
 func (c *TLSConn) Close() error {
+	if c.below.goesOn() {
+		return nil
+	}
 	c.below.closing()
 	if !c.wire.End() {
 		return c.below.Close()
 	}
-	c.below.ln.waiting.end(&c.below.place) // before the farewell, which may have to wait
+	c.below.ln.waiting.end(c.below) // before the farewell, which may have to wait
 	return c.Conn.Close()
 }
 

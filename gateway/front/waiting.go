@@ -14,9 +14,10 @@ import (
 // value bounds nothing.
 type WaitingOptions struct {
 	// PerAddress is how many connections of one address, or of one /64 of IPv6,
-	// may have an unfinished handshake or request, and with how many of them in all
-	// one more may be idle. 0: no limit.
+	// may have an unfinished handshake or request. 0: no limit.
 	PerAddress int
+	// IdlePerAddress is how many of them may be idle between two requests. 0: no limit.
+	IdlePerAddress int
 	// Bytes is what all connections but streams may hold together, by estimate. 0:
 	// no limit. Requests that wait for others may hold a part of it, see [Hold].
 	Bytes int64
@@ -44,10 +45,9 @@ type Files struct {
 // yet, and those that are idle between two requests. Make it with [NewWaiting]; its
 // methods may be called from any goroutine.
 //
-// An address may have so many of them. A connection whose request begins is closed if
-// that many others have one under way; an answer is the last of its connection if that
-// many wait in either way, so that idle ones are in no newcomer's way. The node as a whole has so much
-// memory and so many descriptors. Where these are short, somebody must go: of a few
+// An address may have so many of either. A connection whose request begins is closed if
+// that many others have one under way; for one that would be idle the one that has been
+// for longest is closed. The node as a whole has so much memory and so many descriptors. Where these are short, somebody must go: of a few
 // that wait, chosen by lot, one of the address that has the most of them, and of
 // several the one that has waited longest; those of the operator's own go last, see
 // [SetKnown]. So whoever takes all there is, by many connections or by slow ones, does
@@ -69,6 +69,7 @@ type Waiting struct {
 	private atomic.Int64 // of these, to private listeners
 	evicted atomic.Uint64
 	lasts   atomic.Uint64 // answers that ended their connection
+	older   atomic.Uint64 // idle connections closed for newer ones of their address
 
 	stripes [waitingStripes]waitingStripe
 
@@ -96,14 +97,24 @@ type waitCount struct {
 	half, idle int32
 	working    int32
 	handled    int64 // bytes
+	idles      idleList
 }
 
-func (n *waitCount) add(state uint32, by int32) {
+// move counts a connection in another state.
+func (n *waitCount) move(c *Conn, was, state uint32) {
+	switch was {
+	case placeHalf:
+		n.half--
+	case placeIdle:
+		n.idle--
+		n.idles.leave(c)
+	}
 	switch state {
 	case placeHalf:
-		n.half += by
+		n.half++
 	case placeIdle:
-		n.idle += by
+		n.idle++
+		n.idles.enter(c)
 	}
 }
 
@@ -111,7 +122,7 @@ func (n *waitCount) add(state uint32, by int32) {
 type place struct {
 	// Atomic.
 	state atomic.Uint32
-	heavy atomic.Bool  // counts as one that holds buffers
+	extra atomic.Int64 // bytes of buffers that it counts for
 	known atomic.Bool  // see SetKnown
 	since atomic.Int64 // when the wait for the client began, ns of the wall clock; 0: the server is still writing
 
@@ -119,6 +130,10 @@ type place struct {
 	// immutable then.
 	key     client.Key
 	counted bool // for its address
+
+	// Guarded by the stripe of the key.
+	prev, next *Conn // in the idleList
+	listed     int8  // see there
 
 	// Guarded by Waiting.mu.
 	at int // in Waiting.all, counted from 1; 0: not in it
@@ -138,6 +153,9 @@ const (
 const (
 	lightBytes = 8 << 10  // the stack of a worker, mostly
 	lightTLS   = 24 << 10 // with the state of TLS
+	// At a gate, where one that waits has no worker.
+	gatedBytes = 1 << 10
+	gatedTLS   = 16 << 10
 	// heads is how often the HTTP server has a head while it reads it: as it came,
 	// and twice what it made of it.
 	heads = 3
@@ -222,17 +240,21 @@ func (w *Waiting) take(c *Conn, state uint32, since int64) bool {
 		return was == state
 	}
 	if p.key == 0 {
-		p.key = client.KeyOf(addrOf(c.RemoteAddr()))
+		p.key = client.KeyOf(c.addr())
 	}
-	if counted := w.opt.PerAddress > 0 && !c.trusted; p.counted != counted {
+	if counted := (w.opt.PerAddress > 0 || w.opt.IdlePerAddress > 0) && !c.trusted; p.counted != counted {
 		p.counted = counted
 	}
-	if !w.count(p, was, state) {
+	ok, older := w.count(c, was, state)
+	if !ok {
 		return false
+	}
+	if older != nil && w.close(older) {
+		w.older.Add(1)
 	}
 	p.since.Store(since)
 	if !p.state.CompareAndSwap(was, state) {
-		w.move(p, state, was) // whoever ended it counts it off where it was
+		w.move(c, state, was) // whoever ended it counts it off where it was
 		return false
 	}
 	return true
@@ -245,12 +267,17 @@ func (w *Waiting) waits(c *Conn) {
 	}
 }
 
-// burden notes that the connection holds buffers while its client is waited for.
-func (w *Waiting) burden(c *Conn) {
-	if c.place.heavy.Swap(true) {
+// burden notes that the connection holds the buffers of a request while its client is
+// waited for.
+func (w *Waiting) burden(c *Conn) { w.charge(c, w.heavyBytes()) }
+
+// charge notes that the connection holds so many bytes while its client is waited for, if
+// it is more than before.
+func (w *Waiting) charge(c *Conn, n int64) {
+	if c.place.extra.Load() >= n {
 		return
 	}
-	w.held.Add(w.heavyBytes())
+	w.held.Add(n - c.place.extra.Swap(n))
 	if c.place.state.Load() == placeEnded {
 		w.unburden(&c.place)
 	}
@@ -259,8 +286,8 @@ func (w *Waiting) burden(c *Conn) {
 
 // unburden is for when the request was read, or never will be.
 func (w *Waiting) unburden(p *place) {
-	if p.heavy.Swap(false) {
-		w.held.Add(-w.heavyBytes())
+	if p.extra.Load() != 0 {
+		w.held.Add(-p.extra.Swap(0))
 	}
 }
 
@@ -275,7 +302,7 @@ func (w *Waiting) release(c *Conn) bool {
 		switch state := p.state.Load(); state {
 		case placeHalf, placeIdle:
 			if p.state.CompareAndSwap(state, placeNone) {
-				w.discount(p, state)
+				w.discount(c, state)
 				return true
 			}
 		default:
@@ -285,43 +312,51 @@ func (w *Waiting) release(c *Conn) bool {
 }
 
 // end is release for good. Any goroutine.
-func (w *Waiting) end(p *place) {
-	w.discount(p, p.state.Swap(placeEnded))
-	w.unburden(p)
+func (w *Waiting) end(c *Conn) {
+	w.discount(c, c.place.state.Swap(placeEnded))
+	w.unburden(&c.place)
 }
 
-// count counts a connection in another state than it was, if its address has room.
-func (w *Waiting) count(p *place, was, state uint32) bool {
+// count counts a connection in another state than it was, if its address has room. older
+// is an idle one that is to be closed for it; nil: none.
+func (w *Waiting) count(c *Conn, was, state uint32) (ok bool, older *Conn) {
+	p := &c.place
 	if !p.counted {
-		return true
+		return true, nil
 	}
 	s := w.stripe(p.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.n.Value(p.key)
-	n.add(was, -1)
-	taken := int(n.half)
-	if state == placeIdle {
-		taken += int(n.idle)
+	n.move(c, was, placeNone)
+	switch {
+	case state == placeHalf && w.opt.PerAddress > 0 && int(n.half) >= w.opt.PerAddress:
+		ok = false
+	case state == placeIdle && w.opt.IdlePerAddress > 0 && int(n.idle) >= w.opt.IdlePerAddress:
+		older = n.idles.oldest()
+		ok = older != nil
+	default:
+		ok = true
 	}
-	if taken >= w.opt.PerAddress {
-		return false
+	if !ok {
+		state = was
 	}
-	n.add(state, 1)
-	s.n.Set(p.key, n)
-	return true
+	n.move(c, placeNone, state)
+	s.set(p.key, n)
+	return ok, older
 }
 
 // discount counts a connection no more that was in a state.
-func (w *Waiting) discount(p *place, state uint32) {
+func (w *Waiting) discount(c *Conn, state uint32) {
 	if state != placeHalf && state != placeIdle {
 		return
 	}
-	w.move(p, state, placeNone)
+	w.move(c, state, placeNone)
 }
 
 // move counts a connection in another state, whatever the limit.
-func (w *Waiting) move(p *place, was, state uint32) {
+func (w *Waiting) move(c *Conn, was, state uint32) {
+	p := &c.place
 	if !p.counted {
 		return
 	}
@@ -329,8 +364,7 @@ func (w *Waiting) move(p *place, was, state uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.n.Value(p.key)
-	n.add(was, -1)
-	n.add(state, 1)
+	n.move(c, was, state)
 	s.set(p.key, n)
 }
 
@@ -365,6 +399,7 @@ func (w *Waiting) Held() int64 { return w.held.Load() }
 type WaitingStats struct {
 	Evicted uint64 // connections closed for others, because memory or descriptors were short
 	Lasts   uint64 // answers that ended their connection, as there was no room for an idle one
+	Older   uint64 // idle connections closed for newer ones of their address
 	Half    int    // connections with an unfinished handshake or request
 	Idle    int    // connections between two requests
 	Held    int64  // bytes that connections hold, by estimate
@@ -373,7 +408,7 @@ type WaitingStats struct {
 
 // Stats returns the counters.
 func (w *Waiting) Stats() WaitingStats {
-	st := WaitingStats{Evicted: w.evicted.Load(), Lasts: w.lasts.Load(), Held: w.held.Load(), Working: int(w.working.Load())}
+	st := WaitingStats{Evicted: w.evicted.Load(), Lasts: w.lasts.Load(), Older: w.older.Load(), Held: w.held.Load(), Working: int(w.working.Load())}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range w.all {

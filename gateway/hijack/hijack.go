@@ -46,9 +46,6 @@ var ErrSentMore = errors.New("nothing may follow the request for a stream on its
 // conn lacks its socket yet, and may hold nothing of ctx. What the plan reserved is given
 // back, whatever happens.
 func (t *Taker) Take(ctx *fasthttp.RequestCtx, conn session.Conn, plan *session.Plan, refused error) {
-	// Without NoResponse fasthttp would skip the handler for HTTP/1.0 and
-	// for "Connection: close", so the response head is ours.
-	ctx.HijackSetNoResponse(true)
 	t.sessions.Enter()
 	began := ctx.Time()
 	// Whoever comes first: see front.Conn.OnClose. Without it a client could
@@ -64,17 +61,31 @@ func (t *Taker) Take(ctx *fasthttp.RequestCtx, conn session.Conn, plan *session.
 			}
 		})
 	}
-	ctx.Hijack(func(c net.Conn) {
+	over := func(c net.Conn, more func(net.Conn) bool) {
 		if taken.CompareAndSwap(false, true) {
 			defer func() { t.took.Add(time.Since(began)) }()
-			t.takeOver(c, conn, plan, refused)
+			t.takeOver(c, more, conn, plan, refused)
 		}
+	}
+	c, ok := ctx.Conn().(interface {
+		TakeOver(body int, f func(net.Conn)) bool
 	})
+	if body := ctx.Request.Header.ContentLength(); ok && body != chunked && c.TakeOver(max(body, 0), func(c net.Conn) { over(c, sentNothing) }) {
+		return
+	}
+	// Without NoResponse fasthttp would skip the handler for HTTP/1.0 and
+	// for "Connection: close", so the response head is ours.
+	ctx.HijackSetNoResponse(true)
+	ctx.Hijack(func(c net.Conn) { over(c, sentMore) })
 }
 
-// takeOver runs on a goroutine of its own. The connection is the HTTP server's:
-// it is closed when this returns, and only the duplicate of its socket lives on.
-func (t *Taker) takeOver(c net.Conn, conn session.Conn, plan *session.Plan, refused error) {
+// chunked is what fasthttp says of the length of such a body.
+const chunked = -1
+
+// takeOver runs on the goroutine that served the request, or on one of its own. The
+// connection is the HTTP server's: it is closed when this returns, and only its
+// descriptor, or a duplicate of it, lives on.
+func (t *Taker) takeOver(c net.Conn, sent func(net.Conn) bool, conn session.Conn, plan *session.Plan, refused error) {
 	defer t.sessions.Leave()
 	detached, owned := false, false // owned by the session once it is called
 	defer func() {
@@ -91,7 +102,7 @@ func (t *Taker) takeOver(c net.Conn, conn session.Conn, plan *session.Plan, refu
 			conn.Socket.Discard()
 		}
 	}()
-	more := sentMore(c)
+	more := sent(c)
 	var err error
 	if conn.Socket, err = loop.Detach(c, t.socket); err != nil {
 		n := t.undetached.Add(1)
@@ -116,6 +127,9 @@ func (t *Taker) takeOver(c net.Conn, conn session.Conn, plan *session.Plan, refu
 		_ = t.sessions.Open(plan, conn) // the session told the client, and the log
 	}
 }
+
+// sentNothing is sentMore where it is known.
+func sentNothing(net.Conn) bool { return false }
 
 // sentMore reports whether the client sent anything behind its request together
 // with it. The HTTP server has read those bytes already, so epoll will never

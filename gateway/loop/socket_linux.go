@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"net"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -90,6 +91,26 @@ func ReusePort(_, _ string, c syscall.RawConn) error {
 		return cerr
 	}
 	return err
+}
+
+// deferred is for how long a connection is not accepted of which nothing has come.
+const deferred = time.Second
+
+// DeferAccept lets a listener accept connections when their clients have sent something,
+// or after a second (TCP_DEFER_ACCEPT, tcp(7)): with its request at hand a connection need
+// not wait for it. It is best effort. Any goroutine.
+func DeferAccept(ln net.Listener) {
+	sc, ok := ln.(syscall.Conn)
+	if !ok {
+		return
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, int(deferred/time.Second))
+	})
 }
 
 // Unsent returns how many bytes that were written to a TCP socket its peer has not

@@ -8,6 +8,7 @@ package loop
 import (
 	"bytes"
 	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -141,6 +142,9 @@ func (o SocketOptions) set(int) {}
 func ReusePort(string, string, syscall.RawConn) error {
 	return errors.New("loop: a port can be shared by processes on Linux only")
 }
+
+// DeferAccept does nothing here.
+func DeferAccept(net.Listener) {}
 
 // Unsent cannot be told here.
 func Unsent(syscall.Conn) int { return 0 }

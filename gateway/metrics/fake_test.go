@@ -50,7 +50,7 @@ func newFake(loops int) *fake {
 			Connect: connect, Refresh: refresh,
 			API:        []APIMethod{{Name: "publish", Errors: map[uint32]uint64{107: 3}}},
 			APIRefused: map[string]uint64{"unauthorized": 1}, Refused: map[string]uint64{"origin": 2},
-			Accept: map[string]uint64{"accepted": 5}, Limited: map[string]uint64{"streams": 1}, TicketsDropped: map[string]uint64{"user": 3},
+			Accept: map[string]uint64{"accepted": 5}, GateConnections: map[string]int{"idle": 2}, Limited: map[string]uint64{"streams": 1}, TicketsDropped: map[string]uint64{"user": 3},
 			Requests:  map[Request]uint64{{Path: "/health", Method: "GET", Status: 200}: 2},
 			Positions: map[string]int{"empty": 3}, Results: 6, Forgotten: map[string]uint64{"empty_position": 7},
 			Suppressed: map[string]uint64{"version": 4}, Fallbacks: map[string]uint64{"turns": 0},

@@ -155,6 +155,13 @@ func connectFamilies() []*family {
 		gauge("listener_half_open", "Connections that have yet to end their handshake or send a whole request.", func(s *state) int { return s.HalfOpen }),
 		gauge("listener_idle", "Connections between two requests.", func(s *state) int { return s.Idle }),
 		gauge("listener_waiting_bytes", "Memory of connections that are no streams, by estimate.", func(s *state) int64 { return s.WaitingBytes }),
+		labelled(prometheus.GaugeValue, "gate_connections", "Connections that the gate accepted and that are no streams, by state.",
+			[]string{"state"}, func(s *state, e *emitter) {
+				for state, n := range s.GateConnections {
+					e.count(uint64(n), state)
+				}
+			}),
+		gauge("gate_buffer_bytes", "Memory of beginnings of requests that wait at the gate for the rest.", func(s *state) int64 { return s.GateBytes }),
 		counters("address_limited_total", "limit", "Connects over a limit by address: refused, or, as untracked, let pass because too many addresses came.",
 			func(s *state) map[string]uint64 { return s.Limited }),
 		gauge("connects_waiting", "Connects and wishes for tickets that wait for a hook or a key set.", func(s *state) int { return s.ConnectsWaiting }),

@@ -75,6 +75,10 @@ type Node struct {
 	Accept         map[string]uint64
 	HalfOpen, Idle int
 	WaitingBytes   int64
+	// GateConnections are those of the gate by state, GateBytes what came of requests and
+	// nobody has read. Without a gate there are none.
+	GateConnections map[string]int
+	GateBytes       int64
 	// Limited is what the limits by address did, by limit.
 	// Addresses are those with open streams that count for a limit.
 	Limited   map[string]uint64

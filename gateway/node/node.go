@@ -29,6 +29,7 @@ import (
 	"sluice/gateway/edge"
 	"sluice/gateway/front"
 	"sluice/gateway/front/client"
+	"sluice/gateway/gate"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
 	"sluice/gateway/metrics"
@@ -91,6 +92,7 @@ type Node struct {
 	routes          []*routes // of the listeners, the public one first
 
 	// Immutable after Start.
+	gate      *gate.Gate // nil: the HTTP servers accept
 	servers   []*fasthttp.Server
 	listeners []*front.Listener
 	serving   sync.WaitGroup

@@ -12,6 +12,7 @@ import (
 	"sluice/gateway/edge"
 	"sluice/gateway/front"
 	"sluice/gateway/front/client"
+	"sluice/gateway/gate"
 	"sluice/gateway/heap"
 	"sluice/gateway/hub"
 	"sluice/gateway/loop"
@@ -93,6 +94,9 @@ func (node *Node) onPanic(v any, stack []byte) {
 func (node *Node) Start() error {
 	external := node.cfg.HTTPServer.External()
 	internal, separate := node.cfg.HTTPServer.Internal()
+	if err := node.openGate(); err != nil {
+		return err
+	}
 	if err := node.serve(external, node.routes[0], node.certs.external); err != nil {
 		return err
 	}
@@ -100,6 +104,9 @@ func (node *Node) Start() error {
 		if err := node.serve(internal, node.routes[1], node.certs.internal); err != nil {
 			return err
 		}
+	}
+	if node.gate != nil {
+		node.gate.Start()
 	}
 	if node.files.soft > 0 {
 		warnFewFiles(node.log, node.files.soft, node.files.streams, node.cfg.UniSSE.MaxStreams)
@@ -136,11 +143,35 @@ func (node *Node) serve(addr string, t *routes, certs *front.Certs) error {
 	srv := node.newServer(node.counted(node.handler(t)), t)
 	node.listeners = append(node.listeners, ln)
 	node.servers = append(node.servers, srv)
-	node.serving.Go(func() {
-		if err := srv.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) && !node.stopping.Load() {
+	ended := func(err error) {
+		if !errors.Is(err, net.ErrClosed) && !node.stopping.Load() {
 			node.failed <- fmt.Errorf("gateway: serving on %s ended: %w", addr, err)
 		}
+	}
+	if node.gate != nil {
+		return ln.ServeOn(node.gate, srv.ServeConn, ended)
+	}
+	node.serving.Go(func() {
+		if err := srv.Serve(ln); err != nil {
+			ended(err)
+		}
 	})
+	return nil
+}
+
+// openGate makes the gate, if there is to be one and the system has what it takes.
+func (node *Node) openGate() (err error) {
+	if node.cfg.HTTPServer.Gate == "off" {
+		return nil
+	}
+	node.gate, err = gate.New(node.gateOptions())
+	if errors.Is(err, gate.ErrUnsupported) {
+		node.log.Info("connections wait at the HTTP server", "reason", err)
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("gateway: no gate for connections (http_server.gate: off is the way without): %w", err)
+	}
 	return nil
 }
 

@@ -146,6 +146,9 @@ func (node *Node) closeServers(ctx context.Context) (wait func()) {
 		go func() { done <- srv.ShutdownWithContext(ctx) }()
 		_ = node.listeners[i].Close() // Serve may not have begun
 	}
+	if node.gate != nil {
+		node.gate.Drain()
+	}
 	close(node.quit)
 	node.serving.Wait()
 	return func() {
@@ -157,10 +160,21 @@ func (node *Node) closeServers(ctx context.Context) (wait func()) {
 				node.log.Debug("connections without a request were cut", "error", err)
 			}
 		}
-		for node.lingering() && ctx.Err() == nil {
+		for (node.served() > 0 || node.lingering()) && ctx.Err() == nil {
 			time.Sleep(stopPoll)
 		}
+		if node.gate != nil {
+			node.gate.Close()
+		}
 	}
+}
+
+// served is how many connections of the gate are being served; 0 without a gate.
+func (node *Node) served() int {
+	if node.gate == nil {
+		return 0
+	}
+	return node.gate.Stats().Served
 }
 
 // lingering reports whether clients are heard out that have their answers.

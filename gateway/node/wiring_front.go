@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -12,6 +13,7 @@ import (
 	"sluice/gateway/config"
 	"sluice/gateway/front"
 	"sluice/gateway/front/client"
+	"sluice/gateway/gate"
 	"sluice/gateway/loop"
 	"sluice/gateway/origin"
 )
@@ -28,11 +30,33 @@ func (node *Node) frontOptions() front.Options {
 	}
 }
 
+// gateOptions are those of the gate of all listeners. It waits for as much of a request as
+// the HTTP server takes, or for the hello of TLS behind a PROXY header.
+func (node *Node) gateOptions() gate.Options {
+	c := &node.cfg.HTTPServer
+	return gate.Options{
+		Doors: node.Loops(), Workers: mostServed, WorkerIdle: idleWorker, Log: node.log,
+		HeadTime: node.headTime(), IdleTime: c.IdleTimeout, HeadMax: max(c.MaxHeadSize+headSlack, helloMax),
+	}
+}
+
+// headTime is how long a head may take, and a handshake.
+func (node *Node) headTime() time.Duration {
+	return min(node.cfg.HTTPServer.HeaderTimeout, node.cfg.HTTPServer.ReadTimeout)
+}
+
+const (
+	// mostServed is how many connections are served at once: all there may be.
+	mostServed = 1 << 20
+	// helloMax is what is waited for where TLS begins: a record behind a PROXY header.
+	helloMax = 24 << 10
+)
+
 // waitingOptions bound what connections hold that are no streams.
 func (node *Node) waitingOptions() front.WaitingOptions {
 	c := &node.cfg.HTTPServer
 	return front.WaitingOptions{
-		PerAddress: c.HalfOpenLimit, Bytes: int64(c.WaitingMaxBytes), Head: c.MaxHeadSize + headSlack,
+		PerAddress: c.HalfOpenLimit, IdlePerAddress: c.IdleLimit, Bytes: int64(c.WaitingMaxBytes), Head: c.MaxHeadSize + headSlack,
 		Files: node.files.Files, Others: func() int { return loop.Sockets() + max(auth.Sockets()-node.files.out, 0) },
 	}
 }

@@ -108,7 +108,8 @@ func (c counters) addConnects(n *metrics.Node) {
 	door := node.waiting.Stats()
 	n.HalfOpen, n.Idle, n.WaitingBytes = door.Half, door.Idle, door.Held
 	n.ConnectsWaiting = door.Working
-	n.Accept["evicted"], n.Accept["idle_refused"] = door.Evicted, door.Lasts
+	n.Accept["evicted"], n.Accept["idle_refused"], n.Accept["idle_closed"] = door.Evicted, door.Lasts, door.Older
+	c.addGate(n)
 	if node.sse == nil {
 		return
 	}
@@ -119,6 +120,18 @@ func (c counters) addConnects(n *metrics.Node) {
 	limits := node.limits.Stats()
 	n.Limited = map[string]uint64{"streams": limits.TooManyStreams, "rate": limits.TooManyConnects, "untracked": limits.Untracked}
 	n.Addresses = limits.Addresses
+}
+
+// addGate adds what waits at the gate.
+func (c counters) addGate(n *metrics.Node) {
+	if c.node.gate == nil {
+		return
+	}
+	st := c.node.gate.Stats()
+	n.GateConnections = map[string]int{"fresh": st.Fresh, "head": st.Head, "idle": st.Idle, "served": st.Served}
+	n.GateBytes = st.Bytes
+	n.Accept["late"] = st.Late
+	n.Fallbacks["gate"] = st.Fallbacks
 }
 
 func (c counters) addAPI(n *metrics.Node) {

@@ -10,6 +10,9 @@ type Conn interface {
 	Linger()
 	// Taken says that the connection will be no other request's.
 	Taken()
+	// TakenOver reports whether the handler made the connection go on without the HTTP
+	// server, other than by fasthttp's Hijack.
+	TakenOver() bool
 	// Stay reports whether the connection may be idle behind the answer that is about
 	// to be written.
 	Stay() bool
@@ -18,9 +21,10 @@ type Conn interface {
 // other is a connection that is let be.
 type other struct{}
 
-func (other) Linger()    {}
-func (other) Taken()     {}
-func (other) Stay() bool { return true }
+func (other) Linger()         {}
+func (other) Taken()          {}
+func (other) TakenOver() bool { return false }
+func (other) Stay() bool      { return true }
 
 func connOf(ctx *fasthttp.RequestCtx) Conn {
 	if c, ok := ctx.Conn().(Conn); ok {
@@ -93,7 +97,7 @@ func Handler(next fasthttp.RequestHandler, refuse Refuse) fasthttp.RequestHandle
 			ctx.SetConnectionClose() // behind next, which may reset the answer
 		}
 		switch {
-		case ctx.Hijacked():
+		case ctx.Hijacked() || conn.TakenOver():
 			conn.Taken()
 		case last:
 			conn.Linger() // the client may not know that this was the last

@@ -1,0 +1,96 @@
+package front
+
+import (
+	"bytes"
+
+	"sluice/gateway/gate"
+)
+
+// headBounds is where the head of a request ends that waited at the gate until it was
+// whole, and how much of what came was read.
+type headBounds struct {
+	skip  int // bytes of a PROXY header before it
+	end   int // behind skip; 0: not known
+	have  int // behind skip: what had come when that was looked for last
+	given int // behind skip: what the HTTP server has
+}
+
+// whole looks for the end of a head in b, which is what has come behind skip.
+func (h *headBounds) whole(b []byte) bool {
+	h.end, h.have = gate.HeadEnd(b, h.have), len(b)
+	return h.end > 0
+}
+
+// only reports whether nothing came behind the head and a body of so many bytes, and the
+// HTTP server has read both.
+func (h *headBounds) only(body int) bool {
+	return h.end > 0 && h.given == h.end+body && h.given >= h.have
+}
+
+// odd reports whether the first line of b, if it is there, may be none of a request: the
+// HTTP server says so at once, and does not wait for the end of the head.
+func odd(b []byte) bool {
+	b = bytes.TrimLeft(b, "\r\n")
+	line, _, whole := bytes.Cut(b, []byte("\n"))
+	if !whole {
+		return false
+	}
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	method, rest, _ := bytes.Cut(line, []byte(" "))
+	target, version, _ := bytes.Cut(rest, []byte(" "))
+	if len(method) == 0 || string(version) != "HTTP/1.1" && string(version) != "HTTP/1.0" || !begins(target, "/") || len(target) == 0 {
+		return true
+	}
+	for _, c := range method {
+		if c < 'A' || c > 'Z' {
+			return true
+		}
+	}
+	return bytes.IndexFunc(target, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0
+}
+
+const (
+	// recordHead is what a record of TLS begins with: type, version, length (RFC 8446
+	// section 5.1).
+	recordHead = 5
+	// recordMost is the longest that may follow (RFC 5246 section 6.2.3).
+	recordMost = 16<<10 + 2<<10
+	// recordHandshake is the type of the first one.
+	recordHandshake = 22
+)
+
+// wholeRecord reports whether b begins with a record of TLS, or with what will never be
+// one.
+func wholeRecord(b []byte) bool {
+	if len(b) < recordHead {
+		return false
+	}
+	n := int(b[3])<<8 | int(b[4])
+	return n > recordMost || len(b) >= recordHead+n
+}
+
+// records follows where records of TLS end.
+type records struct {
+	left int    // bytes of the record
+	head uint8  // bytes of its head that have come, if all of them have: 0
+	last uint16 // the two that came last
+}
+
+func (r *records) pass(b []byte) {
+	for len(b) > 0 {
+		if r.left > 0 {
+			n := min(r.left, len(b))
+			r.left -= n
+			b = b[n:]
+			continue
+		}
+		r.last = r.last<<8 | uint16(b[0])
+		if r.head++; r.head == recordHead {
+			r.head, r.left = 0, int(r.last)
+		}
+		b = b[1:]
+	}
+}
+
+// within reports whether a record has begun that has not ended.
+func (r *records) within() bool { return r.left > 0 || r.head > 0 }
