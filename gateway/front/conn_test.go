@@ -210,7 +210,7 @@ func TestLateProxyHeaderClosesTheConnection(t *testing.T) {
 	}
 	require.Empty(t, expectGone(t, trickling.NetConn()))
 	require.Empty(t, expectGone(t, silent.NetConn()))
-	require.EqualValues(t, 2, s.Stats().ProxyRefused)
+	testkit.EventuallyWithin(t, patience, func() bool { return s.Stats().ProxyRefused == 2 }, "both to be counted")
 }
 
 // The deadline of the header is not left behind for what follows.
