@@ -63,7 +63,7 @@ var layout = map[string]row{
 	"gateway/gate":                  {others: modAnts + " " + modUnix},
 	"gateway/front/strict":          {others: modFasthttp},
 	"gateway/front/client":          {ours: "gateway/front/strict gateway/problem gateway/shrink", others: modFasthttp},
-	"gateway/front":                 {ours: "gateway/front/client gateway/front/strict gateway/loop gateway/problem gateway/shrink", others: "github.com/pires/go-proxyproto"},
+	"gateway/front":                 {ours: "gateway/front/client gateway/front/strict gateway/gate gateway/loop gateway/problem gateway/shrink", others: "github.com/pires/go-proxyproto"},
 	"gateway/channel":               {ours: "codec gateway/problem"},
 	"gateway/origin":                {ours: "gateway/problem", others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax golang.org/x/net/publicsuffix"},
 	"gateway/auth":                  {ours: "codec gateway/problem", others: modJwt + " " + modGoccy + " github.com/hashicorp/golang-lru/v2"},
