@@ -187,7 +187,12 @@ func TestWhatThePoolRefusesIsServed(t *testing.T) {
 }
 
 func TestAPanicCostsItsConnection(t *testing.T) {
-	r := newRig(t, Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))}, func(r *rig) {
+	r := newRig(t, Options{HeadTime: time.Second, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}, func(r *rig) {
+		r.onEnd = func() {
+			if r.gate.Stats().Late > 0 {
+				panic("ended")
+			}
+		}
 		r.begins = func(e *echo) bool {
 			if e.c.buf.b[0] == 'b' {
 				panic("begins")
@@ -211,11 +216,14 @@ func TestAPanicCostsItsConnection(t *testing.T) {
 		expectEnd(t, c)
 		r.await("the count", func() bool { return r.gate.Stats().Panics == uint64(n+1) && r.ended.Load() == int64(n+1) })
 	}
+	late := r.dial() // its client panics when it is told that it ended
+	expectEnd(t, late)
+	r.await("the count", func() bool { return r.gate.Stats().Panics == 4 })
 	require.NoError(t, r.l.Close())
 	_, err := r.gate.Listen(r.ln, ListenOptions{Accepted: func(*Conn) Client { panic("accepted") }})
 	require.NoError(t, err)
 	expectEnd(t, r.dial())
-	r.await("the count", func() bool { return r.gate.Stats().Panics == 4 && r.gate.Stats().Served == 0 })
+	r.await("the count", func() bool { return r.gate.Stats().Panics == 5 && r.gate.Stats().Served == 0 })
 }
 
 func TestBeforeLetsTheListenerBe(t *testing.T) {

@@ -42,6 +42,9 @@ func (e *echo) Ended() {
 		e.rig.t.Errorf("a client was told %d times that its connection ended", n)
 	}
 	e.rig.ended.Add(1)
+	if e.rig.onEnd != nil {
+		e.rig.onEnd()
+	}
 }
 
 // Serve reads requests as the HTTP server does: the first byte, and then the rest.
@@ -92,6 +95,7 @@ type rig struct {
 	served, ended, closed, accepted atomic.Int64
 
 	begins, waits func(*echo) bool
+	onEnd         func()
 	do            func(e *echo, request []byte) bool
 	mute          bool   // do answers
 	bye           string // said where First says that it is too late

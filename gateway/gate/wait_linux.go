@@ -229,6 +229,7 @@ func (d *door) overdue(what kind, now int64) (c *Conn, drained bool) {
 // something has come is served, and its client finds out that it is late; so is one that has
 // something to say. When the gate drains, something may have come that nobody has looked at.
 func (d *door) expire(c *Conn, drained bool) {
+	defer c.survive()
 	c.mu.Lock()
 	if c.state != stateWaiting {
 		c.mu.Unlock()
