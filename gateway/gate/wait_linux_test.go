@@ -325,3 +325,25 @@ func TestFarewell(t *testing.T) {
 	expectEnd(t, served)
 	r.await("the ends", func() bool { return r.closed.Load() == 3 && r.ended.Load() == 1 })
 }
+
+// What epoll says between the last look at a socket and the wait is not lost: the window
+// is too small to be met from outside.
+func TestWhatEpollSaysBeforeTheWaitIsNotLost(t *testing.T) {
+	g, err := New(Options{Doors: 1, Workers: 1})
+	require.NoError(t, err)
+	defer g.Close()
+	c := &Conn{door: g.doors[0], client: nobody{}, readable: true}
+	require.False(t, c.wait())
+	require.Equal(t, stateHeld, c.state)
+	require.Zero(t, g.Stats().Fresh)
+
+	c.readBy = 1 // over: the socket is not tried, so it may be readable still
+	require.True(t, c.try(forReading))
+	require.True(t, c.readable)
+	c.readBy = 0
+	require.False(t, c.try(forReading))
+	require.False(t, c.readable)
+	require.True(t, c.wait())
+	require.Equal(t, 1, g.Stats().Fresh)
+	g.doors[0].unlist(c) // it has no descriptor that could be closed
+}
