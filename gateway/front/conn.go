@@ -119,8 +119,10 @@ func (c *Conn) readsOn(n int) {
 	if n <= 1 || c.first.has() || c.head.given < c.head.have {
 		return
 	}
-	if c.phase == phaseIdle && !c.begin() {
-		c.refuse()
+	if c.phase == phaseIdle {
+		if c.head.midst = true; !c.begin() {
+			c.refuse()
+		}
 	}
 	if c.phase == phaseRequest {
 		c.ln.waiting.burden(c)

@@ -216,7 +216,7 @@ func (c *Conn) readGated(p []byte) (n int, err error) {
 			return 0, io.EOF
 		}
 		n, err = c.gated.Read(p)
-	case c.phase == phaseIdle || c.phase == phaseRequest && c.head.given == 0 && !within:
+	case c.phase == phaseIdle || c.phase == phaseRequest && c.head.given == 0 && !c.head.midst && !within:
 		c.head = headBounds{}
 		if n, err = c.gated.First(p); err != nil && c.secure && c.gated.Parked() {
 			err = errParks

@@ -9,10 +9,11 @@ import (
 // headBounds is where the head of a request ends that waited at the gate until it was
 // whole, and how much of what came was read.
 type headBounds struct {
-	skip  int // bytes of a PROXY header before it
-	end   int // behind skip; 0: not known
-	have  int // behind skip: what had come when that was looked for last
-	given int // behind skip: what the HTTP server has
+	skip  int  // bytes of a PROXY header before it
+	end   int  // behind skip; 0: not known
+	have  int  // behind skip: what had come when that was looked for last
+	given int  // behind skip: what the HTTP server has
+	midst bool // it began with what the HTTP server had read of the one before
 }
 
 // whole looks for the end of a head in b, which is what has come behind skip.
