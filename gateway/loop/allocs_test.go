@@ -68,11 +68,11 @@ func TestAWaitAllocatesNothing(t *testing.T) {
 	p, err := newPoller()
 	require.NoError(t, err)
 	t.Cleanup(p.release)
-	var events [128]event
+	var events [pollMost]event
 	for _, most := range []time.Duration{time.Millisecond, pollCap} {
 		require.Zero(t, leastAllocs(100, func() {
 			p.wake()
-			_, _ = p.wait(events[:], most)
+			_, _ = p.wait(&events, most)
 		}))
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// pollMost is how much one wait tells at most.
+const pollMost = 128
+
 // event is what the poller says of one stream.
 type event struct {
 	slot, gen                  uint32
@@ -26,7 +29,7 @@ func (l *Loop) poll() {
 			most = min(most, max(time.Duration(at-l.clock()), time.Millisecond))
 		}
 		l.still.begin(l.clock, most)
-		n, closed := l.poller.wait(r.events[:], most)
+		n, closed := l.poller.wait(&r.events, most)
 		l.still.end(l.clock)
 		if closed {
 			return
@@ -43,7 +46,7 @@ func (l *Loop) poll() {
 
 // ready is a batch of readiness on its way from the poller to the turn.
 type ready struct {
-	events [128]event
+	events [pollMost]event
 	n      int
 	walk   Walk
 }

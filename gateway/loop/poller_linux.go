@@ -27,7 +27,7 @@ type poller struct {
 
 	// Owned by the goroutine in wait.
 	conn syscall.RawConn // nil: the runtime does not wait for it, so a thread does
-	raw  [128]unix.EpollEvent
+	raw  [pollMost]unix.EpollEvent
 	got  int       // how many of raw the last look saw
 	end  time.Time // of a wait, as the runtime has been told; zero: none
 
@@ -130,7 +130,7 @@ func (p *poller) atMost() time.Duration {
 
 // wait blocks until something is ready, or for so long if that is not 0. One
 // goroutine.
-func (p *poller) wait(events []event, most time.Duration) (n int, closed bool) {
+func (p *poller) wait(events *[pollMost]event, most time.Duration) (n int, closed bool) {
 	p.await(most)
 	if p.closed.Load() {
 		return 0, true

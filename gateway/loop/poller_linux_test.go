@@ -40,10 +40,10 @@ func eachPollerOf(t *testing.T, f func(t *testing.T, p *poller)) {
 // before was: but for one that is over too early, since what was set stays.
 func TestAWaitLastsAsLongAsItMay(t *testing.T) {
 	eachPollerOf(t, func(t *testing.T, p *poller) {
-		var events [128]event
+		var events [pollMost]event
 		for range 3 {
 			for _, most := range []time.Duration{time.Millisecond, 5 * time.Millisecond, time.Millisecond} {
-				n, closed := p.wait(events[:], most)
+				n, closed := p.wait(&events, most)
 				require.Zero(t, n)
 				require.False(t, closed)
 			}
@@ -51,8 +51,8 @@ func TestAWaitLastsAsLongAsItMay(t *testing.T) {
 			waits := make(chan int)
 			go func() {
 				n := 1
-				for got, _ := p.wait(events[:], 0); got == 0; n++ {
-					got, _ = p.wait(events[:], 0)
+				for got, _ := p.wait(&events, 0); got == 0; n++ {
+					got, _ = p.wait(&events, 0)
 				}
 				waits <- n
 			}()
@@ -67,10 +67,10 @@ func TestAWaitLastsAsLongAsItMay(t *testing.T) {
 // A shorter wait than the one that was set before is not as long as that.
 func TestAShorterWaitEndsTheLongerOne(t *testing.T) {
 	eachPollerOf(t, func(t *testing.T, p *poller) {
-		var events [128]event
+		var events [pollMost]event
 		p.wake()
-		_, _ = p.wait(events[:], time.Hour)
-		n, closed := p.wait(events[:], time.Millisecond)
+		_, _ = p.wait(&events, time.Hour)
+		n, closed := p.wait(&events, time.Millisecond)
 		require.Zero(t, n)
 		require.False(t, closed)
 	})
@@ -99,8 +99,8 @@ func TestMoreReadinessThanOneWaitTakes(t *testing.T) {
 		}
 		seen := map[uint32]bool{}
 		for len(seen) < sockets {
-			var events [128]event
-			n, closed := p.wait(events[:], 0)
+			var events [pollMost]event
+			n, closed := p.wait(&events, 0)
 			require.False(t, closed)
 			for _, ev := range events[:n] {
 				require.True(t, ev.readable)
@@ -121,8 +121,8 @@ func TestAWaitHoldsNoThread(t *testing.T) {
 		t.Cleanup(p.release)
 		t.Cleanup(func() { p.close(); require.True(t, <-done) })
 		go func() {
-			var events [128]event
-			_, closed := p.wait(events[:], 0)
+			var events [pollMost]event
+			_, closed := p.wait(&events, 0)
 			done <- closed
 		}()
 	}
@@ -171,9 +171,9 @@ func BenchmarkPollerWake(b *testing.B) {
 		one, woken := []byte{1, 7: 0}, make(chan bool)
 		go func() {
 			defer close(woken)
-			var events [128]event
+			var events [pollMost]event
 			for {
-				n, closed := p.wait(events[:], p.atMost())
+				n, closed := p.wait(&events, p.atMost())
 				if closed {
 					return
 				}

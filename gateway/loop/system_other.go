@@ -37,7 +37,7 @@ type watch struct {
 
 func newPoller() (*poller, error) {
 	return &poller{
-		events: make(chan event, 128), done: make(chan struct{}), watched: make(map[int]*watch),
+		events: make(chan event, pollMost), done: make(chan struct{}), watched: make(map[int]*watch),
 	}, nil
 }
 
@@ -111,7 +111,7 @@ func (p *poller) armed(timers bool)     { p.timers.Store(timers) }
 func (p *poller) wake()                 {} // waits are short
 func (p *poller) atMost() time.Duration { return pollCap }
 
-func (p *poller) wait(events []event, most time.Duration) (n int, closed bool) {
+func (p *poller) wait(events *[pollMost]event, most time.Duration) (n int, closed bool) {
 	t := time.NewTimer(most)
 	defer t.Stop()
 	select {
