@@ -40,19 +40,16 @@ func (m *Manager) inOrder(ctx context.Context, t *Target, f func(a *Agent, ref l
 	return nil
 }
 
-// barrierWait is how long a command waits for the engine to bring what was acknowledged
-// before it.
-const barrierWait = time.Second
-
 // barrierPause is how long commands do not wait for an engine that did not bring it.
 const barrierPause = time.Second
 
 // broughtIn waits until what was acknowledged before, on this node or another, has come
 // back from an engine that is no synchronous one. Commands come at the cost of few
-// barriers, however many. One that is away, or lags by more than barrierWait, holds none
-// up: it is counted, and what was published before the command may come behind it. Nor do
-// the next ones wait then, for barrierPause: other nodes' commands are carried out one by
-// one, and those that a wait for each had held up would end whom they did not mean.
+// barriers, however many. One that is away, or lags by more than barrierWait (see
+// Options), holds none up: it is counted, and what was published before the command may
+// come behind it. Nor do the next ones wait then, for barrierPause: other nodes' commands
+// are carried out one by one, and those that a wait for each had held up would end whom
+// they did not mean.
 //
 // A connect does not wait for it: what it is told of channels with positions is exact by
 // their offsets, and in others a publication that was acknowledged just before may still

@@ -80,6 +80,9 @@ type Options struct {
 	// late, but in tests 15 s: those that were cut off as well may hear again later than
 	// this one.
 	settleAgain time.Duration
+	// barrierWait is how long a command waits for the engine to bring what was
+	// acknowledged before it; 1 s, but in tests.
+	barrierWait time.Duration
 }
 
 // Personal is client.subscribe_to_user_personal_channel (PROTOCOL 5.5).
@@ -119,6 +122,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.settleAgain <= 0 {
 		o.settleAgain = 15 * time.Second
+	}
+	if o.barrierWait <= 0 {
+		o.barrierWait = time.Second
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -228,7 +234,7 @@ func New(group *loop.Group, h *hub.Hub, b broker.Broker, p presence.Manager, blo
 	if !m.able.Local {
 		m.histories = newFlights(opt.CallTimeout, b.Histories, func(err error) broker.History { return broker.History{Err: err} }).get
 	}
-	m.barriers = newFlights(barrierWait,
+	m.barriers = newFlights(opt.barrierWait,
 		func(ctx context.Context, _ []struct{}) []error { return []error{b.Barrier(ctx)} },
 		func(err error) error { return err })
 	for _, l := range group.Loops {

@@ -123,7 +123,7 @@ func TestAConnectThatFailsInTheEngineLeavesNothing(t *testing.T) {
 
 // What was acknowledged comes before what a command does, though the engine is late.
 func TestACommandComesBehindWhatWasPublished(t *testing.T) {
-	r := newRemoteRig(t, nil)
+	r := newRemoteRig(t, func(o *Options) { o.barrierWait = testPatience })
 	c := r.open(t, &auth.Identity{User: "u"}, grant("room", channel.Options{}))
 	require.NoError(t, <-c.opened)
 	on := r.node.Late()
@@ -155,7 +155,7 @@ func TestACommandGoesOnWithoutTheEngine(t *testing.T) {
 
 // An engine that lags holds up the first command, not each of a queue of them.
 func TestCommandsDoNotWaitOneByOneForALateEngine(t *testing.T) {
-	r := newRemoteRig(t, nil)
+	r := newRemoteRig(t, func(o *Options) { o.barrierWait = 10 * time.Millisecond })
 	defer r.node.Late()()
 	const commands = 6
 	for range commands {
