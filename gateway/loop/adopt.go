@@ -101,6 +101,9 @@ func Detach(c net.Conn, opt SocketOptions) (Socket, error) {
 		}
 		sock.shared = true
 	}
+	if sock.wire != nil {
+		sock.wire.raw = nil // a stream keeps nothing of the HTTP server's
+	}
 	opt.set(sock.fd)
 	sockets.Add(1)
 	return sock, nil
