@@ -28,6 +28,7 @@ const (
 type served struct {
 	*Listener
 	addr string
+	gate *gate.Gate // nil without one
 }
 
 // serve starts one on loopback; it ends with the test, and nothing may be left.
@@ -56,14 +57,14 @@ func serve(t *testing.T, opt Options, tune func(*fasthttp.Server)) *served {
 	if onGate {
 		end = serveByGate
 	}
-	stop := end(t, srv, ln)
+	stop, g := end(t, srv, ln)
 	t.Cleanup(func() {
 		stop()
 		st := ln.waiting.Stats()
 		require.Zero(t, st.Half+st.Idle, "every place was given back")
 		testkit.EventuallyWithin(t, patience, func() bool { return ln.waiting.Stats().Held == 0 }, "all that they held to be given back")
 	})
-	return &served{Listener: ln, addr: ln.Addr().String()}
+	return &served{Listener: ln, addr: ln.Addr().String(), gate: g}
 }
 
 // onGate says who accepts: TestMain runs all tests either way.
@@ -79,16 +80,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func serveByServer(t *testing.T, srv *fasthttp.Server, ln *Listener) (stop func()) {
+func serveByServer(t *testing.T, srv *fasthttp.Server, ln *Listener) (stop func(), g *gate.Gate) {
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ln) }()
 	return func() {
 		require.NoError(t, srv.Shutdown())
 		require.NoError(t, <-done)
-	}
+	}, nil
 }
 
-func serveByGate(t *testing.T, srv *fasthttp.Server, ln *Listener) (stop func()) {
+func serveByGate(t *testing.T, srv *fasthttp.Server, ln *Listener) (stop func(), g *gate.Gate) {
 	t.Helper()
 	headTime := srv.ReadTimeout
 	for _, limit := range []time.Duration{ln.opt.HeaderTimeout, ln.opt.RequestTimeout} {
@@ -108,7 +109,7 @@ func serveByGate(t *testing.T, srv *fasthttp.Server, ln *Listener) (stop func())
 		st := g.Stats()
 		require.Zero(t, st.Fresh+st.Head+st.Idle+int(st.Bytes), "nothing waits any more")
 		require.Zero(t, st.Panics)
-	}
+	}, g
 }
 
 type noLog struct{}
