@@ -74,7 +74,7 @@ func TestPipelinesSplitAtEveryByte(t *testing.T) {
 				}
 				break
 			}
-			behindABody = p.body != ""
+			behindABody = behindABody || p.body != ""
 			require.Equal(t, p.want, after(answer(t, c)), "split at %d", n)
 			rest -= len(p.head) + len(p.body)
 			left = left[1:]
