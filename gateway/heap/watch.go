@@ -75,11 +75,12 @@ type state struct {
 // watch finds the moments when it is worth a collection to give memory
 // back. It is a clockwork without goroutine or clock.
 type watch struct {
-	last     state // at the last look
-	settled  state // after memory was given back for the last time
-	most     state // in one look since then: connects, written, allocated
-	spent    state // when the collector was last seen to have run
-	calm     int   // looks in a row
+	last     state         // at the last look
+	settled  state         // after memory was given back for the last time
+	most     state         // in one look since then: connects, written, allocated
+	spent    state         // when the collector was last seen to have run
+	calm     int           // looks in a row
+	busy     time.Duration // the last look at which much happened
 	notUntil time.Duration
 	late     time.Duration // when one more is due whatever there is to gain, 0 for none
 	latest   time.Duration // when it is due at any load, too
@@ -111,7 +112,7 @@ func (w *watch) due(s state) bool {
 	if little {
 		w.calm++
 	} else {
-		w.calm = 0
+		w.calm, w.busy = 0, s.at
 		if w.late != 0 {
 			w.arm(s.at)
 		}
@@ -148,14 +149,18 @@ func (w *watch) gain(s state) int64 {
 	return grown + freed - streamGrowth*int64(max(s.open-w.settled.open, 0))
 }
 
-// gave notes that memory was given back, what is there now, and how long it took.
+// gave notes that memory was given back, what is there now, and how long it took. What
+// goes away by itself behind a storm does so by when that was over, not by when memory
+// went back first.
 func (w *watch) gave(s state, took time.Duration) {
+	over := s.at
 	if !w.final {
 		w.lates = lateTimes + 1
+		over = max(w.busy, s.at-calmLooks*lookEvery)
 	}
 	w.late = 0
 	if w.lates--; w.lates > 0 {
-		w.arm(s.at)
+		w.arm(over)
 	}
 	w.last, w.settled, w.spent, w.most = s, s, s, state{}
 	w.notUntil = s.at + dutyShare*took

@@ -64,7 +64,12 @@ func connectStorm(s *state) {
 	s.footprint += 8 * mib
 }
 
-const lateLooks = int(lateAfter / lookEvery)
+const (
+	lateLooks = int(lateAfter / lookEvery)
+	// firstLate is lateLooks behind one for what there was to gain: it is late by when
+	// the storm was over.
+	firstLate = lateLooks - calmLooks
+)
 
 func TestMemoryIsGivenBackWhenAStormIsOver(t *testing.T) {
 	r := newMemoryRig(t)
@@ -73,7 +78,7 @@ func TestMemoryIsGivenBackWhenAStormIsOver(t *testing.T) {
 		require.False(t, r.look(connectStorm))
 	}
 	r.gives(calmLooks, 26*mib, 20*time.Millisecond)
-	r.gives(lateLooks, 25*mib, 20*time.Millisecond)
+	r.gives(firstLate, 25*mib, 20*time.Millisecond)
 	r.gives(lateLooks, 24*mib, 20*time.Millisecond)
 	r.never(time.Hour)
 	require.False(t, r.look(connectStorm))
@@ -155,7 +160,7 @@ func TestMemoryIsGivenBackAfterTheLastOfManyStorms(t *testing.T) {
 	r.gives(calmLooks-1, 35*mib, 10*time.Millisecond)
 	require.False(t, r.look(connectStorm))
 	r.gives(calmLooks, 36*mib, 10*time.Millisecond)
-	r.gives(lateLooks, 36*mib, 10*time.Millisecond)
+	r.gives(firstLate, 36*mib, 10*time.Millisecond)
 	r.gives(lateLooks, 36*mib, 10*time.Millisecond)
 	r.never(time.Hour)
 }
@@ -255,9 +260,8 @@ func TestMemoryIsGivenBackWhenConnectionsThatHeldItAreGone(t *testing.T) {
 	r := newMemoryRig(t)
 	r.look(func(s *state) { s.waiting, s.footprint, s.allocated = 200*mib, 220*mib, 200*mib })
 	r.gives(calmLooks, 215*mib, time.Millisecond)
-	for range lateTimes {
-		r.gives(lateLooks, 215*mib, time.Millisecond)
-	}
+	r.gives(firstLate, 215*mib, time.Millisecond)
+	r.gives(lateLooks, 215*mib, time.Millisecond)
 	r.never(time.Minute)
 	require.True(t, r.look(func(s *state) { s.waiting = 0 }), "it has been calm for long")
 	r.gave(20*mib, time.Millisecond)
