@@ -23,6 +23,16 @@ const (
 	phaseRefused              // closed by us; reading gives the end
 )
 
+// instant is a time, in ns from when the process began: an idle connection is not to have
+// more bytes than it needs.
+type instant int64
+
+var base = time.Now()
+
+func now() instant                  { return instantOf(time.Now()) }
+func instantOf(t time.Time) instant { return instant(t.Sub(base)) }
+func (i instant) time() time.Time   { return base.Add(time.Duration(i)) }
+
 // Conn is an accepted connection: what the HTTP server reads from, or what
 // carries the encrypted bytes of a [TLSConn]. Closing is safe from any
 // goroutine; the rest is for the one that serves the connection.
@@ -30,25 +40,25 @@ type Conn struct {
 	net.Conn // the accepted connection
 
 	// Immutable after Accept.
-	ln     *Listener
-	gated  *gate.Conn // the same, if a gate accepted it; otherwise nil
-	secure bool       // it carries a TLSConn
+	ln    *Listener
+	gated *gate.Conn // the same, if a gate accepted it; otherwise nil
 
 	// Owned by the worker of the HTTP server, and by the door of the gate while it waits
 	// there.
+	secure  bool // it carries a TLSConn; immutable
 	phase   phase
 	trusted bool       // the client, as far as it is known, is a trusted proxy
 	header  bool       // a PROXY header is due
+	request uint32     // counts them
+	partly  uint32     // the last of which something was read; of TLS what carries it
 	head    headBounds // of a request that came by the gate
-	over    *TLSConn   // what it carries; made when it is served first
+	over    *TLSConn   // what it carries, if a gate accepted it; made when it is served first
 	then    func(net.Conn)
 	first   *firstBytes // what was read before it was asked for; nil: nothing, ever
 	named   net.Addr    // the client that the header named; nil: the peer
-	began   time.Time   // of the request that is being read
+	began   instant     // of the request that is being read
+	got     instant     // when something of it was read last
 	readBy  time.Time   // the read deadline that was asked for
-	got     time.Time   // when something of it was read last
-	request uint32      // counts them
-	partly  uint32      // the last of which something was read; of TLS what carries it
 	answer  progress
 	held    holding // what the request holds while its handler waits, see Hold
 
@@ -107,7 +117,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	if c.phase == phaseRequest {
-		c.got = time.Now()
+		c.got = now()
 	}
 	return n, c.cut(&c.partly, n, err)
 }
@@ -179,7 +189,7 @@ func (c *Conn) count() bool {
 		}
 		return false
 	}
-	c.phase, c.began = phaseRequest, now
+	c.phase, c.began = phaseRequest, instantOf(now)
 	c.reading.Store(true)
 	c.got = c.began
 	c.request++
@@ -196,7 +206,7 @@ func (c *Conn) refuse() {
 
 // handshaken: what follows is a request, with its own time.
 func (c *Conn) handshaken() {
-	c.began = time.Now()
+	c.began = now()
 	c.got = c.began
 	c.renew()
 }
@@ -211,7 +221,7 @@ const answerTime = 10 * time.Second
 func (c *Conn) renew() {
 	var by time.Time
 	if limit := c.ln.opt.RequestTimeout; limit > 0 {
-		by = c.began.Add(limit + answerTime)
+		by = c.began.time().Add(limit + answerTime)
 	}
 	_ = c.Conn.SetWriteDeadline(by) // if the connection is closed, reading tells
 }
@@ -256,8 +266,8 @@ const ourLateness = 100 * time.Millisecond
 // which the server did not read, until now, comes on top.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	if c.phase == phaseRequest {
-		if now := time.Now(); now.Sub(c.got) >= ourLateness {
-			c.began, c.got = c.began.Add(now.Sub(c.got)), now
+		if now := now(); now-c.got >= instant(ourLateness) {
+			c.began, c.got = c.began+now-c.got, now
 			c.renew()
 		}
 	}
@@ -270,7 +280,7 @@ func (c *Conn) within(t time.Time) time.Time {
 	if limit <= 0 || c.phase != phaseRequest {
 		return t
 	}
-	if last := c.began.Add(limit); t.IsZero() || t.After(last) {
+	if last := c.began.time().Add(limit); t.IsZero() || t.After(last) {
 		return last
 	}
 	return t

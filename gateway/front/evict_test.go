@@ -111,13 +111,13 @@ func TestSlowConnectionsMakeRoomForOthers(t *testing.T) {
 	const fit = 5
 	w := NewWaiting(WaitingOptions{PerAddress: 1 << 20, Head: 64 << 10})
 	w.opt.Bytes = fit * (lightBytes + w.heavyBytes())
-	s := serve(t, Options{Waiting: w}, strictly)
-	idle := s.dial(t, "127.0.0.2")
-	require.False(t, closing(t, idle, get))
 	slow := "GET /" + strings.Repeat("x", 3*firstRead)
 	if onGate {
 		w.opt.Bytes = fit * (gatedBytes + 2*int64(len(slow)))
 	}
+	s := serve(t, Options{Waiting: w}, strictly)
+	idle := s.dial(t, "127.0.0.2")
+	require.False(t, closing(t, idle, get))
 	for range 4 * fit {
 		s.dial(t, "127.0.0.3").Send(slow)
 	}

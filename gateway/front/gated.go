@@ -35,7 +35,7 @@ func (parks) Temporary() bool { return true }
 func (l *Listener) ServeOn(g *gate.Gate, serve func(net.Conn) error, ended func(error)) error {
 	l.serve, l.ended = serve, ended
 	l.letGo() // the gate has a reserve of its own
-	loop.DeferAccept(l.Listener)
+	deferAccept(l.Listener)
 	gated, err := g.Listen(l.Listener, gate.ListenOptions{
 		Accepted: l.letIn, Failed: l.acceptFailed, Before: l.before,
 		Farewell: l.opt.TLS != nil || l.opt.ProxyProtocol,
@@ -46,6 +46,9 @@ func (l *Listener) ServeOn(g *gate.Gate, serve func(net.Conn) error, ended func(
 	l.gated = gated
 	return nil
 }
+
+// deferAccept is what is done to the socket of a listener; nothing in tests.
+var deferAccept = loop.DeferAccept
 
 // letIn makes a Conn of a connection that the gate accepted. nil: it is closed.
 func (l *Listener) letIn(raw *gate.Conn) gate.Client {
@@ -64,7 +67,7 @@ func (l *Listener) letIn(raw *gate.Conn) gate.Client {
 	}
 	l.accepted.Add(1)
 	if c.header {
-		c.began = time.Now()
+		c.began = now()
 	} else if !c.count() {
 		c.forget()
 		return nil
@@ -101,7 +104,7 @@ func (c *Conn) whole(have []byte) bool {
 			return true
 		}
 		c.introduced()
-		if c.head.skip = n; !c.count() {
+		if c.head.skip = int32(n); !c.count() {
 			c.phase = phaseRefused
 			return true
 		}
@@ -122,7 +125,7 @@ func (c *Conn) Serve() {
 		_ = c.Close()
 		return
 	}
-	c.got = time.Now()
+	c.got = now()
 	top := net.Conn(c)
 	if c.phase == phaseRequest {
 		c.renew()
@@ -148,11 +151,11 @@ func (c *Conn) shaken() bool { return c.over != nil && c.over.shaken }
 func (c *Conn) skipHeader() bool {
 	var b [headerBuffer]byte
 	for c.head.skip > 0 {
-		n, err := c.gated.Read(b[:min(c.head.skip, len(b))])
+		n, err := c.gated.Read(b[:min(int(c.head.skip), len(b))])
 		if err != nil {
 			return false
 		}
-		c.head.skip -= n
+		c.head.skip -= int32(n)
 	}
 	return c.phase != phaseRefused
 }
@@ -182,7 +185,7 @@ func (c *Conn) silentFor(limit time.Duration) bool {
 	if most := c.ln.opt.RequestTimeout; most > 0 {
 		limit = min(limit, most)
 	}
-	return limit > 0 && time.Since(c.began) >= limit
+	return limit > 0 && now()-c.began >= instant(limit)
 }
 
 // forget takes a connection off the books that is closed.
@@ -224,7 +227,7 @@ func (c *Conn) readGated(p []byte) (n int, err error) {
 	default:
 		n, err = c.gated.Read(p)
 	}
-	c.head.given += n
+	c.head.give(n)
 	if c.secure {
 		c.over.records.pass(p[:n])
 	}

@@ -2,6 +2,7 @@ package front
 
 import (
 	"bytes"
+	"math"
 
 	"sluice/gateway/gate"
 )
@@ -9,23 +10,26 @@ import (
 // headBounds is where the head of a request ends that waited at the gate until it was
 // whole, and how much of what came was read.
 type headBounds struct {
-	skip  int  // bytes of a PROXY header before it
-	end   int  // behind skip; 0: not known
-	have  int  // behind skip: what had come when that was looked for last
-	given int  // behind skip: what the HTTP server has
-	midst bool // it began with what the HTTP server had read of the one before
+	skip  int32 // bytes of a PROXY header before it
+	end   int32 // behind skip; 0: not known
+	have  int32 // behind skip: what had come when that was looked for last
+	given int32 // behind skip: what the HTTP server has; it may have more than fits
+	midst bool  // it began with what the HTTP server had read of the one before
 }
+
+// give notes that the HTTP server has so many bytes more.
+func (h *headBounds) give(n int) { h.given = int32(min(int64(h.given)+int64(n), math.MaxInt32)) }
 
 // whole looks for the end of a head in b, which is what has come behind skip.
 func (h *headBounds) whole(b []byte) bool {
-	h.end, h.have = gate.HeadEnd(b, h.have), len(b)
+	h.end, h.have = int32(gate.HeadEnd(b, int(h.have))), int32(len(b))
 	return h.end > 0
 }
 
 // only reports whether nothing came behind the head and a body of so many bytes, and the
 // HTTP server has read both.
 func (h *headBounds) only(body int) bool {
-	return h.end > 0 && h.given == h.end+body && h.given >= h.have
+	return h.end > 0 && int64(h.given) == int64(h.end)+int64(body) && h.given >= h.have
 }
 
 // odd reports whether the first line of b, if it is there, may be none of a request: the
