@@ -3,6 +3,7 @@ package front
 import (
 	"crypto/tls"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,4 +39,15 @@ func TestRequestsThatBeganWithTheOneBeforeGoOn(t *testing.T) {
 		c.ReadTimeout = patience
 		return c
 	})
+}
+
+// A long first line is looked at once, not with each byte that comes behind it: the door
+// has other connections.
+func TestAFirstLineIsLookedAtOnce(t *testing.T) {
+	var h headBounds
+	line := []byte("GET /" + strings.Repeat("a", 100) + " HTTP/1.1\r\nA: b")
+	require.False(t, h.odd(line))
+	line[5] = 1
+	require.False(t, h.odd(line), "that was seen before")
+	require.True(t, new(headBounds).odd(line))
 }

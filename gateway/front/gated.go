@@ -115,7 +115,7 @@ func (c *Conn) whole(have []byte) bool {
 	}
 	b := have[c.head.skip:]
 	most := c.ln.waiting.opt.Head
-	return c.head.whole(b) || most > 0 && len(b) >= most || odd(b)
+	return c.head.whole(b) || most > 0 && len(b) >= most || c.head.odd(b)
 }
 
 // Serve implements gate.Client.

@@ -15,6 +15,7 @@ type headBounds struct {
 	have  int32 // behind skip: what had come when that was looked for last
 	given int32 // behind skip: what the HTTP server has; it may have more than fits
 	midst bool  // it began with what the HTTP server had read of the one before
+	plain bool  // its first line is there, and is one of a request
 }
 
 // give notes that the HTTP server has so many bytes more.
@@ -32,9 +33,13 @@ func (h *headBounds) only(body int) bool {
 	return h.end > 0 && int64(h.given) == int64(h.end)+int64(body) && h.given >= h.have
 }
 
-// odd reports whether the first line of b, if it is there, may be none of a request: the
-// HTTP server says so at once, and does not wait for the end of the head.
-func odd(b []byte) bool {
+// odd reports whether the first line of b, which is what has come behind skip, may be none
+// of a request, if it is there: the HTTP server says so at once, and does not wait for the
+// end of the head. It is looked at once, for what comes byte by byte.
+func (h *headBounds) odd(b []byte) bool {
+	if h.plain {
+		return false
+	}
 	b = bytes.TrimLeft(b, "\r\n")
 	line, _, whole := bytes.Cut(b, []byte("\n"))
 	if !whole {
@@ -51,7 +56,8 @@ func odd(b []byte) bool {
 			return true
 		}
 	}
-	return bytes.IndexFunc(target, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0
+	h.plain = bytes.IndexFunc(target, func(r rune) bool { return r < ' ' || r == 0x7f }) < 0
+	return !h.plain
 }
 
 const (
