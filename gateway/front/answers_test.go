@@ -3,6 +3,7 @@ package front
 import (
 	"crypto/tls"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,6 +130,30 @@ func TestTheEndInTheMidstOfARequestIsAnswered(t *testing.T) {
 			require.Contains(t, string(end(get, head)), teapot, "the second request")
 			require.Empty(t, end(get))
 			require.Empty(t, end())
+		})
+	}
+}
+
+// What comes behind a body may have been read with it, and fill the buffer of the HTTP server
+// but for one byte: what it asks for then is no wait for a request.
+func TestARequestThatCameWithABodyAndFillsTheBufferIsNotLost(t *testing.T) {
+	const buffer = 64 << 10
+	post := "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
+	long := "GET / HTTP/1.1\r\nHost: h\r\nX: "
+	long += strings.Repeat("x", buffer-len(long)-4) + "\r\n\r\n"
+	for _, w := range ways(t) {
+		t.Run(w.name, func(t *testing.T) {
+			s := serve(t, Options{TLS: w.tls, Waiting: NewWaiting(WaitingOptions{PerAddress: 1, Head: buffer})}, strictly)
+			c := w.dial(t, s)
+			for range 5 {
+				c.Send(post[:len(post)-1])
+				s.expectHalfOpen(t, 1)
+				c.Send(post[len(post)-1:] + long[:buffer-1])
+				answer(t, c)
+				s.expectHalfOpen(t, 1)
+				c.Send(long[buffer-1:])
+				answer(t, c)
+			}
 		})
 	}
 }

@@ -103,6 +103,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		c.refuse()
 	}
 	if !c.secure {
+		p = c.space(p)
 		c.readsOn(len(p))
 	}
 	if c.phase == phaseIdle && c.gated == nil {
@@ -137,6 +138,16 @@ func (c *Conn) readsOn(n int) {
 	if c.phase == phaseRequest {
 		c.ln.waiting.burden(c)
 	}
+}
+
+// space is what is read into where the HTTP server asks for p: never all of its buffer.
+// Otherwise that could be full but for one byte when the next request begins in it, behind a
+// body, and what the server asks for then would look like the wait for that request.
+func (c *Conn) space(p []byte) []byte {
+	if most := c.ln.waiting.opt.Head; most > 1 && len(p) >= most {
+		return p[:most-1]
+	}
+	return p
 }
 
 // cut returns err, but another error for the end of the stream in the midst of a request.

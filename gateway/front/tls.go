@@ -67,6 +67,7 @@ func (c *TLSConn) Read(p []byte) (int, error) {
 	if c.failed {
 		return 0, io.EOF
 	}
+	p = c.below.space(p)
 	if c.below.readsOn(len(p)); c.below.phase == phaseRefused {
 		return 0, io.EOF
 	}
