@@ -2,7 +2,7 @@
 // adopted into it and what is queued for them, and it is the only code that
 // makes system calls on them.
 //
-//	hijack handler ── Detach ──► fd ── task ──► Adopt ──► stream (slot, gen)
+//	hijack         ── Detach ──► fd ── task ──► Adopt ──► stream (slot, gen)
 //	hub, session   ── task ───► Send / Close ──► out-queue ──► one writev
 //	poller goroutine ─ epoll_wait ─► readiness ─► flush, drain input, close
 //

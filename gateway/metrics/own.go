@@ -232,7 +232,7 @@ func workFamilies() []*family {
 				e.count(s.Hub.LanePanics, "lane")
 			}),
 		counter("loop_stale_events_total", "Readiness of sockets that were gone when it was looked at.", func(s *state) uint64 { return s.Loop.Stale }),
-		counters("pool_fallbacks_total", "pool", "Turns that a pool refused and a goroutine ran.", func(s *state) map[string]uint64 { return s.Fallbacks }),
+		counters("pool_fallbacks_total", "pool", "Turns, and connections at the gate, that a pool refused and a goroutine ran or served.", func(s *state) map[string]uint64 { return s.Fallbacks }),
 		counters("scrape_stale_total", "part", "Answers that a scrape did not get in time, so that it showed those of the scrape before.",
 			func(s *state) map[string]uint64 { return s.stale }),
 		labelled(prometheus.GaugeValue, "build_info", "Always 1; the labels are the version that runs and that of Go.",
