@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"github.com/valyala/fasthttp"
@@ -202,4 +203,9 @@ func TestAcceptWithoutDescriptors(t *testing.T) {
 	require.Positive(t, s.waiting.Stats().Evicted)
 	require.Positive(t, s.Stats().Retries)
 	require.False(t, closing(t, s.dial(t, ""), get))
+}
+
+// Ten thousand of them are there for a long time, most of which they wait.
+func TestAConnectionIsSmall(t *testing.T) {
+	require.LessOrEqual(t, int(unsafe.Sizeof(Conn{})), 288, "the size of a class of the allocator: one byte more costs 32")
 }

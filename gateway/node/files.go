@@ -13,8 +13,9 @@ import (
 
 // How the descriptors of the process are divided.
 const (
-	// ownFiles and loopFiles are what the process itself has, and each of its loops.
-	ownFiles, loopFiles = 16, 4
+	// ownFiles, loopFiles and doorFiles are what the process itself has, each of its loops,
+	// and each door of the gate.
+	ownFiles, loopFiles, doorFiles = 16, 4, 2
 	// callShare is the part that calls to servers of the operator may have, one in so
 	// many, if they may not have all that they can use, and callFiles what one kind of
 	// them has at the least.
@@ -23,8 +24,8 @@ const (
 	// may not have all that they can use.
 	relayShare = 4
 	// spareShare is the part that is kept from streams, one in so many, and spareFiles
-	// what is kept of a low limit: for calls, health checks, metrics, and streams on
-	// their way, which have two for a moment.
+	// what is kept of a low limit: for calls, health checks, metrics, and connects on
+	// their way. (Without a gate each has two descriptors for a moment.)
 	spareShare, spareFiles = 10, 48
 	// privateFiles is how many places the internal listener has for itself, at the most.
 	privateFiles = 64
@@ -98,7 +99,7 @@ func raiseFileLimit(log *slog.Logger, loops int, u users) (fileLimit, error) {
 // moment, and the last one for what nobody counts: a connection that is closed as soon as
 // it was accepted, or that asks for the address of a name.
 func divideFiles(limit, loops int, u users) fileLimit {
-	rest := limit - min(ownFiles+loopFiles*loops, limit/2)
+	rest := limit - min(ownFiles+loopFiles*loops+doorFiles*doors(loops), limit/2)
 	f := u.calls(rest)
 	f.relayed = min(u.relayed, rest/relayShare)
 	f.out += f.relayed
@@ -153,13 +154,14 @@ func warnFewFiles(log *slog.Logger, limit uint64, fit, wanted int) {
 const moreFiles = "LimitNOFILE=1048576 in a systemd unit, --ulimit nofile=1048576 for a container, ulimit -Hn 1048576 before a start by hand"
 
 // leastOwn, leastLoop and leastClients are what a process has open at the very least: of
-// its own, for each of its loops, and for the first clients that it could serve.
+// its own, for each of its loops, and for the first clients that it could serve; beside
+// doorFiles.
 const leastOwn, leastLoop, leastClients = 12, 3, 12
 
 // enoughFiles refuses a limit of open files that leaves no place for clients. Why: the
 // process would say that it serves, and break in the middle of whatever comes first.
 func enoughFiles(limit uint64, loops int) error {
-	least := leastOwn + leastLoop*loops + leastClients
+	least := leastOwn + leastLoop*loops + doorFiles*doors(loops) + leastClients
 	if limit >= uint64(least) {
 		return nil
 	}

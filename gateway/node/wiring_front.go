@@ -35,10 +35,13 @@ func (node *Node) frontOptions() front.Options {
 func (node *Node) gateOptions() gate.Options {
 	c := &node.cfg.HTTPServer
 	return gate.Options{
-		Doors: node.Loops(), Workers: mostServed, WorkerIdle: idleWorker, Log: node.log,
+		Doors: doors(node.Loops()), Workers: mostServed, WorkerIdle: idleWorker, Log: node.log,
 		HeadTime: node.headTime(), IdleTime: c.IdleTimeout, HeadMax: max(c.MaxHeadSize+headSlack, helloMax),
 	}
 }
+
+// doors is how many the gate has: one per loop, but no more than are ever busy.
+func doors(loops int) int { return min(loops, mostDoors) }
 
 // headTime is how long a head may take, and a handshake.
 func (node *Node) headTime() time.Duration {
@@ -46,6 +49,9 @@ func (node *Node) headTime() time.Duration {
 }
 
 const (
+	// mostDoors accept and look through more connections than as many loops could open
+	// streams on; each has descriptors.
+	mostDoors = 16
 	// mostServed is how many connections are served at once: all there may be.
 	mostServed = 1 << 20
 	// helloMax is what is waited for where TLS begins: a record behind a PROXY header.
