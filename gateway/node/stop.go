@@ -160,7 +160,7 @@ func (node *Node) closeServers(ctx context.Context) (wait func()) {
 				node.log.Debug("connections without a request were cut", "error", err)
 			}
 		}
-		for (node.served() > 0 || node.lingering()) && ctx.Err() == nil {
+		for (node.asked() > 0 || node.lingering()) && ctx.Err() == nil {
 			time.Sleep(stopPoll)
 		}
 		if node.gate != nil {
@@ -169,12 +169,14 @@ func (node *Node) closeServers(ctx context.Context) (wait func()) {
 	}
 }
 
-// served is how many connections of the gate are being served; 0 without a gate.
-func (node *Node) served() int {
+// asked is how many connections of the gate are being served, or have sent a part of a
+// request; 0 without a gate.
+func (node *Node) asked() int {
 	if node.gate == nil {
 		return 0
 	}
-	return node.gate.Stats().Served
+	st := node.gate.Stats()
+	return st.Head + st.Served
 }
 
 // lingering reports whether clients are heard out that have their answers.

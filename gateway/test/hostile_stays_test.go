@@ -3,6 +3,7 @@ package test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -53,11 +54,15 @@ const hostilePatience = time.Minute
 
 // TestHostileRequests sends each row on a connection of its own, and looks after
 // each whether the server is well.
-func TestHostileRequests(t *testing.T) {
-	s := startServer(t, parts{
-		api:    `, "max_body_size": 131072`,
-		client: `, "allowed_origins": ["https://good.example"]`,
-	})
+func TestHostileRequests(t *testing.T) { hostileRequests(t, "", nil) }
+
+// hostileRequests does it at a server with more keys in http_server, sending rows by send;
+// nil: each at once.
+func hostileRequests(t *testing.T, keys string, send func(c *testkit.Conn, raw string)) {
+	testkit.Snapshot(t, libraryGoroutines...)
+	text := fmt.Sprintf(baseConfig, "", `, "max_body_size": 131072`, `, "allowed_origins": ["https://good.example"]`, "")
+	s := launch(t, strings.Replace(text, `"port": 0`, `"port": 0`+keys, 1))
+	t.Cleanup(func() { s.stop(t) })
 	rows := hostileRows()
 	names, raws := make(map[string]bool), make(map[string]string)
 	for i := range rows {
@@ -77,7 +82,7 @@ func TestHostileRequests(t *testing.T) {
 			row := &rows[i]
 			t.Run(row.name, func(t *testing.T) {
 				t.Parallel()
-				row.check(t, s.addr)
+				row.check(t, s.addr, send)
 				healthy(t, s.addr)
 			})
 		}
@@ -106,7 +111,7 @@ func healthy(t *testing.T, addr string) {
 	require.Equal(t, "{}", string(body))
 }
 
-func (row *hostile) check(t *testing.T, addr string) {
+func (row *hostile) check(t *testing.T, addr string, send func(c *testkit.Conn, raw string)) {
 	t.Helper()
 	c := testkit.Dial(t, addr)
 	c.ReadTimeout = hostilePatience
@@ -115,7 +120,11 @@ func (row *hostile) check(t *testing.T, addr string) {
 	if row.end == closes {
 		raw += behindHostile
 	}
-	_ = c.TrySend(raw) // the server may have closed before it has everything
+	if send == nil {
+		_ = c.TrySend(raw) // the server may have closed before it has everything
+	} else {
+		send(c, raw)
+	}
 	if row.end == truncated || row.end == silent {
 		closeHalf(t, c)
 	}
