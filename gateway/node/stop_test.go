@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -106,6 +108,33 @@ func TestTheIntakeEndsBehindTheLastStream(t *testing.T) {
 		c.WaitEnd(t)
 	}
 	require.Equal(t, []string{"barrier with 5 streams", "stop intake with 0 streams", "close with 0 streams"}, calls)
+}
+
+// Who has begun to send a request when the server stops may end it and is answered, wherever
+// the server waits for the rest.
+func TestARequestThatHasBegunIsAnsweredWhenTheServerStops(t *testing.T) {
+	s := launchStopping(t, `"timeout": "1m"`, parts{})
+	c, err := net.Dial("tcp", s.Addr())
+	require.NoError(t, err)
+	defer func() { _ = c.Close() }()
+	_, err = io.WriteString(c, "GET /health HTTP/1.1\r\n")
+	require.NoError(t, err)
+	testkit.Eventually(t, func() bool { return s.waiting.Stats().Half == 1 }, "the request to begin")
+	done := make(chan error, 1)
+	go func() { done <- s.Stop(t.Context()) }()
+	testkit.Eventually(t, s.stopping.Load, "the shutdown to begin")
+	select { // the rest comes when nothing else is waited for
+	case <-done:
+		require.Fail(t, "the server has stopped")
+	case <-time.After(200 * time.Millisecond):
+	}
+	_, err = io.WriteString(c, "Host: h\r\n\r\n")
+	require.NoError(t, err)
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+	answer, err := io.ReadAll(c)
+	require.NoError(t, err)
+	require.Contains(t, string(answer), "HTTP/1.1 200")
+	require.NoError(t, <-done)
 }
 
 func TestReadyPathIsBesideHealth(t *testing.T) {
