@@ -191,7 +191,7 @@ func (c *Conn) rest() bool {
 		c.drop()
 		return false
 	}
-	return c.settle()
+	return c.settle(false)
 }
 
 // survive is deferred where clients are called: a panic costs the connection, and nothing

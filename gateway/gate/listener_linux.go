@@ -249,7 +249,7 @@ func (d *door) admit(l *Listener, fd int, sa *unix.RawSockaddrAny) {
 	c.client = nobody{}
 	if client := l.opt.Accepted(c); client != nil {
 		c.client = client
-		d.settle(c)
+		d.settle(c, false)
 		return
 	}
 	c.drop()

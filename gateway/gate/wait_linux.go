@@ -29,24 +29,32 @@ func (d *door) ready(slot, gen, events uint32) {
 	}
 	c.state = stateHeld
 	c.mu.Unlock()
-	d.settle(c)
+	d.settle(c, false)
 }
 
 // settle lets the door do what there is to do at a connection that it holds.
-func (d *door) settle(c *Conn) {
+func (d *door) settle(c *Conn, due bool) {
 	defer c.survive()
-	if c.settle() {
+	if c.settle(due) {
 		d.gate.submit(c)
 	}
 }
 
 // settle reads what there is of a request and reports whether the connection is to be
 // served; it is then the client's. If not it waits from now on, or is closed. The caller
-// holds the connection.
-func (c *Conn) settle() bool {
+// holds the connection. due says that its time is over: what has come all the same, while
+// nobody looked, is in time.
+func (c *Conn) settle(due bool) bool {
 	for {
 		had := c.buf != nil
-		if c.begins() {
+		serves := c.begins()
+		if due && !serves && !c.ended && (had || c.buf == nil) {
+			c.door.gate.late.Add(1)
+			c.late, serves = true, c.buf != nil || c.farewells()
+			c.ended = c.ended || !serves
+		}
+		due = false
+		if serves {
 			if !had && c.buf != nil && !c.client.Begins() {
 				c.drop()
 				return false
@@ -225,9 +233,9 @@ func (d *door) overdue(what kind, now int64) (c *Conn, drained bool) {
 	return c, drained
 }
 
-// expire ends the wait of a connection that was taken out of its list. One of which
-// something has come is served, and its client finds out that it is late; so is one that has
-// something to say. When the gate drains, something may have come that nobody has looked at.
+// expire ends the wait of a connection that was taken out of its list, after a last look:
+// something may have come that nobody has looked at. One of which something has come is
+// served, and its client finds out that it is late; so is one that has something to say.
 func (d *door) expire(c *Conn, drained bool) {
 	defer c.survive()
 	c.mu.Lock()
@@ -236,16 +244,9 @@ func (d *door) expire(c *Conn, drained bool) {
 		return
 	}
 	c.state = stateHeld
-	c.readable = c.readable || drained
+	c.readable = true
 	c.mu.Unlock()
-	if !drained {
-		d.gate.late.Add(1)
-		if c.late = true; c.buf == nil && !c.farewells() {
-			c.drop()
-			return
-		}
-	}
-	d.settle(c)
+	d.settle(c, !drained)
 }
 
 // end closes what waits, and makes what is served end.

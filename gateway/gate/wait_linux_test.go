@@ -34,6 +34,37 @@ func TestWhatIsIdleForTooLongIsClosed(t *testing.T) {
 	require.EqualValues(t, 1, r.gate.Stats().Late)
 }
 
+// A door may be busy, or the machine may stand still, when a time is over: what has come by
+// then is not late.
+func TestWhatCameWhileTheDoorWasBusyIsInTime(t *testing.T) {
+	const limit = 30 * short
+	busy, goOn := make(chan struct{}), make(chan struct{})
+	r := newRig(t, Options{Doors: 1, HeadTime: limit, IdleTime: limit}, func(r *rig) {
+		r.begins = func(e *echo) bool {
+			if e == r.echo(2) {
+				close(busy)
+				<-goOn
+			}
+			return true
+		}
+	})
+	idle, head, block := r.dial(), r.dial(), r.dial()
+	r.echo(2)
+	write(t, head, "hel")
+	write(t, idle, "hello\n\n")
+	expect(t, idle, "1:hello\n\n")
+	r.await("both to wait", func() bool { st := r.gate.Stats(); return st.Idle == 1 && st.Head == 1 })
+	write(t, block, "x\n\n")
+	<-busy
+	write(t, head, "lo\n\n")
+	write(t, idle, "again\n\n")
+	time.Sleep(limit) // not for something to happen, but for the time to be over
+	close(goOn)
+	expect(t, head, "1:hello\n\n")
+	expect(t, idle, "2:again\n\n")
+	require.Zero(t, r.gate.Stats().Late)
+}
+
 // The client may say why, so it is told behind what has come. Trickling gives no time.
 func TestAHeadThatIsNotWholeInTimeIsServedLate(t *testing.T) {
 	r := newRig(t, Options{HeadTime: 4 * short, IdleTime: time.Hour}, nil)
