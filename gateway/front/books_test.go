@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/gateway/front/strict"
+	"sluice/gateway/gate"
 	"sluice/gateway/loop"
 	"sluice/gateway/testkit"
 )
@@ -180,4 +181,29 @@ func TestConnectionsUnderPressureLeaveTheBooks(t *testing.T) {
 		st := s.waiting.Stats()
 		require.NotZero(t, st.Evicted+st.Older+st.Lasts)
 	}
+}
+
+// Neither where what serves one panics, in the midst of whatever.
+func TestConnectionsWhoseServerPanicsLeaveTheBooks(t *testing.T) {
+	ln, err := Listen("127.0.0.1:0", Options{Waiting: atMost(3)})
+	require.NoError(t, err)
+	g, err := gate.New(gate.Options{Doors: 1, Workers: 10})
+	if err != nil {
+		_ = ln.Close()
+		t.Skip("there is no gate here")
+	}
+	srv := &fasthttp.Server{ReduceMemoryUsage: true, Logger: noLog{}, Handler: func(ctx *fasthttp.RequestCtx) {
+		Linger(ctx.Conn())
+		panic("in the handler")
+	}}
+	require.NoError(t, ln.ServeOn(g, srv.ServeConn, func(err error) { t.Error(err) }))
+	g.Start()
+	defer g.Close()
+	s := &served{Listener: ln, addr: ln.Addr().String()}
+	defer func() { _ = s.Close() }()
+	c := s.dial(t, "")
+	c.Send(get)
+	expectGone(t, c.NetConn())
+	s.off(t, "a panic")
+	require.EqualValues(t, 1, g.Stats().Panics)
 }

@@ -191,6 +191,9 @@ func (c *Conn) silentFor(limit time.Duration) bool {
 // forget takes a connection off the books that is closed.
 func (c *Conn) forget() {
 	c.closing()
+	if c.lingers.Swap(0) > 0 { // nobody is heard out
+		c.ln.lingering.Add(-1)
+	}
 	c.ln.waiting.end(c)
 	c.ln.waiting.leave(c)
 }
