@@ -136,6 +136,7 @@ func (c *Conn) readsOn(n int) {
 		}
 	}
 	if c.phase == phaseRequest {
+		c.ln.waiting.awaits(c)
 		c.ln.waiting.burden(c)
 	}
 }

@@ -65,6 +65,23 @@ func TestTheOldestIdleConnectionMakesRoomForANewerOne(t *testing.T) {
 	require.EqualValues(t, 1, s.waiting.Stats().Older)
 }
 
+// Whose request has come whole gets its answer, though nobody has read it yet.
+func TestNobodyIsClosedForOthersOnceItsRequestHasCome(t *testing.T) {
+	w := NewWaiting(WaitingOptions{})
+	c := conns(t, w, "192.0.2.1")[0]
+	require.True(t, w.begin(c, time.Now()))
+	whole := []byte(get)
+	require.False(t, c.Whole(whole[:len(whole)-1]))
+	require.True(t, w.anyWaits())
+	require.True(t, c.Whole(whole))
+	require.False(t, w.evict())
+
+	c.phase = phaseRequest
+	c.head.given = c.head.have
+	c.readsOn(4096) // the HTTP server wants more: its body
+	require.True(t, w.evict())
+}
+
 // Who takes an answer yet is no idle one to close.
 func TestNobodyIsClosedForANewerOneInTheMidstOfItsAnswer(t *testing.T) {
 	w := NewWaiting(WaitingOptions{IdlePerAddress: 1})

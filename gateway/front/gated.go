@@ -88,6 +88,9 @@ func (c *Conn) Whole(have []byte) bool {
 		}
 		return false
 	}
+	if !c.secure {
+		c.ln.waiting.came(c)
+	}
 	return true
 }
 

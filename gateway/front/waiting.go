@@ -260,6 +260,21 @@ func (w *Waiting) take(c *Conn, state uint32, since int64) bool {
 	return true
 }
 
+// came notes that nobody waits for the client for now: what has come of its request is
+// enough to serve it. It would be closed for others without the answer that is on its way.
+func (w *Waiting) came(c *Conn) {
+	if c.place.state.Load() == placeHalf {
+		c.place.since.Store(0)
+	}
+}
+
+// awaits notes that the client of a request is waited for again: for its body.
+func (w *Waiting) awaits(c *Conn) {
+	if p := &c.place; p.state.Load() == placeHalf && p.since.Load() == 0 {
+		p.since.Store(time.Now().UnixNano())
+	}
+}
+
 // waits notes that the client of an idle connection is waited for from now on.
 func (w *Waiting) waits(c *Conn) {
 	if c.place.state.Load() == placeIdle {

@@ -150,10 +150,9 @@ func (g *Gate) Stats() Stats {
 	return st
 }
 
-// submit lets a worker serve a connection, or a goroutine of its own if the pool refuses:
+// submit lets a worker serve a connection that counts as served, or a goroutine of its own if the pool refuses:
 // it must not be lost, and the door must not wait.
 func (g *Gate) submit(c *Conn) {
-	g.served.Add(1)
 	g.handed.Add(1)
 	if err := g.pool.Invoke(c); err != nil {
 		g.fallbacks.Add(1)

@@ -31,7 +31,6 @@ type echo struct {
 	n                    int
 	got                  []byte
 	last                 error
-	do                   func(e *echo, request []byte) bool // false: no answer
 }
 
 func (e *echo) Begins() bool           { e.begun.Add(1); return e.rig.begins == nil || e.rig.begins(e) }

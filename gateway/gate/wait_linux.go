@@ -33,9 +33,19 @@ func (d *door) ready(slot, gen, events uint32) {
 }
 
 // settle lets the door do what there is to do at a connection that it holds.
+//
+// It counts as served before it leaves the list where it waits, so that whoever counts both
+// misses none.
 func (d *door) settle(c *Conn, due bool) {
+	handed := false
+	d.gate.served.Add(1)
+	defer func() {
+		if !handed {
+			d.gate.served.Add(-1)
+		}
+	}()
 	defer c.survive()
-	if c.settle(due) {
+	if handed = c.settle(due); handed {
 		d.gate.submit(c)
 	}
 }
@@ -179,6 +189,7 @@ func (d *door) sweep() bool {
 				break
 			}
 			d.expire(c, drained)
+			d.gate.served.Add(-1)
 		}
 	}
 	d.mu.Lock()
@@ -229,6 +240,7 @@ func (d *door) overdue(what kind, now int64) (c *Conn, drained bool) {
 	if c == nil || !drained && (c.by == 0 || c.by > now) {
 		return nil, false
 	}
+	d.gate.served.Add(1) // as in settle
 	d.lists[what].remove(c)
 	return c, drained
 }
