@@ -344,7 +344,7 @@ func TestFarewell(t *testing.T) {
 
 	idle, served := r.dial(), r.dial()
 	write(t, served, "hold\n\n")
-	r.await("it to be served", func() bool { return r.gate.Stats().Handed == 1 })
+	r.await("it to be served", func() bool { return r.gate.Stats().Handed == 3 })
 	write(t, idle, "hello\n\n")
 	expect(t, idle, "1:hello\n\n")
 	r.await("it to wait", func() bool { return r.gate.Stats().Idle == 1 })
