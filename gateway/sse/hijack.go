@@ -12,7 +12,8 @@ import (
 func (s *Server) hijack(ctx *fasthttp.RequestCtx, r *request, plan *session.Plan, refused error) {
 	conn := session.Conn{Framing: r.framing(s.opt.Framing), Request: r}
 	if refused == nil {
-		conn.Head, conn.BlankLine, conn.Preamble = r.head(conn.Framing, r.bounds != bounds{}), s.blankLine(), s.retryLine(r.retry[:0])
+		r.start = r.head(conn.Framing, r.bounds != bounds{})
+		conn.Head, conn.BlankLine, conn.Preamble = &r.start, s.blankLine(), s.retryLine(r.retry[:0])
 		if r.offer.Vary(conn.Head); r.padding == 0 { // which would be a few bytes if it were compressed
 			conn.Coding, conn.Dictionary = r.offer.Choose(conn.Head, ctx.Request.Header.PeekAll)
 		}

@@ -195,12 +195,11 @@ func (r *request) framing(configured codec.Framing) codec.Framing {
 }
 
 // head returns the response head of a stream; closing ones end by plan.
-func (r *request) head(f codec.Framing, closing bool) *codec.StreamHead {
-	r.start = codec.StreamHead{
+func (r *request) head(f codec.Framing, closing bool) codec.StreamHead {
+	return codec.StreamHead{
 		Framing: f, HTTP10: r.http10, Close: closing || r.close,
 		Origin: r.origin, AllowHeaders: r.askedHeaders, Incremental: r.server.opt.Incremental, Date: time.Now(),
 	}
-	return &r.start
 }
 
 // writeCORS adds the header lines for an allowed origin to an answer of the
