@@ -21,7 +21,7 @@ func TestAReaderHandsOverWhatIsPublished(t *testing.T) {
 		r := s.NewReader("test", h)
 		a, b := s.Keys().Client("a"), s.Keys().Client("b")
 		require.NoError(t, r.Subscribe(soon(t), a, b))
-		require.Equal(t, 1, h.count("back"))
+		testkit.Eventually(t, func() bool { return h.count("back") == 1 }, "the reader to be back")
 		var want []string
 		long := strings.Repeat("x", 3*readBuffer)
 		for _, text := range []string{"", "1", "\r\n\x00", long} {
