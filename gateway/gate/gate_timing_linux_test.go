@@ -117,9 +117,8 @@ func cpu(b *testing.B) (report func()) {
 	}
 }
 
-// What a request costs on a connection that waits before it, and after it.
-func BenchmarkRequestAcrossAPark(b *testing.B) {
-	_, addr := newHTTP(b, Options{Doors: 2, Workers: 64, HeadTime: 1e10, IdleTime: 1e10}, false, everyDoor)
+// exchanges measures requests on one connection, one after the other.
+func exchanges(b *testing.B, addr string) {
 	c, err := net.Dial("tcp", addr)
 	require.NoError(b, err)
 	defer func() { _ = c.Close() }()
@@ -133,6 +132,12 @@ func BenchmarkRequestAcrossAPark(b *testing.B) {
 	}
 }
 
+// What a request costs on a connection that waits before it, and after it.
+func BenchmarkRequestAcrossAPark(b *testing.B) {
+	_, addr := newHTTP(b, Options{Doors: 2, Workers: 64, HeadTime: 1e10, IdleTime: 1e10}, false, everyDoor)
+	exchanges(b, addr)
+}
+
 // The same without a gate.
 func BenchmarkRequestWithoutGate(b *testing.B) {
 	srv := &fasthttp.Server{ReduceMemoryUsage: true, NoDefaultServerHeader: true, NoDefaultDate: true, NoDefaultContentType: true, Handler: func(*fasthttp.RequestCtx) {}}
@@ -140,17 +145,7 @@ func BenchmarkRequestWithoutGate(b *testing.B) {
 	require.NoError(b, err)
 	go func() { _ = srv.Serve(ln) }()
 	defer func() { _ = ln.Close() }()
-	c, err := net.Dial("tcp", ln.Addr().String())
-	require.NoError(b, err)
-	defer func() { _ = c.Close() }()
-	buf := make([]byte, 512)
-	b.ReportAllocs()
-	defer cpu(b)()
-	for b.Loop() {
-		if err := exchange(c, buf); err != nil {
-			b.Fatal(err)
-		}
-	}
+	exchanges(b, ln.Addr().String())
 }
 
 // What a connection costs from accept until its descriptor is taken, with the client's

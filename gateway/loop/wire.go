@@ -183,9 +183,6 @@ func (h *hello) tell(p []byte) int {
 
 // begin looks at a head that is complete.
 func (h *hello) begin() {
-	if h.have < recordHead {
-		return
-	}
 	n := uint16(h.head[3])<<8 | uint16(h.head[4])
 	if h.head[0] != typeHandshake || n < helloLeast || n > helloMost {
 		return
