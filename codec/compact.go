@@ -1,6 +1,10 @@
 package codec
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+)
 
 // compactor is one pass over src: a loop with an explicit stack of open
 // containers, so that depth costs memory of ours and never stack.
@@ -62,17 +66,28 @@ func (c *compactor) peek() byte {
 }
 
 func (c *compactor) run() ([]byte, error) {
+	if err := c.one(); err != nil {
+		return c.dst, err
+	}
+	if c.space(); c.pos != len(c.src) {
+		return c.dst, c.fail("nothing expected after the JSON value")
+	}
+	return c.dst, nil
+}
+
+// one copies a value, and stops behind it.
+func (c *compactor) one() error {
 	for {
 		opened, err := c.value()
 		if err != nil {
-			return c.dst, err
+			return err
 		}
 		if opened {
 			continue
 		}
 		done, err := c.afterValue()
 		if err != nil || done {
-			return c.dst, err
+			return err
 		}
 	}
 }
@@ -115,18 +130,14 @@ func (c *compactor) openContainer(b byte) (opened bool, err error) {
 	return true, nil
 }
 
-// afterValue handles what may follow a complete value: a comma, the end of the
-// container, the end of the text.
+// afterValue handles what may follow a complete value in a container: a comma, or its
+// end. done says that there is no container left.
 func (c *compactor) afterValue() (done bool, err error) {
 	for {
-		b := c.peek()
 		if c.depth == 0 {
-			if c.pos != len(c.src) {
-				return false, c.fail("nothing expected after the JSON value")
-			}
 			return true, nil
 		}
-		top := c.top()
+		b, top := c.peek(), c.top()
 		switch {
 		case b == ',':
 			c.pos++
@@ -173,6 +184,10 @@ func (c *compactor) str() error {
 	start := c.pos
 	i := c.pos + 1
 	for i < len(c.src) {
+		i += plainBytes(c.src[i:])
+		if i == len(c.src) {
+			break
+		}
 		switch b := c.src[i]; {
 		case b == '"':
 			i++
@@ -186,15 +201,32 @@ func (c *compactor) str() error {
 				return c.fail("a valid escape expected")
 			}
 			i += n
-		case b < 0x20:
+		default:
 			c.pos = i
 			return c.fail("control characters in strings must be escaped")
-		default:
-			i++
 		}
 	}
 	c.pos = i
 	return c.fail("the string does not end")
+}
+
+// plainBytes returns how many bytes of s stand before the first that means something in a
+// JSON string: a quote, a backslash, a control character. It looks at eight at a time.
+func plainBytes(s []byte) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; len(s)-i >= 8; i += 8 {
+		w := binary.LittleEndian.Uint64(s[i:])
+		quote, slash := w^ones*'"', w^ones*'\\'
+		// A byte has its high bit here if it is 0 in quote or slash, or below a blank in w.
+		// A borrow may mark bytes behind one that is marked rightly, and none before it.
+		if found := ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*' ')&^w) & highs; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for ; i < len(s) && s[i] != '"' && s[i] != '\\' && s[i] >= ' '; i++ {
+	}
+	return i
 }
 
 // escapeLen returns the length of the escape that s starts with, 0 if it is

@@ -51,6 +51,16 @@ const (
 	DefaultNumber = 1024
 )
 
+func (l Limits) withDefaults() Limits {
+	if l.Depth <= 0 {
+		l.Depth = DefaultDepth
+	}
+	if l.Number <= 0 {
+		l.Number = DefaultNumber
+	}
+	return l
+}
+
 // SyntaxError says where and why a text is not one acceptable JSON value.
 type SyntaxError struct {
 	Offset int    // index in the text as given of the offending byte or token
@@ -73,12 +83,17 @@ func Compact(src []byte, lim Limits) (JSON, error) {
 	if err != nil {
 		return JSON{}, err
 	}
+	return jsonOf(out), nil
+}
+
+// jsonOf makes a JSON of what a compactor wrote into memory of its own.
+func jsonOf(out []byte) JSON {
 	// Why: values stay in histories, which count their length only; white
 	// space must not be kept in memory behind it.
 	if cap(out)-len(out) > len(out)/2+compactSlack {
 		out = append(make([]byte, 0, len(out)), out...)
 	}
-	return JSON{unsafe.String(unsafe.SliceData(out), len(out))}, nil
+	return JSON{unsafe.String(unsafe.SliceData(out), len(out))}
 }
 
 // compactSlack is the memory that a short value may hold beyond its length.
@@ -87,17 +102,11 @@ const compactSlack = 64
 // AppendCompact is [Compact] into memory of the caller's. After an error the
 // bytes behind dst are of no use.
 func AppendCompact(dst, src []byte, lim Limits) ([]byte, error) {
-	if lim.Depth <= 0 {
-		lim.Depth = DefaultDepth
-	}
-	if lim.Number <= 0 {
-		lim.Number = DefaultNumber
-	}
 	given := src
 	if !utf8.Valid(src) {
 		src = replaceInvalid(src)
 	}
-	c := compactor{src: src, dst: dst, lim: lim}
+	c := compactor{src: src, dst: dst, lim: lim.withDefaults()}
 	out, err := c.run()
 	if err != nil && len(src) != len(given) {
 		var e *SyntaxError

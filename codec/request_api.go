@@ -17,22 +17,33 @@ type APIRequest interface {
 // described by [Detail].
 func DecodeRequest[T APIRequest](src []byte, lim Limits) (*T, error) {
 	r := new(T)
-	switch p, ok := any(r).(*PublishRequest); {
-	case !ok:
-	case len(src) >= largeRequest:
-		if err := checkRequestDepth(src, lim); err != nil {
-			return nil, err
-		}
-		if p.decodeLarge(src, lim) {
-			return r, nil
-		}
-	case p.decodePlain(src, lim):
-		return r, nil
+	var err error
+	if p, ok := any(r).(*PublishRequest); ok {
+		err = DecodePublish(p, src, lim)
+	} else {
+		err = decode(src, lim, r)
 	}
-	if err := decode(src, lim, r); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// DecodePublish is [DecodeRequest] into r, which is zero. After an error r means nothing.
+func DecodePublish(r *PublishRequest, src []byte, lim Limits) error {
+	if len(src) < largeRequest {
+		if r.decodePlain(src, lim) {
+			return nil
+		}
+		return decode(src, lim, r)
+	}
+	if err := checkRequestDepth(src, lim); err != nil {
+		return err
+	}
+	if r.decodeLarge(src, lim) {
+		return nil
+	}
+	return decode(src, lim, r)
 }
 
 // Content is what a publish and a broadcast say alike (PROTOCOL 7.3).

@@ -8,40 +8,69 @@ import (
 	json "github.com/goccy/go-json"
 )
 
-// decodePlain is decode for the commonest publish, in one pass and without a copy of the
-// data: an object with a channel and data, nothing else, each once, by its very name and
-// the channel without an escape. Where that does not work out, r is not changed, and decode
-// has the last word on why.
+// decodePlain is decode for the commonest publish, in one pass: an object with a channel
+// and data, nothing else, each once, by its very name, the channel without an escape, and
+// all of it UTF-8. Where that does not work out, r is not changed, and decode has the last
+// word on why.
 func (r *PublishRequest) decodePlain(src []byte, lim Limits) (ok bool) {
-	c := compactor{src: src}
+	c := compactor{src: src, lim: lim.withDefaults()}
+	if !utf8.Valid(src) || c.peek() != '{' {
+		return false
+	}
 	var channel, data []byte
-	plain := true
-	whole := c.members(func(name []byte, start, end int) {
-		switch value := src[start:end]; {
-		case string(name) == "channel" && channel == nil && value[0] == '"':
-			channel = value
+	for next := byte(','); next == ','; next = c.peek() {
+		c.pos++ // the brace or the comma
+		switch name := c.name(); {
+		case string(name) == "channel" && channel == nil:
+			channel = c.plainText()
+			ok = channel != nil
 		case string(name) == "data" && data == nil:
-			data = value
+			c.dst = make([]byte, 0, len(src)-c.pos)
+			ok = c.one() == nil
+			data = c.dst
 		default:
-			plain = false
+			ok = false
 		}
-	})
-	if c.space(); !whole || !plain || c.pos != len(src) || channel == nil || data == nil {
+		if !ok {
+			return false
+		}
+	}
+	if c.peek() != '}' || channel == nil || data == nil {
 		return false
 	}
-	channel = channel[1 : len(channel)-1]
-	if !utf8.Valid(channel) || bytes.IndexByte(channel, '\\') >= 0 || bytes.ContainsFunc(channel, isControl) {
+	c.pos++
+	if c.space(); c.pos != len(src) {
 		return false
 	}
-	value, err := Compact(data, lim)
-	if err != nil {
-		return false
-	}
-	r.Channel, r.value = string(channel), value
+	r.Channel, r.value = string(channel), jsonOf(data)
 	return true
 }
 
-func isControl(ch rune) bool { return ch < ' ' }
+// name reads the name of a member, and what stands before its value; nil if it is none
+// without an escape.
+func (c *compactor) name() []byte {
+	name := c.plainText()
+	if name == nil || c.peek() != ':' {
+		return nil
+	}
+	c.pos++
+	c.space()
+	return name
+}
+
+// plainText reads a string without an escape; nil if it is none.
+func (c *compactor) plainText() []byte {
+	if c.peek() != '"' {
+		return nil
+	}
+	start := c.pos + 1
+	end := start + plainBytes(c.src[start:])
+	if end == len(c.src) || c.src[end] != '"' {
+		return nil
+	}
+	c.pos = end + 1
+	return c.src[start:end]
+}
 
 // largeRequest is from what length on the data of a publish are not decoded with
 // the rest of the request. Why: the JSON library copies a text and each raw value

@@ -158,7 +158,7 @@ func asDecoded(t *testing.T, src string, lim Limits) (plain bool) {
 func TestAPlainPublishIsWhatADecodedOneIs(t *testing.T) {
 	for _, src := range []string{
 		`{"channel":"c","data":{"a":[1,2]}}`, ` { "data" : null , "channel" : "" } `, `{"channel":"é<&>` + "\x7f" + `","data":"\u0061 \"x\""}`,
-		`{"channel":"c","data":"` + "\xff" + `"}`, `{"channel":"c","data":[` + strings.Repeat("[", 30) + strings.Repeat("]", 30) + `]}`,
+		`{"channel":"c","data":[` + strings.Repeat("[", 30) + strings.Repeat("]", 30) + `]}`,
 	} {
 		require.True(t, asDecoded(t, src, Limits{}), src)
 	}
