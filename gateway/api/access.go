@@ -18,12 +18,19 @@ func (s *Server) Keyed(header *fasthttp.RequestHeader) bool { return presented(s
 
 // presented reports whether a call brought the key.
 func presented(keys *auth.APIKeys, header *fasthttp.RequestHeader) bool {
-	key := header.Peek(keyHeader)
+	key := header.PeekCanonical(keyHeaderRead)
+	if keys.Is(key) { // of nearly all calls
+		return true
+	}
 	return keys.Presented(string(key), len(key) > 0, string(header.Peek(fasthttp.HeaderAuthorization)), queryKey(header))
 }
 
 // keyHeader and keyParameter are where a call may bring its key, beside Authorization.
 const keyHeader, keyParameter = "X-API-Key", "api_key"
+
+// keyHeaderRead is keyHeader as the HTTP server spells the headers that it has read: to ask
+// for it so takes half the time.
+var keyHeaderRead = []byte("X-Api-Key")
 
 func queryKey(header *fasthttp.RequestHeader) string {
 	_, text, ok := bytes.Cut(header.RequestURI(), []byte("?"))

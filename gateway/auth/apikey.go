@@ -1,9 +1,11 @@
 package auth
 
 import (
+	"crypto/sha256"
 	"crypto/subtle"
 	"strings"
 	"unicode"
+	"unsafe"
 
 	"sluice/gateway/problem"
 )
@@ -33,7 +35,9 @@ func (o *APIKeyOptions) Check() problem.List {
 // methods may be called from any goroutine.
 type APIKeys struct {
 	// Immutable after NewAPIKeys.
-	sum      digest // of the key
+	key      [paddedKey]byte // the beginning of the key, and zeros
+	length   int             // of the key
+	sum      digest          // of the key
 	hasKey   bool
 	insecure bool
 	noQuery  bool
@@ -42,8 +46,13 @@ type APIKeys struct {
 // NewAPIKeys returns the check for the options. Without a key every call is
 // refused, unless Insecure.
 func NewAPIKeys(o APIKeyOptions) *APIKeys {
-	return &APIKeys{sum: digestOf(o.Key), hasKey: o.Key != "", insecure: o.Insecure, noQuery: o.NoQuery}
+	k := &APIKeys{length: len(o.Key), sum: digestOf(o.Key), hasKey: o.Key != "", insecure: o.Insecure, noQuery: o.NoQuery}
+	copy(k.key[:], o.Key)
+	return k
 }
+
+// paddedKey is up to how many bytes a key is compared as it is.
+const paddedKey = 256
 
 // CheckAPIKey reports whether a call is allowed (PROTOCOL 7.1): header is the
 // value of X-API-Key and present whether there is one, authorization that of
@@ -75,11 +84,20 @@ func (k *APIKeys) Presented(header string, present bool, authorization, queryKey
 	return ok || !k.noQuery && k.equal(queryKey)
 }
 
-// equal compares digests. Why: the time says nothing about the key then, not
-// even its length.
+// Is reports whether this is the key. The time says nothing about the key, not even its
+// length: what is compared is as long as what was brought.
+func (k *APIKeys) Is(key []byte) bool {
+	if len(key) > paddedKey {
+		sum := digest(sha256.Sum256(key))
+		return k.hasKey && subtle.ConstantTimeCompare(sum[:], k.sum[:]) == 1
+	}
+	same := subtle.ConstantTimeCompare(key, k.key[:len(key)]) & subtle.ConstantTimeEq(int32(len(key)), int32(k.length))
+	return k.hasKey && same == 1
+}
+
 func (k *APIKeys) equal(key string) bool {
-	sum := digestOf(key)
-	return subtle.ConstantTimeCompare(sum[:], k.sum[:]) == 1
+	// Why: a conversion would copy the key to the heap; Is only reads it.
+	return k.Is(unsafe.Slice(unsafe.StringData(key), len(key)))
 }
 
 // schemeKey returns the key of "apikey <key>", empty if the value is anything

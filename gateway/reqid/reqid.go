@@ -16,6 +16,8 @@ import (
 // Header is the header that an id comes in and goes out with.
 const Header = "X-Request-Id"
 
+var headerRead = []byte(Header) // as the HTTP server spells it
+
 // MaxLen is the length of the longest id that is taken over, in bytes.
 const MaxLen = 128
 
@@ -30,7 +32,7 @@ var _ slog.LogValuer = (*ID)(nil)
 
 // Take takes over the id that the client sent, if it is [Fit].
 func (id *ID) Take(h *fasthttp.RequestHeader) {
-	if sent := h.Peek(Header); Fit(sent) {
+	if sent := h.PeekCanonical(headerRead); Fit(sent) {
 		text := string(sent)
 		id.text.Store(&text)
 	}

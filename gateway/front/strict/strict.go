@@ -110,7 +110,7 @@ func Handler(next fasthttp.RequestHandler, refuse Refuse) fasthttp.RequestHandle
 // Prepare is for fasthttp.Server.HeaderReceived, which is called between the
 // head and the body: of a request that [Handler] refuses no body is waited for.
 func Prepare(h *fasthttp.RequestHeader) {
-	expect := h.Peek(fasthttp.HeaderExpect)
+	expect := h.PeekCanonical(expectRead)
 	if h.ContentLength() != 0 && h.ContentLength() != noBody || len(expect) > 0 {
 		switch {
 		case examine(h).fault != nil:
@@ -136,6 +136,8 @@ func SkipBody(h *fasthttp.RequestHeader) {
 const noBody = -2
 
 const continueExpectation = "100-continue"
+
+var expectRead = []byte(fasthttp.HeaderExpect) // as the HTTP server spells it
 
 // Faults. All end the connection.
 var (
