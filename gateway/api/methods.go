@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,10 +21,11 @@ type method struct {
 	decode func(body []byte, lim codec.Limits) (any, error)
 	run    func(s *Server, c *call, req any) *failure
 
-	bare     bool // the reply has no "result" around it and no transport mode
-	quick    bool // of an engine it only calls what Abilities.Bounded is about
-	noParams bool // the legacy endpoint does not look at params
-	lists    listing
+	bare      bool // the reply has no "result" around it and no transport mode
+	publishes bool // its request is a publish
+	quick     bool // of an engine it only calls what Abilities.Bounded is about
+	noParams  bool // the legacy endpoint does not look at params
+	lists     listing
 
 	// Atomic.
 	took   tally.Shared
@@ -37,7 +39,7 @@ const noNumber = -1
 // into the table.
 func methodTable() []*method {
 	publish := row("publish", 0, (*Server).publish)
-	publish.quick, publish.lists = true, listsTags
+	publish.publishes, publish.quick, publish.lists = true, true, listsTags
 	info := row("info", 9, (*Server).info)
 	info.noParams = true
 	batch := row("batch", noNumber, (*Server).batch)
@@ -93,16 +95,37 @@ type call struct {
 	// hold is what the request holds of the room for work, with all its commands.
 	hold *hold
 	dst  []byte // the reply so far; a method appends its result
+	// began is when the method was called.
+	began time.Time
 	// detail says what was wrong with a part of the call that is answered
 	// by an error of its own, "" if nothing was.
 	detail string
 }
 
-// request is a call that came by itself, its id, and what it holds: one allocation for all.
+// request is a call that came by itself, with its id and what it holds, and the request of
+// a publish: all that would be garbage behind each. It is one of requests.
 type request struct {
 	call
-	id   reqid.ID
-	hold hold
+	id      reqid.ID
+	hold    hold
+	publish codec.PublishRequest
+}
+
+var requests = sync.Pool{New: func() any { return new(request) }}
+
+// release gives a request back. Nothing refers to it any more: what is published and what
+// is answered have what they need of it.
+func (r *request) release() {
+	*r = request{}
+	requests.Put(r)
+}
+
+// decode returns the request of m that a body is.
+func (r *request) decode(m *method, body []byte, lim codec.Limits) (any, error) {
+	if m.publishes {
+		return &r.publish, codec.DecodePublish(&r.publish, body, lim)
+	}
+	return m.decode(body, lim)
 }
 
 // failure is why a method has no result.
@@ -124,12 +147,13 @@ func refuse(err *codec.Error, detail string) *failure { return &failure{err: err
 // run calls the method, if the call has not ended: a batch goes on command by command. On
 // failure c.dst is what it was before. A panic costs this call only.
 func (s *Server) run(m *method, c *call, req any) (fail *failure) {
-	before, began := len(c.dst), time.Now()
+	before := len(c.dst)
+	c.began = time.Now()
 	defer func() {
 		if v := recover(); v != nil {
 			fail = panicked(v)
 		}
-		m.took.Add(time.Since(began))
+		m.took.Add(time.Since(c.began))
 		if fail != nil {
 			m.errors[codeIndex(fail.err.Code)].Add(1)
 			c.dst = c.dst[:before]

@@ -26,7 +26,7 @@ func (s *Server) publish(c *call, r *codec.PublishRequest) *failure {
 	if fail != nil {
 		return fail
 	}
-	pos, fail := s.publishInto(c.ctx, r.Channel, o, &outgoing{content: &r.Content, tags: r.Tags(), payload: payload})
+	pos, fail := s.publishInto(c.ctx, r.Channel, o, &outgoing{content: &r.Content, tags: r.Tags(), payload: payload}, c.began)
 	if fail != nil {
 		return fail
 	}
@@ -140,12 +140,12 @@ type outgoing struct {
 // noCredit is the detail of a publish that waited in vain.
 const noCredit = "no room came free within http_api.publish_wait (of http_api.publish_inflight_max_bytes), nothing was published"
 
-// publishInto publishes into one channel. The credit is taken before anything
+// publishInto publishes into one channel, at that time. The credit is taken before anything
 // happens, so a caller that is refused may try again.
-func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options, out *outgoing) (broker.Position, *failure) {
+func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options, out *outgoing, at time.Time) (broker.Position, *failure) {
 	p := &codec.Publication{
 		Data: out.payload.JSON, Binary: out.payload.Binary, Tags: out.tags, Version: out.content.Version,
-		Time: time.Now().UnixMilli(), Delta: out.content.Delta || o.DeltaPublish,
+		Time: at.UnixMilli(), Delta: out.content.Delta || o.DeltaPublish,
 		Room: out.payload.room,
 	}
 	opt := broker.PublishOptions{

@@ -184,7 +184,8 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) bool {
 // serve answers a call of m, or of the legacy endpoint if m is nil. The order
 // of the checks is the protocol's (PROTOCOL 7.1).
 func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
-	r := &request{}
+	r := requests.Get().(*request)
+	defer r.release()
 	r.call.id, r.call.hold, r.hold.w = &r.id, &r.hold, s.work
 	defer r.hold.keep(0) // what did not go with the answer
 	r.id.Take(&ctx.Request.Header)
@@ -224,10 +225,11 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 		s.serveLegacy(ctx, &r.call, body)
 		return
 	}
-	s.serveMethod(ctx, &r.call, m, body)
+	s.serveMethod(ctx, r, m, body)
 }
 
-func (s *Server) serveMethod(ctx *fasthttp.RequestCtx, c *call, m *method, body []byte) {
+func (s *Server) serveMethod(ctx *fasthttp.RequestCtx, r *request, m *method, body []byte) {
+	c := &r.call
 	within, cancel := s.deadline(m)
 	defer cancel()
 	c.ctx = within
@@ -235,7 +237,7 @@ func (s *Server) serveMethod(ctx *fasthttp.RequestCtx, c *call, m *method, body 
 		s.answerError(ctx, c, fail)
 		return
 	}
-	req, err := m.decode(body, s.opt.Limits)
+	req, err := r.decode(m, body, s.opt.Limits)
 	if err != nil {
 		s.badRequest(ctx, c.id, m.name, err)
 		return

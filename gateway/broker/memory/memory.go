@@ -151,7 +151,10 @@ func (e *Engine) stripe(channel string) *stripe {
 // panic before it or in it leaves the credit with the caller, and no result
 // that would tell a repeat that p was delivered.
 func (e *Engine) Publish(_ context.Context, channel string, p *codec.Publication, opt broker.PublishOptions) (broker.Result, error) {
-	now := e.opt.Clock()
+	var now time.Duration
+	if opt.History.Enabled() || opt.IdempotencyKey != "" {
+		now = e.opt.Clock()
+	}
 	var id resultID
 	if opt.IdempotencyKey != "" {
 		id = newResultID(channel, opt.IdempotencyKey)
