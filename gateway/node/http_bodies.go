@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -54,6 +55,10 @@ type bodyRoom struct {
 	// pipelined request that breaks off between two chunks nobody is told.
 	life time.Duration
 	quit <-chan struct{} // when it is closed nobody waits; nil is never
+
+	// Atomic, changed under mu: the length of inside. Who sees none has no room: his own was
+	// there before he asks.
+	within atomic.Int64
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -136,6 +141,9 @@ func (r *bodyRoom) enter(head *fasthttp.RequestHeader, n int) bool {
 // read notes that the body of head has arrived, with n bytes, and most likely that its
 // buffer is free.
 func (r *bodyRoom) read(head *fasthttp.RequestHeader, n int) {
+	if n < largeBody && r.within.Load() == 0 {
+		return // nearly always
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -197,6 +205,9 @@ func (r *bodyRoom) held() int64 {
 // leave gives back what the body of head has, if it has room. It returns how many bytes of
 // it the client may have yet to send: none if it was read.
 func (r *bodyRoom) leave(head *fasthttp.RequestHeader) (unread int) {
+	if r.within.Load() == 0 {
+		return 0
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := r.drop(head)
@@ -321,6 +332,7 @@ func (r *bodyRoom) put(b *body) {
 		r.inside = make(map[*fasthttp.RequestHeader]*body)
 	}
 	r.inside[b.head] = b
+	r.within.Store(int64(len(r.inside)))
 	r.count(b, 1)
 }
 
@@ -330,6 +342,7 @@ func (r *bodyRoom) drop(head *fasthttp.RequestHeader) *body {
 	if b != nil {
 		r.count(b, -1)
 		delete(r.inside, head)
+		r.within.Store(int64(len(r.inside)))
 	}
 	return b
 }
