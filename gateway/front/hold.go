@@ -97,13 +97,13 @@ func (w *Waiting) holdOfOwn(key client.Key, bytes, most int64) bool {
 	s := w.stripe(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.n.Value(key)
-	n.working++
-	n.handled += bytes
-	if int(n.working) > w.opt.PerAddress || most > 0 && n.handled > most {
+	n := s.of(key)
+	defer s.keep(key, n)
+	if int(n.working)+1 > w.opt.PerAddress || most > 0 && n.handled+bytes > most {
 		return false
 	}
-	s.n.Set(key, n)
+	n.working++
+	n.handled += bytes
 	return true
 }
 
@@ -117,10 +117,10 @@ func (w *Waiting) letGo(h *holding) {
 	if h.key != 0 && w.opt.PerAddress > 0 {
 		s := w.stripe(h.key)
 		s.mu.Lock()
-		n := s.n.Value(h.key)
+		n := s.of(h.key)
 		n.working--
 		n.handled -= h.bytes
-		s.set(h.key, n)
+		s.keep(h.key, n)
 		s.mu.Unlock()
 	}
 	*h = holding{}

@@ -85,10 +85,31 @@ const waitingStripes = 64
 // called under them.
 type waitingStripe struct {
 	// Guarded by mu.
-	mu sync.Mutex
-	n  shrink.Map[client.Key, waitCount] // never zero
+	mu    sync.Mutex
+	n     shrink.Map[client.Key, *waitCount] // never zero
+	spare *waitCount                         // zero, or nil: the next one
 
-	_ [24]byte // keeps stripes on cache lines of their own
+	_ [16]byte // keeps stripes on cache lines of their own
+}
+
+// of returns the counts of a key, to be changed; keep has to follow. Caller holds mu.
+func (s *waitingStripe) of(k client.Key) *waitCount {
+	n := s.n.Value(k)
+	if n == nil {
+		if n, s.spare = s.spare, nil; n == nil {
+			n = new(waitCount)
+		}
+		s.n.Set(k, n)
+	}
+	return n
+}
+
+// keep forgets counts that are zero. Caller holds mu.
+func (s *waitingStripe) keep(k client.Key, n *waitCount) {
+	if *n == (waitCount{}) {
+		s.n.Delete(k)
+		s.spare = n
+	}
 }
 
 // waitCount is how many connections of an address wait for their clients, and what its
@@ -342,7 +363,7 @@ func (w *Waiting) count(c *Conn, was, state uint32) (ok bool, older *Conn) {
 	s := w.stripe(p.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.n.Value(p.key)
+	n := s.of(p.key)
 	n.move(c, was, placeNone)
 	switch {
 	case state == placeHalf && w.opt.PerAddress > 0 && int(n.half) >= w.opt.PerAddress:
@@ -357,7 +378,7 @@ func (w *Waiting) count(c *Conn, was, state uint32) (ok bool, older *Conn) {
 		state = was
 	}
 	n.move(c, placeNone, state)
-	s.set(p.key, n)
+	s.keep(p.key, n)
 	return ok, older
 }
 
@@ -378,18 +399,9 @@ func (w *Waiting) move(c *Conn, was, state uint32) {
 	s := w.stripe(p.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.n.Value(p.key)
+	n := s.of(p.key)
 	n.move(c, was, state)
-	s.set(p.key, n)
-}
-
-// set keeps a count. Caller holds mu.
-func (s *waitingStripe) set(k client.Key, n waitCount) {
-	if n == (waitCount{}) {
-		s.n.Delete(k)
-	} else {
-		s.n.Set(k, n)
-	}
+	s.keep(p.key, n)
 }
 
 // has returns how many connections are counted for a key.
@@ -397,8 +409,10 @@ func (w *Waiting) has(k client.Key) int {
 	s := w.stripe(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.n.Value(k)
-	return int(n.half + n.idle)
+	if n := s.n.Value(k); n != nil {
+		return int(n.half + n.idle)
+	}
+	return 0
 }
 
 // stripe returns where a key is. The multiplier is random, so that nobody can
