@@ -33,6 +33,21 @@ func now() instant                  { return instantOf(time.Now()) }
 func instantOf(t time.Time) instant { return instant(t.Sub(base)) }
 func (i instant) time() time.Time   { return base.Add(time.Duration(i)) }
 
+// deadline is the instant of a deadline, 0 for none; by is the deadline of an instant.
+func deadline(t time.Time) instant {
+	if t.IsZero() {
+		return 0
+	}
+	return instantOf(t)
+}
+
+func (i instant) by() time.Time {
+	if i == 0 {
+		return time.Time{}
+	}
+	return i.time()
+}
+
 // Conn is an accepted connection: what the HTTP server reads from, or what
 // carries the encrypted bytes of a [TLSConn]. Closing is safe from any
 // goroutine; the rest is for the one that serves the connection.
@@ -49,6 +64,7 @@ type Conn struct {
 	phase   phase
 	trusted bool       // the client, as far as it is known, is a trusted proxy
 	header  bool       // a PROXY header is due
+	unset   bool       // readBy is for the next read that may wait, and not set yet; only at a gate
 	request uint32     // counts them
 	partly  uint32     // the last of which something was read; of TLS what carries it
 	head    headBounds // of a request that came by the gate
@@ -58,7 +74,7 @@ type Conn struct {
 	named   net.Addr    // the client that the header named; nil: the peer
 	began   instant     // of the request that is being read
 	got     instant     // when something of it was read last
-	readBy  time.Time   // the read deadline that was asked for
+	readBy  instant     // the read deadline that was asked for, 0: none
 	answer  progress
 	held    holding // what the request holds while its handler waits, see Hold
 
@@ -112,13 +128,18 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if c.phase == phaseRefused {
 		return 0, io.EOF
 	}
+	if c.unset && !c.atOnce() {
+		if err := c.setReadDeadline(c.readBy.by()); err != nil {
+			return 0, err
+		}
+	}
 	n, err := c.read(p)
 	if n > 0 && c.phase == phaseIdle && !c.begin() {
 		c.refuse()
 		return 0, io.EOF
 	}
-	if c.phase == phaseRequest {
-		c.got = now()
+	if c.phase == phaseRequest && (c.gated == nil || c.secure || c.head.given > c.head.have) {
+		c.got = now() // otherwise it came before it was served
 	}
 	return n, c.cut(&c.partly, n, err)
 }
@@ -185,9 +206,9 @@ func (c *Conn) begin() bool {
 		return false
 	}
 	c.renew()
-	if by := c.within(c.readBy); !by.Equal(c.readBy) {
+	if by := c.within(c.readBy); by != c.readBy {
 		c.readBy = by
-		return c.Conn.SetReadDeadline(by) == nil
+		return c.Conn.SetReadDeadline(by.by()) == nil
 	}
 	return true
 }
@@ -240,11 +261,12 @@ func (c *Conn) renew() {
 
 // SetDeadline implements net.Conn.
 func (c *Conn) SetDeadline(t time.Time) error {
-	c.readBy = c.within(t)
-	if c.readBy.Equal(t) {
+	asked := deadline(t)
+	c.readBy, c.unset = c.within(asked), false
+	if c.readBy == asked {
 		return c.Conn.SetDeadline(t)
 	}
-	return errors.Join(c.Conn.SetReadDeadline(c.readBy), c.Conn.SetWriteDeadline(t))
+	return errors.Join(c.Conn.SetReadDeadline(c.readBy.by()), c.Conn.SetWriteDeadline(t))
 }
 
 // Write implements net.Conn. While a request is being read nothing is written but "100
@@ -276,23 +298,45 @@ const ourLateness = 100 * time.Millisecond
 // SetReadDeadline implements net.Conn. While a request is being read, no
 // deadline lies behind Options.RequestTimeout after its beginning; the time in
 // which the server did not read, until now, comes on top.
+//
+// At a gate it is set by the next read that may wait: most requests are there when they
+// are served, and the HTTP server sets four deadlines for each.
 func (c *Conn) SetReadDeadline(t time.Time) error {
+	if c.gated != nil {
+		c.readBy, c.unset = deadline(t), true
+		return nil
+	}
+	return c.setReadDeadline(t)
+}
+
+// atOnce reports whether the next read waits for nothing: a request begins, see readGated,
+// or the rest of it has come.
+func (c *Conn) atOnce() bool {
+	h := &c.head
+	begins := h.given == 0 && !h.midst && (c.phase == phaseIdle || c.phase == phaseRequest)
+	return !c.secure && (begins || h.given < h.have)
+}
+
+func (c *Conn) setReadDeadline(t time.Time) error {
 	if c.phase == phaseRequest {
 		if now := now(); now-c.got >= instant(ourLateness) {
 			c.began, c.got = c.began+now-c.got, now
 			c.renew()
 		}
 	}
-	c.readBy = c.within(t)
-	return c.Conn.SetReadDeadline(c.readBy)
+	asked := deadline(t)
+	if c.readBy, c.unset = c.within(asked), false; c.readBy != asked {
+		t = c.readBy.by()
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
-func (c *Conn) within(t time.Time) time.Time {
+func (c *Conn) within(t instant) instant {
 	limit := c.ln.opt.RequestTimeout
 	if limit <= 0 || c.phase != phaseRequest {
 		return t
 	}
-	if last := c.began.time().Add(limit); t.IsZero() || t.After(last) {
+	if last := c.began + instant(limit); t == 0 || t > last {
 		return last
 	}
 	return t

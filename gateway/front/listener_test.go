@@ -231,7 +231,7 @@ func TestOurLatenessIsNotTheClients(t *testing.T) {
 		c := &Conn{Conn: far, ln: &Listener{opt: Options{RequestTimeout: limit}, waiting: atMost(0)}}
 		defer func() { _ = c.Close() }()
 		began := time.Now()
-		left := func() time.Duration { return c.readBy.Sub(began) }
+		left := func() time.Duration { return c.readBy.by().Sub(began) }
 		send := func() {
 			go func() { _, _ = near.Write([]byte("GET")) }()
 			n, err := c.Read(make([]byte, 10))

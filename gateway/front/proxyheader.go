@@ -55,9 +55,9 @@ func (c *Conn) readHeader() bool {
 		return true
 	}
 	if limit := c.ln.opt.HeaderTimeout; limit > 0 {
-		if by := time.Now().Add(limit); c.readBy.IsZero() || by.Before(c.readBy) {
+		if by := time.Now().Add(limit); c.readBy == 0 || instantOf(by) < c.readBy {
 			_ = c.Conn.SetReadDeadline(by)
-			defer func() { _ = c.Conn.SetReadDeadline(c.readBy) }()
+			defer func() { _ = c.Conn.SetReadDeadline(c.readBy.by()) }()
 		}
 	}
 	head, behind, err := collectHeader(c.Conn)
