@@ -44,17 +44,17 @@ func startServer(t *testing.T, p parts) *server {
 }
 
 // launch starts a node from the text of a config file; the caller stops it.
-func launch(t *testing.T, text string) *server {
+func launch(t testing.TB, text string) *server {
 	t.Helper()
 	cfg := load(t, text)
-	n, err := New(cfg, Options{Verify: true})
+	n, err := New(cfg, Options{Verify: testing.Testing() && !isBench(t)})
 	require.NoError(t, err)
 	require.NoError(t, n.Start())
 	return &server{Node: n, addr: n.Addr(), api: &testkit.API{Addr: n.Addr(), Key: cfg.HTTPAPI.Key}}
 }
 
 // load reads the text of a config file.
-func load(t *testing.T, text string) *config.Config {
+func load(t testing.TB, text string) *config.Config {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.json")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
@@ -70,7 +70,7 @@ func launchStopping(t *testing.T, shutdown string, p parts) *server {
 	return launch(t, strings.Replace(p.text(), `"health":`, `"shutdown": {`+shutdown+`}, "health":`, 1))
 }
 
-func (s *server) stop(t *testing.T) {
+func (s *server) stop(t testing.TB) {
 	t.Helper()
 	s.Verify()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -89,3 +89,5 @@ func (s *server) status(t *testing.T, path string) int {
 	head, _ := testkit.RoundTrip(t, s.addr, testkit.Request{Target: path})
 	return head.Status
 }
+
+func isBench(t testing.TB) bool { _, ok := t.(*testing.B); return ok }
