@@ -63,8 +63,10 @@ func serve(t *testing.T, opt Options, tune func(*fasthttp.Server)) *served {
 	stop := end(t, srv)
 	t.Cleanup(func() {
 		stop()
-		st := ln.waiting.Stats()
-		require.Zero(t, st.Half+st.Idle, "every place was given back")
+		testkit.EventuallyWithin(t, patience, func() bool {
+			st := ln.waiting.Stats()
+			return st.Half+st.Idle == 0
+		}, "every place to be given back")
 		testkit.EventuallyWithin(t, patience, func() bool { return ln.waiting.Stats().Held == 0 }, "all that they held to be given back")
 	})
 	return s

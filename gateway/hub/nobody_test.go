@@ -87,4 +87,5 @@ func TestNothingIsMissedBehindTheFirstSubscriber(t *testing.T) {
 	}
 	close(stop)
 	publisher.Wait()
+	r.noCredit("the last publications")
 }
