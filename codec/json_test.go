@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -351,5 +352,26 @@ func TestAppendStringMatchesTheStandardLibraryEverywhere(t *testing.T) {
 			s.WriteRune(r + i)
 		}
 		f(s.String())
+	}
+}
+
+// What means something in a string is found wherever it stands, and nothing else is.
+func TestPlainBytes(t *testing.T) {
+	for n := range 20 {
+		for b := range 256 {
+			for _, filling := range []byte{' ', 'x', 0x80, 0xff, '!', '#', '[', ']'} {
+				for at := range n + 1 {
+					s := bytes.Repeat([]byte{filling}, n+1)
+					s[at] = byte(b)
+					want := n + 1
+					if b < ' ' || b == '"' || b == '\\' {
+						want = at
+					}
+					if got := plainBytes(s); got != want {
+						t.Fatalf("%q: %d", s, got)
+					}
+				}
+			}
+		}
 	}
 }

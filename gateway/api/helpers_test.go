@@ -68,17 +68,18 @@ type credit struct {
 	waits  bool // for the end of the call
 }
 
-func (c *credit) AcquireCredit(ctx context.Context, size int) (*broker.Credit, error) {
+func (c *credit) TakeCredit(ctx context.Context, size int, credit *broker.Credit) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.waits {
 		<-ctx.Done()
 	}
 	if c.refuse || ctx.Err() != nil {
-		return nil, codec.ErrInternal
+		return codec.ErrInternal
 	}
 	c.out += size + 1
-	return broker.NewCredit(int64(size+1), c.release), nil
+	credit.Take(int64(size+1), c.release)
+	return nil
 }
 
 func (c *credit) release(n int64) {

@@ -143,7 +143,8 @@ const noCredit = "no room came free within http_api.publish_wait (of http_api.pu
 // publishInto publishes into one channel, at that time. The credit is taken before anything
 // happens, so a caller that is refused may try again.
 func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options, out *outgoing, at time.Time) (broker.Position, *failure) {
-	p := &codec.Publication{
+	p, credit := newPublication(o.HistorySize > 0 && !out.content.SkipHistory)
+	*p = codec.Publication{
 		Data: out.payload.JSON, Binary: out.payload.Binary, Tags: out.tags, Version: out.content.Version,
 		Time: at.UnixMilli(), Delta: out.content.Delta || o.DeltaPublish,
 		Room: out.payload.room,
@@ -154,7 +155,7 @@ func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options,
 	if !out.content.SkipHistory {
 		opt.History = broker.HistoryOptions{Size: o.HistorySize, TTL: o.HistoryTTL, MetaTTL: o.HistoryMetaTTL}
 	}
-	credit, err := s.opt.Credit.AcquireCredit(ctx, p.Size()+len(opt.Binary))
+	err := s.opt.Credit.TakeCredit(ctx, p.Size()+len(opt.Binary), credit)
 	if err != nil {
 		detail := noCredit
 		if ctx.Err() != nil {
@@ -174,6 +175,19 @@ func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options,
 		return broker.Position{}, unpublished(err, opt.IdempotencyKey)
 	}
 	return result.Position, nil
+}
+
+// newPublication returns memory for a publication and its credit. They are one allocation
+// where the publication is not kept: a history is not to have more than it needs.
+func newPublication(kept bool) (*codec.Publication, *broker.Credit) {
+	if kept {
+		return new(codec.Publication), new(broker.Credit)
+	}
+	both := new(struct {
+		publication codec.Publication
+		credit      broker.Credit
+	})
+	return &both.publication, &both.credit
 }
 
 // The details of a publish that an engine did not take, or did not answer.

@@ -50,6 +50,7 @@ type NodeInfo struct {
 // Credit bounds the bytes of publications between the entrance and the sockets
 // of the streams; hub.Hub implements it.
 type Credit interface {
-	// AcquireCredit waits a bounded time for credit for so many bytes.
-	AcquireCredit(ctx context.Context, size int) (*broker.Credit, error)
+	// TakeCredit waits a bounded time for credit for so many bytes, and makes the zero
+	// credit that; after an error it still is none.
+	TakeCredit(ctx context.Context, size int, credit *broker.Credit) error
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -62,4 +63,20 @@ func TestKeyOfTwoWordsDoesNotFitIntoAuthorization(t *testing.T) {
 	k := NewAPIKeys(APIKeyOptions{Key: "two words"})
 	require.True(t, k.CheckAPIKey("two words", true, "", ""))
 	require.False(t, k.CheckAPIKey("", false, "apikey two words", ""))
+}
+
+// Keys are compared as they are up to a length, and by their digests above it.
+func TestKeysOfAnyLength(t *testing.T) {
+	for _, n := range []int{1, paddedKey - 1, paddedKey, paddedKey + 1, 3 * paddedKey} {
+		key := strings.Repeat("k", n)
+		k := NewAPIKeys(APIKeyOptions{Key: key})
+		require.True(t, k.Is([]byte(key)), n)
+		for _, other := range []string{"", key[1:], key + "k", key + "\x00", key[1:] + "\x00", "x" + key[1:], key[1:] + "x", key + key} {
+			require.False(t, k.Is([]byte(other)), "%d %d", n, len(other))
+		}
+	}
+	none := NewAPIKeys(APIKeyOptions{})
+	require.False(t, none.Is(nil))
+	require.False(t, none.Is([]byte("\x00")))
+	require.False(t, none.Is(make([]byte, paddedKey+1)))
 }

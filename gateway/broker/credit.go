@@ -7,7 +7,7 @@ import "sync/atomic"
 // published, and whoever is done with that gives it back; so does whoever cannot
 // tell, for of several releases only the first counts.
 type Credit struct {
-	// Immutable after NewCredit.
+	// Immutable after Take.
 	release func(bytes int64)
 
 	// Atomic.
@@ -17,9 +17,15 @@ type Credit struct {
 // NewCredit returns a credit of so many bytes, above 0, that are given back by
 // release.
 func NewCredit(bytes int64, release func(bytes int64)) *Credit {
-	c := &Credit{release: release}
-	c.bytes.Store(bytes)
+	c := new(Credit)
+	c.Take(bytes, release)
 	return c
+}
+
+// Take makes a zero Credit what NewCredit returns, for who has memory for it.
+func (c *Credit) Take(bytes int64, release func(bytes int64)) {
+	c.release = release
+	c.bytes.Store(bytes)
 }
 
 // Release gives the credit back, once; a nil Credit is none. Any goroutine,

@@ -42,11 +42,20 @@ func newCredits(size int64, wait time.Duration) *credits {
 // publishers of 150 bytes was 65 MiB larger than the credit that they held when it was 256.
 const creditCost = 640
 
-// AcquireCredit takes credit for a publication of so many payload bytes; one that
-// is larger than all credit there is takes it all. It waits at most
+// AcquireCredit is TakeCredit for who has no memory for it.
+func (h *Hub) AcquireCredit(ctx context.Context, size int) (*broker.Credit, error) {
+	credit := new(broker.Credit)
+	if err := h.TakeCredit(ctx, size, credit); err != nil {
+		return nil, err
+	}
+	return credit, nil
+}
+
+// TakeCredit takes credit, which is zero, for a publication of so many payload bytes; one
+// that is larger than all credit there is takes it all. It waits at most
 // Options.CreditWait, then nothing is taken and the error is codec.ErrInternal.
 // Not from a turn.
-func (h *Hub) AcquireCredit(ctx context.Context, size int) (*broker.Credit, error) {
+func (h *Hub) TakeCredit(ctx context.Context, size int, credit *broker.Credit) error {
 	c := h.credit
 	n := c.cost(size)
 	if !c.sem.TryAcquire(n) {
@@ -58,10 +67,12 @@ func (h *Hub) AcquireCredit(ctx context.Context, size int) (*broker.Credit, erro
 		c.waited.Add(time.Since(began))
 		if err != nil {
 			c.fails.Add(1)
-			return nil, codec.ErrInternal
+			return codec.ErrInternal
 		}
 	}
-	return c.taken(n), nil
+	c.used.Add(n)
+	credit.Take(n, c.giveBack)
+	return nil
 }
 
 // Credit implements broker.Sink. Readers of engines stand in one queue with publishers.
@@ -74,15 +85,11 @@ func (h *Hub) Credit(ctx context.Context, size int) (*broker.Credit, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
-	return c.taken(n), nil
+	c.used.Add(n)
+	return broker.NewCredit(n, c.giveBack), nil
 }
 
 func (c *credits) cost(size int) int64 { return min(int64(size)+creditCost, c.size) }
-
-func (c *credits) taken(n int64) *broker.Credit {
-	c.used.Add(n)
-	return broker.NewCredit(n, c.giveBack)
-}
 
 func (c *credits) release(n int64) {
 	c.used.Add(-n)

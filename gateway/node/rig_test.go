@@ -47,7 +47,8 @@ func startServer(t *testing.T, p parts) *server {
 func launch(t testing.TB, text string) *server {
 	t.Helper()
 	cfg := load(t, text)
-	n, err := New(cfg, Options{Verify: testing.Testing() && !isBench(t)})
+	_, benchmark := t.(*testing.B)
+	n, err := New(cfg, Options{Verify: !benchmark})
 	require.NoError(t, err)
 	require.NoError(t, n.Start())
 	return &server{Node: n, addr: n.Addr(), api: &testkit.API{Addr: n.Addr(), Key: cfg.HTTPAPI.Key}}
@@ -89,5 +90,3 @@ func (s *server) status(t *testing.T, path string) int {
 	head, _ := testkit.RoundTrip(t, s.addr, testkit.Request{Target: path})
 	return head.Status
 }
-
-func isBench(t testing.TB) bool { _, ok := t.(*testing.B); return ok }
