@@ -65,6 +65,7 @@ type Conn struct {
 	trusted bool       // the client, as far as it is known, is a trusted proxy
 	header  bool       // a PROXY header is due
 	unset   bool       // readBy is for the next read that may wait, and not set yet; only at a gate
+	aside   bool       // what BeginWait said when held was taken
 	request uint32     // counts them
 	partly  uint32     // the last of which something was read; of TLS what carries it
 	head    headBounds // of a request that came by the gate

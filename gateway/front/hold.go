@@ -47,19 +47,39 @@ func Hold(c net.Conn, addr netip.Addr, head, body int) Room {
 		return RoomTaken
 	}
 	b := f.bottom()
-	if b.trusted && client.Plain(addr) == addrOf(b.RemoteAddr()) {
+	room := b.hold(addr, head, body)
+	if room == RoomTaken {
+		b.aside = b.BeginWait()
+	}
+	return room
+}
+
+func (c *Conn) hold(addr netip.Addr, head, body int) Room {
+	if c.trusted && client.Plain(addr) == addrOf(c.RemoteAddr()) {
 		addr = netip.Addr{}
 	}
-	return b.ln.waiting.hold(&b.held, addr, head, body)
+	return c.ln.waiting.hold(&c.held, addr, head, body)
 }
 
 // LetGo gives back what [Hold] counted.
 func LetGo(c net.Conn) {
 	if f, ok := c.(fronted); ok {
 		b := f.bottom()
+		if b.aside {
+			b.aside = false
+			b.EndWait()
+		}
 		b.ln.waiting.letGo(&b.held)
 	}
 }
+
+// BeginWait is told by a handler, or by whoever took the connection over, that it is about
+// to wait for others: what is to be served behind it has another worker then. If it returns
+// true EndWait must be called, by the same goroutine.
+func (c *Conn) BeginWait() bool { return c.gated != nil && c.gated.BeginWait() }
+
+// EndWait is the end of [Conn.BeginWait].
+func (c *Conn) EndWait() { c.gated.EndWait() }
 
 // holding is what a request holds that waits for others.
 type holding struct {

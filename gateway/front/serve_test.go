@@ -104,7 +104,7 @@ func (s *served) byGate(t *testing.T, srv *fasthttp.Server) (stop func()) {
 			headTime = min(headTime, limit)
 		}
 	}
-	g, err := gate.New(gate.Options{Doors: 2, Workers: 1 << 16, HeadTime: headTime, IdleTime: srv.IdleTimeout, HeadMax: srv.ReadBufferSize})
+	g, err := gate.New(gate.Options{Doors: 2, Workers: 1 << 16, Runners: 2, HeadTime: headTime, IdleTime: srv.IdleTimeout, HeadMax: srv.ReadBufferSize})
 	require.NoError(t, err)
 	s.gate = g
 	require.NoError(t, ln.ServeOn(g, srv.ServeConn, func(err error) { t.Error(err) }))

@@ -59,7 +59,11 @@ func (c *Conn) await(p purpose) error {
 		}
 		c.waits[p] = w
 		c.mu.Unlock()
+		aside := c.BeginWait()
 		late = !w.wait(by)
+		if aside {
+			c.EndWait()
+		}
 	}
 }
 

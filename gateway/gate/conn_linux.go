@@ -29,8 +29,10 @@ type Conn struct {
 	hungUp             bool  // epoll has said that the peer sends no more, or there is an error
 	cut                bool  // is to be closed
 	parks              bool  // waits for more when the worker is done
+	waiting            bool  // between BeginWait and EndWait
 	pins               uint16
 	mu                 sync.Mutex
+	worker             *worker    // who serves it, if it was taken from the queue
 	waits              [2]*waiter // who waits until it can be read, and written
 	readBy             int64      // deadlines of the worker, see ticks
 	writeBy            int64

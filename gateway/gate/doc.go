@@ -22,6 +22,7 @@
 //	list_linux.go     lists of deadlines
 //	conn_linux.go     Conn as the worker sees it
 //	pin_linux.go      who may use a descriptor, and who closes it; Cut, TakeFD
+//	queue_linux.go    few workers for many requests
 //	await_linux.go    workers that must wait for a socket
 //	system_linux.go   reads and writes that the runtime is not told of
 //	buffer_linux.go   memory of what has come

@@ -43,6 +43,7 @@ type door struct {
 	err     error // of epoll_wait
 	timed   int64 // the deadline of file, see ticks; 0: none
 	resting []resting
+	todo    []*Conn // what is to be served, before the queue has it
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -295,4 +296,19 @@ func (d *door) run() {
 			return
 		}
 	}
+}
+
+// handOver gives the queue what is to be served. It reports whether the door is to look at
+// the queue again before long.
+func (d *door) handOver(now int64) (looks bool) {
+	q := &d.gate.queue
+	if q.most == 0 {
+		return false
+	}
+	if len(d.todo) > 0 {
+		q.add(d.todo, now)
+		clear(d.todo)
+		d.todo = d.todo[:0]
+	}
+	return q.look(now)
 }

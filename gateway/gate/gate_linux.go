@@ -17,6 +17,7 @@ type Gate struct {
 	opt   Options
 	doors []*door
 	pool  *ants.PoolWithFunc
+	queue queue
 
 	// Guarded by mu.
 	mu              sync.Mutex
@@ -47,6 +48,7 @@ func New(opt Options) (*Gate, error) {
 		return nil, fmt.Errorf("gate: at least one door and one worker are needed, got %d and %d", opt.Doors, opt.Workers)
 	}
 	g := &Gate{opt: opt}
+	g.queue.gate, g.queue.most, g.queue.stuck = g, opt.Runners, stuckTime
 	g.listeners.Store(new([]*Listener))
 	for range opt.Doors {
 		d, err := newDoor(g)
@@ -58,7 +60,7 @@ func New(opt Options) (*Gate, error) {
 		g.draining.Add(1)
 	}
 	var err error
-	g.pool, err = ants.NewPoolWithFunc(opt.Workers, g.work, ants.WithNonblocking(true), ants.WithExpiryDuration(opt.WorkerIdle))
+	g.pool, err = ants.NewPoolWithFunc(opt.Workers, g.run, ants.WithNonblocking(true), ants.WithExpiryDuration(opt.WorkerIdle))
 	if err != nil {
 		g.Close()
 		return nil, fmt.Errorf("gate: cannot make a pool of %d workers: %w", opt.Workers, err)
@@ -138,6 +140,7 @@ func (g *Gate) Stats() Stats {
 	st := Stats{
 		Served: int(g.served.Load()), Accepted: g.accepted.Load(), Handed: g.handed.Load(), Late: g.late.Load(),
 		Cut: g.cuts.Load(), Failed: g.failed.Load(), Fallbacks: g.fallbacks.Load(), Panics: g.panics.Load(),
+		Queued: g.queue.len(), Opened: g.queue.opened.Load(),
 	}
 	for _, d := range g.doors {
 		st.Bytes += d.bytes.Load()
@@ -150,19 +153,38 @@ func (g *Gate) Stats() Stats {
 	return st
 }
 
-// submit lets a worker serve a connection that counts as served, or a goroutine of its own if the pool refuses:
-// it must not be lost, and the door must not wait.
+// submit lets a worker serve a connection that counts as served, at once or when the door
+// has looked at all it was told of. The door.
 func (g *Gate) submit(c *Conn) {
 	g.handed.Add(1)
-	if err := g.pool.Invoke(c); err != nil {
+	if g.opt.Runners == 0 {
+		g.start(c)
+		return
+	}
+	c.door.todo = append(c.door.todo, c)
+}
+
+// start lets a worker run what there is to do, or a goroutine of its own if the pool
+// refuses: it must not be lost, and the door must not wait.
+func (g *Gate) start(what any) {
+	if err := g.pool.Invoke(what); err != nil {
 		g.fallbacks.Add(1)
-		go g.work(c)
+		go g.run(what)
+	}
+}
+
+// run is what a worker does.
+func (g *Gate) run(what any) {
+	switch v := what.(type) {
+	case *Conn:
+		g.work(v)
+	case *queue:
+		v.work()
 	}
 }
 
 // work is what a worker does with a connection.
-func (g *Gate) work(arg any) {
-	c := arg.(*Conn)
+func (g *Gate) work(c *Conn) {
 	defer g.served.Add(-1)
 	defer c.survive()
 	for again := true; again; again = c.rest() {
@@ -174,6 +196,8 @@ func (g *Gate) work(arg any) {
 // request is there by now: the worker serves it.
 func (c *Conn) rest() bool {
 	c.mu.Lock()
+	w := c.worker
+	c.worker, c.waiting = nil, false // whoever uses it from here on is somebody else
 	if c.state != stateServing || !c.parks {
 		c.mu.Unlock()
 		return false
@@ -190,7 +214,13 @@ func (c *Conn) rest() bool {
 		c.drop()
 		return false
 	}
-	return c.settle(false)
+	if !c.settle(false) {
+		return false
+	}
+	c.mu.Lock()
+	c.worker = w
+	c.mu.Unlock()
+	return true
 }
 
 // survive is deferred where clients are called: a panic costs the connection, and nothing

@@ -59,6 +59,12 @@ func (*Conn) Cut() {}
 // TakeFD reports that there is none.
 func (*Conn) TakeFD() (fd int, ok bool) { return -1, false }
 
+// BeginWait reports false.
+func (*Conn) BeginWait() bool { return false }
+
+// EndWait does nothing.
+func (*Conn) EndWait() {}
+
 // Behind knows nothing.
 func (*Conn) Behind() (n int, known bool) { return 0, false }
 

@@ -221,10 +221,13 @@ func (m *model) run(opt Options, clients, each int, seed uint64) {
 func TestModel(t *testing.T) {
 	for n, opt := range []Options{
 		{Doors: 1, Workers: 64},
+		{Doors: 2, Workers: 64, Runners: 1},
+		{Doors: 2, Workers: 2, Runners: 3, HeadTime: time.Hour, IdleTime: time.Hour, WorkerIdle: time.Millisecond},
 		{Doors: 3, Workers: 2, HeadTime: time.Hour, IdleTime: time.Hour, WorkerIdle: time.Millisecond},
 	} {
 		seed := rand.Uint64()
-		t.Run(fmt.Sprintf("%d doors, seed %d", opt.Doors, seed+uint64(n)), func(t *testing.T) {
+		seed += uint64(n)
+		t.Run(fmt.Sprintf("%d doors, %d runners, seed %d", opt.Doors, opt.Runners, seed), func(t *testing.T) {
 			(&model{t: t}).run(opt, 16, 20, seed)
 		})
 	}
@@ -232,10 +235,10 @@ func TestModel(t *testing.T) {
 
 // Deadlines come at any time, and the gate drains in the midst of it.
 func TestModelWithDeadlinesAndDrain(t *testing.T) {
-	for range 5 {
+	for n := range 6 {
 		seed := rand.Uint64()
-		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			(&model{t: t, loose: true}).run(Options{Doors: 2, Workers: 16, HeadTime: 2 * time.Millisecond, IdleTime: time.Millisecond}, 16, 8, seed)
+		t.Run(fmt.Sprintf("%d runners, seed %d", n%3, seed), func(t *testing.T) {
+			(&model{t: t, loose: true}).run(Options{Doors: 2, Workers: 16, Runners: n % 3, HeadTime: 2 * time.Millisecond, IdleTime: time.Millisecond}, 16, 8, seed)
 		})
 	}
 }

@@ -48,6 +48,11 @@ type Options struct {
 	Workers int
 	// WorkerIdle is how long a worker without work lives. 0: a second.
 	WorkerIdle time.Duration
+	// Runners is how many workers take one connection after the other from a queue, for
+	// clients that as a rule wait for nothing but their connection, or say so with
+	// [Conn.BeginWait]: as many as there are processors. 0: each connection that is to be
+	// served wakes a worker of its own.
+	Runners int
 	// HeadTime is how long a connection may take from when it was accepted until
 	// something comes, and again from then on until that is whole. IdleTime is for
 	// between two requests. 0: for ever.
@@ -85,7 +90,8 @@ type Stats struct {
 	Fresh  int   // connections that have sent nothing yet
 	Head   int   // with the beginning of a request
 	Idle   int   // between two requests
-	Served int   // that workers have
+	Served int   // that workers have, or are about to
+	Queued int   // of those, in the queue of Options.Runners
 	Bytes  int64 // of buffers: what came and no worker has read
 
 	Accepted  uint64 // connections
@@ -93,6 +99,7 @@ type Stats struct {
 	Late      uint64 // connections closed because nothing came in time, or served with what had come
 	Cut       uint64 // connections that Conn.Cut has ended
 	Failed    uint64 // failures of accept
+	Opened    uint64 // how often the queue of Options.Runners was opened since somebody was stuck
 	Fallbacks uint64 // connections that the pool refused and a goroutine served
 	Panics    uint64 // of clients, each of which has cost its connection
 }

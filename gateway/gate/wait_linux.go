@@ -192,6 +192,7 @@ func (d *door) sweep() bool {
 			d.gate.served.Add(-1)
 		}
 	}
+	looks := d.handOver(now)
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()
@@ -203,6 +204,9 @@ func (d *door) sweep() bool {
 		if c := d.lists[i].first; c != nil && c.by != 0 && (next == 0 || c.by < next) {
 			next = c.by
 		}
+	}
+	if looks && (next == 0 || now+d.gate.queue.stuck < next) {
+		next = now + stuckTime
 	}
 	for _, r := range d.resting {
 		if next == 0 || r.until < next {

@@ -79,6 +79,8 @@ type Node struct {
 	// nobody has read. Without a gate there are none.
 	GateConnections map[string]int
 	GateBytes       int64
+	// GateOpened is how often a request held up others, see gate.Stats.
+	GateOpened uint64
 	// Limited is what the limits by address did, by limit.
 	// Addresses are those with open streams that count for a limit.
 	Limited   map[string]uint64

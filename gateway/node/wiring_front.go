@@ -37,7 +37,17 @@ func (node *Node) gateOptions() gate.Options {
 	return gate.Options{
 		Doors: doors(node.Loops()), Workers: mostServed, WorkerIdle: idleWorker, Log: node.log,
 		HeadTime: node.headTime(), IdleTime: c.IdleTimeout, HeadMax: max(c.MaxHeadSize+headSlack, helloMax),
+		Runners: node.runners(),
 	}
+}
+
+// runners is how many workers the gate has for short requests. With an engine outside of
+// the process nearly every request waits for it, and has a worker of its own.
+func (node *Node) runners() int {
+	if !node.broker.Abilities().Local || node.presenceRedis != nil {
+		return 0
+	}
+	return max(processors, node.Loops())
 }
 
 // doors is how many the gate has: one per loop, but no more than are ever busy.

@@ -128,8 +128,8 @@ func (c counters) addGate(n *metrics.Node) {
 		return
 	}
 	st := c.node.gate.Stats()
-	n.GateConnections = map[string]int{"fresh": st.Fresh, "head": st.Head, "idle": st.Idle, "served": st.Served}
-	n.GateBytes = st.Bytes
+	n.GateConnections = map[string]int{"fresh": st.Fresh, "head": st.Head, "idle": st.Idle, "served": st.Served - st.Queued, "queued": st.Queued}
+	n.GateBytes, n.GateOpened = st.Bytes, st.Opened
 	n.Accept["late"] = st.Late
 	n.Fallbacks["gate"] = st.Fallbacks
 }

@@ -1,0 +1,249 @@
+package gate
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// queue has the connections that are to be served, for a few workers at work who take one
+// after the other ([Options.Runners]): many requests at once then wake a worker or two,
+// and not one each.
+//
+// Nobody is to wait behind somebody who waits. A worker that waits for its socket, or says
+// so ([Conn.BeginWait]), is not at work meanwhile, and another takes on. Where one is at
+// the same connection for stuckTime, for whatever reason, the queue is open for a while:
+// everything has a worker of its own at once, as without a queue.
+type queue struct {
+	// Immutable after New.
+	gate  *Gate
+	most  int   // workers at work; 0: there is no queue
+	stuck int64 // stuckTime, but in tests
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	conns   []*Conn
+	next    int       // of conns, who is served next
+	workers []*worker // that have begun
+	atWork  int       // of them, and of those that are about to, who is on duty
+	taken   uint64    // connections
+	seen    uint64    // taken, when a door looked
+	since   int64     // when that was seen first, see clock; 0: nobody waited
+	open    int64     // until when it is open, see clock
+
+	// Atomic.
+	opened atomic.Uint64 // how often it was
+}
+
+// worker is one who takes from a queue. It is guarded by the mu of that.
+type worker struct {
+	duty duty
+	at   int // of workers
+}
+
+// duty says whether a worker counts.
+type duty uint8
+
+const (
+	onDuty duty = iota
+	away        // it waits, and has said so
+	stuck       // nobody knows what it does; it is on duty when it takes the next
+)
+
+// pooled are workers that do not work.
+var pooled = sync.Pool{New: func() any { return new(worker) }}
+
+const (
+	// stuckTime is much longer than a request takes, and than a thread waits for a
+	// processor as a rule; and it is waited for once a second at most.
+	stuckTime = int64(20 * time.Millisecond)
+	// perWorker is for how many that wait another worker is worth being woken.
+	perWorker = 4
+	// openTime is how long a queue is open where somebody was stuck.
+	openTime = int64(time.Second)
+	// queueKept is how many places an empty queue keeps.
+	queueKept = 1024
+)
+
+// add queues what a door has to be served, and sees to it that somebody does.
+func (q *queue) add(all []*Conn, now int64) {
+	q.mu.Lock()
+	if q.next > len(q.conns)/2 {
+		n := copy(q.conns, q.conns[q.next:])
+		clear(q.conns[n:])
+		q.conns, q.next = q.conns[:n], 0
+	}
+	q.conns = append(q.conns, all...)
+	n := q.staff()
+	if now < q.open {
+		n = q.hire(len(all))
+	}
+	q.mu.Unlock()
+	q.start(n)
+}
+
+// len returns how many wait.
+func (q *queue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.conns) - q.next
+}
+
+// staff returns how many workers are to be started, and counts them. The caller holds mu.
+func (q *queue) staff() int {
+	waits := len(q.conns) - q.next
+	if waits == 0 || q.atWork >= q.most || q.atWork > 0 && waits <= perWorker*q.atWork {
+		return 0
+	}
+	return q.hire(1)
+}
+
+// hire counts workers that are to be started. The caller holds mu.
+func (q *queue) hire(n int) int {
+	q.atWork += n
+	return n
+}
+
+func (q *queue) start(workers int) {
+	for range workers {
+		q.gate.start(q)
+	}
+}
+
+// work is what a worker does.
+func (q *queue) work() {
+	w := q.begin()
+	defer q.end(w) // a client may end the goroutine
+	for c := q.take(w); c != nil; c = q.take(w) {
+		c.mu.Lock()
+		c.worker = w
+		c.mu.Unlock()
+		q.gate.work(c)
+	}
+}
+
+// begin enters a worker, whom hire has counted.
+func (q *queue) begin() *worker {
+	w := pooled.Get().(*worker)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	w.duty, w.at = onDuty, len(q.workers)
+	q.workers = append(q.workers, w)
+	return w
+}
+
+// end is the end of begin.
+func (q *queue) end(w *worker) {
+	q.mu.Lock()
+	q.shift(w, away)
+	last := len(q.workers) - 1
+	q.workers[w.at] = q.workers[last]
+	q.workers[w.at].at = w.at
+	q.workers[last] = nil
+	if q.workers = q.workers[:last]; last == 0 && cap(q.workers) > queueKept {
+		q.workers = nil
+	}
+	n := q.staff()
+	q.mu.Unlock()
+	pooled.Put(w)
+	q.start(n)
+}
+
+// shift changes the duty of a worker. The caller holds mu.
+func (q *queue) shift(w *worker, to duty) {
+	switch {
+	case w.duty == onDuty && to != onDuty:
+		q.atWork--
+	case w.duty != onDuty && to == onDuty:
+		q.atWork++
+	}
+	w.duty = to
+}
+
+// take takes who is next, nil if nobody waits.
+func (q *queue) take(w *worker) *Conn {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.shift(w, onDuty)
+	if q.next == len(q.conns) {
+		return nil
+	}
+	c := q.conns[q.next]
+	q.conns[q.next] = nil
+	q.taken++
+	if q.next++; q.next == len(q.conns) {
+		q.next = 0
+		if q.conns = q.conns[:0]; cap(q.conns) > queueKept {
+			q.conns = nil
+		}
+	}
+	return c
+}
+
+// leave lets another worker take on while one waits.
+func (q *queue) leave(w *worker) {
+	q.mu.Lock()
+	q.shift(w, away)
+	n := q.staff()
+	q.mu.Unlock()
+	q.start(n)
+}
+
+// back is the end of leave.
+func (q *queue) back(w *worker) {
+	q.mu.Lock()
+	q.shift(w, onDuty)
+	q.mu.Unlock()
+}
+
+// look opens the queue if somebody waits and nobody was taken from it for stuckTime. It
+// reports whether to look again by then. Any door.
+func (q *queue) look(now int64) (again bool) {
+	q.mu.Lock()
+	n := 0
+	switch {
+	case q.next == len(q.conns):
+		q.since = 0
+	case q.since == 0 || q.seen != q.taken:
+		q.since, q.seen = now, q.taken
+	case now-q.since >= q.stuck:
+		q.opened.Add(1)
+		for _, w := range q.workers {
+			if w.duty == onDuty {
+				q.shift(w, stuck)
+			}
+		}
+		q.since, q.open = now, now+openTime
+		n = q.hire(len(q.conns) - q.next)
+	}
+	again = q.since != 0
+	q.mu.Unlock()
+	q.start(n)
+	return again
+}
+
+// BeginWait is told by whoever serves the connection that it is about to wait for something
+// else than the connection, so that no other waits behind it. If it returns true, EndWait
+// must be called when that is over. It costs nothing worth mentioning.
+func (c *Conn) BeginWait() bool {
+	c.mu.Lock()
+	w := c.worker
+	begins := w != nil && !c.waiting
+	c.waiting = c.waiting || begins
+	c.mu.Unlock()
+	if begins {
+		c.door.gate.queue.leave(w)
+	}
+	return begins
+}
+
+// EndWait is the end of [Conn.BeginWait], if that returned true: from the same goroutine.
+func (c *Conn) EndWait() {
+	c.mu.Lock()
+	w := c.worker
+	c.waiting = false
+	c.mu.Unlock()
+	if w != nil {
+		c.door.gate.queue.back(w)
+	}
+}
