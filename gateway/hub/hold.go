@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"slices"
+
 	"sluice/gateway/loop"
 )
 
@@ -13,25 +15,45 @@ type hold struct {
 type heldItem struct {
 	topic *topic
 	d     *delivery
+	// news: it entered the Sink behind the subscriber. Asked when it is held: member.from
+	// moves on when a command brings it forward.
+	news bool
 }
 
 // hold keeps an event until the hold of the stream ends.
 func (s *Shard) hold(t *topic, m *member, d *delivery) {
-	h := s.holds.Value(m.slot)
-	h.bytes += d.Size() + holdCost
-	if h.bytes > s.hub.opt.HoldMaxSize {
-		s.owner.Insufficient(s.loop.Ref(m.slot), t.channel)
-		return
-	}
-	h.items = append(h.items, heldItem{t, d})
+	s.keep(m, heldItem{t, d, d.seq > m.from})
 }
 
-// FirstHeld returns the offset and the epoch of the first publication that is held
-// for a stream in a channel, 0 if there is none.
+func (s *Shard) keep(m *member, it heldItem) {
+	h := s.holds.Value(m.slot)
+	h.bytes += it.d.Size() + holdCost
+	if h.bytes > s.hub.opt.HoldMaxSize {
+		s.owner.Insufficient(s.loop.Ref(m.slot), it.topic.channel)
+		return
+	}
+	h.items = append(h.items, it)
+}
+
+// drop forgets what is held in a channel.
+func (h *hold) drop(channel string) {
+	h.items = slices.DeleteFunc(h.items, func(it heldItem) bool {
+		if it.topic.channel != channel {
+			return false
+		}
+		h.bytes -= it.d.Size() + holdCost
+		return true
+	})
+}
+
+// FirstHeld returns the offset and the epoch of the first publication that is held for a
+// stream in a channel and entered the Sink behind the subscriber, 0 if there is none. None
+// is missing behind it. What entered before, and was late here, may have a hole behind
+// it: what was published while nobody wanted the channel is not brought.
 func (s *Shard) FirstHeld(slot uint32, channel string) (offset uint64, epoch uint32) {
 	if h := s.holds.Value(slot); h != nil {
 		for _, it := range h.items {
-			if it.d.kind == eventPublication && it.d.offset != 0 && it.topic.channel == channel {
+			if it.news && it.d.kind == eventPublication && it.d.offset != 0 && it.topic.channel == channel {
 				return it.d.offset, it.d.epoch
 			}
 		}
@@ -102,9 +124,12 @@ func (s *Shard) Activate(ref loop.Ref, at []Start) {
 			if d := items[i].d; d.frame == nil && settled(at, d) {
 				continue
 			}
-			// Another subscription of the stream that still holds keeps its
-			// events: deliverTo puts them back.
-			if m := s.find(ref.Slot, items[i].topic.channel); m != nil {
+			m := s.find(ref.Slot, items[i].topic.channel)
+			switch {
+			case m == nil:
+			case m.held(): // another subscription, which goes on holding
+				s.keep(m, items[i])
+			default:
 				s.deliverTo(items[i].topic, m, items[i].d)
 			}
 		}

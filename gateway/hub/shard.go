@@ -170,7 +170,11 @@ func (s *Shard) Unsubscribe(slot uint32, channel string) bool {
 	}
 	s.remove(slot, int(m.place))
 	s.refreshCursor(slot)
-	if s.holds.Value(slot) != nil && !s.held(slot) {
+	switch h := s.holds.Value(slot); {
+	case h == nil:
+	case s.held(slot):
+		h.drop(channel)
+	default:
 		s.holds.Delete(slot) // nobody will end it
 	}
 	return true
