@@ -132,9 +132,6 @@ func (p *poller) atMost() time.Duration {
 // goroutine.
 func (p *poller) wait(events *[pollMost]event, most time.Duration) (n int, closed bool) {
 	p.await(most)
-	if p.closed.Load() {
-		return 0, true
-	}
 	for i := range p.got {
 		ev := &p.raw[i]
 		if uint32(ev.Fd) == wakeSlot {
@@ -149,6 +146,11 @@ func (p *poller) wait(events *[pollMost]event, most time.Duration) (n int, close
 			hangup:   ev.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0,
 		}
 		n++
+	}
+	// Why not before: the drain may have taken the wake-up of a close since, and no other
+	// comes.
+	if p.closed.Load() {
+		return 0, true
 	}
 	return n, false
 }

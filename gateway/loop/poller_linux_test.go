@@ -2,9 +2,11 @@ package loop
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sluice/codec"
+	"sluice/gateway/testkit"
 )
 
 // eachPoller runs f with a poller that waits as a goroutine, and with one that waits as a
@@ -74,6 +77,86 @@ func TestAShorterWaitEndsTheLongerOne(t *testing.T) {
 		require.Zero(t, n)
 		require.False(t, closed)
 	})
+}
+
+// Whatever a wait may last for, and whenever that changes, its end and what ends it early
+// are not lost: the deadline of the descriptor is set, moved and taken away at every distance
+// from the wait.
+func TestNoEndOfAWaitIsLost(t *testing.T) {
+	eachPollerOf(t, func(t *testing.T, p *poller) {
+		const rounds = 150
+		var most, waits, seen atomic.Int64
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			var events [pollMost]event
+			for {
+				n, closed := p.wait(&events, time.Duration(most.Load()))
+				if closed {
+					return
+				}
+				seen.Add(int64(n))
+				waits.Add(1)
+			}
+		}()
+		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		require.NoError(t, p.add(fd, 0, 1))
+		await := func(what string, n *atomic.Int64, beyond int64) {
+			t.Helper()
+			testkit.EventuallyWithin(t, patience, func() bool { return n.Load() > beyond }, what)
+		}
+		pause := func() {
+			for range rand.IntN(20_000) {
+				runtime.KeepAlive(p)
+			}
+		}
+		for range rounds {
+			most.Store([]int64{0, int64(time.Hour), rand.Int64N(3e6) + 1}[rand.IntN(3)])
+			p.wake()
+			pause()
+			if rand.IntN(2) == 0 {
+				before := seen.Load()
+				_, err := unix.Write(fd, []byte{1, 7: 0})
+				require.NoError(t, err)
+				await("an edge", &seen, before)
+				continue
+			}
+			most.Store(rand.Int64N(1e6) + 1) // it ends by itself from here on
+			p.wake()
+			await("waits that end by themselves", &waits, waits.Load()+2)
+		}
+		p.close()
+		<-done
+	})
+}
+
+// A close ends the wait, though another wake-up is being taken at that moment.
+func TestNoCloseIsLost(t *testing.T) {
+	for range 2000 {
+		p, err := newPoller()
+		require.NoError(t, err)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			var events [pollMost]event
+			for closed := false; !closed; {
+				_, closed = p.wait(&events, 0)
+			}
+		}()
+		p.wake()
+		for range rand.IntN(60_000) { // until about then
+			runtime.KeepAlive(p)
+		}
+		p.close()
+		select {
+		case <-done:
+		case <-time.After(patience):
+			t.Fatal("expected the end of a wait")
+		}
+		p.release()
+	}
 }
 
 // watched makes sockets that the poller watches, and returns their far ends.
