@@ -225,9 +225,13 @@ func TestTheLargestStalledQueueGoesWhenAllAreTooLarge(t *testing.T) {
 	h := newHarness(t, Options{QueueMaxSize: 1 << 20, QueuesMaxTotal: 300 << 10})
 	small, large, exempt := h.openTiny(unixPair, 0), h.openTiny(unixPair, 0), h.openTiny(unixPair, 0)
 	healthy := h.open(tcpPair, 0)
-	for _, c := range []*client{small, large, exempt} {
-		h.block(c, 1000)
-	}
+	h.do(func(l *Loop) {
+		// In one turn, for who has taken nothing for longer may count as stalled a look
+		// before the others, and go instead of a heavier one.
+		for _, c := range []*client{small, large, exempt} {
+			c.fill(l, 1000)
+		}
+	})
 	big := func(n int) *codec.Frame { return frameOf("", strings.Repeat("q", n<<10)) }
 	h.send(small, big(60))
 	h.send(large, big(100))
