@@ -113,7 +113,7 @@ func TestAStandstillCountsOnce(t *testing.T) {
 	var p stillness
 	read := func(stood int64) {
 		t.Helper()
-		at, fair := p.read(clock)
+		at, fair := p.read(clock, 0)
 		require.Equal(t, now, at)
 		require.Equal(t, now-stood, fair)
 	}
@@ -133,5 +133,70 @@ func TestAStandstillCountsOnce(t *testing.T) {
 		now += 3600 * sec
 		p.end(clock)
 		read(stood + 30*sec - int64(pollCap))
+	}
+}
+
+// A look that is made too late is as if it were made in time, however many passes there are
+// until then. That the poller was late, too, counts once.
+func TestALookThatIsLateIsAStandstill(t *testing.T) {
+	now := began
+	clock := func() int64 { return now }
+	var p stillness
+	stood := int64(0)
+	read := func(due, more int64) {
+		t.Helper()
+		stood += more
+		_, fair := p.read(clock, due)
+		require.Equal(t, now-stood, fair)
+	}
+	read(0, 0)
+	due := now + 10*ms
+	now = due + overdue
+	read(due, 0) // it may be that late
+	now += ms
+	read(due, overdue+ms)
+	read(due, 0)
+	now += 5 * ms // another pass, which gave way to posts
+	read(due, 5*ms)
+	now += sec
+	read(0, 0) // no window waits any more
+	for _, first := range []string{"look", "poller"} {
+		p.begin(clock, pollCap)
+		due = now + 10*ms
+		now += 10 * sec
+		if first == "look" {
+			read(due, 10*sec-10*ms)
+			p.end(clock)
+		} else {
+			p.end(clock)
+			read(due, 10*sec-int64(pollCap))
+		}
+		read(due, 0)
+	}
+}
+
+// Who takes all that it is offered is not late, however seldom that is. Who takes nothing
+// in time uses its patience up all the same.
+func TestALookThatIsLateIsPaidByNobody(t *testing.T) {
+	r := newHoldRig(t, 2, 10, Options{QueueMaxAge: time.Hour})
+	reads, stalls := r.clients[0], r.clients[1]
+	r.window()
+	now := began
+	look := func(after int64) {
+		now += after
+		begin(r.l, now)
+		pass(r.l)
+	}
+	look(0)
+	for range 20 {
+		look(400 * ms)
+		r.takes(reads, 100)
+	}
+	require.True(t, r.l.in.hold.on)
+	require.Zero(t, r.l.stats.GivenUp)
+	for !r.l.at(stalls.ref.Slot).late {
+		require.Less(t, now, began+3600*sec)
+		look(10 * ms)
+		r.drain(reads)
 	}
 }

@@ -27,7 +27,7 @@ import (
 // uses up what is meant for those who read.
 //
 // All times but askAt and wakeAt are on the fair clock: a standstill of the process is no
-// wait. What the numbers below do is shown by TestAFewThatTrickleDoNotStopABurst, and
+// wait, and neither is what a look comes too late. What the numbers below do is shown by TestAFewThatTrickleDoNotStopABurst, and
 // measured by go run ./bench open, with -stalled and with -trickle.
 type hold struct {
 	on      bool
@@ -111,6 +111,9 @@ func (l *Loop) mayTake() bool {
 		l.countActive()
 	}
 	if l.catchingUp(size) {
+		if h.on {
+			h.wakeAt = l.now
+		}
 		return false // they are not blocked: we have not tried
 	}
 	if len(l.blocked) == 0 {
@@ -131,6 +134,7 @@ func (l *Loop) mayTake() bool {
 		l.stats.Holds++
 	}
 	h.freed, h.enough, h.behind = 0, max(behind/8, 1), behind
+	h.wakeAt = l.now // this is the look that was due; the next is at once, unless it says when
 	reading, stalled := behind, never
 	if l.areMost(behind) {
 		stalled = l.stalled(behind)

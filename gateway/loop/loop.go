@@ -243,7 +243,7 @@ func (l *Loop) clock() int64 { return int64(time.Since(l.start)) }
 type behavior Loop
 
 func (b *behavior) Begin() {
-	b.now, b.fair = b.still.read((*Loop)(b).clock)
+	b.now, b.fair = b.still.read((*Loop)(b).clock, b.in.hold.wakeAt)
 }
 
 func (b *behavior) Handle(t Task) {

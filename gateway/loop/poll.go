@@ -120,7 +120,7 @@ func (l *Loop) armPoller() {
 	at := l.in.hold.wakeAt
 	l.poller.armed(at != 0 || l.wheel.count > 0 || l.shed.over)
 	was := l.holdAt.Swap(at)
-	if at != 0 && (was == 0 || at < was) && at-l.now < int64(pollCap) {
+	if at > l.now && (was == 0 || at < was) && at-l.now < int64(pollCap) { // else there is another pass
 		l.poller.wake()
 	}
 }
@@ -141,17 +141,25 @@ func (l *Loop) nextDue() int64 {
 // stillness knows for how long the process stood still: it was stopped, or had no
 // processor. Then its clients could not have been served, and what they did not take
 // meanwhile is not their fault. It is seen by waits for readiness that took much longer
-// than they might.
+// than they might, and, while a window waits, by looks that were made too late.
 type stillness struct {
 	// Guarded by mu.
 	mu    sync.Mutex
 	stood int64 // in all, in nanoseconds
+	until int64 // up to when that was counted
 	timed bool  // the poller waits, for at most pollCap
 	since int64 // since when
 }
 
-// standstill is how much longer than it may take a wait takes then.
-const standstill = int64(500 * time.Millisecond)
+const (
+	// standstill is how much longer than it may take a wait takes then.
+	standstill = int64(500 * time.Millisecond)
+	// overdue is how much too late a look is then. Why so much less: streams are offered
+	// what they wait for, and pay for the time in between. With a tenth of a processor
+	// looks that are due every 10 ms come every 100 to 500 ms, and who took all that it
+	// was offered had no patience left after three of them.
+	overdue = int64(wheelTick)
+)
 
 // begin notes that the poller waits, for at most most, or without an end if that is 0.
 func (p *stillness) begin(clock func() int64, most time.Duration) {
@@ -164,24 +172,41 @@ func (p *stillness) begin(clock func() int64, most time.Duration) {
 func (p *stillness) end(clock func() int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stood += p.late(clock())
+	now := clock()
+	p.count(p.from(now), now)
 	p.timed = false
 }
 
-// late returns for how long the process has stood still in a wait that is not over.
-func (p *stillness) late(now int64) int64 {
-	if late := now - p.since - int64(pollCap); p.timed && late > standstill {
-		return late
+// from returns since when the process stands still by a wait that is not over, now if it
+// does not.
+func (p *stillness) from(now int64) int64 {
+	if might := p.since + int64(pollCap); p.timed && now-might > standstill {
+		return might
 	}
-	return 0
+	return now
 }
 
-// read returns the time, and the same without that in which the process stood still. A
-// turn may run before the poller, and may be stopped between any two lines: so the clock
-// is read under the lock.
-func (p *stillness) read(clock func() int64) (now, fair int64) {
+// count counts a standstill up to now, but for what of it was counted before; none if it
+// begins now.
+func (p *stillness) count(from, now int64) {
+	if from = max(from, p.until); from < now {
+		p.stood += now - from
+		p.until = now
+	}
+}
+
+// read returns the time, and the same without that in which the process stood still. due is
+// when the turn was to look at the streams that a window waits for, 0 for never. A turn may
+// run before the poller, and may be stopped between any two lines: so the clock is read
+// under the lock.
+func (p *stillness) read(clock func() int64, due int64) (now, fair int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now = clock()
-	return now, now - p.stood - p.late(now)
+	from := p.from(now)
+	if due != 0 && now-due > overdue {
+		from = min(from, due)
+	}
+	p.count(from, now)
+	return now, now - p.stood
 }
