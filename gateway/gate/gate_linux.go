@@ -217,9 +217,7 @@ func (c *Conn) rest() bool {
 	if !c.settle(false) {
 		return false
 	}
-	c.mu.Lock()
-	c.worker = w
-	c.mu.Unlock()
+	c.servedBy(w)
 	return true
 }
 

@@ -74,9 +74,11 @@ func (q *queue) add(all []*Conn, now int64) {
 		q.conns, q.next = q.conns[:n], 0
 	}
 	q.conns = append(q.conns, all...)
-	n := q.staff()
+	n := 0
 	if now < q.open {
 		n = q.hire(len(all))
+	} else {
+		n = q.staff()
 	}
 	q.mu.Unlock()
 	q.start(n)
@@ -113,13 +115,24 @@ func (q *queue) start(workers int) {
 // work is what a worker does.
 func (q *queue) work() {
 	w := q.begin()
-	defer q.end(w) // a client may end the goroutine
-	for c := q.take(w); c != nil; c = q.take(w) {
-		c.mu.Lock()
-		c.worker = w
-		c.mu.Unlock()
+	var c *Conn
+	defer func() { // a client may end the goroutine
+		if c != nil {
+			c.servedBy(nil)
+		}
+		q.end(w)
+	}()
+	for c = q.take(w); c != nil; c = q.take(w) {
+		c.servedBy(w)
 		q.gate.work(c)
 	}
+}
+
+// servedBy says whose it is to wait for the connection, nil: nobody's of the queue.
+func (c *Conn) servedBy(w *worker) {
+	c.mu.Lock()
+	c.worker, c.waiting = w, false
+	c.mu.Unlock()
 }
 
 // begin enters a worker, whom hire has counted.
@@ -180,13 +193,12 @@ func (q *queue) take(w *worker) *Conn {
 	return c
 }
 
-// leave lets another worker take on while one waits.
-func (q *queue) leave(w *worker) {
+// leave lets another worker take on while one waits. It returns how many are to be started.
+func (q *queue) leave(w *worker) (n int) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.shift(w, away)
-	n := q.staff()
-	q.mu.Unlock()
-	q.start(n)
+	return q.staff()
 }
 
 // back is the end of leave.
@@ -226,24 +238,24 @@ func (q *queue) look(now int64) (again bool) {
 // else than the connection, so that no other waits behind it. If it returns true, EndWait
 // must be called when that is over. It costs nothing worth mentioning.
 func (c *Conn) BeginWait() bool {
+	q, n := &c.door.gate.queue, 0
 	c.mu.Lock()
-	w := c.worker
-	begins := w != nil && !c.waiting
-	c.waiting = c.waiting || begins
-	c.mu.Unlock()
+	begins := c.worker != nil && !c.waiting
 	if begins {
-		c.door.gate.queue.leave(w)
+		c.waiting = true
+		n = q.leave(c.worker) // under mu: whoever else waits here, it still is this one's worker
 	}
+	c.mu.Unlock()
+	q.start(n)
 	return begins
 }
 
 // EndWait is the end of [Conn.BeginWait], if that returned true: from the same goroutine.
 func (c *Conn) EndWait() {
 	c.mu.Lock()
-	w := c.worker
+	defer c.mu.Unlock()
 	c.waiting = false
-	c.mu.Unlock()
-	if w != nil {
-		c.door.gate.queue.back(w)
+	if c.worker != nil {
+		c.door.gate.queue.back(c.worker) // under mu, as in BeginWait
 	}
 }
