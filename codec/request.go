@@ -80,14 +80,25 @@ type filterWire struct {
 // described by [Detail].
 func DecodeConnect(src []byte, lim Limits) (*ConnectRequest, error) {
 	r := &ConnectRequest{}
+	if err := r.Decode(src, lim); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Decode is [DecodeConnect] into a request that is empty, but for memory that Subs may have.
+// After an error it means nothing.
+func (r *ConnectRequest) Decode(src []byte, lim Limits) error {
 	if !decodePlain(src, r) { // Slow path
 		*r = ConnectRequest{}
 		if err := r.decode(src, lim); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	slices.SortFunc(r.Subs, func(a, b SubRequest) int { return cmp.Compare(a.Channel, b.Channel) })
-	return r, nil
+	if len(r.Subs) > 1 {
+		slices.SortFunc(r.Subs, func(a, b SubRequest) int { return cmp.Compare(a.Channel, b.Channel) })
+	}
+	return nil
 }
 
 // decode sets the fields from src, the subs in no order.

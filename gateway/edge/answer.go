@@ -81,7 +81,7 @@ func (s *Server) stream(ctx *fasthttp.RequestCtx, r *request) {
 		kind = streamResumed
 		r.backlog = session.Backlog{Offset: at.Offset, Epoch: at.Epoch, Exact: true}
 	}
-	conn, offer := session.Conn{Head: r.head(), Request: r}, r.options.Offer()
+	conn, offer := &session.Conn{Head: r.head(), Request: r}, r.options.Offer()
 	conn.Framing = conn.Head.Framing
 	conn.Coding, conn.Dictionary = offer.Choose(conn.Head, ctx.Request.Header.PeekAll)
 	if ctx.IsHead() {

@@ -147,5 +147,8 @@ func (r *request) RefusalAttrs(err error) []slog.Attr {
 // ID implements session.Request.
 func (r *request) ID() string { return r.id.String() }
 
+// Free implements session.Request.
+func (r *request) Free() {}
+
 // Peer implements session.Request.
 func (r *request) Peer() netip.Addr { return r.peer }

@@ -1,6 +1,9 @@
 package front
 
-import "net"
+import (
+	"net"
+	"net/netip"
+)
 
 // Known reports whether [SetKnown] was called for c. Any goroutine.
 func Known(c net.Conn) bool {
@@ -17,6 +20,15 @@ func SetKnown(c net.Conn) {
 	if f, ok := c.(fronted); ok {
 		f.bottom().place.known.Store(true)
 	}
+}
+
+// Peer returns the IP address that the RemoteAddr of c has, without a zone, and IPv4 never
+// within IPv6; the zero Addr if it has none. For the goroutine that serves the connection.
+func Peer(c net.Conn) netip.Addr {
+	if f, ok := c.(fronted); ok {
+		return f.bottom().addr()
+	}
+	return addrOf(c.RemoteAddr())
 }
 
 // Named reports whether a PROXY header named the client of c, a connection of a

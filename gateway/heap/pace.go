@@ -22,12 +22,13 @@ import (
 // In a storm of connects what one needs is garbage a moment later, and what is in use
 // is little: a collection every few milliseconds would cost a quarter of the CPU time,
 // shrink stacks that grow again at once, and empty the pools. Connections that become no
-// stream need as much. Memory goes back when the storm is over (watch).
+// stream need as much. Memory goes back when the storm is over (watch). Nobody knows of one
+// before its first collection, so a small heap may grow a little further in any case.
 func gcPercent(live, inFlight uint64, storm bool) int {
 	rest := live - min(inFlight, live)
 	percent := uint64(50)
 	switch mib := rest >> 20; {
-	case mib < 6, mib >= 64:
+	case rest < smallGrowth, mib >= 64:
 		percent = 100
 	case mib >= 32:
 		percent = 75
@@ -38,11 +39,21 @@ func gcPercent(live, inFlight uint64, storm bool) int {
 		growth := max(rest*percent/100, flightGrowth)
 		percent = min(max(growth*100/live, 1), percent)
 	case storm:
-		// A heap below 4 MiB × percent ÷ 100 is not collected (runtime/debug).
-		percent = max(percent, min(stormGrowth*100/live, (live+stormGrowth)*100/(4<<20)))
+		percent = max(percent, percentFor(live, stormGrowth))
+	case rest < smallGrowth:
+		percent = max(percent, percentFor(live, smallGrowth))
 	}
 	return int(percent)
 }
+
+// percentFor returns the percentage with which a heap that has so much in use grows by so
+// much. One below 4 MiB × percent ÷ 100 is not collected at all (runtime/debug).
+func percentFor(live, growth uint64) uint64 {
+	return min(growth*100/live, (live+growth)*100/(4<<20))
+}
+
+// smallGrowth is how far a heap may grow at least that has less than that in use.
+const smallGrowth = 6 << 20
 
 // flightGrowth is how far the heap may grow at least while many publications are in
 // flight.
@@ -51,7 +62,7 @@ const flightGrowth = 4 << 20
 // stormGrowth is how far the heap may grow at least in a storm: when connections came
 // at more than stormConnects in a second since the last collection, and not just a few.
 const (
-	stormGrowth   = 8 << 20
+	stormGrowth   = 16 << 20
 	stormConnects = 500
 	stormFew      = 50
 )

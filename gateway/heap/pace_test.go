@@ -19,6 +19,10 @@ func TestTheHeapGrowsLeastWithSomeInUse(t *testing.T) {
 		require.Equal(t, want, gcPercent(live, 0, false))
 	}
 	f(0, 100)
+	f(1*mib, 175) // at 7 MiB, before which there is no collection anyhow
+	f(2*mib, 200)
+	f(3*mib, 200) // by 6 MiB, as all that have less than that in use
+	f(5*mib, 120)
 	f(6*mib-1, 100)
 	f(6*mib, 50)
 	f(32*mib-1, 50)
@@ -43,11 +47,11 @@ func TestTheHeapGrowsLeastWithSomeInUse(t *testing.T) {
 		require.Equal(t, want, gcPercent(live, inFlight, true))
 	}
 	storm(0, 0, 100)
-	storm(2*mib, 0, 250) // at 10 MiB, before which there is no collection anyhow
-	storm(5*mib, 0, 160)
-	storm(8*mib, 0, 100)
-	storm(10*mib, 0, 80)
-	storm(20*mib, 0, 50)
+	storm(2*mib, 0, 450) // at 18 MiB, before which there is no collection anyhow
+	storm(5*mib, 0, 320)
+	storm(8*mib, 0, 200)
+	storm(10*mib, 0, 160)
+	storm(20*mib, 0, 80)
 	storm(40*mib, 0, 75)
 	storm(100*mib, 0, 100)
 	storm(40*mib, 16*mib, 30) // a burst counts more
@@ -107,7 +111,7 @@ func TestThePaceKnowsOfStormsAndOfBursts(t *testing.T) {
 	}
 	require.Equal(t, 50, next(10*mib))
 	accepted += 10_000
-	require.Equal(t, 80, next(10*mib))
+	require.Equal(t, 160, next(10*mib))
 	require.Equal(t, 50, next(10*mib), "it is over")
 	inFlight = 30 * mib
 	require.Equal(t, 12, next(40*mib))

@@ -45,47 +45,77 @@ var ErrSentMore = errors.New("nothing may follow the request for a stream on its
 // it becomes a stream that begins as conn says, without one conn.Request tells refused.
 // conn lacks its socket yet, and may hold nothing of ctx. What the plan reserved is given
 // back, whatever happens.
-func (t *Taker) Take(ctx *fasthttp.RequestCtx, conn session.Conn, plan *session.Plan, refused error) {
+func (t *Taker) Take(ctx *fasthttp.RequestCtx, conn *session.Conn, plan *session.Plan, refused error) {
 	t.sessions.Enter()
-	began := ctx.Time()
+	k := &taking{t: t, began: ctx.Time(), conn: conn, plan: plan, refused: refused}
 	// Whoever comes first: see front.Conn.OnClose. Without it a client could
 	// make us hold places for streams that never were.
-	taken := new(atomic.Bool)
 	if c, ok := ctx.Conn().(interface{ OnClose(f func()) }); ok {
-		c.OnClose(func() {
-			if taken.CompareAndSwap(false, true) {
-				if plan != nil {
-					t.sessions.Abandon(plan)
-				}
-				t.sessions.Leave()
-			}
-		})
-	}
-	over := func(c net.Conn, more func(net.Conn) bool) {
-		if taken.CompareAndSwap(false, true) {
-			defer func() { t.took.Add(time.Since(began)) }()
-			t.takeOver(c, more, conn, plan, refused)
-		}
+		c.OnClose(k.closed)
 	}
 	c, ok := ctx.Conn().(interface {
 		TakeOver(body int, f func(net.Conn)) bool
 	})
-	if body := ctx.Request.Header.ContentLength(); ok && body != chunked && c.TakeOver(max(body, 0), func(c net.Conn) { over(c, sentNothing) }) {
+	if body := ctx.Request.Header.ContentLength(); ok && body != chunked && c.TakeOver(max(body, 0), k.alone) {
 		return
 	}
 	// Without NoResponse fasthttp would skip the handler for HTTP/1.0 and
 	// for "Connection: close", so the response head is ours.
 	ctx.HijackSetNoResponse(true)
-	ctx.Hijack(func(c net.Conn) { over(c, sentMore) })
+	ctx.Hijack(k.hijacked)
 }
 
 // chunked is what fasthttp says of the length of such a body.
 const chunked = -1
 
+// taking is a connection on its way. Why one thing and not closures: there is one for each
+// connect.
+type taking struct {
+	// Immutable after Take.
+	t       *Taker
+	began   time.Time
+	plan    *session.Plan
+	refused error
+
+	// Owned by whoever takes it first, and by the session from then on.
+	conn *session.Conn
+
+	// Atomic.
+	taken atomic.Bool
+}
+
+// first reports whether nobody took the connection before.
+func (k *taking) first() bool { return k.taken.CompareAndSwap(false, true) }
+
+// closed is told that the connection is: unless it was taken over before, it never will be.
+func (k *taking) closed() {
+	if !k.first() {
+		return
+	}
+	if k.plan != nil {
+		k.t.sessions.Abandon(k.plan)
+	}
+	k.t.sessions.Leave()
+}
+
+// alone takes over a connection on which nothing follows the request.
+func (k *taking) alone(c net.Conn) { k.over(c, sentNothing) }
+
+// hijacked takes over a connection from fasthttp's Hijack.
+func (k *taking) hijacked(c net.Conn) { k.over(c, sentMore) }
+
+func (k *taking) over(c net.Conn, more func(net.Conn) bool) {
+	if !k.first() {
+		return
+	}
+	defer func() { k.t.took.Add(time.Since(k.began)) }()
+	k.t.takeOver(c, more, k.conn, k.plan, k.refused)
+}
+
 // takeOver runs on the goroutine that served the request, or on one of its own. The
 // connection is the HTTP server's: it is closed when this returns, and only its
 // descriptor, or a duplicate of it, lives on.
-func (t *Taker) takeOver(c net.Conn, sent func(net.Conn) bool, conn session.Conn, plan *session.Plan, refused error) {
+func (t *Taker) takeOver(c net.Conn, sent func(net.Conn) bool, conn *session.Conn, plan *session.Plan, refused error) {
 	defer t.sessions.Leave()
 	detached, owned := false, false // owned by the session once it is called
 	defer func() {
@@ -124,8 +154,18 @@ func (t *Taker) takeOver(c net.Conn, sent func(net.Conn) bool, conn session.Conn
 		t.sessions.Refuse(conn, loop.ReasonRefused, refused)
 	default:
 		owned = true
+		if w, ok := c.(waiter); ok && plan.MayWait() && w.BeginWait() {
+			defer w.EndWait()
+		}
 		_ = t.sessions.Open(plan, conn) // the session told the client, and the log
 	}
+}
+
+// waiter is a connection that is told that whoever has it is about to wait for others: those
+// of the gate, see front.Conn.BeginWait.
+type waiter interface {
+	BeginWait() bool
+	EndWait()
 }
 
 // sentNothing is sentMore where it is known.

@@ -36,8 +36,10 @@ const (
 	itemOwn
 	// itemRun: the events of outQueue.rest come before it.
 	itemRun
+	// itemOnce: nobody has its frame when the item is forgotten.
+	itemOnce
 
-	itemIDShift = 8
+	itemIDShift = 9
 )
 
 func (it *item) has(flag uint32) bool { return it.bits&flag != 0 }
@@ -197,6 +199,9 @@ func (l *Loop) forget(q *outQueue, it *item) (changed string) {
 		changed = l.check.released(it.frame)
 	}
 	l.dropLossy(it)
+	if it.has(itemOnce) {
+		it.frame.FreeOnce()
+	}
 	*it = item{}
 	return changed
 }

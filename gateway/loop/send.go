@@ -62,6 +62,12 @@ func (l *Loop) SendExempt(slot uint32, f *codec.Frame, mode IDMode) {
 	l.send(slot, item{frame: f, bits: mode.bits() | itemExempt})
 }
 
+// SendOnce is [Loop.SendExempt] for a frame of [codec.TakeOnce], which the loop frees. On-loop
+// only.
+func (l *Loop) SendOnce(slot uint32, f *codec.Frame) {
+	l.send(slot, item{frame: f, bits: itemExempt | itemOnce})
+}
+
 // SendCharged is [Loop.SendExempt] for what a stream missed: frames that somebody
 // has taken memory for, and gives it back when [Group.OnFreed] says that no queue
 // holds them any more. id is an id chunk as for [Loop.SendOwnID], nil for none.

@@ -253,7 +253,10 @@ func (node *Node) bodyLimit(h *fasthttp.RequestHeader, t *routes) fasthttp.Reque
 		limit.MaxRequestBodySize, wanted = node.cfg.HTTPAPI.MaxBodySize, true
 		node.bodies.letIn(h, limit.MaxRequestBodySize)
 	}
-	if n := h.ContentLength(); !wanted && (n > limit.MaxRequestBodySize || n == chunkedBody) {
+	switch n := h.ContentLength(); {
+	case n == 0 || n == noBody:
+		limit.ReadTimeout = 0 // there is nothing to wait for
+	case !wanted && (n > limit.MaxRequestBodySize || n == chunkedBody):
 		strict.SkipBody(h)
 	}
 	return limit
@@ -282,5 +285,9 @@ func fromPath(target []byte) []byte {
 
 var slash = []byte("/")
 
-// chunkedBody is what fasthttp gives as the length of a chunked body.
-const chunkedBody = -1
+// chunkedBody is what fasthttp gives as the length of a chunked body, noBody as that of one
+// that no header speaks of.
+const (
+	chunkedBody = -1
+	noBody      = -2
+)

@@ -84,6 +84,7 @@ type Node struct {
 	live            *admin.Live
 	liveKey         string // opens the live page elsewhere; only its link has it
 	proxies         *client.Proxies
+	hosts           lastText // that clients named
 	limits          *client.Limits
 	files           fileLimit
 	waiting         *front.Waiting

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -114,18 +115,39 @@ func (node *Node) cameBy(ctx *fasthttp.RequestCtx) origin.Front {
 	if f.TLS {
 		f.Scheme = "https"
 	}
-	peer, ok := ctx.RemoteAddr().(*net.TCPAddr)
-	if f.Trusted = ok && node.proxies.Look() && node.proxies.Trusts(peer.AddrPort().Addr()); f.Trusted && node.cfg.HTTPServer.ProxyProtocol {
-		f.Trusted = front.Named(ctx.Conn())
+	c := ctx.Conn()
+	if f.Trusted = node.proxies.Look() && node.proxies.Trusts(front.Peer(c)); f.Trusted && node.cfg.HTTPServer.ProxyProtocol {
+		f.Trusted = front.Named(c)
 	}
 	if f.Trusted {
 		host, scheme := node.proxies.Target(&ctx.Request.Header)
 		f.Host, f.Scheme = host, scheme // the scheme of our own connection is the proxy's
 	}
 	if f.Host == "" {
-		f.Host = string(ctx.Request.Header.Host())
+		f.Host = node.hosts.text(ctx.Request.Header.Host())
 	}
 	return f
+}
+
+// lastText is the text that was asked for last: most clients name the same host.
+type lastText struct {
+	// Atomic.
+	last atomic.Pointer[string]
+}
+
+// lastTextMax is up to how many bytes a text is kept.
+const lastTextMax = 256
+
+// text returns b as a string. Any goroutine.
+func (l *lastText) text(b []byte) string {
+	if last := l.last.Load(); last != nil && *last == string(b) {
+		return *last
+	}
+	s := string(b)
+	if len(s) <= lastTextMax {
+		l.last.Store(&s)
+	}
+	return s
 }
 
 // mayHaveCome returns what cameBy may say of a request by its head: from the client,

@@ -16,7 +16,7 @@ import (
 // To tell a connect where it stands costs no memory, in however many channels.
 func TestTheFirstPositionsOfAConnectAllocateNothing(t *testing.T) {
 	least := func(m *Manager, channels int) float64 {
-		op := opening{m: m, plan: &Plan{client: NewID(), secret: NewID()}}
+		op := opening{m: m, plan: &Plan{client: NewID(), secret: NewID()}, conn: &Conn{}}
 		for i := range channels {
 			ch := fmt.Sprint("channel", i)
 			op.plan.Grants = append(op.plan.Grants, grant(ch, channel.Options{ForceRecovery: true}))

@@ -75,6 +75,7 @@ type openTask opening
 // Run implements loop.Task.
 func (t *openTask) Run(l *loop.Loop) {
 	op := (*opening)(t)
+	done := false
 	defer func() { // whatever comes, a panic too
 		if op.stage == stageBegun {
 			op.to(stageLost)
@@ -82,6 +83,9 @@ func (t *openTask) Run(l *loop.Loop) {
 		op.giveBack()
 		if op.opened != nil {
 			close(op.opened)
+		}
+		if done && op.plain {
+			op.conn.Request.Free()
 		}
 	}()
 	if op.m.stopping.Load() {
@@ -112,6 +116,7 @@ func (t *openTask) Run(l *loop.Loop) {
 	if op.plan.owes {
 		op.m.settler.Post(debt{user: op.plan.User, client: op.plan.client, claimed: op.plan.claimed})
 	}
+	done = true
 }
 
 // open queues the connect push and puts every subscription in its place.
@@ -123,7 +128,9 @@ func (a *Agent) open(op *opening, s *session) {
 		a.loop.SendExempt(ref.Slot, op.first, loop.NoID)
 		a.loop.Flush(ref.Slot)
 	}
-	if op.room == nil {
+	if op.once {
+		a.loop.SendOnce(ref.Slot, op.pieces[0])
+	} else if op.room == nil {
 		a.loop.SendExempt(ref.Slot, op.pieces[0], loop.NoID)
 	} else {
 		a.loop.SendPieces(ref.Slot, op.pieces)

@@ -61,7 +61,6 @@ func (op *opening) compose() {
 		op.spill()
 		op.share()
 	}
-	now := time.Now()
 	res := codec.ConnectResult{
 		Client: p.client.text(&op.few.ids[0]), Session: p.secret.text(&op.few.ids[1]), Version: o.Version,
 		Data: p.Data, Subs: op.results,
@@ -71,10 +70,10 @@ func (op *opening) compose() {
 		res.Ping = uint32(o.PingInterval / time.Second)
 	}
 	if p.ExpireAt > 0 && o.Refresh == nil { // else the server sees to it
-		res.Expires, res.TTL = true, uint32(max(p.ExpireAt-now.Unix(), 0))
+		res.Expires, res.TTL = true, uint32(max(p.ExpireAt-time.Now().Unix(), 0))
 	}
 	if o.ServerTime {
-		res.Time = now.UnixMilli()
+		res.Time = time.Now().UnixMilli()
 	}
 	size := 256 + len(op.conn.Preamble) + 2*cursorEntryRoom*len(op.results)
 	for i := range op.results {
@@ -108,13 +107,25 @@ func keepEvent(scratch *[]byte, event []byte) {
 // blocks in their places. The event is copied.
 func (op *opening) cut(event []byte, from int, cuts []codec.Cut) {
 	f := op.conn.Framing
-	b := make([]byte, 0, codec.StreamHeadSize+len(event)-from+32)
+	coded := op.conn.Coding != codec.CodingIdentity
+	var once *codec.Frame
+	var b []byte
+	size := codec.StreamHeadSize + len(event) - from + 32
+	if op.once = !coded && op.room == nil && cuts == nil && !op.twoWrites(); op.once {
+		once, b = codec.TakeOnce(size)
+	} else {
+		b = make([]byte, 0, size)
+	}
 	if op.conn.Head != nil {
 		b = codec.AppendStreamHead(b, op.conn.Head)
 	}
-	coded := op.conn.Coding != codec.CodingIdentity
 	if !coded {
 		b = codec.AppendChunk(b, f, op.conn.BlankLine)
+	}
+	if op.once {
+		once.Fill(codec.AppendChunk(b, f, event[from:]))
+		op.pieces = append(op.few.pieces[:0], once)
+		return
 	}
 	if op.twoWrites() {
 		text := codec.Comment
@@ -127,9 +138,6 @@ func (op *opening) cut(event []byte, from int, cuts []codec.Cut) {
 		op.pieces = append(op.pieces, op.piece(b, event[from:c.At]), c.Block)
 		op.push += c.Block.Len()
 		from, b = c.At, nil
-	}
-	if op.pieces == nil {
-		op.pieces = op.few.pieces[:0]
 	}
 	op.pieces = append(op.pieces, op.piece(b, event[from:]))
 	if op.room != nil {

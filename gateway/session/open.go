@@ -12,7 +12,8 @@ import (
 )
 
 // Conn is a socket that was taken out of the HTTP server, and how the answer on
-// it begins.
+// it begins. Whoever made it leaves it alone from [Manager.Open] or [Manager.Refuse] on: see
+// Request.Free.
 type Conn struct {
 	Socket  loop.Socket
 	Framing codec.Framing
@@ -49,12 +50,30 @@ type Conn struct {
 // behind that top.
 //
 // Call it, and [Manager.Refuse], between Enter and Leave.
-func (m *Manager) Open(p *Plan, conn Conn) error {
-	p.follow(&conn, m.opt.Cursors)
-	op := &opening{m: m, plan: p, conn: conn, loop: m.group.Pick()}
-	op.patience.begin(m.opt.StaleCloseDelay)
-	defer op.patience.cancel()
-	var ctx context.Context = &op.patience
+func (m *Manager) Open(p *Plan, conn *Conn) error {
+	p.follow(conn, m.opt.Cursors)
+	if p.memory == nil {
+		p.memory = new(Memory)
+	}
+	op := &p.memory.opening
+	op.m, op.plan, op.conn, op.loop = m, p, conn, m.group.Pick()
+	err := op.prepare()
+	if op.plain { // which it is if all went well, and nothing was posted
+		op.loop.Post((*openTask)(op)) // whose it is from here on
+	}
+	return err
+}
+
+// prepare is Open, but for the last post of one that is plain.
+func (op *opening) prepare() error {
+	m, p := op.m, op.plan
+	waits := &op.patience
+	if !m.able.Local {
+		waits = new(patience) // which is waited for: see patience.idle
+	}
+	waits.begin(m.opt.StaleCloseDelay)
+	defer waits.cancel()
+	var ctx context.Context = waits
 	if p.broadcast != nil {
 		ctx = broker.WithVia(ctx, p.broadcast.Via)
 	}
@@ -75,7 +94,8 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 	if err := op.enter(); err != nil {
 		return op.refuse(err)
 	}
-	if op.needsAttach() {
+	attaches := op.needsAttach()
+	if attaches {
 		if err := op.attach(); err != nil {
 			return err // the loop has refused it
 		}
@@ -84,6 +104,9 @@ func (m *Manager) Open(p *Plan, conn Conn) error {
 		return op.refuse(err)
 	}
 	op.compose()
+	if op.plain = !attaches && op.room == nil && p.broadcast == nil && p.claim == 0 && op.patience.idle(); op.plain {
+		return nil
+	}
 	top := op.top()
 	if p.evictsElsewhere() {
 		op.opened = make(chan struct{})
@@ -164,13 +187,21 @@ func (op *opening) mayWait() bool {
 
 // needsAttach reports whether something must happen between the subscription
 // and the opening. Otherwise both are one task, and nothing needs to be held.
-func (op *opening) needsAttach() bool {
-	for i := range op.plan.Grants {
-		if g := &op.plan.Grants[i]; g.Positioned || g.Presence || g.wasRecovering() {
+func (op *opening) needsAttach() bool { return op.plan.needsAttach() }
+
+func (p *Plan) needsAttach() bool {
+	for i := range p.Grants {
+		if g := &p.Grants[i]; g.Positioned || g.Presence || g.wasRecovering() {
 			return true
 		}
 	}
 	return false
+}
+
+// MayWait reports whether [Manager.Open] may have to wait: for the turn of a loop, for what
+// a client missed, or for others. From whoever has the plan.
+func (p *Plan) MayWait() bool {
+	return p.needsAttach() || p.claim != 0 || p.evicts != "" || p.broadcast != nil
 }
 
 // acquire takes the interest in every channel and waits for the engine.

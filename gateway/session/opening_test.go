@@ -1,7 +1,9 @@
 package session
 
 import (
+	"fmt"
 	"io"
+	"sync/atomic"
 	"testing"
 
 	"sluice/codec"
@@ -68,7 +70,7 @@ func TestAPanicOnTheLoopLeavesNothingOfAnOpening(t *testing.T) {
 			p.Grants = []Grant{grant("a", rules), grant("b", rules)}
 			sock, far := pairOf(t)
 			r.Enter()
-			require.NoError(t, r.Open(p, Conn{Socket: sock, Framing: codec.FramingClose, Request: buggy{}}))
+			require.NoError(t, r.Open(p, &Conn{Socket: sock, Framing: codec.FramingClose, Request: buggy{}}))
 			r.Leave()
 			_, err = io.Copy(io.Discard, far)
 			require.NoError(t, err, "the end of the body")
@@ -80,4 +82,58 @@ func TestAPanicOnTheLoopLeavesNothingOfAnOpening(t *testing.T) {
 			r.open(t, &auth.Identity{}, grant("a", rules)).expect(t, "connect")
 		})
 	}
+}
+
+// freed counts how often a request was freed, and refuses to be used any more.
+type freed struct {
+	request
+	n atomic.Int32
+}
+
+func (f *freed) Free() { f.n.Add(1) }
+
+func (f *freed) Refusal(err error) []byte {
+	if f.n.Load() > 0 {
+		panic("asked behind Free")
+	}
+	return f.request.Refusal(err)
+}
+
+// The memory of an opening may go to another when its stream is open. Whatever else one comes
+// to, nobody is told so.
+func TestAnOpeningIsFreedOnceAndOnlyWhenItIsOpen(t *testing.T) {
+	r := newRig(t, nil, nil)
+	open := func(req Request, change func(*Plan), grants ...Grant) (*client, error) {
+		p, err := r.Plan(&PlanRequest{Identity: &auth.Identity{}, Memory: new(Memory)})
+		require.NoError(t, err)
+		p.Grants = grants
+		if change != nil {
+			change(p)
+		}
+		sock, far := pairOf(t)
+		r.Enter()
+		defer r.Leave()
+		return &client{Conn: far}, r.Open(p, &Conn{Socket: sock, Framing: codec.FramingClose, Request: req})
+	}
+	for i := range 20 {
+		req, name := &freed{}, fmt.Sprint("plain", i)
+		c, err := open(req, func(p *Plan) { p.Data = codec.QuoteJSON(name) }, grant(name, channel.Options{}))
+		require.NoError(t, err)
+		c.expect(t, `"data":"`+name+`"`)
+		testkit.Eventually(t, func() bool { return req.n.Load() == 1 }, "it to be freed")
+		held := &freed{}
+		c, err = open(held, nil, grant("held", channel.Options{ForceRecovery: true}))
+		require.NoError(t, err)
+		c.expect(t, `"subs":{"held":`)
+		r.do(func(*Agent) {}) // what was posted is done
+		require.Zero(t, held.n.Load(), "an opening that others may have is left alone")
+	}
+	r.stopping.Store(true)
+	req := &freed{}
+	c, err := open(req, nil, grant("late", channel.Options{}))
+	require.NoError(t, err)
+	c.expect(t, "refused: ")
+	r.do(func(*Agent) {})
+	require.Zero(t, req.n.Load())
+	r.stopping.Store(false)
 }

@@ -57,6 +57,14 @@ func (p *patience) cancel() {
 	}
 }
 
+// idle reports whether nobody has waited. Otherwise the timer, or that of a context made of
+// it, may be about to run, which nothing stops then: the memory is nobody else's.
+func (p *patience) idle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ctx == nil
+}
+
 // waited returns what there is when somebody waits.
 func (p *patience) waited() context.Context {
 	p.mu.Lock()

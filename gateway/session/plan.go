@@ -92,6 +92,7 @@ type Plan struct {
 	// broadcast is what a stream of the broadcast route is told; nil for any other.
 	broadcast *BroadcastRequest
 	one       [1]Grant // the memory of Grants, where that is enough
+	memory    *Memory  // of the opening; nil: not yet
 }
 
 // Client returns the id that the connection will have, for hooks.
@@ -188,6 +189,8 @@ type PlanRequest struct {
 	// zero Addr if none was. The plan takes the reservation over; where there
 	// is none, because of an error, it stays with the caller.
 	Address netip.Addr
+	// Memory is where the plan and its opening are, until Request.Free; nil: in their own.
+	Memory *Memory
 }
 
 // Plan works out what a connection gets (PROTOCOL 4.4, 5.4, 5.5, 5.6) and
@@ -195,7 +198,13 @@ type PlanRequest struct {
 // *codec.Disconnect or [ErrFull]. Any goroutine but a turn.
 func (m *Manager) Plan(req *PlanRequest) (*Plan, error) {
 	id := req.Identity
-	p := &Plan{User: id.User, Info: id.Info, ExpireAt: id.ExpireAt, Data: req.Data, client: req.Client, kind: req.Kind}
+	memory := req.Memory
+	if memory == nil {
+		memory = new(Memory)
+	}
+	p := &memory.plan
+	p.memory = memory
+	p.User, p.Info, p.ExpireAt, p.Data, p.client, p.kind = id.User, id.Info, id.ExpireAt, req.Data, req.Client, req.Kind
 	p.Grants = p.one[:0]
 	var client ID
 	if p.secret, client = newIDs(); p.client == (ID{}) {
@@ -257,13 +266,18 @@ func (m *Manager) Abandon(p *Plan) {
 
 func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 	rules, live := m.opt.Rules(), m.live.Load()
-	at := make(map[string]int, min(len(req.Identity.Subs)+len(req.Requested), m.opt.ChannelLimit)+1)
+	var at grantIndex
+	if n := min(len(req.Identity.Subs)+len(req.Requested), m.opt.ChannelLimit) + 1; n > fewGrants {
+		at = make(grantIndex, n)
+	}
 	add := func(g Grant) {
-		if i, ok := at[g.Channel]; ok {
+		if i, ok := at.find(p.Grants, g.Channel); ok {
 			p.Grants[i] = g
 			return
 		}
-		at[g.Channel] = len(p.Grants)
+		if at != nil {
+			at[g.Channel] = len(p.Grants)
+		}
 		p.Grants = append(p.Grants, g)
 	}
 	full := func() bool { return len(p.Grants) > m.opt.ChannelLimit } // the rest need not be looked at
@@ -292,7 +306,7 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 	}
 	for i := range req.Requested {
 		s := &req.Requested[i]
-		if _, ok := at[s.Channel]; !ok && req.MayRequest {
+		if _, ok := at.find(p.Grants, s.Channel); !ok && req.MayRequest {
 			o, granted, err := rules.GrantRequested(s.Channel, p.User, live.Insecure)
 			if err != nil {
 				return refusedFor(s.Channel, err)
@@ -303,7 +317,7 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 				}
 			}
 		}
-		if k, ok := at[s.Channel]; ok {
+		if k, ok := at.find(p.Grants, s.Channel); ok {
 			p.Grants[k].request(s)
 		}
 	}
@@ -311,6 +325,25 @@ func (m *Manager) grant(p *Plan, req *PlanRequest) error {
 		p.Grants[i].resume(req.Cursor, req.Lost)
 	}
 	return nil
+}
+
+// grantIndex is where the grant of a channel is; nil where they are so few that looking
+// through them costs less.
+type grantIndex map[string]int
+
+const fewGrants = 8
+
+func (x grantIndex) find(grants []Grant, ch string) (i int, ok bool) {
+	if x != nil {
+		i, ok = x[ch]
+		return i, ok
+	}
+	for i := range grants {
+		if grants[i].Channel == ch {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // maxShown is how much of a channel's name an error shows.

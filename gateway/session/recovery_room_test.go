@@ -114,7 +114,7 @@ func TestAnOpeningThatPanicsGivesItsRoomBack(t *testing.T) {
 		r.Enter()
 		require.Panics(t, func() {
 			defer r.Leave()
-			_ = r.Open(p, Conn{Socket: sock, Framing: codec.FramingClose, Request: request{}})
+			_ = r.Open(p, &Conn{Socket: sock, Framing: codec.FramingClose, Request: request{}})
 		})
 		(&client{Conn: far}).expect(t, "refused")
 		r.awaitSettled(t)
@@ -185,7 +185,7 @@ func TestAStreamOfOneEventGivesItsRoomBack(t *testing.T) {
 	p.Grants = []Grant{missing("a")}
 	sock, far := pairOf(t)
 	r.Enter()
-	require.NoError(t, r.Open(p, Conn{Socket: sock, Framing: codec.FramingClose, MaxEvents: 1, Request: request{}}))
+	require.NoError(t, r.Open(p, &Conn{Socket: sock, Framing: codec.FramingClose, MaxEvents: 1, Request: request{}}))
 	r.Leave()
 	(&client{Conn: far}).expect(t, "\n\n")
 	r.awaitSettled(t)

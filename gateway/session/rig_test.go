@@ -110,6 +110,7 @@ func (request) Refusal(err error) []byte       { return []byte("refused: " + err
 func (request) RefusalAttrs(error) []slog.Attr { return []slog.Attr{slog.Int("code", 42)} }
 func (request) ID() string                     { return "" }
 func (request) Peer() netip.Addr               { return netip.Addr{} }
+func (request) Free()                          {}
 
 // client is the far end of a stream.
 type client struct {
@@ -134,7 +135,7 @@ func (r *rig) openPlan(t *testing.T, p *Plan) *client {
 	r.Enter()
 	go func() {
 		defer r.Leave()
-		c.opened <- r.Open(p, Conn{Socket: sock, Framing: codec.FramingClose, Request: request{}})
+		c.opened <- r.Open(p, &Conn{Socket: sock, Framing: codec.FramingClose, Request: request{}})
 	}()
 	return c
 }

@@ -18,6 +18,7 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"sluice/codec"
@@ -35,14 +36,35 @@ func NewID() ID {
 
 // newIDs returns two, for the price of one.
 func newIDs() (one, other ID) {
-	var both [2]ID
-	_, _ = rand.Read(unsafe.Slice(&both[0][0], len(both)*len(one))) // never fails (crypto/rand)
-	for i := range both {
-		id := &both[i]
+	all := randoms.Get().(*random)
+	all.take(one[:])
+	all.take(other[:])
+	randoms.Put(all)
+	for _, id := range [...]*ID{&one, &other} {
 		id[6] = id[6]&0x0F | 0x40
 		id[8] = id[8]&0x3F | 0x80
 	}
-	return both[0], both[1]
+	return one, other
+}
+
+// random is random bytes that nobody has had. Why so many at once: each call of the
+// generator costs as much as some hundred bytes.
+type random struct {
+	rest int // of bytes, at their end
+	all  [32 * len(ID{})]byte
+}
+
+var randoms = sync.Pool{New: func() any { return new(random) }}
+
+// take fills dst, which is not longer than all, and forgets what it gives away.
+func (r *random) take(dst []byte) {
+	if r.rest < len(dst) {
+		_, _ = rand.Read(r.all[:]) // never fails (crypto/rand)
+		r.rest = len(r.all)
+	}
+	from := r.all[len(r.all)-r.rest:]
+	r.rest -= copy(dst, from)
+	clear(from[:len(dst)])
 }
 
 // String returns the usual form of 36 characters.

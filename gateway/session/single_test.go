@@ -41,7 +41,7 @@ func TestOnlyTheNewestOfAUserStays(t *testing.T) {
 			r.Enter()
 			wg.Go(func() {
 				defer r.Leave()
-				_ = r.Open(p, Conn{Socket: sock, Framing: codec.FramingClose, Request: request{}})
+				_ = r.Open(p, &Conn{Socket: sock, Framing: codec.FramingClose, Request: request{}})
 			})
 			wg.Go(func() { // reads what it is told, so that its stream can end
 				for buf := make([]byte, 1024); ; {

@@ -30,7 +30,7 @@ func TestUsersOfALoopAreListedOnce(t *testing.T) {
 	const sessions = slabSize*walkSlabs*2 + 100 // three tasks
 	for slot := range uint32(sessions) {
 		user := fmt.Sprint("user", slot/2) // two sessions each
-		a.add(loop.Ref{Slot: slot}, &opening{m: m, plan: &Plan{User: user}})
+		a.add(loop.Ref{Slot: slot}, &opening{m: m, plan: &Plan{User: user}, conn: &Conn{}})
 		if slot%2 == 0 {
 			want = append(want, userHash(user))
 		}

@@ -31,6 +31,10 @@ type Request interface {
 	ID() string
 	// Peer is where the client is, for logs; the zero Addr if nobody knows.
 	Peer() netip.Addr
+	// Free is called when the session has no use of the request any more, nor of the
+	// [Conn] and the [Memory] that it came with. It is called at most once, as the last
+	// one, and not for every connect: others are left to the collector.
+	Free()
 }
 
 // trace is what the log will say of a stream when it ends.

@@ -14,5 +14,5 @@ func TestAConnectAllocatesLittle(t *testing.T) {
 	result := testing.Benchmark(func(b *testing.B) {
 		benchmarkConnect(b, func(int) string { return "" })
 	})
-	require.LessOrEqual(t, result.AllocsPerOp(), int64(36))
+	require.LessOrEqual(t, result.AllocsPerOp(), int64(26))
 }

@@ -57,11 +57,12 @@ func parseBound(text string) time.Duration {
 }
 
 // padding returns how many lines of it a stream has: as many as its client asks for, where
-// it may. A parameter that is no number is none of ours.
-func (s *Server) padding(ctx *fasthttp.RequestCtx) uint8 {
+// it may. args are the parameters of its query, nil for none; one that is no number is none of
+// ours.
+func (s *Server) padding(args *fasthttp.Args) uint8 {
 	bytes := s.opt.Padding
-	if s.opt.PaddingMax > 0 {
-		if asked := ctx.QueryArgs().Peek("padding"); len(asked) > 0 {
+	if s.opt.PaddingMax > 0 && args != nil {
+		if asked := args.Peek("padding"); len(asked) > 0 {
 			if n, err := strconv.ParseUint(string(asked), 10, 31); err == nil {
 				bytes = min(int(n), s.opt.PaddingMax)
 			}

@@ -10,9 +10,10 @@ import (
 // hijack takes the connection over: with a plan it becomes a stream, without
 // one it is told why not.
 func (s *Server) hijack(ctx *fasthttp.RequestCtx, r *request, plan *session.Plan, refused error) {
-	conn := session.Conn{Framing: r.framing(s.opt.Framing), Request: r}
+	conn := &r.conn
+	conn.Framing, conn.Request = r.framing(s.opt.Framing), r
 	if refused == nil {
-		r.start = r.head(conn.Framing, r.bounds != bounds{})
+		r.start = r.head(conn.Framing, r.bounds != bounds{}, r.date)
 		conn.Head, conn.BlankLine, conn.Preamble = &r.start, s.blankLine(), s.retryLine(r.retry[:0])
 		if r.offer.Vary(conn.Head); r.padding == 0 { // which would be a few bytes if it were compressed
 			conn.Coding, conn.Dictionary = r.offer.Choose(conn.Head, ctx.Request.Header.PeekAll)
@@ -20,6 +21,7 @@ func (s *Server) hijack(ctx *fasthttp.RequestCtx, r *request, plan *session.Plan
 		conn.Padding = r.padding
 		conn.MaxEvents, conn.MaxDuration = r.bounds.events, r.bounds.duration
 	}
+	r.taken = true
 	s.taker.Take(ctx, conn, plan, refused)
 }
 

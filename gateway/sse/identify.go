@@ -18,7 +18,7 @@ func (s *Server) plan(r *request, w *wait) (*session.Plan, error) {
 	req := session.PlanRequest{
 		Requested: r.connect.Subs, MayRequest: true, Personal: true, Headers: r.headers,
 		Kind:    session.KindOf(r.connect.Name, r.connect.Version),
-		Address: r.address,
+		Address: r.address, Memory: &r.memory,
 	}
 	if s.opt.LastEventID {
 		req.Cursor, req.Lost = r.lastIDs.cursor()
@@ -42,7 +42,7 @@ func (s *Server) identify(r *request, w *wait, req *session.PlanRequest) (err er
 		return u
 	}
 	if token := s.token(r); token != "" {
-		req.Identity, err = s.opt.Verifier().VerifyConnectWaits(token, time.Now(), w)
+		req.Identity, err = s.opt.Verifier().VerifyConnectWaits(token, w.now(), w)
 		return err
 	}
 	if r.withheld != "" {

@@ -40,9 +40,9 @@ func (s *Server) from(ctx *fasthttp.RequestCtx) origin.Front {
 
 // credentials copies those of the request that its page may use, and the headers
 // for hooks, and notes which it may not.
-func (s *Server) credentials(r *request, h *fasthttp.RequestHeader, trusted bool) {
+func (s *Server) credentials(r *request, h *fasthttp.RequestHeader, has headers, trusted bool) {
 	if s.opt.Hook == nil { // these are the backend's otherwise
-		s.tokensOf(r, h)
+		s.tokensOf(r, h, has)
 	}
 	for _, name := range s.opt.HookHeaders {
 		if strings.EqualFold(name, reqid.Header) {
@@ -65,19 +65,27 @@ func (s *Server) credentials(r *request, h *fasthttp.RequestHeader, trusted bool
 }
 
 // tokensOf copies the tokens that headers bring.
-func (s *Server) tokensOf(r *request, h *fasthttp.RequestHeader) {
-	if scheme, token, ok := strings.Cut(string(h.Peek(fasthttp.HeaderAuthorization)), " "); ok && strings.EqualFold(scheme, "bearer") {
-		if r.page.Carries(fasthttp.HeaderAuthorization, "Bearer") {
-			r.bearer = strings.TrimSpace(token)
-		} else {
-			r.withhold(fasthttp.HeaderAuthorization)
-		}
+func (s *Server) tokensOf(r *request, h *fasthttp.RequestHeader, has headers) {
+	if has&hasAuthorization != 0 {
+		s.bearerOf(r, h)
 	}
 	if name := s.opt.TokenCookie; name != "" {
 		if r.cookie = string(h.Cookie(name)); r.cookie != "" && !r.page.Ambient() {
 			r.cookie = ""
 			r.withhold(fasthttp.HeaderCookie)
 		}
+	}
+}
+
+// bearerOf copies the token of an Authorization header.
+func (s *Server) bearerOf(r *request, h *fasthttp.RequestHeader) {
+	scheme, token, ok := strings.Cut(string(h.Peek(fasthttp.HeaderAuthorization)), " ")
+	switch {
+	case !ok || !strings.EqualFold(scheme, "bearer"):
+	case r.page.Carries(fasthttp.HeaderAuthorization, "Bearer"):
+		r.bearer = strings.TrimSpace(token)
+	default:
+		r.withhold(fasthttp.HeaderAuthorization)
 	}
 }
 

@@ -16,11 +16,15 @@ type lastIDs struct {
 	parameters []string // for clients that cannot set headers
 }
 
-func readLastIDs(ctx *fasthttp.RequestCtx) (ids lastIDs) {
-	for _, v := range ctx.Request.Header.PeekAll("Last-Event-ID") {
+// args are the parameters of the query; nil: none that matters.
+func readLastIDs(h *fasthttp.RequestHeader, args *fasthttp.Args) (ids lastIDs) {
+	for _, v := range h.PeekAll("Last-Event-ID") {
 		ids.header = appendListed(ids.header, v)
 	}
-	for name, v := range ctx.QueryArgs().All() {
+	if args == nil {
+		return ids
+	}
+	for name, v := range args.All() {
 		switch string(name) {
 		case "last_event_id", "lastEventId", "Last-Event-ID":
 			ids.parameters = appendListed(ids.parameters, v)

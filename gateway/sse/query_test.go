@@ -21,3 +21,21 @@ func FuzzAppendUnescaped(f *testing.F) {
 		}
 	})
 }
+
+func TestAQueryThatIsOnlyTheConnectRequest(t *testing.T) {
+	f := func(query string, only bool) {
+		t.Helper()
+		require.Equal(t, only, onlyConnect([]byte(query)), "%q", query)
+	}
+	f("cf_connect=", true)
+	f("cf_connect=%7B%7D", true)
+	f("cf_connect=a=b", true)
+	f("cf_connect", false)
+	f("", false)
+	f("cf_connect=%7B%7D&ticket=x", false)
+	f("ticket=x&cf_connect=%7B%7D", false)
+	f("cf_connect=%7B%7D&", false)
+	f("cf_connects=x", false)
+	f("cf%5Fconnect=x", false)
+	f("ticket=x", false)
+}

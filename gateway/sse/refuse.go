@@ -72,7 +72,7 @@ func (s *Server) streamRefusal(r *request, f codec.Framing, d *codec.Disconnect)
 	if _, told := r.lastIDs.terminal(); told && s.opt.TerminalStatus && d.Terminal() {
 		return statusAnswer(r, fasthttp.StatusNoContent, "")
 	}
-	head := r.head(f, true) // a refusal may come while the opening makes the head of the stream
+	head := r.head(f, true, time.Now()) // a refusal may come while the opening makes the head of the stream
 	b := codec.AppendChunk(codec.AppendStreamHead(make([]byte, 0, codec.StreamHeadSize), &head), f, s.blankLine())
 	if d.Code != codec.DisconnectConnectionClosed.Code {
 		event, id := append(s.retryLine(nil), codec.DisconnectFrame(d).Lines(codec.FramingClose)...), []byte(nil)

@@ -15,6 +15,7 @@ import (
 	"sluice/gateway/auth"
 	"sluice/gateway/origin"
 	"sluice/gateway/reqid"
+	"sluice/gateway/session"
 )
 
 // request is what the endpoint keeps of a request: copies only.
@@ -24,7 +25,7 @@ type request struct {
 	peer    netip.Addr // for logs; the zero Addr if they do not want it
 	http10  bool
 	close   bool // the client asked for the end of the connection
-	connect *codec.ConnectRequest
+	connect codec.ConnectRequest
 	lastIDs lastIDs
 	ticket  string
 	bearer  string        // token of the Authorization header
@@ -44,18 +45,44 @@ type request struct {
 	padding      uint8       // lines, see session.Conn
 	// address is reserved for this connect and nobody else's yet.
 	address netip.Addr
-	shared  bool // the answer says who may read it, see writeCORS
+	shared  bool      // the answer says who may read it, see writeCORS
+	taken   bool      // the connection is about to leave the HTTP server
+	date    time.Time // of the answer, if it is a stream
+
+	// args are the parameters of the query, nil where there are none but the connect
+	// request. They belong to the handler.
+	args *fasthttp.Args
 
 	// What is made of it, here so that a connect allocates once.
-	wait  wait
-	start codec.StreamHead // of the answer
-	retry [20]byte         // see Server.retryLine
+	sub    [1]codec.SubRequest // the memory of connect.Subs, where that is enough
+	conn   session.Conn
+	wait   wait
+	memory session.Memory
+	text   []byte           // memory in which the connect request is decoded, which is copied out of it
+	start  codec.StreamHead // of the answer
+	retry  [20]byte         // see Server.retryLine
 }
+
+// requests is the memory of those whose streams are open.
+var requests = sync.Pool{New: func() any { return new(request) }}
+
+// Free implements session.Request.
+func (r *request) Free() {
+	*r = request{text: r.text}
+	requests.Put(r)
+}
+
+// textMost is up to how many bytes of request.text are kept.
+const textMost = 4 << 10
 
 func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 	h := &ctx.Request.Header
-	r := &request{server: s, http10: !h.IsHTTP11(), close: h.ConnectionClose()}
-	r.id.Take(h)
+	r := requests.Get().(*request)
+	r.server, r.http10, r.close = s, !h.IsHTTP11(), h.ConnectionClose()
+	has := present(h)
+	if has&hasID != 0 {
+		r.id.Take(h)
+	}
 	if s.debug && s.opt.Address != nil {
 		r.peer = s.opt.Address(ctx)
 	}
@@ -64,14 +91,48 @@ func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 	if r.page.CORS {
 		r.origin = string(h.Peek(fasthttp.HeaderOrigin))
 	}
-	r.lastIDs = readLastIDs(ctx)
-	r.ticket = string(ctx.QueryArgs().Peek("ticket"))
-	s.credentials(r, h, from.Trusted)
-	asked := string(h.Peek(fasthttp.HeaderAccessControlRequestHeaders))
-	if (r.page.CORS || len(h.Peek(fasthttp.HeaderOrigin)) == 0) && asked != "null" && origin.Printable(asked) {
-		r.askedHeaders = asked
+	if !onlyConnect(ctx.URI().QueryString()) {
+		r.args = ctx.QueryArgs()
+		r.ticket = string(r.args.Peek("ticket"))
+	}
+	if has&hasLastID != 0 || r.args != nil {
+		r.lastIDs = readLastIDs(h, r.args)
+	}
+	s.credentials(r, h, has, from.Trusted)
+	if has&hasAsked != 0 {
+		asked := string(h.Peek(fasthttp.HeaderAccessControlRequestHeaders))
+		if (r.page.CORS || len(h.Peek(fasthttp.HeaderOrigin)) == 0) && asked != "null" && origin.Printable(asked) {
+			r.askedHeaders = asked
+		}
 	}
 	return r
+}
+
+// headers says which of those are there that few requests have. Why: each look for one costs
+// as much as going through all there are.
+type headers uint8
+
+const (
+	hasID headers = 1 << iota
+	hasLastID
+	hasAuthorization
+	hasAsked // Access-Control-Request-Headers
+)
+
+func present(h *fasthttp.RequestHeader) (has headers) {
+	for name := range h.All() {
+		switch string(name) { // as the HTTP server spells them
+		case reqid.Header:
+			has |= hasID
+		case "Last-Event-Id":
+			has |= hasLastID
+		case fasthttp.HeaderAuthorization:
+			has |= hasAuthorization
+		case fasthttp.HeaderAccessControlRequestHeaders:
+			has |= hasAsked
+		}
+	}
+	return has
 }
 
 // Refusal implements session.Request.
@@ -93,21 +154,19 @@ func (r *request) decode(ctx *fasthttp.RequestCtx, lim codec.Limits) (err error)
 	if ctx.IsPost() {
 		text = ctx.Request.Body()
 	} else {
-		memory := queryPool.Get().(*[]byte)
-		defer queryPool.Put(memory)
-		text, err = connectParameter((*memory)[:0], ctx.URI().QueryString())
+		text, err = connectParameter(r.text[:0], ctx.URI().QueryString())
 		if err != nil {
 			return err
 		}
-		if n := cap(text); n > cap(*memory) && n <= queryMost {
-			*memory = text[:0]
+		if n := cap(text); n > 0 && n <= textMost {
+			r.text = text
 		}
 		if len(text) == 0 {
-			r.connect = &codec.ConnectRequest{}
 			return nil
 		}
 	}
-	if r.connect, err = codec.DecodeConnect(text, lim); err != nil {
+	r.connect.Subs = r.sub[:0]
+	if err = r.connect.Decode(text, lim); err != nil {
 		return err
 	}
 	for _, t := range r.connect.Headers {
@@ -116,13 +175,14 @@ func (r *request) decode(ctx *fasthttp.RequestCtx, lim codec.Limits) (err error)
 	return nil
 }
 
-// queryPool has memory in which connect requests are decoded, which are copied out of it, up
-// to queryMost bytes.
-var queryPool = sync.Pool{New: func() any { return new([]byte) }}
-
-const queryMost = 4 << 10
-
 const connectName = "cf_connect"
+
+// onlyConnect reports whether a query has the connect request and nothing else, as most
+// have: then nobody has to take all of it apart once more.
+func onlyConnect(query []byte) bool {
+	return len(query) > len(connectName) && query[len(connectName)] == '=' && string(query[:len(connectName)]) == connectName &&
+		bytes.IndexByte(query, '&') < 0
+}
 
 var errConnectEscape = errors.New(`cf_connect: a correctly percent-encoded value expected ("%" and ";" must be encoded)`)
 
@@ -195,10 +255,10 @@ func (r *request) framing(configured codec.Framing) codec.Framing {
 }
 
 // head returns the response head of a stream; closing ones end by plan.
-func (r *request) head(f codec.Framing, closing bool) codec.StreamHead {
+func (r *request) head(f codec.Framing, closing bool, date time.Time) codec.StreamHead {
 	return codec.StreamHead{
 		Framing: f, HTTP10: r.http10, Close: closing || r.close,
-		Origin: r.origin, AllowHeaders: r.askedHeaders, Incremental: r.server.opt.Incremental, Date: time.Now(),
+		Origin: r.origin, AllowHeaders: r.askedHeaders, Incremental: r.server.opt.Incremental, Date: date,
 	}
 }
 

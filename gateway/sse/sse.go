@@ -165,19 +165,20 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	err := r.decode(ctx, s.opt.Limits)
-	r.padding = s.padding(ctx)
-	if err == nil && s.opt.BoundedStreams {
-		r.bounds, err = readBounds(ctx.QueryArgs())
+	r.padding = s.padding(r.args)
+	if err == nil && s.opt.BoundedStreams && r.args != nil {
+		r.bounds, err = readBounds(r.args)
 	}
 	if err != nil {
 		s.noteRefused(r, refusedRequest, err)
 		WriteError(ctx, fasthttp.StatusBadRequest, strings.TrimPrefix(err.Error(), "codec: "))
 		return
 	}
-	r.wait = wait{server: s, ctx: ctx}
+	r.args, r.wait = nil, wait{server: s, ctx: ctx} // nothing of ctx stays with the stream
 	plan, err := s.plan(r, &r.wait)
 	refused := r.wait.refused
-	if r.wait = (wait{}); refused != admitted { // nothing of ctx stays with the stream
+	r.date = r.wait.now()
+	if r.wait = (wait{}); refused != admitted {
 		s.shed(ctx, r, refused)
 		return
 	}
@@ -201,7 +202,7 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 
 // echo adds what every answer of the HTTP server's has. That of a stream is ours.
 func (r *request) echo(ctx *fasthttp.RequestCtx) {
-	if ctx.Hijacked() {
+	if r.taken {
 		return
 	}
 	r.id.Echo(&ctx.Response.Header)

@@ -52,7 +52,7 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	if len(ctx.Request.Body()) == 0 {
-		r.connect = &codec.ConnectRequest{}
+		r.connect = codec.ConnectRequest{}
 	} else if err := r.decode(ctx, s.opt.Limits); err != nil {
 		WriteError(ctx, fasthttp.StatusBadRequest, strings.TrimPrefix(err.Error(), "codec: "))
 		return

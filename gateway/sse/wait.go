@@ -2,6 +2,7 @@ package sse
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -18,12 +19,22 @@ type wait struct {
 	server  *Server
 	ctx     *fasthttp.RequestCtx
 	refused verdict // not admitted: it was not let wait
+	waited  bool
 }
 
 var _ auth.Waits = (*wait)(nil)
 
+// now is when the handler began, which is what the clock says until something waits.
+func (w *wait) now() time.Time {
+	if w.waited {
+		return time.Now()
+	}
+	return w.ctx.Time()
+}
+
 // Begin implements auth.Waits.
 func (w *wait) Begin() bool {
+	w.waited = true
 	if w.server.opt.Hold == nil {
 		return true
 	}
