@@ -101,7 +101,7 @@ func (s *Server) broadcastInto(c *call, t *broadcastTarget) (result codec.Publis
 	if t.fail != nil {
 		return codec.PublishResult{}
 	}
-	pos, fail := s.publishInto(c.ctx, t.channel, t.options, &t.payload.out, time.Now())
+	pos, fail := s.publishInto(c, t.channel, t.options, &t.payload.out, time.Now())
 	t.fail = fail
 	return codec.PublishResult{Offset: pos.Offset, Epoch: pos.Epoch}
 }

@@ -68,7 +68,7 @@ type credit struct {
 	waits  bool // for the end of the call
 }
 
-func (c *credit) TakeCredit(ctx context.Context, size int, credit *broker.Credit) error {
+func (c *credit) TakeCredit(ctx context.Context, size int, credit *broker.Credit, _ broker.Waiter) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.waits {

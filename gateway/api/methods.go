@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/codec"
+	"sluice/gateway/broker"
 	"sluice/gateway/reqid"
 	"sluice/gateway/tally"
 )
@@ -94,7 +95,9 @@ type call struct {
 	id  *reqid.ID // of the request that it came with
 	// hold is what the request holds of the room for work, with all its commands.
 	hold *hold
-	dst  []byte // the reply so far; a method appends its result
+	// waiter is told where the call waits for others; nil: it was told, or need not be.
+	waiter broker.Waiter
+	dst    []byte // the reply so far; a method appends its result
 	// began is when the method was called.
 	began time.Time
 	// detail says what was wrong with a part of the call that is answered

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -26,7 +25,7 @@ func (s *Server) publish(c *call, r *codec.PublishRequest) *failure {
 	if fail != nil {
 		return fail
 	}
-	pos, fail := s.publishInto(c.ctx, r.Channel, o, &outgoing{content: &r.Content, tags: r.Tags(), payload: payload}, c.began)
+	pos, fail := s.publishInto(c, r.Channel, o, &outgoing{content: &r.Content, tags: r.Tags(), payload: payload}, c.began)
 	if fail != nil {
 		return fail
 	}
@@ -142,7 +141,7 @@ const noCredit = "no room came free within http_api.publish_wait (of http_api.pu
 
 // publishInto publishes into one channel, at that time. The credit is taken before anything
 // happens, so a caller that is refused may try again.
-func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options, out *outgoing, at time.Time) (broker.Position, *failure) {
+func (s *Server) publishInto(c *call, ch string, o *channel.Options, out *outgoing, at time.Time) (broker.Position, *failure) {
 	p, credit := newPublication(o.HistorySize > 0 && !out.content.SkipHistory)
 	*p = codec.Publication{
 		Data: out.payload.JSON, Binary: out.payload.Binary, Tags: out.tags, Version: out.content.Version,
@@ -155,10 +154,10 @@ func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options,
 	if !out.content.SkipHistory {
 		opt.History = broker.HistoryOptions{Size: o.HistorySize, TTL: o.HistoryTTL, MetaTTL: o.HistoryMetaTTL}
 	}
-	err := s.opt.Credit.TakeCredit(ctx, p.Size()+len(opt.Binary), credit)
+	err := s.opt.Credit.TakeCredit(c.ctx, p.Size()+len(opt.Binary), credit, c.waiter)
 	if err != nil {
 		detail := noCredit
-		if ctx.Err() != nil {
+		if c.ctx.Err() != nil {
 			detail = "the call ended before there was room for it, nothing was published"
 		}
 		return broker.Position{}, &failure{err: codec.ErrInternal, detail: detail, cause: fmt.Errorf("api: %s: %w", detail, err)}
@@ -170,7 +169,7 @@ func (s *Server) publishInto(ctx context.Context, ch string, o *channel.Options,
 			credit.Release()
 		}
 	}()
-	result, err = s.opt.Broker.Publish(ctx, ch, p, opt)
+	result, err = s.opt.Broker.Publish(c.ctx, ch, p, opt)
 	if err != nil {
 		return broker.Position{}, unpublished(err, opt.IdempotencyKey)
 	}

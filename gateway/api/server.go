@@ -220,6 +220,14 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 		refuseHTTP(ctx, fasthttp.StatusRequestEntityTooLarge, "request body too large")
 		return
 	}
+	w, _ := ctx.Conn().(broker.Waiter)
+	switch {
+	case w == nil:
+	case m != nil && m.quick:
+		r.call.waiter = w // it says for itself if it waits
+	case w.BeginWait(): // for others of its commands, or of this node
+		defer w.EndWait()
+	}
 	r.hold.head, r.hold.body = &ctx.Request.Header, len(body)
 	if m == nil {
 		s.serveLegacy(ctx, &r.call, body)

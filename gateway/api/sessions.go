@@ -52,5 +52,5 @@ type NodeInfo struct {
 type Credit interface {
 	// TakeCredit waits a bounded time for credit for so many bytes, and makes the zero
 	// credit that; after an error it still is none.
-	TakeCredit(ctx context.Context, size int, credit *broker.Credit) error
+	TakeCredit(ctx context.Context, size int, credit *broker.Credit, w broker.Waiter) error
 }

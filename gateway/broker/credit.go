@@ -14,6 +14,14 @@ type Credit struct {
 	bytes atomic.Int64 // 0 once given back
 }
 
+// Waiter is told that whoever has it is about to wait for others, so that nothing waits
+// behind it: connections of the gate are, see gate.Conn.BeginWait.
+type Waiter interface {
+	// BeginWait reports whether EndWait is to be called, by the same goroutine.
+	BeginWait() bool
+	EndWait()
+}
+
 // NewCredit returns a credit of so many bytes, above 0, that are given back by
 // release.
 func NewCredit(bytes int64, release func(bytes int64)) *Credit {

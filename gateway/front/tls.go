@@ -36,13 +36,25 @@ func (c *TLSConn) NetConn() net.Conn { return c.Conn }
 
 func (c *TLSConn) bottom() *Conn { return c.below }
 
+// BeginWait and EndWait are those of the [Conn] below.
+func (c *TLSConn) BeginWait() bool { return c.below.BeginWait() }
+func (c *TLSConn) EndWait()        { c.below.EndWait() }
+
 // RemoteAddr returns the client's address as [Conn.RemoteAddr] does.
 func (c *TLSConn) RemoteAddr() net.Addr { return c.below.RemoteAddr() }
+
+// handshake runs it beside what else is to be served: it takes as long as many requests.
+func (c *TLSConn) handshake() error {
+	if !c.shaken && c.BeginWait() {
+		defer c.EndWait()
+	}
+	return c.Conn.Handshake()
+}
 
 // Handshake runs the handshake. The HTTP server calls it first of all, within
 // its read timeout. After a failure the connection reads as ended.
 func (c *TLSConn) Handshake() error {
-	err := c.Conn.Handshake()
+	err := c.handshake()
 	switch {
 	case c.shaken && err == nil:
 		return nil // it is asked for each time that a gate has it served

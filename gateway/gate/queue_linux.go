@@ -28,7 +28,7 @@ type queue struct {
 	atWork  int       // of them, and of those that are about to, who is on duty
 	taken   uint64    // connections
 	seen    uint64    // taken, when a door looked
-	since   int64     // when that was seen first, see clock; 0: nobody waited
+	since   int64     // when that was, see clock; 0: nobody waited
 	open    int64     // until when it is open, see clock
 
 	// Atomic.
@@ -37,8 +37,10 @@ type queue struct {
 
 // worker is one who takes from a queue. It is guarded by the mu of that.
 type worker struct {
-	duty duty
-	at   int // of workers
+	duty  duty
+	at    int    // of workers
+	taken uint64 // connections
+	seen  uint64 // taken, when a door looked
 }
 
 // duty says whether a worker counts.
@@ -140,7 +142,7 @@ func (q *queue) begin() *worker {
 	w := pooled.Get().(*worker)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	w.duty, w.at = onDuty, len(q.workers)
+	*w = worker{at: len(q.workers)}
 	q.workers = append(q.workers, w)
 	return w
 }
@@ -184,6 +186,7 @@ func (q *queue) take(w *worker) *Conn {
 	c := q.conns[q.next]
 	q.conns[q.next] = nil
 	q.taken++
+	w.taken++
 	if q.next++; q.next == len(q.conns) {
 		q.next = 0
 		if q.conns = q.conns[:0]; cap(q.conns) > queueKept {
@@ -208,30 +211,44 @@ func (q *queue) back(w *worker) {
 	q.mu.Unlock()
 }
 
-// look opens the queue if somebody waits and nobody was taken from it for stuckTime. It
-// reports whether to look again by then. Any door.
+// look does not count on workers any more who are at the same connection for stuckTime
+// while others wait, and opens the queue if that is so for all. It reports whether to look
+// again by then. Any door.
 func (q *queue) look(now int64) (again bool) {
 	q.mu.Lock()
 	n := 0
 	switch {
 	case q.next == len(q.conns):
 		q.since = 0
-	case q.since == 0 || q.seen != q.taken:
-		q.since, q.seen = now, q.taken
+	case q.since == 0:
+		q.note(now)
 	case now-q.since >= q.stuck:
-		q.opened.Add(1)
 		for _, w := range q.workers {
-			if w.duty == onDuty {
+			if w.duty == onDuty && w.seen == w.taken {
 				q.shift(w, stuck)
 			}
 		}
-		q.since, q.open = now, now+openTime
-		n = q.hire(len(q.conns) - q.next)
+		if q.seen == q.taken {
+			q.opened.Add(1)
+			q.open = now + openTime
+			n = q.hire(len(q.conns) - q.next)
+		} else {
+			n = q.staff()
+		}
+		q.note(now)
 	}
 	again = q.since != 0
 	q.mu.Unlock()
 	q.start(n)
 	return again
+}
+
+// note notes how far all are. The caller holds mu.
+func (q *queue) note(now int64) {
+	q.since, q.seen = now, q.taken
+	for _, w := range q.workers {
+		w.seen = w.taken
+	}
 }
 
 // BeginWait is told by whoever serves the connection that it is about to wait for something

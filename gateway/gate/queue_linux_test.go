@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -160,6 +161,42 @@ func TestWhoIsStuckDoesNotCount(t *testing.T) {
 		defer q.mu.Unlock()
 		return q.atWork == 0 && len(q.workers) == 0
 	})
+}
+
+// One who is stuck beside others, who are not, does not count either.
+func TestOneWhoIsStuckBesideOthers(t *testing.T) {
+	begun, over := make(chan struct{}), make(chan struct{})
+	r := newRig(t, Options{Runners: 2}, func(r *rig) {
+		r.gate.queue.stuck = int64(time.Millisecond)
+		r.do = func(_ *echo, request []byte) bool {
+			if request[0] == 's' {
+				close(begun)
+				<-over
+			}
+			return true
+		}
+	})
+	c := r.dial()
+	write(t, c, "s\n\n")
+	wait(t, "the one that is stuck", begun)
+	q := &r.gate.queue
+	found := func() bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return slices.ContainsFunc(q.workers, func(w *worker) bool { return w.duty == stuck })
+	}
+	var flood sync.WaitGroup
+	for range 8 {
+		flood.Go(func() {
+			for deadline := time.Now().Add(liveness); !found() && time.Now().Before(deadline); {
+				ask(t, r, "a")
+			}
+		})
+	}
+	flood.Wait()
+	require.True(t, found())
+	close(over)
+	expect(t, c, "1:s\n\n")
 }
 
 // A client that ends the goroutine costs its connection, and not the queue.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"sluice/gateway/broker"
 	"sluice/gateway/loop"
 	"sluice/gateway/session"
 	"sluice/gateway/tally"
@@ -154,18 +155,11 @@ func (t *Taker) takeOver(c net.Conn, sent func(net.Conn) bool, conn *session.Con
 		t.sessions.Refuse(conn, loop.ReasonRefused, refused)
 	default:
 		owned = true
-		if w, ok := c.(waiter); ok && plan.MayWait() && w.BeginWait() {
+		if w, ok := c.(broker.Waiter); ok && plan.MayWait() && w.BeginWait() {
 			defer w.EndWait()
 		}
 		_ = t.sessions.Open(plan, conn) // the session told the client, and the log
 	}
-}
-
-// waiter is a connection that is told that whoever has it is about to wait for others: those
-// of the gate, see front.Conn.BeginWait.
-type waiter interface {
-	BeginWait() bool
-	EndWait()
 }
 
 // sentNothing is sentMore where it is known.

@@ -45,7 +45,7 @@ const creditCost = 640
 // AcquireCredit is TakeCredit for who has no memory for it.
 func (h *Hub) AcquireCredit(ctx context.Context, size int) (*broker.Credit, error) {
 	credit := new(broker.Credit)
-	if err := h.TakeCredit(ctx, size, credit); err != nil {
+	if err := h.TakeCredit(ctx, size, credit, nil); err != nil {
 		return nil, err
 	}
 	return credit, nil
@@ -54,11 +54,14 @@ func (h *Hub) AcquireCredit(ctx context.Context, size int) (*broker.Credit, erro
 // TakeCredit takes credit, which is zero, for a publication of so many payload bytes; one
 // that is larger than all credit there is takes it all. It waits at most
 // Options.CreditWait, then nothing is taken and the error is codec.ErrInternal.
-// Not from a turn.
-func (h *Hub) TakeCredit(ctx context.Context, size int, credit *broker.Credit) error {
+// w is told if it waits; nil: nobody is. Not from a turn.
+func (h *Hub) TakeCredit(ctx context.Context, size int, credit *broker.Credit, w broker.Waiter) error {
 	c := h.credit
 	n := c.cost(size)
 	if !c.sem.TryAcquire(n) {
+		if w != nil && w.BeginWait() {
+			defer w.EndWait()
+		}
 		c.waits.Add(1)
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(ctx, c.wait)

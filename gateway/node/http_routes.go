@@ -10,6 +10,7 @@ import (
 
 	"sluice/gateway/admin"
 	"sluice/gateway/api"
+	"sluice/gateway/broker"
 	"sluice/gateway/config"
 	"sluice/gateway/dictionary"
 	"sluice/gateway/edge"
@@ -154,7 +155,7 @@ func (t *routes) addOperations(c *config.Config, add func(string, route)) {
 	}
 	if c.Prometheus.Enabled {
 		add(Root(c.Prometheus.HandlerPrefix), route{"prometheus.handler_prefix", bodyUnwanted,
-			func(node *Node, ctx *fasthttp.RequestCtx) { node.metrics.Handle(ctx) }})
+			func(node *Node, ctx *fasthttp.RequestCtx) { apart(ctx, node.metrics.Handle) }})
 	}
 	if c.Init.Enabled {
 		add(Root(c.Init.HandlerPrefix), answer("init.handler_prefix", admin.Init))
@@ -163,10 +164,20 @@ func (t *routes) addOperations(c *config.Config, add func(string, route)) {
 		prefix := c.Debug.HandlerPrefix
 		t.debug = []byte(prefix + "/")
 		profiles := answer("debug.handler_prefix", func(ctx *fasthttp.RequestCtx) {
-			admin.Profile(ctx, strings.TrimPrefix(string(ctx.Path()), prefix))
+			apart(ctx, func(ctx *fasthttp.RequestCtx) {
+				admin.Profile(ctx, strings.TrimPrefix(string(ctx.Path()), prefix))
+			})
 		})
 		t.profiles = &profiles
 	}
+}
+
+// apart serves what takes long, or waits: no other request is to wait behind it.
+func apart(ctx *fasthttp.RequestCtx, serve fasthttp.RequestHandler) {
+	if w, ok := ctx.Conn().(broker.Waiter); ok && w.BeginWait() {
+		defer w.EndWait()
+	}
+	serve(ctx)
 }
 
 // checkRoutes reports paths that two options claim on a listener.

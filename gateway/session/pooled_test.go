@@ -46,14 +46,13 @@ type pooledRequest struct {
 
 // Free spoils the memory: who reads it still fails, or tells what nobody said.
 func (r *pooledRequest) Free() {
-	spoiled := pooledRequest{pool: r.pool}
+	pool, spoiled := r.pool, r
 	spoiled.memory.plan = Plan{User: "spoiled", ExpireAt: 1, Data: codec.QuoteJSON("spoiled"), evicts: "spoiled", claim: 1}
 	spoiled.memory.plan.one[0].Channel = "spoiled"
 	spoiled.memory.opening.few.results[0].Channel = "spoiled"
 	spoiled.memory.opening.few.at[0].Channel = "spoiled"
 	spoiled.conn.MaxEvents, spoiled.conn.Padding = 1, 100
-	*r = spoiled
-	r.pool.Put(r)
+	pool.Put(r)
 }
 
 // pooledRequests is a pool of them.

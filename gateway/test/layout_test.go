@@ -91,7 +91,7 @@ var layout = map[string]row{
 		ours:   "codec gateway/actor gateway/advice gateway/auth gateway/broker gateway/channel gateway/cluster gateway/hub gateway/loop gateway/presence gateway/problem gateway/shrink gateway/tally",
 		others: "golang.org/x/sync/semaphore",
 	},
-	"gateway/hijack":     {ours: "gateway/loop gateway/session gateway/tally", others: modFasthttp},
+	"gateway/hijack":     {ours: "gateway/broker gateway/loop gateway/session gateway/tally", others: modFasthttp},
 	"gateway/dictionary": {ours: "codec", others: modFasthttp},
 	"gateway/edge":       {ours: "codec gateway/broker gateway/channel gateway/hijack gateway/hub gateway/loop gateway/reqid gateway/session", others: modFasthttp},
 	"gateway/sse": {
