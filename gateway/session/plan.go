@@ -405,39 +405,3 @@ func (g *Grant) request(s *codec.SubRequest) {
 func (g *Grant) takesRoom() bool {
 	return g.Positioned && (g.wasRecovering() || g.cacheRecover() || g.backlog != nil)
 }
-
-// features are what the hub is to deliver to the subscription.
-func (g *Grant) features() hub.Features {
-	f := g.follows
-	if g.Positioned {
-		f |= hub.Positioned
-	}
-	if g.Recoverable {
-		f |= hub.Recoverable
-	}
-	if g.Delta {
-		f |= hub.Delta
-	}
-	if g.PushJoinLeave {
-		f |= hub.PushJoinLeave
-	}
-	if g.backlog != nil {
-		f |= hub.Checkpoints
-	}
-	return f
-}
-
-// subscription is what the session keeps of the grant.
-func (g *Grant) subscription() subscription {
-	sub := subscription{channel: g.Channel, chanInfo: g.Info, expireAt: g.ExpireAt}
-	if g.Presence {
-		sub.flags |= subPresence
-	}
-	if g.JoinLeave {
-		sub.flags |= subJoinLeave
-	}
-	if g.Positioned {
-		sub.flags |= subPositioned
-	}
-	return sub
-}
