@@ -88,60 +88,25 @@ const (
 // accepts. So a browser that says nothing of where it comes from comes from
 // another site.
 func (l *List) Judge(h *fasthttp.RequestHeader, f Front) Page {
-	s := read(h)
-	origin, site := string(s.origin), s.fetchSite()
-	p := Page{Allowed: true, Navigation: string(s.mode) == modeNavigate}
+	origin, site := string(h.Peek(fasthttp.HeaderOrigin)), fetchSite(h)
+	p := Page{Allowed: true, Navigation: string(h.Peek(headerMode)) == modeNavigate}
 	switch {
 	case origin != "":
-		if p.byOrigin(l, origin, site, f); s.origins > 1 { // from no browser
+		if p.byOrigin(l, origin, site, f); len(h.PeekAll(fasthttp.HeaderOrigin)) > 1 { // from no browser
 			p.Source, p.Allowed, p.CORS, p.By = Other, false, false, "Origin, which is there more than once,"
 		}
 	case site != "":
 		p.Source, p.By = sourceOf(site), headerSite+" "+site
 	default:
-		p.byReferer(l, h, string(s.referer), f)
+		p.byReferer(l, h, f)
 	}
 	// To names browsers send Sec-Fetch-Site over TLS only.
 	p.Secure = f.TLS || f.Scheme == "https" || site != ""
-	p.Rebindable = l.rebindable(&p, h, s.accepts, f)
+	p.Rebindable = l.rebindable(&p, h, f)
 	if p.Navigation && p.Source != Other {
 		p.By = strings.TrimPrefix(p.By+", "+headerMode+" "+modeNavigate, ", ")
 	}
 	return p
-}
-
-// said is what a request says of its page, by headers that are looked for at once: each look
-// for one costs as much as going through all there are.
-type said struct {
-	origin, site, mode, referer []byte // the first of each
-	origins, sites, modes, refs int    // how many there are of each
-	accepts                     bool   // which encodings or languages the client takes
-}
-
-func read(h *fasthttp.RequestHeader) (s said) {
-	for name, value := range h.All() {
-		switch string(name) { // as the HTTP server spells them
-		case fasthttp.HeaderOrigin:
-			if s.origins++; s.origins == 1 {
-				s.origin = value
-			}
-		case headerSite:
-			if s.sites++; s.sites == 1 {
-				s.site = value
-			}
-		case headerMode:
-			if s.modes++; s.modes == 1 {
-				s.mode = value
-			}
-		case fasthttp.HeaderReferer:
-			if s.refs++; s.refs == 1 {
-				s.referer = value
-			}
-		case fasthttp.HeaderAcceptEncoding, fasthttp.HeaderAcceptLanguage:
-			s.accepts = true
-		}
-	}
-	return s
 }
 
 func (p *Page) byOrigin(l *List, origin, site string, f Front) {
@@ -165,7 +130,8 @@ func (p *Page) byOrigin(l *List, origin, site string, f Front) {
 	}
 }
 
-func (p *Page) byReferer(l *List, h *fasthttp.RequestHeader, referer string, f Front) {
+func (p *Page) byReferer(l *List, h *fasthttp.RequestHeader, f Front) {
+	referer := string(h.Peek(fasthttp.HeaderReferer))
 	if referer == "" {
 		if FromBrowser(h) {
 			p.Source, p.Silent = Other, true
@@ -187,13 +153,14 @@ func (p *Page) byReferer(l *List, h *fasthttp.RequestHeader, referer string, f F
 
 // fetchSite returns the value of Sec-Fetch-Site; what no browser sends is
 // another site.
-func (s *said) fetchSite() string {
-	if len(s.site) == 0 {
+func fetchSite(h *fasthttp.RequestHeader) string {
+	site := h.Peek(headerSite)
+	if len(site) == 0 {
 		return ""
 	}
-	if s.sites == 1 {
+	if len(h.PeekAll(headerSite)) == 1 {
 		for _, known := range [...]string{siteOwn, siteSame, siteNone} {
-			if string(s.site) == known {
+			if string(site) == known {
 				return known
 			}
 		}

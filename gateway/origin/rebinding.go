@@ -17,13 +17,13 @@ import (
 // it can choose neither. It can leave the Referer out, browsers leave Origin out
 // of GET, and some let it choose the User-Agent, and all that a proxy might say.
 // So a request that says nothing of a page may be of one all the same.
-func (l *List) rebindable(p *Page, h *fasthttp.RequestHeader, accepts bool, f Front) bool {
+func (l *List) rebindable(p *Page, h *fasthttp.RequestHeader, f Front) bool {
 	switch {
 	case f.TLS || p.Source == Listed || p.Source == Unnamed:
 		return false
 	case p.By != "" && !p.Silent:
 		return f.Scheme != "https" && l.foreignHost(f.Host)
-	case !mayBePage(h, accepts):
+	case !mayBePage(h):
 		return false
 	}
 	return l.foreignHost(f.Host) || l.foreignHost(string(h.Host()))
@@ -33,14 +33,14 @@ func (l *List) rebindable(p *Page, h *fasthttp.RequestHeader, accepts bool, f Fr
 // Referer and Sec-Fetch-Site for a page of the origin that it went to. All
 // browsers say which encodings and languages they take, which no page can leave
 // out; curl says neither. With POST all since 2020 send Origin.
-func mayBePage(h *fasthttp.RequestHeader, accepts bool) bool {
+func mayBePage(h *fasthttp.RequestHeader) bool {
 	switch browser := FromBrowser(h); {
 	case browser && !h.IsPost():
 		return true
 	case !browser && h.IsPost():
 		return false
 	}
-	return accepts
+	return len(h.PeekAll(fasthttp.HeaderAcceptEncoding)) > 0 || len(h.PeekAll(fasthttp.HeaderAcceptLanguage)) > 0
 }
 
 // foreignHost reports whether a host may be of somebody else: a name that can be

@@ -40,9 +40,9 @@ func (s *Server) from(ctx *fasthttp.RequestCtx) origin.Front {
 
 // credentials copies those of the request that its page may use, and the headers
 // for hooks, and notes which it may not.
-func (s *Server) credentials(r *request, h *fasthttp.RequestHeader, has headers, trusted bool) {
+func (s *Server) credentials(r *request, h *fasthttp.RequestHeader, trusted bool) {
 	if s.opt.Hook == nil { // these are the backend's otherwise
-		s.tokensOf(r, h, has)
+		s.tokensOf(r, h)
 	}
 	for _, name := range s.opt.HookHeaders {
 		if strings.EqualFold(name, reqid.Header) {
@@ -65,10 +65,8 @@ func (s *Server) credentials(r *request, h *fasthttp.RequestHeader, has headers,
 }
 
 // tokensOf copies the tokens that headers bring.
-func (s *Server) tokensOf(r *request, h *fasthttp.RequestHeader, has headers) {
-	if has&hasAuthorization != 0 {
-		s.bearerOf(r, h)
-	}
+func (s *Server) tokensOf(r *request, h *fasthttp.RequestHeader) {
+	s.bearerOf(r, h)
 	if name := s.opt.TokenCookie; name != "" {
 		if r.cookie = string(h.Cookie(name)); r.cookie != "" && !r.page.Ambient() {
 			r.cookie = ""

@@ -79,10 +79,7 @@ func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 	h := &ctx.Request.Header
 	r := requests.Get().(*request)
 	r.server, r.http10, r.close = s, !h.IsHTTP11(), h.ConnectionClose()
-	has := present(h)
-	if has&hasID != 0 {
-		r.id.Take(h)
-	}
+	r.id.Take(h)
 	if s.debug && s.opt.Address != nil {
 		r.peer = s.opt.Address(ctx)
 	}
@@ -95,44 +92,13 @@ func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 		r.args = ctx.QueryArgs()
 		r.ticket = string(r.args.Peek("ticket"))
 	}
-	if has&hasLastID != 0 || r.args != nil {
-		r.lastIDs = readLastIDs(h, r.args)
-	}
-	s.credentials(r, h, has, from.Trusted)
-	if has&hasAsked != 0 {
-		asked := string(h.Peek(fasthttp.HeaderAccessControlRequestHeaders))
-		if (r.page.CORS || len(h.Peek(fasthttp.HeaderOrigin)) == 0) && asked != "null" && origin.Printable(asked) {
-			r.askedHeaders = asked
-		}
+	r.lastIDs = readLastIDs(h, r.args)
+	s.credentials(r, h, from.Trusted)
+	asked := string(h.Peek(fasthttp.HeaderAccessControlRequestHeaders))
+	if (r.page.CORS || len(h.Peek(fasthttp.HeaderOrigin)) == 0) && asked != "null" && origin.Printable(asked) {
+		r.askedHeaders = asked
 	}
 	return r
-}
-
-// headers says which of those are there that few requests have. Why: each look for one costs
-// as much as going through all there are.
-type headers uint8
-
-const (
-	hasID headers = 1 << iota
-	hasLastID
-	hasAuthorization
-	hasAsked // Access-Control-Request-Headers
-)
-
-func present(h *fasthttp.RequestHeader) (has headers) {
-	for name := range h.All() {
-		switch string(name) { // as the HTTP server spells them
-		case reqid.Header:
-			has |= hasID
-		case "Last-Event-Id":
-			has |= hasLastID
-		case fasthttp.HeaderAuthorization:
-			has |= hasAuthorization
-		case fasthttp.HeaderAccessControlRequestHeaders:
-			has |= hasAsked
-		}
-	}
-	return has
 }
 
 // Refusal implements session.Request.
