@@ -391,8 +391,10 @@ func (f *Frame) Fill(b []byte) { f.shape = shape{buf: b, mid: int32(len(b)), hi:
 // FreeOnce gives the memory of a frame for once to the next one. Nobody may have the frame, or
 // any of its bytes, from here on.
 func (f *Frame) FreeOnce() {
-	if cap(f.buf) <= onceMost {
-		f.Fill(f.buf[:0])
-		onces.Put(f)
+	b := f.buf[:0]
+	if cap(b) > onceMost {
+		b = nil
 	}
+	f.Fill(b)
+	onces.Put(f)
 }
