@@ -298,12 +298,12 @@ func (d *door) run() {
 	}
 }
 
-// handOver gives the queue what is to be served. It reports whether the door is to look at
-// the queue again before long.
-func (d *door) handOver(now int64) (looks bool) {
+// handOver gives the queue what is to be served. It returns when the door is to look at the
+// queue again, 0 for never.
+func (d *door) handOver(now int64) (by int64) {
 	q := &d.gate.queue
 	if q.most == 0 {
-		return false
+		return 0
 	}
 	if len(d.todo) > 0 {
 		q.add(d.todo, now)

@@ -63,7 +63,7 @@ func TestAHeadLongerThanABufferGrowsOne(t *testing.T) {
 	r.await("the buffer to be given back", func() bool { return r.gate.Stats().Bytes == 0 })
 
 	write(t, c, strings.Repeat("x", 100<<10)) // served as it is: Read is for the rest
-	r.await("it to be served", func() bool { return r.gate.Stats().Handed == 1 })
+	r.await("it to be served", func() bool { return r.gate.Stats().Served == 1 })
 	write(t, c, "\n\n")
 	expect(t, c, "2:"+strings.Repeat("x", 100<<10)+"\n\n")
 }

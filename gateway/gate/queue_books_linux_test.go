@@ -22,14 +22,7 @@ func TestAnOpenQueueCountsWhomItStarts(t *testing.T) {
 	for n := range 20 {
 		ask(t, r, fmt.Sprint(n))
 	}
-	r.await("workers to leave", func() bool {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		return len(q.workers) == 0 && len(q.conns) == 0
-	})
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	require.Zero(t, q.atWork)
+	r.awaitNoWorker()
 }
 
 // A connection that its worker has left by runtime.Goexit has nobody whom waiting would
@@ -43,25 +36,16 @@ func TestWhoHasLeftIsNotCalledBack(t *testing.T) {
 		}
 		return true
 	})
-	q := &r.gate.queue
-	idle := func() bool {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		return len(q.workers) == 0 && len(q.conns) == 0
-	}
 	c := r.dial()
 	write(t, c, "x\n\n")
 	e := <-left
-	r.await("the worker to leave", idle)
+	r.awaitNoWorker()
 	require.NoError(t, e.c.SetReadDeadline(time.Now().Add(10*time.Millisecond)))
 	_, err := e.c.Read(make([]byte, 1)) // waits
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 	require.NoError(t, e.c.Close())
 	e.rig.closed.Add(1)
-	q.mu.Lock()
-	atWork := q.atWork
-	q.mu.Unlock()
-	require.Zero(t, atWork)
+	r.awaitNoWorker()
 	ask(t, r, "a")
 }
 
@@ -69,6 +53,7 @@ func TestWhoHasLeftIsNotCalledBack(t *testing.T) {
 // hijackers do.
 func TestWhoWaitsWhileTheWorkerLeaves(t *testing.T) {
 	var others sync.WaitGroup
+	begun := make(chan struct{}, 1)
 	r := patient(t, 1, func(e *echo, request []byte) bool {
 		others.Go(func() {
 			for n := range 20 {
@@ -78,21 +63,15 @@ func TestWhoWaitsWhileTheWorkerLeaves(t *testing.T) {
 			_ = e.c.Close()
 			e.rig.closed.Add(1)
 		})
+		begun <- struct{}{}
 		return false
 	})
-	q := &r.gate.queue
 	for range 60 {
 		c := r.dial()
 		write(t, c, "x\n\n")
 		expectEnd(t, c)
+		<-begun
 	}
 	others.Wait()
-	r.await("workers to leave", func() bool {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		return len(q.workers) == 0 && len(q.conns) == 0
-	})
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	require.Zero(t, q.atWork)
+	r.awaitNoWorker()
 }

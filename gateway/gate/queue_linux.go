@@ -212,9 +212,9 @@ func (q *queue) back(w *worker) {
 }
 
 // look does not count on workers any more who are at the same connection for stuckTime
-// while others wait, and opens the queue if that is so for all. It reports whether to look
-// again by then. Any door.
-func (q *queue) look(now int64) (again bool) {
+// while others wait, and opens the queue if that is so for all. It returns when to look again,
+// see clock; 0: not before something is added. Any door.
+func (q *queue) look(now int64) (by int64) {
 	q.mu.Lock()
 	n := 0
 	switch {
@@ -237,10 +237,12 @@ func (q *queue) look(now int64) (again bool) {
 		}
 		q.note(now)
 	}
-	again = q.since != 0
+	if q.since != 0 {
+		by = q.since + q.stuck
+	}
 	q.mu.Unlock()
 	q.start(n)
-	return again
+	return by
 }
 
 // note notes how far all are. The caller holds mu.

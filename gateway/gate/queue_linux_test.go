@@ -24,6 +24,38 @@ func patient(t *testing.T, runners int, do func(e *echo, request []byte) bool) *
 	return r
 }
 
+// oneStuck is a rig where a client waits until over is closed, and says nothing of it: one
+// worker is busy with that. c expects the answer to "s".
+func oneStuck(t *testing.T, runners int, stuck int64) (r *rig, c *net.TCPConn, over chan struct{}) {
+	begun, over := make(chan struct{}), make(chan struct{})
+	r = newRig(t, Options{Runners: runners}, func(r *rig) {
+		r.gate.queue.stuck = stuck
+		r.do = func(_ *echo, request []byte) bool {
+			if request[0] == 's' {
+				close(begun)
+				<-over
+			}
+			return true
+		}
+	})
+	c = r.dial()
+	write(t, c, "s\n\n")
+	wait(t, "the one that is stuck", begun)
+	return r, c, over
+}
+
+// awaitNoWorker waits until all workers of the queue have left, and none is counted on: one
+// that was, and was not there, would be for ever.
+func (r *rig) awaitNoWorker() {
+	r.t.Helper()
+	q := &r.gate.queue
+	r.await("workers to leave", func() bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return len(q.workers) == 0 && len(q.conns) == 0 && q.atWork == 0
+	})
+}
+
 // ask sends a request and expects its answer, on a connection of its own.
 func ask(t *testing.T, r *rig, what string) {
 	t.Helper()
@@ -122,30 +154,13 @@ func TestRunnersAreSoMany(t *testing.T) {
 		}
 		wg.Wait()
 		require.LessOrEqual(t, most.Load(), int64(runners))
-		r.await("workers to leave", func() bool {
-			q := &r.gate.queue
-			q.mu.Lock()
-			defer q.mu.Unlock()
-			return q.atWork == 0 && len(q.conns) == 0
-		})
+		r.awaitNoWorker()
 	}
 }
 
 // One who is stuck for long holds up others once, and not each time again.
 func TestWhoIsStuckDoesNotCount(t *testing.T) {
-	begun, over := make(chan struct{}), make(chan struct{})
-	r := newRig(t, Options{Runners: 1}, func(r *rig) {
-		r.do = func(_ *echo, request []byte) bool {
-			if request[0] == 's' {
-				close(begun)
-				<-over
-			}
-			return true
-		}
-	})
-	c := r.dial()
-	write(t, c, "s\n\n")
-	wait(t, "the one that is stuck", begun)
+	r, c, over := oneStuck(t, 1, stuckTime)
 	ask(t, r, "a") // behind it
 	q := &r.gate.queue
 	q.mu.Lock()
@@ -156,29 +171,12 @@ func TestWhoIsStuckDoesNotCount(t *testing.T) {
 	}
 	close(over)
 	expect(t, c, "1:s\n\n")
-	r.await("workers to leave", func() bool {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		return q.atWork == 0 && len(q.workers) == 0
-	})
+	r.awaitNoWorker()
 }
 
 // One who is stuck beside others, who are not, does not count either.
 func TestOneWhoIsStuckBesideOthers(t *testing.T) {
-	begun, over := make(chan struct{}), make(chan struct{})
-	r := newRig(t, Options{Runners: 2}, func(r *rig) {
-		r.gate.queue.stuck = int64(time.Millisecond)
-		r.do = func(_ *echo, request []byte) bool {
-			if request[0] == 's' {
-				close(begun)
-				<-over
-			}
-			return true
-		}
-	})
-	c := r.dial()
-	write(t, c, "s\n\n")
-	wait(t, "the one that is stuck", begun)
+	r, c, over := oneStuck(t, 2, int64(time.Millisecond))
 	q := &r.gate.queue
 	found := func() bool {
 		q.mu.Lock()

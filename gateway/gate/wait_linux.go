@@ -192,7 +192,7 @@ func (d *door) sweep() bool {
 			d.gate.served.Add(-1)
 		}
 	}
-	looks := d.handOver(now)
+	looks := d.handOver(now) // again, by then
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()
@@ -205,8 +205,8 @@ func (d *door) sweep() bool {
 			next = c.by
 		}
 	}
-	if looks && (next == 0 || now+d.gate.queue.stuck < next) {
-		next = now + stuckTime
+	if looks != 0 && (next == 0 || looks < next) {
+		next = looks
 	}
 	for _, r := range d.resting {
 		if next == 0 || r.until < next {

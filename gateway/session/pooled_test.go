@@ -68,6 +68,16 @@ func pooledRequests() (take func() *pooledRequest) {
 	}
 }
 
+// planIn returns the plan of a connect in the memory of a request: its user and its data are
+// its name.
+func (r *rig) planIn(req *pooledRequest, name string) (*Plan, error) {
+	p, err := r.Plan(&PlanRequest{Identity: &auth.Identity{User: name}, Memory: &req.memory})
+	if err == nil {
+		p.Data = codec.QuoteJSON(name)
+	}
+	return p, err
+}
+
 // The timer of an opening that waited may be about to run when the opening is over: it must
 // not find the next one in its memory.
 func TestATimerOfAnOpeningDoesNotFindTheNextOneInItsMemory(t *testing.T) {
@@ -81,14 +91,12 @@ func TestATimerOfAnOpeningDoesNotFindTheNextOneInItsMemory(t *testing.T) {
 	for worker := range 64 {
 		all.Go(func() {
 			for i := 0; time.Now().Before(end); i++ {
-				req := take()
-				name := fmt.Sprintf("c%d-%d", worker, i)
-				p, err := r.Plan(&PlanRequest{Identity: &auth.Identity{User: name}, Memory: &req.memory})
+				req, name := take(), fmt.Sprintf("c%d-%d", worker, i)
+				p, err := r.planIn(req, name)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				p.Data = codec.QuoteJSON(name)
 				p.Grants = append(p.Grants, grant(name, channel.Options{}))
 				sock, far := pairOf(t)
 				req.conn = Conn{Socket: sock, Framing: codec.FramingClose, Request: req}
@@ -126,14 +134,12 @@ func openMany(t *testing.T, r *rig) {
 	for worker := range 32 {
 		all.Go(func() {
 			for i := 0; time.Now().Before(end); i++ {
-				req := take()
-				name := fmt.Sprintf("c%d-%d", worker, i)
-				p, err := r.Plan(&PlanRequest{Identity: &auth.Identity{User: name}, Memory: &req.memory})
+				req, name := take(), fmt.Sprintf("c%d-%d", worker, i)
+				p, err := r.planIn(req, name)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				p.Data = codec.QuoteJSON(name)
 				rules := channel.Options{}
 				switch i % 8 {
 				case 1:

@@ -66,24 +66,18 @@ func (s *Server) credentials(r *request, h *fasthttp.RequestHeader, trusted bool
 
 // tokensOf copies the tokens that headers bring.
 func (s *Server) tokensOf(r *request, h *fasthttp.RequestHeader) {
-	s.bearerOf(r, h)
+	if scheme, token, ok := strings.Cut(string(h.Peek(fasthttp.HeaderAuthorization)), " "); ok && strings.EqualFold(scheme, "bearer") {
+		if r.page.Carries(fasthttp.HeaderAuthorization, "Bearer") {
+			r.bearer = strings.TrimSpace(token)
+		} else {
+			r.withhold(fasthttp.HeaderAuthorization)
+		}
+	}
 	if name := s.opt.TokenCookie; name != "" {
 		if r.cookie = string(h.Cookie(name)); r.cookie != "" && !r.page.Ambient() {
 			r.cookie = ""
 			r.withhold(fasthttp.HeaderCookie)
 		}
-	}
-}
-
-// bearerOf copies the token of an Authorization header.
-func (s *Server) bearerOf(r *request, h *fasthttp.RequestHeader) {
-	scheme, token, ok := strings.Cut(string(h.Peek(fasthttp.HeaderAuthorization)), " ")
-	switch {
-	case !ok || !strings.EqualFold(scheme, "bearer"):
-	case r.page.Carries(fasthttp.HeaderAuthorization, "Bearer"):
-		r.bearer = strings.TrimSpace(token)
-	default:
-		r.withhold(fasthttp.HeaderAuthorization)
 	}
 }
 

@@ -51,11 +51,11 @@ func (s *Server) HandleTicket(ctx *fasthttp.RequestCtx) {
 		s.shedByStatus(ctx, s.delay(r, v))
 		return
 	}
-	if len(ctx.Request.Body()) == 0 {
-		r.connect = codec.ConnectRequest{}
-	} else if err := r.decode(ctx, s.opt.Limits); err != nil {
-		WriteError(ctx, fasthttp.StatusBadRequest, strings.TrimPrefix(err.Error(), "codec: "))
-		return
+	if len(ctx.Request.Body()) > 0 {
+		if err := r.decode(ctx, s.opt.Limits); err != nil {
+			WriteError(ctx, fasthttp.StatusBadRequest, strings.TrimPrefix(err.Error(), "codec: "))
+			return
+		}
 	}
 	r.ticket = "" // no ticket for a ticket
 	req := session.PlanRequest{MayRequest: true}
