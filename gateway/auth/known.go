@@ -60,22 +60,6 @@ func (k *knownHeaders) note(t *jwt.Token) {
 	k.all.Store(&next)
 }
 
-// scratch is memory in which tokens are decoded.
-type scratch struct {
-	token, payload, signature, text []byte
-	claims                          claims
-}
-
-var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
-
-// done gives the memory back, unless it is large. Claims in it are no more.
-func (s *scratch) done() {
-	if cap(s.text) <= maxCachedToken {
-		s.claims = claims{}
-		scratchPool.Put(s)
-	}
-}
-
 // openKnown is open for tokens whose header is known and which are right. It decides
 // nothing else: of any other token it reports false, and has changed nothing. Only with
 // keys of the configuration, which are there at once. The claims are the scratch's.
@@ -104,7 +88,8 @@ func (v *Verifier) openKnown(s *scratch, token string, now time.Time) (c *claims
 	q := keyQuery{alg: h.method.Alg(), kid: h.kid, issuer: c.Iss, audience: c.audience}
 	keys, until, err := source.keys(&q, now)
 	for _, key := range keys {
-		if err == nil && h.method.Verify(token[:last], s.signature, key) == nil {
+		secret, _ := key.([]byte)
+		if err == nil && s.signed(h.method, secret, s.token[:last]) {
 			return c, until, true
 		}
 	}
