@@ -2,7 +2,6 @@ package gate
 
 import (
 	"io"
-	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -51,18 +50,14 @@ type Conn struct {
 	asked    bool  // a request has come before
 	known    bool  // it was served before
 	headLeft int32 // how much of the head is unread, if its end is known
-	behind   int32 // how much was read behind it, or unknown
 	buf      *buffer
 }
-
-// unknown is how much was read behind a head whose end nobody has seen.
-const unknown = -1
 
 // First is [Conn.Read] for the beginning of a request. If nothing of one has come, or
 // less than is enough to serve it, it says io.EOF, and [Conn.Parked] from then on: the
 // connection waits once the client has left Serve, and closing it does nothing.
 //
-// Behind the end of the head, reads return nothing before the next one: see [Conn.Behind].
+// A read that begins in the head ends with it.
 func (c *Conn) First(p []byte) (int, error) {
 	if err := c.pin(); err != nil {
 		return 0, err
@@ -77,10 +72,10 @@ func (c *Conn) First(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	c.asked = true
-	c.headLeft, c.behind = 0, unknown
+	c.headLeft = 0
 	if c.buf != nil {
 		if n := HeadEnd(c.buf.rest(), 0); n > 0 {
-			c.headLeft, c.behind = int32(n), 0
+			c.headLeft = int32(n)
 		}
 	}
 	return c.fromBuffer(p)
@@ -174,22 +169,11 @@ func (c *Conn) fromBuffer(p []byte) (n int, err error) {
 	}
 	n = copy(p, have)
 	c.buf.from += n
-	if c.headLeft > 0 {
-		c.headLeft -= int32(n)
-	} else {
-		c.count(n)
-	}
+	c.headLeft = max(c.headLeft-int32(n), 0)
 	if c.buf.from == len(c.buf.b) {
 		c.giveBack()
 	}
 	return n, nil
-}
-
-// count is told how much was read behind a head.
-func (c *Conn) count(n int) {
-	if c.behind != unknown {
-		c.behind = int32(min(int64(c.behind)+int64(n), math.MaxInt32))
-	}
 }
 
 // giveBack frees the buffer.
@@ -236,7 +220,6 @@ func (c *Conn) readOn(p []byte) (int, error) {
 		if n == 0 {
 			return 0, io.EOF
 		}
-		c.count(n)
 		return n, nil
 	case syscall.EAGAIN:
 		return 0, err
@@ -282,25 +265,6 @@ func (c *Conn) sysWrite(p []byte) (n int, err error) {
 		}
 	}
 	return n, nil
-}
-
-// Behind returns how many bytes have come behind the head that was begun with
-// [Conn.First]: those of its body, if it has one, and what follows, read or not. Of what
-// the socket holds it knows nothing. known is false as long as the head was not read, and
-// if it did not come whole.
-func (c *Conn) Behind() (n int, known bool) {
-	if err := c.pin(); err != nil {
-		return 0, false
-	}
-	defer c.unpin()
-	if !c.asked || c.behind == unknown || c.headLeft > 0 {
-		return 0, false
-	}
-	n = int(c.behind)
-	if c.buf != nil {
-		n += len(c.buf.rest())
-	}
-	return n, true
 }
 
 // Peer returns the address of the peer. Any goroutine.

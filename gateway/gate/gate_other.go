@@ -65,8 +65,5 @@ func (*Conn) BeginWait() bool { return false }
 // EndWait does nothing.
 func (*Conn) EndWait() {}
 
-// Behind knows nothing.
-func (*Conn) Behind() (n int, known bool) { return 0, false }
-
 // SyscallConn returns ErrUnsupported.
 func (*Conn) SyscallConn() (syscall.RawConn, error) { return nil, ErrUnsupported }
