@@ -68,12 +68,12 @@ func (n *waitCount) move(c *Conn, was, state uint32) {
 	}
 }
 
-// count counts a connection in another state than it was, if its address has room. older
-// is an idle one that is to be closed for it; nil: none.
-func (w *Waiting) count(c *Conn, was, state uint32) (ok bool, older *Conn) {
+// count counts a connection in another state than it was, if its address has room. full: it
+// is an idle one too many, and one of older is to be closed for it; there are so many.
+func (w *Waiting) count(c *Conn, was, state uint32, older *[looksAt]*Conn) (ok bool, full int) {
 	p := &c.place
 	if !p.counted {
-		return true, nil
+		return true, 0
 	}
 	s := w.stripe(p.key)
 	s.mu.Lock()
@@ -84,8 +84,8 @@ func (w *Waiting) count(c *Conn, was, state uint32) (ok bool, older *Conn) {
 	case state == placeHalf && w.opt.PerAddress > 0 && int(n.half) >= w.opt.PerAddress:
 		ok = false
 	case state == placeIdle && w.opt.IdlePerAddress > 0 && int(n.idle) >= w.opt.IdlePerAddress:
-		older = n.idles.oldest()
-		ok = older != nil
+		full = n.idles.oldest(now()-instant(w.opt.Young), older)
+		ok = full > 0
 	default:
 		ok = true
 	}
@@ -94,7 +94,7 @@ func (w *Waiting) count(c *Conn, was, state uint32) (ok bool, older *Conn) {
 	}
 	n.move(c, placeNone, state)
 	s.keep(p.key, n)
-	return ok, older
+	return ok, full
 }
 
 // discount counts a connection no more that was in a state.

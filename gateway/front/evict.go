@@ -2,7 +2,10 @@ package front
 
 import (
 	"math/rand/v2"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -74,7 +77,7 @@ type standing struct {
 	known bool
 	n     int   // how many connections of its address wait for their clients
 	idle  bool  // it is between two requests
-	since int64 // ns of the wall clock
+	since int64 // see instant
 }
 
 // behind reports whether a connection goes before another: one of a stranger, then one
@@ -137,11 +140,12 @@ func (p *place) waits() bool {
 	return false
 }
 
-// close closes a connection if its client is still waited for.
+// close closes a connection if its client is still waited for: an idle one not if something
+// has come of its next request.
 func (w *Waiting) close(c *Conn) bool {
 	p := &c.place
 	state := p.state.Load()
-	if state != placeHalf && state != placeIdle || !p.state.CompareAndSwap(state, placeEnded) {
+	if state != placeHalf && state != placeIdle || state == placeIdle && c.hasCome() || !p.state.CompareAndSwap(state, placeEnded) {
 		return false
 	}
 	w.discount(c, state)
@@ -149,6 +153,27 @@ func (w *Waiting) close(c *Conn) bool {
 	c.cutOff() // whoever reads it is told
 	w.leave(c)
 	return true
+}
+
+// hasCome reports whether the client has sent what nobody has read. It is a system call.
+func (c *Conn) hasCome() bool {
+	if c.gated != nil {
+		return !c.gated.Quiet()
+	}
+	sc, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	_ = raw.Control(func(fd uintptr) {
+		var one [1]byte
+		n, _, _ = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	})
+	return n > 0
 }
 
 const (

@@ -230,6 +230,8 @@ func (c *Conn) readGated(p []byte) (n int, err error) {
 		if n, err = c.gated.First(p); err != nil && c.secure && c.gated.Parked() {
 			err = errParks
 		}
+	case c.head.bare && c.phase == phaseRequest && c.head.given >= c.head.have:
+		return 0, ErrBareLineEnd
 	default:
 		n, err = c.gated.Read(p)
 	}
@@ -276,7 +278,7 @@ func (l *Listener) before() time.Duration {
 		}
 		return 0
 	}
-	now := time.Now().UnixNano()
+	now := int64(now())
 	if l.fullFrom.CompareAndSwap(0, now) || now-l.fullFrom.Load() < int64(patienceFull) {
 		return fullPoll
 	}

@@ -2,6 +2,7 @@ package front
 
 import (
 	"bytes"
+	"errors"
 	"math"
 
 	"sluice/gateway/gate"
@@ -16,6 +17,7 @@ type headBounds struct {
 	given int32 // behind skip: what the HTTP server has; it may have more than fits
 	midst bool  // it began with what the HTTP server had read of the one before
 	plain bool  // its first line is there, and is one of a request
+	bare  bool  // the HTTP server sees no end there, and would wait for one
 }
 
 // give notes that the HTTP server has so many bytes more.
@@ -24,8 +26,24 @@ func (h *headBounds) give(n int) { h.given = int32(min(int64(h.given)+int64(n), 
 // whole looks for the end of a head in b, which is what has come behind skip.
 func (h *headBounds) whole(b []byte) bool {
 	h.end, h.have = int32(gate.HeadEnd(b, int(h.have))), int32(len(b))
+	h.bare = bareEnd(b[:h.end])
 	return h.end > 0
 }
+
+// bareEnd reports whether the HTTP server sees no end where a head ends: to it that is CR LF
+// CR LF, or CR LF behind the first line. It would wait for one, until the time of the
+// request is over, and refuse it then (strict): a line in it has no CR.
+func bareEnd(head []byte) bool {
+	lines := bytes.TrimLeft(head, "\r\n")
+	if len(lines) == 0 || bytes.HasSuffix(lines, []byte("\r\n\r\n")) {
+		return false
+	}
+	rest := lines[bytes.IndexByte(lines, '\n')+1:]
+	return string(rest) != "\r\n"
+}
+
+// ErrBareLineEnd ends a request whose head ends with lines that have no CR before their LF.
+var ErrBareLineEnd = errors.New("front: header lines end with CR LF")
 
 // only reports whether nothing came behind the head and a body of so many bytes, and the
 // HTTP server has read both.

@@ -42,15 +42,19 @@ func (l *idleList) leave(c *Conn) {
 // looksAt bounds the search for one that may be closed.
 const looksAt = 16
 
-// oldest returns the connection that has been idle for longest, nil if there is none: of
-// the oldest, the client may still be taking an answer.
-func (l *idleList) oldest() *Conn {
+// oldest returns some of those that have been idle for longest, and at least since by: of the
+// oldest, the client may still be taking an answer.
+func (l *idleList) oldest(by instant, all *[looksAt]*Conn) (n int) {
 	c := l.first
-	for n := 0; c != nil && n < looksAt; n++ {
-		if c.place.since.Load() != 0 {
-			return c
+	for range looksAt {
+		if c == nil {
+			break
+		}
+		if since := c.place.since.Load(); since != 0 && since <= int64(by) {
+			all[n] = c
+			n++
 		}
 		c = c.place.next
 	}
-	return nil
+	return n
 }

@@ -17,6 +17,9 @@ type WaitingOptions struct {
 	PerAddress int
 	// IdlePerAddress is how many of them may be idle between two requests. 0: no limit.
 	IdlePerAddress int
+	// Young is for how long an idle connection is not closed for a newer one of its
+	// address. 0: it may be at once.
+	Young time.Duration
 	// Bytes is what all connections but streams may hold together, by estimate. 0:
 	// no limit. Requests that wait for others may hold a part of it, see [Hold].
 	Bytes int64
@@ -46,8 +49,9 @@ type Files struct {
 //
 // An address may have so many of either. A connection whose request begins is closed if
 // that many others have one under way; for one that would be idle the one that has been
-// for longest is closed. The node as a whole has so much memory and so many descriptors. Where these are short, somebody must go: of a few
-// that wait, chosen by lot, one of the address that has the most of them, and of
+// for longest is closed, or the newer one itself, with its answer, if none has been idle for
+// some time: who sends one request after the other may have sent the next. The node as a whole has so much
+// memory and so many descriptors. Where these are short, somebody must go: of a few that wait, chosen by lot, one of the address that has the most of them, and of
 // several the one that has waited longest; those of the operator's own go last, see
 // [SetKnown]. So whoever takes all there is, by many connections or by slow ones, does
 // it to himself, and a request that is sent at once finds a place.
@@ -83,7 +87,7 @@ type place struct {
 	state atomic.Uint32
 	extra atomic.Int64 // bytes of buffers that it counts for
 	known atomic.Bool  // see SetKnown
-	since atomic.Int64 // when the wait for the client began, ns of the wall clock; 0: the server is still writing
+	since atomic.Int64 // when the wait for the client began, see instant; 0: the server is still writing
 
 	// Owned by the worker until the state is not placeNone for the first time,
 	// immutable then.
@@ -178,7 +182,7 @@ func (w *Waiting) remove(c *Conn) bool {
 // begin notes that a handshake or request is being read, from the worker. It reports
 // whether the address has room for it, and the connection was not closed for others.
 func (w *Waiting) begin(c *Conn, now time.Time) bool {
-	return w.take(c, placeHalf, now.UnixNano())
+	return w.take(c, placeHalf, int64(instantOf(now)))
 }
 
 // stay notes that the connection will be idle after the answer that is being written,
@@ -204,12 +208,14 @@ func (w *Waiting) take(c *Conn, state uint32, since int64) bool {
 	if counted := (w.opt.PerAddress > 0 || w.opt.IdlePerAddress > 0) && !c.trusted; p.counted != counted {
 		p.counted = counted
 	}
-	ok, older := w.count(c, was, state)
+	var older [looksAt]*Conn
+	ok, full := w.count(c, was, state, &older)
 	if !ok {
 		return false
 	}
-	if older != nil && w.close(older) {
-		w.older.Add(1)
+	if full > 0 && !w.goes(older[:full]) {
+		w.move(c, state, was)
+		return false
 	}
 	p.since.Store(since)
 	if !p.state.CompareAndSwap(was, state) {
@@ -217,6 +223,22 @@ func (w *Waiting) take(c *Conn, state uint32, since int64) bool {
 		return false
 	}
 	return true
+}
+
+// goes makes room for an idle connection among the given ones, which are idle, and reports
+// whether there is some now. None goes whose next request has come: its client would not
+// know whether that was served.
+func (w *Waiting) goes(older []*Conn) bool {
+	for _, c := range older {
+		if w.close(c) {
+			w.older.Add(1)
+			return true
+		}
+		if c.place.state.Load() != placeIdle {
+			return true
+		}
+	}
+	return false
 }
 
 // came notes that nobody waits for the client for now: what has come of its request is
@@ -230,14 +252,14 @@ func (w *Waiting) came(c *Conn) {
 // awaits notes that the client of a request is waited for again: for its body.
 func (w *Waiting) awaits(c *Conn) {
 	if p := &c.place; p.state.Load() == placeHalf && p.since.Load() == 0 {
-		p.since.Store(time.Now().UnixNano())
+		p.since.Store(int64(now()))
 	}
 }
 
 // waits notes that the client of an idle connection is waited for from now on.
 func (w *Waiting) waits(c *Conn) {
 	if c.place.state.Load() == placeIdle {
-		c.place.since.Store(time.Now().UnixNano())
+		c.place.since.Store(int64(now()))
 	}
 }
 

@@ -56,6 +56,9 @@ func (*Conn) Peer() netip.AddrPort { return netip.AddrPort{} }
 // Cut does nothing.
 func (*Conn) Cut() {}
 
+// Quiet reports true.
+func (*Conn) Quiet() bool { return true }
+
 // TakeFD reports that there is none.
 func (*Conn) TakeFD() (fd int, ok bool) { return -1, false }
 

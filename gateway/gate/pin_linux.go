@@ -147,6 +147,22 @@ func (c *Conn) sever() bool {
 	return true
 }
 
+// Quiet reports whether the connection waits and nothing has come that nobody has seen yet. It
+// is a system call. Any goroutine.
+func (c *Conn) Quiet() bool {
+	c.mu.Lock()
+	quiet := c.state == stateWaiting && !c.readable
+	c.mu.Unlock()
+	if !quiet {
+		return false
+	}
+	// Why without a pin: TakeFD must not meet one. If the number is somebody else's by now,
+	// looking does him no harm, and the answer is of no importance.
+	var one [1]byte
+	n, _, _ := unix.Recvfrom(int(c.fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return n <= 0
+}
+
 // TakeFD takes the descriptor out: it is the caller's, non-blocking and in no epoll, and
 // nothing that is done with the connection has an effect any more. What has come and was
 // not read is gone. It reports false if the connection is closed, or about to be, or is

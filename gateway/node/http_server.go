@@ -105,6 +105,8 @@ func (node *Node) badRequest(ctx *fasthttp.RequestCtx, t *routes, err error) {
 		sse.WriteError(ctx, fasthttp.StatusRequestEntityTooLarge, "the request body is too large")
 	case errors.As(err, &late) && late.Timeout():
 		sse.WriteError(ctx, fasthttp.StatusRequestTimeout, "the request did not arrive in time")
+	case errors.Is(err, front.ErrBareLineEnd):
+		sse.WriteError(ctx, fasthttp.StatusBadRequest, "header lines end with CR LF")
 	default:
 		sse.WriteError(ctx, fasthttp.StatusBadRequest, "the request cannot be parsed")
 	}

@@ -67,13 +67,15 @@ const (
 	mostServed = 1 << 20
 	// helloMax is what is waited for where TLS begins: a record behind a PROXY header.
 	helloMax = 24 << 10
+	// idleYoung is longer than a busy client takes to send its next request, over any way.
+	idleYoung = time.Second
 )
 
 // waitingOptions bound what connections hold that are no streams.
 func (node *Node) waitingOptions() front.WaitingOptions {
 	c := &node.cfg.HTTPServer
 	return front.WaitingOptions{
-		PerAddress: c.HalfOpenLimit, IdlePerAddress: c.IdleLimit, Bytes: int64(c.WaitingMaxBytes), Head: c.MaxHeadSize + headSlack,
+		PerAddress: c.HalfOpenLimit, IdlePerAddress: c.IdleLimit, Young: idleYoung, Bytes: int64(c.WaitingMaxBytes), Head: c.MaxHeadSize + headSlack,
 		Files: node.files.Files, Others: func() int { return loop.Sockets() + max(auth.Sockets()-node.files.out, 0) },
 	}
 }
