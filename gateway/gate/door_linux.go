@@ -164,13 +164,19 @@ func (c *Conn) watch(what uint8) error {
 	if was != 0 {
 		op = unix.EPOLL_CTL_MOD
 	}
-	err := c.door.tell(c, op, what)
-	if err != nil {
+	for {
+		err := c.door.tell(c, op, what)
 		c.mu.Lock()
-		c.watched = was
+		told := what
+		if what = c.watched; err != nil {
+			c.watched = was
+		}
 		c.mu.Unlock()
+		if err != nil || told == what {
+			return err
+		}
+		op = unix.EPOLL_CTL_MOD // whoever wants more may have told it before this did
 	}
-	return err
 }
 
 // tell tells epoll what to look for at a connection.
@@ -184,14 +190,16 @@ func (d *door) tell(c *Conn, op int, what uint8) error {
 	if what&watchWrite != 0 {
 		events |= unix.EPOLLOUT
 	}
-	err := d.ctl(op, int(c.fd), slot, gen, events)
-	switch { // one who reads and one who writes were here at once
-	case errors.Is(err, unix.ENOENT):
-		err = d.ctl(unix.EPOLL_CTL_ADD, int(c.fd), slot, gen, events)
-	case errors.Is(err, unix.EEXIST):
-		err = d.ctl(unix.EPOLL_CTL_MOD, int(c.fd), slot, gen, events)
+	for { // one who reads and one who writes may be here at once
+		switch err := d.ctl(op, int(c.fd), slot, gen, events); {
+		case op == unix.EPOLL_CTL_MOD && errors.Is(err, unix.ENOENT):
+			op = unix.EPOLL_CTL_ADD
+		case op == unix.EPOLL_CTL_ADD && errors.Is(err, unix.EEXIST):
+			op = unix.EPOLL_CTL_MOD
+		default:
+			return err
+		}
 	}
-	return err
 }
 
 // unwatch makes epoll forget a descriptor that lives on.

@@ -232,6 +232,7 @@ func (c *Conn) survive() {
 	g.panics.Add(1)
 	g.opt.Log.Error("a connection was closed since its client panicked", "panic", v, "stack", string(debug.Stack()))
 	c.mu.Lock()
+	c.worker, c.waiting = nil, false // it ends with this
 	if c.state == stateTaken || c.state == stateClosed {
 		c.mu.Unlock()
 		return

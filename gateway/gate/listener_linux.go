@@ -133,7 +133,8 @@ func (g *Gate) listener(number uint32) *Listener {
 	return nil
 }
 
-// listen makes epoll look for connections. Of the doors not all are woken for one.
+// listen makes epoll look for connections. EPOLLEXCLUSIVE does not keep other doors from being
+// woken for one: what waits for the epoll of a door is that of the runtime. They find none.
 func (d *door) listen(l *Listener) error {
 	if !l.use() {
 		return ErrClosed

@@ -11,7 +11,8 @@ import (
 // and not one each.
 //
 // Nobody is to wait behind somebody who waits. A worker that waits for its socket, or says
-// so ([Conn.BeginWait]), is not at work meanwhile, and another takes on. Where one is at
+// so ([Conn.BeginWait]), is not at work meanwhile, and another takes on; so does another, if
+// there may be one more, where nobody took one for lagTime. Where one is at
 // the same connection for stuckTime, for whatever reason, the queue is open for a while:
 // everything has a worker of its own at once, as without a queue.
 type queue struct {
@@ -29,6 +30,8 @@ type queue struct {
 	taken   uint64    // connections
 	seen    uint64    // taken, when a door looked
 	since   int64     // when that was, see clock; 0: nobody waited
+	moved   uint64    // taken, when that had changed since a door looked
+	movedAt int64     // when that was
 	open    int64     // until when it is open, see clock
 
 	// Atomic.
@@ -59,6 +62,9 @@ const (
 	// stuckTime is much longer than a request takes, and than a thread waits for a
 	// processor as a rule; and it is waited for once a second at most.
 	stuckTime = int64(20 * time.Millisecond)
+	// lagTime is after how long without one that is taken another worker takes on: more
+	// than most requests take, and little to those that wait.
+	lagTime = int64(time.Millisecond)
 	// perWorker is for how many that wait another worker is worth being woken.
 	perWorker = 4
 	// openTime is how long a queue is open where somebody was stuck.
@@ -217,8 +223,12 @@ func (q *queue) back(w *worker) {
 func (q *queue) look(now int64) (by int64) {
 	q.mu.Lock()
 	n := 0
+	empty := q.next == len(q.conns)
+	if empty || q.moved != q.taken {
+		q.moved, q.movedAt = q.taken, now
+	}
 	switch {
-	case q.next == len(q.conns):
+	case empty:
 		q.since = 0
 	case q.since == 0:
 		q.note(now)
@@ -236,9 +246,14 @@ func (q *queue) look(now int64) (by int64) {
 			n = q.staff()
 		}
 		q.note(now)
+	case now-q.movedAt >= lagTime && q.atWork < q.most:
+		q.movedAt = now
+		n = q.hire(1)
 	}
 	if q.since != 0 {
-		by = q.since + q.stuck
+		if by = q.since + q.stuck; q.atWork < q.most {
+			by = min(by, q.movedAt+lagTime)
+		}
 	}
 	q.mu.Unlock()
 	q.start(n)

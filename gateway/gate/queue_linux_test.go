@@ -260,3 +260,41 @@ func TestAQueueKeepsTheOrder(t *testing.T) {
 		}
 	}
 }
+
+// Behind one that computes another worker takes on, if there may be one more, though few wait.
+func TestAnotherWorkerTakesOnWhereNobodyTakesAny(t *testing.T) {
+	r, c, over := oneStuck(t, 2, int64(time.Hour))
+	for range 10 {
+		ask(t, r, "a")
+	}
+	require.Zero(t, r.gate.Stats().Opened)
+	close(over)
+	expect(t, c, "1:s\n\n")
+	r.awaitNoWorker()
+}
+
+// A client that panics while somebody else waits for its connection, as fasthttp's hijackers
+// do, leaves the books right.
+func TestWhoPanickedIsNotCalledBack(t *testing.T) {
+	var others sync.WaitGroup
+	r := patient(t, 1, func(e *echo, request []byte) bool {
+		if request[0] != 'x' {
+			return true
+		}
+		others.Go(func() { _, _ = e.c.Read(make([]byte, 1)) }) // waits, until the connection is closed
+		for waits := false; !waits; runtime.Gosched() {
+			e.c.mu.Lock()
+			waits = e.c.waits[forReading] != nil
+			e.c.mu.Unlock()
+		}
+		panic("x")
+	})
+	for range 50 {
+		c := r.dial()
+		write(t, c, "x\n\n")
+		expectEnd(t, c)
+	}
+	others.Wait()
+	ask(t, r, "a")
+	r.awaitNoWorker()
+}

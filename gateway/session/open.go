@@ -176,9 +176,11 @@ func (m *Manager) recoveryRoom(ctx, waits context.Context, grants []Grant) (*tic
 
 // mayWait reports whether the opening takes room that it may have to wait for. Most take
 // none, and are spared a context with a deadline.
-func (op *opening) mayWait() bool {
-	for i := range op.plan.Grants {
-		if g := &op.plan.Grants[i]; g.keeperCalls() > 0 || g.takesRoom() {
+func (op *opening) mayWait() bool { return op.plan.needsRoom() }
+
+func (p *Plan) needsRoom() bool {
+	for i := range p.Grants {
+		if g := &p.Grants[i]; g.keeperCalls() > 0 || g.takesRoom() {
 			return true
 		}
 	}
@@ -199,9 +201,9 @@ func (p *Plan) needsAttach() bool {
 }
 
 // MayWait reports whether [Manager.Open] may have to wait: for the turn of a loop, for what
-// a client missed, or for others. From whoever has the plan.
+// a client missed, for room, or for others. From whoever has the plan.
 func (p *Plan) MayWait() bool {
-	return p.needsAttach() || p.claim != 0 || p.evicts != "" || p.broadcast != nil
+	return p.needsAttach() || p.needsRoom() || p.claim != 0 || p.evicts != "" || p.broadcast != nil
 }
 
 // acquire takes the interest in every channel and waits for the engine.

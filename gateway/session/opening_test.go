@@ -137,3 +137,19 @@ func TestAnOpeningIsFreedOnceAndOnlyWhenItIsOpen(t *testing.T) {
 	require.Zero(t, req.n.Load())
 	r.stopping.Store(false)
 }
+
+// Who serves a connect is told that its opening may wait for room: for calls to presence, joins
+// and leaves, too.
+func TestAPlanSaysThatItMayWaitForRoom(t *testing.T) {
+	for name, want := range map[string]struct {
+		opt channel.Options
+		may bool
+	}{
+		"nothing":    {},
+		"join_leave": {channel.Options{JoinLeave: true}, true},
+		"presence":   {channel.Options{Presence: true}, true},
+	} {
+		p := &Plan{Grants: []Grant{grant("news", want.opt)}}
+		require.Equal(t, want.may, p.MayWait(), name)
+	}
+}
