@@ -94,6 +94,12 @@ func (c *Conn) Whole(have []byte) bool {
 	return true
 }
 
+// Plain implements gate.Client.
+func (c *Conn) Plain(have []byte) bool {
+	f := c.ln.opt.Plain
+	return f != nil && !c.secure && c.head.end > 0 && !c.head.bare && f(have[c.head.skip:][:c.head.end])
+}
+
 func (c *Conn) whole(have []byte) bool {
 	if c.header {
 		n, err := headerLength(have)

@@ -31,6 +31,10 @@ type Options struct {
 	// ProxyProtocol makes trusted peers begin their connections with a PROXY
 	// header; one that does not is closed. From others it is bad HTTP.
 	ProxyProtocol bool
+	// Plain reports whether a request with a head takes little and waits for nobody, as far
+	// as one can see by that: it may stand in a queue then ([gate.Client.Plain]). Any
+	// goroutine. nil: none.
+	Plain func(head []byte) bool
 	// ReusePort lets other processes listen on the same port; see
 	// [loop.ReusePort]. For Listen only.
 	ReusePort bool

@@ -3,6 +3,7 @@ package front
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
@@ -37,6 +38,7 @@ type served struct {
 func serve(t *testing.T, opt Options, tune func(*fasthttp.Server)) *served {
 	t.Helper()
 	testkit.Snapshot(t, "fasthttp.updateServerDate", "fasthttp.(*workerPool).Start")
+	opt.Plain = func([]byte) bool { return rand.IntN(2) == 0 }
 	ln, err := Listen("127.0.0.1:0", opt)
 	require.NoError(t, err)
 	srv := &fasthttp.Server{

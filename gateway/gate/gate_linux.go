@@ -3,6 +3,7 @@ package gate
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -48,7 +49,9 @@ func New(opt Options) (*Gate, error) {
 		return nil, fmt.Errorf("gate: at least one door and one worker are needed, got %d and %d", opt.Doors, opt.Workers)
 	}
 	g := &Gate{opt: opt}
-	g.queue.gate, g.queue.most, g.queue.stuck = g, opt.Runners, stuckTime
+	g.queue.gate, g.queue.most, g.queue.stuck, g.queue.still = g, opt.Runners, stuckTime, stillTime
+	// So many threads may wait for a processor at once.
+	g.queue.many = runtime.GOMAXPROCS(0)
 	g.listeners.Store(new([]*Listener))
 	for range opt.Doors {
 		d, err := newDoor(g)
@@ -157,7 +160,7 @@ func (g *Gate) Stats() Stats {
 // has looked at all it was told of. The door.
 func (g *Gate) submit(c *Conn) {
 	g.handed.Add(1)
-	if g.opt.Runners == 0 {
+	if g.opt.Runners == 0 || c.buf == nil || !c.client.Plain(c.buf.rest()) {
 		g.start(c)
 		return
 	}

@@ -31,6 +31,7 @@ func (h *httpClient) Read(p []byte) (int, error) {
 func (h *httpClient) Begins() bool           { return true }
 func (h *httpClient) Whole(have []byte) bool { return HeadEnd(have, 0) > 0 }
 func (h *httpClient) Waits() bool            { return true }
+func (h *httpClient) Plain([]byte) bool      { return true }
 func (h *httpClient) Ended()                 {}
 
 func (h *httpClient) Serve() {

@@ -263,6 +263,7 @@ func (nobody) Begins() bool      { return false }
 func (nobody) Whole([]byte) bool { return false }
 func (nobody) Serve()            {}
 func (nobody) Waits() bool       { return false }
+func (nobody) Plain([]byte) bool { return false }
 func (nobody) Ended()            {}
 
 // failed is told that accept failed: the listener is let be for a while.

@@ -21,6 +21,10 @@ type Client interface {
 	// with all that has come, whenever more comes. From the door, or from the
 	// worker, while that is in Conn.First or has left Serve.
 	Whole(have []byte) bool
+	// Plain reports whether what has come, which is whole, takes little and waits for
+	// nobody, as far as one can see: it may stand in the queue of [Options.Runners]. From
+	// the door.
+	Plain(have []byte) bool
 	// Serve reads and answers requests until the connection is closed, taken, or
 	// Conn.First has said that it waits. When it returns and nothing of that is so,
 	// the connection is the client's: somebody else will close it. From a worker.
@@ -48,10 +52,10 @@ type Options struct {
 	Workers int
 	// WorkerIdle is how long a worker without work lives. 0: a second.
 	WorkerIdle time.Duration
-	// Runners is how many workers take one connection after the other from a queue, for
-	// clients that as a rule wait for nothing but their connection, or say so with
-	// [Conn.BeginWait]: as many as there are processors. 0: each connection that is to be
-	// served wakes a worker of its own.
+	// Runners is how many workers take one connection after the other from a queue, of
+	// those that are [Client.Plain]: as many as there are processors. Who waits for
+	// something else than its connection all the same says so with [Conn.BeginWait]. 0:
+	// each connection that is to be served wakes a worker of its own, as others do.
 	Runners int
 	// HeadTime is how long a connection may take from when it was accepted until
 	// something comes, and again from then on until that is whole. IdleTime is for

@@ -11,15 +11,17 @@ import (
 // and not one each.
 //
 // Nobody is to wait behind somebody who waits. A worker that waits for its socket, or says
-// so ([Conn.BeginWait]), is not at work meanwhile, and another takes on; so does another, if
-// there may be one more, where nobody took one for lagTime. Where one is at
-// the same connection for stuckTime, for whatever reason, the queue is open for a while:
-// everything has a worker of its own at once, as without a queue.
+// so ([Conn.BeginWait]), is not at work meanwhile, and another takes on. One who is at the
+// same connection for stuckTime while others wait, for whatever reason, does not count, and
+// another takes on, too. Where that is so for many, or nobody takes any for stillTime, the
+// queue is open for a while: everything has a worker of its own at once, as without a queue.
 type queue struct {
 	// Immutable after New.
 	gate  *Gate
 	most  int   // workers at work; 0: there is no queue
 	stuck int64 // stuckTime, but in tests
+	still int64 // stillTime, but in tests
+	many  int   // how many may be stuck before it is opened
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -27,9 +29,9 @@ type queue struct {
 	next    int       // of conns, who is served next
 	workers []*worker // that have begun
 	atWork  int       // of them, and of those that are about to, who is on duty
+	stucks  int       // of the workers, who is stuck
 	taken   uint64    // connections
-	seen    uint64    // taken, when a door looked
-	since   int64     // when that was, see clock; 0: nobody waited
+	since   int64     // when a door looked at all workers, see clock; 0: nobody waited
 	moved   uint64    // taken, when that had changed since a door looked
 	movedAt int64     // when that was
 	open    int64     // until when it is open, see clock
@@ -59,12 +61,11 @@ const (
 var pooled = sync.Pool{New: func() any { return new(worker) }}
 
 const (
-	// stuckTime is much longer than a request takes, and than a thread waits for a
-	// processor as a rule; and it is waited for once a second at most.
-	stuckTime = int64(20 * time.Millisecond)
-	// lagTime is after how long without one that is taken another worker takes on: more
-	// than most requests take, and little to those that wait.
-	lagTime = int64(time.Millisecond)
+	// stuckTime is longer than plain requests take, and little to those that wait. A thread
+	// that waits for a processor may take longer: then another worker is no loss.
+	stuckTime = int64(time.Millisecond)
+	// stillTime is longer than a thread waits for a processor, as a rule.
+	stillTime = int64(20 * time.Millisecond)
 	// perWorker is for how many that wait another worker is worth being woken.
 	perWorker = 4
 	// openTime is how long a queue is open where somebody was stuck.
@@ -172,13 +173,19 @@ func (q *queue) end(w *worker) {
 
 // shift changes the duty of a worker. The caller holds mu.
 func (q *queue) shift(w *worker, to duty) {
-	switch {
-	case w.duty == onDuty && to != onDuty:
-		q.atWork--
-	case w.duty != onDuty && to == onDuty:
-		q.atWork++
-	}
+	q.count(w.duty, -1)
+	q.count(to, 1)
 	w.duty = to
+}
+
+// count counts workers by their duty. The caller holds mu.
+func (q *queue) count(of duty, by int) {
+	switch of {
+	case onDuty:
+		q.atWork += by
+	case stuck:
+		q.stucks += by
+	}
 }
 
 // take takes who is next, nil if nobody waits.
@@ -218,17 +225,16 @@ func (q *queue) back(w *worker) {
 }
 
 // look does not count on workers any more who are at the same connection for stuckTime
-// while others wait, and opens the queue if that is so for all. It returns when to look again,
-// see clock; 0: not before something is added. Any door.
+// while others wait, and opens the queue if those are many, or nobody took any for stillTime.
+// It returns when to look again, see clock; 0: not before something is added. Any door.
 func (q *queue) look(now int64) (by int64) {
 	q.mu.Lock()
-	n := 0
-	empty := q.next == len(q.conns)
-	if empty || q.moved != q.taken {
+	n, waits := 0, len(q.conns)-q.next
+	if waits == 0 || q.moved != q.taken {
 		q.moved, q.movedAt = q.taken, now
 	}
 	switch {
-	case empty:
+	case waits == 0:
 		q.since = 0
 	case q.since == 0:
 		q.note(now)
@@ -238,22 +244,19 @@ func (q *queue) look(now int64) (by int64) {
 				q.shift(w, stuck)
 			}
 		}
-		if q.seen == q.taken {
+		switch {
+		case now < q.open: // each has a worker
+		case q.stucks > q.many || now-q.movedAt >= q.still:
 			q.opened.Add(1)
 			q.open = now + openTime
-			n = q.hire(len(q.conns) - q.next)
-		} else {
+			n = q.hire(waits)
+		default:
 			n = q.staff()
 		}
 		q.note(now)
-	case now-q.movedAt >= lagTime && q.atWork < q.most:
-		q.movedAt = now
-		n = q.hire(1)
 	}
 	if q.since != 0 {
-		if by = q.since + q.stuck; q.atWork < q.most {
-			by = min(by, q.movedAt+lagTime)
-		}
+		by = q.since + q.stuck
 	}
 	q.mu.Unlock()
 	q.start(n)
@@ -262,7 +265,7 @@ func (q *queue) look(now int64) (by int64) {
 
 // note notes how far all are. The caller holds mu.
 func (q *queue) note(now int64) {
-	q.since, q.seen = now, q.taken
+	q.since = now
 	for _, w := range q.workers {
 		w.seen = w.taken
 	}

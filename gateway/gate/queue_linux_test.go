@@ -14,22 +14,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patient is a rig with a queue that is never opened, so that nothing but what a test is
-// about lets others take on.
+// patient is a rig with a queue where nobody is found stuck, and that is never opened, so that
+// nothing but what a test is about lets others take on.
 func patient(t *testing.T, runners int, do func(e *echo, request []byte) bool) *rig {
 	r := newRig(t, Options{Runners: runners}, func(r *rig) {
 		r.do = do
-		r.gate.queue.stuck = int64(time.Hour)
+		r.gate.queue.stuck, r.gate.queue.still = int64(time.Hour), int64(time.Hour)
 	})
 	return r
 }
 
 // oneStuck is a rig where a client waits until over is closed, and says nothing of it: one
-// worker is busy with that. c expects the answer to "s".
-func oneStuck(t *testing.T, runners int, stuck int64) (r *rig, c *net.TCPConn, over chan struct{}) {
+// worker is busy with that. c expects the answer to "s". The queue is opened after still only.
+func oneStuck(t *testing.T, runners int, still int64) (r *rig, c *net.TCPConn, over chan struct{}) {
 	begun, over := make(chan struct{}), make(chan struct{})
 	r = newRig(t, Options{Runners: runners}, func(r *rig) {
-		r.gate.queue.stuck = stuck
+		r.gate.queue.still, r.gate.queue.many = still, int(still)
 		r.do = func(_ *echo, request []byte) bool {
 			if request[0] == 's' {
 				close(begun)
@@ -160,15 +160,11 @@ func TestRunnersAreSoMany(t *testing.T) {
 
 // One who is stuck for long holds up others once, and not each time again.
 func TestWhoIsStuckDoesNotCount(t *testing.T) {
-	r, c, over := oneStuck(t, 1, stuckTime)
-	ask(t, r, "a") // behind it
-	q := &r.gate.queue
-	q.mu.Lock()
-	q.open, q.stuck = 0, int64(time.Hour)
-	q.mu.Unlock()
+	r, c, over := oneStuck(t, 1, int64(time.Hour))
 	for n := range 20 {
 		ask(t, r, fmt.Sprint(n))
 	}
+	require.Zero(t, r.gate.Stats().Opened)
 	close(over)
 	expect(t, c, "1:s\n\n")
 	r.awaitNoWorker()
@@ -176,7 +172,7 @@ func TestWhoIsStuckDoesNotCount(t *testing.T) {
 
 // One who is stuck beside others, who are not, does not count either.
 func TestOneWhoIsStuckBesideOthers(t *testing.T) {
-	r, c, over := oneStuck(t, 2, int64(time.Millisecond))
+	r, c, over := oneStuck(t, 2, int64(time.Hour))
 	q := &r.gate.queue
 	found := func() bool {
 		q.mu.Lock()
@@ -261,15 +257,30 @@ func TestAQueueKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// Behind one that computes another worker takes on, if there may be one more, though few wait.
-func TestAnotherWorkerTakesOnWhereNobodyTakesAny(t *testing.T) {
-	r, c, over := oneStuck(t, 2, int64(time.Hour))
-	for range 10 {
-		ask(t, r, "a")
+// Where many are stuck the queue is open, though somebody takes one now and then.
+func TestManyWhoAreStuckOpenTheQueue(t *testing.T) {
+	over := make(chan struct{})
+	r := newRig(t, Options{Runners: 2}, func(r *rig) {
+		r.gate.queue.still, r.gate.queue.many = int64(time.Hour), 3
+		r.do = func(_ *echo, request []byte) bool {
+			if request[0] == 's' {
+				<-over
+			}
+			return true
+		}
+	})
+	var all []*net.TCPConn
+	for range 50 {
+		c := r.dial()
+		write(t, c, "s\n\n")
+		all = append(all, c)
 	}
-	require.Zero(t, r.gate.Stats().Opened)
+	ask(t, r, "a")
+	require.NotZero(t, r.gate.Stats().Opened)
 	close(over)
-	expect(t, c, "1:s\n\n")
+	for _, c := range all {
+		expect(t, c, "1:s\n\n")
+	}
 	r.awaitNoWorker()
 }
 
@@ -296,5 +307,31 @@ func TestWhoPanickedIsNotCalledBack(t *testing.T) {
 	}
 	others.Wait()
 	ask(t, r, "a")
+	r.awaitNoWorker()
+}
+
+// What is not plain has a worker of its own, however long the queue is.
+func TestWhatIsNotPlainIsServedBesideTheQueue(t *testing.T) {
+	over := make(chan struct{})
+	begun := make(chan struct{}, 1)
+	r := patient(t, 1, func(_ *echo, request []byte) bool {
+		if request[0] == 's' {
+			begun <- struct{}{}
+			<-over
+		}
+		return true
+	})
+	busy := r.dial()
+	write(t, busy, "s\n\n")
+	wait(t, "the one that is stuck", begun)
+	behind := r.dial()
+	write(t, behind, "behind\n\n")
+	for range 20 {
+		ask(t, r, "!")
+	}
+	r.await("the one behind", func() bool { return r.gate.Stats().Queued == 1 })
+	close(over)
+	expect(t, busy, "1:s\n\n")
+	expect(t, behind, "1:behind\n\n")
 	r.awaitNoWorker()
 }

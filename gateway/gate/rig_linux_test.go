@@ -35,6 +35,7 @@ type echo struct {
 
 func (e *echo) Begins() bool           { e.begun.Add(1); return e.rig.begins == nil || e.rig.begins(e) }
 func (e *echo) Whole(have []byte) bool { return HeadEnd(have, 0) > 0 }
+func (e *echo) Plain(have []byte) bool { return len(have) == 0 || have[0] != '!' }
 func (e *echo) Waits() bool            { e.waited.Add(1); return e.rig.waits == nil || e.rig.waits(e) }
 func (e *echo) Ended() {
 	if n := e.ended.Add(1); n != 1 {

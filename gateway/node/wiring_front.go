@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"net"
@@ -24,11 +25,41 @@ func (node *Node) frontOptions() front.Options {
 	c := &node.cfg.HTTPServer
 	return front.Options{
 		Log: node.log, HeaderTimeout: c.HeaderTimeout, RequestTimeout: c.ReadTimeout, Waiting: node.waiting,
+		Plain:   newPlainPaths(node.cfg).plain,
 		Trusted: node.proxies.Trusts, ProxyProtocol: c.ProxyProtocol, ReusePort: c.ReusePort != "off",
 		Socket: loop.SocketOptions{
 			UserTimeout: node.cfg.Client.QueueMaxAge + userTimeoutSlack, UnsentMax: node.cfg.UniSSE.KernelUnsentMax,
 		},
 	}
+}
+
+// plainPaths are those of requests that take little as a rule and wait for nobody, in the
+// process; true: of connects.
+type plainPaths map[string]bool
+
+func newPlainPaths(c *config.Config) plainPaths {
+	return plainPaths{Root(c.UniSSE.HandlerPrefix): true, c.HTTPAPI.HandlerPrefix + "/publish": false, Root(c.Health.HandlerPrefix): false}
+}
+
+var lastEventIDs = [...][]byte{[]byte("Last-Event-ID"), []byte("last-event-id")}
+
+// plain reports whether a request is one of those by its head: but for connects that ask for
+// what was missed, which may take long. What it does not see it is told later
+// (broker.Waiter): it need not be exact.
+func (p plainPaths) plain(head []byte) bool {
+	_, target, _ := bytes.Cut(head, []byte(" "))
+	target, _, _ = bytes.Cut(target, []byte(" "))
+	path, query, _ := bytes.Cut(target, []byte("?"))
+	connect, ok := p[string(path)]
+	if !ok || !connect {
+		return ok
+	}
+	for _, id := range lastEventIDs {
+		if bytes.Contains(head, id) {
+			return false
+		}
+	}
+	return !bytes.Contains(query, []byte("recover"))
 }
 
 // gateOptions are those of the gate of all listeners. It waits for as much of a request as
