@@ -93,7 +93,7 @@ func (c *Certs) Config() *tls.Config {
 func baseConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"http/1.1"}, // streams are taken from HTTP/1.1 connections
+		NextProtos: []string{"http/1.1", "http/1.0"}, // streams are taken from connections of HTTP/1
 		// One flush of a loop is one record.
 		DynamicRecordSizingDisabled: true,
 	}

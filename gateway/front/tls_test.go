@@ -46,6 +46,7 @@ func TestProtocolsOfTLS(t *testing.T) {
 	f("1.2", func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, tls.VersionTLS12, "")
 	f("1.1", func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, 0, "")
 	f("a browser", func(c *tls.Config) { c.NextProtos = []string{"h2", "http/1.1"} }, tls.VersionTLS13, "http/1.1")
+	f("HTTP/1.0 only", func(c *tls.Config) { c.NextProtos = []string{"http/1.0"} }, tls.VersionTLS13, "http/1.0")
 	f("HTTP/2 only", func(c *tls.Config) { c.NextProtos = []string{"h2"} }, 0, "")
 }
 

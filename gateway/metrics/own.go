@@ -162,7 +162,7 @@ func connectFamilies() []*family {
 				}
 			}),
 		gauge("gate_buffer_bytes", "Memory of beginnings of requests that wait at the gate for the rest.", func(s *state) int64 { return s.GateBytes }),
-		counter("gate_queue_opened_total", "Times that a request took so long that for a second each of the others had a worker of its own.", func(s *state) uint64 { return s.GateOpened }),
+		counter("gate_queue_opened_total", "Times that plain requests took so long that for a second each had a worker of its own.", func(s *state) uint64 { return s.GateOpened }),
 		counters("address_limited_total", "limit", "Connects over a limit by address: refused, or, as untracked, let pass because too many addresses came.",
 			func(s *state) map[string]uint64 { return s.Limited }),
 		gauge("connects_waiting", "Connects and wishes for tickets that wait for a hook or a key set.", func(s *state) int { return s.ConnectsWaiting }),

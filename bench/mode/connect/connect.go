@@ -28,12 +28,15 @@ type Flags struct {
 	Kinds            string
 }
 
+// allKinds are the credentials that -kinds may name.
+var allKinds = []string{KindAnonymous, KindHS256, kindCached, kindRS256}
+
 // Setup declares the flags of the mode connect, and returns what runs it.
 func Setup(fs *flag.FlagSet) func(ctx context.Context) error {
 	f := &Flags{}
 	f.Register(fs)
 	f.RegisterPeers(fs)
-	fs.StringVar(&f.Kinds, "kinds", KindAnonymous+","+KindHS256+","+kindCached+","+kindRS256, "credentials to connect our server with, and that of -before; other peers are connected to anonymously")
+	fs.StringVar(&f.Kinds, "kinds", strings.Join(allKinds, ","), "credentials to connect our server with, and that of -before; other peers are connected to anonymously")
 	fs.IntVar(&f.Connects, "connects", 2000, "streams that are opened and then closed in each turn")
 	fs.IntVar(&f.Rounds, "rounds", 5, "rounds, in each of which every kind of connect takes a turn")
 	fs.BoolVar(&f.Floor, "floor", true, "take turns with the floor program")
@@ -111,6 +114,11 @@ type connects struct {
 func (f *Flags) check() error {
 	if f.Connects < 1 || f.Rounds < 1 {
 		return errors.New("bench: -connects and -rounds should be above zero")
+	}
+	for _, kind := range strings.Split(f.Kinds, ",") {
+		if f.Kinds != "" && !slices.Contains(allKinds, kind) {
+			return fmt.Errorf("bench: unknown -kinds %q: any of %s", kind, strings.Join(allKinds, ","))
+		}
 	}
 	return nil
 }
