@@ -4,8 +4,6 @@ import (
 	"math/rand/v2"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -171,7 +169,7 @@ func (c *Conn) hasCome() bool {
 	n := 0
 	_ = raw.Control(func(fd uintptr) {
 		var one [1]byte
-		n, _, _ = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		n, _, _ = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	})
 	return n > 0
 }
