@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -121,6 +122,89 @@ func TestDeadlinesOfWorkers(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// Deadlines are those of one who serves a request, and not of the next one.
+func TestDeadlinesEndWhereTheConnectionWaits(t *testing.T) {
+	r := newRig(t, Options{}, func(r *rig) {
+		r.mute = true
+		r.do = func(e *echo, request []byte) bool {
+			if request[0] == 'b' {
+				_, err := io.ReadFull(e.c, make([]byte, 4)) // which has not come yet
+				require.NoError(t, err)
+			}
+			_, err := e.c.Write(request)
+			require.NoError(t, err)
+			require.NoError(t, e.c.SetDeadline(time.Unix(1, 0)))
+			return true
+		}
+	})
+	waits := func() bool { return r.gate.Stats().Idle == 1 }
+	c := r.dial()
+	write(t, c, "a\n\n")
+	expect(t, c, "a\n\n")
+	for range 3 {
+		r.await("it to wait", waits)
+		served := r.served.Load()
+		write(t, c, "b\n\n")
+		r.await("it to be served", func() bool { return r.served.Load() > served })
+		write(t, c, "body")
+		expect(t, c, "b\n\n")
+	}
+	r.await("it to wait", waits)
+}
+
+// One who reads and one who writes may both be about to wait for the first time, and tell
+// epoll in either order: who writes is woken.
+func TestWhoWaitsFirstMayTellEpollLast(t *testing.T) {
+	pretend := func(c *Conn, watched uint8) {
+		c.mu.Lock()
+		c.watched = watched
+		c.mu.Unlock()
+	}
+	for name, before := range map[string]func(c *Conn){
+		"changed before it is added": func(c *Conn) { c.door.unwatch(c); pretend(c, watchRead) },
+		"added twice":                func(c *Conn) { require.NoError(t, c.watch(watchRead)); pretend(c, 0) },
+		"less told last": func(c *Conn) {
+			c.door.unwatch(c)
+			pretend(c, 0)
+			slot, gen := c.door.enter(c)
+			c.door.mu.Lock() // nobody else tells
+			told := make(chan error)
+			go func() { told <- c.watch(watchRead) }()
+			for reads := false; !reads; runtime.Gosched() {
+				c.mu.Lock()
+				reads = c.watched == watchRead
+				c.mu.Unlock()
+			}
+			pretend(c, watchRead|watchWrite)
+			events := uint32(unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLOUT | unix.EPOLLET)
+			require.NoError(t, c.door.ctl(unix.EPOLL_CTL_ADD, int(c.fd), slot, gen, events))
+			c.door.mu.Unlock()
+			require.NoError(t, <-told)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const size = 16 << 20 // more than sockets take
+			written := make(chan error, 1)
+			r, c, done := serving(t, Options{}, func(c *Conn) {
+				before(c)
+				_, err := c.Write(make([]byte, size))
+				written <- err
+			})
+			e := r.echo(0)
+			r.await("the writer to wait", func() bool {
+				e.c.mu.Lock()
+				defer e.c.mu.Unlock()
+				return e.c.waits[forWriting] != nil || len(written) > 0
+			})
+			n, err := io.Copy(io.Discard, c)
+			require.NoError(t, err)
+			require.NoError(t, <-written)
+			require.EqualValues(t, size, n)
+			wait(t, "the worker", done)
+		})
+	}
+}
+
 func TestCutWakesWhoWaits(t *testing.T) {
 	for _, reading := range []bool{true, false} {
 		r, c, done := serving(t, Options{}, func(c *Conn) {
@@ -206,6 +290,25 @@ func TestATakenDescriptorIsTheTakers(t *testing.T) {
 		require.Zero(t, r.ended.Load()+r.closed.Load())
 		require.Equal(t, Stats{Accepted: 1, Handed: r.gate.Stats().Handed}, r.gate.Stats())
 	}
+}
+
+// A descriptor that somebody uses is not given away: he would use what it is next.
+func TestADescriptorInUseIsNotTaken(t *testing.T) {
+	r := newRig(t, Options{}, func(r *rig) {
+		r.do = func(e *echo, _ []byte) bool {
+			require.NoError(t, rawConn{e.c}.Control(func(uintptr) {
+				_, ok := e.c.TakeFD()
+				require.False(t, ok)
+			}))
+			fd, ok := e.c.TakeFD()
+			require.True(t, ok)
+			require.NoError(t, unix.Close(fd))
+			return false
+		}
+	})
+	c := r.dial()
+	write(t, c, "take\n\n")
+	expectEnd(t, c)
 }
 
 // A read of the head ends with it, however much came; what is behind comes with the next.

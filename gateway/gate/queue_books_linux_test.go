@@ -25,6 +25,31 @@ func TestAnOpenQueueCountsWhomItStarts(t *testing.T) {
 	r.awaitNoWorker()
 }
 
+// A worker that has waited counts again: beside it as many others would be at work as
+// there may be.
+func TestWhoHasWaitedCountsAgain(t *testing.T) {
+	r := patient(t, 1, func(e *echo, _ []byte) bool {
+		q := &e.rig.gate.queue
+		atWork := func() int {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			return q.atWork
+		}
+		for range 2 {
+			require.Equal(t, 1, atWork())
+			require.True(t, e.c.BeginWait())
+			require.Zero(t, atWork())
+			e.c.EndWait()
+		}
+		require.Equal(t, 1, atWork())
+		return true
+	})
+	for range 5 {
+		ask(t, r, "a")
+	}
+	r.awaitNoWorker()
+}
+
 // A connection that its worker has left by runtime.Goexit has nobody whom waiting would
 // concern: the worker is no more.
 func TestWhoHasLeftIsNotCalledBack(t *testing.T) {

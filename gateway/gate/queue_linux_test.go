@@ -211,6 +211,37 @@ func TestAWorkerThatEndsIsReplaced(t *testing.T) {
 	}
 }
 
+// Whoever waits when a worker ends is served: nobody else would see to it.
+func TestAWorkerThatEndsLeavesNobodyWaiting(t *testing.T) {
+	begun, over := make(chan struct{}), make(chan struct{})
+	r := patient(t, 1, func(e *echo, request []byte) bool {
+		if request[0] == 'x' {
+			close(begun)
+			<-over
+			_ = e.c.Close()
+			e.rig.closed.Add(1)
+			runtime.Goexit()
+		}
+		return true
+	})
+	ends := r.dial()
+	write(t, ends, "x\n\n")
+	wait(t, "the one that ends", begun)
+	var waiting []*net.TCPConn
+	for range 3 {
+		c := r.dial()
+		write(t, c, "a\n\n")
+		waiting = append(waiting, c)
+	}
+	r.await("the others to wait", func() bool { return r.gate.Stats().Queued == len(waiting) })
+	close(over)
+	expectEnd(t, ends)
+	for _, c := range waiting {
+		expect(t, c, "1:a\n\n")
+	}
+	r.awaitNoWorker()
+}
+
 // Under a load that never lets it become empty a queue does not grow, and it gives back
 // what a burst has taken.
 func TestAQueueIsAsLongAsWhatWaits(t *testing.T) {

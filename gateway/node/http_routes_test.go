@@ -2,6 +2,7 @@ package node
 
 import (
 	"maps"
+	"net"
 	"slices"
 	"testing"
 
@@ -81,5 +82,44 @@ func TestPathsOfTargets(t *testing.T) {
 		"/": "/", "/a?b=://c/d": "/a", "http://h/a/b?c": "/a/b", "http://h": "/", "https://h?x=/a": "/", "*": "*", "": "",
 	} {
 		require.Equal(t, want, string(targetPath([]byte(target))), target)
+	}
+}
+
+// gateConn is a connection that is told of waits, as those of the gate are. It notes how
+// much was answered at each.
+type gateConn struct {
+	net.Conn
+	ctx         *fasthttp.RequestCtx
+	begun, over []int
+}
+
+func (c *gateConn) BeginWait() bool {
+	c.begun = append(c.begun, len(c.ctx.Response.Body()))
+	return true
+}
+
+func (c *gateConn) EndWait() { c.over = append(c.over, len(c.ctx.Response.Body())) }
+
+func (*gateConn) RemoteAddr() net.Addr { return &net.TCPAddr{} }
+
+// What takes long says so, so that no other request waits behind a scrape or a profile.
+func TestMetricsAndProfilesKeepNobodyWaiting(t *testing.T) {
+	s := startServer(t, parts{api: `}, "prometheus": {"enabled": true}, "debug": {"enabled": true`})
+	table, err := newRoutes(s.cfg, false, listener{public: true, operations: true})
+	require.NoError(t, err)
+	for path, waits := range map[string]bool{"/metrics": true, "/debug/pprof/goroutine": true, "/health": false} {
+		var ctx fasthttp.RequestCtx
+		c := &gateConn{ctx: &ctx}
+		ctx.Init2(c, nil, false)
+		ctx.Request.SetRequestURI(path)
+		table.find([]byte(path)).serve(s.Node, &ctx)
+		require.Equal(t, 200, ctx.Response.StatusCode(), path)
+		if !waits {
+			require.Empty(t, c.begun, path)
+			continue
+		}
+		require.Equal(t, []int{0}, c.begun, path)
+		require.Len(t, c.over, 1, path)
+		require.Positive(t, c.over[0], "%s: answered meanwhile", path)
 	}
 }

@@ -153,3 +153,23 @@ func TestAPlanSaysThatItMayWaitForRoom(t *testing.T) {
 		require.Equal(t, want.may, p.MayWait(), name)
 	}
 }
+
+// An opening whose patience somebody has asked for has a timer, which may be about to run:
+// its memory goes to nobody else.
+func TestAnOpeningWhosePatienceHasBegunIsNotFreed(t *testing.T) {
+	r := newRig(t, nil, nil)
+	require.True(t, r.able.Local, "else the patience is not in this memory")
+	p, err := r.Plan(&PlanRequest{Identity: &auth.Identity{}, Memory: new(Memory)})
+	require.NoError(t, err)
+	p.Grants = []Grant{grant("a", channel.Options{JoinLeave: true})} // for whose calls there has to be room
+	sock, far := pairOf(t)
+	req := &freed{}
+	r.Enter()
+	err = r.Open(p, &Conn{Socket: sock, Framing: codec.FramingClose, Request: req})
+	r.Leave()
+	require.NoError(t, err)
+	require.False(t, p.memory.opening.patience.idle())
+	(&client{Conn: far}).expect(t, `"subs":{"a":`)
+	r.do(func(*Agent) {}) // what was posted is done
+	require.Zero(t, req.n.Load())
+}
