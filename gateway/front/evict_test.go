@@ -267,3 +267,48 @@ func TestWhoIsEvicted(t *testing.T) {
 	require.Zero(t, w.has(client.KeyOf(netip.MustParseAddr("192.0.2.2"))))
 	require.EqualValues(t, 4, w.Stats().Evicted)
 }
+
+// One that has not been idle for some time is not closed for a newer one: that goes, with its
+// answer.
+func TestNobodyIsClosedForANewerOneWhileYoung(t *testing.T) {
+	for young, stays := range map[time.Duration]bool{time.Hour: false, 0: true} {
+		w := NewWaiting(WaitingOptions{IdlePerAddress: 1, Young: young})
+		all := conns(t, w, "192.0.2.1", "192.0.2.1")
+		require.True(t, w.begin(all[0], time.Now()) && w.release(all[0]) && w.stay(all[0]))
+		w.waits(all[0])
+		require.True(t, w.begin(all[1], time.Now()) && w.release(all[1]))
+		require.Equal(t, stays, w.stay(all[1]), young)
+		require.Equal(t, stays, w.Stats().Older == 1 && w.Stats().Lasts == 0, young)
+		require.Equal(t, 1, w.Stats().Idle, young)
+	}
+}
+
+// Nor is one whose next request has come, though nobody has read it: for a newer one, or
+// where memory is short.
+func TestNobodyIsClosedForOthersWhoseNextRequestHasCome(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	far, err := net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	defer far.Close()
+	near, err := ln.Accept()
+	require.NoError(t, err)
+	defer near.Close()
+
+	w := NewWaiting(WaitingOptions{IdlePerAddress: 1})
+	all := conns(t, w, "192.0.2.1", "192.0.2.1")
+	all[0].Conn = near
+	require.True(t, w.begin(all[0], time.Now()) && w.release(all[0]) && w.stay(all[0]))
+	w.waits(all[0])
+	_, err = io.WriteString(far, "G")
+	require.NoError(t, err)
+	testkit.EventuallyWithin(t, patience, all[0].hasCome, "a byte to come")
+	require.True(t, w.begin(all[1], time.Now()) && w.release(all[1]))
+	require.False(t, w.stay(all[1]))
+	require.False(t, w.evict())
+	_, err = near.Read(make([]byte, 1))
+	require.NoError(t, err)
+	require.True(t, w.stay(all[1]))
+	require.EqualValues(t, 1, w.Stats().Older)
+}

@@ -344,3 +344,26 @@ func TestAddresses(t *testing.T) {
 	require.Equal(t, [3]string{c.RemoteAddr().String(), c.LocalAddr().String(), c.LocalAddr().String()}, [3]string{local, remote, peer})
 	expectEnd(t, c)
 }
+
+// A connection is quiet while it waits and all that has come was seen.
+func TestQuiet(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	defer func() { _, _ = unix.Close(pair[0]), unix.Close(pair[1]) }()
+	c := &Conn{fd: int32(pair[0]), state: stateWaiting}
+	require.True(t, c.Quiet())
+	for _, other := range []state{stateHeld, stateServing, stateTaken, stateClosed} {
+		c.state = other
+		require.False(t, c.Quiet(), other)
+	}
+	c.state, c.readable = stateWaiting, true
+	require.False(t, c.Quiet(), "epoll has told of something")
+	c.readable = false
+	_, err = unix.Write(pair[1], []byte("x"))
+	require.NoError(t, err)
+	require.False(t, c.Quiet())
+	require.False(t, c.Quiet(), "looking takes nothing")
+	_, err = unix.Read(pair[0], make([]byte, 9))
+	require.NoError(t, err)
+	require.True(t, c.Quiet())
+}
