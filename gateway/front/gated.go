@@ -96,8 +96,8 @@ func (c *Conn) Whole(have []byte) bool {
 
 // Plain implements gate.Client.
 func (c *Conn) Plain(have []byte) bool {
-	f := c.ln.opt.Plain
-	return f != nil && !c.secure && c.head.end > 0 && !c.head.bare && f(have[c.head.skip:][:c.head.end])
+	f, end := c.ln.opt.Plain, int(c.head.skip+c.head.end)
+	return f != nil && !c.secure && c.head.end > 0 && !c.head.bare && end <= len(have) && f(have[c.head.skip:end])
 }
 
 func (c *Conn) whole(have []byte) bool {

@@ -50,11 +50,13 @@ type Files struct {
 // An address may have so many of either. A connection whose request begins is closed if
 // that many others have one under way; for one that would be idle the one that has been
 // for longest is closed, or the newer one itself, with its answer, if none has been idle for
-// some time: who sends one request after the other may have sent the next. The node as a whole has so much
-// memory and so many descriptors. Where these are short, somebody must go: of a few that wait, chosen by lot, one of the address that has the most of them, and of
-// several the one that has waited longest; those of the operator's own go last, see
-// [SetKnown]. So whoever takes all there is, by many connections or by slow ones, does
-// it to himself, and a request that is sent at once finds a place.
+// some time: who sends one request after the other may have sent the next.
+//
+// The node as a whole has so much memory and so many descriptors. Where these are short,
+// somebody must go: of a few that wait, chosen by lot, one of the address that has the most
+// of them, and of several the one that has waited longest; those of the operator's own go
+// last, see [SetKnown]. So whoever takes all there is, by many connections or by slow ones,
+// does it to himself, and a request that is sent at once finds a place.
 //
 // Connections that are being answered, and streams, are let be. A request whose handler
 // waits for somebody else than its client holds its buffers meanwhile: there is room for
