@@ -32,12 +32,12 @@ func (h *headBounds) whole(b []byte) bool {
 
 // bareEnd reports whether the HTTP server sees no end where a head ends: to it that is CR LF
 // CR LF, or CR LF behind the first line. It would wait for one, until the time of the
-// request is over, and refuse it then (strict): a line in it has no CR. Nor does it see one
-// in more empty lines than anybody needs.
+// request is over, and refuse it then (strict): a line in it has no CR. Of empty lines alone,
+// behind which a request may come, nothing is said.
 func bareEnd(head []byte) bool {
 	lines := bytes.TrimLeft(head, "\r\n")
 	if len(lines) == 0 {
-		return len(head) > 0
+		return false
 	}
 	if bytes.HasSuffix(lines, []byte("\r\n\r\n")) {
 		return false
@@ -46,8 +46,7 @@ func bareEnd(head []byte) bool {
 	return string(rest) != "\r\n"
 }
 
-// ErrBareLineEnd ends a request whose head ends with lines that have no CR before their LF, or
-// has nothing but empty ones.
+// ErrBareLineEnd ends a request whose head ends with lines that have no CR before their LF.
 var ErrBareLineEnd = errors.New("front: header lines end with CR LF")
 
 // only reports whether nothing came behind the head and a body of so many bytes, and the

@@ -72,8 +72,12 @@ func smuggling() (rows []hostile) {
 	}
 	// Who does not see the body of a GET would take it for a request.
 	for path, status := range map[string]int{endpointPath: 400, publishPath: 405, "/health": 200, "/nowhere": 404} {
+		or := status
+		if path == endpointPath {
+			or = 200 // what is behind came when it was a stream, which that ends
+		}
 		rows = append(rows, hostile{
-			name: "CL.0 by GET to " + path, answers: []int{status}, or: status,
+			name: "CL.0 by GET to " + path, answers: []int{status}, or: or,
 			raw: "GET " + path + " HTTP/1.1\r\nHost: h\r\nContent-Length: " + n + "\r\n\r\n" + inner,
 		})
 	}
@@ -169,7 +173,7 @@ func uselessBodies() (rows []hostile) {
 			case path == endpointPath:
 				rows = append(rows,
 					served("GET of a stream with a body", 200, head+"Content-Length: 2\r\n\r\n{}"),
-					hostile{name: "GET of a stream with a body, and a request behind", raw: head + "Content-Length: 3\r\n\r\n{} ", answers: []int{400}},
+					hostile{name: "GET of a stream with a body, and a request behind", raw: head + "Content-Length: 3\r\n\r\n{} ", answers: []int{400}, or: 200},
 					hostile{name: "GET of a stream with a body that never comes", raw: head + "Content-Length: 65000\r\n\r\n", answers: []int{400}, end: truncated})
 			default:
 				rows = append(rows,
