@@ -54,10 +54,12 @@ func TestCompressedResumesSayTheSame(t *testing.T) {
 			for _, coding := range []string{"identity", "gzip", "zstd", "gzip", "zstd"} {
 				streams = append(streams, s.compressed(t, coding, opts))
 			}
-			for _, ch := range c.channels {
+			s.api.Publish(t, c.channels[0], quotes(1000, 5000))
+			expectSameResumes(t, streams, c.each*len(c.channels), 1)
+			for _, ch := range c.channels[1:] { // each for itself: among channels there is no order
 				s.api.Publish(t, ch, quotes(1000, 5000))
+				expectSame(t, streams, true)
 			}
-			expectSameResumes(t, streams, c.each*len(c.channels), len(c.channels))
 			for range 5 {
 				s.api.Publish(t, c.channels[0], quotes(2000, 900))
 				expectSame(t, streams, true)
