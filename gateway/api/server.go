@@ -223,7 +223,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 	w, _ := ctx.Conn().(broker.Waiter)
 	switch {
 	case w == nil:
-	case m != nil && m.quick && len(body) < largeBody:
+	case m != nil && m.quick && len(body) < LargeBody:
 		r.call.waiter = w // it says for itself if it waits
 	case w.BeginWait(): // for others of its commands, or of this node
 		defer w.EndWait()
@@ -236,8 +236,9 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 	s.serveMethod(ctx, r, m, body)
 }
 
-// largeBody is from which size on a call takes long whatever it does, and may wait for room.
-const largeBody = 64 << 10
+// LargeBody is from which length on the body of a call takes long whatever it is, and waits for
+// room: bytes.
+const LargeBody = 64 << 10
 
 func (s *Server) serveMethod(ctx *fasthttp.RequestCtx, r *request, m *method, body []byte) {
 	c := &r.call

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 
+	"sluice/gateway/front/strict"
 	"sluice/gateway/gate"
 )
 
@@ -35,19 +36,16 @@ func (h *headBounds) whole(b []byte) bool {
 // request is over, and refuse it then (strict): a line in it has no CR. Of empty lines alone,
 // behind which a request may come, nothing is said.
 func bareEnd(head []byte) bool {
+	if bytes.HasSuffix(head, []byte("\r\n\r\n")) {
+		return false
+	}
 	lines := bytes.TrimLeft(head, "\r\n")
-	if len(lines) == 0 {
-		return false
-	}
-	if bytes.HasSuffix(lines, []byte("\r\n\r\n")) {
-		return false
-	}
-	rest := lines[bytes.IndexByte(lines, '\n')+1:]
-	return string(rest) != "\r\n"
+	_, rest, _ := bytes.Cut(lines, []byte("\n"))
+	return len(lines) > 0 && string(rest) != "\r\n"
 }
 
 // ErrBareLineEnd ends a request whose head ends with lines that have no CR before their LF.
-var ErrBareLineEnd = errors.New("front: header lines end with CR LF")
+var ErrBareLineEnd = errors.New("front: " + strict.LineEnds)
 
 // only reports whether nothing came behind the head and a body of so many bytes, and the
 // HTTP server has read both.

@@ -3,6 +3,7 @@ package gate
 import (
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"runtime"
 	"slices"
@@ -25,11 +26,11 @@ func patient(t *testing.T, runners int, do func(e *echo, request []byte) bool) *
 }
 
 // oneStuck is a rig where a client waits until over is closed, and says nothing of it: one
-// worker is busy with that. c expects the answer to "s". The queue is opened after still only.
-func oneStuck(t *testing.T, runners int, still int64) (r *rig, c *net.TCPConn, over chan struct{}) {
+// worker is busy with that. c expects the answer to "s". The queue is never opened.
+func oneStuck(t *testing.T, runners int) (r *rig, c *net.TCPConn, over chan struct{}) {
 	begun, over := make(chan struct{}), make(chan struct{})
 	r = newRig(t, Options{Runners: runners}, func(r *rig) {
-		r.gate.queue.still, r.gate.queue.many = still, int(still)
+		r.gate.queue.still, r.gate.queue.many = int64(time.Hour), math.MaxInt
 		r.do = func(_ *echo, request []byte) bool {
 			if request[0] == 's' {
 				close(begun)
@@ -160,7 +161,7 @@ func TestRunnersAreSoMany(t *testing.T) {
 
 // One who is stuck for long holds up others once, and not each time again.
 func TestWhoIsStuckDoesNotCount(t *testing.T) {
-	r, c, over := oneStuck(t, 1, int64(time.Hour))
+	r, c, over := oneStuck(t, 1)
 	for n := range 20 {
 		ask(t, r, fmt.Sprint(n))
 	}
@@ -172,7 +173,7 @@ func TestWhoIsStuckDoesNotCount(t *testing.T) {
 
 // One who is stuck beside others, who are not, does not count either.
 func TestOneWhoIsStuckBesideOthers(t *testing.T) {
-	r, c, over := oneStuck(t, 2, int64(time.Hour))
+	r, c, over := oneStuck(t, 2)
 	q := &r.gate.queue
 	found := func() bool {
 		q.mu.Lock()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"sluice/gateway/api"
 	"sluice/gateway/config"
 	"sluice/gateway/front"
 	"sluice/gateway/front/strict"
@@ -18,7 +19,7 @@ import (
 
 const (
 	// largeBody is from which length on a body waits for room.
-	largeBody = 64 << 10
+	largeBody = api.LargeBody
 	// hugeBody is from which length on the buffer of a body that was decoded is not kept for
 	// the next: some such buffers in the pools of the HTTP server are more than all the rest.
 	hugeBody = 2 << 20

@@ -2,7 +2,6 @@ package node
 
 import (
 	"maps"
-	"net"
 	"slices"
 	"testing"
 
@@ -11,6 +10,7 @@ import (
 
 	"sluice/gateway/api"
 	"sluice/gateway/config"
+	"sluice/gateway/testkit"
 )
 
 // Every path of every listener has one meaning for whoever limits the body and
@@ -85,23 +85,6 @@ func TestPathsOfTargets(t *testing.T) {
 	}
 }
 
-// gateConn is a connection that is told of waits, as those of the gate are. It notes how
-// much was answered at each.
-type gateConn struct {
-	net.Conn
-	ctx         *fasthttp.RequestCtx
-	begun, over []int
-}
-
-func (c *gateConn) BeginWait() bool {
-	c.begun = append(c.begun, len(c.ctx.Response.Body()))
-	return true
-}
-
-func (c *gateConn) EndWait() { c.over = append(c.over, len(c.ctx.Response.Body())) }
-
-func (*gateConn) RemoteAddr() net.Addr { return &net.TCPAddr{} }
-
 // What takes long says so, so that no other request waits behind a scrape or a profile.
 func TestMetricsAndProfilesKeepNobodyWaiting(t *testing.T) {
 	s := startServer(t, parts{api: `}, "prometheus": {"enabled": true}, "debug": {"enabled": true`})
@@ -109,17 +92,17 @@ func TestMetricsAndProfilesKeepNobodyWaiting(t *testing.T) {
 	require.NoError(t, err)
 	for path, waits := range map[string]bool{"/metrics": true, "/debug/pprof/goroutine": true, "/health": false} {
 		var ctx fasthttp.RequestCtx
-		c := &gateConn{ctx: &ctx}
+		c := &testkit.Waiter{Answered: func() int { return len(ctx.Response.Body()) }}
 		ctx.Init2(c, nil, false)
 		ctx.Request.SetRequestURI(path)
 		table.find([]byte(path)).serve(s.Node, &ctx)
 		require.Equal(t, 200, ctx.Response.StatusCode(), path)
 		if !waits {
-			require.Empty(t, c.begun, path)
+			require.Empty(t, c.Begun, path)
 			continue
 		}
-		require.Equal(t, []int{0}, c.begun, path)
-		require.Len(t, c.over, 1, path)
-		require.Positive(t, c.over[0], "%s: answered meanwhile", path)
+		require.Equal(t, []int{0}, c.Begun, path)
+		require.Len(t, c.Over, 1, path)
+		require.Positive(t, c.Over[0], "%s: answered meanwhile", path)
 	}
 }

@@ -106,7 +106,7 @@ func (node *Node) badRequest(ctx *fasthttp.RequestCtx, t *routes, err error) {
 	case errors.As(err, &late) && late.Timeout():
 		sse.WriteError(ctx, fasthttp.StatusRequestTimeout, "the request did not arrive in time")
 	case errors.Is(err, front.ErrBareLineEnd):
-		sse.WriteError(ctx, fasthttp.StatusBadRequest, "header lines end with CR LF")
+		sse.WriteError(ctx, fasthttp.StatusBadRequest, strict.LineEnds)
 	default:
 		sse.WriteError(ctx, fasthttp.StatusBadRequest, "the request cannot be parsed")
 	}

@@ -135,7 +135,7 @@ func (op *opening) enter() (err error) {
 	// A refusal for want of room, of either kind, must be told before the connect
 	// is stale, which is final.
 	waits := ctx
-	if op.mayWait() {
+	if p.needsRoom() {
 		var stop context.CancelFunc
 		waits, stop = context.WithTimeout(ctx, m.opt.StaleCloseDelay*3/4)
 		defer stop()
@@ -174,10 +174,8 @@ func (m *Manager) recoveryRoom(ctx, waits context.Context, grants []Grant) (*tic
 	return m.budget.enter(waits, missed)
 }
 
-// mayWait reports whether the opening takes room that it may have to wait for. Most take
+// needsRoom reports whether an opening takes room that it may have to wait for. Most take
 // none, and are spared a context with a deadline.
-func (op *opening) mayWait() bool { return op.plan.needsRoom() }
-
 func (p *Plan) needsRoom() bool {
 	for i := range p.Grants {
 		if g := &p.Grants[i]; g.keeperCalls() > 0 || g.takesRoom() {

@@ -139,6 +139,9 @@ const continueExpectation = "100-continue"
 
 var expectRead = []byte(fasthttp.HeaderExpect) // as the HTTP server spells it
 
+// LineEnds says what is wrong with a head whose lines end otherwise.
+const LineEnds = "header lines end with CR LF"
+
 // Faults. All end the connection.
 var (
 	faultVersion     = &fault{fasthttp.StatusHTTPVersionNotSupported, "HTTP/1.1 or HTTP/1.0 expected"}
@@ -147,7 +150,7 @@ var (
 	faultFragment    = &fault{fasthttp.StatusBadRequest, `the request target has a fragment ("#" must be encoded)`}
 	faultAuthority   = &fault{fasthttp.StatusBadRequest, "the request target names another host than the Host header"}
 	faultHost        = &fault{fasthttp.StatusBadRequest, "exactly one valid Host header expected"}
-	faultLineEnd     = &fault{fasthttp.StatusBadRequest, "header lines end with CR LF"}
+	faultLineEnd     = &fault{fasthttp.StatusBadRequest, LineEnds}
 	faultFold        = &fault{fasthttp.StatusBadRequest, "a header line begins with a blank"}
 	faultName        = &fault{fasthttp.StatusBadRequest, "a header name is not a token, or has a blank before its colon"}
 	faultLength      = &fault{fasthttp.StatusBadRequest, "at most one Content-Length expected, of digits only"}
