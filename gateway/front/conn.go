@@ -134,10 +134,16 @@ func (c *Conn) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	if c.gated == nil {
+		c.ln.waiting.awaits(c)
+	}
 	n, err := c.read(p)
 	if n > 0 && c.phase == phaseIdle && !c.begin() {
 		c.refuse()
 		return 0, io.EOF
+	}
+	if n > 0 && c.gated == nil {
+		c.ln.waiting.came(c) // a gate knows who is at work, see hasCome
 	}
 	if c.phase == phaseRequest && (c.gated == nil || c.secure || c.head.given > c.head.have) {
 		c.got = now() // otherwise it came before it was served

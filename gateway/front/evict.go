@@ -3,7 +3,6 @@ package front
 import (
 	"math/rand/v2"
 	"syscall"
-	"time"
 )
 
 const (
@@ -31,12 +30,9 @@ func (w *Waiting) used() int {
 // scarce reports whether descriptors are: who does not need one gives it back.
 func (w *Waiting) scarce() bool { return w.opt.Files.Scarce > 0 && w.used() > w.opt.Files.Scarce }
 
-// full reports whether there is no place for the connection that was accepted last, by
-// a listener that is private or not.
-func (w *Waiting) full(private bool) bool { return w.fullWith(0, private) }
-
-// fullWith is full for a connection that comes as one of n more.
-func (w *Waiting) fullWith(n int, private bool) bool {
+// full reports whether there is no place for n more connections than there are, to a
+// listener that is private or not.
+func (w *Waiting) full(n int, private bool) bool {
 	if w.opt.Files.None <= 0 || private && int(w.private.Load())+n <= w.opt.Files.Private {
 		return false
 	}
@@ -47,27 +43,49 @@ func (w *Waiting) fullWith(n int, private bool) bool {
 // was one. Why by lot: nothing needs to be kept in order for what happens rarely, and
 // the cost is the same however many there are.
 func (w *Waiting) evict() bool {
-	var drawn [draws]*Conn
-	for n := range evictions { // what was chosen may be at work by now
-		var worst *Conn
-		var last standing
-		for _, c := range drawn[:w.draw(&drawn)] {
-			if s := w.standing(c); worst == nil || s.behind(last) {
-				worst, last = c, s
+	var d drawn
+	for n := range evictions {
+		w.draw(&d)
+		for {
+			i := d.worst()
+			if i < 0 {
+				return false
 			}
-		}
-		if worst == nil {
-			return false
-		}
-		if last.known && n < evictions-1 {
-			continue // there may be strangers, not drawn yet
-		}
-		if w.close(worst) {
-			w.evicted.Add(1)
-			return true
+			if d.standings[i].known && n < evictions-1 {
+				break // there may be strangers, not drawn yet
+			}
+			if w.close(d.conns[i]) {
+				w.evicted.Add(1)
+				return true
+			}
+			d.drop(i)
 		}
 	}
 	return false
+}
+
+// drawn are the connections that the lot fell on and whose clients are waited for.
+type drawn struct {
+	n         int
+	conns     [draws]*Conn
+	standings [draws]standing
+}
+
+// worst returns which of them goes first, -1 if there is none.
+func (d *drawn) worst() int {
+	worst := d.n - 1
+	for i := range d.n {
+		if d.standings[i].behind(d.standings[worst]) {
+			worst = i
+		}
+	}
+	return worst
+}
+
+// drop is for one that cannot go: it is at work by now.
+func (d *drawn) drop(i int) {
+	d.n--
+	d.conns[i], d.standings[i] = d.conns[d.n], d.standings[d.n]
 }
 
 // standing is what decides who goes first.
@@ -100,28 +118,23 @@ func (w *Waiting) standing(c *Conn) standing {
 	return s
 }
 
-// draw draws from all connections, and returns how many of the drawn wait for their
-// clients. If there are few, all of them are drawn.
-func (w *Waiting) draw(drawn *[draws]*Conn) (n int) {
+// draw draws from all connections. If there are few, all of them are drawn.
+func (w *Waiting) draw(d *drawn) {
+	d.n = 0
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	for i := range min(draws, len(w.all)) {
 		if len(w.all) > draws {
 			i = rand.IntN(len(w.all))
 		}
 		if c := w.all[i]; c.place.waits() && !w.keeps(c) {
-			drawn[n] = c
-			n++
+			d.conns[d.n] = c
+			d.n++
 		}
 	}
-	return n
-}
-
-// anyWaits reports whether there is anybody, of those whom the lot fell on, who can be
-// closed for others.
-func (w *Waiting) anyWaits() bool {
-	var drawn [draws]*Conn
-	return w.draw(&drawn) > 0
+	w.mu.Unlock()
+	for i, c := range d.conns[:d.n] {
+		d.standings[i] = w.standing(c)
+	}
 }
 
 // keeps reports whether a connection has a place that nobody else can take.
@@ -133,17 +146,17 @@ func (w *Waiting) keeps(c *Conn) bool {
 func (p *place) waits() bool {
 	switch p.state.Load() {
 	case placeHalf, placeIdle:
-		return p.since.Load() != 0
+		return p.since.Load() > 0
 	}
 	return false
 }
 
-// close closes a connection if its client is still waited for: an idle one not if something
-// has come of its next request.
+// close closes a connection if its client is still waited for: not if something has come
+// that nobody has read yet. Nobody pays for it that we are late to read.
 func (w *Waiting) close(c *Conn) bool {
 	p := &c.place
 	state := p.state.Load()
-	if state != placeHalf && state != placeIdle || state == placeIdle && c.hasCome() || !p.state.CompareAndSwap(state, placeEnded) {
+	if state != placeHalf && state != placeIdle || c.hasCome() || !p.state.CompareAndSwap(state, placeEnded) {
 		return false
 	}
 	w.discount(c, state)
@@ -153,7 +166,8 @@ func (w *Waiting) close(c *Conn) bool {
 	return true
 }
 
-// hasCome reports whether the client has sent what nobody has read. It is a system call.
+// hasCome reports whether the client has sent what nobody has read, or somebody is at work
+// on what it sent. It is a system call.
 func (c *Conn) hasCome() bool {
 	if c.gated != nil {
 		return !c.gated.Quiet()
@@ -172,35 +186,4 @@ func (c *Conn) hasCome() bool {
 		n, _, _ = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	})
 	return n > 0
-}
-
-const (
-	// patienceFull is how long a newcomer waits for a place where there is none:
-	// requests that are being answered are over soon. It is not left to the
-	// backlog of the kernel, behind which calls and health checks would wait, too.
-	patienceFull = 100 * time.Millisecond
-	fullPoll     = 2 * time.Millisecond
-)
-
-// room reports whether there is a place for a connection that was just accepted, and
-// makes one if it can. From Accept.
-func (l *Listener) room() bool {
-	l.waiting.relieve()
-	for l.waiting.full(l.opt.Private) {
-		now := time.Now()
-		if l.fullSince.IsZero() {
-			l.fullSince = now
-		}
-		if now.Sub(l.fullSince) >= patienceFull {
-			return false
-		}
-		select {
-		case <-l.closed:
-			return false
-		case <-time.After(fullPoll):
-		}
-		l.waiting.relieve()
-	}
-	l.fullSince = time.Time{}
-	return true
 }

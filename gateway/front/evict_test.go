@@ -72,7 +72,7 @@ func TestNobodyIsClosedForOthersOnceItsRequestHasCome(t *testing.T) {
 	require.True(t, w.begin(c, time.Now()))
 	whole := []byte(get)
 	require.False(t, c.Whole(whole[:len(whole)-1]))
-	require.True(t, w.anyWaits())
+	require.True(t, c.place.waits())
 	require.True(t, c.Whole(whole))
 	require.False(t, w.evict())
 
@@ -283,32 +283,68 @@ func TestNobodyIsClosedForANewerOneWhileYoung(t *testing.T) {
 	}
 }
 
-// Nor is one whose next request has come, though nobody has read it: for a newer one, or
-// where memory is short.
-func TestNobodyIsClosedForOthersWhoseNextRequestHasCome(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	far, err := net.Dial("tcp", ln.Addr().String())
-	require.NoError(t, err)
-	defer far.Close()
-	near, err := ln.Accept()
-	require.NoError(t, err)
-	defer near.Close()
-
+// Nor is one of whom something has come that nobody has read: neither a request nor the rest
+// of one. There is another to go, if only the last of all.
+func TestNobodyIsClosedForOthersWhoseBytesHaveCome(t *testing.T) {
+	near, far := socketPair(t)
 	w := NewWaiting(WaitingOptions{IdlePerAddress: 1})
 	all := conns(t, w, "192.0.2.1", "192.0.2.1")
 	all[0].Conn = near
 	require.True(t, w.begin(all[0], time.Now()) && w.release(all[0]) && w.stay(all[0]))
 	w.waits(all[0])
-	_, err = io.WriteString(far, "G")
+	_, err := io.WriteString(far, "G")
 	require.NoError(t, err)
 	testkit.EventuallyWithin(t, patience, all[0].hasCome, "a byte to come")
 	require.True(t, w.begin(all[1], time.Now()) && w.release(all[1]))
-	require.False(t, w.stay(all[1]))
+	require.False(t, w.stay(all[1]), "it is not closed for a newer one")
 	require.False(t, w.evict())
+	require.True(t, w.begin(all[0], time.Now()))
+	require.False(t, w.evict(), "though its request has begun")
+	require.True(t, w.begin(all[1], time.Now().Add(time.Hour)))
+	require.True(t, w.evict(), "the other one goes, who was to be the last")
+	require.False(t, w.release(all[1]))
 	_, err = near.Read(make([]byte, 1))
 	require.NoError(t, err)
-	require.True(t, w.stay(all[1]))
-	require.EqualValues(t, 1, w.Stats().Older)
+	require.True(t, w.evict(), "all was read")
+	require.False(t, w.release(all[0]))
+}
+
+// Where there is no gate nobody can tell who is at work on what he has read, but he himself.
+func TestNobodyIsClosedForOthersWhileHeIsServed(t *testing.T) {
+	near, far := socketPair(t)
+	w := NewWaiting(WaitingOptions{})
+	c := conns(t, w, "192.0.2.1")[0]
+	c.Conn = near
+	_, err := io.WriteString(far, "GET")
+	require.NoError(t, err)
+	_, err = c.Read(make([]byte, 8))
+	require.NoError(t, err)
+	require.False(t, w.evict(), "its bytes are in good hands")
+	began := c.place.since.Load()
+	require.Negative(t, began)
+
+	read := make(chan error)
+	go func() {
+		_, err := c.Read(make([]byte, 8))
+		read <- err
+	}()
+	testkit.EventuallyWithin(t, patience, c.place.waits, "it to be waited for")
+	require.Equal(t, -began, c.place.since.Load(), "from the beginning of the request")
+	require.True(t, w.evict())
+	require.Error(t, <-read)
+}
+
+// socketPair returns both ends of a TCP connection.
+func socketPair(t *testing.T) (near, far net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	far, err = net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = far.Close() })
+	near, err = ln.Accept()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = near.Close() })
+	return near, far
 }

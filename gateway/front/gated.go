@@ -60,7 +60,8 @@ func (l *Listener) letIn(raw *gate.Conn) gate.Client {
 		light = gatedTLS
 	}
 	l.waiting.enter(c, light)
-	if l.waiting.relieve(); l.waiting.full(l.opt.Private) {
+	// Where several doors find the last place, all have it: so much room there is.
+	if l.waiting.relieve(); l.short.tooLong() && l.waiting.full(0, l.opt.Private) {
 		l.tellShed()
 		l.waiting.leave(c)
 		return nil
@@ -276,19 +277,15 @@ func (t *takes) TakeFD() (fd int, ok bool) {
 }
 
 // before is asked before each accept: for how long newcomers are let be, since there is no
-// place for them, and nobody who could make one.
+// place for them.
 func (l *Listener) before() time.Duration {
-	if !l.waiting.fullWith(1, l.opt.Private) || l.waiting.anyWaits() {
-		if l.fullFrom.Load() != 0 {
-			l.fullFrom.Store(0)
-		}
-		return 0
-	}
-	now := int64(now())
-	if l.fullFrom.CompareAndSwap(0, now) || now-l.fullFrom.Load() < int64(patienceFull) {
+	switch {
+	case !l.lacks(1):
+		l.short.ends()
+	case !l.short.lasts(l.waiting.gone.Load()):
 		return fullPoll
 	}
-	return 0 // letIn closes it
+	return 0 // letIn closes it where there is no place
 }
 
 // acceptFailed says for how long nothing is accepted, for ever if it is less than 0.

@@ -78,8 +78,7 @@ type Listener struct {
 	answerTime time.Duration // answerTime; less in tests
 
 	// Owned by Accept, if there is no gate.
-	reserve   *os.File
-	fullSince time.Time // since when there is no place; zero if there is
+	reserve *os.File
 
 	// Immutable after ServeOn.
 	gated *gate.Listener // nil without a gate
@@ -94,7 +93,7 @@ type Listener struct {
 	accepted, retries, shed           atomic.Uint64
 	halfRefused, proxyRefused, failed atomic.Uint64
 	lingering                         atomic.Int64 // connections whose client is to be heard out
-	fullFrom                          atomic.Int64 // of a gate: since when there is no place, ns of the wall clock; 0 if there is
+	short                             shortage
 
 	// Guarded by failing.
 	failing      sync.Mutex

@@ -74,6 +74,7 @@ type Waiting struct {
 	private atomic.Int64 // of these, to private listeners
 	evicted atomic.Uint64
 	lasts   atomic.Uint64 // answers that ended their connection
+	gone    atomic.Uint64 // connections that left
 	older   atomic.Uint64 // idle connections closed for newer ones of their address
 
 	stripes [waitingStripes]waitingStripe
@@ -89,7 +90,7 @@ type place struct {
 	state atomic.Uint32
 	extra atomic.Int64 // bytes of buffers that it counts for
 	known atomic.Bool  // see SetKnown
-	since atomic.Int64 // when the wait for the client began, see instant; 0: the server is still writing
+	since atomic.Int64 // when the wait for the client began, see instant; less than 0: somebody is at work on what came; 0: the server is still writing
 
 	// Owned by the worker until the state is not placeNone for the first time,
 	// immutable then.
@@ -172,6 +173,7 @@ func (w *Waiting) remove(c *Conn) bool {
 	w.all = w.all[:last]
 	c.place.at = 0
 	w.open.Store(int64(last))
+	w.gone.Add(1)
 	if c.ln.opt.Private {
 		w.private.Add(-1)
 	}
@@ -243,18 +245,24 @@ func (w *Waiting) goes(older []*Conn) bool {
 	return false
 }
 
-// came notes that nobody waits for the client for now: what has come of its request is
-// enough to serve it. It would be closed for others without the answer that is on its way.
+// came notes that nobody waits for the client for now: somebody is at work on what has come
+// of its request. It would be closed for others without the answer that is on its way. From
+// the worker, or the gate.
 func (w *Waiting) came(c *Conn) {
-	if c.place.state.Load() == placeHalf {
-		c.place.since.Store(0)
+	if p := &c.place; p.state.Load() == placeHalf {
+		if since := p.since.Load(); since > 0 {
+			p.since.Store(-since)
+		}
 	}
 }
 
-// awaits notes that the client of a request is waited for again: for its body.
+// awaits notes that the client of a request is waited for again, for the rest of it, as it
+// was from the beginning. From the worker.
 func (w *Waiting) awaits(c *Conn) {
-	if p := &c.place; p.state.Load() == placeHalf && p.since.Load() == 0 {
-		p.since.Store(int64(now()))
+	if p := &c.place; p.state.Load() == placeHalf {
+		if since := p.since.Load(); since < 0 {
+			p.since.Store(-since)
+		}
 	}
 }
 

@@ -345,7 +345,7 @@ func TestAddresses(t *testing.T) {
 	expectEnd(t, c)
 }
 
-// A connection is quiet while it waits and all that has come was seen.
+// A connection is quiet while its client is waited for and all that has come was seen.
 func TestQuiet(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
@@ -356,7 +356,11 @@ func TestQuiet(t *testing.T) {
 		c.state = other
 		require.False(t, c.Quiet(), other)
 	}
-	c.state, c.readable = stateWaiting, true
+	c.state, c.waits[forReading] = stateServing, &waiter{}
+	require.True(t, c.Quiet(), "it is waited for by whoever serves it")
+	c.waits[forReading], c.waits[forWriting] = nil, &waiter{}
+	require.False(t, c.Quiet(), "it is written to")
+	c.state, c.readable, c.waits[forWriting] = stateWaiting, true, nil
 	require.False(t, c.Quiet(), "epoll has told of something")
 	c.readable = false
 	_, err = unix.Write(pair[1], []byte("x"))

@@ -147,11 +147,13 @@ func (c *Conn) sever() bool {
 	return true
 }
 
-// Quiet reports whether the connection waits and nothing has come that nobody has seen yet. It
-// is a system call. Any goroutine.
+// Quiet reports whether the client is waited for, at the gate or by whoever serves the
+// connection, and nothing has come that nobody has seen yet. It is a system call. Any
+// goroutine.
 func (c *Conn) Quiet() bool {
 	c.mu.Lock()
-	quiet := c.state == stateWaiting && !c.readable
+	waits := c.state == stateWaiting || c.state == stateServing && c.waits[forReading] != nil
+	quiet := waits && !c.readable
 	c.mu.Unlock()
 	if !quiet {
 		return false
