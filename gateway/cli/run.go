@@ -51,13 +51,13 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	}
 	removePID, err := writePID(cfg.PIDFile)
 	if err != nil {
-		return err
+		return errors.Join(err, n.StopOn(signals, nil))
 	}
 	defer removePID()
 	if dev {
 		var text strings.Builder
 		if err := banner(&text, n, cfg, report.Profile(), net.InterfaceAddrs); err != nil {
-			return err
+			return errors.Join(err, n.StopOn(signals, nil))
 		}
 		say(stdout, text.String())
 	}

@@ -55,7 +55,7 @@ func (l *Listener) letIn(raw *gate.Conn) gate.Client {
 	c := &Conn{Conn: raw, gated: raw, ln: l, secure: l.opt.TLS != nil}
 	c.trusted = l.opt.Trusted(c.addr())
 	c.header = c.trusted && l.opt.ProxyProtocol
-	light := int64(gatedBytes)
+	light := int32(gatedBytes)
 	if c.secure {
 		light = gatedTLS
 	}

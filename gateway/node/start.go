@@ -90,8 +90,17 @@ func (node *Node) onPanic(v any, stack []byte) {
 	node.log.Error("panic in a turn", "panic", v, "stack", string(stack))
 }
 
-// Start opens the listeners and serves. It returns once they accept.
+// Start opens the listeners and serves. It returns once they accept. On error nothing is left
+// of the node.
 func (node *Node) Start() error {
+	err := node.start()
+	if err != nil {
+		node.abandon()
+	}
+	return err
+}
+
+func (node *Node) start() error {
 	external := node.cfg.HTTPServer.External()
 	internal, separate := node.cfg.HTTPServer.Internal()
 	if err := node.openGate(); err != nil {

@@ -222,6 +222,22 @@ func (node *Node) release(ctx context.Context) error {
 	return err
 }
 
+// abandon puts away a node that has not started to serve.
+func (node *Node) abandon() {
+	ctx, cancel := context.WithTimeout(context.Background(), abandonWithin)
+	defer cancel()
+	node.stopping.Store(true)
+	closed := node.closeServers(ctx)
+	close(node.empty)
+	closed()
+	if err := node.release(ctx); err != nil {
+		node.log.Warn("a node that could not start was not put away", "error", err)
+	}
+}
+
+// abandonWithin is how long that may take: engines may not answer.
+const abandonWithin = 2 * time.Second
+
 const (
 	// cutMargin is the end of shutdown.timeout, when streams that are left
 	// have been cut and the rest is put away; a tenth of it at the most.

@@ -18,6 +18,7 @@ import (
 
 // A start that the system refuses says what to do.
 func TestAStartThatCannotSaysWhatToDo(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()

@@ -3,7 +3,10 @@ package test
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
+
+	"sluice/gateway/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -23,9 +26,14 @@ func TestMain(m *testing.M) {
 	if os.Getenv(commandEnv) != "" {
 		os.Exit(runCommand())
 	}
+	left := testkit.Watch(libraryGoroutines...)
 	code := m.Run()
 	if err := shared.close(); err != nil {
 		fmt.Println("the browser did not close by itself:", err)
+	}
+	if report := left(); code == 0 && len(report) > 0 {
+		fmt.Println("tests have left goroutines behind:\n" + strings.Join(report, "\n"))
+		code = 1
 	}
 	os.Exit(code)
 }

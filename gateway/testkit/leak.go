@@ -59,6 +59,21 @@ func snapshot(t testing.TB, patience time.Duration, ignore []string) {
 	})
 }
 
+// Watch notes the goroutines of the process. The returned function says which others there are that do not go away within
+// a minute, but for those that Snapshot does not count, either: nil if there are none. It is for TestMain, for what tests
+// without a Snapshot leave behind, of which another one would be accused.
+func Watch(ignore ...string) (left func() []string) {
+	before := goroutineStacks()
+	return func() (report []string) {
+		http.DefaultClient.CloseIdleConnections()
+		eventually(leakPatience, func() bool {
+			report = newGoroutines(before, ignore)
+			return len(report) == 0
+		})
+		return report
+	}
+}
+
 // goroutineStacks returns the stack of every goroutine but the caller's, by its id line's number; ids are never reused.
 func goroutineStacks() map[string]string {
 	buf := make([]byte, 1<<20)
