@@ -23,11 +23,11 @@ const (
 	phaseRefused              // closed by us; reading gives the end
 )
 
-// instant is a time, in ns from when the process began: an idle connection is not to have
-// more bytes than it needs.
+// instant is a time, in ns from a little before the process began, so that what happens is
+// more than 0: an idle connection is not to have more bytes than it needs.
 type instant int64
 
-var base = time.Now()
+var base = time.Now().Add(-time.Hour)
 
 func now() instant                  { return instantOf(time.Now()) }
 func instantOf(t time.Time) instant { return instant(t.Sub(base)) }

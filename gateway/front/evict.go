@@ -42,23 +42,32 @@ func (w *Waiting) full(n int, private bool) bool {
 // evict closes one connection that waits for its client, and reports whether there
 // was one. Why by lot: nothing needs to be kept in order for what happens rarely, and
 // the cost is the same however many there are.
+//
+// Of an address those go first of whom nothing has come: Nobody pays for it that we are late
+// to read. If something has come of all, nobody goes, not those of another address in their
+// place either; but where memory is short, which cannot wait, one does.
 func (w *Waiting) evict() bool {
 	var d drawn
-	for n := range evictions {
+	for n := range evictions { // what was chosen may be at work by now
 		w.draw(&d)
-		for {
-			i := d.worst()
-			if i < 0 {
-				return false
-			}
-			if d.standings[i].known && n < evictions-1 {
-				break // there may be strangers, not drawn yet
-			}
-			if w.close(d.conns[i]) {
+		i := d.worst()
+		if i < 0 {
+			return false
+		}
+		first, chosen := d.standings[i], d.conns[i]
+		if first.known && n < evictions-1 {
+			continue // there may be strangers, not drawn yet
+		}
+		for ; i >= 0 && d.standings[i].like(first); i = d.worst() {
+			if w.close(d.conns[i], false) {
 				w.evicted.Add(1)
 				return true
 			}
 			d.drop(i)
+		}
+		if w.burdened() && w.close(chosen, true) {
+			w.evicted.Add(1)
+			return true
 		}
 	}
 	return false
@@ -82,7 +91,7 @@ func (d *drawn) worst() int {
 	return worst
 }
 
-// drop is for one that cannot go: it is at work by now.
+// drop is for one that cannot go.
 func (d *drawn) drop(i int) {
 	d.n--
 	d.conns[i], d.standings[i] = d.conns[d.n], d.standings[d.n]
@@ -109,6 +118,9 @@ func (s standing) behind(o standing) bool {
 	}
 	return s.since < o.since
 }
+
+// like reports whether two are of one address, or of such as have the same right to go last.
+func (s standing) like(o standing) bool { return s.known == o.known && s.n == o.n }
 
 func (w *Waiting) standing(c *Conn) standing {
 	s := standing{known: c.place.known.Load(), n: 1, idle: c.place.state.Load() == placeIdle, since: c.place.since.Load()}
@@ -151,12 +163,15 @@ func (p *place) waits() bool {
 	return false
 }
 
-// close closes a connection if its client is still waited for: not if something has come
-// that nobody has read yet. Nobody pays for it that we are late to read.
-func (w *Waiting) close(c *Conn) bool {
+// close closes a connection if its client is still waited for, and nothing has come that
+// nobody has read yet; anyway says that this is no reason in the midst of a request.
+func (w *Waiting) close(c *Conn, anyway bool) bool {
 	p := &c.place
 	state := p.state.Load()
-	if state != placeHalf && state != placeIdle || c.hasCome() || !p.state.CompareAndSwap(state, placeEnded) {
+	if state != placeHalf && state != placeIdle {
+		return false
+	}
+	if (state == placeIdle || !anyway) && c.hasCome() || !p.state.CompareAndSwap(state, placeEnded) {
 		return false
 	}
 	w.discount(c, state)

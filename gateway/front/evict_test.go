@@ -303,10 +303,16 @@ func TestNobodyIsClosedForOthersWhoseBytesHaveCome(t *testing.T) {
 	require.True(t, w.begin(all[1], time.Now().Add(time.Hour)))
 	require.True(t, w.evict(), "the other one goes, who was to be the last")
 	require.False(t, w.release(all[1]))
-	_, err = near.Read(make([]byte, 1))
-	require.NoError(t, err)
-	require.True(t, w.evict(), "all was read")
-	require.False(t, w.release(all[0]))
+
+	other := conns(t, w, "192.0.2.2")[0]
+	require.True(t, w.begin(other, time.Now().Add(-time.Minute)))
+	more := conns(t, w, "192.0.2.1")[0]
+	more.Conn = near
+	require.True(t, w.begin(more, time.Now()))
+	require.False(t, w.evict(), "nor does one of an address that has less, in the place of those")
+	w.opt.Bytes = 1
+	require.True(t, w.evict(), "memory cannot wait")
+	require.Equal(t, placeHalf, other.place.state.Load())
 }
 
 // Where there is no gate nobody can tell who is at work on what he has read, but he himself.

@@ -239,7 +239,7 @@ func (w *Waiting) take(c *Conn, state uint32, since int64) bool {
 // know whether that was served.
 func (w *Waiting) goes(older []*Conn) bool {
 	for _, c := range older {
-		if w.close(c) {
+		if w.close(c, false) {
 			w.older.Add(1)
 			return true
 		}

@@ -359,7 +359,10 @@ func TestQuiet(t *testing.T) {
 	c.state, c.waits[forReading] = stateServing, &waiter{}
 	require.True(t, c.Quiet(), "it is waited for by whoever serves it")
 	c.waits[forReading], c.waits[forWriting] = nil, &waiter{}
-	require.False(t, c.Quiet(), "it is written to")
+	require.True(t, c.Quiet(), "it takes nothing")
+	c.writable = true
+	require.False(t, c.Quiet(), "it takes more")
+	c.writable = false
 	c.state, c.readable, c.waits[forWriting] = stateWaiting, true, nil
 	require.False(t, c.Quiet(), "epoll has told of something")
 	c.readable = false

@@ -148,15 +148,16 @@ func (c *Conn) sever() bool {
 }
 
 // Quiet reports whether the client is waited for, at the gate or by whoever serves the
-// connection, and nothing has come that nobody has seen yet. It is a system call. Any
-// goroutine.
+// connection: nothing has come that nobody has seen yet, or it takes nothing of what is
+// written to it. It is a system call. Any goroutine.
 func (c *Conn) Quiet() bool {
 	c.mu.Lock()
-	waits := c.state == stateWaiting || c.state == stateServing && c.waits[forReading] != nil
-	quiet := waits && !c.readable
+	reads := c.state == stateWaiting || c.state == stateServing && c.waits[forReading] != nil
+	reads = reads && !c.readable
+	writes := c.state == stateServing && c.waits[forWriting] != nil && !c.writable
 	c.mu.Unlock()
-	if !quiet {
-		return false
+	if !reads || writes {
+		return writes
 	}
 	// Why without a pin: TakeFD must not meet one. If the number is somebody else's by now,
 	// looking does him no harm, and the answer is of no importance.
