@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"sluice/gateway/config"
 	"sluice/gateway/logs"
@@ -51,13 +53,15 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	}
 	removePID, err := writePID(cfg.PIDFile)
 	if err != nil {
-		return errors.Join(err, n.StopOn(signals, nil))
+		stopNow(n)
+		return err
 	}
 	defer removePID()
 	if dev {
 		var text strings.Builder
 		if err := banner(&text, n, cfg, report.Profile(), net.InterfaceAddrs); err != nil {
-			return errors.Join(err, n.StopOn(signals, nil))
+			stopNow(n)
+			return err
 		}
 		say(stdout, text.String())
 	}
@@ -67,6 +71,14 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	log.Info("serving", "address", n.Addr(), "version", node.Version, "loops", n.Loops())
 	sig, err := waitForEnd(n, signals, src, out.Reopen)
 	return errors.Join(err, n.StopOn(signals, sig))
+}
+
+// stopNow stops a gateway that is not to serve after all. Nobody is to wait long for the
+// reason.
+func stopNow(n *node.Node) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = n.Stop(ctx) // there is an error already
 }
 
 // waitForEnd returns the signal that ends the server, or, if a listener ended on

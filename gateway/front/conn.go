@@ -134,7 +134,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if c.gated == nil {
+	if c.gated == nil && !c.first.has() {
 		c.ln.waiting.awaits(c)
 	}
 	n, err := c.read(p)
@@ -164,7 +164,9 @@ func (c *Conn) readsOn(n int) {
 		}
 	}
 	if c.phase == phaseRequest {
-		c.ln.waiting.awaits(c)
+		if c.gated != nil { // otherwise Read says so where it waits
+			c.ln.waiting.awaits(c)
+		}
 		c.ln.waiting.burden(c)
 	}
 }

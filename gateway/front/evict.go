@@ -28,7 +28,9 @@ func (w *Waiting) used() int {
 }
 
 // scarce reports whether descriptors are: who does not need one gives it back.
-func (w *Waiting) scarce() bool { return w.opt.Files.Scarce > 0 && w.used() > w.opt.Files.Scarce }
+func (w *Waiting) scarce() bool {
+	return w.opt.Files.Scarce > 0 && w.used()-int(w.parting.Load()) > w.opt.Files.Scarce
+}
 
 // full reports whether there is no place for n more connections than there are, to a
 // listener that is private or not.
@@ -67,6 +69,19 @@ func (w *Waiting) evict() bool {
 		}
 		if w.burdened() && w.close(chosen, true) {
 			w.evicted.Add(1)
+			return true
+		}
+	}
+	return false
+}
+
+// canMakeRoom reports whether there is anybody, of those whom the lot fell on, who would go
+// for a newcomer.
+func (w *Waiting) canMakeRoom() bool {
+	var d drawn
+	w.draw(&d)
+	for _, c := range d.conns[:d.n] {
+		if !c.hasCome() {
 			return true
 		}
 	}
@@ -165,21 +180,26 @@ func (p *place) waits() bool {
 
 // close closes a connection if its client is still waited for, and nothing has come that
 // nobody has read yet; anyway says that this is no reason in the midst of a request.
+// What it looks at may change meanwhile, so it is looked at from the outside in.
 func (w *Waiting) close(c *Conn, anyway bool) bool {
 	p := &c.place
 	state := p.state.Load()
-	if state != placeHalf && state != placeIdle {
+	if state != placeHalf && state != placeIdle || c.atWork() {
 		return false
 	}
-	if (state == placeIdle || !anyway) && c.hasCome() || !p.state.CompareAndSwap(state, placeEnded) {
+	if (state == placeIdle || !anyway) && c.hasCome() || !p.waits() || !p.state.CompareAndSwap(state, placeEnded) {
 		return false
 	}
 	w.discount(c, state)
 	w.unburden(p)
-	c.cutOff() // whoever reads it is told
-	w.leave(c)
+	w.part(c)
+	c.cutOff() // whoever reads it is told, and closes it
 	return true
 }
+
+// atWork reports whether somebody is at work on what has come. Without a gate he has said so,
+// see Waiting.came.
+func (c *Conn) atWork() bool { return c.gated != nil && !c.gated.Awaited() }
 
 // hasCome reports whether the client has sent what nobody has read, or somebody is at work
 // on what it sent. It is a system call.

@@ -76,9 +76,7 @@ func TestNobodyIsClosedForOthersOnceItsRequestHasCome(t *testing.T) {
 	require.True(t, c.Whole(whole))
 	require.False(t, w.evict())
 
-	c.phase = phaseRequest
-	c.head.given = c.head.have
-	c.readsOn(4096) // the HTTP server wants more: its body
+	w.awaits(c) // the HTTP server wants more: its body
 	require.True(t, w.evict())
 }
 
@@ -353,4 +351,28 @@ func socketPair(t *testing.T) (near, far net.Conn) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = near.Close() })
 	return near, far
+}
+
+// One that was closed for others has its descriptor until whoever serves it has closed it, and
+// nobody else goes because of that.
+func TestWhoIsClosedForOthersCountsUntilItIs(t *testing.T) {
+	w := NewWaiting(WaitingOptions{Bytes: lightBytes, Files: Files{Scarce: 1, None: 1}})
+	all := conns(t, w, "192.0.2.1", "192.0.2.1")
+	for _, c := range all {
+		require.True(t, w.begin(c, time.Now()))
+	}
+	require.True(t, w.scarce() && w.burdened())
+	w.relieve()
+	require.EqualValues(t, 1, w.Stats().Evicted)
+	require.False(t, w.scarce() || w.burdened())
+	require.Equal(t, 2, w.used())
+	require.True(t, w.full(0, false))
+	require.Equal(t, placeEnded, all[0].place.state.Load())
+	_ = all[0].Close() // the worker
+	require.False(t, w.full(0, false))
+	require.False(t, w.scarce())
+	w.leave(all[0])
+	require.Zero(t, w.parting.Load())
+	_ = all[1].Close()
+	require.Zero(t, w.Held())
 }

@@ -276,13 +276,16 @@ func (t *takes) TakeFD() (fd int, ok bool) {
 	return fd, ok
 }
 
-// before is asked before each accept: for how long newcomers are let be, since there is no
-// place for them.
+// before is asked before each accept, though there may be no newcomer: for how long they are
+// let be, since there is no place for them and nobody who could make one. One who is about to
+// go has his descriptor yet.
 func (l *Listener) before() time.Duration {
+	w := l.waiting
 	switch {
-	case !l.lacks(1):
+	case !w.full(1, l.opt.Private):
 		l.short.ends()
-	case !l.short.lasts(l.waiting.gone.Load()):
+	case w.parting.Load() == 0 && w.canMakeRoom(): // for whom letIn has
+	case !l.short.lasts(w.gone.Load()):
 		return fullPoll
 	}
 	return 0 // letIn closes it where there is no place
@@ -304,15 +307,23 @@ func (l *Listener) acceptFailed(err error) time.Duration {
 		wait = min(max(2*l.backoff, firstBackoff), lastBackoff)
 	} else {
 		l.acceptedThen = n
+		l.out.ends()
 	}
 	if outOfDescriptors(err) {
-		if !l.waiting.evict() {
+		if wait = min(wait, outBackoff); l.makesRoom() {
+			wait = fullPoll
+		} else {
 			for n := 0; n < shedAtOnce && l.gated.Shed(); n++ {
 				l.tellShed()
 			}
 		}
-		wait = min(wait, outBackoff)
 	}
 	l.backoff = wait
 	return wait
+}
+
+// makesRoom is for when there is no descriptor left for a newcomer, whatever the books say. It
+// reports whether there may be one soon.
+func (l *Listener) makesRoom() bool {
+	return l.waiting.evict() || !l.out.lasts(l.waiting.gone.Load())
 }

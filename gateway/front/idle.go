@@ -50,7 +50,7 @@ func (l *idleList) oldest(by instant, all *[looksAt]*Conn) (n int) {
 		if c == nil {
 			break
 		}
-		if since := c.place.since.Load(); since != 0 && since <= int64(by) {
+		if since := c.place.since.Load(); since > 0 && since <= int64(by) {
 			all[n] = c
 			n++
 		}

@@ -94,6 +94,7 @@ type Listener struct {
 	halfRefused, proxyRefused, failed atomic.Uint64
 	lingering                         atomic.Int64 // connections whose client is to be heard out
 	short                             shortage
+	out                               shortage // of descriptors, whatever the books say
 
 	// Guarded by failing.
 	failing      sync.Mutex
@@ -185,12 +186,14 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if err == nil {
 			wait = firstBackoff
 			l.hold()
+			l.out.ends()
 			c, below := l.dress(raw)
 			if l.room() {
 				l.accepted.Add(1)
 				return c, nil
 			}
 			l.tellShed()
+			l.waiting.leave(below)
 			_ = below.Close()
 			continue
 		}
@@ -199,15 +202,20 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		l.tellRetry(err)
+		rest := wait
 		if outOfDescriptors(err) {
-			l.shedSome()
-			wait = min(wait, outBackoff)
+			if wait = min(wait, outBackoff); l.makesRoom() {
+				rest = fullPoll
+			} else {
+				l.shedSome()
+				rest = wait
+			}
 		}
 		select {
 		case <-l.closed:
 			l.letGo()
 			return nil, net.ErrClosed
-		case <-time.After(wait):
+		case <-time.After(rest):
 		}
 	}
 }
@@ -232,13 +240,8 @@ func (l *Listener) dress(raw net.Conn) (top net.Conn, below *Conn) {
 	return newTLS(c), c
 }
 
-// shedSome makes room when there is no descriptor left: connections that wait for
-// their clients are closed; if there are none, those that wait in the backlog, with
-// the help of the reserve.
+// shedSome closes connections that wait in the backlog, with the help of the reserve.
 func (l *Listener) shedSome() {
-	if l.waiting.evict() {
-		return
-	}
 	for n := 0; n < shedAtOnce && l.shedOne(); n++ {
 	}
 }

@@ -72,9 +72,10 @@ type Waiting struct {
 	working atomic.Int64 // the number of these
 	open    atomic.Int64 // the length of all
 	private atomic.Int64 // of these, to private listeners
+	parting atomic.Int64 // of all, those that were closed for others and still have a descriptor
 	evicted atomic.Uint64
 	lasts   atomic.Uint64 // answers that ended their connection
-	gone    atomic.Uint64 // connections that left
+	gone    atomic.Uint64 // connections that left of those that were let in, and had places which others can take
 	older   atomic.Uint64 // idle connections closed for newer ones of their address
 
 	stripes [waitingStripes]waitingStripe
@@ -104,7 +105,8 @@ type place struct {
 	counted bool // for its address
 
 	// Guarded by Waiting.mu.
-	at int32 // in Waiting.all, counted from 1; 0: not in it
+	parts bool  // it was closed for others, and still has its descriptor
+	at    int32 // in Waiting.all, counted from 1; 0: not in it
 
 	// As counted.
 	key client.Key
@@ -156,12 +158,29 @@ func (w *Waiting) enter(c *Conn, light int32) {
 	w.mu.Unlock()
 }
 
-// leave is for a connection whose descriptor was closed.
+// leave is for a connection whose descriptor was closed, or is about to be. One that was not
+// let in has not ended before that: the server does not get on by turning it away.
 func (w *Waiting) leave(c *Conn) {
 	w.mu.Lock()
 	gone := w.remove(c)
+	parted := c.place.parts
+	if gone && parted {
+		w.parting.Add(-1)
+	}
 	w.mu.Unlock()
-	if gone {
+	if gone && !parted {
+		w.held.Add(-int64(c.place.light))
+	}
+}
+
+// part notes that a connection is about to be closed for others, and counts for its
+// descriptor only.
+func (w *Waiting) part(c *Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c.place.at != 0 {
+		c.place.parts = true
+		w.parting.Add(1)
 		w.held.Add(-int64(c.place.light))
 	}
 }
@@ -178,7 +197,9 @@ func (w *Waiting) remove(c *Conn) bool {
 	w.all = w.all[:last]
 	c.place.at = 0
 	w.open.Store(int64(last))
-	w.gone.Add(1)
+	if freed := !c.ln.opt.Private || int(w.private.Load()) > w.opt.Files.Private; freed && c.place.state.Load() == placeEnded {
+		w.gone.Add(1)
+	}
 	if c.ln.opt.Private {
 		w.private.Add(-1)
 	}
@@ -217,6 +238,7 @@ func (w *Waiting) take(c *Conn, state uint32, since int64) bool {
 	if counted := (w.opt.PerAddress > 0 || w.opt.IdlePerAddress > 0) && !c.trusted; p.counted != counted {
 		p.counted = counted
 	}
+	p.since.Store(since) // before it is in a list: what stood there is of another wait
 	var older [looksAt]*Conn
 	ok, full := w.count(c, was, state, &older)
 	if !ok {
@@ -226,7 +248,6 @@ func (w *Waiting) take(c *Conn, state uint32, since int64) bool {
 		w.move(c, state, was)
 		return false
 	}
-	p.since.Store(since)
 	if !p.state.CompareAndSwap(was, state) {
 		w.move(c, state, was) // whoever ended it counts it off where it was
 		return false

@@ -351,10 +351,10 @@ func TestQuiet(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _, _ = unix.Close(pair[0]), unix.Close(pair[1]) }()
 	c := &Conn{fd: int32(pair[0]), state: stateWaiting}
-	require.True(t, c.Quiet())
+	require.True(t, c.Awaited() && c.Quiet())
 	for _, other := range []state{stateHeld, stateServing, stateTaken, stateClosed} {
 		c.state = other
-		require.False(t, c.Quiet(), other)
+		require.False(t, c.Awaited() || c.Quiet(), other)
 	}
 	c.state, c.waits[forReading] = stateServing, &waiter{}
 	require.True(t, c.Quiet(), "it is waited for by whoever serves it")

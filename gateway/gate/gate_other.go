@@ -56,6 +56,9 @@ func (*Conn) Peer() netip.AddrPort { return netip.AddrPort{} }
 // Cut does nothing.
 func (*Conn) Cut() {}
 
+// Awaited reports true.
+func (*Conn) Awaited() bool { return true }
+
 // Quiet reports true.
 func (*Conn) Quiet() bool { return true }
 

@@ -147,9 +147,16 @@ func (c *Conn) sever() bool {
 	return true
 }
 
-// Quiet reports whether the client is waited for, at the gate or by whoever serves the
-// connection: nothing has come that nobody has seen yet, or it takes nothing of what is
-// written to it. It is a system call. Any goroutine.
+// Awaited reports whether the client is waited for, at the gate or by whoever serves the
+// connection. Any goroutine.
+func (c *Conn) Awaited() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state == stateWaiting || c.state == stateServing && (c.waits[forReading] != nil || c.waits[forWriting] != nil)
+}
+
+// Quiet reports whether it is [Conn.Awaited], and nothing has come that nobody has seen yet, or
+// it takes nothing of what is written to it. It is a system call. Any goroutine.
 func (c *Conn) Quiet() bool {
 	c.mu.Lock()
 	reads := c.state == stateWaiting || c.state == stateServing && c.waits[forReading] != nil

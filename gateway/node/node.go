@@ -101,6 +101,7 @@ type Node struct {
 	failed    chan error     // a server ended on its own; never closed
 	quit      chan struct{}  // closed by Stop
 	empty     chan struct{}  // closed by Stop, when no stream is left
+	abandoned bool           // it could not start, and is put away
 
 	counts requestCounts // has a lock of its own
 	bodies *bodyRoom     // has a lock of its own

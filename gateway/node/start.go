@@ -91,7 +91,7 @@ func (node *Node) onPanic(v any, stack []byte) {
 }
 
 // Start opens the listeners and serves. It returns once they accept. On error nothing is left
-// of the node.
+// of the node, and Stop does nothing.
 func (node *Node) Start() error {
 	err := node.start()
 	if err != nil {
@@ -106,16 +106,16 @@ func (node *Node) start() error {
 	if err := node.openGate(); err != nil {
 		return err
 	}
-	if err := node.serve(external, node.routes[0], node.certs.external); err != nil {
+	if err := node.listen(external, node.routes[0], node.certs.external); err != nil {
 		return err
 	}
 	if separate {
-		if err := node.serve(internal, node.routes[1], node.certs.internal); err != nil {
+		if err := node.listen(internal, node.routes[1], node.certs.internal); err != nil {
 			return err
 		}
 	}
-	if node.gate != nil {
-		node.gate.Start()
+	if err := node.serve(); err != nil {
+		return err
 	}
 	if node.files.soft > 0 {
 		warnFewFiles(node.log, node.files.soft, node.files.streams, node.cfg.UniSSE.MaxStreams)
@@ -137,7 +137,8 @@ func (node *Node) start() error {
 	return nil
 }
 
-func (node *Node) serve(addr string, t *routes, certs *front.Certs) error {
+// listen opens a listener, of which nobody is served yet.
+func (node *Node) listen(addr string, t *routes, certs *front.Certs) error {
 	opt := node.frontOptions()
 	opt.TLS = tlsConfig(certs)
 	opt.Private = len(node.listeners) > 0
@@ -149,22 +150,35 @@ func (node *Node) serve(addr string, t *routes, certs *front.Certs) error {
 		}
 		return fmt.Errorf("gateway: %w", advice.Listen(err, addr, option))
 	}
-	srv := node.newServer(node.counted(node.handler(t)), t)
 	node.listeners = append(node.listeners, ln)
-	node.servers = append(node.servers, srv)
-	ended := func(err error) {
-		if !errors.Is(err, net.ErrClosed) && !node.stopping.Load() {
-			node.failed <- fmt.Errorf("gateway: serving on %s ended: %w", addr, err)
+	node.servers = append(node.servers, node.newServer(node.counted(node.handler(t)), t))
+	return nil
+}
+
+// serve serves the connections of the listeners.
+func (node *Node) serve() error {
+	for i, ln := range node.listeners {
+		srv := node.servers[i]
+		ended := func(err error) {
+			if !errors.Is(err, net.ErrClosed) && !node.stopping.Load() {
+				node.failed <- fmt.Errorf("gateway: serving on %s ended: %w", ln.Addr(), err)
+			}
 		}
+		if node.gate != nil {
+			if err := ln.ServeOn(node.gate, srv.ServeConn, ended); err != nil {
+				return err
+			}
+			continue
+		}
+		node.serving.Go(func() {
+			if err := srv.Serve(ln); err != nil {
+				ended(err)
+			}
+		})
 	}
 	if node.gate != nil {
-		return ln.ServeOn(node.gate, srv.ServeConn, ended)
+		node.gate.Start()
 	}
-	node.serving.Go(func() {
-		if err := srv.Serve(ln); err != nil {
-			ended(err)
-		}
-	})
 	return nil
 }
 

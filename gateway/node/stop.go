@@ -37,6 +37,9 @@ func (node *Node) counted(next fasthttp.RequestHandler) fasthttp.RequestHandler 
 //
 // The error says what did not end before ctx did; the rest is cut.
 func (node *Node) Stop(ctx context.Context) error {
+	if node.abandoned {
+		return nil
+	}
 	node.ready.Store(false)
 	node.grace(ctx)
 	node.stopping.Store(true)
@@ -226,6 +229,7 @@ func (node *Node) release(ctx context.Context) error {
 func (node *Node) abandon() {
 	ctx, cancel := context.WithTimeout(context.Background(), abandonWithin)
 	defer cancel()
+	node.abandoned = true
 	node.stopping.Store(true)
 	closed := node.closeServers(ctx)
 	close(node.empty)

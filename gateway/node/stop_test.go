@@ -157,3 +157,23 @@ func TestReadyIsServedWithHealthOnly(t *testing.T) {
 	defer off.stop(t)
 	require.Equal(t, 404, off.status(t, "/ready"))
 }
+
+// A node that cannot start leaves nothing behind, and may be stopped all the same.
+func TestANodeThatCannotStart(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	_, port, err := net.SplitHostPort(taken.Addr().String())
+	require.NoError(t, err)
+	for _, gate := range []string{"auto", "off"} {
+		for _, fields := range []string{`"port": ` + port, `"port": 0, "internal_address": "127.0.0.1", "internal_port": ` + port} {
+			t.Run(gate+" "+fields, func(t *testing.T) {
+				testkit.Snapshot(t, libraryGoroutines...)
+				n, err := New(load(t, strings.Replace(parts{}.text(), `"port": 0`, fields+`, "gate": "`+gate+`"`, 1)), Options{})
+				require.NoError(t, err)
+				require.ErrorIs(t, n.Start(), syscall.EADDRINUSE)
+				require.NoError(t, n.Stop(context.Background()))
+			})
+		}
+	}
+}
