@@ -353,6 +353,21 @@ func socketPair(t *testing.T) (near, far net.Conn) {
 	return near, far
 }
 
+// What is in the list of idle ones, and not idle yet, is not taken for one that has been for long.
+func TestWhoIsAboutToBeIdleIsNoOldest(t *testing.T) {
+	w := NewWaiting(WaitingOptions{IdlePerAddress: 1, Young: time.Second})
+	all := conns(t, w, "192.0.2.1", "192.0.2.1")
+	for _, c := range all {
+		require.True(t, w.begin(c, time.Now().Add(-time.Minute)))
+		w.came(c)
+		require.True(t, w.release(c))
+	}
+	var older [looksAt]*Conn
+	ok, full := w.count(all[0], placeNone, placeIdle, &older) // a part of stay
+	require.True(t, ok && full == 0)
+	require.False(t, w.stay(all[1]))
+}
+
 // One that was closed for others has its descriptor until whoever serves it has closed it, and
 // nobody else goes because of that.
 func TestWhoIsClosedForOthersCountsUntilItIs(t *testing.T) {

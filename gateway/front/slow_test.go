@@ -2,6 +2,7 @@ package front
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"testing"
 
@@ -62,4 +63,39 @@ func TestSlowConnectionsMakeRoomWhereverTheyStop(t *testing.T) {
 	f("in a body behind a handshake", true, func(c *testkit.Conn) {
 		_, _ = io.WriteString(tls.Client(c.NetConn(), ca.client()), post+"Content-Length: 100\r\n\r\nabc")
 	})
+}
+
+// A request that has come whole is not closed by what it takes itself, over TLS either, of
+// which the socket shows nothing any more.
+func TestNobodyIsClosedForWhatHisOwnRequestTakes(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	w := NewWaiting(WaitingOptions{Head: 64 << 10, Bytes: 1})
+	s := serve(t, Options{TLS: newCerts(t, ca.issue(t, 1)).Config(), Waiting: w}, strictly)
+	for range 20 {
+		c := testkit.NewConn(t, tls.Client(s.dial(t, "").NetConn(), ca.client()))
+		c.ReadTimeout = patience
+		require.Equal(t, "127.0.0.1", hostOf(t, body(t, c, get)))
+		require.NoError(t, c.Close())
+		expectOpen(t, w, 0)
+	}
+	require.Zero(t, w.Stats().Evicted)
+}
+
+// One who has the last place is let be until somebody else comes.
+func TestTheLastPlaceIsNotEmptiedForNobody(t *testing.T) {
+	w := NewWaiting(WaitingOptions{Files: Files{Scarce: 5, None: 10}, Others: func() int { return 9 }})
+	s := serve(t, Options{Waiting: w}, strictly)
+	for range 50 {
+		c := s.dial(t, "")
+		expectOpen(t, w, 1)
+		require.True(t, closing(t, c, get))
+		expectOpen(t, w, 0)
+	}
+	require.Zero(t, w.Stats().Evicted)
+	require.Zero(t, s.Stats().Shed)
+}
+
+func expectOpen(t *testing.T, w *Waiting, n int64) {
+	t.Helper()
+	testkit.EventuallyWithin(t, patience, func() bool { return w.open.Load() == n }, fmt.Sprintf("%d open connections", n))
 }
