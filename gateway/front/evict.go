@@ -49,43 +49,44 @@ func (w *Waiting) full(n int, private bool) bool {
 // to read. If something has come of all, nobody goes, not those of another address in their
 // place either; but where memory is short, which cannot wait, one does.
 func (w *Waiting) evict() bool {
+	first, ok := w.pick(func(c *Conn) bool { return w.close(c, false) })
+	if !ok && first != nil && w.burdened() {
+		ok = w.close(first, true)
+	}
+	if ok {
+		w.evicted.Add(1)
+	}
+	return ok
+}
+
+// canMakeRoom reports whether evict would, had it been called.
+func (w *Waiting) canMakeRoom() bool {
+	_, ok := w.pick(func(c *Conn) bool { return !c.hasCome() && c.place.waits() })
+	return ok
+}
+
+// pick draws connections that wait for their clients, until one goes of the address whose turn
+// it is. If none does, it returns the one that was the first to go, nil if there is none.
+func (w *Waiting) pick(goes func(*Conn) bool) (first *Conn, ok bool) {
 	var d drawn
 	for n := range evictions { // what was chosen may be at work by now
 		w.draw(&d)
 		i := d.worst()
 		if i < 0 {
-			return false
+			break
 		}
-		first, chosen := d.standings[i], d.conns[i]
-		if first.known && n < evictions-1 {
+		turn := d.standings[i]
+		if turn.known && n < evictions-1 {
 			continue // there may be strangers, not drawn yet
 		}
-		for ; i >= 0 && d.standings[i].like(first); i = d.worst() {
-			if w.close(d.conns[i], false) {
-				w.evicted.Add(1)
-				return true
+		for first = d.conns[i]; i >= 0 && d.standings[i].like(turn); i = d.worst() {
+			if goes(d.conns[i]) {
+				return first, true
 			}
 			d.drop(i)
 		}
-		if w.burdened() && w.close(chosen, true) {
-			w.evicted.Add(1)
-			return true
-		}
 	}
-	return false
-}
-
-// canMakeRoom reports whether there is anybody, of those whom the lot fell on, who would go
-// for a newcomer.
-func (w *Waiting) canMakeRoom() bool {
-	var d drawn
-	w.draw(&d)
-	for _, c := range d.conns[:d.n] {
-		if !c.hasCome() {
-			return true
-		}
-	}
-	return false
+	return first, false
 }
 
 // drawn are the connections that the lot fell on and whose clients are waited for.

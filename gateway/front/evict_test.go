@@ -299,6 +299,7 @@ func TestNobodyIsClosedForOthersWhoseBytesHaveCome(t *testing.T) {
 	require.True(t, w.begin(all[0], time.Now()))
 	require.False(t, w.evict(), "though its request has begun")
 	require.True(t, w.begin(all[1], time.Now().Add(time.Hour)))
+	require.True(t, w.canMakeRoom())
 	require.True(t, w.evict(), "the other one goes, who was to be the last")
 	require.False(t, w.release(all[1]))
 
@@ -308,6 +309,7 @@ func TestNobodyIsClosedForOthersWhoseBytesHaveCome(t *testing.T) {
 	more.Conn = near
 	require.True(t, w.begin(more, time.Now()))
 	require.False(t, w.evict(), "nor does one of an address that has less, in the place of those")
+	require.False(t, w.canMakeRoom())
 	w.opt.Bytes = 1
 	require.True(t, w.evict(), "memory cannot wait")
 	require.Equal(t, placeHalf, other.place.state.Load())
