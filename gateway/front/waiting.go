@@ -56,9 +56,9 @@ type Files struct {
 // somebody must go: of a few that wait, chosen by lot, one of the address that has the most
 // of them, and of several the one that has waited longest; those of the operator's own go
 // last, see [SetKnown]. So whoever takes all there is, by many connections or by slow ones,
-// does it to himself, and a request that is sent at once finds a place. Of whom something has
-// come that nobody has read yet is not waited for; a newcomer for whom there is no place waits
-// for one for a while, see shortage.
+// does it to himself, and a request that is sent at once finds a place. Who has
+// sent what nobody has read yet is let be; a newcomer for whom there is no place waits for one
+// for a while, see shortage.
 //
 // Connections that are being answered, and streams, are let be. A request whose handler
 // waits for somebody else than its client holds its buffers meanwhile: there is room for
