@@ -310,20 +310,14 @@ func (l *Listener) acceptFailed(err error) time.Duration {
 		l.out.ends()
 	}
 	if outOfDescriptors(err) {
-		if wait = min(wait, outBackoff); l.makesRoom() {
-			wait = fullPoll
-		} else {
-			for n := 0; n < shedAtOnce && l.gated.Shed(); n++ {
+		wait = l.withoutDescriptor(wait, func() bool {
+			shed := l.gated.Shed()
+			if shed {
 				l.tellShed()
 			}
-		}
+			return shed
+		})
 	}
 	l.backoff = wait
 	return wait
-}
-
-// makesRoom is for when there is no descriptor left for a newcomer, whatever the books say. It
-// reports whether there may be one soon.
-func (l *Listener) makesRoom() bool {
-	return l.waiting.evict() || !l.out.lasts(l.waiting.gone.Load())
 }

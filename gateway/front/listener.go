@@ -204,12 +204,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 		l.tellRetry(err)
 		rest := wait
 		if outOfDescriptors(err) {
-			if wait = min(wait, outBackoff); l.makesRoom() {
-				rest = fullPoll
-			} else {
-				l.shedSome()
-				rest = wait
-			}
+			wait = min(wait, outBackoff)
+			rest = l.withoutDescriptor(wait, l.shedOne)
 		}
 		select {
 		case <-l.closed:
@@ -240,10 +236,15 @@ func (l *Listener) dress(raw net.Conn) (top net.Conn, below *Conn) {
 	return newTLS(c), c
 }
 
-// shedSome closes connections that wait in the backlog, with the help of the reserve.
-func (l *Listener) shedSome() {
-	for n := 0; n < shedAtOnce && l.shedOne(); n++ {
+// withoutDescriptor is for when there is none left for a newcomer, whatever the books say: it
+// makes room or, where newcomers have waited enough, sheds some. It returns how long to rest.
+func (l *Listener) withoutDescriptor(wait time.Duration, shed func() bool) (rest time.Duration) {
+	if l.waiting.evict() || !l.out.lasts(l.waiting.gone.Load()) {
+		return fullPoll
 	}
+	for n := 0; n < shedAtOnce && shed(); n++ {
+	}
+	return min(wait, outBackoff)
 }
 
 // shedOne closes one connection of the backlog, and reports whether there may be more.
