@@ -136,9 +136,6 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	if c.gated == nil && !c.first.has() {
 		c.ln.waiting.awaits(c)
-		if c.place.extra.Load() > 0 && c.ln.waiting.burdened() { // when it was charged, nobody may have waited
-			c.ln.waiting.relieve()
-		}
 	}
 	n, err := c.read(p)
 	if n > 0 && c.phase == phaseIdle && !c.begin() {

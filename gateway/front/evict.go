@@ -3,6 +3,7 @@ package front
 import (
 	"math/rand/v2"
 	"syscall"
+	"time"
 )
 
 const (
@@ -11,12 +12,30 @@ const (
 	draws = 32
 	// evictions bounds how many are closed in one call: the caller has work to do.
 	evictions = 8
+	// lookAgain is how soon it is looked again whether memory is short.
+	lookAgain = 10 * time.Millisecond
 )
 
 // relieve closes connections that wait for their clients, while memory or descriptors
 // are short.
+//
+// Those that were charged at the same moment may all be on their way: to a worker, or to the
+// gate. Nobody of them waits for his client yet, so nobody can go, and none looks when he
+// does. So where memory stays short it is looked again a little later.
 func (w *Waiting) relieve() {
 	for n := 0; n < evictions && (w.burdened() || w.scarce()) && w.evict(); n++ {
+	}
+	if w.burdened() && w.looking.CompareAndSwap(false, true) {
+		time.AfterFunc(lookAgain, w.look)
+	}
+}
+
+// look is relieve where nothing happens meanwhile. Who is alone is not closed for what his
+// own request takes.
+func (w *Waiting) look() {
+	w.looking.Store(false)
+	if w.open.Load()-w.parting.Load() > 1 {
+		w.relieve()
 	}
 }
 
@@ -89,7 +108,7 @@ func (w *Waiting) pick(goes func(*Conn) bool) (first *Conn, ok bool) {
 	return first, false
 }
 
-// drawn are the connections that the lot fell on and whose clients are waited for.
+// drawn are the connections that the lot fell on and whose requests are not read yet.
 type drawn struct {
 	n         int
 	conns     [draws]*Conn
@@ -154,7 +173,7 @@ func (w *Waiting) draw(d *drawn) {
 		if len(w.all) > draws {
 			i = rand.IntN(len(w.all))
 		}
-		if c := w.all[i]; c.place.waits() && !w.keeps(c) {
+		if c := w.all[i]; c.place.unread() && !w.keeps(c) {
 			d.conns[d.n] = c
 			d.n++
 		}
@@ -171,10 +190,15 @@ func (w *Waiting) keeps(c *Conn) bool {
 }
 
 // waits reports whether the client is waited for.
-func (p *place) waits() bool {
+func (p *place) waits() bool { return p.unread() && p.since.Load() > 0 }
+
+// unread reports whether the client is waited for, or somebody is at work on a part of what
+// it is to send: then its address is one of those whose turn it may be, though it cannot go
+// itself. Nobody else goes in its place.
+func (p *place) unread() bool {
 	switch p.state.Load() {
 	case placeHalf, placeIdle:
-		return p.since.Load() > 0
+		return p.since.Load() != 0
 	}
 	return false
 }

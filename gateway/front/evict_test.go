@@ -402,3 +402,26 @@ func TestWhoIsClosedForOthersCountsUntilItIs(t *testing.T) {
 	_ = all[1].Close()
 	require.Zero(t, w.Held())
 }
+
+// Those that are charged while somebody is at work on what they sent cannot go then; nothing
+// else may happen before they wait.
+func TestMemoryThatNobodyCouldGiveBackIsAskedForAgain(t *testing.T) {
+	w := NewWaiting(WaitingOptions{Bytes: 2 * lightBytes})
+	all := conns(t, w, "192.0.2.1", "192.0.2.1")
+	for _, c := range all {
+		require.True(t, w.begin(c, time.Now()))
+		w.came(c)
+	}
+	for _, c := range all {
+		w.charge(c, lightBytes)
+	}
+	require.True(t, w.burdened())
+	require.Zero(t, w.Stats().Evicted, "nobody waits")
+	for _, c := range all {
+		w.awaits(c)
+	}
+	testkit.EventuallyWithin(t, patience, func() bool { return w.Stats().Evicted == 1 && !w.burdened() }, "one to go")
+	w.held.Add(4 * lightBytes)
+	w.look()
+	require.EqualValues(t, 1, w.Stats().Evicted, "who is alone stays")
+}

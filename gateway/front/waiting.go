@@ -79,6 +79,7 @@ type Waiting struct {
 	lasts   atomic.Uint64 // answers that ended their connection
 	gone    atomic.Uint64 // connections that left of those that were let in, and had places which others can take
 	older   atomic.Uint64 // idle connections closed for newer ones of their address
+	looking atomic.Bool   // a timer runs that looks whether memory is short
 
 	stripes [waitingStripes]waitingStripe
 
