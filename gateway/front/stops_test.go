@@ -14,8 +14,8 @@ import (
 // A request that stops anywhere ends, whatever came before it on its connection.
 func TestRequestsThatStopInTheMidstEnd(t *testing.T) {
 	const (
-		short   = 30 * time.Millisecond
-		shaken  = time.Second // with the handshake in it, on a busy machine
+		short   = 100 * time.Millisecond
+		shaken  = 500 * time.Millisecond // with the handshake in it, on a busy machine
 		post    = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n"
 		chunked = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
 		named   = "PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n"
