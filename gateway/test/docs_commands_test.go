@@ -21,7 +21,8 @@ import (
 
 // docBlock matches a fenced block that is marked as one to be tested: commands
 // that end, commands that show a stream, a config file, or a recipe.
-var docBlock = regexp.MustCompile("(?s)<!-- test( stream| mint| page| nginx| acl| broadcast| worker| tab|) -->\n```(\\w*)\n(.*?)\n```\n")
+var docBlock = regexp.MustCompile("(?s)<!-- test( stream| mint| page| nginx| acl| broadcast| worker| tab|" +
+	" receiver| listen| listening| fetch| following| native| follow|) -->\n```(\\w*)\n(.*?)\n```\n")
 
 // docBlocks returns the blocks of the README and the pages that have one of some
 // marks.

@@ -1,0 +1,175 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/testkit"
+)
+
+// tabs are pages of one profile that share a stream as the docs say.
+type tabs struct {
+	*server
+	line   *relay
+	home   *site
+	window context.Context
+	open   []*livePage
+}
+
+// startTabs starts a gateway and serves the page; before is a script that runs first in each tab.
+func startTabs(t *testing.T, before string) *tabs {
+	t.Helper()
+	browserTest(t)
+	home := newSite(t)
+	s := launch(t, allowing(home.origin()).config())
+	t.Cleanup(func() { s.stop(t) })
+	line := newRelay(t, s.addr, 1)
+	connect := fmt.Sprintf(`{"token":%q,"subs":{"rr:0":{}}}`, tokenOf(t, "42", nil))
+	target := "http://" + line.addr() + testkit.DefaultPath + "?cf_connect=" + url.QueryEscape(connect)
+	home.serveAll(map[string]http.HandlerFunc{
+		"/": htmlPage(fmt.Sprintf(`<!doctype html><title>tab</title><link rel="icon" href="data:,"><p id="state-detail"></p><form id="publish-form"></form>
+			<script>%s
+			%s
+			%s
+			%s
+			const sluice = {state: "", connects: 0, received: [], gaps: 0, over: 0};
+			const receive = receiver({
+				onData: (channel, data) => sluice.received.push(data.n),
+				onGap: () => { sluice.gaps++; },
+				onEnd: (code) => { sluice.over = code; },
+			});
+			share(%q, (push) => {
+				if (push.connect) { sluice.state = "live"; sluice.connects++; sluice.client = push.connect.client; }
+				return receive(push);
+			});</script>`, before, clientBlock(t, "receiver"), clientBlock(t, "listen"), clientBlock(t, "tab"), target)),
+		"/stream-worker.js": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/javascript")
+			fmt.Fprint(w, clientBlock(t, "listen")+"\n"+clientBlock(t, "worker"))
+		},
+	})
+	window, done := chromedp.NewContext(shared.ctx, chromedp.WithNewBrowserContext())
+	t.Cleanup(done)
+	require.NoError(t, chromedp.Do(window))
+	return &tabs{server: s, line: line, home: home, window: window}
+}
+
+// more opens tabs, and waits until each is told that it is connected.
+func (s *tabs) more(t *testing.T, count int) {
+	t.Helper()
+	for range count {
+		ctx, cancel := chromedp.NewContext(s.window) // of the same profile
+		t.Cleanup(cancel)
+		p := &livePage{ctx: ctx}
+		require.NoError(t, chromedp.Do(ctx)) // it lives as long as the context that it begins with
+		p.do(t, chromedp.Navigate("http://"+s.home.addr()+"/"))
+		p.wait(t, `sluice.state === "live"`)
+		s.open = append(s.open, p)
+	}
+}
+
+// close closes a tab.
+func (s *tabs) close(t *testing.T, i int) {
+	t.Helper()
+	require.NoError(t, closeContext(s.open[i].ctx))
+	s.open = append(s.open[:i:i], s.open[i+1:]...)
+}
+
+// expect waits until each tab has all numbers up to last that it could have, once and in order,
+// over one stream.
+func (s *tabs) expect(t *testing.T, last int) {
+	t.Helper()
+	for i, p := range s.open {
+		p.wait(t, `sluice.received.at(-1) === `+strconv.Itoa(last))
+		got := evaluate[[]int](t, p, `sluice.received`)
+		all := countTo(last)
+		require.Equal(t, all[len(all)-len(got):], got, "tab %d", i)
+		require.Zero(t, evaluate[int](t, p, `sluice.gaps`), "tab %d", i)
+	}
+	testkit.Eventually(t, func() bool { return s.sessions.Counts().Clients == 1 }, "one stream")
+}
+
+// ends has the server end the stream for good.
+func (s *tabs) ends(t *testing.T) {
+	t.Helper()
+	asked := s.line.requests()
+	s.api.MustResult(t, "disconnect", `{"user":"42"}`)
+	for _, p := range s.open {
+		p.wait(t, `sluice.over === 3503`)
+	}
+	testkit.Eventually(t, func() bool { return s.sessions.Counts().Clients == 0 }, "no stream")
+	require.Equal(t, asked, s.line.requests(), "nobody came back")
+}
+
+// Eight tabs share one stream, which is two more than a browser has connections to a host:
+// each gets every event, also when the stream is cut or the tab that began it is closed.
+func TestBrowserTabsOfTheDocsShareAStream(t *testing.T) {
+	s := startTabs(t, "")
+	s.more(t, 8)
+	s.publishNumbers(t, "rr:0", 1, 10)
+	s.expect(t, 10)
+	client := evaluate[string](t, s.open[0], `sluice.client`)
+	for _, p := range s.open {
+		require.Equal(t, client, evaluate[string](t, p, `sluice.client`))
+		require.Len(t, evaluate[[]int](t, p, `sluice.received`), 10)
+	}
+	s.close(t, 0)
+	s.line.cutBehind(30, true)
+	s.publishNumbers(t, "rr:0", 11, 20)
+	s.expect(t, 20)
+	s.line.refuseNext() // after which an EventSource gives up
+	s.line.cutBehind(0, true)
+	s.publishNumbers(t, "rr:0", 21, 30)
+	s.expect(t, 30)
+	s.more(t, 1) // and nothing that the others missed before it was there
+	s.publishNumbers(t, "rr:0", 31, 32)
+	s.expect(t, 32)
+	require.Equal(t, []int{31, 32}, evaluate[[]int](t, s.open[len(s.open)-1], `sluice.received`))
+	s.ends(t)
+	s.more(t, 1) // a new tab tries again, for all
+	s.publishNumbers(t, "rr:0", 33, 34)
+	s.expect(t, 34)
+}
+
+// Without shared workers a tab that is in sight has the stream, and tells the others.
+func TestBrowserTabsOfTheDocsTakeTurns(t *testing.T) {
+	s := startTabs(t, `delete globalThis.SharedWorker;`)
+	look := func(p *livePage, state string) {
+		t.Helper()
+		evaluate[bool](t, p, fmt.Sprintf(`{
+			Object.defineProperty(document, "visibilityState", {value: %q, configurable: true});
+			document.dispatchEvent(new Event("visibilitychange"));
+			true;
+		}`, state))
+	}
+	s.more(t, 3)
+	s.publishNumbers(t, "rr:0", 1, 5)
+	s.expect(t, 5)
+	s.line.cutBehind(30, true)
+	s.publishNumbers(t, "rr:0", 6, 10)
+	s.expect(t, 10)
+	look(s.open[0], "hidden")
+	s.publishNumbers(t, "rr:0", 11, 15)
+	s.expect(t, 15)
+	s.more(t, 1)
+	look(s.open[0], "visible")
+	s.close(t, 1) // which had the stream
+	s.publishNumbers(t, "rr:0", 16, 20)
+	s.expect(t, 20)
+	for _, p := range s.open {
+		look(p, "hidden")
+	}
+	testkit.Eventually(t, func() bool { return s.sessions.Counts().Clients == 0 }, "no stream while nobody looks")
+	s.publishNumbers(t, "rr:0", 21, 25)
+	look(s.open[2], "visible")
+	s.expect(t, 25)
+	require.Len(t, evaluate[[]int](t, s.open[0], `sluice.received`), 25)
+	require.Equal(t, 16, evaluate[int](t, s.open[2], `sluice.received[0]`))
+	s.ends(t)
+}
