@@ -3,7 +3,6 @@
 package test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -13,45 +12,22 @@ import (
 	"sluice/gateway/testkit"
 )
 
-// byItself are the programs of the page clients that know repeats, and the shell's.
-var byItself = []string{"javascript", "go", "python", "sh"}
-
 // Programs of the page are cut at each byte of an event, and lose and double nothing.
 func TestLongClientRecipesOfTheDocsAreCutAtEachByte(t *testing.T) {
 	s := startServer(t, allowing("https://good.example"))
-	channels := recoverableChannels(1)
-	var programs []*following
-	var lines []*relay
-	for _, language := range byItself {
-		f, line := startClient(t, s, language, channels)
-		programs, lines = append(programs, f), append(lines, line)
-	}
-	testkit.EventuallyWithin(t, time.Minute, func() bool { return s.sessions.Counts().Clients == len(programs) }, "the programs to connect")
-	s.publishNumbers(t, "rr:0", 1, 1)
-	for _, f := range programs {
-		f.wait(t, 1)
-	}
-	before := lines[0].streamed()
-	s.publishNumbers(t, "rr:0", 2, 2)
-	for _, f := range programs {
-		f.wait(t, 2)
-	}
-	length := lines[0].streamed() - before
+	c := startPrograms(t, s, recoverableChannels(1), clientLanguages...)
+	c.publish(t, 1)
+	before := c.lines[0].streamed()
+	c.publish(t, 1)
+	length := c.lines[0].streamed() - before
 	require.Greater(t, length, 50)
-	each := 2
 	for at := range length + 3 { // offsets have two digits soon, and three in the end
-		for _, line := range lines {
-			line.cutBehind(at, at%2 == 0)
-		}
-		s.publishNumbers(t, "rr:0", each+1, each+2)
-		each += 2
-		for _, f := range programs {
-			f.wait(t, each)
-		}
+		c.cutBehind(at, at%2 == 0)
+		c.publish(t, 2)
 	}
-	for i, f := range programs {
-		f.expect(t, channels, each)
-		_, resets, cuts := lines[i].cutCounts()
+	for i, f := range c.all {
+		f.expect(t, c.channels, c.each)
+		_, resets, cuts := c.lines[i].cutCounts()
 		require.Equal(t, length+3, cuts, f.name)
 		require.Greater(t, resets, cuts/3)
 		require.Less(t, resets, cuts*2/3)
@@ -63,41 +39,19 @@ func TestLongClientRecipesOfTheDocsResumeByPosition(t *testing.T) {
 	p := allowing("https://good.example")
 	p.sse = `, "last_event_id": false, "retry": "0"`
 	s := startServer(t, p)
-	channels := recoverableChannels(2)
-	for _, language := range byItself[:3] { // the shell's knows ids alone
-		t.Run(language, func(t *testing.T) {
-			first := s.position(t, channels[0])
-			f, line := startClient(t, s, language, channels)
-			testkit.EventuallyWithin(t, time.Minute, func() bool { return s.sessions.Counts().Clients == 1 }, "the program to connect")
-			each := first
-			publish := func() {
-				t.Helper()
-				each = publishRounds(t, s, channels, each, "", func(n int) bool { return n == each+5 })
-				f.wait(t, (each-first)*len(channels))
-			}
-			publish()
-			line.cutBehind(30, true)
-			publish()
-			line.cutBehind(0, false)
-			publish()
-			for _, channel := range channels {
-				require.Equal(t, countTo(each)[first:], f.seen[channel])
-			}
-			require.NotContains(t, f.errs.String(), "missing")
-			require.NotContains(t, strings.ToLower(line.requests()), "last-event-id")
-			require.Equal(t, 2, strings.Count(strings.ReplaceAll(line.requests(), " ", ""), fmt.Sprintf(`"%s":{"recover":true,`, channels[0])))
-			s.api.MustResult(t, "disconnect", `{"user":"42"}`)
-			require.Error(t, f.waitEnd(t))
-		})
+	c := startPrograms(t, s, recoverableChannels(2), clientLanguages[:3]...)
+	c.publish(t, 5)
+	c.cutBehind(30, true)
+	c.publish(t, 5)
+	c.cutBehind(0, false)
+	c.publish(t, 5)
+	c.ends(t)
+	for i, f := range c.all {
+		f.expect(t, c.channels, c.each)
+		asked := c.lines[i].requests()
+		require.NotContains(t, strings.ToLower(asked), "last-event-id", f.name)
+		require.Equal(t, 2, strings.Count(strings.ReplaceAll(asked, " ", ""), `"rr:0":{"recover":true,`), f.name)
 	}
-}
-
-// position is the offset of a channel.
-func (s *server) position(t *testing.T, channel string) int {
-	t.Helper()
-	c := s.subscribe(t, channel)
-	defer c.Close()
-	return int(c.ExpectConnect(t).Subs[channel].Offset)
 }
 
 // A gap is told where the history does not reach back.
@@ -105,64 +59,51 @@ func TestLongClientRecipesOfTheDocsTellGaps(t *testing.T) {
 	p := allowing("https://good.example")
 	p.channel = strings.Replace(p.channel, `"history_size": 100000`, `"history_size": 3`, 1)
 	s := startServer(t, p)
-	channels := recoverableChannels(1)
-	for _, language := range byItself[:3] {
-		t.Run(language, func(t *testing.T) {
-			first := s.position(t, channels[0])
-			f, line := startClient(t, s, language, channels)
-			testkit.EventuallyWithin(t, time.Minute, func() bool { return s.sessions.Counts().Clients == 1 }, "the program to connect")
-			s.publishNumbers(t, channels[0], first+1, first+1)
-			f.wait(t, 1)
-			line.setAway(true)
-			line.cutBehind(0, true)
-			s.publishNumbers(t, channels[0], first+2, first+10)
-			line.setAway(false)
-			if language == "javascript" { // what the page's example does with a gap is to tell nobody
-				testkit.EventuallyWithin(t, time.Minute, func() bool { return strings.Count(strings.ToLower(line.requests()), "\r\nlast-event-id: b") > 0 }, "it to come back")
-			} else {
-				testkit.EventuallyWithin(t, time.Minute, func() bool { return strings.Contains(f.errs.String(), "rr:0: some are missing") }, "the gap")
-			}
-			testkit.EventuallyWithin(t, time.Minute, func() bool { return s.sessions.Counts().Clients == 1 }, "the program to be back")
-			s.publishNumbers(t, channels[0], first+11, first+11)
-			f.wait(t, 2)
-			require.Equal(t, []int{first + 1, first + 11}, f.seen[channels[0]])
-			s.api.MustResult(t, "disconnect", `{"user":"42"}`)
-			require.Error(t, f.waitEnd(t))
-		})
+	c := startPrograms(t, s, recoverableChannels(1), clientLanguages...)
+	c.publish(t, 1)
+	for _, line := range c.lines {
+		line.setAway(true)
 	}
+	c.cutBehind(0, true)
+	s.publishNumbers(t, "rr:0", 2, 10)
+	testkit.EventuallyWithin(t, time.Minute, func() bool { return s.sessions.Counts().Clients == 0 }, "all to be away")
+	for _, line := range c.lines {
+		line.setAway(false)
+	}
+	testkit.EventuallyWithin(t, time.Minute, func() bool { return s.sessions.Counts().Clients == len(c.all) }, "all to be back")
+	s.publishNumbers(t, "rr:0", 11, 11)
+	for _, f := range c.all {
+		f.wait(t, 2)
+		require.Equal(t, map[string][]int{"rr:0": {1, 11}}, f.seen, f.name)
+		switch f.name {
+		case "sh":
+			require.Equal(t, c.channels, f.lost)
+		case "javascript": // the page's example tells nobody
+		default:
+			require.Contains(t, f.errs.String(), "rr:0: some are missing")
+		}
+	}
+	c.ends(t)
 }
 
 // Where a stream has many channels, its ids are sent once a second and a cut repeats events:
 // programs drop them by offset, but for the shell's, which shows them.
 func TestLongClientRecipesOfTheDocsDropRepeats(t *testing.T) {
 	s := startServer(t, allowing("https://good.example"))
-	channels := recoverableChannels(60)
-	var programs []*following
-	var lines []*relay
-	for _, language := range byItself {
-		f, line := startClient(t, s, language, channels)
-		programs, lines = append(programs, f), append(lines, line)
-	}
-	testkit.EventuallyWithin(t, time.Minute, func() bool { return s.sessions.Counts().Clients == len(programs) }, "the programs to connect")
-	each := 0
+	c := startPrograms(t, s, recoverableChannels(60), clientLanguages...)
 	for range 4 {
-		each = publishRounds(t, s, channels, each, "", func(n int) bool { return n == each+3 })
-		for _, f := range programs {
-			f.wait(t, each*len(channels))
-		}
-		for _, line := range lines {
-			line.cutBehind(30, true)
-		}
+		c.publish(t, 3)
+		c.cutBehind(30, true)
 	}
-	each = publishRounds(t, s, channels, each, "", func(n int) bool { return n == each+1 })
-	for _, f := range programs[:3] {
-		f.wait(t, each*len(channels))
-		f.expect(t, channels, each)
+	c.publish(t, 1)
+	for _, f := range c.all[:3] {
+		f.expect(t, c.channels, c.each)
 	}
-	shell := programs[3]
+	shell := c.all[3]
 	testkit.EventuallyWithin(t, time.Minute, func() bool {
 		shell.mu.Lock()
 		defer shell.mu.Unlock()
-		return shell.count > each*len(channels)
+		return shell.count > c.each*len(c.channels)
 	}, "repeats, or this proves nothing")
+	c.ends(t)
 }

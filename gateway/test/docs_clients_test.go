@@ -74,48 +74,85 @@ func startClient(t *testing.T, s *server, language string, channels []string) (f
 	return follows(t, language, r.command(append([]string{url}, channels...)...), "TOKEN="+token), line
 }
 
+// clientLanguages are those of the programs of the page; the shell's knows no repeats and positions.
+var clientLanguages = []string{"javascript", "go", "python", "sh"}
+
+// clientPrograms are programs of the page that follow the same channels, each behind a relay.
+type clientPrograms struct {
+	*server
+	channels []string
+	all      []*following
+	lines    []*relay
+	each     int // published into each channel
+}
+
+func startPrograms(t *testing.T, s *server, channels []string, languages ...string) *clientPrograms {
+	t.Helper()
+	c := &clientPrograms{server: s, channels: channels}
+	for _, language := range languages {
+		f, line := startClient(t, s, language, channels)
+		c.all, c.lines = append(c.all, f), append(c.lines, line)
+	}
+	testkit.EventuallyWithin(t, time.Minute, func() bool { return s.sessions.Counts().Clients == len(c.all) }, "the programs to connect")
+	return c
+}
+
+// publish publishes n more into each channel, and waits until all programs have them.
+func (c *clientPrograms) publish(t *testing.T, n int) {
+	t.Helper()
+	last := c.each + n
+	c.each = publishRounds(t, c.server, c.channels, c.each, "", func(n int) bool { return n == last })
+	for _, f := range c.all {
+		f.wait(t, c.each*len(c.channels))
+	}
+}
+
+func (c *clientPrograms) cutBehind(bytes int, reset bool) {
+	for _, line := range c.lines {
+		line.cutBehind(bytes, reset)
+	}
+}
+
+// ends has the server send the programs away for good.
+func (c *clientPrograms) ends(t *testing.T) {
+	t.Helper()
+	c.api.MustResult(t, "disconnect", `{"user":"42","disconnect":{"code":4501,"reason":"enough"}}`)
+	for _, f := range c.all {
+		require.Error(t, f.waitEnd(t), "the program says that it failed")
+		if f.name == "sh" {
+			require.Equal(t, 4501, f.codes[len(f.codes)-1])
+		} else {
+			require.Contains(t, f.errs.String(), "the server says no")
+		}
+	}
+	testkit.Eventually(t, func() bool { return c.sessions.Counts().Clients == 0 }, "nobody comes back")
+}
+
 // Programs of the page are cut in the midst of an event, by RST and FIN, refused by a front and
 // sent away to come back: they print everything once. A terminal code ends them.
 func TestClientRecipesOfTheDocsLoseNothing(t *testing.T) {
-	for _, language := range []string{"javascript", "go", "python", "sh"} {
-		t.Run(language, func(t *testing.T) {
-			s := startServer(t, allowing("https://good.example"))
-			channels := recoverableChannels(2)
-			f, line := startClient(t, s, language, channels)
-			testkit.EventuallyWithin(t, time.Minute, func() bool { return s.sessions.Counts().Clients == 1 }, "the program to connect")
-			each := 0
-			publish := func() {
-				t.Helper()
-				each = publishRounds(t, s, channels, each, "", func(n int) bool { return n == each+5 })
-				f.wait(t, each*len(channels))
-			}
-			publish()
-			line.cutBehind(30, true)
-			publish()
-			line.cutBehind(0, false)
-			publish()
-			line.cutBehind(0, true)
-			line.refuseNext()
-			publish()
-			s.api.MustResult(t, "disconnect", `{"user":"42","disconnect":{"code":3005,"reason":"expired"}}`)
-			publish()
-			f.expect(t, channels, each)
-			_, _, cuts := line.cutCounts()
-			require.Equal(t, 3, cuts)
-			asked := line.requests()
-			require.Equal(t, 5, strings.Count(strings.ToLower(asked), "\r\nauthorization: bearer "))
-			require.Equal(t, 4, strings.Count(strings.ToLower(asked), "\r\nlast-event-id: b"))
-
-			s.api.MustResult(t, "disconnect", `{"user":"42","disconnect":{"code":4501,"reason":"enough"}}`)
-			require.Error(t, f.waitEnd(t), "the program says that it failed")
-			if language == "sh" {
-				require.Equal(t, []int{3005, 4501}, f.codes)
-			} else {
-				require.Contains(t, f.errs.String(), "the server says no")
-			}
-			testkit.Eventually(t, func() bool { return s.sessions.Counts().Clients == 0 }, "no stream")
-			require.Equal(t, asked, line.requests(), "nobody came back")
-		})
+	s := startServer(t, allowing("https://good.example"))
+	c := startPrograms(t, s, recoverableChannels(2), clientLanguages...)
+	c.publish(t, 5)
+	c.cutBehind(30, true)
+	c.publish(t, 5)
+	c.cutBehind(0, false)
+	c.publish(t, 5)
+	for _, line := range c.lines {
+		line.refuseNext()
+	}
+	c.cutBehind(0, true)
+	c.publish(t, 5)
+	s.api.MustResult(t, "disconnect", `{"user":"42","disconnect":{"code":3005,"reason":"expired"}}`)
+	c.publish(t, 5)
+	c.ends(t)
+	for i, f := range c.all {
+		f.expect(t, c.channels, c.each)
+		_, _, cuts := c.lines[i].cutCounts()
+		require.Equal(t, 3, cuts, f.name)
+		asked := strings.ToLower(c.lines[i].requests())
+		require.Equal(t, 5, strings.Count(asked, "\r\nauthorization: bearer "), f.name)
+		require.Equal(t, 4, strings.Count(asked, "\r\nlast-event-id: b"), f.name)
 	}
 }
 
@@ -124,52 +161,68 @@ func TestClientRecipesOfTheDocsLoseNothing(t *testing.T) {
 // of several bytes; and the begin of an event that has no end.
 const oddStream = "\ufeffretry: 20\r\n: a comment\r" +
 	"data:{\"connect\":{\"client\":\"c\",\r\ndata: \"subs\":{\"news\":{\"recoverable\":true,\"epoch\":\"e\"}}}}\r\n\r\n" +
-	"event: message\rid: one\rdata: {\"channel\":\"news\",\"pub\":{\"data\":{\"n\":1,\"text\":\"ünï \u2028 \u0085 😀\"},\"offset\":1}}\r\r" +
+	"event: message\rid: one\rdata: {\"channel\":\"news\",\"pub\":{\"data\":{\"n\":1,\"text\":\"" + oddText + "\"},\"offset\":1}}\r\r" +
 	"data: {\"channel\":\"news\",\"pub\":{\"data\":{\"n\":2},\"offset\":2}}\nid: two\x00\nunknown: x\nid\n:\nid:two\n\n" +
 	"data\n\n" + // an event that says nothing
 	"id: three\n\n" +
 	"data: {\"channel\":\"news\",\"pub\":{\"data\":{\"n\":3},\"offset\":3}}\nid: lost\n"
 
-// Readers of the page read whatever is an event stream, in pieces of any size, and come back by
-// the id of the last whole event.
-func TestClientRecipesOfTheDocsReadAnyEventStream(t *testing.T) {
-	type asked struct{ id, body string }
-	requests := make(chan asked, 10)
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// oddRequest is what a client asks with.
+type oddRequest struct{ id, body string }
+
+// oddText is characters of two to four bytes, two of which end lines elsewhere.
+const oddText = "ünï \u2028 \u0085 😀"
+
+// oddServer answers the first request with the odd stream, a byte at a time, and others with a
+// terminal code.
+func oddServer(t *testing.T) (url string, requests chan oddRequest) {
+	t.Helper()
+	requests = make(chan oddRequest, 10)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/token" {
 			_, _ = io.WriteString(w, "a token")
 			return
 		}
 		body, _ := io.ReadAll(r.Body)
-		requests <- asked{r.Header.Get("Last-Event-ID"), string(body)}
+		requests <- oddRequest{r.Header.Get("Last-Event-ID"), string(body)}
 		w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 		text := oddStream
 		if len(requests) > 1 {
 			text = "data: {\"disconnect\":{\"code\":3500,\"reason\":\"invalid token\"}}\n\n"
 		}
+		pace := time.NewTicker(500 * time.Microsecond) // or readers get many bytes at a time
+		defer pace.Stop()
 		for i := range len(text) {
 			_, _ = io.WriteString(w, text[i:i+1])
 			w.(http.Flusher).Flush()
+			<-pace.C
 		}
 	}))
-	defer backend.Close()
-	for _, r := range clientRecipes(t, backend.URL+testkit.DefaultPath, backend.URL+"/token", []string{"news"}) {
-		if r.language == "sh" {
-			continue // it reads what Sluice writes, as the page says
-		}
-		t.Run(r.language, func(t *testing.T) {
-			f := follows(t, r.language, r.command(backend.URL+testkit.DefaultPath, "news"), "TOKEN=a token")
-			require.Error(t, f.waitEnd(t))
-			require.Contains(t, f.errs.String(), "the server says no")
-			require.Empty(t, f.bad)
-			require.Equal(t, map[string][]int{"news": {1, 2}}, f.seen)
-			require.Len(t, requests, 2)
-			first, second := <-requests, <-requests
-			require.Empty(t, first.id)
-			require.JSONEq(t, `{"subs":{"news":{}}}`, first.body)
-			require.Equal(t, "three", second.id)
-			require.JSONEq(t, `{"subs":{"news":{"recover":true,"offset":2,"epoch":"e"}}}`, second.body)
-		})
+	t.Cleanup(s.Close)
+	return s.URL, requests
+}
+
+// Readers of the page read whatever is an event stream, in pieces of any size, and come back by
+// the id of the last whole event.
+func TestClientRecipesOfTheDocsReadAnyEventStream(t *testing.T) {
+	requests := make(map[*following]chan oddRequest)
+	for i, language := range clientLanguages[:3] { // the shell's reads what Sluice writes, as the page says
+		url, asked := oddServer(t)
+		r := clientRecipes(t, url+testkit.DefaultPath, url+"/token", []string{"news"})[i]
+		require.Equal(t, language, r.language)
+		requests[follows(t, language, r.command(url+testkit.DefaultPath, "news"), "TOKEN=a token")] = asked
+	}
+	for f, asked := range requests {
+		require.Error(t, f.waitEnd(t))
+		require.Contains(t, f.errs.String(), "the server says no")
+		require.Empty(t, f.bad, f.name)
+		require.Equal(t, map[string][]int{"news": {1, 2}}, f.seen, f.name)
+		require.Len(t, asked, 2, f.name)
+		first, second := <-asked, <-asked
+		require.Empty(t, first.id, f.name)
+		require.JSONEq(t, `{"subs":{"news":{}}}`, first.body, f.name)
+		require.Equal(t, "three", second.id, f.name)
+		require.JSONEq(t, `{"subs":{"news":{"recover":true,"offset":2,"epoch":"e"}}}`, second.body, f.name)
 	}
 }
 

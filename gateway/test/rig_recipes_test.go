@@ -128,8 +128,11 @@ func (f *following) take(line string) {
 }
 
 func (f *following) publication(channel string, data json.RawMessage) {
-	var v struct{ N int }
-	if err := json.Unmarshal(data, &v); err != nil || v.N == 0 {
+	var v struct {
+		N    int
+		Text string
+	}
+	if err := json.Unmarshal(data, &v); err != nil || v.N == 0 || v.Text != "" && v.Text != oddText {
 		f.bad = append(f.bad, string(data))
 	}
 	f.seen[channel] = append(f.seen[channel], v.N)
