@@ -186,7 +186,7 @@ func (p *livePage) describe() string {
 	if err != nil {
 		return err.Error()
 	}
-	return text
+	return text[:min(len(text), 4000)]
 }
 
 // evaluate returns the value of an expression in the page.

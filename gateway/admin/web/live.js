@@ -11,9 +11,11 @@
 //             data is the publication's data, for other kinds the body of the push, for malformed ones the event's text;
 //             id is event.lastEventId. Pings are not in it.
 //   lastDisconnect  null | {code, reason, at}; without code when the connection was just lost
+//   cut       null | {verdict, sentence, rows}: what the last cut showed. verdict is "good", "warn" or "bad"; rows have
+//             name, sent, came (numbers from 1, as they came), offsets, told (a gap) and verdict [verdict, sentence]
 //
 // Stable element ids:
-//   #state #state-detail #toggle      state word (as above), sentence about it, button Stop / Connect
+//   #state #state-detail #tries #toggle  state word (as above), sentence about it, when it is tried next, Stop / Connect
 //   #client #user #version #last-disconnect
 //   #channels                         one li[data-channel] per channel, data-grant="pending|granted|refused|unknown|server"
 //   #channel-form #channel-input #channel-note
@@ -21,11 +23,15 @@
 //   #messages                         one li[data-kind] per row; #scroller scrolls it
 //   #order #pause #clear #held #jump
 //   #publish-form #publish-channel #publish-data #publish-stamp #publish-count #send #send-many #publish-result #data-error
-//   #arrived                          the latest publication, beside the form where the list is out of sight
-//   #command-subscribe #command-publish #command-script
+//   #cut-form #cut-count #cut #cut-report #cut-steps #cut-verdict #cut-rows
+//   #command-subscribe #command-publish #command-script #copy
+//   #empty #empty-command #empty-copy  while nothing has been published
+//   #said                             what is only said: that a text was copied
 
 import { Stream, subscribeURL, timeOfDay } from './live/stream.js';
 import { MessageList, formatLag, keepText } from './live/list.js';
+import { copyWith } from './live/copy.js';
+import { Cut } from './live/cut.js';
 import { Counter, Sparkline } from './live/figures.js';
 import { PublishForm, commands, unknownChannels } from './live/publish.js';
 import { visible } from './live/text.js';
@@ -41,19 +47,21 @@ const $ = (id) => document.getElementById(id);
 const encoder = new TextEncoder();
 const counter = new Counter();
 const sparkline = new Sparkline($('sparkline'));
+const positions = new Map(); // channel with history -> the last offset seen
+const known = new Set(); // channels with history of this page's streams so far
 const grants = new Map(); // channel -> "granted" | "server", from the connect, subscribe and unsubscribe pushes
 const unknown = new Set(); // channels that a connect was refused for
 const sizes = []; // characters of the entries of sluice.received
 let receivedChars = 0;
 let settled = false; // the server has said which channels it grants
-let latest = null; // the record of the latest publication
 let shownId = ''; // the last event id put in a row; EventSource repeats it on events without one
 
-const sluice = { state: 'connecting', connects: 0, total: 0, gaps: 0, pings: 0, received: [], lastDisconnect: null };
+const sluice = { state: 'connecting', connects: 0, total: 0, gaps: 0, pings: 0, received: [], lastDisconnect: null, cut: null };
 window.sluice = sluice;
 
 const list = new MessageList({
   list: $('messages'), scroller: $('scroller'), template: $('row-template'), empty: $('empty'), jump: $('jump'), held: $('held'),
+  said: $('said'),
 });
 
 const stream = new Stream({
@@ -62,9 +70,14 @@ const stream = new Stream({
     document.documentElement.dataset.state = state;
     setText('state', state); // a live region: the same word again would be read out again
     setText('state-detail', visible(detail));
-    $('state-detail').title = visible(detail);
+    setText('tries', '');
+    setText('why-empty', visible(detail));
     $('toggle').textContent = state === 'stopped' ? 'Connect' : 'Stop';
     if (state !== 'live') unsettle();
+    cut.state(state);
+  },
+  waiting(text) {
+    setText('tries', text); // no live region: it changes with every attempt
   },
   session(session) {
     $('version').textContent = session.version;
@@ -85,6 +98,18 @@ const stream = new Stream({
   push: receive,
 });
 
+const cut = new Cut({
+  form: $('cut-form'), count: $('cut-count'), button: $('cut'), report: $('cut-report'), steps: $('cut-steps'), verdict: $('cut-verdict'), rows: $('cut-rows'),
+}, {
+  session: () => stream.session,
+  client: () => $('client').textContent,
+  lastEventId: () => stream.lastEventId,
+  isLive: () => sluice.state === 'live',
+  channels: () => [...grants.keys()].map((name) => ({ name, keeps: positions.has(name) })),
+  position: (name) => positions.get(name),
+  changed(report) { sluice.cut = report; },
+});
+
 const form = new PublishForm($('publish-form'), { session: () => stream.session, changed: showCommands });
 
 /** Finds out by the API which channels a connect was refused for, and names them. */
@@ -102,7 +127,7 @@ async function findFault({ code, reason }) {
 function receive(push) {
   try {
     if (push.kind === 'connect') connected(push);
-    else if (push.kind === 'subscribe') setGrant(push.channel, 'granted');
+    else if (push.kind === 'subscribe') subscribed(push);
     else if (push.kind === 'unsubscribe') setGrant(push.channel, null);
     take(push, dataOf(push), push.text);
     if (push.kind === 'connect') takeRecovered(push);
@@ -118,21 +143,21 @@ function dataOf({ kind, body, push, text }) {
 }
 
 /** Keeps, counts and queues one push. */
-function take({ kind, channel, body, id, problem }, data, text) {
+function take({ kind, channel, body, id, problem, recovered }, data, text) {
   const now = Date.now();
   const lag = kind === 'pub' ? lagOf(data, now) : undefined;
   if (kind === 'pub') {
     sluice.total++;
     counter.message(now, lag);
+    if (positions.has(channel) && body.offset !== undefined) positions.set(channel, body.offset);
+    cut.publication(channel, body.offset, data);
   }
   if (kind === 'gap') sluice.gaps++;
   keep({ channel, kind, data, id }, text.length);
-  const record = {
+  list.add({
     at: now, kind, channel, data, lag, problem, text: keepText(text), chars: text.length,
-    bytes: encoder.encode(text).length, offset: body.offset, id: id === shownId ? '' : id, note: noteOf(kind, body, problem),
-  };
-  list.add(record);
-  if (kind === 'pub') latest = record;
+    bytes: encoder.encode(text).length, offset: body.offset, id: id === shownId ? '' : id, note: noteOf(kind, body, problem), recovered,
+  });
   shownId = id;
 }
 
@@ -155,7 +180,8 @@ function noteOf(kind, body, problem) {
   }
   if (kind === 'connect') return `subscribed to ${Object.keys(body.subs ?? {}).join(', ') || 'nothing'}`;
   if (kind === 'disconnect' || kind === 'unsubscribe') return `${body.code ?? 0} ${body.reason ?? ''}`;
-  if (kind === 'gap') return 'history does not reach back to the last message seen: some are missing';
+  if (kind === 'gap' && body.dropped) return `${body.dropped} left out on this stream, #${body.from} to #${body.to}: it did not read fast enough`;
+  if (kind === 'gap') return 'history does not reach back to the last message seen';
   return undefined;
 }
 
@@ -173,18 +199,32 @@ function connected({ body }) {
   grants.clear();
   unknown.clear();
   settled = true;
-  for (const name of Object.keys(body.subs ?? {})) grants.set(name, 'granted');
+  positions.clear();
+  for (const [name, sub] of Object.entries(body.subs ?? {})) {
+    grants.set(name, 'granted');
+    if (sub?.recoverable) positions.set(name, sub.offset ?? 0);
+  }
+  cut.connected(body.subs ?? {});
   showChannels();
 }
 
-/** What a connect push brings along: messages missed while away, or the news that they cannot be had. */
+/**
+ * What a connect push brings along: messages missed while away, or the news that they cannot be had. A channel with
+ * cache recovery says that of an empty cache, too: nothing was missed where the page has not been before.
+ */
 function takeRecovered({ body, id }) {
   for (const [channel, sub] of Object.entries(body.subs ?? {})) {
-    if (sub?.was_recovering && !sub.recovered) take({ kind: 'gap', channel, body: {}, id }, sub, JSON.stringify(sub));
+    if (sub?.was_recovering && !sub.recovered && known.has(channel)) take({ kind: 'gap', channel, body: {}, id }, sub, JSON.stringify(sub));
     for (const pub of sub?.publications ?? []) {
-      take({ kind: 'pub', channel, body: pub, id }, pub.data, JSON.stringify({ channel, pub }));
+      take({ kind: 'pub', channel, body: pub, id, recovered: known.has(channel) }, pub.data, JSON.stringify({ channel, pub }));
     }
+    if (sub?.recoverable) known.add(channel);
   }
+}
+
+function subscribed({ channel, body }) {
+  if (body.recoverable) positions.set(channel, body.offset ?? 0);
+  setGrant(channel, 'granted');
 }
 
 function setGrant(channel, grant) {
@@ -247,6 +287,7 @@ function showCommands() {
   const text = commands(stream.session, stream.channels.filter((name) => !unknown.has(name)), form.channelName, form.text);
   $('command-subscribe').textContent = text.subscribe;
   $('command-publish').textContent = text.publish;
+  $('empty-command').textContent = text.publish;
   $('command-script').textContent = text.script;
 }
 
@@ -260,16 +301,9 @@ function showFigures() {
   setText('pings', sluice.pings.toLocaleString());
   setText('gaps', sluice.gaps.toLocaleString());
   $('gaps').dataset.some = sluice.gaps > 0;
-  setText('arrived', latest ? arrival(latest) : '');
   if (document.hidden) return;
   const peak = sparkline.draw(counter.curve(now));
   setText('peak', peak > 0 ? `Last minute, peak ${peak.toLocaleString()}/s` : 'Last minute');
-}
-
-/** One line about the publication that came last. */
-function arrival({ at, channel, offset, note, lag }) {
-  const parts = [timeOfDay(new Date(at)), visible(channel), offset === undefined ? '' : `#${offset}`, lag === undefined ? '' : formatLag(lag)];
-  return `${parts.filter(Boolean).join(' · ')}\n${visible(note)}`;
 }
 
 /** Touches the page only when the text is another one. */
@@ -279,7 +313,7 @@ function setText(id, text) {
 
 $('toggle').addEventListener('click', () => {
   if (sluice.state === 'stopped') stream.start();
-  else stream.stop('Stopped by you');
+  else stream.stop('Stopped by you. Press Connect to go on from the last message seen');
 });
 
 $('channel-form').addEventListener('submit', (event) => {
@@ -313,26 +347,20 @@ $('clear').addEventListener('click', () => {
   counter.reset();
   sluice.total = 0;
   sluice.gaps = 0;
-  latest = null;
   sluice.received.length = 0;
   sizes.length = 0;
   receivedChars = 0;
   showFigures();
 });
 
-for (const button of document.querySelectorAll('button[data-copy-from]')) {
-  button.addEventListener('click', async () => {
-    const source = $(document.querySelector('input[name="command"]:checked').value);
-    try {
-      await navigator.clipboard.writeText(source.textContent);
-      button.textContent = 'Copied';
-    } catch {
-      getSelection().selectAllChildren(source); // no clipboard here: at least the text is marked
-      button.textContent = 'Press Ctrl+C';
-    }
-    setTimeout(() => { button.textContent = 'Copy'; }, 1500);
-  });
-}
+$('copy').addEventListener('click', () => {
+  const source = $(document.querySelector('input[name="command"]:checked').value);
+  copyWith($('copy'), source.textContent, source, $('said'));
+});
+
+$('empty-copy').addEventListener('click', () => {
+  copyWith($('empty-copy'), $('empty-command').textContent, $('empty-command'), $('said'));
+});
 
 setInterval(showFigures, REFRESH_MS);
 showFigures();

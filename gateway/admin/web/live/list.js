@@ -1,6 +1,7 @@
 // The message list: rows as real elements, at most MAX_ROWS of them, added once per animation frame within a budget, so
 // that a burst costs a few frames and a long evening no memory. Data reaches the page as text nodes only.
 
+import { copyWith } from './copy.js';
 import { pretty, valueAt } from './json.js';
 import { visible } from './text.js';
 
@@ -38,7 +39,7 @@ export function keepText(text) {
   return new TextDecoder().decode(new TextEncoder().encode(text.slice(0, KEPT_CHARS)));
 }
 
-/** Elements: list (ol), scroller (its scrolling parent), template (one row), empty, jump (button), held (output). */
+/** Elements: list (ol), scroller (its scrolling parent), template (one row), empty, jump (button), held, said (live region). */
 export class MessageList {
   constructor(elements) {
     Object.assign(this, elements);
@@ -55,7 +56,7 @@ export class MessageList {
     this.jump.addEventListener('click', () => this.toNewest());
   }
 
-  /** Queues a record {at, kind, channel, data, text, chars, bytes, offset, id, lag, note}; drawn with the next frame. */
+  /** Queues a record {at, kind, channel, data, text, chars, bytes, offset, id, lag, note, recovered}; drawn with the next frame. */
   add(record) {
     record.note = record.note ?? preview(record);
     record.data = undefined; // a row must not keep a large object alive
@@ -146,7 +147,8 @@ export class MessageList {
     if (record.kind === 'pub') this.empty.hidden = true;
     const [time, kind, channel, data, offset, id, size, lag] = row.firstElementChild.children;
     time.textContent = clock.format(record.at);
-    kind.textContent = record.kind;
+    kind.textContent = record.recovered ? 'resumed' : record.kind;
+    if (record.recovered) row.dataset.recovered = '';
     channel.textContent = visible(record.channel);
     data.textContent = visible(record.note);
     offset.textContent = record.offset === undefined ? '' : `#${record.offset}`;
@@ -175,7 +177,7 @@ export class MessageList {
     const row = button.closest('li');
     const record = this.records.get(row);
     if (button.dataset.copy !== undefined) {
-      navigator.clipboard?.writeText(record.text).then(() => { button.textContent = 'Copied'; }, () => {});
+      copyWith(button, record.text, row.querySelector('pre'), this.said);
       return;
     }
     const open = button.getAttribute('aria-expanded') !== 'true';
@@ -193,7 +195,7 @@ export class MessageList {
     const [facts, text] = box.children;
     const cut = record.chars > record.text.length ? `first ${record.text.length.toLocaleString()} of ${record.chars.toLocaleString()} characters` : '';
     facts.firstElementChild.textContent = visible([
-      record.kind, record.channel, record.offset === undefined ? '' : `offset ${record.offset}`,
+      record.kind, record.recovered && 'published while the stream was away', record.channel, record.offset === undefined ? '' : `offset ${record.offset}`,
       record.id && `event id ${record.id}`, `${record.bytes.toLocaleString()} bytes`, record.problem, cut,
     ].filter(Boolean).join(' · '));
     text.textContent = visible(cut || record.kind === 'malformed' ? record.text : pretty(record.text));

@@ -24,7 +24,7 @@ function publishBody(channel, text, stamp) {
 }
 
 /** Calls one method of the HTTP API. Returns its answer; throws an Error whose message is for people. */
-async function call(session, method, body) {
+export async function call(session, method, body) {
   let response;
   try {
     response = await fetch(`${session.api}/${method}`, {
@@ -53,22 +53,31 @@ async function publish(session, body) {
 }
 
 /**
- * Publishes many bodies in order and in one request, or, where the API has no batch method, one after the other.
- * Returns the last result; an error carries done, the number of those published before it.
+ * Publishes many bodies in order and in one request, or, where the API has no batch method, one after the other. Returns
+ * a reply for each: {publish} or {error}.
  */
-async function publishAll(session, bodies) {
-  let replies;
+export async function replyAll(session, bodies) {
   try {
-    ({ replies = [] } = await call(session, 'batch', `{"commands":[${bodies.map((body) => `{"publish":${body}}`).join(',')}]}`));
+    const { replies = [] } = await call(session, 'batch', `{"commands":[${bodies.map((body) => `{"publish":${body}}`).join(',')}]}`);
+    return replies;
   } catch (error) {
     if (error.status !== 404) throw error;
-    replies = [];
-    for (const body of bodies) replies.push({ publish: await publish(session, body) });
   }
+  const replies = [];
+  for (const body of bodies) {
+    replies.push(await publish(session, body).then((result) => ({ publish: result }), (error) => ({ error: { code: error.code, message: error.message } })));
+    if (replies.at(-1).error) break;
+  }
+  return replies;
+}
+
+/** Publishes many bodies. Returns the last result; an error carries done, the number of those published before it. */
+async function publishAll(session, bodies) {
+  const replies = await replyAll(session, bodies);
   const failed = replies.findIndex((reply) => reply.error);
   if (failed < 0) return replies.at(-1)?.publish ?? {};
   const { code, message } = replies[failed].error;
-  throw Object.assign(new Error(`${code} ${message}`), { code, done: failed });
+  throw Object.assign(new Error([code, message].filter(Boolean).join(' ')), { code, done: failed });
 }
 
 const UNKNOWN_CHANNEL = 102;

@@ -8,16 +8,32 @@
 //   - 3500 (invalid token) in answer to a reconnect, for a token that was good before: the server was restarted with
 //     another secret, which happens all day in development. One attempt with a new session, then 3500 is terminal.
 //   - any other code, or a cut connection: EventSource reconnects by itself and sends Last-Event-ID.
-//   - an answer that is no event stream (a proxy's 502): EventSource gives up, so we open a new one, later and later.
+//   - an answer that is no event stream (a proxy's 502): EventSource gives up, and does not say why. We ask once more to
+//     learn it, and open a new one, later and later.
 //   - silence for much longer than the server's ping interval: the connection is dead without knowing it. Open a new one.
 
-const KINDS = ['connect', 'pub', 'join', 'leave', 'subscribe', 'unsubscribe', 'message', 'refresh', 'disconnect'];
+const KINDS = ['connect', 'pub', 'join', 'leave', 'subscribe', 'unsubscribe', 'gap', 'message', 'refresh', 'disconnect'];
 const EXPIRED = 3005;
 const INVALID_TOKEN = 3500;
 const BAD_REQUEST = 3501;
 const FIRST_RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 30000;
 const REFUSALS_BEFORE_STOP = 8;
+const SLOW_MS = 5000; // a connect that takes longer is spoken of
+const PATIENCE_MS = 10000; // for an answer that is no stream
+const HUNG_MS = 15000; // after a stream ended, without an attempt that failed
+const SAID_CHARS = 200; // of a refusal
+
+// What to do after a terminal disconnect.
+const ADVICE = {
+  3500: 'the server refuses the token',
+  3501: 'the server does not understand what was asked',
+  3502: 'the connect took longer than client.stale_close_delay',
+  3503: 'somebody closed this stream by the server API',
+  3504: 'too many streams of this user (client.user_connection_limit), or a newer one took the place of this one',
+  3505: 'too many channels: take some out, or raise client.channel_limit',
+  3507: 'the server does not permit what was asked',
+};
 
 /** Reports whether a client must not come back after this disconnect code. */
 export function isTerminal(code) {
@@ -48,6 +64,7 @@ export function connectRequest(session, channels) {
 /**
  * Stream calls, always from the event loop of the page:
  *   on.state(state, detail)      connecting | live | reconnecting | stopped, and a sentence about it
+ *   on.waiting(text)             in a state that goes on: how often it was tried, and when it is next
  *   on.session(session)          a session was fetched
  *   on.disconnect({code, reason, at})  the server said goodbye, or (without code) the connection was lost
  *   on.ping()                    an empty push
@@ -69,6 +86,10 @@ export class Stream {
     this.greeted = false; // this connection has had its connect push
     this.refused = false; // stopped because of the channels asked for
     this.goodbye = false; // the end of this connection was reported already
+    this.lostAt = null; // since when there is no stream
+    this.triedAt = 0; // the last attempt of the browser's own
+    this.tries = 0; // of those in a row
+    this.slow = 0;
     this.generation = 0; // of open(); an answer for an older one is ignored
   }
 
@@ -76,7 +97,8 @@ export class Stream {
   async start(state = 'connecting', detail = 'Asking for a session') {
     this.#close();
     const generation = this.generation;
-    this.on.state(state, detail);
+    if (this.failures > 1) this.on.waiting('trying now'); // the state is the same, and why
+    else this.on.state(state, detail);
     let answer;
     try {
       answer = await fetchSession();
@@ -111,6 +133,7 @@ export class Stream {
   #open(state) {
     this.greeted = false;
     this.on.state(state, 'Opening the stream');
+    this.slow = setTimeout(() => this.on.state(state, `No answer for ${SLOW_MS / 1000} s. The server is busy, or this browser has six streams of it already: close other tabs of this page`), SLOW_MS);
     const source = new EventSource(subscribeURL(this.session, this.channels, this.lastEventId));
     this.source = source;
     // A late event of a source that was replaced must not touch its successor.
@@ -122,6 +145,7 @@ export class Stream {
     this.generation++;
     clearTimeout(this.timer);
     clearTimeout(this.watchdog);
+    clearTimeout(this.slow);
     this.timer = 0;
     this.refused = false;
     this.source?.close();
@@ -130,6 +154,7 @@ export class Stream {
 
   #stopped(detail) {
     this.#close();
+    this.lostAt = null;
     this.on.state('stopped', detail);
   }
 
@@ -138,22 +163,45 @@ export class Stream {
     this.failures++;
     this.#close();
     const wait = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.failures - 1)) * (0.75 + Math.random() / 2);
-    this.on.state('reconnecting', `${why}. Next attempt in ${Math.ceil(wait / 1000)} s`);
+    this.on.state('reconnecting', why);
+    this.on.waiting(`try ${this.failures} failed, the next is at ${timeOfDay(new Date(Date.now() + wait))}`);
     this.timer = setTimeout(() => this.start('reconnecting', 'Asking for a session'), wait);
   }
 
   #failed() {
     clearTimeout(this.watchdog);
+    clearTimeout(this.slow);
     this.greeted = false;
     if (this.source.readyState === EventSource.CLOSED) {
-      this.on.disconnect({ reason: 'refused: not an event stream', at: new Date() });
-      if (this.failures < REFUSALS_BEFORE_STOP) this.#retry('The server refused the stream');
-      else this.#stopped(`The server refused the stream ${this.failures + 1} times`);
+      this.#refused();
       return;
     }
-    if (!this.goodbye) this.on.disconnect({ reason: 'connection lost', at: new Date() });
+    const now = Date.now();
+    const unanswered = () => this.on.state('reconnecting', `No answer since ${timeOfDay(this.lostAt)}`);
+    this.slow = setTimeout(unanswered, HUNG_MS);
+    if (!this.goodbye) this.on.disconnect({ reason: 'connection lost', at: new Date(now) });
     this.goodbye = true; // say it once, however often the browser tries in vain
-    this.on.state('reconnecting', 'The browser is reconnecting by itself');
+    if (this.lostAt === null) {
+      this.lostAt = new Date(now);
+      this.tries = 0;
+      this.on.state('reconnecting', 'The stream ended. The browser comes back by itself');
+    } else {
+      this.tries++;
+      unanswered();
+      // EventSource does not tell its delay, but keeps it: the next attempt is as far away as the last one.
+      this.on.waiting(`try ${this.tries} failed, the next is at about ${timeOfDay(new Date(2 * now - this.triedAt))}`);
+    }
+    this.triedAt = now;
+  }
+
+  /** The browser gave up, as the answer is no event stream. */
+  async #refused() {
+    const source = this.source;
+    const said = await whyRefused(subscribeURL(this.session, this.channels, this.lastEventId));
+    if (source !== this.source) return;
+    this.on.disconnect({ reason: `refused: ${said}`, at: new Date() });
+    if (this.failures < REFUSALS_BEFORE_STOP) this.#retry(`The server refused the stream: ${said}`);
+    else this.#stopped(`The server refused the stream ${this.failures + 1} times: ${said}. Press Connect to try again`);
   }
 
   #receive(event) {
@@ -175,6 +223,7 @@ export class Stream {
     this.accepted = true;
     this.greeted = true;
     this.goodbye = false;
+    this.lostAt = null;
     this.silenceMs = Number.isFinite(body.ping) && body.ping > 0 ? body.ping * 2500 : 0;
     this.#heard();
     this.on.state('live', `Open since ${timeOfDay(new Date())}`);
@@ -194,7 +243,7 @@ export class Stream {
       this.refused = true;
       this.on.refused({ code, reason });
     } else if (isTerminal(code)) {
-      this.#stopped(`${code} ${reason}: the server asks not to come back`);
+      this.#stopped(`${code} ${reason}: ${ADVICE[code] ?? 'the server asks not to come back'}. Press Connect to try again`);
     }
   }
 
@@ -210,6 +259,7 @@ export class Stream {
 
   #heard() {
     clearTimeout(this.watchdog);
+    clearTimeout(this.slow);
     if (this.silenceMs === 0) return;
     this.watchdog = setTimeout(() => {
       this.on.disconnect({ reason: 'no ping', at: new Date() });
@@ -227,9 +277,13 @@ async function fetchSession() {
   const key = location.hash.slice(1);
   let response;
   try {
-    response = await fetch('/dev/session', { cache: 'no-store', headers: key === '' ? {} : { 'X-Sluice-Key': key } });
-  } catch {
-    throw new Error('The server cannot be reached');
+    response = await fetch('/dev/session', {
+      cache: 'no-store', headers: key === '' ? {} : { 'X-Sluice-Key': key }, signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+  } catch (error) {
+    throw new Error(error.name === 'TimeoutError'
+      ? `The server has not answered for ${PATIENCE_MS / 1000} s. It is busy, or this browser has six streams of it already: close other tabs of this page`
+      : 'The server cannot be reached');
   }
   const answer = await response.json().catch(() => null);
   if (response.ok && answer) {
@@ -239,6 +293,22 @@ async function fetchSession() {
   const error = new Error(answer?.error ?? `/dev/session answered ${response.status}`);
   error.final = response.status >= 400 && response.status < 500;
   throw error;
+}
+
+/** Asks as EventSource does, which keeps the answer to itself: its status and what it says. */
+async function whyRefused(url) {
+  try {
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const response = await fetch(url, { cache: 'no-store', headers: { Accept: 'text/event-stream' }, signal });
+    if (response.ok) {
+      response.body.cancel();
+      return 'its last answer was no event stream';
+    }
+    const said = (await response.text()).trim().slice(0, SAID_CHARS);
+    return `HTTP ${response.status} ${said}`.trim();
+  } catch {
+    return 'it cannot be reached';
+  }
 }
 
 /** Takes an event's text apart without ever throwing: what is no push is "malformed", with the problem said. */

@@ -1,0 +1,183 @@
+package test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/config"
+	"sluice/gateway/testkit"
+)
+
+// This file is about the page's own proof that a stream which was cut has lost nothing.
+
+// cutRow is what the page says of one channel after a cut.
+type cutRow struct {
+	Name    string
+	Sent    int
+	Came    []int
+	Offsets []int
+	Told    bool
+	Verdict []string // nil if nothing was compared
+}
+
+type cutReport struct {
+	Verdict, Sentence string
+	Rows              []cutRow
+}
+
+// cut presses the button and returns what the page says in the end.
+func (p *livePage) cut(t *testing.T, each int) (report cutReport) {
+	t.Helper()
+	evaluate[bool](t, p, fmt.Sprintf(`(sluice.cut = null, document.getElementById("cut-count").value = %d, true)`, each))
+	p.do(t, chromedp.Click(chromedp.CSS("#cut")))
+	p.wait(t, `sluice.cut !== null`)
+	require.Equal(t, evaluate[string](t, p, `sluice.cut.sentence`), evaluate[string](t, p, `document.getElementById("cut-verdict").textContent`))
+	return evaluate[cutReport](t, p, `sluice.cut`)
+}
+
+// addChannels asks for more channels and waits until the page has them.
+func (p *livePage) addChannels(t *testing.T, names ...string) {
+	t.Helper()
+	connects := evaluate[int](t, p, `sluice.connects`)
+	evaluate[bool](t, p, fmt.Sprintf(`(() => { // keys do not type them all
+		const input = document.getElementById("channel-input");
+		input.value = %q;
+		input.form.requestSubmit();
+		return true;
+	})()`, strings.Join(names, " ")))
+	p.wait(t, fmt.Sprintf(`sluice.state === "live" && sluice.connects > %d`, connects))
+}
+
+// The stream is cut while others publish, too; the browser comes back by itself with the
+// header, and the page shows that nothing is missing.
+func TestBrowserCutsTheStreamAndShowsThatNothingIsMissing(t *testing.T) {
+	browserTest(t)
+	d := startDev(t, config.Dev{Secret: testSecret, APIKey: devKeyWithoutBlanks})
+	r := newRelay(t, d.addr, 1)
+	p := openLive(t, r.addr())
+	d.publishNumbers(t, "news", 1, 3)
+	p.wait(t, `sluice.total === 3`)
+	require.NotContains(t, r.requests(), "Last-Event-ID")
+
+	report := p.cut(t, 5)
+	require.Equal(t, "good", report.Verdict)
+	require.Regexp(t, `^Nothing is missing: 10 of 10 came, each once, in order\. Away for [\d.]+ m?s, no gap\.$`, report.Sentence)
+	want := []string{"good", "5 of 5, once, in order"}
+	require.Equal(t, []cutRow{
+		{Name: "chat:lobby", Sent: 5, Came: countTo(5), Offsets: countTo(5), Verdict: want},
+		{Name: "news", Sent: 5, Came: countTo(5), Offsets: []int{4, 5, 6, 7, 8}, Verdict: want},
+	}, report.Rows)
+	require.Contains(t, r.requests(), "Last-Event-ID: ", "the browser's own return")
+	require.Equal(t, []string{"chat:lobby #1–#5 5 of 5, once, in order", "news #4–#8 5 of 5, once, in order"}, evaluate[[]string](t, p,
+		`[...document.querySelectorAll("#cut-rows tr")].map((row) => [...row.children].map((cell) => cell.textContent).join(" "))`))
+	require.Equal(t, "0", evaluate[string](t, p, `document.getElementById("gaps").textContent`))
+	require.Equal(t, 2, evaluate[int](t, p, `sluice.connects`))
+	p.wait(t, `document.querySelectorAll("#messages > [data-recovered]").length === 10`)
+	require.Equal(t, 13, evaluate[int](t, p, `sluice.total`), "nothing twice")
+
+	evaluate[bool](t, p, `(sluice.cut = null, document.getElementById("cut").click(), true)`)
+	others := 0
+	testkit.EventuallyWithin(t, pageTimeout, func() bool {
+		others++
+		d.publishNumbers(t, "news", others, others)
+		return evaluate[bool](t, p, `sluice.cut !== null`)
+	}, "the second cut to end")
+	report = evaluate[cutReport](t, p, `sluice.cut`)
+	if report.Rows[1].Told { // they were too fast for a history of 100
+		require.Equal(t, "warn", report.Verdict)
+	} else {
+		require.Equal(t, "good", report.Verdict, report)
+		require.Greater(t, len(report.Rows[1].Offsets), 5, "all of the channel was looked at")
+	}
+}
+
+// Where history does not reach back, or there is none, the page says so, for each channel.
+func TestBrowserSaysWhatACutLost(t *testing.T) {
+	_, p := openDev(t)
+	p.addChannels(t, "cache:a", "live:a")
+	require.Zero(t, evaluate[int](t, p, `sluice.gaps`), "an empty cache is no gap for who comes for the first time")
+
+	byName := func(report cutReport) map[string]cutRow {
+		out := make(map[string]cutRow)
+		for _, row := range report.Rows {
+			out[row.Name] = row
+		}
+		return out
+	}
+	report := p.cut(t, 3)
+	require.Equal(t, "warn", report.Verdict)
+	require.Contains(t, report.Sentence, "Not all could come back: 7 of 12 came. Away for ")
+	rows := byName(report)
+	require.Equal(t, []string{"good", "3 of 3, once, in order"}, rows["news"].Verdict)
+	require.Equal(t, []string{"warn", "1 of 3: the latest only, as cache recovery has it"}, rows["cache:a"].Verdict)
+	require.Equal(t, []int{3}, rows["cache:a"].Came)
+	require.Equal(t, []string{"warn", "0 of 3: no history is kept here"}, rows["live:a"].Verdict)
+
+	const beyond = 101 // the history of --dev has 100
+	report = p.cut(t, beyond)
+	rows = byName(report)
+	require.Equal(t, "warn", report.Verdict)
+	require.Regexp(t, `Away for [\d.]+ m?s, 2 gaps\.$`, report.Sentence)
+	for _, ch := range []string{"news", "chat:lobby"} {
+		require.True(t, rows[ch].Told, ch)
+		require.Equal(t, []string{"warn", "0 of 101: history does not reach back, a gap was told"}, rows[ch].Verdict)
+	}
+	p.wait(t, `sluice.gaps === 2 && document.getElementById("gaps").textContent === "2"`)
+	p.wait(t, `document.querySelectorAll('#messages > [data-kind="gap"]').length === 2`)
+
+	report = p.cut(t, 1)
+	require.Equal(t, []string{"good", "1 of 1, once, in order"}, byName(report)["news"].Verdict, "after a gap it goes on")
+
+	evaluate[bool](t, p, `(sluice.cut = null, document.getElementById("cut").click(), document.getElementById("toggle").click(), true)`)
+	p.wait(t, `sluice.cut !== null`)
+	report = evaluate[cutReport](t, p, `sluice.cut`)
+	require.Equal(t, "The stream was stopped before it was back", report.Sentence)
+	for _, row := range report.Rows {
+		require.Nil(t, row.Verdict, "nothing was compared")
+	}
+	p.do(t, chromedp.Click(chromedp.CSS("#cut")))
+	p.wait(t, `document.getElementById("cut-verdict").textContent === "The stream is not live: there is nothing to cut"`)
+}
+
+// frames waits until what is to be drawn has been.
+func (p *livePage) frames(t *testing.T) {
+	t.Helper()
+	evaluate[bool](t, p, `(window.drawn = false, requestAnimationFrame(() => requestAnimationFrame(() => { drawn = true; })), true)`)
+	p.wait(t, `drawn`)
+}
+
+// Nothing moves but by the hand of the person, whatever arrives.
+func TestBrowserDoesNotMoveWhatIsThere(t *testing.T) {
+	d, p := openDev(t)
+	for _, size := range [][2]int64{{1280, 800}, {390, 844}, {320, 568}} {
+		p.do(t, chromedp.EmulateViewport(size[0], size[1]))
+		p.wait(t, fmt.Sprintf(`innerWidth === %d && document.getAnimations().length === 0`, size[0]))
+		evaluate[bool](t, p, `(window.moved = [], window.observer = new PerformanceObserver((entries) => {
+			for (const e of entries.getEntries()) {
+				const rows = document.getElementById("messages"); // with the newest on top they make room, which is their purpose
+				const newestOnTop = document.getElementById("order-first").checked;
+				if (!e.hadRecentInput && !(newestOnTop && e.sources.every((s) => rows.contains(s.node)))) moved.push(e.value + " " + e.sources.map((s) => s.node?.id || s.node?.className || s.node?.nodeName).join(" "));
+			}
+		}), true)`)
+		p.frames(t)
+		evaluate[bool](t, p, `(observer.observe({type: "layout-shift"}), true)`)
+		before := evaluate[int](t, p, `sluice.total`)
+		d.publishNumbers(t, "news", 1, 60)
+		d.api.Publish(t, "chat:lobby", `"`+strings.Repeat("w", 65536)+`"`)
+		p.wait(t, fmt.Sprintf(`sluice.total === %d && document.getElementById("total").textContent === "%[1]d"`, before+61))
+		require.Equal(t, "good", p.cut(t, 5).Verdict)
+		p.do(t, chromedp.Click(chromedp.CSS("#clear")))
+		p.frames(t)
+		p.do(t, chromedp.Click(chromedp.CSS(`label[for="order-last"]`)))
+		d.publishNumbers(t, "news", 1, 60)
+		p.wait(t, `document.querySelectorAll('#messages > [data-kind="pub"]').length === 60`)
+		p.frames(t)
+		require.Empty(t, evaluate[[]string](t, p, `(observer.disconnect(), moved)`), "%d", size[0])
+		p.do(t, chromedp.Click(chromedp.CSS(`label[for="order-first"]`)))
+	}
+	testkit.Eventually(t, func() bool { return d.sessions.Counts().Clients == 1 }, "one client of the page")
+}
