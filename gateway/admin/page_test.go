@@ -17,6 +17,8 @@ func TestPageObeysItsOwnPolicy(t *testing.T) {
 	page := string(live.files["/"].body)
 	require.NotRegexp(t, `(?i)\sstyle=|<style|\son[a-z]+=|<script(>|[^>]*>[^<])|https?:`, page)
 
+	require.NotContains(t, page, "connecting", "without its scripts it would say so for ever")
+
 	dangerous := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|\.srcdoc|DOMParser`)
 	foreign := regexp.MustCompile(`https?://|@import|url\(`)
 	scripts := 0

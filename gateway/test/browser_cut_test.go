@@ -95,9 +95,37 @@ func TestBrowserCutsTheStreamAndShowsThatNothingIsMissing(t *testing.T) {
 	}
 }
 
+// judgesCuts checks what the page would say, also of what no server should do.
+func (p *livePage) judgesCuts(t *testing.T) {
+	t.Helper()
+	evaluate[bool](t, p, `(import("/live/cut.js").then((module) => { window.judge = module.judge; }), true)`)
+	p.wait(t, `"judge" in window`)
+	f := func(came, offsets, more, verdict, sentence string) {
+		t.Helper()
+		require.Equal(t, []string{verdict, sentence}, evaluate[[]string](t, p, fmt.Sprintf(
+			`judge({sent: 3, came: %s, offsets: %s, before: 7, keeps: true, told: false, latestOnly: false, error: "", ...%s})`, came, offsets, more)))
+	}
+	f("[1,2,3]", "[8,9,10]", "{}", "good", "3 of 3, once, in order")
+	f("[1,2,3]", "[8,9,10,11]", "{}", "good", "3 of 3, once, in order")
+	f("[1,2,3]", "[9,10,11]", "{}", "bad", "3 of 3, but #8 did not come next")
+	f("[1,2,3]", "[8,9,11]", "{}", "bad", "3 of 3, but #10 did not come next")
+	f("[1,2,3]", "[8,9,10,12]", "{}", "bad", "3 of 3, but #11 did not come next")
+	f("[1,3,2]", "[8,10,9]", "{}", "bad", "3 of 3, not in order")
+	f("[1,2,2,3]", "[8,9,9,10]", "{}", "bad", "3 of 3, 1 of them again")
+	f("[1,3]", "[8,10]", "{}", "bad", "2 of 3: the rest is lost, and no gap was told")
+	f("[3]", "[10]", "{}", "bad", "1 of 3: the rest is lost, and no gap was told")
+	f("[3]", "[10]", "{latestOnly: true}", "warn", "1 of 3: the latest only, as cache recovery has it")
+	f("[]", "[]", "{told: true}", "warn", "0 of 3: history does not reach back, a gap was told")
+	f("[]", "[]", "{keeps: false, before: undefined}", "warn", "0 of 3: no history is kept here")
+	f("[1,2,3]", "[]", "{keeps: false, before: undefined}", "good", "3 of 3, once, in order")
+	f("[1,2,3]", "[40,41,42]", "{told: true}", "good", "3 of 3, once, in order")
+	f("[]", "[]", `{error: "103 permission denied"}`, "bad", "not published: 103 permission denied")
+}
+
 // Where history does not reach back, or there is none, the page says so, for each channel.
 func TestBrowserSaysWhatACutLost(t *testing.T) {
 	_, p := openDev(t)
+	p.judgesCuts(t)
 	p.addChannels(t, "cache:a", "live:a")
 	require.Zero(t, evaluate[int](t, p, `sluice.gaps`), "an empty cache is no gap for who comes for the first time")
 
@@ -141,43 +169,4 @@ func TestBrowserSaysWhatACutLost(t *testing.T) {
 	}
 	p.do(t, chromedp.Click(chromedp.CSS("#cut")))
 	p.wait(t, `document.getElementById("cut-verdict").textContent === "The stream is not live: there is nothing to cut"`)
-}
-
-// frames waits until what is to be drawn has been.
-func (p *livePage) frames(t *testing.T) {
-	t.Helper()
-	evaluate[bool](t, p, `(window.drawn = false, requestAnimationFrame(() => requestAnimationFrame(() => { drawn = true; })), true)`)
-	p.wait(t, `drawn`)
-}
-
-// Nothing moves but by the hand of the person, whatever arrives.
-func TestBrowserDoesNotMoveWhatIsThere(t *testing.T) {
-	d, p := openDev(t)
-	for _, size := range [][2]int64{{1280, 800}, {390, 844}, {320, 568}} {
-		p.do(t, chromedp.EmulateViewport(size[0], size[1]))
-		p.wait(t, fmt.Sprintf(`innerWidth === %d && document.getAnimations().length === 0`, size[0]))
-		evaluate[bool](t, p, `(window.moved = [], window.observer = new PerformanceObserver((entries) => {
-			for (const e of entries.getEntries()) {
-				const rows = document.getElementById("messages"); // with the newest on top they make room, which is their purpose
-				const newestOnTop = document.getElementById("order-first").checked;
-				if (!e.hadRecentInput && !(newestOnTop && e.sources.every((s) => rows.contains(s.node)))) moved.push(e.value + " " + e.sources.map((s) => s.node?.id || s.node?.className || s.node?.nodeName).join(" "));
-			}
-		}), true)`)
-		p.frames(t)
-		evaluate[bool](t, p, `(observer.observe({type: "layout-shift"}), true)`)
-		before := evaluate[int](t, p, `sluice.total`)
-		d.publishNumbers(t, "news", 1, 60)
-		d.api.Publish(t, "chat:lobby", `"`+strings.Repeat("w", 65536)+`"`)
-		p.wait(t, fmt.Sprintf(`sluice.total === %d && document.getElementById("total").textContent === "%[1]d"`, before+61))
-		require.Equal(t, "good", p.cut(t, 5).Verdict)
-		p.do(t, chromedp.Click(chromedp.CSS("#clear")))
-		p.frames(t)
-		p.do(t, chromedp.Click(chromedp.CSS(`label[for="order-last"]`)))
-		d.publishNumbers(t, "news", 1, 60)
-		p.wait(t, `document.querySelectorAll('#messages > [data-kind="pub"]').length === 60`)
-		p.frames(t)
-		require.Empty(t, evaluate[[]string](t, p, `(observer.disconnect(), moved)`), "%d", size[0])
-		p.do(t, chromedp.Click(chromedp.CSS(`label[for="order-first"]`)))
-	}
-	testkit.Eventually(t, func() bool { return d.sessions.Counts().Clients == 1 }, "one client of the page")
 }

@@ -45,50 +45,6 @@ func (p *livePage) looks(t *testing.T, state string) {
 	require.Equal(t, 800, evaluate[int](t, p, `document.documentElement.scrollHeight`), "at a desk the window does not scroll")
 }
 
-// At the start, after a cut, while the server is gone and when it is back the page says what is
-// so and what to do, at every width and in both schemes.
-func TestBrowserSaysWhatIsSoInEveryState(t *testing.T) {
-	secrets := config.Dev{Secret: testSecret, APIKey: devKeyWithoutBlanks}
-	d, p := openDev(t)
-	text := func(id string) string {
-		return evaluate[string](t, p, `document.getElementById("`+id+`").textContent`)
-	}
-	empty := func() string {
-		return evaluate[string](t, p, `document.getElementById("empty").innerText`)
-	}
-	require.Regexp(t, `^No message here yet\.\s+Press Send, or paste this into a terminal:\s+curl `, empty())
-	require.Equal(t, text("command-publish"), text("empty-command"))
-	p.looks(t, "empty")
-
-	require.Equal(t, "good", p.cut(t, 5).Verdict)
-	p.looks(t, "cut")
-	d.publishNumbers(t, "news", 1, 500)
-	p.wait(t, `document.querySelectorAll('#messages > [data-kind="pub"]').length === 510`)
-	p.looks(t, "many")
-	p.do(t, chromedp.Click(chromedp.CSS("#clear")))
-
-	d.stop(t)
-	p.wait(t, `/^No answer since \d\d:\d\d:\d\d$/.test(document.getElementById("state-detail").textContent)`)
-	p.wait(t, `/^try \d+ failed, the next is at about \d\d:\d\d:\d\d$/.test(document.getElementById("tries").textContent)`)
-	require.Regexp(t, `^No message here yet\.\s+No answer since`, empty())
-	require.Nil(t, evaluate[any](t, p, `document.getElementById("tries").closest("[role=status], [aria-live]")`), "read out with every attempt")
-	p.looks(t, "gone")
-	p.do(t, chromedp.Click(chromedp.CSS("#send")))
-	p.wait(t, `document.getElementById("publish-result").textContent === "The server cannot be reached"`)
-	p.do(t, chromedp.Click(chromedp.CSS("#toggle")), chromedp.Click(chromedp.CSS("#toggle"))) // Stop, Connect
-	p.wait(t, `document.getElementById("state-detail").textContent === "The server cannot be reached"`)
-	p.wait(t, `/^try \d+ failed, the next is at \d\d:\d\d:\d\d$/.test(document.getElementById("tries").textContent)`)
-
-	d.start(t, secrets)
-	p.wait(t, `sluice.state === "live" && document.getElementById("tries").textContent === ""`)
-	d.api.MustResult(t, "disconnect", `{"user":"dev"}`)
-	p.wait(t, `sluice.state === "stopped"`)
-	require.Equal(t, "3503 force disconnect: somebody closed this stream by the server API. Press Connect to try again", text("state-detail"))
-	p.looks(t, "refused")
-	p.do(t, chromedp.Click(chromedp.CSS("#toggle")))
-	p.wait(t, `sluice.state === "live"`)
-}
-
 // A stream that is refused with a status, which EventSource keeps to itself, is told with it.
 func TestBrowserSaysWhyTheStreamIsRefused(t *testing.T) {
 	_, p := openDev(t)
@@ -125,6 +81,8 @@ func TestBrowserIsUsedByKeyboardAndScreenReader(t *testing.T) {
 	}
 	require.Greater(t, controls, 25)
 
+	p.do(t, prefer("prefers-reduced-motion", "reduce"))
+	require.Equal(t, "0s", evaluate[string](t, p, `getComputedStyle(document.querySelector(".mark-gate")).transitionDuration`))
 	for _, width := range []int64{1280, 390} {
 		p.do(t, chromedp.EmulateViewport(width, 844))
 		p.wait(t, fmt.Sprintf(`innerWidth === %d && document.getAnimations().length === 0`, width))

@@ -192,9 +192,14 @@ func TestBrowserShowsThePageOnPhonesAndInTheDark(t *testing.T) {
 
 // preferScheme makes the browser prefer light or dark.
 func preferScheme(scheme string) chromedp.Action[chromedp.Void] {
+	return prefer("prefers-color-scheme", scheme)
+}
+
+// prefer makes the browser say that the person prefers something.
+func prefer(feature, value string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
 		_, err := cdp.Call(ctx, tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+			Features: []*emulation.MediaFeature{{Name: feature, Value: value}},
 		})
 		return err
 	})

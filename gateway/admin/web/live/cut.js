@@ -16,7 +16,7 @@ const PATIENCE_MS = 15000; // for what must come, and for each step before
  * What became of the messages of one channel: [verdict, sentence]. Verdict is "good", "warn" or "bad". The messages are
  * numbered from 1; came has the numbers as they came, offsets those of all messages since the cut, of others, too.
  */
-function judge({ sent, came, told, keeps, latestOnly, error, before, offsets }) {
+export function judge({ sent, came, told, keeps, latestOnly, error, before, offsets }) {
   if (error) return ['bad', `not published: ${error}`];
   const distinct = new Set(came).size;
   const all = `${distinct} of ${sent}`;
