@@ -26,12 +26,16 @@ func TestLongClientRecipesOfTheDocsLeaveSilentConnections(t *testing.T) {
 	t.Cleanup(func() { s.stop(t) })
 	token := tokenOf(t, "42", nil)
 	var stuck atomic.Bool
-	box := newMiddlebox(t, s.addr, func(came, _, _ int) int {
-		if stuck.Load() {
-			return 0
-		}
-		return came
-	})
+	var boxes []*middlebox // one for each
+	newBox := func() (url string) {
+		boxes = append(boxes, newMiddlebox(t, s.addr, func(came, _, _ int) int {
+			if stuck.Load() {
+				return 0
+			}
+			return came
+		}))
+		return "http://" + boxes[len(boxes)-1].addr()
+	}
 	hurry := func(text string) string {
 		t.Helper()
 		hurried := strings.NewReplacer("silence = 60_000;", "silence = 2_000;", "silence  = time.Minute ", "silence  = 2*time.Second ",
@@ -41,23 +45,21 @@ func TestLongClientRecipesOfTheDocsLeaveSilentConnections(t *testing.T) {
 	}
 	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, token) }))
 	t.Cleanup(tokens.Close)
-	target := "http://" + box.addr() + testkit.DefaultPath
 	channels := recoverableChannels(2)
-	programs := []*following{follows(t, "javascript", newRecipe(t, "javascript", hurry(fetchRecipe(t, target, tokens.URL, channels))).command())}
+	programs := []*following{follows(t, "javascript", newRecipe(t, "javascript", hurry(fetchRecipe(t, newBox()+testkit.DefaultPath, tokens.URL, channels))).command())}
 	for _, block := range docBlocks(t, "follow") {
 		if block[2] != "sh" { // it leaves that to TCP
-			cmd := newRecipe(t, block[2], hurry(block[3])).command(append([]string{target}, channels...)...)
+			cmd := newRecipe(t, block[2], hurry(block[3])).command(append([]string{newBox() + testkit.DefaultPath}, channels...)...)
 			programs = append(programs, follows(t, block[2], cmd, "TOKEN="+token))
 		}
 	}
 	home.serveAll(map[string]http.HandlerFunc{
 		"/token": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, token) },
 		"/": htmlPage(`<!doctype html><title>test</title><link rel="icon" href="data:,"><p id="state-detail"></p><form id="publish-form"></form><script>` +
-			hurry(pageRecipes(t, "http://"+box.addr(), "http://"+box.addr(), token)) + `</script>`),
+			hurry(pageRecipes(t, newBox(), newBox(), token)) + `</script>`),
 	})
 	page := openLive(t, home.addr())
-	all := len(programs) + 2
-	testkit.EventuallyWithin(t, time.Minute, func() bool { return s.sessions.Counts().Clients == all }, "all to connect")
+	testkit.EventuallyWithin(t, time.Minute, func() bool { return s.sessions.Counts().Clients == len(boxes) }, "all to connect")
 	each := 0
 	publish := func() { each = publishRounds(t, s, channels, each, "", func(n int) bool { return n == each+5 }) }
 	got := func() {
@@ -70,10 +72,15 @@ func TestLongClientRecipesOfTheDocsLeaveSilentConnections(t *testing.T) {
 	}
 	publish()
 	got()
-	before := box.connections()
+	before := make(map[*middlebox]int)
+	for _, box := range boxes {
+		before[box] = box.connections()
+	}
 	stuck.Store(true)
 	publish()
-	testkit.EventuallyWithin(t, time.Minute, func() bool { return box.connections() >= before+all }, "all to try again")
+	for _, box := range boxes {
+		testkit.EventuallyWithin(t, time.Minute, func() bool { return box.connections() > before[box] }, "each to try again")
+	}
 	stuck.Store(false)
 	got()
 	publish()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -98,13 +99,32 @@ func (s *tabs) expect(t *testing.T, last int) {
 // ends has the server end the stream for good.
 func (s *tabs) ends(t *testing.T) {
 	t.Helper()
-	asked := s.line.requests()
-	s.api.MustResult(t, "disconnect", `{"user":"42"}`)
+	s.sendAway(t, s.open[0], s.line)
 	for _, p := range s.open {
 		p.wait(t, `sluice.over === 3503`)
 	}
+}
+
+// sendAway ends the streams of the user 42 by 3503, until a plain EventSource of the page, which
+// does not look, came back from it three times: nobody else may have, by these relays.
+func (s *server) sendAway(t *testing.T, p *livePage, lines ...*relay) {
+	t.Helper()
+	asked := make([]string, len(lines))
+	for i, line := range lines {
+		asked[i] = line.requests()
+	}
+	witness := newRelay(t, s.addr, 1)
+	target := "http://" + witness.addr() + testkit.DefaultPath + "?cf_connect=" + url.QueryEscape(fmt.Sprintf(`{"token":%q}`, tokenOf(t, "42", nil)))
+	evaluate[bool](t, p, fmt.Sprintf(`{ globalThis.witness = new EventSource(%q); true; }`, target))
+	testkit.EventuallyWithin(t, pageTimeout, func() bool {
+		s.api.MustResult(t, "disconnect", `{"user":"42"}`)
+		return strings.Count(witness.requests(), "GET /") > 3
+	}, "one to come back")
+	evaluate[bool](t, p, `{ witness.close(); true; }`)
 	testkit.Eventually(t, func() bool { return s.sessions.Counts().Clients == 0 }, "no stream")
-	require.Equal(t, asked, s.line.requests(), "nobody came back")
+	for i, line := range lines {
+		require.Equal(t, asked[i], line.requests(), "nobody came back")
+	}
 }
 
 // Eight tabs share one stream, which is two more than a browser has connections to a host:
@@ -166,6 +186,8 @@ func TestBrowserTabsOfTheDocsTakeTurns(t *testing.T) {
 		look(p, "hidden")
 	}
 	testkit.Eventually(t, func() bool { return s.sessions.Counts().Clients == 0 }, "no stream while nobody looks")
+	evaluate[bool](t, s.open[0], `{ navigator.locks.query().then((all) => { sluice.locks = all.held.length + all.pending.length; }); true; }`)
+	s.open[0].wait(t, `sluice.locks === 0`)
 	s.publishNumbers(t, "rr:0", 21, 25)
 	look(s.open[2], "visible")
 	s.expect(t, 25)
