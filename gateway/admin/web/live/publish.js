@@ -2,7 +2,7 @@
 
 import { readJSON } from './json.js';
 import { visible, visibleJSON } from './text.js';
-import { connectRequest } from './stream.js';
+import { PATIENCE_MS, connectRequest, unanswered } from './stream.js';
 
 const LARGEST_BURST = 100000;
 const CHUNK = 200; // messages of a burst in one request
@@ -26,16 +26,17 @@ function publishBody(channel, text, stamp) {
 /** Calls one method of the HTTP API. Returns its answer; throws an Error whose message is for people. */
 export async function call(session, method, body) {
   let response;
+  let text;
   try {
     response = await fetch(`${session.api}/${method}`, {
-      method: 'POST', body, cache: 'no-store',
+      method: 'POST', body, cache: 'no-store', signal: AbortSignal.timeout(PATIENCE_MS),
       headers: { 'Content-Type': 'application/json', 'X-API-Key': session.api_key },
     });
-  } catch {
-    throw new Error('The server cannot be reached');
+    text = await response.text();
+  } catch (error) {
+    throw new Error(error.name === 'TimeoutError' ? unanswered(PATIENCE_MS) : 'The server cannot be reached');
   }
   if (response.status === 401) throw new Error('401: the API key was refused. Stop and connect again to fetch the current one');
-  const text = await response.text();
   const answer = readJSON(text).value;
   const error = answer?.error ?? (response.ok ? undefined : answer);
   if (error?.code !== undefined) throw Object.assign(new Error(`${error.code} ${error.message ?? ''}`.trim()), { code: error.code });

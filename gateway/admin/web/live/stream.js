@@ -20,9 +20,15 @@ const FIRST_RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 30000;
 const REFUSALS_BEFORE_STOP = 8;
 const SLOW_MS = 5000; // a connect that takes longer is spoken of
-const PATIENCE_MS = 10000; // for an answer that is no stream
 const HUNG_MS = 15000; // after a stream ended, without an attempt that failed
 const SAID_CHARS = 200; // of a refusal
+
+/** For an answer that is no stream. */
+export const PATIENCE_MS = 10000;
+
+/** Why nobody answers: over HTTP/1.1 a browser has six connections to a server, in all tabs together. */
+export const unanswered = (ms) =>
+  `No answer for ${ms / 1000} s. The server is busy, or this browser has six streams of it already: close other tabs of this page`;
 
 // What to do after a terminal disconnect.
 const ADVICE = {
@@ -133,7 +139,7 @@ export class Stream {
   #open(state) {
     this.greeted = false;
     this.on.state(state, 'Opening the stream');
-    this.slow = setTimeout(() => this.on.state(state, `No answer for ${SLOW_MS / 1000} s. The server is busy, or this browser has six streams of it already: close other tabs of this page`), SLOW_MS);
+    this.slow = setTimeout(() => this.on.state(state, unanswered(SLOW_MS)), SLOW_MS);
     const source = new EventSource(subscribeURL(this.session, this.channels, this.lastEventId));
     this.source = source;
     // A late event of a source that was replaced must not touch its successor.
@@ -177,8 +183,8 @@ export class Stream {
       return;
     }
     const now = Date.now();
-    const unanswered = () => this.on.state('reconnecting', `No answer since ${timeOfDay(this.lostAt)}`);
-    this.slow = setTimeout(unanswered, HUNG_MS);
+    const sayGone = () => this.on.state('reconnecting', `No answer since ${timeOfDay(this.lostAt)}`);
+    this.slow = setTimeout(sayGone, HUNG_MS);
     if (!this.goodbye) this.on.disconnect({ reason: 'connection lost', at: new Date(now) });
     this.goodbye = true; // say it once, however often the browser tries in vain
     if (this.lostAt === null) {
@@ -187,7 +193,7 @@ export class Stream {
       this.on.state('reconnecting', 'The stream ended. The browser comes back by itself');
     } else {
       this.tries++;
-      unanswered();
+      sayGone();
       // EventSource does not tell its delay, but keeps it: the next attempt is as far away as the last one.
       this.on.waiting(`try ${this.tries} failed, the next is at about ${timeOfDay(new Date(2 * now - this.triedAt))}`);
     }
@@ -281,9 +287,7 @@ async function fetchSession() {
       cache: 'no-store', headers: key === '' ? {} : { 'X-Sluice-Key': key }, signal: AbortSignal.timeout(PATIENCE_MS),
     });
   } catch (error) {
-    throw new Error(error.name === 'TimeoutError'
-      ? `The server has not answered for ${PATIENCE_MS / 1000} s. It is busy, or this browser has six streams of it already: close other tabs of this page`
-      : 'The server cannot be reached');
+    throw new Error(error.name === 'TimeoutError' ? unanswered(PATIENCE_MS) : 'The server cannot be reached');
   }
   const answer = await response.json().catch(() => null);
   if (response.ok && answer) {
