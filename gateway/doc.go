@@ -39,7 +39,8 @@
 //	                engine that has a cluster.Carrier; clustertest/ a network for tests, and
 //	                the suite of carriers
 //	front/          accept, TLS, PROXY protocol, connections that wait; strict/ what requests
-//	                must look like; client/ addresses, what proxies forward, limits by address
+//	                must look like; client/ addresses, what proxies forward, limits by address;
+//	                local/ Unix sockets and their files
 //	gate/           connections before they are a request or a stream: accept, wait, workers
 //	auth/           tokens, key sets, API keys -> identity
 //	origin/         which page is behind a request

@@ -9,7 +9,10 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"syscall"
+
+	"sluice/gateway/front/local"
 )
 
 // Listen adds to the error of a listener on host:port what to do; option is
@@ -30,6 +33,24 @@ func Listen(err error, addr, option string) error {
 		hint = fmt.Sprintf("the name in %saddress cannot be resolved: set it to an address of this machine", option)
 	default:
 		return err
+	}
+	return fmt.Errorf("%w\n%s", err, hint)
+}
+
+// Socket adds to the error of a Unix socket at a path that an option names what to do.
+func Socket(err error, path, option string) error {
+	hint := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, local.ErrInUse):
+		hint = fmt.Sprintf("another process listens there (`ss -lxp src %s` shows it): stop it, or set %s to another path", path, option)
+	case errors.Is(err, local.ErrNoSocket):
+		hint = fmt.Sprintf("move it away, or set %s to another path", option)
+	case errors.Is(err, local.ErrGroup):
+		hint = "set http_server.unix_socket_group to a group of this machine in which the process is (SupplementaryGroups= in a systemd unit)"
+	case errors.Is(err, fs.ErrNotExist):
+		hint = fmt.Sprintf("make the folder %s (RuntimeDirectory= in a systemd unit), or set %s to another path", filepath.Dir(path), option)
+	default:
+		return File(err, option)
 	}
 	return fmt.Errorf("%w\n%s", err, hint)
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/front/local"
 )
 
 func TestAdvice(t *testing.T) {
@@ -24,4 +26,18 @@ func TestAdvice(t *testing.T) {
 	require.ErrorContains(t, File(&fs.PathError{Err: syscall.EROFS}, "pid_file"), "ReadWritePaths=")
 	require.ErrorIs(t, File(denied, "log.file"), fs.ErrPermission)
 	require.Equal(t, other, File(other, "log.file"))
+}
+
+func TestAdviceOnUnixSockets(t *testing.T) {
+	f := func(err error, hint string) {
+		t.Helper()
+		told := Socket(err, "/run/x/s.sock", "http_server.address")
+		require.ErrorIs(t, told, err)
+		require.ErrorContains(t, told, hint)
+	}
+	f(local.ErrInUse, "`ss -lxp src /run/x/s.sock` shows it")
+	f(local.ErrNoSocket, "set http_server.address to another path")
+	f(local.ErrGroup, "http_server.unix_socket_group")
+	f(fs.ErrNotExist, "make the folder /run/x (RuntimeDirectory=")
+	f(fs.ErrPermission, fmt.Sprintf("runs as uid %d", os.Getuid()))
 }

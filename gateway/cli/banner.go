@@ -38,18 +38,18 @@ func banner(w io.Writer, n *node.Node, cfg *config.Config, profile *config.Appli
 		fmt.Fprintf(&text, "  Profile     %s\n", profile)
 	}
 	if b := &cfg.Broadcast; b.Enabled {
-		fmt.Fprintf(&text, "  Broadcast   %s%s/{channel}: to everybody, of namespaces with broadcast\n", at.base, b.HandlerPrefix)
+		fmt.Fprintf(&text, "  Broadcast   %s%s/{channel}: to everybody, of namespaces with broadcast\n", at.base.url, b.HandlerPrefix)
 	}
 	fmt.Fprintf(&text, `
-  Subscribe   curl -N -G '%s%s' --data-urlencode 'cf_connect=%s'
+  Subscribe   curl -N -G %s'%s%s' --data-urlencode 'cf_connect=%s'
 
-  Publish     curl '%s%s/publish' -H 'X-API-Key: %s' \
+  Publish     curl %s'%s%s/publish' -H 'X-API-Key: %s' \
                 -d '{"channel":"%s","data":{"text":"hello"}}'
 
   Token       %s
               (user %q; goes into cf_connect as "token")
 
-`, at.base, node.Root(cfg.UniSSE.HandlerPrefix), connect, at.api, cfg.HTTPAPI.HandlerPrefix,
+`, at.base.flag, at.base.url, node.Root(cfg.UniSSE.HandlerPrefix), connect, at.api.flag, at.api.url, cfg.HTTPAPI.HandlerPrefix,
 		cfg.HTTPAPI.Key, node.DevChannels[0], token, user)
 	_, err = io.WriteString(w, text.String())
 	return err
@@ -59,22 +59,26 @@ func banner(w io.Writer, n *node.Node, cfg *config.Config, profile *config.Appli
 // of its banner.
 type reach struct {
 	who       string   // can reach it
-	base, api string   // URLs of the two listeners, without a path
-	page      string   // the link of the live page that works on this machine
+	base, api place    // of the two listeners
+	page      string   // the link of the live page that works on this machine, or why there is none
 	elsewhere []string // those that work on other machines, with the key
 }
 
 // reachOf looks at what the listeners are bound to, not at what was configured.
 func reachOf(n *node.Node, cfg *config.Config, own func() ([]net.Addr, error)) reach {
 	on := n.Listening()
-	bound := boundTo(on[0].Addr)
-	r := reach{base: urlOf(bound, on[0].TLS), who: "this machine only"}
+	r := reach{base: placeOf(on[0]), who: "this machine only"}
 	r.api = r.base
 	if len(on) > 1 && !cfg.HTTPAPI.External {
-		r.api = urlOf(boundTo(on[1].Addr), on[1].TLS)
+		r.api = placeOf(on[1])
 	}
 	key := "/#" + n.LiveKey()
-	r.page = r.base + "/"
+	if r.base.flag != "" {
+		r.page = "at the address of a proxy to " + n.Addr() + ", with " + key + " behind it"
+		return r
+	}
+	bound := boundTo(on[0].Addr)
+	r.page = r.base.url + "/"
 	if !bound.Addr().IsLoopback() {
 		r.who = "OTHER MACHINES REACH IT, too (" + n.Addr() + ")"
 	}
@@ -83,9 +87,27 @@ func reachOf(n *node.Node, cfg *config.Config, own func() ([]net.Addr, error)) r
 			r.elsewhere = append(r.elsewhere, urlOf(netip.AddrPortFrom(a, bound.Port()), on[0].TLS)+key)
 		}
 	} else if !bound.Addr().IsLoopback() || cfg.HTTPServer.ProxyProtocol {
-		r.page = r.base + key
+		r.page = r.base.url + key
 	}
 	return r
+}
+
+// place is how a listener is reached.
+type place struct {
+	url  string // without a path
+	flag string // that curl needs before it, with a blank behind; "" if none
+}
+
+// placeOf returns it. A Unix socket has no host: any name does.
+func placeOf(l node.Listening) place {
+	if l.Addr.Network() != "unix" {
+		return place{url: urlOf(boundTo(l.Addr), l.TLS)}
+	}
+	p := place{url: "http://localhost", flag: "--unix-socket '" + l.Addr.String() + "' "}
+	if l.TLS {
+		p.url = "https://localhost"
+	}
+	return p
 }
 
 // boundTo returns where a TCP listener is bound.

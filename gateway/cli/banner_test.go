@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -164,4 +166,28 @@ func TestAddressesThatOthersReach(t *testing.T) {
 func TestBannerOfTheBroadcastRoute(t *testing.T) {
 	_, text := bannerOf(t, "10.1.2.3/8", map[string]string{"broadcast.enabled": "true"})
 	require.Regexp(t, `Broadcast   http://localhost:\d+/broadcast/\{channel\}: to everybody`, text)
+}
+
+// On a Unix socket there is no link: it says how to get at it all the same.
+func TestDevelopmentOnAUnixSocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "sluice")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "s.sock")
+	n, text := bannerOf(t, "10.1.2.3/8", map[string]string{"http_server.address": "unix:" + path})
+	require.Equal(t, "unix:"+path, n.Addr())
+	require.Contains(t, text, "development mode: this machine only")
+	require.Contains(t, text, "Live page   at the address of a proxy to unix:"+path+", with /#"+n.LiveKey()+" behind it\n")
+	require.Contains(t, text, "curl -N -G --unix-socket '"+path+"' 'http://localhost/connection/uni_sse'")
+	require.Contains(t, text, "curl --unix-socket '"+path+"' 'http://localhost/api/publish'")
+	require.NotContains(t, text, "8000")
+
+	// Who comes through a proxy is not on this machine for that.
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}}
+	answer, err := client.Get("http://localhost/dev/session")
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	require.Equal(t, http.StatusForbidden, answer.StatusCode)
 }

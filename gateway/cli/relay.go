@@ -47,14 +47,14 @@ func relayCommand(stdout, stderr io.Writer) *cobra.Command {
 
 // relayBanner says what is relayed, and where.
 func relayBanner(n *node.Node, cfg *config.Config) string {
-	base := urlOf(boundTo(n.Listening()[0].Addr), n.Listening()[0].TLS)
+	at := placeOf(n.Listening()[0])
 	var text strings.Builder
 	fmt.Fprintf(&text, "\n  Sluice %s relays %s\n\n", node.Version, n.Origin())
 	if cfg.Broadcast.Enabled {
-		fmt.Fprintf(&text, "  Viewers     curl -N '%s%s/CHANNEL'\n", base, cfg.Broadcast.HandlerPrefix)
+		fmt.Fprintf(&text, "  Viewers     curl -N %s'%s%s/CHANNEL'\n", at.flag, at.url, cfg.Broadcast.HandlerPrefix)
 	}
 	if cfg.Health.Enabled && len(n.Listening()) == 1 {
-		fmt.Fprintf(&text, "  Ready       curl '%s%s' (200 while the origin is within reach)\n", base, node.ReadyPath(cfg.Health.HandlerPrefix))
+		fmt.Fprintf(&text, "  Ready       curl %s'%s%s' (200 while the origin is within reach)\n", at.flag, at.url, node.ReadyPath(cfg.Health.HandlerPrefix))
 	}
 	fmt.Fprintln(&text)
 	return text.String()

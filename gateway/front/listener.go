@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"sluice/gateway/front/local"
 	"sluice/gateway/gate"
 	"sluice/gateway/loop"
 )
@@ -25,8 +26,8 @@ type Options struct {
 	// TLS makes every connection a TLSConn; [Certs.Config] makes a fitting
 	// one. nil: no TLS.
 	TLS *tls.Config
-	// Trusted reports whether a peer is a proxy whose word counts. It is
-	// called for every connection. nil: nobody is.
+	// Trusted reports whether a peer is a proxy whose word counts; the zero Addr is
+	// that of peers on Unix sockets. It is called for every connection. nil: nobody is.
 	Trusted func(netip.Addr) bool
 	// ProxyProtocol makes trusted peers begin their connections with a PROXY
 	// header; one that does not is closed. From others it is bad HTTP.
@@ -40,6 +41,8 @@ type Options struct {
 	ReusePort bool
 	// Socket is what the kernel is told about each connection. For Listen only.
 	Socket loop.SocketOptions
+	// Unix is about the file of a Unix socket. For Listen only.
+	Unix local.Options
 	// HeaderTimeout is how long a peer may take for its PROXY header. 0: as
 	// long as the read deadline allows.
 	HeaderTimeout time.Duration
@@ -64,7 +67,7 @@ type Stats struct {
 	HandshakesFailed uint64 // TLS handshakes that came to no end, or to a bad one
 }
 
-// Listener is a TCP listener whose Accept does not fail when the process or the
+// Listener is a TCP or Unix listener whose Accept does not fail when the process or the
 // system runs out of something: the HTTP server would stop for good on such an
 // error. It waits and tries again instead. One descriptor is kept in reserve,
 // so that a connection that cannot be served is closed rather than left waiting
@@ -102,9 +105,16 @@ type Listener struct {
 	acceptedThen uint64        // accepted before that
 }
 
-// Listen opens a listener on host:port, for IPv4 and IPv6 where host is empty.
-// Keep-alive is off: pings find dead peers.
+// Listen opens a listener on host:port, for IPv4 and IPv6 where host is empty, or on
+// unix:/path, see [local.Check]. Keep-alive is off: pings find dead peers.
 func Listen(addr string, opt Options) (*Listener, error) {
+	if path, ok := local.Path(addr); ok {
+		ln, err := local.Listen(path, opt.Unix)
+		if err != nil {
+			return nil, fmt.Errorf("front: cannot listen on %q: %w", addr, err)
+		}
+		return Wrap(ln, opt), nil
+	}
 	lc := net.ListenConfig{KeepAlive: -1, Control: opt.control}
 	lc.SetMultipathTCP(false) // its connections inherit no options
 	ln, err := lc.Listen(context.Background(), "tcp", addr)

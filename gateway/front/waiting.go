@@ -238,7 +238,8 @@ func (w *Waiting) take(c *Conn, state uint32, since int64) bool {
 	if p.key == 0 {
 		p.key = client.KeyOf(c.addr())
 	}
-	if counted := (w.opt.PerAddress > 0 || w.opt.IdlePerAddress > 0) && !c.trusted; p.counted != counted {
+	// Without an address, on a Unix socket, nobody counts: they would all be one.
+	if counted := (w.opt.PerAddress > 0 || w.opt.IdlePerAddress > 0) && !c.trusted && c.addr().IsValid(); p.counted != counted {
 		p.counted = counted
 	}
 	p.since.Store(since) // before it is in a list: what stood there is of another wait

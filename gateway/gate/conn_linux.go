@@ -267,11 +267,17 @@ func (c *Conn) sysWrite(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// Peer returns the address of the peer. Any goroutine.
+// Peer returns the address of the peer; the zero AddrPort on a Unix socket. Any goroutine.
 func (c *Conn) Peer() netip.AddrPort { return c.peer }
+
+// unnamed is the address of all peers on Unix sockets: the kernel knows them by none.
+var unnamed net.Addr = &net.UnixAddr{Name: "@", Net: "unix"}
 
 // RemoteAddr implements net.Conn.
 func (c *Conn) RemoteAddr() net.Addr {
+	if !c.peer.IsValid() {
+		return unnamed
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.remote == nil {
@@ -291,6 +297,8 @@ func (c *Conn) LocalAddr() net.Addr {
 		return &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}
 	case *syscall.SockaddrInet6:
 		return &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}
+	case *syscall.SockaddrUnix:
+		return &net.UnixAddr{Name: sa.Name, Net: "unix"}
 	}
 	return &net.TCPAddr{}
 }

@@ -78,7 +78,7 @@ func (g *Gate) Listen(ln net.Listener, opt ListenOptions) (*Listener, error) {
 		l.release()
 		return nil, fmt.Errorf("gate: cannot take the listener's socket: %w", err)
 	}
-	// Accepted sockets inherit it.
+	// Accepted sockets inherit it. Unix sockets do not have it.
 	_ = unix.SetsockoptInt(l.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	l.hold()
 	if err := g.enter(l); err != nil {
@@ -358,7 +358,7 @@ func (l *Listener) Shed() bool {
 	return err == nil
 }
 
-// peerOf is the address of who has connected.
+// peerOf is the address of who has connected; on a Unix socket nobody has one.
 func peerOf(sa *unix.RawSockaddrAny) netip.AddrPort {
 	switch sa.Addr.Family {
 	case unix.AF_INET:

@@ -63,7 +63,7 @@ func TestTheFrontLineIsValidated(t *testing.T) {
 	f(`"trusted_proxies": ["10.0.0.7", "10.0.0.0/8", "::1", "fd00::/8"], "proxy_protocol": true`, "")
 	for _, bad := range []string{"10.0.0.0/33", "proxy.example", "10.0.0.1:80", "", "10.0.0"} {
 		f(`"trusted_proxies": ["10.0.0.7", "`+bad+`"]`,
-			`trusted_proxies: "`+bad+`" is neither an address nor a network: allowed such as "10.0.0.7", "10.0.0.0/8" or "fd00::/8"`)
+			`trusted_proxies: "`+bad+`" is neither an address nor a network: allowed such as "10.0.0.7", "10.0.0.0/8" or "fd00::/8", and "unix" for whoever connects to a Unix socket`)
 	}
 	f(`"proxy_protocol": true`, `proxy_protocol: true needs http_server.trusted_proxies: allowed only with the addresses of the proxies that speak it`)
 	f(`"header_timeout": "5s", "read_timeout": "5s"`, "")

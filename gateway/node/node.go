@@ -237,8 +237,8 @@ func (node *Node) discard() {
 	node.closeRedis()
 }
 
-// Addr returns where the public listener is bound.
-func (node *Node) Addr() string { return node.listeners[0].Addr().String() }
+// Addr returns where the public listener is bound: host:port, or unix:/path.
+func (node *Node) Addr() string { return addressOf(node.listeners[0].Addr()) }
 
 // Failed delivers an error when a listener ended without Stop.
 func (node *Node) Failed() <-chan error { return node.failed }

@@ -12,6 +12,7 @@ import (
 	"sluice/gateway/edge"
 	"sluice/gateway/front"
 	"sluice/gateway/front/client"
+	"sluice/gateway/front/local"
 	"sluice/gateway/gate"
 	"sluice/gateway/heap"
 	"sluice/gateway/hub"
@@ -148,11 +149,27 @@ func (node *Node) listen(addr string, t *routes, certs *front.Certs) error {
 		if len(node.listeners) > 0 {
 			option = "http_server.internal_"
 		}
-		return fmt.Errorf("gateway: %w", advice.Listen(err, addr, option))
+		return fmt.Errorf("gateway: %w", adviseListen(err, addr, option))
 	}
 	node.listeners = append(node.listeners, ln)
 	node.servers = append(node.servers, node.newServer(node.counted(node.handler(t)), t))
 	return nil
+}
+
+// adviseListen adds to the error of a listener what to do.
+func adviseListen(err error, addr, option string) error {
+	if path, ok := local.Path(addr); ok {
+		return advice.Socket(err, path, option+"address")
+	}
+	return advice.Listen(err, addr, option)
+}
+
+// addressOf is an address as options have it.
+func addressOf(a net.Addr) string {
+	if a.Network() == "unix" {
+		return local.Prefix + a.String()
+	}
+	return a.String()
 }
 
 // serve serves the connections of the listeners.
@@ -161,7 +178,7 @@ func (node *Node) serve() error {
 		srv := node.servers[i]
 		ended := func(err error) {
 			if !errors.Is(err, net.ErrClosed) && !node.stopping.Load() {
-				node.failed <- fmt.Errorf("gateway: serving on %s ended: %w", ln.Addr(), err)
+				node.failed <- fmt.Errorf("gateway: serving on %s ended: %w", addressOf(ln.Addr()), err)
 			}
 		}
 		if node.gate != nil {

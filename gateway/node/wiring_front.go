@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"sluice/gateway/config"
 	"sluice/gateway/front"
 	"sluice/gateway/front/client"
+	"sluice/gateway/front/local"
 	"sluice/gateway/gate"
 	"sluice/gateway/loop"
 	"sluice/gateway/origin"
@@ -30,7 +32,17 @@ func (node *Node) frontOptions() front.Options {
 		Socket: loop.SocketOptions{
 			UserTimeout: node.cfg.Client.QueueMaxAge + userTimeoutSlack, UnsentMax: node.cfg.UniSSE.KernelUnsentMax,
 		},
+		Unix: local.Options{Mode: socketMode(c.UnixSocketMode), Group: c.UnixSocketGroup},
 	}
+}
+
+// socketMode is that of the files of Unix sockets; what is wrong with it package config says.
+func socketMode(text string) fs.FileMode {
+	mode, err := local.ParseMode(text)
+	if err != nil {
+		return 0o600
+	}
+	return mode
 }
 
 // plainPaths are those of requests that take little as a rule and wait for nobody, in the
@@ -132,11 +144,11 @@ func addressLimits(c *config.Client) client.LimitOptions {
 
 // clientAddress returns the address of the client behind a request.
 func (node *Node) clientAddress(ctx *fasthttp.RequestCtx) netip.Addr {
-	peer, ok := ctx.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{} // a Unix socket: no address, no limits
+	peer := netip.Addr{} // of a Unix socket: no limits, unless a trusted proxy there says whose the request is
+	if tcp, ok := ctx.RemoteAddr().(*net.TCPAddr); ok {
+		peer = tcp.AddrPort().Addr()
 	}
-	return node.proxies.Client(peer.AddrPort().Addr(), &ctx.Request.Header)
+	return node.proxies.Client(peer, &ctx.Request.Header)
 }
 
 // cameBy says how a request came here. What X-Forwarded-Host and the like say

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -14,7 +15,7 @@ import (
 // API calls the server API (PROTOCOL 7) over kept connections, from any goroutine. It must not be copied after the first
 // call.
 type API struct {
-	Addr   string // host:port
+	Addr   string // host:port, or unix:/path
 	Key    string // sent as X-API-Key; "" = no such header
 	Prefix string // "" = /api
 
@@ -40,7 +41,11 @@ func (a *API) Call(t testing.TB, method string, body any) (status int, head http
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), defaultTimeout)
 	defer cancel()
-	url := "http://" + a.Addr + orDefault(a.Prefix, "/api")
+	host := a.Addr
+	if network, _ := networkOf(a.Addr); network == "unix" {
+		host = "localhost"
+	}
+	url := "http://" + host + orDefault(a.Prefix, "/api")
 	if method != "" {
 		url += "/" + method
 	}
@@ -99,7 +104,13 @@ func (a *API) http(t testing.TB) *http.Client {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.client == nil {
-		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}
+		transport := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
+		if network, at := networkOf(a.Addr); network == "unix" {
+			transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, at)
+			}
+		}
+		client := &http.Client{Transport: transport}
 		a.client = client
 		t.Cleanup(func() {
 			a.mu.Lock()

@@ -111,14 +111,23 @@ type Conn struct {
 	body   *body
 }
 
-// Dial connects to addr ("host:port") and closes the connection when the test ends.
+// Dial connects to addr ("host:port", "unix:/path") and closes the connection when the test ends.
 func Dial(t testing.TB, addr string) *Conn {
 	t.Helper()
-	nc, err := net.DialTimeout("tcp", addr, defaultTimeout)
+	network, at := networkOf(addr)
+	nc, err := net.DialTimeout(network, at, defaultTimeout)
 	if err != nil {
 		t.Fatalf("testkit: connect to %s: %v", addr, err)
 	}
 	return NewConn(t, nc)
+}
+
+// networkOf splits what Dial is given into the arguments of net.Dial.
+func networkOf(addr string) (network, at string) {
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		return "unix", path
+	}
+	return "tcp", addr
 }
 
 // NewConn speaks HTTP over an open connection (TLS, a unix socket, one with small buffers) and closes it when the test ends.

@@ -4,8 +4,12 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 
 	"sluice/gateway/config/schema"
+	"sluice/gateway/front/client"
+	"sluice/gateway/front/local"
+	"sluice/gateway/problem"
 )
 
 func (v *checker) server() {
@@ -15,6 +19,7 @@ func (v *checker) server() {
 		v.Fail(cursor, "%d: the cursor comes back in a header: allowed less than %s (%d)", u.CursorExactBytes, head, s.MaxHeadSize).With(head)
 	}
 	v.host("http_server.address", s.Address)
+	v.sockets(s)
 	v.host("http_server.internal_address", s.InternalAddress)
 	v.tls("http_server.tls", &s.TLS, true)
 	v.tls("http_server.internal_tls", &s.InternalTLS, true)
@@ -43,9 +48,39 @@ func (v *checker) idleCA(key string, t *schema.TLS) {
 	}
 }
 
+// sockets checks what stands beside the addresses of Unix sockets.
+func (v *checker) sockets(s *schema.HTTPServer) {
+	const address, internal, port, mode = "http_server.address", "http_server.internal_address", "http_server.internal_port", "http_server.unix_socket_mode"
+	const proxies, others = "http_server.trusted_proxies", 0o002
+	if m, err := local.ParseMode(s.UnixSocketMode); err != nil {
+		v.Fail(mode, "%v", err)
+	} else if m&others != 0 && slices.Contains(s.TrustedProxies, client.UnixPeers) {
+		v.Note(mode, problem.Open, "%q lets every user of this machine connect, and %s believes what they say of addresses and users: use 0660 and %s, or take %s out there",
+			s.UnixSocketMode, proxies, "http_server.unix_socket_group", client.UnixPeers).With(proxies)
+	}
+	switch {
+	case s.InternalPort != "" && s.InternalAddress == "" && local.Is(s.Address):
+		v.Fail(port, "%s is a port beside %s, which is a Unix socket: allowed only with %s, the address or socket of the internal endpoints", s.InternalPort, address, internal).With(address, internal)
+	case s.InternalPort != "" && local.Is(s.InternalAddress):
+		v.warn(port, "has no effect with %s, which is a Unix socket", internal).With(internal)
+	}
+	if !local.Is(s.Address) && !local.Is(s.InternalAddress) {
+		return
+	}
+	if s.ReusePort != "off" {
+		v.warn("http_server.reuse_port", "%s has no effect on Unix sockets: one process listens on each", s.ReusePort).With(address, internal)
+	}
+}
+
 // host checks a host or IP address to listen on.
 func (v *checker) host(key, host string) {
 	if host == "" {
+		return
+	}
+	if local.Is(host) {
+		if err := local.Check(host); err != nil {
+			v.Fail(key, "%v", err)
+		}
 		return
 	}
 	if _, err := netip.ParseAddr(host); err == nil {

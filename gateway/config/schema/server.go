@@ -4,13 +4,15 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"sluice/gateway/front/local"
 )
 
 // HTTPServer is the section http_server: where Sluice listens.
 type HTTPServer struct {
-	Address         string `json:"address" doc:"Host or IP address to listen on. Empty: all."`
+	Address         string `json:"address" doc:"Host or IP address to listen on, or unix:/path for a Unix socket, which has no port. Empty: all."`
 	Port            int    `json:"port" kind:"port" default:"8000" doc:"Port of the SSE endpoint, and of all others unless internal_port is set. 0: any free port."`
-	InternalAddress string `json:"internal_address" doc:"Host or IP address of the internal endpoints. Empty: as address."`
+	InternalAddress string `json:"internal_address" doc:"Host or IP address of the internal endpoints, or unix:/path for a Unix socket. Empty: as address."`
 	InternalPort    string `json:"internal_port" kind:"port" doc:"Port of the internal endpoints (API, admin, metrics, health, debug). Empty: as port."`
 	TLS             TLS    `json:"tls"`
 	TLSExternal     bool   `json:"tls_external" default:"false" doc:"Use TLS on the external port only."`
@@ -18,7 +20,9 @@ type HTTPServer struct {
 	MaxHeadSize     int    `json:"max_head_size" default:"73728" min:"4096" max:"1048576" unit:"bytes" doc:"Largest request line plus headers; a larger head gets 431. A cf_connect parameter is part of it."`
 
 	// Of Sluice: what stands between it and the open internet.
-	TrustedProxies  []string      `json:"trusted_proxies" doc:"Addresses and networks (CIDR) of proxies in front. Only what they say about a client's address and the host it asked for is believed."`
+	UnixSocketMode  string        `json:"unix_socket_mode" default:"0660" doc:"Mode of the files of Unix sockets, octal digits in quotes. Who may write to the file may connect: by default the user of the process, and a group."`
+	UnixSocketGroup string        `json:"unix_socket_group" doc:"Group of the files of Unix sockets, by name or number: that of a proxy in front. The process must be in it. Empty: the group of the process."`
+	TrustedProxies  []string      `json:"trusted_proxies" doc:"Addresses and networks (CIDR) of proxies in front, and unix for whoever connects to a Unix socket. Only what they say about a client's address and the host it asked for is believed."`
 	ForwardedHeader string        `json:"forwarded_header" default:"x-forwarded-for" enum:"x-forwarded-for,forwarded,none" doc:"Header in which trusted proxies name the client. Only this one is read: another may be the client's own. none: the PROXY protocol alone names clients; set it where proxies pass connections on and never look into requests."`
 	ProxyProtocol   bool          `json:"proxy_protocol" default:"false" doc:"Expect the PROXY protocol (version 1 or 2) at the start of connections from trusted proxies."`
 	HeaderTimeout   time.Duration `json:"header_timeout" default:"10s" min:"100ms" doc:"Most time from the start of a request to the end of its headers."`
@@ -31,16 +35,22 @@ type HTTPServer struct {
 	WaitingMaxBytes int           `json:"waiting_max_bytes" default:"268435456" unit:"bytes" doc:"Most memory of all connections that are no streams, by estimate: 1 KiB each, 16 with TLS (8 and 24 with gate: off), what has come of a request, three heads and 64 KiB while a request arrives slowly, and 48 KiB, the largest head, twice the own one and the body while a connect waits for a hook or a key set. Over it connections that wait for their client are closed, those of the addresses with the most first. Connects that wait for a hook or a key set may hold three quarters of it, those of one address half of that: one more is turned away. 0: no limit."`
 }
 
-// External returns host:port of the external listener.
+// External returns host:port of the external listener, or unix:/path.
 func (s *HTTPServer) External() string {
+	if local.Is(s.Address) {
+		return s.Address
+	}
 	return net.JoinHostPort(s.Address, strconv.Itoa(s.Port))
 }
 
-// Internal returns host:port of the internal endpoints, and whether that is a listener of its own.
+// Internal returns host:port of the internal endpoints, or unix:/path, and whether that is a listener of its own.
 func (s *HTTPServer) Internal() (addr string, separate bool) {
 	host, port := s.InternalAddress, s.InternalPort
 	if host == "" {
 		host = s.Address
+	}
+	if local.Is(host) {
+		return host, host != s.External()
 	}
 	if port == "" {
 		port = strconv.Itoa(s.Port)

@@ -16,6 +16,10 @@ const (
 	NoForwarded   = "none"      // only PROXY headers name clients
 )
 
+// UnixPeers among trusted proxies are all who connect to a Unix socket: they have no address,
+// and the mode of the socket says who may.
+const UnixPeers = "unix"
+
 // Bounds of what is read of such a header, counted from its end.
 const (
 	maxHops         = 32
@@ -28,6 +32,7 @@ const (
 type Proxies struct {
 	// Immutable after NewProxies.
 	trusted []netip.Prefix
+	unix    bool // UnixPeers are
 	header  string
 	// read looks at the last element of a header line; it returns what is
 	// left of the line, and the zero address where the element names none. nil:
@@ -36,7 +41,7 @@ type Proxies struct {
 }
 
 // NewProxies makes it from addresses and networks ("10.0.0.7", "10.0.0.0/8",
-// "fd00::/8") and the one header that is read of theirs, [XForwardedFor] (also
+// "fd00::/8"; [UnixPeers]) and the one header that is read of theirs, [XForwardedFor] (also
 // ""), [Forwarded] or [NoForwarded]. The error names the entry that is neither.
 func NewProxies(trusted []string, header string) (*Proxies, error) {
 	p := &Proxies{}
@@ -53,6 +58,10 @@ func NewProxies(trusted []string, header string) (*Proxies, error) {
 		return nil, err
 	}
 	for _, text := range trusted {
+		if text == UnixPeers {
+			p.unix = true
+			continue
+		}
 		network, err := parseNetwork(text)
 		if err != nil {
 			return nil, err
@@ -90,10 +99,14 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return network.Masked(), nil
 }
 
-// Trusts reports whether a is one of the proxies. Any goroutine.
+// Trusts reports whether a is one of the proxies; the zero Addr is that of whoever has
+// connected to a Unix socket. Any goroutine.
 func (p *Proxies) Trusts(a netip.Addr) bool {
 	if p == nil {
 		return false
+	}
+	if !a.IsValid() {
+		return p.unix
 	}
 	a = Plain(a)
 	for i := range p.trusted {
@@ -104,7 +117,8 @@ func (p *Proxies) Trusts(a netip.Addr) bool {
 	return false
 }
 
-// Client returns the address of the client behind a connection from peer. The
+// Client returns the address of the client behind a connection from peer, the zero Addr where
+// that is a Unix socket, or what proxies say names no address and neither has the peer. The
 // header is read only if peer is a proxy; from its end, because only what
 // proxies appended can be believed: the first address that is not a proxy's is
 // the client's. An element that names no address ends the search; then it is

@@ -289,3 +289,23 @@ func FuzzForwarded(f *testing.F) {
 		`\"`, `for="a,b", for=10.0.0.2`, "for=unknown", "for=_x, for=_y", `for="[::ffff:10.0.0.1]"`, "for=10.0.0.2;for=10.0.0.3",
 		strings.Repeat(`"`, 99), strings.Repeat("for=10.0.0.2,", 40), "for==", "for;for", "\x00=\xff")
 }
+
+// Who has connected to a Unix socket has no address: it is a proxy if all there are, and then
+// what it says counts.
+func TestPeersOfUnixSockets(t *testing.T) {
+	h := headerWith("X-Forwarded-For", "192.0.2.1, 10.0.0.2")
+	require.Equal(t, "192.0.2.1", proxies(t, "", "10.0.0.0/8", UnixPeers).Client(netip.Addr{}, h).String())
+	require.Equal(t, "10.0.0.2", proxies(t, "", UnixPeers).Client(netip.Addr{}, h).String())
+	require.False(t, proxies(t, "", "10.0.0.0/8").Client(netip.Addr{}, h).IsValid())
+	require.False(t, proxies(t, "", "0.0.0.0/0", "::/0").Trusts(netip.Addr{}))
+	require.False(t, (*Proxies)(nil).Trusts(netip.Addr{}))
+
+	trusting := proxies(t, "", UnixPeers)
+	require.False(t, trusting.Trusts(netip.MustParseAddr("127.0.0.1")))
+	for _, none := range []string{"", "unix:", "unknown"} { // nginx names its own peers so
+		require.False(t, trusting.Client(netip.Addr{}, headerWith("X-Forwarded-For", none)).IsValid(), none)
+	}
+	require.False(t, proxies(t, NoForwarded, UnixPeers).Client(netip.Addr{}, h).IsValid())
+	require.Empty(t, CheckProxies([]string{UnixPeers}))
+	require.Empty(t, Everybody([]string{UnixPeers}))
+}

@@ -12,8 +12,11 @@ func CheckProxies(trusted []string) problem.List {
 	const key = "trusted_proxies"
 	var l problem.List
 	for _, text := range trusted {
+		if text == UnixPeers {
+			continue
+		}
 		if _, err := parseNetwork(text); err != nil {
-			l.Fail(key, `%q is neither an address nor a network: allowed such as "10.0.0.7", "10.0.0.0/8" or "fd00::/8"`, text)
+			l.Fail(key, `%q is neither an address nor a network: allowed such as "10.0.0.7", "10.0.0.0/8" or "fd00::/8", and "unix" for whoever connects to a Unix socket`, text)
 		}
 	}
 	if wide := Everybody(trusted); wide != "" {
