@@ -58,7 +58,8 @@ type door struct {
 	armed    int64 // else when it will; 0: not before it is woken
 
 	// Atomic.
-	bytes atomic.Int64 // of buffers
+	bytes  atomic.Int64  // of buffers
+	rounds atomic.Uint64 // that the goroutine has gone
 }
 
 func newDoor(g *Gate) (*door, error) {
@@ -303,6 +304,7 @@ func (d *door) run() {
 		if !d.sweep() {
 			return
 		}
+		d.rounds.Add(1)
 	}
 }
 

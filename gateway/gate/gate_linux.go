@@ -1,12 +1,14 @@
 package gate
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/panjf2000/ants/v2"
 )
@@ -137,6 +139,34 @@ func (g *Gate) Close() {
 		g.pool.Release()
 	}
 }
+
+// Turns waits until every door has gone once around from now on: it waits for events again,
+// or has looked at all it had. The error is the cause of ctx, and says which has not.
+func (g *Gate) Turns(ctx context.Context) error {
+	g.mu.Lock()
+	runs := g.started && !g.closed
+	g.mu.Unlock()
+	if !runs {
+		return nil
+	}
+	for i, d := range g.doors {
+		was := d.rounds.Load()
+		d.wake()
+		for d.rounds.Load() == was {
+			select {
+			case <-d.done:
+				return nil
+			case <-ctx.Done():
+				return fmt.Errorf("gate: door %d does not go around: %w", i, context.Cause(ctx))
+			case <-time.After(turnsPoll):
+			}
+		}
+	}
+	return nil
+}
+
+// turnsPoll is how often Turns looks.
+const turnsPoll = time.Millisecond
 
 // Stats returns the counters. Any goroutine.
 func (g *Gate) Stats() Stats {

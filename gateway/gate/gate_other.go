@@ -3,6 +3,7 @@
 package gate
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"syscall"
@@ -25,6 +26,9 @@ func (*Gate) Drain() {}
 
 // Close does nothing.
 func (*Gate) Close() {}
+
+// Turns has nothing to wait for.
+func (*Gate) Turns(context.Context) error { return nil }
 
 // Stats returns none.
 func (*Gate) Stats() Stats { return Stats{} }

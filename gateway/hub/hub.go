@@ -13,6 +13,7 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"hash/maphash"
 	"sync/atomic"
 	"time"
@@ -295,6 +296,19 @@ func (h *Hub) lanesPass(ctx context.Context, kind eventKind) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+	}
+	return nil
+}
+
+// Turns waits until every lane and every loop has had a turn from now on, however much
+// waits behind it: whether they go on at all. The error is the cause of ctx, and says what
+// has not. Not from a turn.
+func (h *Hub) Turns(ctx context.Context) error {
+	if err := h.lanesPass(ctx, eventBarrier); err != nil {
+		return fmt.Errorf("hub: a lane does not turn: %w", err)
+	}
+	if err := h.group.Turns(ctx); err != nil {
+		return fmt.Errorf("hub: %w", err)
 	}
 	return nil
 }

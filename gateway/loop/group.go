@@ -3,6 +3,8 @@ package loop
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -105,6 +107,25 @@ func (g *Group) Do(f func(l *Loop)) {
 	for range g.Loops {
 		<-done
 	}
+}
+
+// Turns waits until every loop has had a turn from now on, before it has all deliveries. The
+// error is the cause of ctx, and says which has not. Not from a turn.
+func (g *Group) Turns(ctx context.Context) error {
+	done := make(chan int, len(g.Loops))
+	for _, l := range g.Loops {
+		l.Post(funcTask(func(l *Loop) { done <- l.id }))
+	}
+	turned := make([]bool, len(g.Loops))
+	for range g.Loops {
+		select {
+		case id := <-done:
+			turned[id] = true
+		case <-ctx.Done():
+			return fmt.Errorf("loop: loop %d does not turn: %w", slices.Index(turned, false), context.Cause(ctx))
+		}
+	}
+	return nil
 }
 
 // DoBehind is Do behind every delivery that the loops have by now: f finds them

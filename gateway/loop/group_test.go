@@ -287,3 +287,18 @@ func TestDoBehindEndsWithItsContext(t *testing.T) {
 	require.NoError(t, h.group.DoBehind(t.Context(), func(l *Loop) { panic("in DoBehind") }))
 	h.wantPanics(2, "in DoBehind")
 }
+
+func TestTurnsTellsOfALoopThatIsStuck(t *testing.T) {
+	h := newGroup(t, 3, Options{})
+	require.NoError(t, h.group.Turns(context.Background()))
+	stuck, free := make(chan struct{}), make(chan struct{})
+	h.group.Loops[1].Post(funcTask(func(*Loop) { close(stuck); <-free }))
+	<-stuck
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	err := h.group.Turns(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, "loop 1 does not turn")
+	close(free)
+	require.NoError(t, h.group.Turns(context.Background()))
+}
