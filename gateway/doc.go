@@ -41,6 +41,7 @@
 //	front/          accept, TLS, PROXY protocol, connections that wait; strict/ what requests
 //	                must look like; client/ addresses, what proxies forward, limits by address;
 //	                local/ Unix sockets and their files
+//	systemd/        sockets of a service manager, and what it is told: ready, works, stops
 //	gate/           connections before they are a request or a stream: accept, wait, workers
 //	auth/           tokens, key sets, API keys -> identity
 //	origin/         which page is behind a request
@@ -127,6 +128,8 @@
 //	                        in test/layout_test.go
 //	what the reference's    reference/: a file for each message; its tests hold it against
 //	nodes write             testkit/recordings/
+//	what a service manager  systemd/ how, cli/run.go when; whether the node works: Works in
+//	is told                 node/start.go, Turns of hub/, loop/ and gate/
 //	a trick of the kernel   loop/ or gate/ only, with a benchmark
 //
 // # Goroutines; one that is not here is a bug
@@ -183,6 +186,9 @@
 //	scrape                a few per scrape answers of loops, 1 s at most
 //	certificate watcher   per set of files its timer, the files
 //	accept                per listener     accept, and a back-off when descriptors run out; only without a gate
+//	manager messages      1                the service manager's socket; nobody waits for it but the end, for a second
+//	manager watch         1                its timer; turns of loops, lanes and doors, with a deadline. A second one waits
+//	                                       for the end of the last stream
 //	stop                  1                the shutdown, with a deadline
 //	server shutdown       per listener     requests under way, with a deadline
 //	log writer            1                the output of the log; nobody waits for it but the end, for a second

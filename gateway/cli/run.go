@@ -16,10 +16,15 @@ import (
 	"sluice/gateway/config"
 	"sluice/gateway/logs"
 	"sluice/gateway/node"
+	"sluice/gateway/systemd"
 )
 
 // run serves until a signal comes.
 func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
+	sockets, err := systemd.Inherit()
+	if err != nil {
+		return err
+	}
 	cfg, report, err := node.Load(src)
 	if err == nil && src.Relay && !cfg.Relays() {
 		return errors.New("no origin: give --origin URL, or relay.origin in the configuration")
@@ -44,7 +49,7 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	n, err := node.New(cfg, node.Options{Log: log, Dev: dev, LogDropped: out.Dropped})
+	n, err := node.New(cfg, node.Options{Log: log, Dev: dev, LogDropped: out.Dropped, Sockets: sockets})
 	if err != nil {
 		return cmp.Or(node.Refused(report, nil), err)
 	}
@@ -69,9 +74,17 @@ func run(src config.Source, dev bool, stdout, stderr io.Writer) error {
 		say(stdout, relayBanner(n, cfg))
 	}
 	log.Info("serving", "address", n.Addr(), "version", node.Version, "loops", n.Loops())
-	sig, err := waitForEnd(n, signals, src, out.Reopen)
+	manager := systemd.NewMessenger(log)
+	defer manager.Close()
+	manager.Tell(systemd.Ready, systemd.Status("serving on "+n.Addr()))
+	n.WhileServing(func(ctx context.Context) { manager.Watch(ctx, n.Works, n.Status) })
+	sig, err := waitForEnd(n, signals, src, out.Reopen, manager)
+	manager.Tell(systemd.Stopping, systemd.Status(n.Status()), systemd.Within(cfg.Shutdown.Timeout+exitWithin))
 	return errors.Join(err, n.StopOn(signals, sig))
 }
+
+// exitWithin is what the end of the process takes at most, behind shutdown.timeout.
+const exitWithin = 5 * time.Second
 
 // stopNow stops a gateway that is not to serve after all. Nobody is to wait long for the
 // reason.
@@ -83,7 +96,7 @@ func stopNow(n *node.Node) {
 
 // waitForEnd returns the signal that ends the server, or, if a listener ended on
 // its own, the error. SIGHUP opens the log file anew and reads the configuration.
-func waitForEnd(n *node.Node, signals <-chan os.Signal, src config.Source, reopenLog func()) (os.Signal, error) {
+func waitForEnd(n *node.Node, signals <-chan os.Signal, src config.Source, reopenLog func(), manager *systemd.Messenger) (os.Signal, error) {
 	r := node.NewReloader(n, src)
 	for {
 		select {
@@ -93,8 +106,10 @@ func waitForEnd(n *node.Node, signals <-chan os.Signal, src config.Source, reope
 			if sig != syscall.SIGHUP {
 				return sig, nil
 			}
+			manager.Tell(systemd.Reloading())
 			reopenLog()
 			r.Reload()
+			manager.Tell(systemd.Ready)
 		}
 	}
 }

@@ -50,9 +50,10 @@ type users struct {
 	private bool // there is an internal listener
 }
 
-// usersOf returns those of a configuration. A reload does not change them: a key
+// usersOf returns those of a configuration; separate says that the internal endpoints have a
+// listener of their own. A reload does not change them: a key
 // server that it adds is counted all the same, and asked as if it were there.
-func usersOf(c *config.Config) (u users) {
+func usersOf(c *config.Config, separate bool) (u users) {
 	for _, hook := range []bool{c.Client.Proxy.Connect.Enabled, c.Client.Proxy.Refresh.Enabled} {
 		if hook {
 			u.hooks++
@@ -62,7 +63,7 @@ func usersOf(c *config.Config) (u users) {
 	if c.Relays() {
 		u.relayed = c.Relay.MaxChannels
 	}
-	_, u.private = c.HTTPServer.Internal()
+	u.private = separate
 	return u
 }
 

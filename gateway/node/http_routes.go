@@ -183,17 +183,18 @@ func apart(ctx *fasthttp.RequestCtx, serve fasthttp.RequestHandler) {
 // checkRoutes reports paths that two options claim on a listener.
 func checkRoutes(c *config.Config, dev bool) error {
 	var errs []error
-	for _, l := range listeners(c) {
+	_, separate := c.HTTPServer.Internal()
+	for _, l := range listeners(separate) {
 		_, err := newRoutes(c, dev, l)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// listeners returns what the listeners of a configuration serve, the public one
-// first.
-func listeners(c *config.Config) []listener {
-	if _, separate := c.HTTPServer.Internal(); separate {
+// listeners returns what the listeners serve, the public one first; separate says that the
+// internal endpoints have one of their own.
+func listeners(separate bool) []listener {
+	if separate {
 		return []listener{{public: true}, {operations: true}}
 	}
 	return []listener{{public: true, operations: true}}

@@ -19,8 +19,8 @@ func TestThePathsOfAListenerAreOneTable(t *testing.T) {
 	on := `"uni_sse": {"enabled": true, "handler_prefix": "/"}, "http_api": {"key": "k", "handler_prefix": "/a"},
 		"health": {"enabled": true}, "prometheus": {"enabled": true}, "init": {"enabled": true}, "debug": {"enabled": true}`
 	both := load(t, "{"+on+"}")
-	require.Equal(t, []listener{{public: true, operations: true}}, listeners(both))
-	all, err := newRoutes(both, false, listeners(both)[0])
+	require.Equal(t, []listener{{public: true, operations: true}}, listeners(separateIn(both)))
+	all, err := newRoutes(both, false, listeners(false)[0])
 	require.NoError(t, err)
 	rules := map[string]bodyRule{}
 	for path, r := range all.exact {
@@ -42,12 +42,12 @@ func TestThePathsOfAListenerAreOneTable(t *testing.T) {
 	require.Same(t, nowhere, all.find([]byte("")))
 
 	split := load(t, `{"http_server": {"internal_port": 9000}, `+on+"}")
-	require.Equal(t, []listener{{public: true}, {operations: true}}, listeners(split))
-	public, err := newRoutes(split, false, listeners(split)[0])
+	require.Equal(t, []listener{{public: true}, {operations: true}}, listeners(separateIn(split)))
+	public, err := newRoutes(split, false, listeners(true)[0])
 	require.NoError(t, err)
 	require.Equal(t, []string{"/", "/ticket"}, slices.Sorted(maps.Keys(public.exact)))
 	require.Nil(t, public.profiles)
-	internal, err := newRoutes(split, false, listeners(split)[1])
+	internal, err := newRoutes(split, false, listeners(true)[1])
 	require.NoError(t, err)
 	require.Equal(t, bodyCall, internal.find([]byte("/a/publish")).body)
 	require.Same(t, nowhere, internal.find([]byte("/")), "streams are for the public")
@@ -105,4 +105,9 @@ func TestMetricsAndProfilesKeepNobodyWaiting(t *testing.T) {
 		require.Len(t, c.Over, 1, path)
 		require.Positive(t, c.Over[0], "%s: answered meanwhile", path)
 	}
+}
+
+func separateIn(c *config.Config) bool {
+	_, separate := c.HTTPServer.Internal()
+	return separate
 }

@@ -38,6 +38,7 @@ import (
 	"sluice/gateway/redis"
 	"sluice/gateway/session"
 	"sluice/gateway/sse"
+	"sluice/gateway/systemd"
 )
 
 // Version is the version of Sluice.
@@ -53,6 +54,9 @@ type Options struct {
 	Dev bool
 	// Verify makes the loops check every byte they hand over; for tests.
 	Verify bool
+	// Sockets are listened on instead of what http_server says. They are the node's, from a
+	// Start that did not fail or the one that did.
+	Sockets systemd.Sockets
 }
 
 // Node is one running server. Make it with [New], then call Start and, in
@@ -63,6 +67,7 @@ type Node struct {
 	log        *slog.Logger
 	logDropped func() uint64
 	verify     bool
+	sockets    systemd.Sockets
 	id         session.ID
 	began      time.Time
 
@@ -128,7 +133,7 @@ func New(cfg *config.Config, opt Options) (*Node, error) {
 		opt.LogDropped = func() uint64 { return 0 }
 	}
 	node := &Node{
-		cfg: cfg, log: opt.Log, logDropped: opt.LogDropped, verify: opt.Verify, id: session.NewID(), began: time.Now(),
+		cfg: cfg, log: opt.Log, logDropped: opt.LogDropped, verify: opt.Verify, sockets: opt.Sockets, id: session.NewID(), began: time.Now(),
 		failed: make(chan error, 2), quit: make(chan struct{}), empty: make(chan struct{}),
 	}
 	node.bodies = newBodyRoom(cfg, node.quit)
@@ -171,10 +176,10 @@ func New(cfg *config.Config, opt Options) (*Node, error) {
 // readRules makes what needs nothing but the configuration: the share of
 // descriptors, routes, rules of channels and keys. On error nothing is left.
 func (node *Node) readRules(dev bool) (err error) {
-	if node.files, err = raiseFileLimit(node.log, node.Loops(), usersOf(node.cfg)); err != nil {
+	if node.files, err = raiseFileLimit(node.log, node.Loops(), usersOf(node.cfg, node.separate())); err != nil {
 		return err
 	}
-	for _, l := range listeners(node.cfg) {
+	for _, l := range listeners(node.separate()) {
 		t, err := newRoutes(node.cfg, dev, l)
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -102,16 +103,16 @@ func (node *Node) Start() error {
 }
 
 func (node *Node) start() error {
-	external := node.cfg.HTTPServer.External()
-	internal, separate := node.cfg.HTTPServer.Internal()
+	internal, _ := node.cfg.HTTPServer.Internal()
+	separate := node.separate()
 	if err := node.openGate(); err != nil {
 		return err
 	}
-	if err := node.listen(external, node.routes[0], node.certs.external); err != nil {
+	if err := node.listen(node.sockets.Public, node.cfg.HTTPServer.External(), node.routes[0], node.certs.external); err != nil {
 		return err
 	}
 	if separate {
-		if err := node.listen(internal, node.routes[1], node.certs.internal); err != nil {
+		if err := node.listen(node.sockets.Internal, internal, node.routes[1], node.certs.internal); err != nil {
 			return err
 		}
 	}
@@ -138,13 +139,22 @@ func (node *Node) start() error {
 	return nil
 }
 
-// listen opens a listener, of which nobody is served yet.
-func (node *Node) listen(addr string, t *routes, certs *front.Certs) error {
+// separate reports whether the internal endpoints have a listener of their own.
+func (node *Node) separate() bool {
+	_, separate := node.cfg.HTTPServer.Internal()
+	return separate || node.sockets.Internal != nil
+}
+
+// listen opens a listener, of which nobody is served yet, or takes the one that is given.
+func (node *Node) listen(given net.Listener, addr string, t *routes, certs *front.Certs) error {
 	opt := node.frontOptions()
 	opt.TLS = tlsConfig(certs)
 	opt.Private = len(node.listeners) > 0
-	ln, err := front.Listen(addr, opt)
-	if err != nil {
+	ln, err := (*front.Listener)(nil), error(nil)
+	if given != nil {
+		ln = front.Wrap(given, opt)
+		node.log.Info("listening on a socket of the service manager", "address", addressOf(ln.Addr()), "internal", opt.Private)
+	} else if ln, err = front.Listen(addr, opt); err != nil {
 		option := "http_server."
 		if len(node.listeners) > 0 {
 			option = "http_server.internal_"
@@ -228,6 +238,38 @@ func (node *Node) Listening() []Listening {
 		out = append(out, Listening{node.listeners[1].Addr(), node.certs.internal != nil})
 	}
 	return out
+}
+
+// Works reports whether the node goes on: the error says which loop, lane or door has had no
+// turn before ctx ended. Only while the node serves, see WhileServing.
+func (node *Node) Works(ctx context.Context) error {
+	if err := node.hub.Turns(ctx); err != nil || node.gate == nil {
+		return err
+	}
+	return node.gate.Turns(ctx)
+}
+
+// WhileServing runs f on a goroutine of its own, whose context ends when the last stream has:
+// Stop waits for it then. After Start, before Stop.
+func (node *Node) WhileServing(f func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	node.watching.Go(func() {
+		<-node.empty
+		cancel()
+	})
+	node.watching.Go(func() { f(ctx) })
+}
+
+// Status says in a line for people what the node is doing. Any goroutine.
+func (node *Node) Status() string {
+	streams := fmt.Sprintf("%d streams", loop.Sockets())
+	switch {
+	case node.stopping.Load():
+		return "stopping, " + streams + " left"
+	case !node.ready.Load():
+		return "about to stop, " + streams
+	}
+	return streams
 }
 
 // Parts are what a node is made of.

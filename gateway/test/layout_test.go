@@ -38,6 +38,8 @@ const (
 	modProcfs   = "github.com/prometheus/procfs"
 	modCompress = "github.com/klauspost/compress"
 
+	modSystemd = "github.com/coreos/go-systemd/v22"
+
 	modProtowire = "google.golang.org/protobuf/encoding/protowire"
 	modHistogram = "github.com/HdrHistogram/hdrhistogram-go"
 
@@ -107,11 +109,12 @@ var layout = map[string]row{
 		ours:   "codec gateway/auth gateway/broker/relay gateway/cluster gateway/hub gateway/loop gateway/problem gateway/proxy gateway/session gateway/tally",
 		others: modFasthttp + " github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/prometheus/common/expfmt golang.org/x/sync/singleflight",
 	},
-	"gateway/heap":   {},
-	"gateway/advice": {ours: "gateway/front/local"},
-	"gateway/node":   {ours: "*", others: modFasthttp + " " + modJwt},
+	"gateway/heap":    {},
+	"gateway/advice":  {ours: "gateway/front/local"},
+	"gateway/systemd": {others: modSystemd + "/activation " + modSystemd + "/daemon " + modUnix},
+	"gateway/node":    {ours: "*", others: modFasthttp + " " + modJwt},
 	"gateway/cli": {
-		ours:   "codec gateway/advice gateway/auth gateway/channel gateway/config gateway/config/docs gateway/config/legacy gateway/docs gateway/logs gateway/node",
+		ours:   "codec gateway/advice gateway/auth gateway/channel gateway/config gateway/config/docs gateway/config/legacy gateway/docs gateway/logs gateway/node gateway/systemd",
 		others: modFasthttp + " " + modJwt + " github.com/spf13/cobra github.com/spf13/pflag",
 	},
 	"gateway/test":          {},
