@@ -19,13 +19,20 @@ func (c *configCommand) genconfig() *cobra.Command {
 			"channels without a namespace for whoever has a token, as `sluice gentoken` prints one. Only the owner\n" +
 			"can read the file; one that is there already is left alone.",
 		Example: "  sluice genconfig                  writes config.json\n" +
-			"  sluice genconfig -c config.yaml   the extension picks the format: json, yaml, yml, toml",
+			"  sluice genconfig -c config.yaml   the extension picks the format: json, yaml, yml, toml\n" +
+			"  sluice genconfig --service        for a server that runs as a service of its machine",
 		Args: noArgs,
 	}
 	cmd.Flags().StringVarP(&c.path, "config", "c", "config.json", "file to write")
+	var service bool
+	cmd.Flags().BoolVar(&service, "service", false, "for a service: API, health and metrics on 127.0.0.1:9000, apart from the streams")
 	markConfigFile(cmd, "config")
 	cmd.RunE = func(*cobra.Command, []string) error {
-		text, err := docs.RenderMinimal(docs.Secrets{Token: newTokenKey(), APIKey: rand.Text()}, c.path)
+		render := docs.RenderMinimal
+		if service {
+			render = docs.RenderService
+		}
+		text, err := render(docs.Secrets{Token: newTokenKey(), APIKey: rand.Text()}, c.path)
 		if err == nil {
 			err = writeNew(c.path, text)
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -71,6 +72,25 @@ func TestGenconfigWritesAFileThatIsReadyToUse(t *testing.T) {
 		out, _, code = command("checktoken", "-c", path, token)
 		require.Equal(t, 0, code)
 		require.True(t, strings.HasPrefix(out, "valid token for user 42\n"), out)
+	}
+}
+
+// With --service the operator's endpoints are apart, and there is a health check.
+func TestGenconfigForAService(t *testing.T) {
+	for _, name := range configNames {
+		path := filepath.Join(t.TempDir(), name)
+		_, errs, code := command("genconfig", "--service", "-c", path)
+		require.Equal(t, 0, code, errs)
+		cfg, report, err := config.Load(config.Source{Path: path, Dir: t.TempDir()})
+		require.NoError(t, err)
+		require.Empty(t, report.Findings)
+		inside, separate := cfg.HTTPServer.Internal()
+		require.True(t, separate)
+		require.Equal(t, "127.0.0.1:9000", inside)
+		require.True(t, cfg.UniSSE.Enabled && cfg.Health.Enabled && cfg.Prometheus.Enabled)
+		out, errs, code := command("checkconfig", "--strict", "-c", path)
+		require.Equal(t, 0, code)
+		require.Empty(t, out+errs)
 	}
 }
 
@@ -195,6 +215,24 @@ func TestVersion(t *testing.T) {
 		require.Empty(t, errs)
 		require.Regexp(t, `^Sluice v\d+\.\d+\.\d+ \(Go version: go1\.\S+\)\n$`, out)
 	}
+}
+
+// The commit is that of the linker, or what Go has stamped, and says whether it is all.
+func TestVersionNamesTheCommit(t *testing.T) {
+	f := func(want string, settings ...debug.BuildSetting) {
+		t.Helper()
+		require.Equal(t, want, commitOf(&debug.BuildInfo{Settings: settings}))
+	}
+	revision := debug.BuildSetting{Key: "vcs.revision", Value: "853f3c3d"}
+	f("")
+	f("", debug.BuildSetting{Key: "vcs.modified", Value: "true"})
+	f("853f3c3d", debug.BuildSetting{Key: "vcs", Value: "git"}, revision, debug.BuildSetting{Key: "vcs.modified", Value: "false"})
+	f("853f3c3d-dirty", revision, debug.BuildSetting{Key: "vcs.modified", Value: "true"})
+	defer func(was string) { builtFrom = was }(builtFrom)
+	builtFrom = "04bac5a6"
+	out, _, code := command("version")
+	require.Equal(t, 0, code)
+	require.Regexp(t, `^Sluice v\d+\.\d+\.\d+ \(Go version: go1\.\S+\)\nCommit: 04bac5a6\n$`, out)
 }
 
 func TestCompletion(t *testing.T) {

@@ -25,13 +25,29 @@ type Secrets struct {
 // RenderMinimal returns a config file to start from (PROTOCOL 9.3, genconfig): the endpoint switched on, what must not have a
 // default, and channels without a namespace for whoever has a token, one without a user too. path and the error are as for
 // Render.
-func RenderMinimal(s Secrets, path string) ([]byte, error) {
+func RenderMinimal(s Secrets, path string) ([]byte, error) { return renderShort(minimal(s), path) }
+
+// RenderService is RenderMinimal for a server that runs as a service: API, health and metrics on a listener of their own, for
+// this machine only.
+func RenderService(s Secrets, path string) ([]byte, error) {
+	c := minimal(s)
+	c.HTTPServer.InternalAddress, c.HTTPServer.InternalPort = "127.0.0.1", "9000"
+	c.Health.Enabled, c.Prometheus.Enabled = true, true
+	return renderShort(c, path)
+}
+
+func minimal(s Secrets) *schema.Config {
 	c := schema.Default()
 	c.UniSSE.Enabled = true
 	c.Client.Token.HMACSecretKey = s.Token
 	c.HTTPAPI.Key = s.APIKey
 	o := &c.Channel.WithoutNamespace
 	o.AllowSubscribeForClient, o.AllowSubscribeForAnonymous = true, true
+	return c
+}
+
+// renderShort leaves the defaults out.
+func renderShort(c *schema.Config, path string) ([]byte, error) {
 	sh := shortener{always: "client.allowed_origins"}
 	return render(path, &file{sh.shorten(c), true})
 }
