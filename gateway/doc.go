@@ -57,7 +57,8 @@
 //	                coding/ gzip and zstd in pieces that streams share
 //	test/ testkit/  end-to-end tests by what a user sees; what tests stand on; redisrig/ real
 //	                redis-servers as their children; recordings/ of the reference on Redis and NATS
-//	docs/ deploy/   what people read, also by `sluice docs`; a dashboard and alerts
+//	docs/ deploy/   what people read, also by `sluice docs`; what puts it onto machines and
+//	                watches it: packages, units, images, manifests, a dashboard, alerts
 //
 // # Where does X go
 //

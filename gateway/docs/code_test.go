@@ -33,10 +33,12 @@ var checkers = map[string]checker{
 }
 
 // inProcess are the languages that need no program. Text is a picture or an
-// example; what is in nginx's and the recipes' blocks is run by package test.
+// example; what is in nginx's, systemd's (ini) and the recipes' blocks is run by
+// package test.
 var inProcess = map[string]func(text string) error{
 	"text":  func(string) error { return nil },
 	"nginx": func(string) error { return nil },
+	"ini":   func(string) error { return nil },
 	"html":  func(string) error { return nil },
 	"json":  func(text string) error { return json.Unmarshal([]byte(text), new(any)) },
 	"yaml":  func(text string) error { return yaml.Unmarshal([]byte(text), new(any)) },
