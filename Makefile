@@ -35,6 +35,9 @@ run: ## start the gateway for a try: loopback, random secrets, live page on port
 build: ## build ./bin/sluice
 	$(GO) build -trimpath -o bin/sluice .
 
+release: ## static programs, archives and Debian packages of this commit, for amd64 and arm64, into ./dist
+	GO=$(GO) gateway/deploy/release dist
+
 ##@ Test
 
 test: ## all tests but the long ones (under 5 minutes)
@@ -136,6 +139,6 @@ tidy: ## go mod tidy
 	$(GO) mod tidy
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist
 
-.PHONY: help run build test check fmt vet lint race e2e e2e-redis e2e-others fuzz bench open engine connects bench-fronts soak charts microbench docs tidy vuln clean
+.PHONY: help run build release test check fmt vet lint race e2e e2e-redis e2e-others fuzz bench open engine connects bench-fronts soak charts microbench docs tidy vuln clean
