@@ -16,6 +16,15 @@ import (
 	"sluice/gateway/testkit"
 )
 
+// hurried is a recipe that waits for two seconds, not for a minute, for something to come.
+func hurried(t *testing.T, text string) string {
+	t.Helper()
+	hurried := strings.NewReplacer("silence = 60_000;", "silence = 2_000;", "silence  = time.Minute ", "silence  = 2*time.Second ",
+		"SILENCE = 60 ", "SILENCE = 2 ").Replace(text)
+	require.NotEqual(t, text, hurried)
+	return hurried
+}
+
 // Programs and pages leave a connection on which nothing comes any more, which no one closed.
 func TestLongClientRecipesOfTheDocsLeaveSilentConnections(t *testing.T) {
 	browserTest(t)
@@ -36,13 +45,7 @@ func TestLongClientRecipesOfTheDocsLeaveSilentConnections(t *testing.T) {
 		}))
 		return "http://" + boxes[len(boxes)-1].addr()
 	}
-	hurry := func(text string) string {
-		t.Helper()
-		hurried := strings.NewReplacer("silence = 60_000;", "silence = 2_000;", "silence  = time.Minute ", "silence  = 2*time.Second ",
-			"SILENCE = 60 ", "SILENCE = 2 ").Replace(text)
-		require.NotEqual(t, text, hurried)
-		return hurried
-	}
+	hurry := func(text string) string { return hurried(t, text) }
 	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, token) }))
 	t.Cleanup(tokens.Close)
 	channels := recoverableChannels(2)
@@ -72,15 +75,10 @@ func TestLongClientRecipesOfTheDocsLeaveSilentConnections(t *testing.T) {
 	}
 	publish()
 	got()
-	before := make(map[*middlebox]int)
-	for _, box := range boxes {
-		before[box] = box.connections()
-	}
+	again := expectAgain(t, boxes)
 	stuck.Store(true)
 	publish()
-	for _, box := range boxes {
-		testkit.EventuallyWithin(t, time.Minute, func() bool { return box.connections() > before[box] }, "each to try again")
-	}
+	again()
 	stuck.Store(false)
 	got()
 	publish()
@@ -89,6 +87,20 @@ func TestLongClientRecipesOfTheDocsLeaveSilentConnections(t *testing.T) {
 		require.Contains(t, text, "blocked by CORS policy")
 	}
 	evaluate[bool](t, page, `{ window.stop(); true; }`)
+}
+
+// expectAgain returns what waits until each box has another connection than now.
+func expectAgain(t *testing.T, boxes []*middlebox) (wait func()) {
+	before := make(map[*middlebox]int)
+	for _, box := range boxes {
+		before[box] = box.connections()
+	}
+	return func() {
+		t.Helper()
+		for _, box := range boxes {
+			testkit.EventuallyWithin(t, time.Minute, func() bool { return box.connections() > before[box] }, "each to try again")
+		}
+	}
 }
 
 // connections returns how many connections there were.
