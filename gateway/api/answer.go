@@ -40,7 +40,7 @@ func answer(ctx *fasthttp.RequestCtx, c *call) {
 // (PROTOCOL 7.2).
 func (s *Server) answerError(ctx *fasthttp.RequestCtx, c *call, fail *failure) {
 	c.detail = fail.detail
-	if s.opt.ErrorMode == ErrorModeTransport || string(ctx.Request.Header.Peek("X-Centrifugo-Error-Mode")) == ErrorModeTransport {
+	if !c.inReply && (s.opt.ErrorMode == ErrorModeTransport || string(ctx.Request.Header.Peek("X-Centrifugo-Error-Mode")) == ErrorModeTransport) {
 		ctx.SetStatusCode(fail.err.HTTPStatus())
 		c.dst = codec.AppendError(c.dst[:0], fail.err)
 	} else {

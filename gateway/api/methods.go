@@ -98,6 +98,8 @@ type call struct {
 	// waiter is told where the call waits for others; nil: it was told, or need not be.
 	waiter broker.Waiter
 	dst    []byte // the reply so far; a method appends its result
+	// inReply has errors in the reply whatever the error mode.
+	inReply bool
 	// began is when the method was called.
 	began time.Time
 	// detail says what was wrong with a part of the call that is answered

@@ -184,12 +184,8 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) bool {
 // serve answers a call of m, or of the legacy endpoint if m is nil. The order
 // of the checks is the protocol's (PROTOCOL 7.1).
 func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
-	r := requests.Get().(*request)
-	defer r.release()
-	r.call.id, r.call.hold, r.hold.w = &r.id, &r.hold, s.work
-	defer r.hold.keep(0) // what did not go with the answer
-	r.id.Take(&ctx.Request.Header)
-	defer r.id.Echo(&ctx.Response.Header)
+	r := s.begin(ctx)
+	defer r.end(ctx)
 	if !ctx.IsPost() {
 		s.noteRefused(&r.id, refusedMethod)
 		ctx.Response.Header.Set("Allow", "POST")
@@ -204,6 +200,43 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, m *method) {
 		s.refuseKey(ctx, &r.id)
 		return
 	}
+	s.answerCall(ctx, r, m)
+}
+
+// Call answers a request of somebody who needs no key, because the caller knows who it is,
+// with the reply of a method to its body; "" is the legacy endpoint. It reports whether
+// there is a method of that name. All else is as for calls of the API, but for the error
+// mode: errors are in the reply, with status 200. Not from a turn.
+func (s *Server) Call(ctx *fasthttp.RequestCtx, name string) bool {
+	var m *method
+	if name != "" {
+		if m = s.methods[name]; m == nil {
+			return false
+		}
+	}
+	r := s.begin(ctx)
+	defer r.end(ctx)
+	r.inReply = true
+	s.answerCall(ctx, r, m)
+	return true
+}
+
+// begin takes a request that is about to be answered in hand; its end gives it back.
+func (s *Server) begin(ctx *fasthttp.RequestCtx) *request {
+	r := requests.Get().(*request)
+	r.call.id, r.call.hold, r.hold.w = &r.id, &r.hold, s.work
+	r.id.Take(&ctx.Request.Header)
+	return r
+}
+
+func (r *request) end(ctx *fasthttp.RequestCtx) {
+	r.id.Echo(&ctx.Response.Header)
+	r.hold.keep(0) // what did not go with the answer
+	r.release()
+}
+
+// answerCall answers a call that may be made.
+func (s *Server) answerCall(ctx *fasthttp.RequestCtx, r *request, m *method) {
 	if s.draining.Load() {
 		s.noteRefused(&r.id, refusedDraining)
 		ctx.SetConnectionClose()

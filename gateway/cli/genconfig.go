@@ -15,9 +15,9 @@ func (c *configCommand) genconfig() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "genconfig",
 		Short: "Write a minimal configuration with random secrets",
-		Long: "Write a minimal configuration: the endpoint switched on, random secrets for tokens and the API, and\n" +
-			"channels without a namespace for whoever has a token, as `sluice gentoken` prints one. Only the owner\n" +
-			"can read the file; one that is there already is left alone.",
+		Long: "Write a minimal configuration: the endpoint switched on, random secrets for tokens, the API and the\n" +
+			"console, which is off, and channels without a namespace for whoever has a token, as `sluice gentoken`\n" +
+			"prints one. Only the owner can read the file; one that is there already is left alone.",
 		Example: "  sluice genconfig                  writes config.json\n" +
 			"  sluice genconfig -c config.yaml   the extension picks the format: json, yaml, yml, toml\n" +
 			"  sluice genconfig --service        for a server that runs as a service of its machine",
@@ -32,7 +32,9 @@ func (c *configCommand) genconfig() *cobra.Command {
 		if service {
 			render = docs.RenderService
 		}
-		text, err := render(docs.Secrets{Token: newTokenKey(), APIKey: rand.Text()}, c.path)
+		text, err := render(docs.Secrets{
+			Token: newTokenKey(), APIKey: rand.Text(), ConsolePassword: rand.Text(), ConsoleSecret: newTokenKey(),
+		}, c.path)
 		if err == nil {
 			err = writeNew(c.path, text)
 		}

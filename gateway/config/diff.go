@@ -13,6 +13,8 @@ type Change struct {
 	Key  string // dotted; entries of channel.namespaces are named: channel.namespaces[news].history_size
 	Live bool   // a reload takes effect at once; otherwise a restart is needed
 	Text string // what changed, for the log: "25s -> 30s", "added", "removed", or "changed" where the values are secret or long
+	// From and To are the values as JSON, without what must not be shown; "" where there is none, as of an entry that was added.
+	From, To string
 }
 
 // String returns "<key>: <text>".
@@ -46,7 +48,9 @@ func (d *differ) section(path string, s *schema.Section, before, after reflect.V
 		case f.Key == schema.NamespacesKey:
 			d.namespaces(f, a.Interface().([]Namespace), b.Interface().([]Namespace))
 		default:
-			d.changes = append(d.changes, Change{Key: key, Live: f.Live, Text: changed(f, was.JSON(), is.JSON())})
+			d.changes = append(d.changes, Change{
+				Key: key, Live: f.Live, Text: changed(f, was.JSON(), is.JSON()), From: masked(f, was).JSON(), To: masked(f, is).JSON(),
+			})
 		}
 	}
 }

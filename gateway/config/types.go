@@ -19,11 +19,14 @@ type (
 	Half           = schema.Half
 	Redis          = schema.Redis
 	Relay          = schema.Relay
+	Admin          = schema.Admin
 	DurationRange  = schema.DurationRange
 
 	Report  = report.Report
 	Finding = report.Finding
-	Kind    = report.Kind
+	// KeyError is one thing that is wrong: see report.KeyError.
+	KeyError = report.KeyError
+	Kind     = report.Kind
 
 	AppliedProfile = report.Profile
 )

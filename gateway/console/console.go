@@ -106,7 +106,8 @@ func New(o Options) *Server {
 		opt: o, files: mustFiles(), endpoints: endpoints(), process: randomKey(),
 		watches: make(chan struct{}, watchesAtOnce),
 	}
-	s.throttle.init(time.Now)
+	began := time.Now()
+	s.throttle.init(func() time.Duration { return time.Since(began) })
 	s.live.Store(newInForce(&o.Live, s.process))
 	return s
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -26,32 +27,27 @@ const (
 // in. Any goroutine.
 type throttle struct {
 	// Immutable after init.
-	clock func() time.Time // monotonic
+	clock func() time.Duration // since some beginning; monotonic
 
 	// Guarded by mu.
 	mu    sync.Mutex
 	all   bucket
-	own   map[client.Key]bucket    // of addresses with tries that have yet to be forgotten
-	known map[client.Key]time.Time // when somebody logged in from there last
+	own   map[client.Key]bucket        // of addresses with tries that have yet to be forgotten
+	known map[client.Key]time.Duration // when somebody logged in from there last
 }
 
 // bucket is when all tries of somebody will be forgotten; a try lets it be a period later.
-type bucket time.Time
+type bucket time.Duration
 
 // wait returns how long until there is room for one more try; 0: there is.
-func (b bucket) wait(now time.Time, burst int, period time.Duration) time.Duration {
-	return max(time.Time(b).Sub(now)-time.Duration(burst-1)*period, 0)
+func (b bucket) wait(now time.Duration, burst int, period time.Duration) time.Duration {
+	return max(time.Duration(b)-now-time.Duration(burst-1)*period, 0)
 }
 
-func (b bucket) add(now time.Time, period time.Duration) bucket {
-	if time.Time(b).Before(now) {
-		b = bucket(now)
-	}
-	return bucket(time.Time(b).Add(period))
-}
+func (b bucket) add(now, period time.Duration) bucket { return max(b, bucket(now)) + bucket(period) }
 
-func (t *throttle) init(clock func() time.Time) {
-	t.clock, t.own, t.known = clock, make(map[client.Key]bucket), make(map[client.Key]time.Time)
+func (t *throttle) init(clock func() time.Duration) {
+	t.clock, t.own, t.known = clock, make(map[client.Key]bucket), make(map[client.Key]time.Duration)
 }
 
 // try counts a try of an address before anything is compared, so that tries at the same
@@ -78,9 +74,9 @@ func (t *throttle) try(from netip.Addr) (wait time.Duration) {
 
 // sweep forgets those whose tries are long ago. Why that bounds the table: all together have
 // so few tries within the time that an address is remembered. Caller holds mu.
-func (t *throttle) sweep(now time.Time) {
+func (t *throttle) sweep(now time.Duration) {
 	for key, b := range t.own {
-		if !time.Time(b).After(now) {
+		if b <= bucket(now) {
 			delete(t.own, key)
 		}
 	}
@@ -93,10 +89,10 @@ func (t *throttle) passed(from netip.Addr) {
 	defer t.mu.Unlock()
 	now := t.clock()
 	if b, ok := t.own[key]; ok {
-		t.own[key] = bucket(time.Time(b).Add(-ownPeriod))
+		t.own[key] = b - bucket(ownPeriod)
 	}
 	if _, known := t.known[key]; !known {
-		t.all = bucket(time.Time(t.all).Add(-allPeriod))
+		t.all -= bucket(allPeriod)
 		if len(t.known) >= knownMost {
 			t.forgetOldest()
 		}
@@ -107,9 +103,9 @@ func (t *throttle) passed(from netip.Addr) {
 // forgetOldest makes room among the known addresses. Caller holds mu.
 func (t *throttle) forgetOldest() {
 	var oldest client.Key
-	var at time.Time
+	at := time.Duration(math.MaxInt64)
 	for key, when := range t.known {
-		if at.IsZero() || when.Before(at) {
+		if when < at {
 			oldest, at = key, when
 		}
 	}

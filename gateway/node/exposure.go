@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+
+	"sluice/gateway/console"
 )
 
 // Who reaches the API can publish to everybody, and metrics and profiles tell
@@ -33,19 +35,26 @@ func (node *Node) guarded() []guarded {
 	}
 }
 
-// warnExposed warns of endpoints that are not for everybody on a listener which
-// is reachable at a public address. internal says which listener it is, and
-// separate that there are two.
-func (node *Node) warnExposed(at net.Addr, internal, separate bool, own func() ([]net.Addr, error)) {
+// exposed returns the endpoints that are not for everybody on a listener which is reachable
+// at a public address. internal says which listener it is, and separate that there are two.
+func (node *Node) exposed(at net.Addr, internal, separate bool, own func() ([]net.Addr, error)) (all []console.Exposed) {
 	public := publicAddrs(at, own)
 	if len(public) == 0 {
-		return
+		return nil
 	}
 	for _, e := range node.guarded() {
 		if e.enabled && (internal || !separate || e.external) {
-			node.log.Warn("an endpoint that is not for everybody is reachable at a public address",
-				"endpoint", e.name, "listener", at.String(), "addresses", public, "advice", e.advice)
+			all = append(all, console.Exposed{Endpoint: e.name, Listener: at.String(), Addresses: public, Advice: e.advice})
 		}
+	}
+	return all
+}
+
+// warnExposed warns of them.
+func (node *Node) warnExposed(at net.Addr, internal, separate bool, own func() ([]net.Addr, error)) {
+	for _, e := range node.exposed(at, internal, separate, own) {
+		node.log.Warn("an endpoint that is not for everybody is reachable at a public address",
+			"endpoint", e.Endpoint, "listener", e.Listener, "addresses", e.Addresses, "advice", e.Advice)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"sluice/gateway/api"
 	"sluice/gateway/broker"
 	"sluice/gateway/config"
+	"sluice/gateway/console"
 	"sluice/gateway/dictionary"
 	"sluice/gateway/edge"
 	"sluice/gateway/front"
@@ -28,6 +29,7 @@ const (
 	bodyConnect                  // of POST a connect request; of GET nothing, but it is in the way of the stream
 	bodyTicket                   // of POST credentials
 	bodyCall                     // of POST a call of the API, for whoever has a key
+	bodyConsole                  // of POST a login, or more for whoever is logged in
 )
 
 // route is what a path is for: whoever reads a body and whoever answers ask the
@@ -74,8 +76,11 @@ func newRoutes(c *config.Config, dev bool, l listener) (*routes, error) {
 	}
 	if l.public && c.UniSSE.Enabled {
 		const owner = "uni_sse.handler_prefix"
-		add(Root(c.UniSSE.HandlerPrefix), route{owner, bodyConnect, func(node *Node, ctx *fasthttp.RequestCtx) { node.sse.Handle(ctx) }})
-		add(c.UniSSE.HandlerPrefix+sse.TicketPath, route{owner + " (its tickets)", bodyTicket, func(node *Node, ctx *fasthttp.RequestCtx) { node.sse.HandleTicket(ctx) }})
+		serve := func(path, owner string, body bodyRule, serve func(node *Node, ctx *fasthttp.RequestCtx)) {
+			add(path, route{owner, body, withoutLogin(c, path, serve)})
+		}
+		serve(Root(c.UniSSE.HandlerPrefix), owner, bodyConnect, func(node *Node, ctx *fasthttp.RequestCtx) { node.sse.Handle(ctx) })
+		serve(c.UniSSE.HandlerPrefix+sse.TicketPath, owner+" (its tickets)", bodyTicket, func(node *Node, ctx *fasthttp.RequestCtx) { node.sse.HandleTicket(ctx) })
 	}
 	if l.public {
 		t.addDictionaries(c)
@@ -91,6 +96,11 @@ func newRoutes(c *config.Config, dev bool, l listener) (*routes, error) {
 	if !c.HTTPAPI.Disabled && (l.operations || c.HTTPAPI.External) {
 		for _, path := range api.Paths(c.HTTPAPI.HandlerPrefix) {
 			add(path, route{"http_api.handler_prefix", bodyCall, serveCall})
+		}
+	}
+	if c.Admin.Enabled && (l.operations || c.Admin.External) {
+		for _, path := range console.Paths(c.Admin.HandlerPrefix) {
+			add(path, route{"admin.handler_prefix", bodyConsole, serveConsole})
 		}
 	}
 	if l.operations {
@@ -259,6 +269,8 @@ func (node *Node) bodyLimit(h *fasthttp.RequestHeader, t *routes) fasthttp.Reque
 		limit.MaxRequestBodySize, wanted = node.cfg.UniSSE.MaxRequestBodySize, true
 	case rule == bodyTicket:
 		wanted = true
+	case rule == bodyConsole:
+		limit.MaxRequestBodySize, wanted = node.consoleBody(h)
 	case rule == bodyCall && node.api.Allows(h):
 		// Only with a key: the HTTP server allocates the whole
 		// Content-Length before the first byte of a body.

@@ -25,6 +25,7 @@ import (
 	"sluice/gateway/channel"
 	"sluice/gateway/cluster"
 	"sluice/gateway/config"
+	"sluice/gateway/console"
 	"sluice/gateway/dictionary"
 	"sluice/gateway/edge"
 	"sluice/gateway/front"
@@ -84,8 +85,10 @@ type Node struct {
 	calls           *actor.Bounded // runs refresh hooks
 	sessions        *session.Manager
 	sse             *sse.Server
-	edge            *edge.Server // nil without the broadcast route
-	api             *api.Server
+	edge            *edge.Server    // nil without the broadcast route
+	api             *api.Server     // for callers with a key, and for the console; nil without either
+	tails           *sse.Server     // opens the streams of the console, maybe sse
+	console         *console.Server // nil without one
 	live            *admin.Live
 	liveKey         string // opens the live page elsewhere; only its link has it
 	proxies         *client.Proxies
@@ -116,6 +119,8 @@ type Node struct {
 	rules        atomic.Pointer[channel.Rules]
 	verifier     atomic.Pointer[auth.Verifier]
 	keys         atomic.Pointer[auth.APIKeys]
+	applied      atomic.Pointer[config.Config] // of the last reload, or of the start
+	reloader     atomic.Pointer[Reloader]      // nil where nobody reloads
 	// lastInterval is nil until the first one is over.
 	lastInterval atomic.Pointer[codec.NodeMetrics]
 	ready        atomic.Bool // /ready says yes: started, and not stopping
@@ -137,6 +142,7 @@ func New(cfg *config.Config, opt Options) (*Node, error) {
 		failed: make(chan error, 2), quit: make(chan struct{}), empty: make(chan struct{}),
 	}
 	node.bodies = newBodyRoom(cfg, node.quit)
+	node.applied.Store(cfg)
 	if err := checkSupported(cfg, func(string) string { return "" }); err != nil {
 		return nil, err
 	}
@@ -164,8 +170,11 @@ func New(cfg *config.Config, opt Options) (*Node, error) {
 	if cfg.Broadcast.Enabled {
 		node.edge = node.newEdge()
 	}
-	if !cfg.HTTPAPI.Disabled {
+	if !cfg.HTTPAPI.Disabled || cfg.Admin.Enabled {
 		node.api = node.newAPI(opt.Dev)
+	}
+	if cfg.Admin.Enabled {
+		node.console = node.newConsole(sseOptions, opt.Dev)
 	}
 	if opt.Dev {
 		node.live = node.newLive()

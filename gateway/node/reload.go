@@ -52,7 +52,11 @@ func (node *Node) Reload(cfg *config.Config) error {
 	if node.sse != nil {
 		node.sse.Set(sseLive(&cfg.Client))
 	}
+	if node.console != nil {
+		node.console.Set(consoleLive(&cfg.Admin))
+	}
 	node.certs.reload()
+	node.applied.Store(cfg)
 	return nil
 }
 
@@ -62,16 +66,22 @@ type Reloader struct {
 	node    *Node
 	src     config.Source
 	hadFile bool
-
-	// Owned by the goroutine that waits for signals.
-	applied *config.Config
 }
 
-// NewReloader returns what reads src anew, for a node that was made from it.
+// NewReloader returns what reads src anew, for a node that was made from it. From here on the
+// console of the node shows what a reload would do.
 func NewReloader(node *Node, src config.Source) *Reloader {
-	r := &Reloader{node: node, src: src, applied: node.cfg}
+	r := &Reloader{node: node, src: src}
 	r.hadFile = r.fileIsThere()
+	node.reloader.Store(r)
 	return r
+}
+
+// source is where the configuration is read from, now.
+func (r *Reloader) source() config.Source {
+	src := r.src
+	src.Environ = os.Environ()
+	return src
 }
 
 func (r *Reloader) fileIsThere() bool {
@@ -93,9 +103,8 @@ func (r *Reloader) Reload() {
 		r.refuse(ErrFileGone)
 		return
 	}
-	src := r.src
-	src.Environ = os.Environ()
-	cfg, report, err := Load(src)
+	before := r.node.applied.Load()
+	cfg, report, err := Load(r.source())
 	if err == nil {
 		err = r.node.Reload(cfg)
 	}
@@ -106,9 +115,8 @@ func (r *Reloader) Reload() {
 	for _, w := range report.Warnings {
 		r.node.log.Warn(w)
 	}
-	live, _ := config.Diff(r.applied, cfg)
+	live, _ := config.Diff(before, cfg)
 	_, restart := config.Diff(r.node.cfg, cfg) // since the start: what waited before waits still
-	r.applied = cfg
 	r.node.log.Info("the configuration was reloaded", "changed", changeTexts(live))
 	if len(restart) > 0 {
 		r.node.log.Warn("changed options wait for a restart", "options", changeTexts(restart))

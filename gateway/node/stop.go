@@ -49,6 +49,9 @@ func (node *Node) Stop(ctx context.Context) error {
 	if node.sse != nil {
 		node.sse.Drain()
 	}
+	if node.tails != nil {
+		node.tails.Drain()
+	}
 	if node.edge != nil {
 		node.edge.Drain()
 	}

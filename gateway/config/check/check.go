@@ -49,15 +49,7 @@ func (v *checker) warn(key, format string, args ...any) *problem.Problem {
 func (v *checker) sound(keys ...string) bool { return v.rep.Sound(keys...) }
 
 func (v *checker) operations() {
-	if a := &v.c.Admin; a.Enabled {
-		v.Note("admin.enabled", problem.Unsupported, "not supported, ignored: the live page comes with the flag --dev")
-		switch {
-		case a.Insecure:
-			v.warn("admin.insecure", "true: everybody who reaches the web pages can use them")
-		case a.Password == "" || a.Secret == "":
-			v.warn("admin.password", "password or secret is empty: nobody can log in to the web pages").With("admin.secret")
-		}
-	}
+	v.console()
 	if s := &v.c.Shutdown; s.Grace >= s.Timeout {
 		v.Fail("shutdown.grace", "%s leaves no time to end streams: allowed less than shutdown.timeout (%s)", s.Grace, s.Timeout).With("shutdown.timeout")
 	}

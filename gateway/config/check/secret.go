@@ -34,6 +34,7 @@ func (v *checker) secrets() {
 	if !v.c.HTTPAPI.Disabled {
 		short("http_api.key", v.c.HTTPAPI.Key, "whoever reaches the API can guess it; use %d or more that are random", minAPIKey)
 	}
+	shortConsole(&v.c.Admin, short)
 }
 
 // placeholders notes the secrets below value, a struct of s, that a guide put there for another, and which ones in told. What

@@ -89,7 +89,7 @@ func forgetIdleHooks(c *schema.Config, rep *report.Report) {
 // shortener leaves out of a config file what the defaults say anyway.
 type shortener struct {
 	rep    *report.Report // which values came out of a file of their own; gets what is left out because nothing serves it. May be nil
-	always string         // an option that is there even so, or ""
+	always []string       // options that are there even so
 }
 
 // shorten returns what of c differs from the defaults, as far as it is served.
@@ -122,7 +122,7 @@ func (sh *shortener) section(s *schema.Section, path string, v, def reflect.Valu
 			n = &source.Node{Value: inner}
 		case file != "":
 			name, n = f.Name+schema.FileSuffix, &source.Node{Value: file}
-		case same && key != sh.always:
+		case same && !slices.Contains(sh.always, key):
 			continue
 		case f.Kind == schema.KindObjects:
 			n = elements(f, value)

@@ -20,11 +20,13 @@ func Render(c *schema.Config, path string) ([]byte, error) {
 type Secrets struct {
 	Token  string // signs tokens
 	APIKey string
+	// ConsolePassword opens the console, and ConsoleSecret signs its sessions.
+	ConsolePassword, ConsoleSecret string
 }
 
 // RenderMinimal returns a config file to start from (PROTOCOL 9.3, genconfig): the endpoint switched on, what must not have a
-// default, and channels without a namespace for whoever has a token, one without a user too. path and the error are as for
-// Render.
+// default, and channels without a namespace for whoever has a token, one without a user too. The console has what it takes, and
+// is off. path and the error are as for Render.
 func RenderMinimal(s Secrets, path string) ([]byte, error) { return renderShort(minimal(s), path) }
 
 // RenderService is RenderMinimal for a server that runs as a service: API, health and metrics on a listener of their own, for
@@ -41,6 +43,7 @@ func minimal(s Secrets) *schema.Config {
 	c.UniSSE.Enabled = true
 	c.Client.Token.HMACSecretKey = s.Token
 	c.HTTPAPI.Key = s.APIKey
+	c.Admin.Password, c.Admin.Secret = s.ConsolePassword, s.ConsoleSecret
 	o := &c.Channel.WithoutNamespace
 	o.AllowSubscribeForClient, o.AllowSubscribeForAnonymous = true, true
 	return c
@@ -48,7 +51,7 @@ func minimal(s Secrets) *schema.Config {
 
 // renderShort leaves the defaults out.
 func renderShort(c *schema.Config, path string) ([]byte, error) {
-	sh := shortener{always: "client.allowed_origins"}
+	sh := shortener{always: []string{"client.allowed_origins", "admin.enabled"}}
 	return render(path, &file{sh.shorten(c), true})
 }
 

@@ -23,7 +23,7 @@ type Config struct {
 	Health          Health          `json:"health" doc:"The health check."`
 	Prometheus      Prometheus      `json:"prometheus" doc:"Metrics."`
 	Debug           Debug           `json:"debug" doc:"Go's profiles."`
-	Admin           Admin           `json:"admin" served:"no" doc:"The web pages."`
+	Admin           Admin           `json:"admin" doc:"The web console."`
 	Init            Init            `json:"init" doc:"An endpoint that answers {}."`
 	Log             Log             `json:"log" doc:"The log."`
 	Node            Node            `json:"node" doc:"This process."`

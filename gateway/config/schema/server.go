@@ -13,7 +13,7 @@ type HTTPServer struct {
 	Address         string `json:"address" doc:"Host or IP address to listen on, or unix:/path for a Unix socket, which has no port. Empty: all."`
 	Port            int    `json:"port" kind:"port" default:"8000" doc:"Port of the SSE endpoint, and of all others unless internal_port is set. 0: any free port."`
 	InternalAddress string `json:"internal_address" doc:"Host or IP address of the internal endpoints, or unix:/path for a Unix socket. Empty: as address."`
-	InternalPort    string `json:"internal_port" kind:"port" doc:"Port of the internal endpoints (API, admin, metrics, health, debug). Empty: as port."`
+	InternalPort    string `json:"internal_port" kind:"port" doc:"Port of the internal endpoints (API, console, metrics, health, debug). Empty: as port."`
 	TLS             TLS    `json:"tls"`
 	TLSExternal     bool   `json:"tls_external" default:"false" doc:"Use TLS on the external port only."`
 	InternalTLS     TLS    `json:"internal_tls"`
@@ -112,14 +112,18 @@ type Debug struct {
 	HandlerPrefix string `json:"handler_prefix" default:"/debug/pprof" doc:"Path of the profiles."`
 }
 
-// Admin is the section admin: the web pages.
+// Admin is the section admin: the web console.
 type Admin struct {
-	Enabled       bool   `json:"enabled" default:"false" doc:"Serve the web pages."`
-	HandlerPrefix string `json:"handler_prefix" doc:"Path of the web pages. Empty: the root."`
-	Password      string `json:"password" secret:"true" doc:"Password of the web pages."`
-	Secret        string `json:"secret" secret:"true" doc:"Key that signs the tokens of the web pages."`
-	Insecure      bool   `json:"insecure" default:"false" doc:"Serve the web pages without a password. Only behind a firewall."`
-	External      bool   `json:"external" default:"false" doc:"Serve the web pages on the external port even where an internal one exists."`
+	Enabled       bool   `json:"enabled" default:"false" doc:"Serve the web console."`
+	HandlerPrefix string `json:"handler_prefix" default:"/admin" doc:"Path of the console. Empty: the root."`
+	Password      string `json:"password" secret:"true" live:"true" doc:"Password of admins. Empty: nobody logs in with one. When it changes everybody is logged out."`
+	Secret        string `json:"secret" secret:"true" live:"true" doc:"Key that signs sessions of the console and login tokens (sluice admintoken); the same on all nodes, so that one login is good for each. Empty: random at each start, and no login tokens. When it changes everybody is logged out."`
+	Insecure      bool   `json:"insecure" default:"false" doc:"Serve the console without a login: everybody who reaches it may do everything. Only behind a firewall; host names that anybody could own are refused without TLS."`
+	External      bool   `json:"external" default:"false" doc:"Serve the console on the external port even where an internal one exists."`
+
+	// Of Sluice.
+	ReadOnlyPassword string        `json:"read_only_password" secret:"true" live:"true" doc:"Password of viewers, who may look but not act. Empty: nobody logs in with it. When it changes everybody is logged out."`
+	SessionLifetime  time.Duration `json:"session_lifetime" default:"30m" min:"1s" max:"12h" live:"true" doc:"How long a session of the console lasts without being used. Use renews it, for 12h at most."`
 }
 
 // Init is the section init: an endpoint that answers {} (for cookies and warm-up).
