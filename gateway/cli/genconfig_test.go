@@ -47,13 +47,14 @@ func TestGenconfigWritesAFileThatIsReadyToUse(t *testing.T) {
 		cfg, report, err := config.Load(config.Source{Path: path, Dir: t.TempDir()})
 		require.NoError(t, err)
 		require.Empty(t, report.Findings)
-		secrets := []string{cfg.Client.Token.HMACSecretKey, cfg.HTTPAPI.Key}
+		secrets := []string{cfg.Client.Token.HMACSecretKey, cfg.HTTPAPI.Key, cfg.Admin.Password, cfg.Admin.Secret}
 		for i, secret := range secrets {
 			require.GreaterOrEqual(t, len(secret), 20)
 			require.NotContains(t, secrets[:i], secret, "each has its own")
 			require.NotContains(t, errs, secret)
 		}
 		require.True(t, cfg.UniSSE.Enabled)
+		require.False(t, cfg.Admin.Enabled)
 
 		before, err := os.ReadFile(path)
 		require.NoError(t, err)

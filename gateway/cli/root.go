@@ -84,7 +84,7 @@ func rootCommand(stdout, stderr io.Writer) *cobra.Command {
 	markConfigFile(cmd, "config")
 	cmd.AddCommand(configCommands(stdout, stderr)...)
 	cmd.AddCommand(tokenCommands(stdout, stderr)...)
-	cmd.AddCommand(dictionaryCommand(stdout), relayCommand(stdout, stderr), healthCommand(stdout), serveCommand(stdout), docsCommand(stdout), versionCommand(stdout))
+	cmd.AddCommand(adminTokenCommand(stdout, stderr), dictionaryCommand(stdout), relayCommand(stdout, stderr), healthCommand(stdout), serveCommand(stdout), docsCommand(stdout), versionCommand(stdout))
 	cmd.SetHelpCommand(helpCommand())
 	return cmd
 }

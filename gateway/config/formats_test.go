@@ -83,9 +83,6 @@ func TestAllGenerationsAndFormatsMeanTheSame(t *testing.T) {
 			got, rep := mustLoad(t, of(e.Name()))
 			require.Equal(t, want, got, "%s%s", dir, e.Name())
 			for _, f := range rep.Findings {
-				if f.Kind == report.KindUnsupported && strings.HasPrefix(f.Key, "admin") {
-					continue
-				}
 				require.Contains(t, append([]Kind{report.KindDeprecated, report.KindAdvice}, ofTheValues...), f.Kind, "%s%s: %s", dir, e.Name(), f)
 				require.True(t, f.Kind != report.KindDeprecated || !strings.HasPrefix(e.Name(), "v6"), f)
 			}

@@ -16,7 +16,7 @@ import (
 func (s *Server) audit(r *request, action string, more ...slog.Attr) {
 	attrs := append([]slog.Attr{
 		slog.String("who", r.session.Who), slog.String("role", r.session.Role),
-		slog.String("address", s.opt.Address(r.ctx).String()), slog.String("action", action),
+		slog.String("address", s.address(r).String()), slog.String("action", action),
 	}, more...)
 	s.opt.Log.LogAttrs(context.Background(), slog.LevelInfo, "console", attrs...)
 }

@@ -229,9 +229,16 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 		sendError(ctx, fasthttp.StatusForbidden, "your role may look, but not act: log in as an admin")
 		return
 	}
+	if why := s.unmarked(r, e); why != "" {
+		sendError(ctx, fasthttp.StatusForbidden, why)
+		return
+	}
 	s.renew(r)
 	e.serve(s, r)
 }
+
+// address returns where a request comes from.
+func (s *Server) address(r *request) netip.Addr { return s.opt.Address(r.ctx).Unmap() }
 
 // LoggedIn reports whether a request is of somebody who is logged in, as its head says: so
 // whether it may have a body of more than a login. For the goroutine that owns the head.

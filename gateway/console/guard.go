@@ -129,10 +129,10 @@ var ownPages = func() *origin.List {
 // foreign says why a request is not, or may not be, of a page of ours or of a program; "" if
 // it is.
 //
-// What changes something needs more than a cookie: a header and a content type that pages of
-// other sites cannot send, and an Origin of ours where a browser names one. Who brought
-// Authorization wrote it himself. Where nobody has to log in, the name in the address must be
-// one that nobody else can have lead here.
+// What changes something needs more than a cookie: an Origin of ours where a browser names
+// one, and besides, see unmarked, a header and a content type that pages of other sites cannot
+// send. Who brought Authorization wrote it himself. Where nobody has to log in, the name in the
+// address must be one that nobody else can have lead here.
 func (s *Server) foreign(r *request, e *endpoint) string {
 	h := &r.ctx.Request.Header
 	page := ownPages.Judge(h, r.from)
@@ -143,11 +143,19 @@ func (s *Server) foreign(r *request, e *endpoint) string {
 	default:
 		return "this is for the pages of the console's own address, and for programs (" + page.By + ")"
 	}
-	switch {
-	case s.opt.Insecure && page.Rebindable:
+	if s.opt.Insecure && page.Rebindable {
 		return "without a login (admin.insecure) the console is not for a host name that anybody could make lead here (DNS rebinding): " +
 			"use an address, localhost or TLS, or set admin.password"
-	case !changes, e.script, r.byHeader:
+	}
+	return ""
+}
+
+// unmarked says what a request lacks that only pages of ours and programs send; "" for
+// nothing.
+func (s *Server) unmarked(r *request, e *endpoint) string {
+	h := &r.ctx.Request.Header
+	switch {
+	case e.method == fasthttp.MethodGet, e.script, r.byHeader:
 	case string(h.Peek(ownHeader)) != "1":
 		return "the header " + ownHeader + ": 1 expected, which pages of other sites cannot send"
 	case !isJSON(h.ContentType()):

@@ -77,7 +77,7 @@ func (s *Server) authForm(r *request) {
 
 // byPassword begins a session of whoever knows a password, or answers that nobody does.
 func (s *Server) byPassword(r *request, password string) bool {
-	from := s.opt.Address(r.ctx)
+	from := s.address(r)
 	if wait := s.throttle.try(from); wait > 0 {
 		seconds := int64((wait + time.Second - 1) / time.Second)
 		if n, ok := s.tellRefused.tell(time.Now()); ok {
@@ -125,7 +125,7 @@ func (s *Server) refuseLogin(r *request, with string) {
 		n, ok = s.tellToken.tell(time.Now())
 	}
 	if ok {
-		s.opt.Log.Warn("console: a login failed", "address", s.opt.Address(r.ctx).String(), "with", with, "not_logged", n)
+		s.opt.Log.Warn("console: a login failed", "address", s.address(r).String(), "with", with, "not_logged", n)
 	}
 	text := "this password is not right"
 	if with == withToken {

@@ -183,9 +183,18 @@ func TestOperationsAreValidated(t *testing.T) {
 	require.Empty(t, rep.Warnings)
 
 	require.Contains(t, warningsOf(t, `{"admin": {"enabled": true}}`), "nobody can log in")
-	require.Contains(t, warningsOf(t, `{"admin": {"enabled": true, "insecure": true}}`), "everybody who reaches the web pages")
-	require.Equal(t, at+"admin.enabled: not supported, ignored: the live page comes with the flag --dev",
-		warningsOf(t, `{"admin": {"enabled": true, "password": "p", "secret": "s"}}`))
+	require.Contains(t, warningsOf(t, `{"admin": {"enabled": true, "insecure": true}}`), "everybody who reaches the console")
+	require.Empty(t, warningsOf(t, `{"admin": {"enabled": true, "password": "cannotbeguessed", "secret": "0123456789abcdef0123456789abcdef"}}`))
+	require.Empty(t, warningsOf(t, `{"admin": {"enabled": true, "secret": "0123456789abcdef0123456789abcdef"}}`), "login tokens are a way in")
+	weak := warningsOf(t, `{"admin": {"enabled": true, "password": "p", "read_only_password": "q", "secret": "s"}}`)
+	for _, option := range []string{"admin.password: 1 bytes", "admin.read_only_password: 1 bytes", "admin.secret: 1 bytes"} {
+		require.Contains(t, weak, option)
+	}
+	require.Empty(t, warningsOf(t, `{"admin": {"password": "p", "secret": "s"}}`), "it guards nothing")
+	require.Contains(t, warningsOf(t, `{"admin": {"enabled": true, "password": "changeme-please"}}`), "a placeholder")
+	require.Contains(t, warningsOf(t, `{"admin": {"enabled": true, "external": true, "password": "cannotbeguessed"}}`), "has no effect without http_server.internal_port")
+	refused(t, `{"admin": {"enabled": true, "password": "cannotbeguessed", "read_only_password": "cannotbeguessed"}}`,
+		at+"admin.read_only_password: the same as admin.password, and so everybody who may look could act: allowed another one")
 	require.Contains(t, warningsOf(t, `{"http_api": {"max_body_size": 67108865}}`), "a publication above that takes all room")
 	require.Empty(t, warningsOf(t, `{"http_api": {"max_body_size": 67108865, "max_publication_size": 50000}}`))
 	refused(t, `{"prometheus": {"metrics_namespace": "a-b"}}`, at+`prometheus.metrics_namespace: "a-b" cannot start a metric name: allowed letters, digits and _, not a digit first`)

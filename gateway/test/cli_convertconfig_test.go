@@ -15,9 +15,10 @@ import (
 const oldConfig = `{
   "token_hmac_secret_key": "hmac-secret-of-thirty-two-bytes-.",
   "token_audience": "app",
+  "swagger": true,
   "admin": true,
-  "admin_password": "pw",
-  "admin_secret": "sec",
+  "admin_password": "pw-9f86d081884c7d65",
+  "admin_secret": "admin-secret-of-thirty-two-bytes",
   "api_key": "key-9f86d081884c7d65",
   "api_insecure": false,
   "address": "127.0.0.1",
@@ -67,7 +68,7 @@ func TestConvertconfig(t *testing.T) {
 		out, errs, code := command("convertconfig", old, path)
 		require.Equal(t, 0, code, out)
 		require.Empty(t, out)
-		require.Contains(t, errs, ":4: admin: not supported, ignored: ")
+		require.Contains(t, errs, ":4: swagger: not supported, ignored: ")
 		require.NotContains(t, errs, "a flat key of versions 4 and 5")
 		require.Contains(t, errs, path+" written. Next: sluice checkconfig --strict -c "+path+"\n")
 		info, err := os.Stat(path)
@@ -76,7 +77,7 @@ func TestConvertconfig(t *testing.T) {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.Less(t, strings.Count(string(text), "\n"), 90)
-		for _, gone := range []string{"admin", "websocket", "max_request_body_size", "insecure", "8000", "redis"} {
+		for _, gone := range []string{"swagger", "websocket", "max_request_body_size", "insecure", "8000", "redis"} {
 			require.NotContains(t, string(text), gone)
 		}
 

@@ -24,6 +24,7 @@ func (v *checker) idle() {
 		idle{!s.InternalTLS.Enabled && s.InternalTLS.CertPEM != "", "http_server.internal_tls.cert_pem", "http_server.internal_tls.enabled"},
 		idle{s.ForwardedHeader != def.HTTPServer.ForwardedHeader && len(s.TrustedProxies) == 0, "http_server.forwarded_header", "http_server.trusted_proxies"},
 		idle{v.c.HTTPAPI.External && !v.c.HTTPAPI.Disabled && !separate, "http_api.external", "http_server.internal_port"},
+		idle{v.c.Admin.External && v.c.Admin.Enabled && !separate, "admin.external", "http_server.internal_port"},
 		idle{!u.LastEventID && u.CursorExactBytes != def.UniSSE.CursorExactBytes, "uni_sse.cursor_exact_bytes", "uni_sse.last_event_id"},
 	) {
 		if i.is {

@@ -265,7 +265,7 @@ func TestConvertLeavesSecretsWhereTheyAre(t *testing.T) {
 	}
 	key := write("key", planted+"\n")
 	write(".env", "SLUICE_PID_FILE=from-the-environment\n")
-	old := write("old.json", `{"uni_sse": true, "token_hmac_secret_key_file": "`+key+`", "api_key": "k", "admin": true, "admin_password": "pw",
+	old := write("old.json", `{"uni_sse": true, "token_hmac_secret_key_file": "`+key+`", "api_key": "k", "admin": true, "admin_password": "pw", "engine": "memory", "nats_url": "nats://h:1",
 		"proxy_connect_endpoint": "http://h/", "proxy_static_http_headers": {"A": "${SLUICE_VAR_X}"}, "websocket_disable": false, "swagger": true, "nope": 1,
 		"ping_interval": "25s"}`)
 	for _, to := range []string{"new.json", "new.yaml", "new.toml"} {
@@ -273,11 +273,11 @@ func TestConvertLeavesSecretsWhereTheyAre(t *testing.T) {
 		require.NoError(t, err)
 		text := string(c.Text)
 		require.NotContains(t, text, planted)
-		require.Contains(t, c.Report.Warnings, "admin: left out: nothing serves it yet")
-		for _, want := range []string{"hmac_secret_key_file", key, "${SLUICE_VAR_X}"} {
+		require.Contains(t, c.Report.Warnings, "broker.nats: left out: nothing serves it yet")
+		for _, want := range []string{"hmac_secret_key_file", key, "${SLUICE_VAR_X}", "admin"} {
 			require.Contains(t, text, want)
 		}
-		for _, no := range []string{"admin", "swagger", "websocket", "nope", "ping_interval", "from-the-environment", "#"} {
+		for _, no := range []string{"nats", "swagger", "websocket", "nope", "ping_interval", "from-the-environment", "#"} {
 			require.NotContains(t, text, no)
 		}
 		require.Less(t, strings.Count(text, "\n"), 40)

@@ -79,20 +79,23 @@ func TestRenderedConfigLoadsAgain(t *testing.T) {
 
 func TestRenderedMinimalConfigLoadsWithoutWarnings(t *testing.T) {
 	for _, ext := range extensions {
-		text, err := RenderMinimal(Secrets{Token: "tttttttttttttttttttttttttttttttt", APIKey: "kkkkkkkkkkkkkkkk"}, "x"+ext)
+		text, err := RenderMinimal(Secrets{
+			Token: "tttttttttttttttttttttttttttttttt", APIKey: "kkkkkkkkkkkkkkkk", ConsolePassword: "pppppppp", ConsoleSecret: "ssssssssssssssssssssssssssssssss",
+		}, "x"+ext)
 		require.NoError(t, err)
 		got, rep := mustLoad(t, "x"+ext, string(text))
 		require.Empty(t, rep.Warnings, ext)
 		want := schema.Default()
 		want.UniSSE.Enabled = true
 		want.Client.Token.HMACSecretKey, want.HTTPAPI.Key = "tttttttttttttttttttttttttttttttt", "kkkkkkkkkkkkkkkk"
+		want.Admin.Password, want.Admin.Secret = "pppppppp", "ssssssssssssssssssssssssssssssss"
 		o := &want.Channel.WithoutNamespace
 		o.AllowSubscribeForClient, o.AllowSubscribeForAnonymous = true, true
 		require.Equal(t, plainConfig(want), plainConfig(got), ext)
-		for _, key := range []string{"uni_sse.enabled", "client.allowed_origins", "channel.without_namespace"} {
+		for _, key := range []string{"uni_sse.enabled", "client.allowed_origins", "channel.without_namespace", "admin.enabled"} {
 			require.True(t, rep.IsSet(key), "%s in %s", key, ext)
 		}
-		for _, key := range []string{"http_server", "admin", "channel.namespaces", "client.allow_anonymous_connect_without_token"} {
+		for _, key := range []string{"http_server", "channel.namespaces", "client.allow_anonymous_connect_without_token"} {
 			require.False(t, rep.IsSet(key), key)
 		}
 	}
