@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -123,7 +124,7 @@ func (s *Server) Set(l Live) {
 	}
 }
 
-// Paths returns every path of a console with a prefix.
+// Paths returns every path of a console with a prefix, in order.
 func Paths(prefix string) []string {
 	var paths []string
 	if prefix != "" {
@@ -135,6 +136,7 @@ func Paths(prefix string) []string {
 	for at := range endpoints() {
 		paths = append(paths, prefix+at)
 	}
+	slices.Sort(paths)
 	return paths
 }
 

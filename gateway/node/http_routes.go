@@ -62,14 +62,18 @@ type dictionaryRoute struct {
 // listener says which of the two a table is for.
 type listener struct{ public, operations bool }
 
-// newRoutes returns the table of a listener. The error joins every path that
-// two options claim, by their names.
+// newRoutes returns the table of a listener. The error joins a path that two options
+// claim, by their names, of each two.
 func newRoutes(c *config.Config, dev bool, l listener) (*routes, error) {
 	t := &routes{exact: make(map[string]*route)}
 	var errs []error
+	told := map[[2]string]bool{} // two that have many paths clash in many
 	add := func(path string, r route) {
 		if other := t.exact[path]; other != nil {
-			errs = append(errs, fmt.Errorf("gateway: %s and %s both have the path %q: give one of them another", other.owner, r.owner, path))
+			if pair := [2]string{other.owner, r.owner}; !told[pair] {
+				told[pair] = true
+				errs = append(errs, fmt.Errorf("gateway: %s and %s both have the path %q: give one of them another", other.owner, r.owner, path))
+			}
 			return
 		}
 		t.exact[path] = &r

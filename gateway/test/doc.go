@@ -9,6 +9,7 @@
 //	tls_      encrypted listeners
 //	cli_      the commands
 //	docs_     what the documentation promises
+//	admin_    what is done at the console, and by whom it cannot be
 //	ops_      what an operator sees: metrics, logs, limits of the system, shutdown
 //	cluster_  several gateways on one engine, while it fails and while they do (long)
 //	rig_      no tests: what the others stand on
