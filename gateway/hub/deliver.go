@@ -14,6 +14,9 @@ func (s *Shard) deliver(d *delivery) {
 	if d.offset != 0 && d.kind != eventCheckpoint { // which tells what we know ourselves
 		t.checked = s.loop.Now()
 	}
+	if d.kind == eventPublication {
+		t.count(s.loop.Now())
+	}
 	w := t.walk()
 	s.loop.Walk(&w.Walk, func() {
 		for w.Next() {

@@ -36,6 +36,9 @@ const (
 
 func (f Features) has(all Features) bool { return f&all == all }
 
+// Has reports whether it has all of some features.
+func (f Features) Has(all Features) bool { return f.has(all) }
+
 // Form is that of a subscriber on a stream of a coding, and with a dictionary or nil.
 func (f Features) Form(c codec.Coding, d *codec.Dictionary) Form {
 	form := Form{Delta: f.has(Delta), Coding: c}

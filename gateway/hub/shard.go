@@ -47,10 +47,12 @@ type Shard struct {
 type topic struct {
 	channel string
 	tag     uint32 // of the channel, in cursors
+	window  uint32 // that counts are of, and the one before: see topic.count
 	members []member
 	// checked is when the position was last known to be right: at the last
 	// publication with an offset, or the last check. On the loop's clock.
 	checked int64
+	counts  [2]uint32 // publications in this window, and in the one before
 }
 
 // member is one subscriber of a topic.
@@ -154,6 +156,16 @@ func (s *Shard) Position(slot uint32, channel string) (offset uint64, epoch uint
 		return 0, 0, false
 	}
 	return m.offset, m.epoch, true
+}
+
+// Features returns what the stream's subscription to a channel was granted; ok is false if
+// it has none.
+func (s *Shard) Features(slot uint32, channel string) (f Features, ok bool) {
+	m := s.find(slot, channel)
+	if m == nil {
+		return 0, false
+	}
+	return m.features, true
 }
 
 // Deltas reports whether the stream negotiated deltas for the channel.

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"time"
 	"unsafe"
 
 	"sluice/codec"
@@ -249,6 +250,22 @@ func (l *Loop) Queued(slot uint32) int {
 		return q.bytes + q.pushes
 	}
 	return 0
+}
+
+// Unwritten returns how many bytes a stream has yet to write, its opening and what is
+// encrypted already included, and for how long its socket has taken none of them; 0 if
+// nothing waits. On-loop only.
+func (l *Loop) Unwritten(slot uint32) (bytes int, lag time.Duration) {
+	s := l.at(slot)
+	if !l.waits(s) {
+		return 0, 0
+	}
+	bytes = l.tail(s)
+	if i := s.queue; i != 0 {
+		q := &l.queues[i-1]
+		bytes += q.bytes + q.pushes + q.exempt
+	}
+	return bytes, time.Duration(max(l.age(s), 0))
 }
 
 // Room returns how many bytes a stream may be sent at once without coming near its
