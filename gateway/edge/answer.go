@@ -113,8 +113,12 @@ func (s *Server) stream(ctx *fasthttp.RequestCtx, r *request) {
 		return
 	}
 	s.opened[kind].Add(1)
-	if s.debug && s.opt.Address != nil {
+	sources := s.sessions.KeepsSources()
+	if (s.debug || sources) && s.opt.Address != nil {
 		r.peer = s.opt.Address(ctx)
+	}
+	if sources {
+		conn.Agent = session.NewUserAgent(ctx.Request.Header.UserAgent())
 	}
 	s.taker.Take(ctx, conn, plan, nil)
 }

@@ -26,7 +26,7 @@ import (
 type request struct {
 	server  *Server
 	id      reqid.ID
-	peer    netip.Addr // for logs; the zero Addr if they do not want it
+	peer    netip.Addr // for logs and sessions; the zero Addr if they do not want it
 	http10  bool
 	bare    bool   // by the path of those whose Last-Event-ID means nothing
 	raw     string // the channel as it stands in the path

@@ -24,6 +24,32 @@ func (s *Shard) PositionDue(slot uint32, channel string, age time.Duration) (off
 	return m.offset, true
 }
 
+// Subscription is what a stream has in a channel.
+type Subscription struct {
+	Channel  string
+	Features Features
+	// Offset is where a positioned subscriber stands, once it was told: then Known is set.
+	Offset uint64
+	Known  bool
+}
+
+// Subscriptions returns what a stream has, at most so many of them.
+func (s *Shard) Subscriptions(slot uint32, most int) []Subscription {
+	if int(slot) >= len(s.places) {
+		return nil
+	}
+	list := s.places[slot][:min(most, len(s.places[slot]))]
+	out := make([]Subscription, len(list))
+	for i, p := range list {
+		m := &p.topic.members[p.index]
+		out[i] = Subscription{Channel: p.topic.channel, Features: m.features}
+		if m.features.has(Positioned) && !m.newcomer() {
+			out[i].Offset, out[i].Known = m.offset, true
+		}
+	}
+	return out
+}
+
 // CheckPosition compares the positions of a channel's subscribers with the top
 // that its history had. Everything up to that top has reached this loop by
 // now; before is where a subscriber stood when the top had not been read yet.

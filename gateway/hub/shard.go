@@ -158,16 +158,6 @@ func (s *Shard) Position(slot uint32, channel string) (offset uint64, epoch uint
 	return m.offset, m.epoch, true
 }
 
-// Features returns what the stream's subscription to a channel was granted; ok is false if
-// it has none.
-func (s *Shard) Features(slot uint32, channel string) (f Features, ok bool) {
-	m := s.find(slot, channel)
-	if m == nil {
-		return 0, false
-	}
-	return m.features, true
-}
-
 // Deltas reports whether the stream negotiated deltas for the channel.
 func (s *Shard) Deltas(slot uint32, channel string) bool {
 	m := s.find(slot, channel)

@@ -78,6 +78,9 @@ func (a *Agent) add(ref loop.Ref, op *opening) *session {
 	if lines := op.conn.Padding; lines > 0 {
 		a.padded.Set(ref.Slot, lines)
 	}
+	if a.m.opt.Sources {
+		a.table.setSource(ref.Slot, source{addr: sourceOf(op.conn.Request.Peer()), agent: op.conn.Agent, began: a.loop.Now()})
+	}
 	if p.address.IsValid() {
 		a.table.setAddress(ref.Slot, p.address)
 	}
@@ -115,6 +118,9 @@ func (a *Agent) remove(slot uint32) {
 	}
 	a.padded.Delete(slot)
 	a.m.ReleaseAddress(a.table.takeAddress(slot))
+	if a.m.opt.Sources {
+		a.table.setSource(slot, source{})
+	}
 	if s.kind == Broadcast {
 		a.m.leftBroadcast(a.broadcasts.Value(slot).request)
 		a.broadcasts.Delete(slot)

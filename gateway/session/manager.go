@@ -70,6 +70,9 @@ type Options struct {
 	// runs what it waits for.
 	Refresh auth.Hook
 	Calls   *actor.Bounded
+	// Sources keeps for each stream where it came from and when it began, see
+	// [Manager.FindClients]: 32 bytes, and its user agent once for all that have the same.
+	Sources bool
 	// Log takes connects and disconnects at level debug, if that is on when
 	// the manager is made.
 	Log *slog.Logger

@@ -35,7 +35,9 @@ type Conn struct {
 	// connect push included, or so much time (to 100 ms); 0 for no bound.
 	MaxEvents   uint32
 	MaxDuration time.Duration
-	Request     Request
+	// Agent is what the client says it is, where [Manager.KeepsSources].
+	Agent   UserAgent
+	Request Request
 }
 
 // Open makes a stream of the plan. It owns the socket from here on, whatever

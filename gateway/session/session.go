@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"unique"
 	"unsafe"
 
 	"sluice/codec"
@@ -192,7 +193,8 @@ type table struct {
 	// none. Beside the sessions, so that they cost nothing without limits,
 	// and as bytes, so that they cost the garbage collector nothing.
 	addresses [][][16]byte
-	traces    [][]trace // by slot, if the log wants them
+	traces    [][]trace  // by slot, if the log wants them
+	sources   [][]source // by slot, if Options.Sources
 }
 
 const (
@@ -240,6 +242,74 @@ func (t *table) takeAddress(slot uint32) netip.Addr {
 	addr := netip.AddrFrom16(*key).Unmap()
 	*key = [16]byte{}
 	return addr
+}
+
+// UserAgent is what a client says it is: printable ASCII of bounded length. Those of the
+// same text are one. The zero value is none.
+type UserAgent struct{ text unique.Handle[string] }
+
+// agentMost bounds it, in bytes: what tells browsers apart stands before that.
+const agentMost = 160
+
+// NewUserAgent makes one of the header of a request.
+func NewUserAgent(header []byte) UserAgent {
+	if len(header) == 0 {
+		return UserAgent{}
+	}
+	var b [agentMost]byte
+	n := copy(b[:], header)
+	for i, c := range b[:n] {
+		if c < ' ' || c > '~' {
+			b[i] = '?'
+		}
+	}
+	return UserAgent{unique.Make(string(b[:n]))}
+}
+
+// String returns the text, "" for none.
+func (a UserAgent) String() string {
+	if a == (UserAgent{}) {
+		return ""
+	}
+	return a.text.Value()
+}
+
+// source is where a stream came from.
+type source struct {
+	addr  [16]byte // all zero if nobody knows
+	agent UserAgent
+	began int64 // on the loop's clock
+}
+
+func sourceOf(addr netip.Addr) (b [16]byte) {
+	if addr.IsValid() {
+		b = addr.As16()
+	}
+	return b
+}
+
+// address returns the zero Addr if nobody knows it.
+func (s *source) address() netip.Addr {
+	if s.addr == ([16]byte{}) {
+		return netip.Addr{}
+	}
+	return netip.AddrFrom16(s.addr).Unmap()
+}
+
+// setSource notes where a slot's stream came from.
+func (t *table) setSource(slot uint32, s source) {
+	for int(slot>>slabBits) >= len(t.sources) {
+		t.sources = append(t.sources, make([]source, slabSize))
+	}
+	t.sources[slot>>slabBits][slot&(slabSize-1)] = s
+}
+
+// source returns where a slot's stream came from, the zero source if that is not kept.
+func (t *table) source(slot uint32) source {
+	if int(slot>>slabBits) >= len(t.sources) {
+		return source{}
+	}
+	return t.sources[slot>>slabBits][slot&(slabSize-1)]
 }
 
 // walkSlabs is how many slabs of sessions one task of a walk looks at.

@@ -29,7 +29,8 @@ type Request interface {
 	// ID names the request in logs. It is asked for when there is something
 	// to write.
 	ID() string
-	// Peer is where the client is, for logs; the zero Addr if nobody knows.
+	// Peer is where the client is, for logs and where [Manager.KeepsSources]; the zero
+	// Addr if nobody knows.
 	Peer() netip.Addr
 	// Free is called when the session has no use of the request any more, nor of the
 	// [Conn] and the [Memory] that it came with. It is called at most once, as the last

@@ -19,6 +19,9 @@ func (s *Server) hijack(ctx *fasthttp.RequestCtx, r *request, plan *session.Plan
 			conn.Coding, conn.Dictionary = r.offer.Choose(conn.Head, ctx.Request.Header.PeekAll)
 		}
 		conn.Padding = r.padding
+		if s.sessions.KeepsSources() {
+			conn.Agent = session.NewUserAgent(ctx.Request.Header.UserAgent())
+		}
 		conn.MaxEvents, conn.MaxDuration = r.bounds.events, r.bounds.duration
 	}
 	r.taken = true

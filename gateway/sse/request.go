@@ -22,7 +22,7 @@ import (
 type request struct {
 	server  *Server
 	id      reqid.ID
-	peer    netip.Addr // for logs; the zero Addr if they do not want it
+	peer    netip.Addr // for logs and sessions; the zero Addr if they do not want it
 	http10  bool
 	close   bool // the client asked for the end of the connection
 	connect codec.ConnectRequest
@@ -80,7 +80,7 @@ func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
 	r := requests.Get().(*request)
 	r.server, r.http10, r.close = s, !h.IsHTTP11(), h.ConnectionClose()
 	r.id.Take(h)
-	if s.debug && s.opt.Address != nil {
+	if (s.debug || s.sessions.KeepsSources()) && s.opt.Address != nil {
 		r.peer = s.opt.Address(ctx)
 	}
 	from := s.from(ctx)
