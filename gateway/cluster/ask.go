@@ -64,7 +64,7 @@ func (c *Cluster) ask(ctx context.Context, kind string, data any, local func(con
 	}
 	here := make(chan error, 1)
 	go func() { here <- local(ctx) }()
-	silent, err = c.askOthers(ctx, &message{kind: kind, ask: true, data: data, id: c.lastID.Add(1)}, take)
+	silent, err = c.askOthers(ctx, &message{kind: kind, ask: true, data: data, id: c.lastID.Add(1)}, take, nil)
 	if mine := <-here; mine != nil {
 		err = mine
 	}
@@ -75,7 +75,9 @@ func (c *Cluster) ask(ctx context.Context, kind string, data any, local func(con
 	return silent, err
 }
 
-func isSurvey(kind string) bool { return kind == kindChannels || kind == kindInfo }
+func isSurvey(kind string) bool {
+	return kind == kindChannels || kind == kindInfo || kind == kindInspect
+}
 
 // asking is one question under way. It belongs to the goroutine that asks.
 type asking struct {
@@ -89,13 +91,15 @@ type asking struct {
 	heard       bool // the question itself came back
 	held        int
 	take        func(from string, a *answer) (int, error)
-	err         error // of the first node that answered with one
+	// without takes those that answered a survey with an error; nil: they count as silent.
+	without map[string]bool
+	err     error // of the first node that answered with one
 }
 
-func (c *Cluster) askOthers(ctx context.Context, m *message, take func(from string, a *answer) (int, error)) (silent []string, err error) {
+func (c *Cluster) askOthers(ctx context.Context, m *message, take func(from string, a *answer) (int, error), without map[string]bool) (silent []string, err error) {
 	began := time.Now()
 	defer func() { c.count.took.Add(time.Since(began)) }()
-	a := &asking{c: c, m: m, take: take}
+	a := &asking{c: c, m: m, take: take, without: without}
 	a.known, a.wait, a.all = c.nodes.asked()
 	var done func()
 	a.q, done = c.question(m.id, len(a.known))
@@ -165,6 +169,12 @@ func (a *asking) failed(from string, answer *answer) {
 	delete(a.wait, from)
 	name := c.nodes.titles(map[string]bool{from: true})[0]
 	text := plain(answer.Error, maxText)
+	if a.without != nil {
+		delete(a.known, from)
+		a.without[from] = true
+		c.opt.Log.Debug("cluster: a node cannot answer", "kind", a.m.kind, "node", name, "error", text)
+		return
+	}
 	if isSurvey(a.m.kind) && answer.Code == 0 {
 		a.known[from] = true
 		c.opt.Log.Warn("cluster: a node could not answer", "kind", a.m.kind, "node", name, "error", text,
@@ -201,7 +211,7 @@ func (a *asking) end(ctx context.Context) (silent []string, err error) {
 
 // warn logs who did not answer, at most once a second.
 func (c *Cluster) warn(kind string, silent []string) {
-	if len(silent) == 0 {
+	if len(silent) == 0 || kind == kindInspect { // which is asked again and again while somebody looks
 		return
 	}
 	now, last := int64(c.nodes.now()), c.warned.Load()

@@ -21,6 +21,9 @@ type Options struct {
 	// Carrier joins the nodes; nil: this node is alone, and nothing is ever sent.
 	Carrier Carrier
 	Local   Local
+	// Inspect answers consoles of other nodes, see [Cluster.Inspect]; nil: this node has
+	// none. It may be called by several goroutines and may wait until ctx ends.
+	Inspect func(ctx context.Context, question []byte) (answer []byte, err error)
 	// JSON bounds values in commands of other nodes; it is not below what this node's own
 	// API takes, or they are not carried out here.
 	JSON codec.Limits

@@ -41,6 +41,7 @@ const (
 	kindEvict       = "evict"       // not asked: nobody waits for it
 	kindChannels    = "channels"    // surveys
 	kindInfo        = "info"        //
+	kindInspect     = "inspect"     // of consoles, see Inspect
 	kindAnswer      = "answer"      // to a command or a survey
 	kindNext        = "next"        // go on with an answer in parts
 	// kindReference are all messages of and to the reference's nodes, which have a form
@@ -50,7 +51,7 @@ const (
 
 func kinds() []string {
 	return []string{kindAnnounce, kindLeave, kindSubscribe, kindUnsubscribe, kindDisconnect, kindRefresh, kindEvict,
-		kindChannels, kindInfo, kindAnswer, kindNext}
+		kindChannels, kindInfo, kindInspect, kindAnswer, kindNext}
 }
 
 // message is what goes from node to node.
@@ -60,7 +61,7 @@ type message struct {
 	kind string
 	ask  bool
 	// data is, by kind: *announcement, nil, *Subscribe and the like, *query, nil,
-	// *answer, *next.
+	// *inspection, *answer, *next.
 	data any
 }
 
@@ -90,6 +91,8 @@ type answer struct {
 	// Channels is an object of names and counts; it is read by who asked.
 	Channels json.RawMessage `json:"channels,omitempty"`
 	Info     *Info           `json:"info,omitempty"`
+	// Inspected is read by who asked, too.
+	Inspected json.RawMessage `json:"inspected,omitempty"`
 }
 
 // next asks for a part of the answer to the message with the id To.
@@ -244,6 +247,8 @@ func decodeData(kind string, data json.RawMessage, lim codec.Limits) (any, error
 		return decodeAs[Evict](data)
 	case kindChannels:
 		return decodeAs[query](data)
+	case kindInspect:
+		return decodeInspection(data)
 	case kindAnswer:
 		return decodeAs[answer](data)
 	case kindNext:
@@ -283,6 +288,20 @@ func decodeRefresh(data json.RawMessage, lim codec.Limits) (*Refresh, error) {
 	}
 	info, err := value(w.Info, lim)
 	return &Refresh{Target: w.Target, Expired: w.Expired, ExpireAt: w.ExpireAt, Info: info}, err
+}
+
+func decodeInspection(data json.RawMessage) (*inspection, error) {
+	q, err := decodeAs[inspection](data)
+	if err == nil && len(q.Question) == 0 {
+		err = errors.New("a question expected")
+	}
+	if err != nil {
+		return nil, err
+	}
+	var compact bytes.Buffer
+	err = json.Compact(&compact, q.Question)
+	q.Question = compact.Bytes()
+	return q, err
 }
 
 func decodeAnnouncement(data json.RawMessage) (*announcement, error) {

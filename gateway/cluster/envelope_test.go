@@ -37,7 +37,9 @@ func samples(t testing.TB) map[string]*message {
 		`{"v":1,"from":"n-1","id":7,"kind":"channels","data":{"pattern":"a*"}}`:                                                      {kind: kindChannels, data: &query{"a*"}},
 		`{"v":1,"from":"n-1","id":7,"kind":"info"}`:                                                                                  {kind: kindInfo},
 		`{"v":1,"from":"n-1","id":7,"kind":"answer","data":{"to":3,"part":1,"more":true,"code":106,"error":"e","channels":{"a":1}}}`: {kind: kindAnswer, data: &answer{To: 3, Part: 1, More: true, Code: 106, Error: "e", Channels: []byte(`{"a":1}`)}},
-		`{"v":1,"from":"n-1","id":7,"kind":"next","data":{"to":3,"part":2}}`:                                                         {kind: kindNext, data: &next{3, 2}},
+		`{"v":1,"from":"n-1","id":7,"kind":"inspect","ask":true,"data":{"question":{"op":"<now>"}}}`: {
+			kind: kindInspect, ask: true, data: &inspection{Question: []byte(`{"op":"<now>"}`)}},
+		`{"v":1,"from":"n-1","id":7,"kind":"next","data":{"to":3,"part":2}}`: {kind: kindNext, data: &next{3, 2}},
 	}
 }
 
@@ -77,6 +79,8 @@ func TestForeignBytesAreSkippedByName(t *testing.T) {
 	f(skipContent, `{"v":1,"from":"a","id":1,"kind":"disconnect","data":{"code":-1}}`)
 	f(skipContent, `{"v":1,"from":"a","id":1,"kind":"subscribe","data":{"user":"42"}}`)
 	f(skipContent, `{"v":1,"from":"a","id":1,"kind":"subscribe","data":{"channel":"a","data":`+strings.Repeat("[", 500)+strings.Repeat("]", 500)+`}}`)
+	f(skipContent, `{"v":1,"from":"a","id":1,"kind":"inspect"}`)
+	f(skipContent, `{"v":1,"from":"a","id":1,"kind":"inspect","data":{}}`)
 	f(skipSize, `{"v":1,"from":"a","id":1,"kind":"announce","data":{"name":"`+strings.Repeat("a", maxMessage)+`"}}`)
 	f("", `{"v":1,"from":"a","id":1,"kind":"announce","data":{"name":"\r\n`+strings.Repeat("é", 200)+`"},"later":1}`)
 	require.Equal(t, "??"+strings.Repeat("?", maxName-2), plain("\r\n"+strings.Repeat("é", 200), maxName))

@@ -97,6 +97,14 @@ func (l *local) done() (did []string) {
 	return did
 }
 
+// inspect answers with its name and what it was asked.
+func (l *local) inspect(ctx context.Context, question []byte) ([]byte, error) {
+	if err := l.do(ctx, "inspect %s", question); err != nil {
+		return nil, err
+	}
+	return fmt.Appendf(nil, `{"of":%q,"was":%s}`, l.name, question), nil
+}
+
 // set changes how the node behaves.
 func (l *local) set(change func(l *local)) {
 	l.mu.Lock()
@@ -118,6 +126,7 @@ type fleet struct {
 	net     *clustertest.Net
 	mixed   bool // with nodes of the reference
 	members []*member
+	bare    map[string]bool // nodes without a console, by uid
 }
 
 // run gives a test a fleet of nodes n0, n1 … that know each other.
@@ -152,7 +161,14 @@ func (fl *fleet) join(uid string) *member {
 	fl.t.Helper()
 	name := fmt.Sprint("n", len(fl.members))
 	m := &member{carrier: fl.net.Carrier(name), local: &local{name: name}}
-	m.Cluster = cluster.New(cluster.Options{UID: uid, Name: name, Version: "1", Carrier: m.carrier, Local: m.local, Reference: fl.mixed, Log: slog.New(slog.NewTextHandler(&fl.said, nil))})
+	opt := cluster.Options{
+		UID: uid, Name: name, Version: "1", Carrier: m.carrier, Local: m.local, Reference: fl.mixed,
+		Inspect: m.local.inspect, Log: slog.New(slog.NewTextHandler(&fl.said, nil)),
+	}
+	if fl.bare[uid] {
+		opt.Inspect = nil
+	}
+	m.Cluster = cluster.New(opt)
 	m.Start()
 	fl.members = append(fl.members, m)
 	return m

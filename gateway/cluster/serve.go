@@ -115,6 +115,8 @@ func (c *Cluster) local(ctx context.Context, m *message) (parts []*answer, err e
 			return nil, err
 		}
 		return channelParts(m.id, found)
+	case *inspection:
+		return c.inspected(ctx, m.id, cmd)
 	case *next:
 		return c.takeRest(m.from, cmd), nil
 	case *reference.Command:
