@@ -68,11 +68,14 @@ type Cluster struct {
 	// surveys are answered beside them.
 	commands [commandQueues]chan *message
 	surveys  chan *message
-	outbox   chan outgoing // what nobody waits for
-	mixed    *mixed        // nil without nodes of the reference
-	ctx      context.Context
-	end      context.CancelFunc
-	serving  sync.WaitGroup
+	// inspections are answered one by one: surveys of others must not wait for those who
+	// look.
+	inspections chan *message
+	outbox      chan outgoing // what nobody waits for
+	mixed       *mixed        // nil without nodes of the reference
+	ctx         context.Context
+	end         context.CancelFunc
+	serving     sync.WaitGroup
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -96,6 +99,8 @@ const (
 	// surveyWorkers answer surveys, surveysWaiting more may wait.
 	surveyWorkers  = 2
 	surveysWaiting = 256
+	// inspectionsWaiting is how many inspections may wait.
+	inspectionsWaiting = 64
 	// outboxSize is how many messages may wait that nobody waits for.
 	outboxSize = 4096
 )
@@ -120,6 +125,7 @@ func New(opt Options) *Cluster {
 		c.commands[i] = make(chan *message, queueSize)
 	}
 	c.surveys = make(chan *message, surveysWaiting)
+	c.inspections = make(chan *message, inspectionsWaiting)
 	c.outbox = make(chan outgoing, outboxSize)
 	c.pending = make(map[uint64]*question)
 	c.rests = rests{byAsker: make(map[restKey]*rest)}
@@ -143,6 +149,7 @@ func (c *Cluster) Start() {
 	for range surveyWorkers {
 		c.serving.Go(func() { c.serve(c.surveys) })
 	}
+	c.serving.Go(func() { c.serve(c.inspections) })
 	c.serving.Go(c.sendOutbox)
 	c.serving.Go(c.announce)
 	c.started.Store(true)

@@ -31,40 +31,46 @@ type Inspected struct {
 // Inspection is what came of a question to all other nodes.
 type Inspection struct {
 	Answers []Inspected
-	// Silent are the names of nodes that did not answer in time, and Without of those that
-	// cannot: they are older, have no console, or failed. Both in order.
-	Silent, Without []string
+	// Silent are nodes that did not answer in time, and Without those that cannot: they are
+	// older, have no console, or failed. Of each what it announced: UID, name and version.
+	Silent, Without []Info
 }
 
 // errNoConsole is the answer of a node that is not to be inspected.
 var errNoConsole = errors.New("it has no console (admin.enabled)")
 
-// Inspect asks all other nodes of ours. The error says that nobody could be asked, or that the
-// question was too large; nodes that do not answer are none. Any goroutine but a turn.
+// Inspect asks all other nodes of ours. The error says that nobody could be asked, or that
+// the question was too large; nodes that do not answer are none. Any goroutine but a turn.
 func (c *Cluster) Inspect(ctx context.Context, question []byte) (in Inspection, err error) {
 	if !c.started.Load() {
 		return Inspection{}, nil
 	}
-	if len(question) > inspectMax {
-		return Inspection{}, fmt.Errorf("cluster: a question of %d bytes, at most %d: %w", len(question), inspectMax, ErrTooLarge)
-	}
-	if known, _, all := c.nodes.asked(); len(known) == 0 && !all {
+	silent, _, all := c.nodes.asked()
+	if len(silent) == 0 && !all {
 		return Inspection{}, nil
 	}
-	m := &message{kind: kindInspect, ask: true, data: &inspection{question}, id: c.lastID.Add(1)}
 	without := make(map[string]bool)
-	in.Silent, err = c.askOthers(ctx, m, func(from string, a *answer) (int, error) {
-		if len(a.Inspected) == 0 || len(a.Inspected) > inspectedMax {
-			without[from] = true
-			return 0, nil
-		}
-		in.Answers = append(in.Answers, Inspected{UID: from, Answer: a.Inspected})
-		return len(a.Inspected), nil
-	}, without)
+	if len(question) > inspectMax {
+		err = fmt.Errorf("cluster: a question of %d bytes, at most %d: %w", len(question), inspectMax, ErrTooLarge)
+	} else {
+		m := &message{kind: kindInspect, ask: true, data: &inspection{question}, id: c.lastID.Add(1)}
+		_, err = c.askOthers(ctx, m, func(from string, a *answer) (int, error) {
+			if len(a.Inspected) == 0 || len(a.Inspected) > inspectedMax {
+				without[from] = true
+				return 0, nil
+			}
+			delete(silent, from)
+			in.Answers = append(in.Answers, Inspected{UID: from, Answer: a.Inspected})
+			return len(a.Inspected), nil
+		}, without)
+	}
 	for i := range in.Answers {
 		in.Answers[i].Name = c.nodes.titles(map[string]bool{in.Answers[i].UID: true})[0]
 	}
-	in.Without = c.nodes.titles(without)
+	for uid := range without {
+		delete(silent, uid)
+	}
+	in.Silent, in.Without = c.nodes.infos(silent), c.nodes.infos(without)
 	return in, err
 }
 
@@ -83,18 +89,11 @@ func (c *Cluster) inspected(ctx context.Context, to uint64, q *inspection) ([]*a
 	return []*answer{{To: to, Inspected: data}}, nil
 }
 
-// Peers returns what the other nodes said of themselves when they announced themselves,
-// those of the reference included: UID, name and version, and of the reference's the rest.
-// Any goroutine.
-func (c *Cluster) Peers() (ours, reference []Info) {
-	if c.opt.Carrier == nil {
-		return nil, nil
+// References returns the nodes of the reference, as they announced themselves. Any goroutine.
+func (c *Cluster) References() []Info {
+	if c.mixed == nil {
+		return nil
 	}
-	known, _, _ := c.nodes.asked()
-	ours = c.nodes.infos(known)
-	if c.mixed != nil {
-		theirs, _, _ := c.mixed.peers.asked()
-		reference = c.mixed.peers.infos(theirs)
-	}
-	return ours, reference
+	theirs, _, _ := c.mixed.peers.asked()
+	return c.mixed.peers.infos(theirs)
 }

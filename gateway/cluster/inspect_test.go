@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/cluster"
+	"sluice/gateway/reference"
 )
 
 func inspect(t *testing.T, by *member, question string) cluster.Inspection {
@@ -19,6 +20,13 @@ func inspect(t *testing.T, by *member, question string) cluster.Inspection {
 	in, err := by.Inspect(t.Context(), []byte(question))
 	require.NoError(t, err)
 	return in
+}
+
+func names(nodes []cluster.Info) (all []string) {
+	for _, n := range nodes {
+		all = append(all, n.Name)
+	}
+	return all
 }
 
 func TestConsolesOfOtherNodesAnswer(t *testing.T) {
@@ -32,10 +40,6 @@ func TestConsolesOfOtherNodesAnswer(t *testing.T) {
 			require.JSONEq(t, fmt.Sprintf(`{"of":%q,"was":{"op":"<now>"}}`, a.Name), string(a.Answer))
 		}
 		require.Empty(t, fl.members[0].local.done(), "who asks looks at itself in its own way")
-		ours, theirs := fl.members[0].Peers()
-		require.Len(t, ours, 2)
-		require.Empty(t, theirs)
-		require.Equal(t, "1", ours[0].Version)
 	})
 }
 
@@ -46,8 +50,10 @@ func TestWhoCannotBeInspectedIsNamed(t *testing.T) {
 		began := time.Now()
 		in := inspect(t, fl.members[0], `1`)
 		require.LessOrEqual(t, time.Since(began), time.Second)
-		require.Equal(t, []string{"n1", "n2"}, in.Without)
-		require.Equal(t, []string{"n3"}, in.Silent)
+		require.Equal(t, []string{"n1", "n2"}, names(in.Without))
+		require.Equal(t, []string{"n3"}, names(in.Silent))
+		require.Equal(t, "1", in.Silent[0].Version)
+		require.Equal(t, "uid-n3", in.Silent[0].UID)
 		require.Len(t, in.Answers, 1)
 		began = time.Now()
 		inspect(t, fl.members[0], `1`)
@@ -84,7 +90,7 @@ func TestAnOlderNodeIsNamed(t *testing.T) {
 		say(cluster.SubjectAll, "announce", `{"name":"old","version":"0.0"}`)
 		synctest.Wait()
 		in := inspect(t, fl.members[0], `{}`)
-		require.Equal(t, []string{"old"}, in.Without)
+		require.Equal(t, []string{"old"}, names(in.Without))
 		require.Empty(t, in.Silent)
 		require.Empty(t, in.Answers)
 	})
@@ -95,9 +101,9 @@ func TestInspectionsAreBounded(t *testing.T) {
 		_, err := fl.members[0].Inspect(t.Context(), []byte(`"`+strings.Repeat("x", 256<<10)+`"`))
 		require.ErrorIs(t, err, cluster.ErrTooLarge)
 		fl.members[1].local.set(func(l *local) { l.name = strings.Repeat("x", 1<<20) })
-		require.Equal(t, []string{"n1"}, inspect(t, fl.members[0], `1`).Without, "what is too large is none")
+		require.Equal(t, []string{"n1"}, names(inspect(t, fl.members[0], `1`).Without), "what is too large is none")
 		fl.members[1].local.set(func(l *local) { l.panics = true })
-		require.Equal(t, []string{"n1"}, inspect(t, fl.members[0], `1`).Without)
+		require.Equal(t, []string{"n1"}, names(inspect(t, fl.members[0], `1`).Without))
 	})
 }
 
@@ -106,8 +112,7 @@ func TestWhoIsAloneAsksNobody(t *testing.T) {
 	in, err := alone.Inspect(t.Context(), []byte(`1`))
 	require.NoError(t, err)
 	require.Zero(t, in)
-	ours, theirs := alone.Peers()
-	require.Empty(t, append(ours, theirs...))
+	require.Empty(t, alone.References())
 	run(t, 1, func(t *testing.T, fl *fleet) {
 		sent := fl.members[0].Stats().Sent["inspect"]
 		require.Empty(t, inspect(t, fl.members[0], `1`).Answers)
@@ -118,6 +123,9 @@ func TestWhoIsAloneAsksNobody(t *testing.T) {
 func TestNodesOfTheReferenceAreNotInspected(t *testing.T) {
 	runFleet(t, &fleet{mixed: true}, 2, func(t *testing.T, fl *fleet) {
 		p := fl.peer(nodeA)
+		p.send("control", &reference.Command{Node: &reference.Node{UID: nodeA, Name: "theirs", Version: "6"}})
+		synctest.Wait()
+		require.Equal(t, []string{"theirs"}, names(fl.members[0].References()))
 		before := len(p.payloads)
 		require.Len(t, inspect(t, fl.members[0], `1`).Answers, 1)
 		synctest.Wait()

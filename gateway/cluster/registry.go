@@ -198,6 +198,7 @@ func (r *registry) infos(uids map[string]bool) []Info {
 			out = append(out, n.info)
 		}
 	}
+	slices.SortFunc(out, func(a, b Info) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID)) })
 	return out
 }
 

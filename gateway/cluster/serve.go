@@ -30,6 +30,8 @@ func (c *Cluster) queue(m *message) chan *message {
 		user = cmd.User
 	case *Evict:
 		user = cmd.User
+	case *inspection:
+		return c.inspections
 	default:
 		return c.surveys
 	}
