@@ -56,8 +56,9 @@ func (o *Options) Check() problem.List {
 // any goroutine but not from a turn.
 type Exporter struct {
 	// Immutable after New.
-	own *prometheus.Registry // the source's
-	all prometheus.Gatherers // and those of the process
+	own  *prometheus.Registry // the source's
+	from *collector
+	all  prometheus.Gatherers // and those of the process
 }
 
 // New makes an exporter with a registry of its own: the metrics of the source,
@@ -73,9 +74,10 @@ func New(opt Options) (*Exporter, error) {
 		opt.UsersEvery = 10 * time.Second
 	}
 	own, process := prometheus.NewRegistry(), prometheus.NewRegistry()
-	own.MustRegister(newCollector(opt))
+	from := newCollector(opt)
+	own.MustRegister(from)
 	process.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return &Exporter{own: own, all: prometheus.Gatherers{own, process}}, nil
+	return &Exporter{own: own, from: from, all: prometheus.Gatherers{own, process}}, nil
 }
 
 // Handle answers a scrape in the format that it asks for.

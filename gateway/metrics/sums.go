@@ -47,3 +47,20 @@ func (s *Sums) Next() map[string]float64 {
 	}
 	return items
 }
+
+// Reading is everything that a scrape tells of the node, for those who know its parts.
+type Reading struct {
+	Node
+	Loops LoopState // of all loops together
+	Users int       // as of some seconds ago
+}
+
+// Read returns the state of the node: one reading is shared by all who want one, scrapes
+// included. It may take Options.Wait. Any goroutine but a turn.
+func (e *Exporter) Read() (*Reading, error) {
+	s, err := e.from.read()
+	if err != nil {
+		return nil, err
+	}
+	return &Reading{Node: s.Node, Loops: s.LoopState, Users: s.users}, nil
+}

@@ -77,6 +77,37 @@ func (t *Durations) UpTo(i int) (n uint64) {
 	return n
 }
 
+// Since returns what was counted after before, which is an earlier copy.
+func (t *Durations) Since(before *Durations) (d Durations) {
+	for i, n := range t.counts {
+		d.counts[i] = n - min(n, before.counts[i])
+	}
+	d.sum = t.sum - before.sum
+	return d
+}
+
+// Quantile returns the duration that a share q of all, of 0 to 1, is not longer than: within
+// the bucket that it falls into as if all were spread evenly, and at the most the end of the
+// last but one. ok is false if nothing was counted.
+func (t *Durations) Quantile(q float64) (d time.Duration, ok bool) {
+	all := t.Count()
+	if all == 0 {
+		return 0, false
+	}
+	rank, below := q*float64(all), 0.0
+	for i, n := range t.counts[:len(bounds)] {
+		if here := float64(n); n > 0 && below+here >= rank {
+			low := time.Duration(0)
+			if i > 0 {
+				low = bounds[i-1]
+			}
+			return low + time.Duration(float64(bounds[i]-low)*max(rank-below, 0)/here), true
+		}
+		below += float64(n)
+	}
+	return bounds[len(bounds)-1], true
+}
+
 // Shared is a tally for any goroutine. The zero value is empty.
 type Shared struct {
 	// Atomic.

@@ -72,3 +72,33 @@ func TestAddingAllocatesNothing(t *testing.T) {
 		shared.Add(time.Millisecond)
 	}))
 }
+
+func TestQuantilesAreOfWhatWasCountedSince(t *testing.T) {
+	var d Durations
+	_, ok := d.Quantile(0.5)
+	require.False(t, ok)
+	for range 100 {
+		d.Add(time.Hour)
+	}
+	before := d
+	for range 98 {
+		d.Add(80 * time.Microsecond)
+	}
+	d.Add(40 * time.Millisecond)
+	d.Add(time.Minute)
+	since := d.Since(&before)
+	require.EqualValues(t, 100, since.Count())
+	require.Equal(t, 98*80*time.Microsecond+40*time.Millisecond+time.Minute, since.Sum())
+	f := func(q float64, low, high time.Duration) {
+		t.Helper()
+		got, ok := since.Quantile(q)
+		require.True(t, ok)
+		require.GreaterOrEqual(t, got, low)
+		require.LessOrEqual(t, got, high)
+	}
+	f(0, 0, 0)
+	f(0.5, 50*time.Microsecond, 52*time.Microsecond)
+	f(0.98, 100*time.Microsecond, 100*time.Microsecond)
+	f(0.99, 25*time.Millisecond, 50*time.Millisecond)
+	f(1, 10*time.Second, 10*time.Second)
+}
