@@ -26,6 +26,7 @@ import (
 	"sluice/gateway/cluster"
 	"sluice/gateway/config"
 	"sluice/gateway/console"
+	"sluice/gateway/console/watch"
 	"sluice/gateway/dictionary"
 	"sluice/gateway/edge"
 	"sluice/gateway/front"
@@ -89,6 +90,7 @@ type Node struct {
 	api             *api.Server     // for callers with a key, and for the console; nil without either
 	tails           *sse.Server     // opens the streams of the console, maybe sse
 	console         *console.Server // nil without one
+	watch           *watch.Watch    // nil without a console
 	live            *admin.Live
 	liveKey         string // opens the live page elsewhere; only its link has it
 	proxies         *client.Proxies

@@ -130,6 +130,9 @@ func (node *Node) start() error {
 	node.watching.Go(func() { node.watchMetrics(node.quit) })
 	node.watching.Go(func() { node.watchClock(node.empty) })
 	node.watching.Go(func() { node.sessions.Reclaim(node.quit) })
+	if node.watch != nil {
+		node.watching.Go(func() { node.watch.Run(node.quit) })
+	}
 	if node.edge != nil {
 		node.watching.Go(func() { node.edge.Run(node.empty) })
 	}

@@ -19,6 +19,9 @@ func (node *Node) newCluster() *cluster.Cluster {
 		SurveyTimeout: node.cfg.Cluster.SurveyTimeout, JSON: node.jsonLimits(), Log: node.log,
 		Reference: node.mixed(),
 	}
+	if node.cfg.Admin.Enabled {
+		opt.Inspect = node.inspected
+	}
 	if carrier, ok := node.broker.(cluster.Carrier); ok && node.broker.Abilities().Nodes {
 		opt.Carrier = carrier
 	}

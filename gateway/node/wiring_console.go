@@ -25,9 +25,10 @@ func (node *Node) newConsole(endpoint sse.Options, dev bool) *console.Server {
 	if node.tails = node.sse; node.tails == nil {
 		node.tails = sse.New(node.sessions, endpoint)
 	}
+	node.watch = node.newWatch()
 	opt := console.Options{
 		Prefix: c.HandlerPrefix, Live: consoleLive(c), Insecure: c.Insecure,
-		Watch: node.newWatch(), Calls: node.api, Streams: consoleStreams{node}, Settings: consoleSettings{node},
+		Watch: node.watch, Calls: node.api, Streams: consoleStreams{node}, Settings: consoleSettings{node},
 		About:   func() console.About { return node.about(dev) },
 		Address: node.clientAddress, Front: node.cameBy, Apart: apart, Log: node.log,
 	}

@@ -33,6 +33,7 @@ func personal(c *config.Client) session.Personal {
 func (node *Node) sessionOptions() session.Options {
 	opt := sessionSettings(node.cfg)
 	opt.Live, opt.Rules, opt.Addresses, opt.Calls, opt.Log = node.sessionLive(&node.cfg.Client), node.rules.Load, node.limits, node.calls, node.log
+	opt.Sources = node.cfg.Admin.Enabled
 	if node.places != nil {
 		opt.Places, opt.Evict = node.places, node.evictElsewhere
 		opt.LimitNodeOnly = node.cfg.Client.UserConnectionLimitScope == "node"
