@@ -16,6 +16,8 @@
 //	                environment, flags; legacy/ names of older versions; check/ rules that span
 //	                sections; report/ what loading found; docs/ the reference
 //	admin/          health, ready, profiles, the live page of --dev
+//	console/watch/  what a console shows: figures of a day (console/series/), channels and clients
+//	                of all nodes
 //	metrics/        the only importer of Prometheus
 //	sse/            the subscribe endpoint: request, refusals, retry and shed delays, tickets
 //	edge/           the broadcast route: streams that fronts share among viewers, checkpoints
@@ -111,6 +113,9 @@
 //	a command to all nodes  cluster/command.go, its kind and bytes in cluster/envelope.go, a method
 //	                        in cluster/ask.go and a case in cluster/serve.go; carried out in
 //	                        session/, joined in node/wiring_cluster.go
+//	a figure of the console a row of columns in console/watch/sample.go
+//	what consoles of nodes  an op of question in console/watch/watch.go; carried by
+//	ask each other          cluster/inspect.go
 //	what nodes tell of      a field of announcement in cluster/envelope.go (optional, bounded in
 //	themselves              decodeAnnouncement), set in cluster/cluster.go, kept in cluster/registry.go;
 //	                        what only info asks for: Info in cluster/command.go, filled in
@@ -151,7 +156,7 @@
 //	door                  one per loop     the poller of the runtime, which waits for its epoll
 //	gate worker (ants)    per request      what it serves; gone when idle for a while. Should the
 //	                                       pool refuse, a goroutine (counted)
-//	cluster worker        10               what other nodes ask for here: the engine, with a deadline
+//	cluster worker        11               what other nodes ask for here: the engine, with a deadline
 //	cluster sender        1                the engine, with a deadline
 //	cluster announcer     1                its timer; the engine, with a deadline
 //	cluster call          per API call     what it does on this node, while others are asked
@@ -162,6 +167,7 @@
 //	                                       an outage left undone
 //	checkpoints           1                its timer; for all channels of the broadcast route
 //	metrics watch         1                its timer (sums for the API's info)
+//	figures               1                its timer; answers of loops, 1 s at most; only with a console
 //	redis watch           per shard        dials, its timer
 //	redis command         1,000 per server rueidis, until the connection to Redis is given up
 //	redis batch           4 per shard      the same; gone when nothing waits to be sent
