@@ -2,6 +2,7 @@
 
 import { get } from './api.js';
 import { plural, whole } from './format.js';
+import { pretty } from './json.js';
 import { Freshness, Poll } from './poll.js';
 import { check, debounce, field, fill, h, out, say } from './dom.js';
 
@@ -93,5 +94,7 @@ export function config(context) {
 
 function value(v) {
   if (v === '' || v === null || v === undefined) return h('span', { class: 'quiet' }, 'empty');
-  return h('code', { class: 'value' }, out(typeof v === 'string' ? v : JSON.stringify(v)));
+  if (typeof v !== 'object') return h('code', { class: 'value' }, out(v));
+  const text = JSON.stringify(v);
+  return h('code', { class: 'value' }, out(text.length > 60 ? pretty(text) : text));
 }

@@ -89,10 +89,14 @@ function known(answer) {
   ended = at === 0 ? 0 : at < 1e12 ? at * 1000 : at;
   document.documentElement.dataset.state = 'in';
   $('nav').hidden = false;
+  $('logout').hidden = me.insecure === true;
+  // Renewed every few seconds near the end: what is the same stays.
+  const text = JSON.stringify([me.node, me.who, me.role]);
+  if ($('node').dataset.shown === text) return;
+  $('node').dataset.shown = text;
   fill($('node'), me.node?.name ? out(me.node.name, { title: `Node ${me.node.name}, ${me.version ?? ''} ${me.commit ?? ''}` }) : '');
   fill($('who'), me.insecure ? h('b', { class: 'chip', data: { level: 'error' }, title: 'admin.insecure: everybody who reaches this page is an admin' }, 'no login')
-    : [out(me.who ?? '', { class: 'person' }), h('span', { class: 'chip' }, me.role === 'admin' ? 'admin' : 'read only')]);
-  $('logout').hidden = me.insecure === true;
+    : [me.who && me.who !== me.role && out(me.who, { class: 'person' }), h('span', { class: 'chip' }, me.role === 'admin' ? 'admin' : 'read only')]);
 }
 
 async function enter() {
@@ -111,6 +115,7 @@ function logInAgain(why) {
   $('logout').hidden = true;
   if ($('dialog').open) $('dialog').close();
   for (const id of ['node', 'who']) say($(id), '');
+  delete $('node').dataset.shown;
   document.title = 'Log in · Sluice console';
   view = { key: 'login', ...login(why, enter) };
   fill($('view'), view.node);

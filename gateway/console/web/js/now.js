@@ -13,8 +13,8 @@ const LIST_ROWS = 6;
 const RANGES = [['30m', '30 min'], ['6h', '6 h'], ['24h', '24 h']];
 
 const TILES = [
-  ['streams', 'Streams', whole], ['connects', 'Connects per s', count], ['publications', 'Publications per s', count],
-  ['deliveries', 'Deliveries per s', count], ['lag_p99_ms', 'Lag, 99th percentile', milliseconds], ['memory_bytes', 'Memory', bytes],
+  ['streams', 'Streams', whole], ['connects', 'Connects/s', count], ['publications', 'Publications/s', count],
+  ['deliveries', 'Deliveries/s', count], ['lag_p99_ms', 'Lag (99th)', milliseconds], ['memory_bytes', 'Memory', bytes],
 ];
 
 const CHARTS = [

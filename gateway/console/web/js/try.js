@@ -168,7 +168,7 @@ export function attempt(context) {
       fill(verdict, h('h3', {}, report.length === 0 ? 'Subscribed to nothing' : `Subscribed to ${plural(report.length, 'channel')}`));
     } else {
       const recovered = report.reduce((n, line) => n + line.recovered, 0);
-      fill(verdict, h('h3', { data: { level: bad + holes + doubled > 0 ? 'bad' : 'good' } }, bad + holes + doubled > 0 ? 'Resumed, with a loss' : `Resumed: ${plural(recovered, 'publication')} came with it, nothing missing, nothing doubled`));
+      fill(verdict, h('h3', { data: { level: bad + holes + doubled > 0 ? 'bad' : 'good' } }, bad + holes + doubled > 0 ? 'Resumed, with a loss' : `Resumed: ${plural(recovered, 'publication')} came with it, nothing missing, nothing doubled${rows.some((row) => row.level === 'warn') ? ' where positions are kept' : ''}`));
     }
     verdict.append(h('ul', {}, rows.map((row) => h('li', { data: { level: row.level } }, out(row.channel), ' ', h('span', {}, row.text)))));
     if (missing.length > 0) verdict.append(h('p', { class: 'note warn' }, `Left out without a word, as a client would see it: ${missing.join(', ')}. The token or the namespace does not allow it.`));
@@ -196,7 +196,7 @@ export function attempt(context) {
 function verdictOf({ channel, verdict, before, recovered, from, to, offset, holes = [], doubled = 0 }) {
   const at = (n) => (n === null || n === undefined ? '–' : `#${n}`);
   if (verdict === 'recovered') {
-    const came = recovered > 0 ? `${plural(recovered, 'publication')} recovered, ${at(from)}–${at(to)}` : `at ${at(offset)}; what was missed, if anything, follows as events`;
+    const came = recovered > 0 ? `${plural(recovered, 'publication')} recovered, ${at(from)}–${at(to)}` : 'nothing within the connect push: what was missed, if anything, follows as events';
     const wrong = [holes.length > 0 && `missing ${holes.map(([a, b]) => (a === b ? `#${a}` : `#${a}–#${b}`)).join(', ')}`, doubled > 0 && `${doubled} came twice`].filter(Boolean);
     return { channel, level: wrong.length > 0 ? 'bad' : 'good', text: `was at ${at(before)}; ${came}${wrong.length > 0 ? `; ${wrong.join('; ')}` : ''}` };
   }
