@@ -1,7 +1,7 @@
 // One channel: its figures and rules, and four ways to look into it.
 
 import { get } from './api.js';
-import { count, whole } from './format.js';
+import { count, NONE, whole } from './format.js';
 import { history } from './history.js';
 import { Freshness, Poll } from './poll.js';
 import { presence } from './presence.js';
@@ -10,12 +10,14 @@ import { tail } from './tail.js';
 import { fill, h, out, say } from './dom.js';
 
 const EVERY_MS = 5000;
+const FACTS = ['Subscribers', 'Publications per s', 'Position', 'Epoch', 'Namespace'];
 const TABS = [['history', 'History', history], ['tail', 'Tail', tail], ['publish', 'Publish', publish], ['presence', 'Presence', presence]];
 
 export function channel(context, { name = '' }) {
   const fresh = new Freshness();
   context.title(name);
   const figures = h('dl', { class: 'figures' });
+  show(figures, FACTS.map((term) => [term, NONE])); // the room that they will need
   const rules = h('dl', { class: 'rules' });
   const problem = h('p', { class: 'note bad collapse', role: 'alert' });
   const shared = { name, context, position: null, rules: {}, refresh: () => poll.now() };
@@ -38,9 +40,8 @@ export function channel(context, { name = '' }) {
     const answer = await get('channel', { name }, signal);
     shared.position = answer.position;
     shared.rules = answer.rules ?? {};
-    const facts = [['Subscribers', whole(answer.subscribers)], ['Publications per s', count(answer.rate)],
-      ['Position', answer.position ? whole(answer.position.offset) : 'none'], ['Epoch', answer.position?.epoch || '–'], ['Namespace', answer.namespace || 'none']];
-    show(figures, facts);
+    const values = [whole(answer.subscribers), count(answer.rate), answer.position ? whole(answer.position.offset) : 'none', answer.position?.epoch || NONE, answer.namespace || 'none'];
+    show(figures, FACTS.map((term, i) => [term, values[i]]));
     show(rules, Object.entries(shared.rules).map(([key, value]) => [key, ruleText(value)]));
     say(problem, '');
     made[open]?.position?.(answer.position);

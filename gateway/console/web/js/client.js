@@ -4,12 +4,13 @@ import { disconnect, refresh, unsubscribe } from './actions.js';
 import { get } from './api.js';
 import { show } from './channel.js';
 import { dataBlock } from './history.js';
-import { bytes, date, duration, fromNow, milliseconds, whole } from './format.js';
+import { bytes, date, duration, fromNow, milliseconds, NONE, whole } from './format.js';
 import { Freshness, Poll } from './poll.js';
 import { Table, Pager } from './table.js';
 import { debounce, field, fill, h, out, say } from './dom.js';
 
 const EVERY_MS = 3000;
+const FACTS = ['User', 'Client', 'Address', 'User agent', 'Open for', 'Queue', 'Lag', 'Coding', 'Node', 'Expires'];
 const BEHIND_MS = 15000; // the tops of many channels are not asked for all the time
 
 export function client(context, { client: id = '' }) {
@@ -19,6 +20,7 @@ export function client(context, { client: id = '' }) {
   let page = { offset: 0, limit: 25 };
   let infoShown;
   const facts = h('dl', { class: 'facts wide' });
+  show(facts, FACTS.map((term) => [term, NONE])); // the room that they will need
   const info = h('div', { class: 'info' });
   const gone = h('div', { class: 'banner', role: 'status', data: { level: 'warning' }, hidden: true });
   const filter = h('input', { type: 'search', autocomplete: 'off', spellcheck: 'false', oninput: debounce(() => {
@@ -93,11 +95,10 @@ export function client(context, { client: id = '' }) {
     gone.hidden = true;
     actions.hidden = false;
     context.title(row.user || 'anonymous');
-    show(facts, [
-      ['User', row.user || 'anonymous'], ['Client', row.client], ['Address', row.address], ['User agent', row.user_agent || 'none'], ['Open for', duration(row.age_s)],
-      ['Queue', bytes(row.queue_bytes)], ['Lag', row.lag_ms > 0 ? `${milliseconds(row.lag_ms)} without taking anything` : 'none'],
-      ['Coding', row.coding || 'none'], ['Node', row.node], ['Expires', row.expires_at ? `${fromNow(row.expires_at * 1000)}, ${date(row.expires_at * 1000)}` : 'never'],
-    ]);
+    const values = [row.user || 'anonymous', row.client, row.address, row.user_agent || 'none', duration(row.age_s), bytes(row.queue_bytes),
+      row.lag_ms > 0 ? `${milliseconds(row.lag_ms)} without taking anything` : 'none', row.coding || 'none', row.node,
+      row.expires_at ? `${fromNow(row.expires_at * 1000)}, ${date(row.expires_at * 1000)}` : 'never'];
+    show(facts, FACTS.map((term, i) => [term, values[i]]));
     const text = row.info === null || row.info === undefined ? undefined : JSON.stringify(row.info);
     if (text !== infoShown || info.childElementCount === 0) {
       infoShown = text;

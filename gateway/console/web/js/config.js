@@ -45,8 +45,8 @@ export function config(context) {
 
   function drawExposure() {
     const all = answer.exposure ?? [];
-    fill(exposure, h('h2', {}, 'What can be reached'), all.length === 0 ? h('p', { class: 'empty' }, 'Nothing is reported.') : h('ul', { class: 'exposure' }, all.map((one) =>
-      h('li', {}, h('b', {}, out(one.endpoint)), h('span', { class: 'quiet' }, one.listener, ' ', (one.addresses ?? []).map((a) => [h('code', {}, a), ' '])),
+    fill(exposure, h('h2', {}, 'Reachable at public addresses'), all.length === 0 ? h('p', {}, 'No endpoint that is not for everybody can be reached at a public address of this node.') : h('ul', { class: 'exposure' }, all.map((one) =>
+      h('li', {}, h('b', {}, out(one.endpoint)), h('span', { class: 'quiet' }, 'listens on ', h('code', {}, one.listener), ', reachable at ', (one.addresses ?? []).map((a, i) => [i > 0 && ', ', h('code', {}, a)])),
         one.advice && h('span', { class: 'advice' }, one.advice)))));
   }
 

@@ -5,11 +5,13 @@ import { Chart, Group, Meter, Spark } from './chart.js';
 import { bytes, bytesPerSecond, clock, count, duration, milliseconds, NONE, whole } from './format.js';
 import { Freshness, Poll } from './poll.js';
 import { reason } from './reasons.js';
+import { visible } from './text.js';
 import { choice, fill, h, out, s, say } from './dom.js';
 
 const EVERY_MS = 5000;
 const LIST_MS = 10000;
 const LIST_ROWS = 6;
+const FEWEST = 36; // steps of a chart
 const RANGES = [['30m', '30 min'], ['6h', '6 h'], ['24h', '24 h']];
 
 const TILES = [
@@ -70,12 +72,12 @@ export function now(context) {
   const slowest = list('Slowest streams', 'No client lets its stream wait.', context.link('clients', { order: 'lag', desc: 1 }));
 
   function showNodes(nodes = []) {
-    const wanted = [['', nodes.length > 1 ? `All ${nodes.length} nodes, summed` : 'All nodes, summed'], ...nodes.map((n) => [n.uid,
+    const wanted = nodes.length === 1 ? [['', nodes[0].name]] : [['', `All ${nodes.length} nodes, summed`], ...nodes.map((n) => [n.uid,
       `${n.name}${n.self ? ' (this one)' : ''}${n.silent ? ': silent' : n.series === false ? ': no figures' : ''}`])];
     const text = JSON.stringify(wanted);
     if (node.dataset.shown !== text) {
       node.dataset.shown = text;
-      fill(node, wanted.map(([value, label]) => h('option', { value }, label)));
+      fill(node, wanted.map(([value, label]) => h('option', { value }, visible(label))));
     }
     node.value = params.node ?? '';
     if (node.selectedIndex < 0) node.value = '';
@@ -103,9 +105,9 @@ export function now(context) {
 
   const figures = new Poll(EVERY_MS, async (signal) => {
     const answer = await get('now', { range: params.range || '30m', node: params.node }, signal);
-    const { series = {}, latest = {} } = answer;
-    const length = Math.max(0, ...Object.values(series).map((values) => values.length));
-    group.show({ from: answer.from, step: answer.step_ms, length }, series);
+    const { latest = {} } = answer;
+    const { series, length, from } = begun(answer);
+    group.show({ from, step: answer.step_ms, length }, series);
     for (const tile of tiles) {
       say(tile.figure, tile.format(latest[tile.key]));
       tile.spark.draw(series[tile.key] ?? []);
@@ -151,6 +153,18 @@ export function now(context) {
       fresh.hide();
     },
   };
+}
+
+/**
+ * The figures without the time before there were any: a process that is young fills its charts, and the axis says since
+ * when. At least FEWEST steps stay.
+ */
+export function begun({ series = {}, from, step_ms: step }) {
+  const all = Object.values(series);
+  const length = Math.max(0, ...all.map((values) => values.length));
+  const firsts = all.map((values) => values.findIndex((v) => typeof v === 'number')).filter((i) => i >= 0);
+  const cut = firsts.length === 0 ? 0 : Math.max(0, Math.min(Math.min(...firsts) - 1, length - FEWEST));
+  return { from: from + cut * step, length: length - cut, series: Object.fromEntries(Object.entries(series).map(([key, values]) => [key, values.slice(cut)])) };
 }
 
 /** A short list of links with a figure each, of a fixed height. */

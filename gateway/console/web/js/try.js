@@ -23,7 +23,10 @@ export function attempt(context) {
   const figures = h('dl', { class: 'figures small' });
   const verdict = h('div', { class: 'verdict', role: 'status' });
   const curl = h('pre', { tabindex: '0', 'aria-label': 'The same for a shell' });
-  const lastId = h('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', class: 'code', oninput: () => drawCurl() });
+  const lastId = h('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', class: 'code', oninput: () => {
+    resume.disabled = running !== null || lastId.value.trim() === '';
+    drawCurl();
+  } });
   const connect = h('button', { type: 'button', class: 'primary', onclick: () => open('') }, 'Connect');
   const cut = h('button', { type: 'button', disabled: true, onclick: () => end('off', 'cut by you: publish something, then resume') }, 'Cut');
   const resume = h('button', { type: 'button', disabled: true, onclick: () => open(lastId.value.trim()) }, 'Resume');
