@@ -19,8 +19,11 @@ export function channels(context) {
   const order = select('Order', ORDERS, 'name', (value) => change({ order: value, desc: value !== 'name', offset: 0 }));
   const open = h('form', { class: 'line', onsubmit: (event) => {
     event.preventDefault();
-    if (search.value !== '') context.go('channel', { name: search.value });
-  } }, field('Search', search), h('button', { type: 'submit', title: 'Go to the channel of exactly this name, with subscribers or without' }, 'Open by name'));
+    change({ q: search.value, offset: 0 }, true);
+  } }, field('Search', search), h('button', { type: 'button', title: 'Go to the channel of exactly this name, with subscribers or without', onclick: () => {
+    if (search.value === '') search.focus();
+    else context.go('channel', { name: search.value });
+  } }, 'Open by name'));
   const note = h('p', { class: 'note warn' });
   const table = new Table({
     caption: 'Channels with subscribers', empty: 'Looking…',

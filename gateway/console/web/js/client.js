@@ -32,7 +32,7 @@ export function client(context, { client: id = '' }) {
   const button = (label, act, props = {}) => h('button', { type: 'button', disabled: !context.admin, title: why, ...props, onclick: async () => {
     if (row && await act(row)) poll.now();
   } }, label);
-  const actions = h('div', { class: 'line' }, button('Refresh…', refresh), button('Disconnect…', disconnect, { class: 'danger-quiet' }));
+  const actions = h('div', { class: 'line' }, why && h('span', { class: 'quiet' }, `${why}.`), button('Refresh…', refresh), button('Disconnect…', disconnect, { class: 'danger-quiet' }));
 
   const table = new Table({
     caption: 'Subscriptions', empty: 'Looking…',

@@ -11,6 +11,7 @@ let current = null;
  */
 export function confirm({ title, body, go, act, danger = true }) {
   const dialog = $('dialog');
+  leave(); // the event of a dialog that was just closed may be still to come
   say($('dialog-title'), title);
   fill($('dialog-body'), body);
   say($('dialog-go'), go);
@@ -30,16 +31,18 @@ function busy(on) {
   $('dialog-form').setAttribute('aria-busy', String(on));
 }
 
+function leave() {
+  current?.resolve(current.done);
+  current = null;
+}
+
 export function wireDialog() {
   const dialog = $('dialog');
   $('dialog-cancel').addEventListener('click', () => dialog.close());
   dialog.addEventListener('click', (event) => {
     if (event.target === dialog) dialog.close(); // beside it
   });
-  dialog.addEventListener('close', () => {
-    current?.resolve(current.done);
-    current = null;
-  });
+  dialog.addEventListener('close', () => dialog.open || leave());
   $('dialog-form').addEventListener('submit', async (event) => {
     event.preventDefault();
     const asked = current;

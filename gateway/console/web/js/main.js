@@ -133,7 +133,7 @@ async function lookAtSession() {
   }
   const line = $('session') ?? h('div', { id: 'session', class: 'banner', role: 'status', data: { level: 'warning' } }, h('span'),
     h('button', { type: 'button', onclick: leaveSession }, 'Log in again'));
-  say(line.firstChild, `Your session ends in ${duration(Math.max(0, Math.round(left / 1000)))}. `);
+  say(line.firstChild, `Your session ends in ${left > 60000 ? duration(Math.ceil(left / 60000) * 60) : 'less than a minute'}. `); // read aloud where it changes
   if (!line.isConnected) $('main').prepend(line);
 }
 

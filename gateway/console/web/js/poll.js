@@ -5,6 +5,8 @@ import { Failure } from './api.js';
 import { duration } from './format.js';
 import { $, say } from './dom.js';
 
+const REST = 4; // times as long as an answer took: who has to look through much is asked less often
+
 /** Calls ask(signal) now and every ms while the page is visible. on.good() and on.bad(failure) tell how it went. */
 export class Poll {
   constructor(ms, ask, on = {}) {
@@ -22,6 +24,7 @@ export class Poll {
     this.controller?.abort();
     if (this.stopped) return;
     const controller = new AbortController();
+    const began = performance.now();
     this.controller = controller;
     try {
       await this.ask(controller.signal);
@@ -34,7 +37,7 @@ export class Poll {
     } finally {
       if (this.controller === controller && !this.stopped) {
         this.controller = null;
-        if (!document.hidden) this.timer = setTimeout(() => this.now(), this.ms);
+        if (!document.hidden) this.timer = setTimeout(() => this.now(), Math.max(this.ms, REST * (performance.now() - began)));
       }
     }
   }
