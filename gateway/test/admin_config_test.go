@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -27,6 +28,16 @@ func TestConsolePasswordIsReloaded(t *testing.T) {
 	admin.post(t, 401, "/login", fmt.Sprintf(`{"password":%q}`, adminPassword))
 	logIn(t, r.addr, next).get(t, 200, "/me")
 	require.NotContains(t, r.log.String(), next)
+
+	for old, with := range map[string]string{viewerPassword: "another of the viewers", adminSecret: "another secret of thirty-two bytes"} {
+		r.reloadWith(t, text)
+		viewer = logIn(t, r.addr, viewerPassword)
+		r.reloadWith(t, strings.Replace(text, old, with, 1))
+		viewer.get(t, 401, "/me")
+	}
+	r.reloadWith(t, consoleText(parts{}, `, "session_lifetime": "5h"`))
+	ends := time.UnixMilli(int64(logIn(t, r.addr, viewerPassword).get(t, 200, "/me")["expires_at"].(float64)))
+	require.WithinDuration(t, time.Now().Add(5*time.Hour), ends, time.Hour)
 }
 
 // planted is in every secret of plantedText.
