@@ -17,6 +17,7 @@ import (
 
 	"sluice/gateway/config"
 	"sluice/gateway/front/client"
+	"sluice/gateway/front/local"
 	"sluice/gateway/node"
 )
 
@@ -113,9 +114,6 @@ type healthEnd struct {
 	proxies          *client.Proxies
 }
 
-// unixPrefix begins the address of a listener that is a socket in the file system.
-const unixPrefix = "unix:"
-
 // healthAddress finds the listener that has the operator's endpoints: the internal one, or
 // the only one.
 func healthAddress(cfg *config.Config) (*healthEnd, error) {
@@ -123,7 +121,7 @@ func healthAddress(cfg *config.Config) (*healthEnd, error) {
 	address, internal := s.Internal()
 	at := &healthEnd{network: "tcp", address: address}
 	host, port := cmp.Or(s.InternalAddress, s.Address), cmp.Or(s.InternalPort, fmt.Sprint(s.Port))
-	if file, isFile := strings.CutPrefix(host, unixPrefix); isFile {
+	if file, isFile := local.Path(host); isFile {
 		at.network, at.address, at.suffix = "unix", file, "+unix"
 	} else if port == "0" {
 		return nil, errors.New("the port is 0, which is any free one: give the server's http_server.internal_port (or http_server.port) a number, so that this check finds it")

@@ -114,7 +114,7 @@ var layout = map[string]row{
 	"gateway/systemd": {others: modSystemd + "/activation " + modSystemd + "/daemon " + modUnix},
 	"gateway/node":    {ours: "*", others: modFasthttp + " " + modJwt},
 	"gateway/cli": {
-		ours:   "codec gateway/advice gateway/auth gateway/channel gateway/config gateway/config/docs gateway/config/legacy gateway/console gateway/docs gateway/front/client gateway/logs gateway/node gateway/systemd",
+		ours:   "codec gateway/advice gateway/auth gateway/channel gateway/config gateway/config/docs gateway/config/legacy gateway/console gateway/docs gateway/front/client gateway/front/local gateway/logs gateway/node gateway/systemd",
 		others: modFasthttp + " " + modJwt + " github.com/spf13/cobra github.com/spf13/pflag",
 	},
 	"gateway/test":           {},

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -65,6 +66,23 @@ func TestHealthcheckFindsTheServerOfItsConfiguration(t *testing.T) {
 	f("the port is 0", port(), "--port=0")
 	f("the configuration is wrong", port(), "--port=x")
 	f("--port and --http_server.port are the same option", port(), "--port=1", "--http_server.port=2")
+}
+
+// So it does where the listener is a socket in the file system, and begins with a PROXY header.
+func TestHealthcheckAsksAUnixSocket(t *testing.T) {
+	testkit.Snapshot(t, libraryGoroutines...)
+	dir, err := os.MkdirTemp("", "hc") // short: the path of a socket has 107 bytes at most
+	require.NoError(t, err)
+	defer func() { _ = os.RemoveAll(dir) }()
+	path := filepath.Join(dir, "s")
+	for _, more := range []string{"", `, "trusted_proxies": ["unix"], "proxy_protocol": true`, `, "internal_address": "unix:` + path + `2"`} {
+		text := healthConfig(`"address": "unix:` + path + `"` + more)
+		s := launch(t, text)
+		out, errs, code := command("healthcheck", "--ready", "-c", configFile(t, text))
+		require.Equal(t, 0, code, errs)
+		require.Regexp(t, "^ok: http\\+unix://"+path+"2?/ready\n$", out)
+		s.stop(t)
+	}
 }
 
 // What answers must be a server in good health.

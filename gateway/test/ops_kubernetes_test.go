@@ -105,24 +105,7 @@ func TestKubernetesManifestsFitTogether(t *testing.T) {
 	c := pod.Spec.Containers[0]
 	require.NotEqual(t, "sluice", c.Image, "the image is named in one place, kustomization.yaml")
 
-	// The config file is where the program looks for it, and is fine with the pod's environment.
-	require.Equal(t, "-c", c.Args[0])
-	require.Equal(t, c.VolumeMounts[0].MountPath, path.Dir(c.Args[1]))
-	text := configMap.Data[path.Base(c.Args[1])]
-	file := filepath.Join(t.TempDir(), "config.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	for _, v := range c.Env {
-		if v.ValueFrom.SecretKeyRef.Name != "" {
-			t.Setenv(v.Name, "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")
-		} else if strings.HasPrefix(v.Name, "SLUICE_") {
-			t.Setenv(v.Name, "sluice-1")
-		}
-	}
-	out, errs, code := command("checkconfig", "--strict", "-c", file)
-	require.Equal(t, 0, code, out)
-	require.Empty(t, out+errs)
-	cfg, _, err := config.Load(config.Source{Path: file, Dir: t.TempDir(), Environ: os.Environ()})
-	require.NoError(t, err)
+	cfg := kubernetesConfig(t, c, configMap.Data)
 
 	// Ports of services and probes are the program's.
 	ports := make(map[string]int)
@@ -156,4 +139,28 @@ func TestKubernetesManifestsFitTogether(t *testing.T) {
 	for _, kind := range []string{"ConfigMap", "Deployment", "PodDisruptionBudget", "Service"} {
 		require.True(t, slices.ContainsFunc(all[kind], func(m manifest) bool { return m.Metadata.Namespace == all["Namespace"][0].Metadata.Name }), kind)
 	}
+}
+
+// kubernetesConfig returns the configuration of the pods: its file is where the program looks
+// for it, and the check has nothing to say of it with the pods' environment.
+func kubernetesConfig(t *testing.T, c kubernetesContainer, data map[string]string) *config.Config {
+	t.Helper()
+	require.Equal(t, "-c", c.Args[0])
+	require.Equal(t, c.VolumeMounts[0].MountPath, path.Dir(c.Args[1]))
+	text := data[path.Base(c.Args[1])]
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	for _, v := range c.Env {
+		if v.ValueFrom.SecretKeyRef.Name != "" {
+			t.Setenv(v.Name, "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")
+		} else if strings.HasPrefix(v.Name, "SLUICE_") {
+			t.Setenv(v.Name, "sluice-1")
+		}
+	}
+	out, errs, code := command("checkconfig", "--strict", "-c", file)
+	require.Equal(t, 0, code, out)
+	require.Empty(t, out+errs)
+	cfg, _, err := config.Load(config.Source{Path: file, Dir: t.TempDir(), Environ: os.Environ()})
+	require.NoError(t, err)
+	return cfg
 }
