@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -216,24 +215,6 @@ func TestVersion(t *testing.T) {
 		require.Empty(t, errs)
 		require.Regexp(t, `^Sluice v\d+\.\d+\.\d+ \(Go version: go1\.\S+\)\n$`, out)
 	}
-}
-
-// The commit is that of the linker, or what Go has stamped, and says whether it is all.
-func TestVersionNamesTheCommit(t *testing.T) {
-	f := func(want string, settings ...debug.BuildSetting) {
-		t.Helper()
-		require.Equal(t, want, commitOf(&debug.BuildInfo{Settings: settings}))
-	}
-	revision := debug.BuildSetting{Key: "vcs.revision", Value: "853f3c3d"}
-	f("")
-	f("", debug.BuildSetting{Key: "vcs.modified", Value: "true"})
-	f("853f3c3d", debug.BuildSetting{Key: "vcs", Value: "git"}, revision, debug.BuildSetting{Key: "vcs.modified", Value: "false"})
-	f("853f3c3d-dirty", revision, debug.BuildSetting{Key: "vcs.modified", Value: "true"})
-	defer func(was string) { builtFrom = was }(builtFrom)
-	builtFrom = "04bac5a6"
-	out, _, code := command("version")
-	require.Equal(t, 0, code)
-	require.Regexp(t, `^Sluice v\d+\.\d+\.\d+ \(Go version: go1\.\S+\)\nCommit: 04bac5a6\n$`, out)
 }
 
 func TestCompletion(t *testing.T) {

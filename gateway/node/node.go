@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,36 @@ import (
 
 // Version is the version of Sluice.
 const Version = "0.1.0"
+
+// builtFrom is the commit of a release: `make release` sets it with the linker, as what Go
+// itself stamps into a program depends on the clone too (its tags). Empty: ask Go.
+var builtFrom string
+
+// Commit returns the commit that the program was built from, with "-dirty" behind it if its
+// source was changed since; "" if nobody noted it.
+func Commit() string {
+	if info, ok := debug.ReadBuildInfo(); ok && builtFrom == "" {
+		return commitOf(info)
+	}
+	return builtFrom
+}
+
+// commitOf returns the commit that Go has stamped into a program.
+func commitOf(info *debug.BuildInfo) string {
+	var revision, dirty string
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "-dirty"
+		}
+	}
+	if revision == "" {
+		return ""
+	}
+	return revision + dirty
+}
 
 // Options of a [Node] that are not configuration.
 type Options struct {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"runtime/debug"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -46,7 +45,7 @@ func consoleLive(c *config.Admin) console.Live {
 // about says what the console tells of the node.
 func (node *Node) about(dev bool) console.About {
 	a := console.About{
-		Version: Version, Commit: commit(), Node: console.AboutNode{UID: node.id.String(), Name: node.nodeName()},
+		Version: Version, Commit: Commit(), Node: console.AboutNode{UID: node.id.String(), Name: node.nodeName()},
 		Dev: dev, API: !node.cfg.HTTPAPI.Disabled, Namespaces: []string{},
 	}
 	if node.cfg.UniSSE.Enabled {
@@ -56,20 +55,6 @@ func (node *Node) about(dev bool) console.About {
 		a.Namespaces = append(a.Namespaces, ns.Name)
 	}
 	return a
-}
-
-// commit is that of the source that the binary was built of, "" if nobody noted it.
-func commit() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value
-		}
-	}
-	return ""
 }
 
 // consoleToken makes a connection token, in development. What the claims say of who and

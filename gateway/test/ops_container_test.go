@@ -77,10 +77,10 @@ func TestTheImageIsTheProgramAlone(t *testing.T) {
 // linker says nothing of one that is not.
 func linkedCommit(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../cli/version.go")
+	text, err := os.ReadFile("../node/node.go")
 	require.NoError(t, err)
 	require.Contains(t, string(text), "\nvar builtFrom string\n")
-	return "-X sluice/gateway/cli.builtFrom="
+	return "-X sluice/gateway/node.builtFrom="
 }
 
 // Everything that the program is built from is copied, past .dockerignore, and there.

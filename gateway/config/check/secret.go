@@ -59,7 +59,7 @@ func (v *checker) placeholders(s *schema.Section, path string, value reflect.Val
 			told[key] = isMarked(text) || isTemplate(text) || isWords(text)
 		}
 		if told[key] {
-			v.Note(key, problem.Weak, "a placeholder, as everybody can read it in a guide: use a value that is random, as `openssl rand -hex 32` prints one")
+			v.Note(key, problem.Weak, "a placeholder, or easy to guess: words as guides have them, or a mark of something to replace: use a value that is random, as `openssl rand -hex 32` prints one")
 		}
 	}
 }

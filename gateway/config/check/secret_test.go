@@ -33,7 +33,7 @@ const goodSecret = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f0
 
 // A secret that stands in a guide is found whatever its length.
 func TestPlaceholdersAreNoSecrets(t *testing.T) {
-	const detail = "a placeholder, as everybody can read it in a guide: use a value that is random, as `openssl rand -hex 32` prints one"
+	const detail = "a placeholder, or easy to guess: words as guides have them, or a mark of something to replace: use a value that is random, as `openssl rand -hex 32` prints one"
 	for _, text := range []string{
 		"<what openssl rand -hex 32 prints>", "<api key>", "…", "...", "[your key goes here, thirty-two bytes]", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
 		"changeme", "change-me-change-me-change-me-change-me", "secret", "SECRET", "my_secret", "your-secret-key", "Your API key", "your-256-bit-secret",
