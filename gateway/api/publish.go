@@ -173,6 +173,9 @@ func (s *Server) publishInto(c *call, ch string, o *channel.Options, out *outgoi
 	if err != nil {
 		return broker.Position{}, unpublished(err, opt.IdempotencyKey)
 	}
+	if !result.Suppressed {
+		s.accepted.Add(1)
+	}
 	return result.Position, nil
 }
 

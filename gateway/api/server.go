@@ -96,6 +96,7 @@ type Server struct {
 
 	// Atomic.
 	draining atomic.Bool
+	accepted atomic.Uint64 // publications that the engine took
 	failures throttle
 	refused  [refusals]atomic.Uint64 // calls that reached no method
 }

@@ -12,6 +12,8 @@ import (
 type Stats struct {
 	Methods []MethodStats     // in the order of their names
 	Refused map[string]uint64 // calls that reached no method, by reason
+	// Accepted are publications that the engine took, of a broadcast one for each channel.
+	Accepted uint64
 	// Work is how many bytes calls hold, see Options.MaxWork, WorkWaiting how many calls
 	// wait for room, WorkRefused how many did so in vain, or were too much by themselves.
 	Work        int64
@@ -58,7 +60,7 @@ func codeIndex(code uint32) int {
 
 // Stats returns the counters. Any goroutine.
 func (s *Server) Stats() Stats {
-	st := Stats{Refused: make(map[string]uint64, refusals)}
+	st := Stats{Refused: make(map[string]uint64, refusals), Accepted: s.accepted.Load()}
 	s.work.stats(&st)
 	for i := range s.refused {
 		st.Refused[refusalNames[i]] = s.refused[i].Load()

@@ -35,7 +35,10 @@ func sendJSON(ctx *fasthttp.RequestCtx, status int, v any) {
 // failed answers with what a Watch returned instead of an answer.
 func (s *Server) failed(ctx *fasthttp.RequestCtx, err error) {
 	var bad BadQuery
+	var away NotAnswered
 	switch {
+	case errors.As(err, &away):
+		sendError(ctx, fasthttp.StatusServiceUnavailable, away.Error())
 	case errors.As(err, &bad):
 		sendError(ctx, fasthttp.StatusBadRequest, bad.Error())
 	case errors.Is(err, ErrNotFound):

@@ -49,8 +49,17 @@ type About struct {
 	Node       AboutNode `json:"node"`
 	Dev        bool      `json:"dev"`
 	Endpoint   string    `json:"endpoint"` // path of the subscribe endpoint, "" without one
+	Public     Public    `json:"public"`   // where that is
 	API        bool      `json:"api"`      // the server API is served over HTTP, too
 	Namespaces []string  `json:"namespaces"`
+}
+
+// Public is the public listener: at a port, or at a Unix socket.
+type Public struct {
+	Scheme string `json:"scheme"` // http or https
+	Host   string `json:"host"`   // "": all addresses of the machine
+	Port   int    `json:"port"`
+	Unix   string `json:"unix"` // a path
 }
 
 // AboutNode is the node that answers.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -32,6 +33,14 @@ type Watch interface {
 
 // ErrNotFound is an answer of 404: what was asked for is not there.
 var ErrNotFound = errors.New("there is none")
+
+// NotAnswered is an answer of 503: nobody who answered has what was asked for, and these
+// nodes did not answer.
+type NotAnswered []string
+
+func (e NotAnswered) Error() string {
+	return "these nodes did not answer, one of them may have it: " + strings.Join(e, ", ")
+}
 
 // BadQuery is an answer of 400: its text says which parameter is wrong and what was
 // expected.
@@ -192,6 +201,8 @@ type Client struct {
 	Info      json.RawMessage `json:"info"`       // nil: null
 	ExpiresAt int64           `json:"expires_at"` // Unix seconds, 0 for never
 	Subs      []ClientSub     `json:"subs"`
+	// Truncated says that it has more subscriptions than Subs, see ClientRow.Subscriptions.
+	Truncated bool `json:"truncated"`
 }
 
 // ClientSub is a subscription of a client.

@@ -234,6 +234,17 @@ func (h *Hub) Wanted(channel string) bool {
 	return in != nil && in.total > 0
 }
 
+// Count returns how many subscribers a channel has on this node. Any goroutine.
+func (h *Hub) Count(channel string) int {
+	s := h.interestStripe(channel)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if in := s.channels.Value(channel); in != nil {
+		return int(in.total)
+	}
+	return 0
+}
+
 // Channels calls f for each channel with a subscriber on this node, until f
 // returns false. f must not call the hub, nor the engine. Any goroutine.
 func (h *Hub) Channels(f func(channel string, subscribers int) bool) {

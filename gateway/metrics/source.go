@@ -50,6 +50,8 @@ type Node struct {
 
 	API        []APIMethod
 	APIRefused map[string]uint64 // calls that reached no method, by reason
+	// APIAccepted are publications that came by the API, and that the engine took.
+	APIAccepted uint64
 	// BodyBytes are of large bodies of calls that have room, BodiesWaiting those without.
 	BodyBytes     int64
 	BodiesWaiting int

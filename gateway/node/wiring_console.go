@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -51,10 +52,28 @@ func (node *Node) about(dev bool) console.About {
 	if node.cfg.UniSSE.Enabled {
 		a.Endpoint = Root(node.cfg.UniSSE.HandlerPrefix)
 	}
+	a.Public = publicOf(node.Listening()[0])
 	for _, ns := range node.applied.Load().Channel.Namespaces {
 		a.Namespaces = append(a.Namespaces, ns.Name)
 	}
 	return a
+}
+
+// publicOf says where a listener is.
+func publicOf(at Listening) console.Public {
+	p := console.Public{Scheme: "http"}
+	if at.TLS {
+		p.Scheme = "https"
+	}
+	switch a := at.Addr.(type) {
+	case *net.TCPAddr:
+		if p.Port = a.Port; !a.IP.IsUnspecified() {
+			p.Host = a.IP.String()
+		}
+	case *net.UnixAddr:
+		p.Unix = a.Name
+	}
+	return p
 }
 
 // consoleToken makes a connection token, in development. What the claims say of who and

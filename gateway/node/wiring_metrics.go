@@ -139,7 +139,7 @@ func (c counters) addAPI(n *metrics.Node) {
 		return
 	}
 	st := c.node.api.Stats()
-	n.APIRefused = st.Refused
+	n.APIRefused, n.APIAccepted = st.Refused, st.Accepted
 	n.WorkBytes, n.WorkWaiting, n.WorkRefused = st.Work, st.WorkWaiting, st.WorkRefused
 	n.BodyBytes, n.BodiesWaiting = c.node.bodies.held(), c.node.bodies.queued()
 	for i := range st.Methods {

@@ -73,7 +73,7 @@ func (r *Reloader) look(c *console.Config) {
 		c.Warnings = append([]console.Warning{w}, c.Warnings...)
 	}
 	if err != nil {
-		c.Reload.Error = "the configuration is wrong: a reload would be refused"
+		c.Reload.Error = "the configuration is wrong, see above"
 		return
 	}
 	live, _ := config.Diff(r.node.applied.Load(), cfg)

@@ -214,6 +214,7 @@ func clientsOfNodes(t *testing.T, a *server) {
 
 // alone: without Redis a node still shows itself, and names the others.
 func alone(t *testing.T, a *server, r *redisrig.Server) {
+	there := a.clientsPage(t, "q", `<b>"user`, "by", "user").Rows[0].Client
 	r.Freeze(t)
 	var n nowShown
 	testkit.EventuallyWithin(t, patience, func() bool { // what was found before stands for a moment
@@ -230,6 +231,9 @@ func alone(t *testing.T, a *server, r *redisrig.Server) {
 	var ch console.Channel
 	a.look(t, "/channel", url.Values{"name": {"rec:x"}}, &ch)
 	require.Nil(t, ch.Position)
+	status, body := a.lookRaw(t, "/client", url.Values{"client": {there}})
+	require.Equal(t, 503, status, "it may be there: %s", body)
+	require.Contains(t, string(body), "n1")
 	r.Thaw(t)
 	testkit.EventuallyWithin(t, patience, func() bool {
 		n := a.now(t)

@@ -119,3 +119,14 @@ test('tokens in words', () => {
   assert.match(said({ nbf: now / 1000 + 60, subs: { a: {} }, channels: ['b'] }), /bad: It is not valid yet[^]*subscribes to b, a/);
   for (const bad of ['', 'a.b', 'a.b.c', `${token({}).split('.')[0]}.!!.x`, token([1])]) assert.ok(decodeToken(bad).problem, bad);
 });
+
+test('the line for a shell asks the public listener', async () => {
+  const { target } = await import('./js/tryrequest.js');
+  const at = (at, host = 'page.example') => target({ endpoint: '/connection/uni_sse', public: { scheme: 'http', host: '', port: 0, unix: '', ...at } }, host);
+  const plain = `http:${'//'}`;
+  assert.equal(at({ port: 8000 }), `${plain}page.example:8000/connection/uni_sse`);
+  assert.equal(at({ port: 8443, scheme: 'https', host: '10.0.0.1' }), `https:${'//'}10.0.0.1:8443/connection/uni_sse`);
+  assert.equal(at({ port: 8000, host: '::1' }), `'${plain}[::1]:8000/connection/uni_sse'`);
+  assert.equal(at({ port: 8000 }, '[::1]'), `'${plain}[::1]:8000/connection/uni_sse'`);
+  assert.equal(at({ unix: "/run/a b's.sock" }), `--unix-socket '/run/a b'\\''s.sock' ${plain}localhost/connection/uni_sse`);
+});

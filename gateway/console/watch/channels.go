@@ -80,15 +80,17 @@ func (w *Watch) addRates(ctx context.Context, page *console.Channels) error {
 		return err
 	}
 	for i := range page.Rows {
-		page.Rows[i].Rate = rates[i]
+		page.Rows[i].Rate = rates.Rates[i]
 	}
 	page.Silent = nonNil(append(page.Silent, silent...))
 	return nil
 }
 
-// ratesAnswer has the rates of channels, in the order in which they were asked for.
+// ratesAnswer has the rates of channels, in the order in which they were asked for, and how
+// many subscribers they have on the node.
 type ratesAnswer struct {
-	Rates []float64 `json:"rates"`
+	Rates   []float64 `json:"rates"`
+	Clients []int     `json:"clients"`
 }
 
 func (w *Watch) ratesHere(ctx context.Context, names []string) (*ratesAnswer, error) {
@@ -96,29 +98,30 @@ func (w *Watch) ratesHere(ctx context.Context, names []string) (*ratesAnswer, er
 	if err != nil {
 		return nil, err
 	}
-	a := &ratesAnswer{Rates: make([]float64, len(rates))}
+	a := &ratesAnswer{Rates: make([]float64, len(rates)), Clients: make([]int, len(rates))}
 	for i, r := range rates {
-		a.Rates[i] = short(r)
+		a.Rates[i], a.Clients[i] = short(r), w.opt.Hub.Count(names[i])
 	}
 	return a, nil
 }
 
-// rates returns those of some channels, as the node counts them that saw most.
-func (w *Watch) rates(ctx context.Context, names []string) (rates []float64, silent []string, err error) {
-	here, err := w.ratesHere(ctx, names)
+// rates returns those of some channels, as the node counts them that saw most, and their
+// subscribers on all nodes together.
+func (w *Watch) rates(ctx context.Context, names []string) (all *ratesAnswer, silent []string, err error) {
+	all, err = w.ratesHere(ctx, names)
 	if err != nil || len(names) == 0 {
-		return nil, nil, err
+		return all, nil, err
 	}
-	rates = here.Rates
 	silent = ask(ctx, w, &question{Op: opRates, Names: names}, func(_, _ string, a *ratesAnswer) {
-		if len(a.Rates) != len(rates) {
+		if len(a.Rates) != len(names) || len(a.Clients) != len(names) {
 			return
 		}
-		for i, r := range a.Rates {
-			rates[i] = max(rates[i], r)
+		for i := range names {
+			all.Rates[i] = max(all.Rates[i], a.Rates[i])
+			all.Clients[i] += max(a.Clients[i], 0)
 		}
 	})
-	return rates, silent, nil
+	return all, silent, nil
 }
 
 // listed returns the list that a query is a page of. Caller has channelsKey.
@@ -337,22 +340,17 @@ func (w *Watch) Channel(ctx context.Context, name string) (*console.Channel, err
 		return nil, console.BadQuery("name: " + err.Error())
 	}
 	c := &console.Channel{Channel: name, Namespace: namespace, Rules: rules}
-	found, _, err := w.opt.Cluster.Channels(ctx, escape(name))
-	if err != nil {
-		if found, err = w.listHere(escape(name)); err != nil {
-			return nil, err
-		}
-	}
-	for _, ch := range found {
-		if ch.Name == name {
-			c.Subscribers += ch.Clients
-		}
-	}
-	rates, _, err := w.rates(ctx, []string{name})
+	seen, silent, err := w.rates(ctx, []string{name})
 	if err != nil {
 		return nil, err
 	}
-	c.Rate = rates[0]
+	c.Rate, c.Subscribers = seen.Rates[0], seen.Clients[0]
+	if len(silent) > 0 || len(w.opt.Cluster.References()) > 0 {
+		// Nodes without a console are asked as the API asks: they walk over all channels.
+		if found, _, err := w.opt.Cluster.Channels(ctx, escape(name)); err == nil && len(found) == 1 {
+			c.Subscribers = max(c.Subscribers, found[0].Clients)
+		}
+	}
 	if !history {
 		return c, nil
 	}

@@ -247,14 +247,27 @@ func (w *Watch) clientHere(ctx context.Context, id string) (*clientAnswer, error
 	return &clientAnswer{Client: w.whole(all[0])}, nil
 }
 
+const (
+	// subsSize bounds the subscriptions in an answer, in bytes, so that it fits into a message.
+	subsSize = 512 << 10
+	// subSize is what one takes beside the name of its channel.
+	subSize = 160
+)
+
 // whole is all that is told of a client.
 func (w *Watch) whole(c *session.Client) *console.Client {
 	out := &console.Client{ClientRow: w.row(c), ExpiresAt: c.ExpireAt, Subs: make([]console.ClientSub, 0, len(c.Channels))}
 	if !c.Info.IsZero() {
 		out.Info = json.RawMessage(c.Info.String())
 	}
+	out.Truncated = len(c.Channels) < c.Subscriptions
+	size := 0
 	for i := range c.Channels {
 		ch := &c.Channels[i]
+		if size += len(ch.Channel)*2 + subSize; size > subsSize {
+			out.Truncated = true
+			break
+		}
 		sub := console.ClientSub{
 			Channel: ch.Channel, Positioned: ch.Features.Has(hub.Positioned), Recoverable: ch.Features.Has(hub.Recoverable),
 			Delta: ch.Features.Has(hub.Delta), Presence: ch.Presence, JoinLeave: ch.JoinLeave, ExpiresAt: ch.ExpireAt,
@@ -282,14 +295,17 @@ func (w *Watch) Client(ctx context.Context, id string) (*console.Client, error) 
 		return here.Client, nil
 	}
 	var there *console.Client
-	ask(ctx, w, &question{Op: opClient, Client: id}, func(_, name string, a *clientAnswer) {
+	silent, _ := askApart(ctx, w, &question{Op: opClient, Client: id}, func(_, name string, a *clientAnswer) {
 		if a.Client != nil {
 			there = a.Client
 			there.Node = name
 		}
 	})
-	if there == nil {
-		return nil, console.ErrNotFound
+	switch {
+	case there != nil:
+		return there, nil
+	case len(silent) > 0:
+		return nil, console.NotAnswered(nonNil(silent))
 	}
-	return there, nil
+	return nil, console.ErrNotFound
 }

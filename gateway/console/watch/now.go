@@ -73,6 +73,9 @@ func (w *Watch) nowHere(name string) (*nowAnswer, error) {
 		}
 	}
 	for i, reason := range loop.Reasons() {
+		if reason == loop.ReasonRefused {
+			continue // see the figure of that name
+		}
 		for _, f := range v.Columns[len(columns)+i] {
 			if f > 0 {
 				a.Closes[reason.String()] += uint64(f)
@@ -139,7 +142,23 @@ func (w *Watch) Now(ctx context.Context, q *console.NowQuery) (*console.Now, err
 	if !found {
 		return nil, console.ErrNotFound
 	}
+	settle(n, q.Node == "")
 	return n, nil
+}
+
+// settle makes one figure of the publications that were heard and accepted; all says that it
+// is one of all nodes. See the columns.
+func settle(n *console.Now, all bool) {
+	for i, f := range n.Series[accepted] {
+		if h := n.Series[heard]; all && i < len(h) {
+			h[i] = both(h[i], f, true)
+		}
+	}
+	if v, ok := n.Latest[accepted]; ok && all {
+		n.Latest[heard] = max(n.Latest[heard], v)
+	}
+	delete(n.Series, accepted)
+	delete(n.Latest, accepted)
 }
 
 // add adds the figures of a node to those of others, step by step from the last one: whose

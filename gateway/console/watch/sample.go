@@ -27,18 +27,31 @@ type sample struct {
 	lag tally.Durations // since the sample before
 }
 
-// columns are the figures, but for the closes by reason behind them.
+// Publications are heard by each node that has a subscriber, and accepted by one: of several
+// nodes there were at least as many as the one heard that heard most, and as all of them
+// accepted together. Of users and channels too the node counts that has most: which of
+// them others have as well nobody knows.
+const (
+	heard    = "publications"
+	accepted = "accepted"
+)
+
+// columns are the figures, but for the closes by reason behind them. Connects that were
+// refused have no stream that closes.
 var columns = []column{
 	{"streams", series.Last, false, func(s *sample) float64 { return sum(s.Loops.Sessions.Clients[:]) }},
-	{"users", series.Last, false, func(s *sample) float64 { return float64(s.Users) }},
-	{"channels", series.Last, false, func(s *sample) float64 { return float64(s.Hub.Channels) }},
+	{"users", series.Last, true, func(s *sample) float64 { return float64(s.Users) }},
+	{"channels", series.Last, true, func(s *sample) float64 { return float64(s.Hub.Channels) }},
 	{"subscriptions", series.Last, false, func(s *sample) float64 { return float64(s.Loops.Shard.Subscriptions) }},
 	{"connects", series.Rate, false, func(s *sample) float64 { return sum(s.Loops.Sessions.Accepted[:]) }},
 	{"refused", series.Rate, false, func(s *sample) float64 { return sumOf(s.Loops.Sessions.Refused) + sumOf(s.Refused) }},
-	{"publications", series.Rate, false, func(s *sample) float64 { return float64(s.Hub.Published) }},
+	{heard, series.Rate, true, func(s *sample) float64 { return float64(s.Hub.Published) }},
+	{accepted, series.Rate, false, func(s *sample) float64 { return float64(s.APIAccepted) }},
 	{"deliveries", series.Rate, false, func(s *sample) float64 { return float64(s.Loops.Loop.Frames) }},
 	{"sent_bytes", series.Rate, false, func(s *sample) float64 { return float64(s.Loops.Loop.Bytes) }},
-	{"closes", series.Rate, false, func(s *sample) float64 { return sum(s.Loops.Loop.Closes[:]) }},
+	{"closes", series.Rate, false, func(s *sample) float64 {
+		return sum(s.Loops.Loop.Closes[:]) - float64(s.Loops.Loop.Closes[loop.ReasonRefused])
+	}},
 	{"lag_p50_ms", series.Max, true, func(s *sample) float64 { return quantile(&s.lag, 0.5) }},
 	{"lag_p99_ms", series.Max, true, func(s *sample) float64 { return quantile(&s.lag, 0.99) }},
 	{"memory_bytes", series.Max, false, func(s *sample) float64 { return s.memory }},

@@ -195,6 +195,13 @@ func portion(n int) int { return min((n+findStep-1)/findStep*findStep, findMost)
 // ask asks the consoles of all other nodes, and gives each answer to take. The names of those
 // that did not answer as they should are returned.
 func ask[T any](ctx context.Context, w *Watch, q *question, take func(uid, name string, v *T)) (silent []string) {
+	silent, without := askApart(ctx, w, q, take)
+	return append(silent, without...)
+}
+
+// askApart is ask, with those that have no console, or an older one, apart from those that
+// are silent.
+func askApart[T any](ctx context.Context, w *Watch, q *question, take func(uid, name string, v *T)) (silent, without []string) {
 	in := w.inspect(ctx, q)
 	for _, a := range in.Answers {
 		v := new(T)
@@ -205,7 +212,7 @@ func ask[T any](ctx context.Context, w *Watch, q *question, take func(uid, name 
 		}
 		take(a.UID, a.Name, v)
 	}
-	return append(silent, titles(in.Silent, in.Without)...)
+	return append(silent, titles(in.Silent)...), titles(in.Without)
 }
 
 // inspect asks the consoles of all other nodes.

@@ -13,6 +13,7 @@ import (
 	"sluice/gateway/console"
 	"sluice/gateway/console/series"
 	"sluice/gateway/loop"
+	"sluice/gateway/metrics"
 	"sluice/gateway/session"
 )
 
@@ -49,6 +50,40 @@ func TestFiguresOfNodesAreSummedOrTheWorst(t *testing.T) {
 	require.Equal(t, map[string]uint64{"slow_age": 3, "client_gone": 1}, n.Closes)
 	require.Equal(t, map[string]float64{"streams": 3, "lag_p99_ms": 5}, n.Latest)
 	require.EqualValues(t, 2, shared[0], "what stands for others is not changed")
+}
+
+// Each node that has a subscriber hears a publication, one has accepted it.
+func TestPublicationsOfAllNodesAreCountedOnce(t *testing.T) {
+	f := func(all bool, heards, accepts figures, want string) {
+		t.Helper()
+		n := &console.Now{Series: map[string]console.Figures{}, Latest: map[string]float64{}}
+		for i := range heards {
+			add(n, &nowAnswer{
+				Series: map[string]figures{heard: {heards[i]}, accepted: {accepts[i]}}, Latest: map[string]float64{heard: heards[i], accepted: accepts[i]},
+			}, 1)
+		}
+		settle(n, all)
+		require.Equal(t, want, text(t, n.Series)[len(`{"publications":[`):len(text(t, n.Series))-2])
+		require.Len(t, n.Series, 1)
+		require.Equal(t, want, text(t, n.Latest[heard]))
+		require.Len(t, n.Latest, 1)
+	}
+	f(true, figures{19, 19}, figures{19, 0}, "19")  // both have subscribers
+	f(true, figures{10, 10}, figures{10, 10}, "20") // of other channels each
+	f(true, figures{30, 5}, figures{0, 0}, "30")    // a relay, or a backend that publishes into Redis
+	f(false, figures{10}, figures{25}, "10")        // of one node: what it heard
+}
+
+func TestConnectsThatWereRefusedCloseNothing(t *testing.T) {
+	var s sample
+	s.Reading = new(metrics.Reading)
+	s.Loops.Loop.Closes[loop.ReasonRefused] = 5
+	s.Loops.Loop.Closes[loop.ReasonShutdown] = 2
+	for _, c := range columns {
+		if c.name == "closes" {
+			require.EqualValues(t, 2, c.read(&s))
+		}
+	}
 }
 
 func text(t *testing.T, v any) string {

@@ -44,12 +44,14 @@ export function channel(context, { name = '' }) {
     show(figures, FACTS.map((term, i) => [term, values[i]]));
     show(rules, Object.entries(shared.rules).map(([key, value]) => [key, ruleText(value)]));
     say(problem, '');
+    tablist.hidden = panel.hidden = false;
     made[open]?.position?.(answer.position);
   }, {
     good: () => fresh.good(),
     bad: (failure) => {
       if (failure.passing) fresh.bad(failure);
       else say(problem, failure.message);
+      tablist.hidden = panel.hidden = failure.status === 400; // there can be no such channel
     },
   });
 

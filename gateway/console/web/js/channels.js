@@ -14,7 +14,7 @@ export function channels(context) {
   let params = {};
   const change = (changes, replace) => context.go('channels', tidy({ ...params, ...changes }), replace);
 
-  const search = h('input', { type: 'search', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', placeholder: 'Part of a name, or chat:*',
+  const search = h('input', { type: 'search', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', placeholder: 'chat:*',
     oninput: debounce(() => change({ q: search.value, offset: 0 }, true)) });
   const order = select('Order', ORDERS, 'name', (value) => change({ order: value, desc: value !== 'name', offset: 0 }));
   const open = h('form', { class: 'line', onsubmit: (event) => {

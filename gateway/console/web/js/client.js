@@ -17,6 +17,7 @@ export function client(context, { client: id = '' }) {
   const fresh = new Freshness();
   const tops = new Map(); // channel -> {offset, epoch, at}
   let row = null;
+  let away = false; // it is not connected any more
   let page = { offset: 0, limit: 25 };
   let infoShown;
   const facts = h('dl', { class: 'facts wide' });
@@ -34,6 +35,7 @@ export function client(context, { client: id = '' }) {
   } }, label);
   const actions = h('div', { class: 'line' }, why && h('span', { class: 'quiet' }, `${why}.`), button('Refresh…', refresh), button('Disconnect…', disconnect, { class: 'danger-quiet' }));
 
+  const told = h('p', { class: 'note collapse' });
   const table = new Table({
     caption: 'Subscriptions', empty: 'Looking…',
     columns: [
@@ -43,7 +45,7 @@ export function client(context, { client: id = '' }) {
       { key: 'kind', label: 'Kind', cell: (sub) => h('span', { class: 'chips' }, ['recoverable', 'positioned', 'presence', 'join_leave', 'delta']
         .filter((word) => sub[word]).map((word) => h('span', { class: 'chip' }, word.replace('_', '/')))) },
       { key: 'expires', label: 'Expires', cell: (sub) => (sub.expires_at ? fromNow(sub.expires_at * 1000) : 'never') },
-      { key: 'act', label: '', cell: (sub) => h('button', { type: 'button', class: 'small', disabled: !context.admin, title: why, 'aria-label': `Unsubscribe from ${sub.channel}`, data: { unsubscribe: sub.channel } }, 'Unsubscribe…') },
+      { key: 'act', label: '', cell: (sub) => h('button', { type: 'button', class: 'small', disabled: !context.admin || away, title: away ? 'It is not connected any more' : why, 'aria-label': `Unsubscribe from ${sub.channel}`, data: { unsubscribe: sub.channel } }, 'Unsubscribe…') },
     ],
   });
   table.body.addEventListener('click', async (event) => {
@@ -67,6 +69,7 @@ export function client(context, { client: id = '' }) {
   function shownSubs() {
     const words = filter.value.trim().toLowerCase();
     const all = row?.subs ?? [];
+    say(told, row?.truncated ? `${whole(all.length)} of ${whole(row.subscriptions)} subscriptions are shown here; the filter looks through these only.` : '');
     return words === '' ? all : all.filter((sub) => sub.channel.toLowerCase().includes(words));
   }
 
@@ -93,7 +96,7 @@ export function client(context, { client: id = '' }) {
   const poll = new Poll(EVERY_MS, async (signal) => {
     row = await get('client', { client: id }, signal);
     gone.hidden = true;
-    actions.hidden = false;
+    actions.hidden = away = false;
     context.title(row.user || 'anonymous');
     const values = [row.user || 'anonymous', row.client, row.address, row.user_agent || 'none', duration(row.age_s), bytes(row.queue_bytes),
       row.lag_ms > 0 ? `${milliseconds(row.lag_ms)} without taking anything` : 'none', row.coding || 'none', row.node,
@@ -115,7 +118,8 @@ export function client(context, { client: id = '' }) {
       }
       fresh.good();
       gone.hidden = false;
-      actions.hidden = true;
+      actions.hidden = away = true;
+      draw();
       say(gone, failure.status === 404 ? `This client is not connected${row ? ' any more. What you see is the last that was known of it' : ''}. It may have come back under another id.` : failure.message);
       if (row === null) table.show([], '');
     },
@@ -125,7 +129,7 @@ export function client(context, { client: id = '' }) {
     node: h('div', {}, h('p', { class: 'crumbs' }, h('a', { href: context.link('clients') }, 'Clients')),
       h('div', { class: 'head' }, h('h1', { class: 'outside id' }, out(id)), h('div', { class: 'tools' }, actions)), gone,
       h('div', { class: 'split' }, h('section', { class: 'panel' }, h('h2', {}, 'Client'), facts), h('section', { class: 'panel' }, h('h2', {}, 'Info'), info)),
-      h('section', { class: 'under' }, h('div', { class: 'filters' }, h('h2', {}, 'Subscriptions'), field('Filter', filter)), table.node, pager.node)),
+      h('section', { class: 'under' }, h('div', { class: 'filters' }, h('h2', {}, 'Subscriptions'), field('Filter', filter)), told, table.node, pager.node)),
     show() {
       poll.now();
     },

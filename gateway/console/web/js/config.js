@@ -40,7 +40,7 @@ export function config(context) {
   function drawWarnings() {
     const all = [...(answer.warnings ?? [])].sort((a, b) => (LEVELS[a.level] ?? 3) - (LEVELS[b.level] ?? 3));
     fill(warnings, all.length === 0 ? h('p', { class: 'banner', data: { level: 'good' } }, 'No warnings: checkconfig has nothing to say.')
-      : all.map(({ level, option, text }) => h('div', { class: 'banner', data: { level } }, h('b', {}, level), h('span', {}, option && h('code', {}, option), option && ' ', out(text)))));
+      : all.map(({ level, option, text }) => h('div', { class: 'banner', data: { level } }, h('b', {}, level), h('span', {}, option && !text.includes(option) && [h('code', {}, option), ' '], out(text)))));
   }
 
   function drawExposure() {
@@ -56,7 +56,8 @@ export function config(context) {
     fill(reload, h('h2', {}, 'What a reload would take'), file ? h('p', { class: 'quiet' }, 'File ', h('code', {}, out(file))) : h('p', { class: 'quiet' }, 'No file: it runs by flags, environment and defaults.'),
       error ? h('p', { class: 'banner', data: { level: 'error' } }, `A reload would be refused: ${error}`)
         : changes.length === 0 ? h('p', {}, 'The file says what runs: a reload would change nothing.')
-          : [h('p', {}, `${plural(changes.length, 'option')} differ between the file and what runs; a reload would take ${whole(taken)}${taken < changes.length ? ', the others need a restart' : ''}.`),
+          : [h('p', {}, `${plural(changes.length, 'option')} ${changes.length === 1 ? 'differs' : 'differ'} between the file and what runs; ${changes.length === 1 ? (taken ? 'a reload would take it' : 'it needs a restart')
+            : taken === changes.length ? 'a reload would take all' : `a reload would take ${whole(taken)}, ${whole(changes.length - taken)} need a restart`}.`),
             h('ul', { class: 'changes' }, changes.map((one) => h('li', { data: { taken: one.taken } }, h('code', {}, out(one.name)), ' ', out(one.from === '' ? 'empty' : one.from), ' → ', out(one.to === '' ? 'empty' : one.to), ' ',
               h('span', { class: 'chip', data: { level: one.taken ? 'good' : 'warning' } }, one.taken ? 'reload' : 'restart'))))]);
   }

@@ -91,12 +91,12 @@ export function history({ name, context }) {
     const shown = words === '' ? page.rows : page.rows.filter((row) => row.raw.toLowerCase().includes(words));
     fill(rows, shown.map((row) => entry(row, way)));
     const { rows: all, top } = page;
-    newer.disabled = all.length === 0 || all[0].offset >= top;
+    newer.disabled = all.length === 0 ? !cut : all[0].offset >= top;
     older.disabled = all.length < PAGE || all.at(-1).offset <= 1;
     say(where, all.length === 0 ? '' : `${whole(all.at(-1).offset)}–${whole(all[0].offset)}, top ${whole(top)}`);
     say(note, words !== '' ? `${whole(shown.length)} of the ${whole(all.length)} on this page have “${filter.value.trim()}”. Other pages are not searched.`
       : all.length > 0 ? '' : top === null ? 'Looking…' : top > 0 && !cut ? `Nothing is kept: the history has expired, or was removed. The position is ${whole(top)}.`
-        : cut ? 'Nothing is kept below this offset.' : 'Nothing has been published with history here yet.');
+        : cut ? `Nothing is kept up to this offset: “Newest” shows what is, up to ${whole(top)}.` : 'Nothing has been published with history here yet.');
   }
 
   const form = h('form', { class: 'line jump', onsubmit: (event) => {

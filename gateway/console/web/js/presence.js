@@ -42,9 +42,11 @@ export function presence({ name, context }) {
         const row = Object.fromEntries(parts(raw));
         return { client, user: row.user ? JSON.parse(row.user) : '', conn: row.conn_info, chan: row.chan_info };
       }).sort((a, b) => (a.user < b.user ? -1 : a.user > b.user ? 1 : a.client < b.client ? -1 : 1));
+      table.node.hidden = pager.node.hidden = false;
       say(problem, `${plural(all.length, 'client')} of ${plural(new Set(all.map((row) => row.user)).size, 'user')}.`);
     } catch (error) {
       all = [];
+      table.node.hidden = pager.node.hidden = true;
       say(problem, error.code === 108 ? 'Presence is off in this namespace (presence: true turns it on).' : error.message);
     }
     draw();

@@ -27,7 +27,8 @@ export function attempt(context) {
     resume.disabled = running !== null || lastId.value.trim() === '';
     drawCurl();
   } });
-  const connect = h('button', { type: 'button', class: 'primary', onclick: () => open('') }, 'Connect');
+  const connect = h('button', { type: 'button', class: 'primary', disabled: !context.admin, onclick: () => open('') }, 'Connect');
+  const readOnly = context.admin ? '' : h('p', { class: 'note' }, 'Your role is read only: log in as an admin to connect.');
   const cut = h('button', { type: 'button', disabled: true, onclick: () => end('off', 'cut by you: publish something, then resume') }, 'Cut');
   const resume = h('button', { type: 'button', disabled: true, onclick: () => open(lastId.value.trim()) }, 'Resume');
   const clear = h('button', { type: 'button', onclick: () => {
@@ -43,7 +44,7 @@ export function attempt(context) {
   function set(state, text) {
     status.dataset.state = state;
     say(status, text);
-    connect.disabled = running !== null;
+    connect.disabled = running !== null || !context.admin;
     cut.disabled = running === null;
     resume.disabled = running !== null || lastId.value === '';
   }
@@ -86,7 +87,7 @@ export function attempt(context) {
       list.mark(`${response.status} ${response.statusText}, ${type || 'no content type'}`);
       if (!type.startsWith('text/event-stream')) {
         const text = (await response.text()).trim().slice(0, 500);
-        end('bad', `refused with ${response.status}${text ? `: ${text}` : ''}`, mine);
+        end('bad', `refused with ${response.status}${text ? `: ${errorOf(text)}` : ''}`, mine);
         return;
       }
       const parser = new Parser({ event, retry: (ms) => { counts.retry = ms; list.mark(`retry: ${ms}`); draw(); }, comment: () => { counts.comments++; draw(); } }, id);
@@ -146,7 +147,7 @@ export function attempt(context) {
       counts.gaps++;
       positions.told(channel, body.from, body.to);
     } else if (kind === 'disconnect') {
-      const text = `${body.code} ${body.reason ?? codeText(body.code)}${isTerminal(body.code) ? ', a client must not come back' : ''}`;
+      const text = `${body.code} ${body.reason ?? codeText(body.code)}${isTerminal(body.code) ? ', a client must not come back' : ''}${body.code === 3501 && connects === 0 ? form.suspicion() : ''}`;
       status.dataset.state = 'bad';
       status.dataset.said = `disconnected: ${text}`;
     }
@@ -183,7 +184,7 @@ export function attempt(context) {
   return {
     node: h('div', { class: 'try' }, h('div', { class: 'head' }, h('h1', {}, 'Try'), h('span', { class: 'quiet' }, 'a client under a glass')),
       h('div', { class: 'split try-split' },
-        h('section', { class: 'panel', 'aria-label': 'Request' }, h('h2', {}, 'Connect request'), form.node, h('div', { class: 'line' }, connect, cut, resume),
+        h('section', { class: 'panel', 'aria-label': 'Request' }, h('h2', {}, 'Connect request'), form.node, readOnly, h('div', { class: 'line' }, connect, cut, resume),
           h('details', { class: 'advanced', open: true }, h('summary', {}, 'Last-Event-ID and curl'), field('Last-Event-ID, sent on resume', lastId),
             h('div', { class: 'spread' }, h('h3', {}, 'The same for a shell'), copyButton(() => curl.textContent)), curl)),
         h('section', { class: 'panel events-panel', 'aria-label': 'Events' }, h('div', { class: 'spread' }, h('h2', {}, 'Events'), clear),
@@ -194,6 +195,15 @@ export function attempt(context) {
       running = null;
     },
   };
+}
+
+/** The text of an answer that refuses: of the console's own it is in JSON. */
+function errorOf(text) {
+  try {
+    return JSON.parse(text).error ?? text;
+  } catch {
+    return text;
+  }
 }
 
 function verdictOf({ channel, verdict, before, recovered, from, to, offset, holes = [], doubled = 0 }) {

@@ -16,7 +16,18 @@ export class EventList {
     this.empty = h('p', { class: 'empty' }, 'Connect, and each event of the stream stands here with its id, size and offset.');
     this.frame = h('div', { class: 'frame', tabindex: '0', role: 'region', 'aria-label': 'Events, newest last' }, this.empty, this.list);
     this.told = h('p', { class: 'note quiet' });
-    this.node = h('div', {}, this.frame, this.told);
+    this.follow = h('button', { type: 'button', class: 'small follow', hidden: true, onclick: () => this.#follow(true) }, 'Follow the newest');
+    this.node = h('div', {}, this.frame, this.follow, this.told);
+    // Rows become higher when they come into sight: only who scrolls upwards does not follow any more.
+    this.following = true;
+    let last = 0;
+    this.frame.addEventListener('scroll', () => {
+      const top = this.frame.scrollTop;
+      if (this.#atEnd()) this.#follow(true);
+      else if (top < last) this.#follow(false);
+      last = top;
+    }, { passive: true });
+    new ResizeObserver(() => this.#toEnd()).observe(this.list);
     this.waiting = [];
     this.dropped = 0;
     this.number = 0;
@@ -40,6 +51,20 @@ export class EventList {
     this.#push({ ...event, at: Date.now(), n: ++this.number });
   }
 
+  #atEnd() {
+    return this.frame.scrollHeight - this.frame.clientHeight - this.frame.scrollTop <= NEAR_PX;
+  }
+
+  #follow(on) {
+    this.following = on;
+    this.follow.hidden = on;
+    this.#toEnd();
+  }
+
+  #toEnd() {
+    if (this.following && !this.#atEnd()) this.frame.scrollTop = this.frame.scrollHeight;
+  }
+
   #push(row) {
     this.waiting.push(row);
     if (this.waiting.length > MAX_ROWS) {
@@ -52,14 +77,13 @@ export class EventList {
   #schedule() {
     this.timer ||= requestAnimationFrame(() => {
       this.timer = 0;
-      const { frame, list } = this;
-      const follow = frame.scrollHeight - frame.clientHeight - frame.scrollTop <= NEAR_PX;
+      const { list } = this;
       list.append(...this.waiting.map((row) => (row.mark === undefined ? line(row) : mark(row))));
       this.waiting = [];
       for (; list.childElementCount > MAX_ROWS; this.dropped++) list.firstElementChild.remove();
       this.empty.hidden = list.childElementCount > 0;
       say(this.told, this.dropped > 0 ? `${plural(this.dropped, 'older row')} dropped here: ${MAX_ROWS} are kept.` : '');
-      if (follow) frame.scrollTop = frame.scrollHeight;
+      this.#toEnd();
     });
   }
 }

@@ -96,6 +96,12 @@ export class RequestForm {
     return [...new Set(this.channels.value.split('\n').map((line) => line.trim()).filter((line) => line !== ''))];
   }
 
+  /** What is likely to be wrong about a request that is a bad one. */
+  suspicion() {
+    const unknown = this.channelNames.filter((name) => name.includes(':') && !(this.me.namespaces ?? []).includes(name.slice(0, name.indexOf(':'))));
+    return unknown.length > 0 ? `. No namespace is configured for ${unknown.join(', ')}` : '. The names of the channels, or the form of the request, are not what the server takes; its log says more at level debug';
+  }
+
   /** The connect request as JSON text, or null where something typed is wrong. */
   body() {
     if (this.problem.textContent !== '') return null;
@@ -120,8 +126,16 @@ export class RequestForm {
     const body = this.body();
     if (body === null) return '# no JSON yet: mend the data';
     const header = lastId ? ` \\\n  -H ${quote(`Last-Event-ID: ${lastId}`)}` : '';
-    return `curl -N ${quote(new URL(this.me.endpoint, location.origin).href)}${header} \\\n  -d ${quote(asciiJSON(body))}`;
+    return `curl -N ${target(this.me, location.hostname)}${header} \\\n  -d ${quote(asciiJSON(body))}`;
   }
+}
+
+/** Where the public listener has the endpoint, for curl: the console may be on another one. A listener for all addresses is
+ * there by the name that the page has. */
+export function target({ endpoint, public: at = {} }, host) {
+  if (at.unix) return `--unix-socket ${quote(at.unix)} ${quote(`${at.scheme}://localhost${endpoint}`)}`;
+  const name = at.host || host;
+  return quote(`${at.scheme}://${name.includes(':') && !name.startsWith('[') ? `[${name}]` : name}${at.port ? `:${at.port}` : ''}${endpoint}`);
 }
 
 /** Text in single quotes of a POSIX shell. */
