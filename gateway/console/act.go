@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -23,7 +24,29 @@ func (s *Server) call(r *request) {
 	if methodNeeds[r.method] == needsAdmin {
 		s.audit(r, r.method, targetsOf(r.method, r.ctx.Request.Body())...)
 	}
+	if r.method == "channels" {
+		s.walk(r)
+		return
+	}
 	s.serveCall(r, r.method)
+}
+
+// walk answers a call that walks over all channels of all nodes: one at a time, whoever asks,
+// and with a glob that costs little for each.
+func (s *Server) walk(r *request) {
+	if t := targetsIn(r.ctx.Request.Body()); strings.Count(t.Pattern, "*") > StarsMost {
+		sendError(r.ctx, fasthttp.StatusBadRequest, fmt.Sprintf("pattern: at most %d * expected", StarsMost))
+		return
+	}
+	s.opt.Apart(r.ctx, func(ctx *fasthttp.RequestCtx) {
+		select {
+		case s.walks <- struct{}{}:
+			defer func() { <-s.walks }()
+			s.serveCall(r, r.method)
+		case <-time.After(watchTime):
+			sendError(ctx, fasthttp.StatusServiceUnavailable, "others look at all channels: try again")
+		}
+	})
 }
 
 // commands answers POST P/api, as the reference does: a sequence of commands.
@@ -77,7 +100,7 @@ func (s *Server) stream(r *request) {
 			return
 		}
 	}
-	s.audit(r, "stream", slog.Any("channels", shortened(names)))
+	s.audit(r, actionStream, slog.Any("channels", shortened(names)))
 	s.opt.Streams.Tail(r.ctx, t)
 }
 
@@ -87,7 +110,7 @@ func (s *Server) connect(r *request) {
 		sendError(r.ctx, fasthttp.StatusNotFound, "there is no subscribe endpoint: switch uni_sse.enabled on")
 		return
 	}
-	s.audit(r, "connect")
+	s.audit(r, actionConnect)
 	h := &r.ctx.Request.Header
 	Strip(h)
 	h.Del(fasthttp.HeaderAuthorization)
@@ -117,7 +140,7 @@ func (s *Server) token(r *request) {
 		sendError(r.ctx, fasthttp.StatusBadRequest, fmt.Sprintf("ttl_s: 1 to %d seconds expected", int64(tokenMostLife/time.Second)))
 		return
 	}
-	s.audit(r, "token", slog.String("user", short(body.User)))
+	s.audit(r, actionToken, slog.String("user", short(body.User)))
 	token, err := s.opt.Token(body.User, body.Claims, ttl)
 	if err != nil {
 		sendError(r.ctx, fasthttp.StatusBadRequest, err.Error())

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"sluice/gateway/logs"
 )
 
 // The audit log names who and what, and has nothing of what is published, nor a credential.
@@ -23,6 +25,7 @@ func TestAuditNamesTargets(t *testing.T) {
 		for _, key := range []string{"time", "level", "msg"} {
 			delete(line, key)
 		}
+		want[logs.Audit.Key] = true
 		want["who"], want["role"], want["address"], want["action"] = "admin", RoleAdmin, "192.0.2.1", method
 		require.Equal(t, want, line)
 		require.NotContains(t, r.log.String(), "hidden")
@@ -150,4 +153,29 @@ func TestPages(t *testing.T) {
 	require.Equal(t, 200, root.ask("GET /", "").StatusCode())
 	require.Contains(t, string(root.ask("POST /login", `{"password":"`+adminPassword+`"}`, ours...).Header.Peek("Set-Cookie")), "; path=/;")
 	require.NotContains(t, Paths(""), "")
+}
+
+// A glob costs what it costs for each of all channels.
+func TestGlobsAreBounded(t *testing.T) {
+	r := newRig(nil)
+	cookie := r.login(t, `{"password":"`+viewerPassword+`"}`)
+	ask := func(pattern string) int {
+		return r.post("/api/channels", `{"pattern":"`+pattern+`"}`, cookie).StatusCode()
+	}
+	require.Equal(t, 200, ask(strings.Repeat("*", StarsMost)))
+	require.Equal(t, []string{"channels"}, r.called)
+	require.Equal(t, 400, ask(strings.Repeat("{*,*a}", StarsMost)))
+	require.Equal(t, []string{"channels"}, r.called)
+	require.Empty(t, r.walks, "the next one may")
+}
+
+// What changes something is in the log however often it is done, and has a word to find it by.
+func TestChangesAreNeverLeftOutOfTheLog(t *testing.T) {
+	r := newRig(nil)
+	cookie := r.login(t, `{"password":"`+adminPassword+`"}`)
+	r.post("/api/disconnect", `{"user":"ann"}`, cookie)
+	lines := r.lines(t, "console")
+	require.Len(t, lines, 2)
+	require.NotContains(t, lines[0], logs.Audit.Key, "a login changes nothing")
+	require.Equal(t, true, lines[1][logs.Audit.Key])
 }

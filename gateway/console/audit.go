@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/netip"
 
 	"sluice/codec"
+	"sluice/gateway/logs"
 )
 
 // This file is the audit log: who did what to what. It has no payloads, no passwords, and no
@@ -16,10 +18,40 @@ import (
 func (s *Server) audit(r *request, action string, more ...slog.Attr) {
 	attrs := append([]slog.Attr{
 		slog.String("who", r.session.Who), slog.String("role", r.session.Role),
-		slog.String("address", s.address(r).String()), slog.String("action", action),
+		slog.String("address", addressText(s.address(r))), slog.String("action", action),
 	}, more...)
+	if !mayRepeat(action) {
+		attrs = append(attrs, logs.Audit)
+	}
 	s.opt.Log.LogAttrs(context.Background(), slog.LevelInfo, "console", attrs...)
 }
+
+// addressText is "" for an address that nobody knows: of a Unix socket.
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+// mayRepeat reports whether an action changes nothing for others: of very many of one person
+// the log has some of each second.
+func mayRepeat(action string) bool {
+	switch action {
+	case actionLogin, actionLogout, actionStream, actionConnect, actionToken:
+		return true
+	}
+	return false
+}
+
+// The actions that are none of the API.
+const (
+	actionLogin   = "login"
+	actionLogout  = "logout"
+	actionStream  = "stream"
+	actionConnect = "connect"
+	actionToken   = "token"
+)
 
 // targets are what requests of the API name. Decoding is lenient: what the API will not
 // take is logged as far as it can be read.
@@ -29,6 +61,7 @@ type targets struct {
 	User     *string  `json:"user"`
 	Client   string   `json:"client"`
 	Method   string   `json:"method"` // of rpc
+	Pattern  string   `json:"pattern"`
 }
 
 func (t *targets) attrs() (attrs []slog.Attr) {

@@ -96,13 +96,15 @@ type Server struct {
 	endpoints map[string]*endpoint // the same
 	process   []byte               // the key of a process without a secret
 	watches   chan struct{}        // one for each that looks
+	walks     chan struct{}        // one for who walks over all channels
 
 	// Atomic.
 	live atomic.Pointer[inForce]
 
 	// With locks of their own.
 	throttle               throttle
-	revoked                revoked
+	revokedAdmins          revoked
+	revokedViewers         revoked
 	tails                  tails
 	tellRefused, tellToken teller
 }
@@ -114,7 +116,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{
 		opt: o, files: mustFiles(), endpoints: endpoints(), process: randomKey(),
-		watches: make(chan struct{}, watchesAtOnce),
+		watches: make(chan struct{}, watchesAtOnce), walks: make(chan struct{}, 1),
 	}
 	began := time.Now()
 	s.throttle.init(func() time.Duration { return time.Since(began) })

@@ -110,6 +110,10 @@ const (
 	MaxOffset    = 10_000_000
 )
 
+// StarsMost is how many * a glob of the console may have: what each costs is multiplied by
+// all channels.
+const StarsMost = 16
+
 // Orders of rows, and what clients are found by.
 const (
 	OrderName          = "name"
@@ -156,6 +160,7 @@ type Channel struct {
 	Subscribers int            `json:"subscribers"`
 	Rate        float64        `json:"rate"`
 	Position    *Position      `json:"position"` // nil: it has no history
+	Silent      []string       `json:"silent"`   // nodes that did not answer: their subscribers may be missing
 	Rules       map[string]any `json:"rules"`    // options of the namespace by name, as a file has them
 }
 

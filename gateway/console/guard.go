@@ -62,10 +62,20 @@ func (s *Server) sessionOf(h *fasthttp.RequestHeader, cookie string) (found *ses
 		}
 	}
 	found = s.live.Load().session(token, time.Now())
-	if found != nil && s.revoked.has(found) {
+	if found != nil && s.revokedOf(found).has(found) {
 		found = nil
 	}
 	return found, byHeader
+}
+
+// revokedOf returns where a session is if it was logged out. Each role has a table of its own:
+// where one is full the oldest sessions end with those that it forgets, and those of admins
+// not by what viewers do.
+func (s *Server) revokedOf(of *session) *revoked {
+	if of.Role == RoleAdmin {
+		return &s.revokedAdmins
+	}
+	return &s.revokedViewers
 }
 
 // bearer returns the token of Authorization, of either scheme; ok: there is such a header.
@@ -182,7 +192,7 @@ func (s *Server) renew(r *request) {
 	if now.Sub(r.session.Issued) < live.lifetime/renewAfter {
 		return
 	}
-	if live.extend(r.session, now); s.revoked.has(r.session) {
+	if live.extend(r.session, now); s.revokedOf(r.session).has(r.session) {
 		return
 	}
 	s.setCookie(r, live.token(r.session), time.Until(r.session.Expires))

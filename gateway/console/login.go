@@ -81,7 +81,7 @@ func (s *Server) byPassword(r *request, password string) bool {
 	if wait := s.throttle.try(from); wait > 0 {
 		seconds := int64((wait + time.Second - 1) / time.Second)
 		if n, ok := s.tellRefused.tell(time.Now()); ok {
-			s.opt.Log.Warn("console: too many logins failed, others are refused for now", "address", from.String(), "retry_after_s", seconds, "not_logged", n)
+			s.opt.Log.Warn("console: too many logins failed, others are refused for now", "address", addressText(from), "retry_after_s", seconds, "not_logged", n)
 		}
 		r.ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.FormatInt(seconds, 10))
 		sendJSON(r.ctx, fasthttp.StatusTooManyRequests, failure{Error: "too many logins failed: try again later", RetryAfterS: seconds})
@@ -93,13 +93,13 @@ func (s *Server) byPassword(r *request, password string) bool {
 		s.refuseLogin(r, withPassword)
 		return false
 	}
-	s.throttle.passed(from)
+	s.throttle.passed(from, role == RoleAdmin)
 	who, now := whoAdmin, time.Now()
 	if role == RoleViewer {
 		who = whoViewer
 	}
 	r.session = live.begin(who, role, now, now.Add(SessionMost))
-	s.audit(r, "login")
+	s.audit(r, actionLogin)
 	return true
 }
 
@@ -113,7 +113,7 @@ func (s *Server) byToken(r *request, token string) bool {
 		return false
 	}
 	r.session = live.begin(c.Subject, c.Role, now, c.ExpiresAt.Time)
-	s.audit(r, "login")
+	s.audit(r, actionLogin)
 	return true
 }
 
@@ -125,7 +125,7 @@ func (s *Server) refuseLogin(r *request, with string) {
 		n, ok = s.tellToken.tell(time.Now())
 	}
 	if ok {
-		s.opt.Log.Warn("console: a login failed", "address", s.address(r).String(), "with", with, "not_logged", n)
+		s.opt.Log.Warn("console: a login failed", "address", addressText(s.address(r)), "with", with, "not_logged", n)
 	}
 	text := "this password is not right"
 	if with == withToken {
@@ -150,11 +150,11 @@ func (s *Server) initial(r *request) {
 // logout answers POST P/logout: the session is over, wherever it is written down.
 func (s *Server) logout(r *request) {
 	if !s.opt.Insecure {
-		s.revoked.add(r.session, time.Now())
+		s.revokedOf(r.session).add(r.session, time.Now())
 		s.opt.Streams.Cut(r.session.Who)
 		s.setCookie(r, "", -1)
 	}
-	s.audit(r, "logout")
+	s.audit(r, actionLogout)
 	r.ctx.SetStatusCode(fasthttp.StatusNoContent)
 }
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -157,4 +158,18 @@ func TestWithoutALogin(t *testing.T) {
 	require.Equal(t, 403, r.ask("GET /admin/me", "", evil[0], evil[2], evil[3]).StatusCode())
 	require.Equal(t, 403, r.ask("GET /admin/me", "", evil[0], "Sec-Fetch-Site: same-origin", evil[2]).StatusCode())
 	require.Equal(t, []string{"publish"}, r.called)
+}
+
+// Viewers who log in and out without end take no admin's session along.
+func TestLogoutsOfViewersEndNoSessionOfAdmins(t *testing.T) {
+	r := newRig(nil)
+	began := time.Now()
+	admin := &session{Role: RoleAdmin, ID: "admin", Began: began, Ends: began.Add(SessionMost)}
+	for i := range revokedMost + 2 {
+		s := &session{Role: RoleViewer, ID: fmt.Sprint(i), Began: began.Add(time.Duration(i+1) * time.Millisecond), Ends: began.Add(SessionMost)}
+		r.revokedOf(s).add(s, began)
+	}
+	require.False(t, r.revokedOf(admin).has(admin))
+	viewer := &session{Role: RoleViewer, ID: "v", Began: began}
+	require.True(t, r.revokedOf(viewer).has(viewer), "an older one of their own ends")
 }

@@ -18,8 +18,8 @@ const (
 	// them tries no more passwords than that.
 	allBurst  = 60
 	allPeriod = 2 * time.Second
-	// knownMost addresses from which somebody logged in before do not count among all: a
-	// flood of others does not keep them out.
+	// knownMost addresses from which an admin logged in before count among themselves, and
+	// not among all: a flood of others does not keep them out.
 	knownMost = 256
 )
 
@@ -31,9 +31,10 @@ type throttle struct {
 
 	// Guarded by mu.
 	mu    sync.Mutex
-	all   bucket
+	all   bucket                       // of those that are not known
+	some  bucket                       // of those that are
 	own   map[client.Key]bucket        // of addresses with tries that have yet to be forgotten
-	known map[client.Key]time.Duration // when somebody logged in from there last
+	known map[client.Key]time.Duration // when an admin logged in from there last
 }
 
 // bucket is when all tries of somebody will be forgotten; a try lets it be a period later.
@@ -58,18 +59,24 @@ func (t *throttle) try(from netip.Addr) (wait time.Duration) {
 	defer t.mu.Unlock()
 	now := t.clock()
 	_, known := t.known[key]
-	if wait = t.own[key].wait(now, ownBurst, ownPeriod); !known {
-		wait = max(wait, t.all.wait(now, allBurst, allPeriod))
-	}
+	together := t.together(known)
+	wait = max(t.own[key].wait(now, ownBurst, ownPeriod), together.wait(now, allBurst, allPeriod))
 	if wait > 0 {
 		return wait
 	}
 	t.sweep(now)
 	t.own[key] = t.own[key].add(now, ownPeriod)
-	if !known {
-		t.all = t.all.add(now, allPeriod)
-	}
+	*together = together.add(now, allPeriod)
 	return 0
+}
+
+// together returns the bucket of all addresses like one that is known, or is not. Caller
+// holds mu.
+func (t *throttle) together(known bool) *bucket {
+	if known {
+		return &t.some
+	}
+	return &t.all
 }
 
 // sweep forgets those whose tries are long ago. Why that bounds the table: all together have
@@ -82,8 +89,9 @@ func (t *throttle) sweep(now time.Duration) {
 	}
 }
 
-// passed takes back the try of somebody who had the right password.
-func (t *throttle) passed(from netip.Addr) {
+// passed takes back the try of somebody who had the right password. His address is known from
+// then on if that was the one of admins: whoever has the other one may be who tries.
+func (t *throttle) passed(from netip.Addr, admin bool) {
 	key := client.KeyOf(from)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -91,11 +99,13 @@ func (t *throttle) passed(from netip.Addr) {
 	if b, ok := t.own[key]; ok {
 		t.own[key] = b - bucket(ownPeriod)
 	}
-	if _, known := t.known[key]; !known {
-		t.all -= bucket(allPeriod)
-		if len(t.known) >= knownMost {
-			t.forgetOldest()
-		}
+	_, known := t.known[key]
+	*t.together(known) -= bucket(allPeriod)
+	switch {
+	case !admin:
+		return
+	case !known && len(t.known) >= knownMost:
+		t.forgetOldest()
 	}
 	t.known[key] = now
 }

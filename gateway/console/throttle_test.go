@@ -43,14 +43,14 @@ func TestThrottleOfOneAddress(t *testing.T) {
 	l, _ = clocked()
 	for range 100 {
 		require.Zero(t, l.try(address(1)))
-		l.passed(address(1))
+		l.passed(address(1), true)
 	}
 }
 
 func TestThrottleOfAllAddresses(t *testing.T) {
 	l, now := clocked()
 	require.Zero(t, l.try(address(9999)))
-	l.passed(address(9999))
+	l.passed(address(9999), true)
 	n := 0
 	for i := range 1000 {
 		if l.try(address(i)) == 0 {
@@ -78,7 +78,7 @@ func TestThrottleIsBounded(t *testing.T) {
 	for i := range 2 * knownMost {
 		*now += ownPeriod
 		l.try(address(i))
-		l.passed(address(i))
+		l.passed(address(i), true)
 	}
 	require.Len(t, l.known, knownMost)
 	require.NotContains(t, l.known, address(0))
@@ -94,4 +94,40 @@ func TestTellerIsQuiet(t *testing.T) {
 	}
 	n, ok = l.tell(someTime.Add(tellEvery))
 	require.True(t, ok && n == 5)
+}
+
+// Whoever has the viewers' password, and many addresses, tries that of the admins no more
+// often for it.
+func TestOnlyAdminsMakeAnAddressKnown(t *testing.T) {
+	l, _ := clocked()
+	n := 0
+	for i := range 1000 {
+		for range ownBurst - 1 {
+			if l.try(address(i)) == 0 {
+				n++
+			}
+		}
+		if l.try(address(i)) == 0 {
+			n++
+			l.passed(address(i), false)
+		}
+	}
+	require.Less(t, n, 2*allBurst)
+	require.Empty(t, l.known)
+
+	l, _ = clocked()
+	for i := range knownMost {
+		require.Zero(t, l.try(address(i)))
+		l.passed(address(i), true)
+	}
+	n = 0
+	for i := range knownMost {
+		for range ownBurst {
+			if l.try(address(i)) == 0 {
+				n++
+			}
+		}
+	}
+	require.Equal(t, allBurst, n, "those that are known have one bound together")
+	require.Zero(t, l.try(address(5000)), "which is not that of others")
 }

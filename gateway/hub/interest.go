@@ -246,29 +246,44 @@ func (h *Hub) Count(channel string) int {
 }
 
 // Channels calls f for each channel with a subscriber on this node, until f
-// returns false. f must not call the hub, nor the engine. Any goroutine.
+// returns false. f may take its time: it is called without a lock. Any goroutine.
 func (h *Hub) Channels(f func(channel string, subscribers int) bool) {
+	type counted struct {
+		channel string
+		total   int
+	}
+	var some []counted
 	for i := range h.interests {
-		s := &h.interests[i]
-		s.mu.RLock()
-		for ch, in := range s.channels.All() {
-			if in.total > 0 && !f(ch, int(in.total)) {
-				s.mu.RUnlock()
+		some = some[:0]
+		h.interests[i].each(func(ch string, total int) { some = append(some, counted{ch, total}) })
+		for _, c := range some {
+			if !f(c.channel, c.total) {
 				return
 			}
 		}
-		s.mu.RUnlock()
+	}
+}
+
+// each calls f for each channel of the stripe with a subscriber, under its lock.
+func (s *interestStripe) each(f func(channel string, subscribers int)) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for ch, in := range s.channels.All() {
+		if in.total > 0 {
+			f(ch, int(in.total))
+		}
 	}
 }
 
 // Interest returns how many channels have a subscriber, and how many
 // subscribers they have together. Any goroutine.
 func (h *Hub) Interest() (channels, subscribers int) {
-	h.Channels(func(_ string, n int) bool {
-		channels++
-		subscribers += n
-		return true
-	})
+	for i := range h.interests {
+		h.interests[i].each(func(_ string, n int) {
+			channels++
+			subscribers += n
+		})
+	}
 	return channels, subscribers
 }
 

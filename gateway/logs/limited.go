@@ -23,7 +23,16 @@ const (
 	// remedyKey is the attribute that says what to do. A record that has it says
 	// the same each time: one of a message and reason is enough for a second.
 	remedyKey = "remedy"
+	// whoKey and actionKey are of records of what somebody did who is logged in: one person
+	// must not hide another, nor one action another.
+	whoKey, actionKey = "who", "action"
 )
+
+// Audit is the attribute of a record that is never left out: of what somebody did who is
+// known, and who answers for how often.
+var Audit = slog.Bool(auditKey, true)
+
+const auditKey = "audit"
 
 // limitedHandler passes on at most so many records of a message and its reason
 // in a second, and says how many it left out.
@@ -49,6 +58,8 @@ type recordKey struct {
 	message string
 	reason  string // of the record itself, "" if it has none
 	remedy  bool   // the record says one
+	who     string // of the record itself, with the action
+	audit   bool   // it is never left out
 }
 
 // keyOf returns what a record is counted under.
@@ -58,6 +69,10 @@ func keyOf(r *slog.Record) recordKey {
 		switch {
 		case a.Key == remedyKey:
 			key.remedy = true
+		case a.Key == auditKey:
+			key.audit = true
+		case a.Key == whoKey || a.Key == actionKey:
+			key.who += a.Value.String() + "\n"
 		case a.Key == reasonKey && a.Value.Kind() == slog.KindString && key.reason == "":
 			key.reason = a.Value.String()
 		}
@@ -80,7 +95,11 @@ func Limited(h slog.Handler, now func() time.Time) slog.Handler {
 
 // Handle implements slog.Handler.
 func (h *limitedHandler) Handle(ctx context.Context, r slog.Record) error {
-	pass, gaps := h.admit(keyOf(&r))
+	key := keyOf(&r)
+	if key.audit {
+		return h.Handler.Handle(ctx, r)
+	}
+	pass, gaps := h.admit(key)
 	for _, g := range gaps {
 		note := slog.NewRecord(r.Time, g.key.level, "log records were left out", 0)
 		note.AddAttrs(slog.String("message", g.key.message))

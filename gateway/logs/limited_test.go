@@ -114,3 +114,19 @@ func TestMessagesWithoutEndTakeNoMemoryWithoutEnd(t *testing.T) {
 	}
 	require.Equal(t, messagesMax+burst, strings.Count(out.String(), "msg="))
 }
+
+// What is for the audit is all there, and one person or action hides no other.
+func TestAuditIsNotLimited(t *testing.T) {
+	log, out, _ := limitedLog(slog.LevelInfo)
+	for range 100 {
+		log.Info("console", "who", "viewer", "action", "login")
+		log.Info("console", "who", "ann", "action", "disconnect", Audit)
+	}
+	log.Info("console", "who", "ann", "action", "login")
+	log.Info("console", "who", "viewer", "action", "logout")
+	text := out.String()
+	require.Equal(t, 100, strings.Count(text, "action=disconnect"))
+	require.Equal(t, burst, strings.Count(text, "who=viewer action=login"))
+	require.Contains(t, text, "who=ann action=login")
+	require.Contains(t, text, "who=viewer action=logout")
+}

@@ -89,21 +89,27 @@ func (l localNode) Evict(ctx context.Context, cmd *cluster.Evict) error {
 	return l.node.sessions.EvictOlder(ctx, cmd.User, cmd.Keep, cmd.Claim)
 }
 
+// looksBetween is how many names are matched before it is looked whether anybody still waits:
+// a glob may take a millisecond for each.
+const looksBetween = 64
+
 // Channels implements cluster.Local.
-func (l localNode) Channels(_ context.Context, pattern string) (found []cluster.Channel, err error) {
+func (l localNode) Channels(ctx context.Context, pattern string) (found []cluster.Channel, err error) {
 	match := func(string) bool { return true }
 	if pattern != "" {
 		if match, err = api.CompilePattern(pattern); err != nil {
 			return nil, err
 		}
 	}
+	n := 0
 	l.node.hub.Channels(func(ch string, subscribers int) bool {
 		if match(ch) {
 			found = append(found, cluster.Channel{Name: ch, Clients: subscribers})
 		}
-		return true
+		n++
+		return n%looksBetween != 0 || ctx.Err() == nil
 	})
-	return found, nil
+	return found, context.Cause(ctx)
 }
 
 // Info implements cluster.Local.

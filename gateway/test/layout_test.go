@@ -122,7 +122,7 @@ var layout = map[string]row{
 	"gateway/admin":          {ours: "gateway/origin", others: modFasthttp + " " + modFasthttp + "/pprofhandler " + modGoccy},
 	"gateway/console/series": {},
 	"gateway/console/watch":  {ours: "gateway/cluster gateway/console gateway/console/series gateway/hub gateway/loop gateway/metrics gateway/session gateway/tally"},
-	"gateway/console":        {ours: "codec gateway/front/client gateway/origin", others: modFasthttp + " " + modJwt},
+	"gateway/console":        {ours: "codec gateway/front/client gateway/logs gateway/origin", others: modFasthttp + " " + modJwt},
 	"gateway/config/source":  {ours: "gateway/problem", others: modYaml + "/ast " + modYaml + "/lexer " + modYaml + "/parser " + modYaml + "/token github.com/pelletier/go-toml/v2 github.com/pelletier/go-toml/v2/unstable"},
 	"gateway/config/schema":  {ours: "gateway/front/local gateway/config/source gateway/problem"},
 	"gateway/config/report":  {ours: "gateway/config/schema gateway/config/source gateway/problem"},

@@ -54,6 +54,9 @@ func checkPath(p string) error {
 	if p[0] != '/' {
 		return errors.New("does not start with /: allowed a path such as \"/connection/uni_sse\"")
 	}
+	if strings.Contains(p, "//") || strings.Contains(p+"/", "/./") || strings.Contains(p+"/", "/../") {
+		return errors.New("has //, . or .. in it, which clients take out of paths: allowed a path such as \"/connection/uni_sse\"")
+	}
 	for i := range len(p) {
 		if c := p[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("?#%\\{}*", c) >= 0 {
 			return errors.New("is not a plain path: allowed letters, digits and - _ . ~ / : @ ! $ & ' ( ) + , ; =")

@@ -8,10 +8,15 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"sluice/gateway/cluster"
 	"sluice/gateway/console"
 )
+
+// looksBetween is how many names are matched before it is looked whether anybody still waits:
+// a glob may take a millisecond for each.
+const looksBetween = 64
 
 // listMost is how many channels one search looks at: above, a list is truncated.
 const listMost = 1_000_000
@@ -175,7 +180,7 @@ func (w *Watch) list(ctx context.Context, q *console.ChannelsQuery) (*listing, e
 		}
 		w.opt.Log.Debug("the channels of other nodes could not be listed", "error", err)
 		l.truncated = true
-		if found, err = w.listHere(pattern); err != nil {
+		if found, err = w.listHere(ctx, pattern); err != nil {
 			return nil, err
 		}
 	}
@@ -198,20 +203,22 @@ func (w *Watch) list(ctx context.Context, q *console.ChannelsQuery) (*listing, e
 }
 
 // listHere lists the channels of this node alone.
-func (w *Watch) listHere(pattern string) (found []cluster.Channel, err error) {
+func (w *Watch) listHere(ctx context.Context, pattern string) (found []cluster.Channel, err error) {
 	match := func(string) bool { return true }
 	if pattern != "" {
 		if match, err = w.opt.Match(pattern); err != nil {
 			return nil, err
 		}
 	}
+	looked := 0
 	w.opt.Hub.Channels(func(ch string, n int) bool {
 		if match(ch) {
 			found = append(found, cluster.Channel{Name: ch, Clients: n})
 		}
-		return len(found) < listMost
+		looked++
+		return len(found) < listMost && (looked%looksBetween != 0 || ctx.Err() == nil)
 	})
-	return found, nil
+	return found, context.Cause(ctx)
 }
 
 // rateAll gives the rows their rates: of this node all, of others the highest ones.
@@ -269,7 +276,7 @@ func (w *Watch) topHere(ctx context.Context, q string, most int) (*topAnswer, er
 	if err != nil {
 		return nil, err
 	}
-	found, err := w.listHere(pattern)
+	found, err := w.listHere(ctx, pattern)
 	if err != nil {
 		return nil, err
 	}
@@ -309,6 +316,10 @@ func (w *Watch) pattern(q string) (string, error) {
 		return "", nil
 	case len(q) > textMost:
 		return "", console.BadQuery(fmt.Sprintf("q: at most %d bytes expected", textMost))
+	case !utf8.ValidString(q):
+		return "", console.BadQuery("q: UTF-8 expected")
+	case strings.Count(q, "*") > console.StarsMost:
+		return "", console.BadQuery(fmt.Sprintf("q: at most %d * expected", console.StarsMost))
 	case !strings.ContainsAny(q, globSigns):
 		return "*" + escape(q) + "*", nil
 	}
@@ -332,7 +343,7 @@ func escape(text string) string {
 
 // Channel implements console.Watch.
 func (w *Watch) Channel(ctx context.Context, name string) (*console.Channel, error) {
-	if name == "" || len(name) > 2*textMost {
+	if name == "" || len(name) > 2*textMost || !utf8.ValidString(name) {
 		return nil, console.BadQuery("name: the name of a channel expected")
 	}
 	namespace, rules, history, err := w.opt.Rules(name)
@@ -344,7 +355,7 @@ func (w *Watch) Channel(ctx context.Context, name string) (*console.Channel, err
 	if err != nil {
 		return nil, err
 	}
-	c.Rate, c.Subscribers = seen.Rates[0], seen.Clients[0]
+	c.Rate, c.Subscribers, c.Silent = seen.Rates[0], seen.Clients[0], nonNil(silent)
 	if len(silent) > 0 || len(w.opt.Cluster.References()) > 0 {
 		// Nodes without a console are asked as the API asks: they walk over all channels.
 		if found, _, err := w.opt.Cluster.Channels(ctx, escape(name)); err == nil && len(found) == 1 {
