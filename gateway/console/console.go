@@ -44,14 +44,20 @@ type Options struct {
 
 // About is what GET P/me tells of the node.
 type About struct {
-	Version    string    `json:"version"`
-	Commit     string    `json:"commit"`
-	Node       AboutNode `json:"node"`
-	Dev        bool      `json:"dev"`
-	Endpoint   string    `json:"endpoint"` // path of the subscribe endpoint, "" without one
-	Public     Public    `json:"public"`   // where that is
-	API        bool      `json:"api"`      // the server API is served over HTTP, too
-	Namespaces []string  `json:"namespaces"`
+	Version  string    `json:"version"`
+	Commit   string    `json:"commit"`
+	Node     AboutNode `json:"node"`
+	Dev      bool      `json:"dev"`
+	Endpoint string    `json:"endpoint"` // path of the subscribe endpoint, "" without one
+	Public   Public    `json:"public"`   // where that is
+	// Ports are those of all listeners: a page from another one came through a proxy.
+	Ports      []int    `json:"ports"`
+	API        bool     `json:"api"` // the server API is served over HTTP, too
+	Namespaces []string `json:"namespaces"`
+	// Boundary ends the namespace in the name of a channel, "": there are none.
+	// PrivatePrefix may stand before it.
+	Boundary      string `json:"boundary"`
+	PrivatePrefix string `json:"private_prefix"`
 }
 
 // Public is the public listener: at a port, or at a Unix socket.

@@ -47,13 +47,21 @@ func consoleLive(c *config.Admin) console.Live {
 func (node *Node) about(dev bool) console.About {
 	a := console.About{
 		Version: Version, Commit: Commit(), Node: console.AboutNode{UID: node.id.String(), Name: node.nodeName()},
-		Dev: dev, API: !node.cfg.HTTPAPI.Disabled, Namespaces: []string{},
+		Dev: dev, API: !node.cfg.HTTPAPI.Disabled, Namespaces: []string{}, Ports: []int{},
 	}
 	if node.cfg.UniSSE.Enabled {
 		a.Endpoint = Root(node.cfg.UniSSE.HandlerPrefix)
 	}
-	a.Public = publicOf(node.Listening()[0])
-	for _, ns := range node.applied.Load().Channel.Namespaces {
+	listening := node.Listening()
+	a.Public = publicOf(listening[0])
+	for _, at := range listening {
+		if tcp, ok := at.Addr.(*net.TCPAddr); ok {
+			a.Ports = append(a.Ports, tcp.Port)
+		}
+	}
+	channel := &node.applied.Load().Channel
+	a.Boundary, a.PrivatePrefix = channel.NamespaceBoundary, channel.PrivatePrefix
+	for _, ns := range channel.Namespaces {
 		a.Namespaces = append(a.Namespaces, ns.Name)
 	}
 	return a

@@ -7,6 +7,7 @@ import { Freshness, Poll } from './poll.js';
 import { presence } from './presence.js';
 import { publish } from './publish.js';
 import { tail } from './tail.js';
+import { withoutNamespace } from './tryrequest.js';
 import { fill, h, out, say } from './dom.js';
 
 const EVERY_MS = 5000;
@@ -36,6 +37,11 @@ export function channel(context, { name = '' }) {
     next.focus();
   } }, tabs);
 
+  const box = h('details', { class: 'rules-box' }, h('summary', {}, 'Rules of the channel'), rules);
+  const seen = (yes) => {
+    for (const part of [figures, box, tablist, panel]) part.hidden = !yes;
+  };
+
   const poll = new Poll(EVERY_MS, async (signal) => {
     const answer = await get('channel', { name }, signal);
     shared.position = answer.position;
@@ -44,21 +50,25 @@ export function channel(context, { name = '' }) {
     show(figures, FACTS.map((term, i) => [term, values[i]]));
     show(rules, Object.entries(shared.rules).map(([key, value]) => [key, ruleText(value)]));
     say(problem, '');
-    tablist.hidden = panel.hidden = false;
+    seen(true);
     made[open]?.position?.(answer.position);
   }, {
     good: () => fresh.good(),
     bad: (failure) => {
-      if (failure.passing) fresh.bad(failure);
-      else say(problem, failure.message);
-      tablist.hidden = panel.hidden = failure.status === 400; // there can be no such channel
+      if (failure.passing) {
+        fresh.bad(failure);
+        return;
+      }
+      fresh.good();
+      say(problem, withoutNamespace([name], context.me ?? {}).length > 0 ? 'No namespace is configured for this name: there can be no such channel.' : failure.message);
+      seen(failure.status !== 400); // there can be no such channel
     },
   });
 
   return {
     node: h('div', {}, h('p', { class: 'crumbs' }, h('a', { href: context.link('channels') }, 'Channels')),
       h('div', { class: 'head' }, h('h1', { class: 'outside' }, out(name || '(no name)'))), problem, figures,
-      h('details', { class: 'rules-box' }, h('summary', {}, 'Rules of the channel'), rules), tablist, panel),
+      box, tablist, panel),
     show(params) {
       const wanted = TABS.some(([key]) => key === params.tab) ? params.tab : 'history';
       if (wanted !== open) {

@@ -24,7 +24,7 @@ export function attempt(context) {
   const verdict = h('div', { class: 'verdict', role: 'status' });
   const curl = h('pre', { tabindex: '0', 'aria-label': 'The same for a shell' });
   const lastId = h('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', class: 'code', oninput: () => {
-    resume.disabled = running !== null || lastId.value.trim() === '';
+    set(status.dataset.state, status.textContent);
     drawCurl();
   } });
   const connect = h('button', { type: 'button', class: 'primary', disabled: !context.admin, onclick: () => open('') }, 'Connect');
@@ -46,7 +46,7 @@ export function attempt(context) {
     say(status, text);
     connect.disabled = running !== null || !context.admin;
     cut.disabled = running === null;
-    resume.disabled = running !== null || lastId.value === '';
+    resume.disabled = running !== null || !context.admin || lastId.value.trim() === '';
   }
 
   function draw() {

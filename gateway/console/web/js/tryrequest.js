@@ -8,6 +8,7 @@ import { dataBlock } from './history.js';
 import { check, debounce, field, fill, h, say } from './dom.js';
 
 const KEPT = 'sluice-try';
+const SOMEWHERE = 'STREAMS-HOST';
 
 export class RequestForm {
   /** me: the answer of P/me. changed() is called when the request is another one. */
@@ -26,9 +27,10 @@ export class RequestForm {
     this.offset = h('input', { type: 'number', min: 0, step: 1, inputmode: 'numeric', value: kept.offset ?? '0' });
     this.epoch = h('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', class: 'code', value: kept.epoch ?? '' });
     this.position = h('div', { class: 'pair' }, field('Offset', this.offset), field('Epoch', this.epoch, 'empty: not compared'));
+    this.unknown = h('p', { class: 'note warn collapse', role: 'status' });
     this.claims = h('div', { class: 'claims' });
     this.problem = h('p', { class: 'note bad', role: 'status' });
-    this.node = h('div', { class: 'request' }, field('Channels', this.channels, 'One per line. Namespaces here: ' + (me.namespaces?.join(', ') || 'none')),
+    this.node = h('div', { class: 'request' }, field('Channels', this.channels, 'One per line. Namespaces here: ' + (me.namespaces?.join(', ') || 'none')), this.unknown,
       h('div', { class: 'checks' }, this.recover.node, this.delta.node), this.position,
       field('Token', this.token, me.dev ? undefined : 'It goes to this server only, and is not kept'), this.claims, me.dev && this.#helper(),
       h('details', {}, h('summary', {}, 'Data, name and version'), field('Data for the connect hook (JSON)', this.data), h('div', { class: 'pair' }, field('Name', this.name), field('Version', this.version))),
@@ -72,6 +74,9 @@ export class RequestForm {
   #look() {
     const token = this.token.value.trim();
     this.position.hidden = !this.recover.box.checked;
+    const unknown = withoutNamespace(this.channelNames, this.me);
+    say(this.unknown, unknown.length > 0 ? `No namespace is configured for ${unknown.join(', ')}: the server refuses the whole request (3501).` : '');
+    this.channels.setAttribute('aria-invalid', String(unknown.length > 0));
     if (token === '') {
       this.claims.replaceChildren();
     } else {
@@ -98,7 +103,7 @@ export class RequestForm {
 
   /** What is likely to be wrong about a request that is a bad one. */
   suspicion() {
-    const unknown = this.channelNames.filter((name) => name.includes(':') && !(this.me.namespaces ?? []).includes(name.slice(0, name.indexOf(':'))));
+    const unknown = withoutNamespace(this.channelNames, this.me);
     return unknown.length > 0 ? `. No namespace is configured for ${unknown.join(', ')}` : '. The names of the channels, or the form of the request, are not what the server takes; its log says more at level debug';
   }
 
@@ -126,14 +131,27 @@ export class RequestForm {
     const body = this.body();
     if (body === null) return '# no JSON yet: mend the data';
     const header = lastId ? ` \\\n  -H ${quote(`Last-Event-ID: ${lastId}`)}` : '';
-    return `curl -N ${target(this.me, location.hostname)}${header} \\\n  -d ${quote(asciiJSON(body))}`;
+    const to = target(this.me, location);
+    return `${to === null ? `# This page came through a proxy or a tunnel: put the host of your streams in the place of ${SOMEWHERE}.\n` : ''}curl -N ${to ?? quote(`${location.protocol}//${SOMEWHERE}${this.me.endpoint}`)}${header} \\\n  -d ${quote(asciiJSON(body))}`;
   }
 }
 
-/** Where the public listener has the endpoint, for curl: the console may be on another one. A listener for all addresses is
- * there by the name that the page has. */
-export function target({ endpoint, public: at = {} }, host) {
+/** The channels, as they were typed, whose namespace this server does not have. */
+export function withoutNamespace(names, { namespaces = [], boundary = ':', private_prefix: hidden = '' }) {
+  if (boundary === '') return [];
+  return names.filter((name) => {
+    const rest = name.startsWith(hidden) ? name.slice(hidden.length) : name;
+    return rest.includes(boundary) && !namespaces.includes(rest.slice(0, rest.indexOf(boundary)));
+  });
+}
+
+/**
+ * Where the public listener has the endpoint, for curl: the console may be on another one. A listener for all addresses is
+ * there by the name that the page has. null: nobody here knows, as the page came from a port that no listener has.
+ */
+export function target({ endpoint, public: at = {}, ports }, { hostname: host, port, protocol }) {
   if (at.unix) return `--unix-socket ${quote(at.unix)} ${quote(`${at.scheme}://localhost${endpoint}`)}`;
+  if (ports && !ports.includes(Number(port) || (protocol === 'https:' ? 443 : 80))) return null;
   const name = at.host || host;
   return quote(`${at.scheme}://${name.includes(':') && !name.startsWith('[') ? `[${name}]` : name}${at.port ? `:${at.port}` : ''}${endpoint}`);
 }
