@@ -20,12 +20,12 @@ export class EventList {
     this.node = h('div', {}, this.frame, this.follow, this.told);
     // Rows become higher when they come into sight: only who scrolls upwards does not follow any more.
     this.following = true;
-    let last = 0;
+    this.last = 0; // where the frame was scrolled to
     this.frame.addEventListener('scroll', () => {
       const top = this.frame.scrollTop;
       if (this.#atEnd()) this.#follow(true);
-      else if (top < last) this.#follow(false);
-      last = top;
+      else if (top < this.last) this.#follow(false);
+      this.last = top;
     }, { passive: true });
     new ResizeObserver(() => this.#toEnd()).observe(this.list);
     this.waiting = [];
@@ -38,6 +38,7 @@ export class EventList {
     this.waiting = [];
     this.dropped = this.number = 0;
     this.list.replaceChildren();
+    this.#follow(true);
     this.#schedule();
   }
 
@@ -62,7 +63,9 @@ export class EventList {
   }
 
   #toEnd() {
-    if (this.following && !this.#atEnd()) this.frame.scrollTop = this.frame.scrollHeight;
+    if (!this.following) return;
+    if (!this.#atEnd()) this.frame.scrollTop = this.frame.scrollHeight;
+    this.last = this.frame.scrollTop; // rows that leave at the top move it back, and nobody scrolled
   }
 
   #push(row) {
