@@ -16,6 +16,8 @@ export function history({ name, context }) {
   let way = 'pretty';
   let controller = null;
   let cut = false; // the page was asked from an offset, not from the top
+  let wanted = null; // the offset that was jumped to
+  let oldest = null; // the oldest offset that is kept, where a page is empty
   const rows = h('ol', { class: 'events' });
   const note = h('p', { class: 'note', role: 'status' });
   const problem = h('p', { class: 'note bad', role: 'alert' });
@@ -62,13 +64,20 @@ export function history({ name, context }) {
     }
   }
 
-  /** The newest publications, or those below an offset. */
-  async function load(below) {
+  /** The newest publications, or those below an offset; at is where somebody wants to be. */
+  async function load(below, at = null) {
     const body = { channel: name, limit: PAGE, reverse: true };
     if (below !== undefined) body.since = { offset: below, epoch: page.epoch };
     const answer = await fetchPage(body);
     if (!answer) return;
+    oldest = null;
+    if (below !== undefined && answer.rows.length === 0 && answer.top > 0) {
+      const first = await fetchPage({ channel: name, limit: 1, since: { offset: 0, epoch: answer.epoch } });
+      if (!first) return;
+      oldest = first.rows[0]?.offset ?? null;
+    }
     cut = below !== undefined;
+    wanted = at;
     page = answer;
     draw();
   }
@@ -82,6 +91,7 @@ export function history({ name, context }) {
       return;
     }
     cut = true;
+    wanted = null;
     page = answer;
     draw();
   }
@@ -91,18 +101,17 @@ export function history({ name, context }) {
     const shown = words === '' ? page.rows : page.rows.filter((row) => row.raw.toLowerCase().includes(words));
     fill(rows, shown.map((row) => entry(row, way)));
     const { rows: all, top } = page;
-    newer.disabled = all.length === 0 ? !cut : all[0].offset >= top;
+    newer.disabled = all.length === 0 ? !cut || oldest === null : all[0].offset >= top;
     older.disabled = all.length < PAGE || all.at(-1).offset <= 1;
     say(where, all.length === 0 ? '' : `${whole(all.at(-1).offset)}–${whole(all[0].offset)}, top ${whole(top)}`);
     say(note, words !== '' ? `${whole(shown.length)} of the ${whole(all.length)} on this page have “${filter.value.trim()}”. Other pages are not searched.`
-      : all.length > 0 ? '' : top === null ? 'Looking…' : top > 0 && !cut ? `Nothing is kept: the history has expired, or was removed. The position is ${whole(top)}.`
-        : cut ? `Nothing is kept up to this offset: “Newest” shows what is, up to ${whole(top)}.` : 'Nothing has been published with history here yet.');
+      : emptyText({ some: all.length > 0, top, oldest, wanted }));
   }
 
   const form = h('form', { class: 'line jump', onsubmit: (event) => {
     event.preventDefault();
     const at = Math.trunc(Number(jump.value));
-    if (at >= 1) load(at + 1);
+    if (at >= 1) load(at + 1, at);
     else jump.focus();
   } }, field('Jump to offset', jump), h('button', { type: 'submit' }, 'Go'));
 
@@ -111,6 +120,18 @@ export function history({ name, context }) {
     h('div', { class: 'pager' }, where, h('span', { class: 'joined' }, newest, newer, older), remove), h('div', { class: 'notes' }, problem, note), rows);
 
   return { node, show: () => load(), hide: () => controller?.abort(), stop: () => controller?.abort() };
+}
+
+/**
+ * What is to be said of a page without a filter: some tells whether it has rows, wanted is the offset that was jumped to,
+ * oldest the first that is kept where the page has none.
+ */
+export function emptyText({ some, top, oldest, wanted }) {
+  if (some) return wanted > top ? `#${whole(wanted)} is not published yet: the newest is #${whole(top)}.` : '';
+  if (top === null) return 'Looking…';
+  if (!(top > 0)) return 'Nothing has been published with history here yet.';
+  if (oldest === null) return `Nothing is kept: the history has expired, or was removed. The position is ${whole(top)}.`;
+  return `${wanted === null ? 'What is older' : `#${whole(wanted)}`} is not kept any more. Kept: ${whole(oldest)}–${whole(top)}.`;
 }
 
 /** {offset, tags, info, time, data, raw} of a publication's text. */
