@@ -55,7 +55,7 @@ export function config(context) {
     const taken = changes.filter((one) => one.taken).length;
     fill(reload, h('h2', {}, 'What a reload would take'), file ? h('p', { class: 'quiet' }, 'File ', h('code', {}, out(file))) : h('p', { class: 'quiet' }, 'No file: it runs by flags, environment and defaults.'),
       error ? h('p', { class: 'banner', data: { level: 'error' } }, `A reload would be refused: ${error}`)
-        : changes.length === 0 ? h('p', {}, 'The file says what runs: a reload would change nothing.')
+        : changes.length === 0 ? h('p', {}, file ? 'The file says what runs: a reload would change nothing.' : 'A reload would change nothing.')
           : [h('p', {}, `${plural(changes.length, 'option')} ${changes.length === 1 ? 'differs' : 'differ'} between the file and what runs; ${changes.length === 1 ? (taken ? 'a reload would take it' : 'it needs a restart')
             : taken === changes.length ? 'a reload would take all' : `a reload would take ${whole(taken)}, ${whole(changes.length - taken)} need a restart`}.`),
             h('ul', { class: 'changes' }, changes.map((one) => h('li', { data: { taken: one.taken } }, h('code', {}, out(one.name)), ' ', out(one.from === '' ? 'empty' : one.from), ' → ', out(one.to === '' ? 'empty' : one.to), ' ',

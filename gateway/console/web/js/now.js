@@ -84,7 +84,7 @@ export function now(context) {
     const without = nodes.filter((n) => n.silent || n.series === false).map((n) => n.name);
     say(quiet, without.length > 0 ? `Without ${without.join(', ')}: no figures came from there.` : '');
     const one = nodes.find((n) => n.uid === (params.node ?? '')) ?? (nodes.length === 1 ? nodes[0] : null);
-    return one ? `, up ${duration(one.uptime_s)}` : '';
+    return since(one ? [one] : nodes, params.range) || (one ? `, up ${duration(one.uptime_s)}` : '');
   }
 
   function showCloses(all = {}) {
@@ -165,6 +165,12 @@ export function begun({ series = {}, from, step_ms: step }) {
   const firsts = all.map((values) => values.findIndex((v) => typeof v === 'number')).filter((i) => i >= 0);
   const cut = firsts.length === 0 ? 0 : Math.max(0, Math.min(Math.min(...firsts) - 1, length - FEWEST));
   return { from: from + cut * step, length: length - cut, series: Object.fromEntries(Object.entries(series).map(([key, values]) => [key, values.slice(cut)])) };
+}
+
+/** Says that the range is longer than any of the nodes is up. */
+export function since(nodes, range = '30m') {
+  const up = Math.max(0, ...nodes.map((n) => n.uptime_s).filter(Number.isFinite));
+  return up > 0 && up < { '30m': 1800, '6h': 21600, '24h': 86400 }[range] ? `, since the start, ${duration(up)} ago` : '';
 }
 
 /** A short list of links with a figure each, of a fixed height. */
