@@ -122,11 +122,41 @@ test('tokens in words', () => {
 
 test('the line for a shell asks the public listener', async () => {
   const { target } = await import('./js/tryrequest.js');
-  const at = (at, host = 'page.example') => target({ endpoint: '/connection/uni_sse', public: { scheme: 'http', host: '', port: 0, unix: '', ...at } }, host);
+  const at = (at, host = 'page.example', page = { port: '9000', protocol: 'http:' }) => target({ endpoint: '/connection/uni_sse', ports: [8000, 8443, 9000], public: { scheme: 'http', host: '', port: 0, unix: '', ...at } }, { hostname: host, ...page });
   const plain = `http:${'//'}`;
   assert.equal(at({ port: 8000 }), `${plain}page.example:8000/connection/uni_sse`);
   assert.equal(at({ port: 8443, scheme: 'https', host: '10.0.0.1' }), `https:${'//'}10.0.0.1:8443/connection/uni_sse`);
   assert.equal(at({ port: 8000, host: '::1' }), `'${plain}[::1]:8000/connection/uni_sse'`);
   assert.equal(at({ port: 8000 }, '[::1]'), `'${plain}[::1]:8000/connection/uni_sse'`);
   assert.equal(at({ unix: "/run/a b's.sock" }), `--unix-socket '/run/a b'\\''s.sock' ${plain}localhost/connection/uni_sse`);
+  assert.equal(at({ port: 8000 }, 'page.example', { port: '', protocol: 'https:' }), null, 'a page through a proxy does not know');
+  assert.equal(at({ port: 8000 }, 'page.example', { port: '9000', protocol: 'https:' }), `${plain}page.example:8000/connection/uni_sse`);
+});
+
+test('channels without a namespace are found before the server refuses them', async () => {
+  const { withoutNamespace } = await import('./js/tryrequest.js');
+  const names = ['news', 'plain:1', 'none:1', '$plain:1', '$none:1', ':1', 'plain/1'];
+  assert.deepEqual(withoutNamespace(names, { namespaces: ['plain'], boundary: ':', private_prefix: '$' }), ['none:1', '$none:1', ':1']);
+  assert.deepEqual(withoutNamespace(names, { namespaces: ['plain'], boundary: '/', private_prefix: '' }), []);
+  assert.deepEqual(withoutNamespace(names, { namespaces: [], boundary: '' }), []);
+});
+
+test('an empty page of a history says what is kept', async () => {
+  const { emptyText } = await import('./js/history.js');
+  const at = (page) => emptyText({ some: false, top: 802, oldest: 603, wanted: null, ...page });
+  assert.equal(at({ wanted: 500 }), '#500 is not kept any more. Kept: 603–802.');
+  assert.equal(at({}), 'What is older is not kept any more. Kept: 603–802.');
+  assert.equal(at({ oldest: null }), 'Nothing is kept: the history has expired, or was removed. The position is 802.');
+  assert.equal(at({ some: true, wanted: 5000 }), '#5,000 is not published yet: the newest is #802.');
+  assert.equal(at({ some: true, wanted: 802 }), '');
+  assert.equal(at({ top: 0, oldest: null }), 'Nothing has been published with history here yet.');
+  assert.equal(at({ top: null }), 'Looking…');
+});
+
+test('a young process says since when its charts are', async () => {
+  const { since } = await import('./js/now.js');
+  assert.equal(since([{ uptime_s: 300 }, { uptime_s: 60 }]), ', since the start, 5 min ago');
+  assert.equal(since([{ uptime_s: 1800 }]), '');
+  assert.equal(since([{ uptime_s: 1800 }], '6h'), ', since the start, 30 min ago');
+  assert.equal(since([{}, { uptime_s: 0 }]), '');
 });
