@@ -36,6 +36,8 @@
 //	                which has the places of users as well
 //	redis/          connections to Redis: addresses, topologies, shards, names of keys, kinds of
 //	                errors, commands with deadlines, readers of pub/sub
+//	nats/           connections to NATS: calls with deadlines, the feed of what is delivered, names
+//	                as subjects and keys, what is asked of JetStream
 //	reference/      the bytes of the reference's nodes: payloads, commands
 //	cluster/        the nodes of one engine: who is there, commands, surveys; carried by an
 //	                engine that has a cluster.Carrier; clustertest/ a network for tests, and
@@ -184,6 +186,8 @@
 //	Sentinel question     per dial, one    dial and answer, with a deadline
 //	                      per Sentinel
 //	of rueidis            3 per connection Redis; one more for each that ends
+//	nats feed             2                the queue between them; its handler (credit)
+//	of nats.go            4 per connection NATS, its timers, callbacks of ours; an answered request's on one
 //	relay link            per channel      the origin, credit, its timer
 //	relay probe           1                the origin, with a deadline, its timer
 //	relay stop            1                its links and the probe, at the end

@@ -35,6 +35,7 @@ const (
 	modUnix     = "golang.org/x/sys/unix"
 	modTestify  = "github.com/stretchr/testify/require"
 	modRueidis  = "github.com/redis/rueidis"
+	modNats     = "github.com/nats-io/nats.go"
 	modProcfs   = "github.com/prometheus/procfs"
 	modCompress = "github.com/klauspost/compress"
 
@@ -72,6 +73,7 @@ var layout = map[string]row{
 	"gateway/auth":                  {ours: "codec gateway/problem", others: modJwt + " " + modGoccy + " github.com/hashicorp/golang-lru/v2"},
 	"gateway/broker":                {ours: "codec"},
 	"gateway/redis":                 {ours: "gateway/problem gateway/tally", others: modRueidis},
+	"gateway/nats":                  {ours: "gateway/problem gateway/shrink gateway/tally", others: modNats + " " + modNats + "/jetstream " + modGoccy},
 	"gateway/reference":             {ours: "codec", others: modProtowire},
 	"gateway/proxy":                 {ours: "codec gateway/auth gateway/problem gateway/tally", others: modGoccy + " golang.org/x/sync/semaphore"},
 	"gateway/broker/history":        {ours: "codec gateway/broker"},

@@ -1,0 +1,104 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	natsgo "github.com/nats-io/nats.go"
+)
+
+// Kinds of errors, for errors.Is.
+var (
+	// ErrUnavailable: what was asked certainly was not done, and may be later.
+	ErrUnavailable = errors.New("nats: unavailable, nothing was done")
+	// ErrUnknown: it may have been done; its answer was lost.
+	ErrUnknown = errors.New("nats: outcome unknown")
+	// ErrRefused: the server refused it, and would again.
+	ErrRefused = errors.New("nats: refused")
+)
+
+// Reasons of errors: what went wrong, in a word for metrics.
+const (
+	ReasonDial       = "dial"       // there is no connection
+	ReasonAuth       = "auth"       // user, password, token or credentials
+	ReasonNoPerm     = "noperm"     // the user may not
+	ReasonResponders = "responders" // nobody answers there: no JetStream, no such stream, or no leader now
+	ReasonTimeout    = "timeout"    // the deadline came first
+	ReasonBroken     = "broken"     // the connection broke
+	ReasonBusy       = "busy"       // more calls are under way than may
+	ReasonPayload    = "payload"    // larger than the server's max_payload
+	ReasonClosed     = "closed"     // by us
+	ReasonStorage    = "storage"    // the server or the account has no room
+	ReasonSequence   = "sequence"   // another came first
+	ReasonStream     = "stream"     // there is no such stream
+	ReasonVersion    = "version"    // the server is too old
+	ReasonReply      = "reply"      // any other error of the server
+)
+
+var remedies = map[string]string{
+	ReasonDial:       "see that nats-server runs and can be reached from here, and that url is right",
+	ReasonAuth:       "see that user and password in url, credentials_file or nkey_seed_file are those of a user of this server",
+	ReasonNoPerm:     "allow the user the subjects that gateway/docs/nats.md lists",
+	ReasonResponders: "see that JetStream is on (jetstream {} in the server's configuration), that its domain is right, and that its cluster has a leader",
+	ReasonTimeout:    "see whether the server is overloaded, or a leaf node is cut off from its hub",
+	ReasonPayload:    "raise max_payload of nats-server above the largest publication, with its headers",
+	ReasonStorage:    "give JetStream more room (max_memory_store, max_file_store, limits of the account), or keep less",
+	ReasonVersion:    "JetStream mode needs nats-server 2.11 or later on all servers",
+}
+
+// Error is why a call failed. Kind is ErrUnavailable, ErrUnknown or ErrRefused.
+type Error struct {
+	Kind   error
+	Reason string
+	Err    error
+	// Code is the err_code of JetStream's API, 0 for none.
+	Code int
+}
+
+// Error implements error.
+func (e *Error) Error() string { return fmt.Sprintf("nats: %s: %v", e.Reason, e.Err) }
+
+// Unwrap implements errors.Unwrap for the kind and the cause.
+func (e *Error) Unwrap() []error { return []error{e.Kind, e.Err} }
+
+// Remedy is what people can do about the error, "" for nothing.
+func (e *Error) Remedy() string { return remedies[e.Reason] }
+
+func unavailable(reason string, err error) *Error {
+	return &Error{Kind: ErrUnavailable, Reason: reason, Err: err}
+}
+
+// ofSend makes an Error of what the library said of a message that was to be sent.
+func ofSend(err error) *Error {
+	switch {
+	case errors.Is(err, natsgo.ErrMaxPayload):
+		return &Error{Kind: ErrRefused, Reason: ReasonPayload, Err: err}
+	case errors.Is(err, natsgo.ErrConnectionClosed):
+		return unavailable(ReasonClosed, err)
+	case errors.Is(err, natsgo.ErrReconnectBufExceeded), errors.Is(err, natsgo.ErrConnectionReconnecting), errors.Is(err, natsgo.ErrDisconnected):
+		return unavailable(ReasonDial, errors.New("there is no connection"))
+	case errors.Is(err, natsgo.ErrBadSubject), errors.Is(err, natsgo.ErrHeadersNotSupported):
+		return &Error{Kind: ErrRefused, Reason: ReasonReply, Err: err}
+	}
+	return &Error{Kind: ErrUnknown, Reason: ReasonBroken, Err: err}
+}
+
+// ofContext makes an Error of a context that ended while an answer was awaited.
+func ofContext(ctx context.Context) *Error {
+	return &Error{Kind: ErrUnknown, Reason: ReasonTimeout, Err: context.Cause(ctx)}
+}
+
+// ofDial returns the reason for which there is no connection.
+func ofDial(err error) string {
+	switch {
+	case err == nil:
+		return ReasonDial
+	case errors.Is(err, natsgo.ErrAuthorization), errors.Is(err, natsgo.ErrAuthExpired), errors.Is(err, natsgo.ErrAuthRevoked),
+		errors.Is(err, natsgo.ErrAccountAuthExpired), strings.Contains(strings.ToLower(err.Error()), "authorization"),
+		strings.Contains(strings.ToLower(err.Error()), "nkeys not supported"):
+		return ReasonAuth
+	}
+	return ReasonDial
+}
