@@ -28,8 +28,8 @@
 //	proxy/          connect and refresh hooks (implements auth.Hook)
 //	hub/            who listens here: lanes, a shard per loop, interest, credit
 //	broker/         contract; brokertest/ its suite for engines; memory/ the engine, history/ its
-//	                log of a channel; redis/ the engine of many nodes, which compares what it
-//	                delivered with histories; relay/ has its publications from another node's
+//	                log of a channel; redis/ the engine of many nodes; follow/ compares what
+//	                was delivered with histories, replays or tells; relay/ has its publications from another node's
 //	                broadcast route; remotetest/ one for tests: late, broken or silent
 //	                as they say
 //	presence/       contract; presencetest/ the suite that judges what keeps it; memory/ redis/,
@@ -178,7 +178,7 @@
 //	redis fan             per reader of    dials, its timer, handlers of its parts; a part for
 //	                      sharded pub/sub  each master is a reader
 //	redis marker          1 per reader     Redis, with a deadline; gone when none is asked for
-//	engine comparison     per shard        the engine on Redis: histories, credit, its timer
+//	engine comparison     per shard        the engine: histories, credit, its timer (follow)
 //	engine probe          per shard        Redis, with a deadline, its timer
 //	engine call           a shard each     Redis, with a deadline: no shard waits for another
 //	redis presence        shards - 1 per   Redis, with a deadline: no shard waits for another

@@ -10,6 +10,7 @@ import (
 	"sluice/codec"
 	"sluice/gateway/broker"
 	"sluice/gateway/broker/brokertest"
+	"sluice/gateway/broker/follow"
 	rds "sluice/gateway/redis"
 	"sluice/gateway/reference"
 	"sluice/gateway/testkit"
@@ -20,7 +21,7 @@ import (
 // loose is a link without a shard, for what comes on it.
 func loose() *link {
 	l := &link{engine: New(Options{}), shard: new(rds.Shard)}
-	l.follower = newFollower(brokertest.NewSink(), l, &l.stats.follow)
+	l.follower = follow.New(brokertest.NewSink(), l)
 	return l
 }
 
@@ -38,17 +39,17 @@ func FuzzDecode(f *testing.F) {
 	l := loose()
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		m, ok := l.decode("c", "e", payload)
-		if ok && m.kind == messagePublication && m.pub != nil && m.at.Offset > 0 {
+		if ok && m.Kind == follow.KindPublication && m.Pub != nil && m.At.Offset > 0 {
 			out, err := reference.Decode(payload, reference.Limits{})
 			require.NoError(t, err)
-			p, _, err := reference.DecodeMessage(stored(payload, &out), m.at.Offset, m.at.Epoch, reference.Limits{})
+			p, _, err := reference.DecodeMessage(stored(payload, &out), m.At.Offset, m.At.Epoch, reference.Limits{})
 			require.NoError(t, err)
-			p.Delta = m.pub.Delta
-			require.Equal(t, m.pub, p)
+			p.Delta = m.Pub.Delta
+			require.Equal(t, m.Pub, p)
 		}
 		for _, id := range []string{"", "7-0", "0-1", string(payload)} {
 			if m, ok := l.decodeEntry("c", entry{id, string(payload)}, "e", reference.Limits{}); ok {
-				require.NotZero(t, m.at.Offset)
+				require.NotZero(t, m.At.Offset)
 			}
 		}
 	})
@@ -87,6 +88,6 @@ func TestForeignEntriesAreSkipped(t *testing.T) {
 			t.Log(bad, err) // an answer, whatever it is
 		}
 	}
-	require.Error(t, n.links[0].follow(t.Context(), []want{{channel: "c", from: 1}})[0].err)
+	require.Error(t, n.links[0].Follow(t.Context(), []follow.Want{{Channel: "c", From: 1}})[0].Err)
 	n.awaitReady()
 }

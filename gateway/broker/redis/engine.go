@@ -162,7 +162,7 @@ const callEach = 100 * time.Microsecond
 // Subscribe implements broker.Broker.
 func (e *Engine) Subscribe(ctx context.Context, channels []string) error {
 	return e.eachOf(ctx, channels, func(ctx context.Context, l *link, mine []string) error {
-		l.follower.add(mine)
+		l.follower.Add(mine)
 		if err := l.reader.Subscribe(ctx, l.names(mine)...); err != nil {
 			return e.failed("subscribe", err)
 		}
@@ -177,7 +177,7 @@ func (e *Engine) Unsubscribe(ctx context.Context, channels []string) error {
 		if err := l.reader.Unsubscribe(ctx, l.names(mine)...); err != nil {
 			e.opt.Log.Debug("redis: unsubscribe", "shard", l.shard.Name(), "channels", len(mine), "error", err)
 		}
-		l.follower.remove(mine)
+		l.follower.Remove(mine)
 		return nil
 	})
 }
@@ -222,7 +222,7 @@ func (e *Engine) Ready() error {
 func (e *Engine) StopIntake(context.Context) error {
 	e.cancel()
 	for _, l := range e.links {
-		l.follower.stop()
+		l.follower.Stop()
 	}
 	return nil
 }

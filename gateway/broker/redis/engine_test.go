@@ -51,7 +51,7 @@ func (n *node) publish(ch, text string) broker.Result {
 func (n *node) enter(ch string) broker.Position {
 	n.t.Helper()
 	require.NoError(n.t, n.Subscribe(n.t.Context(), []string{ch}))
-	require.NoError(n.t, n.link(ch).follower.awaitUp(n.t.Context())) // what is read before Back is compared
+	require.NoError(n.t, n.link(ch).follower.AwaitUp(n.t.Context())) // what is read before Back is compared
 	_, top, err := broker.Read(n.t.Context(), n, broker.HistoryQuery{Channel: ch, MetaTTL: time.Hour})
 	require.NoError(n.t, err)
 	return top
@@ -265,5 +265,5 @@ func TestNothingStays(t *testing.T) {
 	require.Zero(t, st.Channels)
 	require.Zero(t, st.Pending)
 	require.Zero(t, st.Held)
-	require.Empty(t, n.links[0].follower.suspects)
+	require.Zero(t, n.links[0].follower.Suspects())
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/gateway/broker"
+	"sluice/gateway/broker/follow"
 	rds "sluice/gateway/redis"
 	"sluice/gateway/reference"
 )
@@ -40,11 +41,11 @@ func (e *Engine) Histories(ctx context.Context, queries []broker.HistoryQuery) [
 // histories answers those queries whose indexes are in list.
 func (e *Engine) histories(ctx context.Context, l *link, queries []broker.HistoryQuery, answers []broker.History, list []int) {
 	cmds := make([]rds.Cmd, len(list))
-	spans := make([]*span, len(list))
+	spans := make([]*follow.Span, len(list))
 	last := make([]bool, len(list)) // the last publication is asked for, wherever it is
 	for k, i := range list {
 		q := &queries[i]
-		wants, behind, in := l.follower.reading(q.Channel)
+		wants, behind, in := l.follower.Reading(q.Channel)
 		last[k], spans[k] = wants && behind == 0, in
 		cmds[k] = e.historyCommand(l, q, wants, behind)
 	}
@@ -60,7 +61,7 @@ func (e *Engine) histories(ctx context.Context, l *link, queries []broker.Histor
 			answers[i] = broker.History{Err: e.failed("history", err)}
 			continue
 		}
-		l.follower.learn(q.Channel, t, spans[k])
+		l.follower.Learn(q.Channel, t, spans[k])
 		answers[i] = answer
 	}
 }
@@ -95,7 +96,7 @@ func (e *Engine) historyCommand(l *link, q *broker.HistoryQuery, wants bool, beh
 }
 
 // history reads the answer to a query, and where the history ends.
-func (e *Engine) history(l *link, q *broker.HistoryQuery, last bool, reply rds.Reply) (h broker.History, t tip, err error) {
+func (e *Engine) history(l *link, q *broker.HistoryQuery, last bool, reply rds.Reply) (h broker.History, t follow.Tip, err error) {
 	parts, err := reply.Array()
 	if err != nil {
 		return h, t, err
@@ -117,21 +118,21 @@ func (e *Engine) history(l *link, q *broker.HistoryQuery, last bool, reply rds.R
 	}
 	lim := e.limits(q.Channel, h.Top.Epoch)
 	for _, en := range entries {
-		if m, ok := l.decodeEntry(q.Channel, en, h.Top.Epoch, lim); ok && m.pub != nil {
-			h.Publications = append(h.Publications, m.pub)
+		if m, ok := l.decodeEntry(q.Channel, en, h.Top.Epoch, lim); ok && m.Pub != nil {
+			h.Publications = append(h.Publications, m.Pub)
 		}
 	}
 	newest, err := e.entries(parts[3])
 	if err != nil {
 		return h, t, err
 	}
-	t.top = h.Top
+	t.Top = h.Top
 	switch {
 	case last && len(newest) == 0 && h.Top.Offset > 0:
-		t.proof = proofEmpty
+		t.Proof = follow.ProofEmpty
 	case len(newest) == 1:
-		if m, ok := l.decodeEntry(q.Channel, newest[0], h.Top.Epoch, lim); ok && m.at.Offset == h.Top.Offset {
-			t.proof, t.sum = proofSum, m.sum
+		if m, ok := l.decodeEntry(q.Channel, newest[0], h.Top.Epoch, lim); ok && m.At.Offset == h.Top.Offset {
+			t.Proof, t.Sum = follow.ProofSum, m.Sum
 		}
 	}
 	return h, t, nil
@@ -197,7 +198,7 @@ func streamEntry(item rds.Reply) (en entry, err error) {
 
 // decodeEntry decodes a publication of a history that has the epoch. What cannot be shown has
 // no pub; what has no place there is not ok. Both are counted.
-func (l *link) decodeEntry(channel string, en entry, epoch string, lim reference.Limits) (m message, ok bool) {
+func (l *link) decodeEntry(channel string, en entry, epoch string, lim reference.Limits) (m follow.Message, ok bool) {
 	if en.id == "" {
 		return l.decodeItem(channel, en.data, epoch, lim)
 	}
@@ -205,36 +206,36 @@ func (l *link) decodeEntry(channel string, en entry, epoch string, lim reference
 	offset, err := strconv.ParseUint(head, 10, 64)
 	if err != nil || offset == 0 || tail != "0" {
 		l.skip(channel, skipEntry, fmt.Errorf("entry %q: expected OFFSET-0", en.id))
-		return message{}, false
+		return follow.Message{}, false
 	}
-	m.at = broker.Position{Offset: offset, Epoch: epoch}
-	m.sum = sumOf(rds.Bytes(en.data))
+	m.At = broker.Position{Offset: offset, Epoch: epoch}
+	m.Sum = follow.Sum(rds.Bytes(en.data))
 	p, left, err := reference.DecodeMessage(rds.Bytes(en.data), offset, epoch, lim)
 	l.stats.left(left)
 	if err != nil {
 		l.skip(channel, skipFor(err), err)
 		return m, true
 	}
-	m.pub, m.size = p, p.Size()
+	m.Pub, m.Size = p, p.Size()
 	return m, true
 }
 
 // decodeItem decodes an item of a list.
-func (l *link) decodeItem(channel, data, epoch string, lim reference.Limits) (m message, ok bool) {
+func (l *link) decodeItem(channel, data, epoch string, lim reference.Limits) (m follow.Message, ok bool) {
 	out, err := reference.Decode(rds.Bytes(data), lim)
 	l.stats.left(out.Left)
 	if err != nil && !errors.Is(err, reference.ErrData) || out.Offset == 0 || out.Epoch != epoch {
 		l.skip(channel, skipEntry, cmp.Or(err, fmt.Errorf("an item of offset %d and epoch %q in a list of epoch %q", out.Offset, out.Epoch, epoch)))
-		return message{}, false
+		return follow.Message{}, false
 	}
-	m.at = broker.Position{Offset: out.Offset, Epoch: epoch}
-	m.sum = sumOf(stored(rds.Bytes(data), &out))
+	m.At = broker.Position{Offset: out.Offset, Epoch: epoch}
+	m.Sum = follow.Sum(stored(rds.Bytes(data), &out))
 	if err != nil {
 		l.skip(channel, skipFor(err), err)
 		return m, true
 	}
 	out.Publication.Delta = false
-	m.pub, m.size = out.Publication, out.Publication.Size()
+	m.Pub, m.Size = out.Publication, out.Publication.Size()
 	return m, true
 }
 
@@ -256,33 +257,42 @@ func (e *Engine) RemoveHistory(ctx context.Context, channel string) error {
 	return nil
 }
 
-// follow implements source: one round trip for all that are wanted.
-func (l *link) follow(ctx context.Context, wants []want) []read {
+// Follow implements source: one round trip for all that are wanted.
+func (l *link) Follow(ctx context.Context, wants []follow.Want) []follow.Read {
 	ctx, cancel := context.WithTimeout(ctx, l.engine.opt.CallWait)
 	defer cancel()
 	cmds := make([]rds.Cmd, len(wants))
 	for i, w := range wants {
-		script, keys := followStream, []string{l.keys.Stream(w.channel), l.keys.StreamMeta(w.channel)}
+		script, keys := followStream, []string{l.keys.Stream(w.Channel), l.keys.StreamMeta(w.Channel)}
 		if l.engine.opt.Lists {
-			script, keys = followList, []string{l.keys.List(w.channel), l.keys.ListMeta(w.channel)}
+			script, keys = followList, []string{l.keys.List(w.Channel), l.keys.ListMeta(w.Channel)}
 		}
 		most := followMost
-		if w.one {
+		if w.One {
 			most = "1"
 		}
-		cmds[i] = script.Cmd(keys, strconv.FormatUint(w.from, 10), most, followRoom).Reading()
+		cmds[i] = script.Cmd(keys, strconv.FormatUint(w.From, 10), most, followRoom).Reading()
 	}
 	began := time.Now()
 	replies := l.shard.DoMulti(ctx, cmds...)
 	l.engine.calls.took(callFollow, time.Since(began))
-	reads := make([]read, len(wants))
+	reads := make([]follow.Read, len(wants))
 	for i, r := range replies {
 		reads[i] = l.followed(wants[i], r)
-		if err := reads[i].err; err != nil {
+		if err := reads[i].Err; err != nil {
 			l.engine.calls.failed(err)
+			reads[i].Err = forFollower(err)
 		}
 	}
 	return reads
+}
+
+// forFollower tells a follower which errors time does not cure.
+func forFollower(err error) error {
+	if errors.Is(err, rds.ErrRefused) {
+		return fmt.Errorf("%w: %w", follow.ErrRefused, err)
+	}
+	return err
 }
 
 const (
@@ -293,47 +303,47 @@ const (
 )
 
 // followed reads the answer to a want.
-func (l *link) followed(w want, reply rds.Reply) (r read) {
+func (l *link) followed(w follow.Want, reply rds.Reply) (r follow.Read) {
 	parts, err := reply.Array()
 	if err != nil {
-		return read{err: err}
+		return follow.Read{Err: err}
 	}
 	if len(parts) != 3 {
-		return read{err: malformed("epoch, offset and entries", reply, nil)}
+		return follow.Read{Err: malformed("epoch, offset and entries", reply, nil)}
 	}
-	if r.top, r.err = position(parts[0], parts[1]); r.err != nil {
+	if r.Top, r.Err = position(parts[0], parts[1]); r.Err != nil {
 		return r
 	}
 	items, err := parts[2].Array()
 	if err != nil {
-		return read{err: err}
+		return follow.Read{Err: err}
 	}
-	if r.top.Epoch == w.epoch {
-		r.top.Epoch = w.epoch // one text for all
+	if r.Top.Epoch == w.Epoch {
+		r.Top.Epoch = w.Epoch // one text for all
 	}
-	lim := l.engine.limits(w.channel, r.top.Epoch)
+	lim := l.engine.limits(w.Channel, r.Top.Epoch)
 	for i := 0; i < len(items); i++ {
 		var en entry
 		if !l.engine.opt.Lists {
 			if en.id, err = items[i].Text(); err != nil {
-				return read{err: err}
+				return follow.Read{Err: err}
 			}
 			if i++; i == len(items) {
-				return read{err: malformed("id and data of entries", parts[2], nil)}
+				return follow.Read{Err: malformed("id and data of entries", parts[2], nil)}
 			}
 		}
 		if en.data, err = items[i].Text(); err != nil {
-			return read{err: err}
+			return follow.Read{Err: err}
 		}
-		if m, ok := l.decodeEntry(w.channel, en, r.top.Epoch, lim); ok && m.at.Offset >= w.from {
-			r.list = append(r.list, m)
+		if m, ok := l.decodeEntry(w.Channel, en, r.Top.Epoch, lim); ok && m.At.Offset >= w.From {
+			r.List = append(r.List, m)
 		}
 	}
 	return r
 }
 
-// renew implements source.
-func (l *link) renew(ctx context.Context, channel, epoch string) (string, error) {
+// Renew implements source.
+func (l *link) Renew(ctx context.Context, channel, epoch string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.engine.opt.CallWait)
 	defer cancel()
 	key := l.keys.StreamMeta(channel)
@@ -343,7 +353,7 @@ func (l *link) renew(ctx context.Context, channel, epoch string) (string, error)
 	reply := l.shard.Do(ctx, renewEpoch.Cmd([]string{key}, epoch, l.engine.newEpoch()).Reading())
 	if err := reply.Err(); err != nil {
 		l.engine.calls.failed(err)
-		return "", err
+		return "", forFollower(err)
 	}
 	return reply.Text()
 }

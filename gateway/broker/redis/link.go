@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"sluice/gateway/broker"
+	"sluice/gateway/broker/follow"
 	rds "sluice/gateway/redis"
 	"sluice/gateway/reference"
 )
@@ -26,7 +26,7 @@ type link struct {
 	// untagged says that in this Cluster the pub/sub channel of a channel does not lead to the
 	// master of its history.
 	untagged bool
-	follower *follower
+	follower *follow.Follower
 	reader   *rds.Reader
 	stats    linkStats
 	probe    prober
@@ -41,19 +41,19 @@ type link struct {
 func newLink(e *Engine, index int, s *rds.Shard, sink broker.Sink) *link {
 	l := &link{engine: e, index: index, shard: s, keys: s.Keys()}
 	l.untagged = s.Cluster() && !strings.HasSuffix(l.keys.Client("c"), "{c}")
-	l.follower = newFollower(sink, l, &l.stats.follow)
+	l.follower = follow.New(sink, l)
 	l.probe.init(l)
 	return l
 }
 
 func (l *link) start() {
 	l.reader = l.shard.NewReader("engine", l)
-	l.engine.done.Go(func() { l.follower.run(l.engine.ctx) })
+	l.engine.done.Go(func() { l.follower.Run(l.engine.ctx) })
 	l.engine.done.Go(func() { l.probe.run(l.engine.over) })
 }
 
-// slot implements source.
-func (l *link) slot(channel string) int {
+// Slot implements source.
+func (l *link) Slot(channel string) int {
 	if !l.shard.Sharded() {
 		return 0 // one part has all
 	}
@@ -101,27 +101,28 @@ func (l *link) Message(name, payload []byte) {
 		l.control.receive(name, payload)
 		return
 	}
-	p, epoch := l.follower.find(rds.String(channel))
+	p, epoch := l.follower.Find(rds.String(channel))
 	if p == nil {
 		l.stats.skipped(skipUnwanted)
 		return
 	}
-	m, ok := l.decode(p.channel, epoch, payload)
+	m, ok := l.decode(p.Channel(), epoch, payload)
 	if ok {
-		l.follower.message(l.engine.ctx, p, m)
+		l.follower.Message(l.engine.ctx, p, m)
 	}
 }
 
 // Lost implements rds.Handler.
 func (l *link) Lost(p *rds.Part, err error) {
-	l.follower.lost(p)
+	l.follower.Lost(p)
 	if l.engine.over.Err() != nil {
 		return // by us
 	}
 	l.stats.lost.Add(1)
 	if !l.lossTold.Swap(true) {
-		l.before[0].Store(l.stats.follow.replayed.Load())
-		l.before[1].Store(l.stats.follow.told.Load())
+		st := l.follower.Stats()
+		l.before[0].Store(st.Replayed)
+		l.before[1].Store(st.Told)
 	}
 	l.engine.opt.Log.Warn("redis: the pub/sub connection is lost: what is missed will be read from the histories", "shard", l.shard.Name(), "error", err,
 		"remedy", "see the line of its reader: whether Redis cut it (its log says why), fails over, or cannot be reached")
@@ -129,8 +130,8 @@ func (l *link) Lost(p *rds.Part, err error) {
 
 // Back implements rds.Handler.
 func (l *link) Back(p *rds.Part, whole bool) {
-	l.follower.back(p, whole)
-	if channels, pending, _ := l.follower.counts(); pending > 0 || l.lossTold.Load() {
+	l.follower.Back(p, whole)
+	if channels, pending, _ := l.follower.Counts(); pending > 0 || l.lossTold.Load() {
 		l.engine.opt.Log.Info("redis: the pub/sub connection is back", "shard", l.shard.Name(), "channels", channels, "to_compare", pending)
 	}
 }
@@ -138,12 +139,12 @@ func (l *link) Back(p *rds.Part, whole bool) {
 // report says in the log what became of a loss, once no channel is left to be compared. It
 // is called by the probe, now and then.
 func (l *link) report() {
-	if up, left := l.follower.caughtUp(); !up || left > 0 || !l.lossTold.CompareAndSwap(true, false) {
+	if up, left := l.follower.CaughtUp(); !up || left > 0 || !l.lossTold.CompareAndSwap(true, false) {
 		return
 	}
-	f := &l.stats.follow
+	st := l.follower.Stats()
 	l.engine.opt.Log.Info("redis: all channels are compared with their histories", "shard", l.shard.Name(),
-		"replayed", f.replayed.Load()-l.before[0].Load(), "channels_told", f.told.Load()-l.before[1].Load())
+		"replayed", st.Replayed-l.before[0].Load(), "channels_told", st.Told-l.before[1].Load())
 }
 
 // markerAgain is between tries of a marker whose connection was lost.
@@ -152,7 +153,7 @@ const markerAgain = 10 * time.Millisecond
 // marker sends one through the shard and waits for it, over losses of the connection too.
 func (l *link) marker(ctx context.Context) error {
 	for {
-		err := l.follower.awaitUp(ctx)
+		err := l.follower.AwaitUp(ctx)
 		if err == nil {
 			if err = l.reader.Marker(ctx); err == nil {
 				return nil
@@ -166,11 +167,11 @@ func (l *link) marker(ctx context.Context) error {
 
 // barrier returns when what was published on the shard before has entered the Sink.
 func (l *link) barrier(ctx context.Context) error {
-	suspects := l.follower.takeSuspects()
+	suspects := l.follower.TakeSuspects()
 	if err := l.marker(ctx); err != nil {
 		return err
 	}
-	if err := l.follower.await(ctx, suspects); err != nil {
+	if err := l.follower.Await(ctx, suspects); err != nil {
 		return fmt.Errorf("shard %s: channels are compared with their histories: %w: %w", l.shard.Name(), rds.ErrUnavailable, err)
 	}
 	return nil
@@ -183,33 +184,33 @@ func (l *link) skip(channel string, why Skip, err error) {
 }
 
 // decode makes a message of a payload; what is none is counted.
-func (l *link) decode(channel, epoch string, payload []byte) (m message, ok bool) {
+func (l *link) decode(channel, epoch string, payload []byte) (m follow.Message, ok bool) {
 	out, err := reference.Decode(payload, l.engine.limits(channel, epoch))
 	l.stats.left(out.Left)
 	if err != nil {
 		l.skip(channel, skipFor(err), err)
 		if !errors.Is(err, reference.ErrData) || out.Offset == 0 {
-			return message{}, false
+			return follow.Message{}, false
 		}
 	}
 	switch out.Kind {
 	case reference.KindJoin, reference.KindLeave:
-		m.kind, m.info = messageJoin, out.Info
+		m.Kind, m.Info = follow.KindJoin, out.Info
 		if out.Kind == reference.KindLeave {
-			m.kind = messageLeave
+			m.Kind = follow.KindLeave
 		}
 		c := out.Info
-		m.size = len(c.User) + len(c.Client) + c.ConnInfo.Len() + c.ChanInfo.Len()
+		m.Size = len(c.User) + len(c.Client) + c.ConnInfo.Len() + c.ChanInfo.Len()
 		return m, true
 	case reference.KindPositioned, reference.KindDelta:
-		m.at = broker.Position{Offset: out.Offset, Epoch: out.Epoch}
-		m.sum = sumOf(stored(payload, &out))
+		m.At = broker.Position{Offset: out.Offset, Epoch: out.Epoch}
+		m.Sum = follow.Sum(stored(payload, &out))
 	}
 	if err != nil {
 		return m, true
 	}
-	m.pub, m.prev = out.Publication, out.Previous
-	m.size = m.pub.Size()
+	m.Pub, m.Prev = out.Publication, out.Previous
+	m.Size = m.Pub.Size()
 	return m, true
 }
 
@@ -231,17 +232,12 @@ func stored(payload []byte, out *reference.Payload) []byte {
 	return rest[bytes.IndexByte(rest, ':')+1:]
 }
 
-var sumSeed = maphash.MakeSeed()
-
-// sumOf is what bytes of a history are recognised by, in this process.
-func sumOf(b []byte) uint64 { return maphash.Bytes(sumSeed, b) }
-
 // ready says why publications cannot be made here, or are not delivered, and what to do.
 func (l *link) ready(now time.Time) error {
 	if err := l.shard.Ready(); err != nil {
 		return notReady(l, "commands do not work", "see that it runs and is reachable, and that address and password are right", err)
 	}
-	if up, left := l.follower.caughtUp(); !up {
+	if up, left := l.follower.CaughtUp(); !up {
 		return notReady(l, "the pub/sub connection is not there", "see that it runs, is reachable and lets this user subscribe", nil)
 	} else if left > 0 {
 		return notReady(l, strconv.Itoa(left)+" channels are compared with their histories after a loss", "wait; if it stays so, see why histories cannot be read", nil)

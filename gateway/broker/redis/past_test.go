@@ -55,24 +55,21 @@ func TestAHistoryThatWentBackIsToldToWhoIsAway(t *testing.T) {
 	f("more", 3, false)
 }
 
-// What is remembered is bounded: what was left first is forgotten first.
-func TestWhatIsRememberedOfThePastIsBounded(t *testing.T) {
-	f := newFollower(brokertest.NewSink(), new(world), new(followStats))
-	leave := func(ch string) {
-		f.add([]string{ch})
-		f.places.Value(ch).stand(broker.Position{Offset: 1, Epoch: "e"}, proofNone, 0)
-		f.remove([]string{ch})
-	}
-	leave("again")
-	for i := range pastMost - 1 {
-		leave(fmt.Sprint(i))
-	}
-	leave("again")
-	require.Zero(t, f.stats.forgotten.Load())
-	leave("one more")
-	require.EqualValues(t, 1, f.stats.forgotten.Load())
-	require.NotNil(t, f.past.by.Value("again"))
-	require.Nil(t, f.past.by.Value("0"))
-	require.Equal(t, pastMost, f.past.by.Len())
-	require.Equal(t, pastMost, f.past.order.Len())
+// A channel whose keys another program took is told; it does not keep the node from being ready, nor others
+// waiting.
+func TestAHistoryThatCannotBeReadForGoodIsTold(t *testing.T) {
+	server := redisrig.Single(t)
+	n := started(t, rds.Options{Address: []string{server.Addr}, Prefix: "p"}, Options{})
+	n.enter("c")
+	n.enter("d")
+	n.publish("c", "1")
+	n.sink.Await(t, "c", 1)
+	server.Do(t, "SET", "p.stream.meta.c", "foreign")
+	server.KillPubSub(t)
+	testkit.Eventually(t, func() bool { return len(n.sink.Events("c")) == 2 }, "the loss to be told")
+	require.Equal(t, brokertest.Lost, n.sink.Events("c")[1].Kind)
+	n.awaitReady()
+	n.publish("d", "1")
+	n.sink.Await(t, "d", 2) // behind the resync
+	require.EqualValues(t, 1, n.Stats().Shards[0].Unreadable)
 }

@@ -117,7 +117,7 @@ func (p *prober) took(began time.Time, err error) {
 	// Masters of a Cluster pass publications to each other by connections of their own, whose
 	// losses no reader sees.
 	if l.shard.Cluster() && !last.IsZero() && began.Sub(last) > l.engine.opt.ProbeLate {
-		l.follower.doubtAll()
+		l.follower.DoubtAll(func(int) bool { return true })
 	}
 }
 
@@ -167,3 +167,15 @@ func (u *unready) Error() string {
 
 // Unwrap implements errors.Unwrap for the kind and the cause.
 func (u *unready) Unwrap() []error { return []error{broker.ErrUnavailable, u.err} }
+
+// sleep returns false if ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/gateway/broker/follow"
 	rds "sluice/gateway/redis"
 	"sluice/gateway/reference"
 	"sluice/gateway/tally"
@@ -75,17 +76,8 @@ func (c *callStats) failed(err error) {
 	c.errors[reason]++
 }
 
-// followStats count what a follower does. All fields are atomic.
-type followStats struct {
-	repeats, jumps, heldDropped, unknown, comparisons, readsFailed atomic.Uint64
-	wentBack, replayed, told, resynced, unconfirmed, behind        atomic.Uint64
-	awayBack, forgotten                                            atomic.Uint64
-	overtook, unreadable                                           atomic.Uint64
-}
-
 // linkStats count what comes through one shard. All fields are atomic.
 type linkStats struct {
-	follow             followStats
 	skips              [skipReasons]atomic.Uint64
 	parts              atomic.Uint64
 	lost, probesFailed atomic.Uint64
@@ -121,34 +113,14 @@ type Stats struct {
 
 // ShardStats are those of one shard.
 type ShardStats struct {
+	follow.Stats
 	Name     string
 	Ready    bool
-	Channels int           // subscribed
-	Pending  int           // of them, to be compared with their histories
-	Held     int           // bytes of messages that wait for that
-	ProbeAge time.Duration // since the last probe began that worked; below 0: none has
-	Lost     uint64        // losses of the pub/sub connection
-	Failed   uint64        // probes that failed
-	Compared uint64        // comparisons of a channel with its history
-	Replayed uint64        // publications that were missed and brought from the history
-	Resynced uint64        // comparisons after which nothing is missing
-	Told     uint64        // comparisons after which subscribers were told of a loss
-	WentBack uint64        // of these, histories that went back and got another epoch
-	AwayBack uint64        // histories that went back of channels nobody is subscribed to here any more
-	// Forgotten are positions of such channels that made room for others.
-	Forgotten uint64
-	Unknown   uint64 // channels without a place in a history that may have missed something in a loss
-	Jumps     uint64 // publications whose offset was none that was expected
-	Behind    uint64 // channels that a read found to be behind
-	Repeats   uint64 // publications that came again
-	// Unconfirmed publications came over pub/sub with a place that no history has.
-	Unconfirmed uint64
-	ReadsFailed uint64          // histories that could not be compared at once
-	HeldDropped uint64          // messages that waited, dropped for want of room, to be read again
-	Overtook    uint64          // messages without history that passed before what is to be read, for want of room
-	Unreadable  uint64          // comparisons that Redis refused for good, after which subscribers were told
-	Skipped     map[Skip]uint64 // payloads and entries that were not passed on
-	Parts       uint64          // parts of messages that were left out
+	ProbeAge time.Duration   // since the last probe began that worked; below 0: none has
+	Lost     uint64          // losses of the pub/sub connection
+	Failed   uint64          // probes that failed
+	Skipped  map[Skip]uint64 // payloads and entries that were not passed on
+	Parts    uint64          // parts of messages that were left out
 }
 
 // Stats returns the counters. Any goroutine, from Start on.
@@ -170,18 +142,11 @@ func (e *Engine) Stats() Stats {
 }
 
 func (l *link) read(now time.Time) ShardStats {
-	f := &l.stats.follow
 	s := ShardStats{
-		Name: l.shard.Name(), Ready: l.ready(now) == nil, ProbeAge: -1,
-		Lost: l.stats.lost.Load(), Failed: l.stats.probesFailed.Load(), Compared: f.comparisons.Load(),
-		Replayed: f.replayed.Load(), Resynced: f.resynced.Load(), Told: f.told.Load(), WentBack: f.wentBack.Load(),
-		AwayBack: f.awayBack.Load(), Forgotten: f.forgotten.Load(),
-		Unknown: f.unknown.Load(), Jumps: f.jumps.Load(), Behind: f.behind.Load(), Repeats: f.repeats.Load(),
-		Unconfirmed: f.unconfirmed.Load(), ReadsFailed: f.readsFailed.Load(), HeldDropped: f.heldDropped.Load(),
-		Overtook: f.overtook.Load(), Unreadable: f.unreadable.Load(),
+		Stats: l.follower.Stats(), Name: l.shard.Name(), Ready: l.ready(now) == nil, ProbeAge: -1,
+		Lost: l.stats.lost.Load(), Failed: l.stats.probesFailed.Load(),
 		Skipped: make(map[Skip]uint64, skipReasons), Parts: l.stats.parts.Load(),
 	}
-	s.Channels, s.Pending, s.Held = l.follower.counts()
 	if age, ever, _ := l.probe.age(now); ever {
 		s.ProbeAge = age
 	}

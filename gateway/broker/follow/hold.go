@@ -1,4 +1,4 @@
-package redis
+package follow
 
 import "context"
 
@@ -14,7 +14,7 @@ const (
 
 // hold is what waits for a comparison.
 type hold struct {
-	list []message
+	list []Message
 	// early is how many of list came before the history was asked for: it has them.
 	early int
 	size  int
@@ -25,13 +25,13 @@ type hold struct {
 
 // holdBack lets a message wait for the comparison; false if its reader has to wait
 // instead. Caller holds mu.
-func (f *follower) holdBack(p *place, m message) bool {
+func (f *Follower) holdBack(p *Place, m Message) bool {
 	h := p.hold
 	if h == nil {
 		h = &hold{}
 		p.hold = h
 	}
-	cost := m.size + holdCost
+	cost := m.Size + holdCost
 	full := func() bool {
 		return len(h.list) >= holdMost || h.size+cost > holdRoom && len(h.list) > 0 || f.held+cost > holdRoomAll
 	}
@@ -41,7 +41,7 @@ func (f *follower) holdBack(p *place, m message) bool {
 	if full() {
 		f.dropKept(p)
 		h.missed = true
-		if m.at.Offset != 0 {
+		if m.At.Offset != 0 {
 			f.stats.heldDropped.Add(1)
 			return true // the history has it
 		}
@@ -56,12 +56,12 @@ func (f *follower) holdBack(p *place, m message) bool {
 }
 
 // dropKept drops what waits and is in the history as well. Caller holds mu.
-func (f *follower) dropKept(p *place) {
+func (f *Follower) dropKept(p *Place) {
 	h := p.hold
 	kept := h.list[:0]
 	size, early := 0, 0
 	for i, m := range h.list {
-		if m.at.Offset != 0 {
+		if m.At.Offset != 0 {
 			f.stats.heldDropped.Add(1)
 			continue
 		}
@@ -69,7 +69,7 @@ func (f *follower) dropKept(p *place) {
 			early++
 		}
 		kept = append(kept, m)
-		size += m.size + holdCost
+		size += m.Size + holdCost
 	}
 	clear(h.list[len(kept):])
 	f.held += size - h.size
@@ -77,7 +77,7 @@ func (f *follower) dropKept(p *place) {
 }
 
 // dropHold forgets what waits. Caller holds mu.
-func (f *follower) dropHold(p *place) {
+func (f *Follower) dropHold(p *Place) {
 	if h := p.hold; h != nil {
 		f.held -= h.size
 		h.list, h.size, h.early = nil, 0, 0
@@ -87,9 +87,9 @@ func (f *follower) dropHold(p *place) {
 }
 
 // popHeld takes the first message that waits. Caller holds mu.
-func (f *follower) popHeld(h *hold) {
-	cost := h.list[0].size + holdCost
-	h.list[0] = message{}
+func (f *Follower) popHeld(h *hold) {
+	cost := h.list[0].Size + holdCost
+	h.list[0] = Message{}
 	h.list = h.list[1:]
 	h.size -= cost
 	f.held -= cost
@@ -99,7 +99,7 @@ func (f *follower) popHeld(h *hold) {
 // passHeld delivers the first message that waits, before the comparison: there is no room, and
 // nothing is compared before Back, which comes behind the one that has no room. What it
 // overtakes is in the history.
-func (f *follower) passHeld(ctx context.Context, p *place) {
+func (f *Follower) passHeld(ctx context.Context, p *Place) {
 	f.mu.Lock()
 	m, ok := p.firstOfHold()
 	f.mu.Unlock()
@@ -122,9 +122,9 @@ func (f *follower) passHeld(ctx context.Context, p *place) {
 }
 
 // firstOfHold returns the first message that waits and is in no history. Caller holds the follower's mu.
-func (p *place) firstOfHold() (m message, ok bool) {
-	if p.gone || p.hold == nil || len(p.hold.list) == 0 || p.hold.list[0].at.Offset != 0 {
-		return message{}, false
+func (p *Place) firstOfHold() (m Message, ok bool) {
+	if p.gone || p.hold == nil || len(p.hold.list) == 0 || p.hold.list[0].At.Offset != 0 {
+		return Message{}, false
 	}
 	return p.hold.list[0], true
 }

@@ -1,6 +1,6 @@
 //go:build !race
 
-package redis
+package follow
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/broker"
-	rds "sluice/gateway/redis"
 )
 
 // idle is a sink that costs nothing.
@@ -25,14 +24,14 @@ func (s *idle) Credit(context.Context, int) (*broker.Credit, error)             
 
 // What comes in order costs no memory beyond its decoding.
 func TestALiveMessageAllocatesNothing(t *testing.T) {
-	f := newFollower(&idle{broker.NewCredit(1, func(int64) {})}, new(world), new(followStats))
-	f.add([]string{"c"})
-	f.back(new(rds.Part), true)
-	m := message{pub: &codec.Publication{Data: codec.QuoteJSON("x")}, size: 3, at: broker.Position{Epoch: "e"}}
+	f := New(&idle{broker.NewCredit(1, func(int64) {})}, new(world))
+	f.Add([]string{"c"})
+	f.Back(&line{channels: map[string]bool{"c": true}}, true)
+	m := Message{Pub: &codec.Publication{Data: codec.QuoteJSON("x")}, Size: 3, At: broker.Position{Epoch: "e"}}
 	require.Zero(t, testing.AllocsPerRun(1000, func() {
-		p, _ := f.find("c")
-		m.at.Offset++
-		f.message(t.Context(), p, m)
+		p, _ := f.Find("c")
+		m.At.Offset++
+		f.Message(t.Context(), p, m)
 	}))
 	require.Zero(t, f.stats.jumps.Load())
 }

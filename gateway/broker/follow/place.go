@@ -1,38 +1,41 @@
-package redis
+package follow
 
 import (
+	"hash/maphash"
 	"slices"
 
 	"sluice/codec"
 	"sluice/gateway/broker"
 )
 
-// message is what came in a channel, decoded.
-type message struct {
-	kind messageKind
-	// pub is nil for a publication that cannot be shown, whose place counts all the same.
-	pub, prev *codec.Publication
-	info      *codec.ClientInfo
-	at        broker.Position // of a publication with history, else zero
-	sum       uint64          // of its stored bytes
-	size      int             // for credit
+// Message is what came in a channel, decoded.
+type Message struct {
+	Kind MessageKind
+	// Pub is nil for a publication that cannot be shown, whose place counts all the same.
+	Pub, Prev *codec.Publication
+	Info      *codec.ClientInfo
+	At        broker.Position // of a publication with history, else zero
+	// Ref is where the engine keeps the publication, which the follower hands back in a Want; 0: unknown.
+	Ref  uint64
+	Sum  uint64 // of its stored bytes
+	Size int    // for credit
 }
 
-type messageKind uint8
+type MessageKind uint8
 
 const (
-	messagePublication messageKind = iota
-	messageJoin
-	messageLeave
+	KindPublication MessageKind = iota
+	KindJoin
+	KindLeave
 )
 
-// proof says what is known of the history at a place, beyond that it was there.
-type proof uint8
+// Proof says what is known of the history at a place, beyond that it was there.
+type Proof uint8
 
 const (
-	proofNone  proof = iota // nothing
-	proofSum                // the sum of the publication there
-	proofEmpty              // no publication was kept there
+	ProofNone  Proof = iota // nothing
+	ProofSum                // the sum of the publication there
+	ProofEmpty              // no publication was kept there
 )
 
 // phase is where a place stands with its comparison.
@@ -45,23 +48,24 @@ const (
 	phaseReplay               // what was read, and then what was held, goes into the Sink
 )
 
-// place is what the engine knows of a subscribed channel. All fields but name and slot are
+// Place is what a follower knows of a subscribed channel. All fields but name and slot are
 // guarded by the follower's mu.
-type place struct {
+type Place struct {
 	channel string
 	slot    int
 	// at is the place of the last publication that entered the Sink, or of the
 	// first read since the channel was subscribed; known says that there is one.
 	at    broker.Position
+	ref   uint64 // where the engine keeps it, 0: unknown
 	sum   uint64
-	proof proof
+	proof Proof
 	known bool
 	// read says that at is of a read: what was published before it may still come.
 	read bool
 	// repeats says up to which offset live messages may repeat a replay; 0: none.
 	repeats uint64
 	// span is that of the reader in which it was compared last, or became known; nil: in none.
-	span *span
+	span *Span
 	// asked is how far reads had seen the history when the one that it is compared with
 	// was asked for.
 	asked uint64
@@ -104,23 +108,23 @@ const (
 )
 
 // judge says what becomes of a live message where nothing is to be compared.
-func (p *place) judge(m *message) verdict {
+func (p *Place) judge(m *Message) verdict {
 	switch {
-	case m.at.Offset == 0 || !p.known:
+	case m.At.Offset == 0 || !p.known:
 		return pass
-	case m.at.Epoch != p.at.Epoch:
-		if o := p.other; o != nil && o.epoch == m.at.Epoch && clashes(o.marks, m) {
+	case m.At.Epoch != p.at.Epoch:
+		if o := p.other; o != nil && o.epoch == m.At.Epoch && clashes(o.marks, m) {
 			return doubt
 		}
 		return pass
-	case m.at.Offset == p.at.Offset+1:
+	case m.At.Offset == p.at.Offset+1:
 		if p.clashes(m) {
 			return doubt
 		}
 		return pass
-	case m.at.Offset > p.at.Offset:
+	case m.At.Offset > p.at.Offset:
 		return doubt
-	case m.at.Offset <= p.repeats || m.at.Offset == p.at.Offset && p.proof == proofSum && m.sum == p.sum:
+	case m.At.Offset <= p.repeats || m.At.Offset == p.at.Offset && p.proof == ProofSum && m.Sum == p.sum:
 		return repeat
 	case p.read:
 		return pass // published before the read that made the place: who has it drops it
@@ -129,33 +133,33 @@ func (p *place) judge(m *message) verdict {
 }
 
 // moved takes the place of a publication that entered the Sink.
-func (p *place) moved(m *message) {
-	if m.at.Offset == 0 {
+func (p *Place) moved(m *Message) {
+	if m.At.Offset == 0 {
 		return
 	}
-	if m.at.Offset > p.repeats || m.at.Epoch != p.at.Epoch {
+	if m.At.Offset > p.repeats || m.At.Epoch != p.at.Epoch {
 		p.repeats = 0
 	}
-	if m.at.Epoch != p.at.Epoch {
-		p.enter(m.at.Epoch)
+	if m.At.Epoch != p.at.Epoch {
+		p.enter(m.At.Epoch)
 	}
-	for len(p.marks) > 0 && p.marks[0].offset <= m.at.Offset {
+	for len(p.marks) > 0 && p.marks[0].offset <= m.At.Offset {
 		if p.marks = p.marks[1:]; len(p.marks) == 0 {
 			p.marks = nil
 		}
 	}
-	if p.dim <= m.at.Offset {
+	if p.dim <= m.At.Offset {
 		p.dim = 0
 	}
-	if p.known && m.at.Epoch == p.at.Epoch && m.at.Offset < p.at.Offset { // published before the read that made the place
-		p.saw(tip{p.at, p.proof, p.sum})
+	if p.known && m.At.Epoch == p.at.Epoch && m.At.Offset < p.at.Offset { // published before the read that made the place
+		p.saw(Tip{p.at, p.ref, p.proof, p.sum})
 	}
-	p.at, p.sum, p.proof = m.at, m.sum, proofSum
+	p.at, p.ref, p.sum, p.proof = m.At, m.Ref, m.Sum, ProofSum
 	p.known, p.read = true, false
 }
 
 // enter takes another epoch, with what reads found of it.
-func (p *place) enter(epoch string) {
+func (p *Place) enter(epoch string) {
 	p.marks, p.dim = nil, 0
 	if o := p.other; o != nil && o.epoch == epoch {
 		p.marks = o.marks
@@ -165,19 +169,19 @@ func (p *place) enter(epoch string) {
 
 // clashes reports whether a read saw another publication there: it was lost since, and
 // its offset given again.
-func (p *place) clashes(m *message) bool { return clashes(p.marks, m) }
+func (p *Place) clashes(m *Message) bool { return clashes(p.marks, m) }
 
-func clashes(marks []mark, m *message) bool {
+func clashes(marks []mark, m *Message) bool {
 	for i := range marks {
-		if marks[i].offset >= m.at.Offset {
-			return marks[i].offset == m.at.Offset && marks[i].sum != m.sum
+		if marks[i].offset >= m.At.Offset {
+			return marks[i].offset == m.At.Offset && marks[i].sum != m.Sum
 		}
 	}
 	return false
 }
 
 // furthest is how far reads have seen the history.
-func (p *place) furthest() uint64 {
+func (p *Place) furthest() uint64 {
 	if len(p.marks) == 0 {
 		return p.dim
 	}
@@ -185,19 +189,19 @@ func (p *place) furthest() uint64 {
 }
 
 // saw takes the end of the history that a read found ahead of the place, or in another epoch.
-func (p *place) saw(t tip) {
-	if t.proof != proofSum {
+func (p *Place) saw(t Tip) {
+	if t.Proof != ProofSum {
 		return
 	}
-	m := mark{t.top.Offset, t.sum}
-	if t.top.Epoch == p.at.Epoch {
+	m := mark{t.Top.Offset, t.Sum}
+	if t.Top.Epoch == p.at.Epoch {
 		if !insertMark(&p.marks, m) {
-			p.dim = max(p.dim, t.top.Offset)
+			p.dim = max(p.dim, t.Top.Offset)
 		}
 		return
 	}
-	if p.other == nil || p.other.epoch != t.top.Epoch {
-		p.other = &otherEpoch{epoch: t.top.Epoch}
+	if p.other == nil || p.other.epoch != t.Top.Epoch {
+		p.other = &otherEpoch{epoch: t.Top.Epoch}
 	}
 	if last := marksMost - 1; !insertMark(&p.other.marks, m) && p.other.marks[last].offset < m.offset {
 		p.other.marks[last] = m // the furthest says the most
@@ -221,11 +225,11 @@ func insertMark(marks *[]mark, m mark) bool {
 }
 
 // stand takes a place that was read, or renewed; without an epoch it is none.
-func (p *place) stand(at broker.Position, how proof, sum uint64) {
+func (p *Place) stand(at broker.Position, ref uint64, how Proof, sum uint64) {
 	if at.Epoch == "" { // an offset alone would be compared
-		at = broker.Position{}
+		at, ref = broker.Position{}, 0
 	}
-	p.at, p.proof, p.sum = at, how, sum
+	p.at, p.ref, p.proof, p.sum = at, ref, how, sum
 	p.known, p.read, p.repeats = at.Epoch != "", true, 0
 	p.enter(at.Epoch)
 	for len(p.marks) > 0 && p.marks[0].offset <= at.Offset {
@@ -233,12 +237,12 @@ func (p *place) stand(at broker.Position, how proof, sum uint64) {
 	}
 }
 
-// read is what a comparison read: the publications from the place on, in order, as
-// far as they were read.
-type read struct {
-	top  broker.Position // Epoch "" if the channel has no history
-	list []message
-	err  error
+// Read is what a comparison Read: the publications from the place on, in order, as
+// far as they were Read.
+type Read struct {
+	Top  broker.Position // Epoch "" if the channel has no history
+	List []Message
+	Err  error
 }
 
 // finding is what a comparison found out.
@@ -253,24 +257,29 @@ const (
 
 // weigh compares a place with what was read from it on, itself included: at least one more
 // publication if there is one. The messages to deliver are those from skip on.
-func (p *place) weigh(r *read) (f finding, skip int) {
+func (p *Place) weigh(r *Read) (f finding, skip int) {
 	switch {
-	case r.top.Epoch != p.at.Epoch || p.dim != 0:
+	case r.Top.Epoch != p.at.Epoch || p.dim != 0:
 		return findLost, 0
-	case r.top.Offset < max(p.at.Offset, p.asked):
+	case r.Top.Offset < max(p.at.Offset, p.asked):
 		return findBack, 0
 	}
-	if len(r.list) > 0 && r.list[0].at.Offset == p.at.Offset {
-		if p.proof == proofEmpty || p.proof == proofSum && p.sum != r.list[0].sum {
+	if len(r.List) > 0 && r.List[0].At.Offset == p.at.Offset {
+		if p.proof == ProofEmpty || p.proof == ProofSum && p.sum != r.List[0].Sum {
 			return findBack, 0
 		}
 		skip = 1
 	}
-	if r.top.Offset == p.at.Offset {
+	if r.Top.Offset == p.at.Offset {
 		return findNothing, 0
 	}
-	if skip == len(r.list) || r.list[skip].at.Offset != p.at.Offset+1 {
+	if skip == len(r.List) || r.List[skip].At.Offset != p.at.Offset+1 {
 		return findLost, 0
 	}
 	return findMore, skip
 }
+
+var sumSeed = maphash.MakeSeed()
+
+// Sum is what the bytes of a publication are recognised by, in this process.
+func Sum(b []byte) uint64 { return maphash.Bytes(sumSeed, b) }

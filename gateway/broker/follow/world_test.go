@@ -1,4 +1,4 @@
-package redis
+package follow
 
 import (
 	"context"
@@ -38,8 +38,8 @@ type line struct {
 
 func (l *line) Has(slot int) bool { return l.channels[string(rune(slot))] }
 
-// slot is the letter of a channel.
-func (w *world) slot(ch string) int { return int(ch[0]) }
+// Slot is the letter of a channel.
+func (w *world) Slot(ch string) int { return int(ch[0]) }
 
 // connect makes lines work. The node is not told.
 func (w *world) connect(lines ...*line) {
@@ -62,14 +62,14 @@ func (w *world) cut(lines ...*line) {
 
 type flying struct {
 	channel string
-	m       message
+	m       Message
 }
 
 // stream is a history, with all that was ever in it.
 type stream struct {
 	epoch string // "" for none
 	top   uint64
-	kept  []message
+	kept  []Message
 	all   map[uint64]string // offset -> content, of this epoch as it is now
 }
 
@@ -85,7 +85,7 @@ func (w *world) publish(ch string) {
 	}
 	s.top++
 	m := w.message(s.top, s.epoch, fmt.Sprint("p", w.serial))
-	s.all[s.top] = m.pub.Data.String()
+	s.all[s.top] = m.Pub.Data.String()
 	s.kept = append(s.kept, m)
 	if !w.rewound {
 		s.kept = s.kept[max(0, len(s.kept)-worldKeeps):]
@@ -93,17 +93,17 @@ func (w *world) publish(ch string) {
 	w.send(ch, m)
 }
 
-func (w *world) message(offset uint64, epoch, text string) message {
+func (w *world) message(offset uint64, epoch, text string) Message {
 	data := codec.QuoteJSON(text)
 	p := &codec.Publication{Data: data, Offset: offset, Epoch: epoch}
-	m := message{pub: p, size: p.Size()}
+	m := Message{Pub: p, Size: p.Size()}
 	if offset > 0 {
-		m.at, m.sum = broker.Position{Offset: offset, Epoch: epoch}, sumOf([]byte(text))
+		m.At, m.Sum = broker.Position{Offset: offset, Epoch: epoch}, Sum([]byte(text))
 	}
 	return m
 }
 
-func (w *world) send(ch string, m message) {
+func (w *world) send(ch string, m Message) {
 	for _, l := range w.lines {
 		if l.up && l.channels[ch] {
 			w.flight = append(w.flight, flying{ch, m})
@@ -126,14 +126,14 @@ func (w *world) rewind(n int, of *line) {
 			continue
 		}
 		for _, m := range s.kept[len(s.kept)-n:] {
-			delete(s.all, m.at.Offset)
+			delete(s.all, m.At.Offset)
 		}
 		s.kept = s.kept[:len(s.kept)-n]
 		s.top -= uint64(n)
 	}
 }
 
-func (w *world) follow(_ context.Context, wants []want) []read {
+func (w *world) Follow(_ context.Context, wants []Want) []Read {
 	w.mu.Lock()
 	meanwhile := w.meanwhile
 	w.meanwhile = nil
@@ -141,24 +141,24 @@ func (w *world) follow(_ context.Context, wants []want) []read {
 		defer meanwhile()
 	}
 	defer w.mu.Unlock()
-	reads := make([]read, len(wants))
+	reads := make([]Read, len(wants))
 	for i, want := range wants {
 		if w.failing {
-			reads[i].err = errors.New("no answer")
+			reads[i].Err = errors.New("no answer")
 			continue
 		}
-		s := w.channels[want.channel]
-		reads[i].top = broker.Position{Offset: s.top, Epoch: s.epoch}
+		s := w.channels[want.Channel]
+		reads[i].Top = broker.Position{Offset: s.top, Epoch: s.epoch}
 		for _, m := range s.kept {
-			if m.at.Offset >= want.from && len(reads[i].list) < 3 { // short, so that there are several
-				reads[i].list = append(reads[i].list, m)
+			if m.At.Offset >= want.From && len(reads[i].List) < 3 { // short, so that there are several
+				reads[i].List = append(reads[i].List, m)
 			}
 		}
 	}
 	return reads
 }
 
-func (w *world) renew(_ context.Context, channel, epoch string) (string, error) {
+func (w *world) Renew(_ context.Context, channel, epoch string) (string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.failing {
@@ -169,10 +169,10 @@ func (w *world) renew(_ context.Context, channel, epoch string) (string, error) 
 		w.serial++
 		s.epoch = fmt.Sprint("r", w.serial)
 		for i := range s.kept {
-			s.kept[i].at.Epoch = s.epoch
-			p := *s.kept[i].pub
+			s.kept[i].At.Epoch = s.epoch
+			p := *s.kept[i].Pub
 			p.Epoch = s.epoch
-			s.kept[i].pub = &p
+			s.kept[i].Pub = &p
 		}
 	}
 	return s.epoch, nil

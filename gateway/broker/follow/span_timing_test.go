@@ -1,4 +1,4 @@
-package redis
+package follow
 
 import (
 	"strconv"
@@ -15,7 +15,7 @@ func (p sixth) Has(slot int) bool { return slot%6 == int(p) }
 // numbered is a source of channels whose names are numbers.
 type numbered struct{ world }
 
-func (*numbered) slot(channel string) int {
+func (*numbered) Slot(channel string) int {
 	n, _ := strconv.Atoi(channel)
 	return n
 }
@@ -23,22 +23,22 @@ func (*numbered) slot(channel string) int {
 // What the node stands still for when one of six masters is lost and back: 100,000 channels,
 // and as many that are remembered as there may be.
 func BenchmarkAPartIsLostAndBack(b *testing.B) {
-	f := newFollower(nil, new(numbered), new(followStats))
+	f := New(nil, new(numbered))
 	for i := range 6 {
-		f.back(sixth(i), i == 5)
+		f.Back(sixth(i), i == 5)
 	}
 	names := make([]string, pastMost+100_000)
 	for i := range names {
 		names[i] = strconv.Itoa(i)
 	}
-	f.add(names)
+	f.Add(names)
 	for _, p := range f.places.All() {
-		p.stand(broker.Position{Offset: 1, Epoch: "e"}, proofNone, 0)
+		p.stand(broker.Position{Offset: 1, Epoch: "e"}, 0, ProofNone, 0)
 	}
-	f.remove(names[:pastMost])
+	f.Remove(names[:pastMost])
 	for b.Loop() {
-		f.lost(sixth(0))
-		f.back(sixth(0), true)
+		f.Lost(sixth(0))
+		f.Back(sixth(0), true)
 		b.StopTimer()
 		for _, p := range f.queue {
 			p.phase = phaseLive

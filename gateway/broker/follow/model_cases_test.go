@@ -1,4 +1,4 @@
-package redis
+package follow
 
 import (
 	"testing"
@@ -28,7 +28,7 @@ func TestAReadMadeDuringAComparisonIsNoLoss(t *testing.T) {
 		synctest.Wait()
 		g.check()
 		require.Nil(t, g.meanwhile, "no comparison was made")
-		require.Zero(t, g.stats.told.Load()+g.stats.wentBack.Load())
+		require.Zero(t, g.f.stats.told.Load()+g.f.stats.wentBack.Load())
 	})
 }
 
@@ -38,14 +38,14 @@ func TestWhatAReadSawOfAnEpochThatIsToComeCounts(t *testing.T) {
 	play(t, func(t *testing.T, g *game) {
 		g.publish("a")
 		g.arrive(1)
-		_, err := g.renew(t.Context(), "a", g.channels["a"].epoch) // another node
+		_, err := g.Renew(t.Context(), "a", g.channels["a"].epoch) // another node
 		require.NoError(t, err)
 		g.publish("a")
 		g.publish("a")
 		g.enter("a")
 		g.arrive(1)
 		g.cut(g.lines...)
-		g.f.lost(g.lines[0])
+		g.f.Lost(g.lines[0])
 		g.rewind(1, g.lines[0])
 		g.publish("a") // in the place of what the subscriber saw
 		g.back(g.lines...)
@@ -68,17 +68,17 @@ func TestAHistoryThatWentAwayInTwoLossesIsNotWaitedFor(t *testing.T) {
 		g.mu.Unlock()
 		g.meanwhile = func() {
 			g.cut(part)
-			g.f.lost(part)
+			g.f.Lost(part)
 		}
 		g.connect(part)
-		g.f.back(part, true)
+		g.f.Back(part, true)
 		synctest.Wait()
 		require.Nil(t, g.meanwhile, "no comparison was made")
 		require.True(t, g.crowd.by["a"].told)
 		g.connect(part)
-		g.f.back(part, true)
+		g.f.Back(part, true)
 		time.Sleep(time.Minute) // the others are compared
-		up, left := g.f.caughtUp()
+		up, left := g.f.CaughtUp()
 		require.True(t, up)
 		require.Zero(t, left)
 	})
@@ -97,11 +97,11 @@ func TestABarrierIsBehindTheReadUnderWay(t *testing.T) {
 			g.flight = nil
 			top := broker.Position{Offset: g.channels["a"].top, Epoch: g.channels["a"].epoch}
 			g.mu.Unlock()
-			g.f.learn("a", tip{top: top}, nil)
-			go func() { barrier <- g.f.await(t.Context(), g.f.takeSuspects()) }()
+			g.f.Learn("a", Tip{Top: top}, nil)
+			go func() { barrier <- g.f.Await(t.Context(), g.f.TakeSuspects()) }()
 			time.Sleep(time.Second) // until it waits for this read
 		}
-		g.f.doubtAll()
+		g.f.DoubtAll(func(int) bool { return true })
 		synctest.Wait()
 		time.Sleep(time.Minute)
 		require.NoError(t, <-barrier)
@@ -144,7 +144,7 @@ func TestAHistoryThatGoesWhileItIsRenewedLeavesNoPlace(t *testing.T) {
 		g.rewind(1, g.lines[0])
 		g.connect(g.lines...)
 		g.loseAgain(func() { *g.channels["a"] = stream{} })
-		require.EqualValues(t, 1, g.stats.wentBack.Load())
+		require.EqualValues(t, 1, g.f.stats.wentBack.Load())
 		g.publish("a")
 		g.check()
 		require.Len(t, g.crowd.bare, 1)

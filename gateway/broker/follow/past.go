@@ -1,4 +1,4 @@
-package redis
+package follow
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"sluice/gateway/broker"
-	rds "sluice/gateway/redis"
 	"sluice/gateway/shrink"
 )
 
@@ -28,13 +27,14 @@ type left struct {
 	channel string
 	slot    int
 	at      broker.Position
+	ref     uint64
 	sum     uint64
-	proof   proof
+	proof   Proof
 	again   bool // left again since it was put into order
 }
 
 // keep remembers a place; false if another one was forgotten for want of room.
-func (q *past) keep(p *place) bool {
+func (q *past) keep(p *Place) bool {
 	if !p.known || p.at.Offset == 0 {
 		return true
 	}
@@ -49,7 +49,7 @@ func (q *past) keep(p *place) bool {
 	default:
 		l.again = true
 	}
-	l.at, l.sum, l.proof = p.at, p.sum, p.proof
+	l.at, l.ref, l.sum, l.proof = p.at, p.ref, p.sum, p.proof
 	if q.order.Len() <= pastMost {
 		return true
 	}
@@ -75,7 +75,7 @@ func (q *past) doubt(of func(slot int) bool) {
 
 // nextPast takes some of what is due. What its part of the reader is not there for is due again when it
 // is back. Caller holds mu.
-func (f *follower) nextPast() (batch []*left) {
+func (f *Follower) nextPast() (batch []*left) {
 	if f.stopped {
 		return nil
 	}
@@ -94,7 +94,7 @@ func (f *follower) nextPast() (batch []*left) {
 
 // comparePast compares some of what is due: more says that there is more, ok that all could be
 // read.
-func (f *follower) comparePast(ctx context.Context) (more, ok bool) {
+func (f *Follower) comparePast(ctx context.Context) (more, ok bool) {
 	f.mu.Lock()
 	batch := f.nextPast()
 	n := len(batch)
@@ -102,23 +102,23 @@ func (f *follower) comparePast(ctx context.Context) (more, ok bool) {
 		f.mu.Unlock()
 		return false, true
 	}
-	places, wants := make([]place, n), make([]want, n)
+	places, wants := make([]Place, n), make([]Want, n)
 	for i, l := range batch {
-		places[i] = place{channel: l.channel, at: l.at, sum: l.sum, proof: l.proof}
-		wants[i] = want{channel: l.channel, from: l.at.Offset, epoch: l.at.Epoch, one: true}
+		places[i] = Place{channel: l.channel, at: l.at, sum: l.sum, proof: l.proof}
+		wants[i] = Want{Channel: l.channel, From: l.at.Offset, Epoch: l.at.Epoch, One: true, Ref: l.ref}
 	}
 	f.mu.Unlock()
 	var bad []*left
-	for i, r := range f.source.follow(ctx, wants) {
-		err := r.err
+	for i, r := range f.source.Follow(ctx, wants) {
+		err := r.Err
 		if err == nil {
 			if found, _ := places[i].weigh(&r); found != findBack {
 				continue
 			}
 			f.stats.awayBack.Add(1)
-			_, err = f.source.renew(ctx, places[i].channel, places[i].at.Epoch)
+			_, err = f.source.Renew(ctx, places[i].channel, places[i].at.Epoch)
 		}
-		if err != nil && !errors.Is(err, rds.ErrRefused) {
+		if err != nil && !errors.Is(err, ErrRefused) {
 			bad = append(bad, batch[i])
 		}
 	}

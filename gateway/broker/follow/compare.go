@@ -1,4 +1,4 @@
-package redis
+package follow
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"sluice/gateway/broker"
-	rds "sluice/gateway/redis"
 )
 
 const (
@@ -20,8 +19,8 @@ const (
 	backoffMax = 2 * time.Second
 )
 
-// run compares what is queued until ctx ends.
-func (f *follower) run(ctx context.Context) {
+// Run compares what is queued until ctx ends.
+func (f *Follower) Run(ctx context.Context) {
 	pause := time.Duration(0)
 	failed := backoffMin
 	for {
@@ -38,7 +37,7 @@ func (f *follower) run(ctx context.Context) {
 			}
 		}
 		f.stats.comparisons.Add(uint64(len(batch)))
-		reads := f.source.follow(ctx, wants)
+		reads := f.source.Follow(ctx, wants)
 		bad := 0
 		for i, p := range batch {
 			if !f.compare(ctx, p, reads[i], spans[i]) {
@@ -76,7 +75,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // next takes a batch from the queue, with what to read for it and in which spans. Places whose part of
 // the reader is not there wait until it is back.
-func (f *follower) next() (batch []*place, wants []want, spans []*span) {
+func (f *Follower) next() (batch []*Place, wants []Want, spans []*Span) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stopped {
@@ -98,7 +97,7 @@ func (f *follower) next() (batch []*place, wants []want, spans []*span) {
 			h.early, h.missed = len(h.list), false
 		}
 		batch = append(batch, p)
-		wants = append(wants, want{channel: p.channel, from: max(p.at.Offset, 1), epoch: p.at.Epoch})
+		wants = append(wants, Want{Channel: p.channel, From: max(p.at.Offset, 1), Epoch: p.at.Epoch, Ref: p.ref})
 		if len(batch) == compareMost {
 			break
 		}
@@ -112,14 +111,14 @@ func (f *follower) next() (batch []*place, wants []want, spans []*span) {
 }
 
 // finish ends a batch.
-func (f *follower) finish() {
+func (f *Follower) finish() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.batch = nil
 }
 
 // again puts a place back whose history could not be read.
-func (f *follower) again(p *place) {
+func (f *Follower) again(p *Place) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if p.gone {
@@ -132,10 +131,10 @@ func (f *follower) again(p *place) {
 
 // compare does what a place needs after its history was read, which was begun in a span; false
 // if it has to be read again.
-func (f *follower) compare(ctx context.Context, p *place, r read, in *span) bool {
+func (f *Follower) compare(ctx context.Context, p *Place, r Read, in *Span) bool {
 	for {
-		if r.err != nil {
-			return f.unread(ctx, p, r.err, in)
+		if r.Err != nil {
+			return f.unread(ctx, p, r.Err, in)
 		}
 		f.mu.Lock()
 		if p.gone || f.stopped {
@@ -144,37 +143,37 @@ func (f *follower) compare(ctx context.Context, p *place, r read, in *span) bool
 		}
 		p.phase = phaseReplay
 		found, skip := p.weigh(&r)
-		at := p.at
+		at, ref := p.at, p.ref
 		f.mu.Unlock()
 		switch found {
 		case findNothing:
-			return f.settle(ctx, p, r.top, in, false)
+			return f.settle(ctx, p, r.Top, in, false)
 		case findBack:
-			return f.wentBack(ctx, p, at.Epoch, r.top.Offset, in)
+			return f.wentBack(ctx, p, at.Epoch, r.Top.Offset, in)
 		case findLost:
-			return f.settle(ctx, p, r.top, in, true)
+			return f.settle(ctx, p, r.Top, in, true)
 		}
-		for i := skip; i < len(r.list); i++ {
-			if r.list[i].at.Offset != at.Offset+uint64(i-skip)+1 { // a hole in the history
-				return f.settle(ctx, p, r.top, in, true)
+		for i := skip; i < len(r.List); i++ {
+			if r.List[i].At.Offset != at.Offset+uint64(i-skip)+1 { // a hole in the history
+				return f.settle(ctx, p, r.Top, in, true)
 			}
-			switch f.replay(ctx, p, &r.list[i]) {
+			switch f.replay(ctx, p, &r.List[i]) {
 			case replayOver:
 				return true
 			case replayClash:
-				return f.wentBack(ctx, p, at.Epoch, r.top.Offset, in)
+				return f.wentBack(ctx, p, at.Epoch, r.Top.Offset, in)
 			}
 		}
 		f.mu.Lock()
-		at = p.at
-		done := at.Offset >= r.top.Offset
+		at, ref = p.at, p.ref
+		done := at.Offset >= r.Top.Offset
 		p.asked = p.furthest()
 		f.mu.Unlock()
 		if done {
-			return f.settle(ctx, p, r.top, in, false)
+			return f.settle(ctx, p, r.Top, in, false)
 		}
 		// From the last one on, which must be there still: a failover may come between two reads.
-		r = f.source.follow(ctx, []want{{channel: p.channel, from: at.Offset, epoch: at.Epoch}})[0]
+		r = f.source.Follow(ctx, []Want{{Channel: p.channel, From: at.Offset, Epoch: at.Epoch, Ref: ref}})[0]
 	}
 }
 
@@ -182,10 +181,10 @@ func (f *follower) compare(ctx context.Context, p *place, r read, in *span) bool
 const refusedMost = 5
 
 // unread is told that the history of a place could not be read or renewed; false if that is
-// to be tried again. One that Redis refuses again and again tells nothing any more: its
+// to be tried again. One that the engine refuses again and again tells nothing any more: its
 // subscribers have lost their place, and the other channels go on.
-func (f *follower) unread(ctx context.Context, p *place, err error, in *span) bool {
-	if !errors.Is(err, rds.ErrRefused) {
+func (f *Follower) unread(ctx context.Context, p *Place, err error, in *Span) bool {
+	if !errors.Is(err, ErrRefused) {
 		return false
 	}
 	f.mu.Lock()
@@ -200,9 +199,9 @@ func (f *follower) unread(ctx context.Context, p *place, err error, in *span) bo
 }
 
 // wentBack gives a history that went back another epoch, and tells of it.
-func (f *follower) wentBack(ctx context.Context, p *place, epoch string, top uint64, in *span) bool {
+func (f *Follower) wentBack(ctx context.Context, p *Place, epoch string, top uint64, in *Span) bool {
 	f.stats.wentBack.Add(1)
-	epoch, err := f.source.renew(ctx, p.channel, epoch)
+	epoch, err := f.source.Renew(ctx, p.channel, epoch)
 	if err != nil {
 		return f.unread(ctx, p, err, in)
 	}
@@ -218,7 +217,7 @@ const (
 )
 
 // replay delivers a message of the history.
-func (f *follower) replay(ctx context.Context, p *place, m *message) replayed {
+func (f *Follower) replay(ctx context.Context, p *Place, m *Message) replayed {
 	credit, err := f.credit(ctx, m)
 	if err != nil {
 		return replayOver
@@ -235,19 +234,19 @@ func (f *follower) replay(ctx context.Context, p *place, m *message) replayed {
 	}
 	f.stats.replayed.Add(1)
 	f.deliver(p, m, credit)
-	p.repeats = m.at.Offset
+	p.repeats = m.At.Offset
 	return replayDone
 }
 
-func (f *follower) credit(ctx context.Context, m *message) (*broker.Credit, error) {
-	if m.size == 0 {
+func (f *Follower) credit(ctx context.Context, m *Message) (*broker.Credit, error) {
+	if m.Size == 0 {
 		return nil, nil
 	}
-	return f.sink.Credit(ctx, m.size)
+	return f.sink.Credit(ctx, m.Size)
 }
 
 // settle ends a comparison: it tells the Sink and lets pass what waited.
-func (f *follower) settle(ctx context.Context, p *place, top broker.Position, in *span, lost bool) bool {
+func (f *Follower) settle(ctx context.Context, p *Place, top broker.Position, in *Span, lost bool) bool {
 	f.mu.Lock()
 	if p.gone || f.stopped {
 		f.mu.Unlock()
@@ -255,7 +254,7 @@ func (f *follower) settle(ctx context.Context, p *place, top broker.Position, in
 	}
 	if lost {
 		f.stats.told.Add(1)
-		p.stand(top, proofNone, 0)
+		p.stand(top, 0, ProofNone, 0)
 		f.sink.Lost(p.channel)
 	} else {
 		f.stats.resynced.Add(1)
@@ -269,7 +268,7 @@ func (f *follower) settle(ctx context.Context, p *place, top broker.Position, in
 }
 
 // release lets the first message that waits pass, if it may; false when that is over.
-func (f *follower) release(ctx context.Context, p *place) bool {
+func (f *Follower) release(ctx context.Context, p *Place) bool {
 	f.mu.Lock()
 	m, ok := f.firstHeld(p)
 	f.mu.Unlock()
@@ -292,16 +291,16 @@ func (f *follower) release(ctx context.Context, p *place) bool {
 
 // firstHeld takes the first message that waits and may pass. If there is none, the place
 // is live again, or queued for another comparison. Caller holds mu.
-func (f *follower) firstHeld(p *place) (message, bool) {
+func (f *Follower) firstHeld(p *Place) (Message, bool) {
 	if p.gone || f.stopped {
-		return message{}, false
+		return Message{}, false
 	}
 	missed := false
 	if h := p.hold; h != nil && p.span.lasts() {
 		for len(h.list) > 0 && !missed {
 			m := h.list[0]
-			if h.early > 0 && m.at.Offset != 0 { // the history that was read has it, or it never was there
-				if m.at.Epoch != p.at.Epoch || m.at.Offset > p.at.Offset {
+			if h.early > 0 && m.At.Offset != 0 { // the history that was read has it, or it never was there
+				if m.At.Epoch != p.at.Epoch || m.At.Offset > p.at.Offset {
 					f.stats.unconfirmed.Add(1)
 				}
 				f.popHeld(h)
@@ -321,12 +320,12 @@ func (f *follower) firstHeld(p *place) (message, bool) {
 		missed = missed || h.missed
 	}
 	f.rest(p, missed)
-	return message{}, false
+	return Message{}, false
 }
 
 // rest ends the comparison of a place, or with missed, or after a loss meanwhile, has it
 // compared again. Caller holds mu.
-func (f *follower) rest(p *place, missed bool) {
+func (f *Follower) rest(p *Place, missed bool) {
 	p.progress()
 	p.phase = phaseLive
 	switch {

@@ -1,4 +1,4 @@
-package redis
+package follow
 
 import (
 	"context"
@@ -18,10 +18,9 @@ import (
 type game struct {
 	t *testing.T
 	*world
-	f     *follower
+	f     *Follower
 	crowd *crowd
 	names []string
-	stats followStats
 	sent  map[string]bool // bare publications that were on a connection when it was whole
 	told  int
 }
@@ -37,19 +36,19 @@ func (g *game) enter(ch string) {
 		g.serial++
 		*s = stream{epoch: fmt.Sprint("n", g.serial), all: make(map[uint64]string)}
 	}
-	t := tip{top: broker.Position{Offset: s.top, Epoch: s.epoch}, proof: proofEmpty}
+	t := Tip{Top: broker.Position{Offset: s.top, Epoch: s.epoch}, Proof: ProofEmpty}
 	if n := len(s.kept); n > 0 {
-		t.proof, t.sum = proofSum, s.kept[n-1].sum
+		t.Proof, t.Sum = ProofSum, s.kept[n-1].Sum
 	} else if s.top == 0 {
-		t.proof = proofNone
+		t.Proof = ProofNone
 	}
-	l := &positioned{at: t.top, seen: make(map[uint64]string)}
+	l := &positioned{at: t.Top, seen: make(map[uint64]string)}
 	if s.top > 0 {
 		l.seen[s.top] = s.all[s.top]
 	}
 	g.mu.Unlock()
-	_, _, in := g.f.reading(ch)
-	g.f.learn(ch, t, in)
+	_, _, in := g.f.Reading(ch)
+	g.f.Learn(ch, t, in)
 	g.crowd.mu.Lock()
 	l.told = g.crowd.losses[ch] != before
 	g.crowd.by[ch] = l
@@ -67,11 +66,11 @@ func (g *game) arrive(n int) {
 		next := g.flight[0]
 		g.flight = g.flight[1:]
 		g.mu.Unlock()
-		if p, _ := g.f.find(next.channel); p != nil {
-			if next.m.at.Offset == 0 {
-				g.sent[next.m.pub.Data.String()] = true
+		if p, _ := g.f.Find(next.channel); p != nil {
+			if next.m.At.Offset == 0 {
+				g.sent[next.m.Pub.Data.String()] = true
 			}
-			g.f.message(g.t.Context(), p, next.m)
+			g.f.Message(g.t.Context(), p, next.m)
 		}
 	}
 }
@@ -80,7 +79,7 @@ func (g *game) lose(lines ...*line) {
 	g.arrive(g.rng.IntN(len(g.flight) + 1))
 	g.cut(lines...)
 	for _, l := range lines {
-		g.f.lost(l)
+		g.f.Lost(l)
 	}
 }
 
@@ -93,7 +92,7 @@ func (g *game) back(lines ...*line) {
 		g.arrive(g.rng.IntN(3))
 	}
 	for _, l := range lines {
-		g.f.back(l, !slices.ContainsFunc(g.lines, func(l *line) bool { return !l.up }))
+		g.f.Back(l, !slices.ContainsFunc(g.lines, func(l *line) bool { return !l.up }))
 	}
 }
 
@@ -185,7 +184,7 @@ func (g *game) step() {
 		g.mu.Unlock()
 	case n < 82: // twice
 		g.mu.Lock()
-		if k := len(g.flight); k > 0 && g.flight[k-1].m.at.Offset > 0 {
+		if k := len(g.flight); k > 0 && g.flight[k-1].m.At.Offset > 0 {
 			g.flight = append(g.flight, g.flight[k-1])
 		}
 		g.mu.Unlock()
@@ -206,8 +205,8 @@ func (g *game) step() {
 		g.enter(g.channel())
 	case n < 98: // the last subscriber leaves, another one comes
 		ch := g.channel()
-		g.f.remove([]string{ch})
-		g.f.add([]string{ch})
+		g.f.Remove([]string{ch})
+		g.f.Add([]string{ch})
 		g.enter(ch)
 	default:
 		g.again()
@@ -236,17 +235,17 @@ func (g *game) check() {
 	for _, ch := range g.names {
 		g.mu.Lock()
 		s := g.channels[ch]
-		t := tip{top: broker.Position{Offset: s.top, Epoch: s.epoch}}
+		t := Tip{Top: broker.Position{Offset: s.top, Epoch: s.epoch}}
 		g.mu.Unlock()
-		_, _, in := g.f.reading(ch)
-		g.f.learn(ch, t, in)
+		_, _, in := g.f.Reading(ch)
+		g.f.Learn(ch, t, in)
 	}
-	require.NoError(g.t, g.f.await(g.t.Context(), g.f.takeSuspects()))
+	require.NoError(g.t, g.f.Await(g.t.Context(), g.f.TakeSuspects()))
 	synctest.Wait()
-	_, pending, held := g.f.counts()
+	_, pending, held := g.f.Counts()
 	require.Zero(g.t, pending)
 	require.Zero(g.t, held)
-	up, left := g.f.caughtUp()
+	up, left := g.f.CaughtUp()
 	require.True(g.t, up)
 	require.Zero(g.t, left)
 	g.mu.Lock()
@@ -289,14 +288,14 @@ func newGameOn(t *testing.T, lines int, seed uint64) (g *game, stop func()) {
 	for _, ch := range g.names {
 		g.channels[ch] = &stream{}
 	}
-	g.f = newFollower(g.crowd, g.world, &g.stats)
+	g.f = New(g.crowd, g.world)
 	ctx, cancel := context.WithCancel(t.Context())
-	go g.f.run(ctx)
-	g.f.add(g.names)
+	go g.f.Run(ctx)
+	g.f.Add(g.names)
 	g.divide(lines)
 	g.connect(g.lines...)
 	for _, l := range g.lines {
-		g.f.back(l, true)
+		g.f.Back(l, true)
 	}
 	for _, ch := range g.names {
 		g.enter(ch)

@@ -1,4 +1,4 @@
-package redis
+package follow
 
 import (
 	"fmt"
@@ -7,11 +7,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"sluice/gateway/broker/brokertest"
-	rds "sluice/gateway/redis"
-	"sluice/gateway/testkit"
-	"sluice/gateway/testkit/redisrig"
 )
 
 // What makes a channel known between Lost and Back says nothing about what follows: the connection may
@@ -21,8 +16,8 @@ func TestAPlaceMadeBeforeBackIsCompared(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(t *testing.T, g *game) {
 				g.lose(g.lines...)
-				g.f.remove([]string{"a"})
-				g.f.add([]string{"a"})
+				g.f.Remove([]string{"a"})
+				g.f.Add([]string{"a"})
 				g.connect(g.lines...)
 				known(g)
 				g.cut(g.lines...) // again; the reader was not back, so it does not tell
@@ -39,7 +34,7 @@ func TestAPlaceMadeBeforeBackIsCompared(t *testing.T) {
 	f("by a message", func(g *game) {
 		g.publish("a")
 		g.arrive(1)
-		g.crowd.by["a"] = &positioned{at: g.channels["a"].kept[0].at, seen: make(map[uint64]string)}
+		g.crowd.by["a"] = &positioned{at: g.channels["a"].kept[0].At, seen: make(map[uint64]string)}
 	})
 }
 
@@ -70,7 +65,7 @@ func TestAFloodBeforeBackStopsNobody(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			g.arrive(1 << 30)
-			g.f.back(g.lines[0], true)
+			g.f.Back(g.lines[0], true)
 			close(done)
 		}()
 		synctest.Wait()
@@ -89,11 +84,11 @@ func (g *game) loseAgain(meanwhile func()) {
 		g.send("a", g.world.message(0, "", "bare"))
 		g.mu.Unlock()
 		g.arrive(1)
-		g.f.lost(g.lines[0])
+		g.f.Lost(g.lines[0])
 	}
-	g.f.back(g.lines[0], true)
+	g.f.Back(g.lines[0], true)
 	synctest.Wait()
-	g.f.back(g.lines[0], true)
+	g.f.Back(g.lines[0], true)
 	time.Sleep(time.Second)
 	synctest.Wait()
 }
@@ -113,25 +108,6 @@ func TestWhatWaitsAtAPlaceThatIsNotKnownAnyMoreGoesOn(t *testing.T) {
 		require.Len(t, g.crowd.bare, 1)
 		g.check()
 	})
-}
-
-// A channel whose keys another program took is told; it does not keep the node from being ready, nor others
-// waiting.
-func TestAHistoryThatCannotBeReadForGoodIsTold(t *testing.T) {
-	server := redisrig.Single(t)
-	n := started(t, rds.Options{Address: []string{server.Addr}, Prefix: "p"}, Options{})
-	n.enter("c")
-	n.enter("d")
-	n.publish("c", "1")
-	n.sink.Await(t, "c", 1)
-	server.Do(t, "SET", "p.stream.meta.c", "foreign")
-	server.KillPubSub(t)
-	testkit.Eventually(t, func() bool { return len(n.sink.Events("c")) == 2 }, "the loss to be told")
-	require.Equal(t, brokertest.Lost, n.sink.Events("c")[1].Kind)
-	n.awaitReady()
-	n.publish("d", "1")
-	n.sink.Await(t, "d", 2) // behind the resync
-	require.EqualValues(t, 1, n.Stats().Shards[0].Unreadable)
 }
 
 // Who hands over messages may wait for a comparison that is put off, because the part of the reader is
@@ -157,7 +133,7 @@ func TestALossLetsGoWhoWaitsForAComparison(t *testing.T) {
 		}()
 		synctest.Wait()
 		require.False(t, over(done), "nothing waited")
-		g.f.lost(g.lines[0])
+		g.f.Lost(g.lines[0])
 		synctest.Wait()
 		require.True(t, over(done), "the reader waits for what only it can bring")
 	})

@@ -1,24 +1,24 @@
-package redis
+package follow
 
-// part is the slots whose channels one connection of the reader brings, as *redis.Part.
-type part interface {
+// Part is the slots whose channels one connection of the reader brings, a part of the reader.
+type Part interface {
 	Has(slot int) bool
 }
 
-// span is the time from Back to Lost of a part of the reader: nothing published in it is
+// Span is the time from Back to Lost of a part of the reader: nothing published in it is
 // missed.
-type span struct {
-	part part
+type Span struct {
+	part Part
 	over bool // guarded by the follower's mu
 }
 
 // lasts reports whether the span is not over; nil is none. Caller holds the follower's mu.
-func (s *span) lasts() bool { return s != nil && !s.over }
+func (s *Span) lasts() bool { return s != nil && !s.over }
 
 // span returns the one that a slot is in now, nil while its part is not back. What
 // becomes known then is compared at Back. Why: the connection may be lost again before, of
 // which the reader does not tell. Caller holds mu.
-func (f *follower) span(slot int) *span {
+func (f *Follower) span(slot int) *Span {
 	for _, s := range f.spans {
 		if s.part.Has(slot) {
 			return s
@@ -27,8 +27,8 @@ func (f *follower) span(slot int) *span {
 	return nil
 }
 
-// lost is told that a part of the reader lost its connection.
-func (f *follower) lost(of part) {
+// Lost is told that a part of the reader Lost its connection.
+func (f *Follower) Lost(of Part) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, s := range f.spans {
@@ -48,12 +48,12 @@ func (f *follower) lost(of part) {
 	}
 }
 
-// back is told that a part of the reader has all its channels subscribed again: what was missed
+// Back is told that a part of the reader has all its channels subscribed again: what was missed
 // can be read. whole says that it is the last one.
-func (f *follower) back(of part, whole bool) {
+func (f *Follower) Back(of Part, whole bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := &span{part: of}
+	now := &Span{part: of}
 	f.spans = append(f.spans, now)
 	if whole && !f.up {
 		f.up = true

@@ -1,7 +1,8 @@
-package redis
+package follow
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 
@@ -9,46 +10,52 @@ import (
 	"sluice/gateway/shrink"
 )
 
-// source is where a follower reads what it compares with.
-type source interface {
-	// follow answers each want, in order.
-	follow(ctx context.Context, wants []want) []read
-	// slot returns the slot that parts of the reader know a channel by.
-	slot(channel string) int
-	// renew gives a channel another epoch if it still has this one, and returns the
+// ErrRefused is wrapped by errors of a Source that time does not cure: after a few of them in a row
+// the subscribers of the channel are told that they lost their place.
+var ErrRefused = errors.New("follow: the history cannot be read")
+
+// Source is where a follower reads what it compares with.
+type Source interface {
+	// Follow answers each want, in order.
+	Follow(ctx context.Context, wants []Want) []Read
+	// Slot returns the slot that parts of the reader know a channel by.
+	Slot(channel string) int
+	// Renew gives a channel another epoch if it still has this one, and returns the
 	// one that it has then.
-	renew(ctx context.Context, channel, epoch string) (string, error)
+	Renew(ctx context.Context, channel, epoch string) (string, error)
 }
 
-// want asks for the publications of a channel from an offset on.
-type want struct {
-	channel string
-	from    uint64
-	epoch   string // the one it is expected to have
-	one     bool   // one publication is enough
+// Want asks for the publications of a channel from an offset on.
+type Want struct {
+	Channel string
+	From    uint64
+	Epoch   string // the one it is expected to have
+	One     bool   // one publication is enough
+	// Ref is that of the publication at From, if it is known and there still; 0: unknown.
+	Ref uint64
 }
 
-// follower knows the subscribed channels of a shard and what of them entered the Sink.
+// Follower knows the subscribed channels of a shard and what of them entered the Sink.
 // Messages come from the goroutines of the shard's reader, each channel from one at a
-// time; comparisons run on the one goroutine of run.
-type follower struct {
-	// Immutable after newFollower.
+// time; comparisons run on the one goroutine of Run.
+type Follower struct {
+	// Immutable after New.
 	sink   broker.Sink
-	source source
-	stats  *followStats
+	source Source
+	stats  counters
 	wake   chan struct{} // capacity 1: there may be something to compare
 
 	// Guarded by mu. Why the Sink is called under it: whoever delivers, its order
 	// and the places agree, and when stopped is set nothing enters any more. A Sink
 	// does not block there.
 	mu       sync.Mutex
-	places   shrink.Map[string, *place]
-	queue    []*place                   // to be compared
-	parked   []*place                   // the same, once their part of the reader is back
-	batch    []*place                   // being compared
-	suspects map[*place]broker.Position // behind what reads found
+	places   shrink.Map[string, *Place]
+	queue    []*Place                   // to be compared
+	parked   []*Place                   // the same, once their part of the reader is back
+	batch    []*Place                   // being compared
+	suspects map[*Place]broker.Position // behind what reads found
 	past     past
-	spans    []*span       // those that are not over
+	spans    []*Span       // those that are not over
 	up       bool          // all parts of the reader are back
 	upAgain  chan struct{} // closed when they are
 	catching int           // places that the last loss left to be compared
@@ -56,28 +63,29 @@ type follower struct {
 	stopped  bool
 }
 
-func newFollower(sink broker.Sink, source source, stats *followStats) *follower {
-	return &follower{sink: sink, source: source, stats: stats, wake: make(chan struct{}, 1), suspects: make(map[*place]broker.Position), upAgain: make(chan struct{})}
+// New returns a follower that compares nothing before Run.
+func New(sink broker.Sink, source Source) *Follower {
+	return &Follower{sink: sink, source: source, wake: make(chan struct{}, 1), suspects: make(map[*Place]broker.Position), upAgain: make(chan struct{})}
 }
 
-// add makes places for channels before they are subscribed.
-func (f *follower) add(channels []string) {
+// Add makes places for channels before they are subscribed.
+func (f *Follower) Add(channels []string) {
 	slots := make([]int, len(channels))
 	for i, ch := range channels {
-		slots[i] = f.source.slot(ch)
+		slots[i] = f.source.Slot(ch)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, ch := range channels {
 		if f.places.Value(ch) == nil {
 			ch = strings.Clone(ch) // a name must not keep alive what it was cut from
-			f.places.Set(ch, &place{channel: ch, slot: slots[i], span: f.span(slots[i])})
+			f.places.Set(ch, &Place{channel: ch, slot: slots[i], span: f.span(slots[i])})
 		}
 	}
 }
 
-// remove forgets channels; what still comes for them is dropped.
-func (f *follower) remove(channels []string) {
+// Remove forgets channels; what still comes for them is dropped.
+func (f *Follower) Remove(channels []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, ch := range channels {
@@ -96,8 +104,11 @@ func (f *follower) remove(channels []string) {
 	}
 }
 
-// find returns the place of a channel and its epoch. channel is not kept.
-func (f *follower) find(channel string) (p *place, epoch string) {
+// Channel returns the name of the channel, one text for all. Any goroutine.
+func (p *Place) Channel() string { return p.channel }
+
+// Find returns the place of a channel and its epoch. channel is not kept.
+func (f *Follower) Find(channel string) (p *Place, epoch string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stopped {
@@ -109,9 +120,9 @@ func (f *follower) find(channel string) (p *place, epoch string) {
 	return p, epoch
 }
 
-// message takes what came in the channel of a place, in order. It waits for credit,
+// Message takes what came in the channel of a place, in order. It waits for credit,
 // and for a replay under way that is far behind, until ctx ends.
-func (f *follower) message(ctx context.Context, p *place, m message) {
+func (f *Follower) Message(ctx context.Context, p *Place, m Message) {
 	var credit *broker.Credit
 	for {
 		step, wait := f.take(p, m, credit)
@@ -135,7 +146,7 @@ func (f *follower) message(ctx context.Context, p *place, m message) {
 			}
 		case stepCredit:
 			var err error
-			if credit, err = f.sink.Credit(ctx, m.size); err != nil {
+			if credit, err = f.sink.Credit(ctx, m.Size); err != nil {
 				return
 			}
 		}
@@ -153,7 +164,7 @@ const (
 )
 
 // take does one step for a message.
-func (f *follower) take(p *place, m message, credit *broker.Credit) (step, <-chan struct{}) {
+func (f *Follower) take(p *Place, m Message, credit *broker.Credit) (step, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if p.gone || f.stopped {
@@ -185,8 +196,8 @@ func (f *follower) take(p *place, m message, credit *broker.Credit) (step, <-cha
 }
 
 // pass delivers a message, if there is credit for it. Caller holds mu.
-func (f *follower) pass(p *place, m *message, credit *broker.Credit) step {
-	if credit == nil && m.size > 0 {
+func (f *Follower) pass(p *Place, m *Message, credit *broker.Credit) step {
+	if credit == nil && m.Size > 0 {
 		return stepCredit
 	}
 	f.deliver(p, m, credit)
@@ -195,28 +206,28 @@ func (f *follower) pass(p *place, m *message, credit *broker.Credit) step {
 
 // stale reports whether the place must be compared before live messages may pass.
 // Caller holds mu.
-func (f *follower) stale(p *place) bool {
+func (f *Follower) stale(p *Place) bool {
 	return p.phase != phaseLive || p.known && !p.span.lasts()
 }
 
 // deliver hands a message to the Sink. Caller holds mu.
-func (f *follower) deliver(p *place, m *message, credit *broker.Credit) {
+func (f *Follower) deliver(p *Place, m *Message, credit *broker.Credit) {
 	p.moved(m)
 	switch {
-	case m.kind == messageJoin:
-		f.sink.Join(p.channel, m.info, credit)
-	case m.kind == messageLeave:
-		f.sink.Leave(p.channel, m.info, credit)
-	case m.pub == nil:
+	case m.Kind == KindJoin:
+		f.sink.Join(p.channel, m.Info, credit)
+	case m.Kind == KindLeave:
+		f.sink.Leave(p.channel, m.Info, credit)
+	case m.Pub == nil:
 		credit.Release()
 	default:
-		f.sink.Publication(p.channel, m.pub, m.prev, credit)
+		f.sink.Publication(p.channel, m.Pub, m.Prev, credit)
 	}
 }
 
 // turn returns a channel that is closed when the comparison of the place got on.
 // Caller holds the follower's mu.
-func (p *place) turn() <-chan struct{} {
+func (p *Place) turn() <-chan struct{} {
 	if p.hold == nil {
 		p.hold = &hold{}
 	}
@@ -227,7 +238,7 @@ func (p *place) turn() <-chan struct{} {
 }
 
 // progress wakes who waits for turn. Caller holds the follower's mu.
-func (p *place) progress() {
+func (p *Place) progress() {
 	if p.hold != nil && p.hold.turn != nil {
 		close(p.hold.turn)
 		p.hold.turn = nil
@@ -235,7 +246,7 @@ func (p *place) progress() {
 }
 
 // enqueue has a place compared. Caller holds mu.
-func (f *follower) enqueue(p *place) {
+func (f *Follower) enqueue(p *Place) {
 	if p.phase != phaseLive {
 		return
 	}
@@ -244,15 +255,15 @@ func (f *follower) enqueue(p *place) {
 	f.signal()
 }
 
-func (f *follower) signal() {
+func (f *Follower) signal() {
 	select {
 	case f.wake <- struct{}{}:
 	default:
 	}
 }
 
-// awaitUp waits for all parts of the reader to be there.
-func (f *follower) awaitUp(ctx context.Context) error {
+// AwaitUp waits for all parts of the reader to be there.
+func (f *Follower) AwaitUp(ctx context.Context) error {
 	f.mu.Lock()
 	again := f.upAgain
 	f.mu.Unlock()
@@ -265,7 +276,7 @@ func (f *follower) awaitUp(ctx context.Context) error {
 }
 
 // catch has a place compared before the shard counts as ready. Caller holds mu.
-func (f *follower) catch(p *place) {
+func (f *Follower) catch(p *Place) {
 	if !p.caught {
 		p.caught = true
 		f.catching++
@@ -274,26 +285,26 @@ func (f *follower) catch(p *place) {
 }
 
 // settled says that a place need not be waited for any more. Caller holds mu.
-func (f *follower) settled(p *place) {
+func (f *Follower) settled(p *Place) {
 	if p.caught {
 		p.caught = false
 		f.catching--
 	}
 }
 
-// stop returns when nothing enters the Sink any more.
-func (f *follower) stop() {
+// Stop returns when nothing enters the Sink any more.
+func (f *Follower) Stop() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stopped = true
 }
 
-// counts returns how many channels there are, how many of them are to be compared, and how
+// Counts returns how many channels there are, how many of them are to be compared, and how
 // many bytes wait for that.
-func (f *follower) counts() (channels, pending, held int) {
+func (f *Follower) Counts() (channels, pending, held int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, list := range [][]*place{f.queue, f.parked, f.batch} {
+	for _, list := range [][]*Place{f.queue, f.parked, f.batch} {
 		for _, p := range list {
 			if !p.gone {
 				pending++
@@ -303,9 +314,9 @@ func (f *follower) counts() (channels, pending, held int) {
 	return f.places.Len(), pending, f.held
 }
 
-// caughtUp reports whether all parts of the reader are there and nothing of their last losses is left
+// CaughtUp reports whether all parts of the reader are there and nothing of their last losses is left
 // to be compared.
-func (f *follower) caughtUp() (up bool, left int) {
+func (f *Follower) CaughtUp() (up bool, left int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.up, f.catching
