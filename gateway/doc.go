@@ -28,8 +28,8 @@
 //	proxy/          connect and refresh hooks (implements auth.Hook)
 //	hub/            who listens here: lanes, a shard per loop, interest, credit
 //	broker/         contract; brokertest/ its suite for engines; memory/ the engine, history/ its
-//	                log of a channel; redis/ the engine of many nodes; follow/ compares what
-//	                was delivered with histories, replays or tells; relay/ has its publications from another node's
+//	                log of a channel; redis/ jetstream/ the engines of many nodes; follow/
+//	                compares what was delivered with histories, replays or tells; relay/ has its publications from another node's
 //	                broadcast route; remotetest/ one for tests: late, broken or silent
 //	                as they say
 //	presence/       contract; presencetest/ the suite that judges what keeps it; memory/ redis/,
@@ -59,8 +59,8 @@
 //	                back; counters
 //	../codec/       bytes: frames, cursors, JSON, requests and replies; no goroutine, no lock;
 //	                coding/ gzip and zstd in pieces that streams share
-//	test/ testkit/  end-to-end tests by what a user sees; what tests stand on; redisrig/ real
-//	                redis-servers as their children; recordings/ of the reference on Redis and NATS
+//	test/ testkit/  end-to-end tests by what a user sees; what tests stand on; redisrig/
+//	                natsrig/ real servers of Redis and NATS as their children, child/; recordings/ of the reference on Redis and NATS
 //	docs/ deploy/   what people read, also by `sluice docs`; what puts it onto machines and
 //	                watches it: packages, units, images, manifests, a dashboard, alerts
 //

@@ -14,6 +14,12 @@ import (
 	"sluice/gateway/tally"
 )
 
+// Msg and Header are the library's.
+type (
+	Msg    = natsgo.Msg
+	Header = natsgo.Header
+)
+
 // Request is what is asked of a subject. Data and Header are not written to, and may go on being
 // read for a while after the call that they were made with.
 type Request struct {
@@ -40,6 +46,8 @@ type Calls struct {
 	mu      sync.Mutex
 	pending map[uint64]*call
 	last    uint64
+
+	flushes flushes
 
 	// Atomic.
 	asked   atomic.Uint64
@@ -312,8 +320,12 @@ func (c *Calls) Gather(ctx context.Context, req Request, each func(m *natsgo.Msg
 	return nil
 }
 
-// Send sends without an answer. What it returned no error for may get lost with the connection.
-func (c *Calls) Send(req Request) error {
+// Send sends without an answer, and returns when the server has it: on the way from there to others it can be
+// lost.
+func (c *Calls) Send(ctx context.Context, req Request) error {
+	if ctx.Err() != nil {
+		return c.errs.count(unavailable(ReasonTimeout, context.Cause(ctx)))
+	}
 	if err := c.conn.state(); err != nil {
 		return c.errs.count(err)
 	}
@@ -321,21 +333,75 @@ func (c *Calls) Send(req Request) error {
 	if err := c.conn.nc.PublishMsg(&natsgo.Msg{Subject: req.Subject, Header: req.Header, Data: req.Data}); err != nil {
 		return c.errs.count(ofSend(err))
 	}
-	return nil
+	f := c.flushes.join(c)
+	select {
+	case <-f.done:
+		if f.err != nil {
+			return c.errs.count(f.err)
+		}
+		return nil
+	case <-ctx.Done():
+		return c.errs.count(ofContext(ctx))
+	}
 }
 
-// Flush returns when all that was sent before has reached the server.
-func (c *Calls) Flush(ctx context.Context) error {
-	if err := c.conn.state(); err != nil {
-		return c.errs.count(err)
-	}
-	if err := c.conn.nc.FlushWithContext(ctx); err != nil {
-		if ctx.Err() != nil {
-			return c.errs.count(ofContext(ctx))
+// flushes has the server say that it has what was sent: those who wait share its answers.
+type flushes struct {
+	// Guarded by mu.
+	mu        sync.Mutex
+	now, next *flush // under way, and the one behind it; nil for none
+	done      sync.WaitGroup
+}
+
+// flush is one question and answer.
+type flush struct {
+	done chan struct{}
+	err  *Error
+}
+
+// join returns the flush that goes out behind now.
+func (f *flushes) join(c *Calls) *flush {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.next == nil {
+		f.next = &flush{done: make(chan struct{})}
+		if f.now == nil {
+			f.now, f.next = f.next, nil
+			f.done.Go(func() { f.run(c) })
+			return f.now
 		}
-		return c.errs.count(ofSend(err))
 	}
-	return nil
+	return f.next
+}
+
+// flushMost is how long a flush may take.
+const flushMost = 10 * time.Second
+
+// run flushes as long as somebody waits.
+func (f *flushes) run(c *Calls) {
+	for {
+		f.mu.Lock()
+		now := f.now
+		f.mu.Unlock()
+		losses := c.conn.losses.Load()
+		ctx, cancel := context.WithTimeout(context.Background(), flushMost)
+		err := c.conn.nc.FlushWithContext(ctx)
+		cancel()
+		switch {
+		case err != nil:
+			now.err = &Error{Kind: ErrUnknown, Reason: ReasonBroken, Err: err}
+		case c.conn.losses.Load() != losses: // the answer may be of the connection behind
+			now.err = &Error{Kind: ErrUnknown, Reason: ReasonBroken, Err: errors.New("the connection was lost")}
+		}
+		close(now.done)
+		f.mu.Lock()
+		f.now, f.next = f.next, nil
+		over := f.now == nil
+		f.mu.Unlock()
+		if over {
+			return
+		}
+	}
 }
 
 // Ready returns why calls cannot be made now, nil if they can as far as known. It does not block.
@@ -348,5 +414,6 @@ func (c *Calls) Ready() error {
 
 func (c *Calls) close() {
 	c.conn.close()
+	c.flushes.done.Wait()
 	c.fail(func(*call) bool { return true }, &Error{Kind: ErrUnknown, Reason: ReasonClosed, Err: natsgo.ErrConnectionClosed})
 }

@@ -35,6 +35,8 @@ const (
 const (
 	apiNoStream          = 10059
 	apiNoMessage         = 10037
+	apiBatchIncomplete   = 10176
+	apiBatchesMost       = 10210
 	apiWrongSequence     = 10071
 	apiWrongSequenceBare = 10164
 )
@@ -109,8 +111,8 @@ func (a *apiError) of() *Error {
 		e.Kind, e.Reason = ErrUnavailable, ReasonStorage
 	case a.Code == 503 || a.Code == 408:
 		e.Kind = ErrUnavailable
-	case a.Code >= 500 && strings.Contains(text, "batch"):
-		e.Kind = ErrUnavailable
+	case a.ErrCode == apiBatchIncomplete || a.ErrCode == apiBatchesMost:
+		e.Kind, e.Reason = ErrUnavailable, ReasonBusy
 	}
 	return e
 }

@@ -79,6 +79,7 @@ var layout = map[string]row{
 	"gateway/broker/history":        {ours: "codec gateway/broker"},
 	"gateway/broker/follow":         {ours: "codec gateway/broker gateway/shrink"},
 	"gateway/broker/redis":          {ours: "codec gateway/advice gateway/broker gateway/broker/follow gateway/broker/history gateway/redis gateway/reference gateway/tally"},
+	"gateway/broker/jetstream":      {ours: "codec gateway/advice gateway/broker gateway/broker/follow gateway/broker/history gateway/nats gateway/reference gateway/tally", others: modNats + "/jetstream github.com/hashicorp/golang-lru/v2/simplelru"},
 	"gateway/broker/memory":         {ours: "codec gateway/broker gateway/broker/history gateway/shrink"},
 	"gateway/broker/relay":          {ours: "codec gateway/auth gateway/broker gateway/broker/history gateway/shrink"},
 	"gateway/cluster":               {ours: "codec gateway/advice gateway/broker gateway/reference gateway/tally"},
@@ -153,7 +154,9 @@ var layout = map[string]row{
 	"bench/mode/modetest":    {ours: benchFloor + " bench/standin", others: modTestify + " " + modUnix},
 	"":                       {ours: "gateway/cli"},
 
-	"gateway/testkit/redisrig": {ours: "gateway/testkit"},
+	"gateway/testkit/child":    {},
+	"gateway/testkit/redisrig": {ours: "gateway/testkit gateway/testkit/child"},
+	"gateway/testkit/natsrig":  {ours: "gateway/testkit gateway/testkit/child gateway/testkit/redisrig", others: modNats + " " + modNats + "/jetstream"},
 }
 
 type listed struct {

@@ -25,6 +25,9 @@ type Factory struct {
 	OneWay bool
 	// NoDeltas: nobody is given the publication before.
 	NoDeltas bool
+	// Apart: what has no history takes another way than what has, on which it may overtake, and on which a
+	// subscription is known a little later (several servers of NATS).
+	Apart bool
 }
 
 // keep are histories that outlive a test.

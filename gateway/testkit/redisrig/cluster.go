@@ -94,7 +94,7 @@ func (c *RedisCluster) writeNodes(t testing.TB, bus map[*Server]int) (founders [
 			text = append(text, fmt.Sprintf(format, myself))
 		}
 		text = append(text, fmt.Sprintf("vars currentEpoch %d lastVoteEpoch 0\n", clusterMasters))
-		if err := os.WriteFile(filepath.Join(me.process.dir, "nodes.conf"), []byte(strings.Join(text, "\n")), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(me.process.Dir, "nodes.conf"), []byte(strings.Join(text, "\n")), 0o600); err != nil {
 			t.Fatalf("redisrig: %v", err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"sluice/gateway/testkit"
+	"sluice/gateway/testkit/child"
 )
 
 // Slot is that of a key.
@@ -34,7 +35,7 @@ func (c *RedisCluster) Owner(t testing.TB, slot int64) *Server {
 func (c *RedisCluster) running(t testing.TB) *Server {
 	t.Helper()
 	for _, s := range c.all() {
-		if !s.process.ended() {
+		if !s.process.Ended() {
 			return s
 		}
 	}
@@ -58,7 +59,7 @@ func (c *RedisCluster) MigrateSlot(t testing.TB, slot int64, to *Server, between
 			if len(keys) == 0 {
 				return
 			}
-			command := []any{"MIGRATE", "127.0.0.1", to.Port, "", 0, patience.Milliseconds()}
+			command := []any{"MIGRATE", "127.0.0.1", to.Port, "", 0, child.Patience.Milliseconds()}
 			if from.Password != "" {
 				command = append(command, "AUTH", from.Password)
 			}
@@ -72,7 +73,7 @@ func (c *RedisCluster) MigrateSlot(t testing.TB, slot int64, to *Server, between
 	}
 	to.Do(t, "CLUSTER", "SETSLOT", slot, "NODE", c.ids[to])
 	for _, m := range c.Masters {
-		if m != to && !m.process.ended() {
+		if m != to && !m.process.Ended() {
 			m.Do(t, "CLUSTER", "SETSLOT", slot, "NODE", c.ids[to])
 		}
 	}
@@ -83,7 +84,7 @@ func (c *RedisCluster) Failover(t testing.TB, replica *Server) {
 	t.Helper()
 	replica.Do(t, "CLUSTER", "FAILOVER", "TAKEOVER")
 	for _, s := range c.all() {
-		if s.process.ended() {
+		if s.process.Ended() {
 			continue
 		}
 		testkit.Eventually(t, func() bool {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/gateway/testkit"
+	"sluice/gateway/testkit/child"
 )
 
 // Proxy forwards TCP connections to a server, and is where they go wrong.
@@ -194,7 +195,7 @@ func (p *Proxy) serve(client net.Conn) {
 	if strings.HasPrefix(p.target, "/") {
 		network = "unix"
 	}
-	server, err := net.DialTimeout(network, p.target, patience)
+	server, err := net.DialTimeout(network, p.target, child.Patience)
 	if err != nil {
 		_ = client.Close()
 		return

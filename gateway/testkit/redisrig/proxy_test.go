@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/gateway/testkit"
+	"sluice/gateway/testkit/child"
 )
 
 // echo answers with what it gets.
@@ -42,7 +43,7 @@ func through(t *testing.T, p *Proxy, text string) string {
 	if _, err := io.WriteString(c, text); err != nil {
 		t.Fatal(err)
 	}
-	_ = c.SetReadDeadline(time.Now().Add(patience))
+	_ = c.SetReadDeadline(time.Now().Add(child.Patience))
 	got := make([]byte, len(text))
 	n, _ := io.ReadFull(c, got)
 	return string(got[:n])
@@ -75,7 +76,7 @@ func TestAProxyCutsWhereItIsTold(t *testing.T) {
 	p.Stall(true)
 	_, before, _ := p.Counts()
 	go func() {
-		within(patience, func() bool {
+		child.Within(child.Patience, func() bool {
 			_, total, _ := p.Counts()
 			return total > before
 		})

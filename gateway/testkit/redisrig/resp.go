@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/gateway/testkit/child"
 )
 
 // Error is an error that the server answered: "WRONGTYPE Operation against …".
@@ -36,7 +38,7 @@ func (s *Server) Dial(t testing.TB) *Client {
 }
 
 func (s *Server) dial() (*Client, error) {
-	conn, err := net.DialTimeout("tcp", s.Addr, patience)
+	conn, err := net.DialTimeout("tcp", s.Addr, child.Patience)
 	if err != nil {
 		return nil, fmt.Errorf("redisrig: %w", err)
 	}
@@ -106,7 +108,7 @@ func (c *Client) Send(args ...any) error {
 
 // SendRaw sends bytes as they are.
 func (c *Client) SendRaw(text []byte) error {
-	if err := c.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.conn.SetWriteDeadline(time.Now().Add(child.Patience)); err != nil {
 		return fmt.Errorf("redisrig: %w", err)
 	}
 	if _, err := c.conn.Write(text); err != nil {
@@ -117,7 +119,7 @@ func (c *Client) SendRaw(text []byte) error {
 
 // Receive takes the next answer, or message of a subscription. It waits for a minute.
 func (c *Client) Receive() (any, error) {
-	if err := c.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.conn.SetReadDeadline(time.Now().Add(child.Patience)); err != nil {
 		return nil, fmt.Errorf("redisrig: %w", err)
 	}
 	return c.receive()

@@ -71,17 +71,17 @@ func Sentinel(t testing.TB, options ...Option) *SentinelSet {
 // sentinelConfig writes the configuration of a sentinel, which takes few of the options of a server.
 func (s *Server) sentinelConfig(t testing.TB, set settings, lines []string) {
 	t.Helper()
-	text := fmt.Sprintf("bind 127.0.0.1\nprotected-mode no\ndir %s\n", s.process.dir)
+	text := fmt.Sprintf("bind 127.0.0.1\nprotected-mode no\ndir %s\n", s.process.Dir)
 	if set.tls {
 		text += fmt.Sprintf("port 0\ntls-port %d\ntls-cert-file %s\ntls-key-file %s\ntls-ca-cert-file %s\ntls-auth-clients no\ntls-replication yes\n",
-			s.Port, filepath.Join(s.process.dir, certName), filepath.Join(s.process.dir, keyName), filepath.Join(s.process.dir, certName))
+			s.Port, filepath.Join(s.process.Dir, certName), filepath.Join(s.process.Dir, keyName), filepath.Join(s.process.Dir, certName))
 	} else {
 		text += fmt.Sprintf("port %d\n", s.Port)
 	}
 	if set.password != "" {
 		text += fmt.Sprintf("requirepass %s\nsentinel sentinel-pass %s\n", set.password, set.password)
 	}
-	if err := os.WriteFile(filepath.Join(s.process.dir, configName), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.process.Dir, configName), []byte(text), 0o600); err != nil {
 		t.Fatalf("redisrig: %v", err)
 	}
 	s.appendConfig(t, lines...)
@@ -90,7 +90,7 @@ func (s *Server) sentinelConfig(t testing.TB, set settings, lines []string) {
 // appendConfig adds lines to the configuration of a server that does not run.
 func (s *Server) appendConfig(t testing.TB, lines ...string) {
 	t.Helper()
-	f, err := os.OpenFile(filepath.Join(s.process.dir, configName), os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(filepath.Join(s.process.Dir, configName), os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatalf("redisrig: %v", err)
 	}
@@ -147,7 +147,7 @@ func (set *SentinelSet) Master(t testing.TB) *Server {
 func (set *SentinelSet) master() *Server {
 	var named string
 	for _, sentinel := range set.Sentinels {
-		if sentinel.process.ended() {
+		if sentinel.process.Ended() {
 			continue
 		}
 		v, err := sentinel.Try("SENTINEL", "GET-MASTER-ADDR-BY-NAME", set.Name)

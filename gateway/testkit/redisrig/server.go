@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"sluice/gateway/testkit"
+	"sluice/gateway/testkit/child"
 )
 
 // Server is a redis-server or a redis-sentinel.
@@ -21,7 +22,7 @@ type Server struct {
 	CA       string // path of the certificate that signed its own, as PEM; "" without TLS
 	Password string // of the default user
 	trust    *tls.Config
-	process  *process
+	process  *child.Process
 }
 
 // NeedRedis returns the path of redis-server. See testkit.NeedProgram.
@@ -35,7 +36,7 @@ func prepare(t testing.TB, s settings, dir string, args ...string) *Server {
 	t.Helper()
 	path, port := NeedRedis(t), testkit.FreePort(t)
 	server := &Server{Addr: fmt.Sprintf("127.0.0.1:%d", port), Port: port, Password: s.password}
-	server.process = &process{path: path, dir: dir, args: append([]string{filepath.Join(dir, configName)}, args...)}
+	server.process = &child.Process{Path: path, Dir: dir, Args: append([]string{filepath.Join(dir, configName)}, args...)}
 	if s.unix {
 		server.Socket = filepath.Join(dir, socketName)
 	}
@@ -73,24 +74,24 @@ func (s *Server) begin(t testing.TB) {
 // endWith ends the server with the test.
 func (s *Server) endWith(t testing.TB) {
 	t.Cleanup(func() {
-		if err := s.process.end(syscall.SIGKILL); err != nil {
+		if err := s.process.End(syscall.SIGKILL); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {
-			t.Logf("the log of %s ends\n%s", s.Addr, s.process.logTail())
+			t.Logf("the log of %s ends\n%s", s.Addr, s.process.LogTail())
 		}
 	})
 }
 
 // run starts the process and waits until it answers.
 func (s *Server) run() error {
-	if err := s.process.start(); err != nil {
+	if err := s.process.Start(); err != nil {
 		return err
 	}
 	var err error
 	ended := false
-	ready := within(patience, func() bool {
-		if ended = s.process.ended(); ended {
+	ready := child.Within(child.Patience, func() bool {
+		if ended = s.process.Ended(); ended {
 			return true
 		}
 		_, err = s.Try("PING")
@@ -98,7 +99,7 @@ func (s *Server) run() error {
 	})
 	if !ready || ended {
 		return fmt.Errorf("redisrig: the server at %s does not answer: %w; its log ends\n%s",
-			s.Addr, errors.Join(err, s.process.end(syscall.SIGKILL)), s.process.logTail())
+			s.Addr, errors.Join(err, s.process.End(syscall.SIGKILL)), s.process.LogTail())
 	}
 	return nil
 }
@@ -114,7 +115,7 @@ func (s *Server) Start(t testing.TB) {
 // StartEmpty is Start without data.
 func (s *Server) StartEmpty(t testing.TB) {
 	t.Helper()
-	dir := s.process.dir
+	dir := s.process.Dir
 	if err := errors.Join(os.RemoveAll(filepath.Join(dir, "appendonlydir")), os.RemoveAll(filepath.Join(dir, "dump.rdb"))); err != nil {
 		t.Fatalf("redisrig: %v", err)
 	}
@@ -129,7 +130,7 @@ func (s *Server) Kill(t testing.TB) { s.end(t, syscall.SIGKILL) }
 
 func (s *Server) end(t testing.TB, sig syscall.Signal) {
 	t.Helper()
-	if err := s.process.end(sig); err != nil {
+	if err := s.process.End(sig); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -142,7 +143,7 @@ func (s *Server) Thaw(t testing.TB) { s.signal(t, syscall.SIGCONT) }
 
 func (s *Server) signal(t testing.TB, sig syscall.Signal) {
 	t.Helper()
-	if err := s.process.signal(sig); err != nil {
+	if err := s.process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package redisrig
+package child
 
 import "syscall"
 

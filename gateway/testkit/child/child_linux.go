@@ -1,4 +1,4 @@
-package redisrig
+package child
 
 import "syscall"
 

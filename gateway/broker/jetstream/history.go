@@ -1,0 +1,341 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sluice/codec"
+	"sluice/gateway/broker"
+	"sluice/gateway/broker/follow"
+	"sluice/gateway/nats"
+)
+
+// Histories implements broker.Broker. A read makes the position that is not there yet; it does not
+// extend its life.
+func (e *Engine) Histories(ctx context.Context, queries []broker.HistoryQuery) []broker.History {
+	answers := make([]broker.History, len(queries))
+	if len(queries) == 0 {
+		return answers
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.opt.CallWait+time.Duration(len(queries))*callEach)
+	defer cancel()
+	began := time.Now()
+	spans := make([]*follow.Span, len(queries))
+	wanted := make([]nats.Wanted, len(queries))
+	for i := range queries {
+		ch := queries[i].Channel
+		_, _, spans[i] = e.follow.Reading(ch)
+		s := e.shardOf(ch)
+		wanted[i] = nats.Wanted{Stream: s.stream, Subject: e.subj.kept(s.index, ch)}
+	}
+	for i, last := range e.api.Lasts(ctx, wanted) {
+		q := &queries[i]
+		answer, tip, err := e.history(ctx, q, &last)
+		if err != nil {
+			e.shardOf(q.Channel).missing(err)
+			answers[i] = broker.History{Err: e.failed("history", err)}
+			continue
+		}
+		e.follow.Learn(q.Channel, tip, spans[i])
+		answers[i] = answer
+	}
+	e.calls.took(callHistory, time.Since(began))
+	return answers
+}
+
+// history answers a query by the last message of its channel.
+func (e *Engine) history(ctx context.Context, q *broker.HistoryQuery, last *nats.Last) (h broker.History, t follow.Tip, err error) {
+	if last.Err != nil {
+		return h, t, last.Err
+	}
+	s := e.shardOf(q.Channel)
+	st, foreign := stateOf(&last.Stored)
+	if foreign {
+		e.stats.skipped(skipForeign)
+	}
+	if st.epoch == "" {
+		if st, err = e.enter(ctx, s, q, st); err != nil {
+			return h, t, err
+		}
+		last = &nats.Last{}
+	}
+	h.Top = st.position()
+	t = e.tip(q.Channel, &last.Stored, &st)
+	lo, hi, most := window(q, &st, e.now())
+	if lo > hi || most == 0 {
+		return h, t, nil
+	}
+	list, err := e.list(ctx, s, q.Channel, &st, lo)
+	if err != nil {
+		return h, t, err
+	}
+	h.Publications = choose(list, lo, hi, most, q.Reverse)
+	return h, t, nil
+}
+
+// window says which offsets a query asks for, and how many at the most.
+func window(q *broker.HistoryQuery, st *state, now time.Time) (lo, hi uint64, most int) {
+	lo, hi, most = st.kept(now), st.top, q.Limit
+	switch {
+	case q.Set && q.Reverse && q.Since == 0, q.Set && !q.Reverse && q.Since == 1<<64-1:
+		return 1, 0, 0
+	case q.Set && q.Reverse:
+		hi = min(hi, q.Since-1)
+	case q.Set:
+		lo = max(lo, q.Since+1)
+	}
+	if most < 0 {
+		most = int(min(st.top, 1<<31))
+	}
+	return max(lo, 1), hi, most
+}
+
+// choose takes those of a window, in the order that is asked for.
+func choose(list []follow.Message, lo, hi uint64, most int, reverse bool) []*codec.Publication {
+	var all []*codec.Publication
+	for i := range list {
+		if m := &list[i]; m.Pub != nil && m.At.Offset >= lo && m.At.Offset <= hi {
+			all = append(all, m.Pub)
+		}
+	}
+	if !reverse {
+		return all[:min(most, len(all))]
+	}
+	some := make([]*codec.Publication, min(most, len(all)))
+	for i := range some {
+		some[i] = all[len(all)-1-i]
+	}
+	return some
+}
+
+// tip is where a history ends.
+func (e *Engine) tip(channel string, m *nats.Stored, st *state) follow.Tip {
+	t := follow.Tip{Top: st.position()}
+	switch {
+	case st.kind == kindPublication && m.Seq != 0:
+		t.Proof, t.Sum, t.Ref = follow.ProofSum, follow.Sum(m.Data), m.Seq
+	case st.top > 0:
+		t.Proof = follow.ProofNone
+	}
+	return t
+}
+
+// enter gives a channel a position that has none.
+func (e *Engine) enter(ctx context.Context, s *shard, q *broker.HistoryQuery, before state) (state, error) {
+	for {
+		st := state{meta: metaTTL(q.MetaTTL), at: e.now()}
+		st.begin(newEpoch)
+		err := e.mark(ctx, s, q.Channel, st, before.seq)
+		var failed *nats.Error
+		switch {
+		case err == nil:
+			st.kind = kindState
+			return st, nil
+		case !errors.As(err, &failed) || failed.Reason != nats.ReasonSequence:
+			return state{}, err
+		}
+		if before, err = e.state(ctx, s, q.Channel); err != nil || before.epoch != "" {
+			return before, err
+		}
+	}
+}
+
+const (
+	// readMost and readRoom bound one direct get, in messages and bytes.
+	readMost = 512
+	readRoom = 1 << 20
+	// readTries is how often a list is read that does not reach the top; readPause is between tries.
+	readTries = 20
+	readPause = 10 * time.Millisecond
+)
+
+// list reads the publications of a channel from an offset on, up to the top, as far as they are kept.
+func (e *Engine) list(ctx context.Context, s *shard, channel string, st *state, from uint64) ([]follow.Message, error) {
+	for try := range readTries {
+		list, reached, err := e.read(ctx, s, channel, st, from, 0, 0)
+		if err != nil {
+			return nil, err
+		}
+		if reached {
+			return whole(list), nil
+		}
+		e.stats.readsAgain.Add(1)
+		if !sleep(ctx, readPause<<min(try, 4)) {
+			break
+		}
+	}
+	return nil, &nats.Error{Kind: nats.ErrUnavailable, Reason: nats.ReasonTimeout, Err: errors.New("the servers that answer have not got all of the history yet")}
+}
+
+// whole leaves out what is before a gap: it was trimmed while the rest was read.
+func whole(list []follow.Message) []follow.Message {
+	for i := len(list) - 1; i > 0; i-- {
+		if list[i].At.Offset != list[i-1].At.Offset+1 {
+			return list[i:]
+		}
+	}
+	return list
+}
+
+// read reads publications from an offset on by direct gets, most of them if that is above 0, beginning at a sequence
+// of the stream. reached says that the top is among them, or that it is none any more that could be, or that most were read.
+func (e *Engine) read(ctx context.Context, s *shard, channel string, st *state, from, seq uint64, most int) (list []follow.Message, reached bool, err error) {
+	r := nats.Range{Stream: s.stream, Subject: e.subj.kept(s.index, channel), From: max(seq, 1), Most: readMost, Room: readRoom}
+	if most > 0 {
+		r.Most, r.Room = most, followRoom
+	}
+	for {
+		got, more, err := e.api.Read(ctx, r)
+		if err != nil {
+			return nil, false, err
+		}
+		for i := range got {
+			m := &got[i]
+			r.From = m.Seq + 1
+			reached = reached || m.Seq >= st.seq
+			of, ok := readState(m)
+			if !ok || of.kind != kindPublication || of.epoch != st.epoch || of.top < from || of.top > st.top {
+				continue
+			}
+			if msg, ok := e.publication(channel, m, &of, st.epoch); ok {
+				list = append(list, msg)
+			}
+		}
+		switch {
+		case reached, most > 0 && len(list) > 0:
+			return list, true, nil
+		case !more || len(got) == 0:
+			return list, false, nil
+		}
+	}
+}
+
+// followMost and followRoom bound one answer of a comparison: publications, and bytes after which no
+// further one is read.
+const (
+	followMost = 64
+	followRoom = 64 << 10
+)
+
+// Follow implements follow.Source: the tops in one round trip, and the lists of those that went on.
+func (e *Engine) Follow(ctx context.Context, wants []follow.Want) []follow.Read {
+	ctx, cancel := context.WithTimeout(ctx, e.opt.CallWait)
+	defer cancel()
+	began := time.Now()
+	wanted := make([]nats.Wanted, len(wants))
+	for i := range wants {
+		s := e.shardOf(wants[i].Channel)
+		wanted[i] = nats.Wanted{Stream: s.stream, Subject: e.subj.kept(s.index, wants[i].Channel)}
+	}
+	reads := make([]follow.Read, len(wants))
+	for i, last := range e.api.Lasts(ctx, wanted) {
+		reads[i] = e.followed(ctx, &wants[i], &last)
+		if err := reads[i].Err; err != nil {
+			e.calls.failed(err)
+			if errors.Is(err, nats.ErrRefused) {
+				reads[i].Err = fmt.Errorf("%w: %w", follow.ErrRefused, err)
+			}
+		}
+	}
+	e.calls.took(callFollow, time.Since(began))
+	return reads
+}
+
+// followed answers a want by the last message of its channel. What is kept counts, whether the history is
+// over or not.
+func (e *Engine) followed(ctx context.Context, w *follow.Want, last *nats.Last) (r follow.Read) {
+	if last.Err != nil {
+		return follow.Read{Err: last.Err}
+	}
+	s := e.shardOf(w.Channel)
+	st, _ := stateOf(&last.Stored)
+	if st.epoch == w.Epoch {
+		st.epoch = w.Epoch
+	}
+	r.Top = st.position()
+	if r.Top.Epoch != w.Epoch || r.Top.Offset < w.From {
+		return r
+	}
+	if st.kind == kindPublication && st.top == w.From {
+		if m, ok := e.publication(w.Channel, &last.Stored, &st, w.Epoch); ok {
+			r.List = append(r.List, m)
+		}
+		return r
+	}
+	if w.One {
+		return r
+	}
+	for try := range readTries {
+		list, reached, err := e.read(ctx, s, w.Channel, &st, w.From, w.Ref, followMost)
+		if err != nil {
+			return follow.Read{Err: err}
+		}
+		if reached {
+			r.List = list
+			return r
+		}
+		e.stats.readsAgain.Add(1)
+		if !sleep(ctx, readPause<<min(try, 4)) {
+			break
+		}
+	}
+	return follow.Read{Err: &nats.Error{Kind: nats.ErrUnavailable, Reason: nats.ReasonTimeout, Err: errors.New("the servers that answer have not got all of the history yet")}}
+}
+
+// Renew implements follow.Source.
+func (e *Engine) Renew(ctx context.Context, channel, epoch string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.opt.CallWait)
+	defer cancel()
+	s := e.shardOf(channel)
+	for {
+		st, err := e.state(ctx, s, channel)
+		if err != nil || st.epoch != epoch {
+			return st.epoch, err
+		}
+		seq := st.seq
+		st.epoch, st.floor, st.ttl, st.at = newEpoch(), st.top+1, 0, e.now()
+		err = e.mark(ctx, s, channel, st, seq)
+		var failed *nats.Error
+		if errors.As(err, &failed) && failed.Reason == nats.ReasonSequence {
+			continue
+		}
+		if err == nil {
+			e.lanes.forget(channel)
+		}
+		return st.epoch, err
+	}
+}
+
+// RemoveHistory implements broker.Broker: the position stays.
+func (e *Engine) RemoveHistory(ctx context.Context, channel string) error {
+	ctx, cancel := context.WithTimeout(ctx, e.opt.CallWait)
+	defer cancel()
+	began := time.Now()
+	defer func() { e.calls.took(callRemove, time.Since(began)) }()
+	s := e.shardOf(channel)
+	for {
+		st, err := e.state(ctx, s, channel)
+		if err != nil {
+			return e.failed("remove history", err)
+		}
+		if st.epoch == "" || st.kept(e.now()) > st.top {
+			return nil
+		}
+		seq := st.seq
+		st.floor, st.ttl, st.at = st.top+1, 0, e.now()
+		err = e.mark(ctx, s, channel, st, seq)
+		var failed *nats.Error
+		switch {
+		case err == nil:
+			e.lanes.forget(channel)
+			if err := e.api.Purge(ctx, s.stream, e.subj.kept(s.index, channel), 1); err != nil {
+				e.stats.purgesFailed.Add(1) // nobody is shown what is left
+			}
+			return nil
+		case !errors.As(err, &failed) || failed.Reason != nats.ReasonSequence:
+			return e.failed("remove history", err)
+		}
+	}
+}

@@ -1,0 +1,254 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strings"
+	"sync"
+
+	"sluice/codec"
+	"sluice/gateway/broker"
+	"sluice/gateway/broker/follow"
+	"sluice/gateway/nats"
+	"sluice/gateway/reference"
+)
+
+// intake is the engine as the handler of the feed.
+type intake Engine
+
+var _ nats.Handler = (*intake)(nil)
+
+// Message implements nats.Handler: it decodes what came and passes it on. It waits for credit.
+func (in *intake) Message(m *nats.Msg) {
+	e := (*Engine)(in)
+	channel, ok := e.subj.channelOf(m.Subject)
+	if !ok {
+		if e.bus == nil || !e.bus.Receive(m) {
+			e.advised(m.Subject)
+		}
+		return
+	}
+	p, epoch := e.follow.Find(channel)
+	if p == nil {
+		e.stats.skipped(skipUnwanted)
+		return
+	}
+	if msg, ok := e.live(p.Channel(), epoch, m); ok {
+		e.follow.Message(e.ctx, p, msg)
+	}
+}
+
+// Dropped implements nats.Handler.
+func (in *intake) Dropped(subject string) {
+	e := (*Engine)(in)
+	e.stats.dropped.Add(1)
+	if channel, ok := e.subj.channelOf(subject); ok {
+		e.follow.DoubtChannel(channel)
+	}
+}
+
+// Refused implements nats.Handler. The markers come all the same, so it is said by Ready.
+func (in *intake) Refused(subject string, err error) {
+	e := (*Engine)(in)
+	e.opt.Log.Warn("jetstream: this user may not subscribe to a subject: nothing comes from there", "subject", subject, "error", err,
+		"remedy", "allow the user the subjects that gateway/docs/nats.md lists")
+	err = &nats.Error{Kind: nats.ErrRefused, Reason: nats.ReasonNoPerm, Err: fmt.Errorf("the user may not subscribe to %q: %w", subject, err)}
+	e.refuse.Store(&err)
+}
+
+// Lost implements nats.Handler.
+func (in *intake) Lost(err error) {
+	e := (*Engine)(in)
+	for _, s := range e.shards {
+		s.lost()
+	}
+	if e.over.Err() != nil {
+		return // by us
+	}
+	e.stats.lost.Add(1)
+	st := e.follow.Stats()
+	if !e.stats.lossTold.Swap(true) {
+		e.stats.before[0].Store(st.Replayed)
+		e.stats.before[1].Store(st.Told)
+	}
+	e.opt.Log.Warn("jetstream: the feed is lost: what is missed will be read from the histories", "channels", st.Channels, "error", err,
+		"remedy", "see whether nats-server runs, cut a slow consumer (its log says so), or cannot be reached")
+}
+
+// Up implements nats.Handler.
+func (in *intake) Up() {
+	for _, s := range in.shards {
+		s.signal()
+	}
+}
+
+// report says in the log what became of a loss, once no channel is left to be compared.
+func (e *Engine) report() {
+	if up, left := e.follow.CaughtUp(); !up || left > 0 || !e.stats.lossTold.CompareAndSwap(true, false) {
+		return
+	}
+	st := e.follow.Stats()
+	e.opt.Log.Info("jetstream: all channels are compared with their histories",
+		"replayed", st.Replayed-e.stats.before[0].Load(), "channels_told", st.Told-e.stats.before[1].Load())
+}
+
+// Advisories of streams, which come on a subject of the account's.
+const (
+	advisoryElected = "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED."
+	advisoryDeleted = "$JS.EVENT.ADVISORY.STREAM.DELETED."
+)
+
+// advised takes an advisory.
+func (e *Engine) advised(subject string) {
+	for _, s := range e.shards {
+		switch subject {
+		case advisoryElected + s.stream:
+			s.elected()
+		case advisoryDeleted + s.stream:
+			s.mu.Lock()
+			s.made, s.failing = false, true
+			s.mu.Unlock()
+			s.signal()
+		}
+	}
+}
+
+// advisories are what advised takes.
+func (e *Engine) advisories() (subjects []string) {
+	for _, s := range e.shards {
+		subjects = append(subjects, advisoryElected+s.stream, advisoryDeleted+s.stream)
+	}
+	return subjects
+}
+
+// Slot implements follow.Source: the shard of a channel, the same on all nodes for good.
+func (e *Engine) Slot(channel string) int {
+	if len(e.shards) == 1 {
+		return 0
+	}
+	return int(crc32.ChecksumIEEE([]byte(channel)) % uint32(len(e.shards)))
+}
+
+// live makes a message of what came; what is none is counted.
+func (e *Engine) live(channel, epoch string, m *nats.Msg) (msg follow.Message, ok bool) {
+	if stored, is := nats.Republished(m); is {
+		if st, ours := readState(&stored); ours {
+			if st.kind == kindState {
+				return msg, false // who needs it reads it
+			}
+			msg, ok = e.publication(channel, &stored, &st, epoch)
+			if ok && msg.Pub != nil {
+				msg.Prev = e.prevs.follow(channel, msg.Pub)
+			}
+			return msg, ok
+		}
+		e.stats.skipped(skipForeign)
+	}
+	out, ok := e.push(channel, m.Data, epoch)
+	if !ok {
+		return msg, false
+	}
+	switch out.Kind {
+	case reference.KindJoin, reference.KindLeave:
+		msg.Kind, msg.Info = follow.KindJoin, out.Info
+		if out.Kind == reference.KindLeave {
+			msg.Kind = follow.KindLeave
+		}
+		c := out.Info
+		msg.Size = len(c.User) + len(c.Client) + c.ConnInfo.Len() + c.ChanInfo.Len()
+		return msg, true
+	}
+	if out.Publication == nil {
+		return msg, false
+	}
+	msg.Pub = out.Publication
+	msg.Pub.Offset, msg.Pub.Epoch = 0, "" // a place is the stream's to give
+	msg.Size = msg.Pub.Size()
+	return msg, true
+}
+
+// push decodes what goes through NATS; what is nothing for the channel is counted. Data that cannot be
+// shown are no Publication.
+func (e *Engine) push(channel string, data []byte, epoch string) (out reference.Payload, ok bool) {
+	of, out, err := reference.DecodePush(data, e.limits(channel, epoch))
+	e.stats.left(out.Left)
+	if err == nil && of != channel {
+		err = fmt.Errorf("a push for channel %q", of)
+	}
+	if err != nil {
+		e.skip(channel, skipFor(err), err)
+		out.Publication = nil
+		return out, errors.Is(err, reference.ErrData)
+	}
+	return out, true
+}
+
+// publication makes a message of a publication that a stream keeps. One that cannot be shown has no
+// Pub, and its place all the same.
+func (e *Engine) publication(channel string, m *nats.Stored, st *state, epoch string) (msg follow.Message, ok bool) {
+	if st.epoch == epoch {
+		st.epoch = epoch // one text for all
+	}
+	msg.At, msg.Ref, msg.Sum = st.position(), m.Seq, follow.Sum(m.Data)
+	out, ok := e.push(channel, m.Data, st.epoch)
+	if p := out.Publication; ok && p != nil {
+		p.Offset, p.Epoch = st.top, st.epoch
+		msg.Pub, msg.Size = p, p.Size()
+	}
+	return msg, true
+}
+
+func (e *Engine) skip(channel string, why Skip, err error) {
+	e.stats.skipped(why)
+	e.opt.Log.Debug("jetstream: skipped what is no publication", "channel", channel, "reason", why.String(), "error", err)
+}
+
+// prevs keeps the last publication of channels whose publishers ask for deltas.
+type prevs struct {
+	// Guarded by mu.
+	mu sync.Mutex
+	by map[string]*codec.Publication
+}
+
+// follow takes a publication and returns the one before it, if it asks for a delta and that is
+// known.
+func (q *prevs) follow(channel string, p *codec.Publication) (prev *codec.Publication) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	last, ok := q.by[channel]
+	if !ok && !p.Delta {
+		return nil
+	}
+	if q.by == nil {
+		q.by = make(map[string]*codec.Publication)
+	}
+	if !ok {
+		channel = strings.Clone(channel)
+	}
+	q.by[channel] = p
+	if last != nil && p.Delta && last.Epoch == p.Epoch && last.Offset+1 == p.Offset {
+		return last
+	}
+	return nil
+}
+
+func (q *prevs) remove(channels []string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, ch := range channels {
+		delete(q.by, ch)
+	}
+}
+
+// event is a join or a leave, which go past the streams.
+func (e *Engine) event(ctx context.Context, payload []byte, channel string, credit *broker.Credit) error {
+	ctx, cancel := context.WithTimeout(ctx, e.opt.Wait)
+	defer cancel()
+	if err := e.nats.Calls().Send(ctx, nats.Request{Subject: e.subj.live(channel), Data: payload}); err != nil {
+		return e.failed("join or leave", err)
+	}
+	credit.Release()
+	return nil
+}

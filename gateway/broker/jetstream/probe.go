@@ -1,0 +1,183 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sluice/gateway/advice"
+	"sluice/gateway/nats"
+)
+
+// run proves the shard again and again until ctx ends.
+func (s *shard) run(ctx context.Context) {
+	opt := &s.engine.opt
+	for {
+		s.prove(ctx)
+		s.engine.report()
+		t := time.NewTimer(opt.ProbeEvery)
+		select {
+		case <-t.C:
+		case <-s.wake:
+			t.Stop()
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
+	}
+}
+
+// prove makes the stream if it is not there, writes, and waits for a marker.
+func (s *shard) prove(ctx context.Context) {
+	began := time.Now()
+	s.mu.Lock()
+	gen := s.gen
+	s.mu.Unlock()
+	within, cancel := context.WithTimeout(ctx, s.engine.opt.ProbeLate)
+	defer cancel()
+	seq, err := s.write(within)
+	if err == nil {
+		if err = s.marker(within); err != nil {
+			err = fmt.Errorf("delivery: %w", err)
+		}
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	s.proved(began, gen, seq, err)
+	if err == nil && s.engine.opt.Replicas > 1 {
+		s.look(within)
+	}
+}
+
+// probeLife is how long the message of a probe is kept, in seconds.
+const probeLife = "60"
+
+// write has the stream keep something, and makes the stream if it is not there.
+func (s *shard) write(ctx context.Context) (seq uint64, err error) {
+	if !s.isMade() {
+		if err := s.engine.ensure(ctx); err != nil {
+			return 0, err
+		}
+	}
+	sent := time.Now()
+	ack, err := s.engine.api.Publish(ctx, nats.Request{
+		Subject: s.engine.subj.probe(s.index, s.engine.opt.Node), Header: nats.Header{nats.HeaderTTL: {probeLife}},
+	})
+	if err != nil {
+		s.missing(err)
+		return 0, fmt.Errorf("write: %w", err)
+	}
+	if s.index == 0 {
+		s.engine.setClock(ctx, s.stream, ack.Seq, sent)
+	}
+	return ack.Seq, nil
+}
+
+// missing notes that the stream may not be there any more.
+func (s *shard) missing(err error) {
+	var e *nats.Error
+	if errors.As(err, &e) && (e.Reason == nats.ReasonStream || e.Reason == nats.ReasonResponders) {
+		s.mu.Lock()
+		s.made = false
+		s.mu.Unlock()
+		s.signal()
+	}
+}
+
+func (s *shard) isMade() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.made
+}
+
+// proved takes the outcome of a probe.
+func (s *shard) proved(began time.Time, gen int, seq uint64, err error) {
+	e := s.engine
+	s.mu.Lock()
+	failed := s.err
+	s.err = err
+	var back, doubt bool
+	if err != nil {
+		s.failing = true
+	} else {
+		s.worked = began
+		back = !s.up && s.gen == gen && e.nats.Feed().Ready() == nil
+		s.up = s.up || back
+		doubt = s.up && !back && (s.failing || seq <= s.lastSeq) // or the stream is another
+		s.failing, s.lastSeq = s.failing && !s.up, seq
+	}
+	s.mu.Unlock()
+	switch {
+	case err != nil:
+		e.stats.probesFailed.Add(1)
+		e.calls.failed(err)
+		if failed == nil {
+			e.opt.Log.Warn("jetstream: what is written does not come back", "stream", s.stream, "error", err, "remedy", advice.Remedy(err, advice.Away))
+		}
+		return
+	case failed != nil:
+		e.opt.Log.Info("jetstream: what is written comes back again", "stream", s.stream)
+	}
+	e.calls.took(callProbe, time.Since(began))
+	switch {
+	case back:
+		e.follow.Back(s, e.allUp())
+	case doubt:
+		e.stats.doubts.Add(1)
+		e.follow.DoubtAll(s.Has)
+	}
+}
+
+// lost notes that the feed is gone.
+func (s *shard) lost() {
+	s.mu.Lock()
+	was := s.up
+	s.up = false
+	s.gen++
+	s.mu.Unlock()
+	if was {
+		s.engine.follow.Lost(s)
+	}
+}
+
+// look compares the shard's channels if its stream has another leader: the one before may have gone with what it
+// was to publish again.
+func (s *shard) look(ctx context.Context) {
+	info, err := s.engine.manager.Info(ctx, s.stream)
+	if err != nil || info.Cluster == nil || info.Cluster.Leader == "" {
+		return
+	}
+	leader := info.Cluster.Leader
+	if since := info.Cluster.LeaderSince; since != nil {
+		leader += " " + since.String()
+	}
+	s.mu.Lock()
+	before := s.leader
+	s.leader = leader
+	s.mu.Unlock()
+	if before != "" && before != leader {
+		s.engine.opt.Log.Info("jetstream: a stream has another leader, its channels are compared with their histories", "stream", s.stream, "leader", info.Cluster.Leader)
+		s.engine.stats.leaders.Add(1)
+		s.engine.follow.DoubtAll(s.Has)
+	}
+}
+
+// elected is told by an advisory that the stream has another leader.
+func (s *shard) elected() {
+	s.mu.Lock()
+	s.failing = true // channels are compared once the next probe worked
+	s.mu.Unlock()
+	s.engine.stats.leaders.Add(1)
+	s.signal()
+}
+
+// setClock learns how far the clock of the server is ahead.
+func (e *Engine) setClock(ctx context.Context, stream string, seq uint64, sent time.Time) {
+	m, err := e.api.Message(ctx, stream, seq)
+	if err != nil || m.Seq == 0 {
+		return
+	}
+	e.ahead.Store(int64(m.Time.Sub(sent)))
+}

@@ -1,0 +1,123 @@
+package jetstream
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"sluice/gateway/nats"
+)
+
+// shard is one stream, with what is known of it.
+type shard struct {
+	// Immutable after newShard.
+	engine *Engine
+	index  int
+	stream string
+	wake   chan struct{} // capacity 1: there may be something to prove
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	round   *round    // markers that are under way, nil for none
+	next    *round    // those that go out after them, nil for none
+	made    bool      // the stream is there, as far as is known
+	most    int       // its messages per subject
+	up      bool      // the feed brings all of it
+	gen     int       // counts losses of the feed
+	worked  time.Time // when the last probe began that worked
+	err     error     // of the last probe
+	leader  string    // of the stream, and since when
+	lastSeq uint64    // of the last probe
+	failing bool      // a probe failed since channels were compared last
+}
+
+// round is one marker for all that wait for it.
+type round struct {
+	done chan struct{}
+	err  error
+}
+
+func newShard(e *Engine, index int) *shard {
+	return &shard{engine: e, index: index, stream: e.subj.stream(index), wake: make(chan struct{}, 1)}
+}
+
+// Has implements follow.Part: channels have the number of their shard as slot.
+func (s *shard) Has(slot int) bool { return slot == s.index }
+
+// signal has the shard proved soon.
+func (s *shard) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+const (
+	// markerTry is how long one marker may take before another is sent: the leader may have gone
+	// with it.
+	markerTry = time.Second
+	// markerAgain is between tries.
+	markerAgain = 10 * time.Millisecond
+)
+
+// marker returns when what the stream published again before has been handed over. Callers
+// share markers: one that is under way may have passed the leader before the call, so they wait for the next.
+func (s *shard) marker(ctx context.Context) error {
+	for {
+		r := s.join()
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			return fmt.Errorf("shard %s: no marker came back, see /ready: %w: %w", s.stream, nats.ErrUnavailable, context.Cause(ctx))
+		}
+		if r.err == nil {
+			return nil
+		}
+		if !sleep(ctx, markerAgain) {
+			return fmt.Errorf("shard %s: no marker came back, see /ready: %w", s.stream, r.err)
+		}
+	}
+}
+
+// join returns the round that is sent behind now.
+func (s *shard) join() *round {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next == nil {
+		s.next = &round{done: make(chan struct{})}
+		if s.round == nil {
+			s.round, s.next = s.next, nil
+			s.engine.done.Go(s.rounds)
+			return s.round
+		}
+	}
+	return s.next
+}
+
+// rounds sends markers as long as somebody waits for one.
+func (s *shard) rounds() {
+	for {
+		s.mu.Lock()
+		r := s.round
+		s.mu.Unlock()
+		ctx, cancel := context.WithTimeout(s.engine.over, markerTry)
+		r.err = s.engine.nats.Feed().Marker(ctx, s.markerRequest())
+		cancel()
+		close(r.done)
+		s.mu.Lock()
+		s.round, s.next = s.next, nil
+		over := s.round == nil
+		s.mu.Unlock()
+		if over {
+			return
+		}
+	}
+}
+
+// markerRequest is a message that the leader of the stream refuses: its answer comes behind what the stream published
+// again before, and nothing is kept. The stream that it is said to be for cannot be: its name has
+// a space.
+func (s *shard) markerRequest() nats.Request {
+	return nats.Request{Subject: s.engine.subj.marker(s.index), Header: nats.Header{nats.HeaderExpectStream: {"no stream"}}}
+}

@@ -1,0 +1,164 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/gateway/nats"
+)
+
+// config is what the stream of a shard is to be.
+func (s *shard) config(most int, level int) jetstream.StreamConfig {
+	e := s.engine
+	cfg := jetstream.StreamConfig{
+		Name: s.stream, Description: "publications of Sluice, prefix " + e.subj.prefix,
+		Subjects: []string{e.subj.root(s.index) + ">"}, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
+		MaxMsgsPerSubject: int64(most), MaxBytes: -1, Storage: e.storage(), Replicas: e.opt.Replicas,
+		AllowDirect: true, AllowMsgTTL: true, AllowRollup: true, Duplicates: duplicatesFew,
+		RePublish: &jetstream.RePublish{Source: e.subj.root(s.index) + "live.>", Destination: e.subj.prefix + ".>"},
+		Metadata:  map[string]string{metaShards: strconv.Itoa(len(e.shards)), metaPrefix: e.subj.prefix},
+	}
+	if e.opt.MaxBytes > 0 {
+		cfg.MaxBytes = e.opt.MaxBytes
+	}
+	if level >= nats.LevelBatch {
+		cfg.AllowAtomicPublish = true
+	} else {
+		cfg.Duplicates = resultLife
+	}
+	return cfg
+}
+
+const (
+	metaShards = "sluice.shards"
+	metaPrefix = "sluice.prefix"
+	// duplicatesFew is the time for which a stream remembers ids of messages where nothing has one.
+	duplicatesFew = 100 * time.Millisecond
+	// mostSpare is how many messages of a subject a stream keeps beyond the history: what says no more than
+	// where the channel is.
+	mostSpare = 2
+)
+
+// ensure makes all streams that are not there. What the servers refuse for good is kept for Ready.
+func (e *Engine) ensure(ctx context.Context) error {
+	err := e.ensureAll(ctx)
+	if errors.Is(err, nats.ErrRefused) {
+		e.refuse.Store(&err)
+	} else if err == nil {
+		e.refuse.Store(nil)
+	}
+	return err
+}
+
+func (e *Engine) ensureAll(ctx context.Context) error {
+	level, err := e.manager.Level(ctx)
+	if err != nil {
+		return fmt.Errorf("JetStream: %w", err)
+	}
+	if level < nats.LevelTTL {
+		server, _ := e.nats.Server()
+		return &nats.Error{Kind: nats.ErrRefused, Reason: nats.ReasonVersion, Err: fmt.Errorf(
+			"jetstream.enabled needs nats-server 2.11 or later on all servers, connected to %s; use one, or set jetstream.enabled to false, which gives up history", server.Version)}
+	}
+	if e.oldest.Load() {
+		level = nats.LevelTTL
+	}
+	e.level.Store(int32(level))
+	for _, s := range e.shards {
+		if err := s.ensure(ctx, level); err != nil {
+			return fmt.Errorf("stream %s: %w", s.stream, err)
+		}
+	}
+	return nil
+}
+
+// ensure makes the stream, or sees that it is what it is to be.
+func (s *shard) ensure(ctx context.Context, level int) error {
+	if s.isMade() {
+		return nil
+	}
+	e := s.engine
+	most := max(e.opt.HistorySize, int(e.stats.historySize.Load())) + mostSpare
+	info, err := e.manager.Info(ctx, s.stream)
+	var failed *nats.Error
+	switch {
+	case errors.As(err, &failed) && failed.Reason == nats.ReasonStream:
+		if info, err = e.manager.Create(ctx, s.config(most, level)); err != nil {
+			return err
+		}
+		e.opt.Log.Info("jetstream: made a stream", "stream", s.stream, "replicas", e.opt.Replicas, "messages_per_channel", most)
+	case err != nil:
+		return err
+	}
+	if err := s.check(info); err != nil {
+		return err
+	}
+	if have := int(info.Config.MaxMsgsPerSubject); have > 0 && have < most || level >= nats.LevelBatch && !info.Config.AllowAtomicPublish {
+		cfg := info.Config
+		cfg.MaxMsgsPerSubject = int64(max(most, have))
+		if level >= nats.LevelBatch {
+			cfg.AllowAtomicPublish, cfg.Duplicates = true, duplicatesFew
+		}
+		if info, err = e.manager.Update(ctx, cfg); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	s.made, s.most = true, int(info.Config.MaxMsgsPerSubject)
+	s.mu.Unlock()
+	return nil
+}
+
+// check says what a stream that is there is not.
+func (s *shard) check(info *jetstream.StreamInfo) error {
+	e, cfg := s.engine, &info.Config
+	refuse := func(format string, args ...any) error {
+		return &nats.Error{Kind: nats.ErrRefused, Reason: nats.ReasonStream, Err: fmt.Errorf(format, args...)}
+	}
+	want := s.config(1, nats.LevelTTL)
+	switch {
+	case cfg.Metadata[metaShards] == "":
+		return refuse("it is none of ours (no metadata %s): remove it, or use another prefix", metaShards)
+	case cfg.Metadata[metaShards] != want.Metadata[metaShards]:
+		return refuse("it was made for jetstream.shards %s, here it is %s: set it to that on all nodes, or remove the streams SLUICE_*, which loses all histories",
+			cfg.Metadata[metaShards], want.Metadata[metaShards])
+	case cfg.Metadata[metaPrefix] != e.subj.prefix || len(cfg.Subjects) != 1 || cfg.Subjects[0] != want.Subjects[0]:
+		return refuse("it has the subjects %q, expected %q: remove it, or use another prefix", cfg.Subjects, want.Subjects)
+	case cfg.RePublish == nil || cfg.RePublish.Source != want.RePublish.Source || cfg.RePublish.Destination != want.RePublish.Destination || cfg.RePublish.HeadersOnly:
+		return refuse("it does not publish again what it keeps (republish from %q to %q): set that, or remove the stream", want.RePublish.Source, want.RePublish.Destination)
+	case !cfg.AllowDirect || !cfg.AllowMsgTTL:
+		return refuse("it lacks allow_direct or allow_msg_ttl: set them, or remove the stream")
+	}
+	return nil
+}
+
+// widen has the stream of a channel keep histories of a size, before the first one is kept there.
+func (s *shard) widen(ctx context.Context, size int) error {
+	s.mu.Lock()
+	enough := s.made && s.most >= size+mostSpare
+	s.mu.Unlock()
+	if enough {
+		return nil
+	}
+	e := s.engine
+	for before := e.stats.historySize.Load(); before < int64(size); before = e.stats.historySize.Load() {
+		if e.stats.historySize.CompareAndSwap(before, int64(size)) {
+			break
+		}
+	}
+	e.making.Lock() // who comes later finds it done
+	defer e.making.Unlock()
+	s.mu.Lock()
+	s.made = s.made && s.most >= size+mostSpare
+	made := s.made
+	s.mu.Unlock()
+	if made {
+		return nil
+	}
+	return e.ensure(ctx)
+}

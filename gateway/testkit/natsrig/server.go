@@ -1,0 +1,248 @@
+package natsrig
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"sluice/gateway/testkit"
+	"sluice/gateway/testkit/child"
+)
+
+// Server is a nats-server.
+type Server struct {
+	// Immutable after it was started first.
+	Addr    string // 127.0.0.1:port
+	Port    int
+	URL     string // nats://Addr
+	Name    string
+	data    string // folder of JetStream
+	process *child.Process
+}
+
+// Option changes how servers are started.
+type Option func(*settings)
+
+type settings struct {
+	core   bool
+	lines  []string
+	domain string
+	store  string
+}
+
+func settingsOf(options []Option) settings {
+	var s settings
+	for _, o := range options {
+		o(&s)
+	}
+	return s
+}
+
+// Core leaves JetStream out.
+func Core() Option { return func(s *settings) { s.core = true } }
+
+// Domain gives JetStream a domain.
+func Domain(domain string) Option { return func(s *settings) { s.domain = domain } }
+
+// Store is how much JetStream may keep, in memory and in files alike: "1MB".
+func Store(most string) Option { return func(s *settings) { s.store = most } }
+
+// Lines adds lines of the configuration.
+func Lines(lines ...string) Option { return func(s *settings) { s.lines = append(s.lines, lines...) } }
+
+// built is the server that is built from its module.
+var built struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// module is the server's, whose version go.mod has.
+const module = "github.com/nats-io/nats-server/v2"
+
+// Program returns the path of a nats-server of the version in go.mod, which it builds first.
+func Program(t testing.TB) string {
+	t.Helper()
+	built.once.Do(func() {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			built.err = err
+			return
+		}
+		version, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", module).Output()
+		if err != nil {
+			built.err = fmt.Errorf("natsrig: go list -m %s: %w", module, err)
+			return
+		}
+		dir := filepath.Join(cache, "sluice-natsrig")
+		built.path = filepath.Join(dir, "nats-server-"+strings.TrimSpace(string(version)))
+		if _, err := os.Stat(built.path); err == nil {
+			return
+		}
+		if built.err = os.MkdirAll(dir, 0o700); built.err != nil {
+			return
+		}
+		// Several test processes may build at once: each its own, of which the last stays.
+		own := fmt.Sprintf("%s.%d", built.path, os.Getpid())
+		if out, err := exec.Command("go", "build", "-o", own, module).CombinedOutput(); err != nil {
+			built.err = fmt.Errorf("natsrig: go build %s: %w: %s", module, err, out)
+			return
+		}
+		built.err = os.Rename(own, built.path)
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.path
+}
+
+var names atomic.Int64
+
+// Prefix returns a name that no other call in any process returns: letters, digits and "_".
+func Prefix(t testing.TB) string {
+	t.Helper()
+	return fmt.Sprintf("t%d_%d", os.Getpid(), names.Add(1))
+}
+
+// Single starts one server, with JetStream.
+func Single(t testing.TB, options ...Option) *Server {
+	t.Helper()
+	s := prepare(t, Program(t), settingsOf(options), nil)
+	s.Start(t)
+	return s
+}
+
+// Debian starts the server of Debian's package (2.9), without JetStream if Core says so.
+func Debian(t testing.TB, options ...Option) *Server {
+	t.Helper()
+	path := testkit.NeedProgram(t, []string{"nats-server", "/usr/sbin/nats-server"}, "apt-get install nats-server")
+	s := prepare(t, path, settingsOf(options), nil)
+	s.Start(t)
+	return s
+}
+
+// prepare writes the configuration of a server.
+func prepare(t testing.TB, program string, set settings, lines []string) *Server {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "natsrig")
+	if err != nil {
+		t.Fatalf("natsrig: %v", err)
+	}
+	port := testkit.FreePort(t)
+	s := &Server{Addr: fmt.Sprintf("127.0.0.1:%d", port), Port: port, Name: fmt.Sprintf("n%d", names.Add(1)), data: filepath.Join(dir, "jetstream")}
+	s.URL = "nats://" + s.Addr
+	config := []string{fmt.Sprintf("listen: %q", s.Addr), "server_name: " + s.Name, "max_payload: 8MB"}
+	if !set.core {
+		js := []string{fmt.Sprintf("store_dir: %q", s.data)}
+		if set.domain != "" {
+			js = append(js, "domain: "+set.domain)
+		}
+		if set.store != "" {
+			js = append(js, "max_memory_store: "+set.store, "max_file_store: "+set.store)
+		}
+		config = append(config, "jetstream { "+strings.Join(js, "\n")+" }")
+	}
+	config = append(append(config, lines...), set.lines...)
+	file := filepath.Join(dir, "nats.conf")
+	if err := os.WriteFile(file, []byte(strings.Join(config, "\n")+"\n"), 0o600); err != nil {
+		t.Fatalf("natsrig: %v", err)
+	}
+	s.process = &child.Process{Path: program, Dir: dir, Args: []string{"-c", file}}
+	t.Cleanup(func() {
+		if err := s.process.End(syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// Start starts it, again after Stop or Kill, and waits until it listens.
+func (s *Server) Start(t testing.TB) {
+	t.Helper()
+	s.Begin(t)
+	s.Await(t)
+}
+
+// Begin starts it and waits for nothing.
+func (s *Server) Begin(t testing.TB) {
+	t.Helper()
+	if err := s.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Await waits until it listens.
+func (s *Server) Await(t testing.TB) {
+	t.Helper()
+	ready := child.Within(child.Patience, func() bool {
+		conn, err := net.Dial("tcp", s.Addr)
+		if err != nil {
+			return s.process.Ended()
+		}
+		_ = conn.Close()
+		return true
+	})
+	if !ready || s.process.Ended() {
+		t.Fatalf("natsrig: nats-server does not listen; its log ends\n%s", s.process.LogTail())
+	}
+}
+
+// Stop ends it in order, Kill at once. Its data stay.
+func (s *Server) Stop(t testing.TB) { s.end(t, syscall.SIGTERM) }
+
+// Kill is described with Stop.
+func (s *Server) Kill(t testing.TB) { s.end(t, syscall.SIGKILL) }
+
+func (s *Server) end(t testing.TB, sig syscall.Signal) {
+	t.Helper()
+	if err := s.process.End(sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Forget removes the data of a server that does not run.
+func (s *Server) Forget(t testing.TB) {
+	t.Helper()
+	if err := os.RemoveAll(s.data); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Freeze stops it without an end, Thaw lets it go on.
+func (s *Server) Freeze(t testing.TB) { s.signal(t, syscall.SIGSTOP) }
+
+// Thaw is described with Freeze.
+func (s *Server) Thaw(t testing.TB) { s.signal(t, syscall.SIGCONT) }
+
+func (s *Server) signal(t testing.TB, sig syscall.Signal) {
+	t.Helper()
+	if err := s.process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Log returns the end of what it said.
+func (s *Server) Log() string { return s.process.LogTail() }
+
+// Dial returns a connection of the test's own, which ends with it.
+func (s *Server) Dial(t testing.TB) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(s.URL, nats.Timeout(child.Patience))
+	if err != nil {
+		t.Fatalf("natsrig: %v; the log of the server ends\n%s", err, s.Log())
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
