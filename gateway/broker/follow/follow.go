@@ -43,6 +43,7 @@ type Follower struct {
 	sink   broker.Sink
 	source Source
 	stats  counters
+	prevs  bool          // see KeepPrevious
 	wake   chan struct{} // capacity 1: there may be something to compare
 
 	// Guarded by mu. Why the Sink is called under it: whoever delivers, its order
@@ -67,6 +68,10 @@ type Follower struct {
 func New(sink broker.Sink, source Source) *Follower {
 	return &Follower{sink: sink, source: source, wake: make(chan struct{}, 1), suspects: make(map[*Place]broker.Position), upAgain: make(chan struct{})}
 }
+
+// KeepPrevious has the follower find the publication before one that asks for a delta, if it was delivered here:
+// for engines whose messages do not bring it. Before Add.
+func (f *Follower) KeepPrevious() { f.prevs = true }
 
 // Add makes places for channels before they are subscribed.
 func (f *Follower) Add(channels []string) {
@@ -213,6 +218,9 @@ func (f *Follower) stale(p *Place) bool {
 // deliver hands a message to the Sink. Caller holds mu.
 func (f *Follower) deliver(p *Place, m *Message, credit *broker.Credit) {
 	p.moved(m)
+	if f.prevs && m.Pub != nil && m.At.Offset != 0 {
+		m.Prev = p.previous(m.Pub)
+	}
 	switch {
 	case m.Kind == KindJoin:
 		f.sink.Join(p.channel, m.Info, credit)

@@ -80,6 +80,8 @@ type Place struct {
 	gone   bool // unsubscribed
 	caught bool // counts in the follower's catching
 	hold   *hold
+	// last is the last publication, once one asked for a delta; see Follower.KeepPrevious.
+	last *codec.Publication
 	// refused is how often in a row its comparison was refused.
 	refused int
 }
@@ -156,6 +158,18 @@ func (p *Place) moved(m *Message) {
 	}
 	p.at, p.ref, p.sum, p.proof = m.At, m.Ref, m.Sum, ProofSum
 	p.known, p.read = true, false
+}
+
+// previous takes a publication that is delivered, and returns the one before it if it asks for a delta and
+// that one is known.
+func (p *Place) previous(now *codec.Publication) (prev *codec.Publication) {
+	if last := p.last; last != nil && now.Delta && last.Epoch == now.Epoch && last.Offset+1 == now.Offset {
+		prev = last
+	}
+	if p.last != nil || now.Delta {
+		p.last = now
+	}
+	return prev
 }
 
 // enter takes another epoch, with what reads found of it.

@@ -91,7 +91,6 @@ type Engine struct {
 	shards  []*shard
 	follow  *follow.Follower
 	janitor *janitor
-	prevs   prevs
 	lanes   lanes
 
 	ctx    context.Context // of the intake: ends with StopIntake
@@ -161,6 +160,7 @@ func (e *Engine) Abilities() broker.Abilities {
 // Start implements broker.Broker.
 func (e *Engine) Start(sink broker.Sink) error {
 	e.follow = follow.New(sink, e)
+	e.follow.KeepPrevious()
 	e.done.Go(func() { e.follow.Run(e.ctx) })
 	e.done.Go(func() { e.janitor.run(e.over) })
 	for _, s := range e.shards {
@@ -206,7 +206,6 @@ const callEach = 100 * time.Microsecond
 func (e *Engine) Unsubscribe(_ context.Context, channels []string) error {
 	e.nats.Feed().Unsubscribe(e.subj.lives(channels)...)
 	e.follow.Remove(channels)
-	e.prevs.remove(channels)
 	return nil
 }
 

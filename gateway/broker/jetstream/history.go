@@ -97,6 +97,7 @@ func choose(list []follow.Message, lo, hi uint64, most int, reverse bool) []*cod
 	var all []*codec.Publication
 	for i := range list {
 		if m := &list[i]; m.Pub != nil && m.At.Offset >= lo && m.At.Offset <= hi {
+			m.Pub.Delta = false
 			all = append(all, m.Pub)
 		}
 	}

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"strings"
-	"sync"
 
-	"sluice/codec"
 	"sluice/gateway/broker"
 	"sluice/gateway/broker/follow"
 	"sluice/gateway/nats"
@@ -138,11 +135,7 @@ func (e *Engine) live(channel, epoch string, m *nats.Msg) (msg follow.Message, o
 			if st.kind == kindState {
 				return msg, false // who needs it reads it
 			}
-			msg, ok = e.publication(channel, &stored, &st, epoch)
-			if ok && msg.Pub != nil {
-				msg.Prev = e.prevs.follow(channel, msg.Pub)
-			}
-			return msg, ok
+			return e.publication(channel, &stored, &st, epoch)
 		}
 		e.stats.skipped(skipForeign)
 	}
@@ -203,43 +196,6 @@ func (e *Engine) publication(channel string, m *nats.Stored, st *state, epoch st
 func (e *Engine) skip(channel string, why Skip, err error) {
 	e.stats.skipped(why)
 	e.opt.Log.Debug("jetstream: skipped what is no publication", "channel", channel, "reason", why.String(), "error", err)
-}
-
-// prevs keeps the last publication of channels whose publishers ask for deltas.
-type prevs struct {
-	// Guarded by mu.
-	mu sync.Mutex
-	by map[string]*codec.Publication
-}
-
-// follow takes a publication and returns the one before it, if it asks for a delta and that is
-// known.
-func (q *prevs) follow(channel string, p *codec.Publication) (prev *codec.Publication) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	last, ok := q.by[channel]
-	if !ok && !p.Delta {
-		return nil
-	}
-	if q.by == nil {
-		q.by = make(map[string]*codec.Publication)
-	}
-	if !ok {
-		channel = strings.Clone(channel)
-	}
-	q.by[channel] = p
-	if last != nil && p.Delta && last.Epoch == p.Epoch && last.Offset+1 == p.Offset {
-		return last
-	}
-	return nil
-}
-
-func (q *prevs) remove(channels []string) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, ch := range channels {
-		delete(q.by, ch)
-	}
 }
 
 // event is a join or a leave, which go past the streams.
