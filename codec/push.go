@@ -30,13 +30,14 @@ type Publication struct {
 	Time    int64  // Unix milliseconds of the publish, 0 if unknown
 	Delta   bool   // the publisher asked for deltas
 	Binary  bool   // the payload was not JSON and is not here: no stream can carry it
+	Channel string // the one it was published into, where subscribers of patterns are told; "" mostly
 	Room    *Room  // around Data, for its frame; nil for none
 }
 
 // Size is what a publication counts for in byte limits: its payload and
 // strings, without the fixed cost of the struct.
 func (p *Publication) Size() int {
-	n := p.Data.Len()
+	n := p.Data.Len() + len(p.Channel)
 	for _, t := range p.Tags {
 		n += len(t.Key) + len(t.Value)
 	}
@@ -87,6 +88,7 @@ func (o *object) pubRest(p *Publication) {
 	o.info(p.Info)
 	o.uint("offset", p.Offset)
 	appendTags(o, p.Tags)
+	o.str("channel", p.Channel)
 	if p.Offset == 1 || p.Told {
 		o.str("epoch", p.Epoch)
 	}
@@ -125,6 +127,7 @@ func AppendDeltaPublication(dst []byte, p *Publication, delta string) []byte {
 	o.uint("offset", p.Offset)
 	appendTags(&o, p.Tags)
 	o.bool("delta", delta != "")
+	o.str("channel", p.Channel)
 	o.end()
 	return o.dst
 }

@@ -31,6 +31,7 @@ type pubWire struct {
 	Offset  uint64            `json:"offset"`
 	Tags    map[string]string `json:"tags"`
 	Delta   bool              `json:"delta"`
+	Channel string            `json:"channel"`
 	Epoch   string            `json:"epoch"`
 	Version uint64            `json:"version"`
 }
@@ -80,7 +81,7 @@ func (w *pubWire) publication(channel string, lim Limits) (*Publication, error) 
 		return nil, &FieldError{Field: "data", Want: "acceptable JSON", Cause: err}
 	}
 	p := &Publication{
-		Data: room.value, Room: room, Tags: sortedTags(w.Tags), Offset: w.Offset, Epoch: w.Epoch, Version: w.Version,
+		Data: room.value, Room: room, Tags: sortedTags(w.Tags), Offset: w.Offset, Epoch: w.Epoch, Version: w.Version, Channel: w.Channel,
 	}
 	if w.Info != nil {
 		if p.Info, err = w.Info.info(lim); err != nil {

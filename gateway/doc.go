@@ -28,7 +28,7 @@
 //	proxy/          connect and refresh hooks (implements auth.Hook)
 //	hub/            who listens here: lanes, a shard per loop, interest, credit
 //	broker/         contract; brokertest/ its suite for engines; memory/ the engine, history/ its
-//	                log of a channel; redis/ jetstream/ the engines of many nodes; follow/
+//	                log of a channel; redis/ nats/ jetstream/ the engines of many nodes; follow/
 //	                compares what was delivered with histories, replays or tells; relay/ has its publications from another node's
 //	                broadcast route; remotetest/ one for tests: late, broken or silent
 //	                as they say

@@ -145,8 +145,8 @@ func Via(ctx context.Context) string {
 
 // Abilities say what an engine is like, each by itself.
 type Abilities struct {
-	// History: it keeps publications and positions. Without it, reads of
-	// histories and publishes with HistoryOptions fail with ErrNoHistory.
+	// History: it keeps publications and positions. Without it, reads of histories fail
+	// with ErrNoHistory, and what is published has no position, whatever its HistoryOptions.
 	History bool
 	// Nodes: what is published here reaches the subscribers of other processes.
 	Nodes bool

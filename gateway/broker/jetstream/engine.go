@@ -15,6 +15,7 @@ import (
 	"sluice/gateway/broker"
 	"sluice/gateway/broker/follow"
 	"sluice/gateway/broker/history"
+	core "sluice/gateway/broker/nats"
 	"sluice/gateway/nats"
 	"sluice/gateway/reference"
 )
@@ -79,14 +80,15 @@ func (o *Options) defaults() {
 	}
 }
 
-// Engine implements broker.Broker. Make it with [New].
+// Engine implements broker.Broker, and the Carrier of package cluster. Make it with [New].
 type Engine struct {
+	core.Carrier
+
 	// Immutable after Start.
 	opt     Options
 	nats    *nats.NATS
 	api     *nats.API
 	manager *nats.Manager
-	bus     Bus
 	subj    subjects
 	shards  []*shard
 	follow  *follow.Follower
@@ -112,12 +114,6 @@ type Engine struct {
 	refuse  atomic.Pointer[error]
 }
 
-// Bus takes messages that are for the nodes' commands. It may be nil.
-type Bus interface {
-	// Receive reports whether a message was one.
-	Receive(m *nats.Msg) bool
-}
-
 var _ broker.Broker = (*Engine)(nil)
 
 // New returns an engine that delivers nothing before Start.
@@ -128,6 +124,7 @@ func New(opt Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{opt: opt, nats: opt.NATS, api: opt.NATS.API(), manager: manager, subj: subjects{opt.NATS.Prefix()}}
+	e.Carrier = core.NewCarrier(opt.NATS, opt.Wait, opt.CallWait, e.sent)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.over, e.end = context.WithCancel(context.Background())
 	for i := range opt.Shards {
@@ -148,9 +145,6 @@ func (e *Engine) Check(ctx context.Context) error {
 	}
 	return nil
 }
-
-// SetBus has messages of the nodes' commands handed to bus. Before Start.
-func (e *Engine) SetBus(bus Bus) { e.bus = bus }
 
 // Abilities implements broker.Broker.
 func (e *Engine) Abilities() broker.Abilities {
@@ -263,20 +257,18 @@ func (e *Engine) Close(ctx context.Context) error {
 	return nil
 }
 
-// failed says what failed, in the words of package broker.
+// sent counts a command to other nodes.
+func (e *Engine) sent(err error, took time.Duration) {
+	e.calls.took(callSend, took)
+	if err != nil {
+		e.calls.failed(err)
+	}
+}
+
+// failed counts what failed, and says it in the words of package broker.
 func (e *Engine) failed(what string, err error) error {
-	kind := error(nil)
-	switch {
-	case errors.Is(err, nats.ErrUnknown):
-		kind = broker.ErrUnknown
-	case errors.Is(err, nats.ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		kind = broker.ErrUnavailable
-	}
 	e.calls.failed(err)
-	if kind == nil {
-		return fmt.Errorf("jetstream: %s: %w", what, err)
-	}
-	return fmt.Errorf("jetstream: %s: %w: %w", what, kind, err)
+	return core.Failed(what, err)
 }
 
 // limits are those of what comes in a channel whose epoch is known.

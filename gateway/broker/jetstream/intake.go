@@ -22,7 +22,7 @@ func (in *intake) Message(m *nats.Msg) {
 	e := (*Engine)(in)
 	channel, ok := e.subj.channelOf(m.Subject)
 	if !ok {
-		if e.bus == nil || !e.bus.Receive(m) {
+		if !e.Receive(m) {
 			e.advised(m.Subject)
 		}
 		return

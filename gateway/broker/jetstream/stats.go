@@ -23,13 +23,14 @@ const (
 	callHistory
 	callRemove
 	callFollow
+	callSend
 	callProbe
 	callKinds
 )
 
 // String names the kind for metrics.
 func (c Call) String() string {
-	return [...]string{"publish", "subscribe", "history", "history_remove", "compare", "probe"}[c]
+	return [...]string{"publish", "subscribe", "history", "history_remove", "compare", "send", "probe"}[c]
 }
 
 // Skip is why something that came was not passed on.
