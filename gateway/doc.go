@@ -32,8 +32,8 @@
 //	                compares what was delivered with histories, replays or tells; relay/ has its publications from another node's
 //	                broadcast route; remotetest/ one for tests: late, broken or silent
 //	                as they say
-//	presence/       contract; presencetest/ the suite that judges what keeps it; memory/ redis/,
-//	                which has the places of users as well
+//	presence/       contract; presencetest/ the suite that judges what keeps it; memory/ redis/
+//	                nats/, of which the last two have the places of users as well
 //	redis/          connections to Redis: addresses, topologies, shards, names of keys, kinds of
 //	                errors, commands with deadlines, readers of pub/sub
 //	nats/           connections to NATS: calls with deadlines, the feed of what is delivered, names

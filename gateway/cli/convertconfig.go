@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,8 +18,8 @@ func (c *configCommand) convertconfig() *cobra.Command {
 		Short: "Convert a configuration of versions 4 and 5 to the form of version 6",
 		Long: "Convert a configuration of versions 4 and 5 to the nested form of version 6: the shortest file that\n" +
 			"says the same. The environment has no part in it. Secrets are in it as in the old file; those in files\n" +
-			"of their own stay there. What is unknown, not supported or does not exist yet is left out and named;\n" +
-			"a NATS broker and gRPC hooks are refused instead, with what to do.\n" +
+			"of their own stay there. What is unknown or not supported is left out and named; gRPC hooks are\n" +
+			"refused instead, with what to do.\n" +
 			"Only the owner can read the new file; one that is there already is left alone. Without NEW it is\n" +
 			"printed, in the format of OLD.",
 		Example: "  sluice convertconfig config.json sluice.yaml   the extension picks the format: json, yaml, yml, toml\n" +
@@ -34,7 +33,6 @@ func (c *configCommand) convertconfig() *cobra.Command {
 		from, to := args[0], args[len(args)-1]
 		converted, err := docs.Convert(from, to, node.Check)
 		if c.printFatal(converted.Report, err) {
-			c.adviseRefused(converted.Report)
 			return errReported
 		}
 		if len(args) == 1 {
@@ -55,28 +53,6 @@ func (c *configCommand) convertconfig() *cobra.Command {
 		return nil
 	}
 	return cmd
-}
-
-// adviseRefused says how to convert a file without what the server refuses. Why
-// it is not left out by itself: nodes that shared their channels would each have
-// some of their own, without a word.
-func (c *configCommand) adviseRefused(report *config.Report) {
-	cfg := report.Decoded()
-	if cfg == nil {
-		return
-	}
-	for _, key := range node.Unsupported(cfg) {
-		section, isType := strings.CutSuffix(key, ".type")
-		if !isType {
-			continue
-		}
-		off := "set " + section + ".enabled to false"
-		if flat := report.Written(key); flat != key {
-			off = "take " + flat + " out"
-		}
-		fmt.Fprintf(c.stdout, "nothing was written: nodes would not share their channels any more. To convert the file, %s "+
-			"and choose an engine, redis, or memory for one node; then convert it again\n", off)
-	}
 }
 
 // printLeftOut names what of the old file is not in the new one, or deserves a

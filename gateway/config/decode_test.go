@@ -70,7 +70,7 @@ func TestWrongTypesAreRefused(t *testing.T) {
 	f(`{"uni_sse": {"shed": ""}}`, `uni_sse.shed: "" is unknown: allowed "retry", "status"`)
 	f(`{"engine": {"type": "tarantool"}}`, `engine.type: "tarantool" is unknown: allowed "memory", "redis"`)
 	f(`{"broker": {"type": "postgres"}}`, `broker.type: "postgres" is unknown: allowed "memory", "nats", "redis"`)
-	f(`{"presence_manager": {"type": "nats"}}`, `presence_manager.type: "nats" is unknown: allowed "memory", "redis"`)
+	f(`{"presence_manager": {"type": "etcd"}}`, `presence_manager.type: "etcd" is unknown: allowed "memory", "nats", "redis"`)
 	f(`{"log": {"level": "loud"}}`, `log.level: "loud" is unknown: allowed "debug", "error", "fatal", "info", "none", "trace", "warn"`)
 	f(`{"http_api": {"error_mode": "http"}}`, `http_api.error_mode: "http" is unknown: allowed "", "transport"`)
 	f(`{"channel": {"publication_data_format": "xml"}}`, `channel.publication_data_format: "xml" is unknown: allowed "", "binary", "json", "json_object"`)

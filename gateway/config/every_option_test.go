@@ -18,6 +18,10 @@ func sample(o *schema.Field) (inJSON, text string) {
 		text = fmt.Sprint(o.Default != "true")
 		return text, text
 	case "int":
+		if o.Max < 2000000 {
+			text = fmt.Sprint(o.Max)
+			return text, text
+		}
 		return "2000000", "2000000"
 	case "port":
 		return "4242", "4242"

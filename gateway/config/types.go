@@ -18,6 +18,7 @@ type (
 	TLS            = schema.TLS
 	Half           = schema.Half
 	Redis          = schema.Redis
+	NATS           = schema.NATS
 	Relay          = schema.Relay
 	Admin          = schema.Admin
 	DurationRange  = schema.DurationRange

@@ -13,6 +13,7 @@ import (
 	"sluice/gateway/auth"
 	"sluice/gateway/broker/relay"
 	"sluice/gateway/cluster"
+	"sluice/gateway/nats"
 	"sluice/gateway/proxy"
 	"sluice/gateway/session"
 	"sluice/gateway/tally"
@@ -41,7 +42,8 @@ func newFake(loops int) *fake {
 		loops: loops, stuck: make(map[int]func(LoopState)), users: make([][]uint64, loops),
 		node: Node{
 			Version: "1.2.3", GoVersion: "go1", Cluster: cluster.Stats{Nodes: 1, Sent: counts, Received: counts, Skipped: counts},
-			Redis: Redis{
+			Engine: Engine{
+				NATS:  []NATS{{Use: "broker", Stats: nats.Stats{Calls: nats.CallsStats{Errors: map[string]uint64{"some": 1}}}}},
 				Calls: map[string]tally.Durations{"publish": {}}, Errors: counts, Presence: counts, Places: counts,
 				Shards:      []EngineShard{{Name: "0 a:1", Ready: true, ProbeAge: time.Second, Compared: counts, Odd: counts, Skipped: counts}, {Name: "1 b:1", ProbeAge: -1}},
 				Connections: []Connections{{Use: "engine", Shard: "0 a:1", Up: true, Commands: 9, Errors: counts}},

@@ -9,14 +9,16 @@ import (
 	"sluice/gateway/tally"
 )
 
-// Redis is what a node counts whose engine, or a half of it, is on Redis. Maps are by
+// Engine is what a node counts whose engine, or a half of it, is on Redis or NATS. Maps are by
 // label value.
-type Redis struct {
+type Engine struct {
 	Calls  map[string]tally.Durations // of the engine, by kind
 	Errors map[string]uint64          // of these, by reason
 	Shards []EngineShard
 	// Connections are those to each shard of each half.
 	Connections []Connections
+	// NATS are those to NATS, of each half that has some.
+	NATS []NATS
 	// Presence and Places are what became of calls, by event.
 	Presence, Places map[string]uint64
 }
@@ -77,19 +79,19 @@ func fleetFamilies() []*family {
 	}
 }
 
-// redisFamilies show nothing where no part of the engine is on Redis.
-func redisFamilies() []*family {
-	return append(shardFamilies(),
-		durations("engine_call_seconds", "Calls of the engine to Redis, with their waits.", []string{"call"}, func(s *state, e *emitter) {
-			for call, took := range s.Redis.Calls {
+// backendFamilies show nothing where no part of the engine is outside of the process.
+func backendFamilies() []*family {
+	return append(append(shardFamilies(), natsFamilies()...),
+		durations("engine_call_seconds", "Calls of the engine to Redis or NATS, with their waits.", []string{"call"}, func(s *state, e *emitter) {
+			for call, took := range s.Engine.Calls {
 				e.durations(&took, call)
 			}
 		}),
-		counters("engine_errors_total", "reason", "Calls of the engine to Redis that failed.", func(s *state) map[string]uint64 { return s.Redis.Errors }),
-		counters("presence_redis_total", "event", "Changes of presence in Redis, the commands that they were sent as, calls that failed, and values there that are no client's.",
-			func(s *state) map[string]uint64 { return s.Redis.Presence }),
+		counters("engine_errors_total", "reason", "Calls of the engine to Redis or NATS that failed.", func(s *state) map[string]uint64 { return s.Engine.Errors }),
+		counters("presence_redis_total", "event", "Changes of presence in Redis or NATS, the commands that they were sent as, calls that failed, and values there that are no client's.",
+			func(s *state) map[string]uint64 { return s.Engine.Presence }),
 		counters("user_places_total", "event", "Places of users on all nodes: reserved and refused, claimed for a single connection, renewed or given back, and calls that failed.",
-			func(s *state) map[string]uint64 { return s.Redis.Places }),
+			func(s *state) map[string]uint64 { return s.Engine.Places }),
 		connections(prometheus.GaugeValue, "redis_up", "Whether commands are carried out by a shard.", func(c *Connections) float64 { return flag(c.Up) }),
 		connections(prometheus.CounterValue, "redis_commands_total", "Commands to a shard.", func(c *Connections) float64 { return float64(c.Commands) }),
 		connections(prometheus.CounterValue, "redis_retries_total", "Commands that were tried again.", func(c *Connections) float64 { return float64(c.Retries) }),
@@ -100,16 +102,16 @@ func redisFamilies() []*family {
 		connections(prometheus.GaugeValue, "redis_waiting", "Callers that wait for a shard.", func(c *Connections) float64 { return float64(c.Waiting) }),
 		connections(prometheus.GaugeValue, "redis_under_way", "Commands and pipelines that a shard has yet to answer.", func(c *Connections) float64 { return float64(c.UnderWay) }),
 		labelled(prometheus.CounterValue, "redis_command_errors_total", "Attempts of commands that failed.", []string{"use", "shard", "reason"}, func(s *state, e *emitter) {
-			for i := range s.Redis.Connections {
-				c := &s.Redis.Connections[i]
+			for i := range s.Engine.Connections {
+				c := &s.Engine.Connections[i]
 				for reason, n := range c.Errors {
 					e.count(n, c.Use, c.Shard, reason)
 				}
 			}
 		}),
 		durations("redis_call_seconds", "Calls to a shard, each one command or one pipeline, with their waits.", []string{"use", "shard"}, func(s *state, e *emitter) {
-			for i := range s.Redis.Connections {
-				c := &s.Redis.Connections[i]
+			for i := range s.Engine.Connections {
+				c := &s.Engine.Connections[i]
 				e.durations(&c.Took, c.Use, c.Shard)
 			}
 		}),
@@ -126,8 +128,8 @@ func flag(on bool) float64 {
 // connections is a family of one value for each shard of each half.
 func connections(kind prometheus.ValueType, name, help string, read func(c *Connections) float64) *family {
 	return labelled(kind, name, help, []string{"use", "shard"}, func(s *state, e *emitter) {
-		for i := range s.Redis.Connections {
-			c := &s.Redis.Connections[i]
+		for i := range s.Engine.Connections {
+			c := &s.Engine.Connections[i]
 			e.add(read(c), c.Use, c.Shard)
 		}
 	})
@@ -138,8 +140,8 @@ func shardFamilies() []*family {
 	return []*family{
 		shards(prometheus.GaugeValue, "engine_ready", "Whether a shard takes what is published and brings it back.", func(r *EngineShard) float64 { return flag(r.Ready) }),
 		labelled(prometheus.GaugeValue, "engine_probe_age_seconds", "Time since the last message to itself that a node got back through a shard had been sent.", []string{"shard"}, func(s *state, e *emitter) {
-			for i := range s.Redis.Shards {
-				if r := &s.Redis.Shards[i]; r.ProbeAge >= 0 {
+			for i := range s.Engine.Shards {
+				if r := &s.Engine.Shards[i]; r.ProbeAge >= 0 {
 					e.add(r.ProbeAge.Seconds(), r.Name)
 				}
 			}
@@ -162,8 +164,8 @@ func shardFamilies() []*family {
 // shards is a family of one value for each shard of the engine.
 func shards(kind prometheus.ValueType, name, help string, read func(r *EngineShard) float64) *family {
 	return labelled(kind, name, help, []string{"shard"}, func(s *state, e *emitter) {
-		for i := range s.Redis.Shards {
-			e.add(read(&s.Redis.Shards[i]), s.Redis.Shards[i].Name)
+		for i := range s.Engine.Shards {
+			e.add(read(&s.Engine.Shards[i]), s.Engine.Shards[i].Name)
 		}
 	})
 }
@@ -171,9 +173,9 @@ func shards(kind prometheus.ValueType, name, help string, read func(r *EngineSha
 // shardCounters is a family of counters by shard and the values of one more label.
 func shardCounters(name, label, help string, read func(r *EngineShard) map[string]uint64) *family {
 	return labelled(prometheus.CounterValue, name, help, []string{"shard", label}, func(s *state, e *emitter) {
-		for i := range s.Redis.Shards {
-			for value, n := range read(&s.Redis.Shards[i]) {
-				e.count(n, s.Redis.Shards[i].Name, value)
+		for i := range s.Engine.Shards {
+			for value, n := range read(&s.Engine.Shards[i]) {
+				e.count(n, s.Engine.Shards[i].Name, value)
 			}
 		}
 	})

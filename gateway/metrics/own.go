@@ -14,7 +14,7 @@ import (
 
 // ownFamilies are the names of Sluice.
 func ownFamilies() []*family {
-	return slices.Concat(streamFamilies(), publishFamilies(), compressionFamilies(), engineFamilies(), fleetFamilies(), redisFamilies(), relayFamilies(), connectFamilies(), broadcastFamilies(), workFamilies())
+	return slices.Concat(streamFamilies(), publishFamilies(), compressionFamilies(), engineFamilies(), fleetFamilies(), backendFamilies(), relayFamilies(), connectFamilies(), broadcastFamilies(), workFamilies())
 }
 
 // batchBounds are the bounds of loop.Stats.Batches: how many frames at most.

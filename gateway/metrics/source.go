@@ -37,7 +37,7 @@ type LoopState struct {
 type Node struct {
 	Version, GoVersion string
 	Cluster            cluster.Stats
-	Redis              Redis
+	Engine             Engine
 	Relay              *relay.Stats // nil without
 
 	Hub         hub.Stats

@@ -3,7 +3,6 @@ package nats
 import (
 	"crypto/tls"
 	"log/slog"
-	"net/url"
 	"strings"
 	"time"
 
@@ -64,26 +63,10 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// schemes are those of URLs.
-var schemes = map[string]bool{"nats": true, "tls": true, "ws": true, "wss": true}
-
 // Check says what is wrong with the options, by the keys of their section. It connects to
 // nothing.
 func (o *Options) Check() problem.List {
 	var list problem.List
-	for _, one := range strings.Split(o.URL, ",") {
-		one = strings.TrimSpace(one)
-		if one == "" && o.URL == "" {
-			continue
-		}
-		if !strings.Contains(one, "://") {
-			one = "nats://" + one
-		}
-		u, err := url.Parse(one)
-		if err != nil || !schemes[u.Scheme] || u.Hostname() == "" {
-			list.Fail("url", "%d addresses, of which one is none: expected host:port, or a URL with nats, tls, ws or wss", strings.Count(o.URL, ",")+1)
-		}
-	}
 	if o.Prefix != "" && !validPrefix(o.Prefix) {
 		list.Fail("prefix", "%q is no beginning of subjects: expected tokens of printable characters between dots, without *, > and spaces", o.Prefix)
 	}

@@ -60,6 +60,10 @@ func problems(c *config.Config) problem.List {
 			servers := redisSettings(half.Redis)
 			l.Add(half.Section+".redis", servers.Check())
 		}
+		if half.Type == "nats" {
+			servers := natsSettings(half.NATS)
+			l.Add(half.Section+".nats", servers.Check())
+		}
 	}
 	numbers := metrics.Options{Namespace: c.Prometheus.MetricsNamespace}
 	l.Add("prometheus", numbers.Check())
@@ -74,11 +78,6 @@ var ErrUnsupported = errors.New("not supported")
 type refusal struct{ key, value, use string }
 
 func refusals(c *config.Config) (all []refusal) {
-	for _, half := range halves(c) {
-		if half.Type == "nats" {
-			all = append(all, refusal{half.Section + ".type", half.Type, "use redis, or memory for one node"})
-		}
-	}
 	if c.HTTPServer.ReusePort == "on" && c.BrokerHalf().Type == "memory" {
 		all = append(all, refusal{"http_server.reuse_port", "on with the memory engine",
 			"publications would reach the streams of one process only; force it if that is wanted"})
@@ -117,13 +116,4 @@ func Refused(report *config.Report, err error) error {
 		refused = errors.Join(refused, checkRoutes(cfg, false))
 	}
 	return refused
-}
-
-// Unsupported returns the keys of options that New refuses because this build
-// does not serve them.
-func Unsupported(cfg *config.Config) (keys []string) {
-	for _, r := range refusals(cfg) {
-		keys = append(keys, r.key)
-	}
-	return keys
 }

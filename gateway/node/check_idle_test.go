@@ -29,7 +29,7 @@ func TestOptionsWithoutEffectAreNamed(t *testing.T) {
 	f(personal+".single_connection", personal+".enabled", fmt.Sprintf(text, false), fmt.Sprintf(text, true))
 	text = `{"client": {"subscribe_to_user_personal_channel": {"enabled": %t, "personal_channel_namespace": "aa"}}, "channel": {"namespaces": [{"name": "aa"}]}}`
 	f(personal+".personal_channel_namespace", personal+".enabled", fmt.Sprintf(text, false), fmt.Sprintf(text, true))
-	f("broker.type", "broker.enabled", `{"broker": {"type": "nats"}}`, `{"broker": {"enabled": true, "type": "nats"}}`)
+	f("broker.type", "broker.enabled", `{"broker": {"type": "nats"}}`, `{"broker": {"enabled": true, "type": "nats"}, "presence_manager": {"enabled": true, "type": "nats"}}`)
 	f("presence_manager.type", "presence_manager.enabled", `{"presence_manager": {"type": "redis"}}`, `{"presence_manager": {"enabled": true, "type": "redis"}, "engine": {"type": "redis"}}`)
 
 	text = `{"http_server": {"tls": {"enabled": %t, "cert_pem": "` + oneLine(ecCert) + `", "key_pem": "` + oneLine(ecPrivate) + `"}}}`

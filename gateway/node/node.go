@@ -38,7 +38,6 @@ import (
 	"sluice/gateway/metrics"
 	"sluice/gateway/presence"
 	"sluice/gateway/proxy"
-	"sluice/gateway/redis"
 	"sluice/gateway/session"
 	"sluice/gateway/sse"
 	"sluice/gateway/systemd"
@@ -111,7 +110,8 @@ type Node struct {
 	presence        presence.Manager
 	places          cluster.Places // of users on all nodes; nil where nobody keeps them
 	redis           []openRedis    // connections, in the order in which they were opened
-	presenceRedis   *redis.Redis   // of these, those of presence; nil if it is elsewhere
+	nats            []openNATS     // the same, to NATS
+	presenceReady   func() error   // nil if presence is in this process
 	cluster         *cluster.Cluster
 	proxy           *proxy.Proxy   // nil without hooks
 	calls           *actor.Bounded // runs refresh hooks
@@ -281,7 +281,7 @@ func (node *Node) startEngine() (err error) {
 func (node *Node) discard() {
 	node.verifier.Load().Close()
 	node.certs.close()
-	node.closeRedis()
+	node.closeConnections()
 }
 
 // Addr returns where the public listener is bound: host:port, or unix:/path.

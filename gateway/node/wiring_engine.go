@@ -45,12 +45,18 @@ func (node *Node) newEngines() error {
 			Wait: node.cfg.HTTPAPI.PublishWait, ProbeEvery: half.Redis.ProbeInterval,
 			Binary: node.isBinary, JSON: node.jsonLimits(), Log: node.log,
 		})
+	case half.Type == "nats":
+		if err := node.newNATSBroker(half); err != nil {
+			return err
+		}
 	default:
 		node.broker = brokermemory.New(node.memoryOptions())
 	}
 	switch half := node.cfg.PresenceHalf(); half.Type {
 	case "redis":
 		return node.newRedisPresence(half)
+	case "nats":
+		return node.newNATSPresence(half)
 	default:
 		node.presence = presencememory.New()
 	}
@@ -71,7 +77,7 @@ func (node *Node) newRedisPresence(half config.Half) error {
 	if err := manager.Probe(ctx); err != nil {
 		return fmt.Errorf("gateway: %s.redis: %w", half.Section, err)
 	}
-	node.presence, node.presenceRedis = manager, conns
+	node.presence, node.presenceReady = manager, manager.Ready
 	node.places = presenceredis.NewPlaces(conns, manager.TTL())
 	return nil
 }
@@ -120,9 +126,12 @@ type openRedis struct {
 	*redis.Redis
 }
 
-// closeRedis closes all connections, last of all that uses them.
-func (node *Node) closeRedis() {
+// closeConnections closes all connections, last of all that uses them.
+func (node *Node) closeConnections() {
 	for _, open := range node.redis {
+		open.Close()
+	}
+	for _, open := range node.nats {
 		open.Close()
 	}
 }
@@ -165,11 +174,9 @@ func (node *Node) notReady() error {
 	if err := node.broker.Ready(); err != nil {
 		return err
 	}
-	if node.presenceRedis != nil {
-		for _, shard := range node.presenceRedis.Shards() {
-			if err := shard.Ready(); err != nil {
-				return fmt.Errorf("presence: %w", err)
-			}
+	if node.presenceReady != nil {
+		if err := node.presenceReady(); err != nil {
+			return err
 		}
 	}
 	return node.cluster.Ready()
@@ -242,7 +249,8 @@ func (c counters) addRelay(n *metrics.Node) {
 
 // addEngine adds what only engines within the process count, and what Redis does.
 func (c counters) addEngine(n *metrics.Node) {
-	n.Redis = c.redis()
+	n.Engine = c.redis()
+	c.addNATS(&n.Engine)
 	c.addRelay(n)
 	engine, ok := c.node.broker.(*brokermemory.Engine)
 	if !ok {
@@ -256,7 +264,7 @@ func (c counters) addEngine(n *metrics.Node) {
 }
 
 // redis is what the halves of the engine count that are on Redis.
-func (c counters) redis() (r metrics.Redis) {
+func (c counters) redis() (r metrics.Engine) {
 	if engine, ok := c.node.broker.(*brokerredis.Engine); ok {
 		addRedisEngine(&r, engine.Stats())
 	}
@@ -288,7 +296,7 @@ func withUsual(errs map[string]uint64) map[string]uint64 {
 	return all
 }
 
-func addRedisEngine(to *metrics.Redis, st brokerredis.Stats) {
+func addRedisEngine(to *metrics.Engine, st brokerredis.Stats) {
 	to.Calls = make(map[string]tally.Durations, len(st.Calls))
 	to.Errors = withUsual(st.Errors)
 	for call, took := range st.Calls {

@@ -88,7 +88,7 @@ func (node *Node) gateOptions() gate.Options {
 // runners is how many workers the gate has for short requests. With an engine outside of
 // the process nearly every request waits for it, and has a worker of its own.
 func (node *Node) runners() int {
-	if !node.broker.Abilities().Local || node.presenceRedis != nil {
+	if !node.broker.Abilities().Local || node.presenceReady != nil {
 		return 0
 	}
 	return max(processors, node.Loops())

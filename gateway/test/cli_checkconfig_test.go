@@ -120,10 +120,10 @@ func TestCheckconfigReadsTheEnvironment(t *testing.T) {
 
 // What the server would refuse to start with is no good configuration.
 func TestCheckconfigKnowsWhatTheServerRefuses(t *testing.T) {
-	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"hmac_secret_key": "0123456789abcdef0123456789abcdef"}}, "broker": {"enabled": true, "type": "nats"}}`)
+	path := configFile(t, `{"uni_sse": {"enabled": true}, "http_api": {"key": "kkkkkkkkkkkkkkkk"}, "client": {"token": {"hmac_secret_key": "0123456789abcdef0123456789abcdef"}}, "http_server": {"reuse_port": "on"}}`)
 	out, _, code := command("checkconfig", "-c", path)
 	require.Equal(t, 1, code)
-	require.Equal(t, "error validating config: file "+path+":1: broker.type is nats: not supported, use redis, or memory for one node\n", out)
+	require.Equal(t, "error validating config: file "+path+":1: http_server.reuse_port is on with the memory engine: not supported, publications would reach the streams of one process only; force it if that is wanted\n", out)
 }
 
 // What keeps the server from starting is told first, with file and line, then
@@ -151,21 +151,21 @@ func TestCheckconfigTellsTheWorstFirst(t *testing.T) {
 		"channel": {"namespaces": [{"name": "x"}]}}`,
 		append([]string{":7: http_server.port: 70000 is not a port", `:8: channel.namespaces[0].name: "x" is not`}, others...)...)
 	f("{\n"+rest+`,
-		"broker": {"enabled": true, "type": "nats"}}`, append([]string{":7: broker.type is nats: not supported, use redis, or memory for one node"}, others...)...)
+		"http_server": {"reuse_port": "on"}}`, append([]string{":7: http_server.reuse_port is on with the memory engine: not supported, publications would reach the streams of one process only; force it if that is wanted"}, others...)...)
 }
 
 // All that keeps the server from starting is told at once: values that cannot be
 // read, values that are wrong, and what only the server refuses.
 func TestCheckconfigTellsAllThatIsFatalAtOnce(t *testing.T) {
-	path := configFile(t, `{"client": {"ping_interval": 30}, "channel": {"namespaces": [{"name": "x"}]}, "broker": {"enabled": true, "type": "nats"}}`)
+	path := configFile(t, `{"client": {"ping_interval": 30}, "channel": {"namespaces": [{"name": "x"}]}, "http_server": {"reuse_port": "on"}}`)
 	out, _, code := command("checkconfig", "-c", path)
 	require.Equal(t, 1, code)
-	for _, want := range []string{"client.ping_interval: 30 is a bare number", `channel.namespaces[0].name: "x" is not`, "broker.type is nats: not supported"} {
+	for _, want := range []string{"client.ping_interval: 30 is a bare number", `channel.namespaces[0].name: "x" is not`, "http_server.reuse_port is on with the memory engine: not supported"} {
 		require.Contains(t, out, want)
 	}
 	_, errs, code := command("-c", path)
 	require.Equal(t, 1, code)
-	for _, want := range []string{"client.ping_interval: 30 is a bare number", `channel.namespaces[0].name: "x" is not`, "broker.type is nats: not supported"} {
+	for _, want := range []string{"client.ping_interval: 30 is a bare number", `channel.namespaces[0].name: "x" is not`, "http_server.reuse_port is on with the memory engine: not supported"} {
 		require.Contains(t, errs, want, "so does a start")
 	}
 }

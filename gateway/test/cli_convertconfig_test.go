@@ -1,7 +1,6 @@
 package test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,14 +106,11 @@ func TestConvertconfigRefuses(t *testing.T) {
 		require.NoFileExists(t, to)
 	}
 	f("config.json:1: http_server.port (written as port): \"x\" is not a port", `{"port": "x"}`)
-	f("config.json:2: broker.type is nats: not supported, use redis, or memory for one node", "{\n\"broker\": \"nats\", \"nats_url\": \"nats://h:1\"}")
-	const next = "nothing was written: nodes would not share their channels any more. To convert the file, %s and choose an engine, redis, or memory for one node; then convert it again\n"
-	f(fmt.Sprintf(next, "take broker out"), `{"broker": "nats", "port": "x"}`)
-	f(fmt.Sprintf(next, "set broker.enabled to false"), `{"broker": {"enabled": true, "type": "nats"}}`)
-	_, errs, code := command("convertconfig", configFile(t, `{"engine": "memory", "nats_url": "nats://h:1"}`))
-	require.Equal(t, 0, code, "what the message advises works")
-	require.Contains(t, errs, "broker.nats: left out: nothing serves it yet")
-	out, _, code := command("convertconfig", filepath.Join(dir, "none.json"), to)
+	f("config.json:2: http_server.reuse_port is on with the memory engine: not supported, ", "{\n\"http_server\": {\"reuse_port\": \"on\"}}")
+	out, _, code := command("convertconfig", configFile(t, `{"broker": "nats", "nats_url": "nats://h:1"}`))
+	require.Equal(t, 0, code)
+	require.Contains(t, out, "nats://h:1")
+	out, _, code = command("convertconfig", filepath.Join(dir, "none.json"), to)
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "none.json: not found")
 	out, _, code = command("convertconfig", configFile(t, `{}`), filepath.Join(dir, "new.ini"))

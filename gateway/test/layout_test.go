@@ -84,12 +84,13 @@ var layout = map[string]row{
 	"gateway/broker/memory":         {ours: "codec gateway/broker gateway/broker/history gateway/shrink"},
 	"gateway/broker/relay":          {ours: "codec gateway/auth gateway/broker gateway/broker/history gateway/shrink"},
 	"gateway/cluster":               {ours: "codec gateway/advice gateway/broker gateway/reference gateway/tally"},
-	"gateway/cluster/clustertest":   {ours: "gateway/broker gateway/cluster", others: modTestify}, // for tests: in no other row
+	"gateway/cluster/clustertest":   {ours: "gateway/broker gateway/cluster gateway/testkit", others: modTestify}, // for tests: in no other row
 	"gateway/broker/brokertest":     {ours: "codec gateway/broker gateway/testkit", others: modTestify},
 	"gateway/broker/remotetest":     {ours: "codec gateway/broker gateway/broker/memory"},
 	"gateway/presence":              {ours: "codec"},
 	"gateway/presence/memory":       {ours: "codec gateway/presence gateway/shrink"},
 	"gateway/presence/redis":        {ours: "codec gateway/broker gateway/cluster gateway/presence gateway/problem gateway/redis gateway/reference"},
+	"gateway/presence/nats":         {ours: "codec gateway/broker gateway/cluster gateway/nats gateway/presence gateway/reference", others: modNats + "/jetstream " + modGoccy},
 	"gateway/presence/presencetest": {ours: "codec gateway/presence", others: modTestify}, // for tests: in no other row
 	"gateway/hub": {
 		ours:   "codec gateway/actor gateway/broker gateway/loop gateway/shrink gateway/tally",
@@ -111,7 +112,7 @@ var layout = map[string]row{
 		others: modFasthttp + " " + modGlob + " " + modGlob + "/syntax " + modGoccy,
 	},
 	"gateway/metrics": {
-		ours:   "codec gateway/auth gateway/broker/relay gateway/cluster gateway/hub gateway/loop gateway/problem gateway/proxy gateway/session gateway/tally",
+		ours:   "codec gateway/auth gateway/broker/relay gateway/cluster gateway/hub gateway/loop gateway/nats gateway/problem gateway/proxy gateway/session gateway/tally",
 		others: modFasthttp + " github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/prometheus/common/expfmt golang.org/x/sync/singleflight",
 	},
 	"gateway/heap":    {},

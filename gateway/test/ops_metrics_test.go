@@ -2,12 +2,14 @@ package test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/testkit"
+	"sluice/gateway/testkit/natsrig"
 	"sluice/gateway/testkit/redisrig"
 )
 
@@ -247,7 +249,7 @@ func scrapeAll(t *testing.T) string {
 	s.api.Call(t, "publish", `{"channel": "none:a", "data": 1}`)
 	s.scrape(t) // the loop has counted: a scrape behind this one shows it in any case
 	relay := startServer(t, parts{sse: withMetrics + `}, "broadcast": {"enabled": true}, "relay": {"origin": "http://127.0.0.1:1"`})
-	return scrapeText(t, s.addr) + scrapeRedis(t) + scrapeText(t, relay.addr)
+	return scrapeText(t, s.addr) + scrapeRedis(t) + scrapeNATS(t) + scrapeText(t, relay.addr)
 }
 
 // scrapeRedis returns a scrape of a node whose engine is on Redis.
@@ -256,6 +258,16 @@ func scrapeRedis(t *testing.T) string {
 	r := redisrig.Shared(t)
 	engine := fmt.Sprintf(withMetrics+`}, "engine": {"type": "redis", "redis": {"address": %q, "prefix": %q}`, r.Addr, redisrig.Prefix(t))
 	s := startServer(t, parts{sse: engine})
+	testkit.Eventually(t, func() bool { head, _ := roundTrip(t, s.addr, get("/ready")); return head.Status == 200 }, "a node that is ready")
+	return scrapeText(t, s.addr)
+}
+
+// scrapeNATS returns a scrape of a node whose engine is on JetStream.
+func scrapeNATS(t *testing.T) string {
+	t.Helper()
+	const at = `{"enabled": true, "type": "nats", "nats": {"url": %q, "jetstream": {"enabled": true}}}`
+	server := fmt.Sprintf(at, natsrig.Single(t).URL)
+	s := startServer(t, parts{sse: withMetrics + `}, "broker": ` + server + `, "presence_manager": ` + strings.TrimSuffix(server, "}")})
 	testkit.Eventually(t, func() bool { head, _ := roundTrip(t, s.addr, get("/ready")); return head.Status == 200 }, "a node that is ready")
 	return scrapeText(t, s.addr)
 }

@@ -23,7 +23,6 @@ func TestUnsupportedOptionsThatMatterAreRefused(t *testing.T) {
 		require.ErrorIs(t, err, node.ErrUnsupported, key)
 		require.ErrorContains(t, err, key)
 	}
-	f("broker.type", func(c *config.Config) { c.Broker.Enabled, c.Broker.Type = true, "nats" })
 	f("http_server.reuse_port", func(c *config.Config) { c.HTTPServer.ReusePort = "on" })
 }
 

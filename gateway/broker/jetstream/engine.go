@@ -161,7 +161,7 @@ func (e *Engine) Start(sink broker.Sink) error {
 		e.done.Go(func() { s.run(e.over) })
 	}
 	e.nats.Feed().Start((*intake)(e))
-	return e.nats.Feed().Subscribe(e.advisories()...)
+	return e.nats.Feed().Subscribe(e.advisorySubjects()...)
 }
 
 // shardOf returns that of a channel.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"strings"
 
 	"sluice/gateway/broker"
 	"sluice/gateway/broker/follow"
@@ -49,6 +50,10 @@ func (in *intake) Dropped(subject string) {
 // Refused implements nats.Handler. The markers come all the same, so it is said by Ready.
 func (in *intake) Refused(subject string, err error) {
 	e := (*Engine)(in)
+	if strings.HasPrefix(subject, advisories) {
+		e.opt.Log.Debug("jetstream: no advisories: another leader of a stream is noticed by a probe", "subject", subject, "error", err)
+		return
+	}
 	e.opt.Log.Warn("jetstream: this user may not subscribe to a subject: nothing comes from there", "subject", subject, "error", err,
 		"remedy", "allow the user the subjects that gateway/docs/nats.md lists")
 	err = &nats.Error{Kind: nats.ErrRefused, Reason: nats.ReasonNoPerm, Err: fmt.Errorf("the user may not subscribe to %q: %w", subject, err)}
@@ -93,8 +98,9 @@ func (e *Engine) report() {
 
 // Advisories of streams, which come on a subject of the account's.
 const (
-	advisoryElected = "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED."
-	advisoryDeleted = "$JS.EVENT.ADVISORY.STREAM.DELETED."
+	advisories      = "$JS.EVENT.ADVISORY.STREAM."
+	advisoryElected = advisories + "LEADER_ELECTED."
+	advisoryDeleted = advisories + "DELETED."
 )
 
 // advised takes an advisory.
@@ -112,8 +118,8 @@ func (e *Engine) advised(subject string) {
 	}
 }
 
-// advisories are what advised takes.
-func (e *Engine) advisories() (subjects []string) {
+// advisorySubjects are what advised takes.
+func (e *Engine) advisorySubjects() (subjects []string) {
 	for _, s := range e.shards {
 		subjects = append(subjects, advisoryElected+s.stream, advisoryDeleted+s.stream)
 	}

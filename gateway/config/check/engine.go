@@ -27,8 +27,12 @@ func (v *checker) engines() {
 		v.presenceRedis(presence.Section+".redis", presence.Redis)
 	}
 	if brokerOK && broker.Type == "nats" {
-		v.addresses("broker.nats.url", strings.Split(c.Broker.NATS.URL, ","), natsSchemes)
-		v.tls("broker.nats.tls", &c.Broker.NATS.TLS, false)
+		v.nats(broker.Section+".nats", broker.NATS)
+		v.brokerNATS(broker.Section+".nats", broker.NATS)
+	}
+	if presenceOK && presence.Type == "nats" {
+		v.nats(presence.Section+".nats", presence.NATS)
+		v.presenceNATS(presence.Section+".nats", presence.NATS)
 	}
 	if brokerOK && presenceOK {
 		v.halves(broker, presence)
@@ -38,11 +42,11 @@ func (v *checker) engines() {
 
 // withoutHalf tells of options that only another engine has a use for, or only the other half.
 func (v *checker) withoutHalf(broker, presence schema.Half) {
-	if broker.Type == "redis" {
+	if broker.Type != "memory" {
 		const empty, results = "channel.history_empty_", "http_api.idempotency_max_results"
 		for _, key := range []string{empty + "ttl", empty + "max", results} {
 			if v.rep.Of(key) != (report.Origin{}) {
-				v.warn(key, "has no effect with %s.type redis: it is of the memory engine", broker.Section).With(broker.Section + ".type")
+				v.warn(key, "has no effect with %s.type %s: it is of the memory engine", broker.Section, broker.Type).With(broker.Section + ".type")
 			}
 		}
 	}
@@ -59,11 +63,15 @@ func (v *checker) withoutHalf(broker, presence schema.Half) {
 func (v *checker) halves(broker, presence schema.Half) {
 	const brokerKey, presenceKey = "broker.type", "presence_manager.type"
 	switch alone := "memory"; {
-	case broker.Type == "redis" && presence.Type == alone:
-		v.warn(presence.Section+".type", "memory with %s.type redis: each node knows the presence of its own clients only; fine for one node, else set it to redis", broker.Section).
+	case broker.Type != alone && presence.Type == alone:
+		share := "set it to " + broker.Type
+		if presence.Section == "engine" && broker.Type == "nats" { // which engine.type cannot be
+			share = "set presence_manager.enabled to true, and its type to nats"
+		}
+		v.warn(presence.Section+".type", "memory with %s.type %s: each node knows the presence of its own clients only; fine for one node, else %s", broker.Section, broker.Type, share).
 			With(brokerKey, presenceKey)
-	case broker.Type == alone && presence.Type == "redis":
-		v.warn(broker.Section+".type", "memory with %s.type redis: publications reach the clients of one node only, although all nodes share presence; fine for one node, else set it to redis", presence.Section).
+	case broker.Type == alone && presence.Type != alone:
+		v.warn(broker.Section+".type", "memory with %s.type %s: publications reach the clients of one node only, although all nodes share presence; fine for one node, else set it to %s", presence.Section, presence.Type, presence.Type).
 			With(brokerKey, presenceKey)
 	}
 }
@@ -85,8 +93,6 @@ func (v *checker) presenceRedis(key string, r *schema.Redis) {
 		v.Fail(key+".presence_ttl", "%s: Redis is told whole seconds: allowed one or more of them", ttl)
 	}
 }
-
-var natsSchemes = []string{"nats", "tls", "ws", "wss"}
 
 // redis checks what package redis does not: it sees no files, and of the ways to name servers the one that counts.
 func (v *checker) redis(key string, r *schema.Redis) {

@@ -141,11 +141,7 @@ func TestRenderedEnvironmentLoadsAgain(t *testing.T) {
 		for _, finding := range rep.Findings {
 			require.Contains(t, append([]report.Kind{report.KindAdvice}, ofTheValues...), finding.Kind, finding.String())
 		}
-		served, unserved, marked := strings.Cut(string(text), "# Of parts that do not exist yet: accepted, and refused or named where it would matter.\n")
-		require.Equal(t, marked, strings.Contains(string(text), prefix+"BROKER_NATS_URL="))
-		require.NotContains(t, served, "BROKER_NATS_URL")
-		require.NotContains(t, unserved, "CLIENT_TOKEN_")
-		lines := strings.Split(strings.TrimSuffix(served, "\n"), "\n")
+		lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 		require.IsIncreasing(t, lines)
 		for _, line := range lines {
 			require.True(t, strings.HasPrefix(line, prefix), line)

@@ -11,16 +11,17 @@ type Engine struct {
 // Broker is the section broker: overrides the engine for publications and history.
 type Broker struct {
 	Enabled bool   `json:"enabled" default:"false" doc:"Use this broker instead of the engine's; all nodes of one fleet need the same."`
-	Type    string `json:"type" default:"memory" enum:"memory,redis,nats" doc:"Which broker. nats is not served yet: it is refused at start."`
+	Type    string `json:"type" default:"memory" enum:"memory,redis,nats" doc:"Which broker: memory, redis as in engine.type; nats = NATS, with history if broker.nats.jetstream.enabled."`
 	Redis   Redis  `json:"redis"`
-	NATS    NATS   `json:"nats" served:"no"`
+	NATS    NATS   `json:"nats"`
 }
 
 // PresenceManager is the section presence_manager: overrides the engine for presence.
 type PresenceManager struct {
 	Enabled bool   `json:"enabled" default:"false" doc:"Use this presence manager instead of the engine's."`
-	Type    string `json:"type" default:"memory" enum:"memory,redis" doc:"Which presence manager."`
+	Type    string `json:"type" default:"memory" enum:"memory,redis,nats" doc:"Which presence manager; nats = a key-value bucket of JetStream, which nodes of Centrifugo know nothing of."`
 	Redis   Redis  `json:"redis"`
+	NATS    NATS   `json:"nats"`
 }
 
 // Half is where one half of the engine lives: publications and history, or presence.
@@ -28,22 +29,23 @@ type Half struct {
 	Section string // engine, broker or presence_manager: the key of the section that says it
 	Type    string // memory, redis or nats
 	Redis   *Redis // of that section
+	NATS    *NATS  // of that section; nil in engine, which has none
 }
 
 // BrokerHalf returns where publications and history live.
 func (c *Config) BrokerHalf() Half {
 	if b := &c.Broker; b.Enabled {
-		return Half{"broker", b.Type, &b.Redis}
+		return Half{"broker", b.Type, &b.Redis, &b.NATS}
 	}
-	return Half{"engine", c.Engine.Type, &c.Engine.Redis}
+	return Half{"engine", c.Engine.Type, &c.Engine.Redis, nil}
 }
 
 // PresenceHalf returns where presence lives.
 func (c *Config) PresenceHalf() Half {
 	if p := &c.PresenceManager; p.Enabled {
-		return Half{"presence_manager", p.Type, &p.Redis}
+		return Half{"presence_manager", p.Type, &p.Redis, &p.NATS}
 	}
-	return Half{"engine", c.Engine.Type, &c.Engine.Redis}
+	return Half{"engine", c.Engine.Type, &c.Engine.Redis, nil}
 }
 
 // Redis holds how to reach Redis and what is kept there (PROTOCOL 10.2). Several addresses = sharding by channel. What stands in an
@@ -87,13 +89,31 @@ type Cluster struct {
 
 // NATS holds how to reach NATS (PROTOCOL 10.4).
 type NATS struct {
-	URL            string        `json:"url" default:"nats://localhost:4222" secret:"url" doc:"URL of the server; commas separate several of one cluster."`
-	Prefix         string        `json:"prefix" default:"centrifugo" doc:"Prefix of subjects."`
+	URL            string        `json:"url" default:"nats://localhost:4222" secret:"url" doc:"URL of the server: nats://, tls://, ws://, wss:// or host:port, with user:password@ or token@; commas separate several of one cluster."`
+	Prefix         string        `json:"prefix" default:"centrifugo" doc:"Prefix of subjects: nodes with the same one in the same NATS are one fleet."`
 	DialTimeout    time.Duration `json:"dial_timeout" default:"1s" min:"1ms" doc:"Most time to connect."`
 	WriteTimeout   time.Duration `json:"write_timeout" default:"1s" min:"1ms" doc:"Most time of one write."`
-	AllowWildcards bool          `json:"allow_wildcards" default:"false" doc:"Allow channels with * and >."`
+	AllowWildcards bool          `json:"allow_wildcards" default:"false" doc:"Let a channel with a token * (one token) or > at its end (one or more) stand for all channels that match; publications say theirs in pub.channel. Nothing is published into such a channel. Not with jetstream.enabled."`
 	TLS            TLS           `json:"tls"`
 	RawMode        NATSRaw       `json:"raw_mode"`
+
+	// Of Sluice.
+	CredentialsFile  string        `json:"credentials_file" doc:"File with the credentials of a NATS user (JWT and seed), as nsc writes it."`
+	NKeySeedFile     string        `json:"nkey_seed_file" doc:"File with the seed of an nkey of a NATS user, instead of credentials."`
+	JetStream        JetStream     `json:"jetstream"`
+	PresenceTTL      time.Duration `json:"presence_ttl" default:"60s" zero:"default" doc:"How long presence in NATS outlives its last renewal; a node renews that of its own clients three times in it. Whole seconds."`
+	ReferenceControl bool          `json:"reference_control" default:"false" doc:"Share the control subject of Centrifugo's nodes with the same prefix: calls of the API that disconnect, subscribe, unsubscribe, refresh or count reach both kinds of nodes. For fleets that hold both, while one replaces the other."`
+	ProbeInterval    time.Duration `json:"probe_interval" default:"1s" min:"100ms" doc:"Time between two messages that a node sends to itself through NATS, and has each stream of JetStream keep. While they do not come back, /ready is 503."`
+}
+
+// JetStream is broker.nats.jetstream: histories, offsets, recovery, idempotency keys and versions, which NATS alone lacks. All of it is Sluice's own.
+type JetStream struct {
+	Enabled  bool   `json:"enabled" default:"false" doc:"Keep publications of channels with history in streams of JetStream (nats-server 2.11 or later; 2.12 or later publishes much faster). All nodes of one fleet need the same. In presence_manager.nats it says nothing: presence is always a bucket of JetStream."`
+	Domain   string `json:"domain" doc:"Domain of JetStream, for nodes at a leaf node that has a JetStream of its own. Empty: the one that the server of url has."`
+	Shards   int    `json:"shards" default:"4" min:"1" max:"64" doc:"Number of streams that channels are spread over, the same on all nodes for good: another number is refused until the streams are removed, with all histories."`
+	Replicas int    `json:"replicas" default:"1" min:"1" max:"5" doc:"Servers that keep each stream, and the presence: 3 survives the loss of one. Applies to streams that are made; change those that are there with the nats tool."`
+	Storage  string `json:"storage" default:"file" enum:"file,memory" doc:"Where streams are kept: file survives a restart of the servers, memory is faster. Presence is always in memory."`
+	MaxBytes int    `json:"max_bytes" default:"0" unit:"bytes" doc:"Most bytes of each stream, beyond which its oldest publications go, whatever their channel. 0: the limits of the NATS account."`
 }
 
 // NATSRaw is broker.nats.raw_mode: subjects are channels, payloads are data.

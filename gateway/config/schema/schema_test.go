@@ -124,11 +124,11 @@ func TestDefaultsAreThoseOfTheProtocol(t *testing.T) {
 func TestHalvesOfTheEngine(t *testing.T) {
 	c := Default()
 	c.Engine.Type = "redis"
-	require.Equal(t, Half{"engine", "redis", &c.Engine.Redis}, c.BrokerHalf())
-	require.Equal(t, Half{"engine", "redis", &c.Engine.Redis}, c.PresenceHalf())
+	require.Equal(t, Half{"engine", "redis", &c.Engine.Redis, nil}, c.BrokerHalf())
+	require.Equal(t, Half{"engine", "redis", &c.Engine.Redis, nil}, c.PresenceHalf())
 	c.Broker.Enabled, c.Broker.Type, c.PresenceManager.Enabled = true, "nats", true
-	require.Equal(t, Half{"broker", "nats", &c.Broker.Redis}, c.BrokerHalf())
-	require.Equal(t, Half{"presence_manager", "memory", &c.PresenceManager.Redis}, c.PresenceHalf())
+	require.Equal(t, Half{"broker", "nats", &c.Broker.Redis, &c.Broker.NATS}, c.BrokerHalf())
+	require.Equal(t, Half{"presence_manager", "memory", &c.PresenceManager.Redis, &c.PresenceManager.NATS}, c.PresenceHalf())
 }
 
 func TestDefaultsAreNotShared(t *testing.T) {

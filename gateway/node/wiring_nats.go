@@ -1,0 +1,201 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+
+	brokerjetstream "sluice/gateway/broker/jetstream"
+	brokernats "sluice/gateway/broker/nats"
+	"sluice/gateway/config"
+	"sluice/gateway/metrics"
+	"sluice/gateway/nats"
+	presencenats "sluice/gateway/presence/nats"
+	"sluice/gateway/tally"
+)
+
+// openNATS is the connections to NATS, and the options that they were made of.
+type openNATS struct {
+	section string // of the configuration, of the first half that has them
+	options natsAt
+	*nats.NATS
+}
+
+// natsAt is what decides which connections a half has.
+type natsAt struct {
+	nats.Options
+	tls config.TLS
+}
+
+// openNATS connects to the servers of a half of the engine. Both have the same connections where
+// their options are the same.
+func (node *Node) openNATS(half config.Half) (*nats.NATS, error) {
+	at := natsAt{natsSettings(half.NATS), half.NATS.TLS}
+	for _, open := range node.nats {
+		if reflect.DeepEqual(open.options, at) {
+			return open.NATS, nil
+		}
+	}
+	opt := at.Options
+	var err error
+	if opt.TLS, err = clientTLS(&half.NATS.TLS); err != nil {
+		return nil, fmt.Errorf("gateway: %s.nats.tls.%w", half.Section, err)
+	}
+	opt.Node, opt.Log = node.id.String(), node.log
+	conns, err := nats.Open(opt)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %s.nats: %w", half.Section, err)
+	}
+	node.nats = append(node.nats, openNATS{half.Section, at, conns})
+	node.log.Info("nats: this node is one of those with this prefix here", "section", half.Section, "prefix", half.NATS.Prefix, "jetstream", half.NATS.JetStream.Enabled)
+	var failed *nats.Error
+	if err := conns.Calls().Ready(); errors.As(err, &failed) && failed.Reason == nats.ReasonAuth {
+		return nil, fmt.Errorf("gateway: %s.nats: %w: %s", half.Section, err, failed.Remedy())
+	}
+	return conns, nil
+}
+
+// natsSettings are the options of connections to NATS that are settings, but for TLS.
+func natsSettings(n *config.NATS) nats.Options {
+	return nats.Options{
+		URL: n.URL, Prefix: n.Prefix, DialTimeout: n.DialTimeout, WriteTimeout: n.WriteTimeout, CredentialsFile: n.CredentialsFile, NKeySeedFile: n.NKeySeedFile,
+		Domain: n.JetStream.Domain,
+	}
+}
+
+// newNATSBroker makes the engine on NATS. The error says which option the servers refuse, as far as
+// they answer.
+func (node *Node) newNATSBroker(half config.Half) error {
+	conns, err := node.openNATS(half)
+	if err != nil {
+		return err
+	}
+	n := half.NATS
+	if !n.JetStream.Enabled {
+		node.broker = brokernats.New(brokernats.Options{
+			NATS: conns, Wildcards: n.AllowWildcards, Raw: brokernats.Raw{Enabled: n.RawMode.Enabled, Prefix: n.RawMode.Prefix, Replacements: n.RawMode.ChannelReplacements},
+			Wait: node.cfg.HTTPAPI.PublishWait, ProbeEvery: n.ProbeInterval, Binary: node.isBinary, JSON: node.jsonLimits(), Log: node.log,
+		})
+		return nil
+	}
+	js := &n.JetStream
+	engine, err := brokerjetstream.New(brokerjetstream.Options{
+		NATS: conns, Node: node.id.String(), Shards: js.Shards, Replicas: js.Replicas, Memory: js.Storage == "memory", MaxBytes: int64(js.MaxBytes),
+		HistorySize: node.longestHistory(), Wait: node.cfg.HTTPAPI.PublishWait, ProbeEvery: n.ProbeInterval,
+		Binary: node.isBinary, JSON: node.jsonLimits(), Log: node.log,
+	})
+	if err != nil {
+		return fmt.Errorf("gateway: %s.nats: %w", half.Section, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*n.DialTimeout)
+	defer cancel()
+	if err := engine.Check(ctx); err != nil {
+		return fmt.Errorf("gateway: %s.nats: %w", half.Section, err)
+	}
+	node.broker = engine
+	return nil
+}
+
+// longestHistory is the largest history_size of a namespace.
+func (node *Node) longestHistory() (size int) {
+	ch := &node.cfg.Channel
+	size = ch.WithoutNamespace.HistorySize
+	for i := range ch.Namespaces {
+		size = max(size, ch.Namespaces[i].HistorySize)
+	}
+	return size
+}
+
+func (node *Node) newNATSPresence(half config.Half) error {
+	conns, err := node.openNATS(half)
+	if err != nil {
+		return err
+	}
+	manager, err := presencenats.New(conns, presencenats.Options{TTL: half.NATS.PresenceTTL, Replicas: half.NATS.JetStream.Replicas, JSON: node.jsonLimits(), Log: node.log})
+	if err != nil {
+		return fmt.Errorf("gateway: %s.nats: %w", half.Section, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*half.NATS.DialTimeout)
+	defer cancel()
+	if err := manager.Check(ctx); err != nil {
+		return fmt.Errorf("gateway: %s.nats: %w", half.Section, err)
+	}
+	node.presence, node.presenceReady = manager, manager.Ready
+	node.places = manager.Places()
+	return nil
+}
+
+// addNATS adds what the halves of the engine count that are on NATS.
+func (c counters) addNATS(to *metrics.Engine) {
+	for _, open := range c.node.nats {
+		st := open.NATS.Stats()
+		st.Calls.Errors = withUsualNATS(st.Calls.Errors)
+		to.NATS = append(to.NATS, metrics.NATS{Use: open.section, Stats: st})
+	}
+	switch engine := c.node.broker.(type) {
+	case *brokernats.Engine:
+		addCore(to, engine.Stats())
+	case *brokerjetstream.Engine:
+		addJetStream(to, engine.Stats())
+	}
+	if m, ok := c.node.presence.(*presencenats.Manager); ok {
+		st := m.Counters()
+		to.Presence = map[string]uint64{"changed": st.Changes, "commands": st.Commands, "failed": st.Failed, "skipped": st.Skipped}
+		to.Places = map[string]uint64{
+			"reserved": st.Places.Reserved, "refused": st.Places.Refused, "claimed": st.Places.Claims, "changed": st.Places.Changes, "failed": st.Places.Failed,
+		}
+	}
+}
+
+// natsShard is the shard in metrics of what NATS delivers.
+const natsShard = "nats"
+
+func addCore(to *metrics.Engine, st brokernats.Stats) {
+	to.Calls, to.Errors = make(map[string]tally.Durations, len(st.Calls)), withUsualNATS(st.Errors)
+	for call, took := range st.Calls {
+		to.Calls[call.String()] = took
+	}
+	skipped := map[string]uint64{"part": st.Parts}
+	for why, n := range st.Skipped {
+		skipped[why.String()] = n
+	}
+	to.Shards = append(to.Shards, metrics.EngineShard{
+		Name: natsShard, Ready: st.Ready, Channels: st.Channels, ProbeAge: st.ProbeAge, Lost: st.Lost, Failed: st.Failed, Skipped: skipped,
+		Odd: map[string]uint64{"unknown": st.Unknown, "dropped": st.Dropped},
+	})
+}
+
+// withUsualNATS returns errors by reason with those that are usual, so that the first of them is
+// a rise.
+func withUsualNATS(errs map[string]uint64) map[string]uint64 {
+	all := map[string]uint64{nats.ReasonTimeout: 0, nats.ReasonBroken: 0, nats.ReasonDial: 0}
+	maps.Copy(all, errs)
+	return all
+}
+
+func addJetStream(to *metrics.Engine, st brokerjetstream.Stats) {
+	to.Calls, to.Errors = make(map[string]tally.Durations, len(st.Calls)), withUsualNATS(st.Errors)
+	for call, took := range st.Calls {
+		to.Calls[call.String()] = took
+	}
+	ready := true
+	for _, s := range st.Shards {
+		to.Shards = append(to.Shards, metrics.EngineShard{Name: s.Name, Ready: s.Ready, ProbeAge: s.ProbeAge})
+		ready = ready && s.Ready
+	}
+	skipped := map[string]uint64{"part": st.Parts}
+	for why, n := range st.Skipped {
+		skipped[why.String()] = n
+	}
+	to.Shards = append(to.Shards, metrics.EngineShard{
+		Name: natsShard, Ready: ready, Channels: st.Channels, Pending: st.Pending, Held: st.Held, ProbeAge: -1, Lost: st.Lost, Failed: st.Failed, Replayed: st.Replayed, Skipped: skipped,
+		Compared: map[string]uint64{"complete": st.Resynced, "told": st.Told - min(st.WentBack, st.Told), "went_back": st.WentBack + st.AwayBack, "failed": st.ReadsFailed},
+		Odd: map[string]uint64{
+			"jump": st.Jumps, "repeat": st.Repeats, "behind": st.Behind, "unconfirmed": st.Unconfirmed, "unknown": st.Unknown, "held_dropped": st.HeldDropped, "forgotten": st.Forgotten,
+			"overtook": st.Overtook, "unreadable": st.Unreadable, "dropped": st.DroppedHere, "doubted": st.Doubts, "leader": st.Leaders, "conflict": st.Conflicts, "read_again": st.ReadsAgain,
+		},
+	})
+
+}
