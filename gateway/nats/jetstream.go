@@ -81,13 +81,24 @@ type API struct {
 	prefix string // $JS.API. or that of a domain
 }
 
+const apiPrefix = "$JS.API."
+
 // API returns the JetStream of the options' domain.
 func (n *NATS) API() *API {
-	prefix := "$JS.API."
+	prefix := apiPrefix
 	if n.opt.Domain != "" {
 		prefix = "$JS." + n.opt.Domain + ".API."
 	}
 	return &API{Calls: n.calls, prefix: prefix}
+}
+
+// Put returns the subject to publish into a key of a bucket: leaf nodes pass those of another domain's buckets on below
+// its API alone.
+func (a *API) Put(key string) string {
+	if a.prefix == apiPrefix {
+		return key
+	}
+	return a.prefix + key
 }
 
 // apiError is an error as JetStream answers it.

@@ -109,7 +109,7 @@ type NATS struct {
 // JetStream is broker.nats.jetstream: histories, offsets, recovery, idempotency keys and versions, which NATS alone lacks. All of it is Sluice's own.
 type JetStream struct {
 	Enabled  bool   `json:"enabled" default:"false" doc:"Keep publications of channels with history in streams of JetStream (nats-server 2.11 or later; 2.12 or later publishes much faster). All nodes of one fleet need the same. In presence_manager.nats it says nothing: presence is always a bucket of JetStream."`
-	Domain   string `json:"domain" doc:"Domain of JetStream, for nodes at a leaf node that has a JetStream of its own. Empty: the one that the server of url has."`
+	Domain   string `json:"domain" doc:"Domain of JetStream, for nodes at a leaf node whose hub has one: needed there, and the same on all nodes. Empty: the JetStream of the servers of url."`
 	Shards   int    `json:"shards" default:"4" min:"1" max:"64" doc:"Number of streams that channels are spread over, the same on all nodes for good: another number is refused until the streams are removed, with all histories."`
 	Replicas int    `json:"replicas" default:"1" min:"1" max:"5" doc:"Servers that keep each stream, and the presence: 3 survives the loss of one. Applies to streams that are made; change those that are there with the nats tool."`
 	Storage  string `json:"storage" default:"file" enum:"file,memory" doc:"Where streams are kept: file survives a restart of the servers, memory is faster. Presence is always in memory."`

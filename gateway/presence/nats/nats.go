@@ -291,7 +291,7 @@ func (m *Manager) Apply(ctx context.Context, changes []presence.Change) error {
 		if c := last[key]; c.Left {
 			gone = append(gone, key)
 		} else {
-			put = append(put, nats.Request{Subject: key, Data: reference.AppendInfo(nil, c.Info), Header: nats.Header{nats.HeaderTTL: ttl}})
+			put = append(put, nats.Request{Subject: m.api.Put(key), Data: reference.AppendInfo(nil, c.Info), Header: nats.Header{nats.HeaderTTL: ttl}})
 		}
 	}
 	m.commands.Add(uint64(len(order)))

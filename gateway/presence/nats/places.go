@@ -254,7 +254,7 @@ func (p *Places) once(ctx context.Context, users []string, left []int, change fu
 		if err != nil {
 			return left, fmt.Errorf("places: %w", err)
 		}
-		reqs = append(reqs, nats.Request{Subject: wanted[k].Subject, Data: data, Header: nats.Header{
+		reqs = append(reqs, nats.Request{Subject: p.m.api.Put(wanted[k].Subject), Data: data, Header: nats.Header{
 			nats.HeaderTTL: {strconv.Itoa(int(recordLife / time.Second))}, nats.HeaderExpectSubject: {strconv.FormatUint(last.Seq, 10)},
 		}})
 		of = append(of, left[k])

@@ -128,20 +128,24 @@ type LeafSet struct {
 	Way       *redisrig.Proxy
 }
 
-// Leaf starts a hub with JetStream and a leaf node without.
+// HubDomain is the domain of the JetStream of a hub.
+const HubDomain = "hub"
+
+// Leaf starts a hub with JetStream and a leaf node without. What is asked at the leaf names the hub's domain: a server
+// without JetStream answers for itself that it has none.
 func Leaf(t testing.TB, options ...Option) *LeafSet {
 	t.Helper()
 	program, port := Program(t), testkit.FreePort(t)
-	hub := prepare(t, program, settingsOf(options), []string{fmt.Sprintf("leafnodes { listen: \"127.0.0.1:%d\" }", port)})
+	hub := prepare(t, program, settingsOf(append(options, Domain(HubDomain))), []string{fmt.Sprintf("leafnodes { listen: \"127.0.0.1:%d\" }", port)})
 	hub.Start(t)
 	way := redisrig.NewProxy(t, fmt.Sprintf("127.0.0.1:%d", port))
 	leaf := prepare(t, program, settings{core: true}, []string{
-		fmt.Sprintf("leafnodes { reconnect: 1, remotes: [ { url: \"nats-leaf://%s\" } ] }", way.Addr),
+		fmt.Sprintf("leafnodes { reconnect: 1s, remotes: [ { url: \"nats-leaf://%s\" } ] }", way.Addr),
 	})
 	leaf.Start(t)
 	set := &LeafSet{hub, leaf, way}
 	nc := leaf.Dial(t)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.NewWithDomain(nc, HubDomain)
 	if err != nil {
 		t.Fatalf("natsrig: %v", err)
 	}
