@@ -18,6 +18,7 @@ import (
 	"sluice/bench/mode/engine"
 	"sluice/bench/mode/fanout"
 	"sluice/bench/mode/fronts"
+	"sluice/bench/mode/jetstream"
 	"sluice/bench/mode/open"
 	"sluice/bench/mode/publish"
 	"sluice/bench/mode/resume"
@@ -44,6 +45,7 @@ var modes = []mode{
 	{name: "slow", summary: "healthy streams next to ones that stopped reading: lag, and memory per stalled stream", setup: fanout.SetupSlow},
 	{name: "publish", summary: "publications without subscribers: requests/s, and the answer's p99 at half of that", setup: publish.Setup},
 	{name: "engine", summary: "nodes on Redis: publishing next to redis-benchmark, lag and CPU on another node", setup: engine.Setup},
+	{name: "jetstream", summary: "the engine on JetStream: one hot channel next to batches of the same size, lag on another node, memory per channel", setup: jetstream.Setup},
 	{name: "fronts", summary: "lag of an event through nginx, HAProxy, Caddy and Varnish, next to a stream without a front", setup: fronts.Setup},
 	{name: "health", summary: "time of a /health answer while every loop is saturated", setup: fanout.SetupHealth},
 	{name: "idle", summary: "memory per open stream, as the slope between numbers of streams", setup: connect.SetupIdle},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ type NATS struct {
 	opt   Options
 	calls *Calls
 	feed  *Feed
+	over  sync.Once
 }
 
 // Open connects to NATS. It waits until it was reached or not, dial_timeout at most for each
@@ -68,10 +70,12 @@ func (n *NATS) Server() (s Server, ok bool) {
 	return *at, true
 }
 
-// Close ends both connections and waits for what runs on them.
+// Close ends both connections and waits for what runs on them. It may be called again.
 func (n *NATS) Close() {
-	n.feed.close()
-	n.calls.close()
+	n.over.Do(func() {
+		n.feed.close()
+		n.calls.close()
+	})
 }
 
 // conn is one connection, with what is known of it.

@@ -46,7 +46,7 @@ const (
 
 	// What the modes of bench stand on, and all of them.
 	benchFloor = "bench/rig bench/load bench/figures bench/proc"
-	benchModes = "bench/mode/compress bench/mode/connect bench/mode/engine bench/mode/fanout bench/mode/fronts bench/mode/open bench/mode/publish bench/mode/resume"
+	benchModes = "bench/mode/compress bench/mode/connect bench/mode/engine bench/mode/fanout bench/mode/fronts bench/mode/jetstream bench/mode/open bench/mode/publish bench/mode/resume"
 )
 
 var layout = map[string]row{
@@ -143,6 +143,7 @@ var layout = map[string]row{
 	"bench/fronts":           {},
 	"bench/mode/compress":    {ours: benchFloor, others: modCompress + "/zstd"},
 	"bench/mode/connect":     {ours: benchFloor, others: modJwt},
+	"bench/mode/jetstream":   {ours: "bench/rig bench/figures codec gateway/broker gateway/broker/jetstream gateway/nats", others: modHistogram + " " + modNats},
 	"bench/mode/engine":      {ours: benchFloor + " bench/mode/fanout bench/mode/publish codec gateway/broker gateway/broker/redis gateway/redis", others: modHistogram},
 	"bench/mode/fanout":      {ours: benchFloor, others: modHistogram + " " + modUnix},
 	"bench/mode/fronts":      {ours: benchFloor + " bench/fronts bench/mode/publish"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"sluice/codec"
@@ -218,6 +219,8 @@ func (e *Engine) read(ctx context.Context, s *shard, channel string, st *state, 
 const (
 	followMost = 64
 	followRoom = 64 << 10
+	// readsAtOnce is how many lists are read side by side.
+	readsAtOnce = 32
 )
 
 // Follow implements follow.Source: the tops in one round trip, and the lists of those that went on.
@@ -231,8 +234,18 @@ func (e *Engine) Follow(ctx context.Context, wants []follow.Want) []follow.Read 
 		wanted[i] = nats.Wanted{Stream: s.stream, Subject: e.subj.kept(s.index, wants[i].Channel)}
 	}
 	reads := make([]follow.Read, len(wants))
-	for i, last := range e.api.Lasts(ctx, wanted) {
-		reads[i] = e.followed(ctx, &wants[i], &last)
+	lasts := e.api.Lasts(ctx, wanted)
+	side := make(chan struct{}, readsAtOnce)
+	var wait sync.WaitGroup
+	for i := range lasts {
+		side <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-side }()
+			reads[i] = e.followed(ctx, &wants[i], &lasts[i])
+		})
+	}
+	wait.Wait()
+	for i := range reads {
 		if err := reads[i].Err; err != nil {
 			e.calls.failed(err)
 			if errors.Is(err, nats.ErrRefused) {

@@ -13,7 +13,6 @@ import (
 	"sluice/gateway/cluster/clustertest"
 	"sluice/gateway/nats"
 	"sluice/gateway/testkit/natsrig"
-	"sluice/gateway/testkit/redisrig"
 )
 
 var _ cluster.Carrier = (*Engine)(nil)
@@ -45,21 +44,6 @@ func TestSingle(t *testing.T) {
 // Debian's server is 2.9: it is enough here.
 func TestDebian(t *testing.T) {
 	brokertest.Run(t, factory(t, natsrig.Debian(t, natsrig.Core()).URL))
-}
-
-func TestFaults(t *testing.T) {
-	server, prefix := natsrig.Single(t, natsrig.Core()), natsrig.Prefix(t)
-	brokertest.RunFaults(t, brokertest.FaultFactory{Most: 30 * time.Second, New: func(t *testing.T) (broker.Broker, brokertest.Link) {
-		proxy := redisrig.NewProxy(t, server.Addr)
-		e := New(Options{
-			NATS: opened(t, nats.Options{URL: proxy.Addr, Prefix: prefix}), CallWait: 3 * time.Second, ProbeEvery: 100 * time.Millisecond, ProbeLate: 2 * time.Second,
-		})
-		return e, brokertest.Link{
-			Cut:   func() { proxy.Cut() },
-			Down:  func() func() { proxy.Refuse(t, true); proxy.Cut(); return func() { proxy.Refuse(t, false) } },
-			Stall: func() func() { proxy.Stall(true); return func() { proxy.Stall(false) } },
-		}
-	}})
 }
 
 func TestCarrier(t *testing.T) {

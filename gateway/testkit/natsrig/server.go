@@ -121,6 +121,19 @@ func Single(t testing.TB, options ...Option) *Server {
 	return s
 }
 
+// From starts a server with a configuration that says all, of which it needs to know the port of clients.
+func From(t testing.TB, config string, port int) *Server {
+	t.Helper()
+	s := prepare(t, Program(t), settings{core: true}, nil)
+	s.Addr, s.Port = fmt.Sprintf("127.0.0.1:%d", port), port
+	s.URL = "nats://" + s.Addr
+	if err := os.WriteFile(s.process.Args[1], []byte(config), 0o600); err != nil {
+		t.Fatalf("natsrig: %v", err)
+	}
+	s.Start(t)
+	return s
+}
+
 // Debian starts the server of Debian's package (2.9), without JetStream if Core says so.
 func Debian(t testing.TB, options ...Option) *Server {
 	t.Helper()
