@@ -210,6 +210,8 @@ type getJSON struct {
 	NextFor  string `json:"next_by_subj,omitempty"`
 	Batch    int    `json:"batch,omitempty"`
 	MaxBytes int    `json:"max_bytes,omitempty"`
+
+	Lasts []string `json:"multi_last,omitempty"`
 }
 
 type gotJSON struct {
@@ -351,23 +353,6 @@ func (a *API) Purge(ctx context.Context, stream, subject string, keep int) error
 		return err
 	}
 	return a.failed(m)
-}
-
-// PurgeAll removes all messages of subjects, each for itself, at the cost of few round trips. The errors are in the
-// order of the subjects.
-func (a *API) PurgeAll(ctx context.Context, stream string, subjects []string) []error {
-	reqs := make([]Request, len(subjects))
-	for i, subject := range subjects {
-		data, _ := json.Marshal(map[string]any{"filter": subject})
-		reqs[i] = Request{Subject: a.prefix + "STREAM.PURGE." + stream, Data: data}
-	}
-	errs := make([]error, len(subjects))
-	for i, answer := range a.Calls.DoMulti(ctx, reqs) {
-		if errs[i] = answer.Err; errs[i] == nil {
-			errs[i] = a.failed(answer.Msg)
-		}
-	}
-	return errs
 }
 
 // failed returns the error that is in an answer, nil for none.

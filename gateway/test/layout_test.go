@@ -90,7 +90,7 @@ var layout = map[string]row{
 	"gateway/presence":              {ours: "codec"},
 	"gateway/presence/memory":       {ours: "codec gateway/presence gateway/shrink"},
 	"gateway/presence/redis":        {ours: "codec gateway/broker gateway/cluster gateway/presence gateway/problem gateway/redis gateway/reference"},
-	"gateway/presence/nats":         {ours: "codec gateway/broker gateway/cluster gateway/nats gateway/presence gateway/reference", others: modNats + "/jetstream " + modGoccy},
+	"gateway/presence/nats":         {ours: "codec gateway/broker gateway/cluster gateway/nats gateway/presence gateway/problem gateway/reference", others: modNats + "/jetstream " + modGoccy},
 	"gateway/presence/presencetest": {ours: "codec gateway/presence", others: modTestify}, // for tests: in no other row
 	"gateway/hub": {
 		ours:   "codec gateway/actor gateway/broker gateway/loop gateway/shrink gateway/tally",

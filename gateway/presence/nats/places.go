@@ -4,61 +4,54 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
+	"hash/maphash"
 	"math/rand/v2"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/goccy/go-json"
 
 	"sluice/gateway/broker"
 	"sluice/gateway/cluster"
 	"sluice/gateway/nats"
 )
 
-// Places implements cluster.Places: of each user one value, u.<user>, which is replaced only by who read it last. Times are
-// those of the server's clock, as far as a node knows it. [Manager.Places] has it.
+// Places implements cluster.Places beside presence: of each user the key u.<user>.places, of
+// when the places of its clients end and since when it is refused one, and u.<user>.claim, the last claim. All go by the clock of the stream's leader. What is written is compared with what was
+// read (Nats-Expected-Last-Subject-Sequence), so that each change is made as a whole or not at all. Make it with [New].
 type Places struct {
 	// Immutable after newPlaces.
-	m   *Manager
-	ttl time.Duration
-
-	// turns lets callers of this node ask for a user one after the other, so that only nodes meet.
-	turns [turnsMost]chan struct{}
-
-	// Guarded by mu.
-	mu    sync.Mutex
-	ahead time.Duration // of the server's clock
-	asked time.Time     // when that was learnt
+	bucket *bucket
+	ttl    time.Duration
+	seed   maphash.Seed
+	lanes  [placeLanes]chan struct{} // callers for one user do not get into each other's way; their room is the right to go
 
 	// Atomic.
-	reserved, doubtful, refused, claims, changes, failed atomic.Uint64
+	clock                                                                    atomic.Pointer[clock]
+	reserved, doubtful, refused, claims, changes, failed, conflicts, skipped atomic.Uint64
 }
 
 var _ cluster.Places = (*Places)(nil)
 
-// turnsMost is how many users may be asked for at the same time.
-const turnsMost = 256
+const (
+	placeLanes = 64
+	// conflictsMost is how often a change is tried that others were faster than. The pause in between grows
+	// from conflictMin to conflictMax.
+	conflictsMost = 40
+	conflictMin   = time.Millisecond
+	conflictMax   = 20 * time.Millisecond
+	// clockLife is how long the clock of the leader is believed to go on as ours does.
+	clockLife = time.Second
+)
 
-func newPlaces(m *Manager, ttl time.Duration) *Places {
-	p := &Places{m: m, ttl: ttl}
-	for i := range p.turns {
-		p.turns[i] = make(chan struct{}, 1)
+// clock is what a leader's clock said, and when that was by ours.
+type clock struct{ said, at time.Time }
+
+func newPlaces(b *bucket, ttl time.Duration) *Places {
+	p := &Places{bucket: b, ttl: ttl, seed: maphash.MakeSeed()}
+	for i := range p.lanes {
+		p.lanes[i] = make(chan struct{}, 1)
 	}
 	return p
-}
-
-// turn waits for that of a user until ctx ends; done gives it back.
-func (p *Places) turn(ctx context.Context, user string) (done func(), err error) {
-	turn := p.turns[crc32.ChecksumIEEE([]byte(user))%turnsMost]
-	select {
-	case turn <- struct{}{}:
-		return func() { <-turn }, nil
-	case <-ctx.Done():
-		return nil, &nats.Error{Kind: nats.ErrUnavailable, Reason: nats.ReasonBusy, Err: context.Cause(ctx)}
-	}
 }
 
 // PlacesStats are the counters of [Places].
@@ -67,66 +60,29 @@ type PlacesStats struct {
 	Claims                      uint64
 	Changes                     uint64 // renewed or given back, or not for an error
 	Failed                      uint64 // calls with an error
+	Conflicts                   uint64 // writes that another one was faster than, which were tried again
+	Skipped                     uint64 // values that are none of ours
 }
 
 // Stats returns the counters. Any goroutine.
 func (p *Places) Stats() PlacesStats {
 	return PlacesStats{
 		Reserved: p.reserved.Load(), Doubtful: p.doubtful.Load(), Refused: p.refused.Load(), Claims: p.claims.Load(),
-		Changes: p.changes.Load(), Failed: p.failed.Load(),
+		Changes: p.changes.Load(), Failed: p.failed.Load(), Conflicts: p.conflicts.Load(), Skipped: p.skipped.Load(),
 	}
-}
-
-// record is what is kept of a user. Times are Unix milliseconds.
-type record struct {
-	Places  map[string]int64 `json:"places,omitempty"`  // client -> when its place ends
-	Refused int64            `json:"refused,omitempty"` // since when the user is refused one; 0: it is not
-	Claim   uint64           `json:"claim,omitempty"`   // the last one, in Unix microseconds
-}
-
-// recordLife is how long a value is kept after its last change: longer than all that is in it counts.
-const recordLife = 10 * cluster.ClaimMoment
-
-// trim lets go of what is over.
-func (r *record) trim(now int64, ttl time.Duration) {
-	for client, ends := range r.Places {
-		if ends <= now {
-			delete(r.Places, client)
-		}
-	}
-	if r.Refused != 0 && r.Refused+4*ttl.Milliseconds() <= now {
-		r.Refused = 0
-	}
-}
-
-func (r *record) take(client string, ends int64) {
-	if r.Places == nil {
-		r.Places = make(map[string]int64)
-	}
-	r.Places[client] = ends
 }
 
 // Reserve implements cluster.Places.
-func (p *Places) Reserve(ctx context.Context, user, client string, limit int) (place cluster.Place, err error) {
-	err = p.update(ctx, []string{user}, func(_ int, r *record, now time.Time) bool {
-		ms, ttl := now.UnixMilli(), p.ttl.Milliseconds()
-		if _, has := r.Places[client]; !has && limit > 0 && len(r.Places) >= limit {
-			place = cluster.PlaceDoubtful
-			if r.Refused == 0 {
-				r.Refused = ms
-				return true
-			}
-			for _, ends := range r.Places {
-				if ends-ttl <= r.Refused { // not renewed since
-					return false
-				}
-			}
-			place, r.Refused = cluster.PlaceRefused, 0
-			return true
+func (p *Places) Reserve(ctx context.Context, user, client string, limit int) (cluster.Place, error) {
+	var place cluster.Place
+	err := p.alone(ctx, user, p.subject(user, "places"), func(last *nats.Stored, now time.Time) (data []byte, life time.Duration) {
+		s := p.seats(last)
+		var changed bool
+		place, changed = s.reserve(client, limit, now.UnixMilli(), p.ttl.Milliseconds())
+		if !changed {
+			return nil, 0
 		}
-		place, r.Refused = cluster.PlaceTaken, 0
-		r.take(client, ms+ttl)
-		return true
+		return s.encode(), s.life(p.ttl)
 	})
 	if err != nil {
 		return cluster.PlaceDoubtful, err
@@ -142,18 +98,13 @@ func (p *Places) Reserve(ctx context.Context, user, client string, limit int) (p
 	return place, nil
 }
 
-// Claim implements cluster.Places. Claims are microseconds of the server's clock, or one more than the claim
-// before where that was later.
+// Claim implements cluster.Places. Claims are microseconds of the leader's clock, or one
+// more than the claim before where that was later.
 func (p *Places) Claim(ctx context.Context, user string, age time.Duration) (claim uint64, others bool, err error) {
-	err = p.update(ctx, []string{user}, func(_ int, r *record, now time.Time) bool {
-		us, last := uint64(now.UnixMicro()), r.Claim
-		claim = max(us, last+1)
-		if age > 0 {
-			claim = us - uint64(age.Microseconds())
-		}
-		others = us < last+uint64(cluster.ClaimMoment.Microseconds())
-		r.Claim = max(claim, last)
-		return true
+	err = p.alone(ctx, user, p.subject(user, "claim"), func(last *nats.Stored, now time.Time) ([]byte, time.Duration) {
+		var keep uint64
+		claim, keep, others = claimOf(p.lastClaim(last), now, max(age, 0))
+		return strconv.AppendUint(nil, keep, 10), 10 * cluster.ClaimMoment
 	})
 	if err != nil {
 		return 0, false, err
@@ -162,152 +113,174 @@ func (p *Places) Claim(ctx context.Context, user string, age time.Duration) (cla
 	return claim, others, nil
 }
 
+// claimOf returns a claim behind the last one, and what is the last one then: one that was due earlier is no reason
+// to forget a later one.
+func claimOf(last uint64, now time.Time, age time.Duration) (claim, keep uint64, others bool) {
+	at := uint64(now.UnixMicro())
+	if claim = max(at, last+1); age > 0 {
+		claim = at - min(at, uint64(age.Microseconds()))
+	}
+	return claim, max(claim, last), at < last+uint64(cluster.ClaimMoment.Microseconds())
+}
+
+func (p *Places) lastClaim(last *nats.Stored) uint64 {
+	if len(last.Data) == 0 {
+		return 0
+	}
+	// Half of the numbers are enough for times, and leave room to add to.
+	n, err := strconv.ParseUint(string(last.Data), 10, 63)
+	if err != nil {
+		p.skipped.Add(1)
+		return 0
+	}
+	return n
+}
+
+func (p *Places) subject(user, kind string) string { return p.bucket.root + userKey(user, kind) }
+
+// alone changes a value of a user. f says what it is to be by what it is, for so long, nil for no change;
+// it may be called several times.
+func (p *Places) alone(ctx context.Context, user, subject string, f func(last *nats.Stored, now time.Time) (data []byte, life time.Duration)) error {
+	lane := p.lanes[maphash.String(p.seed, user)%placeLanes]
+	select {
+	case lane <- struct{}{}:
+		defer func() { <-lane }()
+	case <-ctx.Done():
+		return p.outcome(&nats.Error{Kind: nats.ErrUnavailable, Reason: nats.ReasonBusy, Err: context.Cause(ctx)})
+	}
+	return p.change(ctx, []valueChange{{subject: subject, f: f}})
+}
+
+// valueChange is one value on its way.
+type valueChange struct {
+	subject string
+	f       func(last *nats.Stored, now time.Time) (data []byte, life time.Duration)
+}
+
+// change makes changes, those again that others were faster than.
+func (p *Places) change(ctx context.Context, list []valueChange) error {
+	pause := conflictMin
+	var refused error
+	for tries := 1; ; tries++ {
+		var again []valueChange
+		var clash error
+		err := p.bucket.with(ctx, func() (err error) {
+			again, clash, err = p.once(ctx, list)
+			return err
+		})
+		list = again
+		switch {
+		case err != nil && !errors.Is(err, nats.ErrRefused):
+			return p.outcome(err)
+		case err != nil && refused == nil: // it is no reason to leave out the others
+			refused = err
+		}
+		if len(list) == 0 {
+			return p.outcome(refused)
+		}
+		p.conflicts.Add(uint64(len(list)))
+		if tries == conflictsMost || !sleep(ctx, rand.N(pause)) { // #nosec: it only parts those that meet
+			return p.outcome(clash)
+		}
+		pause = min(2*pause, conflictMax)
+	}
+}
+
+// once makes one attempt. It returns the changes that others were faster than, with such an error; and the first of other
+// errors, that of a bucket that is not there before others.
+func (p *Places) once(ctx context.Context, list []valueChange) (again []valueChange, clash, err error) {
+	now, err := p.now(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	subjects := make([]string, len(list))
+	for i := range list {
+		subjects[i] = list[i].subject
+	}
+	var reqs []nats.Request
+	var of []valueChange
+	for i, last := range p.bucket.lasts(ctx, subjects) {
+		if last.Err != nil {
+			if gone(last.Err) {
+				return nil, nil, last.Err
+			}
+			if err == nil {
+				err = last.Err
+			}
+			continue
+		}
+		if nats.Get(last.Header, nats.HeaderOperation) != "" {
+			last.Data = nil // it is no value any more
+		}
+		data, life := list[i].f(&last.Stored, now)
+		if data == nil {
+			continue
+		}
+		reqs = append(reqs, nats.Request{Subject: p.bucket.api.Put(list[i].subject), Data: data, Header: nats.Header{
+			nats.HeaderExpectSubject: {strconv.FormatUint(last.Seq, 10)}, nats.HeaderTTL: {seconds(life)},
+		}})
+		of = append(of, list[i])
+	}
+	for i, failed := range p.bucket.publish(ctx, reqs) {
+		var e *nats.Error
+		switch {
+		case failed == nil:
+		case errors.As(failed, &e) && e.Reason == nats.ReasonSequence:
+			again, clash = append(again, of[i]), failed
+		case gone(failed):
+			return nil, nil, failed
+		case err == nil:
+			err = failed
+		}
+	}
+	return again, clash, err
+}
+
+// seconds writes how long a key lasts: no less.
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+}
+
+// now returns the time by the clock of the leader.
+func (p *Places) now(ctx context.Context) (time.Time, error) {
+	if c := p.clock.Load(); c != nil {
+		if since := time.Since(c.at); since < clockLife {
+			return c.said.Add(since), nil
+		}
+	}
+	st, err := p.bucket.state(ctx, "", 0)
+	if err != nil {
+		return time.Time{}, err
+	}
+	p.clock.Store(&clock{said: st.Time, at: time.Now()})
+	return st.Time, nil
+}
+
 // Apply implements cluster.Places.
 func (p *Places) Apply(ctx context.Context, changes []cluster.PlaceChange) error {
+	if len(changes) == 0 {
+		return nil
+	}
 	p.changes.Add(uint64(len(changes)))
+	of := make(map[string][]cluster.PlaceChange)
 	var users []string
-	of := make(map[string][]cluster.PlaceChange, len(changes))
 	for _, c := range changes {
 		if of[c.User] == nil {
 			users = append(users, c.User)
 		}
 		of[c.User] = append(of[c.User], c)
 	}
-	return p.update(ctx, users, func(i int, r *record, now time.Time) bool {
-		for _, c := range of[users[i]] {
-			if c.Left {
-				delete(r.Places, c.Client)
-			} else {
-				r.take(c.Client, now.Add(p.ttl).UnixMilli())
+	list := make([]valueChange, len(users))
+	for i, user := range users {
+		list[i] = valueChange{p.subject(user, "places"), func(last *nats.Stored, now time.Time) ([]byte, time.Duration) {
+			s := p.seats(last)
+			if !s.apply(of[user], now.UnixMilli(), p.ttl.Milliseconds()) {
+				return nil, 0
 			}
-		}
-		return true
-	})
-}
-
-const (
-	// updateTries bounds how often a value is changed again because another node came first.
-	updateTries = 32
-	updatePause = 5 * time.Millisecond
-)
-
-// update changes the values of users, each by compare-and-set: change reports whether it did. It may be called
-// several times for a user, the last of which counts.
-func (p *Places) update(ctx context.Context, users []string, change func(i int, r *record, now time.Time) bool) error {
-	left := make([]int, len(users))
-	for i := range left {
-		left[i] = i
+			return s.encode(), s.life(p.ttl)
+		}}
 	}
-	err := p.m.do(ctx, func(ctx context.Context) error {
-		if len(users) == 1 {
-			done, err := p.turn(ctx, users[0])
-			if err != nil {
-				return err
-			}
-			defer done()
-		}
-		for try := 0; len(left) > 0; try++ {
-			if try == updateTries {
-				return &nats.Error{Kind: nats.ErrUnavailable, Reason: nats.ReasonBusy, Err: errors.New("other nodes change the same users all the time")}
-			}
-			if try > 0 {
-				t := time.NewTimer(rand.N(updatePause))
-				select {
-				case <-t.C:
-				case <-ctx.Done():
-					t.Stop()
-					return context.Cause(ctx)
-				}
-			}
-			var err error
-			if left, err = p.once(ctx, users, left, change); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return p.outcome(err)
-}
-
-// once tries to change values, and returns those of which another node came first.
-func (p *Places) once(ctx context.Context, users []string, left []int, change func(i int, r *record, now time.Time) bool) (again []int, err error) {
-	now, err := p.now(ctx)
-	if err != nil {
-		return left, err
-	}
-	wanted := make([]nats.Wanted, len(left))
-	for k, i := range left {
-		wanted[k] = nats.Wanted{Stream: p.m.stream, Subject: p.key(users[i])}
-	}
-	var reqs []nats.Request
-	var of []int
-	for k, last := range p.m.api.Lasts(ctx, wanted) {
-		if last.Err != nil {
-			return left, last.Err
-		}
-		r := p.read(&last.Stored)
-		r.trim(now.UnixMilli(), p.ttl)
-		if !change(left[k], r, now) {
-			continue
-		}
-		data, err := json.Marshal(r)
-		if err != nil {
-			return left, fmt.Errorf("places: %w", err)
-		}
-		reqs = append(reqs, nats.Request{Subject: p.m.api.Put(wanted[k].Subject), Data: data, Header: nats.Header{
-			nats.HeaderTTL: {strconv.Itoa(int(recordLife / time.Second))}, nats.HeaderExpectSubject: {strconv.FormatUint(last.Seq, 10)},
-		}})
-		of = append(of, left[k])
-	}
-	for k, err := range p.m.api.PublishAll(ctx, reqs) {
-		var failed *nats.Error
-		switch {
-		case err == nil:
-		case errors.As(err, &failed) && failed.Reason == nats.ReasonSequence:
-			again = append(again, of[k])
-		default:
-			return left, err
-		}
-	}
-	return again, nil
-}
-
-// read decodes a value; what is none counts as nothing.
-func (p *Places) read(s *nats.Stored) *record {
-	r := new(record)
-	if s.Seq != 0 && json.Unmarshal(s.Data, r) != nil {
-		p.m.skipped.Add(1)
-		*r = record{}
-	}
-	return r
-}
-
-func (p *Places) key(user string) string { return "$KV." + p.m.bucket + ".u." + nats.Key(user) }
-
-// clockEvery is how often the clock of the server is asked for.
-const clockEvery = 10 * time.Second
-
-// now is the time of the server.
-func (p *Places) now(ctx context.Context) (time.Time, error) {
-	p.mu.Lock()
-	ahead, asked := p.ahead, p.asked
-	p.mu.Unlock()
-	if !asked.IsZero() && time.Since(asked) < clockEvery {
-		return time.Now().Add(ahead), nil
-	}
-	sent := time.Now()
-	info, err := p.m.manager.Info(ctx, p.m.stream)
-	if err != nil {
-		return time.Time{}, err
-	}
-	if info.TimeStamp.IsZero() {
-		return time.Now(), nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	// In the middle of question and answer, as far as can be known.
-	p.ahead, p.asked = info.TimeStamp.Sub(sent.Add(time.Since(sent)/2)), time.Now()
-	return time.Now().Add(p.ahead), nil
+	return p.change(ctx, list)
 }
 
 // outcome counts a call that failed and says what that means.
@@ -319,7 +292,7 @@ func (p *Places) outcome(err error) error {
 	switch {
 	case errors.Is(err, nats.ErrUnknown):
 		return fmt.Errorf("%w: %w", broker.ErrUnknown, err)
-	case errors.Is(err, nats.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, nats.ErrUnavailable):
 		return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
 	}
 	return fmt.Errorf("places of users: %w", err)
