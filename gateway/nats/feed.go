@@ -135,11 +135,22 @@ func (w *feedWatcher) complained(sub *natsgo.Subscription, err error) {
 		if h != nil {
 			h.Dropped(sub.Subject)
 		}
-	case errors.Is(err, natsgo.ErrPermissionViolation) && sub != nil && h != nil:
-		h.Refused(sub.Subject, &Error{Kind: ErrRefused, Reason: ReasonNoPerm, Err: err})
+	case errors.Is(err, natsgo.ErrPermissionViolation) && refusedSubject(err) != "" && h != nil:
+		h.Refused(refusedSubject(err), &Error{Kind: ErrRefused, Reason: ReasonNoPerm, Err: err})
 	default:
 		w.f.opt.Log.Warn("nats: the server complains", "use", "feed", "error", err, "remedy", remedies[ReasonNoPerm])
 	}
+}
+
+// refusedSubject returns the subject of a refused subscription, "" if err is of something else: the library says which one it
+// is by the text alone.
+func refusedSubject(err error) string {
+	_, rest, ok := strings.Cut(err.Error(), `ubscription to "`)
+	if !ok {
+		return ""
+	}
+	subject, _, _ := strings.Cut(rest, `"`)
+	return subject
 }
 
 // collect puts what came into the queue, which it never waits for.

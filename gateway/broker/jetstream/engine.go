@@ -108,10 +108,11 @@ type Engine struct {
 
 	// Atomic.
 	batches atomic.Uint64
-	oldest  atomic.Bool  // no batches are used, as with the oldest servers (tests)
-	level   atomic.Int32 // of the servers' API, 0: not known yet
-	ahead   atomic.Int64 // how far the clock of the server is ahead of ours, in ns
-	refuse  atomic.Pointer[error]
+	oldest  atomic.Bool           // no batches are used, as with the oldest servers (tests)
+	level   atomic.Int32          // of the servers' API, 0: not known yet
+	ahead   atomic.Int64          // how far the clock of the server is ahead of ours, in ns
+	refuse  atomic.Pointer[error] // what the servers refuse for good of streams
+	denied  atomic.Pointer[error] // a subscription that they refuse; nil again with another connection
 }
 
 var _ broker.Broker = (*Engine)(nil)

@@ -57,7 +57,7 @@ func (in *intake) Refused(subject string, err error) {
 	e.opt.Log.Warn("jetstream: this user may not subscribe to a subject: nothing comes from there", "subject", subject, "error", err,
 		"remedy", "allow the user the subjects that gateway/docs/nats.md lists")
 	err = &nats.Error{Kind: nats.ErrRefused, Reason: nats.ReasonNoPerm, Err: fmt.Errorf("the user may not subscribe to %q: %w", subject, err)}
-	e.refuse.Store(&err)
+	e.denied.Store(&err)
 }
 
 // Lost implements nats.Handler.
@@ -81,6 +81,7 @@ func (in *intake) Lost(err error) {
 
 // Up implements nats.Handler.
 func (in *intake) Up() {
+	in.denied.Store(nil) // it was told before, or will be again
 	for _, s := range in.shards {
 		s.signal()
 	}

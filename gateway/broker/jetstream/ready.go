@@ -52,6 +52,9 @@ func (e *Engine) Ready() error {
 	if refused := e.refuse.Load(); refused != nil {
 		return &unready{(*refused).Error(), *refused}
 	}
+	if denied := e.denied.Load(); denied != nil {
+		return &unready{(*denied).Error(), *denied}
+	}
 	now := time.Now()
 	var errs []error
 	for _, s := range e.shards {

@@ -173,6 +173,9 @@ func (in *intake) Lost(err error) {
 
 // Up implements nats.Handler.
 func (in *intake) Up() {
+	in.mu.Lock()
+	in.refused = nil // it was told before, or will be again
+	in.mu.Unlock()
 	select {
 	case in.wake <- struct{}{}:
 	default:
