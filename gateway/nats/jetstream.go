@@ -345,9 +345,13 @@ func (a *API) Read(ctx context.Context, r Range) (list []Stored, more bool, err 
 	return list, more, nil
 }
 
-// Purge removes the messages of a subject but for the last ones that are to be kept.
-func (a *API) Purge(ctx context.Context, stream, subject string, keep int) error {
-	data, _ := json.Marshal(map[string]any{"filter": subject, "keep": keep})
+// Purge removes the messages of a subject that are before a sequence; 0 all of them.
+func (a *API) Purge(ctx context.Context, stream, subject string, before uint64) error {
+	of := map[string]any{"filter": subject}
+	if before > 0 {
+		of["seq"] = before
+	}
+	data, _ := json.Marshal(of)
 	m, err := a.Calls.Do(ctx, Request{Subject: a.prefix + "STREAM.PURGE." + stream, Data: data})
 	if err != nil {
 		return err

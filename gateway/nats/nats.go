@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -155,7 +156,11 @@ func dial(o *Options, use string, w watcher) (*conn, error) {
 	}
 	nc, err := natsgo.Connect(spaceless(o.URL), opts...)
 	if err != nil {
-		return nil, fmt.Errorf("nats: %w", err)
+		var of *url.Error
+		if errors.As(err, &of) { // it shows all of the URL, the password too
+			err = of.Err
+		}
+		return nil, fmt.Errorf("nats: url: %w", err)
 	}
 	c.nc = nc
 	if !nc.IsConnected() {

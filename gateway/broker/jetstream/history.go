@@ -13,8 +13,8 @@ import (
 	"sluice/gateway/nats"
 )
 
-// Histories implements broker.Broker. A read makes the position that is not there yet; it does not
-// extend its life.
+// Histories implements broker.Broker. A read makes the position that is not there yet, and extends its life in the second half of
+// it.
 func (e *Engine) Histories(ctx context.Context, queries []broker.HistoryQuery) []broker.History {
 	answers := make([]broker.History, len(queries))
 	if len(queries) == 0 {
@@ -61,6 +61,8 @@ func (e *Engine) history(ctx context.Context, q *broker.HistoryQuery, last *nats
 			return h, t, err
 		}
 		last = &nats.Last{}
+	} else {
+		e.prolong(ctx, s, q.Channel, st, q.MetaTTL)
 	}
 	h.Top = st.position()
 	t = e.tip(q.Channel, &last.Stored, &st)
@@ -129,7 +131,7 @@ func (e *Engine) enter(ctx context.Context, s *shard, q *broker.HistoryQuery, be
 	for {
 		st := state{meta: metaTTL(q.MetaTTL), at: e.now()}
 		st.begin(newEpoch)
-		err := e.mark(ctx, s, q.Channel, st, before.seq)
+		_, err := e.mark(ctx, s, q.Channel, st, before.seq)
 		var failed *nats.Error
 		switch {
 		case err == nil:
@@ -310,7 +312,7 @@ func (e *Engine) Renew(ctx context.Context, channel, epoch string) (string, erro
 		}
 		seq := st.seq
 		st.epoch, st.floor, st.ttl, st.at = newEpoch(), st.top+1, 0, e.now()
-		err = e.mark(ctx, s, channel, st, seq)
+		_, err = e.mark(ctx, s, channel, st, seq)
 		var failed *nats.Error
 		if errors.As(err, &failed) && failed.Reason == nats.ReasonSequence {
 			continue
@@ -339,12 +341,12 @@ func (e *Engine) RemoveHistory(ctx context.Context, channel string) error {
 		}
 		seq := st.seq
 		st.floor, st.ttl, st.at = st.top+1, 0, e.now()
-		err = e.mark(ctx, s, channel, st, seq)
+		seq, err = e.mark(ctx, s, channel, st, seq)
 		var failed *nats.Error
 		switch {
 		case err == nil:
 			e.lanes.forget(channel)
-			if err := e.api.Purge(ctx, s.stream, e.subj.kept(s.index, channel), 1); err != nil {
+			if err := e.api.Purge(ctx, s.stream, e.subj.kept(s.index, channel), seq); err != nil {
 				e.stats.purgesFailed.Add(1) // nobody is shown what is left
 			}
 			return nil

@@ -115,7 +115,7 @@ func (j *janitor) clean(ctx context.Context, channels []string) {
 		case last.Err != nil:
 			e.stats.purgesFailed.Add(1)
 		case st.epoch == "" || st.kept(e.now()) <= st.top: // nothing there, or another node published
-		case e.api.Purge(ctx, wanted[i].Stream, wanted[i].Subject, 1) != nil:
+		case e.api.Purge(ctx, wanted[i].Stream, wanted[i].Subject, st.seq) != nil: // what was published meanwhile stays
 			e.stats.purgesFailed.Add(1)
 		default:
 			e.stats.purged.Add(1)

@@ -328,12 +328,27 @@ func (e *Engine) batchID() string {
 }
 
 // mark writes a message that says no more than where a channel is, unless another came before.
-func (e *Engine) mark(ctx context.Context, s *shard, channel string, st state, expect uint64) error {
+func (e *Engine) mark(ctx context.Context, s *shard, channel string, st state, expect uint64) (seq uint64, err error) {
 	st.kind = kindState
-	_, err := e.api.Publish(ctx, nats.Request{Subject: e.subj.kept(s.index, channel), Header: nats.Header{
+	ack, err := e.api.Publish(ctx, nats.Request{Subject: e.subj.kept(s.index, channel), Header: nats.Header{
 		headerState: {st.header()}, nats.HeaderTTL: {st.life()}, nats.HeaderExpectSubject: {strconv.FormatUint(expect, 10)},
 	}})
-	return err
+	return ack.Seq, err
+}
+
+// prolong gives a position another life whose history is over, once half of it has passed. What fails is tried by the next
+// read.
+func (e *Engine) prolong(ctx context.Context, s *shard, channel string, st state, meta time.Duration) {
+	now := e.now()
+	if st.epoch == "" || st.kept(now) <= st.top || now.Sub(st.at) < st.meta/2 {
+		return
+	}
+	expect := st.seq
+	st.floor, st.ttl, st.meta, st.at = st.top+1, 0, max(st.meta, metaTTL(meta)), now
+	if seq, err := e.mark(ctx, s, channel, st, expect); err == nil {
+		e.lanes.forget(channel)
+		_ = e.api.Purge(ctx, s.stream, e.subj.kept(s.index, channel), seq) // nobody is shown what is left
+	}
 }
 
 // tooLarge says that a payload does not fit the server's max_payload.
