@@ -158,9 +158,9 @@ func dial(o *Options, use string, w watcher) (*conn, error) {
 	if err != nil {
 		var of *url.Error
 		if errors.As(err, &of) { // it shows all of the URL, the password too
-			err = of.Err
+			err = fmt.Errorf("url: %w", of.Err)
 		}
-		return nil, fmt.Errorf("nats: url: %w", err)
+		return nil, fmt.Errorf("nats: %w", err)
 	}
 	c.nc = nc
 	if !nc.IsConnected() {
