@@ -138,6 +138,7 @@ func (c *Calls) fail(meant func(*call) bool, err *Error) {
 	for _, one := range ended {
 		one.err = err
 		close(one.done)
+		<-c.slots
 	}
 }
 
@@ -166,6 +167,7 @@ func (c *Calls) answered(m *natsgo.Msg) {
 	if mine {
 		one.err = failed
 		close(one.done)
+		<-c.slots
 	}
 }
 
@@ -227,7 +229,6 @@ func (c *Calls) start(ctx context.Context, reqs []Request, each func(m *natsgo.M
 
 // await waits for the end of a call.
 func (c *Calls) await(ctx context.Context, one *call, token uint64) *Error {
-	defer func() { <-c.slots }()
 	select {
 	case <-one.done:
 		return one.err
@@ -241,15 +242,19 @@ func (c *Calls) await(ctx context.Context, one *call, token uint64) *Error {
 		<-one.done
 		return one.err
 	}
+	<-c.slots
 	return ofContext(ctx)
 }
 
 // forget ends a call that was not sent.
 func (c *Calls) forget(token uint64) {
 	c.mu.Lock()
+	_, open := c.pending[token]
 	delete(c.pending, token)
 	c.mu.Unlock()
-	<-c.slots
+	if open { // who ends a call gives its slot back
+		<-c.slots
+	}
 }
 
 // Do asks and waits for the answer until ctx ends. Errors are *Error.
@@ -287,8 +292,9 @@ func (c *Calls) some(ctx context.Context, reqs []Request, answers []Answer) {
 		token uint64
 	}
 	out := make([]flying, len(reqs))
+	got := make([]*natsgo.Msg, len(reqs)) // read only of those that ended without an error
 	for i := range reqs {
-		one, token, err := c.start(ctx, reqs[i:i+1], func(m *natsgo.Msg) bool { answers[i].Msg = m; return true })
+		one, token, err := c.start(ctx, reqs[i:i+1], func(m *natsgo.Msg) bool { got[i] = m; return true })
 		if err != nil {
 			answers[i].Err = c.errs.count(err)
 			continue
@@ -301,7 +307,9 @@ func (c *Calls) some(ctx context.Context, reqs []Request, answers []Answer) {
 		}
 		if err := c.await(ctx, f.one, f.token); err != nil {
 			answers[i] = Answer{Err: c.errs.count(err)}
+			continue
 		}
+		answers[i] = Answer{Msg: got[i]}
 	}
 }
 

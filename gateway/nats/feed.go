@@ -19,7 +19,7 @@ import (
 // others may be called at the same time and do not block.
 type Handler interface {
 	Message(m *natsgo.Msg)
-	// Dropped says that a message of a subscription, by its subject, was dropped for want of room.
+	// Dropped says that a message of a subscription, by its subject, was dropped for want of room; "": of any of them.
 	Dropped(subject string)
 	// Refused says that the server lets nobody subscribe to that, for now or for good.
 	Refused(subject string, err error)
@@ -131,9 +131,9 @@ func (w *feedWatcher) complained(sub *natsgo.Subscription, err error) {
 	h := w.handed()
 	switch {
 	case errors.Is(err, natsgo.ErrSlowConsumer) && sub != nil:
-		w.f.dropped.Add(1)
+		w.f.dropped.Add(1) // one or more: the library tells the first of several
 		if h != nil {
-			h.Dropped(sub.Subject)
+			h.Dropped("")
 		}
 	case errors.Is(err, natsgo.ErrPermissionViolation) && refusedSubject(err) != "" && h != nil:
 		h.Refused(refusedSubject(err), &Error{Kind: ErrRefused, Reason: ReasonNoPerm, Err: err})
@@ -217,7 +217,8 @@ func (f *Feed) Unsubscribe(subjects ...string) {
 
 // Marker sends a request whose answer comes over the feed, and waits until what came before the answer
 // has been handed over. The request goes out behind the subscriptions that were made before. One
-// without a subject goes to the server and back, no further. Errors are of kind ErrUnavailable.
+// without a subject goes to the server and back, no further. It is sent again every markerAgain, for whoever had the one
+// before may be gone; any answer counts. Errors are of kind ErrUnavailable.
 func (f *Feed) Marker(ctx context.Context, req Request) error {
 	if ctx.Err() != nil {
 		return unavailable(ReasonTimeout, context.Cause(ctx))
@@ -235,21 +236,29 @@ func (f *Feed) Marker(ctx context.Context, req Request) error {
 	if msg.Subject == "" {
 		msg.Subject, msg.Reply = msg.Reply, ""
 	}
-	if err := f.conn.nc.PublishMsg(msg); err != nil {
-		f.forget(token)
-		return unavailable(ofSend(err).Reason, err)
-	}
-	select {
-	case <-m.done:
-		if m.err != nil {
-			return m.err
+	again := time.NewTicker(markerAgain)
+	defer again.Stop()
+	for {
+		if err := f.conn.nc.PublishMsg(msg); err != nil {
+			f.forget(token)
+			return unavailable(ofSend(err).Reason, err)
 		}
-		return nil
-	case <-ctx.Done():
-		f.forget(token)
-		return unavailable(ReasonTimeout, context.Cause(ctx))
+		select {
+		case <-m.done:
+			if m.err != nil {
+				return m.err
+			}
+			return nil
+		case <-ctx.Done():
+			f.forget(token)
+			return unavailable(ReasonTimeout, context.Cause(ctx))
+		case <-again.C:
+		}
 	}
 }
+
+// markerAgain is after how long a marker is sent again.
+const markerAgain = time.Second
 
 func (f *Feed) forget(token uint64) {
 	f.mu.Lock()

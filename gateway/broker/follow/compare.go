@@ -143,7 +143,7 @@ func (f *Follower) compare(ctx context.Context, p *Place, r Read, in *Span) bool
 		}
 		p.phase = phaseReplay
 		found, skip := p.weigh(&r)
-		at, ref := p.at, p.ref
+		at := p.at
 		f.mu.Unlock()
 		switch found {
 		case findNothing:
@@ -165,7 +165,8 @@ func (f *Follower) compare(ctx context.Context, p *Place, r Read, in *Span) bool
 			}
 		}
 		f.mu.Lock()
-		at, ref = p.at, p.ref
+		at = p.at
+		ref := p.ref
 		done := at.Offset >= r.Top.Offset
 		p.asked = p.furthest()
 		f.mu.Unlock()

@@ -31,17 +31,18 @@ func (e *Engine) Histories(ctx context.Context, queries []broker.HistoryQuery) [
 		s := e.shardOf(ch)
 		wanted[i] = nats.Wanted{Stream: s.stream, Subject: e.subj.kept(s.index, ch)}
 	}
-	for i, last := range e.api.Lasts(ctx, wanted) {
+	lasts := e.api.Lasts(ctx, wanted)
+	sideBySide(len(queries), func(i int) {
 		q := &queries[i]
-		answer, tip, err := e.history(ctx, q, &last)
+		answer, tip, err := e.history(ctx, q, &lasts[i])
 		if err != nil {
 			e.shardOf(q.Channel).missing(err)
 			answers[i] = broker.History{Err: e.failed("history", err)}
-			continue
+			return
 		}
 		e.follow.Learn(q.Channel, tip, spans[i])
 		answers[i] = answer
-	}
+	})
 	e.calls.took(callHistory, time.Since(began))
 	return answers
 }
@@ -91,6 +92,9 @@ func window(q *broker.HistoryQuery, st *state, now time.Time) (lo, hi uint64, mo
 	}
 	if most < 0 {
 		most = int(min(st.top, 1<<31))
+	}
+	if n := uint64(most); q.Reverse && hi >= n {
+		lo = max(lo, hi-n+1) // no more is asked for
 	}
 	return max(lo, 1), hi, most
 }
@@ -157,10 +161,15 @@ const (
 
 // list reads the publications of a channel from an offset on, up to the top, as far as they are kept.
 func (e *Engine) list(ctx context.Context, s *shard, channel string, st *state, from uint64) ([]follow.Message, error) {
+	begin := guess(st, from)
 	for try := range readTries {
-		list, reached, err := e.read(ctx, s, channel, st, from, 0, 0)
+		list, reached, err := e.read(ctx, s, channel, st, from, begin, 0)
 		if err != nil {
 			return nil, err
+		}
+		if begin > 1 && (len(list) == 0 || list[0].At.Offset > from) {
+			begin = 1 // it may begin before
+			continue
 		}
 		if reached {
 			return whole(list), nil
@@ -171,6 +180,18 @@ func (e *Engine) list(ctx context.Context, s *shard, channel string, st *state, 
 		}
 	}
 	return nil, &nats.Error{Kind: nats.ErrUnavailable, Reason: nats.ReasonTimeout, Err: errors.New("the servers that answer have not got all of the history yet")}
+}
+
+// guessMost is how many messages of other channels are guessed to be between two of one.
+const guessMost = 16
+
+// guess is from where on a stream is read that has an offset of a channel not far from the top: from its first message on
+// all of a channel would have to be read.
+func guess(st *state, from uint64) uint64 {
+	if n := guessMost * (st.top - min(from, st.top) + 1); from > st.floor && n < st.seq {
+		return st.seq - n
+	}
+	return 1
 }
 
 // whole leaves out what is before a gap: it was trimmed while the rest was read.
@@ -222,7 +243,7 @@ const (
 	followMost = 64
 	followRoom = 64 << 10
 	// readsAtOnce is how many lists are read side by side.
-	readsAtOnce = 32
+	readsAtOnce = 64
 )
 
 // Follow implements follow.Source: the tops in one round trip, and the lists of those that went on.
@@ -237,16 +258,7 @@ func (e *Engine) Follow(ctx context.Context, wants []follow.Want) []follow.Read 
 	}
 	reads := make([]follow.Read, len(wants))
 	lasts := e.api.Lasts(ctx, wanted)
-	side := make(chan struct{}, readsAtOnce)
-	var wait sync.WaitGroup
-	for i := range lasts {
-		side <- struct{}{}
-		wait.Go(func() {
-			defer func() { <-side }()
-			reads[i] = e.followed(ctx, &wants[i], &lasts[i])
-		})
-	}
-	wait.Wait()
+	sideBySide(len(lasts), func(i int) { reads[i] = e.followed(ctx, &wants[i], &lasts[i]) })
 	for i := range reads {
 		if err := reads[i].Err; err != nil {
 			e.calls.failed(err)
@@ -257,6 +269,24 @@ func (e *Engine) Follow(ctx context.Context, wants []follow.Want) []follow.Read 
 	}
 	e.calls.took(callFollow, time.Since(began))
 	return reads
+}
+
+// sideBySide does n things, some at once.
+func sideBySide(n int, do func(i int)) {
+	if n == 1 {
+		do(0)
+		return
+	}
+	turns := make(chan struct{}, readsAtOnce)
+	var wait sync.WaitGroup
+	for i := range n {
+		turns <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-turns }()
+			do(i)
+		})
+	}
+	wait.Wait()
 }
 
 // followed answers a want by the last message of its channel. What is kept counts, whether the history is

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,4 +126,46 @@ func TestAServerWithoutRoom(t *testing.T) {
 	require.ErrorIs(t, err, broker.ErrUnavailable)
 	testkit.Eventually(t, func() bool { return e.Ready() != nil }, "it to be told")
 	publish(t, e, "c", "past the stream", broker.PublishOptions{})
+}
+
+// A long version epoch is known by its hash, and harms nothing that follows.
+func TestALongVersionEpoch(t *testing.T) {
+	server, prefix := natsrig.Single(t), natsrig.Prefix(t)
+	one, _ := started(t, server.URL, prefix)
+	two, _ := started(t, server.URL, prefix)
+	long := func(end string) string { return strings.Repeat("é", 50_000) + end }
+	f := func(e *Engine, version uint64, vepoch string, suppressed bool, offset uint64) {
+		t.Helper()
+		opt := kept
+		opt.VersionEpoch = vepoch
+		res, err := e.Publish(t.Context(), "c", &codec.Publication{Data: codec.QuoteJSON("x"), Version: version}, opt)
+		require.NoError(t, err)
+		require.Equal(t, suppressed, res.Suppressed)
+		require.Equal(t, offset, res.Offset)
+	}
+	f(one, 2, long("a"), false, 1)
+	f(two, 1, long("a"), true, 1)
+	f(two, 1, long("b"), false, 2)
+	f(one, 0, "", false, 3)
+	f(two, 1, long("b"), true, 3)
+}
+
+// What was published while a history that was over is removed stays.
+func TestWhatIsNewIsNotRemovedWithWhatIsOver(t *testing.T) {
+	server, prefix := natsrig.Single(t), natsrig.Prefix(t)
+	e, _ := started(t, server.URL, prefix)
+	short := kept
+	short.History.TTL = time.Millisecond
+	publish(t, e, "c", "over", short)
+	st, err := e.state(t.Context(), e.shards[0], "c")
+	require.NoError(t, err)
+	testkit.Eventually(t, func() bool { return st.kept(e.now()) > st.top }, "the history to be over")
+	for range 3 {
+		publish(t, e, "c", "new", kept)
+	}
+	require.NoError(t, e.api.Purge(t.Context(), e.shards[0].stream, e.subj.kept(0, "c"), st.seq)) // as the janitor does with what it read
+	list, top, err := broker.Read(t.Context(), e, broker.HistoryQuery{Channel: "c", Limit: -1})
+	require.NoError(t, err)
+	require.EqualValues(t, 4, top.Offset)
+	require.Len(t, list, 3)
 }

@@ -44,6 +44,10 @@ func (in *intake) Dropped(subject string) {
 	e.stats.dropped.Add(1)
 	if channel, ok := e.subj.channelOf(subject); ok {
 		e.follow.DoubtChannel(channel)
+		return
+	}
+	for _, s := range e.shards {
+		s.doubt()
 	}
 }
 
@@ -114,6 +118,7 @@ func (e *Engine) advised(subject string) {
 			s.mu.Lock()
 			s.made, s.failing = false, true
 			s.mu.Unlock()
+			e.lanes.forgetAll()
 			s.signal()
 		}
 	}

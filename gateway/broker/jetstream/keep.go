@@ -25,11 +25,9 @@ const (
 
 // keep has the stream of a channel keep a group, in order, and ends each of it.
 func (e *Engine) keep(channel string, group []*waiting) {
-	until := group[0].until
-	for _, w := range group {
-		if w.until.After(until) {
-			until = w.until
-		}
+	until := group[0].until // the earliest
+	if least := time.Now().Add(e.opt.Wait / 4); until.Before(least) {
+		until = least
 	}
 	ctx, cancel := context.WithDeadline(e.over, until)
 	defer cancel()
@@ -75,6 +73,7 @@ type keeper struct {
 	shard   *shard
 	channel string
 	left    []*waiting // not ended yet
+	looked  bool       // keys were looked for
 }
 
 // endAll ends what is left with an error.
@@ -137,7 +136,7 @@ func (k *keeper) try(ctx context.Context, fresh bool) error {
 	var keys, pubs []nats.Request
 	for _, w := range k.left {
 		if st.stale(w.pub.Version, w.opt.VersionEpoch) {
-			if !fresh {
+			if !fresh || w.opt.IdempotencyKey != "" && !k.looked { // a key counts before a version
 				return errStale
 			}
 			outcomes = append(outcomes, outcome{w, broker.Result{Position: st.position(), Suppressed: true}})
@@ -209,6 +208,7 @@ func (k *keeper) send(ctx context.Context, keys, pubs []nats.Request) (nats.Ack,
 // repeated ends those whose idempotency key was seen before.
 func (k *keeper) repeated(ctx context.Context) error {
 	e := k.engine
+	k.looked = true
 	if e.level.Load() < nats.LevelBatch {
 		return nil // the stream says so itself
 	}
@@ -300,13 +300,26 @@ func (e *Engine) publishOnce(ctx context.Context, channel string, payload []byte
 		return broker.Result{Position: readResult(last.Data), Suppressed: true}, nil
 	case err != nil:
 		s.missing(err)
+		if errors.Is(err, nats.ErrUnknown) {
+			e.release(s, claim.Subject)
+		}
 		return broker.Result{}, e.failed("publish", err)
 	}
 	if err := e.nats.Calls().Send(ctx, nats.Request{Subject: e.subj.live(channel), Data: payload}); err != nil {
-		_ = e.api.Purge(ctx, s.stream, claim.Subject, 0) // as far as possible, so that the key is free
+		e.release(s, claim.Subject)
 		return broker.Result{}, e.failed("publish", err)
 	}
 	return broker.Result{}, nil
+}
+
+// release frees a key whose publication was not made, as far as that is possible.
+func (e *Engine) release(s *shard, subject string) {
+	e.done.Go(func() {
+		ctx, cancel := context.WithTimeout(e.over, e.opt.CallWait)
+		defer cancel()
+		for e.api.Purge(ctx, s.stream, subject, 0) != nil && sleep(ctx, awayPause) {
+		}
+	})
 }
 
 // state reads where a channel is, from the leader of its stream.
@@ -361,4 +374,4 @@ func (e *Engine) tooLarge(payload []byte) error {
 }
 
 // headerRoom is what headers take at the most, but for version epochs, about.
-const headerRoom = 1024
+const headerRoom = 2048

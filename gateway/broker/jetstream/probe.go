@@ -46,6 +46,9 @@ func (s *shard) prove(ctx context.Context) {
 		return
 	}
 	s.proved(began, gen, seq, err)
+	if s.index == 0 && err == nil && s.engine.level.Load() < nats.LevelBatch {
+		s.engine.learn(within) // the servers may be newer now
+	}
 	if err == nil && s.engine.opt.Replicas > 1 {
 		s.look(within)
 	}
@@ -57,7 +60,7 @@ const probeLife = "60"
 // write has the stream keep something, and makes the stream if it is not there.
 func (s *shard) write(ctx context.Context) (seq uint64, err error) {
 	if !s.isMade() {
-		if err := s.engine.ensure(ctx); err != nil {
+		if err := s.engine.ensure(ctx); err != nil && !s.isMade() { // others may not be there
 			return 0, err
 		}
 	}
@@ -69,8 +72,8 @@ func (s *shard) write(ctx context.Context) (seq uint64, err error) {
 		s.missing(err)
 		return 0, fmt.Errorf("write: %w", err)
 	}
-	if s.index == 0 {
-		s.engine.setClock(ctx, s.stream, ack.Seq, sent)
+	if took := time.Since(sent); s.index == 0 && took < clockSlow {
+		s.engine.setClock(ctx, s.stream, ack.Seq, sent.Add(took/2))
 	}
 	return ack.Seq, nil
 }
@@ -82,6 +85,7 @@ func (s *shard) missing(err error) {
 		s.mu.Lock()
 		s.made = false
 		s.mu.Unlock()
+		s.engine.lanes.forgetAll()
 		s.signal()
 	}
 }
@@ -98,14 +102,15 @@ func (s *shard) proved(began time.Time, gen int, seq uint64, err error) {
 	s.mu.Lock()
 	failed := s.err
 	s.err = err
-	var back, doubt bool
+	var back, doubt, another bool
 	if err != nil {
 		s.failing = true
 	} else {
 		s.worked = began
 		back = !s.up && s.gen == gen && e.nats.Feed().Ready() == nil
 		s.up = s.up || back
-		doubt = s.up && !back && (s.failing || seq <= s.lastSeq) // or the stream is another
+		another = seq <= s.lastSeq // the stream
+		doubt = s.up && !back && (s.failing || another)
 		s.failing, s.lastSeq = s.failing && !s.up, seq
 	}
 	s.mu.Unlock()
@@ -125,6 +130,9 @@ func (s *shard) proved(began time.Time, gen int, seq uint64, err error) {
 	case back:
 		e.follow.Back(s, e.allUp())
 	case doubt:
+		if another {
+			e.lanes.forgetAll() // what is remembered is of another stream
+		}
 		e.stats.doubts.Add(1)
 		e.follow.DoubtAll(s.Has)
 	}
@@ -164,20 +172,28 @@ func (s *shard) look(ctx context.Context) {
 	}
 }
 
-// elected is told by an advisory that the stream has another leader.
-func (s *shard) elected() {
+// doubt has the shard's channels compared once the next probe worked.
+func (s *shard) doubt() {
 	s.mu.Lock()
-	s.failing = true // channels are compared once the next probe worked
+	s.failing = true
 	s.mu.Unlock()
-	s.engine.stats.leaders.Add(1)
 	s.signal()
 }
 
-// setClock learns how far the clock of the server is ahead.
-func (e *Engine) setClock(ctx context.Context, stream string, seq uint64, sent time.Time) {
+// elected is told by an advisory that the stream has another leader.
+func (s *shard) elected() {
+	s.engine.stats.leaders.Add(1)
+	s.doubt()
+}
+
+// clockSlow is how long a write may take that says what time it is at the server.
+const clockSlow = 500 * time.Millisecond
+
+// setClock learns how far the clock of the server is ahead, by a message that was kept at about a time of ours.
+func (e *Engine) setClock(ctx context.Context, stream string, seq uint64, at time.Time) {
 	m, err := e.api.Message(ctx, stream, seq)
 	if err != nil || m.Seq == 0 {
 		return
 	}
-	e.ahead.Store(int64(m.Time.Sub(sent)))
+	e.ahead.Store(int64(m.Time.Sub(at)))
 }

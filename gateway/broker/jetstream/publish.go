@@ -116,6 +116,13 @@ func (l *lanes) forget(channel string) {
 	l.states.Remove(channel)
 }
 
+// forgetAll forgets those of all channels.
+func (l *lanes) forgetAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.states.Purge()
+}
+
 const (
 	// groupMost and groupRoom bound a group, in publications and bytes.
 	groupMost = nats.BatchMost / 2 // one may take two messages

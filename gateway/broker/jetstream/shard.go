@@ -54,9 +54,8 @@ func (s *shard) signal() {
 }
 
 const (
-	// markerTry is how long one marker may take before another is sent: the leader may have gone
-	// with it.
-	markerTry = time.Second
+	// markerTry is how long one marker may take, behind all that waits to be handed over.
+	markerTry = 30 * time.Second
 	// markerAgain is between tries.
 	markerAgain = 10 * time.Millisecond
 )

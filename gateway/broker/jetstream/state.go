@@ -1,6 +1,8 @@
 package jetstream
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/url"
 	"strconv"
 	"strings"
@@ -54,7 +56,19 @@ func (s *state) kept(now time.Time) uint64 {
 
 // stale reports whether a publication of this version must be dropped, as history.Stream.Stale does.
 func (s *state) stale(version uint64, epoch string) bool {
-	return version != 0 && s.guarded && s.version >= version && (epoch == "" || epoch == s.vepoch)
+	return version != 0 && s.guarded && s.version >= version && (epoch == "" || short(epoch) == s.vepoch)
+}
+
+// shortMost bounds what a header says of a version epoch, in bytes.
+const shortMost = 256
+
+// short is a version epoch as a header has it: one that is long is known by its hash.
+func short(epoch string) string {
+	if len(epoch) <= shortMost {
+		return epoch
+	}
+	sum := sha256.Sum256([]byte(epoch))
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // begin gives a channel without a position one.
@@ -74,7 +88,7 @@ func (s *state) next(p *codec.Publication, opt *broker.PublishOptions, now time.
 	}
 	n.ttl, n.meta, n.at = opt.History.TTL, metaTTL(opt.History.MetaTTL), now
 	if p.Version != 0 {
-		n.version, n.vepoch, n.guarded = p.Version, opt.VersionEpoch, true
+		n.version, n.vepoch, n.guarded = p.Version, short(opt.VersionEpoch), true
 	}
 	return n
 }

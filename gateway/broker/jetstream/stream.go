@@ -69,12 +69,26 @@ func (e *Engine) ensureAll(ctx context.Context) error {
 		level = nats.LevelTTL
 	}
 	e.level.Store(int32(level))
+	var errs []error
 	for _, s := range e.shards {
 		if err := s.ensure(ctx, level); err != nil {
-			return fmt.Errorf("stream %s: %w", s.stream, err)
+			errs = append(errs, fmt.Errorf("stream %s: %w", s.stream, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// learn takes what the servers can now, if that is more than was known.
+func (e *Engine) learn(ctx context.Context) {
+	if level, err := e.manager.Level(ctx); err != nil || level < nats.LevelBatch || e.oldest.Load() {
+		return
+	}
+	for _, s := range e.shards {
+		s.mu.Lock()
+		s.made = false
+		s.mu.Unlock()
+	}
+	_ = e.ensure(ctx) // the next probe tells
 }
 
 // ensure makes the stream, or sees that it is what it is to be.
@@ -102,7 +116,7 @@ func (s *shard) ensure(ctx context.Context, level int) error {
 		cfg := info.Config
 		cfg.MaxMsgsPerSubject = int64(max(most, have))
 		if level >= nats.LevelBatch {
-			cfg.AllowAtomicPublish, cfg.Duplicates = true, duplicatesFew
+			cfg.AllowAtomicPublish = true // its window for ids stays: nodes may rely on it that have not noticed yet
 		}
 		if info, err = e.manager.Update(ctx, cfg); err != nil {
 			return err
@@ -160,5 +174,8 @@ func (s *shard) widen(ctx context.Context, size int) error {
 	if made {
 		return nil
 	}
-	return e.ensure(ctx)
+	if err := e.ensure(ctx); err != nil && !s.isMade() {
+		return err
+	}
+	return nil
 }
