@@ -33,16 +33,6 @@ func (s *server) crowdOf(t *testing.T, coding string, n int, target string) crow
 	return c
 }
 
-// Subscribers of one channel in every coding, some of which begin in the midst of a burst,
-// stall for a while or are paused now and then, all get each publication once and in order.
-func TestABurstToStreamsOfAllCodings(t *testing.T) {
-	for _, ch := range []string{"pp:a", "rr:a"} {
-		t.Run(ch, func(t *testing.T) {
-			loopModes(t, func(t *testing.T, open bool) { burstToCodings(t, ch, open) })
-		})
-	}
-}
-
 func burstToCodings(t *testing.T, channel string, open bool) {
 	s := startBurst(t, parts{
 		client: `, "queue_max_age": "3m", "queue_max_size": 67108864`,

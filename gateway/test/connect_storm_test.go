@@ -211,5 +211,3 @@ func storm(t *testing.T, n, rate int) {
 		n, rate, samples[len(samples)-1].after.Sub(samples[0].before).Round(time.Millisecond), began, stats.Shed, tries)
 	require.Less(t, tries, 20*n, "clients that come back again and again are a storm")
 }
-
-func TestRestartStorm(t *testing.T) { storm(t, 600, 300) }

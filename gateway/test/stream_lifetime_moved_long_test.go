@@ -1,3 +1,5 @@
+//go:build e2e
+
 package test
 
 import (
@@ -17,7 +19,7 @@ import (
 // Streams that end because they have lived long enough lose and repeat nothing,
 // though messages come all the time: neither those whose cursor rides on every
 // event, nor those whose cursor is too long for that.
-func TestLifetimeLosesNothing(t *testing.T) {
+func TestLongLifetimeLosesNothing(t *testing.T) {
 	const lives = 2
 	f := func(name string, clients, nChannels int) {
 		t.Run(name, func(t *testing.T) {

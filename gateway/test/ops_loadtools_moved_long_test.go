@@ -1,3 +1,5 @@
+//go:build e2e
+
 package test
 
 import (
@@ -17,7 +19,7 @@ import (
 
 // The scripts for wrk run as written against `make run`. Longer runs are for
 // machines on which the short ones have no time to do anything.
-func TestScriptsForWrkRunAsWritten(t *testing.T) {
+func TestLongScriptsForWrkRunAsWritten(t *testing.T) {
 	wrk := testkit.NeedProgram(t, []string{"wrk"}, "apt-get install wrk")
 	testkit.NeedProgram(t, []string{"curl"}, "apt-get install curl")
 	dir := commandDir(t)

@@ -1,3 +1,5 @@
+//go:build e2e
+
 package test
 
 import (
@@ -13,7 +15,7 @@ import (
 
 // Streams of the broadcast route say the same in each coding, backlog, checkpoints and
 // planned end included, event by event.
-func TestCompressedBroadcastStreamsSayTheSame(t *testing.T) {
+func TestLongCompressedBroadcastStreamsSayTheSame(t *testing.T) {
 	testkit.Snapshot(t, libraryGoroutines...)
 	text := parts{channel: `, "namespaces": [{"name": "bb", "broadcast": true, "broadcast_freshness": "1s", "broadcast_lifetime": "3s",
 		"history_size": 1000, "history_ttl": "60s", ` + compressing + `}]`}.config()
