@@ -187,6 +187,12 @@
 //	                      per Sentinel
 //	of rueidis            3 per connection Redis; one more for each that ends
 //	nats feed             2                the queue between them; its handler (credit)
+//	nats flush, markers   1 each, a marker NATS, with a deadline; gone when none is asked for
+//	                      per stream
+//	jetstream shard       per stream       its timer; a write and its delivery, with a deadline
+//	jetstream janitor     1                its timer; reads and purges, with a deadline
+//	jetstream read        64 per call      direct gets of histories side by side, with a deadline
+//	jetstream release     per key          a purge, with a deadline: of a publication that was not made
 //	of nats.go            4 per connection NATS, its timers, callbacks of ours; an answered request's on one
 //	relay link            per channel      the origin, credit, its timer
 //	relay probe           1                the origin, with a deadline, its timer
