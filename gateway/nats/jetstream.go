@@ -120,7 +120,7 @@ func (a *apiError) of() *Error {
 	case strings.Contains(text, "maximum") && !strings.Contains(text, "message size"), strings.Contains(text, "insufficient"), strings.Contains(text, "resource limits"),
 		strings.Contains(text, "no space"):
 		e.Kind, e.Reason = ErrUnavailable, ReasonStorage
-	case a.Code == 503 || a.Code == 408:
+	case a.Code == 503 || a.Code == 408, strings.Contains(text, "no suitable peers"), strings.Contains(text, "offline"):
 		e.Kind = ErrUnavailable
 	case a.ErrCode == apiBatchIncomplete || a.ErrCode == apiBatchesMost:
 		e.Kind, e.Reason = ErrUnavailable, ReasonBusy
