@@ -136,7 +136,7 @@ const HubDomain = "hub"
 func Leaf(t testing.TB, options ...Option) *LeafSet {
 	t.Helper()
 	program, port := Program(t), testkit.FreePort(t)
-	hub := prepare(t, program, settingsOf(append(options, Domain(HubDomain))), []string{fmt.Sprintf("leafnodes { listen: \"127.0.0.1:%d\" }", port)})
+	hub := prepare(t, program, settingsOf(append(options, Domain(HubDomain))), []string{fmt.Sprintf("leafnodes { listen: \"127.0.0.1:%d\", no_advertise: true }", port)})
 	hub.Start(t)
 	way := redisrig.NewProxy(t, fmt.Sprintf("127.0.0.1:%d", port))
 	leaf := prepare(t, program, settings{core: true}, []string{
