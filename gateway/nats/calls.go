@@ -53,7 +53,7 @@ type Calls struct {
 	asked   atomic.Uint64
 	waiting atomic.Int64
 	took    tally.Shared
-	errs    reasons
+	errs    tally.Words // by reason
 }
 
 // call is a request that is under way.
@@ -267,7 +267,7 @@ func (c *Calls) Do(ctx context.Context, reqs ...Request) (*natsgo.Msg, error) {
 	}
 	c.took.Add(time.Since(began))
 	if err != nil {
-		return nil, c.errs.count(err)
+		return nil, c.counted(err)
 	}
 	return answer, nil
 }
@@ -296,7 +296,7 @@ func (c *Calls) some(ctx context.Context, reqs []Request, answers []Answer) {
 	for i := range reqs {
 		one, token, err := c.start(ctx, reqs[i:i+1], func(m *natsgo.Msg) bool { got[i] = m; return true })
 		if err != nil {
-			answers[i].Err = c.errs.count(err)
+			answers[i].Err = c.counted(err)
 			continue
 		}
 		out[i] = flying{one, token}
@@ -306,7 +306,7 @@ func (c *Calls) some(ctx context.Context, reqs []Request, answers []Answer) {
 			continue
 		}
 		if err := c.await(ctx, f.one, f.token); err != nil {
-			answers[i] = Answer{Err: c.errs.count(err)}
+			answers[i] = Answer{Err: c.counted(err)}
 			continue
 		}
 		answers[i] = Answer{Msg: got[i]}
@@ -323,7 +323,7 @@ func (c *Calls) Gather(ctx context.Context, req Request, each func(m *natsgo.Msg
 	}
 	c.took.Add(time.Since(began))
 	if err != nil {
-		return c.errs.count(err)
+		return c.counted(err)
 	}
 	return nil
 }
@@ -332,14 +332,14 @@ func (c *Calls) Gather(ctx context.Context, req Request, each func(m *natsgo.Msg
 // lost.
 func (c *Calls) Send(ctx context.Context, req Request) error {
 	if ctx.Err() != nil {
-		return c.errs.count(unavailable(ReasonTimeout, context.Cause(ctx)))
+		return c.counted(unavailable(ReasonTimeout, context.Cause(ctx)))
 	}
 	if err := c.conn.state(); err != nil {
-		return c.errs.count(err)
+		return c.counted(err)
 	}
 	c.asked.Add(1)
 	if err := c.conn.nc.PublishMsg(&natsgo.Msg{Subject: req.Subject, Header: req.Header, Data: req.Data}); err != nil {
-		return c.errs.count(ofSend(err))
+		return c.counted(ofSend(err))
 	}
 	return c.Flush(ctx)
 }

@@ -63,6 +63,15 @@ func (e *Error) Error() string { return fmt.Sprintf("nats: %s: %v", e.Reason, e.
 // Unwrap implements errors.Unwrap for the kind and the cause.
 func (e *Error) Unwrap() []error { return []error{e.Kind, e.Err} }
 
+// ReasonOf returns the reason of an error for metrics: "other" if it is none of this package.
+func ReasonOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Reason
+	}
+	return "other"
+}
+
 // Remedy is what people can do about the error, "" for nothing.
 func (e *Error) Remedy() string { return remedies[e.Reason] }
 

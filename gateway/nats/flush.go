@@ -13,11 +13,11 @@ func (c *Calls) Flush(ctx context.Context) error {
 	select {
 	case <-f.done:
 		if f.err != nil {
-			return c.errs.count(f.err)
+			return c.counted(f.err)
 		}
 		return nil
 	case <-ctx.Done():
-		return c.errs.count(ofContext(ctx))
+		return c.counted(ofContext(ctx))
 	}
 }
 

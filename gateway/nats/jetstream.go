@@ -169,7 +169,7 @@ func (a *API) ack(m *natsgo.Msg, err error) (Ack, error) {
 	}
 	ack, failed := decodeAck(m)
 	if failed != nil {
-		return Ack{}, a.Calls.errs.count(failed)
+		return Ack{}, a.Calls.counted(failed)
 	}
 	return ack, nil
 }
@@ -251,7 +251,7 @@ func (a *API) Lasts(ctx context.Context, of []Wanted) []Last {
 		switch {
 		case err != nil && err.Code == apiNoMessage:
 		case err != nil:
-			lasts[i].Err = a.Calls.errs.count(err)
+			lasts[i].Err = a.Calls.counted(err)
 		default:
 			lasts[i].Stored = s
 		}
@@ -270,7 +270,7 @@ func (a *API) Message(ctx context.Context, stream string, seq uint64) (Stored, e
 	case failed != nil && failed.Code == apiNoMessage:
 		return Stored{}, nil
 	case failed != nil:
-		return Stored{}, a.Calls.errs.count(failed)
+		return Stored{}, a.Calls.counted(failed)
 	}
 	return s, nil
 }
@@ -317,32 +317,38 @@ type Range struct {
 // Read reads messages by a direct get, which any server with the stream answers: what was published
 // a moment ago may be missing. more says that there are others behind.
 func (a *API) Read(ctx context.Context, r Range) (list []Stored, more bool, err error) {
-	req := a.get("DIRECT.GET."+r.Stream, getJSON{Seq: max(r.From, 1), NextFor: r.Subject, Batch: r.Most, MaxBytes: r.Room})
+	found, err := a.near(ctx, r.Stream, getJSON{Seq: max(r.From, 1), NextFor: r.Subject, Batch: r.Most, MaxBytes: r.Room})
+	return found.List, found.More, err
+}
+
+// near reads messages by a direct get.
+func (a *API) near(ctx context.Context, stream string, what getJSON) (found Found, err error) {
 	var bad *Error
-	err = a.Calls.Gather(ctx, req, func(m *natsgo.Msg) bool {
+	err = a.Calls.Gather(ctx, a.get("DIRECT.GET."+stream, what), func(m *natsgo.Msg) bool {
 		switch s := status(m); s {
 		case "":
 		case statusNotFound:
 			return true
 		case statusEndOfBatch:
-			more = Get(m.Header, headerPending) != "0"
+			found.More = Get(m.Header, headerPending) != "0"
+			found.UpTo, _ = strconv.ParseUint(Get(m.Header, headerUpTo), 10, 64)
 			return true
 		default:
 			bad = &Error{Kind: ErrUnavailable, Reason: ReasonReply, Err: fmt.Errorf("messages expected, got status %s %s", s, Get(m.Header, "Description"))}
 			return true
 		}
 		if got, ok := Republished(m); ok {
-			list = append(list, got)
+			found.List = append(found.List, got)
 		}
 		return false
 	})
 	if err == nil && bad != nil {
-		err = a.Calls.errs.count(bad)
+		err = a.Calls.counted(bad)
 	}
 	if err != nil {
-		return nil, false, err
+		return Found{}, err
 	}
-	return list, more, nil
+	return found, nil
 }
 
 // Purge removes the messages of a subject that are before a sequence; 0 all of them.
@@ -365,10 +371,10 @@ func (a *API) failed(m *natsgo.Msg) error {
 		Error *apiError `json:"error"`
 	}
 	if err := json.Unmarshal(m.Data, &got); err != nil {
-		return a.Calls.errs.count(&Error{Kind: ErrUnknown, Reason: ReasonReply, Err: fmt.Errorf("an answer in JSON expected, got %.60q", m.Data)})
+		return a.Calls.counted(&Error{Kind: ErrUnknown, Reason: ReasonReply, Err: fmt.Errorf("an answer in JSON expected, got %.60q", m.Data)})
 	}
 	if got.Error != nil {
-		return a.Calls.errs.count(got.Error.of())
+		return a.Calls.counted(got.Error.of())
 	}
 	return nil
 }

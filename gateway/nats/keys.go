@@ -3,11 +3,9 @@ package nats
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/goccy/go-json"
-	natsgo "github.com/nats-io/nats.go"
 )
 
 // HeaderOperation is in messages of key-value buckets that end a key (NATS ADR-8), OperationPurge or "DEL".
@@ -53,10 +51,10 @@ func (a *API) State(ctx context.Context, stream, filter string, most int) (State
 		}
 		var got stateJSON
 		if err := json.Unmarshal(m.Data, &got); err != nil {
-			return State{}, a.Calls.errs.count(&Error{Kind: ErrUnavailable, Reason: ReasonReply, Err: fmt.Errorf("the state of a stream expected: %w", err)})
+			return State{}, a.Calls.counted(&Error{Kind: ErrUnavailable, Reason: ReasonReply, Err: fmt.Errorf("the state of a stream expected: %w", err)})
 		}
 		if got.Error != nil {
-			return State{}, a.Calls.errs.count(got.Error.of())
+			return State{}, a.Calls.counted(got.Error.of())
 		}
 		if got.Total > most {
 			return State{}, fmt.Errorf("%d subjects, at most %d are listed", got.Total, most)
@@ -98,38 +96,5 @@ type Found struct {
 // LastsNear reads the last messages of up to 1,000 subjects by a direct get, which any server with the stream
 // answers: what it has not heard of is missing, see Found.UpTo. room is in bytes; one message comes in any case.
 func (a *API) LastsNear(ctx context.Context, stream string, subjects []string, room int) (Found, error) {
-	var found Found
-	var bad *Error
-	req := a.get("DIRECT.GET."+stream, getJSON{Lasts: subjects, MaxBytes: room})
-	err := a.Calls.Gather(ctx, req, func(m *natsgo.Msg) bool {
-		switch s := status(m); s {
-		case "":
-		case statusNotFound:
-			return true
-		case statusEndOfBatch:
-			found.More = Get(m.Header, headerPending) != "0"
-			found.UpTo, _ = strconv.ParseUint(Get(m.Header, headerUpTo), 10, 64)
-			return true
-		default:
-			bad = &Error{Kind: ErrUnavailable, Reason: ReasonReply, Err: fmt.Errorf("messages expected, got status %s %s", s, Get(m.Header, "Description"))}
-			return true
-		}
-		if got, ok := Republished(m); ok {
-			found.List = append(found.List, got)
-		}
-		return false
-	})
-	if err == nil && bad != nil {
-		err = a.Calls.errs.count(bad)
-	}
-	if err != nil {
-		return Found{}, err
-	}
-	return found, nil
-}
-
-// Kept is how a stream answered a message.
-type Kept struct {
-	Ack
-	Err error
+	return a.near(ctx, stream, getJSON{Lasts: subjects, MaxBytes: room})
 }

@@ -1,34 +1,6 @@
 package nats
 
-import (
-	"maps"
-	"sync"
-
-	"sluice/gateway/tally"
-)
-
-// reasons counts errors by what went wrong, of which there are few kinds.
-type reasons struct {
-	mu sync.Mutex
-	by map[string]uint64
-}
-
-// count counts an error, which it returns.
-func (r *reasons) count(err *Error) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.by == nil {
-		r.by = make(map[string]uint64)
-	}
-	r.by[err.Reason]++
-	return err
-}
-
-func (r *reasons) read() map[string]uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return maps.Clone(r.by)
-}
+import "sluice/gateway/tally"
 
 // Stats are the counters of both connections.
 type Stats struct {
@@ -38,15 +10,14 @@ type Stats struct {
 
 // CallsStats are those of what is asked.
 type CallsStats struct {
-	Up              bool
-	Server          string // name of the server, "" for none yet
-	Dials, Losses   uint64 // connections made, and lost
-	Asked           uint64 // requests and messages that were sent
-	Waiting         int    // callers that wait until others are answered
-	UnderWay        int    // requests that have yet to be answered
-	Errors          map[string]uint64
-	Took            tally.Durations // of calls, with their waits
-	InBytes, OutMsg uint64
+	Up            bool
+	Server        string // name of the server, "" for none yet
+	Dials, Losses uint64 // connections made, and lost
+	Asked         uint64 // requests and messages that were sent
+	Waiting       int    // callers that wait until others are answered
+	UnderWay      int    // requests that have yet to be answered
+	Errors        map[string]uint64
+	Took          tally.Durations // of calls, with their waits
 }
 
 // FeedStats are those of what is delivered.
@@ -67,15 +38,19 @@ type FeedStats struct {
 // Stats returns the counters. Any goroutine.
 func (n *NATS) Stats() Stats { return Stats{Calls: n.calls.stats(), Feed: n.feed.stats()} }
 
+// counted counts an error, which it returns.
+func (c *Calls) counted(err *Error) error {
+	c.errs.Add(err.Reason)
+	return err
+}
+
 func (c *Calls) stats() CallsStats {
 	c.mu.Lock()
 	under := len(c.pending)
 	c.mu.Unlock()
-	lib := c.conn.nc.Stats()
 	return CallsStats{
 		Up: c.conn.nc.IsConnected(), Server: c.conn.serverName(), Dials: c.conn.dials.Load(), Losses: c.conn.losses.Load(),
-		Asked: c.asked.Load(), Waiting: int(c.waiting.Load()), UnderWay: under, Errors: c.errs.read(), Took: c.took.Read(),
-		InBytes: lib.InBytes, OutMsg: lib.OutMsgs,
+		Asked: c.asked.Load(), Waiting: int(c.waiting.Load()), UnderWay: under, Errors: c.errs.Read(), Took: c.took.Read(),
 	}
 }
 

@@ -41,7 +41,7 @@ func (n *NATS) Manager() (*Manager, error) {
 // Level returns what all servers of JetStream can, 0 for those before 2.11.
 func (m *Manager) Level(ctx context.Context) (int, error) {
 	if err := m.calls.conn.state(); err != nil {
-		return 0, m.calls.errs.count(err)
+		return 0, m.calls.counted(err)
 	}
 	info, err := m.js.AccountInfo(ctx)
 	if err != nil {
@@ -53,7 +53,7 @@ func (m *Manager) Level(ctx context.Context) (int, error) {
 // Info returns a stream; the error is of ReasonStream if there is none.
 func (m *Manager) Info(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
 	if err := m.calls.conn.state(); err != nil {
-		return nil, m.calls.errs.count(err)
+		return nil, m.calls.counted(err)
 	}
 	stream, err := m.js.Stream(ctx, name)
 	if err != nil {
@@ -65,7 +65,7 @@ func (m *Manager) Info(ctx context.Context, name string) (*jetstream.StreamInfo,
 // Create makes a stream. It is no error that one of the same configuration is there.
 func (m *Manager) Create(ctx context.Context, cfg jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
 	if err := m.calls.conn.state(); err != nil {
-		return nil, m.calls.errs.count(err)
+		return nil, m.calls.counted(err)
 	}
 	stream, err := m.js.CreateStream(ctx, cfg)
 	if err != nil {
@@ -77,7 +77,7 @@ func (m *Manager) Create(ctx context.Context, cfg jetstream.StreamConfig) (*jets
 // Update changes the configuration of a stream.
 func (m *Manager) Update(ctx context.Context, cfg jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
 	if err := m.calls.conn.state(); err != nil {
-		return nil, m.calls.errs.count(err)
+		return nil, m.calls.counted(err)
 	}
 	stream, err := m.js.UpdateStream(ctx, cfg)
 	if err != nil {
@@ -89,7 +89,7 @@ func (m *Manager) Update(ctx context.Context, cfg jetstream.StreamConfig) (*jets
 // Subjects returns how many messages each subject has that matches a filter.
 func (m *Manager) Subjects(ctx context.Context, stream, filter string) (map[string]uint64, error) {
 	if err := m.calls.conn.state(); err != nil {
-		return nil, m.calls.errs.count(err)
+		return nil, m.calls.counted(err)
 	}
 	s, err := m.js.Stream(ctx, stream)
 	if err != nil {
@@ -109,13 +109,13 @@ func (m *Manager) failed(ctx context.Context, err error) error {
 	case errors.As(err, &api):
 		e := (&apiError{api.Code, int(api.ErrorCode), api.Description}).of()
 		e.Err = err
-		return m.calls.errs.count(e)
+		return m.calls.counted(e)
 	case errors.Is(err, natsgo.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return m.calls.errs.count(unavailable(ReasonResponders, err))
+		return m.calls.counted(unavailable(ReasonResponders, err))
 	case ctx.Err() != nil, errors.Is(err, natsgo.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-		return m.calls.errs.count(unavailable(ReasonTimeout, err))
+		return m.calls.counted(unavailable(ReasonTimeout, err))
 	case errors.Is(err, natsgo.ErrPermissionViolation):
-		return m.calls.errs.count(&Error{Kind: ErrRefused, Reason: ReasonNoPerm, Err: err})
+		return m.calls.counted(&Error{Kind: ErrRefused, Reason: ReasonNoPerm, Err: err})
 	}
-	return m.calls.errs.count(ofSend(err))
+	return m.calls.counted(ofSend(err))
 }

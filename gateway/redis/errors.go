@@ -56,6 +56,15 @@ func (e *Error) Error() string {
 // Unwrap implements errors.Unwrap for the kind and the cause.
 func (e *Error) Unwrap() []error { return []error{e.Kind, e.Err} }
 
+// ReasonOf returns the reason of an error for metrics: "other" if it is none of this package.
+func ReasonOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Reason
+	}
+	return "other"
+}
+
 // again reports whether time may cure the error: a command that ended so is tried
 // again until its deadline.
 func (e *Error) again() bool {

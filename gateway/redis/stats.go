@@ -1,8 +1,6 @@
 package redis
 
 import (
-	"maps"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,10 +13,7 @@ type counts struct {
 	commands, retries atomic.Uint64
 	dials, dialErrors atomic.Uint64
 	latency           tally.Shared // of calls: one command, or one pipeline, with its waits
-
-	// Guarded by mu.
-	mu     sync.Mutex
-	errors map[string]uint64
+	errors            tally.Words  // by reason
 }
 
 // Stats are the counters of a shard.
@@ -40,12 +35,9 @@ type Stats struct {
 // Stats returns the counters. Any goroutine.
 func (s *Shard) Stats() Stats {
 	_, err := s.gate.state()
-	s.counts.mu.Lock()
-	byReason := maps.Clone(s.counts.errors)
-	s.counts.mu.Unlock()
 	batched := s.batches.read()
 	return Stats{
-		Shard: s.name, Up: err == nil, Commands: s.counts.commands.Load(), Errors: byReason,
+		Shard: s.name, Up: err == nil, Commands: s.counts.commands.Load(), Errors: s.counts.errors.Read(),
 		Retries: s.counts.retries.Load(), Dials: s.counts.dials.Load(), DialErrors: s.counts.dialErrors.Load(),
 		Batches: batched.batches, Batched: batched.commands,
 		Waiting: int(s.waiting.Load()), UnderWay: int(s.underWay.Load()), Latency: s.counts.latency.Read(),
@@ -54,12 +46,7 @@ func (s *Shard) Stats() Stats {
 
 // counted counts an error, which it returns.
 func (s *Shard) counted(err *Error) *Error {
-	s.counts.mu.Lock()
-	defer s.counts.mu.Unlock()
-	if s.counts.errors == nil {
-		s.counts.errors = make(map[string]uint64)
-	}
-	s.counts.errors[err.Reason]++
+	s.counts.errors.Add(err.Reason)
 	return err
 }
 

@@ -150,7 +150,7 @@ func (k *keeper) try(ctx context.Context, fresh bool) error {
 		}
 		pubs = append(pubs, pub)
 		if w.opt.IdempotencyKey != "" {
-			keys = append(keys, k.claim(w, st.position()))
+			keys = append(keys, e.claim(k.shard, k.channel, w.opt.IdempotencyKey, st.position()))
 		}
 	}
 	if len(pubs) > 0 {
@@ -186,9 +186,9 @@ func (k *keeper) size() (size int) {
 }
 
 // claim is the message that keeps the result of an idempotency key.
-func (k *keeper) claim(w *waiting, at broker.Position) nats.Request {
+func (e *Engine) claim(s *shard, channel, key string, at broker.Position) nats.Request {
 	return nats.Request{
-		Subject: k.engine.subj.result(k.shard.index, k.channel, w.opt.IdempotencyKey), Data: appendResult(nil, at),
+		Subject: e.subj.result(s.index, channel, key), Data: appendResult(nil, at),
 		Header: nats.Header{nats.HeaderExpectSubject: {"0"}, nats.HeaderTTL: {strconv.Itoa(int(resultLife / time.Second))}},
 	}
 }
@@ -284,10 +284,7 @@ func (e *Engine) publishOnce(ctx context.Context, channel string, payload []byte
 	ctx, cancel := context.WithTimeout(ctx, e.opt.Wait)
 	defer cancel()
 	s := e.shardOf(channel)
-	claim := nats.Request{
-		Subject: e.subj.result(s.index, channel, key), Data: appendResult(nil, broker.Position{}),
-		Header: nats.Header{nats.HeaderExpectSubject: {"0"}, nats.HeaderTTL: {strconv.Itoa(int(resultLife / time.Second))}},
-	}
+	claim := e.claim(s, channel, key, broker.Position{})
 	_, err := e.api.Publish(ctx, claim)
 	var failed *nats.Error
 	switch {
@@ -373,5 +370,5 @@ func (e *Engine) tooLarge(payload []byte) error {
 	return nil
 }
 
-// headerRoom is what headers take at the most, but for version epochs, about.
+// headerRoom is what headers take at the most, about.
 const headerRoom = 2048

@@ -2,8 +2,6 @@ package jetstream
 
 import (
 	"errors"
-	"maps"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -65,28 +63,13 @@ func skipFor(err error) Skip {
 // callStats count the calls of an engine.
 type callStats struct {
 	// Atomic.
-	timed [callKinds]tally.Shared
-
-	// Guarded by mu.
-	mu     sync.Mutex
-	errors map[string]uint64 // by reason, of which there are few
+	timed  [callKinds]tally.Shared
+	errors tally.Words // by reason
 }
 
 func (c *callStats) took(kind Call, d time.Duration) { c.timed[kind].Add(d) }
 
-func (c *callStats) failed(err error) {
-	reason := "other"
-	var e *nats.Error
-	if errors.As(err, &e) {
-		reason = e.Reason
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.errors == nil {
-		c.errors = make(map[string]uint64)
-	}
-	c.errors[reason]++
-}
+func (c *callStats) failed(err error) { c.errors.Add(nats.ReasonOf(err)) }
 
 // engineStats count what an engine does. All fields are atomic.
 type engineStats struct {
@@ -148,7 +131,7 @@ type ShardStats struct {
 func (e *Engine) Stats() Stats {
 	c := &e.stats
 	st := Stats{
-		Stats: e.follow.Stats(), Calls: make(map[Call]tally.Durations, callKinds), Errors: make(map[string]uint64), Skipped: make(map[Skip]uint64, skipReasons),
+		Stats: e.follow.Stats(), Calls: make(map[Call]tally.Durations, callKinds), Errors: e.calls.errors.Read(), Skipped: make(map[Skip]uint64, skipReasons),
 		Lost: c.lost.Load(), Failed: c.probesFailed.Load(), DroppedHere: c.dropped.Load(), Doubts: c.doubts.Load(), Leaders: c.leaders.Load(),
 		Batches: c.batches.Load(), Batched: c.batched.Load(), Conflicts: c.conflicts.Load(), Repeated: c.repeated.Load(), Outdated: c.outdated.Load(),
 		Purged: c.purged.Load(), PurgesFailed: c.purgesFailed.Load(), PurgesLeft: c.purgesLeft.Load(), ReadsAgain: c.readsAgain.Load(),
@@ -160,9 +143,6 @@ func (e *Engine) Stats() Stats {
 	for why := range skipReasons {
 		st.Skipped[why] = c.skips[why].Load()
 	}
-	e.calls.mu.Lock()
-	maps.Copy(st.Errors, e.calls.errors)
-	e.calls.mu.Unlock()
 	now := time.Now()
 	for _, s := range e.shards {
 		one := ShardStats{Name: s.stream, Ready: s.ready(now) == nil, ProbeAge: -1}

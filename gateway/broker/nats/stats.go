@@ -1,9 +1,6 @@
 package nats
 
 import (
-	"errors"
-	"maps"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,28 +43,13 @@ func (s Skip) String() string { return [...]string{"malformed", "data", "unwante
 // callStats count the calls of an engine.
 type callStats struct {
 	// Atomic.
-	timed [callKinds]tally.Shared
-
-	// Guarded by mu.
-	mu     sync.Mutex
-	errors map[string]uint64 // by reason, of which there are few
+	timed  [callKinds]tally.Shared
+	errors tally.Words // by reason
 }
 
 func (c *callStats) took(kind Call, d time.Duration) { c.timed[kind].Add(d) }
 
-func (c *callStats) failed(err error) {
-	reason := "other"
-	var e *nats.Error
-	if errors.As(err, &e) {
-		reason = e.Reason
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.errors == nil {
-		c.errors = make(map[string]uint64)
-	}
-	c.errors[reason]++
-}
+func (c *callStats) failed(err error) { c.errors.Add(nats.ReasonOf(err)) }
 
 // engineStats count what an engine does. All fields are atomic.
 type engineStats struct {
@@ -103,7 +85,7 @@ type Stats struct {
 // Stats returns the counters. Any goroutine, from Start on.
 func (e *Engine) Stats() Stats {
 	st := Stats{
-		Calls: make(map[Call]tally.Durations, callKinds), Errors: make(map[string]uint64), Skipped: make(map[Skip]uint64, skipReasons),
+		Calls: make(map[Call]tally.Durations, callKinds), Errors: e.calls.errors.Read(), Skipped: make(map[Skip]uint64, skipReasons),
 		Ready: e.Ready() == nil, Lost: e.stats.lost.Load(), Unknown: e.stats.unknown.Load(), Dropped: e.stats.dropped.Load(),
 		Failed: e.stats.probesFailed.Load(), Parts: e.stats.parts.Load(),
 	}
@@ -113,9 +95,6 @@ func (e *Engine) Stats() Stats {
 	for why := range skipReasons {
 		st.Skipped[why] = e.stats.skips[why].Load()
 	}
-	e.calls.mu.Lock()
-	maps.Copy(st.Errors, e.calls.errors)
-	e.calls.mu.Unlock()
 	e.mu.RLock()
 	st.Channels = len(e.channels)
 	e.mu.RUnlock()

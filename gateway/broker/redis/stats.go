@@ -2,7 +2,6 @@ package redis
 
 import (
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -53,28 +52,13 @@ func (s Skip) String() string {
 // callStats count the commands of an engine.
 type callStats struct {
 	// Atomic.
-	timed [callKinds]tally.Shared
-
-	// Guarded by mu.
-	mu     sync.Mutex
-	errors map[string]uint64 // by reason, of which there are few
+	timed  [callKinds]tally.Shared
+	errors tally.Words // by reason
 }
 
 func (c *callStats) took(kind Call, d time.Duration) { c.timed[kind].Add(d) }
 
-func (c *callStats) failed(err error) {
-	reason := "other"
-	var e *rds.Error
-	if errors.As(err, &e) {
-		reason = e.Reason
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.errors == nil {
-		c.errors = make(map[string]uint64)
-	}
-	c.errors[reason]++
-}
+func (c *callStats) failed(err error) { c.errors.Add(rds.ReasonOf(err)) }
 
 // linkStats count what comes through one shard. All fields are atomic.
 type linkStats struct {
@@ -125,15 +109,10 @@ type ShardStats struct {
 
 // Stats returns the counters. Any goroutine, from Start on.
 func (e *Engine) Stats() Stats {
-	st := Stats{Calls: make(map[Call]tally.Durations, callKinds), Errors: make(map[string]uint64), Unversioned: e.unversioned.Load()}
+	st := Stats{Calls: make(map[Call]tally.Durations, callKinds), Errors: e.calls.errors.Read(), Unversioned: e.unversioned.Load()}
 	for kind := range callKinds {
 		st.Calls[kind] = e.calls.timed[kind].Read()
 	}
-	e.calls.mu.Lock()
-	for reason, n := range e.calls.errors {
-		st.Errors[reason] = n
-	}
-	e.calls.mu.Unlock()
 	now := time.Now()
 	for _, l := range e.links {
 		st.Shards = append(st.Shards, l.read(now))
