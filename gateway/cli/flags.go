@@ -62,7 +62,7 @@ func addOptionFlags(cmd *cobra.Command) {
 		if o.InObject {
 			continue
 		}
-		add(o.Key, string(o.Kind), o.Default, strings.TrimSuffix(o.Doc, "."), !o.Unserved && (slices.Contains(textFlags, o.Key) || slices.Contains(switchFlags, o.Key)))
+		add(o.Key, string(o.Kind), o.Default, strings.TrimSuffix(o.Doc, "."), slices.Contains(textFlags, o.Key) || slices.Contains(switchFlags, o.Key))
 		if o.Enum != nil {
 			complete := cobra.FixedCompletions(o.Enum, cobra.ShellCompDirectiveNoFileComp)
 			if err := cmd.RegisterFlagCompletionFunc(o.Key, complete); err != nil {

@@ -11,7 +11,7 @@ import (
 func TestAZeroThatMeansTheDefaultIsNamed(t *testing.T) {
 	n := 0
 	for _, o := range Options() {
-		if !o.ZeroDefault || o.InObject || o.Unserved {
+		if !o.ZeroDefault || o.InObject {
 			continue
 		}
 		n++

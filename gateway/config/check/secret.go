@@ -37,13 +37,11 @@ func (v *checker) secrets() {
 	shortConsole(&v.c.Admin, short)
 }
 
-// placeholders notes the secrets below value, a struct of s, that a guide put there for another, and which ones in told. What
-// is not served guards nothing.
+// placeholders notes the secrets below value, a struct of s, that a guide put there for another, and which ones in told.
 func (v *checker) placeholders(s *schema.Section, path string, value reflect.Value, told map[string]bool) {
 	for _, f := range s.Fields {
 		key, inner := schema.Join(path, f.Name), value.FieldByIndex(f.Index)
 		switch {
-		case f.Unserved:
 		case f.Kind == schema.KindSection:
 			v.placeholders(f.Sub, key, inner, told)
 		case f.Secret != schema.SecretAll || !v.sound(key):

@@ -57,15 +57,10 @@ func convert(src config.Source, to string, check func(*report.Report, error) err
 		return out, fmt.Errorf("config: BUG: the converted file is wrong: %w", err)
 	}
 	live, restart := config.Diff(cfg, again)
-	if changes := slices.DeleteFunc(append(live, restart...), unserved); len(changes) > 0 {
+	if changes := append(live, restart...); len(changes) > 0 {
 		return out, fmt.Errorf("config: BUG: the converted file says something else: %v", changes)
 	}
 	return out, nil
-}
-
-// unserved reports whether a change is one of a part that does not exist yet.
-func unserved(c config.Change) bool {
-	return slices.ContainsFunc(schema.Options(), func(o *schema.Field) bool { return o.Key == c.Key && o.Unserved })
 }
 
 // forgetIdleHooks gives a hook of which nothing was said but by keys of versions 4 and 5 for all hooks its defaults, where
@@ -88,11 +83,11 @@ func forgetIdleHooks(c *schema.Config, rep *report.Report) {
 
 // shortener leaves out of a config file what the defaults say anyway.
 type shortener struct {
-	rep    *report.Report // which values came out of a file of their own; gets what is left out because nothing serves it. May be nil
+	rep    *report.Report // which values came out of a file of their own. May be nil
 	always []string       // options that are there even so
 }
 
-// shorten returns what of c differs from the defaults, as far as it is served.
+// shorten returns what of c differs from the defaults.
 func (sh *shortener) shorten(c *schema.Config) *source.Object {
 	return sh.section(schema.Root, "", reflect.ValueOf(c).Elem(), reflect.ValueOf(schema.Default()).Elem())
 }
@@ -102,18 +97,13 @@ func (sh *shortener) section(s *schema.Section, path string, v, def reflect.Valu
 	for _, f := range s.Fields {
 		key, value := schema.Join(path, f.Name), v.FieldByIndex(f.Index)
 		name, n := f.Name, f.Plain(value)
-		// Why not of a section that is served: its parts are compared each by itself.
-		same := (f.Unserved || f.Kind != schema.KindSection) && n.JSON() == f.Plain(def.FieldByIndex(f.Index)).JSON()
+		// Why not of a section: its parts are compared each by itself.
+		same := f.Kind != schema.KindSection && n.JSON() == f.Plain(def.FieldByIndex(f.Index)).JSON()
 		file := ""
 		if sh.rep != nil {
 			file = sh.rep.Of(key).File
 		}
 		switch {
-		case f.Unserved:
-			if !same && sh.rep != nil {
-				sh.rep.Add(report.Finding{Key: key, Kind: report.KindUnsupported, Detail: "left out: nothing serves it yet"})
-			}
-			continue
 		case f.Kind == schema.KindSection:
 			inner := sh.section(f.Sub, key, value, def.FieldByIndex(f.Index))
 			if len(inner.Members) == 0 {

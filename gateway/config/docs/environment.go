@@ -19,7 +19,7 @@ func RenderEnv(c *schema.Config, prefix string, nonZero bool) ([]byte, error) {
 	if !slices.Contains(schema.EnvPrefixes, prefix) {
 		return nil, fmt.Errorf("config: %q is no prefix of environment variables: allowed %s", prefix, strings.Join(schema.EnvPrefixes, ", "))
 	}
-	var lines, unserved []string
+	var lines []string
 	for _, o := range schema.Options() {
 		if o.InObject {
 			continue
@@ -28,19 +28,10 @@ func RenderEnv(c *schema.Config, prefix string, nonZero bool) ([]byte, error) {
 		if nonZero && (v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0) {
 			continue
 		}
-		line := prefix + strings.TrimPrefix(o.Env, schema.EnvPrefixes[0]) + "=" + quoteEnv(envText(o, v)) + "\n"
-		if o.Unserved {
-			unserved = append(unserved, line)
-		} else {
-			lines = append(lines, line)
-		}
+		lines = append(lines, prefix+strings.TrimPrefix(o.Env, schema.EnvPrefixes[0])+"="+quoteEnv(envText(o, v))+"\n")
 	}
 	slices.Sort(lines)
-	slices.Sort(unserved)
-	if len(unserved) > 0 {
-		lines = append(lines, "# Of parts that do not exist yet: accepted, and refused or named where it would matter.\n")
-	}
-	return []byte(strings.Join(append(lines, unserved...), "")), nil
+	return []byte(strings.Join(lines, "")), nil
 }
 
 // envText renders a value as it is written in a variable.

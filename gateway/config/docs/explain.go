@@ -114,5 +114,4 @@ func describe(out *bytes.Buffer, o *schema.Field) {
 	line(o.File, "From a file: "+o.Key+schema.FileSuffix)
 	line(len(old) > 0, "Versions 4 and 5: "+strings.Join(old, ", "))
 	line(o.Live, "A change is taken over by SIGHUP.")
-	line(o.Unserved, "Not served yet: accepted, and refused or named at start where it would matter.")
 }

@@ -48,14 +48,13 @@ type section struct {
 	key       string          // dotted, "" at the top
 	schema    *schema.Section // nil in a map of strings, whose keys can be anything
 	explained bool
-	unserved  bool // so that this is said
 }
 
 // below returns the section at a key of s.
 func (s section) below(name string) section {
 	inner := section{key: schema.Join(s.key, name), explained: s.explained}
 	if f := s.schema.ByName[name]; f != nil {
-		inner.schema, inner.unserved = f.Sub, f.Unserved
+		inner.schema = f.Sub
 		inner.explained = s.explained && f.Kind == schema.KindSection // the list of an element says it already
 	}
 	return inner
@@ -66,11 +65,7 @@ func (s section) comment(name string) string {
 	if !s.explained {
 		return ""
 	}
-	f := s.schema.ByName[name]
-	if f.Unserved && !s.unserved {
-		return strings.TrimSpace(comment(f) + " Not served yet.")
-	}
-	return comment(f)
+	return comment(s.schema.ByName[name])
 }
 
 // writeYAML writes block style with comments.

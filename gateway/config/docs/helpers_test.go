@@ -65,25 +65,6 @@ func plainConfig(c *schema.Config) *schema.Config {
 	return c
 }
 
-// served returns a copy of c in which parts that do not exist yet have their defaults.
-func served(c *schema.Config) *schema.Config {
-	out := *c
-	var reset func(s *schema.Section, v, def reflect.Value)
-	reset = func(s *schema.Section, v, def reflect.Value) {
-		for _, f := range s.Fields {
-			value, other := v.FieldByIndex(f.Index), def.FieldByIndex(f.Index)
-			switch {
-			case f.Unserved:
-				value.Set(other)
-			case f.Kind == schema.KindSection:
-				reset(f.Sub, value, other)
-			}
-		}
-	}
-	reset(schema.Root, reflect.ValueOf(&out).Elem(), reflect.ValueOf(schema.Default()).Elem())
-	return &out
-}
-
 // sampleOf returns a value for an option, as JSON, which is not its default; "" for lists of objects.
 func sampleOf(o *schema.Field) string {
 	limits := map[string]string{"node.loops": "3", "node.lanes": "3", "http_api.max_depth": "99", "http_server.max_head_size": "5000"}

@@ -13,17 +13,16 @@ import (
 )
 
 const referenceLegend = "*Live*: SIGHUP takes a change over, all else needs a restart. *File*: the key with `_file` behind it names a file\n" +
-	"that holds the value. *v5*: the key of versions 4 and 5, where it was another name than the last part of this one. *Not served\n" +
-	"yet*: files of the reference that have these options load; what would matter is refused or named at start.\n\n"
+	"that holds the value. *v5*: the key of versions 4 and 5, where it was another name than the last part of this one.\n\n"
 
 // Reference returns the documentation of all options as Markdown: a chapter with a table for each section, behind a list of
 // links to them. An object that stands in several places (tls, redis) is written out at the first.
 func Reference() string {
 	d := &reference{written: map[reflect.Type]string{}}
-	var chapters, others []*schema.Field // others: of no section, or not served
+	var chapters, others []*schema.Field // others: of no section
 	var links []string
 	for _, f := range schema.Root.Fields {
-		if f.Kind == schema.KindSection && !f.Unserved {
+		if f.Kind == schema.KindSection {
 			chapters = append(chapters, f)
 			links = append(links, "["+f.Name+"](#"+f.Name+")")
 		} else {
@@ -70,8 +69,6 @@ const worthAReference = 5
 // field writes an option, or a section inside of another.
 func (d *reference) field(f *schema.Field) {
 	switch {
-	case f.Unserved:
-		d.all(f.Key, "*Not served yet*.")
 	case f.Kind != schema.KindSection:
 		d.option(f)
 		if f.Kind == schema.KindObjects {

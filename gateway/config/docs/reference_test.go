@@ -107,19 +107,11 @@ func TestUpdateReferenceKeepsWhatIsAround(t *testing.T) {
 // All options are of parts that exist; where a section stands again, its options are one row.
 func TestTheReferenceHasAllParts(t *testing.T) {
 	reference := Reference()
-	for _, o := range schema.Options() {
-		require.False(t, o.Unserved, o.Key)
-	}
 	require.Contains(t, reference, "| `broker.nats.jetstream.shards` | int | `4` |")
 	require.Contains(t, reference, "| `presence_manager.nats.*` | | | The options of `broker.nats`. |")
 	require.Contains(t, reference, "| `engine.type` | string | `memory` |")
 	require.Contains(t, reference, "| `engine.redis.address` | list of strings | `redis://127.0.0.1:6379` |")
 	require.Contains(t, reference, "| `broker.redis.*` | | | The options of `engine.redis`. |")
-	for ext, want := range map[string]int{".yaml": 0, ".toml": 0} {
-		text, err := Render(schema.Default(), "x"+ext)
-		require.NoError(t, err)
-		require.Equal(t, want, strings.Count(string(text), "Not served yet."), ext)
-	}
 }
 
 // Every number and duration says what 0 means where it is allowed, in the reference and in config files.
@@ -131,7 +123,6 @@ func TestEveryOptionSaysWhatZeroMeans(t *testing.T) {
 	check = func(s *schema.Section) {
 		for _, f := range s.Fields {
 			switch {
-			case f.Unserved:
 			case f.Sub != nil:
 				check(f.Sub)
 			case f.Kind != schema.KindInt && f.Kind != schema.KindDuration, f.Min > 0, f.Name == "pong_timeout":

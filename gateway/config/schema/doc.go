@@ -11,7 +11,6 @@
 //	kind     kind:"port" = a port number, given as a number or as a string
 //	list     list:"one" = a single string may stand for a list of one
 //	secret   "true" = never shown; "url" = shown without user, password and query. Both can be given in a file: key_file
-//	served   served:"no" = a section of a part that does not exist yet
 //	live     "true" = a reload takes effect at once, "false" = it does not; for all in a section that do not say otherwise
 //
 // Names of variables, texts of errors and the documentation are derived from it, so that they cannot drift apart. A Config is

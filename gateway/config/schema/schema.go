@@ -60,7 +60,6 @@ type Field struct {
 	InObject    bool // part of an element of a list of objects
 	File        bool // Key + "_file" (and Env + "_FILE") can name a file that holds the value
 	Live        bool // a reload takes effect at once; all others need a restart
-	Unserved    bool // of a part that does not exist yet: accepted, and refused or named where it would matter
 
 	Sub *Section // of a section, or of the elements of a list of objects
 }
@@ -121,7 +120,6 @@ func newField(sf reflect.StructField, around *Field) *Field {
 		IsText:      sf.Type.Kind() == reflect.String,
 		InObject:    around.InObject || around.Kind == KindObjects,
 		Live:        around.Live,
-		Unserved:    around.Unserved || tag.Get("served") == "no",
 		Max:         math.MaxInt64,
 	}
 	f.Key, f.Path = Join(around.Key, f.Name), slices.Concat(around.Path, f.Index)
