@@ -54,9 +54,9 @@
 //	                uring/ many writes in one system call
 //	actor/          the primitive of loops and lanes on the worker pool
 //	heap/           gives memory back after storms, sets how far the heap may grow
-//	advice/ problem/ logs/ reqid/ shrink/ tally/   leaves: what to do about an error; what
-//	                is wrong with options; the log; request ids; maps and slices that give
-//	                back; counters
+//	advice/ problem/ logs/ reqid/ shrink/ tally/ pause/   leaves: what to do about an error;
+//	                what is wrong with options; the log; request ids; maps and slices that give
+//	                back; counters; waits that end early
 //	../codec/       bytes: frames, cursors, JSON, requests and replies; no goroutine, no lock;
 //	                coding/ gzip and zstd in pieces that streams share
 //	test/ testkit/  end-to-end tests by what a user sees; what tests stand on; redisrig/

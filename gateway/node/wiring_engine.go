@@ -11,6 +11,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/broker"
+	"sluice/gateway/broker/follow"
 	brokermemory "sluice/gateway/broker/memory"
 	brokerredis "sluice/gateway/broker/redis"
 	brokerrelay "sluice/gateway/broker/relay"
@@ -291,32 +292,54 @@ func (c counters) redis() (r metrics.Engine) {
 // withUsual returns errors by reason with those that are usual, so that the first of them
 // is a rise.
 func withUsual(errs map[string]uint64) map[string]uint64 {
-	all := map[string]uint64{redis.ReasonTimeout: 0, redis.ReasonBroken: 0, redis.ReasonDial: 0}
+	all := map[string]uint64{redis.ReasonTimeout: 0, redis.ReasonBroken: 0, redis.ReasonDial: 0} // of NATS the same words
 	maps.Copy(all, errs)
 	return all
 }
 
-func addRedisEngine(to *metrics.Engine, st brokerredis.Stats) {
-	to.Calls = make(map[string]tally.Durations, len(st.Calls))
-	to.Errors = withUsual(st.Errors)
-	for call, took := range st.Calls {
-		to.Calls[call.String()] = took
+// byName returns calls by the names of their kinds.
+func byName[K interface {
+	comparable
+	fmt.Stringer
+}](calls map[K]tally.Durations) map[string]tally.Durations {
+	named := make(map[string]tally.Durations, len(calls))
+	for kind, took := range calls {
+		named[kind.String()] = took
 	}
+	return named
+}
+
+// skipped returns what was not passed on by the names of the reasons, of messages and of parts of them.
+func skipped[K interface {
+	comparable
+	fmt.Stringer
+}](by map[K]uint64, parts uint64) map[string]uint64 {
+	named := map[string]uint64{"part": parts}
+	for why, n := range by {
+		named[why.String()] = n
+	}
+	return named
+}
+
+// followed is what a follower counts.
+func followed(s *follow.Stats) metrics.EngineShard {
+	return metrics.EngineShard{
+		Channels: s.Channels, Pending: s.Pending, Held: s.Held, Replayed: s.Replayed,
+		Compared: map[string]uint64{"complete": s.Resynced, "told": s.Told - min(s.WentBack, s.Told), "went_back": s.WentBack + s.AwayBack, "failed": s.ReadsFailed},
+		Odd: map[string]uint64{
+			"jump": s.Jumps, "repeat": s.Repeats, "behind": s.Behind, "unconfirmed": s.Unconfirmed, "unknown": s.Unknown, "held_dropped": s.HeldDropped, "forgotten": s.Forgotten,
+			"overtook": s.Overtook, "unreadable": s.Unreadable,
+		},
+	}
+}
+
+func addRedisEngine(to *metrics.Engine, st brokerredis.Stats) {
+	to.Calls, to.Errors = byName(st.Calls), withUsual(st.Errors)
 	for i := range st.Shards {
 		s := &st.Shards[i]
-		skipped := map[string]uint64{"part": s.Parts}
-		for why, n := range s.Skipped {
-			skipped[why.String()] = n
-		}
-		to.Shards = append(to.Shards, metrics.EngineShard{
-			Name: s.Name, Ready: s.Ready, Channels: s.Channels, Pending: s.Pending, Held: s.Held, ProbeAge: s.ProbeAge,
-			Lost: s.Lost, Failed: s.Failed, Replayed: s.Replayed, Skipped: skipped,
-			Compared: map[string]uint64{"complete": s.Resynced, "told": s.Told - min(s.WentBack, s.Told), "went_back": s.WentBack + s.AwayBack, "failed": s.ReadsFailed},
-			Odd: map[string]uint64{
-				"jump": s.Jumps, "repeat": s.Repeats, "behind": s.Behind, "unconfirmed": s.Unconfirmed, "unknown": s.Unknown, "held_dropped": s.HeldDropped, "forgotten": s.Forgotten,
-				"overtook": s.Overtook, "unreadable": s.Unreadable,
-			},
-		})
+		one := followed(&s.Stats)
+		one.Name, one.Ready, one.ProbeAge, one.Lost, one.Failed, one.Skipped = s.Name, s.Ready, s.ProbeAge, s.Lost, s.Failed, skipped(s.Skipped, s.Parts)
+		to.Shards = append(to.Shards, one)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 
 	brokerjetstream "sluice/gateway/broker/jetstream"
@@ -13,7 +12,6 @@ import (
 	"sluice/gateway/metrics"
 	"sluice/gateway/nats"
 	presencenats "sluice/gateway/presence/nats"
-	"sluice/gateway/tally"
 )
 
 // openNATS is the connections to NATS, and the options that they were made of.
@@ -131,7 +129,7 @@ func (node *Node) newNATSPresence(half config.Half) error {
 func (c counters) addNATS(to *metrics.Engine) {
 	for _, open := range c.node.nats {
 		st := open.NATS.Stats()
-		st.Calls.Errors = withUsualNATS(st.Calls.Errors)
+		st.Calls.Errors = withUsual(st.Calls.Errors)
 		to.NATS = append(to.NATS, metrics.NATS{Use: open.section, Stats: st})
 	}
 	switch engine := c.node.broker.(type) {
@@ -153,49 +151,22 @@ func (c counters) addNATS(to *metrics.Engine) {
 const natsShard = "nats"
 
 func addCore(to *metrics.Engine, st brokernats.Stats) {
-	to.Calls, to.Errors = make(map[string]tally.Durations, len(st.Calls)), withUsualNATS(st.Errors)
-	for call, took := range st.Calls {
-		to.Calls[call.String()] = took
-	}
-	skipped := map[string]uint64{"part": st.Parts}
-	for why, n := range st.Skipped {
-		skipped[why.String()] = n
-	}
+	to.Calls, to.Errors = byName(st.Calls), withUsual(st.Errors)
 	to.Shards = append(to.Shards, metrics.EngineShard{
-		Name: natsShard, Ready: st.Ready, Channels: st.Channels, ProbeAge: st.ProbeAge, Lost: st.Lost, Failed: st.Failed, Skipped: skipped,
+		Name: natsShard, Ready: st.Ready, Channels: st.Channels, ProbeAge: st.ProbeAge, Lost: st.Lost, Failed: st.Failed, Skipped: skipped(st.Skipped, st.Parts),
 		Odd: map[string]uint64{"unknown": st.Unknown, "dropped": st.Dropped},
 	})
 }
 
-// withUsualNATS returns errors by reason with those that are usual, so that the first of them is
-// a rise.
-func withUsualNATS(errs map[string]uint64) map[string]uint64 {
-	all := map[string]uint64{nats.ReasonTimeout: 0, nats.ReasonBroken: 0, nats.ReasonDial: 0}
-	maps.Copy(all, errs)
-	return all
-}
-
 func addJetStream(to *metrics.Engine, st brokerjetstream.Stats) {
-	to.Calls, to.Errors = make(map[string]tally.Durations, len(st.Calls)), withUsualNATS(st.Errors)
-	for call, took := range st.Calls {
-		to.Calls[call.String()] = took
-	}
+	to.Calls, to.Errors = byName(st.Calls), withUsual(st.Errors)
 	ready := true
 	for _, s := range st.Shards {
 		to.Shards = append(to.Shards, metrics.EngineShard{Name: s.Name, Ready: s.Ready, ProbeAge: s.ProbeAge})
 		ready = ready && s.Ready
 	}
-	skipped := map[string]uint64{"part": st.Parts}
-	for why, n := range st.Skipped {
-		skipped[why.String()] = n
-	}
-	to.Shards = append(to.Shards, metrics.EngineShard{
-		Name: natsShard, Ready: ready, Channels: st.Channels, Pending: st.Pending, Held: st.Held, ProbeAge: -1, Lost: st.Lost, Failed: st.Failed, Replayed: st.Replayed, Skipped: skipped,
-		Compared: map[string]uint64{"complete": st.Resynced, "told": st.Told - min(st.WentBack, st.Told), "went_back": st.WentBack + st.AwayBack, "failed": st.ReadsFailed},
-		Odd: map[string]uint64{
-			"jump": st.Jumps, "repeat": st.Repeats, "behind": st.Behind, "unconfirmed": st.Unconfirmed, "unknown": st.Unknown, "held_dropped": st.HeldDropped, "forgotten": st.Forgotten,
-			"overtook": st.Overtook, "unreadable": st.Unreadable, "dropped": st.DroppedHere, "doubted": st.Doubts, "leader": st.Leaders, "conflict": st.Conflicts, "read_again": st.ReadsAgain,
-		},
-	})
-
+	one := followed(&st.Stats)
+	one.Name, one.Ready, one.ProbeAge, one.Lost, one.Failed, one.Skipped = natsShard, ready, -1, st.Lost, st.Failed, skipped(st.Skipped, st.Parts)
+	one.Odd["dropped"], one.Odd["doubted"], one.Odd["leader"], one.Odd["conflict"], one.Odd["read_again"] = st.NoRoom, st.Doubts, st.Leaders, st.Conflicts, st.ReadsAgain
+	to.Shards = append(to.Shards, one)
 }

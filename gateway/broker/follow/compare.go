@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/gateway/broker"
+	"sluice/gateway/pause"
 )
 
 const (
@@ -21,12 +22,12 @@ const (
 
 // Run compares what is queued until ctx ends.
 func (f *Follower) Run(ctx context.Context) {
-	pause := time.Duration(0)
+	wait := time.Duration(0)
 	failed := backoffMin
 	for {
 		batch, wants, spans := f.next()
 		if len(batch) == 0 {
-			if more, ok := f.comparePast(ctx); more && (ok || sleep(ctx, backoffMin)) {
+			if more, ok := f.comparePast(ctx); more && (ok || pause.For(ctx, backoffMin)) {
 				continue
 			}
 			select {
@@ -49,27 +50,15 @@ func (f *Follower) Run(ctx context.Context) {
 		switch {
 		case bad > 0:
 			f.stats.readsFailed.Add(uint64(bad))
-			pause, failed = failed, min(2*failed, backoffMax)
+			wait, failed = failed, min(2*failed, backoffMax)
 		case len(batch) < compareMost:
-			pause, failed = comparePause, backoffMin
+			wait, failed = comparePause, backoffMin
 		default:
-			pause, failed = 0, backoffMin
+			wait, failed = 0, backoffMin
 		}
-		if pause > 0 && !sleep(ctx, pause) {
+		if wait > 0 && !pause.For(ctx, wait) {
 			return
 		}
-	}
-}
-
-// sleep returns false if ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

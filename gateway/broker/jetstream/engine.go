@@ -287,15 +287,3 @@ func (e *Engine) storage() jetstream.StorageType {
 	}
 	return jetstream.FileStorage
 }
-
-// sleep returns false if ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

@@ -11,6 +11,7 @@ import (
 	"sluice/gateway/broker"
 	"sluice/gateway/broker/follow"
 	"sluice/gateway/nats"
+	"sluice/gateway/pause"
 )
 
 // Histories implements broker.Broker. A read makes the position that is not there yet, and extends its life in the second half of
@@ -175,7 +176,7 @@ func (e *Engine) list(ctx context.Context, s *shard, channel string, st *state, 
 			return whole(list), nil
 		}
 		e.stats.readsAgain.Add(1)
-		if !sleep(ctx, readPause<<min(try, 4)) {
+		if !pause.For(ctx, readPause<<min(try, 4)) {
 			break
 		}
 	}
@@ -323,7 +324,7 @@ func (e *Engine) followed(ctx context.Context, w *follow.Want, last *nats.Last) 
 			return r
 		}
 		e.stats.readsAgain.Add(1)
-		if !sleep(ctx, readPause<<min(try, 4)) {
+		if !pause.For(ctx, readPause<<min(try, 4)) {
 			break
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/gateway/nats"
+	"sluice/gateway/pause"
 )
 
 // janitor removes from the streams what histories that are over left: messages are kept as long as the
@@ -85,7 +86,7 @@ func (j *janitor) take(now time.Time) (channels []string) {
 }
 
 func (j *janitor) run(ctx context.Context) {
-	for sleep(ctx, janitorEvery) {
+	for pause.For(ctx, janitorEvery) {
 		for {
 			channels := j.take(j.engine.now())
 			if len(channels) == 0 {

@@ -11,6 +11,7 @@ import (
 
 	"sluice/gateway/broker"
 	"sluice/gateway/nats"
+	"sluice/gateway/pause"
 )
 
 const (
@@ -39,7 +40,7 @@ func (e *Engine) keep(channel string, group []*waiting) {
 			}
 		}
 	}()
-	fresh, pause := false, conflictMin
+	fresh, wait := false, conflictMin
 	for len(k.left) > 0 {
 		err := k.try(ctx, fresh)
 		var failed *nats.Error
@@ -49,11 +50,11 @@ func (e *Engine) keep(channel string, group []*waiting) {
 		case errors.Is(err, errStale):
 		case errors.As(err, &failed) && failed.Reason == nats.ReasonSequence:
 			e.stats.conflicts.Add(1)
-			if !sleep(ctx, rand.N(pause)) { // #nosec: it only parts those that meet
+			if !pause.For(ctx, rand.N(wait)) { // #nosec: it only parts those that meet
 				k.endAll(err)
 				return
 			}
-			pause = min(2*pause, conflictMax)
+			wait = min(2*wait, conflictMax)
 		case !k.again(ctx, err):
 			return
 		}
@@ -104,7 +105,7 @@ func (k *keeper) again(ctx context.Context, err error) bool {
 	case !errors.As(err, &failed) || !errors.Is(err, nats.ErrUnavailable) || failed.Reason == nats.ReasonStorage || failed.Reason == nats.ReasonClosed:
 		k.endAll(err)
 	}
-	if len(k.left) > 0 && !sleep(ctx, awayPause) {
+	if len(k.left) > 0 && !pause.For(ctx, awayPause) {
 		k.endAll(err)
 	}
 	return len(k.left) > 0
@@ -314,7 +315,7 @@ func (e *Engine) release(s *shard, subject string) {
 	e.done.Go(func() {
 		ctx, cancel := context.WithTimeout(e.over, e.opt.CallWait)
 		defer cancel()
-		for e.api.Purge(ctx, s.stream, subject, 0) != nil && sleep(ctx, awayPause) {
+		for e.api.Purge(ctx, s.stream, subject, 0) != nil && pause.For(ctx, awayPause) {
 		}
 	})
 }

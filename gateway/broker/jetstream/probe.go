@@ -8,6 +8,7 @@ import (
 
 	"sluice/gateway/advice"
 	"sluice/gateway/nats"
+	"sluice/gateway/pause"
 )
 
 // run proves the shard again and again until ctx ends.
@@ -16,13 +17,7 @@ func (s *shard) run(ctx context.Context) {
 	for {
 		s.prove(ctx)
 		s.engine.report()
-		t := time.NewTimer(opt.ProbeEvery)
-		select {
-		case <-t.C:
-		case <-s.wake:
-			t.Stop()
-		case <-ctx.Done():
-			t.Stop()
+		if !pause.Until(ctx, opt.ProbeEvery, s.wake) {
 			return
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/gateway/nats"
+	"sluice/gateway/pause"
 )
 
 // shard is one stream, with what is known of it.
@@ -73,7 +74,7 @@ func (s *shard) marker(ctx context.Context) error {
 		if r.err == nil {
 			return nil
 		}
-		if !sleep(ctx, markerAgain) {
+		if !pause.For(ctx, markerAgain) {
 			return fmt.Errorf("shard %s: no marker came back, see /ready: %w", s.stream, r.err)
 		}
 	}

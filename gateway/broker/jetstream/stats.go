@@ -97,20 +97,19 @@ func (s *engineStats) left(parts int) {
 // Stats are the counters of an engine.
 type Stats struct {
 	follow.Stats
-	Calls  map[Call]tally.Durations // by kind, and how long they took
-	Errors map[string]uint64        // by reason, see the Reasons of gateway/nats
-	Shards []ShardStats
-	Lost   uint64 // losses of the feed
-	Failed uint64 // probes that failed
-	// Dropped messages came and found no room; their channels were compared.
-	DroppedHere uint64
-	Doubts      uint64 // probes that worked again, or of another stream, after which channels were compared
-	Leaders     uint64 // other leaders of streams
-	Batches     uint64 // groups in which publications were kept
-	Batched     uint64 // publications in them
-	Conflicts   uint64 // groups before which another node came, so that they were made again
-	Repeated    uint64 // publications that their idempotency key suppressed
-	Outdated    uint64 // publications that their version suppressed
+	Calls     map[Call]tally.Durations // by kind, and how long they took
+	Errors    map[string]uint64        // by reason, see the Reasons of gateway/nats
+	Shards    []ShardStats
+	Lost      uint64 // losses of the feed
+	Failed    uint64 // probes that failed
+	NoRoom    uint64 // messages that came and found no room; their channels are compared, see follow.Stats.Dropped
+	Doubts    uint64 // probes that worked again, or of another stream, after which channels were compared
+	Leaders   uint64 // other leaders of streams
+	Batches   uint64 // groups in which publications were kept
+	Batched   uint64 // publications in them
+	Conflicts uint64 // groups before which another node came, so that they were made again
+	Repeated  uint64 // publications that their idempotency key suppressed
+	Outdated  uint64 // publications that their version suppressed
 	// Purged channels had a history that was over; PurgesLeft found no room to be remembered for that.
 	Purged, PurgesFailed, PurgesLeft uint64
 	// ReadsAgain are lists that a replica had not whole yet.
@@ -132,7 +131,7 @@ func (e *Engine) Stats() Stats {
 	c := &e.stats
 	st := Stats{
 		Stats: e.follow.Stats(), Calls: make(map[Call]tally.Durations, callKinds), Errors: e.calls.errors.Read(), Skipped: make(map[Skip]uint64, skipReasons),
-		Lost: c.lost.Load(), Failed: c.probesFailed.Load(), DroppedHere: c.dropped.Load(), Doubts: c.doubts.Load(), Leaders: c.leaders.Load(),
+		Lost: c.lost.Load(), Failed: c.probesFailed.Load(), NoRoom: c.dropped.Load(), Doubts: c.doubts.Load(), Leaders: c.leaders.Load(),
 		Batches: c.batches.Load(), Batched: c.batched.Load(), Conflicts: c.conflicts.Load(), Repeated: c.repeated.Load(), Outdated: c.outdated.Load(),
 		Purged: c.purged.Load(), PurgesFailed: c.purgesFailed.Load(), PurgesLeft: c.purgesLeft.Load(), ReadsAgain: c.readsAgain.Load(),
 		Parts: c.parts.Load(), States: e.lanes.known(),

@@ -9,14 +9,14 @@ import (
 	"sluice/gateway/advice"
 	"sluice/gateway/broker"
 	"sluice/gateway/nats"
+	"sluice/gateway/pause"
 )
 
 // prober knows whether what is sent comes back.
 type prober struct {
 	mu     sync.Mutex
 	worked time.Time // when the last one began that worked; zero before the first, and after a loss
-	ever   bool
-	err    error // of the last one
+	err    error     // of the last one
 }
 
 func (p *prober) lost() {
@@ -31,7 +31,7 @@ func (p *prober) took(began time.Time, err error) (before error) {
 	defer p.mu.Unlock()
 	before, p.err = p.err, err
 	if err == nil {
-		p.worked, p.ever = began, true
+		p.worked = began
 	}
 	return before
 }
@@ -51,13 +51,7 @@ func (e *Engine) prove(ctx context.Context) {
 	for {
 		e.proveOnce(ctx)
 		e.stats.dropTold.Store(false)
-		t := time.NewTimer(e.opt.ProbeEvery)
-		select {
-		case <-t.C:
-		case <-e.wake:
-			t.Stop()
-		case <-ctx.Done():
-			t.Stop()
+		if !pause.Until(ctx, e.opt.ProbeEvery, e.wake) {
 			return
 		}
 	}

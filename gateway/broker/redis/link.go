@@ -12,6 +12,7 @@ import (
 
 	"sluice/gateway/broker"
 	"sluice/gateway/broker/follow"
+	"sluice/gateway/pause"
 	rds "sluice/gateway/redis"
 	"sluice/gateway/reference"
 )
@@ -159,7 +160,7 @@ func (l *link) marker(ctx context.Context) error {
 				return nil
 			}
 		}
-		if ctx.Err() != nil || !errors.Is(err, rds.ErrUnavailable) || !sleep(ctx, markerAgain) {
+		if ctx.Err() != nil || !errors.Is(err, rds.ErrUnavailable) || !pause.For(ctx, markerAgain) {
 			return fmt.Errorf("shard %s: no marker came back, see /ready: %w: %w", l.shard.Name(), rds.ErrUnavailable, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"sluice/gateway/advice"
 	"sluice/gateway/broker"
+	"sluice/gateway/pause"
 	rds "sluice/gateway/redis"
 )
 
@@ -47,7 +48,7 @@ func (p *prober) run(ctx context.Context) {
 		}
 		p.took(began, err)
 		p.link.report()
-		if !sleep(ctx, opt.ProbeEvery) {
+		if !pause.For(ctx, opt.ProbeEvery) {
 			return
 		}
 	}
@@ -167,15 +168,3 @@ func (u *unready) Error() string {
 
 // Unwrap implements errors.Unwrap for the kind and the cause.
 func (u *unready) Unwrap() []error { return []error{broker.ErrUnavailable, u.err} }
-
-// sleep returns false if ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

@@ -13,6 +13,7 @@ import (
 	"sluice/gateway/broker"
 	"sluice/gateway/cluster"
 	"sluice/gateway/nats"
+	"sluice/gateway/pause"
 )
 
 // Places implements cluster.Places beside presence: of each user the key u.<user>.places, of
@@ -159,7 +160,7 @@ type valueChange struct {
 
 // change makes changes, those again that others were faster than.
 func (p *Places) change(ctx context.Context, list []valueChange) error {
-	pause := conflictMin
+	wait := conflictMin
 	var refused error
 	for tries := 1; ; tries++ {
 		var again []valueChange
@@ -179,10 +180,10 @@ func (p *Places) change(ctx context.Context, list []valueChange) error {
 			return p.outcome(refused)
 		}
 		p.conflicts.Add(uint64(len(list)))
-		if tries == conflictsMost || !sleep(ctx, rand.N(pause)) { // #nosec: it only parts those that meet
+		if tries == conflictsMost || !pause.For(ctx, rand.N(wait)) { // #nosec: it only parts those that meet
 			return p.outcome(clash)
 		}
-		pause = min(2*pause, conflictMax)
+		wait = min(2*wait, conflictMax)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"sluice/codec"
 	"sluice/gateway/nats"
+	"sluice/gateway/pause"
 	"sluice/gateway/presence"
 	"sluice/gateway/reference"
 )
@@ -145,17 +146,17 @@ func (r *reader) page(ctx context.Context, keys []string) error {
 	for _, key := range keys {
 		left[key] = struct{}{}
 	}
-	for tries, pause := 0, laggingPause; len(keys) > 0 && tries < laggingTries; {
+	for tries, wait := 0, laggingPause; len(keys) > 0 && tries < laggingTries; {
 		found, err := b.near(ctx, keys)
 		if err != nil {
 			return err
 		}
 		if found.UpTo < r.want {
 			r.m.behind.Add(1)
-			if tries++; !sleep(ctx, pause) {
+			if tries++; !pause.For(ctx, wait) {
 				break
 			}
-			pause *= 2
+			wait *= 2
 			continue
 		}
 		for i := range found.List {
@@ -199,16 +200,4 @@ func (r *reader) read(s *nats.Stored) {
 		return
 	}
 	r.take(info)
-}
-
-// sleep waits, but for ctx; false if that ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
