@@ -47,7 +47,7 @@ type Calls struct {
 	pending map[uint64]*call
 	last    uint64
 
-	flushes flushes
+	flushes Rounds
 
 	// Atomic.
 	asked   atomic.Uint64
@@ -354,6 +354,6 @@ func (c *Calls) Ready() error {
 
 func (c *Calls) close() {
 	c.conn.close()
-	c.flushes.done.Wait()
+	c.flushes.Wait()
 	c.fail(func(*call) bool { return true }, &Error{Kind: ErrUnknown, Reason: ReasonClosed, Err: natsgo.ErrConnectionClosed})
 }

@@ -3,79 +3,35 @@ package nats
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 )
 
-// Flush returns when the server has all that was sent before.
+// Flush returns when the server has all that was sent before. Those who wait share its answers.
 func (c *Calls) Flush(ctx context.Context) error {
-	f := c.flushes.join(c)
-	select {
-	case <-f.done:
-		if f.err != nil {
-			return c.counted(f.err)
-		}
-		return nil
-	case <-ctx.Done():
+	err, ok := c.flushes.Join(c.flush).Await(ctx)
+	var failed *Error
+	switch {
+	case !ok:
 		return c.counted(ofContext(ctx))
+	case errors.As(err, &failed):
+		return c.counted(failed)
 	}
-}
-
-// flushes has the server say that it has what was sent: those who wait share its answers.
-type flushes struct {
-	// Guarded by mu.
-	mu        sync.Mutex
-	now, next *flush // under way, and the one behind it; nil for none
-	done      sync.WaitGroup
-}
-
-// flush is one question and answer.
-type flush struct {
-	done chan struct{}
-	err  *Error
-}
-
-// join returns the flush that goes out behind now.
-func (f *flushes) join(c *Calls) *flush {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.next == nil {
-		f.next = &flush{done: make(chan struct{})}
-		if f.now == nil {
-			f.now, f.next = f.next, nil
-			f.done.Go(func() { f.run(c) })
-			return f.now
-		}
-	}
-	return f.next
+	return nil
 }
 
 // flushMost is how long a flush may take.
 const flushMost = 10 * time.Second
 
-// run flushes as long as somebody waits.
-func (f *flushes) run(c *Calls) {
-	for {
-		f.mu.Lock()
-		now := f.now
-		f.mu.Unlock()
-		losses := c.conn.losses.Load()
-		ctx, cancel := context.WithTimeout(context.Background(), flushMost)
-		err := c.conn.nc.FlushWithContext(ctx)
-		cancel()
-		switch {
-		case err != nil:
-			now.err = &Error{Kind: ErrUnknown, Reason: ReasonBroken, Err: err}
-		case c.conn.losses.Load() != losses: // the answer may be of the connection behind
-			now.err = &Error{Kind: ErrUnknown, Reason: ReasonBroken, Err: errors.New("the connection was lost")}
-		}
-		close(now.done)
-		f.mu.Lock()
-		f.now, f.next = f.next, nil
-		over := f.now == nil
-		f.mu.Unlock()
-		if over {
-			return
-		}
+func (c *Calls) flush() error {
+	losses := c.conn.losses.Load()
+	ctx, cancel := context.WithTimeout(context.Background(), flushMost)
+	defer cancel()
+	err := c.conn.nc.FlushWithContext(ctx)
+	switch {
+	case err != nil:
+		return &Error{Kind: ErrUnknown, Reason: ReasonBroken, Err: err}
+	case c.conn.losses.Load() != losses: // the answer may be of the connection behind
+		return &Error{Kind: ErrUnknown, Reason: ReasonBroken, Err: errors.New("the connection was lost")}
 	}
+	return nil
 }

@@ -255,6 +255,9 @@ func (e *Engine) Close(ctx context.Context) error {
 	_ = e.StopIntake(ctx)
 	e.end()
 	e.done.Wait()
+	for _, s := range e.shards {
+		s.markers.Wait()
+	}
 	return nil
 }
 

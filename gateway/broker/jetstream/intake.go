@@ -113,10 +113,10 @@ func (e *Engine) advised(subject string) {
 	for _, s := range e.shards {
 		switch subject {
 		case advisoryElected + s.stream:
-			s.elected()
+			s.doubt()
 		case advisoryDeleted + s.stream:
 			s.mu.Lock()
-			s.made, s.failing = false, true
+			s.made, s.doubted = false, true
 			s.mu.Unlock()
 			e.lanes.forgetAll()
 			s.signal()

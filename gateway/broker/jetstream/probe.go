@@ -37,15 +37,15 @@ func (s *shard) prove(ctx context.Context) {
 			err = fmt.Errorf("delivery: %w", err)
 		}
 	}
+	if err == nil && s.engine.opt.Replicas > 1 {
+		s.look(within)
+	}
 	if ctx.Err() != nil {
 		return
 	}
 	s.proved(began, gen, seq, err)
 	if s.index == 0 && err == nil && s.engine.level.Load() < nats.LevelBatch {
 		s.engine.learn(within) // the servers may be newer now
-	}
-	if err == nil && s.engine.opt.Replicas > 1 {
-		s.look(within)
 	}
 }
 
@@ -99,14 +99,14 @@ func (s *shard) proved(began time.Time, gen int, seq uint64, err error) {
 	s.err = err
 	var back, doubt, another bool
 	if err != nil {
-		s.failing = true
+		s.doubted = true
 	} else {
 		s.worked = began
 		back = !s.up && s.gen == gen && e.nats.Feed().Ready() == nil
 		s.up = s.up || back
 		another = seq <= s.lastSeq // the stream
-		doubt = s.up && !back && (s.failing || another)
-		s.failing, s.lastSeq = s.failing && !s.up, seq
+		doubt = s.up && !back && (s.doubted || another)
+		s.doubted, s.lastSeq = s.doubted && !s.up, seq
 	}
 	s.mu.Unlock()
 	switch {
@@ -145,8 +145,8 @@ func (s *shard) lost() {
 	}
 }
 
-// look compares the shard's channels if its stream has another leader: the one before may have gone with what it
-// was to publish again.
+// look has the shard's channels compared by this probe if its stream has another leader: the one before may have gone with
+// what it was to publish again.
 func (s *shard) look(ctx context.Context) {
 	info, err := s.engine.manager.Info(ctx, s.stream)
 	if err != nil || info.Cluster == nil || info.Cluster.Leader == "" {
@@ -157,28 +157,21 @@ func (s *shard) look(ctx context.Context) {
 		leader += " " + since.String()
 	}
 	s.mu.Lock()
-	before := s.leader
-	s.leader = leader
+	another := s.leader != "" && s.leader != leader
+	s.leader, s.doubted = leader, s.doubted || another
 	s.mu.Unlock()
-	if before != "" && before != leader {
+	if another {
 		s.engine.opt.Log.Info("jetstream: a stream has another leader, its channels are compared with their histories", "stream", s.stream, "leader", info.Cluster.Leader)
 		s.engine.stats.leaders.Add(1)
-		s.engine.follow.DoubtAll(s.Has)
 	}
 }
 
 // doubt has the shard's channels compared once the next probe worked.
 func (s *shard) doubt() {
 	s.mu.Lock()
-	s.failing = true
+	s.doubted = true
 	s.mu.Unlock()
 	s.signal()
-}
-
-// elected is told by an advisory that the stream has another leader.
-func (s *shard) elected() {
-	s.engine.stats.leaders.Add(1)
-	s.doubt()
 }
 
 // clockSlow is how long a write may take that says what time it is at the server.

@@ -18,10 +18,10 @@ type shard struct {
 	stream string
 	wake   chan struct{} // capacity 1: there may be something to prove
 
+	markers nats.Rounds
+
 	// Guarded by mu.
 	mu      sync.Mutex
-	round   *round    // markers that are under way, nil for none
-	next    *round    // those that go out after them, nil for none
 	made    bool      // the stream is there, as far as is known
 	most    int       // its messages per subject
 	up      bool      // the feed brings all of it
@@ -30,13 +30,7 @@ type shard struct {
 	err     error     // of the last probe
 	leader  string    // of the stream, and since when
 	lastSeq uint64    // of the last probe
-	failing bool      // a probe failed since channels were compared last
-}
-
-// round is one marker for all that wait for it.
-type round struct {
-	done chan struct{}
-	err  error
+	doubted bool      // the next probe that works has channels compared: one failed, or the stream has another leader
 }
 
 func newShard(e *Engine, index int) *shard {
@@ -65,54 +59,23 @@ const (
 // share markers: one that is under way may have passed the leader before the call, so they wait for the next.
 func (s *shard) marker(ctx context.Context) error {
 	for {
-		r := s.join()
-		select {
-		case <-r.done:
-		case <-ctx.Done():
+		err, ok := s.markers.Join(s.sendMarker).Await(ctx)
+		switch {
+		case !ok:
 			return fmt.Errorf("shard %s: no marker came back, see /ready: %w: %w", s.stream, nats.ErrUnavailable, context.Cause(ctx))
-		}
-		if r.err == nil {
+		case err == nil:
 			return nil
-		}
-		if !pause.For(ctx, markerAgain) {
-			return fmt.Errorf("shard %s: no marker came back, see /ready: %w", s.stream, r.err)
+		case !pause.For(ctx, markerAgain):
+			return fmt.Errorf("shard %s: no marker came back, see /ready: %w", s.stream, err)
 		}
 	}
 }
 
-// join returns the round that is sent behind now.
-func (s *shard) join() *round {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.next == nil {
-		s.next = &round{done: make(chan struct{})}
-		if s.round == nil {
-			s.round, s.next = s.next, nil
-			s.engine.done.Go(s.rounds)
-			return s.round
-		}
-	}
-	return s.next
-}
-
-// rounds sends markers as long as somebody waits for one.
-func (s *shard) rounds() {
-	for {
-		s.mu.Lock()
-		r := s.round
-		s.mu.Unlock()
-		ctx, cancel := context.WithTimeout(s.engine.over, markerTry)
-		r.err = s.engine.nats.Feed().Marker(ctx, s.markerRequest())
-		cancel()
-		close(r.done)
-		s.mu.Lock()
-		s.round, s.next = s.next, nil
-		over := s.round == nil
-		s.mu.Unlock()
-		if over {
-			return
-		}
-	}
+// sendMarker sends one for all that wait for it.
+func (s *shard) sendMarker() error {
+	ctx, cancel := context.WithTimeout(s.engine.over, markerTry)
+	defer cancel()
+	return s.engine.nats.Feed().Marker(ctx, s.markerRequest())
 }
 
 // markerRequest is a message that the leader of the stream refuses: its answer comes behind what the stream published
