@@ -60,7 +60,8 @@
 //	../codec/       bytes: frames, cursors, JSON, requests and replies; no goroutine, no lock;
 //	                coding/ gzip and zstd in pieces that streams share
 //	test/ testkit/  end-to-end tests by what a user sees; what tests stand on; redisrig/
-//	                natsrig/ real servers of Redis and NATS as their children, child/; recordings/ of the reference on Redis and NATS
+//	                natsrig/ real servers of Redis and NATS as their children, child/, with tcpproxy/ before
+//	                them, where connections go wrong; recordings/ of the reference on Redis and NATS
 //	docs/ deploy/   what people read, also by `sluice docs`; what puts it onto machines and
 //	                watches it: packages, units, images, manifests, a dashboard, alerts
 //

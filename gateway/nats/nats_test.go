@@ -13,7 +13,7 @@ import (
 
 	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/natsrig"
-	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 func open(t *testing.T, opt Options) *NATS {
@@ -94,7 +94,7 @@ func TestAFeedIsBoundedAndTellsWhatItDrops(t *testing.T) {
 // Calls end: with an answer, without anybody who answers, with their context, and with the connection.
 func TestCallsEnd(t *testing.T) {
 	server := natsrig.Single(t, natsrig.Core())
-	proxy := redisrig.NewProxy(t, server.Addr)
+	proxy := tcpproxy.New(t, server.Addr)
 	n := open(t, Options{URL: proxy.Addr})
 	nc := server.Dial(t)
 	_, err := nc.Subscribe("echo", func(m *Msg) { _ = m.Respond(m.Data) })

@@ -13,6 +13,7 @@ import (
 
 	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 // Each caller of a batch has the answer to its own command, also where scripts are missing and
@@ -145,7 +146,7 @@ func TestABatchNobodyAnswers(t *testing.T) {
 func TestNoFalseSuccessOfABatch(t *testing.T) {
 	testkit.Snapshot(t)
 	server := redisrig.Single(t)
-	proxy := redisrig.NewProxy(t, server.Addr)
+	proxy := tcpproxy.New(t, server.Addr)
 	s := openWith(t, Options{Address: []string{proxy.Addr}}).Shards()[0]
 	proxy.CutRandomly(11, 4000)
 	count := NewScript("count", "return redis.call('INCR', KEYS[1])")
@@ -165,7 +166,7 @@ func TestNoFalseSuccessOfABatch(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	proxy.CutAfter(redisrig.ToClient, 1<<40) // enough
+	proxy.CutAfter(tcpproxy.ToClient, 1<<40) // enough
 	n, err := strconv.ParseInt(server.Do(t, "GET", "n").(string), 10, 64)
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, n, done.Load())

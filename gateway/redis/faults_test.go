@@ -16,6 +16,7 @@ import (
 
 	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 // What succeeded was executed, what was unavailable was not, once each, wherever the
@@ -23,7 +24,7 @@ import (
 func TestNoFalseSuccessWhereverConnectionsAreCut(t *testing.T) {
 	testkit.Snapshot(t)
 	server := redisrig.Single(t)
-	proxy := redisrig.NewProxy(t, server.Addr)
+	proxy := tcpproxy.New(t, server.Addr)
 	s := openWith(t, Options{Address: []string{proxy.Addr}, Log: slog.New(slog.DiscardHandler)}).Shards()[0]
 	require.NoError(t, s.Ready())
 	proxy.CutRandomly(7, 2000)
@@ -57,7 +58,7 @@ func TestNoFalseSuccessWhereverConnectionsAreCut(t *testing.T) {
 // Wherever its connection is cut, a reader that is back has all its channels.
 func TestAReaderIsWholeWhereverItIsCut(t *testing.T) {
 	server := redisrig.Single(t)
-	proxy := redisrig.NewProxy(t, server.Addr)
+	proxy := tcpproxy.New(t, server.Addr)
 	s := openWith(t, Options{Address: []string{proxy.Addr}}).Shards()[0]
 	h := &recorder{}
 	r := s.NewReader("test", h)
@@ -75,7 +76,7 @@ func TestAReaderIsWholeWhereverItIsCut(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	proxy.CutAfter(redisrig.ToClient, 1<<40) // enough
+	proxy.CutAfter(tcpproxy.ToClient, 1<<40) // enough
 	proxy.Cut()
 	testkit.Eventually(t, func() bool { return r.Marker(soon(t)) == nil }, "delivery")
 	before := len(h.all())

@@ -8,13 +8,14 @@ import (
 
 	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 // A command that its caller was told nothing happened of must not be sent when the connection that it
 // waited for is there at last.
 func TestWhatWasNotExecutedIsNotExecutedLater(t *testing.T) {
 	server := redisrig.Shared(t)
-	proxy := redisrig.NewProxy(t, server.Addr)
+	proxy := tcpproxy.New(t, server.Addr)
 	s := openWith(t, Options{Address: []string{proxy.Addr}, ConnectTimeout: 20 * time.Second}).Shards()[0]
 	key := s.Keys().Own("n")
 	defer server.Do(t, "DEL", key)
@@ -38,7 +39,7 @@ func TestWhatWasNotExecutedIsNotExecutedLater(t *testing.T) {
 // That a command may be run twice does not mean that nothing happened.
 func TestWhatMayBeRunTwiceIsNotToldAsNotDone(t *testing.T) {
 	server := redisrig.Shared(t)
-	proxy := redisrig.NewProxy(t, server.Addr)
+	proxy := tcpproxy.New(t, server.Addr)
 	s := openWith(t, Options{Address: []string{proxy.Addr}}).Shards()[0]
 	key := s.Keys().Own("n")
 	defer server.Do(t, "DEL", key)

@@ -10,6 +10,7 @@ import (
 
 	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 func TestAReaderHandsOverWhatIsPublished(t *testing.T) {
@@ -142,7 +143,7 @@ func TestABlockedHandlerHoldsBackRedis(t *testing.T) {
 
 func TestASilentServerIsFoundAndLeft(t *testing.T) {
 	server := redisrig.Shared(t)
-	proxy := redisrig.NewProxy(t, server.Addr)
+	proxy := tcpproxy.New(t, server.Addr)
 	s := openWith(t, Options{Address: []string{proxy.Addr}, IOTimeout: 300 * time.Millisecond}).Shards()[0]
 	h := &recorder{}
 	r := s.NewReader("test", h)

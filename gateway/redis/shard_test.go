@@ -13,6 +13,7 @@ import (
 
 	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 func TestCommands(t *testing.T) {
@@ -147,7 +148,7 @@ func TestAFrozenServerHoldsNobodyBeyondItsDeadline(t *testing.T) {
 
 func TestABrokenConnectionLeavesTheOutcomeUnknown(t *testing.T) {
 	server := redisrig.Shared(t)
-	proxy := redisrig.NewProxy(t, server.Addr)
+	proxy := tcpproxy.New(t, server.Addr)
 	s := openWith(t, Options{Address: []string{proxy.Addr}}).Shards()[0]
 	key := s.Keys().Own("n")
 	defer server.Do(t, "DEL", key)

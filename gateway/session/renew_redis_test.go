@@ -16,18 +16,19 @@ import (
 	"sluice/gateway/redis"
 	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 // redisNode is a rig over the presence of a Redis behind a proxy.
 type redisNode struct {
 	*rig
-	proxy *redisrig.Proxy
+	proxy *tcpproxy.Proxy
 }
 
 // newRedisNode starts one with a TTL of two seconds and a limit of connections by user.
 func newRedisNode(t *testing.T, prefix string, limit int) *redisNode {
 	t.Helper()
-	n := &redisNode{proxy: redisrig.NewProxy(t, redisrig.Shared(t).Addr)}
+	n := &redisNode{proxy: tcpproxy.New(t, redisrig.Shared(t).Addr)}
 	r, err := redis.Open(redis.Options{Address: []string{n.proxy.Addr}, Prefix: prefix})
 	require.NoError(t, err)
 	t.Cleanup(r.Close)

@@ -5,7 +5,6 @@ package test
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -13,10 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/gateway/testkit/natsrig"
-	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
-// What goes wrong with NATS while three gateways publish and deliver over JetStream: as with Redis.
+// What goes wrong with NATS, over JetStream.
 
 // natsEngine is the sections of an engine on JetStream, with more members of jetstream, each with a comma in
 // front.
@@ -31,10 +30,7 @@ func streamOf(prefix string, shard int) string {
 }
 
 func TestLongFaultsOfNATSCluster(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		run  func(t *testing.T)
-	}{
+	sideBySide(t, []namedFault{
 		{"stopped for a while", natsStopped},
 		{"frozen", natsFrozen},
 		{"killed and started with its data", natsKilled},
@@ -47,50 +43,23 @@ func TestLongFaultsOfNATSCluster(t *testing.T) {
 		{"leaders killed and started", natsLeaderKilled},
 		{"leaders that step down", natsStepDown},
 		{"a leaf node cut off", natsLeafCut},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			c.run(t)
-		})
-	}
+	})
 }
 
 func natsStopped(t *testing.T) {
 	s := natsrig.Single(t)
-	fault(t, natsEngine(natsrig.Prefix(t), s.URL, ""), harmNone, func(r *trial) {
-		s.Stop(t)
-		r.awaitReady(t, false)
-		steady(4 * time.Second)
-		s.Start(t)
-		r.awaitReady(t, true)
-	})
+	fault(t, natsEngine(natsrig.Prefix(t), s.URL, ""), harmNone, stopped(t, s))
 }
 
 func natsFrozen(t *testing.T) {
 	s := natsrig.Single(t)
-	fault(t, natsEngine(natsrig.Prefix(t), s.URL, ""), harmNone, func(r *trial) {
-		for _, d := range []time.Duration{300 * time.Millisecond, 6 * time.Second} {
-			s.Freeze(t)
-			steady(d)
-			if d > time.Second {
-				r.awaitReady(t, false)
-			}
-			s.Thaw(t)
-			r.awaitReady(t, true)
-		}
-	})
+	fault(t, natsEngine(natsrig.Prefix(t), s.URL, ""), harmNone, frozen(t, s))
 }
 
 // natsKilled: a server acknowledges before its disk has it.
 func natsKilled(t *testing.T) {
 	s := natsrig.Single(t)
-	fault(t, natsEngine(natsrig.Prefix(t), s.URL, ""), harmLost, func(r *trial) {
-		for range 3 {
-			s.Kill(t)
-			s.Start(t)
-			steady(2 * time.Second)
-		}
-	})
+	fault(t, natsEngine(natsrig.Prefix(t), s.URL, ""), harmLost, killed(t, s))
 }
 
 func natsEmptied(t *testing.T) {
@@ -106,37 +75,13 @@ func natsEmptied(t *testing.T) {
 }
 
 func natsCut(t *testing.T) {
-	s := natsrig.Single(t)
-	p := redisrig.NewProxy(t, s.Addr)
-	fault(t, natsEngine(natsrig.Prefix(t), p.Addr, ""), harmNone, func(r *trial) {
-		p.CutRandomly(uint64(time.Now().UnixNano()), 50_000)
-		steady(10 * time.Second)
-		p.CutAfter(redisrig.ToServer, -1)
-		_, _, cut := p.Counts()
-		t.Logf("%d connections cut", cut)
-	})
+	p := tcpproxy.New(t, natsrig.Single(t).Addr)
+	fault(t, natsEngine(natsrig.Prefix(t), p.Addr, ""), harmNone, cutRandomly(t, p, 50_000))
 }
 
 func natsHalfDead(t *testing.T) {
-	s := natsrig.Single(t)
-	p := redisrig.NewProxy(t, s.Addr)
-	fault(t, natsEngine(natsrig.Prefix(t), p.Addr, ""), harmNone, func(r *trial) {
-		p.Refuse(t, true)
-		p.Cut()
-		steady(3 * time.Second)
-		p.Refuse(t, false)
-		steady(2 * time.Second)
-		p.Stall(true)
-		steady(4 * time.Second)
-		p.Stall(false)
-		steady(2 * time.Second)
-		p.Mute(true)
-		steady(4 * time.Second)
-		p.Mute(false)
-		p.Delay(20 * time.Millisecond)
-		steady(2 * time.Second)
-		p.Delay(0)
-	})
+	p := tcpproxy.New(t, natsrig.Single(t).Addr)
+	fault(t, natsEngine(natsrig.Prefix(t), p.Addr, ""), harmNone, halfDead(t, p))
 }
 
 // manage returns what manages streams at a server.
@@ -161,58 +106,17 @@ func natsPurged(t *testing.T) {
 	})
 }
 
-// natsTooLong cuts three gateways off while a fourth goes on publishing, for more than
-// histories keep.
 func natsTooLong(t *testing.T) {
 	s := natsrig.Single(t)
-	p := redisrig.NewProxy(t, s.Addr)
+	p := tcpproxy.New(t, s.Addr)
 	prefix := natsrig.Prefix(t)
-	f := startFleet(t, faultGateways, natsEngine(prefix, p.Addr, ""))
-	f.posts = startFleet(t, 1, natsEngine(prefix, s.URL, "")).addrs
-	faultOf(t, f, harmTrimmed, func(r *trial) {
-		p.Refuse(t, true)
-		p.Cut()
-		steady(6 * time.Second)
-		p.Refuse(t, false)
-		r.awaitReady(t, true)
-	})
+	tooLong(t, p, natsEngine(prefix, p.Addr, ""), natsEngine(prefix, s.URL, ""), func(*trial) {})
 }
 
-// natsChaos does what the other faults do, one after another and at random.
 func natsChaos(t *testing.T) {
 	s := natsrig.Single(t)
-	p := redisrig.NewProxy(t, s.Addr)
-	fault(t, natsEngine(natsrig.Prefix(t), p.Addr, ""), harmLost, func(r *trial) {
-		rnd := rand.New(rand.NewPCG(r.seed, 1))
-		some := func(most time.Duration) { steady(time.Duration(rnd.Int64N(int64(most)))) }
-		for begun := time.Now(); time.Since(begun) < 25*time.Second; some(time.Second) {
-			switch rnd.IntN(6) {
-			case 0:
-				s.Kill(t)
-				some(time.Second)
-				s.Start(t)
-			case 1:
-				s.Freeze(t)
-				some(2 * time.Second)
-				s.Thaw(t)
-			case 2:
-				p.Cut()
-			case 3:
-				p.Refuse(t, true)
-				p.Cut()
-				some(time.Second)
-				p.Refuse(t, false)
-			case 4:
-				p.Stall(true)
-				some(2 * time.Second)
-				p.Stall(false)
-			case 5:
-				p.CutRandomly(rnd.Uint64(), 100_000)
-				some(2 * time.Second)
-				p.CutAfter(redisrig.ToServer, -1)
-			}
-		}
-	})
+	p := tcpproxy.New(t, s.Addr)
+	fault(t, natsEngine(natsrig.Prefix(t), p.Addr, ""), harmLost, chaos(t, s, p, 100_000))
 }
 
 func natsLeaderKilled(t *testing.T) {

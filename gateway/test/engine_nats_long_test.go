@@ -27,7 +27,7 @@ import (
 	presencenats "sluice/gateway/presence/nats"
 	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/natsrig"
-	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 // natsConns returns connections that end with the test.
@@ -82,7 +82,7 @@ func TestLongEngineOnNATSFaultsCluster(t *testing.T) {
 			t.Parallel()
 			server, prefix := natsrig.Single(t), natsrig.Prefix(t)
 			brokertest.RunFaults(t, brokertest.FaultFactory{Most: 30 * time.Second, KeepsMore: true, New: func(t *testing.T) (broker.Broker, brokertest.Link) {
-				proxy := redisrig.NewProxy(t, server.Addr)
+				proxy := tcpproxy.New(t, server.Addr)
 				return engine(t, nats.Options{URL: proxy.Addr, Prefix: prefix}), brokertest.Link{
 					Cut:   func() { proxy.Cut() },
 					Down:  func() func() { proxy.Refuse(t, true); proxy.Cut(); return func() { proxy.Refuse(t, false) } },
@@ -97,7 +97,7 @@ func TestLongEngineOnNATSFaultsCluster(t *testing.T) {
 func TestLongManySubjectsOnNATSCluster(t *testing.T) {
 	const channels, at = 100_000, 500
 	server, prefix := natsrig.Single(t), natsrig.Prefix(t)
-	proxy := redisrig.NewProxy(t, server.Addr)
+	proxy := tcpproxy.New(t, server.Addr)
 	from := streamEngine(t, nats.Options{URL: server.URL, Prefix: prefix}, 20*time.Second, 1)
 	to := streamEngine(t, nats.Options{URL: proxy.Addr, Prefix: prefix}, 20*time.Second, 1)
 	sink := brokertest.NewSink()

@@ -13,6 +13,7 @@ import (
 	engine "sluice/gateway/broker/redis"
 	"sluice/gateway/redis"
 	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 // engineConns returns connections that end with the test.
@@ -61,7 +62,7 @@ func TestLongEngineOnRedisFaults(t *testing.T) {
 			t.Parallel()
 			server, prefix := redisrig.Shared(t), redisrig.Prefix(t)
 			brokertest.RunFaults(t, brokertest.FaultFactory{Most: 30 * time.Second, New: func(t *testing.T) (broker.Broker, brokertest.Link) {
-				proxy := redisrig.NewProxy(t, server.Addr)
+				proxy := tcpproxy.New(t, server.Addr)
 				conns := engineConns(t, redis.Options{Address: []string{proxy.Addr}, Prefix: prefix, IOTimeout: time.Second})
 				n := engine.New(engine.Options{
 					Redis: conns, Node: redisrig.Prefix(t), Lists: lists, CallWait: 3 * time.Second,

@@ -159,8 +159,9 @@ var layout = map[string]row{
 	"":                       {ours: "gateway/cli"},
 
 	"gateway/testkit/child":    {},
-	"gateway/testkit/redisrig": {ours: "gateway/testkit gateway/testkit/child"},
-	"gateway/testkit/natsrig":  {ours: "gateway/testkit gateway/testkit/child gateway/testkit/redisrig", others: modNats + " " + modNats + "/jetstream"},
+	"gateway/testkit/tcpproxy": {ours: "gateway/testkit gateway/testkit/child"},
+	"gateway/testkit/redisrig": {ours: "gateway/testkit gateway/testkit/child gateway/testkit/tcpproxy"},
+	"gateway/testkit/natsrig":  {ours: "gateway/testkit gateway/testkit/child gateway/testkit/tcpproxy", others: modNats + " " + modNats + "/jetstream"},
 }
 
 type listed struct {

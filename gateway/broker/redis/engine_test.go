@@ -18,6 +18,7 @@ import (
 	rds "sluice/gateway/redis"
 	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 var kept = broker.HistoryOptions{Size: 100, TTL: time.Minute, MetaTTL: time.Hour}
@@ -161,7 +162,7 @@ func TestAHistoryThatWentBackIsTold(t *testing.T) {
 	f := func(name string, again int) {
 		t.Run(name, func(t *testing.T) {
 			server, prefix := redisrig.Shared(t), redisrig.Prefix(t)
-			proxy := redisrig.NewProxy(t, server.Addr)
+			proxy := tcpproxy.New(t, server.Addr)
 			near := started(t, rds.Options{Address: []string{server.Addr}, Prefix: prefix}, Options{})
 			far := started(t, rds.Options{Address: []string{proxy.Addr}, Prefix: prefix}, Options{})
 			before := far.enter("c")

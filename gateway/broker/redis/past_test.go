@@ -12,6 +12,7 @@ import (
 	rds "sluice/gateway/redis"
 	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 // A history that went back while its only subscriber is away gets another epoch, so that who
@@ -20,7 +21,7 @@ func TestAHistoryThatWentBackIsToldToWhoIsAway(t *testing.T) {
 	f := func(name string, again int, back bool) {
 		t.Run(name, func(t *testing.T) {
 			server, prefix := redisrig.Shared(t), redisrig.Prefix(t)
-			proxy := redisrig.NewProxy(t, server.Addr)
+			proxy := tcpproxy.New(t, server.Addr)
 			near := started(t, rds.Options{Address: []string{server.Addr}, Prefix: prefix}, Options{})
 			far := started(t, rds.Options{Address: []string{proxy.Addr}, Prefix: prefix}, Options{})
 			before := far.enter("c")

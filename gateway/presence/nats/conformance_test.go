@@ -6,12 +6,12 @@ import (
 	"sluice/gateway/nats"
 	"sluice/gateway/presence/presencetest"
 	"sluice/gateway/testkit/natsrig"
-	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	proxy := redisrig.NewProxy(t, natsrig.Single(t).Addr)
+	proxy := tcpproxy.New(t, natsrig.Single(t).Addr)
 	s := subject(t, nats.Options{URL: proxy.Addr}, nil)
 	s.Cut = func(t *testing.T) func() {
 		proxy.Refuse(t, true)

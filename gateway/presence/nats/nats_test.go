@@ -15,7 +15,7 @@ import (
 	"sluice/gateway/reference"
 	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/natsrig"
-	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 // What tools for key-value buckets show, and what they leave behind.
@@ -185,7 +185,7 @@ func TestABucketThatIsGoneIsMadeAgain(t *testing.T) {
 // Who leaves while NATS is away is there until its TTL ends, or it was said again.
 func TestALeaveDuringAnOutage(t *testing.T) {
 	t.Parallel()
-	proxy := redisrig.NewProxy(t, natsrig.Single(t).Addr)
+	proxy := tcpproxy.New(t, natsrig.Single(t).Addr)
 	m := manager(t, connect(t, nats.Options{URL: proxy.Addr}), Options{TTL: 3 * time.Second})
 	leaves := []presence.Change{left("ch", "u", "a")}
 	require.NoError(t, m.Apply(t.Context(), []presence.Change{here("ch", "u", "a"), here("ch", "u", "b")}))

@@ -16,7 +16,7 @@ import (
 	"sluice/gateway/nats"
 	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/natsrig"
-	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 // places are those of two nodes.
@@ -125,7 +125,7 @@ func TestManyUsersAreRenewedAtOnce(t *testing.T) {
 // Nobody waits for places that are known to be out of reach.
 func TestPlacesOutOfReachAreAnError(t *testing.T) {
 	t.Parallel()
-	proxy := redisrig.NewProxy(t, natsrig.Single(t).Addr)
+	proxy := tcpproxy.New(t, natsrig.Single(t).Addr)
 	one, _ := places(t, nats.Options{URL: proxy.Addr}, time.Minute)
 	require.True(t, reserve(t, one, "u", "a", 1))
 	proxy.Refuse(t, true)

@@ -13,6 +13,7 @@ import (
 	"sluice/gateway/presence/presencetest"
 	"sluice/gateway/redis"
 	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 // connect opens connections that end with the test.
@@ -67,7 +68,7 @@ func TestConformanceWithUserMapping(t *testing.T) {
 
 func TestConformanceBehindAProxy(t *testing.T) {
 	t.Parallel()
-	proxy := redisrig.NewProxy(t, redisrig.Shared(t).Addr)
+	proxy := tcpproxy.New(t, redisrig.Shared(t).Addr)
 	s := subject(t, redis.Options{Address: []string{proxy.Addr}}, nil)
 	s.Cut = func(t *testing.T) func() {
 		proxy.Refuse(t, true)

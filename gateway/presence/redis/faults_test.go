@@ -13,6 +13,7 @@ import (
 	"sluice/gateway/redis"
 	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 // A shard that is gone, or hangs, costs the channels of the others nothing.
@@ -66,7 +67,7 @@ func TestAShardThatDoesNotAnswerHoldsUpNoOther(t *testing.T) {
 // Connections that are cut anywhere leave no change half made: users and clients agree
 // once all was said again.
 func TestCutsAnywhereLeaveNothingHalfDone(t *testing.T) {
-	proxy := redisrig.NewProxy(t, redisrig.Shared(t).Addr)
+	proxy := tcpproxy.New(t, redisrig.Shared(t).Addr)
 	m := New(connect(t, redis.Options{Address: []string{proxy.Addr}}), Options{UserMapping: true})
 	var want presence.Stats
 	for round := range 20 {
@@ -87,7 +88,7 @@ func TestCutsAnywhereLeaveNothingHalfDone(t *testing.T) {
 			defer cancel()
 			return m.Apply(ctx, changes) == nil
 		}, "the changes are made")
-		proxy.CutAfter(redisrig.ToServer, -1)
+		proxy.CutAfter(tcpproxy.ToServer, -1)
 		var got presence.Stats
 		testkit.Eventually(t, func() bool {
 			var err error

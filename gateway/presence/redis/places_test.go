@@ -13,6 +13,7 @@ import (
 	"sluice/gateway/redis"
 	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 // places are those of two nodes.
@@ -72,7 +73,7 @@ func TestClaimsIncreaseWhenTheClockGoesBack(t *testing.T) {
 
 // Nobody waits for places that are known to be out of reach.
 func TestPlacesOutOfReachAreAnError(t *testing.T) {
-	proxy := redisrig.NewProxy(t, redisrig.Shared(t).Addr)
+	proxy := tcpproxy.New(t, redisrig.Shared(t).Addr)
 	one, _ := places(t, redis.Options{Address: []string{proxy.Addr}}, time.Minute)
 	require.True(t, reserve(t, one, "u", "a", 1))
 	proxy.Refuse(t, true)

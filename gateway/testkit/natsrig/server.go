@@ -27,6 +27,7 @@ type Server struct {
 	Name    string
 	data    string // folder of JetStream
 	process *child.Process
+	child.Control
 }
 
 // Option changes how servers are started.
@@ -170,6 +171,7 @@ func prepare(t testing.TB, program string, set settings, lines []string) *Server
 		t.Fatalf("natsrig: %v", err)
 	}
 	s.process = &child.Process{Path: program, Dir: dir, Args: []string{"-c", file}}
+	s.Control = s.process.Control()
 	t.Cleanup(func() {
 		if err := s.process.End(syscall.SIGKILL); err != nil {
 			t.Error(err)
@@ -212,36 +214,10 @@ func (s *Server) Await(t testing.TB) {
 	}
 }
 
-// Stop ends it in order, Kill at once. Its data stay.
-func (s *Server) Stop(t testing.TB) { s.end(t, syscall.SIGTERM) }
-
-// Kill is described with Stop.
-func (s *Server) Kill(t testing.TB) { s.end(t, syscall.SIGKILL) }
-
-func (s *Server) end(t testing.TB, sig syscall.Signal) {
-	t.Helper()
-	if err := s.process.End(sig); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Forget removes the data of a server that does not run.
 func (s *Server) Forget(t testing.TB) {
 	t.Helper()
 	if err := os.RemoveAll(s.data); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Freeze stops it without an end, Thaw lets it go on.
-func (s *Server) Freeze(t testing.TB) { s.signal(t, syscall.SIGSTOP) }
-
-// Thaw is described with Freeze.
-func (s *Server) Thaw(t testing.TB) { s.signal(t, syscall.SIGCONT) }
-
-func (s *Server) signal(t testing.TB, sig syscall.Signal) {
-	t.Helper()
-	if err := s.process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
 }

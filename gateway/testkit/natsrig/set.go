@@ -12,7 +12,7 @@ import (
 
 	"sluice/gateway/testkit"
 	"sluice/gateway/testkit/child"
-	"sluice/gateway/testkit/redisrig"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 // Set is a cluster.
@@ -125,7 +125,7 @@ func (set *Set) Leader(t testing.TB, stream string) *Server {
 // LeafSet is a hub with JetStream, and a leaf node whose way to it can be cut.
 type LeafSet struct {
 	Hub, Leaf *Server
-	Way       *redisrig.Proxy
+	Way       *tcpproxy.Proxy
 }
 
 // HubDomain is the domain of the JetStream of a hub.
@@ -138,7 +138,7 @@ func Leaf(t testing.TB, options ...Option) *LeafSet {
 	program, port := Program(t), testkit.FreePort(t)
 	hub := prepare(t, program, settingsOf(append(options, Domain(HubDomain))), []string{fmt.Sprintf("leafnodes { listen: \"127.0.0.1:%d\", no_advertise: true }", port)})
 	hub.Start(t)
-	way := redisrig.NewProxy(t, fmt.Sprintf("127.0.0.1:%d", port))
+	way := tcpproxy.New(t, fmt.Sprintf("127.0.0.1:%d", port))
 	leaf := prepare(t, program, settings{core: true}, []string{
 		fmt.Sprintf("leafnodes { reconnect: 1s, remotes: [ { url: \"nats-leaf://%s\" } ] }", way.Addr),
 	})

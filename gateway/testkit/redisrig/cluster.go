@@ -9,14 +9,15 @@ import (
 	"testing"
 
 	"sluice/gateway/testkit"
+	"sluice/gateway/testkit/tcpproxy"
 )
 
 // RedisCluster is three masters of a Redis Cluster, with replicas if asked for.
 type RedisCluster struct {
 	// Immutable after it was started.
-	Masters  []*Server   // those that began as such, with a third of the slots each
-	Replicas [][]*Server // of each master
-	Proxies  []*Proxy    // before each master; nil without Proxied
+	Masters  []*Server         // those that began as such, with a third of the slots each
+	Replicas [][]*Server       // of each master
+	Proxies  []*tcpproxy.Proxy // before each master; nil without Proxied
 	ids      map[*Server]string
 }
 
@@ -48,7 +49,7 @@ func Cluster(t testing.TB, options ...Option) *RedisCluster {
 		}
 		c.Replicas = append(c.Replicas, replicas)
 		if s.proxied {
-			p := NewProxy(t, m.Addr)
+			p := tcpproxy.New(t, m.Addr)
 			c.Proxies = append(c.Proxies, p)
 			announce := "cluster-announce-port"
 			if s.tls {

@@ -23,6 +23,7 @@ type Server struct {
 	Password string // of the default user
 	trust    *tls.Config
 	process  *child.Process
+	child.Control
 }
 
 // NeedRedis returns the path of redis-server. See testkit.NeedProgram.
@@ -37,6 +38,7 @@ func prepare(t testing.TB, s settings, dir string, args ...string) *Server {
 	path, port := NeedRedis(t), testkit.FreePort(t)
 	server := &Server{Addr: fmt.Sprintf("127.0.0.1:%d", port), Port: port, Password: s.password}
 	server.process = &child.Process{Path: path, Dir: dir, Args: append([]string{filepath.Join(dir, configName)}, args...)}
+	server.Control = server.process.Control()
 	if s.unix {
 		server.Socket = filepath.Join(dir, socketName)
 	}
@@ -120,32 +122,6 @@ func (s *Server) StartEmpty(t testing.TB) {
 		t.Fatalf("redisrig: %v", err)
 	}
 	s.Start(t)
-}
-
-// Stop ends the server in good order (SIGTERM) and waits for it.
-func (s *Server) Stop(t testing.TB) { s.end(t, syscall.SIGTERM) }
-
-// Kill ends the server at once (SIGKILL) and waits for it.
-func (s *Server) Kill(t testing.TB) { s.end(t, syscall.SIGKILL) }
-
-func (s *Server) end(t testing.TB, sig syscall.Signal) {
-	t.Helper()
-	if err := s.process.End(sig); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Freeze lets the server stand still (SIGSTOP): its connections stay open and nobody answers. The test's end thaws it.
-func (s *Server) Freeze(t testing.TB) { s.signal(t, syscall.SIGSTOP) }
-
-// Thaw lets it go on.
-func (s *Server) Thaw(t testing.TB) { s.signal(t, syscall.SIGCONT) }
-
-func (s *Server) signal(t testing.TB, sig syscall.Signal) {
-	t.Helper()
-	if err := s.process.Signal(sig); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // ReadOnly makes the server a replica of nobody that answers: it refuses writes with READONLY, and reads what it has.

@@ -1,4 +1,6 @@
-package redisrig
+// Package tcpproxy is the way to a server on which connections go wrong: they are cut, also in mid-command, refused, stalled,
+// unanswered, late. For tests only; functions that take a testing.TB fail that test.
+package tcpproxy
 
 import (
 	"fmt"
@@ -15,7 +17,7 @@ import (
 
 // Proxy forwards TCP connections to a server, and is where they go wrong.
 type Proxy struct {
-	// Immutable after NewProxy.
+	// Immutable after New.
 	Addr   string // where it listens
 	Port   int
 	target string
@@ -52,8 +54,8 @@ type pair struct {
 	over bool
 }
 
-// NewProxy listens on a free port and forwards to target, host:port or the path of a Unix socket, until the test ends.
-func NewProxy(t testing.TB, target string) *Proxy {
+// New listens on a free port and forwards to target, host:port or the path of a Unix socket, until the test ends.
+func New(t testing.TB, target string) *Proxy {
 	t.Helper()
 	port := testkit.FreePort(t)
 	p := &Proxy{Addr: fmt.Sprintf("127.0.0.1:%d", port), Port: port, target: target}
@@ -281,6 +283,3 @@ func (p *Proxy) end(c *pair) {
 	p.turned.Broadcast()
 	_, _ = c.ends[0].Close(), c.ends[1].Close()
 }
-
-// String says where it leads.
-func (p *Proxy) String() string { return fmt.Sprintf("proxy %s to %s", p.Addr, p.target) }

@@ -1,4 +1,4 @@
-package redisrig
+package tcpproxy
 
 import (
 	"io"
@@ -51,7 +51,7 @@ func through(t *testing.T, p *Proxy, text string) string {
 
 func TestAProxyCutsWhereItIsTold(t *testing.T) {
 	testkit.Snapshot(t)
-	p := NewProxy(t, echo(t))
+	p := New(t, echo(t))
 	f := func(want string) {
 		t.Helper()
 		if got := through(t, p, "0123456789"); got != want {
