@@ -72,6 +72,15 @@ func ReasonOf(err error) string {
 	return "other"
 }
 
+// Gone reports whether an error says that there is no such stream, or nobody who answers for it.
+func Gone(err error) bool {
+	reason := ReasonOf(err)
+	return reason == ReasonStream || reason == ReasonResponders
+}
+
+// Outrun reports whether an error says that another came first: what was read is not the last any more.
+func Outrun(err error) bool { return ReasonOf(err) == ReasonSequence }
+
 // Remedy is what people can do about the error, "" for nothing.
 func (e *Error) Remedy() string { return remedies[e.Reason] }
 

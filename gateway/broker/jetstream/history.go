@@ -27,10 +27,8 @@ func (e *Engine) Histories(ctx context.Context, queries []broker.HistoryQuery) [
 	spans := make([]*follow.Span, len(queries))
 	wanted := make([]nats.Wanted, len(queries))
 	for i := range queries {
-		ch := queries[i].Channel
-		_, _, spans[i] = e.follow.Reading(ch)
-		s := e.shardOf(ch)
-		wanted[i] = nats.Wanted{Stream: s.stream, Subject: e.subj.kept(s.index, ch)}
+		_, _, spans[i] = e.follow.Reading(queries[i].Channel)
+		wanted[i] = e.wanted(queries[i].Channel)
 	}
 	lasts := e.api.Lasts(ctx, wanted)
 	sideBySide(len(queries), func(i int) {
@@ -137,15 +135,14 @@ func (e *Engine) enter(ctx context.Context, s *shard, q *broker.HistoryQuery, be
 		st := state{meta: metaTTL(q.MetaTTL), at: e.now()}
 		st.begin(newEpoch)
 		_, err := e.mark(ctx, s, q.Channel, st, before.seq)
-		var failed *nats.Error
 		switch {
 		case err == nil:
 			st.kind = kindState
 			return st, nil
-		case !errors.As(err, &failed) || failed.Reason != nats.ReasonSequence:
+		case !nats.Outrun(err):
 			return state{}, err
 		}
-		if before, err = e.state(ctx, s, q.Channel); err != nil || before.epoch != "" {
+		if before, err = e.state(ctx, q.Channel); err != nil || before.epoch != "" {
 			return before, err
 		}
 	}
@@ -163,17 +160,22 @@ const (
 // list reads the publications of a channel from an offset on, up to the top, as far as they are kept.
 func (e *Engine) list(ctx context.Context, s *shard, channel string, st *state, from uint64) ([]follow.Message, error) {
 	begin := guess(st, from)
-	for try := range readTries {
-		list, reached, err := e.read(ctx, s, channel, st, from, begin, 0)
-		if err != nil {
-			return nil, err
-		}
-		if begin > 1 && (len(list) == 0 || list[0].At.Offset > from) {
+	list, err := e.lagging(ctx, func() (list []follow.Message, reached bool, err error) {
+		list, reached, err = e.read(ctx, s, channel, st, from, begin, 0)
+		if err == nil && begin > 1 && (len(list) == 0 || list[0].At.Offset > from) {
 			begin = 1 // it may begin before
-			continue
+			list, reached, err = e.read(ctx, s, channel, st, from, begin, 0)
 		}
-		if reached {
-			return whole(list), nil
+		return list, reached, err
+	})
+	return whole(list), err
+}
+
+// lagging reads again what has not reached the top: servers that answer may be behind.
+func (e *Engine) lagging(ctx context.Context, read func() (list []follow.Message, reached bool, err error)) ([]follow.Message, error) {
+	for try := range readTries {
+		if list, reached, err := read(); err != nil || reached {
+			return list, err
 		}
 		e.stats.readsAgain.Add(1)
 		if !pause.For(ctx, readPause<<min(try, 4)) {
@@ -254,8 +256,7 @@ func (e *Engine) Follow(ctx context.Context, wants []follow.Want) []follow.Read 
 	began := time.Now()
 	wanted := make([]nats.Wanted, len(wants))
 	for i := range wants {
-		s := e.shardOf(wants[i].Channel)
-		wanted[i] = nats.Wanted{Stream: s.stream, Subject: e.subj.kept(s.index, wants[i].Channel)}
+		wanted[i] = e.wanted(wants[i].Channel)
 	}
 	reads := make([]follow.Read, len(wants))
 	lasts := e.api.Lasts(ctx, wanted)
@@ -314,21 +315,14 @@ func (e *Engine) followed(ctx context.Context, w *follow.Want, last *nats.Last) 
 	if w.One {
 		return r
 	}
-	for try := range readTries {
-		list, reached, err := e.read(ctx, s, w.Channel, &st, w.From, w.Ref, followMost)
-		if err != nil {
-			return follow.Read{Err: err}
-		}
-		if reached {
-			r.List = list
-			return r
-		}
-		e.stats.readsAgain.Add(1)
-		if !pause.For(ctx, readPause<<min(try, 4)) {
-			break
-		}
+	list, err := e.lagging(ctx, func() ([]follow.Message, bool, error) {
+		return e.read(ctx, s, w.Channel, &st, w.From, w.Ref, followMost)
+	})
+	if err != nil {
+		return follow.Read{Err: err}
 	}
-	return follow.Read{Err: &nats.Error{Kind: nats.ErrUnavailable, Reason: nats.ReasonTimeout, Err: errors.New("the servers that answer have not got all of the history yet")}}
+	r.List = list
+	return r
 }
 
 // Renew implements follow.Source.
@@ -337,15 +331,14 @@ func (e *Engine) Renew(ctx context.Context, channel, epoch string) (string, erro
 	defer cancel()
 	s := e.shardOf(channel)
 	for {
-		st, err := e.state(ctx, s, channel)
+		st, err := e.state(ctx, channel)
 		if err != nil || st.epoch != epoch {
 			return st.epoch, err
 		}
 		seq := st.seq
 		st.epoch, st.floor, st.ttl, st.at = newEpoch(), st.top+1, 0, e.now()
 		_, err = e.mark(ctx, s, channel, st, seq)
-		var failed *nats.Error
-		if errors.As(err, &failed) && failed.Reason == nats.ReasonSequence {
+		if nats.Outrun(err) {
 			continue
 		}
 		if err == nil {
@@ -363,7 +356,7 @@ func (e *Engine) RemoveHistory(ctx context.Context, channel string) error {
 	defer func() { e.calls.took(callRemove, time.Since(began)) }()
 	s := e.shardOf(channel)
 	for {
-		st, err := e.state(ctx, s, channel)
+		st, err := e.state(ctx, channel)
 		if err != nil {
 			return e.failed("remove history", err)
 		}
@@ -373,7 +366,6 @@ func (e *Engine) RemoveHistory(ctx context.Context, channel string) error {
 		seq := st.seq
 		st.floor, st.ttl, st.at = st.top+1, 0, e.now()
 		seq, err = e.mark(ctx, s, channel, st, seq)
-		var failed *nats.Error
 		switch {
 		case err == nil:
 			e.lanes.forget(channel)
@@ -381,7 +373,7 @@ func (e *Engine) RemoveHistory(ctx context.Context, channel string) error {
 				e.stats.purgesFailed.Add(1) // nobody is shown what is left
 			}
 			return nil
-		case !errors.As(err, &failed) || failed.Reason != nats.ReasonSequence:
+		case !nats.Outrun(err):
 			return e.failed("remove history", err)
 		}
 	}

@@ -158,7 +158,7 @@ func TestWhatIsNewIsNotRemovedWithWhatIsOver(t *testing.T) {
 	short := kept
 	short.History.TTL = time.Millisecond
 	publish(t, e, "c", "over", short)
-	st, err := e.state(t.Context(), e.shards[0], "c")
+	st, err := e.state(t.Context(), "c")
 	require.NoError(t, err)
 	testkit.Eventually(t, func() bool { return st.kept(e.now()) > st.top }, "the history to be over")
 	for range 3 {

@@ -107,8 +107,7 @@ func (j *janitor) clean(ctx context.Context, channels []string) {
 	defer cancel()
 	wanted := make([]nats.Wanted, len(channels))
 	for i, ch := range channels {
-		s := e.shardOf(ch)
-		wanted[i] = nats.Wanted{Stream: s.stream, Subject: e.subj.kept(s.index, ch)}
+		wanted[i] = e.wanted(ch)
 	}
 	for i, last := range e.api.Lasts(ctx, wanted) {
 		st, _ := stateOf(&last.Stored)

@@ -43,12 +43,11 @@ func (e *Engine) keep(channel string, group []*waiting) {
 	fresh, wait := false, conflictMin
 	for len(k.left) > 0 {
 		err := k.try(ctx, fresh)
-		var failed *nats.Error
 		switch {
 		case err == nil:
 			continue
 		case errors.Is(err, errStale):
-		case errors.As(err, &failed) && failed.Reason == nats.ReasonSequence:
+		case nats.Outrun(err):
 			e.stats.conflicts.Add(1)
 			if !pause.For(ctx, rand.N(wait)) { // #nosec: it only parts those that meet
 				k.endAll(err)
@@ -90,8 +89,7 @@ func (k *keeper) endAll(err error) {
 func (k *keeper) again(ctx context.Context, err error) bool {
 	k.engine.lanes.forget(k.channel)
 	k.shard.missing(err)
-	var failed *nats.Error
-	switch {
+	switch reason := nats.ReasonOf(err); {
 	case errors.Is(err, nats.ErrUnknown):
 		keyed := k.left[:0:0]
 		for _, w := range k.left {
@@ -102,7 +100,7 @@ func (k *keeper) again(ctx context.Context, err error) bool {
 			}
 		}
 		k.left = keyed
-	case !errors.As(err, &failed) || !errors.Is(err, nats.ErrUnavailable) || failed.Reason == nats.ReasonStorage || failed.Reason == nats.ReasonClosed:
+	case !errors.Is(err, nats.ErrUnavailable) || reason == nats.ReasonStorage || reason == nats.ReasonClosed:
 		k.endAll(err)
 	}
 	if len(k.left) > 0 && !pause.For(ctx, awayPause) {
@@ -126,7 +124,7 @@ func (k *keeper) try(ctx context.Context, fresh bool) error {
 	st, ok := e.lanes.remembered(k.channel)
 	if !ok || fresh {
 		var err error
-		if st, err = e.state(ctx, k.shard, k.channel); err != nil {
+		if st, err = e.state(ctx, k.channel); err != nil {
 			return err
 		}
 		fresh = true
@@ -251,7 +249,7 @@ func (k *keeper) duplicate(ctx context.Context, seq uint64) error {
 	}
 	st, ok := readState(&m)
 	if !ok { // it is not kept any more: where the channel is now
-		if st, err = k.engine.state(ctx, k.shard, k.channel); err != nil {
+		if st, err = k.engine.state(ctx, k.channel); err != nil {
 			return err
 		}
 	}
@@ -287,9 +285,8 @@ func (e *Engine) publishOnce(ctx context.Context, channel string, payload []byte
 	s := e.shardOf(channel)
 	claim := e.claim(s, channel, key, broker.Position{})
 	_, err := e.api.Publish(ctx, claim)
-	var failed *nats.Error
 	switch {
-	case errors.As(err, &failed) && failed.Reason == nats.ReasonSequence:
+	case nats.Outrun(err):
 		last := e.api.Lasts(ctx, []nats.Wanted{{Stream: s.stream, Subject: claim.Subject}})[0]
 		if last.Err != nil {
 			return broker.Result{}, e.failed("publish", last.Err)
@@ -320,9 +317,15 @@ func (e *Engine) release(s *shard, subject string) {
 	})
 }
 
+// wanted is the last message of a channel, which says where it is.
+func (e *Engine) wanted(channel string) nats.Wanted {
+	s := e.shardOf(channel)
+	return nats.Wanted{Stream: s.stream, Subject: e.subj.kept(s.index, channel)}
+}
+
 // state reads where a channel is, from the leader of its stream.
-func (e *Engine) state(ctx context.Context, s *shard, channel string) (state, error) {
-	last := e.api.Lasts(ctx, []nats.Wanted{{Stream: s.stream, Subject: e.subj.kept(s.index, channel)}})[0]
+func (e *Engine) state(ctx context.Context, channel string) (state, error) {
+	last := e.api.Lasts(ctx, []nats.Wanted{e.wanted(channel)})[0]
 	if last.Err != nil {
 		return state{}, last.Err
 	}

@@ -2,7 +2,6 @@ package jetstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -75,8 +74,7 @@ func (s *shard) write(ctx context.Context) (seq uint64, err error) {
 
 // missing notes that the stream may not be there any more.
 func (s *shard) missing(err error) {
-	var e *nats.Error
-	if errors.As(err, &e) && (e.Reason == nats.ReasonStream || e.Reason == nats.ReasonResponders) {
+	if nats.Gone(err) {
 		s.mu.Lock()
 		s.made = false
 		s.mu.Unlock()

@@ -99,9 +99,8 @@ func (s *shard) ensure(ctx context.Context, level int) error {
 	e := s.engine
 	most := max(e.opt.HistorySize, int(e.stats.historySize.Load())) + mostSpare
 	info, err := e.manager.Info(ctx, s.stream)
-	var failed *nats.Error
 	switch {
-	case errors.As(err, &failed) && failed.Reason == nats.ReasonStream:
+	case nats.ReasonOf(err) == nats.ReasonStream:
 		if info, err = e.manager.Create(ctx, s.config(most, level)); err != nil {
 			return err
 		}

@@ -65,7 +65,7 @@ func (m *Manager) publish(ctx context.Context, list *[]nats.Request) (first erro
 				continue
 			}
 			left = append(left, part[i])
-			if first == nil || gone(err) && !gone(first) {
+			if first == nil || nats.Gone(err) && !nats.Gone(first) {
 				first = err
 			}
 		}

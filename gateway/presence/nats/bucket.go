@@ -86,7 +86,7 @@ func (b *bucket) with(ctx context.Context, f func() error) error {
 			return err
 		}
 		err := f()
-		if !gone(err) {
+		if !nats.Gone(err) {
 			return err
 		}
 		b.made.Store(false)
@@ -94,12 +94,6 @@ func (b *bucket) with(ctx context.Context, f func() error) error {
 			return err
 		}
 	}
-}
-
-// gone reports whether an error says that there is no stream.
-func gone(err error) bool {
-	var failed *nats.Error
-	return errors.As(err, &failed) && (failed.Reason == nats.ReasonStream || failed.Reason == nats.ReasonResponders)
 }
 
 // ensure makes the stream if it is not known to be there.
@@ -144,7 +138,7 @@ func (b *bucket) make(ctx context.Context) error {
 			"presence in NATS needs nats-server 2.11 or later on all servers, connected to %s: use one, or keep presence in Redis or in memory", server.Version)}
 	}
 	info, err := b.manager.Info(ctx, b.stream)
-	if gone(err) {
+	if nats.Gone(err) {
 		var failed error
 		if info, failed = b.manager.Create(ctx, b.cfg); failed == nil {
 			b.log.Info("presence: made a bucket", "stream", b.stream, "replicas", b.cfg.Replicas)

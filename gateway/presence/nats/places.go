@@ -202,7 +202,7 @@ func (p *Places) once(ctx context.Context, list []valueChange) (again []valueCha
 	var of []valueChange
 	for i, last := range p.bucket.lasts(ctx, subjects) {
 		if last.Err != nil {
-			if gone(last.Err) {
+			if nats.Gone(last.Err) {
 				return nil, nil, last.Err
 			}
 			if err == nil {
@@ -223,12 +223,11 @@ func (p *Places) once(ctx context.Context, list []valueChange) (again []valueCha
 		of = append(of, list[i])
 	}
 	for i, failed := range p.bucket.publish(ctx, reqs) {
-		var e *nats.Error
 		switch {
 		case failed == nil:
-		case errors.As(failed, &e) && e.Reason == nats.ReasonSequence:
+		case nats.Outrun(failed):
 			again, clash = append(again, of[i]), failed
-		case gone(failed):
+		case nats.Gone(failed):
 			return nil, nil, failed
 		case err == nil:
 			err = failed
