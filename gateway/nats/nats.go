@@ -119,6 +119,7 @@ func dial(o *Options, use string, w watcher) (*conn, error) {
 	ready := make(chan struct{}) // callbacks wait until c.nc is there
 	met := func() {
 		<-ready
+		c.dials.Add(1)
 		c.met()
 		w.up()
 	}
@@ -168,7 +169,7 @@ func dial(o *Options, use string, w watcher) (*conn, error) {
 			c.lastErr.CompareAndSwap(nil, &err)
 		}
 	} else {
-		c.met()
+		c.met() // the handler, which counts it, may come later
 	}
 	close(ready)
 	return c, nil
@@ -177,9 +178,8 @@ func dial(o *Options, use string, w watcher) (*conn, error) {
 // spaceless lets URLs be separated by a comma and a space.
 func spaceless(urls string) string { return strings.ReplaceAll(urls, " ", "") }
 
-// met notes that there is a connection.
+// met notes what is known of a connection.
 func (c *conn) met() {
-	c.dials.Add(1)
 	c.lastErr.Store(nil)
 	c.server.Store(&Server{Name: c.nc.ConnectedServerName(), Version: c.nc.ConnectedServerVersion(), MaxPayload: c.nc.MaxPayload()})
 }

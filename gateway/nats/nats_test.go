@@ -167,3 +167,17 @@ func TestCheck(t *testing.T) {
 	_, err := Open(Options{CredentialsFile: "/nowhere"})
 	require.ErrorContains(t, err, "/nowhere")
 }
+
+// Each connection is counted once, that of the start too.
+func TestConnectionsAreCountedOnce(t *testing.T) {
+	server := natsrig.Single(t, natsrig.Core())
+	n := open(t, Options{URL: server.URL})
+	n.Feed().Start(&taker{})
+	dials := func() [2]uint64 { st := n.Stats(); return [2]uint64{st.Calls.Dials, st.Feed.Dials} }
+	testkit.Eventually(t, func() bool { return dials() == [2]uint64{1, 1} }, "both connections of the start")
+	server.Stop(t)
+	server.Start(t)
+	testkit.Eventually(t, func() bool { return dials() == [2]uint64{2, 2} }, "both connections after a restart")
+	st := n.Stats()
+	require.Equal(t, [2]uint64{1, 1}, [2]uint64{st.Calls.Losses, st.Feed.Losses})
+}

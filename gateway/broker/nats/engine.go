@@ -243,7 +243,23 @@ func (e *Engine) Histories(_ context.Context, queries []broker.HistoryQuery) []b
 	return answers
 }
 
-var errNoHistory = fmt.Errorf("nats: %w: set broker.nats.jetstream.enabled for it", broker.ErrNoHistory)
+var errNoHistory error = noHistory{}
+
+// noHistory wraps broker.ErrNoHistory.
+type noHistory struct{}
+
+// Error implements error.
+func (noHistory) Error() string {
+	return fmt.Sprintf("nats: %v: set broker.nats.jetstream.enabled for it", broker.ErrNoHistory)
+}
+
+// Unwrap implements errors.Unwrap.
+func (noHistory) Unwrap() error { return broker.ErrNoHistory }
+
+// Remedy is what people can do about it.
+func (noHistory) Remedy() string {
+	return "set broker.nats.jetstream.enabled, which keeps histories, or take force_recovery and force_positioning out of the namespace"
+}
 
 // RemoveHistory implements broker.Broker: there is none.
 func (e *Engine) RemoveHistory(context.Context, string) error { return errNoHistory }

@@ -16,13 +16,14 @@ import (
 type prober struct {
 	mu     sync.Mutex
 	worked time.Time // when the last one began that worked; zero before the first, and after a loss
+	broke  bool      // there was a loss
 	err    error     // of the last one
 }
 
 func (p *prober) lost() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.worked = time.Time{}
+	p.worked, p.broke = time.Time{}, true
 }
 
 // took records the outcome of a probe, and returns the error of the one before.
@@ -44,6 +45,12 @@ func (p *prober) age(now time.Time) (age time.Duration, err error) {
 		return -1, p.err
 	}
 	return now.Sub(p.worked), p.err
+}
+
+func (p *prober) wasLost() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.broke
 }
 
 // prove tries delivery again and again until ctx ends.
@@ -91,6 +98,8 @@ func (e *Engine) Ready() error {
 	switch {
 	case refused != nil:
 		return &unready{"a subscription was refused", refused}
+	case age < 0 && e.probe.wasLost():
+		return &unready{"nothing that was sent came back since the connection was lost", err}
 	case age < 0:
 		return &unready{"nothing that was sent came back yet", err}
 	case age > e.opt.ProbeLate:

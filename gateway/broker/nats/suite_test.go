@@ -26,6 +26,15 @@ func opened(t testing.TB, opt nats.Options) *nats.NATS {
 	return n
 }
 
+// started returns an engine that delivers.
+func started(t *testing.T, opt nats.Options) *Engine {
+	t.Helper()
+	e := New(Options{NATS: opened(t, opt), Wait: 20 * time.Second, CallWait: 20 * time.Second})
+	require.NoError(t, e.Start(brokertest.NewSink()))
+	t.Cleanup(func() { require.NoError(t, e.Close(context.Background())) })
+	return e
+}
+
 func factory(t *testing.T, url string, change ...func(*Options)) brokertest.Factory {
 	prefix := natsrig.Prefix(t)
 	return brokertest.Factory{New: func(t *testing.T) broker.Broker {
@@ -51,10 +60,7 @@ func TestCarrier(t *testing.T) {
 	clustertest.Carriers(t, true, func(t *testing.T, count int) (carriers []cluster.Carrier) {
 		prefix := natsrig.Prefix(t)
 		for range count {
-			e := New(Options{NATS: opened(t, nats.Options{URL: server.URL, Prefix: prefix}), Wait: 20 * time.Second, CallWait: 20 * time.Second})
-			require.NoError(t, e.Start(brokertest.NewSink()))
-			t.Cleanup(func() { require.NoError(t, e.Close(context.Background())) })
-			carriers = append(carriers, e)
+			carriers = append(carriers, started(t, nats.Options{URL: server.URL, Prefix: prefix}))
 		}
 		return carriers
 	})
