@@ -103,7 +103,9 @@ func (w *callsWatcher) up() {
 
 func (w *callsWatcher) down(err error) {
 	<-w.ready
-	w.c.opt.Log.Warn("nats: the connection for calls is lost", "error", err, "remedy", remedies[ReasonDial])
+	if !w.c.conn.closing.Load() {
+		w.c.opt.Log.Warn("nats: the connection for calls is lost", "error", err, "remedy", remedies[ReasonDial])
+	}
 	w.c.fail(func(*call) bool { return true }, &Error{Kind: ErrUnknown, Reason: ReasonBroken, Err: err})
 }
 

@@ -21,31 +21,33 @@ var (
 
 // Reasons of errors: what went wrong, in a word for metrics.
 const (
-	ReasonDial       = "dial"       // there is no connection
-	ReasonAuth       = "auth"       // user, password, token or credentials
-	ReasonNoPerm     = "noperm"     // the user may not
-	ReasonResponders = "responders" // nobody answers there: no JetStream, no such stream, or no leader now
-	ReasonTimeout    = "timeout"    // the deadline came first
-	ReasonBroken     = "broken"     // the connection broke
-	ReasonBusy       = "busy"       // more calls are under way than may
-	ReasonPayload    = "payload"    // larger than the server's max_payload
-	ReasonClosed     = "closed"     // by us
-	ReasonStorage    = "storage"    // the server or the account has no room
-	ReasonSequence   = "sequence"   // another came first
-	ReasonStream     = "stream"     // there is no such stream
-	ReasonVersion    = "version"    // the server is too old
-	ReasonReply      = "reply"      // any other error of the server
+	ReasonDial        = "dial"       // there is no connection
+	ReasonAuth        = "auth"       // user, password, token or credentials
+	ReasonNoPerm      = "noperm"     // the user may not
+	ReasonResponders  = "responders" // nobody answers there: no JetStream, no such stream, or no leader now
+	ReasonNoJetStream = "jetstream"  // the server has none, or not for this account
+	ReasonTimeout     = "timeout"    // the deadline came first
+	ReasonBroken      = "broken"     // the connection broke
+	ReasonBusy        = "busy"       // more calls are under way than may
+	ReasonPayload     = "payload"    // larger than the server's max_payload
+	ReasonClosed      = "closed"     // by us
+	ReasonStorage     = "storage"    // the server or the account has no room
+	ReasonSequence    = "sequence"   // another came first
+	ReasonStream      = "stream"     // there is no such stream
+	ReasonVersion     = "version"    // the server is too old
+	ReasonReply       = "reply"      // any other error of the server
 )
 
 var remedies = map[string]string{
-	ReasonDial:       "see that nats-server runs and can be reached from here, and that url is right",
-	ReasonAuth:       "see that user and password in url, credentials_file or nkey_seed_file are those of a user of this server",
-	ReasonNoPerm:     "allow the user the subjects that gateway/docs/nats.md lists",
-	ReasonResponders: "see that JetStream is on (jetstream {} in the server's configuration), that its domain is right, and that its cluster has a leader",
-	ReasonTimeout:    "see whether the server is overloaded, or a leaf node is cut off from its hub",
-	ReasonPayload:    "raise max_payload of nats-server above the largest publication, with its headers",
-	ReasonStorage:    "give JetStream more room (max_memory_store, max_file_store, limits of the account), or keep less",
-	ReasonVersion:    "JetStream mode needs nats-server 2.11 or later on all servers",
+	ReasonDial:        "see that nats-server runs and can be reached from here, and that url is right",
+	ReasonAuth:        "see that user and password in url, credentials_file or nkey_seed_file are those of a user of this server",
+	ReasonNoPerm:      "allow the user the subjects that gateway/docs/nats.md lists",
+	ReasonResponders:  "see that JetStream is on (jetstream {} in the server's configuration), that its domain is right, and that its cluster has a leader",
+	ReasonNoJetStream: "turn JetStream on (jetstream {} in the configuration of nats-server, or its flag -js, and in that of the account), or set jetstream.domain to that of the servers that have it",
+	ReasonTimeout:     "see whether the server is overloaded, or a leaf node is cut off from its hub",
+	ReasonPayload:     "raise max_payload of nats-server above the largest publication, with its headers",
+	ReasonStorage:     "give JetStream more room (max_memory_store, max_file_store, limits of the account), or keep less",
+	ReasonVersion:     "JetStream mode needs nats-server 2.11 or later on all servers",
 }
 
 // Error is why a call failed. Kind is ErrUnavailable, ErrUnknown or ErrRefused.
@@ -75,7 +77,7 @@ func ReasonOf(err error) string {
 // Gone reports whether an error says that there is no such stream, or nobody who answers for it.
 func Gone(err error) bool {
 	reason := ReasonOf(err)
-	return reason == ReasonStream || reason == ReasonResponders
+	return reason == ReasonStream || reason == ReasonResponders || reason == ReasonNoJetStream
 }
 
 // Outrun reports whether an error says that another came first: what was read is not the last any more.

@@ -34,6 +34,8 @@ const (
 // Errors of the API, by err_code.
 const (
 	apiNoStream          = 10059
+	apiNotEnabled        = 10076
+	apiNotEnabledAccount = 10039
 	apiNoMessage         = 10037
 	apiBatchIncomplete   = 10176
 	apiBatchesMost       = 10210
@@ -117,6 +119,8 @@ func (a *apiError) of() *Error {
 		e.Kind, e.Reason = ErrUnavailable, ReasonSequence
 	case a.ErrCode == apiNoStream:
 		e.Kind, e.Reason = ErrUnavailable, ReasonStream
+	case a.ErrCode == apiNotEnabled || a.ErrCode == apiNotEnabledAccount:
+		e.Kind, e.Reason = ErrUnavailable, ReasonNoJetStream
 	case strings.Contains(text, "maximum") && !strings.Contains(text, "message size"), strings.Contains(text, "insufficient"), strings.Contains(text, "resource limits"),
 		strings.Contains(text, "no space"):
 		e.Kind, e.Reason = ErrUnavailable, ReasonStorage

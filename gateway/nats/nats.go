@@ -90,6 +90,7 @@ type conn struct {
 	lastErr atomic.Pointer[error] // of the last try to connect, or of the loss; nil once there is a connection
 	losses  atomic.Uint64
 	dials   atomic.Uint64
+	closing atomic.Bool // by us
 	closed  chan struct{}
 }
 
@@ -136,7 +137,9 @@ func dial(o *Options, use string, w watcher) (*conn, error) {
 				err = errors.New("the connection was lost")
 			}
 			c.lastErr.Store(&err)
-			c.losses.Add(1)
+			if !c.closing.Load() {
+				c.losses.Add(1)
+			}
 			w.down(err)
 		}),
 		natsgo.ErrorHandler(func(_ *natsgo.Conn, sub *natsgo.Subscription, err error) { <-ready; w.complained(sub, err) }),
@@ -197,6 +200,7 @@ func (c *conn) state() *Error {
 }
 
 func (c *conn) close() {
+	c.closing.Store(true)
 	c.nc.Close()
 	<-c.closed
 }

@@ -110,7 +110,9 @@ func (m *Manager) failed(ctx context.Context, err error) error {
 		e := (&apiError{api.Code, int(api.ErrorCode), api.Description}).of()
 		e.Err = err
 		return m.calls.counted(e)
-	case errors.Is(err, natsgo.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return m.calls.counted(unavailable(ReasonNoJetStream, err))
+	case errors.Is(err, natsgo.ErrNoResponders):
 		return m.calls.counted(unavailable(ReasonResponders, err))
 	case ctx.Err() != nil, errors.Is(err, natsgo.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
 		return m.calls.counted(unavailable(ReasonTimeout, err))

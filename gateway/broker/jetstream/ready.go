@@ -3,15 +3,17 @@ package jetstream
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"sluice/gateway/advice"
 	"sluice/gateway/broker"
 )
 
-// ready says why publications cannot be kept here, or are not delivered, and what to do.
-func (s *shard) ready(now time.Time) error {
+// ready says why publications cannot be kept here, or are not delivered, and what to do; nil if they are.
+func (s *shard) ready(now time.Time) *unready {
 	s.mu.Lock()
 	worked, up, err := s.worked, s.up, s.err
 	s.mu.Unlock()
@@ -20,50 +22,69 @@ func (s *shard) ready(now time.Time) error {
 	case worked.IsZero():
 		return notReady(s, "nothing was written and delivered yet", remedy, err)
 	case age > s.engine.opt.ProbeLate:
-		return notReady(s, fmt.Sprintf("nothing was written and delivered for %v", age.Round(100*time.Millisecond)), remedy, err)
+		return notReady(s, fmt.Sprintf("nothing was written and delivered for %v", age.Round(time.Second)), remedy, err)
 	case !up:
 		return notReady(s, "the feed is not there", "see that nats-server runs and can be reached", err)
 	}
 	return nil
 }
 
-func notReady(s *shard, what, remedy string, err error) error {
+func notReady(s *shard, what, remedy string, err error) *unready {
 	why := ""
 	if err != nil {
 		why = ": " + err.Error()
 	}
-	return &unready{fmt.Sprintf("jetstream: stream %s: %s%s (%s)", s.stream, what, why, advice.Remedy(err, remedy)), err}
+	return &unready{streams: []string{s.stream}, text: fmt.Sprintf("%s%s (%s)", what, why, advice.Remedy(err, remedy)), err: err}
 }
 
 // unready is why the engine is not ready. It wraps broker.ErrUnavailable.
 type unready struct {
-	text string
-	err  error
+	streams []string // that it is true of; none: of all that is
+	text    string
+	err     error
 }
 
 // Error implements error.
-func (u *unready) Error() string { return u.text }
+func (u *unready) Error() string {
+	switch len(u.streams) {
+	case 0:
+		return u.text
+	case 1:
+		return "jetstream: stream " + u.streams[0] + ": " + u.text
+	}
+	return "jetstream: streams " + strings.Join(u.streams, ", ") + ": " + u.text
+}
 
 // Unwrap implements errors.Unwrap for the kind and the cause.
 func (u *unready) Unwrap() []error { return []error{broker.ErrUnavailable, u.err} }
 
-// Ready implements broker.Broker.
+// Ready implements broker.Broker. What is true of several streams is said once.
 func (e *Engine) Ready() error {
 	if refused := e.refuse.Load(); refused != nil {
-		return &unready{(*refused).Error(), *refused}
+		return &unready{text: (*refused).Error(), err: *refused}
 	}
 	if denied := e.denied.Load(); denied != nil {
-		return &unready{(*denied).Error(), *denied}
+		return &unready{text: (*denied).Error(), err: *denied}
 	}
 	now := time.Now()
-	var errs []error
+	var all []*unready
 	for _, s := range e.shards {
-		if err := s.ready(now); err != nil {
-			errs = append(errs, err)
+		u := s.ready(now)
+		if u == nil {
+			continue
+		}
+		if i := slices.IndexFunc(all, func(other *unready) bool { return other.text == u.text }); i >= 0 {
+			all[i].streams = append(all[i].streams, s.stream)
+		} else {
+			all = append(all, u)
 		}
 	}
-	if up, left := e.follow.CaughtUp(); len(errs) == 0 && up && left > 0 {
-		errs = append(errs, &unready{"jetstream: " + strconv.Itoa(left) + " channels are compared with their histories after a loss (wait; if it stays so, see why histories cannot be read)", nil})
+	if up, left := e.follow.CaughtUp(); len(all) == 0 && up && left > 0 {
+		all = append(all, &unready{text: "jetstream: " + strconv.Itoa(left) + " channels are compared with their histories after a loss (wait; if it stays so, see why histories cannot be read)"})
+	}
+	errs := make([]error, len(all))
+	for i, u := range all {
+		errs[i] = u
 	}
 	return errors.Join(errs...)
 }
