@@ -28,6 +28,7 @@ type dialer struct {
 	mu   sync.Mutex
 	open map[*trackedConn]struct{} // connections of commands
 	made uint64                    // how many there were
+	over bool                      // there are no more
 }
 
 // trackedConn is a connection of commands, which can be closed by others than its owner.
@@ -91,14 +92,35 @@ func (d *dialer) forCommands(ctx context.Context, addr string) (net.Conn, error)
 		return nil, err
 	}
 	c := &trackedConn{Conn: w.Conn, d: d, addr: w.addr}
+	if !d.track(c) {
+		_ = w.Close()
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+// track takes a new connection; false if there are to be no more.
+func (d *dialer) track(c *trackedConn) bool {
 	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
+		return false
+	}
 	if d.open == nil {
 		d.open = make(map[*trackedConn]struct{})
 	}
 	d.open[c] = struct{}{}
 	d.made++
+	return true
+}
+
+// close closes all connections of commands, and those that are under way once they are there: rueidis keeps one that
+// it has dialed while it was closed.
+func (d *dialer) close() {
+	d.mu.Lock()
+	d.over = true
 	d.mu.Unlock()
-	return c, nil
+	d.drop("")
 }
 
 // primary dials the server that takes writes: the one at the address, or the master

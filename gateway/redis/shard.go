@@ -280,5 +280,5 @@ func (s *Shard) close() {
 	if client := s.use(); client != nil {
 		client.Close()
 	}
-	s.dial.drop("")
+	s.dial.close()
 }

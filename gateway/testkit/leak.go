@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -27,13 +28,23 @@ const fdDir = "/proc/self/fd"
 // A goroutine whose stack contains one of the ignore texts does not count (for those a library keeps for ever), nor do those
 // of the testing package, of the runtime and of os/signal. Descriptors are compared by number and by what they point to;
 // without /proc only goroutines are.
+//
+// A call behind another one of the same test, or of one that it is a part of, notes nothing: the first looks after it all, where
+// a second would count what parts that began before it, and go on, have made meanwhile.
 func Snapshot(t testing.TB, ignore ...string) {
 	t.Helper()
 	snapshot(t, leakPatience, ignore)
 }
 
+// watched says that a snapshot is under way.
+var watched atomic.Bool
+
 func snapshot(t testing.TB, patience time.Duration, ignore []string) {
 	t.Helper()
+	if !watched.CompareAndSwap(false, true) {
+		return
+	}
+	t.Cleanup(func() { watched.Store(false) })
 	// Why: the first pipe or socket of a process makes the runtime open its own epoll and event descriptors for good.
 	r, w, err := os.Pipe()
 	if err != nil {

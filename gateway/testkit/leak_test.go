@@ -102,6 +102,33 @@ func TestSnapshotAcceptsWhatWasThereBefore(t *testing.T) {
 	}
 }
 
+// A server that was begun before another one may go on to make goroutines: only what is left of both counts.
+func TestASecondSnapshotCountsNothingOfItsOwn(t *testing.T) {
+	stop := make(chan struct{})
+	f := try(func(t testing.TB) {
+		Snapshot(t)
+		t.Cleanup(func() { close(stop) })
+		snapshot(t, 20*time.Millisecond, nil)
+		started := make(chan struct{})
+		go park(started, stop)
+		<-started
+		parked(t)
+	})
+	if f.Failed() {
+		t.Fatalf("expected the first to look alone, got %q", f.failures)
+	}
+	stop = make(chan struct{})
+	defer close(stop)
+	mustFail(t, func(t testing.TB) {
+		snapshot(t, 20*time.Millisecond, nil)
+		Snapshot(t)
+		started := make(chan struct{})
+		go park(started, stop)
+		<-started
+		parked(t)
+	}, "left behind 20ms after the test", "testkit.park")
+}
+
 func TestSnapshotKeepsSilentAfterAFailure(t *testing.T) {
 	stop := make(chan struct{})
 	defer close(stop)
