@@ -21,7 +21,7 @@ type Handler interface {
 	Message(m *natsgo.Msg)
 	// Dropped says that a message of a subscription, by its subject, was dropped for want of room; "": of any of them.
 	Dropped(subject string)
-	// Refused says that the server lets nobody subscribe to that, for now or for good.
+	// Refused says that the server does not let us subscribe to that: it is not subscribed to any more. See Feed.Refused.
 	Refused(subject string, err error)
 	// Lost says that the connection is gone: what is sent from now on does not come. Up says
 	// that there is one, on which all subscriptions were made again; it may be called first.
@@ -44,6 +44,9 @@ type Feed struct {
 	// Guarded by mu.
 	mu     sync.Mutex
 	subs   map[string]*natsgo.Subscription // by subject
+	refuse map[string]*Error               // subjects that the server refused when they were asked for last
+	heard  error                           // the last violation of rights that the library told of
+	told   chan struct{}                   // closed, and another one, when heard changes
 	marks  map[uint64]*mark                // markers that are under way
 	last   uint64
 	closed bool
@@ -66,7 +69,7 @@ const cameMost = 4096
 func newFeed(o *Options) (*Feed, error) {
 	f := &Feed{
 		opt: o, inbox: natsgo.NewInbox() + ".", came: make(chan *natsgo.Msg, cameMost), queue: newQueue(o.Queue),
-		started: make(chan struct{}), subs: make(map[string]*natsgo.Subscription), marks: make(map[uint64]*mark),
+		started: make(chan struct{}), subs: make(map[string]*natsgo.Subscription), refuse: make(map[string]*Error), told: make(chan struct{}), marks: make(map[uint64]*mark),
 	}
 	ready := make(chan struct{})
 	conn, err := dial(o, "feed", &feedWatcher{f, ready})
@@ -129,14 +132,18 @@ func (w *feedWatcher) down(err error) {
 
 func (w *feedWatcher) complained(sub *natsgo.Subscription, err error) {
 	h := w.handed()
+	defer w.f.hear(err)
 	switch {
 	case errors.Is(err, natsgo.ErrSlowConsumer) && sub != nil:
 		w.f.dropped.Add(1) // one or more: the library tells the first of several
 		if h != nil {
 			h.Dropped("")
 		}
-	case errors.Is(err, natsgo.ErrPermissionViolation) && refusedSubject(err) != "" && h != nil:
-		h.Refused(refusedSubject(err), &Error{Kind: ErrRefused, Reason: ReasonNoPerm, Err: err})
+	case errors.Is(err, natsgo.ErrPermissionViolation) && refusedSubject(err) != "":
+		subject, refused := refusedSubject(err), &Error{Kind: ErrRefused, Reason: ReasonNoPerm, Err: err}
+		if w.f.refused(subject, refused) && h != nil {
+			h.Refused(subject, refused)
+		}
 	default:
 		w.f.opt.Log.Warn("nats: the server complains", "use", "feed", "error", err, "remedy", remedies[ReasonNoPerm])
 	}
@@ -151,6 +158,59 @@ func refusedSubject(err error) string {
 	}
 	subject, _, _ := strings.Cut(rest, `"`)
 	return subject
+}
+
+// refused takes a subscription back that the server refused; false if there was none, as behind an Unsubscribe.
+func (f *Feed) refused(subject string, err *Error) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	sub := f.subs[subject]
+	if sub == nil {
+		return false
+	}
+	delete(f.subs, subject)
+	f.refuse[subject] = err
+	_ = sub.Unsubscribe() // the server has none
+	return true
+}
+
+// hear notes that all was done about an error.
+func (f *Feed) hear(err error) {
+	if !errors.Is(err, natsgo.ErrPermissionViolation) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.heard = err
+	close(f.told)
+	f.told = make(chan struct{})
+}
+
+// Refused returns why the server refused one of the subjects, an *Error of kind ErrRefused, nil if it did not. It is called
+// behind a [Feed.Marker], before which the server has said so.
+func (f *Feed) Refused(ctx context.Context, subjects ...string) error {
+	// The library has the last error at once, and tells of all in their order, a moment later.
+	last := f.conn.nc.LastError()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for errors.Is(last, natsgo.ErrPermissionViolation) && f.heard != last { // this very one
+		told := f.told
+		f.mu.Unlock()
+		select {
+		case <-told:
+			f.mu.Lock()
+		case <-ctx.Done():
+			f.mu.Lock()
+			return unavailable(ReasonTimeout, context.Cause(ctx))
+		}
+		last = f.conn.nc.LastError()
+	}
+	for _, subject := range subjects {
+		if err := f.refuse[subject]; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // collect puts what came into the queue, which it never waits for.
@@ -182,7 +242,7 @@ func (f *Feed) deliver() {
 }
 
 // Subscribe begins to hand over messages of subjects, as soon as the server knows of it: see
-// Marker. Subjects that are subscribed already stay so. While there is no connection it is
+// Marker. Subjects that are subscribed already stay so; those that were refused are asked for again. While there is no connection it is
 // noted. It fails for a subject that is none, and after Close.
 func (f *Feed) Subscribe(subjects ...string) error {
 	f.mu.Lock()
@@ -199,6 +259,7 @@ func (f *Feed) Subscribe(subjects ...string) error {
 			return ofSend(err)
 		}
 		f.subs[subject] = sub
+		delete(f.refuse, subject)
 	}
 	return nil
 }
@@ -208,6 +269,7 @@ func (f *Feed) Unsubscribe(subjects ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, subject := range subjects {
+		delete(f.refuse, subject)
 		if sub := f.subs[subject]; sub != nil {
 			delete(f.subs, subject)
 			_ = sub.Unsubscribe() // without a connection there is nothing to tell

@@ -106,13 +106,15 @@ type Engine struct {
 
 	idPrefix string // of batches
 
+	refusals refusals
+
 	// Atomic.
 	batches atomic.Uint64
 	oldest  atomic.Bool           // no batches are used, as with the oldest servers (tests)
 	level   atomic.Int32          // of the servers' API, 0: not known yet
 	ahead   atomic.Int64          // how far the clock of the server is ahead of ours, in ns
 	refuse  atomic.Pointer[error] // what the servers refuse for good of streams
-	denied  atomic.Pointer[error] // a subscription that they refuse; nil again with another connection
+	denied  atomic.Pointer[error] // why nothing can be subscribed to, as far as they say
 }
 
 var _ broker.Broker = (*Engine)(nil)
@@ -162,7 +164,7 @@ func (e *Engine) Start(sink broker.Sink) error {
 		e.done.Go(func() { s.run(e.over) })
 	}
 	e.nats.Feed().Start((*intake)(e))
-	return e.nats.Feed().Subscribe(e.advisorySubjects()...)
+	return e.nats.Feed().Subscribe(append(e.advisorySubjects(), e.subj.live(nobody))...)
 }
 
 // shardOf returns that of a channel.
@@ -187,6 +189,9 @@ func (e *Engine) Subscribe(ctx context.Context, channels []string) error {
 	}
 	err := e.each(func(s *shard) bool { return used[s.index] }, func(s *shard) error { return s.marker(ctx) })
 	e.calls.took(callSubscribe, time.Since(began))
+	if err == nil {
+		err = e.nats.Feed().Refused(ctx, e.subj.lives(channels)...)
+	}
 	if err != nil {
 		return e.failed("subscribe", err)
 	}
@@ -200,6 +205,7 @@ const callEach = 100 * time.Microsecond
 // is none any more.
 func (e *Engine) Unsubscribe(_ context.Context, channels []string) error {
 	e.nats.Feed().Unsubscribe(e.subj.lives(channels)...)
+	e.refusals.forget(channels)
 	e.follow.Remove(channels)
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"strings"
 
 	"sluice/gateway/broker"
 	"sluice/gateway/broker/follow"
@@ -51,19 +50,6 @@ func (in *intake) Dropped(subject string) {
 	}
 }
 
-// Refused implements nats.Handler. The markers come all the same, so it is said by Ready.
-func (in *intake) Refused(subject string, err error) {
-	e := (*Engine)(in)
-	if strings.HasPrefix(subject, advisories) {
-		e.opt.Log.Debug("jetstream: no advisories: another leader of a stream is noticed by a probe", "subject", subject, "error", err)
-		return
-	}
-	e.opt.Log.Warn("jetstream: this user may not subscribe to a subject: nothing comes from there", "subject", subject, "error", err,
-		"remedy", "allow the user the subjects that gateway/docs/nats.md lists")
-	err = &nats.Error{Kind: nats.ErrRefused, Reason: nats.ReasonNoPerm, Err: fmt.Errorf("the user may not subscribe to %q: %w", subject, err)}
-	e.denied.Store(&err)
-}
-
 // Lost implements nats.Handler.
 func (in *intake) Lost(err error) {
 	e := (*Engine)(in)
@@ -85,7 +71,6 @@ func (in *intake) Lost(err error) {
 
 // Up implements nats.Handler.
 func (in *intake) Up() {
-	in.denied.Store(nil) // it was told before, or will be again
 	for _, s := range in.shards {
 		s.signal()
 	}

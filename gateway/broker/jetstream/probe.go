@@ -43,6 +43,9 @@ func (s *shard) prove(ctx context.Context) {
 		return
 	}
 	s.proved(began, gen, seq, err)
+	if s.index == 0 && err == nil {
+		s.engine.askAgain(within)
+	}
 	if s.index == 0 && err == nil && s.engine.level.Load() < nats.LevelBatch {
 		s.engine.learn(within) // the servers may be newer now
 	}

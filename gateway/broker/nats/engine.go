@@ -81,7 +81,8 @@ type Engine struct {
 	mu       sync.RWMutex
 	channels map[string]string   // subscribed, and their subjects
 	subjects map[string][]string // and the other way round: names can become the same
-	refused  error
+	refused  map[string]struct{} // subjects of them that the server refused
+	denied   error               // why nothing can be subscribed to, as far as the server says
 
 	// Guarded by intake: held while the Sink is called.
 	intake  sync.Mutex
@@ -95,7 +96,7 @@ func New(opt Options) *Engine {
 	opt.defaults()
 	e := &Engine{
 		opt: opt, nats: opt.NATS, subj: newSubjects(&opt), wake: make(chan struct{}, 1),
-		channels: make(map[string]string), subjects: make(map[string][]string),
+		channels: make(map[string]string), subjects: make(map[string][]string), refused: make(map[string]struct{}),
 	}
 	e.Carrier = NewCarrier(opt.NATS, opt.Wait, opt.CallWait, e.sent)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
@@ -111,7 +112,7 @@ func (e *Engine) Start(sink broker.Sink) error {
 	e.sink = sink
 	e.done.Go(func() { e.prove(e.over) })
 	e.nats.Feed().Start((*intake)(e))
-	return nil
+	return e.nats.Feed().Subscribe(e.subj.subscribed(nobody))
 }
 
 // Subscribe implements broker.Broker.
@@ -138,6 +139,9 @@ func (e *Engine) Subscribe(ctx context.Context, channels []string) error {
 		err = e.nats.Feed().Marker(ctx, nats.Request{})
 	}
 	e.calls.took(callSubscribe, time.Since(began))
+	if err == nil {
+		err = e.nats.Feed().Refused(ctx, subjects...)
+	}
 	if err != nil {
 		return e.failed("subscribe", err)
 	}
@@ -164,6 +168,7 @@ func (e *Engine) Unsubscribe(_ context.Context, channels []string) error {
 		}
 		if e.subjects[subject] = rest; len(rest) == 0 {
 			delete(e.subjects, subject)
+			delete(e.refused, subject)
 			over = append(over, subject)
 		}
 	}

@@ -146,15 +146,6 @@ func (in *intake) Dropped(subject string) {
 	}
 }
 
-// Refused implements nats.Handler. The markers come all the same, so it is said by Ready.
-func (in *intake) Refused(subject string, err error) {
-	in.opt.Log.Warn("nats: this user may not subscribe to a subject: nothing comes from there", "subject", subject, "error", err,
-		"remedy", "allow the user the subjects that gateway/docs/nats.md lists")
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.refused = err
-}
-
 // Lost implements nats.Handler.
 func (in *intake) Lost(err error) {
 	e := (*Engine)(in)
@@ -173,9 +164,6 @@ func (in *intake) Lost(err error) {
 
 // Up implements nats.Handler.
 func (in *intake) Up() {
-	in.mu.Lock()
-	in.refused = nil // it was told before, or will be again
-	in.mu.Unlock()
 	select {
 	case in.wake <- struct{}{}:
 	default:

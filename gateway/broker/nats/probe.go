@@ -76,6 +76,9 @@ func (e *Engine) proveOnce(ctx context.Context) {
 		return
 	}
 	before := e.probe.took(began, err)
+	if err == nil {
+		e.askAgain(within)
+	}
 	switch {
 	case err != nil:
 		e.stats.probesFailed.Add(1)
@@ -92,12 +95,12 @@ func (e *Engine) proveOnce(ctx context.Context) {
 // Ready implements broker.Broker.
 func (e *Engine) Ready() error {
 	e.mu.RLock()
-	refused := e.refused
+	denied := e.denied
 	e.mu.RUnlock()
 	age, err := e.probe.age(time.Now())
 	switch {
-	case refused != nil:
-		return &unready{"a subscription was refused", refused}
+	case denied != nil:
+		return &unready{"nothing can be subscribed to", denied}
 	case age < 0 && e.probe.wasLost():
 		return &unready{"nothing that was sent came back since the connection was lost", err}
 	case age < 0:

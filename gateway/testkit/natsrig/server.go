@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -122,6 +123,25 @@ func Single(t testing.TB, options ...Option) *Server {
 	return s
 }
 
+// Limited starts one with a user who may subscribe to all but some subjects. URL has the user; deny is how the
+// configuration says it, for Reload.
+func Limited(t testing.TB, subjects ...string) (s *Server, deny string) {
+	t.Helper()
+	deny = Deny(subjects...)
+	s = Single(t, Lines(`authorization { users = [ { user: u, password: p, permissions: { publish: ">", subscribe: { allow: ">", `+deny+` } } } ] }`))
+	s.URL = strings.Replace(s.URL, "nats://", "nats://u:p@", 1)
+	return s, deny
+}
+
+// Deny is how a configuration denies subjects.
+func Deny(subjects ...string) string {
+	list := make([]string, len(subjects))
+	for i, subject := range subjects {
+		list[i] = strconv.Quote(subject)
+	}
+	return "deny: [" + strings.Join(list, ", ") + "]"
+}
+
 // From starts a server with a configuration that says all, of which it needs to know the port of clients.
 func From(t testing.TB, config string, port int) *Server {
 	t.Helper()
@@ -218,6 +238,25 @@ func (s *Server) Await(t testing.TB) {
 func (s *Server) Forget(t testing.TB) {
 	t.Helper()
 	if err := os.RemoveAll(s.data); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Reload replaces a part of the configuration of a server that runs, and has it read again.
+func (s *Server) Reload(t testing.TB, old, new string) {
+	t.Helper()
+	file := s.process.Args[1]
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), old) {
+		t.Fatalf("natsrig: the configuration has no %q:\n%s", old, text)
+	}
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(text), old, new)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 }
