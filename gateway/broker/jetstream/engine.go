@@ -238,6 +238,9 @@ func (e *Engine) Barrier(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, e.opt.CallWait)
 	defer cancel()
 	suspects := e.follow.TakeSuspects()
+	if err := e.follow.AwaitUp(ctx); err != nil { // what comes before is compared then
+		return e.failed("barrier", fmt.Errorf("streams are not delivered yet, see /ready: %w: %w", nats.ErrUnavailable, err))
+	}
 	if err := e.each(all, func(s *shard) error { return s.marker(ctx) }); err != nil {
 		return e.failed("barrier", err)
 	}

@@ -24,26 +24,57 @@ func (e *Engine) Histories(ctx context.Context, queries []broker.HistoryQuery) [
 	ctx, cancel := context.WithTimeout(ctx, e.opt.CallWait+time.Duration(len(queries))*callEach)
 	defer cancel()
 	began := time.Now()
-	spans := make([]*follow.Span, len(queries))
-	wanted := make([]nats.Wanted, len(queries))
+	var now, later []int // those of streams that are known to be what they were come first
 	for i := range queries {
-		_, _, spans[i] = e.follow.Reading(queries[i].Channel)
-		wanted[i] = e.wanted(queries[i].Channel)
-	}
-	lasts := e.api.Lasts(ctx, wanted)
-	sideBySide(len(queries), func(i int) {
-		q := &queries[i]
-		answer, tip, err := e.history(ctx, q, &lasts[i])
-		if err != nil {
-			e.shardOf(q.Channel).missing(err)
-			answers[i] = broker.History{Err: e.failed("history", err)}
-			return
+		if e.shardOf(queries[i].Channel).knows() {
+			now = append(now, i)
+		} else {
+			later = append(later, i)
 		}
-		e.follow.Learn(q.Channel, tip, spans[i])
-		answers[i] = answer
+	}
+	later = append(later, e.readAll(ctx, queries, now, answers)...)
+	sideBySide(len(later), func(k int) {
+		i := later[k]
+		for again := true; again; again = len(e.readAll(ctx, queries, []int{i}, answers)) > 0 && pause.For(ctx, awayPause) {
+			if err := e.shardOf(queries[i].Channel).awaitKnown(ctx); err != nil {
+				answers[i] = broker.History{Err: e.failed("history", err)}
+				return
+			}
+		}
 	})
 	e.calls.took(callHistory, time.Since(began))
 	return answers
+}
+
+// readAll answers some of the queries. It returns those whose connection broke: a read may be made again.
+func (e *Engine) readAll(ctx context.Context, queries []broker.HistoryQuery, which []int, answers []broker.History) (broken []int) {
+	spans := make([]*follow.Span, len(which))
+	wanted := make([]nats.Wanted, len(which))
+	for k, i := range which {
+		_, _, spans[k] = e.follow.Reading(queries[i].Channel)
+		wanted[k] = e.wanted(queries[i].Channel)
+	}
+	lasts := e.api.Lasts(ctx, wanted)
+	cut := make([]bool, len(which))
+	sideBySide(len(which), func(k int) {
+		q := &queries[which[k]]
+		answer, tip, err := e.history(ctx, q, &lasts[k])
+		if err != nil {
+			e.shardOf(q.Channel).missing(err)
+			answers[which[k]] = broker.History{Err: e.failed("history", err)}
+			reason := nats.ReasonOf(err)
+			cut[k] = reason == nats.ReasonBroken || reason == nats.ReasonDial
+			return
+		}
+		e.follow.Learn(q.Channel, tip, spans[k])
+		answers[which[k]] = answer
+	})
+	for k, i := range which {
+		if cut[k] {
+			broken = append(broken, i)
+		}
+	}
+	return broken
 }
 
 // history answers a query by the last message of its channel.
@@ -52,9 +83,15 @@ func (e *Engine) history(ctx context.Context, q *broker.HistoryQuery, last *nats
 		return h, t, last.Err
 	}
 	s := e.shardOf(q.Channel)
-	st, foreign := stateOf(&last.Stored)
+	st, foreign := s.stateOf(&last.Stored)
 	if foreign {
 		e.stats.skipped(skipForeign)
+	}
+	if st.old {
+		if st, err = e.renewed(ctx, q.Channel, st); err != nil {
+			return h, t, err
+		}
+		last = &nats.Last{}
 	}
 	if st.epoch == "" {
 		if st, err = e.enter(ctx, s, q, st); err != nil {
@@ -298,7 +335,12 @@ func (e *Engine) followed(ctx context.Context, w *follow.Want, last *nats.Last) 
 		return follow.Read{Err: last.Err}
 	}
 	s := e.shardOf(w.Channel)
-	st, _ := stateOf(&last.Stored)
+	st, _ := s.stateOf(&last.Stored)
+	if st.old {
+		if st, r.Err = e.renewed(ctx, w.Channel, st); r.Err != nil {
+			return r
+		}
+	}
 	if st.epoch == w.Epoch {
 		st.epoch = w.Epoch
 	}
@@ -336,7 +378,8 @@ func (e *Engine) Renew(ctx context.Context, channel, epoch string) (string, erro
 			return st.epoch, err
 		}
 		seq := st.seq
-		st.epoch, st.floor, st.ttl, st.at = newEpoch(), st.top+1, 0, e.now()
+		st.renew(newEpoch)
+		st.at = e.now()
 		_, err = e.mark(ctx, s, channel, st, seq)
 		if nats.Outrun(err) {
 			continue
@@ -364,6 +407,9 @@ func (e *Engine) RemoveHistory(ctx context.Context, channel string) error {
 			return nil
 		}
 		seq := st.seq
+		if st.old {
+			st.renew(newEpoch)
+		}
 		st.floor, st.ttl, st.at = st.top+1, 0, e.now()
 		seq, err = e.mark(ctx, s, channel, st, seq)
 		switch {

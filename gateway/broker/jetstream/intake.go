@@ -56,6 +56,7 @@ func (in *intake) Lost(err error) {
 	for _, s := range e.shards {
 		s.lost()
 	}
+	e.lanes.forgetAll() // the streams may not be what they were
 	if e.over.Err() != nil {
 		return // by us
 	}

@@ -40,6 +40,10 @@ func (e *Engine) keep(channel string, group []*waiting) {
 			}
 		}
 	}()
+	if err := k.shard.awaitKnown(ctx); err != nil {
+		k.endAll(err)
+		return
+	}
 	fresh, wait := false, conflictMin
 	for len(k.left) > 0 {
 		err := k.try(ctx, fresh)
@@ -130,6 +134,9 @@ func (k *keeper) try(ctx context.Context, fresh bool) error {
 		fresh = true
 	}
 	expect, now := st.seq, e.now()
+	if st.old {
+		st.renew(newEpoch)
+	}
 	st.begin(newEpoch)
 	outcomes := make([]outcome, 0, len(k.left))
 	var keys, pubs []nats.Request
@@ -161,6 +168,7 @@ func (k *keeper) try(ctx context.Context, fresh bool) error {
 			return k.duplicate(ctx, ack.Seq)
 		}
 		st.seq = ack.Seq
+		k.shard.saw(ack.Seq)
 		e.lanes.remember(k.channel, st)
 		e.janitor.kept(k.channel, &st)
 		e.stats.batches.Add(1)
@@ -329,7 +337,7 @@ func (e *Engine) state(ctx context.Context, channel string) (state, error) {
 	if last.Err != nil {
 		return state{}, last.Err
 	}
-	st, foreign := stateOf(&last.Stored)
+	st, foreign := e.shardOf(channel).stateOf(&last.Stored)
 	if foreign {
 		e.stats.skipped(skipForeign)
 	}

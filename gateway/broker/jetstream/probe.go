@@ -30,19 +30,21 @@ func (s *shard) prove(ctx context.Context) {
 	s.mu.Unlock()
 	within, cancel := context.WithTimeout(ctx, s.engine.opt.ProbeLate)
 	defer cancel()
+	known := s.acked.Load()
 	seq, err := s.write(within)
+	back := err == nil && seq <= known
+	if err == nil {
+		err = s.recognize(within, seq, back, gen)
+	}
 	if err == nil {
 		if err = s.marker(within); err != nil {
 			err = fmt.Errorf("delivery: %w", err)
 		}
 	}
-	if err == nil && s.engine.opt.Replicas > 1 {
-		s.look(within)
-	}
 	if ctx.Err() != nil {
 		return
 	}
-	s.proved(began, gen, seq, err)
+	s.proved(began, gen, back, err)
 	if s.index == 0 && err == nil {
 		s.engine.askAgain(within)
 	}
@@ -92,22 +94,21 @@ func (s *shard) isMade() bool {
 	return s.made
 }
 
-// proved takes the outcome of a probe.
-func (s *shard) proved(began time.Time, gen int, seq uint64, err error) {
+// proved takes the outcome of a probe. another says that the stream is not the one that it was.
+func (s *shard) proved(began time.Time, gen int, another bool, err error) {
 	e := s.engine
 	s.mu.Lock()
 	failed := s.err
 	s.err = err
-	var back, doubt, another bool
+	var back, doubt bool
 	if err != nil {
 		s.doubted = true
 	} else {
 		s.worked = began
 		back = !s.up && s.gen == gen && e.nats.Feed().Ready() == nil
 		s.up = s.up || back
-		another = seq <= s.lastSeq // the stream
 		doubt = s.up && !back && (s.doubted || another)
-		s.doubted, s.lastSeq = s.doubted && !s.up, seq
+		s.doubted = s.doubted && !s.up
 	}
 	s.mu.Unlock()
 	switch {
@@ -126,9 +127,6 @@ func (s *shard) proved(began time.Time, gen int, seq uint64, err error) {
 	case back:
 		e.follow.Back(s, e.allUp())
 	case doubt:
-		if another {
-			e.lanes.forgetAll() // what is remembered is of another stream
-		}
 		e.stats.doubts.Add(1)
 		e.follow.DoubtAll(s.Has)
 	}
@@ -139,31 +137,13 @@ func (s *shard) lost() {
 	s.mu.Lock()
 	was := s.up
 	s.up = false
+	if s.isKnown() {
+		s.known = make(chan struct{})
+	}
 	s.gen++
 	s.mu.Unlock()
 	if was {
 		s.engine.follow.Lost(s)
-	}
-}
-
-// look has the shard's channels compared by this probe if its stream has another leader: the one before may have gone with
-// what it was to publish again.
-func (s *shard) look(ctx context.Context) {
-	info, err := s.engine.manager.Info(ctx, s.stream)
-	if err != nil || info.Cluster == nil || info.Cluster.Leader == "" {
-		return
-	}
-	leader := info.Cluster.Leader
-	if since := info.Cluster.LeaderSince; since != nil {
-		leader += " " + since.String()
-	}
-	s.mu.Lock()
-	another := s.leader != "" && s.leader != leader
-	s.leader, s.doubted = leader, s.doubted || another
-	s.mu.Unlock()
-	if another {
-		s.engine.opt.Log.Info("jetstream: a stream has another leader, its channels are compared with their histories", "stream", s.stream, "leader", info.Cluster.Leader)
-		s.engine.stats.leaders.Add(1)
 	}
 }
 

@@ -92,10 +92,7 @@ func (e *Engine) Ready() error {
 // allUp reports whether the feed brings all shards.
 func (e *Engine) allUp() bool {
 	for _, s := range e.shards {
-		s.mu.Lock()
-		up := s.up
-		s.mu.Unlock()
-		if !up {
+		if !s.isUp() {
 			return false
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/gateway/nats"
@@ -20,21 +21,29 @@ type shard struct {
 
 	markers nats.Rounds
 
+	// Atomic: the highest sequence that the stream has acknowledged to this node.
+	acked atomic.Uint64
+
 	// Guarded by mu.
-	mu      sync.Mutex
-	made    bool      // the stream is there, as far as is known
-	most    int       // its messages per subject
-	up      bool      // the feed brings all of it
-	gen     int       // counts losses of the feed
-	worked  time.Time // when the last probe began that worked
-	err     error     // of the last probe
-	leader  string    // of the stream, and since when
-	lastSeq uint64    // of the last probe
-	doubted bool      // the next probe that works has channels compared: one failed, or the stream has another leader
+	mu     sync.Mutex
+	made   bool          // the stream is there, as far as is known
+	most   int           // its messages per subject
+	up     bool          // the feed brings all of it
+	known  chan struct{} // closed while the stream is known to be what it was, or how far it has gone back
+	gen    int           // counts losses of the feed
+	probes int           // counts them
+	worked time.Time     // when the last probe began that worked
+	err    error         // of the last probe
+	leader string        // of the stream, and since when
+	born   time.Time     // when the stream was made that the last probe was of that worked
+	// restored is where the stream was when it was seen to have gone back: what channels had behind their last message,
+	// if that is no later, may be lost.
+	restored uint64
+	doubted  bool // the next probe that works has channels compared: one failed, or the stream has another leader
 }
 
 func newShard(e *Engine, index int) *shard {
-	return &shard{engine: e, index: index, stream: e.subj.stream(index), wake: make(chan struct{}, 1)}
+	return &shard{engine: e, index: index, stream: e.subj.stream(index), wake: make(chan struct{}, 1), known: make(chan struct{})}
 }
 
 // Has implements follow.Part: channels have the number of their shard as slot.

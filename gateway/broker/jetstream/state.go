@@ -41,6 +41,8 @@ type state struct {
 	version uint64        // the last one of a publisher, if guarded
 	vepoch  string
 	guarded bool
+	// old says that the stream has gone back since: what the channel had behind this may be lost.
+	old bool
 }
 
 // position returns the top.
@@ -76,6 +78,11 @@ func (s *state) begin(newEpoch func() string) {
 	if s.epoch == "" {
 		s.epoch, s.top, s.floor = newEpoch(), 0, 1
 	}
+}
+
+// renew gives a channel whose publications may be lost another epoch. What is left of its history is not shown.
+func (s *state) renew(newEpoch func() string) {
+	s.epoch, s.floor, s.ttl, s.old = newEpoch(), s.top+1, 0, false
 }
 
 // next is the state after a publication at a time.

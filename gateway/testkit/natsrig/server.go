@@ -234,6 +234,23 @@ func (s *Server) Await(t testing.TB) {
 	}
 }
 
+// Copy copies the data of a server that does not run. The returned function puts the copy in the place of what it has
+// then, when it does not run either.
+func (s *Server) Copy(t testing.TB) (restore func()) {
+	t.Helper()
+	kept := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(kept, os.DirFS(s.data)); err != nil {
+		t.Fatalf("natsrig: %v", err)
+	}
+	return func() {
+		t.Helper()
+		s.Forget(t)
+		if err := os.CopyFS(s.data, os.DirFS(kept)); err != nil {
+			t.Fatalf("natsrig: %v", err)
+		}
+	}
+}
+
 // Forget removes the data of a server that does not run.
 func (s *Server) Forget(t testing.TB) {
 	t.Helper()
