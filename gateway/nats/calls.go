@@ -78,16 +78,23 @@ func newCalls(o *Options) (*Calls, error) {
 		return nil, err
 	}
 	c.conn = conn
-	sub, err := conn.nc.Subscribe(c.inbox+"*", c.answered)
-	if err != nil {
+	if err := c.listen(conn.nc()); err != nil {
 		close(ready)
 		conn.close()
 		return nil, err
 	}
-	// Answers are bounded by the requests: one, or as much as a request asks for.
-	err = sub.SetPendingLimits(-1, -1)
 	close(ready)
-	return c, err
+	return c, nil
+}
+
+// listen takes the answers that come on a connection.
+func (c *Calls) listen(nc *natsgo.Conn) error {
+	sub, err := nc.Subscribe(c.inbox+"*", c.answered)
+	if err != nil {
+		return err
+	}
+	// Answers are bounded by the requests: one, or as much as a request asks for.
+	return sub.SetPendingLimits(-1, -1)
 }
 
 // callsWatcher tells Calls of its connection once it has one.
@@ -98,16 +105,19 @@ type callsWatcher struct {
 
 func (w *callsWatcher) up() {
 	<-w.ready
-	w.c.opt.Log.Info("nats: connected", "use", "calls", "server", w.c.conn.nc.ConnectedUrlRedacted())
+	w.c.opt.Log.Info("nats: connected", "use", "calls", "server", w.c.conn.nc().ConnectedUrlRedacted())
 }
 
 func (w *callsWatcher) down(err error) {
 	<-w.ready
-	if !w.c.conn.closing.Load() {
+	if !w.c.conn.isClosing() {
 		w.c.opt.Log.Warn("nats: the connection for calls is lost", "error", err, "remedy", remedies[ReasonDial])
 	}
 	w.c.fail(func(*call) bool { return true }, &Error{Kind: ErrUnknown, Reason: ReasonBroken, Err: err})
 }
+
+// renew implements watcher. It can fail only if the connection is over again, which has its own end.
+func (w *callsWatcher) renew(nc *natsgo.Conn) { _ = w.c.listen(nc) }
 
 func (w *callsWatcher) complained(_ *natsgo.Subscription, err error) {
 	<-w.ready
@@ -221,7 +231,7 @@ func (c *Calls) start(ctx context.Context, reqs []Request, each func(m *natsgo.M
 		if i == last {
 			m.Reply = c.inbox + strconv.FormatUint(token, 36)
 		}
-		if err := c.conn.nc.PublishMsg(m); err != nil {
+		if err := c.conn.publish(m); err != nil {
 			c.forget(token)
 			return nil, 0, ofSend(err) // what was sent before is a part, which nothing is done of
 		}
@@ -340,7 +350,7 @@ func (c *Calls) Send(ctx context.Context, req Request) error {
 		return c.counted(err)
 	}
 	c.asked.Add(1)
-	if err := c.conn.nc.PublishMsg(&natsgo.Msg{Subject: req.Subject, Header: req.Header, Data: req.Data}); err != nil {
+	if err := c.conn.publish(&natsgo.Msg{Subject: req.Subject, Header: req.Header, Data: req.Data}); err != nil {
 		return c.counted(ofSend(err))
 	}
 	return c.Flush(ctx)

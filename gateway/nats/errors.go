@@ -30,6 +30,7 @@ const (
 	ReasonBroken      = "broken"     // the connection broke
 	ReasonBusy        = "busy"       // more calls are under way than may
 	ReasonPayload     = "payload"    // larger than the server's max_payload
+	ReasonSubject     = "subject"    // of a message, is too long
 	ReasonClosed      = "closed"     // by us
 	ReasonStorage     = "storage"    // the server or the account has no room
 	ReasonSequence    = "sequence"   // another came first
@@ -93,6 +94,8 @@ func unavailable(reason string, err error) *Error {
 // ofSend makes an Error of what the library said of a message that was to be sent.
 func ofSend(err error) *Error {
 	switch {
+	case errors.Is(err, errSubject):
+		return &Error{Kind: ErrRefused, Reason: ReasonSubject, Err: err}
 	case errors.Is(err, natsgo.ErrMaxPayload):
 		return &Error{Kind: ErrRefused, Reason: ReasonPayload, Err: err}
 	case errors.Is(err, natsgo.ErrConnectionClosed):

@@ -77,7 +77,7 @@ func newFeed(o *Options) (*Feed, error) {
 		return nil, err
 	}
 	f.conn = conn
-	_, err = conn.nc.ChanSubscribe(f.inbox+"*", f.came)
+	_, err = conn.nc().ChanSubscribe(f.inbox+"*", f.came)
 	close(ready)
 	if err != nil {
 		conn.close()
@@ -92,7 +92,7 @@ func (f *Feed) Start(h Handler) {
 	f.done.Go(f.collect)
 	f.done.Go(f.deliver)
 	close(f.started)
-	if f.conn.nc.IsConnected() {
+	if f.conn.nc().IsConnected() {
 		h.Up()
 	}
 }
@@ -116,7 +116,7 @@ func (w *feedWatcher) handed() Handler {
 
 func (w *feedWatcher) up() {
 	h := w.handed()
-	w.f.opt.Log.Info("nats: connected", "use", "feed", "server", w.f.conn.nc.ConnectedUrlRedacted())
+	w.f.opt.Log.Info("nats: connected", "use", "feed", "server", w.f.conn.nc().ConnectedUrlRedacted())
 	if h != nil {
 		h.Up()
 	}
@@ -127,6 +127,19 @@ func (w *feedWatcher) down(err error) {
 	w.f.failMarks(&Error{Kind: ErrUnavailable, Reason: ReasonBroken, Err: err})
 	if h != nil {
 		h.Lost(err)
+	}
+}
+
+// renew implements watcher. It can fail only if the connection is over again, which has its own end.
+func (w *feedWatcher) renew(nc *natsgo.Conn) {
+	f := w.f
+	_, _ = nc.ChanSubscribe(f.inbox+"*", f.came)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for subject := range f.subs {
+		if sub, err := nc.ChanSubscribe(subject, f.came); err == nil {
+			f.subs[subject] = sub
+		}
 	}
 }
 
@@ -190,7 +203,7 @@ func (f *Feed) hear(err error) {
 // behind a [Feed.Marker], before which the server has said so.
 func (f *Feed) Refused(ctx context.Context, subjects ...string) error {
 	// The library has the last error at once, and tells of all in their order, a moment later.
-	last := f.conn.nc.LastError()
+	last := f.conn.nc().LastError()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for errors.Is(last, natsgo.ErrPermissionViolation) && f.heard != last { // this very one
@@ -203,7 +216,7 @@ func (f *Feed) Refused(ctx context.Context, subjects ...string) error {
 			f.mu.Lock()
 			return unavailable(ReasonTimeout, context.Cause(ctx))
 		}
-		last = f.conn.nc.LastError()
+		last = f.conn.nc().LastError()
 	}
 	for _, subject := range subjects {
 		if err := f.refuse[subject]; err != nil {
@@ -254,9 +267,12 @@ func (f *Feed) Subscribe(subjects ...string) error {
 		if f.subs[subject] != nil {
 			continue
 		}
-		sub, err := f.conn.nc.ChanSubscribe(subject, f.came)
-		if err != nil {
+		if err := checkSubject(subject); err != nil {
 			return ofSend(err)
+		}
+		sub, err := f.conn.nc().ChanSubscribe(subject, f.came)
+		if err != nil {
+			return ofSend(f.conn.gap(err))
 		}
 		f.subs[subject] = sub
 		delete(f.refuse, subject)
@@ -301,7 +317,7 @@ func (f *Feed) Marker(ctx context.Context, req Request) error {
 	again := time.NewTicker(markerAgain)
 	defer again.Stop()
 	for {
-		if err := f.conn.nc.PublishMsg(msg); err != nil {
+		if err := f.conn.publish(msg); err != nil {
 			f.forget(token)
 			return unavailable(ofSend(err).Reason, err)
 		}

@@ -26,7 +26,7 @@ func (c *Calls) flush() error {
 	losses := c.conn.losses.Load()
 	ctx, cancel := context.WithTimeout(context.Background(), flushMost)
 	defer cancel()
-	err := c.conn.nc.FlushWithContext(ctx)
+	err := c.conn.nc().FlushWithContext(ctx)
 	switch {
 	case err != nil:
 		return &Error{Kind: ErrUnknown, Reason: ReasonBroken, Err: err}

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -79,20 +81,35 @@ func (n *NATS) Close() {
 	})
 }
 
-// conn is one connection, with what is known of it.
+// conn is one connection, with what is known of it. The library gives one up for good on errors that it does not
+// know: then there is another one.
 type conn struct {
 	// Immutable after dial.
-	nc   *natsgo.Conn
-	name string
+	url  string
+	opts []natsgo.Option
+	w    watcher
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	closing bool
+	redials sync.WaitGroup // joined under mu
 
 	// Atomic.
+	of      atomic.Pointer[session]
 	server  atomic.Pointer[Server]
 	lastErr atomic.Pointer[error] // of the last try to connect, or of the loss; nil once there is a connection
 	losses  atomic.Uint64
 	dials   atomic.Uint64
-	closing atomic.Bool // by us
-	closed  chan struct{}
 }
+
+// session is a connection of the library's.
+type session struct {
+	nc     *natsgo.Conn
+	closed chan struct{}
+}
+
+// nc is the connection as the library has it, with which it may be over.
+func (c *conn) nc() *natsgo.Conn { return c.of.Load().nc }
 
 // watcher is told of a connection, by one goroutine at a time.
 type watcher interface {
@@ -103,6 +120,8 @@ type watcher interface {
 	// complained says what the server or the library refused: a subscription (sub not nil) or
 	// a subject that is in the text of err.
 	complained(sub *natsgo.Subscription, err error)
+	// renew subscribes to all on another connection.
+	renew(nc *natsgo.Conn)
 }
 
 const (
@@ -116,57 +135,73 @@ const (
 
 // dial opens a connection that goes on trying.
 func dial(o *Options, use string, w watcher) (*conn, error) {
-	c := &conn{name: use, closed: make(chan struct{})}
-	ready := make(chan struct{}) // callbacks wait until c.nc is there
-	met := func() {
-		<-ready
-		c.dials.Add(1)
-		c.met()
-		w.up()
-	}
-	opts := []natsgo.Option{
+	c := &conn{url: spaceless(o.URL), w: w}
+	c.opts = []natsgo.Option{
 		natsgo.Name(cmp.Or("sluice-"+o.Node, "sluice") + "-" + use), natsgo.Timeout(o.DialTimeout), natsgo.FlusherTimeout(o.WriteTimeout),
 		natsgo.MaxReconnects(-1), natsgo.ReconnectWait(againMin), natsgo.ReconnectJitter(againJitter, againJitter), natsgo.ReconnectBufSize(-1),
 		natsgo.RetryOnFailedConnect(true), natsgo.IgnoreAuthErrorAbort(), natsgo.PingInterval(pingEvery), natsgo.MaxPingsOutstanding(pingsMost),
-		natsgo.ConnectHandler(func(*natsgo.Conn) { met() }),
-		natsgo.ReconnectHandler(func(*natsgo.Conn) { met() }),
 		natsgo.ReconnectErrHandler(func(_ *natsgo.Conn, err error) { c.lastErr.Store(&err) }),
+	}
+	if o.TLS != nil {
+		c.opts = append(c.opts, natsgo.Secure(o.TLS))
+	}
+	switch {
+	case o.CredentialsFile != "":
+		c.opts = append(c.opts, natsgo.UserCredentials(o.CredentialsFile))
+	case o.NKeySeedFile != "":
+		nkey, err := natsgo.NkeyOptionFromSeed(o.NKeySeedFile)
+		if err != nil {
+			return nil, fmt.Errorf("nats: nkey_seed_file: %w", err)
+		}
+		c.opts = append(c.opts, nkey)
+	}
+	if err := c.open(nil); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// open has the library make a connection. renew, if there was one before, subscribes on it again before anybody hears of
+// it.
+func (c *conn) open(renew func(nc *natsgo.Conn)) error {
+	ready := make(chan struct{}) // callbacks wait until the connection is known
+	met := func(*natsgo.Conn) {
+		<-ready
+		c.dials.Add(1)
+		c.met()
+		c.w.up()
+	}
+	s := &session{closed: make(chan struct{})}
+	opts := append(slices.Clip(c.opts),
+		natsgo.ConnectHandler(met),
+		natsgo.ReconnectHandler(met),
 		natsgo.DisconnectErrHandler(func(_ *natsgo.Conn, err error) {
 			<-ready
 			if err == nil {
 				err = errors.New("the connection was lost")
 			}
 			c.lastErr.Store(&err)
-			if !c.closing.Load() {
+			if !c.isClosing() {
 				c.losses.Add(1)
 			}
-			w.down(err)
+			c.w.down(err)
 		}),
-		natsgo.ErrorHandler(func(_ *natsgo.Conn, sub *natsgo.Subscription, err error) { <-ready; w.complained(sub, err) }),
-		natsgo.ClosedHandler(func(*natsgo.Conn) { close(c.closed) }),
-	}
-	if o.TLS != nil {
-		opts = append(opts, natsgo.Secure(o.TLS))
-	}
-	switch {
-	case o.CredentialsFile != "":
-		opts = append(opts, natsgo.UserCredentials(o.CredentialsFile))
-	case o.NKeySeedFile != "":
-		nkey, err := natsgo.NkeyOptionFromSeed(o.NKeySeedFile)
-		if err != nil {
-			return nil, fmt.Errorf("nats: nkey_seed_file: %w", err)
-		}
-		opts = append(opts, nkey)
-	}
-	nc, err := natsgo.Connect(spaceless(o.URL), opts...)
+		natsgo.ErrorHandler(func(_ *natsgo.Conn, sub *natsgo.Subscription, err error) { <-ready; c.w.complained(sub, err) }),
+		natsgo.ClosedHandler(func(nc *natsgo.Conn) { <-ready; close(s.closed); c.over(nc.LastError()) }),
+	)
+	nc, err := natsgo.Connect(c.url, opts...)
 	if err != nil {
 		var of *url.Error
 		if errors.As(err, &of) { // it shows all of the URL, the password too
 			err = fmt.Errorf("url: %w", of.Err)
 		}
-		return nil, fmt.Errorf("nats: %w", err)
+		return fmt.Errorf("nats: %w", err)
 	}
-	c.nc = nc
+	s.nc = nc
+	c.of.Store(s)
+	if renew != nil {
+		renew(nc)
+	}
 	if !nc.IsConnected() {
 		if err := nc.LastError(); err != nil {
 			c.lastErr.CompareAndSwap(nil, &err)
@@ -175,7 +210,33 @@ func dial(o *Options, use string, w watcher) (*conn, error) {
 		c.met() // the handler, which counts it, may come later
 	}
 	close(ready)
-	return c, nil
+	return nil
+}
+
+// over is told that the library has given a connection up: unless that was our wish, there is to be another one.
+func (c *conn) over(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closing {
+		c.redials.Go(func() { c.again(err) })
+	}
+}
+
+// again makes another connection, at the pace of reconnects.
+func (c *conn) again(err error) {
+	c.w.complained(nil, fmt.Errorf("the connection was given up, and is made anew: %w", err))
+	for !c.isClosing() {
+		time.Sleep(againMin + rand.N(againJitter)) // as long as Close waits, too
+		if failed := c.open(c.w.renew); failed == nil {
+			return
+		}
+	}
+}
+
+func (c *conn) isClosing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closing
 }
 
 // spaceless lets URLs be separated by a comma and a space.
@@ -184,12 +245,13 @@ func spaceless(urls string) string { return strings.ReplaceAll(urls, " ", "") }
 // met notes what is known of a connection.
 func (c *conn) met() {
 	c.lastErr.Store(nil)
-	c.server.Store(&Server{Name: c.nc.ConnectedServerName(), Version: c.nc.ConnectedServerVersion(), MaxPayload: c.nc.MaxPayload()})
+	nc := c.nc()
+	c.server.Store(&Server{Name: nc.ConnectedServerName(), Version: nc.ConnectedServerVersion(), MaxPayload: nc.MaxPayload()})
 }
 
 // state returns why there is no connection, nil if there is one.
 func (c *conn) state() *Error {
-	if c.nc.IsConnected() {
+	if c.nc().IsConnected() {
 		return nil
 	}
 	err := errors.New("there is no connection")
@@ -200,7 +262,41 @@ func (c *conn) state() *Error {
 }
 
 func (c *conn) close() {
-	c.closing.Store(true)
-	c.nc.Close()
-	<-c.closed
+	c.mu.Lock()
+	c.closing = true
+	c.mu.Unlock()
+	c.redials.Wait()
+	last := c.of.Load()
+	last.nc.Close()
+	<-last.closed
+}
+
+// subjectMost bounds the subjects that are sent: a server ends connections whose lines are longer than its
+// max_control_line, 4096 unless set.
+const subjectMost = 3800
+
+// checkSubject refuses what a server would end the connection for.
+func checkSubject(subject string) error {
+	if len(subject) > subjectMost {
+		return fmt.Errorf("%w: %d bytes, at most %d: the name is too long for NATS", errSubject, len(subject), subjectMost)
+	}
+	return nil
+}
+
+var errSubject = errors.New("subject")
+
+// publish sends a message.
+func (c *conn) publish(m *natsgo.Msg) error {
+	if err := checkSubject(m.Subject); err != nil {
+		return err
+	}
+	return c.gap(c.nc().PublishMsg(m))
+}
+
+// gap is what an error means between two connections.
+func (c *conn) gap(err error) error {
+	if errors.Is(err, natsgo.ErrConnectionClosed) && !c.isClosing() {
+		return natsgo.ErrDisconnected
+	}
+	return err
 }

@@ -49,7 +49,7 @@ func (c *Calls) stats() CallsStats {
 	under := len(c.pending)
 	c.mu.Unlock()
 	return CallsStats{
-		Up: c.conn.nc.IsConnected(), Server: c.conn.serverName(), Dials: c.conn.dials.Load(), Losses: c.conn.losses.Load(),
+		Up: c.conn.nc().IsConnected(), Server: c.conn.serverName(), Dials: c.conn.dials.Load(), Losses: c.conn.losses.Load(),
 		Asked: c.asked.Load(), Waiting: int(c.waiting.Load()), UnderWay: under, Errors: c.errs.Read(), Took: c.took.Read(),
 	}
 }
@@ -60,7 +60,7 @@ func (f *Feed) stats() FeedStats {
 	f.mu.Unlock()
 	waiting, size := f.queue.depth()
 	return FeedStats{
-		Up: f.conn.nc.IsConnected(), Server: f.conn.serverName(), Dials: f.conn.dials.Load(), Losses: f.conn.losses.Load(),
+		Up: f.conn.nc().IsConnected(), Server: f.conn.serverName(), Dials: f.conn.dials.Load(), Losses: f.conn.losses.Load(),
 		Subscriptions: subs, Messages: f.messages.Load(), Bytes: f.bytes.Load(), Waiting: waiting, WaitingBytes: size,
 		Dropped: f.dropped.Load(), Markers: f.markers.Load(), MarkerTime: f.markerTime.Read(),
 	}

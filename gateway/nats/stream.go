@@ -19,23 +19,27 @@ const (
 // Manager makes streams and looks at them, with the library's calls. Any goroutine.
 type Manager struct {
 	// Immutable.
-	js    jetstream.JetStream
 	calls *Calls
 }
 
 // Manager returns that of the options' domain.
 func (n *NATS) Manager() (*Manager, error) {
-	var js jetstream.JetStream
-	var err error
-	if n.opt.Domain != "" {
-		js, err = jetstream.NewWithDomain(n.calls.conn.nc, n.opt.Domain)
-	} else {
-		js, err = jetstream.New(n.calls.conn.nc)
+	m := &Manager{n.calls}
+	_, err := m.open()
+	return m, err
+}
+
+// js is the library's JetStream on the connection that there is now.
+func (m *Manager) js() jetstream.JetStream {
+	js, _ := m.open() // it did not fail for these options
+	return js
+}
+
+func (m *Manager) open() (jetstream.JetStream, error) {
+	if domain := m.calls.opt.Domain; domain != "" {
+		return jetstream.NewWithDomain(m.calls.conn.nc(), domain)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return &Manager{js: js, calls: n.calls}, nil
+	return jetstream.New(m.calls.conn.nc())
 }
 
 // Level returns what all servers of JetStream can, 0 for those before 2.11.
@@ -43,7 +47,7 @@ func (m *Manager) Level(ctx context.Context) (int, error) {
 	if err := m.calls.conn.state(); err != nil {
 		return 0, m.calls.counted(err)
 	}
-	info, err := m.js.AccountInfo(ctx)
+	info, err := m.js().AccountInfo(ctx)
 	if err != nil {
 		return 0, m.failed(ctx, err)
 	}
@@ -55,7 +59,7 @@ func (m *Manager) Info(ctx context.Context, name string) (*jetstream.StreamInfo,
 	if err := m.calls.conn.state(); err != nil {
 		return nil, m.calls.counted(err)
 	}
-	stream, err := m.js.Stream(ctx, name)
+	stream, err := m.js().Stream(ctx, name)
 	if err != nil {
 		return nil, m.failed(ctx, err)
 	}
@@ -67,7 +71,7 @@ func (m *Manager) Create(ctx context.Context, cfg jetstream.StreamConfig) (*jets
 	if err := m.calls.conn.state(); err != nil {
 		return nil, m.calls.counted(err)
 	}
-	stream, err := m.js.CreateStream(ctx, cfg)
+	stream, err := m.js().CreateStream(ctx, cfg)
 	if err != nil {
 		return nil, m.failed(ctx, err)
 	}
@@ -79,7 +83,7 @@ func (m *Manager) Update(ctx context.Context, cfg jetstream.StreamConfig) (*jets
 	if err := m.calls.conn.state(); err != nil {
 		return nil, m.calls.counted(err)
 	}
-	stream, err := m.js.UpdateStream(ctx, cfg)
+	stream, err := m.js().UpdateStream(ctx, cfg)
 	if err != nil {
 		return nil, m.failed(ctx, err)
 	}
@@ -91,7 +95,7 @@ func (m *Manager) Subjects(ctx context.Context, stream, filter string) (map[stri
 	if err := m.calls.conn.state(); err != nil {
 		return nil, m.calls.counted(err)
 	}
-	s, err := m.js.Stream(ctx, stream)
+	s, err := m.js().Stream(ctx, stream)
 	if err != nil {
 		return nil, m.failed(ctx, err)
 	}

@@ -125,6 +125,7 @@ func (k *keeper) try(ctx context.Context, fresh bool) error {
 	if err := k.shard.widen(ctx, k.size()); err != nil {
 		return err
 	}
+	forgotten := e.lanes.forgotten()
 	st, ok := e.lanes.remembered(k.channel)
 	if !ok || fresh {
 		var err error
@@ -169,7 +170,7 @@ func (k *keeper) try(ctx context.Context, fresh bool) error {
 		}
 		st.seq = ack.Seq
 		k.shard.saw(ack.Seq)
-		e.lanes.remember(k.channel, st)
+		e.lanes.remember(k.channel, st, forgotten)
 		e.janitor.kept(k.channel, &st)
 		e.stats.batches.Add(1)
 		e.stats.batched.Add(uint64(len(pubs)))

@@ -76,6 +76,7 @@ type lanes struct {
 	mu     sync.Mutex
 	by     map[string]*lane
 	states *simplelru.LRU[string, state]
+	purges int // how often all were forgotten
 }
 
 // statesMost bounds the channels whose last state is remembered, so that their next publication need not
@@ -100,10 +101,21 @@ func (l *lanes) remembered(channel string) (state, bool) {
 	return l.states.Get(channel)
 }
 
-// remember keeps the state of a channel, unless a later one is known.
-func (l *lanes) remember(channel string, s state) {
+// forgotten counts how often all were forgotten.
+func (l *lanes) forgotten() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.purges
+}
+
+// remember keeps the state of a channel, unless a later one is known. forgotten is what was counted before it was asked for:
+// if all were forgotten since, it may be of a stream that has gone.
+func (l *lanes) remember(channel string, s state, forgotten int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if forgotten != l.purges {
+		return
+	}
 	if known, ok := l.states.Peek(channel); !ok || known.seq < s.seq {
 		l.states.Add(channel, s)
 	}
@@ -121,6 +133,7 @@ func (l *lanes) forgetAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.states.Purge()
+	l.purges++
 }
 
 const (
