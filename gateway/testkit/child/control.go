@@ -17,8 +17,18 @@ func (c Control) Stop(t testing.TB) { t.Helper(); c.done(t, c.of.End(syscall.SIG
 // Kill ends it at once (SIGKILL) and waits for it.
 func (c Control) Kill(t testing.TB) { t.Helper(); c.done(t, c.of.End(syscall.SIGKILL)) }
 
-// Freeze lets it stand still (SIGSTOP): its connections stay open and nobody answers. The test's end thaws it.
-func (c Control) Freeze(t testing.TB) { t.Helper(); c.done(t, c.of.Signal(syscall.SIGSTOP)) }
+// Freeze lets it stand still (SIGSTOP), and waits until it does: its connections stay open and nobody answers. The test's
+// end thaws it.
+func (c Control) Freeze(t testing.TB) {
+	t.Helper()
+	c.done(t, c.of.Signal(syscall.SIGSTOP))
+	c.of.mu.Lock()
+	pid := c.of.pid
+	c.of.mu.Unlock()
+	if pid != 0 && !Within(Patience, func() bool { return standing(pid) }) {
+		t.Fatalf("child: %s goes on behind SIGSTOP", c.of.Path)
+	}
+}
 
 // Thaw lets it go on.
 func (c Control) Thaw(t testing.TB) { t.Helper(); c.done(t, c.of.Signal(syscall.SIGCONT)) }
