@@ -133,7 +133,7 @@ func (c *Calls) complained(err error) {
 		},
 			&Error{Kind: ErrRefused, Reason: ReasonNoPerm, Err: err})
 	}
-	c.opt.Log.Warn("nats: the server complains", "use", "calls", "error", err, "remedy", remedies[ReasonNoPerm])
+	c.opt.Log.Warn("nats: the server complains", "use", "calls", "error", err, "remedy", remedies[ofComplaint(err)])
 }
 
 // fail ends the calls that are meant.

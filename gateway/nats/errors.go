@@ -2,6 +2,8 @@ package nats
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -21,27 +23,33 @@ var (
 
 // Reasons of errors: what went wrong, in a word for metrics.
 const (
-	ReasonDial        = "dial"       // there is no connection
-	ReasonAuth        = "auth"       // user, password, token or credentials
-	ReasonNoPerm      = "noperm"     // the user may not
-	ReasonResponders  = "responders" // nobody answers there: no JetStream, no such stream, or no leader now
-	ReasonNoJetStream = "jetstream"  // the server has none, or not for this account
-	ReasonTimeout     = "timeout"    // the deadline came first
-	ReasonBroken      = "broken"     // the connection broke
-	ReasonBusy        = "busy"       // more calls are under way than may
-	ReasonPayload     = "payload"    // larger than the server's max_payload
-	ReasonSubject     = "subject"    // of a message, is too long
-	ReasonClosed      = "closed"     // by us
-	ReasonStorage     = "storage"    // the server or the account has no room
-	ReasonSequence    = "sequence"   // another came first
-	ReasonStream      = "stream"     // there is no such stream
-	ReasonVersion     = "version"    // the server is too old
-	ReasonReply       = "reply"      // any other error of the server
+	ReasonDial        = "dial"        // there is no connection
+	ReasonAuth        = "auth"        // user, password, token or credentials
+	ReasonTLS         = "tls"         // the handshake, or one side wants it alone
+	ReasonConnections = "connections" // the server or the account has no room for another one
+	ReasonReplicas    = "replicas"    // more than there are servers
+	ReasonNoPerm      = "noperm"      // the user may not
+	ReasonResponders  = "responders"  // nobody answers there: no JetStream, no such stream, or no leader now
+	ReasonNoJetStream = "jetstream"   // the server has none, or not for this account
+	ReasonTimeout     = "timeout"     // the deadline came first
+	ReasonBroken      = "broken"      // the connection broke
+	ReasonBusy        = "busy"        // more calls are under way than may
+	ReasonPayload     = "payload"     // larger than the server's max_payload
+	ReasonSubject     = "subject"     // of a message, is too long
+	ReasonClosed      = "closed"      // by us
+	ReasonStorage     = "storage"     // the server or the account has no room
+	ReasonSequence    = "sequence"    // another came first
+	ReasonStream      = "stream"      // there is no such stream
+	ReasonVersion     = "version"     // the server is too old
+	ReasonReply       = "reply"       // any other error of the server
 )
 
 var remedies = map[string]string{
 	ReasonDial:        "see that nats-server runs and can be reached from here, and that url is right",
 	ReasonAuth:        "see that user and password in url, credentials_file or nkey_seed_file are those of a user of this server",
+	ReasonTLS:         "see that tls is enabled here exactly if the server wants it, that tls.server_ca_pem_file has the authority of its certificate, and that tls.server_name is in that",
+	ReasonConnections: "raise max_connections of nats-server, or that of the account: a gateway has two",
+	ReasonReplicas:    "set jetstream.replicas to no more than there are servers with JetStream",
 	ReasonNoPerm:      "allow the user the subjects that gateway/docs/nats.md lists",
 	ReasonResponders:  "see that JetStream is on (jetstream {} in the server's configuration), that its domain is right, and that its cluster has a leader",
 	ReasonNoJetStream: "turn JetStream on (jetstream {} in the configuration of nats-server, or its flag -js, and in that of the account), or set jetstream.domain to that of the servers that have it",
@@ -122,6 +130,27 @@ func ofDial(err error) string {
 		errors.Is(err, natsgo.ErrAccountAuthExpired), strings.Contains(strings.ToLower(err.Error()), "authorization"),
 		strings.Contains(strings.ToLower(err.Error()), "nkeys not supported"):
 		return ReasonAuth
+	case errors.Is(err, natsgo.ErrMaxConnectionsExceeded), errors.Is(err, natsgo.ErrMaxAccountConnectionsExceeded):
+		return ReasonConnections
+	case errors.Is(err, natsgo.ErrSecureConnRequired), errors.Is(err, natsgo.ErrSecureConnWanted), isTLS(err):
+		return ReasonTLS
 	}
 	return ReasonDial
+}
+
+// ofComplaint is the reason for what a server says of itself.
+func ofComplaint(err error) string {
+	if errors.Is(err, natsgo.ErrPermissionViolation) {
+		return ReasonNoPerm
+	}
+	return ofDial(err)
+}
+
+func isTLS(err error) bool {
+	var authority x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	var verify *tls.CertificateVerificationError
+	return errors.As(err, &authority) || errors.As(err, &name) || errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &verify)
 }

@@ -158,7 +158,7 @@ func (w *feedWatcher) complained(sub *natsgo.Subscription, err error) {
 			h.Refused(subject, refused)
 		}
 	default:
-		w.f.opt.Log.Warn("nats: the server complains", "use", "feed", "error", err, "remedy", remedies[ReasonNoPerm])
+		w.f.opt.Log.Warn("nats: the server complains", "use", "feed", "error", err, "remedy", remedies[ofComplaint(err)])
 	}
 }
 

@@ -35,6 +35,7 @@ const (
 const (
 	apiNoStream          = 10059
 	apiNotEnabled        = 10076
+	apiReplicas          = 10074
 	apiNotEnabledAccount = 10039
 	apiNoMessage         = 10037
 	apiBatchIncomplete   = 10176
@@ -119,6 +120,8 @@ func (a *apiError) of() *Error {
 		e.Kind, e.Reason = ErrUnavailable, ReasonSequence
 	case a.ErrCode == apiNoStream:
 		e.Kind, e.Reason = ErrUnavailable, ReasonStream
+	case a.ErrCode == apiReplicas:
+		e.Reason = ReasonReplicas
 	case a.ErrCode == apiNotEnabled || a.ErrCode == apiNotEnabledAccount:
 		e.Kind, e.Reason = ErrUnavailable, ReasonNoJetStream
 	case strings.Contains(text, "maximum") && !strings.Contains(text, "message size"), strings.Contains(text, "insufficient"), strings.Contains(text, "resource limits"),

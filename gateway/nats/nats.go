@@ -258,6 +258,9 @@ func (c *conn) state() *Error {
 	if last := c.lastErr.Load(); last != nil {
 		err = *last
 	}
+	if last := c.nc().LastError(); last != nil { // what a server says while it is dialed is here alone
+		err = last
+	}
 	return unavailable(ofDial(err), err)
 }
 

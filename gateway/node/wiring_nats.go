@@ -2,10 +2,10 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 
+	"sluice/gateway/advice"
 	brokerjetstream "sluice/gateway/broker/jetstream"
 	brokernats "sluice/gateway/broker/nats"
 	"sluice/gateway/config"
@@ -47,10 +47,9 @@ func (node *Node) openNATS(half config.Half) (*nats.NATS, error) {
 		return nil, fmt.Errorf("gateway: %s.nats: %w", half.Section, err)
 	}
 	node.nats = append(node.nats, openNATS{half.Section, at, conns})
-	node.log.Info("nats: this node is one of those with this prefix here", "section", half.Section, "prefix", half.NATS.Prefix, "jetstream", half.NATS.JetStream.Enabled)
-	var failed *nats.Error
-	if err := conns.Calls().Ready(); errors.As(err, &failed) && failed.Reason == nats.ReasonAuth {
-		return nil, fmt.Errorf("gateway: %s.nats: %w: %s", half.Section, err, failed.Remedy())
+	node.log.Info("nats: this node is one of those with this prefix here", "section", half.Section, "prefix", half.NATS.Prefix)
+	if err := conns.Calls().Ready(); nats.ReasonOf(err) == nats.ReasonAuth {
+		return nil, refusedBy(half, err)
 	}
 	return conns, nil
 }
@@ -90,10 +89,18 @@ func (node *Node) newNATSBroker(half config.Half) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*n.DialTimeout)
 	defer cancel()
 	if err := engine.Check(ctx); err != nil {
-		return fmt.Errorf("gateway: %s.nats: %w", half.Section, err)
+		return refusedBy(half, err)
 	}
 	node.broker = engine
 	return nil
+}
+
+// refusedBy is what the servers of a half refuse, with what to do about it if that is known.
+func refusedBy(half config.Half, err error) error {
+	if remedy := advice.Remedy(err, ""); remedy != "" {
+		return fmt.Errorf("gateway: %s.nats: %w: %s", half.Section, err, remedy)
+	}
+	return fmt.Errorf("gateway: %s.nats: %w", half.Section, err)
 }
 
 // longestHistory is the largest history_size of a namespace.
@@ -118,7 +125,7 @@ func (node *Node) newNATSPresence(half config.Half) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*half.NATS.DialTimeout)
 	defer cancel()
 	if err := manager.Check(ctx); err != nil {
-		return fmt.Errorf("gateway: %s.nats: %w", half.Section, err)
+		return refusedBy(half, err)
 	}
 	node.presence, node.presenceReady = manager, manager.Ready
 	node.places = manager.Places()

@@ -60,7 +60,7 @@ const probeLife = "60"
 func (s *shard) write(ctx context.Context) (seq uint64, err error) {
 	if !s.isMade() {
 		if err := s.engine.ensure(ctx); err != nil && !s.isMade() { // others may not be there
-			return 0, err
+			return 0, ofShard(err, s)
 		}
 	}
 	sent := time.Now()

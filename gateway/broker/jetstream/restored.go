@@ -126,6 +126,13 @@ func (s *shard) isKnown() bool {
 	}
 }
 
+// wasThere reports whether a probe of the stream ever worked.
+func (s *shard) wasThere() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.born.IsZero()
+}
+
 func (s *shard) knows() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

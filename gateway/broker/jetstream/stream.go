@@ -55,7 +55,7 @@ func (e *Engine) ensure(ctx context.Context) error {
 	return err
 }
 
-func (e *Engine) ensureAll(ctx context.Context) error {
+func (e *Engine) ensureAll(ctx context.Context) (failed error) {
 	level, err := e.manager.Level(ctx)
 	if err != nil {
 		return fmt.Errorf("JetStream: %w", err)
@@ -69,13 +69,46 @@ func (e *Engine) ensureAll(ctx context.Context) error {
 		level = nats.LevelTTL
 	}
 	e.level.Store(int32(level))
-	var errs []error
-	for _, s := range e.shards {
-		if err := s.ensure(ctx, level); err != nil {
-			errs = append(errs, fmt.Errorf("stream %s: %w", s.stream, err))
+	// All are looked at before one is made: what is refused leaves nothing behind.
+	for _, step := range []func(*shard) error{func(s *shard) error { return s.inspect(ctx) }, func(s *shard) error { return s.ensure(ctx, level) }} {
+		var errs []error
+		refused := false
+		for _, s := range e.shards {
+			if err := step(s); err != nil {
+				errs = append(errs, &streamError{s, err})
+				refused = refused || errors.Is(err, nats.ErrRefused)
+			}
+		}
+		if err := errors.Join(errs...); refused {
+			return err
+		}
+		failed = errors.Join(errs...)
+	}
+	return failed
+}
+
+// streamError is what is wrong with one stream.
+type streamError struct {
+	shard *shard
+	err   error
+}
+
+// Error implements error.
+func (e *streamError) Error() string { return "stream " + e.shard.stream + ": " + e.err.Error() }
+
+// Unwrap implements errors.Unwrap.
+func (e *streamError) Unwrap() error { return e.err }
+
+// ofShard is what of an error of all streams is one's own.
+func ofShard(err error, s *shard) error {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range all.Unwrap() {
+			if one := (*streamError)(nil); errors.As(err, &one) && one.shard == s {
+				return one.err
+			}
 		}
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // learn takes what the servers can now, if that is more than was known.
@@ -91,6 +124,18 @@ func (e *Engine) learn(ctx context.Context) {
 	_ = e.ensure(ctx) // the next probe tells
 }
 
+// inspect says whether a stream that is there is refused; what else fails, ensure will say.
+func (s *shard) inspect(ctx context.Context) error {
+	if s.isMade() {
+		return nil
+	}
+	info, err := s.engine.manager.Info(ctx, s.stream)
+	if err != nil {
+		return nil
+	}
+	return s.check(info)
+}
+
 // ensure makes the stream, or sees that it is what it is to be.
 func (s *shard) ensure(ctx context.Context, level int) error {
 	if s.isMade() {
@@ -104,6 +149,9 @@ func (s *shard) ensure(ctx context.Context, level int) error {
 		if info, err = e.manager.Create(ctx, s.config(most, level)); err != nil {
 			return err
 		}
+		if s.wasThere() {
+			e.opt.Log.Warn("jetstream: a stream was gone, with all its histories, and is made again", "stream", s.stream)
+		}
 		e.opt.Log.Info("jetstream: made a stream", "stream", s.stream, "replicas", e.opt.Replicas, "messages_per_channel", most)
 	case err != nil:
 		return err
@@ -111,6 +159,7 @@ func (s *shard) ensure(ctx context.Context, level int) error {
 	if err := s.check(info); err != nil {
 		return err
 	}
+	s.compare(&info.Config)
 	if have := int(info.Config.MaxMsgsPerSubject); have > 0 && have < most || level >= nats.LevelBatch && !info.Config.AllowAtomicPublish {
 		cfg := info.Config
 		cfg.MaxMsgsPerSubject = int64(max(most, have))
@@ -120,11 +169,23 @@ func (s *shard) ensure(ctx context.Context, level int) error {
 		if info, err = e.manager.Update(ctx, cfg); err != nil {
 			return err
 		}
+		e.opt.Log.Info("jetstream: a stream keeps more of each channel", "stream", s.stream, "messages_per_channel", cfg.MaxMsgsPerSubject, "before", have)
 	}
 	s.mu.Lock()
 	s.made, s.most = true, int(info.Config.MaxMsgsPerSubject)
 	s.mu.Unlock()
 	return nil
+}
+
+// compare names options that a stream was made without: it stays as it is.
+func (s *shard) compare(cfg *jetstream.StreamConfig) {
+	want := s.config(1, nats.LevelTTL)
+	if cfg.Replicas != want.Replicas || cfg.Storage != want.Storage || cfg.MaxBytes != want.MaxBytes {
+		s.engine.opt.Log.Warn("jetstream: a stream was made with other options, and stays so", "stream", s.stream,
+			"replicas", cfg.Replicas, "storage", cfg.Storage.String(), "max_bytes", cfg.MaxBytes,
+			"asked", fmt.Sprintf("%d, %s, %d", want.Replicas, want.Storage, want.MaxBytes),
+			"remedy", "nats stream edit for replicas and max_bytes; another storage needs the stream to be removed, which loses its histories")
+	}
 }
 
 // check says what a stream that is there is not.

@@ -28,6 +28,7 @@ type bucket struct {
 	// Atomic.
 	made    atomic.Bool
 	refused atomic.Pointer[refusal]
+	denied  atomic.Pointer[error] // why the last write was refused; nil if it was not
 }
 
 // refusal is what the servers refuse for good, as far as that goes.
@@ -120,7 +121,7 @@ func (b *bucket) ensure(ctx context.Context) error {
 	case err == nil:
 		b.refused.Store(nil)
 		b.made.Store(true)
-	case errors.Is(err, nats.ErrRefused):
+	case errors.Is(err, nats.ErrRefused), nats.ReasonOf(err) == nats.ReasonNoJetStream:
 		err = fmt.Errorf("bucket %s: %w", b.stream, err)
 		b.refused.Store(&refusal{err, time.Now()})
 	}
@@ -179,7 +180,16 @@ const askMost = 4 * time.Second
 func (b *bucket) publish(ctx context.Context, reqs []nats.Request) []error {
 	ctx, cancel := context.WithTimeout(ctx, askMost)
 	defer cancel()
-	return b.api.PublishAll(ctx, reqs)
+	errs := b.api.PublishAll(ctx, reqs)
+	for i := range errs {
+		switch reason := nats.ReasonOf(errs[i]); {
+		case errs[i] == nil:
+			b.denied.Store(nil)
+		case reason == nats.ReasonNoPerm:
+			b.denied.Store(&errs[i])
+		}
+	}
+	return errs
 }
 
 // state asks the leader where the stream is, and for keys that match.
@@ -211,6 +221,9 @@ func (b *bucket) lasts(ctx context.Context, subjects []string) []nats.Last {
 func (b *bucket) ready() error {
 	if r := b.refused.Load(); r != nil {
 		return r.err
+	}
+	if denied := b.denied.Load(); denied != nil {
+		return *denied
 	}
 	return b.nats.Calls().Ready()
 }
