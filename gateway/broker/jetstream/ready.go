@@ -79,7 +79,8 @@ func (e *Engine) Ready() error {
 			all = append(all, u)
 		}
 	}
-	if up, left := e.follow.CaughtUp(); len(all) == 0 && up && left > 0 {
+	// Streams are up a moment before the follower hears of it, from when on channels are compared.
+	if up, left := e.follow.CaughtUp(); len(all) == 0 && (!up || left > 0) {
 		all = append(all, &unready{text: "jetstream: " + strconv.Itoa(left) + " channels are compared with their histories after a loss (wait; if it stays so, see why histories cannot be read)"})
 	}
 	errs := make([]error, len(all))
