@@ -126,6 +126,12 @@
 //	how long a channel is   hub/unsubscribe.go
 //	kept after its last
 //	subscriber
+//	offsets in JetStream    broker/jetstream/ keep.go (groups of publications), state.go (what a
+//	                        header says of a channel), history.go; restored.go if a stream goes
+//	                        back; shard.go and probe.go for markers and whether it works
+//	a gap in what came      broker/follow/: follow.go sees it, compare.go reads the history, hold.go
+//	                        keeps what comes meanwhile
+//	a kind of NATS fault    nats/errors.go: reason, kind and remedy
 //	a kind of Redis fault   redis/errors.go: reason, kind and which answers are it; its remedy in
 //	                        redis/watch.go; of those that a start is refused for also
 //	                        node/wiring_engine.go
@@ -179,8 +185,10 @@
 //	redis fan             per reader of    dials, its timer, handlers of its parts; a part for
 //	                      sharded pub/sub  each master is a reader
 //	redis marker          1 per reader     Redis, with a deadline; gone when none is asked for
-//	engine comparison     per shard        the engine: histories, credit, its timer (follow)
-//	engine probe          per shard        Redis, with a deadline, its timer
+//	engine comparison     per shard, with  the engine: histories, credit, its timer (follow)
+//	                      JetStream 1
+//	engine probe          per shard of     Redis or NATS, with a deadline, its timer
+//	                      Redis, 1 of NATS
 //	engine call           a shard each     Redis, with a deadline: no shard waits for another
 //	redis presence        shards - 1 per   Redis, with a deadline: no shard waits for another
 //	                      call
@@ -188,6 +196,7 @@
 //	                      per Sentinel
 //	of rueidis            3 per connection Redis; one more for each that ends
 //	nats feed             2                the queue between them; its handler (credit)
+//	nats redial           1 per connection its timer: another one for one that the library gave up
 //	nats flush, markers   1 each, a marker NATS, with a deadline; gone when none is asked for
 //	                      per stream
 //	jetstream shard       per stream       its timer; a write and its delivery, with a deadline

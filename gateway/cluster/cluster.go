@@ -28,7 +28,7 @@ type Options struct {
 	// API takes, or they are not carried out here.
 	JSON codec.Limits
 	// Reference: nodes of the reference with the same prefix are told, obeyed and
-	// answered too (engine.redis.reference_control).
+	// answered too (reference_control of engine.redis or broker.nats).
 	Reference bool
 	// SurveyTimeout is how long a caller waits for other nodes, at the most; 1 s.
 	SurveyTimeout time.Duration

@@ -6,7 +6,7 @@
 // # How it stands there
 //
 // Channels are spread over some streams, the shards. A publication is one message on a subject of
-// its channel; its header says where in the history it is (state.go). So the last message of a subject
+// its channel; its header says where in the history it is (state.go, keep.go). So the last message of a subject
 // is all that is known of the channel, and whoever publishes says which one that was
 // (expected-last-subject-sequence): of two nodes that publish at once one wins, and the other
 // looks again. A node publishes what waits for a channel as one atomic batch, for which that is checked once.
@@ -23,6 +23,6 @@
 // # What is told
 //
 // The follower compares channels with their histories after a loss of the feed, when offsets jump, when the feed dropped
-// something, when a probe of a shard failed, and when it has another leader. A stream that was purged or made
-// again has other epochs.
+// something, when a probe of a shard failed, and when it has another leader (probe.go). A stream that was purged or made
+// again has other epochs, and so has one that has gone back (restored.go).
 package jetstream
