@@ -198,10 +198,10 @@ func (c *conn) open(renew func(nc *natsgo.Conn)) error {
 		return fmt.Errorf("nats: %w", err)
 	}
 	s.nc = nc
-	c.of.Store(s)
 	if renew != nil {
-		renew(nc)
+		renew(nc) // before others subscribe on it, which would do so twice
 	}
+	c.of.Store(s)
 	if !nc.IsConnected() {
 		if err := nc.LastError(); err != nil {
 			c.lastErr.CompareAndSwap(nil, &err)
@@ -224,7 +224,7 @@ func (c *conn) over(err error) {
 
 // again makes another connection, at the pace of reconnects.
 func (c *conn) again(err error) {
-	c.w.complained(nil, fmt.Errorf("the connection was given up, and is made anew: %w", err))
+	c.w.complained(nil, fmt.Errorf("the connection was given up, and is made anew: %w", cmp.Or(err, natsgo.ErrConnectionClosed)))
 	for !c.isClosing() {
 		time.Sleep(againMin + rand.N(againJitter)) // as long as Close waits, too
 		if failed := c.open(c.w.renew); failed == nil {

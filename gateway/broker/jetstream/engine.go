@@ -100,7 +100,7 @@ type Engine struct {
 	over   context.Context // ends with Close
 	end    context.CancelFunc
 	done   sync.WaitGroup
-	making sync.Mutex // held while streams are made longer
+	making sync.Mutex // held while streams are made, or made longer
 	calls  callStats
 	stats  engineStats
 

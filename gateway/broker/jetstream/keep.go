@@ -40,12 +40,12 @@ func (e *Engine) keep(channel string, group []*waiting) {
 			}
 		}
 	}()
-	if err := k.shard.awaitKnown(ctx); err != nil {
-		k.endAll(err)
-		return
-	}
 	fresh, wait := false, conflictMin
 	for len(k.left) > 0 {
+		if err := k.shard.awaitKnown(ctx); err != nil {
+			k.endAll(err)
+			return
+		}
 		err := k.try(ctx, fresh)
 		switch {
 		case err == nil:
@@ -78,10 +78,14 @@ type keeper struct {
 	channel string
 	left    []*waiting // not ended yet
 	looked  bool       // keys were looked for
+	unknown error      // of an attempt that may have kept what is left; nil: there was none
 }
 
-// endAll ends what is left with an error.
+// endAll ends what is left with an error. What may have been kept is not told to be not.
 func (k *keeper) endAll(err error) {
+	if k.unknown != nil && errors.Is(err, nats.ErrUnavailable) {
+		err = k.unknown
+	}
 	for _, w := range k.left {
 		w.end(broker.Result{}, err)
 	}
@@ -95,6 +99,7 @@ func (k *keeper) again(ctx context.Context, err error) bool {
 	k.shard.missing(err)
 	switch reason := nats.ReasonOf(err); {
 	case errors.Is(err, nats.ErrUnknown):
+		k.unknown = err
 		keyed := k.left[:0:0]
 		for _, w := range k.left {
 			if w.opt.IdempotencyKey == "" {

@@ -27,6 +27,7 @@ type shard struct {
 	// Guarded by mu.
 	mu     sync.Mutex
 	made   bool          // the stream is there, as far as is known
+	gone   time.Time     // since when it was seen not to be there
 	most   int           // its messages per subject
 	up     bool          // the feed brings all of it
 	known  chan struct{} // closed while the stream is known to be what it was, or how far it has gone back

@@ -46,6 +46,14 @@ const (
 
 // ensure makes all streams that are not there. What the servers refuse for good is kept for Ready.
 func (e *Engine) ensure(ctx context.Context) error {
+	e.making.Lock()
+	defer e.making.Unlock()
+	return e.ensureLocked(ctx)
+}
+
+// ensureLocked is ensure for who holds making. Why one at a time: a server that makes a stream twice at once loses what
+// comes for the first of them, whose answer is waited for in vain.
+func (e *Engine) ensureLocked(ctx context.Context) error {
 	err := e.ensureAll(ctx)
 	if errors.Is(err, nats.ErrRefused) {
 		e.refuse.Store(&err)
@@ -146,6 +154,9 @@ func (s *shard) ensure(ctx context.Context, level int) error {
 	info, err := e.manager.Info(ctx, s.stream)
 	switch {
 	case nats.ReasonOf(err) == nats.ReasonStream:
+		if err := s.mayMake(time.Now()); err != nil {
+			return err
+		}
 		if info, err = e.manager.Create(ctx, s.config(most, level)); err != nil {
 			return err
 		}
@@ -172,8 +183,29 @@ func (s *shard) ensure(ctx context.Context, level int) error {
 		e.opt.Log.Info("jetstream: a stream keeps more of each channel", "stream", s.stream, "messages_per_channel", cfg.MaxMsgsPerSubject, "before", have)
 	}
 	s.mu.Lock()
-	s.made, s.most = true, int(info.Config.MaxMsgsPerSubject)
+	s.made, s.most, s.gone = true, int(info.Config.MaxMsgsPerSubject), time.Time{}
 	s.mu.Unlock()
+	return nil
+}
+
+// remakeAfter is how long a stream has to be gone that was there before it is made again. Why: a server (2.15) removes the
+// files of a stream behind its answer, and those of one that is made meanwhile with them; that one takes nothing then until
+// the server is restarted.
+const remakeAfter = time.Second
+
+// mayMake says whether the stream, which is not there, can be made.
+func (s *shard) mayMake(now time.Time) error {
+	if !s.wasThere() {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone.IsZero() {
+		s.gone = now
+	}
+	if now.Sub(s.gone) < remakeAfter {
+		return &nats.Error{Kind: nats.ErrUnavailable, Reason: nats.ReasonStream, Err: errors.New("it was removed a moment ago, and is made again in a second")}
+	}
 	return nil
 }
 
@@ -234,7 +266,7 @@ func (s *shard) widen(ctx context.Context, size int) error {
 	if made {
 		return nil
 	}
-	if err := e.ensure(ctx); err != nil && !s.isMade() {
+	if err := e.ensureLocked(ctx); err != nil && !s.isMade() {
 		return err
 	}
 	return nil
