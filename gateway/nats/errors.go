@@ -50,6 +50,7 @@ var remedies = map[string]string{
 	ReasonTLS:         "see that tls is enabled here exactly if the server wants it, that tls.server_ca_pem_file has the authority of its certificate, and that tls.server_name is in that",
 	ReasonConnections: "raise max_connections of nats-server, or that of the account: a gateway has two",
 	ReasonReplicas:    "set jetstream.replicas to no more than there are servers with JetStream",
+	ReasonSubject:     "use shorter names of channels: channel.server_max_length bounds what is taken",
 	ReasonNoPerm:      "allow the user the subjects that gateway/docs/nats.md lists",
 	ReasonResponders:  "see that JetStream is on (jetstream {} in the server's configuration), that its domain is right, and that its cluster has a leader",
 	ReasonNoJetStream: "turn JetStream on (jetstream {} in the configuration of nats-server, or its flag -js, and in that of the account), or set jetstream.domain to that of the servers that have it",
@@ -102,7 +103,7 @@ func unavailable(reason string, err error) *Error {
 // ofSend makes an Error of what the library said of a message that was to be sent.
 func ofSend(err error) *Error {
 	switch {
-	case errors.Is(err, errSubject):
+	case errors.As(err, new(longSubject)):
 		return &Error{Kind: ErrRefused, Reason: ReasonSubject, Err: err}
 	case errors.Is(err, natsgo.ErrMaxPayload):
 		return &Error{Kind: ErrRefused, Reason: ReasonPayload, Err: err}

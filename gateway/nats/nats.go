@@ -281,12 +281,18 @@ const subjectMost = 3800
 // checkSubject refuses what a server would end the connection for.
 func checkSubject(subject string) error {
 	if len(subject) > subjectMost {
-		return fmt.Errorf("%w: %d bytes, at most %d: the name is too long for NATS", errSubject, len(subject), subjectMost)
+		return longSubject(len(subject))
 	}
 	return nil
 }
 
-var errSubject = errors.New("subject")
+// longSubject is how long a subject is that is too long.
+type longSubject int
+
+// Error implements error.
+func (n longSubject) Error() string {
+	return fmt.Sprintf("%d bytes, at most %d: the name is too long for NATS", int(n), subjectMost)
+}
 
 // publish sends a message.
 func (c *conn) publish(m *natsgo.Msg) error {
