@@ -14,8 +14,8 @@ LONG_REDIS  = '^TestLong(.*Redis|.*Cluster|.*Fleet)'
 ifdef CI
 gotest = .ci/gotest $(1) $(2)
 else
-# The end-to-end tests first: they take the longest, and all others run beside them.
-gotest = $(GO) test $(1) $(patsubst ./...,./gateway/test ./...,$(2))
+# The end-to-end tests first: they take the longest, and all others run beside them, two at once: tests mostly wait.
+gotest = $(GO) test -p 3 $(1) $(patsubst ./...,./gateway/test ./...,$(2))
 endif
 
 .DEFAULT_GOAL := help
@@ -100,6 +100,9 @@ open: ## bursts in open loop, storms of resumes and connects, at full size (15 m
 engine: ## nodes on Redis next to redis-benchmark and the memory engine (3 minutes; needs redis-server and redis-tools)
 	$(GO) run ./bench engine -o $(RESULTS)/engine.json
 
+jetstream: ## the engine on JetStream next to batches of the same size, lag, memory per channel (a minute)
+	$(GO) run ./bench jetstream
+
 connects: ## connects, idle connections, own channels and publishing next to nchan, and to BEFORE=bin/older (15 minutes)
 	$(GO) run ./bench connect -peers nchan $(BEFORE:%=-before %) -o $(RESULTS)/connect.json
 	$(GO) run ./bench storm $(BEFORE:%=-before %) -rounds 5 -late 0 -o $(RESULTS)/storm-closed.json
@@ -141,4 +144,4 @@ tidy: ## go mod tidy
 clean: ## remove what was built
 	rm -rf bin dist
 
-.PHONY: help run build release test check fmt vet lint race e2e e2e-redis e2e-others fuzz bench open engine connects bench-fronts soak charts microbench docs tidy vuln clean
+.PHONY: help run build release test check fmt vet lint race e2e e2e-redis e2e-others fuzz bench open engine jetstream connects bench-fronts soak charts microbench docs tidy vuln clean
