@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -190,7 +191,7 @@ func (e *Engine) Subscribe(ctx context.Context, channels []string) error {
 	err := e.each(func(s *shard) bool { return used[s.index] }, func(s *shard) error { return s.marker(ctx) })
 	e.calls.took(callSubscribe, time.Since(began))
 	if err == nil {
-		err = e.nats.Feed().Refused(ctx, e.subj.lives(channels)...)
+		err = cmp.Or(e.nats.Feed().Refused(ctx, e.subj.lives(channels)...), e.refusals.of(channels))
 	}
 	if err != nil {
 		return e.failed("subscribe", err)

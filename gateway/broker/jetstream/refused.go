@@ -20,18 +20,31 @@ const nobody = ""
 type refusals struct {
 	// Guarded by mu.
 	mu       sync.Mutex
-	channels map[string]struct{}
-	told     bool // since the last probe
+	channels map[string]error // and why
+	told     bool             // since the last probe
+}
+
+// of returns why one of the channels was refused, nil if none was. Why not by the feed alone: it knows nothing of a
+// channel that is being asked for again.
+func (r *refusals) of(channels []string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, ch := range channels {
+		if err := r.channels[ch]; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // add returns false if the log was told of one since the last probe.
-func (r *refusals) add(channel string) (tell bool) {
+func (r *refusals) add(channel string, err error) (tell bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.channels == nil {
-		r.channels = make(map[string]struct{})
+		r.channels = make(map[string]error)
 	}
-	r.channels[channel] = struct{}{}
+	r.channels[channel] = err
 	tell, r.told = !r.told, true
 	return tell
 }
@@ -66,7 +79,7 @@ func (in *intake) Refused(subject string, err error) {
 		err = &nats.Error{Kind: nats.ErrRefused, Reason: nats.ReasonNoPerm, Err: fmt.Errorf("the user may not subscribe to %q: %w", subject, err)}
 		e.denied.Store(&err)
 	case ok:
-		tell = e.refusals.add(channel)
+		tell = e.refusals.add(channel, err)
 		e.follow.DoubtChannel(channel)
 	}
 	if tell {

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -81,7 +82,7 @@ type Engine struct {
 	mu       sync.RWMutex
 	channels map[string]string   // subscribed, and their subjects
 	subjects map[string][]string // and the other way round: names can become the same
-	refused  map[string]struct{} // subjects of them that the server refused
+	refused  map[string]error    // subjects of them that the server refused, and why
 	denied   error               // why nothing can be subscribed to, as far as the server says
 
 	// Guarded by intake: held while the Sink is called.
@@ -96,7 +97,7 @@ func New(opt Options) *Engine {
 	opt.defaults()
 	e := &Engine{
 		opt: opt, nats: opt.NATS, subj: newSubjects(&opt), wake: make(chan struct{}, 1),
-		channels: make(map[string]string), subjects: make(map[string][]string), refused: make(map[string]struct{}),
+		channels: make(map[string]string), subjects: make(map[string][]string), refused: make(map[string]error),
 	}
 	e.Carrier = NewCarrier(opt.NATS, opt.Wait, opt.CallWait, e.sent)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
@@ -140,7 +141,7 @@ func (e *Engine) Subscribe(ctx context.Context, channels []string) error {
 	}
 	e.calls.took(callSubscribe, time.Since(began))
 	if err == nil {
-		err = e.nats.Feed().Refused(ctx, subjects...)
+		err = cmp.Or(e.nats.Feed().Refused(ctx, subjects...), e.refusalOf(subjects))
 	}
 	if err != nil {
 		return e.failed("subscribe", err)

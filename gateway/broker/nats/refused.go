@@ -21,7 +21,7 @@ func (in *intake) Refused(subject string, err error) {
 		in.denied = err
 	} else {
 		tell = len(in.refused) == 0
-		in.refused[subject] = struct{}{}
+		in.refused[subject] = err
 		in.stats.unknown.Add(uint64(len(in.subjects[subject])))
 	}
 	in.mu.Unlock()
@@ -29,6 +29,19 @@ func (in *intake) Refused(subject string, err error) {
 		in.opt.Log.Warn("nats: this user may not subscribe to a subject: nothing comes from there", "subject", subject, "error", err,
 			"remedy", "allow the user the subjects that gateway/docs/nats.md lists")
 	}
+}
+
+// refusalOf returns why one of the subjects was refused, nil if none was. Why not by the feed alone: it knows nothing of one
+// that is being asked for again.
+func (e *Engine) refusalOf(subjects []string) error {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for _, subject := range subjects {
+		if err := e.refused[subject]; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // askAgain asks for what was refused.
